@@ -1,0 +1,44 @@
+# Who may call which action. Input: {"action": "job.create", "subject": {"roles": [...], "tenant_id": "...", "id": "..."}}.
+package soma.authz
+
+default allow := false
+
+reads := {
+	"capability.read", "ladder.read", "selection.read", "budget.read", "job.read", "asset.read",
+	"evaluation.read", "rubric.read", "provenance.read", "trace.read", "health.read", "tenant.read",
+	"token.create", "plan.validate",
+}
+
+works := {"selection.create", "job.create", "job.cancel", "asset.create", "asset.delete", "evaluation.create"}
+
+administers := {"capability.write", "ladder.write", "budget.write", "rubric.write", "api_key.read", "api_key.write"}
+
+platform := {"tenant.write"}
+
+internal := {
+	"capability.report_health", "capability.watch", "capability.write", "budget.settle", "revocation.watch",
+	"tenant.read", "capability.read", "ladder.read",
+}
+
+granted := {
+	"viewer": reads,
+	"member": reads | works,
+	"admin": (reads | works) | administers,
+	"platform_admin": ((reads | works) | administers) | platform,
+	"service": internal,
+}
+
+# A service acting on behalf of a subject may also settle what that subject's work reserved.
+on_behalf := {"budget.settle", "capability.report_health"}
+
+allow if {
+	input.subject.tenant_id != ""
+	some role in input.subject.roles
+	input.action in granted[role]
+}
+
+allow if {
+	input.subject.tenant_id != ""
+	input.subject.actor != ""
+	input.action in on_behalf
+}

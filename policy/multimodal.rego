@@ -1,0 +1,100 @@
+# Which capabilities a tenant may use for a step, all candidates in one evaluation. Default deny.
+#
+# Input: {"modality": "image", "classification": "internal", "max_cost_micro_usd": 0,
+#         "tenant": {"id": "...", "plan": "pro", "permissions": {"denied_providers": [], "denied_tools": []}},
+#         "subject": {"id": "...", "roles": [...], "persona": "", "capsule": ""},
+#         "candidates": [{"capability_id": "...", "tool_id": "...", "provider": "...", "cost_micro_usd": 0,
+#                         "needs_egress": false, "classifications": []}]}
+package soma.multimodal
+
+plans := {"dev", "pro", "enterprise"}
+
+default allow_multimodal := false
+
+allow_multimodal if input.tenant.plan in plans
+
+# Providers that policy knows for a modality; a modality that is not named is open to every registered provider.
+providers := {
+	"image": {"openai", "stability", "local"},
+	"video": {"runway", "pika", "local"},
+}
+
+allow_provider(candidate) if not providers[input.modality]
+
+allow_provider(candidate) if {
+	candidate.provider in providers[input.modality]
+	not enterprise_only(candidate)
+}
+
+allow_provider(candidate) if {
+	candidate.provider in providers[input.modality]
+	input.tenant.plan == "enterprise"
+}
+
+enterprise_only(candidate) if {
+	input.modality == "video"
+	candidate.provider in {"runway", "pika"}
+}
+
+within_budget(candidate) if input.max_cost_micro_usd == 0
+
+within_budget(candidate) if candidate.cost_micro_usd <= input.max_cost_micro_usd
+
+default_classifications := {"public", "internal"}
+
+sees(candidate) := default_classifications if count(candidate.classifications) == 0
+
+sees(candidate) := candidate.classifications if count(candidate.classifications) > 0
+
+sensitive := {"sensitive", "confidential"}
+
+leaves_the_house(candidate) if {
+	input.classification in sensitive
+	candidate.needs_egress
+}
+
+permitted(candidate) if {
+	not candidate.provider in object.get(input.tenant.permissions, "denied_providers", [])
+	not candidate.tool_id in object.get(input.tenant.permissions, "denied_tools", [])
+}
+
+denials(candidate) := [d |
+	some d in [
+		{"code": "PLAN_NOT_ALLOWED", "reason": "the tenant's plan does not include multimodal capabilities", "hit": plan_denied},
+		{"code": "PROVIDER_NOT_ALLOWED", "reason": "policy does not allow this provider for the modality and plan", "hit": provider_denied(candidate)},
+		{"code": "OVER_REQUEST_BUDGET", "reason": "its cost is above the cap of this request", "hit": budget_denied(candidate)},
+		{"code": "CLASSIFICATION_NOT_ALLOWED", "reason": "it may not see data of this classification", "hit": classification_denied(candidate)},
+		{"code": "TENANT_PERMISSION", "reason": "the tenant's permissions exclude it", "hit": permission_denied(candidate)},
+	]
+	d.hit
+]
+
+default plan_denied := true
+
+plan_denied := false if allow_multimodal
+
+default provider_denied(_) := true
+
+provider_denied(candidate) := false if allow_provider(candidate)
+
+default budget_denied(_) := true
+
+budget_denied(candidate) := false if within_budget(candidate)
+
+default classification_denied(_) := true
+
+classification_denied(candidate) := false if {
+	input.classification in sees(candidate)
+	not leaves_the_house(candidate)
+}
+
+default permission_denied(_) := true
+
+permission_denied(candidate) := false if permitted(candidate)
+
+# capability_id to the reasons it is denied; an empty list allows. A candidate without an entry is denied.
+verdicts[id] := denied if {
+	some candidate in input.candidates
+	id := candidate.capability_id
+	denied := [{"code": d.code, "reason": d.reason} | some d in denials(candidate)]
+}

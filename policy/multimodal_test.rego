@@ -1,0 +1,72 @@
+package soma.multimodal_test
+
+import data.soma.multimodal
+
+local := {"capability_id": "d2@local", "tool_id": "d2", "provider": "local", "cost_micro_usd": 0, "needs_egress": false, "classifications": []}
+
+remote := {"capability_id": "dalle3@openai", "tool_id": "dalle3", "provider": "openai", "cost_micro_usd": 40000, "needs_egress": true, "classifications": ["public", "internal", "sensitive"]}
+
+video := {"capability_id": "gen3@runway", "tool_id": "gen3", "provider": "runway", "cost_micro_usd": 500000, "needs_egress": true, "classifications": []}
+
+request(modality, plan, classification, cap, candidates) := {
+	"modality": modality, "classification": classification, "max_cost_micro_usd": cap,
+	"tenant": {"id": "t", "plan": plan, "permissions": {}},
+	"subject": {"id": "s", "roles": ["member"], "persona": "", "capsule": ""},
+	"candidates": candidates,
+}
+
+codes(verdicts, id) := {d.code | some d in verdicts[id]}
+
+test_local_diagram_is_allowed if {
+	v := multimodal.verdicts with input as request("diagram", "pro", "internal", 0, [local])
+	v == {"d2@local": []}
+}
+
+test_unknown_plan_is_denied if {
+	v := multimodal.verdicts with input as request("diagram", "trial", "internal", 0, [local])
+	codes(v, "d2@local") == {"PLAN_NOT_ALLOWED"}
+}
+
+test_unnamed_image_provider_is_denied if {
+	v := multimodal.verdicts with input as request("image", "pro", "internal", 0, [object.union(remote, {"provider": "other"})])
+	codes(v, "dalle3@openai") == {"PROVIDER_NOT_ALLOWED"}
+}
+
+test_named_image_provider_is_allowed if {
+	v := multimodal.verdicts with input as request("image", "pro", "internal", 0, [remote])
+	codes(v, "dalle3@openai") == set()
+}
+
+test_remote_video_is_for_enterprise if {
+	v := multimodal.verdicts with input as request("video", "pro", "internal", 0, [video])
+	codes(v, "gen3@runway") == {"PROVIDER_NOT_ALLOWED"}
+	e := multimodal.verdicts with input as request("video", "enterprise", "internal", 0, [video])
+	codes(e, "gen3@runway") == set()
+}
+
+test_cost_above_the_cap_is_denied if {
+	v := multimodal.verdicts with input as request("image", "pro", "internal", 39999, [remote])
+	codes(v, "dalle3@openai") == {"OVER_REQUEST_BUDGET"}
+}
+
+test_sensitive_data_stays_in_the_house if {
+	v := multimodal.verdicts with input as request("image", "pro", "sensitive", 0, [remote])
+	codes(v, "dalle3@openai") == {"CLASSIFICATION_NOT_ALLOWED"}
+}
+
+test_unlisted_classification_is_denied if {
+	v := multimodal.verdicts with input as request("diagram", "pro", "confidential", 0, [local])
+	codes(v, "d2@local") == {"CLASSIFICATION_NOT_ALLOWED"}
+}
+
+test_tenant_permission_is_heeded if {
+	r := request("diagram", "pro", "internal", 0, [local])
+	v := multimodal.verdicts with input as object.union(r, {"tenant": {"id": "t", "plan": "pro", "permissions": {"denied_tools": ["d2"]}}})
+	codes(v, "d2@local") == {"TENANT_PERMISSION"}
+}
+
+test_each_candidate_has_its_verdict if {
+	v := multimodal.verdicts with input as request("image", "pro", "sensitive", 1, [remote, object.union(local, {"classifications": ["sensitive"]})])
+	count(v) == 2
+	codes(v, "d2@local") == set()
+}
