@@ -17,7 +17,7 @@ platform := {"tenant.write"}
 
 internal := {
 	"capability.report_health", "capability.watch", "capability.write", "budget.settle", "revocation.watch",
-	"tenant.read", "capability.read", "ladder.read",
+	"tenant.read", "capability.read", "ladder.read", "health.read",
 }
 
 granted := {

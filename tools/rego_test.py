@@ -28,7 +28,11 @@ def main() -> int:
             rule = f"data.{package[1]}.{name}"
             if engine.eval_rule(rule) is not True:
                 failed.append(rule)
-    print("\n".join(f"FAIL {rule}" for rule in failed) + ("\n" if failed else "") + f"rego: {ran} rules, {len(failed)} failed")
+    print(
+        "\n".join(f"FAIL {rule}" for rule in failed)
+        + ("\n" if failed else "")
+        + f"rego: {ran} rules, {len(failed)} failed"
+    )
     return 1 if failed or not ran else 0
 
 

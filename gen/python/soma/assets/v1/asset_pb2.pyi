@@ -31,9 +31,7 @@ class _AssetStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetStat
     """Being written; not readable yet."""
     ASSET_STATUS_READY: _AssetStatus.ValueType  # 2
     """Readable."""
-    ASSET_STATUS_QUARANTINED: _AssetStatus.ValueType  # 3
-    """Kept unreadable after a scan."""
-    ASSET_STATUS_TOMBSTONED: _AssetStatus.ValueType  # 4
+    ASSET_STATUS_TOMBSTONED: _AssetStatus.ValueType  # 3
     """Erased; only this record is left."""
 
 class AssetStatus(_AssetStatus, metaclass=_AssetStatusEnumTypeWrapper):
@@ -45,9 +43,7 @@ ASSET_STATUS_PENDING: AssetStatus.ValueType  # 1
 """Being written; not readable yet."""
 ASSET_STATUS_READY: AssetStatus.ValueType  # 2
 """Readable."""
-ASSET_STATUS_QUARANTINED: AssetStatus.ValueType  # 3
-"""Kept unreadable after a scan."""
-ASSET_STATUS_TOMBSTONED: AssetStatus.ValueType  # 4
+ASSET_STATUS_TOMBSTONED: AssetStatus.ValueType  # 3
 """Erased; only this record is left."""
 Global___AssetStatus: _TypeAlias = AssetStatus  # noqa: Y015
 
@@ -132,7 +128,7 @@ class Asset(_message.Message):
     created_by: _builtins.str
     """Subject who stored it."""
     reference_count: _builtins.int
-    """Times the same bytes were stored: the bytes go when the last is deleted."""
+    """Jobs and uploads that hold it; the bytes go when the last gives it up."""
     deduplicated: _builtins.bool
     """True when the answer names an asset that was there before."""
     replaces_id: _builtins.str

@@ -211,19 +211,23 @@ class DeleteAssetRequest(_message.Message):
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Id of the asset. Required."""
     reason: _builtins.str
     """Why, for the record; at most 500 characters."""
+    job_id: _builtins.str
+    """Give up only what this job holds; the bytes stay while others hold them. Empty: erase for everybody."""
     def __init__(
         self,
         *,
         asset_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        job_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "job_id", b"job_id", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

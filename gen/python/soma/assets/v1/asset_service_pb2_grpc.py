@@ -84,8 +84,8 @@ class AssetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadAsset(self, request, context):
-        """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): content-type, etag,
-        content-disposition, x-content-type-options, content-length where the whole is read.
+        """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): etag, content-disposition,
+        x-content-type-options. DATA_LOSS when what is stored does not match its checksum.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +99,7 @@ class AssetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAsset(self, request, context):
-        """Erases the bytes when this was their last reference, and leaves a tombstone. Idempotent.
+        """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

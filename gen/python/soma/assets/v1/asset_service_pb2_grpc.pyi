@@ -42,13 +42,13 @@ class AssetServiceStub:
     GetAsset: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.GetAssetRequest, _asset_pb2.Asset]
     """Reads the metadata."""
     DownloadAsset: _grpc.UnaryStreamMultiCallable[_asset_service_pb2.DownloadAssetRequest, _httpbody_pb2.HttpBody]
-    """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): content-type, etag,
-    content-disposition, x-content-type-options, content-length where the whole is read.
+    """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): etag, content-disposition,
+    x-content-type-options. DATA_LOSS when what is stored does not match its checksum.
     """
     ListAssets: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.ListAssetsRequest, _asset_service_pb2.ListAssetsResponse]
     """Lists assets, newest first."""
     DeleteAsset: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.DeleteAssetRequest, _asset_pb2.Asset]
-    """Erases the bytes when this was their last reference, and leaves a tombstone. Idempotent."""
+    """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent."""
 
 @_typing.type_check_only
 class AssetServiceAsyncStub(AssetServiceStub):
@@ -62,13 +62,13 @@ class AssetServiceAsyncStub(AssetServiceStub):
     GetAsset: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.GetAssetRequest, _asset_pb2.Asset]  # type: ignore[assignment]
     """Reads the metadata."""
     DownloadAsset: _aio.UnaryStreamMultiCallable[_asset_service_pb2.DownloadAssetRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): content-type, etag,
-    content-disposition, x-content-type-options, content-length where the whole is read.
+    """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): etag, content-disposition,
+    x-content-type-options. DATA_LOSS when what is stored does not match its checksum.
     """
     ListAssets: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.ListAssetsRequest, _asset_service_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists assets, newest first."""
     DeleteAsset: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.DeleteAssetRequest, _asset_pb2.Asset]  # type: ignore[assignment]
-    """Erases the bytes when this was their last reference, and leaves a tombstone. Idempotent."""
+    """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent."""
 
 class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Bytes, stored once."""
@@ -97,8 +97,8 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _asset_service_pb2.DownloadAssetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): content-type, etag,
-        content-disposition, x-content-type-options, content-length where the whole is read.
+        """Reads the bytes, in messages of at most 256 KiB. Response metadata (HTTP headers): etag, content-disposition,
+        x-content-type-options. DATA_LOSS when what is stored does not match its checksum.
         """
 
     @_abc_1.abstractmethod
@@ -115,6 +115,6 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _asset_service_pb2.DeleteAssetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_asset_pb2.Asset, _abc.Awaitable[_asset_pb2.Asset]]:
-        """Erases the bytes when this was their last reference, and leaves a tombstone. Idempotent."""
+        """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent."""
 
 def add_AssetServiceServicer_to_server(servicer: AssetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,63 @@
+"""Between Python values and protobuf's well-known types."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """The message of an aware moment; None for none, which leaves the field unset."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def moment(message: Timestamp) -> datetime | None:
+    """The moment (UTC) of a message; None for one that was not set."""
+    return message.ToDatetime(UTC) if message.seconds or message.nanos else None
+
+
+def duration(seconds: float) -> Duration | None:
+    """The message of a length in seconds; None for zero, which leaves the field unset."""
+    if not seconds:
+        return None
+    message = Duration()
+    message.FromTimedelta(timedelta(seconds=seconds))
+    return message
+
+
+def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:
+    """The message of a JSON object; None for none, which leaves the field unset."""
+    if value is None:
+        return None
+    message = Struct()
+    message.update(value)
+    return message
+
+
+def json_object(message: Struct) -> dict[str, JsonValue]:
+    """The JSON object of a message; whole numbers come back as int, which JSON does not tell from float."""
+    return {key: _whole(value) for key, value in MessageToDict(message).items()}
+
+
+def _whole(value: JsonValue) -> JsonValue:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,56 @@
+"""Capabilities, ladders and health: model and rules of the registry."""
+
+from svc_registry.domain.candidates import LeftOut, Requirements, why_not
+from svc_registry.domain.health import observe
+from svc_registry.domain.model import (
+    PLATFORM,
+    Actor,
+    AllowLists,
+    AssetDefaults,
+    Capability,
+    Constraints,
+    CostTier,
+    Health,
+    HealthState,
+    JsonObject,
+    Kind,
+    Ladder,
+    LadderKey,
+    Lifecycle,
+    Modality,
+    Price,
+    PriceList,
+    PriceUnit,
+    Resources,
+)
+from svc_registry.domain.ports import CapabilityFilter, ChangeFeed, Page, Store
+
+__all__ = [
+    "PLATFORM",
+    "Actor",
+    "AllowLists",
+    "AssetDefaults",
+    "Capability",
+    "CapabilityFilter",
+    "ChangeFeed",
+    "Constraints",
+    "CostTier",
+    "Health",
+    "HealthState",
+    "JsonObject",
+    "Kind",
+    "Ladder",
+    "LadderKey",
+    "LeftOut",
+    "Lifecycle",
+    "Modality",
+    "Page",
+    "Price",
+    "PriceList",
+    "PriceUnit",
+    "Requirements",
+    "Resources",
+    "Store",
+    "observe",
+    "why_not",
+]

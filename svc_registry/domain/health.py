@@ -1,0 +1,29 @@
+"""How reports become a state: one bad answer degrades, three in a row or an open breaker take out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from svc_registry.domain.model import Health, HealthState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+FAILURES_TO_UNHEALTHY = 3
+
+
+def observe(before: Health, reported: HealthState, now: datetime, reason: str = "", *, circuit_open: bool) -> Health:
+    """The health after a report.
+
+    HEALTHY clears the count; a report of DEGRADED or UNHEALTHY adds one. UNHEALTHY holds from the third failure in a
+    row, or at once while a breaker is open; before that the capability counts as DEGRADED, so that one lost probe
+    does not take it away.
+    """
+    if reported is HealthState.HEALTHY and not circuit_open:
+        return Health(HealthState.HEALTHY, 0, now)
+    if reported is HealthState.UNKNOWN and not circuit_open:
+        return Health(HealthState.UNKNOWN, 0, now, reason)
+    failures = before.failure_count + 1
+    out = circuit_open or (reported is HealthState.UNHEALTHY and failures >= FAILURES_TO_UNHEALTHY)
+    state = HealthState.UNHEALTHY if out else HealthState.DEGRADED
+    return Health(state, failures, now, reason, circuit_open)

@@ -1,0 +1,224 @@
+"""The model: what a capability is, and the order policy prefers them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
+from enum import StrEnum
+from typing import TypeAlias
+
+from pydantic import JsonValue
+
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+PLATFORM = ""
+"""Owner of what belongs to nobody in particular."""
+
+
+class Modality(StrEnum):
+    """What a capability consumes or makes."""
+
+    TEXT = "text"
+    VISION = "vision"
+    IMAGE = "image"
+    DIAGRAM = "diagram"
+    SCREENSHOT = "screenshot"
+    AUDIO_STT = "audio_stt"
+    AUDIO_TTS = "audio_tts"
+    VIDEO = "video"
+    DOCUMENT = "document"
+    TOOL = "tool"
+
+
+class Kind(StrEnum):
+    """Model or tool."""
+
+    MODEL = "model"
+    TOOL = "tool"
+
+
+class CostTier(StrEnum):
+    """Rough price class; UNSPECIFIED when its owner gave none."""
+
+    UNSPECIFIED = "unspecified"
+    FREE = "free"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    PREMIUM = "premium"
+
+
+class PriceUnit(StrEnum):
+    """What a price is counted in."""
+
+    CALL = "call"
+    IMAGE = "image"
+    SECOND = "second"
+    INPUT_TOKEN = "input_token"  # noqa: S105
+    OUTPUT_TOKEN = "output_token"  # noqa: S105
+
+
+class Lifecycle(StrEnum):
+    """Whether a capability may be chosen at all."""
+
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    DISABLED = "disabled"
+
+
+class HealthState(StrEnum):
+    """How a capability answers."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True)
+class Price:
+    """Price of one unit in millionths of a US dollar."""
+
+    unit: PriceUnit
+    micro_usd: int
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """A dated price list; no prices means free."""
+
+    version: str = ""
+    effective_at: datetime | None = None
+    prices: tuple[Price, ...] = ()
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Hard limits; zero or empty means none."""
+
+    formats: tuple[str, ...] = ()
+    max_width_px: int = 0
+    max_height_px: int = 0
+    max_prompt_chars: int = 0
+    context_window_tokens: int = 0
+    max_duration_s: float = 0.0
+    needs_egress: bool = False
+    source_languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AllowLists:
+    """Who may use a capability; an empty list allows everybody."""
+
+    tenants: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    personas: tuple[str, ...] = ()
+    capsules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one running invocation needs."""
+
+    cpu_millis: int = 0
+    memory_mib: int = 0
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class AssetDefaults:
+    """What an output is when its content does not say."""
+
+    asset_type: str = ""
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Health as last seen; `failure_count` counts failures in a row."""
+
+    state: HealthState = HealthState.UNKNOWN
+    failure_count: int = 0
+    checked_at: datetime | None = None
+    reason: str = ""
+    circuit_open: bool = False
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One model or tool of one provider."""
+
+    tool_id: str
+    provider: str
+    kind: Kind
+    modalities: tuple[Modality, ...]
+    task_types: tuple[str, ...]
+    adapter: str = ""
+    display_name: str = ""
+    description: str = ""
+    input_schema: JsonObject = field(default_factory=dict)
+    output_schema: JsonObject = field(default_factory=dict)
+    constraints: Constraints = Constraints()
+    cost_tier: CostTier = CostTier.UNSPECIFIED
+    price_list: PriceList = PriceList()
+    expected_latency_ms: float = 0.0
+    resources: Resources = Resources()
+    data_classifications: tuple[str, ...] = ()
+    allow: AllowLists = AllowLists()
+    default_parameters: JsonObject = field(default_factory=dict)
+    asset_defaults: AssetDefaults = AssetDefaults()
+    tags: tuple[str, ...] = ()
+    model: str = ""
+    endpoint: str = ""
+    credential_path: str = ""
+    license: str = ""
+    lifecycle: Lifecycle = Lifecycle.ACTIVE
+    health: Health = Health()
+    version: int = 0
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def capability_id(self) -> str:
+        """`<tool_id>@<provider>`."""
+        return f"{self.tool_id}@{self.provider}"
+
+    def visible_to(self, tenant_id: str) -> bool:
+        """True when the tenant may know of it."""
+        return not self.allow.tenants or tenant_id in self.allow.tenants
+
+    def same_offer(self, other: Capability) -> bool:
+        """True when both say the same, leaving out health, version and times."""
+        return self._offer() == other._offer()
+
+    def _offer(self) -> Capability:
+        return replace(self, health=Health(), version=0, created_at=None, updated_at=None)
+
+
+@dataclass(frozen=True, order=True)
+class LadderKey:
+    """What a ladder is for."""
+
+    modality: Modality
+    task_type: str
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Capability ids in order of preference; `tenant_id` is PLATFORM for the platform's own."""
+
+    key: LadderKey
+    capability_ids: tuple[str, ...]
+    tenant_id: str = PLATFORM
+    version: int = 0
+    updated_by: str = ""
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who changes something. `platform` is true for the platform's administrators and for services."""
+
+    tenant_id: str
+    subject: str
+    platform: bool = False

@@ -1,0 +1,1 @@
+"""Ledger, decisions and peers of the selector."""

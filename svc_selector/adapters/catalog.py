@@ -1,0 +1,67 @@
+"""The registry's capabilities in memory, as last heard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jsonschema
+
+from svc_selector.domain.model import Ladder, Offer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from svc_selector.domain.model import Ask
+
+PLATFORM = ""
+LadderKey = tuple[str, str, str]
+
+
+class Catalog:
+    """Offers by modality and ladders by tenant, modality and task type; changed only between awaits."""
+
+    def __init__(self) -> None:
+        self._offers: dict[str, Offer] = {}
+        self._by_modality: dict[str, dict[str, Offer]] = {}
+        self._ladders: dict[LadderKey, Ladder] = {}
+        self._schemas: dict[str, tuple[int, jsonschema.Draft202012Validator]] = {}
+        self.loaded = False
+        self.stale_since: datetime | None = None
+
+    def replace_all(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
+        """Takes over a whole snapshot at once."""
+        self._offers, self._by_modality, self._ladders = {}, {}, {}
+        self.update(offers, ladders)
+        self.loaded = True
+
+    def update(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
+        """Takes over changes."""
+        for offer in offers:
+            before = self._offers.get(offer.capability_id)
+            for modality in before.modalities if before else ():
+                self._by_modality[modality].pop(offer.capability_id, None)
+            self._offers[offer.capability_id] = offer
+            for modality in offer.modalities:
+                self._by_modality.setdefault(modality, {})[offer.capability_id] = offer
+        self._ladders.update(ladders)
+
+    def of(self, modality: str) -> Mapping[str, Offer]:
+        """Offers of a modality by id."""
+        return self._by_modality.get(modality, {})
+
+    def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
+        """The tenant's own ladder where it has a list, else the platform's."""
+        own = self._ladders.get((tenant_id, modality, task_type))
+        if own is not None and own.capability_ids:
+            return own
+        return self._ladders.get((PLATFORM, modality, task_type), Ladder())
+
+    def schema_error(self, offer: Offer, ask: Ask) -> str:
+        """What is wrong with the parameters, in one sentence."""
+        kept = self._schemas.get(offer.capability_id)
+        if kept is None or kept[0] != offer.version:
+            kept = (offer.version, jsonschema.Draft202012Validator(offer.input_schema))
+            self._schemas[offer.capability_id] = kept
+        error = jsonschema.exceptions.best_match(kept[1].iter_errors(ask.need.params))
+        return "" if error is None else f"{error.json_path}: {error.message}"

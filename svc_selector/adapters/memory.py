@@ -1,0 +1,161 @@
+"""Budgets, reservations and decisions in the memory of one process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, not_found
+from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
+from svc_selector.domain.model import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from mesh.clock import Clock
+    from mesh.ids import Ids
+    from svc_selector.domain.model import Decision
+
+
+class MemoryDecisions:
+    """Past decisions; nothing outlives the process, and events are not published."""
+
+    def __init__(self, document: Callable[[Decision], bytes]) -> None:
+        self._document = document
+        self._kept: dict[str, Decision] = {}
+        self._requests: dict[tuple[str, str], str] = {}
+
+    async def record(self, decisions: Sequence[Decision]) -> None:
+        """Keeps decisions; one that is there already stays as it is."""
+        for decision in decisions:
+            if decision.ask.request_id and decision.chosen:
+                key = (decision.subject.tenant_id, decision.ask.request_id)
+                if self._requests.setdefault(key, decision.selection_id) != decision.selection_id:
+                    raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
+            self._kept.setdefault(decision.selection_id, decision)
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
+        """The document of one decision."""
+        kept = self._kept.get(selection_id)
+        return self._document(kept) if kept and kept.subject.tenant_id == tenant_id else None
+
+    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+        """The document of the decision that a request id made."""
+        selection_id = self._requests.get((tenant_id, request_id))
+        return await self.get(tenant_id, selection_id) if selection_id else None
+
+    async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
+        """Documents, newest first."""
+        found = sorted(
+            (
+                kept
+                for kept in self._kept.values()
+                if kept.subject.tenant_id == tenant_id
+                and job_id in ("", kept.subject.job_id)
+                and (not before or kept.selection_id < before)
+            ),
+            key=lambda kept: kept.selection_id,
+            reverse=True,
+        )
+        return [self._document(kept) for kept in found[:size]]
+
+
+class MemoryLedger:
+    """Budgets and reservations. No await stands between a check and its booking, so calls never interleave."""
+
+    def __init__(self, decisions: MemoryDecisions, clock: Clock, ids: Ids, default_limit_micro_usd: int) -> None:
+        self._decisions = decisions
+        self._clock = clock
+        self._ids = ids
+        self._default = default_limit_micro_usd
+        self._limits: dict[tuple[str, str], tuple[int, str]] = {}
+        self._accounts: dict[tuple[str, str, datetime], list[int]] = {}
+        self._reservations: dict[str, tuple[str, str, datetime, Reservation]] = {}
+
+    async def reserve(
+        self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
+    ) -> Held | None:
+        """Holds an amount under every cap."""
+        now = self._clock.now()
+        left = self._headroom(tenant_id, modality, period_of(now))
+        if left < amount_micro_usd:
+            return None
+        held = Held(self._ids.new(), amount_micro_usd, left - amount_micro_usd, now + ttl)
+        if decision is not None:
+            await self._decisions.record([replace(decision, held=held)])
+        self._book(tenant_id, modality, period_of(now), amount_micro_usd, 0)
+        kept = Reservation(held.reservation_id, ReservationState.HELD, amount_micro_usd, 0, held.expires_at)
+        self._reservations[held.reservation_id] = (tenant_id, modality, period_of(now), kept)
+        return held
+
+    def _account(self, tenant_id: str, scope: str, period: datetime) -> list[int]:
+        return self._accounts.setdefault((tenant_id, scope, period), [0, 0])
+
+    def _headroom(self, tenant_id: str, modality: str, period: datetime) -> int:
+        caps = {OVERALL: self._limits.get((tenant_id, OVERALL), (self._default, ""))[0]}
+        if (tenant_id, modality) in self._limits:
+            caps[modality] = self._limits[(tenant_id, modality)][0]
+        return min(cap - sum(self._account(tenant_id, scope, period)) for scope, cap in caps.items())
+
+    def _book(self, tenant_id: str, modality: str, period: datetime, reserved: int, settled: int) -> None:
+        for scope in (OVERALL, modality):
+            account = self._account(tenant_id, scope, period)
+            account[0] += reserved
+            account[1] += settled
+
+    def _close(self, reservation_id: str, state: ReservationState, reserved: int, settled: int) -> Reservation:
+        tenant_id, modality, period, kept = self._reservations[reservation_id]
+        self._book(tenant_id, modality, period, -reserved, settled)
+        closed = replace(kept, state=state, settled_micro_usd=settled)
+        self._reservations[reservation_id] = (tenant_id, modality, period, closed)
+        return closed
+
+    def _find(self, tenant_id: str, reservation_id: str) -> tuple[str, datetime, Reservation]:
+        owner, modality, period, kept = self._reservations.get(reservation_id, ("", "", self._clock.now(), None))
+        if kept is None or owner != tenant_id:
+            raise not_found("reservation", reservation_id)
+        return modality, period, kept
+
+    async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
+        """Books the true cost, up to the cap."""
+        modality, period, kept = self._find(tenant_id, reservation_id)
+        if kept.state in (ReservationState.SETTLED, ReservationState.RELEASED):
+            return kept
+        held = kept.reserved_micro_usd if kept.state is ReservationState.HELD else 0
+        booked = bookable(cost_micro_usd, held, self._headroom(tenant_id, modality, period))
+        return self._close(reservation_id, ReservationState.SETTLED, held, booked)
+
+    async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
+        """Gives a reservation back."""
+        _, _, kept = self._find(tenant_id, reservation_id)
+        if kept.state is not ReservationState.HELD:
+            return kept
+        return self._close(reservation_id, ReservationState.RELEASED, kept.reserved_micro_usd, 0)
+
+    async def expire(self) -> int:
+        """Frees what lapsed."""
+        lapsed = [
+            kept
+            for _, _, _, kept in self._reservations.values()
+            if kept.state is ReservationState.HELD and kept.expires_at <= self._clock.now()
+        ]
+        for kept in lapsed:
+            self._close(kept.reservation_id, ReservationState.EXPIRED, kept.reserved_micro_usd, 0)
+        return len(lapsed)
+
+    async def budgets(self, tenant_id: str) -> Sequence[Budget]:
+        """Caps and spending of the current month."""
+        scopes = sorted({OVERALL, *(scope for owner, scope in self._limits if owner == tenant_id)})
+        return [self._budget(tenant_id, scope) for scope in scopes]
+
+    def _budget(self, tenant_id: str, scope: str) -> Budget:
+        period = period_of(self._clock.now())
+        limit, subject = self._limits.get((tenant_id, scope), (self._default, ""))
+        reserved, settled = self._account(tenant_id, scope, period)
+        return Budget(scope, limit, reserved, settled, period, subject)
+
+    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
+        """Sets a cap."""
+        self._limits[(tenant_id, scope)] = (limit_micro_usd, subject)
+        return self._budget(tenant_id, scope)

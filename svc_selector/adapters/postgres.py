@@ -1,0 +1,281 @@
+"""Budgets, reservations and decisions in Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mesh.errors import Reason, SomaError, not_found
+from mesh.stores.postgres import SYSTEM
+from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
+from svc_selector.domain.model import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    import asyncpg
+
+    from mesh.clock import Clock
+    from mesh.events.event import Event
+    from mesh.events.outbox import Outbox
+    from mesh.ids import Ids
+    from mesh.stores.postgres import Postgres
+    from svc_selector.domain.model import Decision
+
+
+class Facts(Protocol):
+    """Turns a decision into what is stored and what others are told."""
+
+    def document(self, decision: Decision) -> bytes:
+        """The document of a decision."""
+
+    def event(self, decision: Decision) -> Event:
+        """The event of a decision."""
+
+
+class PostgresDecisions:
+    """Past decisions, each with its event in the same transaction."""
+
+    def __init__(self, postgres: Postgres, outbox: Outbox, facts: Facts) -> None:
+        self._postgres = postgres
+        self._outbox = outbox
+        self._facts = facts
+
+    async def record(self, decisions: Sequence[Decision]) -> None:
+        """Writes decisions and their events."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await self.write(connection, decisions)
+
+    async def write(self, connection: asyncpg.Connection, decisions: Sequence[Decision]) -> None:
+        """Writes them within an open transaction; one that is there already, or whose request is, stays as it is."""
+        rows = await connection.fetch(_RECORD, *zip(*map(self._row, decisions), strict=True))
+        written = {str(row["selection_id"]) for row in rows}
+        new = [decision for decision in decisions if decision.selection_id in written]
+        if any(_repeatable(decision) for decision in decisions if decision.selection_id not in written):
+            raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
+        if new:
+            await self._outbox.add(connection, *map(self._facts.event, new))
+
+    def _row(self, decision: Decision) -> tuple[object, ...]:
+        return (
+            decision.selection_id,
+            decision.subject.tenant_id,
+            decision.ask.request_id if _repeatable(decision) else None,
+            decision.subject.job_id,
+            decision.chosen.capability_id if decision.chosen else "",
+            self._facts.document(decision),
+            decision.decided_at,
+        )
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
+        """The document of one decision."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            query = "SELECT document FROM selections WHERE selection_id = $1"
+            return await connection.fetchval(query, selection_id)  # type: ignore[no-any-return]
+
+    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+        """The document of the decision that a request id made."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            query = "SELECT document FROM selections WHERE tenant_id = $1 AND request_id = $2"
+            return await connection.fetchval(query, tenant_id, request_id)  # type: ignore[no-any-return]
+
+    async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
+        """Documents, newest first."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(_LIST, tenant_id, job_id, before or None, size)
+        return [row["document"] for row in rows]
+
+
+def _repeatable(decision: Decision) -> bool:
+    """Whether a repeat of the request is answered with this decision: refusals are judged anew."""
+    return bool(decision.ask.request_id) and decision.chosen is not None
+
+
+_RECORD = """
+INSERT INTO selections (selection_id, tenant_id, request_id, job_id, capability_id, document, decided_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[])
+ON CONFLICT DO NOTHING
+RETURNING selection_id
+"""
+_LIST = """
+SELECT document FROM selections
+WHERE tenant_id = $1 AND ($2 = '' OR job_id = $2) AND ($3::uuid IS NULL OR selection_id < $3)
+ORDER BY selection_id DESC LIMIT $4
+"""
+
+
+class _Account(NamedTuple):
+    tenant_id: str
+    modality: str
+    period: datetime
+
+
+class PostgresLedger:
+    """Budgets and reservations. Accounts are locked in the order of their scopes, so that two never deadlock."""
+
+    def __init__(
+        self, postgres: Postgres, decisions: PostgresDecisions, clock: Clock, ids: Ids, default_limit_micro_usd: int
+    ) -> None:
+        self._postgres = postgres
+        self._decisions = decisions
+        self._clock = clock
+        self._ids = ids
+        self._default = default_limit_micro_usd
+
+    async def reserve(
+        self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
+    ) -> Held | None:
+        """Holds an amount under every cap, the decision written with it."""
+        now = self._clock.now()
+        async with self._postgres.transaction(SYSTEM) as connection:
+            headroom = await self._lock(connection, tenant_id, modality, period_of(now))
+            if min(headroom.values()) < amount_micro_usd:
+                return None
+            held = Held(self._ids.new(), amount_micro_usd, min(headroom.values()) - amount_micro_usd, now + ttl)
+            account = _Account(tenant_id, modality, period_of(now))
+            await self._book(connection, account, reserved=amount_micro_usd, settled=0)
+            await connection.execute(
+                _HOLD, held.reservation_id, tenant_id, modality, period_of(now), amount_micro_usd, held.expires_at
+            )
+            if decision is not None:
+                await self._decisions.write(connection, [replace(decision, held=held)])
+        return held
+
+    async def _lock(
+        self, connection: asyncpg.Connection, tenant_id: str, modality: str, period: datetime
+    ) -> Mapping[str, int]:
+        """Locks the accounts and answers what each cap has left."""
+        scopes = [OVERALL, modality]
+        await connection.execute(_OPEN, tenant_id, scopes, period)
+        rows = await connection.fetch(_LOCK, tenant_id, scopes, period)
+        left = {}
+        for row in rows:
+            limit = row["limit_micro_usd"]
+            if limit is None and row["scope"] == OVERALL:
+                limit = self._default
+            if limit is not None:
+                left[row["scope"]] = limit - row["reserved_micro_usd"] - row["settled_micro_usd"]
+        return left
+
+    @staticmethod
+    async def _book(connection: asyncpg.Connection, account: _Account, *, reserved: int, settled: int) -> None:
+        scopes = [OVERALL, account.modality]
+        await connection.execute(_BOOK, account.tenant_id, scopes, account.period, reserved, settled)
+
+    async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
+        """Books the true cost, up to the cap."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row, headroom = await self._locked(connection, tenant_id, reservation_id)
+            if row["state"] in (ReservationState.SETTLED, ReservationState.RELEASED):
+                return _reservation(row)
+            held = row["reserved_micro_usd"] if row["state"] == ReservationState.HELD else 0
+            booked = bookable(cost_micro_usd, held, min(headroom.values()))
+            await self._book(connection, _account(row), reserved=-held, settled=booked)
+            return _reservation(await connection.fetchrow(_CLOSE, reservation_id, ReservationState.SETTLED, booked))
+
+    async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
+        """Gives a reservation back."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row, _ = await self._locked(connection, tenant_id, reservation_id)
+            if row["state"] != ReservationState.HELD:
+                return _reservation(row)
+            await self._book(connection, _account(row), reserved=-row["reserved_micro_usd"], settled=0)
+            return _reservation(await connection.fetchrow(_CLOSE, reservation_id, ReservationState.RELEASED, 0))
+
+    async def _locked(
+        self, connection: asyncpg.Connection, tenant_id: str, reservation_id: str
+    ) -> tuple[asyncpg.Record, Mapping[str, int]]:
+        """Locks accounts before the reservation, the order that reserving has too."""
+        found = await connection.fetchrow(_FIND, reservation_id)
+        if found is None:
+            raise not_found("reservation", reservation_id)
+        headroom = await self._lock(connection, tenant_id, found["modality"], found["period_start"])
+        return await connection.fetchrow(f"{_FIND} FOR UPDATE", reservation_id), headroom
+
+    async def expire(self) -> int:
+        """Frees what lapsed."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_LAPSED, self._clock.now())
+        for row in rows:
+            await self._expire_one(row["tenant_id"], str(row["reservation_id"]))
+        return len(rows)
+
+    async def _expire_one(self, tenant_id: str, reservation_id: str) -> None:
+        async with self._postgres.transaction(tenant_id) as connection:
+            row, _ = await self._locked(connection, tenant_id, reservation_id)
+            if row["state"] == ReservationState.HELD:
+                await self._book(connection, _account(row), reserved=-row["reserved_micro_usd"], settled=0)
+                await connection.fetchrow(_CLOSE, reservation_id, ReservationState.EXPIRED, 0)
+
+    async def budgets(self, tenant_id: str) -> Sequence[Budget]:
+        """Caps and spending of the current month."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(_BUDGETS, tenant_id, period_of(self._clock.now()), self._default)
+        return [Budget(**dict(row)) for row in rows]
+
+    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
+        """Sets a cap."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await connection.execute(_SET, tenant_id, scope, limit_micro_usd, subject)
+        return next(budget for budget in await self.budgets(tenant_id) if budget.scope == scope)
+
+
+_OPEN = """
+INSERT INTO budget_accounts (tenant_id, scope, period_start)
+SELECT $1, scope, $3 FROM unnest($2::text[]) AS scope
+ON CONFLICT DO NOTHING
+"""
+_LOCK = """
+SELECT a.scope, a.reserved_micro_usd, a.settled_micro_usd,
+       (SELECT limit_micro_usd FROM budgets b WHERE b.tenant_id = a.tenant_id AND b.scope = a.scope)
+FROM budget_accounts a
+WHERE a.tenant_id = $1 AND a.scope = ANY($2::text[]) AND a.period_start = $3
+ORDER BY a.scope FOR UPDATE OF a
+"""
+_BOOK = """
+UPDATE budget_accounts
+SET reserved_micro_usd = reserved_micro_usd + $4, settled_micro_usd = settled_micro_usd + $5
+WHERE tenant_id = $1 AND scope = ANY($2::text[]) AND period_start = $3
+"""
+_HOLD = """
+INSERT INTO reservations (reservation_id, tenant_id, modality, period_start, state, reserved_micro_usd, expires_at)
+VALUES ($1, $2, $3, $4, 'held', $5, $6)
+"""
+_FIND = "SELECT * FROM reservations WHERE reservation_id = $1"
+_CLOSE = "UPDATE reservations SET state = $2, settled_micro_usd = $3 WHERE reservation_id = $1 RETURNING *"
+_LAPSED = """
+SELECT tenant_id, reservation_id FROM reservations
+WHERE state = 'held' AND expires_at <= $1 ORDER BY expires_at LIMIT 500
+"""
+_BUDGETS = """
+SELECT s.scope,
+       coalesce(b.limit_micro_usd, $3) AS limit_micro_usd,
+       coalesce(a.reserved_micro_usd, 0) AS reserved_micro_usd,
+       coalesce(a.settled_micro_usd, 0) AS settled_micro_usd,
+       $2::timestamptz AS period_start,
+       coalesce(b.updated_by, '') AS updated_by
+FROM (SELECT '' AS scope UNION SELECT scope FROM budgets WHERE tenant_id = $1) s
+LEFT JOIN budgets b ON b.tenant_id = $1 AND b.scope = s.scope
+LEFT JOIN budget_accounts a ON a.tenant_id = $1 AND a.scope = s.scope AND a.period_start = $2
+ORDER BY s.scope
+"""
+_SET = """
+INSERT INTO budgets (tenant_id, scope, limit_micro_usd, updated_by) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant_id, scope) DO UPDATE
+SET limit_micro_usd = excluded.limit_micro_usd, updated_by = excluded.updated_by
+"""
+
+
+def _account(row: asyncpg.Record) -> _Account:
+    return _Account(row["tenant_id"], row["modality"], row["period_start"])
+
+
+def _reservation(row: asyncpg.Record) -> Reservation:
+    return Reservation(
+        str(row["reservation_id"]),
+        ReservationState(row["state"]),
+        row["reserved_micro_usd"],
+        row["settled_micro_usd"],
+        row["expires_at"],
+    )

@@ -1,0 +1,235 @@
+"""The seven judgements in order, and the one choice that comes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
+from svc_selector.domain.judge import cost, order, sift, source_of
+from svc_selector.domain.model import Decision, Judgement, Rejection, Source
+from svc_selector.domain.ports import Denial
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mesh.clock import Clock
+    from mesh.ids import Ids
+    from svc_selector.app.recorder import Recorder
+    from svc_selector.domain.model import Ask, Held, Offer, Ranked, Subject
+    from svc_selector.domain.ports import Decisions, Degradation, Ledger, Offers, Policy, Tenants
+
+DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True)
+class SelectorOptions:
+    """What an operator may set. Ages and times in seconds."""
+
+    reservation_ttl_s: float
+    max_stale_s: float
+    allow_force: bool
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the judgements left, before anything is reserved."""
+
+    ranked: tuple[Ranked, ...]
+    rejected: tuple[Rejection, ...]
+
+
+class Selector:
+    """Chooses capabilities and remembers why."""
+
+    def __init__(
+        self,
+        *,
+        offers: Offers,
+        policy: Policy,
+        tenants: Tenants,
+        ledger: Ledger,
+        decisions: Decisions,
+        recorder: Recorder,
+        degradation: Degradation,
+        clock: Clock,
+        ids: Ids,
+        options: SelectorOptions,
+    ) -> None:
+        self._offers = offers
+        self._policy = policy
+        self._tenants = tenants
+        self._ledger = ledger
+        self._decisions = decisions
+        self._recorder = recorder
+        self._degradation = degradation
+        self._clock = clock
+        self._ids = ids
+        self._options = options
+
+    async def select(self, ask: Ask, subject: Subject) -> Decision:
+        """Judges, reserves and chooses.
+
+        NO_CAPABLE_CAPABILITY when nothing is left (that decision is recorded too), BUDGET_EXCEEDED when only budget
+        stood in the way, UNAVAILABLE while there is no view of the registry, or one too old to be trusted.
+        """
+        started = self._clock.monotonic()
+        stale_since = self._fresh_enough()
+        if ask.force and not self._options.allow_force:
+            ask = replace(ask, force="")
+        judged = await self._judge(ask, subject)
+        draft = self._draft(ask, subject, judged, stale_since, started)
+        if ask.dry_run:
+            return self._answer(replace(draft, selection_id=""))
+        decision = await self._hold(draft)
+        if decision.held is None:
+            await self._recorder.record(decision)
+        return self._answer(decision)
+
+    def _fresh_enough(self) -> datetime | None:
+        if not self._offers.loaded:
+            raise SomaError(Reason.UNAVAILABLE, "the registry was not heard yet; try again shortly", retry_after_s=1)
+        since = self._offers.stale_since
+        if since is not None and (self._clock.now() - since).total_seconds() > self._options.max_stale_s:
+            text = "the view of the registry is too old to choose by; try again shortly"
+            raise SomaError(Reason.UNAVAILABLE, text, metadata={"component": "registry"}, retry_after_s=5)
+        return since
+
+    async def _judge(self, ask: Ask, subject: Subject) -> _Judged:
+        able, rejected = sift(
+            self._offers.of(ask.need.modality).values(),
+            ask,
+            subject,
+            lambda offer: self._offers.schema_error(offer, ask),
+        )
+        costs = {offer.capability_id: cost(offer.prices, ask.units) for offer in able}
+        plan = await self._tenants.plan(subject.tenant_id)
+        verdicts = self._policy.verdicts(ask, subject, plan, able, costs) if able else {}
+        allowed: list[Offer] = []
+        for offer in able:
+            denials = verdicts.get(offer.capability_id)
+            if denials is not None and not denials:
+                allowed.append(offer)
+                continue
+            denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
+            rejected.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
+        ladder = self._offers.ladder(subject.tenant_id, ask.need.modality, ask.need.task_type)
+        return _Judged(order(allowed, ask, ladder), tuple(rejected))
+
+    def _draft(
+        self, ask: Ask, subject: Subject, judged: _Judged, stale_since: datetime | None, started: float
+    ) -> Decision:
+        ladder = self._offers.ladder(subject.tenant_id, ask.need.modality, ask.need.task_type)
+        first = judged.ranked[0].offer if judged.ranked else None
+        return Decision(
+            selection_id=self._ids.new(),
+            ask=ask,
+            subject=subject,
+            chosen=first,
+            ranked=judged.ranked,
+            rejected=judged.rejected,
+            source=source_of(first, ask) if first else Source.LADDER,
+            reason=_reason(judged.ranked, judged.rejected, ask),
+            policy_id=self._policy.policy_id,
+            ladder_version=ladder.version,
+            held=None,
+            degradation_level=self._degradation.level,
+            stale_since=stale_since,
+            decided_at=self._clock.now(),
+            elapsed_us=round((self._clock.monotonic() - started) * 1_000_000),
+        )
+
+    async def _hold(self, draft: Decision) -> Decision:
+        """Judgement five: the first offer that the budget bears, the decision written with its reservation."""
+        decision = draft
+        for ranked in draft.ranked:
+            decision = _choose(decision, ranked)
+            if ranked.cost_micro_usd == 0:
+                return decision
+            held = await self._reserve(decision, ranked)
+            if held is not None:
+                return replace(decision, held=held)
+            text = f"its cost of {ranked.cost_micro_usd} micro-USD is above what the budget has left"
+            against = Rejection(ranked.offer.capability_id, Judgement.BUDGET, "BUDGET_EXCEEDED", text)
+            decision = replace(
+                decision, chosen=None, ranked=decision.ranked[1:], rejected=(*decision.rejected, against)
+            )
+        return replace(decision, chosen=None, reason=_reason((), decision.rejected, draft.ask))
+
+    async def _reserve(self, decision: Decision, ranked: Ranked) -> Held | None:
+        return await self._ledger.reserve(
+            decision.subject.tenant_id,
+            decision.ask.need.modality,
+            ranked.cost_micro_usd,
+            timedelta(seconds=self._options.reservation_ttl_s),
+            decision,
+        )
+
+    @staticmethod
+    def _answer(decision: Decision) -> Decision:
+        if decision.chosen is None:
+            raise nothing_left(decision)
+        return decision
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes:
+        """The document of a past decision."""
+        await self._recorder.flush()
+        document = await self._decisions.get(tenant_id, selection_id)
+        if document is None:
+            raise not_found("selection", selection_id)
+        return document
+
+    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+        """The document of the decision that a request id made before."""
+        await self._recorder.flush()
+        return await self._decisions.by_request(tenant_id, request_id)
+
+    async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
+        """Documents of past decisions, newest first; one more than the page when there is a next one."""
+        await self._recorder.flush()
+        return await self._decisions.list(tenant_id, job_id, (size or DEFAULT_PAGE) + 1, token)
+
+
+def _choose(decision: Decision, ranked: Ranked) -> Decision:
+    return replace(
+        decision,
+        chosen=ranked.offer,
+        source=source_of(ranked.offer, decision.ask),
+        reason=_reason(decision.ranked, decision.rejected, decision.ask),
+    )
+
+
+def _reason(ranked: Sequence[Ranked], rejected: Sequence[Rejection], ask: Ask) -> str:
+    why = f"after {ask.fallback_reason}: " if ask.fallback_reason else ""
+    if not ranked:
+        return f"{why}nothing could be chosen: all {len(rejected)} capabilities were left out"
+    first = ranked[0]
+    others = f"; {len(ranked) - 1} more could serve" if len(ranked) > 1 else ""
+    out = f", {len(rejected)} left out" if rejected else ""
+    return f"{why}{first.offer.capability_id}: {first.reason}{others}{out}"
+
+
+def nothing_left(decision: Decision) -> SomaError:
+    """The terminal answer: every capability with the reason against it; a quota failure when only budget was."""
+    ask = decision.ask
+    details = [
+        PreconditionViolation(item.code, item.capability_id, f"{item.judgement.value}: {item.reason}")
+        for item in decision.rejected
+    ]
+    budget = [item for item in decision.rejected if item.judgement is Judgement.BUDGET]
+    if budget:
+        text = f"the budget does not bear any capability for {ask.need.modality}/{ask.need.task_type}"
+        quotas = [QuotaViolation(f"budget:{item.capability_id}", item.reason) for item in budget]
+        return SomaError(Reason.BUDGET_EXCEEDED, text, quotas=quotas, preconditions=details)
+    text = (
+        f"no capability for {ask.need.modality}/{ask.need.task_type} is left; "
+        f"{len(details)} were rejected, each with its reason in the details"
+    )
+    return SomaError(
+        Reason.NO_CAPABLE_CAPABILITY,
+        text,
+        preconditions=details,
+        metadata={"selection_id": decision.selection_id, "policy_id": decision.policy_id},
+    )

@@ -1,0 +1,1 @@
+"""Offers, judgements, decisions and budgets: model and rules of the selector."""

@@ -1,0 +1,52 @@
+"""Budgets: reserve, then settle, never above the cap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
+from enum import StrEnum
+
+OVERALL = ""
+"""Scope of the cap on everything together; the other scopes are modalities."""
+
+
+class ReservationState(StrEnum):
+    """State of a reservation."""
+
+    HELD = "held"
+    SETTLED = "settled"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A cap for one calendar month (UTC), amounts in millionths of a US dollar."""
+
+    scope: str
+    limit_micro_usd: int
+    reserved_micro_usd: int
+    settled_micro_usd: int
+    period_start: datetime
+    updated_by: str = ""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """An amount held for one call, or what became of it."""
+
+    reservation_id: str
+    state: ReservationState
+    reserved_micro_usd: int
+    settled_micro_usd: int
+    expires_at: datetime
+
+
+def period_of(now: datetime) -> datetime:
+    """First moment of the month (UTC)."""
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def bookable(cost: int, held: int, headroom: int) -> int:
+    """What may be booked of a cost: all of it, unless the cap has less left than what was held and is free."""
+    return min(cost, held + max(headroom, 0))

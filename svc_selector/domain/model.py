@@ -1,0 +1,218 @@
+"""The model: offers, needs, decisions and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
+from enum import StrEnum
+from typing import TypeAlias
+
+from pydantic import JsonValue
+
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+
+class Health(StrEnum):
+    """Health of an offer, as the registry last said."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+class Lifecycle(StrEnum):
+    """Whether an offer may be chosen."""
+
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    DISABLED = "disabled"
+
+
+class Judgement(StrEnum):
+    """Which judgement left an offer out."""
+
+    CANDIDATES = "candidates"
+    ALLOW_LISTS = "allow_lists"
+    HEALTH = "health"
+    POLICY = "policy"
+    BUDGET = "budget"
+    EXCLUDED = "excluded"
+
+
+class Source(StrEnum):
+    """How a choice came about."""
+
+    LADDER = "ladder"
+    PREFERENCE = "preference"
+    FALLBACK = "fallback"
+    FORCED = "forced"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hard limits of an offer; zero or empty means none."""
+
+    formats: tuple[str, ...] = ()
+    max_width_px: int = 0
+    max_height_px: int = 0
+    max_prompt_chars: int = 0
+    context_window_tokens: int = 0
+    max_duration_s: float = 0.0
+    source_languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Millionths of a US dollar for one unit of each kind."""
+
+    call: int = 0
+    image: int = 0
+    second: int = 0
+    input_token: int = 0
+    output_token: int = 0
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A capability as the selector sees it. `document` is the registry's own, handed on unread."""
+
+    capability_id: str
+    tool_id: str
+    provider: str
+    modalities: tuple[str, ...]
+    task_types: tuple[str, ...]
+    limits: Limits = Limits()
+    prices: Prices = Prices()
+    needs_egress: bool = False
+    classifications: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    personas: tuple[str, ...] = ()
+    capsules: tuple[str, ...] = ()
+    input_schema: JsonObject = field(default_factory=dict)
+    lifecycle: Lifecycle = Lifecycle.ACTIVE
+    health: Health = Health.UNKNOWN
+    health_reason: str = ""
+    circuit_open: bool = False
+    version: int = 0
+    document: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a step needs; zero, empty or None means any."""
+
+    modality: str
+    task_type: str
+    formats: tuple[str, ...] = ()
+    width_px: int = 0
+    height_px: int = 0
+    prompt_chars: int = 0
+    context_tokens: int = 0
+    duration_s: float = 0.0
+    source_language: str = ""
+    params: JsonObject | None = None
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units a call will consume at most."""
+
+    calls: int = 1
+    images: int = 0
+    seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """On whose behalf a choice is made."""
+
+    tenant_id: str
+    subject: str
+    roles: tuple[str, ...] = ()
+    persona: str = ""
+    capsule: str = ""
+    classification: str = "internal"
+    session_id: str = ""
+    job_id: str = ""
+    step_id: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request for a choice. `max_cost_micro_usd` of 0 leaves the tenant's caps alone to bind."""
+
+    need: Need
+    units: Units = Units()
+    preferred_provider: str = ""
+    preferred_tool: str = ""
+    exclude: tuple[str, ...] = ()
+    fallback_reason: str = ""
+    force: str = ""
+    max_cost_micro_usd: int = 0
+    dry_run: bool = False
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An offer that was left out: by which judgement, with a code for programs and a sentence for people."""
+
+    capability_id: str
+    judgement: Judgement
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An offer that could be chosen, at its place (from 1)."""
+
+    offer: Offer
+    rank: int
+    ladder_position: int
+    cost_micro_usd: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Order of preference in force; version 0 when there is none."""
+
+    capability_ids: tuple[str, ...] = ()
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A reservation; `remaining_micro_usd` is what the tightest cap has left afterwards."""
+
+    reservation_id: str
+    amount_micro_usd: int
+    remaining_micro_usd: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision, complete and immutable. `chosen` is None when nothing was left."""
+
+    selection_id: str
+    ask: Ask
+    subject: Subject
+    chosen: Offer | None
+    ranked: tuple[Ranked, ...]
+    rejected: tuple[Rejection, ...]
+    source: Source
+    reason: str
+    policy_id: str
+    ladder_version: int
+    held: Held | None
+    degradation_level: str
+    stale_since: datetime | None
+    decided_at: datetime
+    elapsed_us: int

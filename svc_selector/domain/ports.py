@@ -1,0 +1,113 @@
+"""What the selector needs from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from svc_selector.domain.budget import Budget, Reservation
+    from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Subject
+
+
+class Offers(Protocol):
+    """The registry's capabilities, in memory."""
+
+    @property
+    def stale_since(self) -> datetime | None:
+        """Since when the registry cannot be heard; None while it is."""
+
+    @property
+    def loaded(self) -> bool:
+        """True once a whole snapshot was received."""
+
+    def of(self, modality: str) -> Mapping[str, Offer]:
+        """Offers of a modality by id."""
+
+    def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
+        """The ladder in force for a tenant."""
+
+    def schema_error(self, offer: Offer, ask: Ask) -> str:
+        """What is wrong with the parameters of an ask, in one sentence; "" when nothing is."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """Why policy denies an offer."""
+
+    code: str
+    reason: str
+
+
+class Policy(Protocol):
+    """Policy over all offers at once."""
+
+    @property
+    def policy_id(self) -> str:
+        """Digest of the bundle."""
+
+    def verdicts(
+        self, ask: Ask, subject: Subject, plan: str, offers: Sequence[Offer], costs: Mapping[str, int]
+    ) -> Mapping[str, Sequence[Denial]]:
+        """Denials by capability id, empty for an allowed one; an offer without an entry is denied."""
+
+
+class Tenants(Protocol):
+    """What is known of tenants."""
+
+    async def plan(self, tenant_id: str) -> str:
+        """The tenant's plan; "" when unknown, which policy denies."""
+
+
+class Degradation(Protocol):
+    """The state of the mesh."""
+
+    @property
+    def level(self) -> str:
+        """NONE, MINOR, MODERATE, SEVERE, CRITICAL or UNKNOWN."""
+
+
+class Ledger(Protocol):
+    """Budgets and reservations; settled + reserved never passes a cap."""
+
+    async def reserve(
+        self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
+    ) -> Held | None:
+        """Holds an amount under the overall cap and the modality's, with the decision in one transaction.
+
+        None when a cap does not bear it; then nothing was written.
+        """
+
+    async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
+        """Books the true cost, up to the cap. Idempotent. NOT_FOUND for an unknown one."""
+
+    async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
+        """Gives a reservation back. Idempotent. NOT_FOUND for an unknown one."""
+
+    async def expire(self) -> int:
+        """Frees what lapsed; answers how many reservations."""
+
+    async def budgets(self, tenant_id: str) -> Sequence[Budget]:
+        """Caps and spending of the current month, the overall one first."""
+
+    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
+        """Sets a cap."""
+
+
+class Decisions(Protocol):
+    """Past decisions."""
+
+    async def record(self, decisions: Sequence[Decision]) -> None:
+        """Writes decisions and their events; one that is there already is left as it is."""
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
+        """The document of one decision."""
+
+    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+        """The document of the decision that a request id made."""
+
+    async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
+        """Documents, newest first, those with ids below `before` where it is given."""

@@ -1,0 +1,70 @@
+"""BudgetService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.context import caller
+from mesh.rpc.wellknown import timestamp
+from soma.selector.v1 import budget_service_pb2 as pb
+from soma.selector.v1.budget_service_pb2_grpc import BudgetServiceServicer
+from svc_selector.rpc.convert import modality_name, modality_number
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from svc_selector.domain.budget import Budget, Reservation
+    from svc_selector.domain.ports import Ledger
+
+
+class BudgetServicer(BudgetServiceServicer):
+    """Serves budgets and reservations straight from the ledger: there is no rule between the two."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def ListBudgets(
+        self, request: pb.ListBudgetsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListBudgetsResponse:
+        """Reads caps and spending."""
+        return pb.ListBudgetsResponse(budgets=map(_budget_to, await self._ledger.budgets(caller().tenant_id)))
+
+    async def SetBudget(self, request: pb.SetBudgetRequest, context: grpc.aio.ServicerContext) -> pb.Budget:
+        """Sets a cap."""
+        who, budget = caller(), request.budget
+        scope = modality_name(budget.modality) if budget.modality else ""
+        return _budget_to(await self._ledger.set_budget(who.tenant_id, scope, budget.limit_micro_usd, who.subject))
+
+    async def SettleReservation(
+        self, request: pb.SettleReservationRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Reservation:
+        """Books the true cost."""
+        done = await self._ledger.settle(caller().tenant_id, request.reservation_id, request.cost_micro_usd)
+        return _reservation_to(done)
+
+    async def ReleaseReservation(
+        self, request: pb.ReleaseReservationRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Reservation:
+        """Gives a reservation back."""
+        return _reservation_to(await self._ledger.release(caller().tenant_id, request.reservation_id))
+
+
+def _budget_to(item: Budget) -> pb.Budget:
+    return pb.Budget(
+        modality=modality_number(item.scope),
+        limit_micro_usd=item.limit_micro_usd,
+        reserved_micro_usd=item.reserved_micro_usd,
+        settled_micro_usd=item.settled_micro_usd,
+        period_start=timestamp(item.period_start),
+        updated_by=item.updated_by,
+    )
+
+
+def _reservation_to(item: Reservation) -> pb.Reservation:
+    return pb.Reservation(
+        reservation_id=item.reservation_id,
+        state=pb.ReservationState.Value("RESERVATION_STATE_" + item.state.name),
+        reserved_micro_usd=item.reserved_micro_usd,
+        settled_micro_usd=item.settled_micro_usd,
+        expire_time=timestamp(item.expires_at),
+    )

@@ -1,0 +1,67 @@
+"""SelectorService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.context import caller
+from mesh.errors import Reason, SomaError
+from soma.selector.v1 import selector_service_pb2 as pb
+from soma.selector.v1.selection_pb2 import Selection
+from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
+from svc_selector.app.select import DEFAULT_PAGE
+from svc_selector.rpc.convert import ask_from, need_from, selection_to, subject_from
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from soma.selector.v1.selection_pb2 import SelectRequest
+    from svc_selector.app import Selector
+
+
+class SelectorServicer(SelectorServiceServicer):
+    """Serves selections."""
+
+    def __init__(self, selector: Selector) -> None:
+        self._selector = selector
+
+    async def Select(self, request: SelectRequest, context: grpc.aio.ServicerContext) -> Selection:
+        """Chooses a capability; a repeated request id answers with the first choice."""
+        who = caller()
+        ask, subject = ask_from(request), subject_from(request.subject_context, who)
+        if not request.request_id or request.dry_run:
+            return selection_to(await self._selector.select(ask, subject))
+        earlier = await self._earlier(who.tenant_id, request)
+        if earlier is not None:
+            return earlier
+        try:
+            decision = await self._selector.select(ask, subject)
+        except SomaError as error:
+            earlier = await self._earlier(who.tenant_id, request) if error.reason is Reason.CONFLICT else None
+            if earlier is None:
+                raise
+            return earlier
+        return selection_to(decision)
+
+    async def _earlier(self, tenant_id: str, request: SelectRequest) -> Selection | None:
+        document = await self._selector.by_request(tenant_id, request.request_id)
+        if document is None:
+            return None
+        selection = Selection.FromString(document)
+        if need_from(selection.requirements) != need_from(request.requirements):
+            raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+        return selection
+
+    async def GetSelection(self, request: pb.GetSelectionRequest, context: grpc.aio.ServicerContext) -> Selection:
+        """Explains a past selection."""
+        return Selection.FromString(await self._selector.get(caller().tenant_id, request.selection_id))
+
+    async def ListSelections(
+        self, request: pb.ListSelectionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListSelectionsResponse:
+        """Lists past selections."""
+        size = request.page_size or DEFAULT_PAGE
+        documents = await self._selector.list(caller().tenant_id, request.job_id, size, request.page_token)
+        found = [Selection.FromString(document) for document in documents]
+        token = found[size - 1].selection_id if len(found) > size else ""
+        return pb.ListSelectionsResponse(selections=found[:size], next_page_token=token)
