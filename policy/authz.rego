@@ -1,4 +1,5 @@
-# Who may call which action. Input: {"action": "job.create", "subject": {"roles": [...], "tenant_id": "...", "id": "..."}}.
+# Who may call which action. Input: {"action": "job.create", "subject": "...", "roles": [...], "scopes": [...], "tenant": "...",
+# "actor": "..."}.
 package soma.authz
 
 default allow := false
@@ -32,13 +33,13 @@ granted := {
 on_behalf := {"budget.settle", "capability.report_health"}
 
 allow if {
-	input.subject.tenant_id != ""
-	some role in input.subject.roles
+	input.tenant != ""
+	some role in input.roles
 	input.action in granted[role]
 }
 
 allow if {
-	input.subject.tenant_id != ""
-	input.subject.actor != ""
+	input.tenant != ""
+	input.actor != ""
 	input.action in on_behalf
 }

@@ -2,14 +2,14 @@ package soma.authz_test
 
 import data.soma.authz
 
-asks(roles, action) := {"action": action, "subject": {"tenant_id": "t", "roles": roles, "actor": ""}}
+asks(roles, action) := {"action": action, "subject": "s", "tenant": "t", "roles": roles, "actor": ""}
 
 test_nobody_is_denied if not authz.allow with input as asks([], "job.read")
 
 test_unknown_action_is_denied if not authz.allow with input as asks(["platform_admin"], "job.explode")
 
 test_no_tenant_is_denied if {
-	not authz.allow with input as {"action": "job.read", "subject": {"tenant_id": "", "roles": ["admin"], "actor": ""}}
+	not authz.allow with input as {"action": "job.read", "subject": "s", "tenant": "", "roles": ["admin"], "actor": ""}
 }
 
 test_viewer_reads if authz.allow with input as asks(["viewer"], "job.read")
@@ -33,5 +33,5 @@ test_service_alone_reads_no_jobs if not authz.allow with input as asks(["service
 test_member_settles_nothing if not authz.allow with input as asks(["member"], "budget.settle")
 
 test_actor_settles if {
-	authz.allow with input as {"action": "budget.settle", "subject": {"tenant_id": "t", "roles": ["member"], "actor": "executor"}}
+	authz.allow with input as {"action": "budget.settle", "subject": "s", "tenant": "t", "roles": ["member"], "actor": "executor"}
 }

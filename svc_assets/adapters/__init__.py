@@ -1,0 +1,1 @@
+"""Rows, bytes and inspection of the asset store."""

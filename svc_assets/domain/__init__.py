@@ -1,0 +1,1 @@
+"""Assets: model and rules."""

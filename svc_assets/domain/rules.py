@@ -1,0 +1,97 @@
+"""Rules of names, types and limits."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, invalid
+
+if TYPE_CHECKING:
+    from svc_assets.domain.model import Declared, Sniffed
+
+MAX_METADATA_BYTES = 16 * 1024
+MAX_NAME = 255
+OPAQUE = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"})
+ACTIVE = frozenset({"image/svg+xml", "text/html", "application/xhtml+xml", "application/xml", "text/xml"})
+SAME = {
+    "image/jpg": "image/jpeg",
+    "audio/wave": "audio/wav",
+    "audio/x-wav": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "text/xml": "application/xml",
+    "application/x-zip-compressed": "application/zip",
+}
+ASSET_TYPES = {"image": "image", "audio": "audio", "video": "video", "text": "text"}
+ZIP_BASED = (
+    "application/vnd.openxmlformats-officedocument.",
+    "application/vnd.oasis.opendocument.",
+    "application/epub",
+)
+
+
+def clean_name(name: str, fallback: str) -> str:
+    """A file name without folders, control characters or surprises, at most 255 characters.
+
+    Leading dots go, so that nothing becomes hidden; an empty rest becomes `fallback`.
+    """
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    kept = "".join(char for char in last if unicodedata.category(char)[0] != "C" and char not in '"<>|:*?')
+    return kept.strip().lstrip(".")[:MAX_NAME].strip() or fallback
+
+
+def base_type(media_type: str) -> str:
+    """A media type without parameters, in its usual spelling."""
+    plain = media_type.split(";", 1)[0].strip().lower()
+    return SAME.get(plain, plain)
+
+
+def agree(declared: str, sniffed: Sniffed) -> str:
+    """The media type to store: the bytes' own, or the declared one where it is a kind of it.
+
+    UNSUPPORTED_MEDIA_TYPE when the two contradict each other.
+    """
+    wanted = base_type(declared)
+    found = sniffed.media_type
+    if wanted in OPAQUE or wanted == found:
+        return found
+    is_text = found.startswith("text/") or found in {"application/json", "application/xml", "image/svg+xml"}
+    textual = wanted.startswith("text/") or wanted.endswith(("json", "xml", "yaml"))
+    if found == "text/plain" and textual and wanted not in ACTIVE:
+        return wanted
+    if is_text and wanted == "text/plain" and found not in ACTIVE:
+        return wanted
+    if found == "application/zip" and wanted.startswith(ZIP_BASED):
+        return wanted
+    text = f"the body is declared {wanted} but its bytes are {found}; declare what it is, or nothing"
+    raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, text)
+
+
+def type_of(declared: str, media_type: str) -> str:
+    """The asset type: the declared one, else what the media type suggests."""
+    if declared:
+        return declared
+    if media_type == "application/pdf":
+        return "document"
+    return ASSET_TYPES.get(media_type.split("/", 1)[0], "data")
+
+
+def check_declared(declared: Declared, max_bytes: int) -> None:
+    """Refuses at once what can be refused before the first byte."""
+    if declared.size_bytes > max_bytes:
+        raise too_large(max_bytes)
+    if len(json.dumps(declared.metadata).encode()) > MAX_METADATA_BYTES:
+        raise invalid("metadata", f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
+
+
+def too_large(max_bytes: int) -> SomaError:
+    """The error for a body over the limit."""
+    text = f"the body is larger than the limit of {max_bytes} bytes"
+    return SomaError(Reason.PAYLOAD_TOO_LARGE, text, metadata={"max_bytes": str(max_bytes)})
+
+
+def is_active(media_type: str) -> bool:
+    """True for content that runs script when a browser shows it; it is offered as a download."""
+    return media_type in ACTIVE

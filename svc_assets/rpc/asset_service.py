@@ -1,0 +1,121 @@
+"""AssetService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from google.api.httpbody_pb2 import HttpBody
+
+from mesh.context import caller, current
+from mesh.errors import invalid
+from soma.assets.v1 import asset_service_pb2 as pb
+from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
+from svc_assets.app.assets import DEFAULT_PAGE
+from svc_assets.domain.model import Listing
+from svc_assets.domain.rules import is_active
+from svc_assets.rpc.convert import asset_to, declared_from
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from soma.assets.v1 import asset_pb2
+    from svc_assets.app import Assets, Ingest
+    from svc_assets.domain.model import Asset
+
+
+class AssetServicer(AssetServiceServicer):
+    """Serves bytes and their metadata."""
+
+    def __init__(self, ingest: Ingest, assets: Assets) -> None:
+        self._ingest = ingest
+        self._assets = assets
+
+    async def UploadAsset(
+        self, request_iterator: AsyncIterator[pb.UploadAssetRequest], context: grpc.aio.ServicerContext
+    ) -> asset_pb2.Asset:
+        """Stores a body."""
+        who = caller()
+        first = await anext(aiter(request_iterator), None)
+        if first is None:
+            raise invalid("content", "must not be empty")
+
+        async def body() -> AsyncIterator[bytes]:
+            yield first.content.data
+            async for message in request_iterator:
+                yield message.content.data
+
+        declared = declared_from(first, _idempotency_key(context))
+        return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared, body()))
+
+    async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
+        """Reads the metadata."""
+        return asset_to(await self._assets.get(caller().tenant_id, request.asset_id))
+
+    async def DownloadAsset(
+        self, request: pb.DownloadAssetRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[HttpBody]:
+        """Reads the bytes."""
+        asset, pieces = await self._assets.open(
+            caller().tenant_id, request.asset_id, request.read_offset, request.read_limit
+        )
+        await context.send_initial_metadata(_headers(asset))
+        content_type = _content_type(asset)
+        async for piece in pieces:
+            yield HttpBody(content_type=content_type, data=piece)
+
+    async def ListAssets(
+        self, request: pb.ListAssetsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListAssetsResponse:
+        """Lists assets."""
+        size = request.page_size or DEFAULT_PAGE
+        wanted = Listing(
+            request.asset_type, request.job_id, request.include_tombstoned, size + 1, _page_token(request.page_token)
+        )
+        found = await self._assets.list(caller().tenant_id, wanted)
+        token = found[size - 1].asset_id if len(found) > size else ""
+        return pb.ListAssetsResponse(assets=map(asset_to, found[:size]), next_page_token=token)
+
+    async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
+        """Erases an asset, or gives up a job's hold on it."""
+        left = await self._assets.delete(caller().tenant_id, request.asset_id, request.job_id, request.reason)
+        return asset_to(left)
+
+
+def _idempotency_key(context: grpc.aio.ServicerContext) -> str:
+    """The Idempotency-Key header of a REST upload."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "idempotency-key":
+            return value if isinstance(value, str) else value.decode()
+    return ""
+
+
+def _page_token(token: str) -> str:
+    from uuid import UUID
+
+    try:
+        return str(UUID(token)) if token else ""
+    except ValueError:
+        raise invalid("page_token", "must be the next_page_token of the page before") from None
+
+
+def _content_type(asset: Asset) -> str:
+    textual = asset.media_type.startswith("text/")
+    return f"{asset.media_type}; charset=utf-8" if textual else asset.media_type
+
+
+def _headers(asset: Asset) -> tuple[tuple[str, str], ...]:
+    """Caching by content, no guessing of types, and active content as a download (RFC 6266, RFC 5987)."""
+    kind = "attachment" if is_active(asset.media_type) else "inline"
+    plain = asset.filename.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
+    request = current()
+    trace = (("x-trace-id", request.trace_id),) if request and request.trace_id else ()
+    return (
+        ("etag", f'"{asset.checksum}"'),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; sandbox"),
+        ("content-disposition", f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(asset.filename)}"),
+        *trace,
+    )

@@ -1,0 +1,97 @@
+"""Between the protos and the domain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.events.event import Event
+from mesh.ids import derive
+from mesh.rpc.wellknown import json_object, struct, timestamp
+from soma.assets.v1 import asset_pb2
+from soma.events.v1 import facts_pb2
+from svc_assets.domain.model import Declared, Origin
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from google.protobuf.message import Message
+
+    from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
+    from svc_assets.domain.model import Asset
+
+TOPIC = "assets.events"
+
+
+def declared_from(proto: UploadAssetRequest, request_id: str) -> Declared:
+    """What the first message of an upload says."""
+    origin = proto.origin
+    return Declared(
+        filename=proto.filename,
+        media_type=proto.content.content_type,
+        asset_type=proto.asset_type,
+        classification=proto.classification or "internal",
+        parent_id=proto.parent_id,
+        replaces_id=proto.replaces_id,
+        origin=Origin(origin.session_id, origin.job_id, origin.step_id, origin.execution_id),
+        metadata=json_object(proto.metadata),
+        request_id=proto.request_id or request_id,
+        size_bytes=proto.size_bytes,
+    )
+
+
+def asset_to(item: Asset) -> asset_pb2.Asset:
+    """The message of an asset."""
+    origin = item.origin
+    return asset_pb2.Asset(
+        asset_id=item.asset_id,
+        asset_type=item.asset_type,
+        format=item.format,
+        media_type=item.media_type,
+        filename=item.filename,
+        size_bytes=item.size_bytes,
+        checksum_sha256=item.checksum,
+        classification=item.classification,
+        status=asset_pb2.AssetStatus.Value("ASSET_STATUS_" + item.status.name),
+        metadata=struct(item.metadata or None),
+        parent_id=item.parent_id,
+        origin=asset_pb2.Origin(
+            session_id=origin.session_id,
+            job_id=origin.job_id,
+            step_id=origin.step_id,
+            execution_id=origin.execution_id,
+        ),
+        created_by=item.created_by,
+        create_time=timestamp(item.created_at),
+        delete_time=timestamp(item.deleted_at),
+        reference_count=item.reference_count,
+        deduplicated=item.deduplicated,
+        replaces_id=item.replaces_id,
+    )
+
+
+class AssetFacts:
+    """What others are told of assets."""
+
+    def stored(self, asset: Asset) -> Event:
+        """AssetStored, in order within its job."""
+        about = (asset.asset_id, asset.origin.job_id, asset.origin.execution_id)
+        return _event(asset, facts_pb2.AssetStored(asset=asset_to(asset)), asset.created_at, ("stored", *about))
+
+    def tombstoned(self, asset: Asset, reason: str) -> Event:
+        """AssetTombstoned, in order within its job."""
+        payload = facts_pb2.AssetTombstoned(asset=asset_to(asset), reason=reason)
+        return _event(asset, payload, asset.deleted_at or asset.created_at, ("tombstoned", asset.asset_id))
+
+
+def _event(asset: Asset, payload: Message, occurred_at: datetime, identity: tuple[str, ...]) -> Event:
+    key = asset.origin.job_id or asset.asset_id
+    return Event(
+        event_id=derive("assets", *identity),
+        type=payload.DESCRIPTOR.full_name,
+        topic=TOPIC,
+        key=key,
+        tenant_id=asset.tenant_id,
+        occurred_at=occurred_at,
+        payload=payload.SerializeToString(),
+        correlation_id=key,
+    )
