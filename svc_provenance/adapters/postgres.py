@@ -1,0 +1,218 @@
+"""Facts and provenance in Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast
+
+from pydantic import TypeAdapter
+
+from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Provenance, Run, Stored, Summary, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import asyncpg
+
+    from mesh.stores.postgres import Postgres
+    from svc_provenance.domain.model import AssetFacts, DeadLetter, MakingFacts, Unit
+
+_SUMMARIES: dict[Kind, TypeAdapter[Summary]] = {
+    Kind.SELECTION: TypeAdapter(Choice),
+    Kind.EXECUTION: TypeAdapter(Attempt),
+    Kind.EVALUATION: TypeAdapter(Verdict),
+    Kind.ASSET: TypeAdapter(Stored),
+    Kind.JOB: TypeAdapter(Run),
+}
+_PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
+MAX_ANCESTORS = 1000
+
+
+class PostgresRecord:
+    """The record of a cluster."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
+        """Keeps a fact; of a job, the newest word."""
+        await _connection(unit).execute(
+            _FACT,
+            tenant_id,
+            fact.job_id,
+            fact.kind.value,
+            fact.fact_id,
+            fact.occurred_at,
+            asdict(fact.summary),
+            fact.document,
+        )
+
+    async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
+        """Keeps what an asset's event says."""
+        await _connection(unit).execute(
+            _ASSET,
+            facts.asset_id,
+            tenant_id,
+            facts.asset_type,
+            facts.media_type,
+            facts.checksum,
+            facts.created_at,
+            facts.job_id or None,
+            facts.step_id or None,
+            facts.execution_id or None,
+            facts.subject or None,
+            list(facts.parent_ids) or None,
+        )
+
+    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
+        """Keeps what the attempt that made an asset says."""
+        await _connection(unit).execute(
+            _MAKING,
+            asset_id,
+            tenant_id,
+            facts.job_id,
+            facts.step_id,
+            facts.execution_id,
+            facts.attempt,
+            facts.selection_id,
+            facts.capability_id,
+            facts.model,
+            facts.subject,
+            facts.params,
+            facts.prompt_summary,
+            list(facts.parent_ids) or None,
+            facts.cost_micro_usd,
+            facts.latency_ms,
+            facts.trace_id,
+            facts.redactions,
+        )
+
+    async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
+        """Keeps the newest verdict on an asset."""
+        await _connection(unit).execute(
+            _VERDICT, asset_id, tenant_id, verdict.evaluation_id, verdict.passes, verdict.score
+        )
+
+    async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
+        """Takes parameters and prompt out."""
+        await _connection(unit).execute(_ERASE, asset_id, tenant_id, now)
+
+    async def bury(self, unit: Unit, letter: DeadLetter) -> None:
+        """Keeps an event that could not be applied."""
+        await _connection(unit).execute(
+            _BURY,
+            letter.dlq_id,
+            letter.tenant_id,
+            letter.topic,
+            letter.key,
+            letter.event_id,
+            letter.event_type,
+            letter.cause,
+            letter.attempts,
+            letter.payload,
+        )
+
+    async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
+        """All facts of a job."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(_FACTS, tenant_id, job_id)
+        return [_fact(row) for row in rows]
+
+    async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
+        """One asset's own, once its event arrived."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row = await connection.fetchrow(f"{_SELECT} WHERE asset_id::text = $1 AND asset_type IS NOT NULL", asset_id)
+        return _provenance(row) if row else None
+
+    async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
+        """All that an asset was made from."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(_ANCESTORS, asset_id, MAX_ANCESTORS)
+        return [_provenance(row) for row in rows]
+
+
+def _connection(unit: Unit) -> asyncpg.Connection:
+    return cast("asyncpg.Connection", unit)
+
+
+def _fact(row: asyncpg.Record) -> Fact:
+    kind = Kind(row["kind"])
+    summary = _SUMMARIES[kind].validate_python(row["summary"])
+    return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, row["document"])
+
+
+def _provenance(row: asyncpg.Record) -> Provenance:
+    return _PROVENANCE.validate_python({key: value for key, value in dict(row).items() if value is not None})
+
+
+_FACT = """
+INSERT INTO trace_facts AS t (tenant_id, job_id, kind, fact_id, occurred_at, summary, document)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (tenant_id, job_id, kind, fact_id) DO UPDATE
+SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = excluded.document
+WHERE t.occurred_at <= excluded.occurred_at
+"""
+_ASSET = """
+INSERT INTO asset_provenance AS p
+    (asset_id, tenant_id, asset_type, media_type, checksum, created_at, request_id, step_id, execution_id, user_id,
+     parent_ids)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (asset_id) DO UPDATE
+SET asset_type = excluded.asset_type, media_type = excluded.media_type, checksum = excluded.checksum,
+    created_at = excluded.created_at,
+    request_id = coalesce(p.request_id, excluded.request_id), step_id = coalesce(p.step_id, excluded.step_id),
+    execution_id = coalesce(p.execution_id, excluded.execution_id), user_id = coalesce(p.user_id, excluded.user_id),
+    parent_ids = coalesce(p.parent_ids, excluded.parent_ids)
+WHERE p.asset_type IS NULL
+"""
+_MAKING = """
+INSERT INTO asset_provenance AS p
+    (asset_id, tenant_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model, user_id,
+     generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (asset_id) DO UPDATE
+SET request_id = excluded.request_id, step_id = excluded.step_id, execution_id = excluded.execution_id,
+    attempt = excluded.attempt, selection_id = excluded.selection_id, capability_id = excluded.capability_id,
+    model = excluded.model, user_id = excluded.user_id, generation_params = excluded.generation_params,
+    prompt_summary = excluded.prompt_summary, parent_ids = excluded.parent_ids,
+    cost_micro_usd = excluded.cost_micro_usd, latency_ms = excluded.latency_ms, trace_id = excluded.trace_id,
+    redactions = excluded.redactions
+WHERE p.capability_id IS NULL AND p.deleted_at IS NULL
+"""
+_VERDICT = """
+INSERT INTO asset_provenance (asset_id, tenant_id, evaluation_id, passes, quality_score)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (asset_id) DO UPDATE
+SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
+"""
+_ERASE = """
+UPDATE asset_provenance SET generation_params = '{}', prompt_summary = '', deleted_at = $3
+WHERE asset_id = $1 AND tenant_id = $2
+"""
+_BURY = """
+INSERT INTO dlq_messages (dlq_id, tenant_id, topic, key, event_id, event_type, cause, attempts, payload)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_FACTS = """
+SELECT kind, fact_id, job_id, occurred_at, summary, document FROM trace_facts
+WHERE tenant_id = $1 AND job_id = $2 ORDER BY occurred_at, kind, fact_id
+"""
+_COLUMNS = """
+asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, request_id AS job_id, step_id, execution_id,
+attempt, selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
+parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
+deleted_at
+"""
+_SELECT = f"SELECT {_COLUMNS} FROM asset_provenance"  # noqa: S608
+_ANCESTORS = f"""
+WITH RECURSIVE lineage (id, depth) AS (
+    SELECT unnest(parent_ids), 1 FROM asset_provenance WHERE asset_id::text = $1
+    UNION
+    SELECT unnest(p.parent_ids), l.depth + 1
+    FROM lineage l JOIN asset_provenance p ON p.asset_id::text = l.id
+    WHERE l.depth < 50
+), nearest AS (SELECT id, min(depth) AS depth FROM lineage GROUP BY id)
+SELECT {_COLUMNS} FROM asset_provenance JOIN nearest ON asset_id::text = nearest.id
+WHERE asset_type IS NOT NULL ORDER BY nearest.depth, asset_id LIMIT $2
+"""  # noqa: S608

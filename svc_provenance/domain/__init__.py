@@ -1,0 +1,1 @@
+"""Facts, lineage, traces and redaction: model and rules of the record."""

@@ -1,0 +1,197 @@
+"""What is known of selections, attempts, verdicts, assets and jobs, as far as the record's rules need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
+from enum import StrEnum
+from typing import TypeAlias
+
+from pydantic import JsonValue
+
+JsonObject: TypeAlias = dict[str, JsonValue]
+Unit: TypeAlias = object
+"""An open transaction, handed from the consumer to the store unread."""
+
+
+class Kind(StrEnum):
+    """Kinds of facts."""
+
+    SELECTION = "selection"
+    EXECUTION = "execution"
+    EVALUATION = "evaluation"
+    ASSET = "asset"
+    JOB = "job"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A selection. `chosen` is empty when nothing was left; `left_out` are sentences."""
+
+    selection_id: str
+    step_id: str
+    attempt: int
+    chosen: str
+    reason: str
+    fallback_reason: str = ""
+    left_out: tuple[str, ...] = ()
+    policy_id: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An execution. Cost in millionths of a US dollar, latency in milliseconds, quality in [0, 1]."""
+
+    execution_id: str
+    step_id: str
+    step_type: str
+    attempt: int
+    capability_id: str
+    status: str
+    selection_id: str = ""
+    evaluation_id: str = ""
+    asset_ids: tuple[str, ...] = ()
+    fallback_reason: str = ""
+    rework_reason: str = ""
+    error: str = ""
+    cost_micro_usd: int = 0
+    latency_ms: int = 0
+    quality: float | None = None
+    trace_id: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An evaluation; `faults` are sentences."""
+
+    evaluation_id: str
+    execution_id: str
+    passes: bool
+    score: float
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An asset of a job."""
+
+    asset_id: str
+    execution_id: str
+
+
+@dataclass(frozen=True)
+class StepNote:
+    """A step as its job tells it."""
+
+    step_id: str
+    step_type: str
+    state: str
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job, newest word of it."""
+
+    job_id: str
+    state: str
+    ended: bool
+    steps: tuple[StepNote, ...] = ()
+    trace_id: str = ""
+
+
+Summary: TypeAlias = Choice | Attempt | Verdict | Stored | Run
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact of a job: what the rules need of it, and the whole of it as its message's bytes."""
+
+    kind: Kind
+    fact_id: str
+    job_id: str
+    occurred_at: datetime
+    summary: Summary
+    document: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AssetFacts:
+    """What an asset's own event says of it."""
+
+    asset_id: str
+    asset_type: str
+    media_type: str
+    checksum: str
+    job_id: str
+    step_id: str
+    execution_id: str
+    subject: str
+    parent_ids: tuple[str, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class MakingFacts:
+    """What the attempt that made assets says of them, redacted; `redactions` counts by kind."""
+
+    execution_id: str
+    job_id: str
+    step_id: str
+    attempt: int
+    selection_id: str
+    capability_id: str
+    model: str
+    subject: str
+    parent_ids: tuple[str, ...]
+    params: JsonObject
+    prompt_summary: str
+    redactions: dict[str, int]
+    cost_micro_usd: int
+    latency_ms: int
+    trace_id: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How one asset came to be. Empty strings and None where nothing is known."""
+
+    asset_id: str
+    asset_type: str
+    media_type: str
+    checksum: str
+    created_at: datetime
+    job_id: str = ""
+    step_id: str = ""
+    execution_id: str = ""
+    attempt: int = 0
+    selection_id: str = ""
+    capability_id: str = ""
+    model: str = ""
+    subject: str = ""
+    params: JsonObject = field(default_factory=dict)
+    prompt_summary: str = ""
+    parent_ids: tuple[str, ...] = ()
+    evaluation_id: str = ""
+    passes: bool | None = None
+    quality: float | None = None
+    cost_micro_usd: int = 0
+    latency_ms: int = 0
+    trace_id: str = ""
+    redactions: dict[str, int] = field(default_factory=dict)
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An event that could not be applied, with the cause for operators."""
+
+    dlq_id: str
+    topic: str
+    key: str
+    event_id: str
+    event_type: str
+    tenant_id: str
+    cause: str
+    attempts: int
+    payload: bytes = field(repr=False)

@@ -1,0 +1,50 @@
+"""What the record needs from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from svc_provenance.domain.model import (
+        AssetFacts,
+        DeadLetter,
+        Fact,
+        MakingFacts,
+        Provenance,
+        Unit,
+        Verdict,
+    )
+
+
+class Record(Protocol):
+    """Keeps facts and provenance. Writes belong to the unit of the event they come from."""
+
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
+        """Keeps a fact; of a job, the newest word."""
+
+    async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
+        """Keeps what an asset's event says; the first word on an asset holds."""
+
+    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
+        """Keeps what the attempt that made an asset says; the first one holds."""
+
+    async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
+        """Keeps the newest verdict on an asset."""
+
+    async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
+        """Takes parameters and prompt out of an erased asset's provenance; the rest stays."""
+
+    async def bury(self, unit: Unit, letter: DeadLetter) -> None:
+        """Keeps an event that could not be applied."""
+
+    async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
+        """All facts of a job."""
+
+    async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
+        """One asset's own."""
+
+    async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
+        """All that an asset was made from, parents before grandparents, each once."""
