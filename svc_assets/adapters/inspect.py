@@ -17,7 +17,7 @@ from svc_assets.domain.model import Sniffed
 from svc_assets.domain.rules import base_type
 
 if TYPE_CHECKING:
-    from svc_assets.adapters.spool import FileSpool
+    from svc_assets.domain.ports import Spool
 
 HEAD = 64 * 1024
 MAX_PIXELS = 100_000_000
@@ -93,15 +93,15 @@ class LocalInspector:
                 compiler.add_source(path.read_text())
         self._rules = compiler.build()
 
-    async def sniff(self, spool: FileSpool) -> Sniffed:
+    async def sniff(self, spool: Spool) -> Sniffed:
         """Tells the type from the bytes."""
         return sniff(await spool.head(HEAD))
 
-    async def inspect(self, spool: FileSpool, sniffed: Sniffed) -> None:
+    async def inspect(self, spool: Spool, sniffed: Sniffed) -> None:
         """CONTENT_REJECTED for what must not be stored."""
         await asyncio.to_thread(self._inspect, spool, sniffed)
 
-    def _inspect(self, spool: FileSpool, sniffed: Sniffed) -> None:
+    def _inspect(self, spool: Spool, sniffed: Sniffed) -> None:
         if sniffed.media_type.startswith("image/") and sniffed.media_type != "image/svg+xml":
             _check_picture(spool)
         if sniffed.media_type == "application/zip":
@@ -116,7 +116,7 @@ def _rejected(why: str, by: str) -> SomaError:
     return SomaError(Reason.CONTENT_REJECTED, f"the body was refused: {why}", metadata={"check": by})
 
 
-def _check_picture(spool: FileSpool) -> None:
+def _check_picture(spool: Spool) -> None:
     """Reads the header alone: a picture of more than 100 megapixels is not decoded by anybody here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -131,7 +131,7 @@ def _check_picture(spool: FileSpool) -> None:
         raise _rejected(f"the picture has {width * height} pixels, more than {MAX_PIXELS}", "pixels")
 
 
-def _check_archive(spool: FileSpool) -> None:
+def _check_archive(spool: Spool) -> None:
     """Reads the directory alone: entries, unpacked size and ratio."""
     try:
         with zipfile.ZipFile(spool.handle()) as archive:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, invalid
 from svc_assets.domain.model import Asset, Declared, Status
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
     from svc_assets.domain.model import Sniffed
     from svc_assets.domain.ports import Bytes, Inspector, Rows, Spool, Spooler
+
+
+class Ingesting(Protocol):
+    """The use case, as it is served and wrapped."""
+
+    async def store(self, tenant_id: str, subject: str, declared: Declared, body: AsyncIterator[bytes]) -> Asset:
+        """Stores a body."""
 
 
 class Ingest:

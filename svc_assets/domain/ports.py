@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -70,13 +70,19 @@ class Spool(Protocol):
     """An upload on its way, kept until it is judged. Small ones stay in memory."""
 
     size: int
-    checksum: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of what came so far, lower-case hex."""
 
     async def head(self, size: int) -> bytes:
         """The first bytes."""
 
     def read(self) -> AsyncIterator[bytes]:
         """All of it, in pieces."""
+
+    def handle(self) -> IO[bytes]:
+        """The file, at its start, for libraries that read files."""
 
 
 class Spooler(Protocol):

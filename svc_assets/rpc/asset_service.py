@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from soma.assets.v1 import asset_pb2
-    from svc_assets.app import Assets, Ingest
+    from svc_assets.app import Assets, Ingesting
     from svc_assets.domain.model import Asset
 
 
 class AssetServicer(AssetServiceServicer):
     """Serves bytes and their metadata."""
 
-    def __init__(self, ingest: Ingest, assets: Assets) -> None:
+    def __init__(self, ingest: Ingesting, assets: Assets) -> None:
         self._ingest = ingest
         self._assets = assets
 

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mesh.lifecycle import background
-
 from mesh.errors import Reason, SomaError
+from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.rpc.wellknown import json_object
 from soma.common.v1 import modality_pb2

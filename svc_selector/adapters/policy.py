@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mesh.policy import Policy
-
     from svc_selector.domain.model import Ask, Offer, Subject
 
 RULE = "data.soma.multimodal.verdicts"

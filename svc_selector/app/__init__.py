@@ -1,6 +1,6 @@
 """Use cases of the selector."""
 
 from svc_selector.app.recorder import Recorder
-from svc_selector.app.select import Selector, SelectorOptions
+from svc_selector.app.select import Selections, Selector, SelectorOptions
 
-__all__ = ["Recorder", "Selector", "SelectorOptions"]
+__all__ = ["Recorder", "Selections", "Selector", "SelectorOptions"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
 from svc_selector.domain.judge import cost, order, sift, source_of
@@ -39,6 +39,22 @@ class _Judged:
 
     ranked: tuple[Ranked, ...]
     rejected: tuple[Rejection, ...]
+
+
+class Selections(Protocol):
+    """The use cases, as they are served and wrapped."""
+
+    async def select(self, ask: Ask, subject: Subject) -> Decision:
+        """Chooses."""
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes:
+        """The document of a past decision."""
+
+    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+        """The document of the decision that a request id made before."""
+
+    async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
+        """Documents of past decisions, newest first."""
 
 
 class Selector:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from soma.selector.v1.selection_pb2 import SelectRequest
-    from svc_selector.app import Selector
+    from svc_selector.app import Selections
 
 
 class SelectorServicer(SelectorServiceServicer):
     """Serves selections."""
 
-    def __init__(self, selector: Selector) -> None:
+    def __init__(self, selector: Selections) -> None:
         self._selector = selector
 
     async def Select(self, request: SelectRequest, context: grpc.aio.ServicerContext) -> Selection:

@@ -1,0 +1,149 @@
+"""What every context stands on, opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from mesh import logging, telemetry
+from mesh.clock import SystemClock
+from mesh.events.outbox import Outbox
+from mesh.events.relay import Relay
+from mesh.events.streams import PostgresCursors, ValkeyStreams
+from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
+from mesh.ids import SystemIds
+from mesh.lifecycle import Service, background
+from mesh.policy import Policy, RegoAuthorizer
+from mesh.rpc.chain import standard_chain
+from mesh.rpc.client import connect
+from mesh.rpc.revocations import RevokedKeys
+from mesh.rpc.server import serving
+from mesh.secrets import Vault, VaultSecrets, VaultTransit
+from mesh.settings import (
+    Block,
+    IdentitySettings,
+    PeerSettings,
+    PolicySettings,
+    PostgresSettings,
+    ServerSettings,
+    TelemetrySettings,
+    TlsSettings,
+    ValkeySettings,
+    VaultSettings,
+)
+from mesh.stores import valkey
+from mesh.stores.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    import grpc.aio
+
+    from mesh.events.event import Codec
+    from mesh.rpc.registrar import Registration
+    from mesh.rpc.revocations import Watch
+
+T = TypeVar("T")
+SIGNING_KEY = "soma-identity"
+"""Transit key that signs tokens and API keys."""
+
+
+class ChassisSettings(Block):
+    """The settings that every context has."""
+
+    server: ServerSettings = ServerSettings()
+    tls: TlsSettings = TlsSettings()
+    postgres: PostgresSettings
+    valkey: ValkeySettings
+    vault: VaultSettings
+    telemetry: TelemetrySettings = TelemetrySettings()
+    policy: PolicySettings = PolicySettings()
+    identity: IdentitySettings = IdentitySettings()
+    peers: PeerSettings = PeerSettings()
+
+
+class Chassis:
+    """The opened parts. What is entered through it later is left earlier: the server first, the pools last."""
+
+    def __init__(self, name: str, settings: ChassisSettings, service_config: str, stack: AsyncExitStack) -> None:
+        self.name = name
+        self.settings = settings
+        self.clock = SystemClock()
+        self.ids = SystemIds()
+        self.outbox = Outbox()
+        self.revoked = RevokedKeys(self.clock)
+        self._service_config = service_config
+        self._stack = stack
+        self.postgres: Postgres
+        self.bus: ValkeyStreams
+        self.codec: Codec
+        self.policy: Policy
+        self.secrets: VaultSecrets
+        self.transit: VaultTransit
+        self.minter: TokenMinter
+        self.verifier: TokenVerifier
+
+    async def start(self, codec: Codec) -> None:
+        """Opens the parts that every context has."""
+        settings, identity = self.settings, self.settings.identity
+        logging.configure(settings.telemetry)
+        await self.enter(telemetry.configure(self.name, settings.telemetry))
+        self.codec = codec
+        self.policy = self._stack.enter_context(Policy.load(settings.policy))
+        vault = await self.enter(Vault.open(settings.vault))
+        self.secrets = VaultSecrets(vault, settings.vault.kv_mount, self.clock)
+        self.transit = VaultTransit(vault, settings.vault.transit_mount)
+        self.minter = TokenMinter(
+            self.transit,
+            SIGNING_KEY,
+            issuer=identity.issuer,
+            audience=identity.audience,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        jwks = await self.enter(jwks_source(identity, self.transit, SIGNING_KEY, self.clock))
+        self.verifier = TokenVerifier(jwks, identity.issuer, identity.audience, self.clock, self.revoked)
+        self.postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
+        redis = await self.enter(valkey.open(settings.valkey))
+        self.bus = ValkeyStreams(redis, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
+        lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
+        relay = Relay(self.postgres, self.bus, codec, self.clock, on_lag=lag.labels(self.name).set)
+        await self.enter(relay)
+
+    async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
+        """Opens a part, to be closed before all that was opened earlier."""
+        return await self._stack.enter_async_context(part)
+
+    async def token(self) -> str:
+        """A token for this service's own work, across tenants."""
+        own = Claims(tenant_id=SYSTEM_TENANT, subject=f"spiffe://soma/{self.name}", roles=(SERVICE_ROLE,))
+        return await self.minter.for_service(own)
+
+    async def peer(self, context: str) -> grpc.aio.Channel:
+        """A channel to another context, as the caller being served, else as this service."""
+        address = getattr(self.settings.peers, context)
+        channel = connect(
+            address, self.settings.tls, service_config=self._service_config, token=self.token, clock=self.clock
+        )
+        return await self.enter(channel)
+
+    async def follow_revocations(self, watch: Watch) -> None:
+        """Keeps the set of revoked keys true to the gateway's stream."""
+        await self.enter(background(lambda: self.revoked.follow(watch), "revocations", clock=self.clock))
+
+    async def serve(self, registrations: Sequence[Registration]) -> Service:
+        """Serves, behind the one chain, until the chassis is left."""
+        chain = standard_chain(verifier=self.verifier, authorizer=RegoAuthorizer(self.policy), clock=self.clock)
+        server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
+        opened = await self.enter(server)
+        return Service(self.name, opened.address)
+
+
+@asynccontextmanager
+async def chassis(name: str, settings: ChassisSettings, *, codec: Codec, service_config: str) -> AsyncIterator[Chassis]:
+    """Opens the chassis of a context; everything entered through it is undone in reverse on leaving."""
+    async with AsyncExitStack() as stack:
+        opened = Chassis(name, settings, service_config, stack)
+        await opened.start(codec)
+        yield opened

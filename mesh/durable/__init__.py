@@ -1,0 +1,9 @@
+"""Durable work: Temporal's client and workers, as the mesh uses them."""
+
+from __future__ import annotations
+
+from mesh.durable.claims import BlobStore, ClaimCheck
+from mesh.durable.connection import client, worker
+from mesh.durable.propagation import ContextPropagation
+
+__all__ = ["BlobStore", "ClaimCheck", "ContextPropagation", "client", "worker"]

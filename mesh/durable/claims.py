@@ -1,0 +1,83 @@
+"""Keeps histories small: what is large goes to the blob store, a claim to it into the history."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    ActivitySerializationContext,
+    PayloadCodec,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from temporalio.converter import SerializationContext
+
+THRESHOLD_BYTES = 64 * 1024
+_ENCODING = b"soma/claim"
+_FOLDER = "workflows"
+_OUTSIDE = "none"
+
+
+class BlobStore(Protocol):
+    """What claims need of a blob store."""
+
+    async def put(self, key: str, content: bytes, /) -> int:
+        """Store the bytes."""
+
+    async def read(self, key: str, /) -> bytes:
+        """Give the bytes."""
+
+
+class ClaimCheck(PayloadCodec, WithSerializationContext):
+    """Payloads above `threshold` bytes are stored under their workflow and their digest.
+
+    So a retry stores nothing twice, and all that a workflow left can be found. The digest is checked when it is read.
+    """
+
+    def __init__(self, blobs: BlobStore, threshold: int = THRESHOLD_BYTES, workflow_id: str = "") -> None:
+        self._blobs = blobs
+        self._threshold = threshold
+        self._workflow_id = workflow_id
+
+    def with_context(self, context: SerializationContext) -> ClaimCheck:
+        """The same codec for the payloads of one workflow."""
+        if isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+            return ClaimCheck(self._blobs, self._threshold, context.workflow_id or "")
+        return self
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Replace large payloads by claims."""
+        return list(await asyncio.gather(*(self._check_in(payload) for payload in payloads)))
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Replace claims by what they stand for."""
+        return list(await asyncio.gather(*(self._claim(payload) for payload in payloads)))
+
+    async def _check_in(self, payload: Payload) -> Payload:
+        if payload.ByteSize() <= self._threshold:
+            return payload
+        content = payload.SerializeToString(deterministic=True)
+        key = f"{_FOLDER}/{_owner(self._workflow_id)}/{hashlib.sha256(content).hexdigest()}"
+        await self._blobs.put(key, content)
+        return Payload(metadata={"encoding": _ENCODING}, data=key.encode())
+
+    async def _claim(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != _ENCODING:
+            return payload
+        key = payload.data.decode()
+        content = await self._blobs.read(key)
+        if hashlib.sha256(content).hexdigest() != key.rpartition("/")[2]:
+            raise ValueError(f"the stored payload {key} is damaged")
+        return Payload.FromString(content)
+
+
+def _owner(workflow_id: str) -> str:
+    """A folder for a workflow: its id may hold anything, a key may not."""
+    return hashlib.sha256(workflow_id.encode()).hexdigest()[:32] if workflow_id else _OUTSIDE

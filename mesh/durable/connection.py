@@ -1,0 +1,132 @@
+"""Connects to Temporal and runs workers that outlive its outages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import temporalio.client
+import temporalio.converter
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from mesh.clock import SystemClock
+from mesh.durable.claims import ClaimCheck
+from mesh.durable.propagation import ContextPropagation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from mesh.clock import Clock
+    from mesh.durable.claims import BlobStore
+    from mesh.settings import TemporalSettings
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_GRACE = timedelta(seconds=10)
+_PATIENCE = timedelta(seconds=5)
+_MODULES_OUTSIDE_THE_SANDBOX = ("mesh", "google.protobuf", "pydantic", "pydantic_core")
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def client(settings: TemporalSettings, blobs: BlobStore) -> AsyncIterator[temporalio.client.Client]:
+    """A client that connects with its first call, so that a service starts while Temporal is away.
+
+    Calls raise `temporalio.service.RPCError` while it is. Payloads above 64 KiB go to `blobs`; the request that is
+    being served travels along.
+    """
+    converter = dataclasses.replace(temporalio.converter.default(), payload_codec=ClaimCheck(blobs))
+    yield await temporalio.client.Client.connect(
+        settings.address,
+        namespace=settings.namespace,
+        data_converter=converter,
+        interceptors=[ContextPropagation()],
+        lazy=True,
+    )
+
+
+@asynccontextmanager
+async def worker(
+    client: temporalio.client.Client,
+    task_queue: str,
+    workflows: Sequence[type],
+    activities: Sequence[Callable[..., object]],
+    *,
+    clock: Clock | None = None,
+    max_concurrent_activities: int = 32,
+    grace: timedelta = _GRACE,
+    sticky_timeout: timedelta = timedelta(seconds=2),
+    outside_the_sandbox: Sequence[str] = (),
+) -> AsyncIterator[None]:
+    """Work on a task queue while entered, as soon as and whenever Temporal answers.
+
+    At the end running activities get `grace` to finish, then they are cancelled. `outside_the_sandbox` names modules
+    that workflow code imports and that are known to be deterministic.
+    """
+    passed = SandboxRestrictions.default.with_passthrough_modules(*_MODULES_OUTSIDE_THE_SANDBOX, *outside_the_sandbox)
+
+    def build() -> Worker:
+        return Worker(
+            client,
+            task_queue=task_queue,
+            workflows=workflows,
+            activities=activities,
+            workflow_runner=SandboxedWorkflowRunner(restrictions=passed),
+            max_concurrent_activities=max_concurrent_activities,
+            graceful_shutdown_timeout=grace,
+            sticky_queue_schedule_to_start_timeout=sticky_timeout,
+        )
+
+    shift = _Shift(client, build, task_queue, clock or SystemClock())
+    task = asyncio.create_task(shift.run(), name=f"worker {task_queue}")
+    try:
+        yield
+    finally:
+        await shift.end(grace)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class _Shift:
+    """One worker after the other, each until it fails."""
+
+    def __init__(
+        self, client: temporalio.client.Client, build: Callable[[], Worker], task_queue: str, clock: Clock
+    ) -> None:
+        self._client = client
+        self._build = build
+        self._task_queue = task_queue
+        self._clock = clock
+        self._current: Worker | None = None
+
+    async def run(self) -> None:
+        """Work for ever."""
+        pause = _FIRST_PAUSE_S
+        while True:
+            begun = self._clock.monotonic()
+            try:
+                await self._client.service_client.check_health(timeout=_PATIENCE)
+                self._current = self._build()
+                await self._current.run()
+            except (RPCError, RuntimeError) as error:  # the bridge reports a lost server as RuntimeError
+                _log.warning("worker of %s waits for Temporal: %s", self._task_queue, error)
+            finally:
+                self._current = None
+            if self._clock.monotonic() - begun > _LONGEST_PAUSE_S:
+                pause = _FIRST_PAUSE_S
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    async def end(self, grace: timedelta) -> None:
+        """Stop the worker in order; leave it when it does not end in time, as it does not while Temporal is away."""
+        current = self._current
+        if current is not None and current.is_running:
+            with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
+                async with asyncio.timeout((grace + _PATIENCE).total_seconds()):
+                    await current.shutdown()

@@ -1,0 +1,1 @@
+"""Facts travel from one context to the others: outbox, bus, inbox."""

@@ -1,0 +1,99 @@
+"""Publishes to Valkey streams: N partitions a topic, each event once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh.clock import SystemClock
+from mesh.events.bus import PARTITIONS, partition_of
+from mesh.events.streams import names, scripts
+from mesh.events.streams.subscription import StreamSubscription
+from mesh.ids import SystemIds
+from mesh.stores import valkey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+    from mesh.clock import Clock
+    from mesh.events.bus import Record
+    from mesh.events.streams.cursors import Cursors
+    from mesh.ids import Ids
+
+_LEASE_S = 10.0
+
+
+class ValkeyStreams:
+    """The bus port on Valkey. Groups are created from a cursor, never from the end of a stream.
+
+    A partition is read by one member of a group at a time, for `lease_s` seconds after the member's last sign of life.
+    Records are kept for `retention`; publishing remembers event ids for `memory`.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        cursors: Cursors,
+        *,
+        partitions: int = PARTITIONS,
+        lease_s: float = _LEASE_S,
+        retention: timedelta = timedelta(days=3),
+        memory: timedelta = timedelta(hours=1),
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        self._client = client
+        self._cursors = cursors
+        self._partitions = partitions
+        self._lease_s = lease_s
+        self._times = [_milliseconds(retention), _milliseconds(memory)]
+        self._clock = clock or SystemClock()
+        self._ids = ids or SystemIds()
+        self._publish = client.register_script(scripts.PUBLISH)
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Append records in their order; those that were published before are passed over."""
+        streams: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+        for record in records:
+            streams[record.topic, partition_of(record.key, self._partitions)].append(record)
+        with valkey.translated():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for (topic, partition), group in streams.items():
+                    keys = [names.stream(topic, partition), *(names.seen(topic, each.event_id) for each in group)]
+                    fields = [field for each in group for field in (each.key, each.event_id, each.value)]
+                    await self._publish(keys=keys, args=[*self._times, *fields], client=pipeline)
+                await pipeline.execute()
+
+    def subscribe(self, group: str, topics: Sequence[str]) -> StreamSubscription:
+        """A new member of a group; enter it to receive."""
+        return StreamSubscription(
+            self._client,
+            self._cursors,
+            group=group,
+            topics=topics,
+            member=self._ids.new(),
+            partitions=self._partitions,
+            lease_s=self._lease_s,
+            clock=self._clock,
+            memory_mark=self.memory_mark,
+        )
+
+    async def epoch(self) -> str:
+        """Changes with each start of the server, which may cost its last second, and when it was emptied."""
+        with valkey.translated():
+            server = await self._client.info("server")
+        return f"{server['run_id']}/{await self.memory_mark()}"
+
+    async def memory_mark(self) -> str:
+        """A value that lives as long as what is stored in Valkey."""
+        with valkey.translated():
+            await self._client.set(names.EPOCH, self._ids.new(), nx=True)
+            mark = await self._client.get(names.EPOCH)
+        return mark.decode() if isinstance(mark, bytes) else str(mark)
+
+
+def _milliseconds(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)

@@ -1,0 +1,68 @@
+"""Identifiers and randomness: the only module that draws from the machine's entropy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+import time
+from typing import Protocol
+from uuid import UUID
+
+_SEQUENCE_BITS = 12
+_TAIL_BITS = 62
+
+
+class Ids(Protocol):
+    """Source of new identifiers."""
+
+    def new(self) -> str:
+        """A new UUIDv7 in its usual text form."""
+
+
+class SystemIds:
+    """UUIDv7 (RFC 9562) from the wall clock, strictly increasing within one instance, safe between threads.
+
+    The 12 bits after the millisecond are a counter; when it overflows, the millisecond is advanced instead.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def new(self) -> str:
+        """A new UUIDv7."""
+        with self._lock:
+            stamp = (time.time_ns() // 1_000_000) << _SEQUENCE_BITS
+            self._last = max(stamp, self._last + 1)
+            ordered = self._last
+        return str(_uuid7(ordered, int.from_bytes(os.urandom(8), "big")))
+
+
+def derive(*parts: str) -> str:
+    """The same UUIDv8 for the same parts, always: an id for work that may be retried."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    value = int.from_bytes(digest.digest()[:16], "big")
+    return str(UUID(int=_versioned(value, 8)))
+
+
+def rng(seed: int | None = None) -> random.Random:
+    """A generator to inject where chance is wanted (sampling, jitter, exploration); not for secrets."""
+    return random.Random(seed)  # noqa: S311
+
+
+def _uuid7(ordered: int, entropy: int) -> UUID:
+    milliseconds, sequence = ordered >> _SEQUENCE_BITS, ordered & ((1 << _SEQUENCE_BITS) - 1)
+    tail = entropy & ((1 << _TAIL_BITS) - 1)
+    return UUID(int=_versioned((milliseconds << 80) | (sequence << 64) | tail, 7))
+
+
+def _versioned(value: int, version: int) -> int:
+    """Set the version and the RFC 9562 variant of a 128-bit value."""
+    value &= ~(0xF << 76) & ~(0x3 << 62)
+    return value | (version << 76) | (0x2 << 62)

@@ -1,0 +1,140 @@
+"""Runs the services of a process from start to a shutdown in order, and the tasks beneath them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import uvloop
+
+from mesh.clock import SystemClock
+from mesh.logging import get_logger
+from mesh.settings import SettingsError
+from mesh.telemetry import counter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.clock import Clock
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 30.0
+STEADY_S = 60.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A context that serves. `address` is the host:port actually bound."""
+
+    name: str
+    address: str
+
+
+Build: TypeAlias = Callable[[], AbstractAsyncContextManager[Service]]
+"""Builds a context while entered, and undoes it in reverse on leaving."""
+
+
+def run(build: Build) -> None:
+    """Serve one context until SIGTERM or SIGINT; the whole of a service's `__main__`."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_many([build]))
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+async def run_many(builds: Sequence[Build], stop: asyncio.Event | None = None) -> None:
+    """Serve contexts on one loop until `stop` is set, or SIGTERM or SIGINT arrives.
+
+    They start and stop together. When one fails, the others stop and its error is raised. A second signal cuts the
+    shutdown short.
+    """
+    stop = stop or asyncio.Event()
+    with _signals(stop):
+        ends = await asyncio.gather(*(_serve(build, stop) for build in builds), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+
+
+@asynccontextmanager
+async def background(
+    coro_fn: Callable[[], Awaitable[None]], name: str, *, clock: Clock | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Keep `coro_fn` running while entered: when it crashes it is logged, counted and started again.
+
+    The pause before a restart grows from 0.1 to 30 seconds, and is short again after a minute of steady work. When
+    `coro_fn` returns, the task is done.
+    """
+    task = asyncio.create_task(_supervise(coro_fn, name, clock or SystemClock()), name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def _serve(build: Build, stop: asyncio.Event) -> None:
+    try:
+        async with build() as service:
+            get_logger("mesh.lifecycle").info("ready", context=service.name, address=service.address)
+            await stop.wait()
+    finally:
+        stop.set()
+
+
+async def _supervise(coro_fn: Callable[[], Awaitable[None]], name: str, clock: Clock) -> None:
+    log = get_logger("mesh.lifecycle")
+    restarts = counter("background_restarts_total", "Restarts of background tasks after a crash.", ("task",))
+    pause = FIRST_PAUSE_S
+    while True:
+        started = clock.monotonic()
+        try:
+            await coro_fn()
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            log.warning("background task was cancelled from within", task=name)
+        except Exception:
+            log.exception("background task crashed", task=name)
+        else:
+            return
+        restarts.labels(name).inc()
+        if clock.monotonic() - started >= STEADY_S:
+            pause = FIRST_PAUSE_S
+        await clock.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on the first signal and cancel the current task on the second. Only the main thread hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def heard() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, heard)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from mesh.local.cli.app import main
+
+main()

@@ -1,0 +1,75 @@
+"""Puts the commands together and turns failures into one clear line and an exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version as installed_version
+
+import typer
+
+from mesh.local.cli import demo, doctor, jobs, mesh
+from mesh.local.cli.errors import CommandError
+from mesh.local.cli.output import Json, emit
+from mesh.local.client import EdgeError
+from mesh.local.contexts import UnknownContextError
+from mesh.local.locate import MissingError
+from mesh.local.program import ProgramFailedError
+from mesh.local.vault import VaultError
+from mesh.stores.migrations import MigrationError
+
+_EXPECTED = (
+    CommandError, EdgeError, MissingError, ProgramFailedError, VaultError, MigrationError, UnknownContextError,
+)  # fmt: skip
+
+
+def version(*, as_json: Json = False) -> None:
+    """Print the version."""
+    found = installed_version("somamesh")
+    if as_json:
+        emit({"version": found})
+    else:
+        typer.echo(found)
+
+
+def build() -> typer.Typer:
+    """Give the command line."""
+    app = typer.Typer(
+        name="soma", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        help="SomaMesh on one machine: run it, give it jobs, see why it did what it did.",
+    )  # fmt: skip
+    for command in (
+        mesh.up, mesh.down, mesh.status, mesh.logs, doctor.doctor, mesh.serve, demo.demo, jobs.trace, jobs.token,
+        version,
+    ):  # fmt: skip
+        app.command()(command)
+    app.add_typer(jobs.job_app, name="job")
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        build()()
+    except _EXPECTED as failure:
+        _fail(failure)
+    except BaseExceptionGroup as group:
+        expected = group.subgroup(_EXPECTED)
+        if expected is None:
+            raise
+        _fail(_first(expected))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _fail(failure: BaseException) -> None:
+    """Say what went wrong, as JSON where the answer would have been JSON, and exit with 1."""
+    if "--json" in sys.argv:
+        extra = {"reason": failure.reason, "trace_id": failure.trace_id} if isinstance(failure, EdgeError) else {}
+        typer.echo(json.dumps({"error": {"message": str(failure), **extra}}))
+    else:
+        typer.secho(f"soma: {failure}", fg=typer.colors.RED, err=True)
+    sys.exit(1)

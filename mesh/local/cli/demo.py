@@ -1,0 +1,85 @@
+"""`soma demo`: the main job, from nothing to a finished document."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mesh.clock import SystemClock
+from mesh.ids import SystemIds
+from mesh.local import demo as demonstration
+from mesh.local.cli.jobs import show_trace
+from mesh.local.cli.mesh import start_detached, stop
+from mesh.local.cli.output import Json, console, emit, line, money, score, state_text
+from mesh.local.cli.progress import follow
+from mesh.local.client import EdgeClient
+from mesh.local.home import Home
+from mesh.local.stack import DEFAULT_EDGE_PORT, Options
+from mesh.local.supervisor import StateFile
+
+if TYPE_CHECKING:
+    from mesh.local.api import DecisionTrace, Job
+
+_COMPLETED = "JOB_STATE_COMPLETED"
+
+
+def demo(
+    plan: Annotated[Path | None, typer.Option(help="Another plan than examples/srs_job.json.", exists=True)] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for what is made.", file_okay=False)] = Path("out"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the mesh running.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the edge.", min=1, max=65535)] = DEFAULT_EDGE_PORT,
+    as_json: Json = False,
+) -> None:
+    """Start the mesh if it does not run, do one real job, save all it made, stop what was started."""
+    home = Home.from_environment()
+    clock = SystemClock()
+    began = clock.monotonic()
+    started = StateFile(home).running() is None
+    if started:
+        _say(f"starting the mesh in {home.root}", as_json=as_json)
+        start_detached(home, Options(edge_port=port), as_json=as_json)
+    try:
+        job, trace, documents = _run(home, plan or demonstration.examples() / "srs_job.json", out, as_json=as_json)
+    finally:
+        if started and not keep:
+            stop(home)
+    seconds = clock.monotonic() - began
+    if as_json:
+        emit({"job_id": job.job_id, "state": job.state, "seconds": round(seconds, 1), "out": str(out.resolve()),
+              "documents": [str(file) for file in documents], "totals": trace.totals.model_dump()})  # fmt: skip
+    else:
+        _show(job, trace, documents, out, seconds)
+    if job.state != _COMPLETED:
+        raise typer.Exit(1)
+
+
+def _run(home: Home, plan: Path, out: Path, *, as_json: bool) -> tuple[Job, DecisionTrace, list[Path]]:
+    with EdgeClient.of_home(home) as client, demonstration.served(plan.parent) as pages_url:
+        job = client.submit_job(demonstration.read_plan(plan, pages_url), SystemIds().new())
+        _say(f"job {job.job_id}", as_json=as_json)
+        job = follow(client, job.job_id, as_json=as_json)
+        trace, trace_json = asyncio.run(demonstration.complete_trace(client, job.job_id, SystemClock()))
+        return job, trace, demonstration.save(client, job, trace_json, out)
+
+
+def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, seconds: float) -> None:
+    show_trace(trace)
+    totals = trace.totals
+    line(
+        state_text(job.state), f" in {seconds:.1f} s: {totals.attempts} attempts, {totals.fallbacks} fallbacks, "
+        f"{totals.reworks} reworks, quality {score(totals.mean_quality)}, cost {money(totals.cost_micro_usd)}",
+    )  # fmt: skip
+    if job.message:
+        line(job.message)
+    for file in documents:
+        line("  ", (str(file), "bold"))
+    line(f"  assets, provenance, trace.json and job.json are in {out}")
+
+
+def _say(text: str, *, as_json: bool) -> None:
+    if not as_json:
+        console.print(f"… {text}", markup=False)

@@ -1,0 +1,74 @@
+"""How commands answer: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import BaseModel, TypeAdapter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Json = Annotated[bool, typer.Option("--json", help="Answer with JSON instead of text.")]
+console = Console(highlight=False)
+_MICRO = 1_000_000
+_MILLI = 1_000
+_COLOURS = {
+    "COMPLETED": "green",
+    "SUCCEEDED": "green",
+    "READY": "green",
+    "RUNNING": "cyan",
+    "PARTIAL": "yellow",
+    "SKIPPED": "yellow",
+    "WAITING": "yellow",
+    "STARTING": "cyan",
+    "FAILED": "red",
+    "REJECTED": "red",
+    "CANCELLED": "red",
+}
+
+
+def emit(value: BaseModel | Mapping[str, object], *, indent: int | None = 2) -> None:
+    """Print a value as JSON, on one line without `indent`."""
+    if isinstance(value, BaseModel):
+        typer.echo(value.model_dump_json(indent=indent))
+    else:
+        typer.echo(TypeAdapter(object).dump_json(value, indent=indent).decode())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "") -> None:
+    """Print a table; plain text is shown as it is, never read as markup."""
+    made = Table(*columns, title=title or None, header_style="bold", title_justify="left")
+    for row in rows:
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    console.print(made)
+
+
+def line(*parts: str | tuple[str, str] | Text) -> None:
+    """Print a line of parts: text, or text with its style; nothing is read as markup."""
+    console.print(Text.assemble(*parts))
+
+
+def state_text(state: str) -> Text:
+    """Give an enum value of the API for people, coloured: JOB_STATE_RUNNING is shown as running."""
+    word = state.rpartition("_STATE_")[2].rpartition("_STATUS_")[2] or state
+    return Text(word.lower(), _COLOURS.get(word.upper(), ""))
+
+
+def money(micro_usd: int) -> str:
+    """Give an amount in US dollars."""
+    return f"${micro_usd / _MICRO:.4f}" if micro_usd else "free"
+
+
+def duration(milliseconds: int) -> str:
+    """Give a time in seconds or milliseconds."""
+    return f"{milliseconds / _MILLI:.1f} s" if milliseconds >= _MILLI else f"{milliseconds} ms"
+
+
+def score(value: float | None) -> str:
+    """Give a score in [0, 1] with two digits, a dash when there is none."""
+    return f"{value:.2f}" if value is not None else "–"

@@ -1,0 +1,17 @@
+"""Asks an engine's HTTP interface how it is."""
+
+from __future__ import annotations
+
+import httpx
+
+_TIMEOUT_S = 3.0
+
+
+async def get_status(url: str) -> tuple[int, str]:
+    """Give status code and body of a GET; (0, "") while nobody answers."""
+    async with httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT_S) as client:
+        try:
+            response = await client.get(url)
+        except httpx.TransportError:
+            return 0, ""
+    return response.status_code, response.text

@@ -1,0 +1,88 @@
+"""The one folder that holds everything of a local mesh: data, logs, run files, secrets, certificates."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below the local mesh's folder; nothing is written outside it."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Home:
+        """Give the folder of `SA01_HOME`, else `.soma` in the current folder."""
+        return cls(Path(environ.get("SA01_HOME") or ".soma").expanduser().resolve())
+
+    @property
+    def logs(self) -> Path:
+        """One log file per program."""
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """What runs now: one JSON file per program, and the supervisor's state."""
+        return self.root / "run"
+
+    @property
+    def secrets(self) -> Path:
+        """Generated passwords, tokens and keys, one 0600 file each."""
+        return self.root / "secrets"
+
+    @property
+    def pki(self) -> Path:
+        """The mesh's own certificate authority and what it signed."""
+        return self.root / "pki"
+
+    @property
+    def blobs(self) -> Path:
+        """Bytes of assets."""
+        return self.root / "blobs"
+
+    @property
+    def cache(self) -> Path:
+        """Pieces fetched once, safe to delete."""
+        return self.root / "cache"
+
+    def create(self) -> None:
+        """Create the folder tree; the root and its secrets are readable by the owner alone."""
+        for folder in (self.root, self.logs, self.run, self.secrets, self.pki, self.blobs, self.cache):
+            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+
+    def secret(self, name: str, *, length: int = 32) -> str:
+        """Give the named generated secret, made on first use (`length` random bytes, URL-safe text)."""
+        path = self.secrets / name
+        if not path.exists():
+            self.secrets.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            write_private(path, secrets.token_urlsafe(length))
+        return path.read_text(encoding="utf-8").strip()
+
+
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a 0600 file in one step: readers see the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(PRIVATE_FILE)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,22 @@
+"""Where the pieces are that the mesh runs: from wheels, from the system, or fetched once."""
+
+from __future__ import annotations
+
+from mesh.local.locate.chromium import Browser, chromium, node, npm
+from mesh.local.locate.tools import chat_model, d2, espeak_library, ffmpeg, java, plantuml_jar
+from mesh.local.locate.wheels import Found, MissingError
+
+__all__ = [
+    "Browser",
+    "Found",
+    "MissingError",
+    "chat_model",
+    "chromium",
+    "d2",
+    "espeak_library",
+    "ffmpeg",
+    "java",
+    "node",
+    "npm",
+    "plantuml_jar",
+]

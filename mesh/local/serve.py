@@ -1,0 +1,34 @@
+"""Serves contexts in one process: `python -m mesh.local.serve registry selector`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+import uvloop
+
+from mesh.lifecycle import run_many
+from mesh.local import contexts
+from mesh.settings import SettingsError
+
+
+def serve(names: list[str]) -> None:
+    """Build and run the named contexts (all of them for none) until a signal ends the process."""
+    builds = [context.entry.load() for context in contexts.named(names)]
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_many(builds))
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def main() -> None:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m mesh.local.serve", description=serve.__doc__)
+    parser.add_argument("contexts", nargs="*", help="contexts to serve; none: all that are installed")
+    serve(parser.parse_args().contexts)
+
+
+if __name__ == "__main__":
+    main()

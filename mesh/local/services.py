@@ -1,0 +1,69 @@
+"""The services of the mesh as programs: all contexts in one process, or one process each."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.local import environment
+from mesh.local.ports import LOOPBACK
+from mesh.local.program import Command, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.local.environment import ServicePorts
+    from mesh.local.home import Home
+
+ALL_IN_ONE = "services"
+_CONNECT_TIMEOUT_S = 2.0
+
+
+class ServiceProcess(Program):
+    """A process that serves contexts; ready when every one of them listens."""
+
+    start_timeout_s = 90.0
+    stop_grace_s = 30.0  # services drain their calls first
+
+    def __init__(
+        self, name: str, home: Home, contexts: Sequence[str], values: Mapping[str, str], ports: ServicePorts
+    ) -> None:
+        super().__init__(name, home)
+        self._contexts = contexts
+        self._values = values
+        self._ports = ports
+
+    @property
+    def address(self) -> str:
+        """Address of the only context, empty for several."""
+        return f"{LOOPBACK}:{self._ports.grpc[self._contexts[0]]}" if len(self._contexts) == 1 else ""
+
+    def command(self) -> Command:
+        """Serve the contexts with this Python."""
+        environ = environment.of_process(self._values, self._ports, self._contexts)
+        return Command([sys.executable, "-m", "mesh.local.serve", *self._contexts], environ, folder=Path.cwd())
+
+    async def ready(self) -> bool:
+        """Say whether every context listens."""
+        listening = await asyncio.gather(*(_listens(self._ports.grpc[context]) for context in self._contexts))
+        return all(listening)
+
+
+def processes(
+    home: Home, contexts: Sequence[str], values: Mapping[str, str], ports: ServicePorts, *, mesh: bool
+) -> list[Program]:
+    """Give the processes that serve the contexts: one for all of them, or with `mesh` one for each."""
+    groups = {f"svc-{name}": [name] for name in contexts} if mesh else {ALL_IN_ONE: list(contexts)}
+    return [ServiceProcess(name, home, group, values, ports) for name, group in groups.items()]
+
+
+async def _listens(port: int) -> bool:
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

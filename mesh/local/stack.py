@@ -1,0 +1,159 @@
+"""The whole local mesh, from nothing to ready: engines, provisioning, services, edge."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.local import contexts, databases, environment, locate, services, vault
+from mesh.local.edge import Edge
+from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+from mesh.local.identity import ProcessIdentity
+from mesh.local.locate import MissingError
+from mesh.local.pki import Pki
+from mesh.local.ports import LOOPBACK, port_is_free
+from mesh.local.program import ProgramFailedError, end_leftovers
+from mesh.local.supervisor import HomeLock, MeshState, Phase, StateFile, Supervisor
+from mesh.stores.migrations import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mesh.clock import Clock
+    from mesh.local.contexts import Context
+    from mesh.local.home import Home
+
+DEFAULT_EDGE_PORT = 8010
+"""Port of the edge unless another is asked for."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the mesh is to run."""
+
+    edge_port: int = DEFAULT_EDGE_PORT
+    mesh: bool = False
+
+
+class LocalMesh:
+    """Runs the mesh in one home; `start` and `stop` once each."""
+
+    def __init__(
+        self, home: Home, options: Options, clock: Clock, pid: int, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._home = home
+        self._say = say
+        self._options = options
+        self._clock = clock
+        self._lock = HomeLock(home)
+        self._owner = False
+        self._file = StateFile(home)
+        self._supervisor = Supervisor(clock, changed=self._write)
+        self._phase = Phase.STARTING
+        self._message = ""
+        self._failure = ""
+        self._identity = ProcessIdentity.of(pid)
+        self._started = clock.now()
+        self._pki = Pki(home.pki, clock)
+
+    async def start(self) -> None:
+        """Start everything; raise AlreadyRunningError or ProgramFailedError, then call `stop`."""
+        self._lock.acquire()
+        self._owner = True
+        try:
+            self._set(Phase.STARTING, "ending what an earlier run left")
+            await end_leftovers(self._home)
+            self._check_edge_port()
+            await self._start_all()
+        except BaseExceptionGroup as group:
+            self._failure = "; ".join(str(failure) for failure in group.exceptions)
+            raise
+        except Exception as failure:
+            self._failure = str(failure)
+            raise
+        self._set(Phase.READY)
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order and give the home back; nothing happens without `start`'s lock."""
+        if not self._owner:
+            return
+        self._set(Phase.STOPPING, self._failure)
+        await self._supervisor.stop()
+        self._set(Phase.FAILED if self._failure else Phase.STOPPED, self._failure)
+        self._lock.release()
+        self._owner = False
+
+    async def _start_all(self) -> None:
+        found = contexts.installed()
+        names = [context.name for context in found]
+        self._pki.ensure(names)
+        home = self._home
+        engines = environment.Engines(
+            PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home)
+        )
+        browser = asyncio.create_task(self._find_browser())
+        self._set(Phase.STARTING, "starting the engines")
+        await self._supervisor.keep([engines.postgres, engines.valkey, engines.temporal, engines.openbao])
+        self._set(Phase.STARTING, "preparing databases and secrets")
+        await self._provision(engines, found)
+        ports = environment.ServicePorts.settle(home, names)
+        values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
+        environment.write(home, values)
+        await browser
+        self._set(Phase.STARTING, "starting the services")
+        await self._supervisor.keep(services.processes(home, names, values, ports, mesh=self._options.mesh))
+        self._set(Phase.STARTING, "opening the edge")
+        await self._supervisor.keep([Edge(home, self._pki, ports.xds, self._options.edge_port)])
+
+    async def _provision(self, engines: environment.Engines, found: Sequence[Context]) -> None:
+        """Bring the secret store and the databases up to date, at the same time."""
+        names = [context.name for context in found]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._provision_secrets(engines, names))
+            group.create_task(self._provision_databases(engines, found))
+
+    async def _provision_secrets(self, engines: environment.Engines, names: Sequence[str]) -> None:
+        async with vault.Vault.open(engines.openbao.url, engines.openbao.root_token) as store:
+            await vault.provision(self._home, store, names)
+
+    async def _provision_databases(self, engines: environment.Engines, found: Sequence[Context]) -> None:
+        await databases.provision(self._home, engines.postgres, [context.name for context in found])
+        dsn = databases.dsn_of(self._home, engines.postgres, databases.MIGRATOR)
+        for context in found:
+            await migrate(dsn, context.name, [context.migrations] if context.migrations is not None else [])
+
+    async def _find_browser(self) -> None:
+        """Fetch Chromium where the machine has none; without it the mesh runs, but takes no screenshots."""
+        try:
+            await asyncio.to_thread(locate.chromium, self._home)
+        except MissingError as missing:
+            self._say(f"no screenshots: {missing}")
+
+    def _check_edge_port(self) -> None:
+        port = self._options.edge_port
+        if not port_is_free(port):
+            raise ProgramFailedError(
+                f"port {port} on {LOOPBACK} is taken by another program: end it, or choose one with --port"
+            )
+
+    def _set(self, phase: Phase, message: str = "") -> None:
+        self._phase, self._message = phase, message
+        self._write()
+        if phase is Phase.STARTING:
+            self._say(message)
+
+    def _write(self) -> None:
+        if self._identity is None:
+            raise ProgramFailedError("the supervisor's own process was not found")
+        self._file.write(
+            MeshState(
+                phase=self._phase,
+                supervisor=self._identity,
+                started_at=self._started,
+                url=f"https://{LOOPBACK}:{self._options.edge_port}",
+                mesh=self._options.mesh,
+                message=self._message,
+                programs=self._supervisor.statuses(),
+            )
+        )

@@ -1,0 +1,117 @@
+"""Structured logs: one JSON object a line, bound to the request and its trace, secrets taken out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from opentelemetry import trace
+
+from mesh import context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+    from mesh.settings import TelemetrySettings
+
+REDACTED = "[redacted]"
+
+_SECRET_KEY = re.compile(
+    r"token$|secret|passw|authorization|api[_-]?key|cookie|credential|private[_-]?key|dsn$|logprob", re.IGNORECASE
+)
+_SECRET_TEXT = re.compile(
+    r"""
+      eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*      # a JWS, also the part of one
+    | \b(?:sk|pk|rk|hvs|hvb|ghp|xoxb)[-_.][A-Za-z0-9_-]{16,}      # keys of providers and of the secret store
+    | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                             # user and password of a URL
+    | (?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}
+    | -----BEGIN[^-]*PRIVATE\ KEY-----.*?(?:-----END[^-]*-----|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def configure(settings: TelemetrySettings, stream: TextIO | None = None) -> None:
+    """Send every log line of the process, also those of libraries, to `stream` (standard error)."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        bind_request,
+    ]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings.log_format))
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_logger_name,
+            *shared[:1],
+            *shared[2:],
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger whose calls take an event name and fields: `log.info("job started", job_id=job.id)`."""
+    return cast("FilteringBoundLogger", structlog.stdlib.get_logger(name))
+
+
+def bind_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add who and which trace the line belongs to, unless the line says so itself."""
+    request = context.current()
+    if request is not None:
+        event.setdefault("trace_id", request.trace_id)
+        event.setdefault("request_id", request.request_id)
+        if request.caller is not None:
+            event.setdefault("tenant_id", request.caller.tenant_id)
+    elif (span := trace.get_current_span().get_span_context()).is_valid:
+        event.setdefault("trace_id", trace.format_trace_id(span.trace_id))
+    return event
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take secrets out of a line: fields named like one, and texts that look like one."""
+    return {key: _redacted(key, value) for key, value in event.items()}
+
+
+def _redacted(key: str, value: object) -> object:
+    if _SECRET_KEY.search(key) and value not in (None, "", 0):
+        return REDACTED
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(REDACTED, value)
+    if isinstance(value, dict):
+        inner = cast("Mapping[object, object]", value)
+        return {str(name): _redacted(str(name), item) for name, item in inner.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_redacted("", item) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _SECRET_TEXT.sub(REDACTED, str(value))
+
+
+def _rendering(log_format: str) -> list[Processor]:
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        renderer,
+    ]

@@ -1,0 +1,30 @@
+"""Reads from the contracts who may call a method: the option `soma.common.v1.access`, found by name."""
+
+from __future__ import annotations
+
+from google.protobuf import descriptor_pool
+
+from mesh.rpc.call import Access
+
+_EXTENSION = "soma.common.v1.access"
+_OPEN_SERVICES = frozenset(
+    {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+)
+
+
+def declared_access(service: str, method: str) -> Access | None:
+    """The access that the contract declares; None when it declares none, which refuses everyone.
+
+    Health and reflection are part of being a server and are public.
+    """
+    if service in _OPEN_SERVICES:
+        return Access(action="", public=True)
+    try:
+        options = descriptor_pool.Default().FindMethodByName(f"{service}.{method}").GetOptions()
+    except KeyError:
+        return None
+    # The option's class is generated and not importable here; its fields are read by name.
+    declared = next((value for field, value in options.ListFields() if field.full_name == _EXTENSION), None)
+    if declared is None or not (declared.public or declared.action):
+        return None
+    return Access(action=declared.action, public=declared.public)

@@ -1,0 +1,53 @@
+"""The one chain of interceptors that every server of the mesh puts around every call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import protovalidate
+
+from mesh import telemetry
+from mesh.ids import SystemIds
+from mesh.rpc.interceptors.authorization import Authorization
+from mesh.rpc.interceptors.deadline import Deadline
+from mesh.rpc.interceptors.errors import Errors
+from mesh.rpc.interceptors.identity import Identity
+from mesh.rpc.interceptors.logging import Logging
+from mesh.rpc.interceptors.metrics import Metrics
+from mesh.rpc.interceptors.tenancy import Tenancy
+from mesh.rpc.interceptors.tracing import Tracing
+from mesh.rpc.interceptors.validation import Validation
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from mesh.clock import Clock
+    from mesh.ids import Ids
+    from mesh.rpc.call import Interceptor
+    from mesh.rpc.interceptors.authorization import Authorizer
+    from mesh.rpc.interceptors.identity import Verifier
+    from mesh.rpc.interceptors.validation import Validator
+
+
+def standard_chain(
+    *,
+    verifier: Verifier,
+    authorizer: Authorizer,
+    clock: Clock,
+    validator: Validator | None = None,
+    ids: Ids | None = None,
+    tracer: Tracer | None = None,
+    default_deadline_s: float | None = 60.0,
+) -> list[Interceptor]:
+    """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds."""
+    return [
+        Errors(),
+        Tracing(tracer or telemetry.tracer(), ids or SystemIds()),
+        Metrics(clock),
+        Logging(clock),
+        Identity(verifier),
+        Tenancy(),
+        Authorization(authorizer),
+        Deadline(clock, default_deadline_s),
+        Validation(validator or protovalidate.Validator()),
+    ]

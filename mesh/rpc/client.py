@@ -1,0 +1,67 @@
+"""Opens channels to the other contexts."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from mesh import telemetry
+from mesh.clock import SystemClock
+from mesh.rpc.channel import MeshChannel
+from mesh.rpc.credentials import channel_credentials
+from mesh.rpc.outgoing import Outgoing
+from mesh.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from opentelemetry.trace import Tracer
+
+    from mesh.clock import Clock
+    from mesh.settings import TlsSettings
+
+_KEEPALIVE_MS = 30_000
+_MAX_RECONNECT_MS = 2_000
+_MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+_MAX_METADATA_BYTES = 32 * 1024
+
+
+@asynccontextmanager
+async def connect(
+    address: str,
+    tls: TlsSettings,
+    *,
+    service_config: str,
+    token: Callable[[], Awaitable[str]] | None = None,
+    clock: Clock | None = None,
+    tracer: Tracer | None = None,
+    max_message_bytes: int = _MAX_MESSAGE_BYTES,
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to `address` while entered; it connects by itself, and again when the peer was away.
+
+    `service_config` is the gRPC service config as JSON: deadlines and retries per method. Calls carry the current
+    caller's token, or what `token` gives where there is no caller; the trace, the request id, and what is left of
+    the request's deadline. They fail with SomaError.
+    """
+    if not address:
+        raise SettingsError("the address of a peer is not set: set SA01_PEERS_<CONTEXT>=host:port")
+    options: list[tuple[str, int | str]] = [
+        ("grpc.service_config", service_config),
+        ("grpc.enable_retries", 1),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+    ]
+    credentials = channel_credentials(tls)
+    inner = (
+        grpc.aio.insecure_channel(address, options=options)
+        if credentials is None
+        else grpc.aio.secure_channel(address, credentials, options=options)
+    )
+    channel = MeshChannel(inner, Outgoing(clock or SystemClock(), tracer or telemetry.tracer(), token))
+    async with channel:
+        yield channel

@@ -1,0 +1,71 @@
+"""Mutual TLS for servers and channels, and the one place that allows plaintext."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+
+from mesh.logging import get_logger
+from mesh.settings import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mesh.settings import TlsSettings
+
+
+def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
+    """Credentials that demand a client certificate; None for plaintext, which production refuses.
+
+    Certificates are read again when their files change: connections made from then on use the new ones.
+    """
+    files = _files(tls)
+    if files is None:
+        return None
+    source = _Certificates(*files)
+    return grpc.dynamic_ssl_server_credentials(source.current(), source.current, require_client_authentication=True)
+
+
+def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
+    """Credentials of a client that shows its certificate; None for plaintext, which production refuses."""
+    files = _files(tls)
+    if files is None:
+        return None
+    ca_file, cert_file, key_file = files
+    return grpc.ssl_channel_credentials(ca_file.read_bytes(), key_file.read_bytes(), cert_file.read_bytes())
+
+
+def _files(tls: TlsSettings) -> tuple[Path, Path, Path] | None:
+    if tls.ca_file is not None and tls.cert_file is not None and tls.key_file is not None:
+        return tls.ca_file, tls.cert_file, tls.key_file
+    if tls.profile == "production":
+        raise SettingsError(
+            "SA01_TLS_CA_FILE, SA01_TLS_CERT_FILE and SA01_TLS_KEY_FILE are not set: "
+            "plaintext is allowed with SA01_PROFILE=dev or test only"
+        )
+    return None
+
+
+class _Certificates:
+    """The certificates on disk; asked by the TLS library at each handshake, from its own threads."""
+
+    def __init__(self, ca_file: Path, cert_file: Path, key_file: Path) -> None:
+        self._paths = (ca_file, cert_file, key_file)
+        self._stamp: tuple[int, ...] = ()
+        self._config: grpc.ServerCertificateConfiguration | None = None
+        self._log = get_logger("mesh.rpc")
+
+    def current(self) -> grpc.ServerCertificateConfiguration:
+        """The configuration of the files as they are, or the last good one while they are being replaced."""
+        try:
+            stamp = tuple(path.stat().st_mtime_ns for path in self._paths)
+            if self._config is None or stamp != self._stamp:
+                ca, cert, key = (path.read_bytes() for path in self._paths)
+                self._config = grpc.ssl_server_certificate_configuration([(key, cert)], ca)
+                self._stamp = stamp
+        except OSError:
+            if self._config is None:
+                raise
+            self._log.warning("certificates cannot be read; keeping the last ones")
+        return self._config

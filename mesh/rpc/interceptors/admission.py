@@ -1,0 +1,64 @@
+"""Bounds the calls served at once, and ends open streams when the server drains."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+from mesh.rpc.call import Call, Interceptor
+
+if TYPE_CHECKING:
+    from mesh.rpc.call import Proceed
+
+
+class Admission(Interceptor):
+    """Counts calls and streams apart, so that idle streams cannot shut out calls. Public methods always pass."""
+
+    def __init__(self, max_calls: int, max_streams: int) -> None:
+        self._max_calls = max_calls
+        self._max_streams = max_streams
+        self._calls = 0
+        self._streams: set[asyncio.Task[object]] = set()
+        self._cut: set[asyncio.Task[object]] = set()
+
+    async def around(self, call: Call, proceed: Proceed) -> object:
+        """Serve the call if there is room; OVERLOADED, with a time to retry after, if not."""
+        if call.route.response_streaming:
+            return await self._stream(call, proceed)
+        if self._calls >= self._max_calls and not call.route.public:
+            raise _overloaded()
+        self._calls += 1
+        try:
+            return await proceed(call)
+        finally:
+            self._calls -= 1
+
+    def cut_streams(self) -> None:
+        """End the open streams: their callers are told to reconnect."""
+        for task in self._streams - self._cut:
+            self._cut.add(task)
+            task.cancel()
+
+    async def _stream(self, call: Call, proceed: Proceed) -> object:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call is served outside of a task")
+        if len(self._streams) >= self._max_streams and not call.route.public:
+            raise _overloaded()
+        self._streams.add(task)
+        try:
+            return await proceed(call)
+        except asyncio.CancelledError:
+            if task not in self._cut or task.uncancel() > 0:
+                raise
+            raise SomaError(
+                Reason.UNAVAILABLE, "The server is being replaced: reconnect and resume", retry_after_s=1.0
+            ) from None
+        finally:
+            self._streams.discard(task)
+            self._cut.discard(task)
+
+
+def _overloaded() -> SomaError:
+    return SomaError(Reason.OVERLOADED, "The service has as much work as it can take; retry", retry_after_s=1.0)

@@ -1,0 +1,61 @@
+"""One line per failed call, and per served one at debug level."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from mesh.errors import RULES, Reason, SomaError
+from mesh.logging import get_logger
+from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.outcome import code_of_exception
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from mesh.rpc.call import Proceed
+
+_SERVER_FAULTS = frozenset(reason for reason in Reason if RULES[reason].http_status >= 500)  # noqa: PLR2004
+
+
+class Logging(Interceptor):
+    """The caller's mistakes are information, the server's failures warnings, defects errors with their traceback."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._log = get_logger("mesh.rpc")
+
+    async def around(self, call: Call, proceed: Proceed) -> object:
+        """Serve the call and log how it went."""
+        started = self._clock.monotonic()
+        try:
+            result = await proceed(call)
+        except SomaError as error:
+            level = "warning" if error.reason in _SERVER_FAULTS else "info"
+            self._write(level, call, started, error)
+            raise
+        except (asyncio.CancelledError, grpc.aio.AbortError) as error:
+            self._write("info", call, started, error)
+            raise
+        except Exception as error:
+            self._write("exception", call, started, error)
+            raise
+        self._write("debug", call, started, None)
+        return result
+
+    def _write(self, level: str, call: Call, started: float, error: BaseException | None) -> None:
+        caller = call.caller
+        getattr(self._log, level)(
+            "call",
+            service=call.route.service,
+            method=call.route.name,
+            code="OK" if error is None else code_of_exception(error, call),
+            reason=error.reason.value if isinstance(error, SomaError) else "",
+            detail=error.message if isinstance(error, SomaError) else "",
+            seconds=round(self._clock.monotonic() - started, 6),
+            trace_id=call.trace_id,
+            request_id=call.request_id,
+            tenant_id=caller.tenant_id if caller else "",
+            subject=caller.subject if caller else "",
+        )

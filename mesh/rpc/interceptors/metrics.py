@@ -1,0 +1,38 @@
+"""Times every call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.outcome import code_of_context, code_of_exception
+from mesh.telemetry import histogram
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from mesh.rpc.call import Proceed
+
+
+class Metrics(Interceptor):
+    """`rpc_server_seconds{service,method,code}`: from the call's start to its last message."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seconds = histogram(
+            "rpc_server_seconds", "Time to serve a call, streams to their end.", ("service", "method", "code")
+        )
+
+    async def around(self, call: Call, proceed: Proceed) -> object:
+        """Serve the call and observe its time under the code that its caller sees."""
+        started = self._clock.monotonic()
+        code = "OK"
+        try:
+            result = await proceed(call)
+            code = code_of_context(call)
+        except BaseException as error:
+            code = code_of_exception(error, call)
+            raise
+        finally:
+            elapsed = self._clock.monotonic() - started
+            self._seconds.labels(call.route.service, call.route.name, code).observe(elapsed)
+        return result

@@ -1,0 +1,27 @@
+"""Makes the request the current one: whatever runs below knows for whom it works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.context import RequestContext, use
+from mesh.rpc.call import Call, Interceptor
+
+if TYPE_CHECKING:
+    from mesh.rpc.call import Proceed
+
+
+class Tenancy(Interceptor):
+    """The tenant is the verified caller's, never one that a header or a field names."""
+
+    async def around(self, call: Call, proceed: Proceed) -> object:
+        """Serve the call within its request context."""
+        context = RequestContext(
+            caller=call.caller,
+            request_id=call.request_id,
+            trace_id=call.trace_id,
+            deadline=call.deadline,
+            traceparent=call.traceparent,
+        )
+        with use(context):
+            return await proceed(call)

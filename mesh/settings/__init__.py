@@ -1,0 +1,39 @@
+"""Settings: small frozen blocks, read once from the environment at start."""
+
+from __future__ import annotations
+
+from mesh.settings.blocks import (
+    BlobSettings,
+    Block,
+    IdentitySettings,
+    PeerSettings,
+    PolicySettings,
+    PostgresSettings,
+    ServerSettings,
+    TelemetrySettings,
+    TemporalSettings,
+    TlsSettings,
+    ValkeySettings,
+    VaultSettings,
+)
+from mesh.settings.loading import Env, SettingsError, Variable, load, variables
+
+__all__ = [
+    "BlobSettings",
+    "Block",
+    "Env",
+    "IdentitySettings",
+    "PeerSettings",
+    "PolicySettings",
+    "PostgresSettings",
+    "ServerSettings",
+    "SettingsError",
+    "TelemetrySettings",
+    "TemporalSettings",
+    "TlsSettings",
+    "ValkeySettings",
+    "Variable",
+    "VaultSettings",
+    "load",
+    "variables",
+]

@@ -1,0 +1,148 @@
+"""The blocks that services compose their settings from."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from mesh.settings.loading import Env
+
+Address = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
+PeerAddress = Annotated[str, Field(pattern=r"^$|^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
+Profile = Literal["production", "dev", "test"]
+
+
+class Block(BaseModel):
+    """A group of settings: frozen, nothing unknown accepted, secrets hidden from text and errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ServerSettings(Block):
+    """The gRPC server of a context."""
+
+    bind: Address = Field("127.0.0.1:0", description="host:port to listen on; port 0 takes a free one")
+    max_message_bytes: int = Field(
+        8 * 1024 * 1024, gt=0, description="largest message received or sent, in bytes; larger bodies are streamed"
+    )
+    max_concurrent_calls: int = Field(1_000, gt=0, description="calls served at once; more are refused as overload")
+    max_concurrent_streams: int = Field(4_000, gt=0, description="open response streams; more are refused as overload")
+    drain_seconds: float = Field(10.0, ge=0, description="time that calls get to finish at shutdown, in seconds")
+    stream_drain_seconds: float = Field(
+        2.0, ge=0, description="time after which open streams are told to reconnect at shutdown, in seconds"
+    )
+
+
+class TlsSettings(Block):
+    """Mutual TLS between services. All three files, or none: then plaintext, in the profiles dev and test only."""
+
+    ca_file: Path | None = Field(None, description="PEM certificates of the authority that peers must be signed by")
+    cert_file: Path | None = Field(None, description="PEM certificate chain of this service")
+    key_file: Path | None = Field(None, description="PEM private key of this service")
+    profile: Annotated[Profile, Env("SA01_PROFILE")] = Field(
+        "production", description="production, dev or test; plaintext is refused in production"
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> TlsSettings:
+        if len({self.ca_file is None, self.cert_file is None, self.key_file is None}) > 1:
+            raise ValueError("set ca_file, cert_file and key_file together, or none of them")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        """Whether certificates are configured."""
+        return self.ca_file is not None
+
+
+class PostgresSettings(Block):
+    """The Postgres database and the schema of a context."""
+
+    dsn: SecretStr = Field(description="postgresql:// address with user and password")
+    pool_min: int = Field(1, ge=0, description="connections kept open")
+    pool_max: int = Field(8, gt=0, description="connections opened at most")
+    acquire_timeout_s: float = Field(5.0, gt=0, description="longest wait for a free connection, in seconds")
+    schema_name: str = Field(
+        "public", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="schema that the context owns, named like it"
+    )
+
+    @model_validator(mode="after")
+    def _pool_bounds(self) -> PostgresSettings:
+        if self.pool_min > self.pool_max:
+            raise ValueError("pool_min must not exceed pool_max")
+        return self
+
+
+class ValkeySettings(Block):
+    """The Valkey server: caches and streams, all of it rebuildable."""
+
+    url: SecretStr = Field(description="redis:// or rediss:// address with password")
+
+
+class TemporalSettings(Block):
+    """The Temporal cluster that runs durable work."""
+
+    address: Address = Field(description="host:port of the frontend")
+    namespace: str = Field("default", min_length=1, description="namespace of the workflows")
+
+
+class VaultSettings(Block):
+    """The Vault-compatible secret store."""
+
+    address: str = Field(pattern=r"^https?://", description="base URL of the store")
+    token_file: Path = Field(description="file that holds the access token; read again when it changes")
+    kv_mount: str = Field("secret", min_length=1, description="mount of the KV v2 engine")
+    transit_mount: str = Field("transit", min_length=1, description="mount of the transit engine")
+    ca_file: Path | None = Field(None, description="PEM authority of the store's certificate; none: the system's")
+
+
+class TelemetrySettings(Block):
+    """Metrics, traces and logs."""
+
+    metrics_bind: Address | None = Field(
+        None, description="host:port of the Prometheus exposition, one per process; none: not exposed"
+    )
+    otlp_endpoint: str | None = Field(None, description="OTLP gRPC collector, for example http://host:4317; none: off")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is written")
+    log_format: Literal["json", "console"] = Field("json", description="json: one object a line; console: for people")
+
+
+class PolicySettings(Block):
+    """Where Rego policy comes from and who evaluates it."""
+
+    bundle_dir: Path | None = Field(None, description="folder of .rego files; none: the packaged policy")
+    opa_url: Annotated[str | None, Env("SA01_OPA_URL")] = Field(
+        None, description="base URL of a central OPA; none: evaluated in-process"
+    )
+
+
+class IdentitySettings(Block):
+    """Which tokens are accepted."""
+
+    issuer: str = Field("soma", min_length=1, description="accepted `iss` claim")
+    audience: str = Field("soma", min_length=1, description="accepted `aud` claim")
+    jwks_file: Path | None = Field(
+        None, description="JWKS of the public keys that sign tokens; none: asked of the secret store"
+    )
+
+
+class BlobSettings(Block):
+    """Where bytes are stored."""
+
+    url: str = Field(
+        pattern=r"^[a-z0-9]+://", description="object store: file:///folder, s3://bucket/prefix, memory://"
+    )
+
+
+class PeerSettings(Block):
+    """Addresses of the other contexts, host:port each."""
+
+    gateway: PeerAddress = Field("", description="gateway service; empty: not called")
+    registry: PeerAddress = Field("", description="registry service; empty: not called")
+    selector: PeerAddress = Field("", description="selector service; empty: not called")
+    executor: PeerAddress = Field("", description="executor service; empty: not called")
+    assets: PeerAddress = Field("", description="assets service; empty: not called")
+    critic: PeerAddress = Field("", description="critic service; empty: not called")
+    provenance: PeerAddress = Field("", description="provenance service; empty: not called")

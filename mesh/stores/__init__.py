@@ -1,0 +1,1 @@
+"""Where state lives: Postgres (the truth), Valkey (rebuildable), blobs (bytes)."""

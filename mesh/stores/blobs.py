@@ -1,0 +1,127 @@
+"""Bytes by key, in a folder or an object store: nothing else is known about them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import from_url
+
+from mesh.errors import Reason, SomaError, invalid, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from mesh.settings import BlobSettings
+
+_CHUNK_BYTES = 256 * 1024
+_KEY = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*")
+_KEY_CHARACTERS = 900
+_log = logging.getLogger(__name__)
+
+
+class Blobs:
+    """A store of blobs. A key is made of segments of letters, digits and `._=-`, parted by `/`; tenants come first."""
+
+    def __init__(self, store: obstore.store.ObjectStore) -> None:
+        self._store = store
+
+    async def put(self, key: str, content: AsyncIterator[bytes] | bytes) -> int:
+        """Store the bytes and give their number; readers see all of them or none, also when `content` fails."""
+        _check(key)
+        size = 0
+
+        async def counted(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            nonlocal size
+            async for chunk in chunks:
+                size += len(chunk)
+                yield chunk
+
+        with _translated(key):
+            if isinstance(content, bytes):
+                await obstore.put_async(self._store, key, content)
+                return len(content)
+            await obstore.put_async(self._store, key, counted(content))
+        return size
+
+    async def get(self, key: str, span: tuple[int, int] | None = None) -> AsyncIterator[bytes]:
+        """The bytes in chunks, or those of `span` (first, end exclusive); NOT_FOUND when there is no such blob."""
+        _check(key)
+        with _translated(key):
+            result = await obstore.get_async(self._store, key, options={"range": span} if span is not None else None)
+            async for chunk in result.stream(_CHUNK_BYTES):
+                yield bytes(chunk)
+
+    async def read(self, key: str) -> bytes:
+        """All bytes of a small blob; NOT_FOUND when there is no such blob."""
+        _check(key)
+        with _translated(key):
+            result = await obstore.get_async(self._store, key)
+            return bytes(await result.bytes_async())
+
+    async def size(self, key: str) -> int | None:
+        """Number of bytes, None when there is no such blob."""
+        _check(key)
+        try:
+            with _translated(key):
+                return int((await obstore.head_async(self._store, key))["size"])
+        except SomaError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a blob."""
+        return await self.size(key) is not None
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob; nothing happens when there is none."""
+        _check(key)
+        try:
+            with _translated(key):
+                await obstore.delete_async(self._store, key)
+        except SomaError as error:
+            if error.reason is not Reason.NOT_FOUND:
+                raise
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """The keys below a prefix of whole segments."""
+        _check(prefix)
+        with _translated(prefix):
+            async for page in obstore.list(self._store, prefix):
+                for entry in page:
+                    yield entry["path"]
+
+
+@asynccontextmanager
+async def open(settings: BlobSettings) -> AsyncIterator[Blobs]:  # noqa: A001 - read as blobs.open
+    """The store that the settings name; a folder is made when it is missing."""
+    if settings.url.startswith("file://"):
+        yield Blobs(from_url(settings.url, mkdir=True, automatic_cleanup=True))
+    else:
+        yield Blobs(from_url(settings.url))
+
+
+def _check(key: str) -> None:
+    if len(key) > _KEY_CHARACTERS or not _KEY.fullmatch(key):
+        raise invalid("key", "not a valid key of a blob")
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError):
+        raise not_found("blob", key) from None
+    except (BaseError, OSError) as error:
+        _log.exception("blob store failed")
+        raise SomaError(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            "The blob store does not answer; try again shortly",
+            metadata={"component": "blobs"},
+            retry_after_s=1.0,
+        ) from error

@@ -1,0 +1,62 @@
+"""Turns what the Postgres driver raises into errors of the mesh."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from mesh.errors import Reason, SomaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RETRY_AFTER_S = 1.0
+
+# Class 08 and what a server says while it starts, stops or is full.
+_LOST = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+_CONTENDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+
+
+def is_connection_failure(error: BaseException) -> bool:
+    """Whether the driver lost the database, as opposed to having been refused by it."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error) or "terminat" in str(error)
+    return isinstance(error, _LOST)
+
+
+def unavailable() -> SomaError:
+    """The error for a database that does not answer."""
+    return SomaError(
+        Reason.DEPENDENCY_UNAVAILABLE,
+        "The database does not answer; try again shortly",
+        metadata={"component": "postgres"},
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise connection failures as DEPENDENCY_UNAVAILABLE and lost races as CONFLICT; let the rest pass.
+
+    Violated constraints pass, because only the adapter knows what they mean.
+    """
+    try:
+        yield
+    except _CONTENDED as error:
+        raise SomaError(
+            Reason.CONFLICT, "Another change of the same object came first; try again", retry_after_s=0.1
+        ) from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # a TimeoutError is an OSError
+        if not isinstance(error, OSError) and not is_connection_failure(error):
+            raise
+        raise unavailable() from error

@@ -1,0 +1,173 @@
+"""Postgres: a bounded pool whose every transaction belongs to one tenant."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from mesh import context
+from mesh.clock import SystemClock
+from mesh.errors import Reason, SomaError
+from mesh.stores.failures import RETRY_AFTER_S, is_connection_failure, translated
+from mesh.stores.listening import Listener
+from mesh.stores.migrations import migrate, rollback
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from mesh.clock import Clock
+    from mesh.settings import PostgresSettings
+
+__all__ = ["SYSTEM", "Postgres", "is_connection_failure", "migrate", "rollback"]
+
+SYSTEM = "*"
+_COMMAND_TIMEOUT_S = 30.0
+_PING_TIMEOUT_S = 2.0
+_WAITERS_PER_CONNECTION = 32
+
+
+class Postgres:
+    """A context's own schema, through its own role, under row-level security.
+
+    A transaction carries its tenant as `soma.tenant_id`, which the policies of the tables compare with each row.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, settings: PostgresSettings, clock: Clock) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._clock = clock
+        self._waiting = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: PostgresSettings, clock: Clock | None = None) -> AsyncIterator[Postgres]:
+        """Open the pool and close it at the end, waiting for those who hold a connection."""
+        with translated():
+            pool = await asyncpg.create_pool(
+                settings.dsn.get_secret_value(),
+                min_size=settings.pool_min,
+                max_size=settings.pool_max,
+                timeout=settings.acquire_timeout_s,
+                command_timeout=_COMMAND_TIMEOUT_S,
+                server_settings=_session(settings),
+                init=_prepare,
+            )
+        try:
+            yield cls(pool, settings, clock or SystemClock())
+        finally:
+            await _close(pool)
+
+    @property
+    def schema(self) -> str:
+        """The schema that unqualified names mean."""
+        return self._settings.schema_name
+
+    @property
+    def in_use(self) -> int:
+        """Connections lent out now."""
+        return int(self._pool.get_size() - self._pool.get_idle_size())
+
+    @asynccontextmanager
+    async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[asyncpg.Connection]:
+        """Run one transaction as a tenant: the caller's when none is named, every tenant's with `SYSTEM`.
+
+        Commits at the end, rolls back on any error. Keep model and network calls out of it. Raises OVERLOADED when no
+        connection gets free in time, DEPENDENCY_UNAVAILABLE when the database does not answer, CONFLICT on a lost race.
+        """
+        tenant = _own_tenant() if tenant_id is None else tenant_id
+        connection = await self._acquire()
+        try:
+            with translated():
+                async with connection.transaction():
+                    await connection.execute("SELECT set_config('soma.tenant_id', $1, true)", tenant)
+                    yield connection
+        finally:
+            await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
+
+    async def ping(self) -> None:
+        """Ask the database for an answer; DEPENDENCY_UNAVAILABLE when there is none within two seconds."""
+        connection = await self._acquire()
+        try:
+            with translated():
+                await connection.fetchval("SELECT 1", timeout=_PING_TIMEOUT_S)
+        finally:
+            await self._pool.release(connection, timeout=_PING_TIMEOUT_S)
+
+    @asynccontextmanager
+    async def listen(self, channel: str, callback: Callable[[str], None]) -> AsyncIterator[None]:
+        """Call back with the payload of each notification, on a connection of its own that is reopened when lost.
+
+        Also calls back with an empty payload after each (re)connection, since notifications may have been missed.
+        """
+        listener = Listener(self._connect_alone, channel, callback, self._clock)
+        async with listener:
+            yield
+
+    async def _acquire(self) -> asyncpg.Connection:
+        if self._waiting >= self._settings.pool_max * _WAITERS_PER_CONNECTION:
+            raise _overloaded()
+        self._waiting += 1
+        try:
+            with translated():
+                return await self._pool.acquire(timeout=self._patience())
+        except SomaError as error:
+            exhausted = self.in_use >= self._settings.pool_max
+            raise (_overloaded() if exhausted else error) from error.__cause__
+        finally:
+            self._waiting -= 1
+
+    def _patience(self) -> float:
+        """Seconds to wait for a connection: never beyond the deadline of the request."""
+        request = context.current()
+        limit = self._settings.acquire_timeout_s
+        if request is None or request.deadline is None:
+            return limit
+        return max(0.001, min(limit, request.deadline - self._clock.monotonic()))
+
+    async def _connect_alone(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._settings.dsn.get_secret_value(),
+            timeout=self._settings.acquire_timeout_s,
+            command_timeout=_COMMAND_TIMEOUT_S,
+            server_settings=_session(self._settings),
+        )
+
+
+def _session(settings: PostgresSettings) -> dict[str, str]:
+    return {
+        "search_path": f'"{settings.schema_name}", public',
+        "application_name": f"soma-{settings.schema_name}",
+        "timezone": "UTC",
+    }
+
+
+def _own_tenant() -> str:
+    tenant = context.caller().tenant_id
+    if tenant in {"", SYSTEM}:
+        raise SomaError(Reason.PERMISSION_DENIED, "The caller belongs to no tenant")
+    return tenant
+
+
+def _overloaded() -> SomaError:
+    return SomaError(
+        Reason.OVERLOADED,
+        "Too many requests wait for the database; try again shortly",
+        metadata={"component": "postgres"},
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    """Close in order; cut what does not end by itself."""
+    try:
+        await pool.close()
+    except TimeoutError:
+        pool.terminate()

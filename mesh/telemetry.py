@@ -1,0 +1,163 @@
+"""Metrics and traces of a process: Prometheus on a port of its own, OTLP where a collector is named."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import prometheus_client
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from wsgiref.simple_server import WSGIServer
+
+    from mesh.settings import TelemetrySettings
+
+M = TypeVar("M", prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Histogram)
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+OVERFLOW = "other"
+MAX_SERIES = 2_000
+
+_UNBOUNDED = frozenset({"id", "subject", "user", "url", "path", "email", "message", "trace", "session", "job"})
+_NAMED_THINGS = frozenset({"tool_id"})
+"""Ids that an operator gives to a few things; every other id is born with a request and would never end."""
+
+
+class Family(Generic[M]):
+    """One metric and its labels. Past `MAX_SERIES` label sets, new ones are counted under `other`."""
+
+    def __init__(self, metric: M, labels: Sequence[str]) -> None:
+        self._metric: M = metric
+        self._arity = len(labels)
+        self._children: dict[tuple[str, ...], M] = {}
+        self._lock = threading.Lock()
+
+    def labels(self, *values: str) -> M:
+        """The series of these label values, in the order in which the labels were declared."""
+        child = self._children.get(values)
+        return child if child is not None else self._open(values)
+
+    def _open(self, values: tuple[str, ...]) -> M:
+        if len(values) != self._arity:
+            raise ValueError(f"{self._arity} label values are needed, not {len(values)}")
+        with self._lock:
+            if len(self._children) >= MAX_SERIES:
+                values = (OVERFLOW,) * self._arity
+            return self._children.setdefault(values, self._metric.labels(*values) if values else self._metric)
+
+
+@cache
+def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Family[prometheus_client.Counter]:
+    """The counter of this name; the same one for every caller in the process."""
+    return Family(prometheus_client.Counter(name, text, _bounded(labels)), labels)
+
+
+@cache
+def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Family[prometheus_client.Gauge]:
+    """The gauge of this name; the same one for every caller in the process."""
+    return Family(prometheus_client.Gauge(name, text, _bounded(labels)), labels)
+
+
+@cache
+def histogram(
+    name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = SECONDS
+) -> Family[prometheus_client.Histogram]:
+    """The histogram of this name; the same one for every caller in the process."""
+    return Family(prometheus_client.Histogram(name, text, _bounded(labels), buckets=buckets), labels)
+
+
+def _bounded(labels: tuple[str, ...]) -> tuple[str, ...]:
+    for label in labels:
+        if label in _UNBOUNDED or (label.endswith("_id") and label not in _NAMED_THINGS):
+            raise ValueError(f"label {label!r} has no bound: put it in a log line or a span")
+    return labels
+
+
+def tracer() -> trace.Tracer:
+    """The tracer for spans of this project; records once `configure` has been entered with a collector."""
+    return trace.get_tracer("soma")
+
+
+@asynccontextmanager
+async def configure(service: str, settings: TelemetrySettings) -> AsyncIterator[str | None]:
+    """Expose metrics and export traces while entered; yields the host:port of the exposition, None without one.
+
+    Metrics and the tracer are the process's: contexts that share a process share them, and the last one to leave
+    closes the port and flushes the spans.
+    """
+    _PROCESS.enter(service, settings)
+    try:
+        yield _PROCESS.address
+    finally:
+        _PROCESS.leave()
+
+
+class _Process:
+    """What one process has once, however many contexts it serves."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._server: WSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        self._provider: TracerProvider | None = None
+        self._exporting: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where metrics are exposed."""
+        if self._server is None:
+            return None
+        host, port = self._server.server_address[:2]
+        return f"{host!s}:{port}"
+
+    def enter(self, service: str, settings: TelemetrySettings) -> None:
+        """Start what is wanted and not yet there."""
+        if settings.metrics_bind is not None and self._server is None:
+            host, _, port = settings.metrics_bind.rpartition(":")
+            self._server, self._thread = prometheus_client.start_http_server(int(port), host.strip("[]"))
+        self._trace(service, settings.otlp_endpoint)
+        self._users += 1
+
+    def leave(self) -> None:
+        """Stop everything once nobody is left."""
+        self._users -= 1
+        if self._users > 0:
+            return
+        if self._provider is not None:
+            self._provider.force_flush()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+            self._server = self._thread = None
+
+    def _trace(self, service: str, endpoint: str | None) -> None:
+        # A process can set its tracer provider once, so the first context names it; spans name their own service.
+        if self._provider is None:
+            self._provider = provider(service, endpoint)
+            trace.set_tracer_provider(self._provider)
+            self._exporting = endpoint
+        elif endpoint is not None and self._exporting is None:
+            raise RuntimeError("an OTLP endpoint must be set for all contexts of a process, or for none")
+
+
+def provider(service: str, endpoint: str | None) -> TracerProvider:
+    """A tracer provider that exports to `endpoint`; without one it gives spans their ids and records nothing."""
+    resource = Resource.create({"service.name": service, "service.namespace": "soma"})
+    if endpoint is None:
+        return TracerProvider(sampler=ALWAYS_OFF, resource=resource, shutdown_on_exit=False)
+    built = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource)
+    built.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    return built
+
+
+_PROCESS = _Process()

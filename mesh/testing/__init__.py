@@ -1,0 +1,9 @@
+"""What tests stand on: real engines, real servers, a clock that is turned by hand, planted faults."""
+
+from __future__ import annotations
+
+from mesh.testing.clock import FakeClock
+from mesh.testing.server import PLAINTEXT, AllowAll, Served, served
+from mesh.testing.tokens import ALICE, BOB, Issuer, acting_as
+
+__all__ = ["ALICE", "BOB", "PLAINTEXT", "AllowAll", "FakeClock", "Issuer", "Served", "acting_as", "served"]

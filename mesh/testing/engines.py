@@ -1,0 +1,152 @@
+"""Throw-away engines for tests, and fresh databases in milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+from pydantic import SecretStr
+
+from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+from mesh.settings import PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
+from mesh.stores.migrations import event_migrations, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from mesh.local.engines import Engine
+
+E = TypeVar("E", bound="Engine")
+_PASSWORD = "throw-away"  # noqa: S105 - of an engine that lives in a temporary folder
+
+
+@asynccontextmanager
+async def running(engine: E) -> AsyncIterator[E]:
+    """Start an engine and stop it at the end."""
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+@asynccontextmanager
+async def _home() -> AsyncIterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="soma-test-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def postgres_engine() -> AsyncIterator[PostgresEngine]:
+    """A Postgres that may forget what it was told when the machine fails."""
+    async with _home() as home, running(PostgresEngine(home, durable=False)) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def valkey_engine() -> AsyncIterator[ValkeyEngine]:
+    """A Valkey."""
+    async with _home() as home, running(ValkeyEngine(home)) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def temporal_engine() -> AsyncIterator[TemporalEngine]:
+    """A Temporal development server."""
+    async with _home() as home, running(TemporalEngine(home)) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def openbao_engine() -> AsyncIterator[OpenBaoEngine]:
+    """An OpenBao with the engines `secret` (KV v2) and `transit` mounted."""
+    from mesh.local.vault import Vault
+
+    async with _home() as home, running(OpenBaoEngine(home)) as engine:
+        async with Vault.open(engine.url, engine.root_token) as vault:
+            await vault.ensure_mount("secret", "kv", {"version": "2"})
+            await vault.ensure_mount("transit", "transit")
+        yield engine
+
+
+def valkey_settings(engine: ValkeyEngine) -> ValkeySettings:
+    """Settings to reach the engine."""
+    return ValkeySettings(url=SecretStr(engine.url))
+
+
+def temporal_settings(engine: TemporalEngine) -> TemporalSettings:
+    """Settings to reach the engine."""
+    return TemporalSettings(address=engine.address)
+
+
+def vault_settings(engine: OpenBaoEngine, folder: Path) -> VaultSettings:
+    """Settings to reach the engine as one who may do everything; the token is written to `folder`."""
+    file = folder / "vault-token"
+    file.write_text(engine.root_token, encoding="utf-8")
+    return VaultSettings(address=engine.url, token_file=file)
+
+
+class Databases:
+    """Makes databases of one engine: each set of migrations runs once, every further database is a copy."""
+
+    def __init__(self, engine: PostgresEngine) -> None:
+        self._engine = engine
+        self._templates: dict[str, str] = {}
+        self._made = 0
+
+    async def fresh(self, schema: str, folders: Sequence[Path] = (), **pool: float) -> PostgresSettings:
+        """A database of its own with the context's migrated schema; settings connect as the context's role.
+
+        `pool` overrides fields such as `pool_max`. Event tables are always there.
+        """
+        digest = _digest(schema, folders)
+        if digest not in self._templates:
+            self._templates[digest] = await self._migrated(schema, folders)
+        name = await self._create(f'TEMPLATE "{self._templates[digest]}"')
+        return self.settings(name, schema, **pool)
+
+    async def empty(self) -> str:
+        """A database without anything in it; gives the connection string of its owner."""
+        return self._engine.dsn_of(await self._create(""))
+
+    def settings(self, database: str, schema: str, **pool: float) -> PostgresSettings:
+        """Settings of a context's role in the database."""
+        dsn = self._engine.dsn_of(database, schema, _PASSWORD)
+        return PostgresSettings.model_validate({"dsn": SecretStr(dsn), "schema_name": schema, **pool})
+
+    def owner_dsn(self, settings: PostgresSettings) -> str:
+        """Connection string of the superuser to the database that the settings name."""
+        database = settings.dsn.get_secret_value().rpartition("/")[2].partition("?")[0]
+        return self._engine.dsn_of(database)
+
+    async def _migrated(self, schema: str, folders: Sequence[Path]) -> str:
+        name = await self._create("")
+        dsn = self._engine.dsn_of(name)
+        await migrate(dsn, schema, folders, password=_PASSWORD)
+        return name
+
+    async def _create(self, how: str) -> str:
+        self._made += 1
+        name = f"test_{self._made}"
+        async with AsyncExitStack() as stack:
+            connection = await asyncpg.connect(self._engine.dsn)
+            stack.push_async_callback(connection.close)
+            await connection.execute(f'CREATE DATABASE "{name}" {how}')
+        return name
+
+
+def _digest(schema: str, folders: Sequence[Path]) -> str:
+    digest = hashlib.sha256(schema.encode())
+    for folder in (event_migrations(), *folders):
+        for file in sorted(folder.glob("*.sql")):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,38 @@
+"""Counts what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh import telemetry
+from mesh.errors import SomaError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from svc_assets.app import Ingesting
+    from svc_assets.domain.model import Asset, Declared
+
+
+class MeasuredIngest:
+    """Wraps ingest."""
+
+    def __init__(self, ingest: Ingesting) -> None:
+        self._ingest = ingest
+        self._bytes = telemetry.counter("asset_bytes_total", "Bytes stored.")
+        self._results = telemetry.counter("asset_ingest_total", "Bodies taken in.", ("result",))
+        self._dedupes = telemetry.counter("asset_dedupe_total", "Bodies that were there already.")
+
+    async def store(self, tenant_id: str, subject: str, declared: Declared, body: AsyncIterator[bytes]) -> Asset:
+        """Stores, and counts."""
+        try:
+            asset = await self._ingest.store(tenant_id, subject, declared, body)
+        except SomaError as error:
+            self._results.labels(error.reason.value).inc()
+            raise
+        self._results.labels("stored").inc()
+        if asset.deduplicated:
+            self._dedupes.labels().inc()
+        else:
+            self._bytes.labels().inc(asset.size_bytes)
+        return asset

@@ -1,0 +1,60 @@
+"""The wiring of the registry."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from mesh.chassis import chassis
+from mesh.events.event import Event, ProtoCodec
+from mesh.ids import derive
+from mesh.settings import load
+from soma.events.v1 import facts_pb2
+from soma.events.v1.envelope_pb2 import Envelope
+from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
+from svc_registry.adapters.postgres import PostgresStore
+from svc_registry.app import Catalog, Registry, seed_ladders
+from svc_registry.rpc import CapabilityServicer, capability_to_proto
+from svc_registry.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.lifecycle import Service
+    from svc_registry.domain import Capability
+
+NAME = "registry"
+
+
+def capability_changed(capability: Capability, subject: str) -> Event:
+    """The event of a capability's change."""
+    payload = facts_pb2.CapabilityChanged(capability=capability_to_proto(capability), subject=subject)
+    if capability.updated_at is None:
+        raise ValueError("a capability that changed has the time of its change")
+    return Event(
+        event_id=derive("capability.changed", capability.capability_id, str(capability.version)),
+        type=payload.DESCRIPTOR.full_name,
+        topic="registry.events",
+        key=capability.capability_id,
+        tenant_id="",
+        occurred_at=capability.updated_at,
+        payload=payload.SerializeToString(),
+    )
+
+
+@asynccontextmanager
+async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Builds the registry and undoes it in reverse."""
+    settings = settings or load(Settings, NAME)
+    config = resources.files("protos").joinpath("service_config.json").read_text()
+    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
+        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        store = PostgresStore(mesh.postgres, mesh.outbox, capability_changed)
+        await seed_ladders(store, mesh.clock)
+        catalog = await mesh.enter(Catalog(store, store, mesh.ids.new()).running())
+        servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog)
+        yield await mesh.serve([(add_CapabilityServiceServicer_to_server, servicer)])

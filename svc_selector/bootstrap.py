@@ -1,0 +1,86 @@
+"""The wiring of the selector."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from mesh.chassis import chassis
+from mesh.events.event import ProtoCodec
+from mesh.lifecycle import background
+from mesh.settings import load
+from soma.events.v1.envelope_pb2 import Envelope
+from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
+from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub, TenantServiceStub
+from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
+from soma.selector.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
+from soma.selector.v1.selector_service_pb2_grpc import add_SelectorServiceServicer_to_server
+from svc_selector.adapters.catalog import Catalog
+from svc_selector.adapters.metrics import MeasuredSelector
+from svc_selector.adapters.peers import GatewayDegradation, GatewayTenants, RegistryFeed
+from svc_selector.adapters.policy import RegoVerdicts
+from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.app import Recorder, Selector, SelectorOptions
+from svc_selector.app.sweep import Sweeper
+from svc_selector.rpc import BudgetServicer, SelectionFacts, SelectorServicer
+from svc_selector.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.chassis import Chassis
+    from mesh.lifecycle import Service
+
+NAME = "selector"
+
+
+@asynccontextmanager
+async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Builds the selector and undoes it in reverse."""
+    settings = settings or load(Settings, NAME)
+    config = resources.files("protos").joinpath("service_config.json").read_text()
+    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+        decisions = PostgresDecisions(mesh.postgres, mesh.outbox, SelectionFacts())
+        limit = settings.selector.default_monthly_budget_micro_usd
+        ledger = PostgresLedger(mesh.postgres, decisions, mesh.clock, mesh.ids, limit)
+        sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
+        await mesh.enter(background(sweeper.run, "reservation-sweeper"))
+        selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
+        yield await mesh.serve(
+            [
+                (add_SelectorServiceServicer_to_server, SelectorServicer(selector)),
+                (add_BudgetServiceServicer_to_server, BudgetServicer(ledger)),
+            ]
+        )
+
+
+async def _selector(
+    mesh: Chassis, settings: Settings, decisions: PostgresDecisions, ledger: PostgresLedger
+) -> Selector:
+    gateway = await mesh.peer("gateway")
+    keys = ApiKeyServiceStub(gateway)
+    await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+    degradation = GatewayDegradation(DegradationServiceStub(gateway), mesh.clock)
+    await mesh.enter(degradation.running())
+    catalog = Catalog()
+    feed = RegistryFeed(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
+    await mesh.enter(feed.running())
+    options = SelectorOptions(
+        reservation_ttl_s=settings.selector.reservation_ttl_s,
+        max_stale_s=settings.selector.max_stale_s,
+        allow_force=settings.selector.allow_force,
+    )
+    return Selector(
+        offers=catalog,
+        policy=RegoVerdicts(mesh.policy),
+        tenants=GatewayTenants(TenantServiceStub(gateway), mesh.clock),
+        ledger=ledger,
+        decisions=decisions,
+        recorder=await mesh.enter(Recorder(decisions, mesh.clock).running()),
+        degradation=degradation,
+        clock=mesh.clock,
+        ids=mesh.ids,
+        options=options,
+    )

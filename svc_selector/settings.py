@@ -1,0 +1,26 @@
+"""Settings of the selector."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mesh.chassis import ChassisSettings
+from mesh.settings import Block
+
+
+class SelectorSettings(Block):
+    """What the selector adds."""
+
+    reservation_ttl_s: float = Field(900, gt=0, description="a reservation that is not settled lapses after this time")
+    expire_every_s: float = Field(5, gt=0, description="how often lapsed reservations are freed, in seconds")
+    max_stale_s: float = Field(300, gt=0, description="oldest view of the registry that is chosen by, in seconds")
+    allow_force: bool = Field(False, description="honour `force` in requests; for development only")
+    default_monthly_budget_micro_usd: int = Field(
+        10_000_000, ge=0, description="overall monthly cap of a tenant that has set none, in millionths of a US dollar"
+    )
+
+
+class Settings(ChassisSettings):
+    """The chassis' settings and the selector's."""
+
+    selector: SelectorSettings = SelectorSettings()

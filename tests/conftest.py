@@ -1,0 +1,99 @@
+"""Engines and databases that tests ask for by name. An engine starts when the first test wants it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.settings import PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
+from mesh.stores import valkey as valkey_store
+from mesh.stores.postgres import Postgres
+from mesh.testing import engines
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+
+Database = Callable[..., Awaitable[PostgresSettings]]
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+async def postgres_engine() -> AsyncIterator[PostgresEngine]:
+    async with engines.postgres_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def valkey_engine() -> AsyncIterator[ValkeyEngine]:
+    async with engines.valkey_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def temporal_engine() -> AsyncIterator[TemporalEngine]:
+    async with engines.temporal_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def openbao_engine() -> AsyncIterator[OpenBaoEngine]:
+    async with engines.openbao_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres_engine: PostgresEngine) -> engines.Databases:
+    """Makes databases from migrated templates."""
+    return engines.Databases(postgres_engine)
+
+
+@pytest.fixture
+def database(databases: engines.Databases) -> Database:
+    """`await database("registry")` gives settings of a fresh database that holds that context's migrated schema.
+
+    The folders of migrations are `svc_<context>/migrations` unless others are given; keywords override pool settings.
+    """
+
+    async def fresh(schema: str, *folders: Path, **pool: float) -> PostgresSettings:
+        own = ROOT / f"svc_{schema}" / "migrations"
+        return await databases.fresh(schema, folders or ([own] if own.is_dir() else []), **pool)
+
+    return fresh
+
+
+@pytest.fixture
+async def postgres(database: Database) -> AsyncIterator[Postgres]:
+    """A fresh database with nothing but the event tables, in a schema named `probe`."""
+    async with Postgres.open(await database("probe")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def valkey_settings(valkey_engine: ValkeyEngine) -> ValkeySettings:
+    """How to reach the Valkey that all tests share: choose keys of your own."""
+    return engines.valkey_settings(valkey_engine)
+
+
+@pytest.fixture
+async def valkey(valkey_settings: ValkeySettings) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client of the Valkey that all tests share, emptied first."""
+    async with valkey_store.open(valkey_settings) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+def temporal_settings(temporal_engine: TemporalEngine) -> TemporalSettings:
+    """How to reach the Temporal server that all tests share: choose task queues and workflow ids of your own."""
+    return engines.temporal_settings(temporal_engine)
+
+
+@pytest.fixture
+def vault_settings(openbao_engine: OpenBaoEngine, tmp_path: Path) -> VaultSettings:
+    """How to reach the secret store that all tests share, with a token that may do everything."""
+    return engines.vault_settings(openbao_engine, tmp_path)
