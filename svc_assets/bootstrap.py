@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.stores.blobs import Blobs
+from mesh.stores import blobs as blob_store
 
 from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
@@ -46,7 +46,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         rows = PostgresRows(mesh.postgres, mesh.outbox, AssetFacts())
-        blobs = StoredBytes(await mesh.enter(Blobs.open(settings.blobs)))
+        blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         own = settings.assets
         reconciler = Reconciler(
             rows, blobs, mesh.clock, grace_s=own.reconcile_grace_s, interval_s=own.reconcile_every_s

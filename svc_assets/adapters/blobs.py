@@ -1,0 +1,40 @@
+"""Bytes in the mesh's blob store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.stores.blobs import Blobs
+
+END = 2**62
+
+
+class StoredBytes:
+    """The bytes of assets by path."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
+        """Writes them, whole or not at all."""
+        await self._blobs.put(path, body)
+
+    async def get(self, path: str, offset: int, length: int | None) -> AsyncIterator[bytes]:
+        """Reads them in pieces; DATA_LOSS when they are not there."""
+        size = await self._blobs.size(path)
+        if size is None:
+            raise SomaError(Reason.DATA_LOSS, "the stored bytes are gone")
+        end = min(size, END if length is None else offset + length)
+        if offset >= end:
+            return
+        async for piece in self._blobs.get(path, (offset, end)):
+            yield piece
+
+    async def delete(self, path: str) -> None:
+        """Removes them."""
+        await self._blobs.delete(path)

@@ -1,0 +1,63 @@
+"""Both stores of jobs, and a job to put into them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.ids import SystemIds
+from mesh.stores.postgres import Postgres
+from svc_executor.adapters.memory.jobs import MemoryJobs
+from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.domain.job import Job, JobState, Principal, Step, Terms
+from svc_executor.domain.ports import JobStore, Submission
+from svc_executor.domain.task_dsl import StepType, Task
+from svc_executor.domain.timeline import EventType, JobEvent
+from svc_executor.rpc.facts import FactEncoder
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
+
+Submit = Callable[..., Submission]
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def store(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[JobStore]:
+    if request.param == "memory":
+        yield MemoryJobs()
+        return
+    async with Postgres.open(await database("executor")) as postgres:
+        jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()))
+        async with jobs.listening():
+            yield jobs
+
+
+@pytest.fixture
+def submission() -> Submit:
+    """Makes submissions of jobs with two steps; keywords change the job."""
+    ids = SystemIds()
+    made = iter(range(1_000))
+
+    def make(tenant: str = "tenant-a", request_id: str = "", digest: str = "d", **fields: object) -> Submission:
+        job = Job(
+            job_id=ids.new(),
+            owner=Principal(tenant, "user-1", ("member",), ("jobs",), "key-1"),
+            plan={"version": "1.0"},
+            terms=Terms(max_cost_micro_usd=7, keep_on_failure=True),
+            created_at=START + timedelta(seconds=next(made)),
+            steps_total=2,
+            **fields,  # type: ignore[arg-type]
+        )
+        tasks = [
+            Task("a", 0, StepType.GENERATE_TEXT, "text", "text_chat", params={"prompt": "x"}),
+            Task("b", 1, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram", ("a",), rubric={"criteria": []}),
+        ]
+        event = JobEvent(0, EventType.JOB, job.job_id, "accepted", JobState.PENDING, 0.0, job.created_at)
+        return Submission(job, [Step(job.job_id, task) for task in tasks], event, request_id, digest)
+
+    return make

@@ -1,0 +1,221 @@
+"""What every store of jobs promises."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.ids import derive
+from svc_executor.domain.job import Chosen, Execution, ExecutionStatus, JobState, StepState
+from svc_executor.domain.provider import Feedback
+from svc_executor.domain.run import JobOrder
+from svc_executor.domain.timeline import (
+    Compensation,
+    CompensationKind,
+    EventType,
+    ExecutionFact,
+    JobEvent,
+    JobFact,
+)
+from tests.contract.executor.conftest import START, Submit
+
+if TYPE_CHECKING:
+    from svc_executor.domain.job import Job
+    from svc_executor.domain.ports import JobStore
+
+
+def an_execution(job: Job, step_id: str = "b", index: int = 1, attempt: int = 1) -> Execution:
+    return Execution(
+        execution_id=derive(job.job_id, step_id, str(attempt)),
+        job_id=job.job_id,
+        step_id=step_id,
+        step_index=index,
+        attempt=attempt,
+        step_type="generate_diagram",
+        modality="diagram",
+        chosen=Chosen("t@p", "t", "p", "t", prices={"image": 3}, default_parameters={"theme": "plain"}),
+        selection_id="selection",
+        idempotency_key="key",
+        params={"nested": [1, 2.5, None, {"a": True}]},
+        feedback=(Feedback("clarity", "TOO_SMALL", "larger", {"min_width_px": 1200}),),
+        asset_ids=("x", "y"),
+        quality_score=0.5,
+        started_at=START,
+    )
+
+
+def an_event(job: Job, message: str) -> JobEvent:
+    return JobEvent(
+        0, EventType.STEP, job.job_id, message, job.state, 0.5, START, "b", StepState.RUNNING, "t@p", ("x",), 2
+    )
+
+
+async def test_a_submitted_job_reads_back_equal_with_its_steps_and_first_event(
+    store: JobStore, submission: Submit
+) -> None:
+    given = submission(title="SRS", session_id="s-1", trace_id="t", traceparent="tp")
+    assert await store.submit(given) == given.job
+    assert await store.job("tenant-a", given.job.job_id) == given.job
+    assert await store.steps("tenant-a", given.job.job_id) == list(given.steps)
+    assert await store.events("tenant-a", given.job.job_id, 0, 10) == [replace(given.first_event, sequence=1)]
+
+
+async def test_the_same_request_gives_the_same_job(store: JobStore, submission: Submit) -> None:
+    first = await store.submit(submission(request_id="r"))
+    assert (await store.submit(submission(request_id="r"))).job_id == first.job_id
+
+
+async def test_the_same_request_id_with_another_body_is_refused(store: JobStore, submission: Submit) -> None:
+    await store.submit(submission(request_id="r"))
+    with pytest.raises(SomaError) as caught:
+        await store.submit(submission(request_id="r", digest="other"))
+    assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+
+async def test_request_ids_of_tenants_do_not_meet(store: JobStore, submission: Submit) -> None:
+    one = await store.submit(submission(request_id="r"))
+    other = await store.submit(submission(tenant="tenant-b", request_id="r", digest="other"))
+    assert one.job_id != other.job_id
+
+
+async def test_two_equal_requests_at_once_make_one_job(store: JobStore, submission: Submit) -> None:
+    made = await asyncio.gather(*(store.submit(submission(request_id="r")) for _ in range(5)))
+    assert len({job.job_id for job in made}) == 1
+    assert len(await store.page("tenant-a", None, "", 10)) == 1
+
+
+async def test_another_tenants_job_does_not_exist(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    for reading in (
+        store.job("tenant-b", job.job_id),
+        store.steps("tenant-b", job.job_id),
+        store.account("tenant-b", job.job_id),
+        store.events("tenant-b", job.job_id, 0, 10),
+    ):
+        with pytest.raises(SomaError) as caught:
+            await reading
+        assert caught.value.reason is Reason.NOT_FOUND
+    with pytest.raises(SomaError) as refused:
+        async with store.work("tenant-b", job.job_id):
+            pass
+    assert refused.value.reason is Reason.NOT_FOUND
+    assert await store.page("tenant-b", None, "", 10) == []
+
+
+async def test_what_a_transaction_saves_reads_back_equal(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    execution = an_execution(job)
+    undoing = Compensation(job.job_id, 1, 0, CompensationKind.ASSET, "x", "b", execution.execution_id, START, True, "m")
+    running = replace(job, state=JobState.RUNNING, started_at=START, cost_micro_usd=5, cancel_reason="enough")
+    async with store.work("tenant-a", job.job_id) as work:
+        step = replace(
+            await work.step("b"), state=StepState.SUCCEEDED, asset_ids=("x", "y"), text="…", quality_score=0.25
+        )
+        await work.save_job(running)
+        await work.save_step(step)
+        await work.save_execution(execution)
+        await work.save_compensation(undoing)
+        assert work.job == running
+        assert await work.step("b") == step
+    account = await store.account("tenant-a", job.job_id)
+    assert (account.job, account.steps[1]) == (running, step)
+    assert (list(account.executions), list(account.compensations)) == ([execution], [undoing])
+
+
+async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    execution = an_execution(job)
+    ended = replace(execution, status=ExecutionStatus.SUCCEEDED, ended_at=START, settled=True)
+    for version in (execution, ended):
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.save_execution(version)
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.executions() == [ended]
+        assert await work.execution("b", 1) == ended
+        assert await work.execution("b", 2) is None
+
+
+async def test_a_transaction_that_raises_changes_nothing(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    with pytest.raises(ValueError, match="stop"):
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.save_job(replace(job, state=JobState.FAILED))
+            await work.save_execution(an_execution(job))
+            await work.append(an_event(job, "never"))
+            raise ValueError("stop")
+    account = await store.account("tenant-a", job.job_id)
+    assert (account.job, len(account.events), list(account.executions)) == (job, 1, [])
+
+
+async def test_sequences_have_no_gaps_however_many_write(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+
+    async def write(number: int) -> None:
+        try:
+            async with store.work("tenant-a", job.job_id) as work:
+                await work.append(an_event(job, f"{number} first"))
+                await work.append(an_event(job, f"{number} second"))
+                if number % 3 == 0:
+                    raise ValueError(number)
+        except ValueError:
+            pass
+
+    await asyncio.gather(*(write(number) for number in range(9)))
+    events = await store.events("tenant-a", job.job_id, 0, 100)
+    assert [event.sequence for event in events] == list(range(1, 14))
+    assert [event.sequence for event in await store.events("tenant-a", job.job_id, 5, 3)] == [6, 7, 8]
+
+
+async def test_changes_of_one_job_come_one_after_the_other(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+
+    async def add() -> None:
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.save_job(replace(work.job, cost_micro_usd=work.job.cost_micro_usd + 1))
+
+    await asyncio.gather(*(add() for _ in range(20)))
+    assert (await store.job("tenant-a", job.job_id)).cost_micro_usd == 20
+
+
+async def test_a_watcher_is_woken_when_the_timeline_grows(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    async with store.wakeup(job.job_id) as wakeup:
+        while await wakeup.wait(0.2):
+            pass
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.append(an_event(job, "news"))
+        assert await wakeup.wait(5.0)
+
+
+async def test_pages_are_newest_first_and_filtered_by_state(store: JobStore, submission: Submit) -> None:
+    jobs = [await store.submit(submission()) for _ in range(3)]
+    async with store.work("tenant-a", jobs[1].job_id) as work:
+        await work.save_job(replace(work.job, state=JobState.FAILED))
+    page = await store.page("tenant-a", None, "", 2)
+    assert [job.job_id for job in page] == [jobs[2].job_id, jobs[1].job_id]
+    rest = await store.page("tenant-a", None, page[-1].job_id, 2)
+    assert [job.job_id for job in rest] == [jobs[0].job_id]
+    assert [job.job_id for job in await store.page("tenant-a", JobState.FAILED, "", 9)] == [jobs[1].job_id]
+
+
+async def test_waiting_jobs_of_all_tenants_are_found_oldest_first(store: JobStore, submission: Submit) -> None:
+    first = await store.submit(submission())
+    second = await store.submit(submission(tenant="tenant-b"))
+    third = await store.submit(submission())
+    async with store.work("tenant-a", first.job_id) as work:
+        await work.save_job(replace(work.job, state=JobState.RUNNING))
+    waiting = await store.unstarted(third.created_at, 10)
+    assert waiting == [JobOrder("tenant-b", second.job_id, 1)]
+    assert len(await store.unstarted(third.created_at + timedelta(seconds=1), 10)) == 2
+
+
+async def test_facts_of_committed_transactions_are_accepted(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    async with store.work("tenant-a", job.job_id) as work:
+        await work.publish(JobFact(work.job, await work.steps()))
+        await work.publish(ExecutionFact(an_execution(job), "user-1"))

@@ -1,0 +1,284 @@
+"""What every ledger and every store of decisions promises; above all: settled + reserved never passes a cap."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mesh.errors import Reason, SomaError
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing import FakeClock
+from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
+from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.domain.budget import OVERALL, ReservationState, bookable
+from svc_selector.domain.model import Ask, Decision, Need, Offer, Source, Subject
+from svc_selector.rpc import SelectionFacts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from mesh.settings import PostgresSettings
+    from svc_selector.domain.ports import Decisions, Ledger
+
+TTL = timedelta(minutes=15)
+LIMIT = 1_000
+IDS = SystemIds()
+
+
+@dataclass
+class Books:
+    ledger: Ledger
+    decisions: Decisions
+    clock: FakeClock
+
+
+@pytest.fixture
+async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Books]:
+    async with Postgres.open(await database("selector")) as postgres:
+        clock = FakeClock()
+        decisions = PostgresDecisions(postgres, Outbox(), SelectionFacts())
+        yield Books(PostgresLedger(postgres, decisions, clock, SystemIds(), LIMIT), decisions, clock)
+
+
+@pytest.fixture
+def memory_books() -> Books:
+    clock = FakeClock()
+    decisions = MemoryDecisions(SelectionFacts().document)
+    return Books(MemoryLedger(decisions, clock, SystemIds(), LIMIT), decisions, clock)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def books(request: pytest.FixtureRequest) -> Books:
+    found: Books = request.getfixturevalue(f"{request.param}_books")
+    return found
+
+
+def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", job_id: str = "") -> Decision:
+    offer = Offer("d2@local", "d2", "local", ("image",), ("image_photo",))
+    return Decision(
+        selection_id=IDS.new(),
+        ask=Ask(Need("image", "image_photo"), request_id=request_id),
+        subject=Subject(tenant, "alice", job_id=job_id),
+        chosen=offer,
+        ranked=(),
+        rejected=(),
+        source=Source.LADDER,
+        reason="because",
+        policy_id="p",
+        ladder_version=1,
+        held=None,
+        degradation_level="NONE",
+        stale_since=None,
+        decided_at=clock.now(),
+        elapsed_us=1,
+    )
+
+
+async def spent(ledger: Ledger, tenant: str = "acme") -> tuple[int, int]:
+    overall = (await ledger.budgets(tenant))[0]
+    return overall.reserved_micro_usd, overall.settled_micro_usd
+
+
+async def test_a_reservation_holds_its_amount(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+    assert held is not None
+    assert (held.amount_micro_usd, held.remaining_micro_usd) == (400, 600)
+    assert await spent(books.ledger) == (400, 0)
+
+
+async def test_what_a_cap_does_not_bear_is_refused_and_writes_nothing(books: Books) -> None:
+    await books.ledger.reserve("acme", "image", 700, TTL, None)
+    assert await books.ledger.reserve("acme", "image", 301, TTL, decision(books.clock)) is None
+    assert await spent(books.ledger) == (700, 0)
+    assert list(await books.decisions.list("acme", "", 10, "")) == []
+
+
+async def test_a_modality_has_its_own_cap(books: Books) -> None:
+    await books.ledger.set_budget("acme", "image", 100, "alice")
+    assert await books.ledger.reserve("acme", "image", 101, TTL, None) is None
+    assert await books.ledger.reserve("acme", "video", 101, TTL, None) is not None
+
+
+async def test_tenants_have_budgets_of_their_own(books: Books) -> None:
+    await books.ledger.reserve("acme", "image", LIMIT, TTL, None)
+    assert await books.ledger.reserve("umbrella", "image", LIMIT, TTL, None) is not None
+
+
+async def test_settling_books_the_true_cost_once(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+    assert held is not None
+    first = await books.ledger.settle("acme", held.reservation_id, 250)
+    assert (first.state, first.settled_micro_usd) == (ReservationState.SETTLED, 250)
+    assert await books.ledger.settle("acme", held.reservation_id, 999) == first
+    assert await spent(books.ledger) == (0, 250)
+
+
+async def test_a_cost_above_the_reservation_is_booked_up_to_the_cap(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 900, TTL, None)
+    assert held is not None
+    settled = await books.ledger.settle("acme", held.reservation_id, 5_000)
+    assert settled.settled_micro_usd == LIMIT
+
+
+async def test_releasing_gives_everything_back_once(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+    assert held is not None
+    for _ in range(2):
+        assert (await books.ledger.release("acme", held.reservation_id)).state is ReservationState.RELEASED
+    assert await spent(books.ledger) == (0, 0)
+    assert (await books.ledger.settle("acme", held.reservation_id, 400)).settled_micro_usd == 0
+
+
+async def test_a_reservation_of_another_tenant_does_not_exist(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+    assert held is not None
+    id_ = held.reservation_id
+    for call in (books.ledger.release("umbrella", id_), books.ledger.settle("umbrella", id_, 1)):
+        with pytest.raises(SomaError) as hidden:
+            await call
+        assert hidden.value.reason is Reason.NOT_FOUND
+    assert await spent(books.ledger) == (400, 0)
+
+
+async def test_what_lapses_is_free_again_and_settles_within_the_cap(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 800, TTL, None)
+    assert held is not None
+    assert await books.ledger.expire() == 0
+    await books.clock.advance(TTL.total_seconds())
+    assert await books.ledger.expire() == 1
+    assert await spent(books.ledger) == (0, 0)
+    await books.ledger.reserve("acme", "image", 700, TTL, None)
+    late = await books.ledger.settle("acme", held.reservation_id, 800)
+    assert late.settled_micro_usd == 300
+    assert await spent(books.ledger) == (700, 300)
+
+
+async def test_a_new_month_starts_from_nothing(books: Books) -> None:
+    await books.ledger.reserve("acme", "image", LIMIT, TTL, None)
+    await books.clock.advance(timedelta(days=31).total_seconds())
+    assert await books.ledger.reserve("acme", "image", LIMIT, TTL, None) is not None
+
+
+async def test_a_decision_is_written_with_its_reservation(books: Books) -> None:
+    made = decision(books.clock)
+    held = await books.ledger.reserve("acme", "image", 5, TTL, made)
+    assert held is not None
+    document = await books.decisions.get("acme", made.selection_id)
+    assert document == SelectionFacts().document(replace(made, held=held))
+    assert await books.decisions.get("umbrella", made.selection_id) is None
+
+
+async def test_a_request_id_makes_one_decision(books: Books) -> None:
+    first = decision(books.clock, request_id="r1")
+    await books.decisions.record([first])
+    with pytest.raises(SomaError) as lost:
+        await books.decisions.record([decision(books.clock, request_id="r1")])
+    assert lost.value.reason is Reason.CONFLICT
+    assert await books.decisions.by_request("acme", "r1") == SelectionFacts().document(first)
+    await books.decisions.record([decision(books.clock, tenant="umbrella", request_id="r1")])
+
+
+async def test_decisions_come_newest_first_and_in_pages(books: Books) -> None:
+    made = [decision(books.clock, job_id="j") for _ in range(3)]
+    await books.decisions.record([*made, decision(books.clock, job_id="other")])
+    document = SelectionFacts().document
+    assert list(await books.decisions.list("acme", "j", 2, "")) == [document(made[2]), document(made[1])]
+    assert list(await books.decisions.list("acme", "j", 2, made[1].selection_id)) == [document(made[0])]
+
+
+async def test_an_event_leaves_with_each_decision(postgres_books: Books) -> None:
+    decisions = postgres_books.decisions
+    assert isinstance(decisions, PostgresDecisions)
+    made = decision(postgres_books.clock)
+    await decisions.record([made])
+    await decisions.record([made])
+    async with decisions._postgres.transaction(SYSTEM) as connection:
+        rows = await connection.fetch("SELECT type, tenant_id FROM outbox")
+    assert [tuple(row) for row in rows] == [("soma.events.v1.SelectionMade", "acme")]
+
+
+async def test_64_at_once_never_pass_a_budget_for_10(books: Books) -> None:
+    """Invariant 3, short form."""
+
+    async def spend(number: int) -> int:
+        held = await books.ledger.reserve("acme", ("image", "video")[number % 2], 100, TTL, None)
+        if held is None:
+            return 0
+        if number % 3 == 0:
+            await books.ledger.release("acme", held.reservation_id)
+            return 0
+        return (await books.ledger.settle("acme", held.reservation_id, 100)).settled_micro_usd
+
+    for _ in range(3):
+        await asyncio.gather(*(spend(number) for number in range(64)))
+        reserved, settled = await spent(books.ledger)
+        assert reserved + settled <= LIMIT
+    while await spend(1):
+        pass
+    assert await spent(books.ledger) == (0, LIMIT)
+
+
+@dataclass
+class CarelessLedger:
+    """A planted bug: looks first, books later."""
+
+    limit: int
+    reserved: int = 0
+
+    async def reserve(self, amount: int) -> bool:
+        fits = self.reserved + amount <= self.limit
+        await asyncio.sleep(0)
+        if fits:
+            self.reserved += amount
+        return fits
+
+
+async def test_the_race_above_catches_a_ledger_that_looks_first_and_books_later() -> None:
+    careless = CarelessLedger(LIMIT)
+    await asyncio.gather(*(careless.reserve(100) for _ in range(64)))
+    assert careless.reserved > LIMIT
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["reserve", "settle", "release", "expire"]), st.integers(0, 600), st.integers(0, 5)),
+        max_size=40,
+    )
+)
+async def test_no_order_of_calls_overspends(steps: list[tuple[str, int, int]]) -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger(MemoryDecisions(SelectionFacts().document), clock, SystemIds(), LIMIT)
+    held: list[str] = []
+    for action, amount, index in steps:
+        if action == "reserve":
+            made = await ledger.reserve("acme", "image", amount, TTL, None)
+            held += [made.reservation_id] if made else []
+        elif action == "expire":
+            await clock.advance(TTL.total_seconds() * (amount % 2))
+            await ledger.expire()
+        elif held:
+            chosen = held[index % len(held)]
+            await (ledger.settle("acme", chosen, amount * 3) if action == "settle" else ledger.release("acme", chosen))
+        reserved, settled = await spent(ledger)
+        assert reserved >= 0
+        assert reserved + settled <= LIMIT
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(-1000, 1000))
+def test_booking_never_passes_what_is_held_and_free(cost: int, held: int, headroom: int) -> None:
+    booked = bookable(cost, held, headroom)
+    assert 0 <= booked <= cost
+    assert booked <= held + max(headroom, 0)
+
+
+def test_the_overall_scope_is_not_a_modality() -> None:
+    assert OVERALL == ""
