@@ -41,6 +41,7 @@ def _card(text: str) -> bool:
     return 13 <= len(digits) <= 19 and luhn(digits)  # noqa: PLR2004 - lengths of ISO/IEC 7812
 
 
+_UUID = re.compile(r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 _NOT_IN_WORD = r"(?<![A-Za-z0-9_-])"
 _PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (kind, re.compile(pattern), check)
@@ -52,7 +53,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tupl
         ("iban", r"\b[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,3})?\b", iban),
         ("card", r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])", _card),
         ("ssn", r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])", bool),
-        ("phone", r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?)(?:\(?\d{1,4}\)?[ .-]?){2,4}\d{2,4}(?![\w-])", bool),
+        ("phone", r"(?<![\w.+-])\+\d{1,3}(?:[ .-]?\(?\d{1,6}\)?){2,5}(?![\w-])", bool),
         ("phone", r"(?<![\w.+-])\(?[2-9]\d{2}\)?[ .-][2-9]\d{2}[ .-]\d{4}(?![\w-])", bool),
     )
 )
@@ -65,7 +66,10 @@ class Redactor:
     counts: Counter[str] = field(default_factory=Counter)
 
     def text(self, value: str) -> str:
-        """The text with each find replaced by `[kind]`."""
+        """The text with each find replaced by `[kind]`; ids of ours stay, whatever their digits look like."""
+        return "".join(part if _UUID.fullmatch(part) else self._part(part) for part in _UUID.split(value))
+
+    def _part(self, value: str) -> str:
         for kind, pattern, check in _PATTERNS:
             value = pattern.sub(self._replacer(kind, check), value)
         return value

@@ -169,7 +169,9 @@ async def test_lists_are_newest_first_filtered_and_paged(store: Store) -> None:
     ingest = store.ingest
     ingest._ids = ids
     made = [
-        await ingest.store("acme", "alice", Declared(asset_type=kind, origin=Origin(job_id="j1")), pieces(kind.encode()))
+        await ingest.store(
+            "acme", "alice", Declared(asset_type=kind, origin=Origin(job_id="j1")), pieces(kind.encode())
+        )
         for kind in ("one", "two", "three")
     ]
     found = await store.rows.list("acme", Listing(job_id="j1", size=2))
@@ -209,7 +211,9 @@ async def test_an_upload_that_fails_half_way_leaves_nothing_readable(store: Stor
 
 async def test_reconciliation_removes_what_a_crash_left(store: Store) -> None:
     ready = await store.put(b"kept")
-    lost = replace(ready, asset_id=SystemIds().new(), checksum="c" * 64, storage_path="acme/00/lost", status=Status.PENDING)
+    lost = replace(
+        ready, asset_id=SystemIds().new(), checksum="c" * 64, storage_path="acme/00/lost", status=Status.PENDING
+    )
     await store.rows.begin(lost)
     await store.blobs.put(lost.storage_path, pieces(b"lost"))
     reconciler = Reconciler(store.rows, store.blobs, store.clock, grace_s=60, interval_s=60)

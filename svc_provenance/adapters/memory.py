@@ -1,0 +1,116 @@
+"""The record in the memory of one process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from svc_provenance.domain.model import Fact, Kind, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_provenance.domain.model import AssetFacts, DeadLetter, MakingFacts, Unit, Verdict
+
+_UNBORN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryRecord:
+    """Facts and provenance; nothing outlives the process, and units are not transactions."""
+
+    def __init__(self) -> None:
+        self._facts: dict[tuple[str, str], dict[tuple[Kind, str], Fact]] = {}
+        self._assets: dict[tuple[str, str], Provenance] = {}
+        self.letters: list[DeadLetter] = []
+
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
+        """Keeps a fact; of a job, the newest word."""
+        kept = self._facts.setdefault((tenant_id, fact.job_id), {})
+        before = kept.get((fact.kind, fact.fact_id))
+        if before is None or before.occurred_at <= fact.occurred_at:
+            kept[(fact.kind, fact.fact_id)] = fact
+
+    def _asset(self, tenant_id: str, asset_id: str) -> Provenance:
+        unborn = Provenance(asset_id, "", "", "", _UNBORN)
+        return self._assets.get((tenant_id, asset_id), unborn)
+
+    async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
+        """Keeps what an asset's event says."""
+        before = self._asset(tenant_id, facts.asset_id)
+        if before.asset_type:
+            return
+        self._assets[(tenant_id, facts.asset_id)] = replace(
+            before,
+            asset_type=facts.asset_type,
+            media_type=facts.media_type,
+            checksum=facts.checksum,
+            created_at=facts.created_at,
+            job_id=before.job_id or facts.job_id,
+            step_id=before.step_id or facts.step_id,
+            execution_id=before.execution_id or facts.execution_id,
+            subject=before.subject or facts.subject,
+            parent_ids=before.parent_ids or facts.parent_ids,
+        )
+
+    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
+        """Keeps what the attempt that made an asset says."""
+        before = self._asset(tenant_id, asset_id)
+        if before.capability_id or before.deleted_at:
+            return
+        self._assets[(tenant_id, asset_id)] = replace(
+            before,
+            job_id=facts.job_id,
+            step_id=facts.step_id,
+            execution_id=facts.execution_id,
+            attempt=facts.attempt,
+            selection_id=facts.selection_id,
+            capability_id=facts.capability_id,
+            model=facts.model,
+            subject=facts.subject,
+            params=facts.params,
+            prompt_summary=facts.prompt_summary,
+            parent_ids=facts.parent_ids,
+            cost_micro_usd=facts.cost_micro_usd,
+            latency_ms=facts.latency_ms,
+            trace_id=facts.trace_id,
+            redactions=facts.redactions,
+        )
+
+    async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
+        """Keeps the newest verdict on an asset."""
+        before = self._asset(tenant_id, asset_id)
+        self._assets[(tenant_id, asset_id)] = replace(
+            before, evaluation_id=verdict.evaluation_id, passes=verdict.passes, quality=verdict.score
+        )
+
+    async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
+        """Takes parameters and prompt out."""
+        if (tenant_id, asset_id) in self._assets:
+            before = self._asset(tenant_id, asset_id)
+            self._assets[(tenant_id, asset_id)] = replace(before, params={}, prompt_summary="", deleted_at=now)
+
+    async def bury(self, unit: Unit, letter: DeadLetter) -> None:
+        """Keeps an event that could not be applied."""
+        self.letters.append(letter)
+
+    async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
+        """All facts of a job."""
+        kept = self._facts.get((tenant_id, job_id), {})
+        return sorted(kept.values(), key=lambda fact: (fact.occurred_at, fact.kind, fact.fact_id))
+
+    async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
+        """One asset's own."""
+        found = self._assets.get((tenant_id, asset_id))
+        return found if found is not None and found.asset_type else None
+
+    async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
+        """All that an asset was made from, nearest first."""
+        found: dict[str, Provenance] = {}
+        layer = sorted(self._asset(tenant_id, asset_id).parent_ids)
+        while layer:
+            known = [await self.provenance(tenant_id, id_) for id_ in layer if id_ not in found]
+            fresh = {item.asset_id: item for item in known if item is not None}
+            found |= fresh
+            layer = sorted({parent for item in fresh.values() for parent in item.parent_ids} - set(found))
+        return list(found.values())

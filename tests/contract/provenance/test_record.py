@@ -1,0 +1,256 @@
+"""What every record promises, fed through the same intake that the bus feeds."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.events.event import Event
+from mesh.events.inbox import DeadLetter
+from mesh.ids import SystemIds, derive
+from mesh.stores.postgres import SYSTEM, Postgres
+from soma.assets.v1 import asset_pb2
+from soma.critic.v1 import critic_service_pb2
+from soma.events.v1 import facts_pb2
+from soma.executor.v1 import job_pb2
+from soma.selector.v1 import selection_pb2
+from svc_provenance.adapters.memory import MemoryRecord
+from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.app import Lineage, Traces
+from svc_provenance.events import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from mesh.settings import PostgresSettings
+    from svc_provenance.domain.model import Unit
+    from svc_provenance.domain.ports import Record
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+IDS = SystemIds()
+JOB, CHART, DOCUMENT = IDS.new(), IDS.new(), IDS.new()
+
+
+@dataclass
+class Books:
+    record: Record
+    postgres: Postgres | None = None
+
+    @asynccontextmanager
+    async def unit(self, tenant: str) -> AsyncIterator[Unit]:
+        if self.postgres is None:
+            yield None
+        else:
+            async with self.postgres.transaction(tenant) as connection:
+                yield connection
+
+    async def tell(self, payload: Message, tenant: str = "acme", at: datetime = NOW) -> None:
+        event = Event(IDS.new(), payload.DESCRIPTOR.full_name, "t", "k", tenant, at, payload.SerializeToString())
+        async with self.unit(tenant) as unit:
+            await Intake(self.record, IDS).handlers()[event.type](unit, event)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Books]:
+    async with Postgres.open(await database("provenance")) as postgres:
+        yield Books(PostgresRecord(postgres), postgres)
+
+
+@pytest.fixture
+def memory_books() -> Books:
+    return Books(MemoryRecord())
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def books(request: pytest.FixtureRequest) -> Books:
+    found: Books = request.getfixturevalue(f"{request.param}_books")
+    return found
+
+
+def execution(attempt: int = 1, **fields: object) -> job_pb2.Execution:
+    plain = {
+        "execution_id": derive("execution", str(attempt)),
+        "job_id": JOB,
+        "step_id": "chart",
+        "step_type": "generate_diagram",
+        "attempt": attempt,
+        "tool_id": "matplotlib_chart",
+        "provider": "local",
+        "status": job_pb2.EXECUTION_STATUS_SUCCEEDED,
+        "selection_id": derive("selection", str(attempt)),
+        "latency_ms": 120,
+        "trace_id": "a" * 32,
+    }
+    return job_pb2.Execution(**(plain | fields))  # type: ignore[arg-type]
+
+
+def finished(made: job_pb2.Execution, prompt: str = "", inputs: tuple[str, ...] = ()) -> facts_pb2.ExecutionFinished:
+    return facts_pb2.ExecutionFinished(execution=made, subject="alice", prompt=prompt, input_asset_ids=inputs)
+
+
+def stored(asset_id: str, execution_id: str = "") -> facts_pb2.AssetStored:
+    origin = asset_pb2.Origin(job_id=JOB, step_id="chart", execution_id=execution_id)
+    asset = asset_pb2.Asset(asset_id=asset_id, asset_type="diagram", media_type="image/png", origin=origin)
+    return facts_pb2.AssetStored(asset=asset)
+
+
+def selection(attempt: int = 1, **fields: object) -> facts_pb2.SelectionMade:
+    made = selection_pb2.Selection(
+        selection_id=derive("selection", str(attempt)),
+        reason="matplotlib_chart@local: rung 1 of the ladder",
+        policy_id="p1",
+        subject_context=selection_pb2.SubjectContext(job_id=JOB, step_id="chart", attempt=attempt),
+        **fields,  # type: ignore[arg-type]
+    )
+    made.chosen.capability_id = "matplotlib_chart@local"
+    return facts_pb2.SelectionMade(selection=made)
+
+
+def evaluation(attempt: int, *, passes: bool) -> facts_pb2.EvaluationDone:
+    made = critic_service_pb2.Evaluation(
+        evaluation_id=derive("evaluation", str(attempt)),
+        asset_id=CHART,
+        passes=passes,
+        score=0.9 if passes else 0.4,
+        job_id=JOB,
+        execution_id=derive("execution", str(attempt)),
+        feedback=[] if passes else [critic_service_pb2.Feedback(code="BLURRED", message="the picture is blurred")],
+    )
+    return facts_pb2.EvaluationDone(evaluation=made)
+
+
+def job(state: job_pb2.JobState.ValueType, attempts: int = 1) -> facts_pb2.JobChanged:
+    step = job_pb2.Step(
+        step_id="chart", step_type="generate_diagram", state=job_pb2.STEP_STATE_SUCCEEDED, attempts=attempts
+    )
+    return facts_pb2.JobChanged(job=job_pb2.Job(job_id=JOB, state=state, steps=[step]))
+
+
+async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(books: Books) -> None:
+    made = execution(asset_ids=[CHART], cost_micro_usd=7)
+    facts = [stored(CHART, made.execution_id), finished(made, "draw sales"), evaluation(1, passes=True)]
+    for fact in reversed(facts):
+        await books.tell(fact)
+    own, ancestors = await Lineage(books.record).of("acme", CHART)
+    assert (own.capability_id, own.cost_micro_usd, own.subject) == ("matplotlib_chart@local", 7, "alice")
+    assert (own.passes, own.quality, own.prompt_summary) == (True, 0.9, "draw sales")
+    assert list(ancestors) == []
+
+
+async def test_lineage_names_each_ancestor_once_nearest_first(books: Books) -> None:
+    root = IDS.new()
+    await books.tell(stored(root))
+    await books.tell(stored(CHART))
+    await books.tell(finished(execution(1, asset_ids=[CHART]), inputs=(root,)))
+    await books.tell(stored(DOCUMENT))
+    await books.tell(finished(execution(2, asset_ids=[DOCUMENT]), inputs=(CHART, root)))
+    _, ancestors = await Lineage(books.record).of("acme", DOCUMENT)
+    assert {item.asset_id for item in ancestors} == {CHART, root}
+    assert len(ancestors) == 2
+
+
+async def test_another_tenants_record_does_not_exist(books: Books) -> None:
+    await books.tell(stored(CHART))
+    await books.tell(job(job_pb2.JOB_STATE_RUNNING))
+    assert await books.record.provenance("umbrella", CHART) is None
+    assert list(await books.record.facts("umbrella", JOB)) == []
+
+
+async def test_personal_data_is_taken_out_and_counted(books: Books) -> None:
+    made = execution(asset_ids=[CHART])
+    made.params.update({"note": "call 555-867-5309", "list": ["ann@example.com"]})
+    await books.tell(finished(made, "card 4111 1111 1111 1111"))
+    await books.tell(stored(CHART, made.execution_id))
+    own, _ = await Lineage(books.record).of("acme", CHART)
+    assert own.params == {"note": "call [phone]", "list": ["[email]"]}
+    assert own.prompt_summary == "card [card]"
+    assert own.redactions == {"phone": 1, "email": 1, "card": 1}
+    assert b"ann@example.com" not in b"".join(fact.document for fact in await books.record.facts("acme", JOB))
+
+
+async def test_an_erased_asset_keeps_its_provenance_without_content(books: Books) -> None:
+    made = execution(asset_ids=[CHART])
+    made.params.update({"title": "secret plan"})
+    await books.tell(stored(CHART, made.execution_id))
+    await books.tell(finished(made, "secret plan"))
+    await books.tell(facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=CHART)), at=NOW + timedelta(days=1))
+    own, _ = await Lineage(books.record).of("acme", CHART)
+    assert (own.params, own.prompt_summary) == ({}, "")
+    assert (own.capability_id, own.deleted_at) == ("matplotlib_chart@local", NOW + timedelta(days=1))
+
+
+async def test_the_first_attempt_that_made_the_bytes_is_the_one_recorded(books: Books) -> None:
+    await books.tell(finished(execution(1, asset_ids=[CHART])))
+    await books.tell(finished(execution(2, asset_ids=[CHART])))
+    await books.tell(stored(CHART))
+    own, _ = await Lineage(books.record).of("acme", CHART)
+    assert own.attempt == 1
+
+
+async def test_a_trace_tells_the_story_of_a_rework(books: Books) -> None:
+    first = execution(1, status=job_pb2.EXECUTION_STATUS_REJECTED, evaluation_id=derive("evaluation", "1"))
+    second = execution(
+        2,
+        selection_id=first.selection_id,
+        rework_reason="the picture is blurred",
+        quality_score=0.9,
+        evaluation_id=derive("evaluation", "2"),
+    )
+    for fact in (
+        selection(),
+        finished(first),
+        evaluation(1, passes=False),
+        finished(second),
+        evaluation(2, passes=True),
+    ):
+        await books.tell(fact)
+    await books.tell(job(job_pb2.JOB_STATE_COMPLETED, attempts=2))
+    trace, _ = await Traces(books.record).of("acme", JOB)
+    [step] = trace.steps
+    assert [bool(attempt.selection_id) for attempt in step.attempts] == [True, False]
+    assert "refused it at 0.40 (the picture is blurred)" in step.story
+    assert "reworked it with matplotlib_chart@local because the picture is blurred" in step.story
+    assert (trace.totals.reworks, trace.totals.mean_quality, trace.complete) == (1, 0.9, True)
+
+
+async def test_a_trace_is_not_complete_before_every_named_fact_arrived(books: Books) -> None:
+    await books.tell(job(job_pb2.JOB_STATE_COMPLETED))
+    await books.tell(finished(execution(asset_ids=[CHART])))
+    assert not (await Traces(books.record).of("acme", JOB))[0].complete
+    await books.tell(selection())
+    assert not (await Traces(books.record).of("acme", JOB))[0].complete
+    await books.tell(stored(CHART))
+    assert (await Traces(books.record).of("acme", JOB))[0].complete
+
+
+async def test_the_newest_word_of_a_job_holds(books: Books) -> None:
+    await books.tell(job(job_pb2.JOB_STATE_COMPLETED), at=NOW + timedelta(seconds=1))
+    await books.tell(job(job_pb2.JOB_STATE_RUNNING), at=NOW)
+    trace, _ = await Traces(books.record).of("acme", JOB)
+    assert trace.run is not None
+    assert trace.run.state == "completed"
+
+
+async def test_a_fruitless_choice_is_told(books: Books) -> None:
+    made = selection(1, fallback_reason="UNAVAILABLE")
+    made.selection.ClearField("chosen")
+    made.selection.reason = "Nothing could be chosen: all 2 capabilities were left out"
+    await books.tell(made)
+    trace, _ = await Traces(books.record).of("acme", JOB)
+    assert "Then nothing could be chosen" in trace.steps[0].story
+
+
+async def test_what_cannot_be_applied_is_buried(postgres_books: Books) -> None:
+    postgres = postgres_books.postgres
+    assert postgres is not None
+    letter = DeadLetter("provenance", "t", "k", "e", b"junk", None, "not an event", 5)
+    async with postgres.transaction(SYSTEM) as connection:
+        await Intake(postgres_books.record, IDS).bury(connection, letter)
+        row = await connection.fetchrow("SELECT topic, cause, attempts, payload FROM dlq_messages")
+    assert tuple(row) == ("t", "not an event", 5, b"junk")
