@@ -1,0 +1,68 @@
+# Two commands: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+LOCKS := requirements/dev.txt requirements/assets.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down check test chaos bench proto lock format clean release
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: .venv/.installed ## Make .venv from the locked requirements
+
+.venv/.installed: $(LOCKS) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the locked requirements into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements/dev.txt -r requirements/assets.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## The main job, from nothing to files in out/
+	@$(BIN)/soma demo
+
+up: install ## Start the mesh and stay in the foreground
+	@$(BIN)/soma up
+
+down: install ## Stop a mesh that runs in the background
+	@$(BIN)/soma down
+
+check: install ## Format, lint, types, architecture, contracts, policy, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy mesh svc_gateway svc_registry svc_selector svc_executor svc_assets svc_critic svc_provenance tools
+	$(BIN)/lint-imports
+	$(BIN)/buf format --diff --exit-code --path protos/soma
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/released.binpb
+	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/rego_test.py
+	$(BIN)/python tools/sizes.py
+	$(BIN)/python tools/house_rules.py
+
+test: install ## Every test that a pull request needs, against real engines
+	$(BIN)/pytest
+
+chaos: install ## The long forms of the invariants
+	$(BIN)/pytest -m slow tests/chaos
+
+bench: install ## Figures, as ratios within one run
+	$(BIN)/python -m tests.bench
+
+proto: install ## Make everything that follows from the protos
+	$(BIN)/buf format --write --path protos/soma
+	$(BIN)/python tools/generate.py
+
+lock: install ## Lock the requirements anew
+	$(BIN)/python tools/lock.py
+
+format: install ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+release: install ## Keep the contracts as they are now as the ones to stay compatible with
+	$(BIN)/buf build --output protos/released.binpb
+
+clean: ## Remove what was made
+	rm -rf .venv .soma out build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Writes the OpenAPI document of all REST paths from the committed descriptor set."""
