@@ -12,6 +12,8 @@ from uuid import UUID
 
 _SEQUENCE_BITS = 12
 _TAIL_BITS = 62
+_ENTROPY_BYTES = 512
+"""Drawn at once, because asking the system costs more than the rest of an id."""
 
 
 class Ids(Protocol):
@@ -30,14 +32,17 @@ class SystemIds:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
+        self._entropy = b""
 
     def new(self) -> str:
         """A new UUIDv7."""
         with self._lock:
             stamp = (time.time_ns() // 1_000_000) << _SEQUENCE_BITS
             self._last = max(stamp, self._last + 1)
-            ordered = self._last
-        return str(_uuid7(ordered, int.from_bytes(os.urandom(8), "big")))
+            if not self._entropy:
+                self._entropy = os.urandom(_ENTROPY_BYTES)
+            drawn, self._entropy = self._entropy[:8], self._entropy[8:]
+            return str(_uuid7(self._last, int.from_bytes(drawn, "big")))
 
 
 def derive(*parts: str) -> str:

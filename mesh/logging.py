@@ -40,25 +40,21 @@ _SECRET_TEXT = re.compile(
 def configure(settings: TelemetrySettings, stream: TextIO | None = None) -> None:
     """Send every log line of the process, also those of libraries, to `stream` (standard error)."""
     shared: list[Processor] = [
+        structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         bind_request,
     ]
+    foreign: list[Processor] = [structlog.stdlib.ExtraAdder(), *shared]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings.log_format))
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=foreign, processors=_rendering(settings.log_format))
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     structlog.configure(
-        processors=[
-            structlog.stdlib.add_logger_name,
-            *shared[:1],
-            *shared[2:],
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import asynccontextmanager
 from functools import cache
@@ -98,7 +99,8 @@ async def configure(service: str, settings: TelemetrySettings) -> AsyncIterator[
     try:
         yield _PROCESS.address
     finally:
-        _PROCESS.leave()
+        # Flushing waits for the collector, and closing for the exposition's thread.
+        await asyncio.to_thread(_PROCESS.leave)
 
 
 class _Process:

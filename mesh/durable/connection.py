@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import temporalio.client
 import temporalio.converter
+import temporalio.service
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -71,9 +72,9 @@ async def worker(
     """
     passed = SandboxRestrictions.default.with_passthrough_modules(*_MODULES_OUTSIDE_THE_SANDBOX, *outside_the_sandbox)
 
-    def build() -> Worker:
+    def build(connected: temporalio.client.Client) -> Worker:
         return Worker(
-            client,
+            connected,
             task_queue=task_queue,
             workflows=workflows,
             activities=activities,
@@ -97,7 +98,11 @@ class _Shift:
     """One worker after the other, each until it fails."""
 
     def __init__(
-        self, client: temporalio.client.Client, build: Callable[[], Worker], task_queue: str, clock: Clock
+        self,
+        client: temporalio.client.Client,
+        build: Callable[[temporalio.client.Client], Worker],
+        task_queue: str,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._build = build
@@ -111,8 +116,7 @@ class _Shift:
         while True:
             begun = self._clock.monotonic()
             try:
-                await self._client.service_client.check_health(timeout=_PATIENCE)
-                self._current = self._build()
+                self._current = self._build(await _connected(self._client))
                 await self._current.run()
             except (RPCError, RuntimeError) as error:  # the bridge reports a lost server as RuntimeError
                 _log.warning("worker of %s waits for Temporal: %s", self._task_queue, error)
@@ -130,3 +134,11 @@ class _Shift:
             with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
                 async with asyncio.timeout((grace + _PATIENCE).total_seconds()):
                     await current.shutdown()
+
+
+async def _connected(client: temporalio.client.Client) -> temporalio.client.Client:
+    """The same client, connected now: the SDK takes no other for a worker. Raises RuntimeError without a server."""
+    config = client.config()
+    service = dataclasses.replace(client.service_client.config, lazy=False)
+    config["service_client"] = await temporalio.service.ServiceClient.connect(service)
+    return temporalio.client.Client(**config)

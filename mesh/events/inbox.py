@@ -101,6 +101,7 @@ class Consumer:
 
     async def __aenter__(self) -> Self:
         """Join the group and start."""
+        self._stopping = False
         async with contextlib.AsyncExitStack() as stack:
             subscription = await stack.enter_async_context(self._bus.subscribe(self._group, self._topics))
             reading = asyncio.create_task(self._read(subscription), name=f"consumer {self._group}")

@@ -65,6 +65,7 @@ class Relay:
         codec: Codec,
         clock: Clock,
         *,
+        batch: int = _BATCH,
         poll_s: float = _POLL_S,
         keep: timedelta = timedelta(hours=24),
         publish_timeout_s: float = _PUBLISH_TIMEOUT_S,
@@ -74,6 +75,7 @@ class Relay:
         self._bus = bus
         self._codec = codec
         self._clock = clock
+        self._batch = batch
         self._poll_s = poll_s
         self._keep = keep
         self._publish_timeout_s = publish_timeout_s
@@ -86,6 +88,7 @@ class Relay:
 
     async def __aenter__(self) -> Self:
         """Start; what an earlier run left unsent goes first."""
+        self._stopping.clear()
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(
                 self._postgres.listen(f"{self._postgres.schema}.outbox", lambda _: self._wake.set())
@@ -150,7 +153,7 @@ class Relay:
         async with self._postgres.transaction(SYSTEM) as connection:
             if not await connection.fetchval(_TURN):
                 return 0
-            rows = await connection.fetch(_UNSENT, _BATCH)
+            rows = await connection.fetch(_UNSENT, self._batch)
             if not rows:
                 return 0
             async with asyncio.timeout(self._publish_timeout_s):

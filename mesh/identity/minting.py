@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ON_BEHALF_S = 300
 RENEW_BEFORE_S = 60
 CACHED_TOKENS = 1_024
+ADOPT_AFTER_S = 2 * REFRESH_S
 
 
 class Signer(PublicKeys, Protocol):
@@ -32,7 +33,6 @@ class Signer(PublicKeys, Protocol):
 class _Version:
     number: int
     kid: str
-    read_at: float
 
 
 class TokenMinter:
@@ -46,11 +46,13 @@ class TokenMinter:
         self._clock = clock
         self._ids = ids
         self._version: _Version | None = None
+        self._read_at = 0.0
+        self._newer_since: float | None = None
         self._minted: dict[Claims, tuple[str, float]] = {}
 
     async def mint(self, claims: Claims, ttl_s: float) -> str:
         """A token for these claims, good for `ttl_s` seconds."""
-        version = await self._newest()
+        version = await self._signing_version()
         now = int(self._clock.now().timestamp())
         payload: dict[str, object] = {
             "iss": self._issuer,
@@ -98,11 +100,20 @@ class TokenMinter:
             del self._minted[next(iter(self._minted))]
         return token
 
-    async def _newest(self) -> _Version:
+    async def _signing_version(self) -> _Version:
+        """The newest version of the key, once those who verify have had the time to learn it."""
         now = self._clock.monotonic()
-        if self._version is None or now - self._version.read_at >= REFRESH_S:
-            number, raw = max((await self._transit.public_keys(self._key)).items())
-            self._version = _Version(number, str(public_key(raw).kid), now)
+        if self._version is not None and now - self._read_at < REFRESH_S:
+            return self._version
+        number, raw = max((await self._transit.public_keys(self._key)).items())
+        self._read_at = now
+        newest = _Version(number, str(public_key(raw).kid))
+        if self._version is None or newest == self._version:
+            self._version, self._newer_since = newest, None
+        elif self._newer_since is None:
+            self._newer_since = now
+        elif now - self._newer_since >= ADOPT_AFTER_S:
+            self._version, self._newer_since = newest, None
         return self._version
 
 

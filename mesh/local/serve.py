@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import sys
 
 import uvloop
@@ -25,6 +26,7 @@ def serve(names: list[str]) -> None:
 
 def main() -> None:
     """Parse the command line and serve."""
+    faulthandler.enable()  # a crash in native code leaves its stack in the log
     parser = argparse.ArgumentParser(prog="python -m mesh.local.serve", description=serve.__doc__)
     parser.add_argument("contexts", nargs="*", help="contexts to serve; none: all that are installed")
     serve(parser.parse_args().contexts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from mesh import context
+from mesh import context, telemetry
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.stores.failures import RETRY_AFTER_S, is_connection_failure, translated
@@ -40,6 +40,8 @@ class Postgres:
         self._settings = settings
         self._clock = clock
         self._waiting = 0
+        in_use = telemetry.gauge("db_pool_in_use", "Database connections lent out", ("context",))
+        self._in_use = in_use.labels(settings.schema_name)
 
     @classmethod
     @asynccontextmanager
@@ -85,7 +87,7 @@ class Postgres:
                     await connection.execute("SELECT set_config('soma.tenant_id', $1, true)", tenant)
                     yield connection
         finally:
-            await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
+            await self._release(connection)
 
     async def ping(self) -> None:
         """Ask the database for an answer; DEPENDENCY_UNAVAILABLE when there is none within two seconds."""
@@ -94,7 +96,7 @@ class Postgres:
             with translated():
                 await connection.fetchval("SELECT 1", timeout=_PING_TIMEOUT_S)
         finally:
-            await self._pool.release(connection, timeout=_PING_TIMEOUT_S)
+            await self._release(connection)
 
     @asynccontextmanager
     async def listen(self, channel: str, callback: Callable[[str], None]) -> AsyncIterator[None]:
@@ -112,12 +114,18 @@ class Postgres:
         self._waiting += 1
         try:
             with translated():
-                return await self._pool.acquire(timeout=self._patience())
+                connection = await self._pool.acquire(timeout=self._patience())
         except SomaError as error:
             exhausted = self.in_use >= self._settings.pool_max
             raise (_overloaded() if exhausted else error) from error.__cause__
         finally:
             self._waiting -= 1
+        self._in_use.set(self.in_use)
+        return connection
+
+    async def _release(self, connection: asyncpg.Connection) -> None:
+        await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
+        self._in_use.set(self.in_use)
 
     def _patience(self) -> float:
         """Seconds to wait for a connection: never beyond the deadline of the request."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh import context
+from mesh.context import RequestContext
 from mesh.errors import Reason, SomaError
 from mesh.rpc.call import Call, Interceptor
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Deadline(Interceptor):
-    """Stops a call at its deadline. A call of a unary method that has none is given `default_s` seconds."""
+    """Gives a unary call without a deadline `default_s` seconds; at a deadline of its own gRPC itself ends a call."""
 
     def __init__(self, clock: Clock, default_s: float | None = None) -> None:
         self._clock = clock
@@ -24,24 +25,21 @@ class Deadline(Interceptor):
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call within its time; DEADLINE_EXCEEDED when it runs out."""
-        streaming = call.route.request_streaming or call.route.response_streaming
-        if call.deadline is None and self._default_s is not None and not streaming:
-            call.deadline = self._clock.monotonic() + self._default_s
-        if call.deadline is None:
+        if call.deadline is not None:
+            if call.deadline <= self._clock.monotonic():
+                raise _exceeded()
             return await proceed(call)
-        remaining = call.deadline - self._clock.monotonic()
-        if remaining <= 0:
-            raise _exceeded()
-        return await self._bounded(call, proceed, remaining)
+        if self._default_s is None or call.route.request_streaming or call.route.response_streaming:
+            return await proceed(call)
+        call.deadline = self._clock.monotonic() + self._default_s
+        return await self._bounded(call, proceed, self._default_s)
 
     @staticmethod
-    async def _bounded(call: Call, proceed: Proceed, remaining: float) -> object:
-        request = context.current()
-        limit = asyncio.timeout(remaining)
+    async def _bounded(call: Call, proceed: Proceed, seconds: float) -> object:
+        request = context.current() or RequestContext(call.caller, call.request_id, call.trace_id)
+        limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                if request is None or request.deadline == call.deadline:
-                    return await proceed(call)
                 with context.use(replace(request, deadline=call.deadline)):
                     return await proceed(call)
         except TimeoutError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.rpc.call import Proceed
 
+_NAME = "mesh.rpc"
 _SERVER_FAULTS = frozenset(reason for reason in Reason if RULES[reason].http_status >= 500)  # noqa: PLR2004
 
 
@@ -24,7 +26,8 @@ class Logging(Interceptor):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._log = get_logger("mesh.rpc")
+        self._log = get_logger(_NAME)
+        self._library = logging.getLogger(_NAME)
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call and log how it went."""
@@ -41,7 +44,8 @@ class Logging(Interceptor):
         except Exception as error:
             self._write("exception", call, started, error)
             raise
-        self._write("debug", call, started, None)
+        if self._library.isEnabledFor(logging.DEBUG):
+            self._write("debug", call, started, None)
         return result
 
     def _write(self, level: str, call: Call, started: float, error: BaseException | None) -> None:

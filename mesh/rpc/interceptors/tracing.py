@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from mesh.rpc.call import Proceed
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_PROXIED = "x-forwarded-proto"
 _PROPAGATOR = TraceContextTextMapPropagator()
 _GENERATOR = RandomIdGenerator()
 
 
 class Tracing(Interceptor):
-    """A server span per call; the trace id and the request id go back in the response headers."""
+    """A server span per call; the trace id and the request id go back to the caller."""
 
     def __init__(self, tracer: trace.Tracer, ids: Ids) -> None:
         self._tracer = tracer
@@ -49,7 +50,7 @@ class Tracing(Interceptor):
         call.traceparent = (
             f"00-{call.trace_id}-{trace.format_span_id(identity.span_id)}-{int(identity.trace_flags):02x}"
         )
-        call.response_headers += [(status.TRACE_ID_KEY, call.trace_id), (status.REQUEST_ID_KEY, call.request_id)]
+        _return_ids(call)
         try:
             return await proceed(call)
         except BaseException as error:
@@ -61,6 +62,19 @@ class Tracing(Interceptor):
         finally:
             span.end()
             otel_context.detach(token)
+
+
+def _return_ids(call: Call) -> None:
+    """Send the ids in the headers of a stream and of an answer to a proxy, else in the trailers.
+
+    A transcoding proxy drops trailers. Headers of a unary answer cost a write of their own, so services that call each
+    other do without.
+    """
+    ids = [(status.TRACE_ID_KEY, call.trace_id), (status.REQUEST_ID_KEY, call.request_id)]
+    if call.route.response_streaming or _PROXIED in call.metadata:
+        call.response_headers += ids
+    else:
+        call.context.set_trailing_metadata(ids)
 
 
 def _unrecorded(parent: otel_context.Context) -> trace.Span:

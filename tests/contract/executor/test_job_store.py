@@ -142,12 +142,16 @@ async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: 
 
 async def test_a_transaction_that_raises_changes_nothing(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    with pytest.raises(ValueError, match="stop"):
+
+    async def change_and_stop() -> None:
         async with store.work("tenant-a", job.job_id) as work:
             await work.save_job(replace(job, state=JobState.FAILED))
             await work.save_execution(an_execution(job))
             await work.append(an_event(job, "never"))
             raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        await change_and_stop()
     account = await store.account("tenant-a", job.job_id)
     assert (account.job, len(account.events), list(account.executions)) == (job, 1, [])
 
@@ -156,16 +160,14 @@ async def test_sequences_have_no_gaps_however_many_write(store: JobStore, submis
     job = await store.submit(submission())
 
     async def write(number: int) -> None:
-        try:
-            async with store.work("tenant-a", job.job_id) as work:
-                await work.append(an_event(job, f"{number} first"))
-                await work.append(an_event(job, f"{number} second"))
-                if number % 3 == 0:
-                    raise ValueError(number)
-        except ValueError:
-            pass
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.append(an_event(job, f"{number} first"))
+            await work.append(an_event(job, f"{number} second"))
+            if number % 3 == 0:
+                raise ValueError(number)
 
-    await asyncio.gather(*(write(number) for number in range(9)))
+    ends = await asyncio.gather(*(write(number) for number in range(9)), return_exceptions=True)
+    assert sum(isinstance(end, ValueError) for end in ends) == 3
     events = await store.events("tenant-a", job.job_id, 0, 100)
     assert [event.sequence for event in events] == list(range(1, 14))
     assert [event.sequence for event in await store.events("tenant-a", job.job_id, 5, 3)] == [6, 7, 8]

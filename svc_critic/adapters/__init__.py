@@ -1,0 +1,1 @@
+"""What the critic's ports are made of."""

@@ -1,0 +1,5 @@
+"""Judging documents: HTML, Markdown, PDF."""
+
+from svc_critic.adapters.heuristics.documents.evaluator import DocumentHeuristics
+
+__all__ = ["DocumentHeuristics"]

@@ -1,0 +1,154 @@
+"""Reading text in pictures."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from svc_critic.adapters.heuristics.pixels import stroke
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from rapidocr_onnxruntime import RapidOCR
+
+    from svc_critic.adapters.heuristics.decoding import Picture, Pixels
+
+DETECT_PIXELS = 960 * 540
+MOST_UPSCALE = 2.0
+LINE_HEIGHT = 48
+LONGEST_LINE = 12 * LINE_HEIGHT
+FAST_WIDTH = 2_000
+THOROUGH_WIDTH = 5_000
+SURE = 0.6
+_SHORTEST_LINE = 64
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text as it was read. `sure` is in [0, 1], the box and the height of letters in true pixels."""
+
+    text: str
+    sure: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+    height: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """The text of a picture: what was read, out of how many lines that there are."""
+
+    lines: tuple[Line, ...]
+    found: int
+
+    @property
+    def share(self) -> float:
+        """Part of the lines that was read; 1 when there are none."""
+        return len(self.lines) / self.found if self.found else 1.0
+
+    @property
+    def texts(self) -> list[str]:
+        """The lines that the reader is sure of."""
+        return [line.text for line in self.lines if line.sure >= SURE]
+
+
+class Reader:
+    """Finds lines in a reduced picture and reads as many of them as there is time for.
+
+    Reading costs time by the width of the lines (about 0.1 ms for each of their pixels at a height of 48), so it is
+    bounded by width: larger letters first, long lines only from their beginning. The models are loaded when they are
+    first needed. One picture is read at a time: the recogniser keeps state, and takes `threads` processors anyway.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _engine(self) -> RapidOCR:
+        from rapidocr_onnxruntime import RapidOCR
+
+        engine = RapidOCR(intra_op_num_threads=self._threads, inter_op_num_threads=1)
+        engine.text_det.limit_type = "max"
+        # Else every short label would be widened to 320 pixels, and cost as much as a long one.
+        engine.text_rec.rec_image_shape = [3, LINE_HEIGHT, _SHORTEST_LINE]
+        return engine
+
+    def read(self, picture: Picture, width: int = FAST_WIDTH) -> Lettering:
+        """The lines of a picture; `width` bounds how much is read, in pixels of lines 48 pixels high."""
+        with self._lock:
+            boxes = self._find(picture.rgb)
+            if not boxes:
+                return Lettering((), 0)
+            # The recogniser was trained on pictures in the order of OpenCV.
+            bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
+            strips = self._engine.get_crop_img_list(bgr, boxes)
+            chosen = _choose([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
+            cut = [strips[place][:, : strips[place].shape[0] * LONGEST_LINE // LINE_HEIGHT] for place in chosen]
+            said, _ = self._engine.text_rec(cut)
+        lines = [
+            _line(boxes[place], strips[place], (text, float(sure)), picture.magnification)
+            for place, (text, sure) in zip(chosen, said, strict=True)
+        ]
+        return Lettering(tuple(lines), len(boxes))
+
+    def _find(self, rgb: Pixels) -> list[NDArray[np.float32]]:
+        """Corners of each line, in reading order."""
+        factor = min(MOST_UPSCALE, sqrt(DETECT_PIXELS / (rgb.shape[0] * rgb.shape[1])))
+        size = (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor)))
+        how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
+        reduced = np.asarray(Image.fromarray(rgb).resize(size, how))
+        boxes, _ = self._engine.text_det(np.ascontiguousarray(reduced[:, :, ::-1]))
+        if boxes is None or len(boxes) == 0:
+            return []
+        scale = np.array([rgb.shape[1] / size[0], rgb.shape[0] / size[1]], dtype=np.float32)
+        return [np.asarray(box, dtype=np.float32) * scale for box in self._engine.sorted_boxes(boxes)]
+
+
+def _width(strip: Pixels) -> int:
+    """What a line costs to read."""
+    height, width = strip.shape[:2]
+    return int(max(_SHORTEST_LINE, min(LONGEST_LINE, width * LINE_HEIGHT // max(1, height))))
+
+
+def _choose(widths: Sequence[int], heights: Sequence[int], budget: int) -> list[int]:
+    """Places of the lines to read: by classes of height, the largest letters first, then in reading order."""
+    classes = [round(np.log2(max(1, height)) * 2) for height in heights]
+    order = sorted(range(len(widths)), key=lambda place: (-classes[place], place))
+    chosen: list[int] = []
+    for place in order:
+        if budget < widths[place]:
+            continue
+        budget -= widths[place]
+        chosen.append(place)
+    return sorted(chosen)
+
+
+def _line(box: NDArray[np.float32], strip: Pixels, said: tuple[str, float], magnification: float) -> Line:
+    text, sure = said
+    if strip.shape[1] * LINE_HEIGHT > strip.shape[0] * LONGEST_LINE:
+        text = text.rpartition(" ")[0] or text
+    left, top = box.min(axis=0) * magnification
+    right, bottom = box.max(axis=0) * magnification
+    letters = stroke(strip[:, :, ::-1])
+    return Line(
+        text=text,
+        sure=sure,
+        left=float(left),
+        top=float(top),
+        right=float(right),
+        bottom=float(bottom),
+        height=letters.height * magnification,
+        contrast=letters.contrast,
+    )

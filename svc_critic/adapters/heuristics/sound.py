@@ -1,0 +1,161 @@
+"""Judging sound: levels, silence, clipping, and whether its length fits the words that were to be spoken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mesh.errors import Reason, SomaError
+from svc_critic.adapters.heuristics.decoding import Undecodable
+from svc_critic.adapters.heuristics.wave import read_wave
+from svc_critic.domain.judgement import Code, facet, hopeless
+from svc_critic.domain.ports import Examination
+from svc_critic.domain.rubric import Dimension
+from svc_critic.domain.scale import ramp
+from svc_critic.domain.specimen import Kind
+from svc_critic.domain.words import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from svc_critic.adapters.heuristics.bench import Bench
+    from svc_critic.adapters.heuristics.wave import Sound
+    from svc_critic.domain.judgement import Facet
+    from svc_critic.domain.specimen import Brief, Specimen
+
+FRAME_S = 0.05
+SILENT_DBFS = -50.0
+FULL_SCALE = 0.985
+WORDS_PER_SECOND = 2.5
+"""Usual pace of reading aloud: 150 words a minute."""
+_FLOOR = 1e-6
+_CLIPPED_RUN = 3
+_WAVES = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")
+_SPECTRUM = 1_024
+_MOST_FRAMES = 400
+_FEWEST_WORDS = 3
+_LETTERS_OF_A_WORD = 20
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Loudness of the frames in dBFS, and the share of samples that are cut at full scale."""
+
+    frames: NDArray[np.float32]
+    clipped: float
+    flatness: float
+
+    @property
+    def loud(self) -> NDArray[np.bool_]:
+        """Which frames are not silent."""
+        return self.frames > SILENT_DBFS
+
+
+class SoundHeuristics:
+    """Measures WAV files. It does not understand what is said."""
+
+    name = "heuristics/audio"
+    kinds = frozenset({Kind.AUDIO})
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
+        """Measures; UNSUPPORTED_MEDIA_TYPE for other formats than WAV."""
+        media = specimen.media_type.partition(";")[0].strip().lower()
+        if media not in _WAVES and specimen.content[:4] != b"RIFF":
+            raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, f"only WAV audio is judged, not {media}")
+        return Examination(await self._bench.run(_examine, specimen.content, brief))
+
+
+def _examine(content: bytes, brief: Brief) -> tuple[Facet, ...]:
+    try:
+        sound = read_wave(content)
+    except Undecodable as error:
+        return hopeless(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
+    levels = measure(sound)
+    if not levels.loud.any():
+        text = f"{sound.seconds:.1f} s without a sound above {SILENT_DBFS:.0f} dBFS"
+        return hopeless(Code.SILENT, text, "The recording is silent; produce it again.")
+    return (*_clarity(levels), *_length(sound, brief), *_pauses(levels))
+
+
+def measure(sound: Sound) -> Levels:
+    """Levels of a sound."""
+    size = max(1, min(sound.samples.size, round(sound.rate * FRAME_S)))
+    frames = sound.samples[: sound.samples.size // size * size].reshape(-1, size)
+    power = np.sqrt((frames**2).mean(axis=1))
+    decibels = (20 * np.log10(np.maximum(power, _FLOOR))).astype(np.float32)
+    return Levels(decibels, _clipped(sound), _flatness(frames[decibels > SILENT_DBFS]))
+
+
+def _clipped(sound: Sound) -> float:
+    """Share of samples in runs at full scale: a single peak may touch it, a cut wave stays there."""
+    full = np.abs(sound.samples) >= FULL_SCALE
+    if full.size < _CLIPPED_RUN:
+        return 0.0
+    runs = np.convolve(full, np.ones(_CLIPPED_RUN), mode="valid") >= _CLIPPED_RUN
+    return float(runs.mean())
+
+
+def _flatness(frames: NDArray[np.float32]) -> float:
+    """Spectral flatness (Johnston, Transform coding using perceptual noise criteria, 1988): 0 tonal, near 1 noise."""
+    if not len(frames):
+        return 0.0
+    some = frames[:: max(1, len(frames) // _MOST_FRAMES)]
+    width = min(_SPECTRUM, some.shape[1])
+    power = np.abs(np.fft.rfft(some[:, :width] * np.hanning(width), axis=1)) ** 2 + _FLOOR**2
+    geometric = np.exp(np.log(power).mean(axis=1))
+    return float(np.median(geometric / power.mean(axis=1)))
+
+
+def _clarity(levels: Levels) -> Iterator[Facet]:
+    cut = f"{levels.clipped:.2%} of the samples are cut at full scale"
+    message = "The recording is overdriven; lower its level."
+    yield facet(
+        Dimension.CLARITY, ramp(levels.clipped, 0.01, 0.0005), cut, Code.CLIPPED_AUDIO, message, hint={"peak_dbfs": -3}
+    )
+    loudness = float(np.median(levels.frames[levels.loud]))
+    message = f"The recording is very quiet ({loudness:.0f} dBFS); raise its level."
+    yield facet(
+        Dimension.CLARITY, ramp(loudness, -48, -36), f"loudness {loudness:.0f} dBFS", Code.TOO_QUIET, message,
+        hint={"target_dbfs": -20},
+    )  # fmt: skip
+    evidence = f"spectral flatness {levels.flatness:.2f}"
+    message = "The recording is noise; produce it again."
+    yield facet(Dimension.CLARITY, ramp(levels.flatness, 0.5, 0.3), evidence, Code.NOISE, message)
+
+
+def _length(sound: Sound, brief: Brief) -> Iterator[Facet]:
+    """How long it is, against the words that were to be spoken; nothing to say without them."""
+    said = words(brief.request)
+    if len(said) < _FEWEST_WORDS or max(map(len, said)) > _LETTERS_OF_A_WORD:
+        return
+    pace = len(said) / max(sound.seconds, FRAME_S)
+    expected = len(said) / WORDS_PER_SECOND
+    evidence = f"{sound.seconds:.1f} s for {len(said)} words, about {expected:.0f} s are usual"
+    if pace > WORDS_PER_SECOND:
+        message = f"The recording is too short for its text ({evidence}); speak all of it."
+        score, code = ramp(pace, 8.0, 4.5), Code.TOO_SHORT
+    else:
+        message = f"The recording is too long for its text ({evidence}); say nothing else, and pause less."
+        score, code = ramp(pace, 0.3, 1.0), Code.TOO_LONG
+    yield facet(Dimension.RELEVANCE, score, evidence, code, message, hint={"expected_seconds": round(expected, 1)})
+
+
+def _pauses(levels: Levels) -> Iterator[Facet]:
+    quiet = float((~levels.loud).mean())
+    longest = _longest_pause(levels.loud) * FRAME_S
+    evidence = f"{quiet:.0%} silence, longest pause {longest:.1f} s"
+    message = f"The recording has long silence ({evidence}); trim it."
+    score = min(ramp(quiet, 0.85, 0.5), ramp(longest, 8.0, 2.5))
+    yield facet(Dimension.AESTHETIC, score, evidence, Code.SILENT, message)
+
+
+def _longest_pause(loud: NDArray[np.bool_]) -> int:
+    edges = np.flatnonzero(np.diff(np.concatenate(([True], loud, [True])).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max()) if edges.size else 0

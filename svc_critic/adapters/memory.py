@@ -1,0 +1,113 @@
+"""Rubrics and evaluations in the memory of one process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_critic.domain.evaluation import Evaluation, Listing, Once
+    from svc_critic.domain.rubric import Rubric
+
+
+def _checked(digest: str, once: Once) -> None:
+    if digest != once.digest:
+        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+
+
+class MemoryRubrics:
+    """The tenants' rubrics; nothing outlives the process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Rubric] = {}
+        self._requests: dict[tuple[str, str], tuple[str, str]] = {}
+
+    async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
+        """One of the tenant's."""
+        return self._kept.get((tenant_id, rubric_id))
+
+    async def default(self, tenant_id: str, asset_type: str) -> Rubric | None:
+        """The tenant's default for this asset type, else its default for any."""
+        found = {r.asset_type: r for (owner, _), r in self._kept.items() if owner == tenant_id and r.is_default}
+        return found.get(asset_type) or found.get("")
+
+    async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
+        """The tenant's with ids above `after`."""
+        found = [
+            rubric
+            for (owner, rubric_id), rubric in sorted(self._kept.items())
+            if owner == tenant_id and rubric_id > after and asset_type in ("", rubric.asset_type)
+        ]
+        return found[:size]
+
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
+        """Writes the rubric when the stored version is the expected one."""
+        earlier = self._requests.get((tenant_id, once.request_id)) if once.request_id else None
+        if earlier is not None:
+            _checked(earlier[0], once)
+            return self._kept.get((tenant_id, earlier[1]))
+        before = self._kept.get((tenant_id, rubric.rubric_id))
+        if (before.version if before else 0) != expected_version:
+            return None
+        if rubric.is_default:
+            self._yield_default(tenant_id, rubric.asset_type)
+        self._kept[(tenant_id, rubric.rubric_id)] = rubric
+        if once.request_id:
+            self._requests[(tenant_id, once.request_id)] = (once.digest, rubric.rubric_id)
+        return rubric
+
+    def _yield_default(self, tenant_id: str, asset_type: str) -> None:
+        for key, rubric in self._kept.items():
+            if key[0] == tenant_id and rubric.asset_type == asset_type and rubric.is_default:
+                self._kept[key] = replace(rubric, is_default=False)
+
+    async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
+        """Removes a rubric and gives what it was."""
+        return self._kept.pop((tenant_id, rubric_id), None)
+
+
+class MemoryEvaluations:
+    """Evaluations; nothing outlives the process, and events are not published."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Evaluation] = {}
+        self._requests: dict[tuple[str, str], tuple[str, str]] = {}
+
+    async def by_request(self, tenant_id: str, once: Once) -> Evaluation | None:
+        """What this request id recorded."""
+        found = self._requests.get((tenant_id, once.request_id))
+        if found is None:
+            return None
+        _checked(found[0], once)
+        return self._kept[found[1]]
+
+    async def record(self, evaluation: Evaluation, once: Once) -> Evaluation:
+        """Keeps the evaluation; the first one when the request id was used."""
+        if once.request_id:
+            first = await self.by_request(evaluation.tenant_id, once)
+            if first is not None:
+                return first
+            self._requests[(evaluation.tenant_id, once.request_id)] = (once.digest, evaluation.evaluation_id)
+        self._kept[evaluation.evaluation_id] = evaluation
+        return evaluation
+
+    async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
+        """One of the tenant's."""
+        found = self._kept.get(evaluation_id)
+        return found if found is not None and found.tenant_id == tenant_id else None
+
+    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
+        """Evaluations, newest first."""
+        found = [
+            kept
+            for kept in self._kept.values()
+            if kept.tenant_id == tenant_id
+            and wanted.asset_id in ("", kept.asset_id)
+            and wanted.job_id in ("", kept.origin.job_id)
+            and (not wanted.before or kept.evaluation_id < wanted.before)
+        ]
+        return sorted(found, key=lambda kept: kept.evaluation_id, reverse=True)[: wanted.size]

@@ -1,0 +1,28 @@
+"""Counts verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh import telemetry
+
+if TYPE_CHECKING:
+    from svc_critic.domain.evaluation import Evaluation
+    from svc_critic.domain.specimen import Kind
+
+SCORES = tuple(step / 10 for step in range(1, 11))
+
+
+class PrometheusMeter:
+    """Scores by modality and tool, verdicts by evaluator."""
+
+    def __init__(self) -> None:
+        self._scores = telemetry.histogram(
+            "multimodal_quality_score", "Weighted score of judged assets.", ("modality", "tool_id"), SCORES
+        )
+        self._verdicts = telemetry.counter("critic_evaluations_total", "Verdicts.", ("evaluator", "verdict"))
+
+    def judged(self, evaluation: Evaluation, kind: Kind) -> None:
+        """Takes in one new evaluation."""
+        self._scores.labels(kind.value, evaluation.origin.tool_id or "unknown").observe(evaluation.score)
+        self._verdicts.labels(evaluation.evaluator, "passed" if evaluation.passes else "refused").inc()

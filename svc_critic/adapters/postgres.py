@@ -1,0 +1,203 @@
+"""Rubrics and evaluations in Postgres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from mesh.errors import Reason, SomaError
+from svc_critic.domain.evaluation import Evaluation
+from svc_critic.domain.rubric import Rubric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.events.event import Event
+    from mesh.events.outbox import Outbox
+    from mesh.stores.postgres import Postgres
+    from svc_critic.domain.evaluation import Listing, Once
+
+_RUBRIC: TypeAdapter[Rubric] = TypeAdapter(Rubric)
+_EVALUATION: TypeAdapter[Evaluation] = TypeAdapter(Evaluation)
+
+
+class Fact(Protocol):
+    """Makes the event of an evaluation."""
+
+    def __call__(self, evaluation: Evaluation) -> Event: ...
+
+
+def mismatch() -> SomaError:
+    """The error for a request id that was used with another body."""
+    return SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+
+
+class PostgresRubrics:
+    """The tenants' rubrics."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
+        """One of the tenant's."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            return await _rubric(connection, tenant_id, rubric_id)
+
+    async def default(self, tenant_id: str, asset_type: str) -> Rubric | None:
+        """The tenant's default for this asset type, else its default for any."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            document = await connection.fetchval(_DEFAULT, tenant_id, asset_type)
+        return _RUBRIC.validate_python(document) if document else None
+
+    async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
+        """The tenant's with ids above `after`."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(_LIST_RUBRICS, tenant_id, asset_type, after, size)
+        return [_RUBRIC.validate_python(row["document"]) for row in rows]
+
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
+        """Writes the rubric when the stored version is the expected one."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            earlier = await _earlier(connection, tenant_id, once)
+            if earlier:
+                return await _rubric(connection, tenant_id, earlier)
+            if rubric.is_default:
+                await connection.execute(_YIELD_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id)
+            written = await connection.fetchval(
+                _SAVE_RUBRIC,
+                tenant_id,
+                rubric.rubric_id,
+                rubric.asset_type,
+                rubric.is_default,
+                rubric.version,
+                _RUBRIC.dump_python(rubric, mode="json"),
+                expected_version,
+            )
+            if written is None:
+                return None
+            if once.request_id:
+                await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
+        return rubric
+
+    async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
+        """Removes a rubric and gives what it was."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            document = await connection.fetchval(_DELETE_RUBRIC, tenant_id, rubric_id)
+        return _RUBRIC.validate_python(document) if document else None
+
+
+async def _rubric(connection: asyncpg.Connection, tenant_id: str, rubric_id: str) -> Rubric | None:
+    document = await connection.fetchval(_GET_RUBRIC, tenant_id, rubric_id)
+    return _RUBRIC.validate_python(document) if document else None
+
+
+async def _earlier(connection: asyncpg.Connection, tenant_id: str, once: Once) -> str:
+    """The rubric that this request id wrote; "" when it wrote none."""
+    if not once.request_id:
+        return ""
+    row = await connection.fetchrow(_GET_REQUEST, tenant_id, once.request_id)
+    if row is not None and row["digest"] != once.digest:
+        raise mismatch()
+    return str(row["rubric_id"]) if row is not None else ""
+
+
+class PostgresEvaluations:
+    """Evaluations, each with its event in the same transaction."""
+
+    def __init__(self, postgres: Postgres, outbox: Outbox, fact: Fact) -> None:
+        self._postgres = postgres
+        self._outbox = outbox
+        self._fact = fact
+
+    async def by_request(self, tenant_id: str, once: Once) -> Evaluation | None:
+        """What this request id recorded."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row = await connection.fetchrow(_BY_REQUEST, tenant_id, once.request_id)
+        if row is None:
+            return None
+        if row["digest"] != once.digest:
+            raise mismatch()
+        return _EVALUATION.validate_python(row["document"])
+
+    async def record(self, evaluation: Evaluation, once: Once) -> Evaluation:
+        """Keeps the evaluation; the first one when the request id was used."""
+        try:
+            async with self._postgres.transaction(evaluation.tenant_id) as connection:
+                await connection.execute(
+                    _RECORD,
+                    evaluation.evaluation_id,
+                    evaluation.tenant_id,
+                    evaluation.asset_id,
+                    evaluation.origin.job_id,
+                    once.request_id or None,
+                    once.digest,
+                    evaluation.passes,
+                    evaluation.score,
+                    _EVALUATION.dump_python(evaluation, mode="json"),
+                    evaluation.created_at,
+                )
+                await self._outbox.add(connection, self._fact(evaluation))
+        except asyncpg.UniqueViolationError:
+            first = await self.by_request(evaluation.tenant_id, once)
+            if first is None:
+                raise
+            return first
+        return evaluation
+
+    async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
+        """One of the tenant's."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            document = await connection.fetchval(_GET_EVALUATION, tenant_id, evaluation_id)
+        return _EVALUATION.validate_python(document) if document else None
+
+    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
+        """Evaluations, newest first."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(
+                _LIST_EVALUATIONS, tenant_id, wanted.asset_id, wanted.job_id, wanted.before, wanted.size
+            )
+        return [_EVALUATION.validate_python(row["document"]) for row in rows]
+
+
+_GET_RUBRIC = "SELECT document FROM rubrics WHERE tenant_id = $1 AND rubric_id::text = $2"
+_DEFAULT = """
+SELECT document FROM rubrics WHERE tenant_id = $1 AND asset_type IN ($2, '') AND is_default
+ORDER BY asset_type DESC LIMIT 1
+"""
+_LIST_RUBRICS = """
+SELECT document FROM rubrics
+WHERE tenant_id = $1 AND ($2 = '' OR asset_type = $2) AND rubric_id::text > $3
+ORDER BY rubric_id LIMIT $4
+"""
+_YIELD_DEFAULT = """
+UPDATE rubrics SET is_default = false, document = jsonb_set(document, '{is_default}', 'false')
+WHERE tenant_id = $1 AND asset_type = $2 AND is_default AND rubric_id::text <> $3
+"""
+_SAVE_RUBRIC = """
+INSERT INTO rubrics AS r (tenant_id, rubric_id, asset_type, is_default, version, document)
+SELECT $1, $2, $3, $4, $5, $6 WHERE $7 = 0 OR EXISTS
+    (SELECT 1 FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 AND version = $7)
+ON CONFLICT (tenant_id, rubric_id) DO UPDATE
+SET asset_type = excluded.asset_type, is_default = excluded.is_default, version = excluded.version,
+    document = excluded.document
+WHERE r.version = $7 AND $7 > 0
+RETURNING true
+"""
+_DELETE_RUBRIC = "DELETE FROM rubrics WHERE tenant_id = $1 AND rubric_id::text = $2 RETURNING document"
+_GET_REQUEST = "SELECT digest, rubric_id FROM rubric_requests WHERE tenant_id = $1 AND request_id = $2"
+_KEEP_REQUEST = "INSERT INTO rubric_requests (tenant_id, request_id, digest, rubric_id) VALUES ($1, $2, $3, $4)"
+_BY_REQUEST = "SELECT digest, document FROM evaluations WHERE tenant_id = $1 AND request_id = $2"
+_RECORD = """
+INSERT INTO evaluations
+    (evaluation_id, tenant_id, asset_id, job_id, request_id, digest, passes, score, document, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+_GET_EVALUATION = "SELECT document FROM evaluations WHERE tenant_id = $1 AND evaluation_id::text = $2"
+_LIST_EVALUATIONS = """
+SELECT document FROM evaluations
+WHERE tenant_id = $1 AND ($2 = '' OR asset_id = $2) AND ($3 = '' OR job_id = $3)
+  AND ($4 = '' OR evaluation_id::text < $4)
+ORDER BY evaluation_id DESC LIMIT $5
+"""

@@ -1,0 +1,7 @@
+"""Use cases of the critic."""
+
+from svc_critic.app.evaluate import Evaluate, Order
+from svc_critic.app.evaluators import Evaluators
+from svc_critic.app.rubrics import RubricBook
+
+__all__ = ["Evaluate", "Evaluators", "Order", "RubricBook"]

@@ -1,0 +1,1 @@
+"""The model and the rules of the critic."""

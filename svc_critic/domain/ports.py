@@ -1,0 +1,85 @@
+"""What the critic needs from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_critic.domain.evaluation import Evaluation, Listing, Once
+    from svc_critic.domain.judgement import Facet
+    from svc_critic.domain.rubric import Rubric
+    from svc_critic.domain.specimen import Brief, Kind, Specimen
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What an evaluator found."""
+
+    facets: tuple[Facet, ...]
+    cost_micro_usd: int = 0
+
+
+class Evaluator(Protocol):
+    """Looks at assets of some kinds. `name` tells how, for example "heuristics/image"."""
+
+    name: str
+    kinds: frozenset[Kind]
+
+    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
+        """Measures; bytes that are not what they should be are a finding, not an error."""
+
+
+class AssetReader(Protocol):
+    """Reads assets as the caller of the current request."""
+
+    async def read(self, asset_id: str) -> Specimen:
+        """NOT_FOUND when there is none, FAILED_PRECONDITION when it was erased, PAYLOAD_TOO_LARGE past the limit."""
+
+
+class Rubrics(Protocol):
+    """Rubrics of tenants. The platform's are not kept here."""
+
+    async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
+        """One of the tenant's."""
+
+    async def default(self, tenant_id: str, asset_type: str) -> Rubric | None:
+        """The tenant's default for this asset type, else its default for any."""
+
+    async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
+        """The tenant's with ids above `after`, in their order; `asset_type` empty: all."""
+
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
+        """Writes the rubric when the stored version is the expected one (0: none is stored); else None.
+
+        A new default takes that role from the one before, in the same transaction. A request id seen before changes
+        nothing and gives the rubric it wrote, as it is now; IDEMPOTENCY_MISMATCH when it was used with another digest.
+        """
+
+    async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
+        """Removes a rubric and gives what it was."""
+
+
+class Evaluations(Protocol):
+    """Evaluations of tenants."""
+
+    async def by_request(self, tenant_id: str, once: Once) -> Evaluation | None:
+        """What this request id recorded; IDEMPOTENCY_MISMATCH when it was used with another digest."""
+
+    async def record(self, evaluation: Evaluation, once: Once) -> Evaluation:
+        """Keeps the evaluation with its event, in one transaction; the first one when the request id was used."""
+
+    async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
+        """One of the tenant's."""
+
+    async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
+        """Evaluations, newest first."""
+
+
+class Meter(Protocol):
+    """Counts verdicts."""
+
+    def judged(self, evaluation: Evaluation, kind: Kind) -> None:
+        """Takes in one new evaluation."""

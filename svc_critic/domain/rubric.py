@@ -1,0 +1,115 @@
+"""Rubrics: what good means."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mesh.errors import FieldViolation, invalid_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+WEIGHT_TOLERANCE = 1e-6
+DEFAULT_PREFIX = "default-"
+
+
+class Dimension(StrEnum):
+    """What is looked at."""
+
+    CLARITY = "clarity"
+    RELEVANCE = "relevance"
+    AESTHETIC = "aesthetic"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One dimension: its share of the weighted score, and the smallest score in [0, 1] that passes."""
+
+    dimension: Dimension
+    weight: float
+    threshold: float
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """Passes what reaches `min_overall_score` in the weighted score and every criterion's threshold.
+
+    `asset_type` is empty for any. `version` grows with each change; it is 0 for a rubric that was never stored.
+    """
+
+    criteria: tuple[Criterion, ...]
+    min_overall_score: float
+    rubric_id: str = ""
+    asset_type: str = ""
+    display_name: str = ""
+    version: int = 0
+    builtin: bool = False
+    is_default: bool = False
+    updated_at: datetime | None = None
+
+    def same_meaning(self, other: Rubric) -> bool:
+        """Whether the two differ in nothing that a user wrote."""
+        return replace(self, version=0, updated_at=None, rubric_id="") == replace(
+            other, version=0, updated_at=None, rubric_id=""
+        )
+
+
+def check(rubric: Rubric, field: str = "rubric") -> None:
+    """Refuses a rubric that cannot be judged by; INVALID_ARGUMENT names everything that is wrong with it."""
+    wrong = [FieldViolation(f"{field}.{where}", what) for where, what in _problems(rubric)]
+    if wrong:
+        raise invalid_all(wrong)
+
+
+def _problems(rubric: Rubric) -> Iterable[tuple[str, str]]:
+    if not rubric.criteria:
+        yield "criteria", "must name at least one criterion"
+        return
+    for place, criterion in enumerate(rubric.criteria):
+        if not 0 < criterion.weight <= 1:
+            yield f"criteria[{place}].weight", "must be above 0 and at most 1"
+        if not 0 <= criterion.threshold <= 1:
+            yield f"criteria[{place}].threshold", "must be from 0 to 1"
+    counted = Counter(criterion.dimension for criterion in rubric.criteria)
+    for dimension in sorted(dimension for dimension, count in counted.items() if count > 1):
+        yield "criteria", f"names {dimension.value!r} more than once; merge its criteria into one"
+    total = math.fsum(criterion.weight for criterion in rubric.criteria)
+    if abs(total - 1) > WEIGHT_TOLERANCE:
+        yield "criteria", f"weights must sum to 1, not to {total:g}"
+    if not 0 <= rubric.min_overall_score <= 1:
+        yield "min_overall_score", "must be from 0 to 1"
+
+
+_CRITERIA = (
+    Criterion(Dimension.CLARITY, 0.4, 0.7, "It can be read, seen or heard without effort."),
+    Criterion(Dimension.RELEVANCE, 0.3, 0.6, "It shows or says what was asked for."),
+    Criterion(Dimension.AESTHETIC, 0.3, 0.5, "It is well proportioned, tidy and free of artefacts."),
+)
+_MIN_OVERALL = 0.65
+_TYPES = ("audio", "diagram", "document", "image", "screenshot", "text")
+
+
+def builtin(asset_type: str) -> Rubric:
+    """The platform's rubric for an asset type; types without one of their own have the general one."""
+    own = asset_type if asset_type in _TYPES else ""
+    return Rubric(
+        criteria=_CRITERIA,
+        min_overall_score=_MIN_OVERALL,
+        rubric_id=DEFAULT_PREFIX + (own or "any"),
+        asset_type=own,
+        display_name=f"Default for {own or 'any asset'}",
+        version=1,
+        builtin=True,
+        is_default=True,
+    )
+
+
+def builtins() -> Sequence[Rubric]:
+    """Every rubric of the platform, ordered by id."""
+    return sorted((builtin(asset_type) for asset_type in ("", *_TYPES)), key=lambda rubric: rubric.rubric_id)

@@ -1,0 +1,43 @@
+"""CriticService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.context import caller
+from soma.critic.v1 import critic_service_pb2 as pb
+from soma.critic.v1.critic_service_pb2_grpc import CriticServiceServicer
+from svc_critic.domain.evaluation import Listing
+from svc_critic.rpc.convert import evaluation_to, order_from
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from svc_critic.app import Evaluate
+
+DEFAULT_PAGE = 50
+
+
+class CriticServicer(CriticServiceServicer):
+    """Serves verdicts."""
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        self._evaluate = evaluate
+
+    async def Evaluate(self, request: pb.EvaluateRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
+        """Judges an asset."""
+        return evaluation_to(await self._evaluate(caller().tenant_id, order_from(request)))
+
+    async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
+        """Reads a past verdict."""
+        return evaluation_to(await self._evaluate.get(caller().tenant_id, request.evaluation_id))
+
+    async def ListEvaluations(
+        self, request: pb.ListEvaluationsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListEvaluationsResponse:
+        """Lists past verdicts."""
+        size = request.page_size or DEFAULT_PAGE
+        wanted = Listing(request.asset_id, request.job_id, size + 1, request.page_token)
+        found = await self._evaluate.list(caller().tenant_id, wanted)
+        token = found[size - 1].evaluation_id if len(found) > size else ""
+        return pb.ListEvaluationsResponse(evaluations=map(evaluation_to, found[:size]), next_page_token=token)

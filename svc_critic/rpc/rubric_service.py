@@ -1,0 +1,51 @@
+"""RubricService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.context import caller
+from soma.critic.v1 import rubric_pb2 as pb
+from soma.critic.v1.rubric_pb2_grpc import RubricServiceServicer
+from svc_critic.rpc.convert import rubric_from, rubric_to
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from svc_critic.app import RubricBook
+
+DEFAULT_PAGE = 50
+
+
+class RubricServicer(RubricServiceServicer):
+    """Serves rubrics."""
+
+    def __init__(self, book: RubricBook) -> None:
+        self._book = book
+
+    async def CreateRubric(self, request: pb.CreateRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
+        """Makes a rubric."""
+        made = await self._book.create(caller().tenant_id, rubric_from(request.rubric), request.request_id)
+        return rubric_to(made)
+
+    async def GetRubric(self, request: pb.GetRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
+        """Reads a rubric."""
+        return rubric_to(await self._book.get(caller().tenant_id, request.rubric_id))
+
+    async def ListRubrics(
+        self, request: pb.ListRubricsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListRubricsResponse:
+        """Lists rubrics."""
+        size = request.page_size or DEFAULT_PAGE
+        found = await self._book.list(caller().tenant_id, request.asset_type, request.page_token, size + 1)
+        token = found[size - 1].rubric_id if len(found) > size else ""
+        return pb.ListRubricsResponse(rubrics=map(rubric_to, found[:size]), next_page_token=token)
+
+    async def UpdateRubric(self, request: pb.UpdateRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
+        """Replaces a rubric."""
+        rubric = rubric_from(request.rubric)
+        return rubric_to(await self._book.update(caller().tenant_id, request.rubric_id, rubric, request.request_id))
+
+    async def DeleteRubric(self, request: pb.DeleteRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
+        """Deletes a rubric."""
+        return rubric_to(await self._book.delete(caller().tenant_id, request.rubric_id))

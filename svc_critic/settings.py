@@ -1,0 +1,21 @@
+"""Settings of the critic."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mesh.chassis import ChassisSettings
+from mesh.settings import Block
+
+
+class CriticSettings(Block):
+    """What the critic adds."""
+
+    workers: int = Field(2, ge=1, le=64, description="assets measured at once in this process")
+    max_asset_mb: int = Field(50, ge=1, description="largest asset that is judged, in MiB")
+
+
+class Settings(ChassisSettings):
+    """The chassis' settings and the critic's."""
+
+    critic: CriticSettings = CriticSettings()

@@ -1,0 +1,119 @@
+"""One whole mesh for all end-to-end tests: engines, services and Envoy, as `soma up` runs them."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.identity import Claims, TokenMinter
+from mesh.ids import SystemIds
+from mesh.local.environment import bootstrap_key_file
+from mesh.local.home import Home
+from mesh.local.ports import free_port
+from mesh.secrets import Vault, VaultTransit
+from mesh.settings import VaultSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+START_S = 240
+
+
+@dataclass
+class Running:
+    """A mesh that runs: its home, the port of its edge, and the key of its development tenant."""
+
+    home: Home
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    @property
+    def key(self) -> str:
+        return bootstrap_key_file(self.home).read_text().strip()
+
+    @property
+    def authority(self) -> Path:
+        return self.home.pki / "ca.pem"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "SA01_HOME": str(self.home.root)}
+
+    def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
+        """Runs the command line as a person would."""
+        command = [sys.executable, "-m", "mesh.local.cli", *words]
+        return subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def client(self, credential: str | None = None) -> httpx.Client:
+        """A REST client, with the development tenant's key unless another credential (or "") is given."""
+        key = self.key if credential is None else credential
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        trust = ssl.create_default_context(cafile=str(self.authority))
+        return httpx.Client(base_url=self.url, headers=headers, verify=trust, timeout=60, trust_env=False)
+
+    def service_address(self, context: str) -> str:
+        """host:port of a context's own server."""
+        for line in (self.home.run / "services.env").read_text().splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            if name == f"SA01_PEERS_{context.upper()}":
+                return value.strip("'\"")
+        raise LookupError(context)
+
+    async def token(self, claims: Claims, ttl_s: float = 900) -> str:
+        """A token signed by this mesh's own key."""
+        address = next(
+            line.partition("=")[2].strip("'\"")
+            for line in (self.home.run / "services.env").read_text().splitlines()
+            if line.startswith("export SA01_VAULT_ADDRESS=")
+        )
+        settings = VaultSettings(address=address, token_file=self.home.secrets / "vault-token-gateway")
+        async with Vault.open(settings) as vault:
+            minter = TokenMinter(
+                VaultTransit(vault),
+                "soma-identity",
+                issuer="soma",
+                audience="soma",
+                clock=SystemClock(),
+                ids=SystemIds(),
+            )
+            return await minter.mint(claims, ttl_s)
+
+
+@pytest.fixture(scope="session")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Starts the mesh once; its logs are shown when it does not start."""
+    home = Home(tmp_path_factory.mktemp("soma"))
+    running = Running(home, free_port())
+    up = running.soma("up", "--detach", "--port", str(running.port))
+    try:
+        assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
+        yield running
+    finally:
+        running.soma("down")
+
+
+@pytest.fixture
+def api(mesh: Running) -> Iterator[httpx.Client]:
+    """REST as the development tenant."""
+    with mesh.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def stranger(mesh: Running) -> AsyncIterator[str]:
+    """A token of another tenant, with every role a tenant can give."""
+    yield await mesh.token(Claims("stranger", "mallory", roles=("viewer", "member", "admin")))

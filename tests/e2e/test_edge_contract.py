@@ -1,0 +1,134 @@
+"""What clients in any language rely on: reflection, health, a true OpenAPI document, errors of one shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+import requests
+import schemathesis
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from hypothesis import HealthCheck, Phase, given, settings
+
+from svc_gateway.adapters.descriptors import Descriptors
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.e2e.conftest import Running
+
+CASES = 200
+CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
+
+
+def edge_channel(mesh: Running) -> grpc.Channel:
+    credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
+    return grpc.secure_channel(f"localhost:{mesh.port}", credentials)
+
+
+def service_channel(mesh: Running, context: str) -> grpc.Channel:
+    pki = mesh.home.pki
+    credentials = grpc.ssl_channel_credentials(
+        mesh.authority.read_bytes(), (pki / "operator.key").read_bytes(), (pki / "operator.pem").read_bytes()
+    )
+    return grpc.secure_channel(mesh.service_address(context), credentials)
+
+
+def test_reflection_lists_every_service_through_the_edge(mesh: Running) -> None:
+    with edge_channel(mesh) as channel:
+        listed = set(ProtoReflectionDescriptorDatabase(channel).get_services())
+    assert set(Descriptors.read().route_table().services) <= listed
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_each_service_answers_reflection_and_health_directly(mesh: Running, context: str) -> None:
+    with service_channel(mesh, context) as channel:
+        listed = ProtoReflectionDescriptorDatabase(channel).get_services()
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ["", *(service for service in listed if service.startswith("soma."))]:
+            answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING, name
+    assert any(name.startswith(f"soma.{context}.") for name in listed)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_service_refuses_a_caller_without_a_certificate(mesh: Running, context: str) -> None:
+    credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
+    with grpc.secure_channel(mesh.service_address(context), credentials) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "reason"),
+    [
+        ("GET", "/v1/nothing", None, 404, "ROUTE_NOT_FOUND"),
+        ("DELETE", "/v1/budgets", None, 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v1/multimodal/jobs", "{", 400, "INVALID_ARGUMENT"),
+        ("POST", "/v1/multimodal/jobs", "{}", 400, "INVALID_ARGUMENT"),
+        ("POST", "/v1/multimodal/jobs", '{"plan": {"version": "1.0"}}', 400, "INVALID_PLAN"),
+        ("GET", "/v1/multimodal/jobs?nothing=1", None, 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1/multimodal/jobs/no-uuid", None, 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1/multimodal/jobs/01900000-0000-7000-8000-000000000000", None, 404, "NOT_FOUND"),
+        ("GET", "/v1/multimodal/jobs?page_size=501", None, 400, "INVALID_ARGUMENT"),
+    ],
+)
+def test_every_refusal_has_the_same_shape(
+    api: httpx.Client, method: str, path: str, body: str | None, status: int, reason: str
+) -> None:
+    answer = api.request(method, path, content=body, headers={"content-type": "application/json"} if body else {})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("application/json")
+    error = answer.json()
+    info = next(item for item in error["details"] if item["@type"].endswith("ErrorInfo"))
+    assert (info["reason"], info["domain"]) == (reason, "soma")
+    assert info["metadata"]["trace_id"]
+    assert error["message"]
+
+
+def test_a_body_over_the_limit_is_refused(api: httpx.Client) -> None:
+    answer = api.post("/v1/multimodal/jobs", content=b" " * (5 * 1024 * 1024), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_without_identity_nothing_is_served(mesh: Running) -> None:
+    with mesh.client("") as nobody:
+        answer = nobody.get("/v1/multimodal/jobs")
+    assert (answer.status_code, answer.json()["code"]) == (401, 16)
+
+
+def test_the_openapi_document_is_true(mesh: Running) -> None:
+    """No 5xx and no undocumented status; the long form asks 2,000 cases."""
+    assert ask_everything(mesh, CASES) == []
+
+
+def ask_everything(mesh: Running, cases: int) -> list[str]:
+    """Sends generated requests to every operation, and tells each answer that the document does not allow."""
+    schema = schemathesis.openapi.from_url(f"{mesh.url}/openapi.json", verify=str(mesh.authority))
+    operations = [found.ok() for found in schema.get_all_operations()]
+    found: list[str] = []
+    for operation in operations:
+        found += ask(operation, mesh, max(1, cases // len(operations)))
+    return found
+
+
+def ask(operation: schemathesis.APIOperation, mesh: Running, cases: int) -> list[str]:
+    """Sends generated requests to one operation. Streams answer with their first bytes alone."""
+    found: list[str] = []
+    documented = {str(status) for status in operation.definition.raw["responses"]}
+
+    @settings(max_examples=cases, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def send(case: schemathesis.Case) -> None:
+        request = case.as_transport_kwargs(base_url=mesh.url, headers={"authorization": f"Bearer {mesh.key}"})
+        with requests.Session() as session:
+            answer = session.request(**request, verify=str(mesh.authority), timeout=30, stream=True)
+            answer.close()
+        if answer.status_code >= 500 or str(answer.status_code) not in documented:
+            found.append(f"{case.method} {case.formatted_path}: {answer.status_code}")
+
+    send()
+    return found

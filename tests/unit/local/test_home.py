@@ -1,0 +1,47 @@
+"""The one folder of a local mesh."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from mesh.local.environment import ServicePorts
+from mesh.local.home import Home, write_private
+from mesh.local.ports import free_port, port_is_free
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_the_home_is_named_by_the_environment(tmp_path: Path) -> None:
+    assert Home.from_environment({"SA01_HOME": str(tmp_path)}).root == tmp_path
+
+
+def test_the_home_is_below_the_current_folder_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Home.from_environment({}).root == tmp_path / ".soma"
+
+
+def test_a_secret_is_made_once_and_is_private(home: Home) -> None:
+    first = home.secret("postgres")
+    assert home.secret("postgres") == first
+    assert len(first) >= 40
+    assert stat.S_IMODE((home.secrets / "postgres").stat().st_mode) == 0o600
+
+
+def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+    write_private(tmp_path / "file", "old")
+    write_private(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert [entry.name for entry in os.scandir(tmp_path)] == ["file"]
+
+
+def test_service_ports_stay_the_same_over_restarts(home: Home) -> None:
+    assert ServicePorts.settle(home, ["gateway"]) == ServicePorts.settle(home, ["gateway"])
+
+
+def test_a_free_port_can_be_listened_on() -> None:
+    assert port_is_free(free_port())

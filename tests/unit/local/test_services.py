@@ -1,0 +1,98 @@
+"""Contexts are found by their entry points and served in one process or in one each."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.local import contexts, services
+from mesh.local.contexts import UnknownContextError
+from mesh.local.environment import ServicePorts
+from mesh.local.program import ProgramFailedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mesh.local.home import Home
+
+_CONTEXT = """
+    import asyncio, os
+    from contextlib import asynccontextmanager
+    from mesh.lifecycle import Service
+
+    def _build(name):
+        @asynccontextmanager
+        async def build():
+            address = os.environ[f"SA01_{name.upper()}_SERVER_BIND"]
+            host, port = address.rsplit(":", 1)
+            async def answer(reader, writer):
+                writer.write(f"{name} {os.getpid()}".encode())
+                writer.close()
+            async with await asyncio.start_server(answer, host, int(port)):
+                yield Service(name, address)
+        return build
+
+    ant, bee = _build("ant"), _build("bee")
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two contexts, installed as a distribution of their own."""
+    site = tmp_path / "site"
+    package = site / "tiny"
+    (package / "migrations").mkdir(parents=True)
+    (package / "__init__.py").write_text(textwrap.dedent(_CONTEXT))
+    metadata = site / "tiny-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[soma.contexts]\nant = tiny:ant\nbee = tiny:bee\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_installed_contexts_are_found_with_their_migrations() -> None:
+    ant, bee = contexts.named(["ant", "bee"])
+    assert (ant.name, bee.name) == ("ant", "bee")
+    assert ant.migrations is not None
+    assert ant.migrations.parts[-2:] == ("tiny", "migrations")
+
+
+def test_an_unknown_context_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UnknownContextError, match=r"unknown context nowhere; installed: .*gateway"):
+        contexts.named(["nowhere"])
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(("mesh", "expected"), [(False, ["services"]), (True, ["svc-ant", "svc-bee"])])
+async def test_contexts_are_served_until_they_are_stopped(home: Home, *, mesh: bool, expected: list[str]) -> None:
+    ports = ServicePorts.settle(home, ["ant", "bee"])
+    values = {f"SA01_{name.upper()}_SERVER_BIND": f"127.0.0.1:{port}" for name, port in ports.grpc.items()}
+    programs = services.processes(home, ["ant", "bee"], {**values, "SA01_HOME": str(home.root)}, ports, mesh=mesh)
+    assert [program.name for program in programs] == expected
+    await asyncio.gather(*(program.start() for program in programs))
+    answers = [await _ask(port) for port in ports.grpc.values()]
+    assert [answer.split()[0] for answer in answers] == ["ant", "bee"]
+    assert {int(answer.split()[1]) for answer in answers} == {program.pid for program in programs}
+    await asyncio.gather(*(program.stop() for program in programs))
+    with pytest.raises(ConnectionRefusedError):
+        await _ask(ports.grpc["ant"])
+
+
+@pytest.mark.usefixtures("tiny")
+async def test_a_service_that_cannot_start_says_why(home: Home) -> None:
+    ports = ServicePorts.settle(home, ["ant"])
+    [program] = services.processes(home, ["ant"], {"SA01_HOME": str(home.root)}, ports, mesh=False)
+    with pytest.raises(ProgramFailedError, match="SA01_ANT_SERVER_BIND"):
+        await program.start()
+
+
+async def _ask(port: int) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()
