@@ -39,21 +39,36 @@ class EdgeError(Exception):
         self.trace_id = trace_id
 
 
-class _ErrorBody(BaseModel):
+class _FieldViolation(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    code: int = 0
-    status: str = ""
+    field: str = ""
+    subject: str = ""
+    description: str = ""
+
+    @property
+    def text(self) -> str:
+        """Where and what, for people."""
+        return f"{self.field or self.subject}: {self.description}"
+
+
+class _Detail(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
     reason: str = ""
-    message: str = ""
-    details: tuple[object, ...] = ()
-    trace_id: str = ""
+    metadata: dict[str, str] = {}
+    field_violations: tuple[_FieldViolation, ...] = ()
+    violations: tuple[_FieldViolation, ...] = ()
 
 
-class _ErrorAnswer(BaseModel):
+class _Status(BaseModel):
+    """A `google.rpc.Status`, the shape of every error of the edge."""
+
     model_config = ConfigDict(extra="ignore")
 
-    error: _ErrorBody
+    code: int
+    message: str
+    details: tuple[_Detail, ...] = ()
 
 
 class EdgeClient:
@@ -78,6 +93,10 @@ class EdgeClient:
     def submit_job(self, plan: Mapping[str, object], request_id: str) -> api.Job:
         """Submit a plan; the same `request_id` gives the same job."""
         return self._call(api.Job, "POST", "/v1/multimodal/jobs", body={"plan": plan, "request_id": request_id})
+
+    def register_capability(self, capability: Mapping[str, object]) -> None:
+        """Register a capability, or find it registered already."""
+        self._call(api.Answer, "POST", "/v1/multimodal/capabilities", body=capability)
 
     def job(self, job_id: str) -> api.Job:
         """Read a job with its steps."""
@@ -205,13 +224,13 @@ def _parse(kind: type[A], text: str) -> A:
 def _error(response: httpx.Response) -> EdgeError:
     """Read the documented error body; keep the bare status when it is another."""
     try:
-        body = _ErrorAnswer.model_validate_json(response.content).error
+        body = _Status.model_validate_json(response.content)
     except ValidationError:
         return EdgeError(f"HTTP {response.status_code}: {response.text[:500]}", code=response.status_code)
-    details = "".join(f"\n  {detail}" for detail in body.details if detail)
+    wrong = [item.text for detail in body.details for item in (*detail.field_violations, *detail.violations)]
     return EdgeError(
-        f"{body.message}{details}",
-        code=body.code or response.status_code,
-        reason=body.reason or body.status,
-        trace_id=body.trace_id,
+        "\n  ".join([body.message, *wrong]),
+        code=response.status_code,
+        reason=next((detail.reason for detail in body.details if detail.reason), ""),
+        trace_id=next((d.metadata["trace_id"] for d in body.details if "trace_id" in d.metadata), ""),
     )

@@ -17,7 +17,7 @@ from mesh.local.client import EdgeError
 from mesh.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mesh.clock import Clock
     from mesh.local.api import Job
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAGES_URL = "{{examples_url}}"
 """What a plan writes where the address of the served example pages is to stand."""
+ABSENT_URL = "{{absent_url}}"
+"""What a capability writes where an address is to stand at which nothing answers."""
 
 _TRACE_TIMEOUT_S = 30.0
 _TRACE_POLL_S = 0.2
@@ -39,19 +41,35 @@ def examples() -> Path:
 
 def read_plan(path: Path, pages_url: str) -> dict[str, object]:
     """Read a plan and put the address of the example pages into it; raise EdgeError when it is none."""
+    return _read_object(path, {PAGES_URL: pages_url})
+
+
+def read_capabilities(plan: Path, absent_url: str) -> list[dict[str, object]]:
+    """Read the capabilities that a plan wants registered first: `<plan>.capabilities/*.json` beside it."""
+    folder = plan.with_suffix(".capabilities")
+    return [_read_object(file, {ABSENT_URL: absent_url}) for file in sorted(folder.glob("*.json"))]
+
+
+def _read_object(path: Path, values: Mapping[str, str]) -> dict[str, object]:
     try:
-        plan = json.loads(path.read_text(encoding="utf-8").replace(PAGES_URL, pages_url))
+        text = path.read_text(encoding="utf-8")
+        for mark, value in values.items():
+            text = text.replace(mark, value)
+        found = json.loads(text)
     except (OSError, ValueError) as error:
-        raise EdgeError(f"{path} is no JSON plan: {error}") from error
-    if not isinstance(plan, dict):
-        raise EdgeError(f"{path} is no plan: it must be a JSON object")
-    return plan
+        raise EdgeError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise EdgeError(f"{path} must hold a JSON object")
+    return found
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder's files on a free loopback port while the context lasts; gives the base URL."""
-    server = ThreadingHTTPServer((LOOPBACK, 0), partial(_Quiet, directory=str(folder)))
+def served(folder: Path, port: int) -> Iterator[str]:
+    """Serve a folder's files on a loopback port while the context lasts; gives the base URL."""
+    try:
+        server = ThreadingHTTPServer((LOOPBACK, port), partial(_Quiet, directory=str(folder)))
+    except OSError as error:
+        raise EdgeError(f"the example pages cannot be served on port {port}: {error.strerror}") from error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:

@@ -29,6 +29,7 @@ _DEFAULTS = {
 }
 _METRICS = "metrics"
 _XDS = "xds"
+_PAGES, _ABSENT = "pages", "absent"
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,24 @@ class Engines:
 
 @dataclass(frozen=True)
 class ServicePorts:
-    """Loopback ports of the services: gRPC and metrics by context, and the control plane's xDS port."""
+    """Loopback ports of the services: gRPC and metrics by context, and the control plane's xDS port.
+
+    Example pages may be served on `pages`; nothing ever listens on `absent`, where an example looks for a provider that
+    is down. Only these two may be fetched on loopback.
+    """
 
     grpc: Mapping[str, int]
     metrics: Mapping[str, int]
     xds: int
+    pages: int
+    absent: int
 
     @classmethod
     def settle(cls, home: Home, contexts: Sequence[str]) -> ServicePorts:
         """Give the ports of the last run, replacing those that another program took meanwhile."""
         file = home.run / "ports.json"
         known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        names = [_XDS, *contexts, *(f"{context}.{_METRICS}" for context in contexts)]
+        names = [_XDS, _PAGES, _ABSENT, *contexts, *(f"{context}.{_METRICS}" for context in contexts)]
         ports: dict[str, int] = {}
         for name in names:
             port = known.get(name, 0)
@@ -64,7 +71,15 @@ class ServicePorts:
             {context: ports[context] for context in contexts},
             {context: ports[f"{context}.{_METRICS}"] for context in contexts},
             ports[_XDS],
+            ports[_PAGES],
+            ports[_ABSENT],
         )
+
+
+def example_ports(home: Home) -> tuple[int, int]:
+    """Give the port that example pages are served on, and the one on which nothing listens."""
+    ports: dict[str, int] = json.loads((home.run / "ports.json").read_text(encoding="utf-8"))
+    return ports[_PAGES], ports[_ABSENT]
 
 
 def bootstrap_key_file(home: Home) -> Path:
@@ -87,6 +102,7 @@ def shared(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, edge_por
         "SA01_GATEWAY_EDGE_BIND": f"{LOOPBACK}:{edge_port}",
         "SA01_GATEWAY_EDGE_CERT_FILE": str(edge.certificate),
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
+        "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.absent}",
     }
     for context in ports.grpc:
         values |= _of_context(home, engines, pki, ports, context)

@@ -62,12 +62,16 @@ class RevokedKeys:
 
     async def follow(self, watch: Watch) -> None:
         """Follows the stream for ever, opening it again after each cut."""
+        heard = True
         while True:
             try:
                 async for message in watch():
                     self._take(message)
+                    heard = True
             except SomaError as error:
-                _log.warning("revocations are not heard", reason=error.reason.value)
+                if heard:
+                    _log.warning("revocations are not heard", reason=error.reason.value)
+                heard = False
             await self._clock.sleep(PAUSE_S)
 
     def _take(self, message: Revocations) -> None:

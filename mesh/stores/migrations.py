@@ -14,8 +14,6 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-import mesh.events
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,7 +28,7 @@ class MigrationError(Exception):
 
 def event_migrations() -> Path:
     """Folder of the tables that every schema has: outbox, inbox, stream cursors."""
-    return Path(next(iter(mesh.events.__path__))) / "migrations"
+    return Path(__file__).parent.parent / "events" / "migrations"
 
 
 async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: str | None = None) -> None:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_WORDS = 90
+# Readers of pictures lose blanks, so none between words is asked for.
 _SIGNS = re.compile(
     r"""
-      \b(?:4\d\d|50\d|52\d)\b\W{0,3}(?:error|not\W?found|forbidden|unauthori[sz]ed|bad\W?(?:gateway|request)|internal
+      (?<!\d)(?:4\d\d|50\d|52\d)(?!\d)\W{0,3}(?:error|not\W?found|forbidden|unauthori[sz]ed|bad\W?(?:gateway|request)|internal
         |service\W?(?:temporarily\W?)?unavailable|gateway\W?time\W?-?out|too\W?many)
     | \berror\W{0,3}(?:code\W{0,3})?(?:4\d\d|5\d\d)\b
     | (?:http|status)\W{0,3}(?:error\W{0,3})?(?:4\d\d|5\d\d)\b

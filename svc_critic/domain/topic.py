@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from svc_critic.domain.judgement import Facet
     from svc_critic.domain.specimen import Brief
 
-ENOUGH_OVERLAP = 0.45
+ENOUGH_OVERLAP = 0.33
 _SHOWN = 5
 _LEAST_READ = 0.1
 

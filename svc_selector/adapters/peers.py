@@ -56,7 +56,8 @@ class RegistryFeed:
             try:
                 await self._follow()
             except SomaError as error:
-                _log.warning("the registry is not heard", reason=error.reason.value)
+                if self._catalog.stale_since is None:
+                    _log.warning("the registry is not heard", reason=error.reason.value)
             if self._catalog.stale_since is None:
                 self._catalog.stale_since = self._clock.now()
             await self._clock.sleep(PAUSE_S)
@@ -184,6 +185,7 @@ class GatewayDegradation:
                     name = health_service_pb2.DegradationLevel.Name(status.level)
                     self.level = name.removeprefix("DEGRADATION_LEVEL_").replace("UNSPECIFIED", "UNKNOWN")
             except SomaError as error:
-                _log.warning("the gateway's status is not heard", reason=error.reason.value)
+                if self.level != "UNKNOWN":
+                    _log.warning("the gateway's status is not heard", reason=error.reason.value)
             self.level = "UNKNOWN"
             await self._clock.sleep(PAUSE_S)

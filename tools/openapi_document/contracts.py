@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor, descriptor_pb2, descriptor_pool, message_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from google.protobuf.message import Message
+
+    Options = Sequence[tuple[descriptor.FieldDescriptor, Any]]
 
 OURS = "soma."
 # Places of declarations in a file (descriptor.proto).
@@ -39,23 +41,19 @@ class Contracts:
 
     def option(self, described: descriptor.DescriptorBase, extension: str) -> Message | None:
         """A message-typed option by its full name; None when it is not set."""
-        options = self._options(described)
-        field = self._pool.FindExtensionByName(extension)
-        if not options.HasExtension(field):
-            return None
-        value: Message = options.Extensions[field]
-        return value
+        return next((value for field, value in self._options(described) if field.full_name == extension), None)
 
     def behaviors(self, field: descriptor.FieldDescriptor) -> set[str]:
         """Names of the `google.api.field_behavior` values of a field."""
-        extension = self._pool.FindExtensionByName("google.api.field_behavior")
-        values = self._options(field).Extensions[extension]
-        return {extension.enum_type.values_by_number[number].name for number in values}
+        names = self._pool.FindEnumTypeByName("google.api.FieldBehavior").values_by_number
+        found = (value for option, value in self._options(field) if option.full_name == "google.api.field_behavior")
+        return {names[number].name for values in found for number in values}
 
-    def _options(self, described: descriptor.DescriptorBase) -> Message:
+    def _options(self, described: descriptor.DescriptorBase) -> Options:
+        """The options that are set, extensions included."""
         plain = described.GetOptions()
         kind = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(plain.DESCRIPTOR.full_name))
-        return kind.FromString(plain.SerializeToString())
+        return kind.FromString(plain.SerializeToString()).ListFields()
 
     def _read_comments(self, file: descriptor_pb2.FileDescriptorProto) -> None:
         texts = {

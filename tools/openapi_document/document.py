@@ -6,12 +6,12 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from svc_gateway.domain.templates import Template
 from tools.openapi_document import errors
 from tools.openapi_document.operations import Operations, forms
 from tools.openapi_document.schemas import Schemas
 
 if TYPE_CHECKING:
+    from svc_gateway.domain.templates import Template
     from tools.openapi_document.contracts import Contracts
 
 _DESCRIPTION = """\

@@ -114,11 +114,12 @@ class Operations:
             return {"required": "required" in schema, "content": {_JSON: {"schema": schema}}}
         field = message.fields_by_name[form.body]
         described = {"description": self._contracts.comment(field.full_name)}
-        if field.message_type.full_name == RAW:
+        inner = _message_of(field)
+        if inner.full_name == RAW:
             return {**described, "required": True, "content": {"*/*": {"schema": _bytes()}}}
         prefix = f"{form.body}."
         bound = {path.removeprefix(prefix) for path in form.template.fields if path.startswith(prefix)}
-        schema = self._schemas.inline(field.message_type, bound) if bound else self._schemas.message(field.message_type)
+        schema = self._schemas.inline(inner, bound) if bound else self._schemas.message(inner)
         return {**described, "required": self._schemas.required(field), "content": {_JSON: {"schema": schema}}}
 
     def _success(self, method: MethodDescriptor) -> dict[str, object]:
@@ -134,6 +135,12 @@ class Operations:
         return {**described, "content": {_SSE: {"schema": stream, "x-event": schema}}}
 
 
+def _message_of(field: FieldDescriptor) -> Descriptor:
+    if field.message_type is None:
+        raise TypeError(f"{field.full_name} is not a message")
+    return field.message_type
+
+
 def _bytes() -> Schema:
     return {"type": "string", "format": "binary"}
 
@@ -141,5 +148,5 @@ def _bytes() -> Schema:
 def _at(message: Descriptor, path: str) -> FieldDescriptor:
     *parents, last = path.split(".")
     for name in parents:
-        message = message.fields_by_name[name].message_type
+        message = _message_of(message.fields_by_name[name])
     return message.fields_by_name[last]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 Schema: TypeAlias = dict[str, object]
 RAW = "google.api.HttpBody"
 
-_INT64 = {"type": "string", "format": "int64", "pattern": "^-?(0|[1-9][0-9]{0,17})$"}
-_UINT64 = {"type": "string", "format": "uint64", "pattern": "^(0|[1-9][0-9]{0,17})$"}
-_INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
-_UINT32 = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
+_INT64: Schema = {"type": "string", "format": "int64", "pattern": "^-?(0|[1-9][0-9]{0,17})$"}
+_UINT64: Schema = {"type": "string", "format": "uint64", "pattern": "^(0|[1-9][0-9]{0,17})$"}
+_INT32: Schema = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
+_UINT32: Schema = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
 _SCALARS: dict[int, Schema] = {
     FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
     FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
@@ -95,11 +95,9 @@ class Schemas:
         """The schema of a field, with its bounds and comment."""
         rules = self._contracts.option(field, "buf.validate.field")
         behaviors = self._contracts.behaviors(field)
-        if _is_map(field):
-            schema: Schema = {
-                "type": "object",
-                "additionalProperties": self._single(field.message_type.fields_by_name["value"]),
-            }
+        entry = _map_entry(field)
+        if entry is not None:
+            schema: Schema = {"type": "object", "additionalProperties": self._single(entry.fields_by_name["value"])}
         elif field.is_repeated:
             schema = {"type": "array", "items": self._single(field)}
         else:
@@ -135,8 +133,10 @@ def _component(full_name: str) -> str:
     return full_name.removeprefix("soma.")
 
 
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
+def _map_entry(field: FieldDescriptor) -> Descriptor | None:
+    """The message of a map's entries; None for other fields."""
+    message = field.message_type
+    return message if message is not None and message.GetOptions().map_entry else None
 
 
 def _describe(schema: Schema, text: str) -> None:

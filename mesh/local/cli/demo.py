@@ -16,7 +16,9 @@ from mesh.local.cli.mesh import start_detached, stop
 from mesh.local.cli.output import Json, console, emit, line, money, score, state_text
 from mesh.local.cli.progress import follow
 from mesh.local.client import EdgeClient
+from mesh.local.environment import example_ports
 from mesh.local.home import Home
+from mesh.local.ports import LOOPBACK
 from mesh.local.stack import DEFAULT_EDGE_PORT, Options
 from mesh.local.supervisor import StateFile
 
@@ -58,7 +60,10 @@ def demo(
 
 
 def _run(home: Home, plan: Path, out: Path, *, as_json: bool) -> tuple[Job, DecisionTrace, list[Path]]:
-    with EdgeClient.of_home(home) as client, demonstration.served(plan.parent) as pages_url:
+    pages, absent = example_ports(home)
+    with EdgeClient.of_home(home) as client, demonstration.served(plan.parent, pages) as pages_url:
+        for capability in demonstration.read_capabilities(plan, f"http://{LOOPBACK}:{absent}/v1"):
+            client.register_capability(capability)
         job = client.submit_job(demonstration.read_plan(plan, pages_url), SystemIds().new())
         _say(f"job {job.job_id}", as_json=as_json)
         job = follow(client, job.job_id, as_json=as_json)

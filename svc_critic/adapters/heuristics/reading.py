@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DETECT_PIXELS = 960 * 540
 MOST_UPSCALE = 2.0
 LINE_HEIGHT = 48
-LONGEST_LINE = 12 * LINE_HEIGHT
+LONGEST_BEGINNING = 12 * LINE_HEIGHT
 FAST_WIDTH = 2_000
 THOROUGH_WIDTH = 5_000
 SURE = 0.6
@@ -94,12 +94,12 @@ class Reader:
             # The recogniser was trained on pictures in the order of OpenCV.
             bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
             strips = self._engine.get_crop_img_list(bgr, boxes)
-            chosen = _choose([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
-            cut = [strips[place][:, : strips[place].shape[0] * LONGEST_LINE // LINE_HEIGHT] for place in chosen]
+            spent = _spend([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
+            cut = [strips[place][:, : _pixels(strips[place], spent[place])] for place in spent]
             said, _ = self._engine.text_rec(cut)
         lines = [
-            _line(boxes[place], strips[place], (text, float(sure)), picture.magnification)
-            for place, (text, sure) in zip(chosen, said, strict=True)
+            _line(boxes[place], strips[place], (text, float(sure)), picture.magnification, read=part)
+            for (place, part), (text, sure) in zip(spent.items(), said, strict=True)
         ]
         return Lettering(tuple(lines), len(boxes))
 
@@ -117,27 +117,39 @@ class Reader:
 
 
 def _width(strip: Pixels) -> int:
-    """What a line costs to read."""
-    height, width = strip.shape[:2]
-    return int(max(_SHORTEST_LINE, min(LONGEST_LINE, width * LINE_HEIGHT // max(1, height))))
+    """What a line costs to read in full."""
+    return max(_SHORTEST_LINE, -(-strip.shape[1] * LINE_HEIGHT // max(1, strip.shape[0])))
 
 
-def _choose(widths: Sequence[int], heights: Sequence[int], budget: int) -> list[int]:
-    """Places of the lines to read: by classes of height, the largest letters first, then in reading order."""
+def _pixels(strip: Pixels, width: int) -> int:
+    """How much of a strip makes up a width at reading height."""
+    return -(-width * strip.shape[0] // LINE_HEIGHT)
+
+
+def _spend(widths: Sequence[int], heights: Sequence[int], budget: int) -> dict[int, int]:
+    """How much to read of which line, in reading order.
+
+    By classes of height, the largest letters first, then in reading order: first the beginnings of all, then, with what
+    is left, the rest of those that were cut.
+    """
     classes = [round(np.log2(max(1, height)) * 2) for height in heights]
     order = sorted(range(len(widths)), key=lambda place: (-classes[place], place))
-    chosen: list[int] = []
+    spent: dict[int, int] = {}
     for place in order:
-        if budget < widths[place]:
-            continue
-        budget -= widths[place]
-        chosen.append(place)
-    return sorted(chosen)
+        beginning = min(widths[place], LONGEST_BEGINNING)
+        if beginning <= budget:
+            spent[place] = beginning
+            budget -= beginning
+    for place, part in spent.items():
+        more = min(widths[place] - part, budget)
+        spent[place] = part + more
+        budget -= more
+    return dict(sorted(spent.items()))
 
 
-def _line(box: NDArray[np.float32], strip: Pixels, said: tuple[str, float], magnification: float) -> Line:
+def _line(box: NDArray[np.float32], strip: Pixels, said: tuple[str, float], magnification: float, *, read: int) -> Line:
     text, sure = said
-    if strip.shape[1] * LINE_HEIGHT > strip.shape[0] * LONGEST_LINE:
+    if read < _width(strip):
         text = text.rpartition(" ")[0] or text
     left, top = box.min(axis=0) * magnification
     right, bottom = box.max(axis=0) * magnification

@@ -76,10 +76,21 @@ TRACE = {
         }
     ],
 }  # fmt: skip
-NOT_FOUND = {
-    "error": {"code": 404, "status": "NOT_FOUND", "reason": "NOT_FOUND", "message": "job not found",
-              "details": [], "trace_id": "abc123"}
-}  # fmt: skip
+
+
+def status(code: int, reason: str, message: str, trace_id: str) -> dict[str, object]:
+    """An error as the edge answers it."""
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": "soma",
+        "metadata": {"trace_id": trace_id},
+    }
+    return {"code": code, "message": message, "details": [info]}
+
+
+NOT_FOUND = status(5, "NOT_FOUND", "job not found", "abc123")
+UNAUTHENTICATED = status(16, "UNAUTHENTICATED", "send an API key", "abc124")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -90,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if self.headers["Authorization"] != f"Bearer {API_KEY}":
-            self._answer(401, {"error": {"code": 401, "message": "send an API key", "reason": "UNAUTHENTICATED"}})
+            self._answer(401, UNAUTHENTICATED)
         elif path == f"/v1/multimodal/jobs/{JOB_ID}/events":
             self._stream()
         else:

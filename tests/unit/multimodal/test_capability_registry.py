@@ -24,7 +24,6 @@ from svc_registry.domain import (
     Kind,
     Ladder,
     LadderKey,
-    Lifecycle,
     Modality,
     Requirements,
     observe,

@@ -1,0 +1,217 @@
+"""The one guarded way out: judges an address by name and by number, connects to the number it judged, caps what comes.
+
+A name is resolved once and the connection goes to that very address, so that a name cannot change its mind between the
+check and the call. Redirects are followed by hand, each judged like the first address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import httpx
+
+from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest, EgressResponse
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"https": 443, "http": 80}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_PRIVATE_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "idempotency-key"})
+
+
+@dataclass(frozen=True)
+class EgressRules:
+    """What may be fetched.
+
+    `allow` and `deny` are host patterns such as "*.example.com"; an empty `allow` admits every public host, and `deny`
+    wins. `loopback` lists "host:port" of this machine that may be fetched over plain HTTP. `plain_http` admits http to
+    public hosts.
+    """
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    loopback: frozenset[str] = field(default_factory=frozenset)
+    plain_http: bool = False
+
+
+@dataclass(frozen=True)
+class _Target:
+    url: httpx.URL
+    address: str
+
+
+async def resolve_by_system(host: str, port: int) -> list[str]:
+    """Give the addresses that the system knows for a name."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class GuardedEgress:
+    """Fetches through the rules; an async context manager that owns its connections."""
+
+    def __init__(self, rules: EgressRules, *, resolve: Resolver = resolve_by_system) -> None:
+        self._rules = rules
+        self._resolve = resolve
+        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+
+    async def __aenter__(self) -> GuardedEgress:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def admit(self, url: str) -> None:
+        """Raise EgressError(REFUSED) unless the address may be fetched now."""
+        await self._judge(url)
+
+    async def fetch(self, request: EgressRequest) -> EgressResponse:
+        """Fetch through the guard, redirects included; raise EgressError."""
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await self._follow(request)
+        except TimeoutError:
+            raise _failed(EgressFailure.TIMEOUT, request, f"did not answer within {request.timeout_s:.0f} s") from None
+
+    async def _follow(self, request: EgressRequest) -> EgressResponse:
+        for hop in range(request.max_redirects + 1):
+            response = await self._send(request, await self._judge(request.url))
+            place = response.headers.get("location", "")
+            if response.status not in _REDIRECTS or not place or request.method not in {"GET", "HEAD"}:
+                return response
+            if hop == request.max_redirects:
+                break
+            request = _redirected(request, place)
+        raise _failed(EgressFailure.REFUSED, request, f"redirects more than {request.max_redirects} times")
+
+    async def _send(self, request: EgressRequest, target: _Target) -> EgressResponse:
+        url = target.url.copy_with(host=target.address)
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OURS}
+        headers["Host"] = target.url.netloc.decode()
+        call = self._client.build_request(
+            request.method, url, headers=headers, content=request.content or None, timeout=request.timeout_s,
+            extensions={"sni_hostname": target.url.host},
+        )  # fmt: skip
+        try:
+            response = await self._client.send(call, stream=True)
+            try:
+                body = await _body(response, request)
+            finally:
+                await response.aclose()
+        except httpx.TimeoutException:
+            raise _failed(EgressFailure.TIMEOUT, request, "did not answer in time") from None
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.DecodingError) as error:
+            raise _failed(EgressFailure.INCOMPLETE, request, "broke off its answer") from error
+        except httpx.TransportError as error:
+            raise _failed(EgressFailure.UNREACHABLE, request, "cannot be reached") from error
+        lowered = {name.lower(): value for name, value in response.headers.items()}
+        return EgressResponse(response.status_code, lowered, body, request.url)
+
+    async def _judge(self, text: str) -> _Target:
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL:
+            raise EgressError(EgressFailure.REFUSED, "the address is not a URL") from None
+        host, port = url.host.rstrip(".").lower(), url.port or _PORTS.get(url.scheme, 0)
+        if url.scheme not in _PORTS or not host:
+            raise _refused(text, "only https addresses may be fetched")
+        if url.userinfo:
+            raise _refused(text, "an address must not hold a name and password")
+        ours = f"{url.host}:{port}" in self._rules.loopback
+        if not ours:
+            self._judge_name(text, url, host)
+        addresses = await self._addresses(text, host, port)
+        for address in addresses:
+            if not (_is_loopback(address) if ours else _is_public(address)):
+                raise _refused(text, "it leads to an address that is not public")
+        return _Target(url, addresses[0])
+
+    def _judge_name(self, text: str, url: httpx.URL, host: str) -> None:
+        if url.scheme == "http" and not self._rules.plain_http:
+            raise _refused(text, "only https addresses may be fetched")
+        if any(fnmatchcase(host, pattern.lower()) for pattern in self._rules.deny):
+            raise _refused(text, "the host is on the deny list")
+        if self._rules.allow and not any(fnmatchcase(host, pattern.lower()) for pattern in self._rules.allow):
+            raise _refused(text, "the host is not on the allow list")
+
+    async def _addresses(self, text: str, host: str, port: int) -> list[str]:
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            pass
+        try:
+            found = await self._resolve(host, port)
+        except OSError as error:
+            raise EgressError(EgressFailure.UNREACHABLE, f"{_shown(text)}: the host is not known") from error
+        if not found:
+            raise EgressError(EgressFailure.UNREACHABLE, f"{_shown(text)}: the host is not known")
+        return found
+
+
+async def _body(response: httpx.Response, request: EgressRequest) -> bytes:
+    length = response.headers.get("content-length", "")
+    if length.isdigit() and int(length) > request.max_bytes:
+        raise _failed(EgressFailure.TOO_LARGE, request, f"answers with more than {request.max_bytes} bytes")
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > request.max_bytes:
+            raise _failed(EgressFailure.TOO_LARGE, request, f"answers with more than {request.max_bytes} bytes")
+    return bytes(body)
+
+
+def _redirected(request: EgressRequest, place: str) -> EgressRequest:
+    before = httpx.URL(request.url)
+    try:
+        after = before.join(place)
+    except httpx.InvalidURL:
+        raise _failed(EgressFailure.REFUSED, request, "redirects to what is no address") from None
+    headers: Mapping[str, str] = request.headers
+    if (before.scheme, before.host, before.port) != (after.scheme, after.host, after.port):
+        headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE_HEADERS}
+    return replace(request, url=str(after), headers=headers)
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _is_public(address: str) -> bool:
+    """Say whether an address is global, and does not carry one inside that is not."""
+    number = ipaddress.ip_address(address.split("%", 1)[0])
+    if isinstance(number, ipaddress.IPv6Address):
+        inner = number.ipv4_mapped or number.sixtofour or (number.teredo[1] if number.teredo else None)
+        if number in _NAT64:
+            inner = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
+        if inner is not None and not _is_public(str(inner)):
+            return False
+    return number.is_global and not number.is_multicast
+
+
+def _shown(text: str) -> str:
+    """Give the address without query and credentials, for messages."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return "the address"
+    return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"[:200]
+
+
+def _refused(text: str, why: str) -> EgressError:
+    return EgressError(EgressFailure.REFUSED, f"{_shown(text)} may not be fetched: {why}")
+
+
+def _failed(reason: EgressFailure, request: EgressRequest, what: str) -> EgressError:
+    return EgressError(reason, f"{_shown(request.url)} {what}")

@@ -1,0 +1,1 @@
+"""Adapters that keep everything in memory: for one process, for as long as it lives."""

@@ -1,0 +1,206 @@
+"""Jobs in memory, with the same promises as in Postgres but for durability."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, not_found
+from svc_executor.domain.job import JobState
+from svc_executor.domain.run import JobOrder
+from svc_executor.domain.timeline import JobAccount
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.ports import Submission
+    from svc_executor.domain.timeline import Compensation, Fact, JobEvent
+
+
+@dataclass
+class _Rows:
+    job: Job
+    steps: dict[str, Step]
+    executions: dict[tuple[str, int], Execution] = field(default_factory=dict)
+    compensations: dict[tuple[int, int], Compensation] = field(default_factory=dict)
+    events: list[JobEvent] = field(default_factory=list)
+
+    def copy(self) -> _Rows:
+        return _Rows(self.job, dict(self.steps), dict(self.executions), dict(self.compensations), list(self.events))
+
+
+class MemoryWork:
+    """A transaction on a copy of the rows, which replaces them at the end."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self.rows = rows
+        self.facts: list[Fact] = []
+
+    @property
+    def job(self) -> Job:
+        """The job as it stands in this transaction."""
+        return self.rows.job
+
+    async def steps(self) -> list[Step]:
+        """See the port."""
+        return list(self.rows.steps.values())
+
+    async def step(self, step_id: str) -> Step:
+        """See the port."""
+        return self.rows.steps[step_id]
+
+    async def execution(self, step_id: str, attempt: int) -> Execution | None:
+        """See the port."""
+        return self.rows.executions.get((step_id, attempt))
+
+    async def executions(self) -> list[Execution]:
+        """See the port."""
+        return list(self.rows.executions.values())
+
+    async def compensations(self) -> list[Compensation]:
+        """See the port."""
+        return [entry for _, entry in sorted(self.rows.compensations.items())]
+
+    async def save_job(self, job: Job) -> None:
+        """See the port."""
+        self.rows.job = job
+
+    async def save_step(self, step: Step) -> None:
+        """See the port."""
+        self.rows.steps[step.step_id] = step
+
+    async def save_execution(self, execution: Execution) -> None:
+        """See the port."""
+        self.rows.executions[execution.step_id, execution.attempt] = execution
+
+    async def save_compensation(self, compensation: Compensation) -> None:
+        """See the port."""
+        self.rows.compensations[compensation.run, compensation.position] = compensation
+
+    async def append(self, event: JobEvent) -> None:
+        """See the port."""
+        self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
+
+    async def publish(self, fact: Fact) -> None:
+        """See the port."""
+        self.facts.append(fact)
+
+
+class MemoryWakeup:
+    """One watcher's bell."""
+
+    def __init__(self) -> None:
+        self.bell = asyncio.Event()
+
+    async def wait(self, seconds: float) -> bool:
+        """See the port."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.bell.wait()
+        except TimeoutError:
+            return False
+        self.bell.clear()
+        return True
+
+
+class MemoryJobs:
+    """A `JobStore`. `facts` are those of committed transactions, in order."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self._jobs: dict[str, _Rows] = {}
+        self._requests: dict[tuple[str, str], tuple[str, str]] = {}
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._wakeups: dict[str, list[MemoryWakeup]] = defaultdict(list)
+
+    async def submit(self, submission: Submission) -> Job:
+        """See the port."""
+        job = submission.job
+        key = (job.tenant_id, submission.request_id)
+        if submission.request_id and key in self._requests:
+            digest, job_id = self._requests[key]
+            if digest != submission.digest:
+                raise reused(submission.request_id)
+            return self._jobs[job_id].job
+        rows = _Rows(job, {step.step_id: step for step in submission.steps})
+        rows.events.append(replace(submission.first_event, sequence=1))
+        self._jobs[job.job_id] = rows
+        if submission.request_id:
+            self._requests[key] = (submission.digest, job.job_id)
+        return job
+
+    @asynccontextmanager
+    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[MemoryWork]:
+        """See the port."""
+        self._rows(tenant_id, job_id)
+        async with self._locks[job_id]:
+            work = MemoryWork(self._rows(tenant_id, job_id).copy())
+            yield work
+            grown = len(work.rows.events) > len(self._jobs[job_id].events)
+            self._jobs[job_id] = work.rows
+            self.facts.extend(work.facts)
+        if grown:
+            for wakeup in self._wakeups[job_id]:
+                wakeup.bell.set()
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """See the port."""
+        return self._rows(tenant_id, job_id).job
+
+    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+        """See the port."""
+        return list(self._rows(tenant_id, job_id).steps.values())
+
+    async def account(self, tenant_id: str, job_id: str) -> JobAccount:
+        """See the port."""
+        rows = self._rows(tenant_id, job_id)
+        undone = [entry for _, entry in sorted(rows.compensations.items())]
+        return JobAccount(rows.job, [*rows.steps.values()], [*rows.executions.values()], [*rows.events], undone)
+
+    async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
+        """See the port."""
+        own = (rows.job for rows in self._jobs.values() if rows.job.tenant_id == tenant_id)
+        fitting = (job for job in own if state in {None, job.state} and (not before or job.job_id < before))
+        return sorted(fitting, key=lambda job: job.job_id, reverse=True)[:limit]
+
+    async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
+        """See the port."""
+        return self._rows(tenant_id, job_id).events[after : after + limit]
+
+    @asynccontextmanager
+    async def wakeup(self, job_id: str) -> AsyncIterator[MemoryWakeup]:
+        """See the port."""
+        mine = MemoryWakeup()
+        self._wakeups[job_id].append(mine)
+        try:
+            yield mine
+        finally:
+            self._wakeups[job_id].remove(mine)
+
+    async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
+        """See the port."""
+        waiting = [
+            rows.job
+            for rows in self._jobs.values()
+            if rows.job.state is JobState.PENDING and rows.job.created_at < before
+        ]
+        return [JobOrder(job.tenant_id, job.job_id, job.run) for job in waiting[:limit]]
+
+    def _rows(self, tenant_id: str, job_id: str) -> _Rows:
+        rows = self._jobs.get(job_id)
+        if rows is None or rows.job.tenant_id != tenant_id:
+            raise not_found("job", job_id)
+        return rows
+
+
+def reused(request_id: str) -> SomaError:
+    """The error for a request id that came before with another body."""
+    return SomaError(
+        Reason.IDEMPOTENCY_MISMATCH,
+        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
+    )

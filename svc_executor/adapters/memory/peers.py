@@ -1,0 +1,245 @@
+"""The peers in memory: enough of selector, assets, critic and registry to run jobs within one process."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, not_found
+from mesh.ids import derive
+from svc_executor.domain.peers import Judgement, Selection
+from svc_executor.domain.pricing import cost_micro_usd
+from svc_executor.domain.provider import InputArtefact, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from svc_executor.domain.job import Chosen, Execution, Principal
+    from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
+    from svc_executor.domain.provider import Credential
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A capability on the ladder of one task type."""
+
+    task_type: str
+    chosen: Chosen
+
+
+class MemorySelector:
+    """Chooses the preferred, else the first, healthy rung whose cost the caps bear. `cap_micro_usd` is the tenant's."""
+
+    def __init__(self, rungs: Sequence[Rung], *, cap_micro_usd: int | None = None) -> None:
+        self.unhealthy: set[str] = set()
+        self.reserved: dict[str, int] = {}
+        self.settled: dict[str, int] = {}
+        self.released: set[str] = set()
+        self._rungs = tuple(rungs)
+        self._cap = cap_micro_usd
+        self._answers: dict[str, Selection] = {}
+
+    async def select(self, need: Need) -> Selection:
+        """See the port."""
+        if need.request_id not in self._answers:
+            self._answers[need.request_id] = self._choose(need)
+        return self._answers[need.request_id]
+
+    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
+        """See the port."""
+        self.settled.setdefault(reservation_id, cost_micro_usd)
+        self.reserved.pop(reservation_id, None)
+
+    async def release(self, reservation_id: str) -> None:
+        """See the port."""
+        self.released.add(reservation_id)
+        self.reserved.pop(reservation_id, None)
+
+    def _choose(self, need: Need) -> Selection:
+        left_out = {*need.exclude, *self.unhealthy}
+        fitting = [
+            rung.chosen
+            for rung in self._rungs
+            if rung.task_type == need.task_type and rung.chosen.capability_id not in left_out
+        ]
+        if not fitting:
+            raise SomaError(Reason.NO_CAPABLE_CAPABILITY, f"no capability is left for {need.task_type}")
+        affordable = [chosen for chosen in fitting if self._bears(need, _estimate(chosen, need))]
+        if not affordable:
+            raise SomaError(Reason.BUDGET_EXCEEDED, f"the budget does not bear any capability for {need.task_type}")
+        wish = (need.preferred_tool, need.preferred_provider)
+        best = min(affordable, key=lambda chosen: not _meets(chosen, wish))
+        amount = _estimate(best, need)
+        reservation = derive(need.request_id, "reservation") if amount else ""
+        if amount:
+            self.reserved[reservation] = amount
+        return Selection(
+            selection_id=derive(need.request_id, "selection"),
+            chosen=best,
+            reason="it stands first" if not need.fallback_reason else "the rung before failed",
+            reservation_id=reservation,
+            reserved_micro_usd=amount,
+        )
+
+    def _bears(self, need: Need, amount: int) -> bool:
+        own = need.max_cost_micro_usd
+        spent = sum(self.reserved.values()) + sum(self.settled.values())
+        return (not own or amount <= own) and (self._cap is None or spent + amount <= self._cap)
+
+
+def _estimate(chosen: Chosen, need: Need) -> int:
+    usage = Usage(1, need.input_tokens, need.output_tokens, need.images, need.duration_s)
+    return cost_micro_usd(chosen.prices, usage)
+
+
+def _meets(chosen: Chosen, wish: tuple[str, str]) -> bool:
+    tool, provider = wish
+    return (
+        bool(tool or provider)
+        and chosen.tool_id == (tool or chosen.tool_id)
+        and (chosen.provider == (provider or chosen.provider))
+    )
+
+
+@dataclass(frozen=True)
+class StoredAsset:
+    """An asset in memory. `references` is how often its bytes were stored."""
+
+    asset_id: str
+    checksum: str
+    upload: Upload
+    references: int = 1
+
+
+class MemoryAssets:
+    """Stores bytes once per checksum."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, StoredAsset] = {}
+        self.deleted: list[str] = []
+        self._requests: dict[str, str] = {}
+        self._live: dict[str, str] = {}
+
+    async def store(self, upload: Upload) -> str:
+        """See the port."""
+        if upload.request_id in self._requests:
+            return self._requests[upload.request_id]
+        checksum = hashlib.sha256(upload.artefact.content).hexdigest()
+        asset_id = self._live.get(checksum) or derive(checksum, upload.request_id)
+        known = self.stored.get(asset_id)
+        self.stored[asset_id] = (
+            replace(known, references=known.references + 1) if known else StoredAsset(asset_id, checksum, upload)
+        )
+        self._live[checksum] = self._requests[upload.request_id] = asset_id
+        return asset_id
+
+    async def load(self, asset_id: str) -> InputArtefact:
+        """See the port."""
+        asset = self.stored.get(asset_id)
+        if asset is None:
+            raise not_found("asset", asset_id)
+        artefact = asset.upload.artefact
+        return InputArtefact(asset_id, artefact.media_type, artefact.filename, artefact.content)
+
+    async def readable(self, asset_id: str) -> bool:
+        """See the port."""
+        return asset_id in self.stored
+
+    async def delete(self, asset_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
+        """See the port."""
+        asset = self.stored.get(asset_id)
+        if asset is None:
+            return
+        self.deleted.append(asset_id)
+        if asset.references > 1:
+            self.stored[asset_id] = replace(asset, references=asset.references - 1)
+        else:
+            del self.stored[asset_id], self._live[asset.checksum]
+
+    async def of_job(self, job_id: str) -> list[str]:
+        """See the port."""
+        return [asset_id for asset_id, asset in self.stored.items() if asset.upload.job_id == job_id]
+
+
+class MemoryCritic:
+    """Judges by a rule; without one, everything is good enough."""
+
+    def __init__(self, rule: Callable[[Trial], Judgement] | None = None) -> None:
+        self.trials: list[Trial] = []
+        self._rule = rule or _good
+        self._verdicts: dict[str, Judgement] = {}
+
+    async def evaluate(self, trial: Trial) -> Judgement:
+        """See the port."""
+        if trial.request_id not in self._verdicts:
+            self.trials.append(trial)
+            self._verdicts[trial.request_id] = self._rule(trial)
+        return self._verdicts[trial.request_id]
+
+
+def _good(trial: Trial) -> Judgement:
+    return Judgement(derive(trial.request_id, "evaluation"), passes=True, score=1.0)
+
+
+class MemoryRegistry:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.manifests: dict[str, Manifest] = {}
+        self.reports: list[HealthReport] = []
+
+    async def register(self, manifest: Manifest) -> None:
+        """See the port."""
+        self.manifests[manifest.capability_id] = manifest
+
+    async def report_health(self, report: HealthReport) -> None:
+        """See the port."""
+        self.reports.append(report)
+
+
+class NoCredentials:
+    """No tenant has any secret."""
+
+    async def read(self, tenant_id: str, path: str) -> Mapping[str, Credential]:  # noqa: ARG002 - see class
+        """See the port."""
+        return {}
+
+
+class LocalIdentity:
+    """Names the owner instead of proving it: for peers within the process."""
+
+    async def on_behalf(self, owner: Principal) -> str:
+        """See the port."""
+        return f"{owner.tenant_id}/{owner.subject}"
+
+
+class MemoryMeter:
+    """Keeps what it was told, in words."""
+
+    def __init__(self) -> None:
+        self.entries: list[str] = []
+
+    def execution(self, execution: Execution) -> None:
+        """See the port."""
+        self.entries.append(f"execution {execution.chosen.capability_id} {execution.status}")
+
+    def rework(self, modality: str, reason: str) -> None:
+        """See the port."""
+        self.entries.append(f"rework {modality} {reason}")
+
+    def fallback(self, modality: str, reason: str) -> None:
+        """See the port."""
+        self.entries.append(f"fallback {modality} {reason}")
+
+    def compensation(self, kind: str, *, done: bool) -> None:
+        """See the port."""
+        self.entries.append(f"compensation {kind} {'done' if done else 'failed'}")
+
+    def rollback(self, seconds: float) -> None:
+        """See the port."""
+        self.entries.append(f"rollback {seconds >= 0}")
+
+    def breaker(self, capability_id: str, state: str) -> None:
+        """See the port."""
+        self.entries.append(f"breaker {capability_id} {state}")

@@ -1,0 +1,77 @@
+"""The metrics of the executor, under the names that dashboards know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.telemetry import counter, histogram
+from svc_executor.domain.job import ExecutionStatus
+
+if TYPE_CHECKING:
+    from svc_executor.domain.job import Execution
+
+_MILLISECONDS = 1_000
+_MICRO_USD_PER_CENT = 10_000
+_CENTS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
+
+
+class PrometheusMeter:
+    """A `Meter`."""
+
+    def __init__(self) -> None:
+        self._latency = histogram(
+            "multimodal_execution_latency_seconds",
+            "Time a provider took for an attempt.",
+            ("modality", "tool_id", "provider", "status"),
+        )
+        self._cost = histogram(
+            "multimodal_execution_cost_estimate_cents",
+            "Cost of an attempt in US cents.",
+            ("modality", "tool_id", "provider"),
+            buckets=_CENTS,
+        )
+        self._errors = counter(
+            "multimodal_provider_errors_total", "Attempts that failed.", ("modality", "tool_id", "error_reason")
+        )
+        self._reworks = counter(
+            "multimodal_rework_attempts_total",
+            "Attempts that replace one sent back.",
+            ("modality", "reason"),
+        )
+        self._fallbacks = counter("multimodal_fallback_total", "Rungs that were left.", ("modality", "reason"))
+        self._compensations = counter("compensations_total", "Undoings that were tried.", ("kind", "result"))
+        self._rollbacks = histogram("rollback_latency_seconds", "Time that the undoings of a run took.")
+        self._breakers = counter(
+            "circuit_breaker_transitions_total", "Transitions of circuit breakers.", ("tool_id", "provider", "state")
+        )
+
+    def execution(self, execution: Execution) -> None:
+        """See the port."""
+        chosen, modality = execution.chosen, execution.modality
+        names = (modality, chosen.tool_id, chosen.provider)
+        seconds = execution.latency_ms / _MILLISECONDS
+        self._latency.labels(*names, execution.status.value).observe(seconds)
+        self._cost.labels(*names).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
+        if execution.status is ExecutionStatus.FAILED:
+            self._errors.labels(modality, chosen.tool_id, execution.error_code).inc()
+
+    def rework(self, modality: str, reason: str) -> None:
+        """See the port."""
+        self._reworks.labels(modality, reason).inc()
+
+    def fallback(self, modality: str, reason: str) -> None:
+        """See the port."""
+        self._fallbacks.labels(modality, reason).inc()
+
+    def compensation(self, kind: str, *, done: bool) -> None:
+        """See the port."""
+        self._compensations.labels(kind, "done" if done else "failed").inc()
+
+    def rollback(self, seconds: float) -> None:
+        """See the port."""
+        self._rollbacks.labels().observe(seconds)
+
+    def breaker(self, capability_id: str, state: str) -> None:
+        """See the port."""
+        tool_id, _, provider = capability_id.partition("@")
+        self._breakers.labels(tool_id, provider, state).inc()

@@ -1,0 +1,10 @@
+"""The other contexts, over gRPC."""
+
+from __future__ import annotations
+
+from svc_executor.adapters.peers.assets import AssetsPeer
+from svc_executor.adapters.peers.critic import CriticPeer
+from svc_executor.adapters.peers.registry import RegistryPeer, capability_of
+from svc_executor.adapters.peers.selector import SelectorPeer
+
+__all__ = ["AssetsPeer", "CriticPeer", "RegistryPeer", "SelectorPeer", "capability_of"]

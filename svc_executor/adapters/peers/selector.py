@@ -1,0 +1,112 @@
+"""The selector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soma.common.v1 import modality_pb2
+from soma.registry.v1 import capability_pb2, capability_service_pb2
+from soma.selector.v1 import budget_service_pb2, budget_service_pb2_grpc, selection_pb2, selector_service_pb2_grpc
+from svc_executor.adapters.peers.structs import fields, struct
+from svc_executor.domain import pricing
+from svc_executor.domain.job import Chosen
+from svc_executor.domain.peers import Selection
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from svc_executor.domain.peers import Need
+
+_UNITS = {
+    capability_pb2.PRICE_UNIT_CALL: pricing.CALL,
+    capability_pb2.PRICE_UNIT_IMAGE: pricing.IMAGE,
+    capability_pb2.PRICE_UNIT_SECOND: pricing.SECOND,
+    capability_pb2.PRICE_UNIT_INPUT_TOKEN: pricing.INPUT_TOKEN,
+    capability_pb2.PRICE_UNIT_OUTPUT_TOKEN: pricing.OUTPUT_TOKEN,
+}
+
+
+class SelectorPeer:
+    """A `Selector` over gRPC."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._selections = selector_service_pb2_grpc.SelectorServiceStub(channel)
+        self._budgets = budget_service_pb2_grpc.BudgetServiceStub(channel)
+
+    async def select(self, need: Need) -> Selection:
+        """See the port."""
+        answer = await self._selections.Select(_request(need))
+        return Selection(
+            selection_id=answer.selection_id,
+            chosen=_chosen(answer.chosen),
+            reason=answer.reason,
+            reservation_id=answer.budget.reservation_id,
+            reserved_micro_usd=answer.budget.reserved_micro_usd,
+        )
+
+    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
+        """See the port."""
+        await self._budgets.SettleReservation(
+            budget_service_pb2.SettleReservationRequest(reservation_id=reservation_id, cost_micro_usd=cost_micro_usd)
+        )
+
+    async def release(self, reservation_id: str) -> None:
+        """See the port."""
+        await self._budgets.ReleaseReservation(
+            budget_service_pb2.ReleaseReservationRequest(reservation_id=reservation_id)
+        )
+
+
+def _request(need: Need) -> selection_pb2.SelectRequest:
+    return selection_pb2.SelectRequest(
+        requirements=capability_service_pb2.Requirements(
+            modality=modality_pb2.Modality.Value(f"MODALITY_{need.modality.upper()}"),
+            task_type=need.task_type,
+            formats=need.formats,
+            width_px=need.width_px,
+            height_px=need.height_px,
+            prompt_chars=need.prompt_chars,
+            context_tokens=need.input_tokens + need.output_tokens if need.output_tokens else 0,
+            duration_seconds=need.duration_s,
+            source_language=need.source_language,
+            params=struct(need.params),
+        ),
+        estimated_units=selection_pb2.EstimatedUnits(
+            calls=1,
+            images=need.images,
+            seconds=need.duration_s,
+            input_tokens=need.input_tokens,
+            output_tokens=need.output_tokens,
+        ),
+        subject_context=selection_pb2.SubjectContext(
+            persona=need.persona,
+            capsule=need.capsule,
+            data_classification=need.data_classification,
+            session_id=need.session_id,
+            job_id=need.job_id,
+            step_id=need.step_id,
+            attempt=need.attempt,
+        ),
+        preference=selection_pb2.Preference(provider=need.preferred_provider, tool_id=need.preferred_tool),
+        exclude=need.exclude,
+        fallback_reason=need.fallback_reason,
+        max_cost_micro_usd=need.max_cost_micro_usd,
+        request_id=need.request_id,
+    )
+
+
+def _chosen(capability: capability_pb2.Capability) -> Chosen:
+    return Chosen(
+        capability_id=capability.capability_id,
+        tool_id=capability.tool_id,
+        provider=capability.provider,
+        adapter=capability.adapter or capability.tool_id,
+        model=capability.model,
+        endpoint=capability.endpoint,
+        credential_path=capability.credential_path,
+        license=capability.license,
+        asset_type=capability.asset_defaults.asset_type,
+        format=capability.asset_defaults.format,
+        prices={_UNITS[price.unit]: price.micro_usd for price in capability.price_list.prices if price.unit in _UNITS},
+        default_parameters=fields(capability.default_parameters),
+    )

@@ -1,0 +1,165 @@
+"""The store of jobs."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from mesh.errors import Reason, SomaError, not_found
+from mesh.events.outbox import Outbox
+from mesh.stores.postgres import SYSTEM
+from svc_executor.adapters.postgres import rows
+from svc_executor.adapters.postgres.wakeups import Wakeups
+from svc_executor.adapters.postgres.work import (
+    PostgresWork,
+    compensations_of,
+    executions_of,
+    insert,
+    steps_of,
+)
+from svc_executor.domain.run import JobOrder
+from svc_executor.domain.timeline import JobAccount
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+
+    from mesh.events.event import Event
+    from mesh.stores.postgres import Postgres
+    from svc_executor.adapters.postgres.wakeups import Bell
+    from svc_executor.domain.job import Job, JobState, Step
+    from svc_executor.domain.ports import Submission
+    from svc_executor.domain.timeline import Fact, JobEvent
+
+
+class PostgresJobs:
+    """A `JobStore`. `encode` turns facts into events, with the contract's messages as payloads."""
+
+    def __init__(self, postgres: Postgres, encode: Callable[[Fact, Job], Event]) -> None:
+        self._postgres = postgres
+        self._encode = encode
+        self._outbox = Outbox()
+        self._wakeups = Wakeups()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Wake watchers while entered; without it they see news at their next heartbeat."""
+        async with self._postgres.listen(f"{self._postgres.schema}.job_events", self._wakeups.notified):
+            yield
+
+    async def submit(self, submission: Submission) -> Job:
+        """See the port."""
+        job = submission.job
+        try:
+            async with self._postgres.transaction(job.tenant_id) as connection:
+                request = {"request_id": submission.request_id or None, "request_digest": submission.digest}
+                await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **request})
+                for step in submission.steps:
+                    await insert(connection, "job_steps", rows.step_row(step, job.tenant_id))
+                await self._begun(connection, submission)
+        except asyncpg.UniqueViolationError:
+            return await self._made_before(submission)
+        return job
+
+    async def _begun(self, connection: asyncpg.Connection, submission: Submission) -> None:
+        work = await PostgresWork.begin(connection, submission.job.job_id, self._outbox, self._encode)
+        await work.append(submission.first_event)
+
+    async def _made_before(self, submission: Submission) -> Job:
+        async with self._postgres.transaction(submission.job.tenant_id) as connection:
+            row = await connection.fetchrow(
+                "SELECT * FROM multimodal_job_plans WHERE tenant_id = $1 AND request_id = $2",
+                submission.job.tenant_id,
+                submission.request_id,
+            )
+        if row is None or row["request_digest"] != submission.digest:
+            raise SomaError(
+                Reason.IDEMPOTENCY_MISMATCH,
+                f"request_id {submission.request_id!r} was used before with another body; "
+                "send the same body or a new request_id",
+            )
+        return rows.job_of(row)
+
+    @asynccontextmanager
+    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresWork]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            yield await PostgresWork.begin(connection, job_id, self._outbox, self._encode)
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            return await _job(connection, job_id)
+
+    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await _job(connection, job_id)
+            return await steps_of(connection, job_id)
+
+    async def account(self, tenant_id: str, job_id: str) -> JobAccount:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            return JobAccount(
+                job=await _job(connection, job_id, "FOR SHARE"),  # holds off changes, which lock the row first
+                steps=await steps_of(connection, job_id),
+                executions=await executions_of(connection, job_id),
+                events=await _events(connection, job_id, 0, None),
+                compensations=await compensations_of(connection, job_id),
+            )
+
+    async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            found = await connection.fetch(
+                """SELECT * FROM multimodal_job_plans
+                   WHERE tenant_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::uuid IS NULL OR id < $3)
+                   ORDER BY id DESC LIMIT $4""",
+                tenant_id,
+                state.value if state else None,
+                before or None,
+                limit,
+            )
+        return [rows.job_of(row) for row in found]
+
+    async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await _job(connection, job_id)
+            return await _events(connection, job_id, after, limit)
+
+    @asynccontextmanager
+    async def wakeup(self, job_id: str) -> AsyncIterator[Bell]:
+        """See the port."""
+        with self._wakeups.of(job_id) as bell:
+            yield bell
+
+    async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(
+                """SELECT id, tenant_id, run FROM multimodal_job_plans
+                   WHERE status = 'PENDING' AND created_at < $1 ORDER BY created_at LIMIT $2""",
+                before,
+                limit,
+            )
+        return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+
+
+async def _job(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:
+    row = await connection.fetchrow(f"SELECT * FROM multimodal_job_plans WHERE id = $1 {lock}", job_id)  # noqa: S608
+    if row is None:
+        raise not_found("job", job_id)
+    return rows.job_of(row)
+
+
+async def _events(connection: asyncpg.Connection, job_id: str, after: int, limit: int | None) -> list[JobEvent]:
+    found = await connection.fetch(
+        "SELECT * FROM job_events WHERE plan_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+        job_id,
+        after,
+        limit,
+    )
+    return [rows.event_of(row) for row in found]

@@ -1,0 +1,191 @@
+"""Rows and what they mean: one table, one pair of functions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from svc_executor.domain.job import (
+    Chosen,
+    Execution,
+    ExecutionStatus,
+    Job,
+    JobState,
+    Principal,
+    Step,
+    StepState,
+    Terms,
+)
+from svc_executor.domain.provider import Feedback
+from svc_executor.domain.task_dsl import OnFailure, StepType, Task
+from svc_executor.domain.timeline import Compensation, CompensationKind, EventType, JobEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Row = dict[str, Any]
+
+
+def job_row(job: Job) -> Row:
+    """Columns of `multimodal_job_plans`, those of the request aside."""
+    return {
+        "id": job.job_id,
+        "tenant_id": job.tenant_id,
+        "session_id": job.session_id,
+        "plan_json": job.plan,
+        "status": job.state.value,
+        "title": job.title,
+        "owner": asdict(job.owner),
+        "terms": asdict(job.terms),
+        "run": job.run,
+        "message": job.message,
+        "cost_micro_usd": job.cost_micro_usd,
+        "steps_total": job.steps_total,
+        "steps_ended": job.steps_ended,
+        "cancel_reason": job.cancel_reason,
+        "trace_id": job.trace_id,
+        "traceparent": job.traceparent,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+    }
+
+
+def job_of(row: Mapping[str, Any]) -> Job:
+    """The job of a row."""
+    owner = row["owner"]
+    return Job(
+        job_id=str(row["id"]),
+        owner=Principal(**{**owner, "roles": tuple(owner["roles"]), "scopes": tuple(owner["scopes"])}),
+        plan=row["plan_json"],
+        terms=Terms(**row["terms"]),
+        state=JobState(row["status"]),
+        **{name: row[name] for name in _SAME_IN_JOB},
+    )
+
+
+_SAME_IN_JOB = (
+    "created_at", "title", "session_id", "trace_id", "traceparent", "run", "message", "cost_micro_usd", "steps_total",
+    "steps_ended", "cancel_reason", "started_at", "ended_at",
+)  # fmt: skip
+
+
+def step_row(step: Step, tenant_id: str) -> Row:
+    """Columns of `job_steps`."""
+    return {
+        "plan_id": step.job_id,
+        "step_index": step.task.index,
+        "step_id": step.step_id,
+        "tenant_id": tenant_id,
+        "task": asdict(step.task),
+        "status": step.state.value,
+        "asset_ids": list(step.asset_ids),
+        **{name: getattr(step, name) for name in _SAME_IN_STEP},
+    }
+
+
+def step_of(row: Mapping[str, Any]) -> Step:
+    """The step of a row."""
+    return Step(
+        job_id=str(row["plan_id"]),
+        task=_task_of(row["task"]),
+        state=StepState(row["status"]),
+        asset_ids=tuple(row["asset_ids"]),
+        **{name: row[name] for name in _SAME_IN_STEP},
+    )
+
+
+_SAME_IN_STEP = (
+    "text", "capability_id", "message", "attempts", "accepted_attempt", "quality_score", "cost_micro_usd",
+)  # fmt: skip
+
+
+def _task_of(fields: Row) -> Task:
+    return Task(
+        **{
+            **fields,
+            "step_type": StepType(fields["step_type"]),
+            "on_failure": OnFailure(fields["on_failure"]),
+            "depends_on": tuple(fields["depends_on"]),
+        }
+    )
+
+
+def execution_row(execution: Execution, tenant_id: str) -> Row:
+    """Columns of `multimodal_executions`, generated ones aside."""
+    return {
+        "id": execution.execution_id,
+        "plan_id": execution.job_id,
+        "tenant_id": tenant_id,
+        "tool_id": execution.chosen.tool_id,
+        "provider": execution.chosen.provider,
+        "chosen": asdict(execution.chosen),
+        "status": execution.status.value,
+        "input_asset_ids": list(execution.input_asset_ids),
+        "asset_ids": list(execution.asset_ids),
+        "feedback": [asdict(point) for point in execution.feedback],
+        **{name: getattr(execution, name) for name in _SAME_IN_EXECUTION},
+    }
+
+
+def execution_of(row: Mapping[str, Any]) -> Execution:
+    """The attempt of a row."""
+    return Execution(
+        execution_id=str(row["id"]),
+        job_id=str(row["plan_id"]),
+        chosen=Chosen(**row["chosen"]),
+        status=ExecutionStatus(row["status"]),
+        input_asset_ids=tuple(row["input_asset_ids"]),
+        asset_ids=tuple(row["asset_ids"]),
+        feedback=tuple(Feedback(**point) for point in row["feedback"]),
+        **{name: row[name] for name in _SAME_IN_EXECUTION},
+    )
+
+
+_SAME_IN_EXECUTION = (
+    "step_id", "step_index", "attempt", "step_type", "modality", "model", "selection_id", "reservation_id",
+    "reserved_micro_usd", "settled", "reported", "idempotency_key", "params", "prompt", "text", "latency_ms",
+    "cost_micro_usd", "quality_score", "evaluation_id", "fallback_reason", "rework_reason", "rework_of", "error_code",
+    "error_message", "trace_id", "started_at", "ended_at",
+)  # fmt: skip
+
+
+def event_row(event: JobEvent, tenant_id: str) -> Row:
+    """Columns of `job_events`, the sequence aside."""
+    return {
+        "plan_id": event.job_id,
+        "tenant_id": tenant_id,
+        "type": event.type.value,
+        "job_status": event.job_state.value,
+        "step_status": event.step_state.value if event.step_state else None,
+        "asset_ids": list(event.asset_ids),
+        **{name: getattr(event, name) for name in _SAME_IN_EVENT},
+    }
+
+
+def event_of(row: Mapping[str, Any]) -> JobEvent:
+    """The entry of a row."""
+    return JobEvent(
+        sequence=row["sequence"],
+        type=EventType(row["type"]),
+        job_id=str(row["plan_id"]),
+        job_state=JobState(row["job_status"]),
+        step_state=StepState(row["step_status"]) if row["step_status"] else None,
+        asset_ids=tuple(row["asset_ids"]),
+        **{name: row[name] for name in _SAME_IN_EVENT},
+    )
+
+
+_SAME_IN_EVENT = ("message", "progress", "occurred_at", "step_id", "capability_id", "attempt", "terminal")
+
+
+def compensation_row(entry: Compensation, tenant_id: str) -> Row:
+    """Columns of `compensations`."""
+    fields = asdict(entry)
+    return {"plan_id": fields.pop("job_id"), "tenant_id": tenant_id, **fields, "kind": entry.kind.value}
+
+
+def compensation_of(row: Mapping[str, Any]) -> Compensation:
+    """The undoing of a row."""
+    fields = {name: value for name, value in row.items() if name not in {"plan_id", "tenant_id"}}
+    return Compensation(job_id=str(row["plan_id"]), **{**fields, "kind": CompensationKind(row["kind"])})

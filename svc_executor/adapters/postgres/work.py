@@ -1,0 +1,139 @@
+"""One transaction on one job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.errors import not_found
+from svc_executor.adapters.postgres import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import asyncpg
+
+    from mesh.events.event import Event
+    from mesh.events.outbox import Outbox
+    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.timeline import Compensation, Fact, JobEvent
+
+
+class PostgresWork:
+    """See the port `Work`. Made by `begin`, which locks the job's row."""
+
+    def __init__(
+        self, connection: asyncpg.Connection, job: Job, outbox: Outbox, encode: Callable[[Fact, Job], Event]
+    ) -> None:
+        self.job = job
+        self._connection = connection
+        self._outbox = outbox
+        self._encode = encode
+
+    @classmethod
+    async def begin(
+        cls, connection: asyncpg.Connection, job_id: str, outbox: Outbox, encode: Callable[[Fact, Job], Event]
+    ) -> PostgresWork:
+        """Lock the job; NOT_FOUND when this tenant has none of that id."""
+        row = await connection.fetchrow("SELECT * FROM multimodal_job_plans WHERE id = $1 FOR UPDATE", job_id)
+        if row is None:
+            raise not_found("job", job_id)
+        return cls(connection, rows.job_of(row), outbox, encode)
+
+    async def steps(self) -> list[Step]:
+        """See the port."""
+        return await steps_of(self._connection, self.job.job_id)
+
+    async def step(self, step_id: str) -> Step:
+        """See the port."""
+        row = await self._connection.fetchrow(
+            "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = $2", self.job.job_id, step_id
+        )
+        if row is None:
+            raise KeyError(step_id)
+        return rows.step_of(row)
+
+    async def execution(self, step_id: str, attempt: int) -> Execution | None:
+        """See the port."""
+        row = await self._connection.fetchrow(
+            "SELECT * FROM multimodal_executions WHERE plan_id = $1 AND step_id = $2 AND attempt = $3",
+            self.job.job_id,
+            step_id,
+            attempt,
+        )
+        return rows.execution_of(row) if row else None
+
+    async def executions(self) -> list[Execution]:
+        """See the port."""
+        return await executions_of(self._connection, self.job.job_id)
+
+    async def compensations(self) -> list[Compensation]:
+        """See the port."""
+        return await compensations_of(self._connection, self.job.job_id)
+
+    async def save_job(self, job: Job) -> None:
+        """See the port."""
+        row = rows.job_row(job)
+        keys = {name: row.pop(name) for name in ("id", "tenant_id", "plan_json", "owner", "terms", "created_at")}
+        assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(row, start=2))
+        statement = f"UPDATE multimodal_job_plans SET {assignments} WHERE id = $1"  # noqa: S608 - names are ours
+        await self._connection.execute(statement, keys["id"], *row.values())
+        self.job = job
+
+    async def save_step(self, step: Step) -> None:
+        """See the port."""
+        row = rows.step_row(step, self.job.tenant_id)
+        await insert(self._connection, "job_steps", row, replace_on=("plan_id", "step_index"))
+
+    async def save_execution(self, execution: Execution) -> None:
+        """See the port."""
+        row = rows.execution_row(execution, self.job.tenant_id)
+        await insert(self._connection, "multimodal_executions", row, replace_on=("id",))
+
+    async def save_compensation(self, compensation: Compensation) -> None:
+        """See the port."""
+        row = rows.compensation_row(compensation, self.job.tenant_id)
+        await insert(self._connection, "compensations", row, replace_on=("plan_id", "run", "position"))
+
+    async def append(self, event: JobEvent) -> None:
+        """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""
+        sequence = await self._connection.fetchval(
+            """UPDATE multimodal_job_plans SET event_sequence = event_sequence + 1 WHERE id = $1
+               RETURNING event_sequence""",
+            self.job.job_id,
+        )
+        row = {**rows.event_row(event, self.job.tenant_id), "sequence": sequence}
+        await insert(self._connection, "job_events", row)
+
+    async def publish(self, fact: Fact) -> None:
+        """See the port."""
+        await self._outbox.add(self._connection, self._encode(fact, self.job))
+
+
+async def insert(connection: asyncpg.Connection, table: str, row: rows.Row, replace_on: tuple[str, ...] = ()) -> None:
+    """Insert a row, or replace the one with the same key."""
+    places = ", ".join(f"${place}" for place in range(1, len(row) + 1))
+    statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})"  # noqa: S608 - names are ours
+    if replace_on:
+        changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in row if name not in replace_on)
+        statement += f" ON CONFLICT ({', '.join(replace_on)}) DO UPDATE SET {changes}"
+    await connection.execute(statement, *row.values())
+
+
+async def steps_of(connection: asyncpg.Connection, job_id: str) -> list[Step]:
+    """Steps of a job in the order of the plan."""
+    found = await connection.fetch("SELECT * FROM job_steps WHERE plan_id = $1 ORDER BY step_index", job_id)
+    return [rows.step_of(row) for row in found]
+
+
+async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
+    """Attempts of a job in the order they began."""
+    found = await connection.fetch(
+        "SELECT * FROM multimodal_executions WHERE plan_id = $1 ORDER BY created_at, step_index, attempt", job_id
+    )
+    return [rows.execution_of(row) for row in found]
+
+
+async def compensations_of(connection: asyncpg.Connection, job_id: str) -> list[Compensation]:
+    """Undoings of a job in order."""
+    found = await connection.fetch("SELECT * FROM compensations WHERE plan_id = $1 ORDER BY run, position", job_id)
+    return [rows.compensation_of(row) for row in found]

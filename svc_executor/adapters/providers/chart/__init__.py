@@ -1,0 +1,1 @@
+"""Charts: their data, read and checked, and how they are painted."""

@@ -1,0 +1,107 @@
+"""D2, a diagram compiler in one program that lays out and paints by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.local.locate import tools
+from mesh.local.locate.wheels import MissingError
+from svc_executor.adapters.providers.diagram.drawing import Drawing, read_drawing
+from svc_executor.adapters.providers.diagram.result import diagram_result
+from svc_executor.adapters.providers.diagram.svg import inspect
+from svc_executor.adapters.providers.diagram.to_d2 import to_d2
+from svc_executor.domain.provider import Failure, ProbeResult, ProviderError, invalid_input
+
+if TYPE_CHECKING:
+    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
+
+_THEMES = {"default": "0", "neutral": "1"}
+_PAD_PX = 24
+# D2 paints two pixels for one of its own at scale 1.
+_PIXELS_AT_ONE = 2.0
+_IMPORT = re.compile(r"(^|[\s:{.])@")
+_VERSION = re.compile(r'data-d2-version="([^"]+)"')
+
+
+class D2:
+    """Draws boxes and arrows, sequences and classes."""
+
+    provider = "local"
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Draw `params.diagram`, or `params.source` in D2's language."""
+        drawing = read_drawing(invocation, "d2", to_d2)
+        if drawing.raw and _IMPORT.search(drawing.source):
+            raise invalid_input("/source", "must not import files with @")
+        try:
+            async with asyncio.timeout(invocation.timeout_s):
+                text = (await self._compile(drawing, "svg", 1.0)).decode("utf-8", errors="replace")
+                svg = inspect(text, drawing.title)
+                scale = drawing.scale_for(svg.width, svg.height)
+                png = await self._compile(drawing, "png", scale / _PIXELS_AT_ONE)
+        except TimeoutError:
+            raise ProviderError(Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s") from None
+        return diagram_result(drawing, svg, png, language="d2", ending="d2", model=_model(text))
+
+    async def probe(self) -> ProbeResult:
+        """Say whether D2 is installed."""
+        try:
+            tools.d2()
+        except MissingError as error:
+            return ProbeResult(healthy=False, detail=str(error))
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+    async def _compile(self, drawing: Drawing, form: str, scale: float) -> bytes:
+        try:
+            program = tools.d2().path
+        except MissingError as error:
+            raise ProviderError(Failure.UNAVAILABLE, str(error)) from error
+        with tempfile.TemporaryDirectory(prefix="d2.") as folder:
+            argv = (
+                str(program), "--bundle=false", f"--theme={_THEMES[drawing.theme]}", f"--pad={_PAD_PX}",
+                f"--scale={scale:.4f}", "--layout=elk", f"--stdout-format={form}", "-", "-",
+            )  # fmt: skip
+            code, out, err = await _run(argv, drawing.source.encode(), Path(folder))
+        if code != 0 or not out:
+            raise _failure(drawing, err)
+        return out
+
+
+def create(_context: ProviderContext) -> Provider:
+    """Build the adapter."""
+    return D2()
+
+
+async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, bytes, str]:
+    pipe = asyncio.subprocess.PIPE
+    environ = {"HOME": str(cwd), "TMPDIR": str(cwd)}
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=environ)
+    try:
+        out, err = await process.communicate(stdin)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    return process.returncode or 0, out, err.decode("utf-8", errors="replace")
+
+
+def _failure(drawing: Drawing, err: str) -> ProviderError:
+    if not drawing.raw:
+        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram")
+    lines = [line.removeprefix("err: ").strip() for line in err.splitlines() if line.startswith("err:")]
+    text = "; ".join(lines).replace("failed to compile -: ", "").replace("-:", "line ")
+    return invalid_input("/source", f"D2: {text[:400] or 'the source cannot be drawn'}")
+
+
+def _model(svg: str) -> str:
+    found = _VERSION.search(svg)
+    return f"d2 {found.group(1)}" if found else "d2"

@@ -1,0 +1,82 @@
+"""One PlantUML kept alive: a diagram goes in on its standard input, an SVG comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from svc_executor.domain.provider import Failure, ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_DELIMITER = "@@soma-end-of-picture@@"
+_END = f"{_DELIMITER}\n".encode()
+_MAX_SVG_BYTES = 16 * 1024 * 1024
+
+
+class PlantUmlProcess:
+    """Serialises diagrams through one child, started with the first and again after it died or hung."""
+
+    def __init__(self, java: Path, jar: Path, font_properties: Path) -> None:
+        self._argv: Sequence[str] = (
+            str(java), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms24m", "-Xmx256m", "-Djava.awt.headless=true",
+            f"-Dsun.awt.fontconfig={font_properties}", "-jar", str(jar), "-tsvg", "-pipe", "-charset", "UTF-8",
+            "-pipedelimitor", _DELIMITER, "--no-error-image",
+        )  # fmt: skip
+        self._cwd = font_properties.parent
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock = asyncio.Lock()
+
+    async def draw(self, source: str, timeout_s: float) -> str:
+        """Give the SVG of one `@start…@end` block; raise ProviderError with PlantUML's words when it has none."""
+        try:
+            async with asyncio.timeout(timeout_s), self._lock:
+                try:
+                    return await self._exchange(source)
+                except BaseException:
+                    await self._kill()
+                    raise
+        except TimeoutError:
+            raise ProviderError(Failure.TIMEOUT, f"PlantUML did not finish within {timeout_s:.0f} s") from None
+
+    async def aclose(self) -> None:
+        """End the child."""
+        async with self._lock:
+            await self._kill()
+
+    async def _exchange(self, source: str) -> str:
+        process = await self._started()
+        stdin, stdout = process.stdin, process.stdout
+        if stdin is None or stdout is None:
+            raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not be started")
+        try:
+            stdin.write(source.encode() + b"\n")
+            await stdin.drain()
+            answer = await stdout.readuntil(_END)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise ProviderError(Failure.UNAVAILABLE, "PlantUML ended while it drew") from error
+        return answer[: -len(_END)].decode("utf-8", errors="replace")
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        environ = {"PATH": os.environ.get("PATH", ""), "PLANTUML_SECURITY_PROFILE": "SANDBOX", "LC_ALL": "C.UTF-8"}
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL, cwd=self._cwd, env=environ, limit=_MAX_SVG_BYTES,
+            )  # fmt: skip
+        except OSError as error:
+            raise ProviderError(Failure.UNAVAILABLE, "Java could not be started for PlantUML") from error
+        return self._process
+
+    async def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

@@ -1,0 +1,129 @@
+"""eSpeak NG, a formant synthesiser: clear, quick and robotic speech in many languages."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import io
+import json
+import sys
+import wave
+from typing import TYPE_CHECKING
+
+from mesh.local.locate import tools
+from mesh.local.locate.wheels import MissingError
+from svc_executor.adapters.providers.params import Params
+from svc_executor.adapters.providers.speech import espeak_child
+from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError, Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
+
+_MAX_CHARS = 5000
+_PEAK = 0.89 * 32767  # one decibel below full scale
+_SILENCE_S = 0.25
+_TALKATIVE = ("text", "voice", "rate_wpm", "pitch")
+
+
+class Espeak:
+    """Reads a text aloud as a WAV file."""
+
+    provider = "local"
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Speak `params.text` in `voice` (en-us) at `rate_wpm` (160) and `pitch` (45)."""
+        params = Params(invocation.params)
+        request: dict[str, JsonValue] = {
+            "text": params.text("text", max_chars=_MAX_CHARS),
+            "voice": params.text("voice", "en-us", max_chars=32),
+            "rate_wpm": params.whole("rate_wpm", 160, low=80, high=400),
+            "pitch": params.whole("pitch", 45, low=0, high=99),
+            "volume": 100,
+        }
+        rate, samples = await self._speak(request, params, invocation.timeout_s)
+        content, seconds = _wav(rate, samples)
+        echo = {name: request[name] for name in _TALKATIVE if name != "text"}
+        metadata: dict[str, JsonValue] = {
+            "duration_s": round(seconds, 3),
+            "sample_rate_hz": rate,
+            "channels": 1,
+            **echo,
+        }
+        return InvocationResult(
+            artefacts=(Artefact(content, "audio/wav", "speech.wav", "audio", metadata),),
+            usage=Usage(seconds=seconds),
+            model="espeak-ng",
+            metadata=echo,
+        )
+
+    async def probe(self) -> ProbeResult:
+        """Say whether the library and its voices are there."""
+        try:
+            tools.espeak_library()
+        except MissingError as error:
+            return ProbeResult(healthy=False, detail=str(error))
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+    async def _speak(self, request: dict[str, JsonValue], params: Params, timeout_s: float) -> tuple[int, bytes]:
+        try:
+            library = tools.espeak_library().path
+        except MissingError as error:
+            raise ProviderError(Failure.UNAVAILABLE, str(error)) from error
+        argv = (sys.executable, "-I", espeak_child.__file__, str(library), str(library.parent / "espeak-ng-data"))
+        try:
+            async with asyncio.timeout(timeout_s):
+                code, out = await _run(argv, json.dumps(request).encode(), library.parent)
+        except TimeoutError:
+            raise ProviderError(Failure.TIMEOUT, f"speech did not finish within {timeout_s:.0f} s") from None
+        if code == espeak_child.UNKNOWN_VOICE:
+            raise params.wrong("voice", f"{request['voice']!r} is not installed; try en-us, en-gb or de")
+        head, _, samples = out.partition(b"\n")
+        if code != 0 or not head.isdigit():
+            raise ProviderError(Failure.UNAVAILABLE, "the speech synthesiser failed")
+        if not samples:
+            raise params.wrong("text", "holds nothing that can be spoken")
+        return int(head), samples
+
+
+def create(_context: ProviderContext) -> Provider:
+    """Build the adapter."""
+    return Espeak()
+
+
+async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, bytes]:
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=null, cwd=cwd, env={})
+    try:
+        out, _ = await process.communicate(stdin)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    return process.returncode or 0, out
+
+
+def _wav(rate: int, pcm: bytes) -> tuple[bytes, float]:
+    """Give a WAV of even loudness with a breath of silence at both ends, and its length in seconds."""
+    samples = array.array("h", pcm[: len(pcm) // 2 * 2])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    peak = max((abs(sample) for sample in samples), default=0)
+    factor = _PEAK / peak if peak else 1.0
+    loud = array.array("h", (round(sample * factor) for sample in samples))
+    if sys.byteorder == "big":
+        loud.byteswap()
+    silence = bytes(2 * int(rate * _SILENCE_S))
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(silence + loud.tobytes() + silence)
+    return out.getvalue(), len(samples) / rate + 2 * _SILENCE_S

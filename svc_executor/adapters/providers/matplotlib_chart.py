@@ -1,0 +1,79 @@
+"""Charts by Matplotlib."""
+
+from __future__ import annotations
+
+import struct
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from svc_executor.adapters.providers.chart.model import as_csv, parse_chart
+from svc_executor.adapters.providers.chart.paint import WIDTH_IN, paint
+from svc_executor.adapters.providers.diagram.drawing import THEMES, slug
+from svc_executor.adapters.providers.feedback import CONTRAST, SHARPER, asks, largest
+from svc_executor.adapters.providers.offload import Worker
+from svc_executor.adapters.providers.params import Params
+from svc_executor.domain.provider import Artefact, InvocationResult, ProbeResult, Usage
+
+if TYPE_CHECKING:
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
+
+_DEFAULT_DPI = 200.0
+_MAX_DPI = 600.0
+
+
+class MatplotlibChart:
+    """Paints bars, lines, points and pies, the same bytes for the same data."""
+
+    provider = "local"
+
+    def __init__(self) -> None:
+        self._worker = Worker("chart")
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Paint `params.chart`."""
+        params = Params(invocation.params)
+        chart = parse_chart(params.values.get("chart"))
+        theme = "neutral" if asks(invocation.feedback, CONTRAST) else params.choice("theme", THEMES, "default")
+        dpi = _dpi(invocation, params)
+        painted = await self._worker.run(invocation.timeout_s, paint, chart, theme, dpi)
+        width, height = struct.unpack(">II", painted.png[16:24])
+        echo: dict[str, JsonValue] = {"dpi": dpi, "theme": theme, "kind": chart.kind}
+        size: dict[str, JsonValue] = {"width_px": width, "height_px": height, **echo}
+        stem = slug(chart.title or "chart")
+        return InvocationResult(
+            artefacts=(
+                Artefact(painted.png, "image/png", f"{stem}.png", "diagram", size),
+                Artefact(painted.svg, "image/svg+xml", f"{stem}.svg", "diagram", echo),
+                Artefact(as_csv(chart).encode(), "text/csv", f"{stem}.csv", "data"),
+            ),
+            usage=Usage(images=1),
+            model=f"matplotlib {version('matplotlib')}",
+            metadata=echo,
+        )
+
+    async def probe(self) -> ProbeResult:
+        """Say whether Matplotlib is installed."""
+        try:
+            version("matplotlib")
+        except PackageNotFoundError:
+            return ProbeResult(healthy=False, detail="matplotlib is not installed: install the extra `local`")
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        """Take no more charts."""
+        self._worker.close()
+
+
+def create(_context: ProviderContext) -> Provider:
+    """Build the adapter."""
+    return MatplotlibChart()
+
+
+def _dpi(invocation: Invocation, params: Params) -> float:
+    """Give the resolution: `dpi`, or `scale` times 100, raised to what the critic asked for."""
+    scale = params.number("scale", _DEFAULT_DPI / 100, low=0.1, high=_MAX_DPI / 100)
+    dpi = params.number("dpi", scale * 100, low=10, high=_MAX_DPI)
+    if asks(invocation.feedback, SHARPER):
+        dpi = max(dpi, _DEFAULT_DPI)
+    wanted = largest(invocation.feedback, "min_width_px") / WIDTH_IN
+    return min(_MAX_DPI, max(dpi, -(-wanted // 1)))

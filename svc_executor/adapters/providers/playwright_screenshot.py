@@ -1,0 +1,185 @@
+"""Pictures of web pages, taken with Chromium by Playwright."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from svc_executor.adapters.providers.browser.chromium import KeptChromium, installed
+from svc_executor.adapters.providers.browser.routes import GuardedRoutes
+from svc_executor.adapters.providers.feedback import SHARPER, asks, largest
+from svc_executor.adapters.providers.params import Params
+from svc_executor.domain.provider import (
+    Artefact,
+    EgressError,
+    EgressFailure,
+    EgressRequest,
+    Failure,
+    InvocationResult,
+    ProbeResult,
+    ProviderError,
+    Usage,
+    invalid_input,
+)
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, FloatRect, Page
+
+    from svc_executor.domain.provider import Egress, EgressResponse, Invocation, JsonValue, Provider, ProviderContext
+
+_MAX_FULL_HEIGHT = 12_000
+_SETTLE_SHARE = 0.6
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What to take a picture of, and how; sizes in CSS pixels."""
+
+    url: str
+    width: int
+    height: int
+    full_page: bool
+    wait_for: str
+    scale: float
+
+
+class PlaywrightScreenshot:
+    """Opens a page in a fresh, networkless browser context and takes its picture."""
+
+    provider = "local"
+
+    def __init__(self, context: ProviderContext) -> None:
+        self._egress: Egress = context.egress
+        self._fetch_chromium = str(context.settings.get("fetch_chromium", "")).lower() == "true"
+        self._chromium = KeptChromium(context.clock, fetch=self._fetch_chromium)
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Take a picture of `url` at `width` by `height`, of the `full_page`, once `wait_for` (CSS) is visible."""
+        shot = _shot(invocation)
+        document = await self._document(shot, invocation.timeout_s)
+        routes = GuardedRoutes(self._egress, document, invocation.timeout_s)
+        async with self._chromium.browser() as browser:
+            png, title, version = await _take(browser, shot, document.url, routes, invocation.timeout_s)
+        width, height = struct.unpack(">II", png[16:24])
+        metadata: dict[str, JsonValue] = {
+            "width_px": width, "height_px": height, "scale": shot.scale, "url": document.url, "title": title,
+            "status": document.status, "requests": routes.requests, "refused_requests": routes.refused,
+        }  # fmt: skip
+        return InvocationResult(
+            artefacts=(Artefact(png, "image/png", "screenshot.png", "screenshot", metadata),),
+            usage=Usage(images=1),
+            model=f"chromium {version}",
+            metadata={"scale": shot.scale, "width": shot.width, "height": shot.height},
+        )
+
+    async def probe(self) -> ProbeResult:
+        """Say whether a Chromium is installed."""
+        try:
+            installed(fetch=False)
+        except ProviderError as error:
+            return ProbeResult(healthy=self._fetch_chromium, detail=error.message)
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        """End the browser."""
+        await self._chromium.aclose()
+
+    async def _document(self, shot: Shot, timeout_s: float) -> EgressResponse:
+        request = EgressRequest("GET", shot.url, headers={"accept": "text/html,*/*"}, timeout_s=timeout_s)
+        try:
+            document = await self._egress.fetch(request)
+        except EgressError as error:
+            raise _unfetched(error) from error
+        if document.status >= _SERVER_ERROR:
+            raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}")
+        if document.status >= _CLIENT_ERROR:
+            raise invalid_input("/url", f"the page answered {document.status}")
+        return document
+
+
+def create(context: ProviderContext) -> Provider:
+    """Build the adapter; Chromium starts with the first page."""
+    return PlaywrightScreenshot(context)
+
+
+def _shot(invocation: Invocation) -> Shot:
+    params = Params(invocation.params)
+    url = params.text("url", max_chars=2000)
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise params.wrong("url", "must be an http or https address")
+    width = params.whole("width", 1280, low=320, high=3840)
+    scale = params.number("scale", 2.0, low=0.25, high=4)
+    if asks(invocation.feedback, SHARPER):
+        scale = min(4.0, max(scale, 2.0, largest(invocation.feedback, "min_width_px") / width))
+    return Shot(
+        url=url,
+        width=width,
+        height=params.whole("height", 800, low=240, high=4320),
+        full_page=params.flag("full_page", default=False),
+        wait_for=params.text("wait_for", "", max_chars=500),
+        scale=scale,
+    )
+
+
+async def _take(
+    browser: Browser, shot: Shot, url: str, routes: GuardedRoutes, timeout_s: float
+) -> tuple[bytes, str, str]:
+    from playwright.async_api import Error
+    from playwright.async_api import TimeoutError as PlaywrightTimeoutError
+
+    milliseconds = timeout_s * 1000
+    try:
+        context = await browser.new_context(
+            viewport={"width": shot.width, "height": shot.height}, device_scale_factor=shot.scale, locale="en-US",
+            timezone_id="UTC", reduced_motion="reduce", service_workers="block", accept_downloads=False,
+        )  # fmt: skip
+        try:
+            context.set_default_timeout(milliseconds)
+            await context.route("**/*", routes.answer)
+            await context.route_web_socket("**/*", routes.refuse_socket)
+            page = await context.new_page()
+            await page.goto(url, wait_until="load", timeout=milliseconds)
+            await _settle(page, shot, milliseconds)
+            png = await _picture(page, shot, milliseconds)
+            return png, await page.title(), browser.version
+        finally:
+            await context.close()
+    except PlaywrightTimeoutError:
+        raise ProviderError(Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s") from None
+    except Error as error:
+        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page") from error
+
+
+async def _settle(page: Page, shot: Shot, milliseconds: float) -> None:
+    from playwright.async_api import Error
+    from playwright.async_api import TimeoutError as PlaywrightTimeoutError
+
+    if not shot.wait_for:
+        await page.evaluate("document.fonts.ready.then(() => true)")
+        return
+    try:
+        await page.wait_for_selector(shot.wait_for, state="visible", timeout=milliseconds * _SETTLE_SHARE)
+    except PlaywrightTimeoutError:
+        raise invalid_input("/wait_for", f"nothing matching {shot.wait_for!r} appeared") from None
+    except Error as error:
+        raise invalid_input("/wait_for", "is not a CSS selector") from error
+
+
+async def _picture(page: Page, shot: Shot, milliseconds: float) -> bytes:
+    if not shot.full_page:
+        return await page.screenshot(animations="disabled", timeout=milliseconds)
+    height = await page.evaluate("document.documentElement.scrollHeight")
+    if height > _MAX_FULL_HEIGHT:
+        clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(shot.width), "height": float(_MAX_FULL_HEIGHT)}
+        return await page.screenshot(full_page=True, clip=clip, animations="disabled", timeout=milliseconds)
+    return await page.screenshot(full_page=True, animations="disabled", timeout=milliseconds)
+
+
+def _unfetched(error: EgressError) -> ProviderError:
+    if error.reason is EgressFailure.REFUSED:
+        return invalid_input("/url", error.message)
+    reason = Failure.TIMEOUT if error.reason is EgressFailure.TIMEOUT else Failure.UNAVAILABLE
+    return ProviderError(reason, error.message)

@@ -1,0 +1,185 @@
+"""SmolLM2-135M-Instruct, a chat model small enough to come with the product."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mesh.local.locate import tools
+from mesh.local.locate.wheels import MissingError
+from svc_executor.adapters.providers.chat.engine import Answer, ChatEngine, Sampling
+from svc_executor.adapters.providers.chat.prose import (
+    ONE_SENTENCE,
+    faithful,
+    paragraph_grammar,
+    paragraph_turns,
+    point_turns,
+    tidy,
+    whole_sentences,
+)
+from svc_executor.adapters.providers.feedback import LONGER, SHORTER, asks, largest
+from svc_executor.adapters.providers.offload import Worker
+from svc_executor.adapters.providers.params import Params, clean
+from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError, Usage
+from svc_executor.domain.wording import prompt_of, with_feedback
+
+if TYPE_CHECKING:
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
+
+_MAX_TOKENS = 1024
+_MAX_POINTS = 30
+_POINT_TOKENS = 90
+_TOKENS_PER_SENTENCE = 45
+_CHARS_PER_SENTENCE = 110
+
+
+class SmolLm:
+    """Writes prose from a prompt, sentences from points, or JSON by a schema; the same for the same seed."""
+
+    provider = "local"
+
+    def __init__(self) -> None:
+        self._worker = Worker("smollm")
+        self._engine: ChatEngine | None = None
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Write sentences from `points`, a paragraph from `prompt`, or an object by `json_schema` from `prompt`."""
+        params = Params(invocation.params)
+        if params.has("json_schema"):
+            return await self._worker.run(invocation.timeout_s, self._structured, params)
+        return await self._worker.run(invocation.timeout_s, self._prose, invocation, params)
+
+    async def probe(self) -> ProbeResult:
+        """Say whether the model's file is there."""
+        try:
+            tools.chat_model()
+        except MissingError as error:
+            return ProbeResult(healthy=False, detail=str(error))
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        """Let go of the model."""
+        self._worker.close()
+        self._engine = None
+
+    def _loaded(self) -> ChatEngine:
+        if self._engine is None:
+            try:
+                self._engine = ChatEngine(tools.chat_model().path)
+            except (MissingError, ImportError) as error:
+                raise ProviderError(Failure.UNAVAILABLE, "the local chat model is not installed") from error
+        return self._engine
+
+    def _prose(self, invocation: Invocation, params: Params) -> InvocationResult:
+        points = [params.values["points"]] if isinstance(params.values.get("points"), str) else None
+        notes = Params({"points": points}) if points else params
+        entries = notes.labels("points", limit=_MAX_POINTS)
+        asked = _asked(invocation, params)
+        longer = asks(invocation.feedback, LONGER)
+        answers: list[Answer] = []
+        parts: list[str] = []
+        as_given = 0
+        for index, point in enumerate(entries):
+            # The first reads the examples afresh, whatever was asked before: equal input must give equal text.
+            sampling = Sampling(_POINT_TOKENS, grammar=ONE_SENTENCE, reuse_prefix=index > 0)
+            answer = self._loaded().chat(point_turns(point), sampling)
+            sentence = faithful(point, answer.text.strip())
+            as_given += sentence.as_given
+            answers.append(answer)
+            parts.append(sentence.text)
+        if not entries or (longer and asked):
+            answer = self._paragraph(invocation, params, asked)
+            answers.append(answer)
+            parts.append(answer.text)
+        echo = _echo(params)
+        return _result(" ".join(parts), answers, {**echo, "points_as_given": as_given} if entries else echo)
+
+    def _paragraph(self, invocation: Invocation, params: Params, asked: str) -> Answer:
+        longer = asks(invocation.feedback, LONGER)
+        prompt = Params({"prompt": asked}).text("prompt", max_chars=5000)
+        system = params.text("system", "", max_chars=2000)
+        sentences = params.whole("sentences", 4, low=1, high=12)
+        wanted = largest(invocation.feedback, "min_chars") / _CHARS_PER_SENTENCE
+        wanted = max(wanted, largest(invocation.feedback, "min_words") * 6 / _CHARS_PER_SENTENCE)
+        if longer:
+            sentences = min(12, max(sentences + 2, int(wanted) + 1))
+        elif asks(invocation.feedback, SHORTER):
+            sentences = max(1, sentences - 2)
+        tokens = params.whole("max_tokens", (sentences + 2) * _TOKENS_PER_SENTENCE, low=8, high=_MAX_TOKENS)
+        if longer:
+            tokens = min(_MAX_TOKENS, max(tokens, (sentences + 2) * _TOKENS_PER_SENTENCE))
+        free = params.choice("style", ("prose", "free"), "prose") == "free"
+        sampling = Sampling(
+            max_tokens=tokens,
+            temperature=params.number("temperature", 0.2, low=0, high=2),
+            # A remark that a longer text does not answer asks for another text; so small a model cannot follow words.
+            seed=params.whole("seed", 7, low=0, high=2**31 - 1) + (0 if longer else len(invocation.feedback)),
+            repeat_penalty=1.1,
+            grammar="" if free else paragraph_grammar(sentences),
+        )
+        answer = self._loaded().chat(paragraph_turns(prompt, system), sampling)
+        text = answer.text if answer.complete else whole_sentences(answer.text)
+        text = text.strip() if free else tidy(text)
+        return Answer(text, answer.complete, answer.input_tokens, answer.output_tokens)
+
+    def _structured(self, params: Params) -> InvocationResult:
+        schema = params.values["json_schema"]
+        if not isinstance(schema, Mapping):
+            raise params.wrong("json_schema", "must be an object")
+        prompt, system = params.text("prompt", max_chars=5000), params.text("system", "", max_chars=2000)
+        turns = paragraph_turns(prompt, system or "Answer in JSON.")
+        sampling = Sampling(
+            max_tokens=params.whole("max_tokens", 512, low=8, high=_MAX_TOKENS),
+            temperature=params.number("temperature", 0.0, low=0, high=2),
+            seed=params.whole("seed", 7, low=0, high=2**31 - 1),
+            schema=dict(schema),
+        )
+        answer = self._loaded().chat(turns, sampling)
+        try:
+            json.loads(answer.text)
+        except ValueError as error:
+            raise ProviderError(
+                Failure.INVALID_INPUT,
+                "the answer does not fit into max_tokens: raise it, or bound the schema's lengths",
+                pointer="/max_tokens",
+            ) from error
+        return _result(answer.text, [answer], _echo(params))
+
+
+def create(_context: ProviderContext) -> Provider:
+    """Build the adapter; the model is loaded with the first prompt."""
+    return SmolLm()
+
+
+def _asked(invocation: Invocation, params: Params) -> str:
+    """Give the prompt without the critic's remarks, which so small a model would write about instead of heeding."""
+    prompt = params.text("prompt", "", max_chars=20_000)
+    if not invocation.feedback:
+        return prompt
+    prompt = prompt.removesuffix(clean(with_feedback("", invocation.feedback), "/prompt"))
+    others = {name: value for name, value in params.values.items() if name != "prompt"}
+    return "" if prompt == prompt_of(others) else prompt
+
+
+def _echo(params: Params) -> dict[str, JsonValue]:
+    known = ("seed", "temperature", "max_tokens", "sentences", "style")
+    return {"seed": 7, **{name: params.values[name] for name in known if params.has(name)}}
+
+
+def _result(text: str, answers: list[Answer], echo: dict[str, JsonValue]) -> InvocationResult:
+    if not text.strip():
+        raise ProviderError(Failure.UNAVAILABLE, "the local model wrote nothing")
+    finish = {**echo, "complete": all(answer.complete for answer in answers)}
+    json_like = text.lstrip().startswith("{")
+    media, name = ("application/json", "answer.json") if json_like else ("text/plain", "text.txt")
+    return InvocationResult(
+        artefacts=(Artefact(text.encode(), media, name, "data" if json_like else "text", finish),),
+        text=text,
+        usage=Usage(
+            input_tokens=sum(answer.input_tokens for answer in answers),
+            output_tokens=sum(answer.output_tokens for answer in answers),
+        ),
+        model="SmolLM2-135M-Instruct",
+        metadata=finish,
+    )

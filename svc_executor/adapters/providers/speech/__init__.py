@@ -1,0 +1,1 @@
+"""Speech made by libraries that run in a process of their own."""

@@ -1,0 +1,127 @@
+"""Making one attempt, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from svc_executor.app.produce import Begun, Producer
+from svc_executor.app.recorder import Note
+from svc_executor.domain.inputs import resolved, sources
+from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
+from svc_executor.domain.run import AttemptOrder, AttemptResult
+from svc_executor.domain.timeline import EventType
+from svc_executor.domain.wording import prompt_of
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_executor.app.recorder import Recorder
+    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.peers import Selector
+    from svc_executor.domain.ports import JobStore, Meter, Work
+
+
+class MakeAttempt:
+    """Invokes the provider of an attempt unless its result is recorded, records the result, books its cost.
+
+    Safe to repeat at any point: a recorded result is given back, an unrecorded one is made again under the same key.
+    """
+
+    def __init__(
+        self, store: JobStore, producer: Producer, selector: Selector, recorder: Recorder, *, meter: Meter, clock: Clock
+    ) -> None:
+        self._store = store
+        self._producer = producer
+        self._selector = selector
+        self._recorder = recorder
+        self._meter = meter
+        self._clock = clock
+
+    async def __call__(self, order: AttemptOrder) -> AttemptResult:
+        """How the attempt ended; raises only what waiting would mend."""
+        begun = await self._begin(order)
+        execution = begun.execution
+        if not self.is_recorded(execution):
+            execution = await self._record(order, await self._producer(begun))
+        execution = await self._settle(order, execution)
+        succeeded = execution.status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.REJECTED}
+        return AttemptResult(succeeded, execution.error_code, execution.error_message)
+
+    @staticmethod
+    def is_recorded(execution: Execution) -> bool:
+        """Whether the result is known, so that the provider must not be asked again."""
+        return execution.ended
+
+    async def _begin(self, order: AttemptOrder) -> Begun:
+        """The attempt with its inputs; the first time, what it is made from is recorded."""
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            steps = {step.step_id: step for step in await work.steps()}
+            made = {(each.step_id, each.attempt): each for each in await work.executions()}
+            execution = made[order.step_id, order.attempt]
+            step = steps[order.step_id]
+            if execution.started_at is None:
+                execution = self._started(execution, step, steps)
+                await work.save_execution(execution)
+            sent_back = made.get((order.step_id, execution.rework_of))
+            accepted = {
+                name: made[name, each.accepted_attempt]
+                for name, each in steps.items()
+                if (name, each.accepted_attempt) in made
+            }
+            feedback = sent_back.feedback if sent_back else ()
+            return Begun(work.job, step, execution, steps, accepted, feedback)
+
+    def _started(self, execution: Execution, step: Step, steps: dict[str, Step]) -> Execution:
+        params = resolved(step.task, steps)
+        return replace(
+            execution,
+            started_at=self._clock.now(),
+            params=params,
+            prompt=prompt_of(params)[:PROMPT_REPORTED],
+            input_asset_ids=tuple(name for source in sources(step.task, steps) for name in source.asset_ids),
+        )
+
+    async def _record(self, order: AttemptOrder, ended: Execution) -> Execution:
+        """Record a result; one that another try recorded meanwhile stays."""
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            known = await work.execution(order.step_id, order.attempt)
+            if known is not None and known.ended:
+                return known
+            step = await work.step(order.step_id)
+            await work.save_execution(ended)
+            await work.save_step(replace(step, cost_micro_usd=step.cost_micro_usd + ended.cost_micro_usd))
+            await work.save_job(replace(work.job, cost_micro_usd=work.job.cost_micro_usd + ended.cost_micro_usd))
+            await self._tell(work, ended)
+            succeeded = ended.status is ExecutionStatus.SUCCEEDED
+            if not (succeeded and step.task.gate):
+                ended = await self._recorder.reported(work, ended)
+            if succeeded and not step.task.gate:
+                await self._recorder.accepted(work, ended)
+        self._meter.execution(ended)
+        return ended
+
+    async def _tell(self, work: Work, ended: Execution) -> None:
+        step = await work.step(ended.step_id)
+        name = ended.chosen.capability_id
+        if ended.status is ExecutionStatus.SUCCEEDED:
+            text = f"{step.step_id}: {name} delivered in {ended.latency_ms} ms"
+        else:
+            text = f"{step.step_id}: {name} failed, {ended.error_code}: {ended.error_message}"
+        await self._recorder.note(work, Note(EventType.EXECUTION, text, step, ended))
+        if ended.asset_ids:
+            stored = f"{step.step_id}: {len(ended.asset_ids)} asset{'s' * (len(ended.asset_ids) > 1)} stored"
+            await self._recorder.note(work, Note(EventType.ASSET, stored, step, ended, ended.asset_ids))
+
+    async def _settle(self, order: AttemptOrder, execution: Execution) -> Execution:
+        """Book the true cost, or give the reservation back when there was none."""
+        if execution.settled:
+            return execution
+        if execution.cost_micro_usd:
+            await self._selector.settle(execution.reservation_id, execution.cost_micro_usd)
+        else:
+            await self._selector.release(execution.reservation_id)
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            current = await work.execution(order.step_id, order.attempt) or execution
+            settled = replace(current, settled=True)
+            await work.save_execution(settled)
+        return settled

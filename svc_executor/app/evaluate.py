@@ -1,0 +1,110 @@
+"""Having the result of an attempt judged."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from mesh.ids import derive
+from svc_executor.app.recorder import Note
+from svc_executor.domain.job import ExecutionStatus
+from svc_executor.domain.needs import min_width_px
+from svc_executor.domain.peers import Trial
+from svc_executor.domain.run import AttemptOrder, Verdict
+from svc_executor.domain.timeline import EventType
+from svc_executor.domain.wording import labels_of, request_of, summary
+
+if TYPE_CHECKING:
+    from svc_executor.app.recorder import Recorder
+    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.peers import Critic, Judgement
+    from svc_executor.domain.ports import JobStore
+
+_log = logging.getLogger(__name__)
+
+
+class EvaluateAttempt:
+    """Asks the critic, and accepts the result or sends it back.
+
+    A result that the critic cannot judge at all is accepted without a score, and the timeline says so.
+    """
+
+    def __init__(self, store: JobStore, critic: Critic, recorder: Recorder) -> None:
+        self._store = store
+        self._critic = critic
+        self._recorder = recorder
+
+    async def __call__(self, order: AttemptOrder) -> Verdict:
+        """The verdict; one that is recorded is given back. Raises only what waiting would mend."""
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            execution = await work.execution(order.step_id, order.attempt)
+            step = await work.step(order.step_id)
+        if execution is None:
+            raise KeyError(f"attempt {order.attempt} of {order.step_id} was never begun")
+        if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == order.attempt:
+            return _verdict(execution)
+        judgement, hindrance = await self._judge(step, execution)
+        return await self._record(order, judgement, hindrance)
+
+    async def _judge(self, step: Step, execution: Execution) -> tuple[Judgement | None, str]:
+        trial = Trial(
+            asset_id=execution.asset_ids[0],
+            request_id=derive(execution.idempotency_key, "evaluate"),
+            job_id=execution.job_id,
+            step_id=execution.step_id,
+            execution_id=execution.execution_id,
+            tool_id=execution.chosen.tool_id,
+            request=request_of(execution.params),
+            expected_labels=labels_of(execution.params),
+            rubric=step.task.rubric,
+            min_width_px=min_width_px(step.task),
+        )
+        try:
+            return await self._critic.evaluate(trial), ""
+        except SomaError as error:
+            if error.rule.retryable:
+                raise
+            _log.warning("the critic cannot judge an asset of %s: %s", execution.chosen.tool_id, error.reason.value)
+            return None, error.message
+
+    async def _record(self, order: AttemptOrder, judgement: Judgement | None, hindrance: str) -> Verdict:
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            execution = await work.execution(order.step_id, order.attempt)
+            step = await work.step(order.step_id)
+            if execution is None or execution.reported:
+                return Verdict(passes=False) if execution is None else _verdict(execution)
+            judged = _judged(execution, judgement)
+            await work.save_execution(judged)
+            message = _sentence(judged, judgement, hindrance)
+            await self._recorder.note(work, Note(EventType.EVALUATION, message, step, judged, judged.asset_ids[:1]))
+            judged = await self._recorder.reported(work, judged)
+            if judged.status is ExecutionStatus.SUCCEEDED:
+                await self._recorder.accepted(work, judged)
+        return _verdict(judged)
+
+
+def _judged(execution: Execution, judgement: Judgement | None) -> Execution:
+    if judgement is None:
+        return execution
+    return replace(
+        execution,
+        status=ExecutionStatus.SUCCEEDED if judgement.passes else ExecutionStatus.REJECTED,
+        quality_score=judgement.score,
+        evaluation_id=judgement.evaluation_id,
+        feedback=judgement.feedback,
+    )
+
+
+def _sentence(execution: Execution, judgement: Judgement | None, hindrance: str) -> str:
+    if judgement is None:
+        return f"{execution.step_id}: could not be judged and is accepted as it is: {hindrance}"
+    verdict = "good enough" if judgement.passes else "sent back"
+    findings = summary(judgement.feedback)
+    return f"{execution.step_id}: {verdict}, score {judgement.score:.2f}{'; ' * bool(findings)}{findings}"
+
+
+def _verdict(execution: Execution) -> Verdict:
+    passes = execution.status is not ExecutionStatus.REJECTED
+    return Verdict(passes, "" if passes else summary(execution.feedback) or "below the quality bar")

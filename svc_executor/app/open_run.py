@@ -1,0 +1,73 @@
+"""Opening a run: what there is to do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from svc_executor.domain.job import JobState
+from svc_executor.domain.run import JobOrder, Opening, StepBrief
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_executor.app.recorder import Recorder
+    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.ports import JobStore
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """Limits of every run: steps at once, tries after a bad verdict, and seconds when the plan sets none."""
+
+    parallel_steps: int = 4
+    max_rework: int = 2
+    max_seconds: float = 3_600.0
+
+
+class OpenRun:
+    """Puts a job into RUNNING and says how far it is."""
+
+    def __init__(self, store: JobStore, recorder: Recorder, clock: Clock, limits: RunLimits) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._limits = limits
+
+    async def __call__(self, order: JobOrder) -> Opening:
+        """The state to run from; nothing to do for an ended job or another run of it."""
+        async with self._store.work(order.tenant_id, order.job_id) as work:
+            job = work.job
+            if job.run != order.run or job.state.ended:
+                return Opening(proceed=False, steps=[])
+            if job.state is JobState.PENDING:
+                now = self._clock.now()
+                job = replace(job, state=JobState.RUNNING, started_at=job.started_at or now)
+                await self._recorder.job_changed(work, job, "the job runs")
+            attempts: dict[str, list[Execution]] = defaultdict(list)
+            for execution in await work.executions():
+                attempts[execution.step_id].append(execution)
+            steps = [_brief(step, attempts[step.step_id]) for step in await work.steps()]
+        return Opening(
+            proceed=True,
+            steps=steps,
+            parallel=self._limits.parallel_steps,
+            max_rework=self._limits.max_rework,
+            capped=job.terms.max_cost_micro_usd > 0,
+            seconds_left=job.terms.max_duration_s or self._limits.max_seconds,
+            cancel_reason=job.cancel_reason,
+        )
+
+
+def _brief(step: Step, made: list[Execution]) -> StepBrief:
+    """A step as its run begins; an attempt without a recorded result is taken up again under its number."""
+    last = max(made, key=lambda execution: execution.attempt, default=None)
+    next_attempt = 1 if last is None else last.attempt + int(last.ended)
+    return StepBrief(
+        step_id=step.step_id,
+        depends_on=list(step.task.depends_on),
+        state=step.state.value,
+        next_attempt=next_attempt,
+        gate=step.task.gate,
+        on_failure=step.task.on_failure.value,
+    )

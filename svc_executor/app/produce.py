@@ -1,0 +1,185 @@
+"""Making a result: inputs read, the provider invoked once, artefacts stored."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+from mesh.ids import derive
+from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
+from svc_executor.domain.job import ExecutionStatus
+from svc_executor.domain.peers import Upload
+from svc_executor.domain.pricing import cost_micro_usd
+from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderError
+from svc_executor.domain.task_dsl import StepType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.clock import Clock
+    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.peers import Assets
+    from svc_executor.domain.ports import Catalogue, Credentials
+    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue
+
+_log = logging.getLogger(__name__)
+_SPLIT = "."
+_NUL = "\x00"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt with all that it is made from. `steps` and `accepted` are those of the whole job by step name."""
+
+    job: Job
+    step: Step
+    execution: Execution
+    steps: Mapping[str, Step]
+    accepted: Mapping[str, Execution]
+    feedback: tuple[Feedback, ...] = ()
+
+
+class Producer:
+    """Turns an attempt that was begun into one that ended. `timeout_s` bounds the provider's time."""
+
+    def __init__(
+        self, assets: Assets, catalogue: Catalogue, credentials: Credentials, clock: Clock, *, timeout_s: float
+    ) -> None:
+        self._assets = assets
+        self._catalogue = catalogue
+        self._credentials = credentials
+        self._clock = clock
+        self._timeout_s = timeout_s
+
+    async def __call__(self, begun: Begun) -> Execution:
+        """The attempt with its result or its failure; raises only what waiting would mend."""
+        started = self._clock.monotonic()
+        try:
+            invocation = await self._invocation(begun)
+            result = await self._invoke(begun, invocation)
+            execution = self._made(begun.execution, result, started)
+            return replace(execution, asset_ids=await self._store(begun, result))
+        except ProviderError as error:
+            return self._failed(begun.execution, error.reason.value, error.message, started)
+        except SomaError as error:
+            if error.rule.retryable:
+                raise
+            return self._failed(begun.execution, error.reason.value, error.message, started)
+
+    async def _invocation(self, begun: Begun) -> Invocation:
+        execution, task = begun.execution, begun.step.task
+        chosen = execution.chosen
+        inputs = await self._inputs(begun)
+        own = for_provider(task, execution.params)
+        params = with_notes(task, {**chosen.default_parameters, **own}, begun.feedback)
+        if task.step_type is StepType.COMPOSE_DOCUMENT:
+            params["provenance"] = _origins(begun, inputs)
+        return Invocation(
+            tool_id=chosen.tool_id,
+            provider=chosen.provider,
+            model=chosen.model,
+            step_type=execution.step_type,
+            task_type=task.task_type,
+            params=params,
+            idempotency_key=execution.idempotency_key,
+            timeout_s=self._timeout_s,
+            tenant_id=begun.job.tenant_id,
+            constraints=task.constraints,
+            inputs=inputs,
+            feedback=begun.feedback,
+            endpoint=chosen.endpoint,
+            credentials=await self._credentials.read(begun.job.tenant_id, chosen.credential_path),
+        )
+
+    async def _inputs(self, begun: Begun) -> dict[str, InputArtefact | str]:
+        """Assets under the name of their source: the main one, and the others with their file ending behind it."""
+        found: dict[str, InputArtefact | str] = {}
+        for source in sources(begun.step.task, begun.steps):
+            for position, asset_id in enumerate(source.asset_ids):
+                artefact = await self._assets.load(asset_id)
+                ending = artefact.filename.rpartition(_SPLIT)[2].lower()
+                found[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
+        return found
+
+    async def _invoke(self, begun: Begun, invocation: Invocation) -> InvocationResult:
+        chosen = begun.execution.chosen
+        provider = self._catalogue.provider(chosen.adapter)
+        if provider is None:
+            raise ProviderError(Failure.UNAVAILABLE, f"{chosen.capability_id} has no adapter here")
+        try:
+            return await provider.invoke(invocation)
+        except (ProviderError, SomaError):
+            raise
+        except Exception:  # noqa: BLE001 - an adapter may raise anything; it costs a rung, never the job
+            _log.exception("adapter %s broke its contract", chosen.adapter)
+            raise SomaError(Reason.INTERNAL, f"{chosen.capability_id} failed for a reason of ours") from None
+
+    async def _store(self, begun: Begun, result: InvocationResult) -> tuple[str, ...]:
+        execution, job = begun.execution, begun.job
+        stored: list[str] = []
+        for position, artefact in enumerate(_artefacts(begun.step, result)):
+            upload = Upload(
+                artefact=_typed(artefact, execution),
+                request_id=derive(execution.idempotency_key, "asset", str(position)),
+                job_id=job.job_id,
+                step_id=execution.step_id,
+                execution_id=execution.execution_id,
+                session_id=job.session_id,
+                classification=job.terms.data_classification,
+            )
+            stored.append(await self._assets.store(upload))
+        return tuple(stored)
+
+    def _made(self, execution: Execution, result: InvocationResult, started: float) -> Execution:
+        return replace(
+            execution,
+            status=ExecutionStatus.SUCCEEDED,
+            text=result.text.replace(_NUL, ""),
+            model=result.model or execution.chosen.model,
+            cost_micro_usd=cost_micro_usd(execution.chosen.prices, result.usage),
+            latency_ms=self._since(started),
+            ended_at=self._clock.now(),
+        )
+
+    def _failed(self, execution: Execution, code: str, message: str, started: float) -> Execution:
+        return replace(
+            execution,
+            status=ExecutionStatus.FAILED,
+            error_code=code,
+            error_message=message,
+            model=execution.chosen.model,
+            latency_ms=self._since(started),
+            ended_at=self._clock.now(),
+        )
+
+    def _since(self, started: float) -> int:
+        return round((self._clock.monotonic() - started) * 1_000)
+
+
+def _artefacts(step: Step, result: InvocationResult) -> Sequence[Artefact]:
+    """What the provider made; a text that came alone is kept as a file of its own, so that it can be judged."""
+    if result.artefacts:
+        return result.artefacts
+    if not result.text.strip():
+        raise ProviderError(Failure.UNAVAILABLE, "the provider answered with nothing")
+    return (Artefact(result.text.encode(), "text/markdown", f"{step.step_id}.md", "text"),)
+
+
+def _typed(artefact: Artefact, execution: Execution) -> Artefact:
+    return artefact if artefact.asset_type else replace(artefact, asset_type=execution.chosen.asset_type)
+
+
+def _origins(begun: Begun, inputs: Mapping[str, InputArtefact | str]) -> dict[str, JsonValue]:
+    """Where the inputs of a document come from, by input name; texts by the name of their step."""
+    found: dict[str, JsonValue] = {}
+    for name in referenced_steps(begun.step.task):
+        execution = begun.accepted.get(name)
+        if execution is None:
+            continue
+        artefact = inputs.get(name)
+        content = artefact.content if isinstance(artefact, InputArtefact) else execution.text.encode()
+        found[name] = origin_of(execution, hashlib.sha256(content).hexdigest())
+    return found

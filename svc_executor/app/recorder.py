@@ -1,0 +1,98 @@
+"""Writes what happens to a job: the row, the entry of the timeline and the fact for others, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from svc_executor.domain.job import StepState
+from svc_executor.domain.timeline import EventType, ExecutionFact, JobEvent, JobFact
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.ports import Work
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an entry of the timeline says beyond the state of its job."""
+
+    type: EventType
+    message: str
+    step: Step | None = None
+    execution: Execution | None = None
+    asset_ids: tuple[str, ...] = ()
+    terminal: bool = False
+
+
+class Recorder:
+    """Keeps rows, timeline and facts in step."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def note(self, work: Work, note: Note) -> None:
+        """Add an entry to the timeline."""
+        await work.append(self.event(work.job, note))
+
+    def event(self, job: Job, note: Note) -> JobEvent:
+        """The entry that a note makes; its sequence is given when it is appended."""
+        step, execution = note.step, note.execution
+        return JobEvent(
+            sequence=0,
+            type=note.type,
+            job_id=job.job_id,
+            message=note.message,
+            job_state=job.state,
+            progress=job.progress,
+            occurred_at=self._clock.now(),
+            step_id=step.step_id if step else "",
+            step_state=step.state if step else None,
+            capability_id=execution.chosen.capability_id if execution else (step.capability_id if step else ""),
+            asset_ids=note.asset_ids,
+            attempt=execution.attempt if execution else 0,
+            terminal=note.terminal,
+        )
+
+    async def job_changed(self, work: Work, job: Job, message: str) -> None:
+        """Save a job in a new state."""
+        await work.save_job(job)
+        await self.note(work, Note(EventType.JOB, message, terminal=job.state.ended))
+        await work.publish(JobFact(job, await work.steps()))
+
+    async def step_changed(self, work: Work, step: Step, message: str, execution: Execution | None = None) -> None:
+        """Save a step in a new state; the fact is published once it ended."""
+        before = await work.step(step.step_id)
+        await work.save_step(step)
+        ended = int(step.state.ended) - int(before.state.ended)
+        if ended:
+            await work.save_job(replace(work.job, steps_ended=work.job.steps_ended + ended))
+        await self.note(work, Note(EventType.STEP, message, step, execution, step.asset_ids))
+        if step.state.ended:
+            await work.publish(JobFact(work.job, await work.steps()))
+
+    async def accepted(self, work: Work, execution: Execution) -> None:
+        """Make the result of an attempt the result of its step."""
+        step = await work.step(execution.step_id)
+        changed = replace(
+            step,
+            state=StepState.SUCCEEDED,
+            asset_ids=execution.asset_ids,
+            text=execution.text,
+            capability_id=execution.chosen.capability_id,
+            message="",
+            accepted_attempt=execution.attempt,
+            quality_score=execution.quality_score,
+        )
+        score = f", quality {execution.quality_score:.2f}" if execution.quality_score is not None else ""
+        await self.step_changed(work, changed, f"{step.step_id} is done{score}", execution)
+
+    async def reported(self, work: Work, execution: Execution) -> Execution:
+        """Tell the others, once, that an attempt ended for good."""
+        if execution.reported:
+            return execution
+        told = replace(execution, reported=True)
+        await work.save_execution(told)
+        await work.publish(ExecutionFact(told, work.job.owner.subject))
+        return told

@@ -1,0 +1,134 @@
+"""Choosing the capability of an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from mesh.ids import derive
+from svc_executor.app.recorder import Note
+from svc_executor.domain.inputs import resolved
+from svc_executor.domain.job import Execution, StepState
+from svc_executor.domain.needs import need_of
+from svc_executor.domain.run import Choice, SelectOrder
+from svc_executor.domain.timeline import EventType
+from svc_executor.domain.wording import shorten, summary
+
+if TYPE_CHECKING:
+    from svc_executor.app.recorder import Recorder
+    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.peers import Need, Selection, Selector
+    from svc_executor.domain.ports import JobStore, Meter, Work
+
+_NOTHING_LEFT_MICRO_USD = 1
+
+
+class SelectCapability:
+    """Asks the selector, and records what it chose as the beginning of the attempt.
+
+    Safe to repeat: the selector answers the same request alike, and an attempt that was begun is left as it is.
+    """
+
+    def __init__(self, store: JobStore, selector: Selector, recorder: Recorder, meter: Meter) -> None:
+        self._store = store
+        self._selector = selector
+        self._recorder = recorder
+        self._meter = meter
+
+    async def __call__(self, order: SelectOrder) -> Choice:
+        """The choice; an error that waiting would mend is raised, any other is the answer."""
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            begun = await work.execution(order.step_id, order.attempt)
+            if begun is not None:
+                return Choice(begun.chosen.capability_id)
+            need, sent_back = await self._need(work, order)
+        try:
+            selection = await self._selector.select(need)
+        except SomaError as error:
+            if error.rule.retryable:
+                raise
+            return Choice(message=error.message)
+        return await self._begin(order, need, selection, sent_back)
+
+    async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, Execution | None]:
+        steps = {step.step_id: step for step in await work.steps()}
+        step = steps[order.step_id]
+        executions = await work.executions()
+        sent_back = await work.execution(order.step_id, order.rework_of) if order.rework_of else None
+        need = need_of(
+            work.job,
+            step,
+            order,
+            resolved(step.task, steps),
+            sent_back=sent_back,
+            max_cost_micro_usd=_left(work.job, executions),
+        )
+        return need, sent_back
+
+    async def _begin(self, order: SelectOrder, need: Need, selection: Selection, sent_back: Execution | None) -> Choice:
+        async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
+            begun = await work.execution(order.step_id, order.attempt)
+            if begun is not None:
+                return Choice(begun.chosen.capability_id)
+            step = await work.step(order.step_id)
+            execution = _execution(work.job, step, need, selection, sent_back)
+            await work.save_execution(execution)
+            step = replace(
+                step,
+                state=StepState.RUNNING,
+                attempts=order.attempt,
+                capability_id=execution.chosen.capability_id,
+                message="",
+            )
+            await work.save_step(step)
+            message = f"{step.step_id}: {execution.chosen.capability_id} is chosen. {selection.reason}".strip()
+            await self._recorder.note(work, Note(EventType.SELECTION, shorten(message), step, execution))
+        if order.fallback_code:
+            self._meter.fallback(execution.modality, order.fallback_code)
+        if sent_back is not None:
+            self._meter.rework(execution.modality, sent_back.feedback[0].code if sent_back.feedback else "QUALITY")
+        return Choice(execution.chosen.capability_id)
+
+
+def _left(job: Job, executions: list[Execution]) -> int:
+    """What the plan's cap leaves, in millionths of a US dollar; 0 without a cap.
+
+    What is asked for by attempts that are not settled counts as spent. A cap that is used up leaves one millionth, so
+    that free capabilities may still be chosen.
+    """
+    if not job.terms.max_cost_micro_usd:
+        return 0
+    spent = sum(
+        execution.cost_micro_usd if execution.ended else execution.reserved_micro_usd for execution in executions
+    )
+    return max(job.terms.max_cost_micro_usd - spent, _NOTHING_LEFT_MICRO_USD)
+
+
+def _execution(job: Job, step: Step, need: Need, selection: Selection, sent_back: Execution | None) -> Execution:
+    key = derive(job.job_id, step.step_id, str(need.attempt))
+    return Execution(
+        execution_id=derive(job.job_id, step.step_id, str(need.attempt), "execution"),
+        job_id=job.job_id,
+        step_id=step.step_id,
+        step_index=step.task.index,
+        attempt=need.attempt,
+        step_type=step.task.step_type.value,
+        modality=step.task.modality,
+        chosen=selection.chosen,
+        selection_id=selection.selection_id,
+        idempotency_key=key,
+        reservation_id=selection.reservation_id,
+        reserved_micro_usd=selection.reserved_micro_usd,
+        fallback_reason=need.fallback_reason,
+        rework_reason=_rework_reason(sent_back),
+        rework_of=sent_back.attempt if sent_back else 0,
+        trace_id=job.trace_id,
+        settled=not selection.reservation_id,
+    )
+
+
+def _rework_reason(sent_back: Execution | None) -> str:
+    if sent_back is None:
+        return ""
+    return summary(sent_back.feedback) or "the result was below the quality bar"

@@ -1,0 +1,150 @@
+"""Accepting plans: checking them, and turning them into jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.errors import FieldViolation, Reason, SomaError
+from svc_executor.app.recorder import Note, Recorder
+from svc_executor.domain.compiler import PlanRefusedError
+from svc_executor.domain.job import Job, Step, Terms
+from svc_executor.domain.ports import Submission
+from svc_executor.domain.run import JobOrder
+from svc_executor.domain.timeline import EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from mesh.clock import Clock
+    from mesh.ids import Ids
+    from svc_executor.domain.compiler import Compiler
+    from svc_executor.domain.job import Principal
+    from svc_executor.domain.ports import JobStore, Runner
+    from svc_executor.domain.provider import JsonValue
+    from svc_executor.domain.task_dsl import Plan
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlanOrder:
+    """A plan to run, for whom, and within which request."""
+
+    owner: Principal
+    plan: Mapping[str, JsonValue]
+    session_id: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    traceparent: str = ""
+
+
+class SubmitJob:
+    """Checks and stores a plan and starts its job. A start that fails is made up for by `StartWaiting`.
+
+    `enabled` false refuses every plan.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        runner: Runner,
+        compiler: Compiler,
+        recorder: Recorder,
+        *,
+        clock: Clock,
+        ids: Ids,
+        enabled: bool = True,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._compiler = compiler
+        self._recorder = recorder
+        self._clock = clock
+        self._ids = ids
+        self._enabled = enabled
+
+    async def __call__(self, order: PlanOrder) -> Job:
+        """The job; raises INVALID_PLAN with every error, IDEMPOTENCY_MISMATCH, FAILED_PRECONDITION when off."""
+        if not self._enabled:
+            raise SomaError(
+                Reason.FAILED_PRECONDITION,
+                "Multimodal jobs are switched off here; set SA01_ENABLE_multimodal_capabilities=true to allow them",
+            )
+        plan = self._compile(order.plan)
+        job = await self._store.submit(self._submission(order, plan))
+        if not job.state.ended:
+            await start(self._runner, job)
+        return job
+
+    def _compile(self, document: Mapping[str, JsonValue]) -> Plan:
+        try:
+            return self._compiler.compile(document)
+        except PlanRefusedError as refused:
+            fields = [FieldViolation(error.pointer, f"{error.code}: {error.message}") for error in refused.errors]
+            raise SomaError(Reason.INVALID_PLAN, f"{refused}; the details name each", fields=fields) from None
+
+    def _submission(self, order: PlanOrder, plan: Plan) -> Submission:
+        job = Job(
+            job_id=self._ids.new(),
+            owner=order.owner,
+            plan=order.plan,
+            terms=_terms(plan),
+            created_at=self._clock.now(),
+            title=plan.title,
+            session_id=order.session_id,
+            trace_id=order.trace_id,
+            traceparent=order.traceparent,
+            steps_total=len(plan.tasks),
+        )
+        return Submission(
+            job=job,
+            steps=[Step(job.job_id, task) for task in plan.tasks],
+            first_event=self._recorder.event(job, Note(EventType.JOB, "the job is accepted")),
+            request_id=order.request_id,
+            digest=_digest(order),
+        )
+
+
+class StartWaiting:
+    """Starts jobs whose start was lost, because a process or the runner was down at that moment."""
+
+    def __init__(self, store: JobStore, runner: Runner) -> None:
+        self._store = store
+        self._runner = runner
+
+    async def __call__(self, before: datetime, limit: int = 100) -> int:
+        """Start jobs that wait since before a moment, and tell how many there were."""
+        waiting = await self._store.unstarted(before, limit)
+        for order in waiting:
+            await self._runner.start(order)
+        return len(waiting)
+
+
+async def start(runner: Runner, job: Job) -> None:
+    """Start a run now if the runner answers; the job is safe in the store either way."""
+    try:
+        await runner.start(JobOrder(job.tenant_id, job.job_id, job.run))
+    except SomaError as error:
+        _log.warning("job %s is started later: %s", job.job_id, error.reason.value)
+
+
+def _terms(plan: Plan) -> Terms:
+    return Terms(
+        max_cost_micro_usd=plan.max_cost_micro_usd,
+        max_duration_s=plan.max_duration_s,
+        keep_on_failure=plan.keep_on_failure,
+        data_classification=plan.data_classification,
+        persona=plan.persona,
+        capsule=plan.capsule,
+    )
+
+
+def _digest(order: PlanOrder) -> str:
+    """Of what makes two requests the same."""
+    body = json.dumps([order.plan, order.session_id], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(body.encode()).hexdigest()

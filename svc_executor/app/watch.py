@@ -1,0 +1,56 @@
+"""Watching a job: its timeline from a given place, then live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from svc_executor.app.recorder import Note
+from svc_executor.domain.timeline import EventType
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from svc_executor.app.recorder import Recorder
+    from svc_executor.domain.ports import JobStore
+    from svc_executor.domain.timeline import JobEvent
+
+_BATCH = 200
+
+
+class WatchJob:
+    """Streams a timeline without gap or duplicate. The end of a run is terminal only while no other run followed it.
+
+    `heartbeat_s` is the longest silence, in seconds.
+    """
+
+    def __init__(self, store: JobStore, recorder: Recorder, *, heartbeat_s: float = 10.0) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._heartbeat_s = heartbeat_s
+
+    async def __call__(self, tenant_id: str, job_id: str, after: int) -> AsyncIterator[JobEvent]:
+        """Events with a sequence above `after`; ends with the terminal one. NOT_FOUND, before the first event."""
+        async with self._store.wakeup(job_id) as wakeup:
+            while True:
+                batch = await self._store.events(tenant_id, job_id, after, _BATCH)
+                for event in batch:
+                    ends = event.terminal and not await self._store.events(tenant_id, job_id, event.sequence, 1)
+                    yield event if ends == event.terminal else replace(event, terminal=False)
+                    after = event.sequence
+                    if ends:
+                        return
+                if not batch:
+                    if await self._seen(tenant_id, job_id, after):
+                        return
+                    if not await wakeup.wait(self._heartbeat_s):
+                        yield await self._heartbeat(tenant_id, job_id)
+
+    async def _seen(self, tenant_id: str, job_id: str, after: int) -> bool:
+        """Whether the caller has seen the end already."""
+        job = await self._store.job(tenant_id, job_id)
+        return job.state.ended and not await self._store.events(tenant_id, job_id, after, 1)
+
+    async def _heartbeat(self, tenant_id: str, job_id: str) -> JobEvent:
+        job = await self._store.job(tenant_id, job_id)
+        return self._recorder.event(job, Note(EventType.HEARTBEAT, ""))

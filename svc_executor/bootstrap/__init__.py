@@ -1,0 +1,144 @@
+"""The wiring of the executor."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from mesh import durable
+from mesh.chassis import chassis
+from mesh.events.event import ProtoCodec
+from mesh.settings import load
+from mesh.stores import blobs
+from soma.events.v1.envelope_pb2 import Envelope
+from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
+from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from svc_executor.adapters.credentials import TenantCredentials
+from svc_executor.adapters.identity import MintedIdentity
+from svc_executor.adapters.metrics import PrometheusMeter
+from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
+from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.temporal import TemporalRunner
+from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.open_run import RunLimits
+from svc_executor.app.read import ListJobs
+from svc_executor.app.recorder import Recorder
+from svc_executor.app.submit import StartWaiting, SubmitJob
+from svc_executor.app.watch import WatchJob
+from svc_executor.bootstrap.background import start_sweep
+from svc_executor.bootstrap.providers import Workshop
+from svc_executor.domain.compiler import Compiler
+from svc_executor.rpc.facts import FactEncoder
+from svc_executor.rpc.job_service import JobServicer, JobUseCases
+from svc_executor.rpc.plan_service import PlanServicer
+from svc_executor.settings import ExecutorSettings, Settings
+from svc_executor.workflows.activities import JobActivities
+from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
+from svc_executor.workflows.wiring import Ports, use_cases
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from temporalio.client import Client
+
+    from mesh.chassis import Chassis
+    from mesh.lifecycle import Service
+
+NAME = "executor"
+
+
+@dataclass(frozen=True)
+class _Peers:
+    selector: SelectorPeer
+    assets: AssetsPeer
+    critic: CriticPeer
+    registry: RegistryPeer
+
+
+@asynccontextmanager
+async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Builds the executor and undoes it in reverse."""
+    settings = settings or load(Settings, NAME)
+    config = resources.files("protos").joinpath("service_config.json").read_text()
+    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
+        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        peers = await _peers(mesh)
+        store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock))
+        await mesh.enter(store.listening())
+        bytes_ = await mesh.enter(blobs.open(settings.blobs))
+        temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
+        await _work(mesh, settings.executor, peers, store, temporal)
+        runner = TemporalRunner(temporal, settings.executor.task_queue)
+        await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
+        plans = PlanServicer(compiler_of(settings.executor))
+        jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
+        yield await mesh.serve([(add_PlanServiceServicer_to_server, plans), (add_JobServiceServicer_to_server, jobs)])
+
+
+def compiler_of(settings: ExecutorSettings) -> Compiler:
+    """The compiler with the published schema."""
+    schema = resources.files("svc_executor").joinpath("schemas", "task_dsl_v1.json").read_text(encoding="utf-8")
+    return Compiler(json.loads(schema), max_steps=settings.max_steps, quality_gates=settings.quality_gates)
+
+
+async def _peers(mesh: Chassis) -> _Peers:
+    return _Peers(
+        selector=SelectorPeer(await mesh.peer("selector")),
+        assets=AssetsPeer(await mesh.peer("assets")),
+        critic=CriticPeer(await mesh.peer("critic")),
+        registry=RegistryPeer(await mesh.peer("registry")),
+    )
+
+
+async def _work(
+    mesh: Chassis, settings: ExecutorSettings, peers: _Peers, store: PostgresJobs, temporal: Client
+) -> None:
+    """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
+    meter = PrometheusMeter()
+    workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
+    ports = Ports(
+        store=store,
+        selector=peers.selector,
+        assets=peers.assets,
+        critic=peers.critic,
+        catalogue=workshop.catalogue,
+        credentials=TenantCredentials(mesh.secrets),
+        meter=meter,
+        clock=mesh.clock,
+    )
+    limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
+    steps = use_cases(ports, limits, provider_timeout_s=settings.provider_timeout_s)
+    activities = JobActivities(steps, store, MintedIdentity(mesh.minter))
+    await mesh.enter(
+        durable.worker(
+            temporal,
+            settings.task_queue,
+            [MultimodalJobWorkflow],
+            activities.all,
+            clock=mesh.clock,
+            max_concurrent_activities=settings.concurrent_activities,
+        )
+    )
+
+
+def _jobs(
+    mesh: Chassis, settings: ExecutorSettings, assets: AssetsPeer, store: PostgresJobs, runner: TemporalRunner
+) -> JobUseCases:
+    recorder = Recorder(mesh.clock)
+    submit = SubmitJob(
+        store, runner, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
+    )
+    return JobUseCases(
+        store=store,
+        submit=submit,
+        list=ListJobs(store),
+        cancel=CancelJob(store, runner),
+        resume=ResumeJob(store, runner, assets, recorder),
+        watch=WatchJob(store, recorder, heartbeat_s=settings.heartbeat_s),
+    )

@@ -1,0 +1,100 @@
+"""The providers of this process: guarded, registered, probed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import svc_executor
+from mesh.ids import rng
+from mesh.lifecycle import background
+from svc_executor.adapters import manifests
+from svc_executor.adapters.catalogue import ModuleCatalogue
+from svc_executor.adapters.egress import EgressRules, GuardedEgress
+from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
+from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
+from svc_executor.domain.provider import ProviderContext
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator
+
+    from mesh.chassis import Chassis
+    from mesh.clock import Clock
+    from svc_executor.domain.peers import Registry
+    from svc_executor.domain.ports import Catalogue, Meter
+    from svc_executor.settings import ExecutorSettings
+
+_RETRY_S = 2.0
+_JITTER = 0.2
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The catalogue of guarded providers."""
+
+    catalogue: Catalogue
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, mesh: Chassis, settings: ExecutorSettings, registry: Registry, meter: Meter
+    ) -> AsyncIterator[Workshop]:
+        """Open the adapters of all manifests; register and probe them in the background."""
+        found = manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
+        limits = GuardLimits(
+            slots=settings.provider_slots,
+            tries=settings.provider_tries,
+            failures=settings.breaker_failures,
+            recovery_s=settings.breaker_recovery_s,
+        )
+        chance = rng()
+        async with AsyncExitStack() as stack:
+            egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
+            context = ProviderContext(mesh.clock, egress, settings.home / "providers", settings.providers)
+            inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
+            stack.push_async_callback(inner.aclose)
+            guards = Guards(limits, registry, meter, mesh.clock, rng=chance)
+            stack.push_async_callback(guards.aclose)
+            catalogue = GuardedCatalogue(inner, guards)
+            register = RegisterManifests(registry, found)
+            probe = ProbeProviders(registry, catalogue, found, guards.is_open)
+            keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
+            await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
+            yield cls(catalogue)
+
+
+def _rules(settings: ExecutorSettings) -> EgressRules:
+    return EgressRules(
+        allow=settings.egress_allow,
+        deny=settings.egress_deny,
+        loopback=frozenset(settings.egress_loopback),
+        plain_http=settings.egress_plain_http,
+    )
+
+
+class _Keeper:
+    """Registers until the registry knows everything, then probes for ever."""
+
+    def __init__(
+        self, register: RegisterManifests, probe: ProbeProviders, clock: Clock, chance: random.Random, interval_s: float
+    ) -> None:
+        self._register = register
+        self._probe = probe
+        self._clock = clock
+        self._chance = chance
+        self._interval_s = interval_s
+
+    async def run(self) -> None:
+        """Never ends by itself."""
+        while await self._register():
+            await self._clock.sleep(_RETRY_S)
+        await asyncio.gather(*(self._watch(adapter) for adapter in self._probe.adapters))
+
+    async def _watch(self, adapter: str) -> None:
+        while True:
+            await self._probe(adapter)
+            await self._clock.sleep(self._interval_s * self._chance.uniform(1 - _JITTER, 1 + _JITTER))

@@ -1,0 +1,1 @@
+"""Model, rules, errors and ports of the executor."""

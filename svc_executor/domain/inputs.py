@@ -1,0 +1,85 @@
+"""What a step is given: its parameters with references replaced, and the assets that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from svc_executor.domain.references import ReferenceKind, references, resolve_params, stored_input
+from svc_executor.domain.task_dsl import StepType
+from svc_executor.domain.wording import CRITIC_PARAMS, prompt_of, with_feedback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.provider import Feedback, JsonValue
+    from svc_executor.domain.task_dsl import Task
+
+
+@dataclass(frozen=True)
+class Source:
+    """Assets that go in under one name, the main one first."""
+
+    name: str
+    asset_ids: tuple[str, ...]
+
+
+def resolved(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
+    """The params of a task with the texts of earlier steps in place; a step without a result gives no text."""
+    return resolve_params(task.params, lambda step_id: steps[step_id].text if step_id in steps else "")
+
+
+def sources(task: Task, steps: Mapping[str, Step]) -> list[Source]:
+    """The assets that the params of a task name, each source once; steps without a result are left out."""
+    found: dict[str, Source] = {}
+    for reference in references(dict(task.params)):
+        if reference.kind is ReferenceKind.STORED_ASSET:
+            name = stored_input(reference.target)
+            found[name] = Source(name, (reference.target,))
+        elif reference.kind is ReferenceKind.STEP_ASSET and reference.target in steps:
+            assets = steps[reference.target].asset_ids
+            if assets:
+                found[reference.target] = Source(reference.target, assets)
+    return list(found.values())
+
+
+def referenced_steps(task: Task) -> list[str]:
+    """Steps whose asset or text the params name, each once."""
+    kinds = {ReferenceKind.STEP_ASSET, ReferenceKind.STEP_TEXT}
+    return list(dict.fromkeys(found.target for found in references(dict(task.params)) if found.kind in kinds))
+
+
+def for_provider(task: Task, params: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The params without those that only the critic reads; a tool's params are its own."""
+    if task.step_type is StepType.INVOKE_TOOL:
+        return dict(params)
+    return {name: value for name, value in params.items() if name not in CRITIC_PARAMS}
+
+
+def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[Feedback]) -> dict[str, JsonValue]:
+    """The params of a new try of a text: what the critic found wrong with the last is told in the prompt."""
+    if not feedback or task.step_type is not StepType.GENERATE_TEXT:
+        return dict(params)
+    if isinstance(params.get("prompt"), str):
+        return {**params, "prompt": with_feedback(str(params["prompt"]), feedback)}
+    messages = params.get("messages")
+    if isinstance(messages, list):
+        return {**params, "messages": [*messages, {"role": "user", "content": with_feedback("", feedback).strip()}]}
+    return {**params, "prompt": with_feedback(prompt_of(params), feedback)}
+
+
+def origin_of(execution: Execution, checksum_sha256: str) -> dict[str, JsonValue]:
+    """Where an input of a document comes from, for its provenance summary."""
+    return {
+        "asset_id": execution.asset_ids[0] if execution.asset_ids else "",
+        "capability_id": execution.chosen.capability_id,
+        "model": execution.model,
+        "selection_id": execution.selection_id,
+        "execution_id": execution.execution_id,
+        "checksum_sha256": checksum_sha256,
+        "quality_score": execution.quality_score,
+        "cost_micro_usd": execution.cost_micro_usd,
+        "latency_ms": execution.latency_ms,
+        "license": execution.chosen.license,
+    }

@@ -1,0 +1,207 @@
+"""Jobs, their steps and the attempts of each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from svc_executor.domain.provider import Feedback, JsonValue
+    from svc_executor.domain.task_dsl import Task
+
+TEXT_SHOWN = 4_000
+PROMPT_REPORTED = 2_000
+
+
+class JobState(StrEnum):
+    """State of a job; the names of the contract."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in {JobState.PENDING, JobState.RUNNING}
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the job may be run again from what it recorded."""
+        return self in {JobState.FAILED, JobState.PARTIAL}
+
+
+class StepState(StrEnum):
+    """State of a step; the names of the contract."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the step is over in this run of the job."""
+        return self not in {StepState.PENDING, StepState.RUNNING}
+
+
+class ExecutionStatus(StrEnum):
+    """How an attempt ended; the names of the contract."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whose job it is: the verified claims of the caller, never the token."""
+
+    tenant_id: str
+    subject: str
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    key_id: str = ""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the plan says of the whole job; caps are 0 when it sets none, money in millionths of a US dollar."""
+
+    max_cost_micro_usd: int = 0
+    max_duration_s: int = 0
+    keep_on_failure: bool = False
+    data_classification: str = ""
+    persona: str = ""
+    capsule: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One durable run of a plan. `run` counts from 1 and grows with each resume."""
+
+    job_id: str
+    owner: Principal
+    plan: Mapping[str, JsonValue]
+    terms: Terms
+    created_at: datetime
+    title: str = ""
+    state: JobState = JobState.PENDING
+    session_id: str = ""
+    trace_id: str = ""
+    traceparent: str = ""
+    run: int = 1
+    message: str = ""
+    cost_micro_usd: int = 0
+    steps_total: int = 0
+    steps_ended: int = 0
+    cancel_reason: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def tenant_id(self) -> str:
+        """Tenant that it belongs to."""
+        return self.owner.tenant_id
+
+    @property
+    def progress(self) -> float:
+        """Share of steps that ended, in [0, 1]."""
+        return self.steps_ended / self.steps_total if self.steps_total else 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a job; `text` is the whole text of the accepted result, `accepted_attempt` 0 when there is none."""
+
+    job_id: str
+    task: Task
+    state: StepState = StepState.PENDING
+    asset_ids: tuple[str, ...] = ()
+    text: str = ""
+    capability_id: str = ""
+    message: str = ""
+    attempts: int = 0
+    accepted_attempt: int = 0
+    quality_score: float | None = None
+    cost_micro_usd: int = 0
+
+    @property
+    def step_id(self) -> str:
+        """Name of the step, the task_id of the plan."""
+        return self.task.task_id
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The capability of an attempt as it was when chosen. `prices` are in millionths of a US dollar a unit."""
+
+    capability_id: str
+    tool_id: str
+    provider: str
+    adapter: str
+    model: str = ""
+    endpoint: str = ""
+    credential_path: str = ""
+    license: str = ""
+    asset_type: str = ""
+    format: str = ""
+    prices: Mapping[str, int] = field(default_factory=dict)
+    default_parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One attempt of a step with one capability. `settled`: its reservation is booked or given back; `reported`: the
+    fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when none was."""
+
+    execution_id: str
+    job_id: str
+    step_id: str
+    step_index: int
+    attempt: int
+    step_type: str
+    modality: str
+    chosen: Chosen
+    selection_id: str
+    idempotency_key: str
+    reservation_id: str = ""
+    reserved_micro_usd: int = 0
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    model: str = ""
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    prompt: str = ""
+    input_asset_ids: tuple[str, ...] = ()
+    asset_ids: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+    latency_ms: int = 0
+    cost_micro_usd: int = 0
+    quality_score: float | None = None
+    evaluation_id: str = ""
+    feedback: tuple[Feedback, ...] = ()
+    fallback_reason: str = ""
+    rework_reason: str = ""
+    rework_of: int = 0
+    error_code: str = ""
+    error_message: str = ""
+    trace_id: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    settled: bool = False
+    reported: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether its result is recorded."""
+        return self.status is not ExecutionStatus.RUNNING

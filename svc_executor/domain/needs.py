@@ -1,0 +1,115 @@
+"""What a step needs of a capability, told from its task."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mesh.ids import derive
+from svc_executor.domain.inputs import for_provider
+from svc_executor.domain.peers import Need
+from svc_executor.domain.task_dsl import StepType
+from svc_executor.domain.wording import prompt_of, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.provider import JsonValue
+    from svc_executor.domain.run import SelectOrder
+    from svc_executor.domain.task_dsl import Task
+
+_CHARS_PER_TOKEN = 2
+_DEFAULT_OUTPUT_TOKENS = 1_024
+_SHOWN_CHARS = 2_000
+_PICTURES = frozenset({StepType.GENERATE_IMAGE, StepType.GENERATE_DIAGRAM, StepType.CAPTURE_SCREENSHOT})
+_SPEECH_CHARS_PER_SECOND = 12
+
+
+def need_of(
+    job: Job,
+    step: Step,
+    order: SelectOrder,
+    params: Mapping[str, JsonValue],
+    *,
+    sent_back: Execution | None,
+    max_cost_micro_usd: int,
+) -> Need:
+    """The need of one attempt; `params` have their references resolved. A rework prefers the capability it had."""
+    task = step.task
+    width, height = _resolution(task)
+    prompt = prompt_of(params)
+    asked = for_provider(task, params)
+    return Need(
+        job_id=job.job_id,
+        step_id=step.step_id,
+        attempt=order.attempt,
+        request_id=derive(job.job_id, step.step_id, str(order.attempt), "select"),
+        modality=task.modality,
+        task_type=task.task_type,
+        formats=_formats(task),
+        width_px=width,
+        height_px=height,
+        prompt_chars=len(prompt),
+        duration_s=_duration(task, prompt),
+        images=_pictures(task, params),
+        input_tokens=math.ceil(len(prompt) / _CHARS_PER_TOKEN),
+        output_tokens=_number(task.constraints, "max_output_tokens") or _number(params, "max_tokens")
+        or (_DEFAULT_OUTPUT_TOKENS if task.step_type is StepType.GENERATE_TEXT else 0),
+        source_language=str(task.constraints.get("source_language", "")),
+        params={name: _shown(value) for name, value in asked.items()},
+        preferred_provider=sent_back.chosen.provider if sent_back else task.preferred_provider,
+        preferred_tool=sent_back.chosen.tool_id if sent_back else task.preferred_tool,
+        exclude=tuple(order.exclude),
+        fallback_reason=shorten(order.fallback_reason),
+        max_cost_micro_usd=max_cost_micro_usd,
+        session_id=job.session_id,
+        data_classification=job.terms.data_classification,
+        persona=job.terms.persona,
+        capsule=job.terms.capsule,
+    )  # fmt: skip
+
+
+def min_width_px(task: Task) -> int:
+    """Width in pixels that the step asks for, 0 when it does not."""
+    return _number(task.constraints, "width_px")
+
+
+def _formats(task: Task) -> tuple[str, ...]:
+    value = task.constraints.get("format")
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(entry) for entry in value) if isinstance(value, list) else ()
+
+
+def _resolution(task: Task) -> tuple[int, int]:
+    most = task.constraints.get("max_resolution")
+    width, height = (int(side) for side in most.split("x")) if isinstance(most, str) else (0, 0)
+    return _number(task.constraints, "width_px") or width, _number(task.constraints, "height_px") or height
+
+
+def _duration(task: Task, prompt: str) -> float:
+    wanted = task.constraints.get("duration_sec")
+    if isinstance(wanted, (int, float)):
+        return float(wanted)
+    return math.ceil(len(prompt) / _SPEECH_CHARS_PER_SECOND) if task.step_type is StepType.SYNTHESIZE_SPEECH else 0.0
+
+
+def _pictures(task: Task, params: Mapping[str, JsonValue]) -> int:
+    return max(_number(params, "n"), 1) if task.step_type in _PICTURES else 0
+
+
+def _number(fields: Mapping[str, JsonValue], name: str) -> int:
+    value = fields.get(name)
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) and value > 0 else 0
+
+
+def _shown(value: JsonValue) -> JsonValue:
+    """The value with long texts cut: a choice depends on their kind and length, and decisions are recorded."""
+    if isinstance(value, str):
+        return value[:_SHOWN_CHARS]
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _shown(item) for name, item in value.items()}
+    return value

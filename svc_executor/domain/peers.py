@@ -1,0 +1,167 @@
+"""What the executor needs of its peers: the selector, the assets, the critic, the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from svc_executor.domain.job import Chosen
+    from svc_executor.domain.provider import Artefact, Feedback, InputArtefact, JsonValue
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a step asks of the selector. `max_cost_micro_usd` is 0 without a cap."""
+
+    job_id: str
+    step_id: str
+    attempt: int
+    request_id: str
+    modality: str
+    task_type: str
+    formats: tuple[str, ...] = ()
+    width_px: int = 0
+    height_px: int = 0
+    prompt_chars: int = 0
+    duration_s: float = 0.0
+    images: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    source_language: str = ""
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    preferred_provider: str = ""
+    preferred_tool: str = ""
+    exclude: tuple[str, ...] = ()
+    fallback_reason: str = ""
+    max_cost_micro_usd: int = 0
+    session_id: str = ""
+    data_classification: str = ""
+    persona: str = ""
+    capsule: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the selector answered; `reservation_id` is empty for free calls."""
+
+    selection_id: str
+    chosen: Chosen
+    reason: str = ""
+    reservation_id: str = ""
+    reserved_micro_usd: int = 0
+
+
+class Selector(Protocol):
+    """Chooses capabilities and keeps the budget."""
+
+    async def select(self, need: Need) -> Selection:
+        """Choose; the same request_id gives the same selection. Raises NO_CAPABLE_CAPABILITY, BUDGET_EXCEEDED."""
+
+    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
+        """Book the true cost; idempotent."""
+
+    async def release(self, reservation_id: str) -> None:
+        """Give a reservation back; idempotent."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An artefact to store, and where it comes from."""
+
+    artefact: Artefact
+    request_id: str
+    job_id: str
+    step_id: str
+    execution_id: str
+    session_id: str = ""
+    classification: str = ""
+
+
+class Assets(Protocol):
+    """Stores and reads bytes."""
+
+    async def store(self, upload: Upload) -> str:
+        """Store an artefact and give its asset id; the same request_id stores once."""
+
+    async def load(self, asset_id: str) -> InputArtefact:
+        """Read an asset whole; NOT_FOUND when it is gone."""
+
+    async def readable(self, asset_id: str) -> bool:
+        """Whether an asset can still be read."""
+
+    async def delete(self, asset_id: str, reason: str) -> None:
+        """Erase one reference to an asset; one that is gone is no error."""
+
+    async def of_job(self, job_id: str) -> list[str]:
+        """Ids of the readable assets that a job stored."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict of the critic; `score` is in [0, 1]."""
+
+    evaluation_id: str
+    passes: bool
+    score: float
+    feedback: tuple[Feedback, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A result to judge. `rubric` is an id or a rubric; empty: the default for the asset's type."""
+
+    asset_id: str
+    request_id: str
+    job_id: str
+    step_id: str
+    execution_id: str
+    tool_id: str
+    request: str = ""
+    expected_labels: tuple[str, ...] = ()
+    rubric: str | Mapping[str, JsonValue] = ""
+    min_width_px: int = 0
+
+
+class Critic(Protocol):
+    """Judges results."""
+
+    async def evaluate(self, trial: Trial) -> Judgement:
+        """Judge; the same request_id gives the same verdict."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A capability as its provider's manifest describes it: the fields of the registry's Capability."""
+
+    tool_id: str
+    provider: str
+    adapter: str
+    fields: Mapping[str, JsonValue]
+
+    @property
+    def capability_id(self) -> str:
+        """Its name in the registry."""
+        return f"{self.tool_id}@{self.provider}"
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """What the executor saw of a capability; `reason` is empty when healthy."""
+
+    capability_id: str
+    healthy: bool
+    reason: str = ""
+    circuit_open: bool = False
+
+
+class Registry(Protocol):
+    """Knows the capabilities."""
+
+    async def register(self, manifest: Manifest) -> None:
+        """Add a capability, or replace what an earlier start registered."""
+
+    async def report_health(self, report: HealthReport) -> None:
+        """Tell how a capability fares."""

@@ -1,0 +1,162 @@
+"""What the executor needs from outside, its peers aside: store, durable runner, providers, identity, meters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from svc_executor.domain.job import Execution, Job, JobState, Principal, Step
+    from svc_executor.domain.provider import Credential, Provider
+    from svc_executor.domain.run import JobOrder
+    from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
+
+
+class Work(Protocol):
+    """One transaction on one job, whose row stays locked until it ends."""
+
+    @property
+    def job(self) -> Job:
+        """The job as it stands in this transaction."""
+
+    async def steps(self) -> list[Step]:
+        """All steps, in the order of the plan."""
+
+    async def step(self, step_id: str) -> Step:
+        """One step; KeyError when the plan has none of that name."""
+
+    async def execution(self, step_id: str, attempt: int) -> Execution | None:
+        """One attempt, if it was begun."""
+
+    async def executions(self) -> list[Execution]:
+        """All attempts, in the order they began."""
+
+    async def compensations(self) -> list[Compensation]:
+        """All undoings of all runs, in order."""
+
+    async def save_job(self, job: Job) -> None:
+        """Replace the job."""
+
+    async def save_step(self, step: Step) -> None:
+        """Replace a step."""
+
+    async def save_execution(self, execution: Execution) -> None:
+        """Add or replace an attempt."""
+
+    async def save_compensation(self, compensation: Compensation) -> None:
+        """Add or replace an undoing, known by its job, run and position."""
+
+    async def append(self, event: JobEvent) -> None:
+        """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
+
+    async def publish(self, fact: Fact) -> None:
+        """Tell the other contexts, if and when the transaction commits."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A new job with its steps. `digest` is of the request's body; `request_id` is empty when none was given."""
+
+    job: Job
+    steps: Sequence[Step]
+    first_event: JobEvent
+    request_id: str = ""
+    digest: str = ""
+
+
+class Wakeup(Protocol):
+    """Wakes one watcher of one job."""
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until the timeline may have grown since the last wait, or the time is over: then False."""
+
+
+class JobStore(Protocol):
+    """Jobs of all tenants, each seen by its own tenant only. Raises NOT_FOUND for any other."""
+
+    async def submit(self, submission: Submission) -> Job:
+        """Add a job, or give back the one that the same request made before.
+
+        Raises IDEMPOTENCY_MISMATCH when that request had another body.
+        """
+
+    def work(self, tenant_id: str, job_id: str) -> AbstractAsyncContextManager[Work]:
+        """Change a job in one transaction."""
+
+    async def job(self, tenant_id: str, job_id: str) -> Job:
+        """Read a job."""
+
+    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+        """Read its steps."""
+
+    async def account(self, tenant_id: str, job_id: str) -> JobAccount:
+        """Read everything recorded of a job, as of one moment."""
+
+    async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
+        """Jobs with ids below `before` (empty: all), newest first."""
+
+    async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
+        """Events with a sequence above `after`, in order."""
+
+    def wakeup(self, job_id: str) -> AbstractAsyncContextManager[Wakeup]:
+        """Be woken when the timeline of a job grows."""
+
+    async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
+        """Jobs of all tenants that were PENDING since before a moment, oldest first."""
+
+
+class Runner(Protocol):
+    """Runs jobs durably."""
+
+    async def start(self, order: JobOrder) -> None:
+        """Start a run; does nothing while the job is running already."""
+
+    async def cancel(self, order: JobOrder, reason: str) -> None:
+        """Ask a run to stop; does nothing when it is not running."""
+
+
+class Catalogue(Protocol):
+    """The provider adapters of this process."""
+
+    def provider(self, adapter: str) -> Provider | None:
+        """The adapter of that name, made on first use; None when there is none."""
+
+
+class Credentials(Protocol):
+    """Secrets of tenants, read when they are needed."""
+
+    async def read(self, tenant_id: str, path: str) -> Mapping[str, Credential]:
+        """The credentials below a tenant's folder; empty when `path` is."""
+
+
+class Identity(Protocol):
+    """Makes the tokens that the executor calls its peers with."""
+
+    async def on_behalf(self, owner: Principal) -> str:
+        """A token for the owner of a job, with the executor as the actor."""
+
+
+class Meter(Protocol):
+    """Counts what operators watch."""
+
+    def execution(self, execution: Execution) -> None:
+        """An attempt ended at its provider."""
+
+    def rework(self, modality: str, reason: str) -> None:
+        """An attempt was sent back."""
+
+    def fallback(self, modality: str, reason: str) -> None:
+        """A rung was left."""
+
+    def compensation(self, kind: str, *, done: bool) -> None:
+        """An undoing was tried."""
+
+    def rollback(self, seconds: float) -> None:
+        """All undoings of a run were tried."""
+
+    def breaker(self, capability_id: str, state: str) -> None:
+        """A circuit breaker changed its state."""

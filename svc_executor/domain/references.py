@@ -1,0 +1,107 @@
+"""References in params: `${step.asset}`, `${step.text}` and `${asset:<id>}`; `$${` writes a plain `${`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from svc_executor.domain.provider import JsonValue
+
+_ANY = re.compile(r"\$?\$\{[^{}]*\}?")
+_STEP = re.compile(r"\$\{([A-Za-z][A-Za-z0-9_-]{0,62})\.(asset|text)\}")
+_STORED = re.compile(r"\$\{asset:([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}")
+_ESCAPED = "$${"
+
+
+class ReferenceKind(StrEnum):
+    """What a reference stands for."""
+
+    STEP_ASSET = "asset"
+    STEP_TEXT = "text"
+    STORED_ASSET = "stored"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference: `target` is a task id or an asset id, `whole` whether it is all of its text."""
+
+    pointer: str
+    kind: ReferenceKind
+    target: str
+    whole: bool
+    text: str
+
+
+def references(params: JsonValue, pointer: str = "") -> Iterator[Reference]:
+    """Every reference in a value, with JSON pointers below `pointer`."""
+    if isinstance(params, str):
+        yield from _in_text(params, pointer)
+        return
+    for key, value in _children(params):
+        yield from references(value, f"{pointer}/{escape(key)}")
+
+
+def resolve(params: JsonValue, text_of: Callable[[str], str]) -> JsonValue:
+    """The value with references replaced: texts by `text_of(task id)`, assets by the name of their input."""
+    if isinstance(params, str):
+        return _ANY.sub(lambda match: _replacement(match.group(), text_of), params)
+    if isinstance(params, (list, tuple)):
+        return [resolve(value, text_of) for value in params]
+    if isinstance(params, dict):
+        return {key: resolve(value, text_of) for key, value in params.items()}
+    return params
+
+
+def resolve_params(params: Mapping[str, JsonValue], text_of: Callable[[str], str]) -> dict[str, JsonValue]:
+    """`resolve` for the params of a task."""
+    return {key: resolve(value, text_of) for key, value in params.items()}
+
+
+def stored_input(asset_id: str) -> str:
+    """Name of the input that an existing asset is given to a provider under."""
+    return f"asset:{asset_id}"
+
+
+def escape(token: str) -> str:
+    """One token of a JSON pointer (RFC 6901)."""
+    return token.replace("~", "~0").replace("/", "~1")
+
+
+def _children(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
+    if isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield str(index), item
+    elif isinstance(value, dict):
+        yield from value.items()
+
+
+def _in_text(text: str, pointer: str) -> Iterator[Reference]:
+    for match in _ANY.finditer(text):
+        written = match.group()
+        if written.startswith(_ESCAPED):
+            continue
+        kind, target = _parse(written)
+        yield Reference(pointer, kind, target, whole=written == text, text=written)
+
+
+def _parse(written: str) -> tuple[ReferenceKind, str]:
+    if step := _STEP.fullmatch(written):
+        return ReferenceKind(step.group(2)), step.group(1)
+    if stored := _STORED.fullmatch(written):
+        return ReferenceKind.STORED_ASSET, stored.group(1)
+    return ReferenceKind.MALFORMED, ""
+
+
+def _replacement(written: str, text_of: Callable[[str], str]) -> str:
+    if written.startswith(_ESCAPED):
+        return written[1:]
+    kind, target = _parse(written)
+    if kind is ReferenceKind.STEP_TEXT:
+        return text_of(target)
+    return stored_input(target) if kind is ReferenceKind.STORED_ASSET else target

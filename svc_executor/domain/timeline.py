@@ -1,0 +1,98 @@
+"""The timeline of a job, what was undone, and the facts that other contexts are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from svc_executor.domain.job import Execution, Job, JobState, Step, StepState
+
+
+class EventType(StrEnum):
+    """Kind of an entry of the timeline; the names of the contract."""
+
+    HEARTBEAT = "HEARTBEAT"
+    JOB = "JOB"
+    STEP = "STEP"
+    SELECTION = "SELECTION"
+    EXECUTION = "EXECUTION"
+    ASSET = "ASSET"
+    EVALUATION = "EVALUATION"
+    COMPENSATION = "COMPENSATION"
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One entry of a timeline; `sequence` grows from 1 without gaps, 0 on heartbeats."""
+
+    sequence: int
+    type: EventType
+    job_id: str
+    message: str
+    job_state: JobState
+    progress: float
+    occurred_at: datetime
+    step_id: str = ""
+    step_state: StepState | None = None
+    capability_id: str = ""
+    asset_ids: tuple[str, ...] = ()
+    attempt: int = 0
+    terminal: bool = False
+
+
+class CompensationKind(StrEnum):
+    """What is undone."""
+
+    ASSET = "asset"
+    RESERVATION = "reservation"
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """One undoing, in the order it is done; `execution_id` is the attempt that had made the target."""
+
+    job_id: str
+    run: int
+    position: int
+    kind: CompensationKind
+    target_id: str
+    step_id: str
+    execution_id: str
+    updated_at: datetime
+    done: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class JobFact:
+    """The job changed its state or one of its steps did."""
+
+    job: Job
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True)
+class ExecutionFact:
+    """An attempt ended, for good."""
+
+    execution: Execution
+    subject: str
+
+
+Fact = JobFact | ExecutionFact
+
+
+@dataclass(frozen=True)
+class JobAccount:
+    """Everything recorded of a job."""
+
+    job: Job
+    steps: Sequence[Step]
+    executions: Sequence[Execution]
+    events: Sequence[JobEvent]
+    compensations: Sequence[Compensation]

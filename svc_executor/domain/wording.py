@@ -1,0 +1,59 @@
+"""The words of a step: what was asked for, and what the critic had to say."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from svc_executor.domain.provider import Feedback, JsonValue
+
+_ASKING = ("prompt", "text", "instruction", "query", "description", "source", "title", "url")
+_CONVERSATION = "messages"
+CRITIC_PARAMS = frozenset({"request", "expected_labels"})
+_REPORT_CHARS = 480
+
+
+def prompt_of(params: Mapping[str, JsonValue]) -> str:
+    """What is asked of a capability, in words: the first telling parameter, else all of them as JSON."""
+    for name in _ASKING:
+        value = params.get(name)
+        if isinstance(value, str) and value.strip():
+            return value
+    messages = params.get(_CONVERSATION)
+    if isinstance(messages, list):
+        said = [message.get("content") for message in messages if isinstance(message, dict)]
+        return "\n".join(text for text in said if isinstance(text, str))
+    return json.dumps(params, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def request_of(params: Mapping[str, JsonValue]) -> str:
+    """What the critic measures relevance against: `request` where the step gives it, else the prompt."""
+    request = params.get("request")
+    return request if isinstance(request, str) and request.strip() else prompt_of(params)
+
+
+def labels_of(params: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """Labels that should be readable in the result: `expected_labels` of the step."""
+    labels = params.get("expected_labels")
+    return tuple(str(label) for label in labels) if isinstance(labels, list) else ()
+
+
+def with_feedback(prompt: str, feedback: Sequence[Feedback]) -> str:
+    """A prompt for the next try, with what the critic found wrong with the last."""
+    if not feedback:
+        return prompt
+    points = "\n".join(f"- {point.message}" for point in feedback)
+    return f"{prompt}\n\nAn earlier answer was sent back. Mend this:\n{points}"
+
+
+def summary(feedback: Sequence[Feedback]) -> str:
+    """What the critic found wrong, in one line."""
+    return shorten("; ".join(f"{point.code}: {point.message}" for point in feedback))
+
+
+def shorten(text: str, limit: int = _REPORT_CHARS) -> str:
+    """Text cut to a limit, with a mark where it was cut."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

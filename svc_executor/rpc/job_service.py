@@ -1,0 +1,149 @@
+"""JobService."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from mesh import context as request_context
+from mesh.context import caller
+from mesh.errors import invalid
+from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
+from svc_executor.app.submit import PlanOrder
+from svc_executor.domain.job import JobState, Principal
+from svc_executor.rpc import convert
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from soma.executor.v1 import job_pb2
+    from svc_executor.app.control import CancelJob, ResumeJob
+    from svc_executor.app.read import ListJobs
+    from svc_executor.app.submit import SubmitJob
+    from svc_executor.app.watch import WatchJob
+    from svc_executor.domain.ports import JobStore
+
+    Context: TypeAlias = grpc.aio.ServicerContext[object, object]
+
+_IDEMPOTENCY_KEY = "idempotency-key"
+_LAST_EVENT_ID = "last-event-id"
+_REQUEST_ID_CHARS = 128
+
+
+@dataclass(frozen=True)
+class JobUseCases:
+    """What the service offers."""
+
+    store: JobStore
+    submit: SubmitJob
+    list: ListJobs
+    cancel: CancelJob
+    resume: ResumeJob
+    watch: WatchJob
+
+
+class JobServicer(job_service_pb2_grpc.JobServiceServicer):
+    """Durable jobs."""
+
+    def __init__(self, use_cases: JobUseCases) -> None:
+        self._use_cases = use_cases
+
+    async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Context) -> job_pb2.Job:
+        """Accept a plan."""
+        now = request_context.current()
+        order = PlanOrder(
+            owner=_owner(),
+            plan=convert.document(request.plan),
+            session_id=_storable("session_id", request.session_id),
+            request_id=_request_id(request.request_id, context),
+            trace_id=now.trace_id if now else "",
+            traceparent=now.traceparent if now else "",
+        )
+        job = await self._use_cases.submit(order)
+        return convert.job_message(job, await self._use_cases.store.steps(job.tenant_id, job.job_id))
+
+    async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
+        """Read a job."""
+        return await self._job(request.job_id)
+
+    async def ListJobs(
+        self, request: job_service_pb2.ListJobsRequest, context: Context
+    ) -> job_service_pb2.ListJobsResponse:
+        """List jobs."""
+        page = await self._use_cases.list(
+            caller().tenant_id, _state(request.state), request.page_size, request.page_token
+        )
+        return job_service_pb2.ListJobsResponse(
+            jobs=[convert.job_message(job) for job in page.jobs], next_page_token=page.next_page_token
+        )
+
+    async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
+        """Ask a job to stop."""
+        job_id = request.job_id.lower()
+        await self._use_cases.cancel(caller().tenant_id, job_id, _storable("reason", request.reason))
+        return await self._job(job_id)
+
+    async def ResumeJob(self, request: job_service_pb2.ResumeJobRequest, context: Context) -> job_pb2.Job:
+        """Run a job again."""
+        job_id = request.job_id.lower()
+        await self._use_cases.resume(caller().tenant_id, job_id)
+        return await self._job(job_id)
+
+    async def DescribeJob(
+        self, request: job_service_pb2.DescribeJobRequest, context: Context
+    ) -> job_service_pb2.JobDescription:
+        """Tell everything recorded of a job."""
+        return convert.account_message(await self._use_cases.store.account(caller().tenant_id, request.job_id.lower()))
+
+    async def WatchJob(
+        self, request: job_service_pb2.WatchJobRequest, context: Context
+    ) -> AsyncIterator[job_pb2.JobEvent]:
+        """Stream a timeline."""
+        after = request.after or _last_event_id(context)
+        async for event in self._use_cases.watch(caller().tenant_id, request.job_id.lower(), after):
+            yield convert.event_message(event)
+
+    async def _job(self, job_id: str) -> job_pb2.Job:
+        store, tenant = self._use_cases.store, caller().tenant_id
+        job_id = job_id.lower()
+        return convert.job_message(await store.job(tenant, job_id), await store.steps(tenant, job_id))
+
+
+def _owner() -> Principal:
+    who = caller()
+    return Principal(who.tenant_id, who.subject, who.roles, who.scopes, who.key_id)
+
+
+def _state(value: job_pb2.JobState.ValueType) -> JobState | None:
+    return JobState(convert.job_state_name(value)) if value else None
+
+
+def _metadata(context: Context, name: str) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == name:
+            return value if isinstance(value, str) else value.decode(errors="replace")
+    return ""
+
+
+def _request_id(given: str, context: Context) -> str:
+    chosen = given or _metadata(context, _IDEMPOTENCY_KEY)
+    if len(chosen) > _REQUEST_ID_CHARS:
+        raise invalid("request_id", f"the Idempotency-Key has more than {_REQUEST_ID_CHARS} characters")
+    return _storable("request_id", chosen)
+
+
+def _last_event_id(context: Context) -> int:
+    text = _metadata(context, _LAST_EVENT_ID)
+    if not text:
+        return 0
+    if not text.isdecimal():
+        raise invalid("after", "the Last-Event-ID must be the sequence of an event, a whole number")
+    return min(int(text), 2**62)
+
+
+def _storable(field: str, text: str) -> str:
+    if "\x00" in text:
+        raise invalid(field, "must not contain the character U+0000")
+    return text

@@ -1,0 +1,62 @@
+"""Settings of the executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mesh.chassis import ChassisSettings
+from mesh.settings import BlobSettings, Block, Env, TemporalSettings
+from svc_executor.domain.task_dsl import MAX_STEPS
+
+
+class ExecutorSettings(Block):
+    """What is the executor's own."""
+
+    enabled: Annotated[bool, Env("SA01_ENABLE_multimodal_capabilities")] = Field(
+        False, description="accept jobs; off by default in production"
+    )
+    quality_gates: Annotated[bool, Env("SA01_MULTIMODAL_QUALITY_GATES_ENABLED")] = Field(
+        False, description="judge every step unless its plan or the step itself says otherwise"
+    )
+    max_steps: int = Field(MAX_STEPS, ge=1, le=MAX_STEPS, description="most steps of a plan")
+    parallel_steps: int = Field(4, ge=1, le=64, description="steps of one job that run at once")
+    max_rework_attempts: Annotated[int, Env("MAX_REWORK_ATTEMPTS")] = Field(
+        2, ge=0, le=10, description="tries with the same capability after the critic sent a result back"
+    )
+    max_job_seconds: float = Field(3_600.0, gt=0, description="longest run of a job whose plan sets no limit")
+    provider_timeout_s: float = Field(120.0, gt=0, description="time that a provider gets for one attempt")
+    provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
+    provider_tries: int = Field(2, ge=1, le=5, description="calls of a provider within one attempt")
+    breaker_failures: int = Field(5, ge=1, description="failures within a minute that open a circuit")
+    breaker_recovery_s: float = Field(60.0, gt=0, description="time that an open circuit stays open, in seconds")
+    probe_interval_s: float = Field(60.0, gt=0, description="time between two probes of a provider, in seconds")
+    heartbeat_s: float = Field(10.0, gt=0, le=15, description="longest silence of a watched timeline, in seconds")
+    start_waiting_s: float = Field(
+        5.0, gt=0, description="age in seconds from which a job that was not started is started by the sweep"
+    )
+    concurrent_activities: int = Field(32, ge=1, description="activities that this process works on at once")
+    home: Annotated[Path, Env("SA01_HOME")] = Field(
+        Path(".soma"), description="folder below which adapters keep models, pages and caches"
+    )
+    egress_allow: tuple[str, ...] = Field(
+        (), description="host patterns that providers may fetch from; none: every public host"
+    )
+    egress_deny: tuple[str, ...] = Field((), description="host patterns that they may not, whatever else is allowed")
+    egress_loopback: tuple[str, ...] = Field(
+        (), description="host:port pairs of this machine that may be fetched over plain HTTP"
+    )
+    egress_plain_http: bool = Field(False, description="allow plain HTTP to public hosts")
+    task_queue: Literal["multimodal"] = Field("multimodal", description="Temporal task queue of jobs")
+    manifests: Path | None = Field(None, description="folder of the capabilities' manifests; none: the packaged ones")
+    providers: dict[str, str] = Field(default_factory=dict, description="settings handed to the adapters, as JSON")
+
+
+class Settings(ChassisSettings):
+    """All of it."""
+
+    temporal: TemporalSettings
+    blobs: BlobSettings
+    executor: ExecutorSettings = ExecutorSettings()

@@ -1,0 +1,1 @@
+"""The durable workflow of a job, and the activities it is made of."""

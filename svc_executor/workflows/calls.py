@@ -1,0 +1,120 @@
+"""The activities as the workflow calls them: names, time limits, retries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from svc_executor.domain.run import (
+        AttemptOrder,
+        AttemptResult,
+        Choice,
+        CloseOrder,
+        JobOrder,
+        Opening,
+        SelectOrder,
+        StepEnd,
+        Verdict,
+    )
+
+OPEN, SELECT, ATTEMPT, EVALUATE, END_STEP, CLOSE = (
+    "executor.open_run",
+    "executor.select",
+    "executor.attempt",
+    "executor.evaluate",
+    "executor.end_step",
+    "executor.close_run",
+)
+_DEFECTS = ["KeyError", "TypeError", "AttributeError", "ValueError", "AssertionError"]
+_PATIENT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=10),
+    non_retryable_error_types=_DEFECTS,
+)
+_BOUNDED = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=5),
+    maximum_attempts=4,
+)
+_SHORT = timedelta(seconds=30)
+_JUDGING = timedelta(minutes=2)
+_CLOSING = timedelta(minutes=5)
+_MAKING = timedelta(hours=1)
+_HEARTBEAT = timedelta(seconds=5)
+_STOPPED = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+
+async def open_run(order: JobOrder) -> Opening:
+    """Put the job into RUNNING and read how far it is."""
+    opening: Opening = await workflow.execute_activity(
+        OPEN,
+        order,
+        result_type=Opening,
+        start_to_close_timeout=_SHORT,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_PATIENT,
+    )
+    return opening
+
+
+async def select(order: SelectOrder) -> Choice:
+    """Choose a capability for an attempt."""
+    choice: Choice = await workflow.execute_activity(
+        SELECT,
+        order,
+        result_type=Choice,
+        start_to_close_timeout=_SHORT,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_PATIENT,
+    )
+    return choice
+
+
+async def attempt(order: AttemptOrder) -> AttemptResult:
+    """Make an attempt; when cancelled, wait until it has stopped."""
+    result: AttemptResult = await workflow.execute_activity(
+        ATTEMPT,
+        order,
+        result_type=AttemptResult,
+        start_to_close_timeout=_MAKING,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_PATIENT,
+        cancellation_type=_STOPPED,
+    )
+    return result
+
+
+async def evaluate(order: AttemptOrder) -> Verdict:
+    """Have an attempt judged."""
+    verdict: Verdict = await workflow.execute_activity(
+        EVALUATE,
+        order,
+        result_type=Verdict,
+        start_to_close_timeout=_JUDGING,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_PATIENT,
+    )
+    return verdict
+
+
+async def end_step(order: StepEnd) -> None:
+    """Record that a step ended without a result."""
+    await workflow.execute_activity(
+        END_STEP, order, start_to_close_timeout=_SHORT, heartbeat_timeout=_HEARTBEAT, retry_policy=_PATIENT
+    )
+
+
+async def close_run(order: CloseOrder) -> None:
+    """End the run; the last try is repeated until it is recorded."""
+    await workflow.execute_activity(
+        CLOSE,
+        order,
+        start_to_close_timeout=_CLOSING,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_PATIENT if order.last_try else _BOUNDED,
+    )

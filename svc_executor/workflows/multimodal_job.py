@@ -1,0 +1,139 @@
+"""The workflow of a job: runs every ready step within limits, and ends the run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from svc_executor.domain.job import JobState, StepState
+    from svc_executor.domain.run import CANCEL_SIGNAL, WORKFLOW, CloseOrder, JobOrder, StepBrief, StepEnd
+    from svc_executor.domain.task_dsl import OnFailure
+    from svc_executor.workflows import calls
+    from svc_executor.workflows.step import StepRun
+
+if TYPE_CHECKING:
+    from svc_executor.domain.run import Opening
+
+_MET = frozenset({StepState.SUCCEEDED, StepState.FAILED})
+
+
+@workflow.defn(name=WORKFLOW)
+class MultimodalJobWorkflow:
+    """One run of a job. Its id is the job's; all it holds can be read back from the job's rows."""
+
+    def __init__(self) -> None:
+        self._cancel_reason: str | None = None
+        self._failure = ""
+        self._states: dict[str, StepState] = {}
+        self._running: dict[str, asyncio.Task[StepState]] = {}
+        self._choosing = asyncio.Lock()
+
+    @workflow.run
+    async def run(self, order: JobOrder, elapsed_s: float = 0.0) -> str:
+        """Run to an end and give the job's state; `elapsed_s` is the time that earlier parts of this run took."""
+        opening = await calls.open_run(order)
+        if not opening.proceed:
+            return ""
+        self._cancel_reason = self._cancel_reason if opening.cancel_reason is None else opening.cancel_reason
+        self._states = {step.step_id: StepState(step.state) for step in opening.steps}
+        started = workflow.time()
+        try:
+            async with asyncio.timeout(max(opening.seconds_left - elapsed_s, 0.0)):
+                await self._run_steps(order, opening)
+        except TimeoutError:
+            self._failure = f"the job took longer than {opening.seconds_left:g} seconds"
+        except asyncio.CancelledError:
+            self._cancel_reason = self._cancel_reason or "cancelled by an operator"
+        await self._stop_running()
+        if not self._ending and self._waiting(opening):
+            workflow.continue_as_new(args=[order, elapsed_s + workflow.time() - started])
+        return await self._close(order)
+
+    @workflow.signal(name=CANCEL_SIGNAL)
+    def cancel(self, reason: str) -> None:
+        """Stop the job."""
+        self._cancel_reason = reason
+
+    @property
+    def _ending(self) -> bool:
+        return self._cancel_reason is not None or bool(self._failure)
+
+    def _waiting(self, opening: Opening) -> list[StepBrief]:
+        return [step for step in opening.steps if not self._states[step.step_id].ended]
+
+    async def _run_steps(self, order: JobOrder, opening: Opening) -> None:
+        """Run until all steps ended, the job must end, or the history has grown long enough to begin a new one."""
+        while not self._ending:
+            await self._skip(order, opening)
+            if not workflow.info().is_continue_as_new_suggested():
+                self._start_ready(order, opening)
+            if not self._running:
+                return
+            await workflow.wait_condition(lambda: self._ending or any(task.done() for task in self._running.values()))
+            self._collect(opening)
+
+    def _start_ready(self, order: JobOrder, opening: Opening) -> None:
+        for step in self._waiting(opening):
+            if len(self._running) >= opening.parallel:
+                return
+            met = all(self._states[name] in _MET for name in step.depends_on)
+            if met and step.step_id not in self._running:
+                run = StepRun(order, step, opening, self._choosing, lambda: self._ending)
+                self._running[step.step_id] = asyncio.create_task(run())
+
+    def _collect(self, opening: Opening) -> None:
+        for step in opening.steps:
+            task = self._running.get(step.step_id)
+            if task is None or not task.done():
+                continue
+            del self._running[step.step_id]
+            self._states[step.step_id] = task.result()
+            if task.result() is StepState.FAILED and step.on_failure == OnFailure.FAIL_JOB:
+                self._failure = f"step {step.step_id} failed"
+
+    async def _skip(self, order: JobOrder, opening: Opening) -> None:
+        """Skip what waits for a step that was skipped, and what waits for that, and so on."""
+        while blocked := self._blocked(opening):
+            step_id, needed = blocked
+            message = f"it needs {needed}, which was skipped"
+            await calls.end_step(StepEnd(order, step_id, StepState.SKIPPED.value, message))
+            self._states[step_id] = StepState.SKIPPED
+
+    def _blocked(self, opening: Opening) -> tuple[str, str] | None:
+        """The first step that waits for a skipped one, and which."""
+        for step in self._waiting(opening):
+            for name in step.depends_on:
+                if self._states[name] is StepState.SKIPPED:
+                    return step.step_id, name
+        return None
+
+    async def _stop_running(self) -> None:
+        """Cancel what runs and wait until it stopped, so that what it stored is known."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+
+    async def _close(self, order: JobOrder) -> str:
+        state, message = self._outcome()
+        try:
+            await calls.close_run(CloseOrder(order, state.value, message))
+        except ActivityError:
+            await calls.close_run(CloseOrder(order, state.value, message, last_try=True))
+        return state.value
+
+    def _outcome(self) -> tuple[JobState, str]:
+        if self._cancel_reason is not None:
+            return JobState.CANCELLED, self._cancel_reason
+        if self._failure:
+            return JobState.FAILED, self._failure
+        lacking = sorted(name for name, state in self._states.items() if state is not StepState.SUCCEEDED)
+        if lacking:
+            return JobState.PARTIAL, f"without {', '.join(lacking)}"
+        return JobState.COMPLETED, ""

@@ -1,0 +1,128 @@
+"""One step within the workflow: from rung to rung until a result is accepted or nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from svc_executor.domain.job import StepState
+    from svc_executor.domain.run import AttemptOrder, SelectOrder, StepEnd
+    from svc_executor.domain.task_dsl import OnFailure
+    from svc_executor.workflows import calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from svc_executor.domain.run import Choice, JobOrder, Opening, StepBrief
+
+_QUALITY = "QUALITY"
+
+
+@dataclass
+class _Ladder:
+    """Where the step stands: rungs that were left, and why the last one was."""
+
+    exclude: list[str] = field(default_factory=list)
+    reason: str = ""
+    code: str = ""
+    history: list[str] = field(default_factory=list)
+    rework_of: int = 0
+    reworks: int = 0
+
+    def leave(self, capability_id: str, code: str, message: str) -> None:
+        """Go to the next rung."""
+        if capability_id not in self.exclude:
+            self.exclude.append(capability_id)
+        self.code = code
+        self.reason = f"{capability_id}: {code}: {message}"
+        self.history.append(self.reason)
+        self.rework_of = self.reworks = 0
+
+
+class StepRun:
+    """Runs one step. `choosing` is held while a capability is chosen for a plan with a cost cap; `ending` tells that
+    the job must stop, also when a cancelled activity delivered all the same."""
+
+    def __init__(
+        self,
+        order: JobOrder,
+        step: StepBrief,
+        opening: Opening,
+        choosing: asyncio.Lock,
+        ending: Callable[[], bool],
+    ) -> None:
+        self._order = order
+        self._step = step
+        self._opening = opening
+        self._choosing = choosing
+        self._ending = ending
+        self._ladder = _Ladder()
+        self._attempt = step.next_attempt
+
+    async def __call__(self) -> StepState:
+        """The state the step ended in; a defect of ours costs the step, not the run."""
+        try:
+            return await self._climb()
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return await self._give_up("an internal error stopped it")
+
+    async def _climb(self) -> StepState:
+        while not self._ending():
+            choice = await self._choose()
+            if not choice.made:
+                return await self._give_up(choice.message)
+            if await self._try(choice.capability_id):
+                return StepState.SUCCEEDED
+            self._attempt += 1
+        raise asyncio.CancelledError
+
+    async def _choose(self) -> Choice:
+        ladder = self._ladder
+        order = SelectOrder(
+            self._order,
+            self._step.step_id,
+            self._attempt,
+            list(ladder.exclude),
+            fallback_reason="" if ladder.rework_of else ladder.reason,
+            fallback_code="" if ladder.rework_of else ladder.code,
+            rework_of=ladder.rework_of,
+        )
+        if not self._opening.capped:
+            return await calls.select(order)
+        async with self._choosing:
+            return await calls.select(order)
+
+    async def _try(self, capability_id: str) -> bool:
+        """One attempt; tells whether its result was accepted, and prepares the next one if it was not."""
+        order = AttemptOrder(self._order, self._step.step_id, self._attempt)
+        result = await calls.attempt(order)
+        if not result.succeeded:
+            self._ladder.leave(capability_id, result.code, result.message)
+            return False
+        if not self._step.gate:
+            return True
+        if self._ending():
+            return False
+        verdict = await calls.evaluate(order)
+        if verdict.passes:
+            return True
+        if self._ladder.reworks < self._opening.max_rework:
+            self._ladder.reworks += 1
+            self._ladder.rework_of = self._attempt
+        else:
+            self._ladder.leave(capability_id, _QUALITY, verdict.message)
+        return False
+
+    async def _give_up(self, message: str) -> StepState:
+        skips = self._step.on_failure == OnFailure.SKIP
+        state = StepState.SKIPPED if skips else StepState.FAILED
+        told = "; then ".join([*self._ladder.history, message])
+        await calls.end_step(StepEnd(self._order, self._step.step_id, state.value, told))
+        return state

@@ -1,0 +1,48 @@
+"""The use cases of a run, from ports alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from svc_executor.app.attempt import MakeAttempt
+from svc_executor.app.close_run import CloseRun, EndStep
+from svc_executor.app.evaluate import EvaluateAttempt
+from svc_executor.app.open_run import OpenRun, RunLimits
+from svc_executor.app.produce import Producer
+from svc_executor.app.recorder import Recorder
+from svc_executor.app.select import SelectCapability
+from svc_executor.workflows.activities import UseCases
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_executor.domain.peers import Assets, Critic, Selector
+    from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What runs need from outside."""
+
+    store: JobStore
+    selector: Selector
+    assets: Assets
+    critic: Critic
+    catalogue: Catalogue
+    credentials: Credentials
+    meter: Meter
+    clock: Clock
+
+
+def use_cases(ports: Ports, limits: RunLimits, *, provider_timeout_s: float) -> UseCases:
+    """Wire the use cases that activities run."""
+    recorder = Recorder(ports.clock)
+    producer = Producer(ports.assets, ports.catalogue, ports.credentials, ports.clock, timeout_s=provider_timeout_s)
+    return UseCases(
+        open_run=OpenRun(ports.store, recorder, ports.clock, limits),
+        select=SelectCapability(ports.store, ports.selector, recorder, ports.meter),
+        attempt=MakeAttempt(ports.store, producer, ports.selector, recorder, meter=ports.meter, clock=ports.clock),
+        evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
+        end_step=EndStep(ports.store, recorder),
+        close_run=CloseRun(ports.store, ports.assets, ports.selector, recorder, meter=ports.meter, clock=ports.clock),
+    )

@@ -1,0 +1,1 @@
+"""What the gateway reaches outside: descriptors, database, engines."""

@@ -1,0 +1,114 @@
+"""Reads the routing table out of the committed descriptor set."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from google.api import http_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.rpc import error_details_pb2, status_pb2
+
+from svc_gateway.domain.routes import Binding, Method, RouteTable, context_of
+from svc_gateway.domain.templates import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.message import Message
+
+DESCRIPTORS = Path(__file__).parent.parent.parent / "gen" / "descriptors" / "soma.binpb"
+_RAW = ".google.api.HttpBody"
+_OURS = "soma."
+_HTTP = "google.api.http"
+_ACCESS = "soma.common.v1.access"
+_ACCESS_TYPE = "soma.common.v1.Access"
+
+
+class Descriptors:
+    """A descriptor set, with the options of its methods readable by name."""
+
+    def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
+        self._files = files
+        self._pool = descriptor_pool.DescriptorPool()
+        for file in files.file:
+            self._pool.Add(file)
+
+    @classmethod
+    def read(cls, path: Path = DESCRIPTORS) -> Descriptors:
+        """Read a file made by `buf build`; OSError or DecodeError when it is not one."""
+        return cls(descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()))
+
+    def transcoding_set(self) -> bytes:
+        """The set as a transcoder wants it: no source text, and the error details that answers may carry."""
+        lean = descriptor_pb2.FileDescriptorSet()
+        lean.CopyFrom(self._files)
+        for file in lean.file:
+            file.ClearField("source_code_info")
+        known = {file.name for file in lean.file}
+        for module in (status_pb2, error_details_pb2):
+            if module.DESCRIPTOR.name not in known:
+                module.DESCRIPTOR.CopyToProto(lean.file.add())
+        return lean.SerializeToString(deterministic=True)
+
+    def load_generated(self) -> None:
+        """Import the generated code of every service, so that this process can describe them all."""
+        for file in self._files.file:
+            if file.package.startswith(_OURS):
+                importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
+
+    def route_table(self) -> RouteTable:
+        """Every method of the mesh's own packages."""
+        return RouteTable(tuple(self._methods()))
+
+    def _methods(self) -> Iterator[Method]:
+        for file in self._files.file:
+            if not file.package.startswith(_OURS):
+                continue
+            for service in file.service:
+                for method in service.method:
+                    yield self._method(file.package, service.name, method)
+
+    def _method(self, package: str, service: str, method: descriptor_pb2.MethodDescriptorProto) -> Method:
+        options = self._options(method.options)
+        rule = http_pb2.HttpRule.FromString(options.get(_HTTP, b""))
+        access = self._message(_ACCESS_TYPE, options.get(_ACCESS, b""))
+        return Method(
+            service=f"{package}.{service}",
+            name=method.name,
+            context=context_of(package),
+            action=str(getattr(access, "action", "")),
+            public=bool(getattr(access, "public", False)),
+            client_streaming=method.client_streaming,
+            server_streaming=method.server_streaming,
+            raw_request=self._takes_raw(method, rule.body),
+            bindings=tuple(_bindings(rule)),
+        )
+
+    def _options(self, options: descriptor_pb2.MethodOptions) -> dict[str, bytes]:
+        """The options by full name, as serialized messages, whatever is compiled into this process."""
+        read = self._message(options.DESCRIPTOR.full_name, options.SerializeToString())
+        return {field.full_name: value.SerializeToString() for field, value in read.ListFields() if field.message_type}
+
+    def _message(self, full_name: str, serialized: bytes) -> Message:
+        return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(full_name)).FromString(serialized)
+
+    def _takes_raw(self, method: descriptor_pb2.MethodDescriptorProto, body: str) -> bool:
+        if method.input_type == _RAW:
+            return True
+        fields = self._pool.FindMessageTypeByName(method.input_type.removeprefix(".")).fields_by_name
+        field = fields.get(body)
+        return field is not None and field.message_type is not None and f".{field.message_type.full_name}" == _RAW
+
+
+def _bindings(rule: http_pb2.HttpRule) -> Iterator[Binding]:
+    verb = rule.WhichOneof("pattern")
+    if verb is None:
+        return
+    if verb == "custom":
+        yield Binding(rule.custom.kind, Template.parse(rule.custom.path), rule.body)
+    else:
+        yield Binding(verb.upper(), Template.parse(getattr(rule, verb)), rule.body)
+    for other in rule.additional_bindings:
+        yield from _bindings(other)

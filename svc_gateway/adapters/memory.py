@@ -1,0 +1,116 @@
+"""Keys and tenants in memory: for tests and trials of one process."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+from svc_gateway.domain.keys import ApiKey, Request, Revocation, Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+
+def _replayed(known: dict[str, tuple[str, str]], request: Request) -> str | None:
+    """The id that the same request made before."""
+    if request.request_id not in known:
+        return None
+    digest, made = known[request.request_id]
+    if digest != request.digest:
+        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "request_id: it was used before with another body")
+    return made
+
+
+class MemoryKeys:
+    """API keys in a dictionary."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+        self._requests: dict[str, dict[str, tuple[str, str]]] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
+        """Keep a new key, or give the one that the same request made."""
+        requests = self._requests.setdefault(key.tenant_id, {})
+        made = _replayed(requests, request)
+        if made is not None:
+            return self._keys[made]
+        self._keys[key.key_id] = key
+        if request.request_id:
+            requests[request.request_id] = (request.digest, key.key_id)
+        return None
+
+    async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
+        """One key of a tenant."""
+        key = self._keys.get(key_id)
+        return key if key is not None and key.tenant_id == tenant_id else None
+
+    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> Sequence[ApiKey]:
+        """Keys below an id, newest first."""
+        found = [
+            key
+            for key in self._keys.values()
+            if key.tenant_id == tenant_id
+            and (not before or key.key_id < before)
+            and (active_at is None or key.usable(active_at))
+        ]
+        return sorted(found, key=lambda key: key.key_id, reverse=True)[:limit]
+
+    async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
+        """Revoke a key and say so."""
+        key = await self.get(tenant_id, key_id)
+        if key is None:
+            return None
+        self._keys[key_id] = key.revoked(now)
+        for changed in self._listeners:
+            changed()
+        return self._keys[key_id]
+
+    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+        """Revoked keys that have not expired."""
+        gone = (key for key in self._keys.values() if key.revoked_at is not None and key.expires_at > now)
+        return [Revocation(key.key_id, key.expires_at) for key in gone]
+
+    @asynccontextmanager
+    async def listen(self, changed: Callable[[], None]) -> AsyncIterator[None]:
+        """Call back after every revocation."""
+        self._listeners.append(changed)
+        try:
+            yield
+        finally:
+            self._listeners.remove(changed)
+
+
+class MemoryTenants:
+    """Tenants in a dictionary."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, Tenant] = {}
+        self._requests: dict[str, tuple[str, str]] = {}
+
+    async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
+        """Keep a new tenant, or give the one that the same request made."""
+        made = _replayed(self._requests, request)
+        if made is not None:
+            return self._tenants[made]
+        if tenant.tenant_id in self._tenants:
+            raise taken(tenant.tenant_id)
+        self._tenants[tenant.tenant_id] = tenant
+        if request.request_id:
+            self._requests[request.request_id] = (request.digest, tenant.tenant_id)
+        return None
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """One tenant."""
+        return self._tenants.get(tenant_id)
+
+    async def list(self, after: str, limit: int) -> Sequence[Tenant]:
+        """Tenants above an id, in order."""
+        return [self._tenants[name] for name in sorted(self._tenants) if name > after][:limit]
+
+
+def taken(tenant_id: str) -> SomaError:
+    """The error for a tenant id that exists."""
+    return SomaError(Reason.ALREADY_EXISTS, f"tenant {tenant_id!r} exists")

@@ -1,0 +1,149 @@
+"""Keys and tenants in Postgres, under row-level security."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from mesh.errors import Reason, SomaError
+from mesh.stores.postgres import SYSTEM
+from svc_gateway.domain.keys import ApiKey, Request, Revocation, Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from mesh.stores.postgres import Postgres
+
+CHANNEL = "gateway_revocations"
+_KEY: TypeAdapter[ApiKey] = TypeAdapter(ApiKey)
+_REVOCATION: TypeAdapter[Revocation] = TypeAdapter(Revocation)
+_TENANT: TypeAdapter[Tenant] = TypeAdapter(Tenant)
+
+_INSERT_KEY = """
+INSERT INTO api_keys (key_id, tenant_id, display_name, subject, roles, created_at, expires_at, created_by,
+                      request_id, request_digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING key_id
+"""
+_LIST_KEYS = """
+SELECT * FROM api_keys
+WHERE tenant_id = $1 AND ($2 = '' OR key_id < $2)
+  AND ($3::timestamptz IS NULL OR (revoked_at IS NULL AND expires_at > $3))
+ORDER BY key_id DESC LIMIT $4
+"""
+_REVOKE = """
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_id = $1 AND key_id = $2 RETURNING *
+"""
+_INSERT_TENANT = """
+INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (request_id) DO NOTHING RETURNING tenant_id
+"""
+
+
+class PostgresKeys:
+    """API keys of all processes of the gateway; revocations are announced by NOTIFY, after their commit."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
+        """Keep a new key, or give the one that the same request made."""
+        async with self._postgres.transaction(key.tenant_id) as connection:
+            made = await connection.fetchval(
+                _INSERT_KEY, key.key_id, key.tenant_id, key.display_name, key.subject, list(key.roles),
+                key.created_at, key.expires_at, key.created_by, request.request_id or None, request.digest,
+            )  # fmt: skip
+            if made is not None:
+                return None
+            row = await connection.fetchrow(
+                "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2", key.tenant_id, request.request_id
+            )
+        return _KEY.validate_python(_same_request(row, request))
+
+    async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
+        """One key of a tenant."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row = await connection.fetchrow(
+                "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2", tenant_id, key_id
+            )
+        return _key(row)
+
+    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> Sequence[ApiKey]:
+        """Keys below an id, newest first."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(_LIST_KEYS, tenant_id, before, active_at, limit)
+        return [_KEY.validate_python(dict(row)) for row in rows]
+
+    async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
+        """Revoke a key and say so."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row = await connection.fetchrow(_REVOKE, tenant_id, key_id, now)
+            if row is not None:
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, key_id)
+        return _key(row)
+
+    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+        """Revoked keys of all tenants that have not expired."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(
+                "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1", now
+            )
+        return [_REVOCATION.validate_python(dict(row)) for row in rows]
+
+    @asynccontextmanager
+    async def listen(self, changed: Callable[[], None]) -> AsyncIterator[None]:
+        """Call back after every revocation, and after each reconnection."""
+        async with self._postgres.listen(CHANNEL, lambda _key_id: changed()):
+            yield
+
+
+class PostgresTenants:
+    """Tenants of the whole platform."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
+        """Keep a new tenant, or give the one that the same request made."""
+        try:
+            async with self._postgres.transaction(SYSTEM) as connection:
+                made = await connection.fetchval(
+                    _INSERT_TENANT, tenant.tenant_id, tenant.display_name, tenant.plan, tenant.created_at,
+                    request.request_id or None, request.digest,
+                )  # fmt: skip
+                if made is not None:
+                    return None
+                row = await connection.fetchrow("SELECT * FROM tenants WHERE request_id = $1", request.request_id)
+        except asyncpg.UniqueViolationError:
+            raise SomaError(Reason.ALREADY_EXISTS, f"tenant {tenant.tenant_id!r} exists") from None
+        return _TENANT.validate_python(_same_request(row, request))
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """One tenant."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            row = await connection.fetchrow("SELECT * FROM tenants WHERE tenant_id = $1", tenant_id)
+        return None if row is None else _TENANT.validate_python(dict(row))
+
+    async def list(self, after: str, limit: int) -> Sequence[Tenant]:
+        """Tenants above an id, in order."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(
+                "SELECT * FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2", after, limit
+            )
+        return [_TENANT.validate_python(dict(row)) for row in rows]
+
+
+def _key(row: Mapping[str, object] | None) -> ApiKey | None:
+    return None if row is None else _KEY.validate_python(dict(row))
+
+
+def _same_request(row: Mapping[str, object], request: Request) -> dict[str, object]:
+    """The row that the request made before, if it was the same request."""
+    if row["request_digest"] != request.digest:
+        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "request_id: it was used before with another body")
+    return dict(row)

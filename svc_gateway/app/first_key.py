@@ -1,0 +1,58 @@
+"""Makes the tenant and the API key that a new installation starts with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.context import Caller
+from mesh.errors import Reason, SomaError
+from svc_gateway.app.keys import Keys, NewKey
+from svc_gateway.domain.keys import PLATFORM_ADMIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from svc_gateway.app.tenants import Tenants
+
+_PLAN = "dev"
+_ROLES = ("member", "admin", PLATFORM_ADMIN)
+_SUBJECT = "bootstrap"
+
+
+class KeyFile(Protocol):
+    """Where the key is left."""
+
+    def read(self) -> str:
+        """The key there, empty when there is none."""
+
+    def write(self, secret: str) -> None:
+        """Leave a key there."""
+
+
+async def ensure_first_key(
+    tenant_id: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Caller]
+) -> None:
+    """Make the tenant unless it exists, and a key unless the file holds one that is good."""
+    platform = Caller(tenant_id=tenant_id, subject=_SUBJECT, roles=_ROLES, scopes=(), key_id="", token="")
+    try:
+        await tenants.get(platform, tenant_id)
+    except SomaError as error:
+        if error.reason is not Reason.NOT_FOUND:
+            raise
+        await tenants.create(tenant_id, "", _PLAN, "")
+    if not await _good(file.read(), tenant_id, keys, verify):
+        made = await keys.create(platform, NewKey(display_name="first key", roles=_ROLES))
+        file.write(made.secret)
+
+
+async def _good(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Caller]) -> bool:
+    if not secret:
+        return False
+    try:
+        caller = verify(secret)
+        await keys.get(caller, caller.key_id)
+    except SomaError as error:
+        if error.reason not in {Reason.UNAUTHENTICATED, Reason.NOT_FOUND}:
+            raise
+        return False
+    return caller.tenant_id == tenant_id

@@ -1,0 +1,154 @@
+"""Making, reading and revoking API keys, and making tokens from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.errors import Reason, SomaError, not_found
+from mesh.identity import Claims, api_key
+from svc_gateway.domain import paging
+from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyStore, Request, expiry, granted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from mesh.clock import Clock
+    from mesh.context import Caller
+    from mesh.ids import Ids
+
+
+class Minter(Protocol):
+    """Signs claims."""
+
+    async def mint(self, claims: Claims, ttl_s: float) -> str:
+        """A token for these claims, good for `ttl_s` seconds."""
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """What a caller asks of a new key; empty fields take their defaults."""
+
+    display_name: str
+    subject: str = ""
+    roles: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    request_id: str = ""
+
+    @property
+    def request(self) -> Request:
+        """The request's identity."""
+        until = self.expires_at.isoformat() if self.expires_at else ""
+        body = json.dumps([self.display_name, self.subject, sorted(self.roles), until])
+        return Request(self.request_id, hashlib.sha256(body.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class MadeKey:
+    """A key and its secret; the secret is empty when the key had been made before."""
+
+    key: ApiKey
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of keys."""
+
+    keys: Sequence[ApiKey]
+    next_token: str = ""
+
+
+class Keys:
+    """API keys of the caller's tenant."""
+
+    def __init__(self, store: KeyStore, minter: Minter, environment: str, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._minter = minter
+        self._environment = environment
+        self._clock = clock
+        self._ids = ids
+
+    async def create(self, caller: Caller, wanted: NewKey) -> MadeKey:
+        """Make a key with rights that the caller has; the secret is told this once."""
+        now = self._clock.now()
+        key = ApiKey(
+            key_id=self._ids.new(),
+            tenant_id=caller.tenant_id,
+            display_name=wanted.display_name,
+            subject=wanted.subject or caller.subject,
+            roles=granted(wanted.roles or (DEFAULT_ROLE,), caller.roles),
+            created_at=now,
+            expires_at=expiry(now, wanted.expires_at),
+            created_by=caller.subject,
+        )
+        # Signed first: a key that is kept without its secret ever having been made would be of no use.
+        token = await self._minter.mint(_claims(key), (key.expires_at - now).total_seconds())
+        earlier = await self._store.add(key, wanted.request)
+        if earlier is not None:
+            return MadeKey(earlier)
+        return MadeKey(key, api_key(self._environment, token))
+
+    async def get(self, caller: Caller, key_id: str) -> ApiKey:
+        """One key."""
+        key = await self._store.get(caller.tenant_id, key_id)
+        if key is None:
+            raise not_found("API key", key_id)
+        return key
+
+    async def list(self, caller: Caller, *, include_inactive: bool, page_size: int, page_token: str) -> Page:
+        """Keys, newest first."""
+        size = paging.size(page_size)
+        active_at = None if include_inactive else self._clock.now()
+        found = await self._store.list(caller.tenant_id, active_at, paging.last_of(page_token), size + 1)
+        if len(found) <= size:
+            return Page(found)
+        return Page(found[:size], paging.token(found[size - 1].key_id))
+
+    async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
+        """Revoke a key and what was made from it."""
+        key = await self._store.revoke(caller.tenant_id, key_id, self._clock.now())
+        if key is None:
+            raise not_found("API key", key_id)
+        return key
+
+
+@dataclass(frozen=True)
+class MadeToken:
+    """A token and when it expires."""
+
+    token: str
+    expires_at: datetime
+
+
+class Tokens:
+    """Short-lived tokens."""
+
+    def __init__(self, store: KeyStore, minter: Minter, clock: Clock) -> None:
+        self._store = store
+        self._minter = minter
+        self._clock = clock
+
+    async def create(self, caller: Caller, ttl: timedelta | None, roles: Sequence[str]) -> MadeToken:
+        """A token with the caller's rights or fewer, which lives no longer than the key behind it."""
+        now = self._clock.now()
+        key = await self._store.get(caller.tenant_id, caller.key_id)
+        if key is None or not key.usable(now):
+            raise SomaError(Reason.UNAUTHENTICATED, "The key behind this call is unknown, expired or revoked")
+        expires_at = min(now + (ttl or TOKEN_LIFE), key.expires_at)
+        claims = Claims(
+            tenant_id=caller.tenant_id,
+            subject=caller.subject,
+            roles=granted(roles or caller.roles, caller.roles),
+            scopes=caller.scopes,
+            key_id=key.key_id,
+            actor=caller.actor,
+        )
+        return MadeToken(await self._minter.mint(claims, (expires_at - now).total_seconds()), expires_at)
+
+
+def _claims(key: ApiKey) -> Claims:
+    return Claims(tenant_id=key.tenant_id, subject=key.subject, roles=key.roles, key_id=key.key_id, kind="key")

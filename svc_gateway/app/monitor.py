@@ -1,0 +1,112 @@
+"""Checks every part of the mesh, each with its own deadline, and tells what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from mesh.telemetry import gauge, histogram
+from svc_gateway.domain.degradation import Component, Judge, Observation, Report, Thresholds, report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from mesh.clock import Clock
+
+
+@dataclass(frozen=True)
+class Check:
+    """How to ask one part whether it is well: `ask` returns, or raises SomaError or OSError."""
+
+    name: str
+    ask: Callable[[], Awaitable[None]]
+    critical: bool = False
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often parts are checked, and how long one check may take, in seconds."""
+
+    every_s: float = 2.0
+    deadline_s: float = 3.0
+
+
+class Monitor:
+    """Judges the parts. `run` keeps it going."""
+
+    def __init__(self, checks: Sequence[Check], pace: Pace, thresholds: Thresholds, clock: Clock) -> None:
+        self._checks = checks
+        self._pace = pace
+        self._clock = clock
+        self._judges = {c.name: Judge(Component(c.name, c.critical), thresholds) for c in checks}
+        self._report = self._judge()
+        self._changed = asyncio.Condition()
+        self._seconds = histogram("dependency_check_seconds", "Duration of checks of the mesh's parts.", ("component",))
+        self._level = gauge("degradation_level", "Level of each part, 1 (none) to 5 (critical).", ("component",))
+
+    @property
+    def report(self) -> Report:
+        """The mesh as judged last."""
+        return self._report
+
+    async def run(self) -> None:
+        """Check all parts, each at its own pace, forever."""
+        async with asyncio.TaskGroup() as group:
+            for check in self._checks:
+                group.create_task(self._follow(check))
+
+    async def watch(self, at_least_every_s: float) -> AsyncIterator[Report]:
+        """The report now, at each change of what it says, and at least this often."""
+        sent: Report | None = None
+        while True:
+            async with self._changed:
+                try:
+                    async with asyncio.timeout(None if sent is None else at_least_every_s):
+                        while sent is not None and _said(sent) == _said(self._report):
+                            await self._changed.wait()
+                except TimeoutError:
+                    pass
+                sent = self._report
+            yield sent
+
+    async def check_once(self, check: Check) -> Component:
+        """Check one part now."""
+        started = self._clock.monotonic()
+        reason = await self._ask(check)
+        now = self._clock.monotonic()
+        seen = Observation(not reason, now - started, reason)
+        part = self._judges[check.name].observe(seen, self._clock.now(), now)
+        self._seconds.labels(check.name).observe(seen.response_s)
+        self._level.labels(check.name).set(part.level)
+        async with self._changed:
+            self._report = self._judge()
+            self._changed.notify_all()
+        return part
+
+    async def _ask(self, check: Check) -> str:
+        """Why the part is not well; empty when it is."""
+        try:
+            async with asyncio.timeout(self._pace.deadline_s):
+                await check.ask()
+        except TimeoutError:
+            return f"does not answer within {self._pace.deadline_s:g} s"
+        except SomaError as error:
+            return error.message
+        except OSError:
+            return "cannot be reached"
+        return ""
+
+    async def _follow(self, check: Check) -> None:
+        while True:
+            await self.check_once(check)
+            await self._clock.sleep(self._pace.every_s)
+
+    def _judge(self) -> Report:
+        return report(tuple(judge.component for judge in self._judges.values()), self._clock.now())
+
+
+def _said(what: Report) -> object:
+    """What a reader would notice: not the times of checks."""
+    return what.level, what.reason, [(item.name, item.state, item.level) for item in what.components]

@@ -1,0 +1,67 @@
+"""Tenants: made by the platform's administrators, read by their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.errors import not_found
+from svc_gateway.domain import paging
+from svc_gateway.domain.keys import DEFAULT_PLAN, PLATFORM_ADMIN, Request, Tenant, TenantStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.clock import Clock
+    from mesh.context import Caller
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of tenants."""
+
+    tenants: Sequence[Tenant]
+    next_token: str = ""
+
+
+class Tenants:
+    """Use cases on tenants."""
+
+    def __init__(self, store: TenantStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def create(self, tenant_id: str, display_name: str, plan: str, request_id: str) -> Tenant:
+        """Make a tenant; policy lets only the platform's administrators here."""
+        digest = hashlib.sha256(json.dumps([tenant_id, display_name, plan]).encode()).hexdigest()
+        tenant = Tenant(tenant_id, display_name or tenant_id, plan or DEFAULT_PLAN, self._clock.now())
+        return await self._store.add(tenant, Request(request_id, digest)) or tenant
+
+    async def get(self, caller: Caller, tenant_id: str) -> Tenant:
+        """One tenant that the caller may see."""
+        tenant = await self._store.get(tenant_id) if _sees(caller, tenant_id) else None
+        if tenant is None:
+            raise not_found("tenant", tenant_id)
+        return tenant
+
+    async def list(self, caller: Caller, page_size: int, page_token: str) -> Page:
+        """The tenants that the caller may see."""
+        last = paging.last_of(page_token)
+        if not _sees_all(caller):
+            own = await self._store.get(caller.tenant_id)
+            return Page([own] if own is not None and own.tenant_id > last else [])
+        size = paging.size(page_size)
+        found = await self._store.list(last, size + 1)
+        if len(found) <= size:
+            return Page(found)
+        return Page(found[:size], paging.token(found[size - 1].tenant_id))
+
+
+def _sees_all(caller: Caller) -> bool:
+    return PLATFORM_ADMIN in caller.roles or ("service" in caller.roles and not caller.actor)
+
+
+def _sees(caller: Caller, tenant_id: str) -> bool:
+    return tenant_id == caller.tenant_id or _sees_all(caller)

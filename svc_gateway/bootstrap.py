@@ -1,0 +1,223 @@
+"""The wiring of the gateway."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc.aio
+import httpx
+
+from mesh.chassis import SIGNING_KEY, chassis
+from mesh.events.event import ProtoCodec
+from mesh.identity import jwks_source
+from mesh.lifecycle import background
+from mesh.logging import get_logger
+from mesh.rpc.client import connect
+from mesh.settings import load
+from mesh.stores import valkey
+from soma.events.v1.envelope_pb2 import Envelope
+from soma.gateway.v1.health_service_pb2_grpc import (
+    add_ApiServiceServicer_to_server,
+    add_DegradationServiceServicer_to_server,
+)
+from soma.gateway.v1.identity_service_pb2_grpc import (
+    add_ApiKeyServiceServicer_to_server,
+    add_TenantServiceServicer_to_server,
+    add_TokenServiceServicer_to_server,
+)
+from svc_gateway.adapters import checks
+from svc_gateway.adapters.descriptors import Descriptors
+from svc_gateway.adapters.keyfile import KeyFile
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.adapters.sources import EdgeSources
+from svc_gateway.app.edge import EdgeKeeper
+from svc_gateway.app.first_key import ensure_first_key
+from svc_gateway.app.keys import Keys, Tokens
+from svc_gateway.app.monitor import Check, Monitor, Pace
+from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.tenants import Tenants
+from svc_gateway.domain.degradation import Thresholds
+from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
+from svc_gateway.rpc.control import ControlServer
+from svc_gateway.rpc.health import ApiServicer, DegradationServicer
+from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer, TokenServicer, revocations
+from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
+from svc_gateway.rpc.xds.messages import split
+from svc_gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.chassis import Chassis
+    from mesh.lifecycle import Service
+    from svc_gateway.domain.routes import RouteTable
+
+NAME = "gateway"
+EDGE = f"{SPIFFE}edge"
+OPENAPI = Path(__file__).parent.parent / "gen" / "openapi" / "openapi.json"
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """The use cases on keys and tenants."""
+
+    keys: Keys
+    tokens: Tokens
+    tenants: Tenants
+    revoked: RevokedKeys
+
+
+@asynccontextmanager
+async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Builds the gateway and undoes it in reverse."""
+    settings = settings or load(Settings, NAME)
+    config = resources.files("protos").joinpath("service_config.json").read_text()
+    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+        descriptors = Descriptors.read()
+        descriptors.load_generated()
+        routes = descriptors.route_table()
+        identity = await _identity(mesh, settings)
+        monitor = await _monitor(mesh, settings, routes, config)
+        sources = await _sources(mesh, settings)
+        service = await mesh.serve(
+            [
+                (add_TokenServiceServicer_to_server, TokenServicer(identity.tokens)),
+                (add_ApiKeyServiceServicer_to_server, ApiKeyServicer(identity.keys, identity.revoked)),
+                (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
+                (add_DegradationServiceServicer_to_server, DegradationServicer(monitor, metadata.version("somamesh"))),
+                (add_ApiServiceServicer_to_server, ApiServicer(OPENAPI.read_bytes(), sources.jwks)),
+            ]
+        )
+        await mesh.enter(background(monitor.run, "monitor"))
+        await _edge(
+            mesh,
+            settings,
+            descriptors=descriptors,
+            sources=sources,
+            revoked=identity.revoked,
+            monitor=monitor,
+            own_address=service.address,
+        )
+        yield service
+
+
+async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
+    store = PostgresKeys(mesh.postgres)
+    keys = Keys(store, mesh.minter, settings.gateway.environment, mesh.clock, mesh.ids)
+    tenants = Tenants(PostgresTenants(mesh.postgres), mesh.clock)
+    revoked = RevokedKeys(store, mesh.clock)
+    await mesh.enter(revoked.following())
+    # This process refuses revoked keys by the same stream that it serves to the others.
+    await mesh.follow_revocations(lambda: revocations(revoked))
+    if settings.gateway.bootstrap_key_file is not None:
+        file = KeyFile(settings.gateway.bootstrap_key_file)
+        await ensure_first_key(settings.gateway.bootstrap_tenant, file, keys, tenants, mesh.verifier.verify)
+    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, revoked)
+
+
+async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
+    keys = await mesh.enter(jwks_source(settings.identity, mesh.transit, SIGNING_KEY, mesh.clock))
+    own = settings.gateway
+    return EdgeSources(own.edge_cert_file, own.edge_key_file, settings.tls.ca_file, keys)
+
+
+async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config: str) -> Monitor:
+    redis = await mesh.enter(valkey.open(settings.valkey))
+    http = await mesh.enter(httpx.AsyncClient(trust_env=False, verify=_vault_trust(settings)))
+    parts = [
+        Check("postgres", mesh.postgres.ping, critical=True),
+        Check("valkey", checks.valkey_health(redis), critical=True),
+        Check("vault", checks.vault_health(http, settings.vault.address)),
+    ]
+    if settings.temporal is not None:
+        channel = await mesh.enter(grpc.aio.insecure_channel(settings.temporal.address))
+        parts.append(Check("temporal", checks.temporal_health(channel)))
+    for context in routes.contexts:
+        address = _address(settings, context)
+        if address is not None:
+            peer = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
+            parts.append(Check(f"svc_{context}", checks.grpc_health(peer)))
+    own = settings.gateway
+    thresholds = Thresholds(hold_s=own.level_hold_s)
+    return Monitor(parts, Pace(own.check_every_s, own.check_deadline_s), thresholds, mesh.clock)
+
+
+async def _edge(
+    mesh: Chassis,
+    settings: Settings,
+    *,
+    descriptors: Descriptors,
+    sources: EdgeSources,
+    revoked: RevokedKeys,
+    monitor: Monitor,
+    own_address: str,
+) -> None:
+    """Serve the control plane, last of all: a proxy that connects finds everything behind it ready."""
+    log = get_logger("svc_gateway")
+    feed, builder = Feed(), SnapshotBuilder()
+    discovery = AggregatedDiscovery(
+        feed,
+        lambda kind, reason: log.error("a proxy refused its configuration", kind=kind, reason=reason),
+        EDGE if settings.tls.enabled else None,
+    )
+    control = ControlServer(descriptors.route_table(), discovery, mesh.clock)
+    address = await mesh.enter(control.serving(settings.gateway.xds_bind, settings.tls))
+    state = _state(settings, descriptors, sources, own_address, _reachable(address, settings))
+    keeper = EdgeKeeper(state, sources, lambda changed: feed.publish(builder.build(changed)), mesh.clock)
+    feed.publish(builder.build(state))
+    keeper.revoke(revoked.ids)
+    revoked.on_change(keeper.revoke)
+    await mesh.enter(background(keeper.run, "edge", clock=mesh.clock))
+    await mesh.enter(background(lambda: control.mirror(monitor), "mesh-health", clock=mesh.clock))
+
+
+def _state(
+    settings: Settings, descriptors: Descriptors, sources: EdgeSources, own_address: str, control: str
+) -> EdgeState:
+    routes, own, identity = descriptors.route_table(), settings.gateway, settings.identity
+    host, port = split(own.edge_bind)
+    upstreams = {context: _address(settings, context) for context in routes.contexts}
+    return EdgeState(
+        host=host,
+        port=port,
+        routes=routes,
+        descriptors=descriptors.transcoding_set(),
+        upstreams={**upstreams, NAME: upstreams.get(NAME) or own_address},
+        control=control,
+        trust=sources.trust(),
+        credentials=Credentials(identity.issuer, identity.audience, own.environment, sources.jwks()),
+        limits=Limits(
+            requests_per_second=own.requests_per_second,
+            tenant_requests_per_second=own.tenant_requests_per_second,
+            tenants_tracked=own.tenants_tracked,
+            body_bytes=own.body_bytes,
+            upload_bytes=own.upload_bytes,
+            unary_timeout_s=own.unary_timeout_s,
+            upload_idle_s=own.upload_idle_s,
+        ),
+        cors=Cors(own.cors_origins),
+        access_log=own.access_log,
+    )
+
+
+def _address(settings: Settings, context: str) -> str | None:
+    address: str | None = getattr(settings.peers, context, None)
+    return address or None
+
+
+def _reachable(bound: str, settings: Settings) -> str:
+    """Where proxies reach a server bound to every interface: at the gateway's published host."""
+    host, port = split(bound)
+    if host not in {"0.0.0.0", "::"} or not settings.peers.gateway:  # noqa: S104 - compared, not bound
+        return bound
+    return f"{settings.peers.gateway.rpartition(':')[0]}:{port}"
+
+
+def _vault_trust(settings: Settings) -> ssl.SSLContext | bool:
+    ca_file = settings.vault.ca_file
+    return ssl.create_default_context(cafile=str(ca_file)) if ca_file else True

@@ -1,0 +1,1 @@
+"""The gateway's model and rules: routes, keys, degradation."""

@@ -1,0 +1,161 @@
+"""How degraded the mesh is, told from checks of its parts without flapping."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Level(IntEnum):
+    """How much is lost; UNKNOWN before anything was checked."""
+
+    UNKNOWN = 0
+    NONE = 1
+    MINOR = 2
+    MODERATE = 3
+    SEVERE = 4
+    CRITICAL = 5
+
+
+class State(Enum):
+    """What the last checks of a part told."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Seconds and shares from which a level begins, and how much evidence a change needs."""
+
+    minor_s: float = 5.0
+    moderate_s: float = 10.0
+    severe_s: float = 15.0
+    minor_errors: float = 0.1
+    moderate_errors: float = 0.2
+    window: int = 20
+    evidence: int = 2
+    hold_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One check: whether it succeeded, how long it took or takes already, and what to tell of a failure."""
+
+    ok: bool
+    response_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part as it is judged now."""
+
+    name: str
+    critical: bool
+    state: State = State.UNKNOWN
+    level: Level = Level.UNKNOWN
+    reason: str = "not checked yet"
+    response_s: float = 0.0
+    checked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole mesh as it is judged now; components are ordered by name."""
+
+    level: Level
+    reason: str
+    components: tuple[Component, ...]
+    judged_at: datetime
+
+    @property
+    def unhealthy(self) -> tuple[str, ...]:
+        """Names of the parts that are lost."""
+        return tuple(item.name for item in self.components if item.state is State.UNHEALTHY)
+
+
+@dataclass
+class Judge:
+    """Follows one part. A level changes after `evidence` checks in a row that say so, and is then held."""
+
+    component: Component
+    thresholds: Thresholds
+    _outcomes: deque[bool] = field(default_factory=deque)
+    _streak: int = 0
+    _candidate: tuple[State, Level] | None = None
+    _changed_at: float | None = None
+
+    def observe(self, seen: Observation, at: datetime, now_s: float) -> Component:
+        """Take in a finished check, `now_s` being monotonic, and give the part after it."""
+        self._outcomes.append(seen.ok)
+        while len(self._outcomes) > self.thresholds.window:
+            self._outcomes.popleft()
+        judged = self._judged(seen)
+        current = (self.component.state, self.component.level)
+        if judged == current:
+            self._candidate, self._streak = None, 0
+        else:
+            self._streak = self._streak + 1 if judged == self._candidate else 1
+            self._candidate = judged
+            if self._may_change(now_s):
+                current, self._streak, self._candidate, self._changed_at = judged, 0, None, now_s
+        state, level = current
+        self.component = Component(
+            name=self.component.name,
+            critical=self.component.critical,
+            state=state,
+            level=level,
+            reason=self._reason(level, seen),
+            response_s=seen.response_s,
+            checked_at=at,
+        )
+        return self.component
+
+    def _may_change(self, now_s: float) -> bool:
+        if self.component.state is State.UNKNOWN:
+            return True
+        held = self._changed_at is not None and now_s - self._changed_at < self.thresholds.hold_s
+        return self._streak >= self.thresholds.evidence and not held
+
+    def _judged(self, seen: Observation) -> tuple[State, Level]:
+        bounds = self.thresholds
+        if not seen.ok:
+            return State.UNHEALTHY, Level.CRITICAL if self.component.critical else Level.SEVERE
+        if seen.response_s > bounds.severe_s:
+            return State.HEALTHY, Level.SEVERE
+        if seen.response_s > bounds.moderate_s or self._errors > bounds.moderate_errors:
+            return State.HEALTHY, Level.MODERATE
+        if seen.response_s > bounds.minor_s or self._errors > bounds.minor_errors:
+            return State.HEALTHY, Level.MINOR
+        return State.HEALTHY, Level.NONE
+
+    @property
+    def _errors(self) -> float:
+        return self._outcomes.count(False) / max(len(self._outcomes), self.thresholds.window // 2)
+
+    def _reason(self, level: Level, seen: Observation) -> str:
+        if level is Level.NONE:
+            return ""
+        if not seen.ok:
+            return seen.reason
+        if level in {Level.MINOR, Level.MODERATE} and self._errors > self.thresholds.minor_errors:
+            return f"{self._errors:.0%} of the last checks failed"
+        return "answers slowly" if seen.response_s > self.thresholds.minor_s else "is recovering"
+
+
+def report(components: tuple[Component, ...], at: datetime) -> Report:
+    """The mesh's level is its worst part's; unknown while a critical part was never checked."""
+    ordered = tuple(sorted(components, key=lambda item: item.name))
+    unknown = [item.name for item in ordered if item.critical and item.state is State.UNKNOWN]
+    if unknown:
+        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unknown)}", ordered, at)
+    worst = max((item.level for item in ordered), default=Level.NONE)
+    lost = [f"{item.name}: {item.reason}" for item in ordered if item.level is worst and worst > Level.NONE]
+    return Report(worst, "; ".join(lost), ordered, at)

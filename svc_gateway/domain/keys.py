@@ -1,0 +1,139 @@
+"""API keys, the tokens made from them, tenants, and the rules of handing out rights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.errors import Reason, SomaError, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+KEY_LIFE = timedelta(days=365)
+TOKEN_LIFE = timedelta(minutes=15)
+DEFAULT_ROLE = "member"
+PLATFORM_ADMIN = "platform_admin"
+DEFAULT_PLAN = "pro"
+
+# What each role includes; the Rego policy gives the same order its actions.
+_INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "viewer": frozenset({"viewer"}),
+        "member": frozenset({"viewer", "member"}),
+        "admin": frozenset({"viewer", "member", "admin"}),
+        PLATFORM_ADMIN: frozenset({"viewer", "member", "admin", PLATFORM_ADMIN}),
+    }
+)
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """What is kept of a key: never its secret."""
+
+    key_id: str
+    tenant_id: str
+    display_name: str
+    subject: str
+    roles: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime
+    created_by: str
+    revoked_at: datetime | None = None
+
+    def usable(self, now: datetime) -> bool:
+        """Whether it still opens anything."""
+        return self.revoked_at is None and now < self.expires_at
+
+    def revoked(self, now: datetime) -> ApiKey:
+        """The key after its revocation; a second one changes nothing."""
+        return self if self.revoked_at is not None else replace(self, revoked_at=now)
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A key id to refuse until the key would have expired anyway."""
+
+    key_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A customer."""
+
+    tenant_id: str
+    display_name: str
+    plan: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Request:
+    """What makes a creation idempotent: the id a client chose (empty: none) and a digest of what it asked for."""
+
+    request_id: str
+    digest: str
+
+
+class KeyStore(Protocol):
+    """Keeps keys. A revocation is told to every process that listens."""
+
+    async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
+        """Keep a new key; the key made before by the same request instead, IDEMPOTENCY_MISMATCH for another body."""
+
+    async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
+        """One key of a tenant."""
+
+    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> Sequence[ApiKey]:
+        """Keys with ids below `before` (empty: all), newest first; only usable ones when `active_at` is given."""
+
+    async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
+        """Revoke a key and say so; None when the tenant has no such key."""
+
+    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+        """Every revoked key, of all tenants, that has not expired."""
+
+    def listen(self, changed: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Call back after every revocation, and whenever some may have been missed."""
+
+
+class TenantStore(Protocol):
+    """Keeps tenants."""
+
+    async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
+        """Keep a new tenant; the one made before by the same request instead. ALREADY_EXISTS for a taken id."""
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """One tenant."""
+
+    async def list(self, after: str, limit: int) -> Sequence[Tenant]:
+        """Tenants with ids above `after`, ordered by id."""
+
+
+def rights(roles: Iterable[str]) -> frozenset[str]:
+    """Every role that these roles include; an unknown role includes itself alone."""
+    return frozenset().union(*(_INCLUDES.get(role, frozenset({role})) for role in roles))
+
+
+def granted(wanted: Sequence[str], giver: Sequence[str]) -> tuple[str, ...]:
+    """The wanted roles, or PERMISSION_DENIED when the giver does not have them all."""
+    missing = sorted(set(wanted) - rights(giver))
+    if missing:
+        raise SomaError(Reason.PERMISSION_DENIED, f"roles: you cannot give what you do not have: {', '.join(missing)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def expiry(now: datetime, wanted: datetime | None) -> datetime:
+    """When a new key expires: in a year unless an earlier time is wanted."""
+    latest = now + KEY_LIFE
+    if wanted is None:
+        return latest
+    if wanted <= now:
+        raise invalid("api_key.expire_time", "must be in the future")
+    if wanted > latest:
+        raise invalid("api_key.expire_time", f"must be within {KEY_LIFE.days} days")
+    return wanted

@@ -1,0 +1,1 @@
+"""What the gateway serves: its own API and the proxy's control plane."""

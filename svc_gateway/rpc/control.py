@@ -1,0 +1,92 @@
+"""The gateway's second server, for proxies only: their configuration, and what concerns the mesh as a whole."""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import grpc.aio
+from grpc_health.v1 import health_pb2_grpc
+
+from mesh.health import OVERALL, Health
+from mesh.rpc import reflection
+from mesh.rpc.access import declared_access
+from mesh.rpc.credentials import server_credentials
+from mesh.rpc.interceptors.errors import Errors
+from mesh.rpc.registrar import Registrar
+from mesh.settings import SettingsError
+from svc_gateway.domain.degradation import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.clock import Clock
+    from mesh.settings import TlsSettings
+    from svc_gateway.app.monitor import Monitor
+    from svc_gateway.domain.degradation import Report
+    from svc_gateway.domain.routes import RouteTable
+    from svc_gateway.rpc.xds import AggregatedDiscovery
+
+HEALTH = "grpc.health.v1.Health"
+_DRAIN_S = 1.0
+_HEARTBEAT_S = 60.0
+
+
+class ControlServer:
+    """Serves xDS, reflection over every service of the mesh, and the health of each by its name."""
+
+    def __init__(self, routes: RouteTable, discovery: AggregatedDiscovery, clock: Clock) -> None:
+        self._routes = routes
+        self._discovery = discovery
+        self._clock = clock
+        self._health = Health()
+
+    @asynccontextmanager
+    async def serving(self, bind: str, tls: TlsSettings) -> AsyncIterator[str]:
+        """Serve while entered; yields the host:port bound. OSError when it cannot be bound."""
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers((self._discovery.handler(),))
+        registrar = Registrar([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
+        for add, servicer in reflection.registrations((*self._routes.services, HEALTH)):
+            add(servicer, registrar)
+        registrar.register(server, [Errors()], self._clock, declared_access)
+        address = _bind(server, bind, tls)
+        await server.start()
+        await self._health.set(OVERALL, True)
+        try:
+            yield address
+        finally:
+            await self._health.drain()
+            await server.stop(_DRAIN_S)
+
+    async def mirror(self, monitor: Monitor) -> None:
+        """Tell the health of each service as the monitor sees it, forever."""
+        async for report in monitor.watch(_HEARTBEAT_S):
+            await self._tell(report)
+
+    async def _tell(self, report: Report) -> None:
+        states = {component.name: component.state for component in report.components}
+        for method in self._routes.methods:
+            state = states.get(f"svc_{method.context}", State.UNKNOWN)
+            await self._health.set(method.service, state is State.HEALTHY)
+
+
+def _bind(server: grpc.aio.Server, bind: str, tls: TlsSettings) -> str:
+    """Private keys are handed out here: without mutual TLS this port stays on the machine."""
+    credentials = server_credentials(tls)
+    host = bind.rpartition(":")[0]
+    if credentials is None and not _loopback(host):
+        raise SettingsError("SA01_GATEWAY_XDS_BIND must be a loopback address while SA01_TLS_* are not set")
+    try:
+        port = server.add_insecure_port(bind) if credentials is None else server.add_secure_port(bind, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {bind}: is it in use?") from error
+    return f"{host}:{port}"
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,141 @@
+"""TokenService, ApiKeyService and TenantService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh.context import caller
+from mesh.rpc.wellknown import moment, timestamp
+from soma.gateway.v1 import identity_service_pb2 as pb
+from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
+from svc_gateway.app.keys import NewKey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from svc_gateway.app.keys import Keys, Tokens
+    from svc_gateway.app.revocations import RevokedKeys
+    from svc_gateway.app.tenants import Tenants
+    from svc_gateway.domain.keys import ApiKey, Tenant
+
+    Context = grpc.aio.ServicerContext[object, object]
+
+
+class TokenServicer(pb_grpc.TokenServiceServicer):
+    """Short-lived tokens."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.Token:
+        """Makes a token for the caller."""
+        ttl = request.ttl.ToTimedelta() if request.HasField("ttl") else timedelta()
+        made = await self._tokens.create(caller(), ttl or None, tuple(request.roles))
+        return pb.Token(token=made.token, token_type="Bearer", expire_time=timestamp(made.expires_at))  # noqa: S106
+
+
+class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
+    """API keys of the caller's tenant."""
+
+    def __init__(self, keys: Keys, revoked: RevokedKeys) -> None:
+        self._keys = keys
+        self._revoked = revoked
+
+    async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.ApiKey:
+        """Makes a key and tells its secret."""
+        wanted = NewKey(
+            display_name=request.api_key.display_name,
+            subject=request.api_key.subject,
+            roles=tuple(request.api_key.roles),
+            expires_at=moment(request.api_key.expire_time),
+            request_id=request.request_id,
+        )
+        made = await self._keys.create(caller(), wanted)
+        return _key(made.key, made.secret)
+
+    async def GetApiKey(self, request: pb.GetApiKeyRequest, context: Context) -> pb.ApiKey:
+        """Reads a key."""
+        return _key(await self._keys.get(caller(), request.key_id))
+
+    async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
+        """Lists keys."""
+        page = await self._keys.list(
+            caller(),
+            include_inactive=request.include_inactive,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListApiKeysResponse(api_keys=[_key(key) for key in page.keys], next_page_token=page.next_token)
+
+    async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.ApiKey:
+        """Revokes a key; this process refuses it before it answers."""
+        key = await self._keys.revoke(caller(), request.key_id)
+        await self._revoked.refresh()
+        return _key(key)
+
+    async def WatchRevocations(
+        self, request: pb.WatchRevocationsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchRevocationsResponse]:
+        """Sends revoked keys, then each new one."""
+        async for message in revocations(self._revoked):
+            yield message
+
+
+class TenantServicer(pb_grpc.TenantServiceServicer):
+    """Tenants."""
+
+    def __init__(self, tenants: Tenants) -> None:
+        self._tenants = tenants
+
+    async def CreateTenant(self, request: pb.CreateTenantRequest, context: Context) -> pb.Tenant:
+        """Makes a tenant."""
+        wanted = request.tenant
+        made = await self._tenants.create(wanted.tenant_id, wanted.display_name, wanted.plan, request.request_id)
+        return _tenant(made)
+
+    async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.Tenant:
+        """Reads a tenant."""
+        return _tenant(await self._tenants.get(caller(), request.tenant_id))
+
+    async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
+        """Lists tenants."""
+        page = await self._tenants.list(caller(), request.page_size, request.page_token)
+        found = [_tenant(tenant) for tenant in page.tenants]
+        return pb.ListTenantsResponse(tenants=found, next_page_token=page.next_token)
+
+
+async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
+    """The messages of WatchRevocations."""
+    async for change in revoked.watch():
+        yield pb.WatchRevocationsResponse(
+            snapshot=change.snapshot,
+            revocations=[
+                pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in change.revocations
+            ],
+        )
+
+
+def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:
+    return pb.ApiKey(
+        key_id=key.key_id,
+        display_name=key.display_name,
+        subject=key.subject,
+        roles=key.roles,
+        expire_time=timestamp(key.expires_at),
+        secret=secret,
+        create_time=timestamp(key.created_at),
+        revoke_time=timestamp(key.revoked_at),
+        created_by=key.created_by,
+    )
+
+
+def _tenant(tenant: Tenant) -> pb.Tenant:
+    return pb.Tenant(
+        tenant_id=tenant.tenant_id,
+        display_name=tenant.display_name,
+        plan=tenant.plan,
+        create_time=timestamp(tenant.created_at),
+    )

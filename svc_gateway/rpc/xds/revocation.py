@@ -1,0 +1,67 @@
+"""Refuses revoked keys by their id, looked up in a hash: the cost does not grow with their number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import envoy_data_plane.envoy.config.core.v3 as core
+import envoy_data_plane.envoy.config.rbac.v3 as rbac
+import envoy_data_plane.envoy.extensions.filters.http.rbac.v3 as f_rbac
+import envoy_data_plane.envoy.type.matcher.v3 as matcher
+import envoy_data_plane.xds.core.v3 as xds_core
+import envoy_data_plane.xds.type.matcher.v3 as xds_matcher
+from envoy_data_plane.google.protobuf import Any
+
+from svc_gateway.rpc.xds.messages import KEY_HEADER, RBAC_FILTER
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+# Field numbers on the way down to the map of key ids.
+_RBAC_MATCHER = 4
+_MATCHER_TREE = 2
+_TREE_EXACT_MATCH_MAP = 2
+_MAP_ENTRIES = 1
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+
+
+def revocation(key_ids: AbstractSet[str]) -> core.TypedExtensionConfig:
+    """The filter that refuses these keys, and the tokens made from them."""
+    config = Any.pack(f_rbac.Rbac())
+    if key_ids:
+        config = Any(type_url=config.type_url, value=_rules(key_ids))
+    return core.TypedExtensionConfig(name=RBAC_FILTER, typed_config=config)
+
+
+def _rules(key_ids: AbstractSet[str]) -> bytes:
+    """An `Rbac` message. Its entries are written here: the library takes a second for ten thousand, this 20 ms."""
+    refuse = _field(_ENTRY_VALUE, bytes(_action("revoked", rbac.RbacAction.DENY)))
+    entries = b"".join(_field(_MAP_ENTRIES, _field(_ENTRY_KEY, key_id.encode()) + refuse) for key_id in sorted(key_ids))
+    tree = bytes(xds_matcher.MatcherMatcherTree(input=_key_id())) + _field(_TREE_EXACT_MATCH_MAP, entries)
+    otherwise = bytes(xds_matcher.Matcher(on_no_match=_action("current", rbac.RbacAction.ALLOW)))
+    return _field(_RBAC_MATCHER, _field(_MATCHER_TREE, tree) + otherwise)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of the protobuf wire format."""
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >> 7:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _key_id() -> xds_core.TypedExtensionConfig:
+    """The header that verification fills: this matcher finds nothing in metadata, and would then let all pass."""
+    found = matcher.HttpRequestHeaderMatchInput(header_name=KEY_HEADER)
+    return xds_core.TypedExtensionConfig(name="key_id", typed_config=Any.pack(found))
+
+
+def _action(name: str, verdict: rbac.RbacAction) -> xds_matcher.MatcherOnMatch:
+    action = rbac.Action(name=name, action=verdict)
+    return xds_matcher.MatcherOnMatch(action=xds_core.TypedExtensionConfig(name=name, typed_config=Any.pack(action)))

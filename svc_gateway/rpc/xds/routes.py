@@ -1,0 +1,187 @@
+"""Routes: REST by verb and path, gRPC by method; everything else gets a clear refusal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import envoy_data_plane.envoy.config.core.v3 as core
+import envoy_data_plane.envoy.config.route.v3 as ro
+import envoy_data_plane.envoy.extensions.filters.http.buffer.v3 as f_buffer
+import envoy_data_plane.envoy.extensions.filters.http.cors.v3 as f_cors
+import envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3 as f_jwt
+import envoy_data_plane.envoy.type.matcher.v3 as matcher
+import envoy_data_plane.envoy.type.v3 as kinds
+from envoy_data_plane.google.protobuf import Any
+
+from svc_gateway.rpc.xds.clusters import CONTROL
+from svc_gateway.rpc.xds.messages import (
+    BUFFER_FILTER,
+    CORS_FILTER,
+    JWT_FILTER,
+    KEY_HEADER,
+    ROUTES_NAME,
+    TRACE_HEADER,
+    TRANSCODER_FILTER,
+    header,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from svc_gateway.domain.edge import Cors, EdgeState, Limits
+    from svc_gateway.domain.routes import Method, Resource
+    from svc_gateway.domain.templates import Template
+
+REQUIRED = "required"
+OPTIONAL = "optional"
+# Answered for the whole mesh by the gateway, and open: they tell what the published document tells.
+_MESH_SERVICES = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+_HSTS = "max-age=31536000; includeSubDomains"
+_FOREVER = 2**62
+
+
+def route_configuration(state: EdgeState) -> ro.RouteConfiguration:
+    """The edge's one route table."""
+    host = ro.VirtualHost(
+        name=ROUTES_NAME,
+        domains=["*"],
+        routes=[*_preflights(state.cors), *_grpc(state), *_rest(state), _refusal(ro.RouteMatch(prefix="/"), 404)],
+        # Nothing that the edge found out for itself is passed on: services read the credential.
+        request_headers_to_remove=[KEY_HEADER],
+        response_headers_to_add=[
+            header("strict-transport-security", _HSTS),
+            header("x-content-type-options", "nosniff"),
+            header("x-trace-id", f"%REQ({TRACE_HEADER})%"),
+        ],
+    )
+    if state.cors.origins:
+        host.typed_per_filter_config[CORS_FILTER] = Any.pack(_cors(state.cors))
+    return ro.RouteConfiguration(name=ROUTES_NAME, virtual_hosts=[host], ignore_port_in_host_matching=True)
+
+
+def _preflights(cors: Cors) -> Iterator[ro.Route]:
+    """Answered by the CORS filter, which looks only at routes that lead to a cluster."""
+    for origin in cors.origins:
+        asked = {":method": "OPTIONS", "origin": origin}
+        headers = [
+            ro.HeaderMatcher(name=name, string_match=matcher.StringMatcher(exact=value))
+            for name, value in asked.items()
+        ]
+        headers.append(ro.HeaderMatcher(name="access-control-request-method", present_match=True))
+        yield ro.Route(match=ro.RouteMatch(prefix="/", headers=headers), route=_action(CONTROL, timeout=1, idle=None))
+
+
+def _grpc(state: EdgeState) -> Iterator[ro.Route]:
+    for method in state.routes.methods:
+        yield _forward(ro.RouteMatch(path=method.path), method, state.limits)
+    for service in _MESH_SERVICES:
+        yield ro.Route(
+            name=service,
+            match=ro.RouteMatch(prefix=f"/{service}/"),
+            route=_action(CONTROL, timeout=0, idle=0),
+            typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL)},
+        )
+
+
+def _rest(state: EdgeState) -> Iterator[ro.Route]:
+    for resource in state.routes.resources:
+        yield from _resource(resource, state)
+
+
+def _resource(resource: Resource, state: EdgeState) -> Iterator[ro.Route]:
+    for verb, (method, binding) in sorted(resource.methods.items()):
+        if method.raw_request:
+            yield _refusal(_match(resource.template, verb, _longer_than(state.limits.upload_bytes)), 413)
+        elif binding.body:
+            yield _refusal(_match(resource.template, verb, *_not_json()), 415)
+        forward = _forward(_match(resource.template, verb), method, state.limits)
+        if binding.body and not method.client_streaming:
+            bound = f_buffer.Buffer(max_request_bytes=state.limits.body_bytes)
+            forward.typed_per_filter_config[BUFFER_FILTER] = Any.pack(f_buffer.BufferPerRoute(buffer=bound))
+        yield forward
+    yield _refusal(_match(resource.template), 405, header("allow", resource.allow))
+
+
+def _match(template: Template, verb: str = "", *conditions: ro.HeaderMatcher) -> ro.RouteMatch:
+    headers = [*conditions]
+    if verb:
+        headers.insert(0, ro.HeaderMatcher(name=":method", string_match=matcher.StringMatcher(exact=verb)))
+    if template.literal:
+        return ro.RouteMatch(path=template.text, headers=headers)
+    return ro.RouteMatch(safe_regex=matcher.RegexMatcher(regex=template.regex), headers=headers)
+
+
+def _longer_than(limit: int) -> ro.HeaderMatcher:
+    return ro.HeaderMatcher(name="content-length", range_match=kinds.Int64Range(start=limit + 1, end=_FOREVER))
+
+
+def _not_json() -> tuple[ro.HeaderMatcher, ro.HeaderMatcher]:
+    """A body that is declared, and declared as something else. An empty body needs no declaration."""
+    json = matcher.StringMatcher(
+        safe_regex=matcher.RegexMatcher(regex=r"(?i)application/(json|grpc[-+\w]*|[-.\w]+\+json)\s*(;.*)?")
+    )
+    return (
+        ro.HeaderMatcher(name="content-type", present_match=True),
+        ro.HeaderMatcher(name="content-type", string_match=json, invert_match=True),
+    )
+
+
+def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
+    """A call to a context. Streams have no time limit; an upload ends when its client falls silent."""
+    timeout = 0.0 if method.streaming else limits.unary_timeout_s
+    idle = None if not method.streaming else limits.upload_idle_s if method.client_streaming else 0.0
+    return ro.Route(
+        name=method.path[1:],
+        match=match,
+        route=_action(method.context, timeout=timeout, idle=idle),
+        typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL if method.public else REQUIRED)},
+    )
+
+
+def _action(cluster: str, *, timeout: float, idle: float | None) -> ro.RouteAction:
+    """Retries only what never reached a server: everything else may have had an effect."""
+    return ro.RouteAction(
+        cluster=cluster,
+        timeout=seconds(timeout),
+        idle_timeout=None if idle is None else seconds(idle),
+        retry_policy=ro.RetryPolicy(
+            retry_on="connect-failure,refused-stream",
+            num_retries=2,
+            retry_back_off=ro.RetryPolicyRetryBackOff(base_interval=seconds(0.05), max_interval=seconds(0.5)),
+        ),
+    )
+
+
+def _authentication(requirement: str) -> Any:
+    return Any.pack(f_jwt.PerRouteConfig(requirement_name=requirement))
+
+
+def _refusal(match: ro.RouteMatch, status: int, *headers: core.HeaderValueOption) -> ro.Route:
+    """An answer of the edge itself, before any credential is looked at; its body is set by the listener."""
+    off = Any.pack(ro.FilterConfig(disabled=True))
+    return ro.Route(
+        match=match,
+        direct_response=ro.DirectResponseAction(status=status),
+        response_headers_to_add=[*headers],
+        typed_per_filter_config={
+            JWT_FILTER: off,
+            TRANSCODER_FILTER: off,
+        },
+    )
+
+
+def _cors(cors: Cors) -> f_cors.CorsPolicy:
+    return f_cors.CorsPolicy(
+        allow_origin_string_match=[matcher.StringMatcher(exact=origin) for origin in cors.origins],
+        allow_methods="GET, POST, PUT, PATCH, DELETE",
+        allow_headers="authorization, content-type, idempotency-key, last-event-id, traceparent, x-api-key, "
+        "x-grpc-web, x-request-id, x-user-agent, grpc-timeout",
+        expose_headers="grpc-status, grpc-message, grpc-status-details-bin, retry-after, x-request-id, "
+        "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+        max_age="600",
+    )

@@ -1,0 +1,53 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
+from typing import Annotated
+
+from pydantic import Field
+
+from mesh.chassis import ChassisSettings
+from mesh.settings import Block, Env, TemporalSettings
+from mesh.settings.blocks import Address  # noqa: TC001 - pydantic reads the annotation
+
+
+class GatewaySettings(Block):
+    """What the gateway adds: the edge, its limits, and the first key."""
+
+    environment: Annotated[str, Env("SA01_PROFILE")] = Field(
+        "production", pattern=r"^[a-z0-9-]{1,32}$", description="name in the prefix of API keys: soma_<name>_"
+    )
+    edge_bind: Address = Field("127.0.0.1:8010", description="host:port of the edge, where all clients connect")
+    edge_cert_file: Path = Field(description="PEM certificate chain of the edge")
+    edge_key_file: Path = Field(description="PEM private key of the edge")
+    xds_bind: Address = Field(
+        "127.0.0.1:0", description="host:port of the control plane, which proxies read their configuration from"
+    )
+    access_log: str = Field("/dev/stdout", description="file on the proxy's machine for the log of requests")
+    cors_origins: tuple[str, ...] = Field((), description="origins of web pages that may call; none: CORS is off")
+    requests_per_second: int = Field(20_000, gt=0, description="calls a second that each proxy lets in")
+    tenant_requests_per_second: int = Field(
+        5_000, gt=0, description="calls a second that each proxy lets in for one tenant"
+    )
+    tenants_tracked: int = Field(10_000, gt=0, description="tenants whose rate a proxy counts at the same time")
+    body_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest JSON body, in bytes")
+    upload_bytes: int = Field(52 * 1024 * 1024, gt=0, description="largest declared upload, in bytes")
+    unary_timeout_s: float = Field(30.0, gt=0, description="time limit of a call that does not stream, in seconds")
+    upload_idle_s: float = Field(60.0, gt=0, description="silence after which an upload is given up, in seconds")
+    bootstrap_key_file: Path | None = Field(
+        None, description="file that gets an API key with all roles, once; none: no key is made"
+    )
+    bootstrap_tenant: str = Field(
+        "dev", pattern=r"^[a-z][a-z0-9-]{1,62}$", description="tenant of the bootstrap key, made when missing"
+    )
+    check_every_s: float = Field(2.0, gt=0, description="pause between two checks of one part, in seconds")
+    check_deadline_s: float = Field(3.0, gt=0, description="time limit of one check, in seconds")
+    level_hold_s: float = Field(10.0, ge=0, description="shortest time between two changes of a part's level")
+
+
+class Settings(ChassisSettings):
+    """The chassis' settings and the gateway's."""
+
+    gateway: GatewaySettings
+    temporal: TemporalSettings | None = None

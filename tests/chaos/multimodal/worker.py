@@ -1,0 +1,192 @@
+"""A worker process of the executor for chaos tests: real store and Temporal, peers that outlive it in a folder.
+
+Its provider notes every call in a file, and whether the result of that call was recorded before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from mesh import durable
+from mesh.clock import SystemClock
+from mesh.errors import Reason, SomaError
+from mesh.ids import SystemIds, derive, rng
+from mesh.settings import BlobSettings, PostgresSettings, TemporalSettings
+from mesh.stores import blobs
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing import faults
+from svc_executor.adapters.memory.peers import (
+    LocalIdentity,
+    MemoryCritic,
+    MemoryMeter,
+    MemorySelector,
+    NoCredentials,
+    Rung,
+)
+from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.app.attempt import MakeAttempt
+from svc_executor.app.open_run import RunLimits
+from svc_executor.domain.job import Chosen
+from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
+from svc_executor.rpc.facts import FactEncoder
+from svc_executor.workflows.activities import JobActivities
+from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
+from svc_executor.workflows.wiring import Ports, use_cases
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from svc_executor.adapters.postgres.work import PostgresWork
+    from svc_executor.domain.job import Execution
+    from svc_executor.domain.peers import Upload
+    from svc_executor.domain.provider import Invocation
+
+AFTER_COMMIT = "executor.after_commit"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker is told, as JSON in its first argument. `forgetful` plants the bug that the test must catch."""
+
+    dsn: str
+    temporal: str
+    queue: str
+    folder: str
+    seed: int
+    fault_rate: float
+    forgetful: bool = False
+
+
+class FaultyJobs(PostgresJobs):
+    """Commits, and then may fail as if the answer had been lost."""
+
+    @asynccontextmanager
+    async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresWork]:
+        async with super().work(tenant_id, job_id) as work:
+            yield work
+        await faults.point(AFTER_COMMIT)
+
+
+class NotingProvider:
+    """Notes every call with its key, and whether its result was on record already."""
+
+    provider = "local"
+
+    def __init__(self, postgres: Postgres, log: Path) -> None:
+        self._postgres = postgres
+        self._log = log
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Make something of the key, slowly enough to be killed in the middle."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            row = await connection.fetchrow(
+                "SELECT plan_id::text, step_id, status FROM multimodal_executions WHERE idempotency_key = $1",
+                invocation.idempotency_key,
+            )
+        note = {"key": invocation.idempotency_key, "pid": os.getpid(), **dict(row)}
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(note) + "\n")
+        await asyncio.sleep(0.05)
+        content = f"picture {invocation.idempotency_key}".encode()
+        return InvocationResult((Artefact(content, "image/png", "p.png", "diagram"),))
+
+    async def probe(self) -> ProbeResult:
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class FolderAssets:
+    """Assets as files named by what they are and by who asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+
+    async def store(self, upload: Upload) -> str:
+        asset_id = derive(upload.request_id, hashlib.sha256(upload.artefact.content).hexdigest())
+        (self._folder / asset_id).write_bytes(upload.artefact.content)
+        return asset_id
+
+    async def load(self, asset_id: str) -> InputArtefact:
+        return InputArtefact(asset_id, "image/png", "p.png", (self._folder / asset_id).read_bytes())
+
+    async def readable(self, asset_id: str) -> bool:
+        return (self._folder / asset_id).exists()
+
+    async def delete(self, asset_id: str, reason: str) -> None:
+        (self._folder / asset_id).unlink(missing_ok=True)
+
+    async def of_job(self, job_id: str) -> list[str]:
+        return []
+
+
+class OneProvider:
+    """A catalogue of one."""
+
+    def __init__(self, provider: NotingProvider) -> None:
+        self._provider = provider
+
+    def provider(self, adapter: str) -> NotingProvider:
+        return self._provider
+
+
+class ForgetfulAttempt(MakeAttempt):
+    """The planted bug: never looks whether a result is recorded."""
+
+    @staticmethod
+    def is_recorded(execution: Execution) -> bool:
+        return False
+
+
+async def work(orders: Orders) -> None:
+    """Work until killed."""
+    folder, clock = Path(orders.folder), SystemClock()
+    settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="executor", pool_max=12)
+    chance = rng(orders.seed)
+
+    async def lose_the_answer() -> None:
+        if chance.random() < orders.fault_rate:
+            with (folder / "injected").open("a", encoding="utf-8") as file:
+                file.write("x")
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the answer was lost")
+
+    async with (
+        Postgres.open(settings) as postgres,
+        blobs.open(BlobSettings(url="memory://")) as store,
+        durable.client(TemporalSettings(address=orders.temporal), store) as client,
+    ):
+        jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock))
+        chosen = Chosen("noting@local", "noting", "local", "noting")
+        ports = Ports(
+            store=jobs,
+            selector=MemorySelector([Rung("image_diagram", chosen)]),
+            assets=FolderAssets(folder / "assets"),
+            critic=MemoryCritic(),
+            catalogue=OneProvider(NotingProvider(postgres, folder / "calls")),
+            credentials=NoCredentials(),
+            meter=MemoryMeter(),
+            clock=clock,
+        )
+        wired = use_cases(ports, RunLimits(), provider_timeout_s=10.0)
+        if orders.forgetful:
+            wired.attempt.__class__ = ForgetfulAttempt
+        activities = JobActivities(wired, jobs, LocalIdentity())
+        with faults.armed(AFTER_COMMIT, lose_the_answer):
+            async with durable.worker(client, orders.queue, [MultimodalJobWorkflow], activities.all):
+                await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(Orders(**json.loads(sys.argv[1]))))

@@ -1,0 +1,176 @@
+"""What every store of keys and tenants must do, in memory and in Postgres alike."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.ids import SystemIds
+from mesh.stores.postgres import Postgres
+from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.domain.keys import ApiKey, KeyStore, Request, Tenant, TenantStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.testing import engines
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"
+NONE = Request("", "digest")
+_IDS = SystemIds()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def stores(
+    request: pytest.FixtureRequest, databases: engines.Databases
+) -> AsyncIterator[tuple[KeyStore, TenantStore]]:
+    if request.param == "memory":
+        yield MemoryKeys(), MemoryTenants()
+        return
+    async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
+        yield PostgresKeys(postgres), PostgresTenants(postgres)
+
+
+@pytest.fixture
+def keys(stores: tuple[KeyStore, TenantStore]) -> KeyStore:
+    return stores[0]
+
+
+@pytest.fixture
+def tenants(stores: tuple[KeyStore, TenantStore]) -> TenantStore:
+    return stores[1]
+
+
+def key(tenant: str = "acme", *, life: timedelta = timedelta(days=1)) -> ApiKey:
+    return ApiKey(_IDS.new(), tenant, "ci", "robot", ("member", "viewer"), NOW, NOW + life, "alice")
+
+
+async def test_key_comes_back_as_it_was_kept(keys: KeyStore) -> None:
+    kept = key()
+    assert await keys.add(kept, NONE) is None
+    assert await keys.get("acme", kept.key_id) == kept
+
+
+async def test_key_of_another_tenant_is_not_there(keys: KeyStore) -> None:
+    kept = key()
+    await keys.add(kept, NONE)
+    assert await keys.get("other", kept.key_id) is None
+    assert await keys.revoke("other", kept.key_id, NOW) is None
+    assert await keys.list("other", None, "", 10) == []
+    assert await keys.revocations(NOW) == []
+
+
+async def test_same_request_keeps_one_key(keys: KeyStore) -> None:
+    first, second = key(), key()
+    request = Request("r", "digest")
+    assert await keys.add(first, request) is None
+    assert await keys.add(second, request) == first
+    assert await keys.get("acme", second.key_id) is None
+
+
+async def test_request_with_another_body_is_refused(keys: KeyStore) -> None:
+    await keys.add(key(), Request("r", "digest"))
+    with pytest.raises(SomaError) as refused:
+        await keys.add(key(), Request("r", "other"))
+    assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+
+async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
+    request = Request("r", "digest")
+    assert await keys.add(key("acme"), request) is None
+    assert await keys.add(key("other"), request) is None
+
+
+async def test_concurrent_requests_keep_one_key(keys: KeyStore) -> None:
+    request = Request("r", "digest")
+    made = await asyncio.gather(*(keys.add(key(), request) for _ in range(8)))
+    assert made.count(None) == 1
+    assert len(await keys.list("acme", None, "", 10)) == 1
+
+
+async def test_pages_are_newest_first(keys: KeyStore) -> None:
+    made = [key() for _ in range(5)]
+    for kept in made:
+        await keys.add(kept, NONE)
+    newest = sorted((kept.key_id for kept in made), reverse=True)
+    first = await keys.list("acme", None, "", 2)
+    rest = await keys.list("acme", None, first[-1].key_id, 10)
+    assert [kept.key_id for kept in [*first, *rest]] == newest
+
+
+async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
+    good, expired, revoked = key(), key(life=timedelta(hours=1)), key()
+    for kept in (good, expired, revoked):
+        await keys.add(kept, NONE)
+    await keys.revoke("acme", revoked.key_id, NOW)
+    assert await keys.list("acme", NOW + timedelta(hours=2), "", 10) == [good]
+    assert len(await keys.list("acme", None, "", 10)) == 3
+
+
+async def test_first_revocation_counts(keys: KeyStore) -> None:
+    kept = key()
+    await keys.add(kept, NONE)
+    first = await keys.revoke("acme", kept.key_id, NOW)
+    again = await keys.revoke("acme", kept.key_id, NOW + timedelta(hours=1))
+    assert first is not None
+    assert (first.revoked_at, again) == (NOW, first)
+
+
+async def test_revocations_of_all_tenants_are_told_until_they_expire(keys: KeyStore) -> None:
+    made = [key("acme"), key("other")]
+    for kept in made:
+        await keys.add(kept, NONE)
+        await keys.revoke(kept.tenant_id, kept.key_id, NOW)
+    assert {item.key_id for item in await keys.revocations(NOW)} == {kept.key_id for kept in made}
+    assert await keys.revocations(NOW + timedelta(days=2)) == []
+
+
+async def test_listener_hears_a_revocation(keys: KeyStore) -> None:
+    kept = key()
+    await keys.add(kept, NONE)
+    heard = asyncio.Event()
+    async with keys.listen(heard.set):
+        heard.clear()
+        await keys.revoke("acme", kept.key_id, NOW)
+        async with asyncio.timeout(5):
+            await heard.wait()
+
+
+def tenant(name: str) -> Tenant:
+    return Tenant(name, name.title(), "pro", NOW)
+
+
+async def test_tenant_comes_back_as_it_was_kept(tenants: TenantStore) -> None:
+    assert await tenants.add(tenant("acme"), NONE) is None
+    assert await tenants.get("acme") == tenant("acme")
+    assert await tenants.get("other") is None
+
+
+async def test_tenant_id_is_taken_once(tenants: TenantStore) -> None:
+    await tenants.add(tenant("acme"), NONE)
+    with pytest.raises(SomaError) as refused:
+        await tenants.add(tenant("acme"), Request("another", "digest"))
+    assert refused.value.reason is Reason.ALREADY_EXISTS
+
+
+async def test_same_request_makes_one_tenant(tenants: TenantStore) -> None:
+    await tenants.add(tenant("acme"), Request("r", "digest"))
+    assert await tenants.add(tenant("acme"), Request("r", "digest")) == tenant("acme")
+    with pytest.raises(SomaError) as refused:
+        await tenants.add(tenant("other"), Request("r", "other"))
+    assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+
+async def test_tenants_are_listed_in_order(tenants: TenantStore) -> None:
+    for name in ("c", "a-b", "ab", "a"):
+        await tenants.add(tenant(f"x{name}"), NONE)
+    first = await tenants.list("", 2)
+    rest = await tenants.list(first[-1].tenant_id, 10)
+    assert [item.tenant_id for item in [*first, *rest]] == ["xa", "xa-b", "xab", "xc"]

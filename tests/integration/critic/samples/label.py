@@ -1,0 +1,23 @@
+"""A sample with its label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from svc_critic.domain.specimen import Brief, Specimen
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An asset and whether a person would accept it; `code` is what is wrong with a bad one."""
+
+    name: str
+    specimen: Specimen
+    brief: Brief
+    good: bool
+    code: str = ""
+
+
+def sample(name: str, kind: str, media_type: str, content: bytes, brief: Brief, code: str = "") -> Sample:
+    """A sample that is good unless a code says what is wrong with it."""
+    return Sample(name, Specimen(name, kind, media_type, content), brief, not code, code)

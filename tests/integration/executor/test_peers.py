@@ -1,0 +1,274 @@
+"""What the executor says to its peers, heard by servers of the contract."""
+
+# ruff: noqa: N802 - names of methods are the contract's
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from google.api import httpbody_pb2
+
+from mesh.errors import Reason, SomaError, not_found
+from mesh.ids import derive
+from mesh.testing.server import served
+from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
+from soma.common.v1 import modality_pb2
+from soma.critic.v1 import critic_service_pb2, critic_service_pb2_grpc
+from soma.registry.v1 import capability_pb2, capability_service_pb2, capability_service_pb2_grpc
+from soma.selector.v1 import (
+    budget_service_pb2,
+    budget_service_pb2_grpc,
+    selection_pb2,
+    selector_service_pb2_grpc,
+)
+from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
+from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
+from svc_executor.domain.provider import Artefact
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from mesh.rpc.server import Registration
+    from svc_executor.domain.provider import JsonValue
+
+CONFIG = (Path(__file__).parents[3] / "protos" / "service_config.json").read_text()
+ONE, TWO, GONE = derive("one"), derive("two"), derive("gone")
+
+
+@dataclass
+class Heard:
+    """Requests as they arrived."""
+
+    requests: list[object] = field(default_factory=list)
+
+
+class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service_pb2_grpc.BudgetServiceServicer):
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    async def Select(self, request: selection_pb2.SelectRequest, context: object) -> selection_pb2.Selection:
+        self._heard.requests.append(request)
+        if request.exclude:
+            raise SomaError(Reason.NO_CAPABLE_CAPABILITY, "nothing is left")
+        capability = capability_pb2.Capability(
+            capability_id="mermaid@local",
+            tool_id="mermaid",
+            provider="local",
+            model="11",
+            license="MIT",
+            price_list=capability_pb2.PriceList(
+                prices=[capability_pb2.Price(unit=capability_pb2.PRICE_UNIT_IMAGE, micro_usd=7)]
+            ),
+        )
+        capability.default_parameters.update({"theme": "plain", "scale": 2})
+        return selection_pb2.Selection(
+            selection_id=ONE,
+            chosen=capability,
+            reason="first",
+            budget=selection_pb2.BudgetView(reservation_id=TWO, reserved_micro_usd=7),
+        )
+
+    async def SettleReservation(
+        self, request: budget_service_pb2.SettleReservationRequest, context: object
+    ) -> budget_service_pb2.Reservation:
+        self._heard.requests.append(request)
+        return budget_service_pb2.Reservation()
+
+    async def ReleaseReservation(
+        self, request: budget_service_pb2.ReleaseReservationRequest, context: object
+    ) -> budget_service_pb2.Reservation:
+        self._heard.requests.append(request)
+        return budget_service_pb2.Reservation()
+
+
+class Assets(asset_service_pb2_grpc.AssetServiceServicer):
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    async def UploadAsset(
+        self, request_iterator: AsyncIterator[asset_service_pb2.UploadAssetRequest], context: object
+    ) -> asset_pb2.Asset:
+        self._heard.requests.extend([message async for message in request_iterator])
+        return asset_pb2.Asset(asset_id=ONE)
+
+    async def GetAsset(self, request: asset_service_pb2.GetAssetRequest, context: object) -> asset_pb2.Asset:
+        if request.asset_id == GONE:
+            raise not_found("asset", GONE)
+        ready = request.asset_id == ONE
+        status = asset_pb2.ASSET_STATUS_READY if ready else asset_pb2.ASSET_STATUS_TOMBSTONED
+        return asset_pb2.Asset(asset_id=ONE, status=status, media_type="image/png", filename="p.png")
+
+    async def DownloadAsset(
+        self, request: asset_service_pb2.DownloadAssetRequest, context: object
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        for part in (b"by", b"tes"):
+            yield httpbody_pb2.HttpBody(data=part)
+
+    async def ListAssets(
+        self, request: asset_service_pb2.ListAssetsRequest, context: object
+    ) -> asset_service_pb2.ListAssetsResponse:
+        asset_id, token = (TWO, "") if request.page_token else (ONE, "more")
+        asset = asset_pb2.Asset(asset_id=asset_id, status=asset_pb2.ASSET_STATUS_READY)
+        return asset_service_pb2.ListAssetsResponse(assets=[asset], next_page_token=token)
+
+    async def DeleteAsset(self, request: asset_service_pb2.DeleteAssetRequest, context: object) -> asset_pb2.Asset:
+        self._heard.requests.append(request)
+        if request.asset_id == GONE:
+            raise not_found("asset", GONE)
+        return asset_pb2.Asset()
+
+
+class Critic(critic_service_pb2_grpc.CriticServiceServicer):
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    async def Evaluate(
+        self, request: critic_service_pb2.EvaluateRequest, context: object
+    ) -> critic_service_pb2.Evaluation:
+        self._heard.requests.append(request)
+        point = critic_service_pb2.Feedback(dimension="clarity", code="TOO_SMALL", message="Larger.")
+        point.hint.update({"min_width_px": 1200})
+        return critic_service_pb2.Evaluation(evaluation_id=ONE, passes=False, score=0.4, feedback=[point])
+
+
+class Registry(capability_service_pb2_grpc.CapabilityServiceServicer):
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    async def RegisterCapability(
+        self, request: capability_service_pb2.RegisterCapabilityRequest, context: object
+    ) -> capability_pb2.Capability:
+        self._heard.requests.append(request)
+        return request.capability
+
+    async def ReportHealth(
+        self, request: capability_service_pb2.ReportHealthRequest, context: object
+    ) -> capability_pb2.Capability:
+        self._heard.requests.append(request)
+        return capability_pb2.Capability()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def channel(heard: Heard) -> AsyncIterator[grpc.aio.Channel]:
+    selector = Selector(heard)  # type: ignore[abstract]  # the executor calls no other methods
+    registrations: list[Registration] = [
+        (selector_service_pb2_grpc.add_SelectorServiceServicer_to_server, selector),
+        (budget_service_pb2_grpc.add_BudgetServiceServicer_to_server, selector),
+        (asset_service_pb2_grpc.add_AssetServiceServicer_to_server, Assets(heard)),
+        (critic_service_pb2_grpc.add_CriticServiceServicer_to_server, Critic(heard)),  # type: ignore[abstract]
+        (capability_service_pb2_grpc.add_CapabilityServiceServicer_to_server, Registry(heard)),  # type: ignore[abstract]
+    ]
+    async with served(registrations, service_config=CONFIG) as server:
+        yield server.channel
+
+
+def a_need(**fields: object) -> Need:
+    return Need("job", "step", 2, "request", "diagram", "image_diagram", **fields)  # type: ignore[arg-type]
+
+
+async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.Channel, heard: Heard) -> None:
+    need = a_need(
+        formats=("png",), width_px=1200, images=1, params={"source": "graph", "n": 2}, preferred_tool="mermaid",
+        max_cost_micro_usd=9, data_classification="internal",
+    )  # fmt: skip
+    selection = await SelectorPeer(channel).select(need)
+    (request,) = heard.requests
+    assert isinstance(request, selection_pb2.SelectRequest)
+    assert request.requirements.modality == modality_pb2.MODALITY_DIAGRAM
+    assert (request.requirements.params["source"], list(request.requirements.formats)) == ("graph", ["png"])
+    assert (request.subject_context.job_id, request.subject_context.attempt) == ("job", 2)
+    assert (request.preference.tool_id, request.max_cost_micro_usd, request.request_id) == ("mermaid", 9, "request")
+    assert (selection.selection_id, selection.reservation_id, selection.reserved_micro_usd) == (ONE, TWO, 7)
+    assert (selection.chosen.adapter, selection.chosen.prices) == ("mermaid", {"image": 7})
+    assert selection.chosen.default_parameters == {"theme": "plain", "scale": 2}
+
+
+async def test_a_refusal_keeps_its_reason(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(SomaError) as caught:
+        await SelectorPeer(channel).select(a_need(exclude=("mermaid@local",)))
+    assert caught.value.reason is Reason.NO_CAPABLE_CAPABILITY
+
+
+async def test_reservations_are_settled_and_released(channel: grpc.aio.Channel, heard: Heard) -> None:
+    peer = SelectorPeer(channel)
+    await peer.settle(TWO, 5)
+    await peer.release(TWO)
+    assert heard.requests == [
+        budget_service_pb2.SettleReservationRequest(reservation_id=TWO, cost_micro_usd=5),
+        budget_service_pb2.ReleaseReservationRequest(reservation_id=TWO),
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 10, 256 * 1024, 600 * 1024])
+async def test_an_artefact_is_sent_in_pieces_with_its_fields_in_the_first(
+    channel: grpc.aio.Channel, heard: Heard, size: int
+) -> None:
+    artefact = Artefact(b"x" * size, "image/png", "p.png", "diagram", {"scale": 2})
+    upload = Upload(artefact, "request", "job", "step", "execution", "session", "internal")
+    assert await AssetsPeer(channel).store(upload) == ONE
+    messages = [each for each in heard.requests if isinstance(each, asset_service_pb2.UploadAssetRequest)]
+    assert b"".join(message.content.data for message in messages) == artefact.content
+    first = messages[0]
+    assert (first.filename, first.size_bytes, first.content.content_type) == ("p.png", size, "image/png")
+    assert (first.origin.job_id, first.origin.execution_id, first.request_id) == ("job", "execution", "request")
+    assert all(len(message.content.data) <= 256 * 1024 for message in messages)
+
+
+async def test_an_asset_is_read_whole(channel: grpc.aio.Channel) -> None:
+    loaded = await AssetsPeer(channel).load(ONE)
+    assert (loaded.content, loaded.media_type, loaded.filename) == (b"bytes", "image/png", "p.png")
+    with pytest.raises(SomaError):
+        await AssetsPeer(channel).load(TWO)
+
+
+async def test_what_is_gone_is_not_readable_and_may_be_deleted_again(channel: grpc.aio.Channel) -> None:
+    peer = AssetsPeer(channel)
+    assert [await peer.readable(asset_id) for asset_id in (ONE, TWO, GONE)] == [True, False, False]
+    await peer.delete(ONE, "job failed")
+    await peer.delete(GONE, "job failed")
+
+
+async def test_all_assets_of_a_job_are_found(channel: grpc.aio.Channel) -> None:
+    assert await AssetsPeer(channel).of_job("job") == [ONE, TWO]
+
+
+async def test_a_trial_and_its_verdict(channel: grpc.aio.Channel, heard: Heard) -> None:
+    rubric: dict[str, JsonValue] = {
+        "criteria": [{"dimension": "clarity", "weight": 1.0, "threshold": 0.5}], "min_overall_score": 0.6,
+    }  # fmt: skip
+    trial = Trial(ONE, "request", "job", "step", "execution", "mermaid", "Draw", ("A", "B"), rubric, 1200)
+    judgement = await CriticPeer(channel).evaluate(trial)
+    (request,) = heard.requests
+    assert isinstance(request, critic_service_pb2.EvaluateRequest)
+    assert (request.rubric.min_overall_score, request.rubric_id) == (0.6, "")
+    assert (list(request.context.expected_labels), request.context.min_width_px) == (["A", "B"], 1200)
+    assert (judgement.passes, judgement.score) == (False, 0.4)
+    assert judgement.feedback[0].hint == {"min_width_px": 1200}
+
+
+async def test_capabilities_are_registered_and_their_health_told(channel: grpc.aio.Channel, heard: Heard) -> None:
+    fields = {
+        "tool_id": "mermaid", "provider": "local", "kind": "CAPABILITY_KIND_TOOL",
+        "modalities": ["MODALITY_DIAGRAM"], "task_types": ["image_diagram"],
+    }  # fmt: skip
+    peer = RegistryPeer(channel)
+    await peer.register(Manifest("mermaid", "local", "mermaid", fields))
+    await peer.report_health(HealthReport("mermaid@local", healthy=False, reason="ill", circuit_open=True))
+    registered, report = heard.requests
+    assert isinstance(registered, capability_service_pb2.RegisterCapabilityRequest)
+    assert (registered.capability.tool_id, registered.capability.adapter) == ("mermaid", "mermaid")
+    assert report == capability_service_pb2.ReportHealthRequest(
+        capability_id="mermaid@local",
+        state=capability_pb2.HEALTH_STATE_UNHEALTHY,
+        reason="ill",
+        circuit_open=True,
+    )

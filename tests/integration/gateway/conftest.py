@@ -1,0 +1,219 @@
+"""An edge of real parts: Envoy from its wheel, the control plane, and one small service behind it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import ssl
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc.aio
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from mesh.clock import SystemClock
+from mesh.identity import key_set
+from mesh.local.edge import bootstrap
+from mesh.local.engines import EnvoyEngine
+from mesh.local.home import Home
+from mesh.local.pki import EDGE, Pki
+from mesh.local.ports import free_port
+from mesh.rpc.interceptors.errors import Errors
+from mesh.rpc.server import serving
+from mesh.settings import ServerSettings, TlsSettings
+from svc_gateway.adapters.descriptors import Descriptors
+from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
+from tests.integration.gateway.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+CONTEXTS = ("gateway", "assets", "critic", "executor", "provenance", "registry", "selector")
+
+
+class Signer:
+    """Signs tokens in a test as the secret store would, and in every wrong way too."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self._now = int(clock.now().timestamp())
+
+    @property
+    def jwks(self) -> dict[str, object]:
+        return dict(key_set({1: self._key.public_key().public_bytes_raw()}).as_dict())
+
+    @property
+    def kid(self) -> str:
+        return str(next(iter(key_set({1: self._key.public_key().public_bytes_raw()}))).kid)
+
+    def token(self, *, header: Mapping[str, object] | None = None, **claims: object) -> str:
+        told = {
+            "iss": "soma", "aud": "soma", "sub": "tester", "jti": "key-1", "tenant": "dev", "roles": ["member"],
+            "scopes": [], "kind": "token", "iat": self._now, "exp": self._now + 600, **claims,
+        }  # fmt: skip
+        head = {"alg": "EdDSA", "kid": self.kid, "typ": "JWT", **(header or {})}
+        signed = f"{segment(head)}.{segment(told)}"
+        return f"{signed}.{encode(self._key.sign(signed.encode()))}"
+
+
+def segment(value: Mapping[str, object]) -> str:
+    return encode(json.dumps(value).encode())
+
+
+def encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+@dataclass
+class EdgeUnderTest:
+    """The running edge; `change` publishes another state to it."""
+
+    url: str
+    port: int
+    ca: Path
+    signer: Signer
+    upstream: Upstream
+    engine: EnvoyEngine
+    state: EdgeState
+    feed: Feed
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    builder: SnapshotBuilder = field(default_factory=SnapshotBuilder)
+
+    def change(self, **fields: object) -> None:
+        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
+        self.feed.publish(self.builder.build(self.state))
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    @asynccontextmanager
+    async def client(self, *, authenticated: bool = True, http2: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+        headers = {"authorization": f"Bearer {self.signer.token()}"} if authenticated else {}
+        async with httpx.AsyncClient(
+            base_url=self.url, verify=self.trust, trust_env=False, http2=http2, headers=headers, timeout=20
+        ) as client:
+            yield client
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
+        credentials = grpc.ssl_channel_credentials(self.ca.read_bytes())
+        async with grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials) as channel:
+            yield channel
+
+
+@pytest.fixture(scope="session")
+def edge_home() -> Iterator[Home]:
+    folder = Path(tempfile.mkdtemp(prefix="soma-edge-"))
+    home = Home(folder)
+    home.create()
+    yield home
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def pki(edge_home: Home) -> Pki:
+    made = Pki(edge_home.pki, SystemClock())
+    made.ensure(CONTEXTS)
+    return made
+
+
+def tls_of(pki: Pki, context: str) -> TlsSettings:
+    pair = pki.pair(context)
+    return TlsSettings(ca_file=pki.authority, cert_file=pair.certificate, key_file=pair.key, profile="test")
+
+
+def limits(**changes: float) -> Limits:
+    defaults = Limits(
+        requests_per_second=100_000,
+        tenant_requests_per_second=50_000,
+        tenants_tracked=100,
+        body_bytes=1 << 20,
+        upload_bytes=8 << 20,
+        unary_timeout_s=5,
+        upload_idle_s=5,
+    )
+    return replace(defaults, **changes)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def control_plane(feed: Feed, pki: Pki, rejected: list[tuple[str, str]], port: int) -> AsyncIterator[int]:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    discovery = AggregatedDiscovery(feed, lambda kind, reason: rejected.append((kind, reason)))
+    server.add_generic_rpc_handlers((discovery.handler(),))
+    pair = pki.pair("gateway")
+    pem = [(pair.key.read_bytes(), pair.certificate.read_bytes())]
+    credentials = grpc.ssl_server_credentials(pem, pki.authority.read_bytes(), require_client_auth=True)
+    bound = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    await server.start()
+    try:
+        yield bound
+    finally:
+        await server.stop(0)
+
+
+async def services(stack: AsyncExitStack, pki: Pki, upstream: Upstream) -> dict[str, str | None]:
+    """One server for each context that tests call; they share what was received."""
+    addresses: dict[str, str | None] = {}
+    for context, registrations in upstream.registrations().items():
+        settings = ServerSettings(max_message_bytes=4 << 20, drain_seconds=0)
+        server = await stack.enter_async_context(
+            serving(context, settings, tls_of(pki, context), registrations, [Errors()])
+        )
+        addresses[context] = server.address
+    return addresses
+
+
+@pytest.fixture(scope="session")
+async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
+    descriptors = Descriptors.read()
+    signer = Signer(SystemClock())
+    upstream = Upstream()
+    async with AsyncExitStack() as stack:
+        addresses = await services(stack, pki, upstream)
+        pair = pki.pair(EDGE)
+        port = free_port()
+        state = EdgeState(
+            host="127.0.0.1",
+            port=port,
+            routes=descriptors.route_table(),
+            descriptors=descriptors.transcoding_set(),
+            upstreams=addresses,
+            control=str(addresses["gateway"]),
+            trust=Trust(Identity(pair.certificate.read_bytes(), pair.key.read_bytes()), pki.authority.read_bytes()),
+            credentials=Credentials("soma", "soma", "test", json.dumps(signer.jwks)),
+            limits=limits(),
+            access_log=str(edge_home.logs / "access.log"),
+        )
+        rejected: list[tuple[str, str]] = []
+        builder = SnapshotBuilder()
+        feed = Feed()
+        feed.publish(builder.build(state))
+        xds = await stack.enter_async_context(control_plane(feed, pki, rejected, 0))
+        engine = EnvoyEngine(edge_home, lambda admin: bootstrap(admin, xds, pki.authority, pair))
+        await engine.start()
+        stack.push_async_callback(engine.stop)
+        running = EdgeUnderTest(
+            f"https://127.0.0.1:{port}", port, pki.authority, signer, upstream, engine, state, feed, rejected, builder
+        )
+        await settled(running)
+        yield running
+
+
+async def settled(edge: EdgeUnderTest) -> None:
+    """Wait until every service was found healthy."""
+    clock = SystemClock()
+    async with edge.client() as client:
+        for _ in range(400):
+            answers = [await client.get(path) for path in ("/v1/health", "/v1/multimodal/jobs")]
+            if all(answer.status_code == 200 for answer in answers):
+                return
+            await clock.sleep(0.02)
+    raise AssertionError(f"the edge did not come up: {[answer.text for answer in answers]} {edge.rejected}")

@@ -1,0 +1,193 @@
+"""A whole executor in one process, with peers in memory and providers that do what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.clock import SystemClock
+from mesh.ids import SystemIds
+from svc_executor.adapters.memory.jobs import MemoryJobs
+from svc_executor.adapters.memory.peers import (
+    MemoryAssets,
+    MemoryCritic,
+    MemoryMeter,
+    MemorySelector,
+    NoCredentials,
+    Rung,
+)
+from svc_executor.app.open_run import RunLimits
+from svc_executor.app.recorder import Recorder
+from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.app.watch import WatchJob
+from svc_executor.domain.compiler import Compiler
+from svc_executor.domain.job import Chosen, Principal
+from svc_executor.domain.provider import Artefact, InvocationResult, ProbeResult
+from svc_executor.workflows.wiring import Ports, use_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from svc_executor.domain.job import Job
+    from svc_executor.domain.ports import JobStore, Runner
+    from svc_executor.domain.provider import Invocation, JsonValue
+    from svc_executor.domain.run import JobOrder
+    from svc_executor.domain.timeline import Fact, JobAccount
+    from svc_executor.workflows.activities import UseCases
+
+SCHEMA = Path(__file__).parents[3] / "svc_executor" / "schemas" / "task_dsl_v1.json"
+OWNER = Principal("tenant-a", "user-1", ("member",), ("jobs",), "key-1")
+
+
+def compiler(**options: bool) -> Compiler:
+    """The compiler with the published schema."""
+    return Compiler(json.loads(SCHEMA.read_text()), **options)
+
+
+def picture(invocation: Invocation) -> InvocationResult:
+    """A result that differs with the key."""
+    content = f"{invocation.tool_id} {invocation.idempotency_key}".encode()
+    return InvocationResult((Artefact(content, "image/png", "picture.png", "diagram"),), model="m-1")
+
+
+def said(text: str) -> Callable[[Invocation], InvocationResult]:
+    """A provider's behaviour: always the same text."""
+    return lambda _: InvocationResult(text=text, model="talker")
+
+
+class ScriptedProvider:
+    """Does what its script says, and remembers what it was asked."""
+
+    def __init__(self, provider: str, script: Callable[[Invocation], InvocationResult] = picture) -> None:
+        self.provider = provider
+        self.script = script
+        self.invocations: list[Invocation] = []
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Run the script."""
+        self.invocations.append(invocation)
+        return self.script(invocation)
+
+    async def probe(self) -> ProbeResult:
+        """Always well."""
+        return ProbeResult(healthy=True)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+
+class Shelf:
+    """A catalogue of providers by adapter name."""
+
+    def __init__(self, providers: Mapping[str, ScriptedProvider]) -> None:
+        self.providers = dict(providers)
+
+    def provider(self, adapter: str) -> ScriptedProvider | None:
+        """The provider, if there is one."""
+        return self.providers.get(adapter)
+
+
+class IdleRunner:
+    """Remembers what it should have run."""
+
+    def __init__(self) -> None:
+        self.started: list[JobOrder] = []
+        self.cancelled: list[tuple[JobOrder, str]] = []
+
+    async def start(self, order: JobOrder) -> None:
+        """Remember a start."""
+        self.started.append(order)
+
+    async def cancel(self, order: JobOrder, reason: str) -> None:
+        """Remember a wish to stop."""
+        self.cancelled.append((order, reason))
+
+
+def chosen(tool: str, provider: str = "local", **prices: int) -> Chosen:
+    """A capability whose adapter has the tool's name."""
+    return Chosen(f"{tool}@{provider}", tool, provider, tool, model="m-1", prices=prices, license="MIT")
+
+
+DEFAULT_RUNGS = (
+    Rung("text_chat", chosen("talker")),
+    Rung("image_diagram", chosen("mermaid")),
+    Rung("image_diagram", chosen("plantuml")),
+    Rung("image_photo", chosen("painter", "remote", image=40_000)),
+    Rung("document", chosen("composer")),
+)
+
+
+@dataclass
+class Rig:
+    """The parts of an executor, to be changed before it is used."""
+
+    rungs: tuple[Rung, ...] = DEFAULT_RUNGS
+    cap_micro_usd: int | None = None
+    store: JobStore = field(default_factory=MemoryJobs)
+    assets: MemoryAssets = field(default_factory=MemoryAssets)
+    critic: MemoryCritic = field(default_factory=MemoryCritic)
+    meter: MemoryMeter = field(default_factory=MemoryMeter)
+    runner: Runner = field(default_factory=IdleRunner)
+    limits: RunLimits = field(default_factory=RunLimits)
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        """Wire the parts."""
+        self.selector = MemorySelector(self.rungs, cap_micro_usd=self.cap_micro_usd)
+        self.shelf = Shelf({rung.chosen.adapter: ScriptedProvider(rung.chosen.provider) for rung in self.rungs})
+        if "talker" in self.shelf.providers:
+            self.shelf.providers["talker"].script = said("Words.")
+        self.recorder = Recorder(self.clock)
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What other contexts were told."""
+        assert isinstance(self.store, MemoryJobs)
+        return self.store.facts
+
+    @property
+    def started(self) -> list[JobOrder]:
+        """Runs that an idle runner should have started."""
+        assert isinstance(self.runner, IdleRunner)
+        return self.runner.started
+
+    def use_cases(self) -> UseCases:
+        """The use cases of a run."""
+        ports = Ports(
+            self.store, self.selector, self.assets, self.critic, self.shelf, NoCredentials(), self.meter, self.clock
+        )
+        return use_cases(ports, self.limits, provider_timeout_s=5.0)
+
+    async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
+        """Submit a plan as the owner."""
+        submit = SubmitJob(self.store, self.runner, compiler(), self.recorder, clock=self.clock, ids=SystemIds())
+        return await submit(PlanOrder(OWNER, plan, request_id=request_id, trace_id="0" * 32))
+
+    async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:
+        """Wait for the end of a job and give everything recorded of it."""
+        watch = WatchJob(self.store, self.recorder, heartbeat_s=0.5)
+        async with asyncio.timeout(within_s):
+            async for _ in watch(job.tenant_id, job.job_id, 0):
+                pass
+        return await self.store.account(job.tenant_id, job.job_id)
+
+    async def run(self, *tasks: Mapping[str, JsonValue], **fields: JsonValue) -> JobAccount:
+        """Submit a plan of these tasks and wait for its end."""
+        return await self.ended(await self.submit(plan(*tasks, **fields)))
+
+    def calls(self, adapter: str) -> list[Invocation]:
+        """What a provider was asked."""
+        return self.shelf.providers[adapter].invocations
+
+
+def plan(*tasks: Mapping[str, JsonValue], **fields: JsonValue) -> dict[str, JsonValue]:
+    """A plan of these tasks."""
+    return {"version": "1.0", "tasks": [dict(task) for task in tasks], **fields}
+
+
+def task(name: str, step_type: str = "generate_diagram", **fields: JsonValue) -> dict[str, JsonValue]:
+    """A task."""
+    return {"task_id": name, "step_type": step_type, **fields}

@@ -1,0 +1,120 @@
+"""Registering and probing what this process can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.errors import Reason, SomaError
+from svc_executor.adapters import manifests
+from svc_executor.adapters.catalogue import ModuleCatalogue
+from svc_executor.adapters.memory.peers import MemoryRegistry
+from svc_executor.adapters.peers import capability_of
+from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
+from svc_executor.domain.peers import Manifest
+from svc_executor.domain.provider import ProbeResult, ProviderContext
+from tests.unit.executor.rig import ScriptedProvider, Shelf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MERMAID = Manifest("mermaid", "local", "mermaid", {"tool_id": "mermaid", "provider": "local"})
+DRAWING = Manifest("drawing", "local", "mermaid", {"tool_id": "drawing", "provider": "local"})
+
+
+class Refusing(MemoryRegistry):
+    """Refuses for a reason, a number of times."""
+
+    def __init__(self, reason: Reason, times: int) -> None:
+        super().__init__()
+        self._reason = reason
+        self._left = times
+
+    async def register(self, manifest: Manifest) -> None:
+        if self._left:
+            self._left -= 1
+            raise SomaError(self._reason, "no")
+        await super().register(manifest)
+
+
+async def test_manifests_are_registered_once_the_registry_is_there() -> None:
+    registry = Refusing(Reason.UNAVAILABLE, times=1)
+    register = RegisterManifests(registry, [MERMAID, DRAWING])
+    assert await register() == 1
+    assert await register() == 0
+    assert set(registry.manifests) == {"mermaid@local", "drawing@local"}
+
+
+async def test_a_manifest_that_is_refused_for_good_is_not_tried_again() -> None:
+    registry = Refusing(Reason.INVALID_ARGUMENT, times=1)
+    register = RegisterManifests(registry, [MERMAID, DRAWING])
+    assert await register() == 0
+    assert set(registry.manifests) == {"drawing@local"}
+
+
+async def test_a_probe_speaks_for_every_capability_of_its_adapter() -> None:
+    registry = MemoryRegistry()
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID, DRAWING], lambda _: False)
+    assert probe.adapters == ("mermaid",)
+    await probe("mermaid")
+    assert [(report.capability_id, report.healthy) for report in registry.reports] == [
+        ("mermaid@local", True), ("drawing@local", True),
+    ]  # fmt: skip
+
+
+async def test_a_probe_that_fails_reports_why() -> None:
+    class Ill(ScriptedProvider):
+        async def probe(self) -> ProbeResult:
+            return ProbeResult(healthy=False, detail="the model file is missing")
+
+    registry = MemoryRegistry()
+    await ProbeProviders(registry, Shelf({"mermaid": Ill("local")}), [MERMAID], lambda _: False)("mermaid")
+    assert (registry.reports[0].healthy, registry.reports[0].reason) == (False, "the model file is missing")
+
+
+async def test_a_good_probe_does_not_hide_an_open_circuit() -> None:
+    registry = MemoryRegistry()
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], lambda _: True)
+    await probe("mermaid")
+    assert (registry.reports[0].healthy, registry.reports[0].circuit_open) == (False, True)
+
+
+async def test_a_manifest_without_an_adapter_is_reported_as_unhealthy() -> None:
+    registry = MemoryRegistry()
+    await ProbeProviders(registry, Shelf({}), [MERMAID], lambda _: False)("mermaid")
+    assert not registry.reports[0].healthy
+
+
+GOOD = """\
+tool_id: mermaid
+provider: local
+kind: CAPABILITY_KIND_TOOL
+modalities: [MODALITY_DIAGRAM]
+task_types: [image_diagram]
+price_list: {version: "1", prices: [{unit: PRICE_UNIT_CALL, micro_usd: 5}]}
+"""
+
+
+def test_manifests_are_read_from_their_folder(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(GOOD)
+    (tmp_path / "a.yaml").write_text(GOOD.replace("mermaid", "other") + "adapter: mermaid\n")
+    other, mermaid = manifests.load(tmp_path)
+    assert (mermaid.capability_id, mermaid.adapter) == ("mermaid@local", "mermaid")
+    assert (other.capability_id, other.adapter) == ("other@local", "mermaid")
+    message = capability_of(mermaid)
+    assert (message.adapter, message.price_list.prices[0].micro_usd) == ("mermaid", 5)
+
+
+def test_a_manifest_that_lacks_a_field_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("tool_id: x\nprovider: y\n")
+    with pytest.raises(manifests.ManifestError, match=r"bad\.yaml lacks kind, modalities, task_types"):
+        manifests.load(tmp_path)
+
+
+async def test_only_adapters_of_manifests_are_looked_up(tmp_path: Path) -> None:
+    catalogue = ModuleCatalogue(ProviderContext(SystemClock(), None, tmp_path), ["nowhere"])  # type: ignore[arg-type]
+    assert catalogue.provider("mermaid") is None
+    assert catalogue.provider("nowhere") is None
+    await catalogue.aclose()

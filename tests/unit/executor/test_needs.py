@@ -1,0 +1,94 @@
+"""What a step asks of the selector, and what things cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svc_executor.domain.job import Job, Principal, Step, Terms
+from svc_executor.domain.needs import need_of
+from svc_executor.domain.pricing import cost_micro_usd
+from svc_executor.domain.provider import JsonValue, Usage
+from svc_executor.domain.run import JobOrder, SelectOrder
+from svc_executor.domain.wording import labels_of, prompt_of, request_of, shorten
+from tests.unit.executor.rig import compiler, plan, task
+
+if TYPE_CHECKING:
+    from svc_executor.domain.peers import Need
+
+
+def need(step_type: str = "generate_diagram", **fields: JsonValue) -> Need:
+    only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
+    terms = Terms(data_classification="sensitive", persona="p", capsule="c")
+    job = Job("job", Principal("tenant-a", "user-1"), {}, terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
+    order = SelectOrder(JobOrder("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
+    return need_of(job, Step("job", only), order, only.params, sent_back=None, max_cost_micro_usd=9)
+
+
+def test_constraints_become_requirements() -> None:
+    asked = need(constraints={"format": ["png", "svg"], "max_resolution": "1600x900", "source_language": "mermaid"})
+    assert (asked.formats, asked.width_px, asked.height_px) == (("png", "svg"), 1600, 900)
+    assert asked.source_language == "mermaid"
+
+
+def test_a_width_wins_over_the_largest_resolution() -> None:
+    assert need(constraints={"max_resolution": "1600x900", "width_px": 800}).width_px == 800
+
+
+def test_context_of_job_and_attempt_is_passed_on() -> None:
+    asked = need()
+    assert (asked.job_id, asked.step_id, asked.attempt, asked.session_id) == ("job", "a", 2, "s")
+    assert (asked.data_classification, asked.persona, asked.capsule) == ("sensitive", "p", "c")
+    assert (asked.exclude, asked.fallback_reason, asked.max_cost_micro_usd) == (("x@y",), "it failed", 9)
+
+
+def test_the_same_attempt_asks_under_the_same_id() -> None:
+    assert need().request_id == need().request_id
+
+
+@pytest.mark.parametrize(
+    ("step_type", "params", "images", "output_tokens", "duration_s"),
+    [
+        ("generate_image", {"prompt": "x", "n": 3}, 3, 0, 0),
+        ("generate_diagram", {"source": "x"}, 1, 0, 0),
+        ("generate_text", {"prompt": "x"}, 0, 1024, 0),
+        ("generate_text", {"prompt": "x", "max_tokens": 64}, 0, 64, 0),
+        ("synthesize_speech", {"text": "x" * 25}, 0, 0, 3),
+    ],
+)
+def test_units_are_estimated_from_what_is_asked(
+    step_type: str, params: dict[str, JsonValue], images: int, output_tokens: int, duration_s: float
+) -> None:
+    asked = need(step_type, params=params)
+    assert (asked.images, asked.output_tokens, asked.duration_s) == (images, output_tokens, duration_s)
+
+
+def test_long_texts_are_cut_in_what_the_decision_records_but_counted_whole() -> None:
+    asked = need("generate_text", params={"prompt": "x" * 9_000, "more": [{"deep": "y" * 9_000}]})
+    assert asked.prompt_chars == 9_000
+    assert len(str(asked.params)) < 4_200
+
+
+@given(st.integers(0, 9), st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0, 1e4))
+def test_cost_is_price_times_usage_rounded_up(calls: int, sent: int, received: int, seconds: float) -> None:
+    prices = {"call": 7, "input_token": 2, "output_token": 3, "second": 11}
+    exact = calls * 7 + sent * 2 + received * 3 + seconds * 11
+    cost = cost_micro_usd(prices, Usage(calls, sent, received, 0, seconds))
+    assert exact <= cost < exact + 1 + 1e-6
+
+
+def test_what_has_no_price_is_free() -> None:
+    assert cost_micro_usd({}, Usage(images=3)) == 0
+
+
+def test_words_of_a_step() -> None:
+    assert prompt_of({"prompt": "Draw", "source": "x"}) == "Draw"
+    assert prompt_of({"messages": [{"role": "user", "content": "Hi"}, {"content": 3}]}) == "Hi"
+    assert prompt_of({"n": 1}) == '{"n": 1}'
+    assert request_of({"prompt": "Draw", "request": "A picture of a door"}) == "A picture of a door"
+    assert labels_of({"expected_labels": ["A", 1]}) == ("A", "1")
+    assert len(shorten("x" * 1_000)) == 480

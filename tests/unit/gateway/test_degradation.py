@@ -1,0 +1,93 @@
+"""How the mesh's level is told from checks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svc_gateway.domain.degradation import Component, Judge, Level, Observation, State, Thresholds, report
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+GOOD = Observation(ok=True, response_s=0.01)
+BAD = Observation(ok=False, response_s=0.01, reason="cannot be reached")
+
+
+def judge(*, critical: bool = False, hold_s: float = 0.0) -> Judge:
+    return Judge(Component("part", critical), Thresholds(hold_s=hold_s))
+
+
+def test_unchecked_part_is_unknown_and_not_healthy() -> None:
+    part = judge().component
+    assert (part.state, part.level) == (State.UNKNOWN, Level.UNKNOWN)
+
+
+@pytest.mark.parametrize(("seen", "state"), [(GOOD, State.HEALTHY), (BAD, State.UNHEALTHY)])
+def test_first_check_counts_at_once(seen: Observation, state: State) -> None:
+    assert judge().observe(seen, AT, 0).state is state
+
+
+@pytest.mark.parametrize(("critical", "level"), [(False, Level.SEVERE), (True, Level.CRITICAL)])
+def test_lost_part_is_severe_and_a_critical_one_critical(critical: bool, level: Level) -> None:
+    assert judge(critical=critical).observe(BAD, AT, 0).level is level
+
+
+def test_one_failure_changes_nothing_and_two_do() -> None:
+    part = judge()
+    part.observe(GOOD, AT, 0)
+    assert part.observe(BAD, AT, 1).state is State.HEALTHY
+    assert part.observe(BAD, AT, 2).state is State.UNHEALTHY
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level"), [(0.1, Level.NONE), (6, Level.MINOR), (11, Level.MODERATE), (16, Level.SEVERE)]
+)
+def test_slow_part_is_degraded_by_its_response_time(seconds: float, level: Level) -> None:
+    assert judge().observe(Observation(ok=True, response_s=seconds), AT, 0).level is level
+
+
+def test_share_of_failed_checks_degrades_a_part_that_answers() -> None:
+    part = judge()
+    for number in range(20):
+        part.observe(BAD if number % 4 == 3 else GOOD, AT, number)
+    for number in range(2):
+        part.observe(GOOD, AT, 20 + number)
+    assert part.component.level is Level.MODERATE
+    assert "failed" in part.component.reason
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=200))
+def test_level_is_held_for_ten_seconds(outcomes: list[bool]) -> None:
+    part = judge(hold_s=10)
+    changes: list[float] = []
+    level = part.component.level
+    for second, ok in enumerate(outcomes):
+        now = part.observe(GOOD if ok else BAD, AT, float(second)).level
+        if now is not level:
+            changes.append(second)
+            level = now
+    assert all(later - earlier >= 10 for earlier, later in pairwise(changes[1:]))
+
+
+def component(name: str, level: Level, *, critical: bool = False) -> Component:
+    state = State.UNKNOWN if level is Level.UNKNOWN else State.UNHEALTHY if level >= Level.SEVERE else State.HEALTHY
+    return Component(name, critical, state=state, level=level, reason="why" if level > Level.NONE else "")
+
+
+def test_mesh_is_as_degraded_as_its_worst_part() -> None:
+    told = report((component("b", Level.SEVERE), component("a", Level.NONE)), AT)
+    assert (told.level, told.reason, told.unhealthy) == (Level.SEVERE, "b: why", ("b",))
+    assert [part.name for part in told.components] == ["a", "b"]
+
+
+def test_mesh_is_unknown_until_critical_parts_were_checked() -> None:
+    told = report((component("a", Level.NONE), component("db", Level.UNKNOWN, critical=True)), AT)
+    assert (told.level, told.reason) == (Level.UNKNOWN, "not checked yet: db")
+
+
+def test_mesh_without_faults_gives_no_reason() -> None:
+    told = report((component("a", Level.NONE),), AT)
+    assert (told.level, told.reason, told.unhealthy) == (Level.NONE, "", ())

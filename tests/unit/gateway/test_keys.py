@@ -1,0 +1,202 @@
+"""Who gets which rights, for how long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.context import Caller
+from mesh.errors import Reason, SomaError
+from mesh.identity import Claims
+from mesh.ids import SystemIds
+from mesh.testing import FakeClock
+from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
+from svc_gateway.app.first_key import ensure_first_key
+from svc_gateway.app.keys import Keys, NewKey, Tokens
+from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.tenants import Tenants
+from svc_gateway.domain import paging
+from svc_gateway.domain.keys import expiry, granted, rights
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ROLES = ("viewer", "member", "admin", "platform_admin")
+
+
+class Minter:
+    """Notes what it signs."""
+
+    def __init__(self) -> None:
+        self.minted: list[tuple[Claims, float]] = []
+
+    async def mint(self, claims: Claims, ttl_s: float) -> str:
+        self.minted.append((claims, ttl_s))
+        return f"jws-{len(self.minted)}"
+
+
+class Shop:
+    """The use cases over stores in memory."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.minter = Minter()
+        self.store = MemoryKeys()
+        self.keys = Keys(self.store, self.minter, "test", self.clock, SystemIds())
+        self.tokens = Tokens(self.store, self.minter, self.clock)
+        self.tenants = Tenants(MemoryTenants(), self.clock)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def caller(*roles: str, key_id: str = "k", actor: str = "") -> Caller:
+    return Caller("acme", "alice", roles, (), key_id, "token", actor)
+
+
+@given(st.sets(st.sampled_from(ROLES), min_size=1), st.lists(st.sampled_from(ROLES), min_size=1))
+def test_rights_given_are_never_more_than_the_givers(giver: set[str], wanted: list[str]) -> None:
+    if set(wanted) <= rights(giver):
+        assert rights(granted(wanted, sorted(giver))) <= rights(giver)
+        return
+    with pytest.raises(SomaError) as refused:
+        granted(wanted, sorted(giver))
+    assert refused.value.reason is Reason.PERMISSION_DENIED
+
+
+def test_service_role_is_nobodys_to_give() -> None:
+    with pytest.raises(SomaError, match="service"):
+        granted(["service"], ["platform_admin"])
+
+
+@pytest.mark.parametrize("wanted", [NOW, NOW - timedelta(days=1), NOW + timedelta(days=366)])
+def test_key_cannot_expire_in_the_past_or_in_more_than_a_year(wanted: datetime) -> None:
+    with pytest.raises(SomaError) as refused:
+        expiry(NOW, wanted)
+    assert refused.value.fields[0].field == "api_key.expire_time"
+
+
+def test_key_expires_in_a_year_by_default() -> None:
+    assert expiry(NOW, None) == NOW + timedelta(days=365)
+
+
+async def test_secret_is_signed_with_the_keys_own_claims(shop: Shop) -> None:
+    made = await shop.keys.create(caller("admin"), NewKey("ci", subject="robot", roles=("viewer",)))
+    ((claims, ttl_s),) = shop.minter.minted
+    assert made.secret == "soma_test_jws-1"
+    assert claims == Claims("acme", "robot", ("viewer",), (), made.key.key_id, "key")
+    assert ttl_s == timedelta(days=365).total_seconds()
+
+
+async def test_key_is_a_members_by_default(shop: Shop) -> None:
+    made = await shop.keys.create(caller("admin"), NewKey("ci"))
+    assert (made.key.roles, made.key.subject, made.key.created_by) == (("member",), "alice", "alice")
+
+
+async def test_token_lives_no_longer_than_its_key(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci", expires_at=shop.clock.now() + timedelta(seconds=90)))
+    token = await shop.tokens.create(caller("member", key_id=made.key.key_id), None, ())
+    assert token.expires_at == made.key.expires_at
+    assert shop.minter.minted[-1][1] == 90
+
+
+async def test_token_keeps_the_key_and_who_acts(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    acting = caller("member", key_id=made.key.key_id, actor="executor")
+    await shop.tokens.create(acting, timedelta(minutes=1), ("viewer",))
+    claims, ttl_s = shop.minter.minted[-1]
+    assert (claims.key_id, claims.actor, claims.roles, ttl_s) == (made.key.key_id, "executor", ("viewer",), 60)
+
+
+async def test_token_is_not_made_from_a_key_that_is_gone(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    await shop.keys.revoke(caller("admin"), made.key.key_id)
+    for key_id in (made.key.key_id, "unknown"):
+        with pytest.raises(SomaError) as refused:
+            await shop.tokens.create(caller("member", key_id=key_id), None, ())
+        assert refused.value.reason is Reason.UNAUTHENTICATED
+
+
+async def test_key_of_another_tenant_does_not_exist(shop: Shop) -> None:
+    made = await shop.keys.create(caller("admin"), NewKey("ci"))
+    stranger = Caller("other", "eve", ("admin",), (), "k", "token")
+    for ask in (shop.keys.get, shop.keys.revoke):
+        with pytest.raises(SomaError) as refused:
+            await ask(stranger, made.key.key_id)
+        assert refused.value.reason is Reason.NOT_FOUND
+
+
+async def test_watcher_hears_the_set_then_each_addition(shop: Shop) -> None:
+    revoked = RevokedKeys(shop.store, shop.clock)
+    first, second = [await shop.keys.create(caller("admin"), NewKey(name)) for name in "ab"]
+    await shop.keys.revoke(caller("admin"), first.key.key_id)
+    await revoked.refresh()
+    watch = revoked.watch()
+    snapshot = await anext(watch)
+    await shop.keys.revoke(caller("admin"), second.key.key_id)
+    await revoked.refresh()
+    addition = await anext(watch)
+    assert (snapshot.snapshot, [item.key_id for item in snapshot.revocations]) == (True, [first.key.key_id])
+    assert (addition.snapshot, [item.key_id for item in addition.revocations]) == (False, [second.key.key_id])
+    assert revoked(first.key.key_id)
+    assert revoked(second.key.key_id)
+
+
+async def test_expired_key_leaves_the_set(shop: Shop) -> None:
+    revoked = RevokedKeys(shop.store, shop.clock)
+    made = await shop.keys.create(caller("admin"), NewKey("a", expires_at=shop.clock.now() + timedelta(hours=1)))
+    await shop.keys.revoke(caller("admin"), made.key.key_id)
+    await revoked.refresh()
+    assert revoked(made.key.key_id)
+    await shop.clock.advance(3601)
+    await revoked.refresh()
+    assert not revoked(made.key.key_id)
+
+
+class File:
+    """A key file in memory."""
+
+    def __init__(self) -> None:
+        self.secret = ""
+
+    def read(self) -> str:
+        return self.secret
+
+    def write(self, secret: str) -> None:
+        self.secret = secret
+
+
+async def test_first_key_is_made_once_and_again_when_it_is_no_good(shop: Shop) -> None:
+    file = File()
+    known: dict[str, Caller] = {}
+
+    def verify(secret: str) -> Caller:
+        if secret not in known:
+            raise SomaError(Reason.UNAUTHENTICATED, "not one of ours")
+        return known[secret]
+
+    await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
+    made = file.secret
+    claims, _ = shop.minter.minted[-1]
+    known[made] = Caller("dev", claims.subject, claims.roles, (), claims.key_id, made)
+    await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
+    assert file.secret == made
+    known.clear()
+    await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
+    assert file.secret != made
+    assert (await shop.tenants.get(caller("platform_admin"), "dev")).plan == "dev"
+
+
+@given(st.text(max_size=80).filter(str.isprintable))
+def test_page_tokens_come_back(last: str) -> None:
+    assert paging.last_of(paging.token(last)) == last
+
+
+@pytest.mark.parametrize("token", ["%%%", "é", "AA", "=", "////", "a b"])
+def test_foreign_page_tokens_are_refused(token: str) -> None:
+    with pytest.raises(SomaError) as refused:
+        paging.last_of(token)
+    assert refused.value.fields[0].field == "page_token"

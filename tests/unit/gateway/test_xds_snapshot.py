@@ -1,0 +1,183 @@
+"""What the control plane makes of the edge's state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from google.protobuf import descriptor_pb2
+
+from mesh.errors import RULES
+from svc_gateway.adapters.descriptors import Descriptors
+from svc_gateway.domain.edge import Cors, Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.rpc.xds import SnapshotBuilder
+from svc_gateway.rpc.xds import messages as x
+from svc_gateway.rpc.xds.replies import REPLIES, script
+from svc_gateway.rpc.xds.revocation import revocation
+
+import envoy_data_plane.envoy.config.cluster.v3 as cl  # isort: skip - after the package that quiets its import
+import envoy_data_plane.envoy.config.route.v3 as ro  # isort: skip
+import envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3 as f_jwt  # isort: skip
+import envoy_data_plane.envoy.extensions.filters.http.rbac.v3 as f_rbac  # isort: skip
+import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 as tls  # isort: skip
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from svc_gateway.rpc.xds.snapshot import Snapshot
+
+
+@pytest.fixture(scope="module")
+def state() -> EdgeState:
+    descriptors = Descriptors.read()
+    return EdgeState(
+        host="127.0.0.1",
+        port=8010,
+        routes=descriptors.route_table(),
+        descriptors=descriptors.transcoding_set(),
+        upstreams={"registry": "registry.local:9000"},
+        control="127.0.0.1:9001",
+        trust=Trust(Identity(b"chain", b"PRIVATE"), b"authority"),
+        credentials=Credentials("soma", "soma", "test", json.dumps({"keys": []})),
+        limits=Limits(100, 10, 5, 1_000, 2_000, 30, 60),
+    )
+
+
+@pytest.fixture(scope="module")
+def snapshot(state: EdgeState) -> Snapshot:
+    return SnapshotBuilder().build(state)
+
+
+def routes(snapshot: Snapshot) -> list[ro.Route]:
+    body = snapshot[x.ROUTES].by_name[x.ROUTES_NAME].body
+    return list(ro.RouteConfiguration.parse(body.value).virtual_hosts[0].routes)
+
+
+def forwards(snapshot: Snapshot, name: str) -> list[ro.Route]:
+    return [route for route in routes(snapshot) if route.name == name]
+
+
+def test_each_context_is_a_cluster_known_by_its_certificate(state: EdgeState, snapshot: Snapshot) -> None:
+    assert set(snapshot[x.CLUSTER].by_name) == {*state.routes.contexts, "control"}
+    secret = tls.Secret.parse(snapshot[x.SECRET].by_name["peer.registry"].body.value)
+    assert secret.validation_context is not None
+    (name,) = secret.validation_context.match_typed_subject_alt_names
+    assert name.matcher is not None
+    assert name.matcher.exact == "spiffe://soma/registry"
+
+
+def test_context_that_is_not_deployed_has_no_endpoint(snapshot: Snapshot) -> None:
+    there, absent = (
+        cl.Cluster.parse(snapshot[x.CLUSTER].by_name[name].body.value) for name in ("registry", "selector")
+    )
+    assert there.load_assignment is not None
+    assert absent.load_assignment is not None
+    assert (len(there.load_assignment.endpoints), len(absent.load_assignment.endpoints)) == (1, 0)
+
+
+def test_without_an_authority_services_are_called_in_plaintext(state: EdgeState) -> None:
+    plain = SnapshotBuilder().build(replace(state, trust=replace(state.trust, authority=None)))
+    assert cl.Cluster.parse(plain[x.CLUSTER].by_name["registry"].body.value).transport_socket is None
+    assert set(plain[x.SECRET].by_name) == {"edge"}
+
+
+def test_every_method_has_a_grpc_route(state: EdgeState, snapshot: Snapshot) -> None:
+    paths = {route.match.path for route in routes(snapshot) if route.match is not None and route.route is not None}
+    assert {method.path for method in state.routes.methods} <= paths
+
+
+def test_public_methods_may_come_without_a_credential(snapshot: Snapshot) -> None:
+    def requirement(name: str) -> set[str]:
+        found = (route.typed_per_filter_config[x.JWT_FILTER] for route in forwards(snapshot, name))
+        return {f_jwt.PerRouteConfig.parse(config.value).requirement_name or "" for config in found}
+
+    assert requirement("soma.gateway.v1.DegradationService/GetStatus") == {"optional"}
+    assert requirement("soma.executor.v1.JobService/GetJob") == {"required"}
+
+
+def test_only_streams_have_no_time_limit(snapshot: Snapshot) -> None:
+    def limits(name: str) -> set[float]:
+        actions = (route.route for route in forwards(snapshot, name))
+        return {
+            action.timeout.total_seconds() for action in actions if action is not None and action.timeout is not None
+        }
+
+    assert limits("soma.executor.v1.JobService/WatchJob") == {0.0}
+    assert limits("soma.executor.v1.JobService/GetJob") == {30.0}
+
+
+def test_retries_are_for_calls_that_reached_nobody(snapshot: Snapshot) -> None:
+    policies = {
+        route.route.retry_policy.retry_on
+        for route in routes(snapshot)
+        if route.route is not None and route.route.retry_policy is not None
+    }
+    assert policies == {"connect-failure,refused-stream"}
+
+
+def test_last_route_refuses_what_nobody_serves(snapshot: Snapshot) -> None:
+    last = routes(snapshot)[-1]
+    assert last.match is not None
+    assert last.direct_response is not None
+    assert (last.match.prefix, last.direct_response.status) == ("/", 404)
+
+
+def test_revocation_is_an_exact_lookup_of_key_ids() -> None:
+    ids = frozenset(f"0189{number:032d}" for number in range(300))
+    config = revocation(ids).typed_config
+    assert config is not None
+    rules = f_rbac.Rbac.parse(config.value)
+    assert bytes(rules) == config.value
+    assert rules.matcher is not None
+    assert rules.matcher.matcher_tree is not None
+    assert rules.matcher.matcher_tree.exact_match_map is not None
+    assert set(rules.matcher.matcher_tree.exact_match_map.map) == ids
+
+
+def test_nothing_revoked_is_a_filter_without_rules() -> None:
+    config = revocation(frozenset()).typed_config
+    assert config is not None
+    assert config.value == b""
+
+
+def test_change_of_credentials_leaves_everything_else_as_it_was(state: EdgeState) -> None:
+    builder = SnapshotBuilder()
+    before = builder.build(state)
+    after = builder.build(replace(state, credentials=replace(state.credentials, revoked=frozenset({"a"}))))
+    assert {kind for kind in after if after[kind].version != before[kind].version} == {x.EXTENSION}
+
+
+def test_change_of_origins_is_a_change_of_routes_alone(state: EdgeState) -> None:
+    builder = SnapshotBuilder()
+    before = builder.build(state)
+    after = builder.build(replace(state, cors=Cors(("https://a.example",))))
+    assert {kind for kind in after if after[kind].version != before[kind].version} == {x.ROUTES}
+
+
+def test_versions_are_the_same_after_a_restart(state: EdgeState, snapshot: Snapshot) -> None:
+    again = SnapshotBuilder().build(state)
+    assert {kind: again[kind].version for kind in again} == {kind: snapshot[kind].version for kind in snapshot}
+
+
+def test_private_key_travels_as_a_secret_only(snapshot: Snapshot) -> None:
+    others = [resource for kind in snapshot if kind != x.SECRET for resource in snapshot[kind].by_name.values()]
+    assert not any(b"PRIVATE" in resource.body.value for resource in others)
+    assert b"PRIVATE" in snapshot[x.SECRET].by_name["edge"].body.value
+    assert "PRIVATE" not in repr(Identity(b"chain", b"PRIVATE"))
+
+
+def test_each_refusal_of_the_edge_has_a_reason_of_the_table() -> None:
+    assert {reply.reason for reply in REPLIES} <= set(RULES)
+    assert all(reply.status < 600 for reply in REPLIES)
+
+
+def test_script_knows_the_statuses_that_codes_cannot_tell() -> None:
+    assert "PAYLOAD_TOO_LARGE = 413" in script()
+    assert "UNSUPPORTED_MEDIA_TYPE = 415" in script()
+    assert "METHOD_NOT_ALLOWED = 405" in script()
+    assert "NOT_FOUND = 404" not in script()
+    assert "@" not in script()
+
+
+def test_descriptors_of_the_transcoder_can_be_read(state: EdgeState) -> None:
+    assert descriptor_pb2.FileDescriptorSet.FromString(state.descriptors).file
