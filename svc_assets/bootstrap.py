@@ -8,12 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.stores import blobs as blob_store
-
 from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
+from mesh.stores import blobs as blob_store
 from soma.assets.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest

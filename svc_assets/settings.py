@@ -20,9 +20,7 @@ class AssetSettings(Block):
     spool_folder: Path | None = Field(
         None, description="folder for bodies on their way; none: the system's temporary folder"
     )
-    reconcile_every_s: float = Field(
-        300, gt=0, description="how often leftovers of a crash are repaired, in seconds"
-    )
+    reconcile_every_s: float = Field(300, gt=0, description="how often leftovers of a crash are repaired, in seconds")
     reconcile_grace_s: float = Field(900, gt=0, description="age at which an unfinished upload counts as left behind")
 
 

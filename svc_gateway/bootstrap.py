@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from svc_gateway.domain.routes import RouteTable
 
 NAME = "gateway"
+_UPLOAD_MARGIN_MB = 2
 EDGE = f"{SPIFFE}edge"
 OPENAPI = Path(__file__).parent.parent / "gen" / "openapi" / "openapi.json"
 
@@ -196,7 +197,7 @@ def _state(
             tenant_requests_per_second=own.tenant_requests_per_second,
             tenants_tracked=own.tenants_tracked,
             body_bytes=own.body_bytes,
-            upload_bytes=own.upload_bytes,
+            upload_bytes=(own.max_asset_size_mb + _UPLOAD_MARGIN_MB) * 1024 * 1024,
             unary_timeout_s=own.unary_timeout_s,
             upload_idle_s=own.upload_idle_s,
         ),

@@ -32,7 +32,11 @@ class GatewaySettings(Block):
     )
     tenants_tracked: int = Field(10_000, gt=0, description="tenants whose rate a proxy counts at the same time")
     body_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest JSON body, in bytes")
-    upload_bytes: int = Field(52 * 1024 * 1024, gt=0, description="largest declared upload, in bytes")
+    max_asset_size_mb: Annotated[int, Env("SA01_MULTIMODAL_MAX_ASSET_SIZE_MB")] = Field(
+        50,
+        gt=0,
+        description="largest upload in MiB; the edge refuses what declares 2 MiB more, the assets service the rest",
+    )
     unary_timeout_s: float = Field(30.0, gt=0, description="time limit of a call that does not stream, in seconds")
     upload_idle_s: float = Field(60.0, gt=0, description="silence after which an upload is given up, in seconds")
     bootstrap_key_file: Path | None = Field(

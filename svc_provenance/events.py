@@ -183,9 +183,8 @@ class Intake:
 
 def _left_out(selection: Selection) -> tuple[str, ...]:
     """The sentences about what was left out for a reason of its own, what merely does something else left aside."""
-    return tuple(
-        f"{item.capability_id}: {item.reason}" for item in selection.rejected if item.code != "TASK_TYPE_MISMATCH"
-    )
+    told = (item for item in selection.rejected if item.code not in {"TASK_TYPE_MISMATCH", "EXCLUDED"})
+    return tuple(f"{item.capability_id}: {item.reason}" for item in told)
 
 
 def _redact_struct(redactor: Redactor, message: Struct) -> None:

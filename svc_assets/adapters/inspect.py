@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 import zipfile
 from importlib import resources
@@ -24,12 +25,9 @@ MAX_PIXELS = 100_000_000
 MAX_RATIO = 200
 MAX_UNPACKED = 2 * 1024**3
 MAX_ENTRIES = 10_000
-TEXT = (
-    (b"<svg", "image/svg+xml", "svg"),
-    (b"<!doctype html", "text/html", "html"),
-    (b"<html", "text/html", "html"),
-    (b"<?xml", "application/xml", "xml"),
-)
+ROOTS = {b"svg": ("image/svg+xml", "svg"), b"html": ("text/html", "html")}
+PROLOGUE = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->|<!doctype\s[^>\[]*(?:\[.*?\]\s*)?>)*", re.DOTALL | re.IGNORECASE)
+ROOT = re.compile(rb"<(?:[\w.-]+:)?([\w.-]+)[\s/>]")
 BINARY = {
     b"\x89PNG\r\n\x1a\n": ("image/png", "png"),
     b"\xff\xd8\xff": ("image/jpeg", "jpg"),
@@ -72,15 +70,24 @@ def _text(head: bytes) -> Sniffed | None:
     except UnicodeDecodeError as error:
         if error.end < len(body) - 3:
             return None
-    start = body.lstrip()[:2048].lower()
-    if start.startswith(b"<?xml") and b"<svg" in start:
-        return Sniffed("image/svg+xml", "svg")
-    for mark, media_type, ending in TEXT:
-        if start.startswith(mark):
-            return Sniffed(media_type, ending)
-    if start[:1] in (b"{", b"["):
+    if body.lstrip().startswith(b"<"):
+        return _markup(body)
+    if body.lstrip()[:1] in (b"{", b"["):
         return Sniffed("application/json", "json")
     return Sniffed("text/plain", "txt")
+
+
+def _markup(body: bytes) -> Sniffed:
+    """Markup by its root element; what comes before it (declarations, instructions, comments, doctype) says little."""
+    prologue = PROLOGUE.match(body)
+    before = prologue[0].lower() if prologue else b""
+    root = ROOT.match(body, len(before))
+    name = root[1].lower() if root else b""
+    if name in ROOTS:
+        return Sniffed(*ROOTS[name])
+    if b"<!doctype html" in before:
+        return Sniffed("text/html", "html")
+    return Sniffed("application/xml", "xml") if b"<?xml" in before else Sniffed("text/plain", "txt")
 
 
 class LocalInspector:

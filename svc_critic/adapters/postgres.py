@@ -59,33 +59,45 @@ class PostgresRubrics:
 
     async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one."""
-        async with self._postgres.transaction(tenant_id) as connection:
-            earlier = await _earlier(connection, tenant_id, once)
-            if earlier:
-                return await _rubric(connection, tenant_id, earlier)
-            if rubric.is_default:
-                await connection.execute(_YIELD_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id)
-            written = await connection.fetchval(
-                _SAVE_RUBRIC,
-                tenant_id,
-                rubric.rubric_id,
-                rubric.asset_type,
-                rubric.is_default,
-                rubric.version,
-                _RUBRIC.dump_python(rubric, mode="json"),
-                expected_version,
-            )
-            if written is None:
-                return None
-            if once.request_id:
-                await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
-        return rubric
+        try:
+            async with self._postgres.transaction(tenant_id) as connection:
+                return await _save(connection, tenant_id, rubric, expected_version, once)
+        except asyncpg.UniqueViolationError:
+            # Another call with the same request id, or for the same default, came first.
+            async with self._postgres.transaction(tenant_id) as connection:
+                earlier = await _earlier(connection, tenant_id, once)
+                return await _rubric(connection, tenant_id, earlier) if earlier else None
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
         """Removes a rubric and gives what it was."""
         async with self._postgres.transaction(tenant_id) as connection:
             document = await connection.fetchval(_DELETE_RUBRIC, tenant_id, rubric_id)
         return _RUBRIC.validate_python(document) if document else None
+
+
+async def _save(
+    connection: asyncpg.Connection, tenant_id: str, rubric: Rubric, expected_version: int, once: Once
+) -> Rubric | None:
+    earlier = await _earlier(connection, tenant_id, once)
+    if earlier:
+        return await _rubric(connection, tenant_id, earlier)
+    stored = await connection.fetchval(_LOCK_VERSION, tenant_id, rubric.rubric_id)
+    if (stored or 0) != expected_version:
+        return None
+    if rubric.is_default:
+        await connection.execute(_YIELD_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id)
+    await connection.execute(
+        _SAVE_RUBRIC,
+        tenant_id,
+        rubric.rubric_id,
+        rubric.asset_type,
+        rubric.is_default,
+        rubric.version,
+        _RUBRIC.dump_python(rubric, mode="json"),
+    )
+    if once.request_id:
+        await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
+    return rubric
 
 
 async def _rubric(connection: asyncpg.Connection, tenant_id: str, rubric_id: str) -> Rubric | None:
@@ -156,7 +168,7 @@ class PostgresEvaluations:
         """Evaluations, newest first."""
         async with self._postgres.transaction(tenant_id) as connection:
             rows = await connection.fetch(
-                _LIST_EVALUATIONS, tenant_id, wanted.asset_id, wanted.job_id, wanted.before, wanted.size
+                _LIST_EVALUATIONS, tenant_id, wanted.asset_id, wanted.job_id, wanted.before or None, wanted.size
             )
         return [_EVALUATION.validate_python(row["document"]) for row in rows]
 
@@ -175,15 +187,13 @@ _YIELD_DEFAULT = """
 UPDATE rubrics SET is_default = false, document = jsonb_set(document, '{is_default}', 'false')
 WHERE tenant_id = $1 AND asset_type = $2 AND is_default AND rubric_id::text <> $3
 """
+_LOCK_VERSION = "SELECT version FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 FOR UPDATE"
 _SAVE_RUBRIC = """
-INSERT INTO rubrics AS r (tenant_id, rubric_id, asset_type, is_default, version, document)
-SELECT $1, $2, $3, $4, $5, $6 WHERE $7 = 0 OR EXISTS
-    (SELECT 1 FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 AND version = $7)
+INSERT INTO rubrics (tenant_id, rubric_id, asset_type, is_default, version, document)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, rubric_id) DO UPDATE
 SET asset_type = excluded.asset_type, is_default = excluded.is_default, version = excluded.version,
     document = excluded.document
-WHERE r.version = $7 AND $7 > 0
-RETURNING true
 """
 _DELETE_RUBRIC = "DELETE FROM rubrics WHERE tenant_id = $1 AND rubric_id::text = $2 RETURNING document"
 _GET_REQUEST = "SELECT digest, rubric_id FROM rubric_requests WHERE tenant_id = $1 AND request_id = $2"
@@ -194,10 +204,10 @@ INSERT INTO evaluations
     (evaluation_id, tenant_id, asset_id, job_id, request_id, digest, passes, score, document, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
-_GET_EVALUATION = "SELECT document FROM evaluations WHERE tenant_id = $1 AND evaluation_id::text = $2"
+_GET_EVALUATION = "SELECT document FROM evaluations WHERE tenant_id = $1 AND evaluation_id = $2"
 _LIST_EVALUATIONS = """
 SELECT document FROM evaluations
 WHERE tenant_id = $1 AND ($2 = '' OR asset_id = $2) AND ($3 = '' OR job_id = $3)
-  AND ($4 = '' OR evaluation_id::text < $4)
+  AND ($4::uuid IS NULL OR evaluation_id < $4)
 ORDER BY evaluation_id DESC LIMIT $5
 """

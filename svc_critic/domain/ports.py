@@ -54,8 +54,9 @@ class Rubrics(Protocol):
     async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one (0: none is stored); else None.
 
-        A new default takes that role from the one before, in the same transaction. A request id seen before changes
-        nothing and gives the rubric it wrote, as it is now; IDEMPOTENCY_MISMATCH when it was used with another digest.
+        A race that was lost also gives None. A new default takes that role from the one before, in the same
+        transaction. A request id seen before changes nothing and gives the rubric it wrote, as it is now;
+        IDEMPOTENCY_MISMATCH when it was used with another digest.
         """
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:

@@ -39,6 +39,7 @@ CREATE TABLE evaluations (
     created_at    timestamptz NOT NULL
 );
 CREATE UNIQUE INDEX evaluations_request ON evaluations (tenant_id, request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX evaluations_newest ON evaluations (tenant_id, evaluation_id DESC);
 CREATE INDEX evaluations_asset ON evaluations (tenant_id, asset_id, evaluation_id DESC);
 CREATE INDEX evaluations_job ON evaluations (tenant_id, job_id, evaluation_id DESC);
 ALTER TABLE evaluations ENABLE ROW LEVEL SECURITY;

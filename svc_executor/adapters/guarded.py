@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.resilience import CircuitBreaker, CircuitState, Deadline, RetryBudget, retry
+from mesh.telemetry import tracer
 from svc_executor.domain.peers import HealthReport
 from svc_executor.domain.provider import Failure, ProviderError
+from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     import random
@@ -138,7 +140,12 @@ class GuardedProvider:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """See the port."""
-        return await self._guards.invoke(self._inner, invocation)
+        with tracer().start_as_current_span(_title(invocation), attributes=_attributes(invocation)) as span:
+            result = await self._guards.invoke(self._inner, invocation)
+            span.set_attribute("gen_ai.response.model", result.model)
+            span.set_attribute("gen_ai.usage.input_tokens", result.usage.input_tokens)
+            span.set_attribute("gen_ai.usage.output_tokens", result.usage.output_tokens)
+            return result
 
     async def probe(self) -> ProbeResult:
         """See the port; probes are not held back."""
@@ -160,6 +167,20 @@ class GuardedCatalogue:
         """See the port."""
         found = self._inner.provider(adapter)
         return None if found is None else GuardedProvider(found, self._guards)
+
+
+def _title(invocation: Invocation) -> str:
+    composes = invocation.step_type == StepType.COMPOSE_DOCUMENT
+    return "document_composition" if composes else f"{invocation.task_type} {invocation.tool_id}@{invocation.provider}"
+
+
+def _attributes(invocation: Invocation) -> dict[str, str]:
+    """Names of the OpenTelemetry conventions for generative AI."""
+    return {
+        "gen_ai.operation.name": invocation.task_type,
+        "gen_ai.provider.name": invocation.provider,
+        "gen_ai.request.model": invocation.model or invocation.tool_id,
+    }
 
 
 def _blames_provider(error: Exception) -> bool:

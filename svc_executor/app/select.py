@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import JobStore, Meter, Work
 
 _NOTHING_LEFT_MICRO_USD = 1
+_CAUSES_CHARS = 1_500
 
 
 class SelectCapability:
@@ -48,7 +49,7 @@ class SelectCapability:
         except SomaError as error:
             if error.rule.retryable:
                 raise
-            return Choice(message=error.message)
+            return Choice(message=_refusal(error))
         return await self._begin(order, need, selection, sent_back)
 
     async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, Execution | None]:
@@ -89,6 +90,12 @@ class SelectCapability:
         if sent_back is not None:
             self._meter.rework(execution.modality, sent_back.feedback[0].code if sent_back.feedback else "QUALITY")
         return Choice(execution.chosen.capability_id)
+
+
+def _refusal(error: SomaError) -> str:
+    """Why nothing could be chosen, with what was said of each capability."""
+    causes = "; ".join(f"{cause.subject}: {cause.description}" for cause in error.preconditions)
+    return f"{error.message} ({shorten(causes, _CAUSES_CHARS)})" if causes else error.message
 
 
 def _left(job: Job, executions: list[Execution]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from svc_executor.domain.references import ReferenceKind, references, resolve_params, stored_input
 from svc_executor.domain.task_dsl import StepType
-from svc_executor.domain.wording import CRITIC_PARAMS, prompt_of, with_feedback
+from svc_executor.domain.wording import CRITIC_PARAMS, with_feedback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def for_provider(task: Task, params: Mapping[str, JsonValue]) -> dict[str, JsonV
 
 
 def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[Feedback]) -> dict[str, JsonValue]:
-    """The params of a new try of a text: what the critic found wrong with the last is told in the prompt."""
+    """The params of a new try of a text: what the critic found wrong with the last is told where there is a prompt."""
     if not feedback or task.step_type is not StepType.GENERATE_TEXT:
         return dict(params)
     if isinstance(params.get("prompt"), str):
@@ -66,7 +66,7 @@ def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[F
     messages = params.get("messages")
     if isinstance(messages, list):
         return {**params, "messages": [*messages, {"role": "user", "content": with_feedback("", feedback).strip()}]}
-    return {**params, "prompt": with_feedback(prompt_of(params), feedback)}
+    return dict(params)
 
 
 def origin_of(execution: Execution, checksum_sha256: str) -> dict[str, JsonValue]:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator
 
     from svc_executor.domain.provider import Feedback, JsonValue
 
 _ASKING = ("prompt", "text", "instruction", "query", "description", "source", "title", "url")
 _CONVERSATION = "messages"
+_WORDED = frozenset(
+    {
+        "title", "subtitle", "label", "text", "name", "caption", "heading", "description", "body", "points", "message",
+        "x_label", "y_label", "categories", "members", "attributes", "methods",
+    }
+)  # fmt: skip
 CRITIC_PARAMS = frozenset({"request", "expected_labels"})
 _REPORT_CHARS = 480
 
 
 def prompt_of(params: Mapping[str, JsonValue]) -> str:
-    """What is asked of a capability, in words: the first telling parameter, else all of them as JSON."""
+    """What is asked of a capability, in words.
+
+    The first telling parameter; else what was said; else the titles and labels of what is described; else JSON.
+    """
     for name in _ASKING:
         value = params.get(name)
         if isinstance(value, str) and value.strip():
@@ -26,7 +36,22 @@ def prompt_of(params: Mapping[str, JsonValue]) -> str:
     if isinstance(messages, list):
         said = [message.get("content") for message in messages if isinstance(message, dict)]
         return "\n".join(text for text in said if isinstance(text, str))
+    if worded := list(_worded(params, spoken=False)):
+        return "\n".join(dict.fromkeys(worded))
     return json.dumps(params, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _worded(value: JsonValue, *, spoken: bool) -> Iterator[str]:
+    """Texts below names that hold words for people, in the order they are written."""
+    if isinstance(value, str):
+        if spoken and value.strip():
+            yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _worded(item, spoken=name in _WORDED)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _worded(item, spoken=spoken)
 
 
 def request_of(params: Mapping[str, JsonValue]) -> str:

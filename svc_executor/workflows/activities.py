@@ -118,7 +118,7 @@ class JobActivities:
             with (
                 _spans(job, step_id, work) as traceparent,
                 context.use(RequestContext(caller, order.job_id, job.trace_id, traceparent=traceparent)),
-                _final_errors(),
+                _plain_errors(),
             ):
                 yield
 
@@ -158,14 +158,13 @@ def _step_title(job: Job, step_id: str) -> str:
 
 
 @contextmanager
-def _final_errors() -> Iterator[None]:
-    """Tell the server which errors waiting would not mend."""
+def _plain_errors() -> Iterator[None]:
+    """Tell the server which errors waiting would mend, and how long; their causes stay out of the history."""
     try:
         yield
     except SomaError as error:
-        if error.rule.retryable:
-            raise
-        raise ApplicationError(error.message, type=error.reason.value, non_retryable=True) from error
+        final = not error.rule.retryable
+        raise ApplicationError(error.message, type=error.reason.value, non_retryable=final) from None
 
 
 @asynccontextmanager

@@ -162,7 +162,8 @@ def _sentence(attempt: Attempt, choice: Choice | None, verdicts: Mapping[str, Ve
         start = f"Attempt {attempt.attempt} fell back to {attempt.capability_id} after {attempt.fallback_reason}"
     else:
         start = f"Attempt {attempt.attempt} used {attempt.capability_id}"
-    why = f" ({choice.reason})" if choice and choice.reason and not attempt.rework_reason else ""
+    reason = choice.reason.removeprefix(f"after {choice.fallback_reason}: ") if choice else ""
+    why = f" ({reason})" if reason and not attempt.rework_reason else ""
     told = choice.left_out if choice and not attempt.rework_reason else ()
     out = f"; left out: {'; '.join(told)}" if told else ""
     return f"{start}{why}{out}; {_ending(attempt, verdicts.get(attempt.evaluation_id))}."

@@ -7,7 +7,6 @@ import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -23,7 +22,8 @@ from mesh.secrets import Vault, VaultTransit
 from mesh.settings import VaultSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
 START_S = 240
 
@@ -54,9 +54,7 @@ class Running:
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line as a person would."""
         command = [sys.executable, "-m", "mesh.local.cli", *words]
-        return subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False)
 
     def client(self, credential: str | None = None) -> httpx.Client:
         """A REST client, with the development tenant's key unless another credential (or "") is given."""
@@ -114,6 +112,6 @@ def api(mesh: Running) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-async def stranger(mesh: Running) -> AsyncIterator[str]:
+async def stranger(mesh: Running) -> str:
     """A token of another tenant, with every role a tenant can give."""
-    yield await mesh.token(Claims("stranger", "mallory", roles=("viewer", "member", "admin")))
+    return await mesh.token(Claims("stranger", "mallory", roles=("viewer", "member", "admin")))

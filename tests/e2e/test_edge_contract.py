@@ -56,29 +56,30 @@ def test_each_service_answers_reflection_and_health_directly(mesh: Running, cont
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_service_refuses_a_caller_without_a_certificate(mesh: Running, context: str) -> None:
     credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
-    with grpc.secure_channel(mesh.service_address(context), credentials) as channel:
-        with pytest.raises(grpc.RpcError) as refused:
-            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+    address = mesh.service_address(context)
+    with grpc.secure_channel(address, credentials) as channel, pytest.raises(grpc.RpcError) as refused:
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "reason"),
+    ("request_line", "body", "status", "reason"),
     [
-        ("GET", "/v1/nothing", None, 404, "ROUTE_NOT_FOUND"),
-        ("DELETE", "/v1/budgets", None, 405, "METHOD_NOT_ALLOWED"),
-        ("POST", "/v1/multimodal/jobs", "{", 400, "INVALID_ARGUMENT"),
-        ("POST", "/v1/multimodal/jobs", "{}", 400, "INVALID_ARGUMENT"),
-        ("POST", "/v1/multimodal/jobs", '{"plan": {"version": "1.0"}}', 400, "INVALID_PLAN"),
-        ("GET", "/v1/multimodal/jobs?nothing=1", None, 400, "INVALID_ARGUMENT"),
-        ("GET", "/v1/multimodal/jobs/no-uuid", None, 400, "INVALID_ARGUMENT"),
-        ("GET", "/v1/multimodal/jobs/01900000-0000-7000-8000-000000000000", None, 404, "NOT_FOUND"),
-        ("GET", "/v1/multimodal/jobs?page_size=501", None, 400, "INVALID_ARGUMENT"),
+        ("GET /v1/nothing", None, 404, "ROUTE_NOT_FOUND"),
+        ("DELETE /v1/budgets", None, 405, "METHOD_NOT_ALLOWED"),
+        ("POST /v1/multimodal/jobs", "{", 400, "INVALID_ARGUMENT"),
+        ("POST /v1/multimodal/jobs", "{}", 400, "INVALID_ARGUMENT"),
+        ("POST /v1/multimodal/jobs", '{"plan": {"version": "1.0"}}', 400, "INVALID_PLAN"),
+        ("GET /v1/multimodal/jobs?nothing=1", None, 400, "INVALID_ARGUMENT"),
+        ("GET /v1/multimodal/jobs/no-uuid", None, 400, "INVALID_ARGUMENT"),
+        ("GET /v1/multimodal/jobs/01900000-0000-7000-8000-000000000000", None, 404, "NOT_FOUND"),
+        ("GET /v1/multimodal/jobs?page_size=501", None, 400, "INVALID_ARGUMENT"),
     ],
 )
 def test_every_refusal_has_the_same_shape(
-    api: httpx.Client, method: str, path: str, body: str | None, status: int, reason: str
+    api: httpx.Client, request_line: str, body: str | None, status: int, reason: str
 ) -> None:
+    method, path = request_line.split()
     answer = api.request(method, path, content=body, headers={"content-type": "application/json"} if body else {})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"].startswith("application/json")
@@ -90,7 +91,9 @@ def test_every_refusal_has_the_same_shape(
 
 
 def test_a_body_over_the_limit_is_refused(api: httpx.Client) -> None:
-    answer = api.post("/v1/multimodal/jobs", content=b" " * (5 * 1024 * 1024), headers={"content-type": "application/json"})
+    answer = api.post(
+        "/v1/multimodal/jobs", content=b" " * (5 * 1024 * 1024), headers={"content-type": "application/json"}
+    )
     assert answer.status_code == 413
 
 
@@ -120,7 +123,13 @@ def ask(operation: schemathesis.APIOperation, mesh: Running, cases: int) -> list
     found: list[str] = []
     documented = {str(status) for status in operation.definition.raw["responses"]}
 
-    @settings(max_examples=cases, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy())
     def send(case: schemathesis.Case) -> None:
         request = case.as_transport_kwargs(base_url=mesh.url, headers={"authorization": f"Bearer {mesh.key}"})

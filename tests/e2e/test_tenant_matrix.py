@@ -49,7 +49,11 @@ def id_fields(message: Descriptor, path: tuple[str, ...] = (), depth: int = 0) -
         if field.type == FieldDescriptor.TYPE_STRING and (field.name == "id" or field.name.endswith(IDS)):
             if field.name not in NOT_SECRET:
                 yield here
-        elif field.type == FieldDescriptor.TYPE_MESSAGE and depth < 2 and field.message_type.file.package.startswith("soma"):
+        elif (
+            field.type == FieldDescriptor.TYPE_MESSAGE
+            and depth < 2
+            and field.message_type.file.package.startswith("soma")
+        ):
             yield from id_fields(field.message_type, here, depth + 1)
 
 
@@ -80,7 +84,9 @@ class Possessions:
 def possessions(mesh: Running) -> Possessions:
     """One of everything."""
     with mesh.client() as api:
-        asset = api.post("/v1/uploads?filename=canary.txt", content=b"canary of dev", headers={"content-type": "text/plain"})
+        asset = api.post(
+            "/v1/uploads?filename=canary.txt", content=b"canary of dev", headers={"content-type": "text/plain"}
+        )
         key = api.post("/v1/api-keys", json={"display_name": "canary"})
         tool = {
             "tool_id": "canary",
@@ -153,9 +159,7 @@ async def channel(mesh: Running) -> grpc.aio.Channel:
         yield opened
 
 
-async def test_another_tenant_finds_nothing(
-    channel: grpc.aio.Channel, possessions: Possessions, stranger: str
-) -> None:
+async def test_another_tenant_finds_nothing(channel: grpc.aio.Channel, possessions: Possessions, stranger: str) -> None:
     leaks: list[str] = []
     asked = 0
     for method in methods():

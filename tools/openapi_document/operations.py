@@ -125,7 +125,7 @@ class Operations:
     def _success(self, method: MethodDescriptor) -> dict[str, object]:
         message = method.output_type
         if message.full_name == RAW:
-            return {"description": "The bytes, with their own Content-Type.", "content": {"*/*": {"schema": _bytes()}}}
+            return {"description": "The bytes, with their own Content-Type.", "content": {"*/*": {"schema": {}}}}
         described = {"description": self._contracts.comment(message.full_name) or "The answer."}
         schema = self._schemas.message(message)
         if not method.server_streaming:

@@ -118,12 +118,12 @@ class Reader:
 
 def _width(strip: Pixels) -> int:
     """What a line costs to read in full."""
-    return max(_SHORTEST_LINE, -(-strip.shape[1] * LINE_HEIGHT // max(1, strip.shape[0])))
+    return max(_SHORTEST_LINE, -int(-strip.shape[1] * LINE_HEIGHT // max(1, strip.shape[0])))
 
 
 def _pixels(strip: Pixels, width: int) -> int:
     """How much of a strip makes up a width at reading height."""
-    return -(-width * strip.shape[0] // LINE_HEIGHT)
+    return -int(-width * strip.shape[0] // LINE_HEIGHT)
 
 
 def _spend(widths: Sequence[int], heights: Sequence[int], budget: int) -> dict[int, int]:

@@ -111,6 +111,8 @@ def _config(theme: str) -> Mapping[str, object]:
     return {
         "theme": "base",
         "securityLevel": "strict",
+        "handDrawnSeed": 1,
+        "deterministicIds": True,
         "fontFamily": font,
         "flowchart": {"useMaxWidth": False, "padding": 14, "nodeSpacing": 40, "rankSpacing": 55},
         "class": {"useMaxWidth": False},

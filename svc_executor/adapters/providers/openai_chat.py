@@ -32,7 +32,11 @@ class OpenAiChat:
         body = _request(invocation)
         base = (invocation.endpoint or _ENDPOINT).rstrip("/")
         response = await self._calls.post(
-            invocation, f"{base}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            invocation,
+            f"{base}/chat/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+            keyless=urlsplit(base).hostname != _OPENAI_HOST,
         )
         return _result(self._calls.json(response), body)
 

@@ -60,6 +60,7 @@ REPLIES = (
     Reply(504, Reason.DEADLINE_EXCEEDED, "The call took longer than allowed; it may or may not have had an effect"),
     Reply(503, Reason.UNAVAILABLE, "The service cannot be reached now", grpc="UNAVAILABLE"),
     Reply(502, Reason.UNAVAILABLE, "The service broke off its answer"),
+    Reply(400, Reason.INVALID_ARGUMENT, "This is not a well-formed HTTP request", flags=("DPE",)),
     Reply(400, Reason.INVALID_ARGUMENT, f"The request does not fit the API: {_BODY}"),
     Reply(501, Reason.UNIMPLEMENTED, "Not supported here"),
     Reply(500, Reason.INTERNAL, "The edge failed; quote the trace id"),

@@ -334,6 +334,7 @@ async def test_field_violations_reach_the_caller(edge: EdgeUnderTest) -> None:
          "ROUTE_NOT_FOUND"),
         ("POST", "/v1/health", 405, "METHOD_NOT_ALLOWED"),
         ("TRACE", f"{JOBS}/x", 405, "METHOD_NOT_ALLOWED"),
+        ("PROPFIND", JOBS, 405, "METHOD_NOT_ALLOWED"),
         ("OPTIONS", JOBS, 405, "METHOD_NOT_ALLOWED"),
         ("GET", f"{JOBS}/x:cancel", 405, "METHOD_NOT_ALLOWED"),
         ("GET", f"{JOBS}?unknown=1", 400, "INVALID_ARGUMENT"),
@@ -343,9 +344,10 @@ async def test_field_violations_reach_the_caller(edge: EdgeUnderTest) -> None:
 async def test_paths_and_queries_outside_the_contract_are_refused(
     edge: EdgeUnderTest, method: str, path: str, status: int, told: str
 ) -> None:
-    async with edge.client() as client:
+    async with edge.client() as client, edge.client(http2=False) as older:
         answer = await client.request(method, path)
-    assert (answer.status_code, reason(answer)) == (status, told)
+        same = await older.request(method, path)
+    assert (same.status_code, reason(same)) == (answer.status_code, reason(answer)) == (status, told)
     assert answer.json()["details"][0]["metadata"] == {"trace_id": answer.headers["x-trace-id"]}
 
 

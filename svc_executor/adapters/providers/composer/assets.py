@@ -28,6 +28,7 @@ _ENDINGS = {
 }  # fmt: skip
 _RASTER = {"PNG", "JPEG", "GIF", "WEBP"}
 _LIVE_TEXT = re.compile(r"<(\w+:)?(text|foreignObject)[\s>]")
+_DOCTYPE = re.compile(r"<!DOCTYPE\s+svg[^\[\]<>]*>")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_PIXELS = 60_000_000
 _SCREEN_DPI = 96
@@ -109,12 +110,11 @@ class Shelf:
                 if size is not None:
                     vector = self._file(variant, artefact)
                     live_text = bool(_LIVE_TEXT.search(artefact.content.decode("utf-8", "replace")))
-                    width, height = size
+                    width, height = (width, height) if raster else size
             elif artefact.media_type.startswith("image/") and artefact.media_type != _SVG and raster is None:
                 pixels = _raster_size(variant, artefact)
                 raster = self._file(variant, artefact)
-                if vector is None:
-                    width, height = pixels
+                width, height = pixels
         if vector is None and raster is None:
             raise UnusableError(f"the input {name!r} is {given.media_type}, which cannot be shown as a figure")
         main = raster or vector
@@ -181,7 +181,7 @@ def _duration(content: bytes) -> str:
 
 def _vector_size(name: str, given: InputArtefact, *, optional: bool) -> tuple[float, float] | None:
     try:
-        drawing = inspect(given.content.decode("utf-8", "replace"))
+        drawing = inspect(_DOCTYPE.sub("", given.content.decode("utf-8", "replace"), count=1))
     except ProviderError as error:
         if optional:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from markdown_it import MarkdownIt
@@ -64,7 +65,12 @@ class BodyReader:
         blocks = _blocks(SyntaxTreeNode(self._parser.parse(text)))
         if blocks and isinstance(blocks[0], Paragraph) and _repeats(blocks[0], title):
             blocks = blocks[1:]
-        return tuple(block for block in blocks if not (isinstance(block, MinorHeading) and _repeats(block, title)))
+        kept = [block for block in blocks if not (isinstance(block, MinorHeading) and _repeats(block, title))]
+        ranks = sorted({block.rank for block in kept if isinstance(block, MinorHeading)})
+        return tuple(
+            replace(block, rank=ranks.index(block.rank) + 1) if isinstance(block, MinorHeading) else block
+            for block in kept
+        )
 
     def line(self, text: str) -> tuple[Inline, ...]:
         """Running text for a cell or a caption; what cannot run (lists, code) becomes lines of it."""

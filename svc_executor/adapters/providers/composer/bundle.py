@@ -37,12 +37,15 @@ class _Entry:
     media_type: str
     role: str
     licence: str = ""
-    provenance_id: str = ""
     asset_id: str = ""
+    execution_id: str = ""
 
 
 def build(document: Document, rendered: Mapping[str, tuple[str, bytes]]) -> bytes:
-    """The bundle of a document; `rendered` gives media type and bytes by path."""
+    """The bundle of a document; `rendered` gives media type and bytes by path.
+
+    The provenance id of a file is its asset id, under which the mesh keeps its lineage.
+    """
     entries = [_Entry(path, content, media_type, "document") for path, (media_type, content) in rendered.items()]
     for file in document.files:
         origin = document.origin_of(file)
@@ -53,8 +56,8 @@ def build(document: Document, rendered: Mapping[str, tuple[str, bytes]]) -> byte
                 media_type=file.media_type,
                 role="asset",
                 licence=origin.license if origin else "",
-                provenance_id=origin.execution_id if origin else "",
                 asset_id=file.asset_id,
+                execution_id=origin.execution_id if origin else "",
             )
         )
     summary = _json(provenance_summary(document))
@@ -120,8 +123,8 @@ def _manifest(document: Document, entries: list[_Entry]) -> JsonValue:
                 "size_bytes": len(entry.content),
                 "sha256": _digest(entry.content),
                 "license": entry.licence or None,
-                "provenance_id": entry.provenance_id or None,
-                "asset_id": entry.asset_id or None,
+                "provenance_id": entry.asset_id or None,
+                "execution_id": entry.execution_id or None,
             }
             for entry in entries
         ],

@@ -82,8 +82,8 @@ class _Composition:
     def _places(self) -> list[Numbered]:
         nested = [section for _, section, _ in walk(self._spec.sections)]
         has_assets = any(section.figures for section in nested) or bool(self._spec.provenance)
-        has_requirements = any(section.requirements for section in nested)
-        return number_sections(arrange(self._spec, has_requirements=has_requirements, has_assets=has_assets))
+        traced = any(section.requirements for section in nested) or self._spec.design_elements or self._spec.tests
+        return number_sections(arrange(self._spec, is_traced=bool(traced), has_assets=has_assets))
 
     def _draft(self, place: Numbered) -> Draft:
         """Read a section's body and find its figures, which are numbered in this order."""

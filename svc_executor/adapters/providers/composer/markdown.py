@@ -37,6 +37,7 @@ _LEADING_NUMBER = re.compile(r"^(\s*\d{1,9})([.)])(?=\s|$)")
 _DEEPEST = 6
 _MARKS = {"strong": ("**", "**"), "emph": ("*", "*"), "strike": ("~~", "~~"), "quiet": ("<sub>", "</sub>")}
 _FEW = 3
+_PADDED = ("`", " ")
 
 
 def render(document: Document) -> str:
@@ -172,7 +173,7 @@ def _code(text: str, *, in_table: bool) -> str:
     if in_table:
         text = text.replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    pad = " " if text[:1] in _PADDED or text[-1:] in _PADDED else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 

@@ -101,9 +101,9 @@ _ALIASES = {
 }
 
 
-def arrange(spec: DocumentSpec, *, has_requirements: bool, has_assets: bool) -> tuple[Entry, ...]:
+def arrange(spec: DocumentSpec, *, is_traced: bool, has_assets: bool) -> tuple[Entry, ...]:
     """The outline of a document with its sections in place, appendices last."""
-    appendices = (_TRACEABILITY,) * has_requirements + (_REGISTER,) * has_assets
+    appendices = (_TRACEABILITY,) * is_traced + (_REGISTER,) * has_assets
     if spec.kind == "srs":
         return _specification(spec, appendices)
     given = [_given(section, f"/sections/{index}") for index, section in enumerate(spec.sections)]
@@ -177,5 +177,3 @@ def _place(id_: str) -> str:
 
 def _requires(section: SectionSpec | None) -> bool:
     return section is not None and (bool(section.requirements) or any(map(_requires, section.sections)))
-
-

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 _PACKAGE = "svc_executor.adapters.providers.composer"
 _TEXT_WIDTH_MM = 166.0
-_TALLEST_MM = {"wide": 105.0, "tall": 190.0}
-_TOGETHER_ROWS = 12
-_TOGETHER_CHARS = 1_500
+_TALLEST_MM = {"wide": 92.0, "tall": 150.0}
+_TOGETHER_ROWS = 8
+_TOGETHER_CHARS = 700
+_WHOLE_ROW_CHARS = 1_500
 _MM_PER_PIXEL = 25.4 / 96
 
 
@@ -114,6 +115,7 @@ def _plain(node: object) -> JsonValue:
     if is_dataclass(node) and not isinstance(node, type):
         plain: dict[str, JsonValue] = {field.name: _plain(getattr(node, field.name)) for field in fields(node)}
         if isinstance(node, Table):
+            plain["whole_rows"] = max((len(words(row)) for row in node.rows), default=0) <= _WHOLE_ROW_CHARS
             plain["together"] = len(node.rows) <= _TOGETHER_ROWS and len(words(node)) <= _TOGETHER_CHARS
         return plain | {"kind": str(getattr(node, "kind", ""))}
     return node if isinstance(node, (str, int, float, bool)) else None

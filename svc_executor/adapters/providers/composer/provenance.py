@@ -117,6 +117,4 @@ def _tools(origins: Sequence[OriginSpec]) -> list[JsonValue]:
 
 def _costs(origins: Sequence[OriginSpec]) -> dict[str, JsonValue]:
     names = sorted({origin.capability_id for origin in origins if origin.capability_id})
-    return {
-        name: sum(origin.cost_micro_usd for origin in origins if origin.capability_id == name) for name in names
-    }
+    return {name: sum(origin.cost_micro_usd for origin in origins if origin.capability_id == name) for name in names}

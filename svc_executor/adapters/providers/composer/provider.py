@@ -61,9 +61,7 @@ class Composer:
         """End the thread."""
         self._worker.close()
 
-    def _compose(
-        self, params: Mapping[str, JsonValue], inputs: Mapping[str, InputArtefact | str]
-    ) -> InvocationResult:
+    def _compose(self, params: Mapping[str, JsonValue], inputs: Mapping[str, InputArtefact | str]) -> InvocationResult:
         if self._workshop is None:
             self._workshop = _Workshop()
         try:

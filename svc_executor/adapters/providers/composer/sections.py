@@ -152,15 +152,17 @@ class SectionWriter:
     def _traceability(self, _: Draft) -> list[Block]:
         rows, spec, cross = self._matrix.forward, self._document.spec, self._cross
         designed, tested = sum(bool(row.design) for row in rows), sum(bool(row.tests) for row in rows)
-        blocks: list[Block] = [
-            _say(f"Of {_count(len(rows), 'requirement')}, {designed} lead to a design element and {tested} to a test.")
-        ]
+        spared = sum(not row.tests and not row.by_test for row in rows)
+        coverage = f"{designed} lead to a design element and {tested} to a test"
+        others = f"; {spared} {'is' if spared == 1 else 'are'} verified without one" if spared else ""
+        blocks: list[Block] = [_say(f"Of {_count(len(rows), 'requirement')}, {coverage}{others}.")]
         if self._matrix.gaps:
             blocks.append(Paragraph((Text("These links are missing:"),)))
             blocks.append(Listing(tuple((Paragraph((Gap(gap),)),) for gap in self._matrix.gaps)))
         else:
             blocks.append(_say("No link is missing."))
-        blocks.append(tables.forward_table(rows, cross))
+        if rows:
+            blocks.append(tables.forward_table(rows, cross))
         design = {element.id: element.title for element in spec.design_elements}
         tests = {test.id: test.title for test in spec.tests}
         captions = {figure.id: figure.caption for figure in self._figures.values()}

@@ -75,9 +75,7 @@ def requirements_table(rows: Sequence[Row], title: str) -> Table:
     return Table(header, tuple(rows), (0, 7, 0, 0, 3), caption, row_headers=True)
 
 
-def verification_table(
-    requirements: Sequence[RequirementSpec], matrix: TraceMatrix, cross: CrossReferences
-) -> Table:
+def verification_table(requirements: Sequence[RequirementSpec], matrix: TraceMatrix, cross: CrossReferences) -> Table:
     """How each requirement is shown to be met."""
     rows = tuple(
         Row(

@@ -1,4 +1,7 @@
-"""A labelled set of good and bad assets, rendered here. `TUNED` was looked at while choosing bounds; `HELD_OUT` was not."""
+"""A labelled set of good and bad assets, rendered here.
+
+`TUNED` was looked at while bounds were chosen; `HELD_OUT` was not.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def recordings(theme: Theme) -> Iterator[Sample]:
     good = babble(theme, seconds)
 
     def made(name: str, samples: NDArray[np.float64], code: str = "") -> Sample:
-        return sample(f"{theme.name}/audio/{name}", "audio", "audio/wav", wav(samples), brief, code)
+        return sample(f"{theme.name}/audio/{name}", "audio", "audio/wav", wav(samples), brief, code=code)
 
     yield made("speech", good)
     yield made("slower", babble(theme, seconds * 1.4))
@@ -68,4 +68,4 @@ def recordings(theme: Theme) -> Iterator[Sample]:
     yield made("static", rng.normal(0, 0.1, good.size), "NOISE")
     yield made("a long pause", np.concatenate((good, np.zeros(RATE * 60))), "SILENT")
     cut = b"RIFF\0\0\0\0JUNK" + wav(good)[12:400]
-    yield sample(f"{theme.name}/audio/broken", "audio", "audio/wav", cut, brief, "UNDECODABLE")
+    yield sample(f"{theme.name}/audio/broken", "audio", "audio/wav", cut, brief, code="UNDECODABLE")

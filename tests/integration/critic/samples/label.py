@@ -18,6 +18,6 @@ class Sample:
     code: str = ""
 
 
-def sample(name: str, kind: str, media_type: str, content: bytes, brief: Brief, code: str = "") -> Sample:
+def sample(name: str, kind: str, media_type: str, content: bytes, brief: Brief, *, code: str = "") -> Sample:
     """A sample that is good unless a code says what is wrong with it."""
     return Sample(name, Specimen(name, kind, media_type, content), brief, not code, code)

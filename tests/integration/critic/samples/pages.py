@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SIZE = (1280, 800)
 
 
-def page(theme: Theme, heading: str, lines: Sequence[str], *, ink: str = "", left: int = 80, wrap: int = 78) -> Image.Image:
+def page(
+    theme: Theme, heading: str, lines: Sequence[str], *, ink: str = "", left: int = 80, wrap: int = 78
+) -> Image.Image:
     """A page with a bar, a heading, paragraphs and a button."""
     ink = ink or theme.ink
     image = Image.new("RGB", SIZE, theme.ground)
@@ -78,7 +80,7 @@ def screenshots(theme: Theme) -> Iterator[Sample]:
     good = page(theme, heading, theme.sentences)
 
     def made(name: str, image: Image.Image, code: str = "", asked: Brief = brief) -> Sample:
-        return sample(f"{theme.name}/screenshot/{name}", "screenshot", "image/png", png(image), asked, code)
+        return sample(f"{theme.name}/screenshot/{name}", "screenshot", "image/png", png(image), asked, code=code)
 
     yield made("article", good)
     yield made("article by address", good, asked=address)
@@ -97,5 +99,5 @@ def screenshots(theme: Theme) -> Iterator[Sample]:
     yield made("another page", off, "NOT_RELEVANT")
     yield made("cut at the side", page(theme, heading, theme.sentences, left=-14), "CLIPPED_TEXT")
     yield sample(
-        f"{theme.name}/screenshot/cut file", "screenshot", "image/png", png(good)[:2_000], brief, "UNDECODABLE"
+        f"{theme.name}/screenshot/cut file", "screenshot", "image/png", png(good)[:2_000], brief, code="UNDECODABLE"
     )

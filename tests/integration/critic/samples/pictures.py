@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,7 @@ def boxes(theme: Theme, labels: Sequence[str], *, columns: int = 2, ink: str = "
         for place in range(len(labels))
     ]
     fill = theme.fill if ink == theme.ink else theme.ground
-    for (left, top), (right, bottom) in zip(places, places[1:], strict=False):
+    for (left, top), (right, bottom) in pairwise(places):
         start, end = (left + width // 2, top + height // 2), (right + width // 2, bottom + height // 2)
         pen.line([start, end], fill=ink, width=3)
     for (left, top), label in zip(places, labels, strict=True):
@@ -78,7 +79,7 @@ def diagrams(theme: Theme) -> Iterator[Sample]:
     wide = boxes(theme, theme.labels, columns=3)
 
     def made(name: str, image: Image.Image, code: str = "", asked: Brief = brief) -> Sample:
-        return sample(f"{theme.name}/diagram/{name}", "diagram", "image/png", png(image), asked, code)
+        return sample(f"{theme.name}/diagram/{name}", "diagram", "image/png", png(image), asked, code=code)
 
     yield made("grid", good)
     yield made("wide", wide)
@@ -96,11 +97,13 @@ def diagrams(theme: Theme) -> Iterator[Sample]:
     yield made("two of all", boxes(theme, theme.labels[:2]), "MISSING_LABEL")
     yield made("another subject", boxes(theme, OTHER_LABELS), "MISSING_LABEL")
     yield made("another subject, free", boxes(theme, OTHER_LABELS), "NOT_RELEVANT", free)
-    yield made("repeated", boxes(theme, [label for label in theme.labels for _ in range(4)], columns=4), "DUPLICATE_LABEL")
+    yield made(
+        "repeated", boxes(theme, [label for label in theme.labels for _ in range(4)], columns=4), "DUPLICATE_LABEL"
+    )
     yield made("noise", noise(theme, (640, 480)), "NOISE")
     yield made("not wide enough", good, "RESOLUTION_TOO_LOW", Brief(theme.request, theme.labels, 2400))
     cut = png(good)[:900]
-    yield sample(f"{theme.name}/diagram/cut file", "diagram", "image/png", cut, brief, "UNDECODABLE")
+    yield sample(f"{theme.name}/diagram/cut file", "diagram", "image/png", cut, brief, code="UNDECODABLE")
     yield from _vectors(theme, brief)
 
 
@@ -128,13 +131,13 @@ def _chart(theme: Theme) -> Image.Image:
 def _vectors(theme: Theme, brief: Brief) -> Iterator[Sample]:
     def made(name: str, labels: Sequence[str], code: str = "", ink: str = theme.ink) -> Sample:
         content = _svg(theme, labels, ink).encode()
-        return sample(f"{theme.name}/diagram/{name}", "diagram", "image/svg+xml", content, brief, code)
+        return sample(f"{theme.name}/diagram/{name}", "diagram", "image/svg+xml", content, brief, code=code)
 
     yield made("vector", theme.labels)
     yield made("vector without the last three", theme.labels[:-3], "MISSING_LABEL")
     yield made("invisible vector", theme.labels, "BLANK", theme.ground)
     broken = _svg(theme, theme.labels, theme.ink)[:-40].encode()
-    yield sample(f"{theme.name}/diagram/broken vector", "diagram", "image/svg+xml", broken, brief, "UNDECODABLE")
+    yield sample(f"{theme.name}/diagram/broken vector", "diagram", "image/svg+xml", broken, brief, code="UNDECODABLE")
 
 
 def _svg(theme: Theme, labels: Sequence[str], ink: str) -> str:
@@ -174,7 +177,7 @@ def images(theme: Theme) -> Iterator[Sample]:
     good = scene(theme)
 
     def made(name: str, image: Image.Image, code: str = "") -> Sample:
-        return sample(f"{theme.name}/image/{name}", "image", "image/jpeg", jpeg(image), brief, code)
+        return sample(f"{theme.name}/image/{name}", "image", "image/jpeg", jpeg(image), brief, code=code)
 
     yield made("hills", good)
     yield made("tall", scene(theme, (600, 900)))
@@ -187,6 +190,4 @@ def images(theme: Theme) -> Iterator[Sample]:
     yield made("nearly black", Image.fromarray((np.asarray(good) * 0.03).astype(np.uint8)), "BLANK")
     yield made("a strip", good.crop((0, 0, 960, 60)), "BAD_PROPORTIONS")
     content = jpeg(good)[:3_000]
-    yield sample(f"{theme.name}/image/cut file", "image", "image/jpeg", content, brief, "UNDECODABLE")
-
-
+    yield sample(f"{theme.name}/image/cut file", "image", "image/jpeg", content, brief, code="UNDECODABLE")

@@ -29,7 +29,7 @@ def texts(theme: Theme) -> Iterator[Sample]:
     long = Brief(f"Write 400 words about the {theme.subject}: {', '.join(theme.labels)}")
 
     def made(name: str, text: str, code: str = "", asked: Brief = brief) -> Sample:
-        return sample(f"{theme.name}/text/{name}", "text", "text/plain", text.encode(), asked, code)
+        return sample(f"{theme.name}/text/{name}", "text", "text/plain", text.encode(), asked, code=code)
 
     yield made("section", whole)
     yield made("two paragraphs", f"{theme.sentences[0]} {theme.sentences[1]}\n\n{theme.sentences[2]}")
@@ -50,14 +50,16 @@ def documents(theme: Theme) -> Iterator[Sample]:
     brief = Brief(f"Write a document about the {theme.subject}")
 
     def made(name: str, media_type: str, content: bytes, code: str = "") -> Sample:
-        return sample(f"{theme.name}/document/{name}", "document", media_type, content, brief, code)
+        return sample(f"{theme.name}/document/{name}", "document", media_type, content, brief, code=code)
 
     figure = base64.b64encode(png(boxes(theme, theme.labels))).decode()
     whole = _html(theme, f"data:image/png;base64,{figure}", "parts")
     yield made("page", "text/html", whole.encode())
     yield made("page without its figure", "text/html", _html(theme, "", "parts").encode(), "MISSING_FIGURE")
     yield made("page with a dead link", "text/html", _html(theme, "data:,x", "gone").encode(), "DEAD_REFERENCE")
-    yield made("page with a caption short", "text/html", whole.replace("Figure 1 ", "Figure 3 ", 1).encode(), "DEAD_REFERENCE")
+    yield made(
+        "page with a caption short", "text/html", whole.replace("Figure 1 ", "Figure 3 ", 1).encode(), "DEAD_REFERENCE"
+    )
     yield made("empty page", "text/html", b"<html><head><title>x</title></head><body></body></html>", "BLANK")
     yield made("markdown", "text/markdown", _markdown(theme, "parts").encode())
     yield made("markdown with a dead link", "text/markdown", _markdown(theme, "part").encode(), "DEAD_REFERENCE")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 from PIL import ImageFont
 
-_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+_FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Words, topics, labels."""
+
+from __future__ import annotations
+
+import pytest
+
+from svc_critic.domain.specimen import Brief
+from svc_critic.domain.topic import relevance
+from svc_critic.domain.words import is_address, missing, overlap, topics, words
+
+
+def test_compounds_are_taken_apart() -> None:
+    assert words("signInPage of the user_store, O'Neil's") == [
+        "sign",
+        "in",
+        "page",
+        "of",
+        "the",
+        "user",
+        "store",
+        "o'neil's",
+    ]
+
+
+def test_topics_leave_out_what_says_nothing() -> None:
+    assert set(topics("Draw a diagram of the ovens and 12 bakeries")) == {"oven", "bakery"}
+
+
+@pytest.mark.parametrize(("one", "other"), [("orders", "order"), ("locked", "locks"), ("bakeries", "bakery")])
+def test_endings_do_not_separate_words(one: str, other: str) -> None:
+    assert overlap(topics(one), topics(other)) == 1
+
+
+def test_a_short_request_is_met_by_a_long_answer() -> None:
+    assert overlap(topics("sign-in service"), topics("The service lets users sign in, and much more besides")) == 1
+
+
+def test_a_misread_letter_is_forgiven() -> None:
+    assert overlap(topics("correlator"), topics("corre1ator antenna receiver")) == 1
+
+
+def test_nothing_overlaps_with_nothing() -> None:
+    assert overlap(set(), {"word"}) == 0
+
+
+def test_labels_are_found_joined_wrapped_and_misread() -> None:
+    lines = ["Sign-in", "service", "Userstore", "Auait log"]
+    assert missing(["Sign-in service", "User store", "Audit log"], lines) == []
+
+
+def test_absent_labels_are_named() -> None:
+    assert missing(["Mail gateway", "Browser"], ["Browser", "Token service"]) == ["Mail gateway"]
+
+
+def test_an_address_has_no_words_to_compare() -> None:
+    assert is_address(" http://127.0.0.1:8000/sign-in?next=home ")
+    assert not is_address("see http://example.org for more")
+    assert relevance(["anything"], Brief("https://example.org/a"), "the page") == ()
+
+
+def test_expected_labels_decide_alone() -> None:
+    brief = Brief("Draw the harbour", ("Browser", "Server"))
+    (found,) = relevance(["Browser", "Server"], brief, "the diagram")
+    assert found.score == 1
+
+
+def test_what_was_not_read_is_not_held_against_it() -> None:
+    brief = Brief("", ("Browser", "Server", "Store", "Mail"))
+    (half,) = relevance(["Browser", "Server"], brief, "the diagram", read=0.5)
+    (whole,) = relevance(["Browser", "Server"], brief, "the diagram")
+    assert half.score == 1
+    assert whole.score < 0.5
+
+
+def test_missing_labels_are_hinted_at() -> None:
+    (found,) = relevance(["Browser"], Brief("", ("Browser", "Server")), "the diagram")
+    assert found.mend is not None
+    assert found.mend.code == "MISSING_LABEL"
+    assert found.mend.hint == {"labels": ["Server"]}
