@@ -44,7 +44,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
-        rows = PostgresRows(mesh.postgres, mesh.outbox, AssetFacts())
+        rows = PostgresRows(mesh.postgres, mesh.outbox, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         own = settings.assets
         reconciler = Reconciler(

@@ -24,6 +24,8 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
+# Text that no column can hold: U+0000, in a text or within JSON.
+_UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 _CONTENDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
 
@@ -46,12 +48,14 @@ def unavailable() -> SomaError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise connection failures as DEPENDENCY_UNAVAILABLE and lost races as CONFLICT; let the rest pass.
+    """Raise connection failures as DEPENDENCY_UNAVAILABLE, lost races as CONFLICT, U+0000 as INVALID_ARGUMENT.
 
     Violated constraints pass, because only the adapter knows what they mean.
     """
     try:
         yield
+    except _UNSTORABLE as error:
+        raise SomaError(Reason.INVALID_ARGUMENT, "A text holds the character U+0000; leave it out") from error
     except _CONTENDED as error:
         raise SomaError(
             Reason.CONFLICT, "Another change of the same object came first; try again", retry_after_s=0.1

@@ -71,14 +71,14 @@ class PostgresRows:
         """Makes the row READY, or gives its holder to the asset that has the bytes."""
         async with self._postgres.transaction(asset.tenant_id) as connection:
             stored = await self._make_ready(connection, asset)
-            await connection.execute(_HOLD, asset.tenant_id, stored.asset_id, holder)
+            newly_held = await connection.fetchval(_HOLD, asset.tenant_id, stored.asset_id, holder)
             if request_id:
                 await connection.execute(_REQUEST, asset.tenant_id, request_id, stored.asset_id)
             answer = replace(
                 await self._one(connection, stored.asset_id) or stored, deduplicated=stored.asset_id != asset.asset_id
             )
-            told = replace(answer, origin=asset.origin) if answer.deduplicated else answer
-            await self._outbox.add(connection, self._facts.stored(told))
+            if newly_held:
+                await self._outbox.add(connection, self._facts.stored(replace(answer, origin=asset.origin)))
         return answer
 
     async def _make_ready(self, connection: asyncpg.Connection, asset: Asset) -> Asset:
@@ -178,7 +178,7 @@ INSERT INTO multimodal_assets
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'pending')
 """
 _READY = "UPDATE multimodal_assets SET status = 'ready' WHERE asset_id = $1 AND status = 'pending' RETURNING 1"
-_HOLD = "INSERT INTO asset_holders (tenant_id, asset_id, holder) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+_HOLD = "INSERT INTO asset_holders (tenant_id, asset_id, holder) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
 _REQUEST = "INSERT INTO upload_requests (tenant_id, request_id, asset_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 _RELEASE = "DELETE FROM asset_holders WHERE asset_id::text = $1 AND ($2 = '' OR holder = $2)"
 _TOMBSTONE = """

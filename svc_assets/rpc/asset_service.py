@@ -9,6 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller, current
 from mesh.errors import invalid
+from mesh.rpc.paging import id_token
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
 from svc_assets.app.assets import DEFAULT_PAGE
@@ -72,7 +73,7 @@ class AssetServicer(AssetServiceServicer):
         """Lists assets."""
         size = request.page_size or DEFAULT_PAGE
         wanted = Listing(
-            request.asset_type, request.job_id, request.include_tombstoned, size + 1, _page_token(request.page_token)
+            request.asset_type, request.job_id, request.include_tombstoned, size + 1, id_token(request.page_token)
         )
         found = await self._assets.list(caller().tenant_id, wanted)
         token = found[size - 1].asset_id if len(found) > size else ""
@@ -90,15 +91,6 @@ def _idempotency_key(context: grpc.aio.ServicerContext) -> str:
         if key == "idempotency-key":
             return value if isinstance(value, str) else value.decode()
     return ""
-
-
-def _page_token(token: str) -> str:
-    from uuid import UUID
-
-    try:
-        return str(UUID(token)) if token else ""
-    except ValueError:
-        raise invalid("page_token", "must be the next_page_token of the page before") from None
 
 
 def _content_type(asset: Asset) -> str:

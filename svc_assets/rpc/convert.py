@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
-from mesh.ids import derive
 from mesh.rpc.wellknown import json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from mesh.ids import Ids
     from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
     from svc_assets.domain.model import Asset
 
@@ -72,26 +72,27 @@ def asset_to(item: Asset) -> asset_pb2.Asset:
 class AssetFacts:
     """What others are told of assets."""
 
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+
     def stored(self, asset: Asset) -> Event:
         """AssetStored, in order within its job."""
-        about = (asset.asset_id, asset.origin.job_id, asset.origin.execution_id)
-        return _event(asset, facts_pb2.AssetStored(asset=asset_to(asset)), asset.created_at, ("stored", *about))
+        return self._event(asset, facts_pb2.AssetStored(asset=asset_to(asset)), asset.created_at)
 
     def tombstoned(self, asset: Asset, reason: str) -> Event:
         """AssetTombstoned, in order within its job."""
         payload = facts_pb2.AssetTombstoned(asset=asset_to(asset), reason=reason)
-        return _event(asset, payload, asset.deleted_at or asset.created_at, ("tombstoned", asset.asset_id))
+        return self._event(asset, payload, asset.deleted_at or asset.created_at)
 
-
-def _event(asset: Asset, payload: Message, occurred_at: datetime, identity: tuple[str, ...]) -> Event:
-    key = asset.origin.job_id or asset.asset_id
-    return Event(
-        event_id=derive("assets", *identity),
-        type=payload.DESCRIPTOR.full_name,
-        topic=TOPIC,
-        key=key,
-        tenant_id=asset.tenant_id,
-        occurred_at=occurred_at,
-        payload=payload.SerializeToString(),
-        correlation_id=key,
-    )
+    def _event(self, asset: Asset, payload: Message, occurred_at: datetime) -> Event:
+        key = asset.origin.job_id or asset.asset_id
+        return Event(
+            event_id=self._ids.new(),
+            type=payload.DESCRIPTOR.full_name,
+            topic=TOPIC,
+            key=key,
+            tenant_id=asset.tenant_id,
+            occurred_at=occurred_at,
+            payload=payload.SerializeToString(),
+            correlation_id=key,
+        )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotation
 from typing import TYPE_CHECKING
 
 from svc_critic.domain.judgement import CriterionScore, Feedback  # noqa: TC001 - the storage adapter reads them
 
 if TYPE_CHECKING:
     from svc_critic.domain.rubric import Rubric
-
-from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotation
 
 
 @dataclass(frozen=True)

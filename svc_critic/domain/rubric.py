@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotation
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from mesh.errors import FieldViolation, invalid_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
 WEIGHT_TOLERANCE = 1e-6
 DEFAULT_PREFIX = "default-"

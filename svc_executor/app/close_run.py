@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mesh.errors import SomaError
 from svc_executor.app.recorder import Note
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.timeline import Compensation, CompensationKind, EventType
+from svc_executor.domain.timeline import CompensationKind, EventType
+from svc_executor.domain.undoing import gives_up_assets, undoings
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from svc_executor.domain.peers import Assets, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.run import CloseOrder, StepEnd
+    from svc_executor.domain.timeline import Compensation
 
 _log = logging.getLogger(__name__)
-_UNDONE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 class EndStep:
@@ -63,26 +64,27 @@ class CloseRun:
         if job.state.ended or job.run != order.job.run:
             return
         state = JobState(order.state)
-        strays = await self._strays(job, last_try=order.last_try) if _undoes(job, state) else []
+        held = await self._held(job, last_try=order.last_try) if gives_up_assets(job, state) else None
         async with self._store.work(job.tenant_id, job.job_id) as work:
             await self._stop_steps(work, state)
             executions = await self._stop_executions(work)
-            todo = await self._listed(work, state, executions, strays)
+            todo = await self._listed(work, executions, held)
         for compensation in todo:
             await self._undo(job, compensation, last_try=order.last_try)
         if todo:
             self._meter.rollback(self._clock.monotonic() - started)
         await self._finish(order, state)
 
-    async def _strays(self, job: Job, *, last_try: bool) -> list[str]:
-        """Readable assets of the job, also those that a crash kept from being recorded."""
+    async def _held(self, job: Job, *, last_try: bool) -> list[str]:
+        """Assets that the job holds, also those that a crash kept from being recorded."""
         try:
             return await self._assets.of_job(job.job_id)
         except SomaError as error:
             if not last_try:
                 raise
             _log.warning("assets of job %s could not be listed: %s", job.job_id, error.reason.value)
-            return []
+            account = await self._store.account(job.tenant_id, job.job_id)
+            return [asset_id for execution in account.executions for asset_id in execution.asset_ids]
 
     async def _stop_steps(self, work: Work, state: JobState) -> None:
         for step in await work.steps():
@@ -100,41 +102,20 @@ class CloseRun:
             found.append(await self._recorder.reported(work, stopped))
         return found
 
-    async def _listed(
-        self, work: Work, state: JobState, executions: list[Execution], strays: list[str]
-    ) -> list[Compensation]:
-        """The undoings of this run, newest result first; listed on the first try, found again on the next."""
-        job = work.job
-        known = [each for each in await work.compensations() if each.run == job.run]
+    async def _listed(self, work: Work, executions: list[Execution], held: list[str] | None) -> list[Compensation]:
+        """The undoings of this run that are to be done: listed on the first try, found again on the next."""
+        known = [each for each in await work.compensations() if each.run == work.job.run]
         if not known:
-            handled = {
-                (each.kind, each.execution_id, each.target_id) for each in await work.compensations() if each.done
-            }
-            wanted = _undoings(executions, strays if _undoes(job, state) else None)
-            for position, (kind, target, execution) in enumerate(
-                entry
-                for entry in wanted
-                if (entry[0], entry[2].execution_id if entry[2] else "", entry[1]) not in handled
-            ):
-                entry = Compensation(
-                    job_id=job.job_id,
-                    run=job.run,
-                    position=position,
-                    kind=kind,
-                    target_id=target,
-                    step_id=execution.step_id if execution else "",
-                    execution_id=execution.execution_id if execution else "",
-                    updated_at=self._clock.now(),
-                )
+            known = list(undoings(work.job, executions, held, self._clock.now()))
+            for entry in known:
                 await work.save_compensation(entry)
-                known.append(entry)
         return [each for each in known if not each.done]
 
     async def _undo(self, job: Job, entry: Compensation, *, last_try: bool) -> None:
         hindrance = ""
         try:
             if entry.kind is CompensationKind.ASSET:
-                await self._assets.delete(entry.target_id, f"job {job.job_id} did not complete")
+                await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
             else:
                 await self._selector.release(entry.target_id)
         except SomaError as error:
@@ -167,24 +148,3 @@ class CloseRun:
             ended = replace(work.job, state=state, message=order.message, ended_at=self._clock.now())
             detail = f": {order.message}" if order.message else ""
             await self._recorder.job_changed(work, ended, f"the job is {state.lower()}{detail}")
-
-
-def _undoes(job: Job, state: JobState) -> bool:
-    """Whether what the job made goes when it ends in this state."""
-    keeps = job.terms.keep_on_failure and state is JobState.FAILED
-    return state in _UNDONE_STATES and not keeps
-
-
-def _undoings(
-    executions: list[Execution], strays: list[str] | None
-) -> list[tuple[CompensationKind, str, Execution | None]]:
-    """What to undo, newest first. `strays` are stored assets that no attempt recorded; None: assets are kept."""
-    found: list[tuple[CompensationKind, str, Execution | None]] = []
-    recorded = {asset_id for execution in executions for asset_id in execution.asset_ids}
-    found.extend((CompensationKind.ASSET, asset_id, None) for asset_id in strays or () if asset_id not in recorded)
-    for execution in reversed(executions):
-        if strays is not None:
-            found.extend((CompensationKind.ASSET, asset_id, execution) for asset_id in reversed(execution.asset_ids))
-        if not execution.settled:
-            found.append((CompensationKind.RESERVATION, execution.reservation_id, execution))
-    return found

@@ -92,8 +92,8 @@ class Assets(Protocol):
     async def readable(self, asset_id: str) -> bool:
         """Whether an asset can still be read."""
 
-    async def delete(self, asset_id: str, reason: str) -> None:
-        """Erase one reference to an asset; one that is gone is no error."""
+    async def release(self, asset_id: str, job_id: str, reason: str) -> None:
+        """Give up what a job holds of an asset; nobody's bytes are erased. Idempotent, also for what is gone."""
 
     async def of_job(self, job_id: str) -> list[str]:
         """Ids of the readable assets that a job stored."""

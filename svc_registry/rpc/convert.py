@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mesh.errors import invalid
 from mesh.rpc.wellknown import duration, json_object, moment, struct, timestamp
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2, ladder_pb2
@@ -50,19 +51,25 @@ def _number(table: Mapping[int, StrEnum], member: StrEnum) -> Any:  # noqa: ANN4
     return next(number for number, known in table.items() if known is member)
 
 
-def modality_from(number: int) -> Modality:
-    """A modality; the number must be a defined one."""
-    return Modality(_MODALITY[number])
+def _member(table: Mapping[int, StrEnum], number: int, field: str) -> StrEnum:
+    if number not in table:
+        raise invalid(field, f"must be one of {', '.join(member.name for member in table.values())}")
+    return table[number]
+
+
+def modality_from(number: int, field: str = "modality") -> Modality:
+    """A modality; INVALID_ARGUMENT naming the field when the number is none."""
+    return Modality(_member(_MODALITY, number, field))
 
 
 def kind_from(number: int) -> Kind | None:
     """A kind, None when unspecified."""
-    return Kind(_KIND[number]) if number else None
+    return Kind(_member(_KIND, number, "kind")) if number else None
 
 
 def health_state_from(number: int) -> HealthState | None:
     """A health state, None when unspecified."""
-    return HealthState(_HEALTH[number]) if number else None
+    return HealthState(_member(_HEALTH, number, "health_state")) if number else None
 
 
 def capability_from(proto: capability_pb2.Capability) -> Capability:
@@ -71,7 +78,7 @@ def capability_from(proto: capability_pb2.Capability) -> Capability:
         tool_id=proto.tool_id,
         provider=proto.provider,
         kind=kind_from(proto.kind) or Kind.TOOL,
-        modalities=tuple(modality_from(number) for number in proto.modalities),
+        modalities=tuple(modality_from(number, "capability.modalities") for number in proto.modalities),
         task_types=tuple(proto.task_types),
         adapter=proto.adapter or proto.tool_id.replace("-", "_").replace(".", "_"),
         display_name=proto.display_name,
@@ -79,11 +86,11 @@ def capability_from(proto: capability_pb2.Capability) -> Capability:
         input_schema=json_object(proto.input_schema),
         output_schema=json_object(proto.output_schema),
         constraints=_constraints_from(proto.constraints),
-        cost_tier=CostTier(_TIER[proto.cost_tier]),
+        cost_tier=CostTier(_member(_TIER, proto.cost_tier, "capability.cost_tier")),
         price_list=PriceList(
             proto.price_list.version,
             moment(proto.price_list.effective_time),
-            tuple(Price(PriceUnit(_UNIT[price.unit]), price.micro_usd) for price in proto.price_list.prices),
+            tuple(_price_from(price) for price in proto.price_list.prices),
         ),
         expected_latency_ms=proto.expected_latency.ToTimedelta().total_seconds() * 1000,
         resources=Resources(proto.resources.cpu_millis, proto.resources.memory_mib, proto.resources.gpus),
@@ -101,9 +108,18 @@ def capability_from(proto: capability_pb2.Capability) -> Capability:
         endpoint=proto.endpoint,
         credential_path=proto.credential_path,
         license=proto.license,
-        lifecycle=Lifecycle(_LIFECYCLE[proto.lifecycle]) if proto.lifecycle else Lifecycle.ACTIVE,
+        lifecycle=Lifecycle(_member(_LIFECYCLE, proto.lifecycle, "capability.lifecycle"))
+        if proto.lifecycle
+        else Lifecycle.ACTIVE,
         version=proto.version,
     )
+
+
+def _price_from(proto: capability_pb2.Price) -> Price:
+    unit = PriceUnit(_member(_UNIT, proto.unit, "capability.price_list.prices.unit"))
+    if proto.micro_usd < 0:
+        raise invalid("capability.price_list.prices.micro_usd", "must not be negative")
+    return Price(unit, proto.micro_usd)
 
 
 def _constraints_from(proto: capability_pb2.Constraints) -> Constraints:

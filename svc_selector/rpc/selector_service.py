@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.errors import Reason, SomaError
+from mesh.rpc.paging import id_token
 from soma.selector.v1 import selector_service_pb2 as pb
 from soma.selector.v1.selection_pb2 import Selection
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
@@ -61,7 +62,7 @@ class SelectorServicer(SelectorServiceServicer):
     ) -> pb.ListSelectionsResponse:
         """Lists past selections."""
         size = request.page_size or DEFAULT_PAGE
-        documents = await self._selector.list(caller().tenant_id, request.job_id, size, request.page_token)
+        documents = await self._selector.list(caller().tenant_id, request.job_id, size, id_token(request.page_token))
         found = [Selection.FromString(document) for document in documents]
         token = found[size - 1].selection_id if len(found) > size else ""
         return pb.ListSelectionsResponse(selections=found[:size], next_page_token=token)

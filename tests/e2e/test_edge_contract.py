@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import HealthCheck, Phase, given, settings
 
+from mesh.clock import SystemClock
+from mesh.local.pki import OPERATOR, Pki
 from svc_gateway.adapters.descriptors import Descriptors
 
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ def edge_channel(mesh: Running) -> grpc.Channel:
 
 
 def service_channel(mesh: Running, context: str) -> grpc.Channel:
-    pki = mesh.home.pki
+    pair = Pki(mesh.home.pki, SystemClock()).pair(OPERATOR)
     credentials = grpc.ssl_channel_credentials(
-        mesh.authority.read_bytes(), (pki / "operator.key").read_bytes(), (pki / "operator.pem").read_bytes()
+        mesh.authority.read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
     )
     return grpc.secure_channel(mesh.service_address(context), credentials)
 

@@ -104,12 +104,12 @@ def _meets(chosen: Chosen, wish: tuple[str, str]) -> bool:
 
 @dataclass(frozen=True)
 class StoredAsset:
-    """An asset in memory. `references` is how often its bytes were stored."""
+    """An asset in memory. `holders` are the jobs that stored its bytes."""
 
     asset_id: str
     checksum: str
     upload: Upload
-    references: int = 1
+    holders: frozenset[str]
 
 
 class MemoryAssets:
@@ -117,7 +117,7 @@ class MemoryAssets:
 
     def __init__(self) -> None:
         self.stored: dict[str, StoredAsset] = {}
-        self.deleted: list[str] = []
+        self.released: list[str] = []
         self._requests: dict[str, str] = {}
         self._live: dict[str, str] = {}
 
@@ -127,10 +127,8 @@ class MemoryAssets:
             return self._requests[upload.request_id]
         checksum = hashlib.sha256(upload.artefact.content).hexdigest()
         asset_id = self._live.get(checksum) or derive(checksum, upload.request_id)
-        known = self.stored.get(asset_id)
-        self.stored[asset_id] = (
-            replace(known, references=known.references + 1) if known else StoredAsset(asset_id, checksum, upload)
-        )
+        known = self.stored.get(asset_id) or StoredAsset(asset_id, checksum, upload, frozenset())
+        self.stored[asset_id] = replace(known, holders=known.holders | {upload.job_id})
         self._live[checksum] = self._requests[upload.request_id] = asset_id
         return asset_id
 
@@ -146,20 +144,21 @@ class MemoryAssets:
         """See the port."""
         return asset_id in self.stored
 
-    async def delete(self, asset_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
+    async def release(self, asset_id: str, job_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
         """See the port."""
         asset = self.stored.get(asset_id)
-        if asset is None:
+        if asset is None or job_id not in asset.holders:
             return
-        self.deleted.append(asset_id)
-        if asset.references > 1:
-            self.stored[asset_id] = replace(asset, references=asset.references - 1)
+        self.released.append(asset_id)
+        left = asset.holders - {job_id}
+        if left:
+            self.stored[asset_id] = replace(asset, holders=left)
         else:
             del self.stored[asset_id], self._live[asset.checksum]
 
     async def of_job(self, job_id: str) -> list[str]:
         """See the port."""
-        return [asset_id for asset_id, asset in self.stored.items() if asset.upload.job_id == job_id]
+        return [asset_id for asset_id, asset in self.stored.items() if job_id in asset.holders]
 
 
 class MemoryCritic:

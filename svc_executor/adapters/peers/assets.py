@@ -54,10 +54,11 @@ class AssetsPeer:
             raise
         return asset.status == asset_pb2.ASSET_STATUS_READY
 
-    async def delete(self, asset_id: str, reason: str) -> None:
+    async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         """See the port."""
+        request = asset_service_pb2.DeleteAssetRequest(asset_id=asset_id, job_id=job_id, reason=reason)
         try:
-            await self._assets.DeleteAsset(asset_service_pb2.DeleteAssetRequest(asset_id=asset_id, reason=reason))
+            await self._assets.DeleteAsset(request)
         except SomaError as error:
             if error.reason is not Reason.NOT_FOUND:
                 raise

@@ -125,7 +125,7 @@ class FolderAssets:
     async def readable(self, asset_id: str) -> bool:
         return (self._folder / asset_id).exists()
 
-    async def delete(self, asset_id: str, reason: str) -> None:
+    async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         (self._folder / asset_id).unlink(missing_ok=True)
 
     async def of_job(self, job_id: str) -> list[str]:

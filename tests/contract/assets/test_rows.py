@@ -78,7 +78,7 @@ async def postgres_store(
 ) -> AsyncIterator[Store]:
     settings = BlobSettings(url=(tmp_path / "blobs").as_uri())
     async with Postgres.open(await database("assets")) as postgres, blob_store.open(settings) as blobs:
-        rows = PostgresRows(postgres, Outbox(), AssetFacts())
+        rows = PostgresRows(postgres, Outbox(), AssetFacts(SystemIds()))
         yield Store(rows, StoredBytes(blobs), FakeClock(), tmp_path)
 
 
@@ -235,9 +235,24 @@ async def test_changed_bytes_are_found_when_they_are_read(store: Store) -> None:
 
 async def test_events_leave_with_the_state(postgres_store: Store) -> None:
     asset = await postgres_store.put(b"told")
+    await postgres_store.put(b"told")
     await postgres_store.assets.delete("acme", asset.asset_id, "", "asked for")
     rows = postgres_store.rows
     assert isinstance(rows, PostgresRows)
     async with rows._postgres.transaction(SYSTEM) as connection:
         types = [row["type"] for row in await connection.fetch("SELECT type FROM outbox ORDER BY id")]
     assert types == ["soma.events.v1.AssetStored", "soma.events.v1.AssetTombstoned"]
+
+
+async def test_the_same_bytes_may_come_again_from_the_same_holder(store: Store) -> None:
+    """Regression: the second upload of the same file failed on its event."""
+    first = await store.put(b"again", origin=Origin(job_id="j1"))
+    second = await store.put(b"again", origin=Origin(job_id="j1"))
+    assert (second.asset_id, second.reference_count) == (first.asset_id, 1)
+
+
+async def test_text_that_no_column_can_hold_is_refused(postgres_store: Store) -> None:
+    """Regression: U+0000 came out as an internal error."""
+    with pytest.raises(SomaError) as refused:
+        await postgres_store.put(b"body", request_id="a\x00b")
+    assert refused.value.reason is Reason.INVALID_ARGUMENT

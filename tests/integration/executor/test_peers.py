@@ -230,11 +230,15 @@ async def test_an_asset_is_read_whole(channel: grpc.aio.Channel) -> None:
         await AssetsPeer(channel).load(TWO)
 
 
-async def test_what_is_gone_is_not_readable_and_may_be_deleted_again(channel: grpc.aio.Channel) -> None:
+async def test_what_is_gone_is_not_readable_and_may_be_given_up_again(channel: grpc.aio.Channel, heard: Heard) -> None:
     peer = AssetsPeer(channel)
     assert [await peer.readable(asset_id) for asset_id in (ONE, TWO, GONE)] == [True, False, False]
-    await peer.delete(ONE, "job failed")
-    await peer.delete(GONE, "job failed")
+    await peer.release(ONE, "job", "it failed")
+    await peer.release(GONE, "job", "it failed")
+    assert heard.requests == [
+        asset_service_pb2.DeleteAssetRequest(asset_id=asset_id, job_id="job", reason="it failed")
+        for asset_id in (ONE, GONE)
+    ]
 
 
 async def test_all_assets_of_a_job_are_found(channel: grpc.aio.Channel) -> None:

@@ -233,12 +233,12 @@ async def test_an_undoing_that_fails_is_tried_again_and_recorded_when_it_cannot_
     rig = Rig()
     tries = 0
 
-    async def delete(asset_id: str, reason: str) -> None:
+    async def release(asset_id: str, job_id: str, reason: str) -> None:
         nonlocal tries
         tries += 1
         raise SomaError(Reason.UNAVAILABLE, "the assets are away")
 
-    rig.assets.delete = delete  # type: ignore[method-assign]
+    rig.assets.release = release  # type: ignore[method-assign]
     rig.shelf.providers["composer"].script = down
     await work_on(rig)
     account = await rig.run(task("a"), task("doc", "compose_document", depends_on=["a"]))

@@ -76,7 +76,8 @@ def test_a_drawing_that_multiplies_itself_is_not_painted() -> None:
 def test_html_links_and_figures() -> None:
     outline = outline_of_html(
         '<style>h1{}</style><h1>Title</h1><p id="here">Text <a href="#here">a</a> <a href="#gone">b</a>'
-        ' <a href="https://example.org#x">c</a></p><img src="data:image/png;base64,AA" alt="one"><img src="x.png"><svg/>'
+        ' <a href="https://example.org#x">c</a></p><img src="data:image/png;base64,AA" alt="one">'
+        '<img src="x.png"><svg/>'
     )
     assert outline.dead == ("#gone",)
     assert (outline.references, outline.figures, outline.missing, outline.unnamed) == (2, 3, ("x.png",), 1)
@@ -85,7 +86,8 @@ def test_html_links_and_figures() -> None:
 
 def test_markdown_headings_are_targets() -> None:
     outline = outline_of_markdown(
-        "# The `API`\n\n## Parts & pieces\n\n## Parts & pieces\n\n[a](#the-api) [b](#parts--pieces-1) [c](#none) [d][lost]\n"
+        "# The `API`\n\n## Parts & pieces\n\n## Parts & pieces\n\n[a](#the-api) "
+        "[b](#parts--pieces-1) [c](#none) [d][lost]\n"
     )
     assert outline.dead == ("#none", "[lost]")
     assert outline.headings == (1, 2, 2)

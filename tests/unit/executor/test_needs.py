@@ -90,7 +90,11 @@ def test_words_of_a_step() -> None:
     assert prompt_of({"messages": [{"role": "user", "content": "Hi"}, {"content": 3}]}) == "Hi"
     assert prompt_of({"n": 1}) == '{"n": 1}'
     assert prompt_of({"points": ["one", "two"], "seed": 7}) == "one\ntwo"
-    drawing = {"kind": "flow", "title": "Sign in", "nodes": [{"id": "a", "label": "Browser", "shape": "box"}]}
+    drawing: dict[str, JsonValue] = {
+        "kind": "flow",
+        "title": "Sign in",
+        "nodes": [{"id": "a", "label": "Browser", "shape": "box"}],
+    }
     assert prompt_of({"diagram": drawing, "scale": 2}) == "Sign in\nBrowser"
     assert request_of({"prompt": "Draw", "request": "A picture of a door"}) == "A picture of a door"
     assert labels_of({"expected_labels": ["A", 1]}) == ("A", "1")

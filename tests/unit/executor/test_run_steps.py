@@ -122,7 +122,7 @@ async def test_an_attempt_that_was_lost_before_its_record_uses_the_same_key_and_
     first, second = run.rig.calls("mermaid")
     assert first.idempotency_key == second.idempotency_key
     (asset,) = run.rig.assets.stored.values()
-    assert asset.references == 1
+    assert asset.holders == {run.order.job_id}
 
 
 async def test_of_two_tries_at_once_the_first_record_stays() -> None:
@@ -193,14 +193,14 @@ async def test_closing_is_taken_up_where_it_was_left() -> None:
     for step in ("a", "b"):
         await run.steps.select(run.select(step))
         await run.steps.attempt(run.attempt(step))
-    delete, refusals = run.rig.assets.delete, iter([False, True])
+    release, refusals = run.rig.assets.release, iter([False, True])
 
-    async def refuse_the_second(asset_id: str, reason: str) -> None:
+    async def refuse_the_second(asset_id: str, job_id: str, reason: str) -> None:
         if next(refusals, False):
             raise SomaError(Reason.UNAVAILABLE, "away")
-        await delete(asset_id, reason)
+        await release(asset_id, job_id, reason)
 
-    run.rig.assets.delete = refuse_the_second  # type: ignore[method-assign]
+    run.rig.assets.release = refuse_the_second  # type: ignore[method-assign]
     order = CloseOrder(run.order, JobState.CANCELLED.value, "enough")
     with pytest.raises(SomaError):
         await run.steps.close_run(order)
@@ -209,7 +209,7 @@ async def test_closing_is_taken_up_where_it_was_left() -> None:
     await run.steps.close_run(order)
     account = await run.account()
     assert (account.job.state, account.job.message) == (JobState.CANCELLED, "enough")
-    assert run.rig.assets.deleted == [account.steps[1].asset_ids[0], account.steps[0].asset_ids[0]]
+    assert run.rig.assets.released == [account.steps[1].asset_ids[0], account.steps[0].asset_ids[0]]
     assert sum(event.terminal for event in account.events) == 1
 
 
@@ -244,3 +244,19 @@ async def test_an_open_reservation_is_given_back_at_the_end() -> None:
     await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
     assert run.rig.selector.reserved == {}
     assert [each.kind for each in (await run.account()).compensations] == ["reservation"]
+
+
+async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_keep_theirs() -> None:
+    rig = Rig()
+    rig.shelf.providers["mermaid"].script = lambda _: InvocationResult(
+        (Artefact(b"same", "image/png", "p.png", "diagram"),)
+    )
+    other = await Run.of(task("a"), rig=rig)
+    run = await Run.of(task("a"), task("b"), rig=rig)
+    for each, step in ((other, "a"), (run, "a"), (run, "b")):
+        await each.steps.select(each.select(step))
+        await each.steps.attempt(each.attempt(step))
+    await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no"))
+    (asset_id,) = rig.assets.stored
+    assert rig.assets.released == [asset_id]
+    assert rig.assets.stored[asset_id].holders == {other.order.job_id}

@@ -193,6 +193,8 @@ def _raster_size(name: str, given: InputArtefact) -> tuple[float, float]:
     """Decode the whole picture, so that a broken one is found here and not by a reader."""
     try:
         with Image.open(io.BytesIO(given.content)) as image:
+            image.verify()
+        with Image.open(io.BytesIO(given.content)) as image:
             width, height = image.size
             if image.format not in _RASTER:
                 raise UnusableError(f"the input {name!r} is {image.format}; give PNG, JPEG, GIF, WebP or SVG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from svc_executor.adapters.providers.composer.document import Document
     from svc_executor.adapters.providers.composer.model import Output
     from svc_executor.domain.provider import InputArtefact, Invocation, JsonValue, Provider, ProviderContext
+
+_log = logging.getLogger(__name__)
 
 MEDIA_TYPES: dict[Output, str] = {
     "markdown": "text/markdown",
@@ -70,7 +73,8 @@ class Composer:
             first = error.problems[0].pointer
             raise ProviderError(Failure.INVALID_INPUT, f"the document has faults: {error}", pointer=first) from None
         except PdfError as error:
-            raise ProviderError(Failure.UNAVAILABLE, f"the PDF could not be set: {error}") from error
+            _log.exception("Typst refused a document")
+            raise ProviderError(Failure.UNAVAILABLE, "the PDF could not be set, for a reason of ours") from error
 
 
 def create(context: ProviderContext) -> Provider:  # noqa: ARG001 - composing needs neither clock, network nor folder

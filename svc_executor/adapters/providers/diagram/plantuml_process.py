@@ -57,7 +57,8 @@ class PlantUmlProcess:
             stdin.write(source.encode() + b"\n")
             await stdin.drain()
             answer = await stdout.readuntil(_END)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        # uvloop tells a child that is gone with a RuntimeError.
+        except (ConnectionError, RuntimeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise ProviderError(Failure.UNAVAILABLE, "PlantUML ended while it drew") from error
         return answer[: -len(_END)].decode("utf-8", errors="replace")
 

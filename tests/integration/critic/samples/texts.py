@@ -57,9 +57,8 @@ def documents(theme: Theme) -> Iterator[Sample]:
     yield made("page", "text/html", whole.encode())
     yield made("page without its figure", "text/html", _html(theme, "", "parts").encode(), "MISSING_FIGURE")
     yield made("page with a dead link", "text/html", _html(theme, "data:,x", "gone").encode(), "DEAD_REFERENCE")
-    yield made(
-        "page with a caption short", "text/html", whole.replace("Figure 1 ", "Figure 3 ", 1).encode(), "DEAD_REFERENCE"
-    )
+    other = whole.replace("Figure 1 ", "Figure 3 ", 1)
+    yield made("page without the figure it speaks of", "text/html", other.encode(), "DEAD_REFERENCE")
     yield made("empty page", "text/html", b"<html><head><title>x</title></head><body></body></html>", "BLANK")
     yield made("markdown", "text/markdown", _markdown(theme, "parts").encode())
     yield made("markdown with a dead link", "text/markdown", _markdown(theme, "part").encode(), "DEAD_REFERENCE")
@@ -79,14 +78,16 @@ def _html(theme: Theme, figure: str, target: str) -> str:
         f"<!doctype html><html><head><title>{theme.subject}</title><style>p{{}}</style></head><body>"
         f'<h1>{theme.subject}</h1><p>See <a href="#{target}">the parts</a> and Figure 1 for an overview.</p>'
         f'{paragraphs}<h2 id="parts">Parts</h2><ul>{items}</ul>'
-        f'<figure><img alt="The parts" src="{figure}"><figcaption>Figure 1: the parts</figcaption></figure></body></html>'
+        f'<figure><img alt="The parts" src="{figure}"><figcaption>Figure 1: the parts</figcaption></figure>'
+        "</body></html>"
     )
 
 
 def _markdown(theme: Theme, target: str) -> str:
     items = "\n".join(f"- {label}" for label in theme.labels)
     body = "\n\n".join(theme.sentences)
-    return f"# {theme.subject}\n\nSee [the parts](#{target}).\n\n{body}\n\n## Parts\n\n{items}\n\n![The parts](parts.png)\n"
+    head = f"# {theme.subject}\n\nSee [the parts](#{target}).\n\n{body}"
+    return f"{head}\n\n## Parts\n\n{items}\n\n![The parts](parts.png)\n"
 
 
 def _pdf(theme: Theme) -> bytes:

@@ -1,0 +1,70 @@
+"""Markdown: reads as text, says exactly what was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from svc_executor.adapters.providers.composer.blocks import Break, Code, Styled, Text, plain
+from svc_executor.adapters.providers.composer.markdown import escape, inline, render
+from tests.unit.executor.composer.samples import READER, composed, inputs, simple
+
+GOLDEN = Path(__file__).parent / "golden" / "small.md"
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.sampled_from(" #*_`[]()<>|\\~&!+-=.1"))
+
+
+def test_the_small_specification_is_written_as_reviewed() -> None:
+    assert render(composed()) == GOLDEN.read_text(encoding="utf-8")
+
+
+@given(WORDS)
+def test_escaped_words_read_back_as_they_were(text: str) -> None:
+    once = " ".join(text.split())
+    blocks = READER.read(escape(once))
+    assert plain(blocks) == once
+
+
+@given(WORDS)
+def test_code_reads_back_as_it_was(text: str) -> None:
+    once = " ".join(text.split())
+    if once:
+        (paragraph,) = READER.read(f"x {inline((Code(once),))}")
+        assert Code(once) in getattr(paragraph, "children", ())
+
+
+@given(WORDS)
+def test_words_never_open_html(text: str) -> None:
+    parser = MarkdownIt("commonmark", {"html": True})
+    tokens = parser.parse(escape(text))
+    inner = [child.type for token in tokens for child in token.children or ()]
+    assert not {"html_block", "html_inline"} & {*(token.type for token in tokens), *inner}
+
+
+def test_what_was_written_survives_the_way_through_the_tree() -> None:
+    body = (
+        "A *b* **c** ~~d~~ `e|f` [g](https://example.org/h).\n\n1. one\n2. two\n   - nested\n\n"
+        "> quoted\n\n```python\nprint(1)\n```\n\n| a | b |\n| --- | --- |\n| 1 | 2 \\| 3 |\n\n---\n\n## Sub"
+    )
+    document = composed(simple(body=body), {})
+    text = render(document)
+    again = READER.read(text[text.index("## 1 One") + len("## 1 One") :])
+    assert again == document.sections[0].blocks
+
+
+def test_a_line_break_in_a_table_is_a_break_and_elsewhere_a_backslash() -> None:
+    line = (Text("a"), Break(), Styled("strong", (Text("b"),)))
+    assert inline(line, in_table=True) == "a<br>**b**"
+    assert inline(line) == "a\\\n**b**"
+
+
+def test_figures_link_to_the_files_of_the_bundle_and_gaps_are_marked() -> None:
+    document = composed(
+        simple(figures=[{"id": "a", "asset": "sound"}, {"id": "b", "asset": "none"}]) | {"missing_assets": "mark"},
+        {"sound": inputs()["sound"]},
+    )
+    text = render(document)
+    assert "[▶ sound (WAV, 0:00, 444 bytes)](assets/sound.wav)" in text
+    assert "**\\[Gap: Figure 1 is missing: none\\]**" in text

@@ -1,0 +1,137 @@
+"""The composer as a provider."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from svc_executor.adapters import manifests
+from svc_executor.adapters.providers.composer import bundle, create
+from svc_executor.adapters.providers.composer.model import DocumentSpec
+from svc_executor.domain.provider import (
+    EgressRequest,
+    EgressResponse,
+    Failure,
+    Invocation,
+    Provider,
+    ProviderContext,
+    ProviderError,
+)
+from tests.unit.executor.composer.samples import PNG, artefact, inputs, simple, small
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from svc_executor.domain.provider import InputArtefact
+
+MANIFESTS = Path(manifests.__file__).parents[1] / "manifests"
+LIMIT_S = 3.0
+
+
+class NoEgress:
+    """Refuses to be used: composing needs no network."""
+
+    async def admit(self, url: str) -> None:
+        raise AssertionError(url)
+
+    async def fetch(self, request: EgressRequest) -> EgressResponse:
+        raise AssertionError(request.url)
+
+
+@pytest.fixture
+async def composer(tmp_path: Path) -> AsyncIterator[Provider]:
+    provider = create(ProviderContext(SystemClock(), NoEgress(), tmp_path))
+    yield provider
+    await provider.aclose()
+
+
+def call(params: Mapping[str, object], given: Mapping[str, InputArtefact | str], timeout_s: float = 30) -> Invocation:
+    return Invocation(
+        tool_id="document_composer",
+        provider="local",
+        model="",
+        step_type="compose_document",
+        task_type="document",
+        params=params,  # type: ignore[arg-type]
+        idempotency_key="k",
+        timeout_s=timeout_s,
+        tenant_id="t",
+        inputs=given,
+    )
+
+
+async def test_outputs_come_in_the_order_asked_for(composer: Provider) -> None:
+    result = await composer.invoke(call(small() | {"outputs": ["bundle", "pdf", "html", "markdown"]}, inputs()))
+    assert [(made.filename, made.media_type, made.asset_type) for made in result.artefacts] == [
+        ("door-requirements.zip", "application/zip", "bundle"),
+        ("door-requirements.pdf", "application/pdf", "document"),
+        ("door-requirements.html", "text/html", "document"),
+        ("door-requirements.md", "text/markdown", "document"),
+    ]
+
+
+async def test_the_bundle_holds_the_same_documents_and_verifies(composer: Provider) -> None:
+    result = await composer.invoke(call(small(), inputs()))
+    made = {artefact.filename.rpartition(".")[2]: artefact.content for artefact in result.artefacts}
+    assert bundle.verify_bundle(made["zip"]) == []
+
+
+async def test_equal_input_gives_equal_bytes(composer: Provider) -> None:
+    first, second = [await composer.invoke(call(small(), inputs())) for _ in range(2)]
+    assert [made.content for made in first.artefacts] == [made.content for made in second.artefacts]
+
+
+async def test_the_result_says_what_is_in_the_document(composer: Provider) -> None:
+    result = await composer.invoke(call(small() | {"outputs": ["markdown"]}, inputs()))
+    assert (result.metadata["sections"], result.metadata["figures"]) == (14, 2)
+    assert "REQ-2 has no test" in result.metadata["gaps"]  # type: ignore[operator]
+    assert result.model.startswith("typst ")
+
+
+async def test_faults_are_told_together_and_the_first_is_pointed_at(composer: Provider) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await composer.invoke(call(small(), {}))
+    assert caught.value.reason is Failure.INVALID_INPUT
+    assert caught.value.pointer == "/sections/1/figures/0/asset"
+    assert "'plan' is missing" in caught.value.message
+    assert "'sound' is missing" in caught.value.message
+
+
+async def test_numbers_may_come_as_doubles_as_protobuf_sends_them(composer: Provider) -> None:
+    params = simple() | {"embed_limit_bytes": 1000.0, "outputs": ["markdown"]}
+    assert (await composer.invoke(call(params, {}))).artefacts
+
+
+async def test_a_deadline_is_kept(composer: Provider) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await composer.invoke(call(small(), inputs(), timeout_s=0.0))
+    assert caught.value.reason is Failure.TIMEOUT
+
+
+async def test_it_is_healthy_and_may_be_closed_twice(composer: Provider) -> None:
+    assert (await composer.probe()).healthy
+    await composer.aclose()
+
+
+async def test_five_figures_are_composed_within_the_limit(composer: Provider) -> None:
+    names = [f"figure{number}" for number in range(5)]
+    params = simple(figures=[{"id": name, "asset": name} for name in names])
+    given = {name: artefact(PNG, "image/png") for name in names}
+    clock = SystemClock()
+    times = []
+    for _ in range(5):
+        start = clock.monotonic()
+        await composer.invoke(call(params, given))
+        times.append(clock.monotonic() - start)
+    assert max(times) < LIMIT_S
+
+
+def test_the_manifest_describes_exactly_the_parameters() -> None:
+    (manifest,) = [each for each in manifests.load(MANIFESTS) if each.tool_id == "document_composer"]
+    assert (manifest.capability_id, manifest.adapter) == ("document_composer@local", "composer")
+    schema = manifest.fields["input_schema"]
+    assert isinstance(schema, dict)
+    assert set(schema["properties"]) == set(DocumentSpec.model_fields)

@@ -1,0 +1,189 @@
+"""The egress guard: what it lets out, and everything it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svc_executor.adapters.egress import EgressRules, GuardedEgress
+from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest, EgressResponse
+from tests.conformance.site import Site
+from tests.conformance.wire import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with Site() as server:
+        assert isinstance(server, Site)
+        yield server
+
+
+async def fetched(site: Site, path: str, **others: object) -> EgressResponse:
+    async with GuardedEgress(EgressRules(loopback=frozenset({site.authority}))) as egress:
+        return await egress.fetch(EgressRequest("GET", site.url + path, **others))  # type: ignore[arg-type]
+
+
+async def failure(site: Site, path: str, **others: object) -> EgressFailure:
+    with pytest.raises(EgressError) as caught:
+        await fetched(site, path, **others)
+    return caught.value.reason
+
+
+async def admitted(rules: EgressRules, url: str, *addresses: str) -> bool:
+    """Whether a URL is let out when its host leads to these addresses."""
+
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return list(addresses)
+
+    async with GuardedEgress(rules, resolve=resolve) as egress:
+        try:
+            await egress.admit(url)
+        except EgressError as error:
+            assert error.reason is EgressFailure.REFUSED
+            return False
+        return True
+
+
+PUBLIC = "93.184.216.34"
+PRIVATE = [
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1",
+    "ff02::1",
+]  # fmt: skip
+
+
+async def test_a_public_host_is_let_out_over_https() -> None:
+    assert await admitted(EgressRules(), "https://example.com/a?b=c", PUBLIC)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_a_name_that_leads_inside_is_refused(address: str) -> None:
+    assert not await admitted(EgressRules(), "https://example.com/", address)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_an_inner_address_is_refused(address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    assert not await admitted(EgressRules(plain_http=True), f"http://{host}/")
+
+
+async def test_one_inner_address_among_public_ones_is_enough_to_refuse() -> None:
+    assert not await admitted(EgressRules(), "https://example.com/", PUBLIC, "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https:///x", "https://user:pw@example.com/",
+     "gopher://example.com", "//example.com", "https://2130706433/", "https://0x7f.1/"],
+)  # fmt: skip
+async def test_other_kinds_of_addresses_are_refused(url: str) -> None:
+    assert not await admitted(EgressRules(), url, "127.0.0.1")
+
+
+async def test_plain_http_needs_leave() -> None:
+    assert await admitted(EgressRules(plain_http=True), "http://example.com/", PUBLIC)
+
+
+async def test_an_allow_list_excludes_all_others() -> None:
+    rules = EgressRules(allow=("*.example.com",))
+    assert await admitted(rules, "https://api.example.com/", PUBLIC)
+    assert not await admitted(rules, "https://example.org/", PUBLIC)
+    assert not await admitted(rules, "https://api.example.com.evil.org/", PUBLIC)
+
+
+async def test_the_deny_list_wins() -> None:
+    rules = EgressRules(allow=("*.example.com",), deny=("secret.*",))
+    assert not await admitted(rules, "https://SECRET.example.com./", PUBLIC)
+
+
+async def test_loopback_needs_its_port_listed() -> None:
+    rules = EgressRules(loopback=frozenset({"127.0.0.1:8000"}))
+    assert await admitted(rules, "http://127.0.0.1:8000/")
+    assert not await admitted(rules, "http://127.0.0.1:8001/")
+    assert not await admitted(EgressRules(loopback=frozenset({"internal:80"})), "http://internal/", "10.0.0.1")
+
+
+@given(st.ip_addresses(v=4))
+async def test_no_inner_ipv4_address_is_ever_let_out(address: object) -> None:
+    allowed = await admitted(EgressRules(), "https://example.com/", str(address))
+    assert allowed == (address.is_global and not address.is_multicast)  # type: ignore[attr-defined]
+
+
+async def test_a_listed_page_is_fetched_whole(site: Site) -> None:
+    response = await fetched(site, "/welcome")
+    assert (response.status, response.content, response.headers["content-type"]) == (200, b"Welcome back", "text/plain")
+
+
+async def test_the_host_header_names_the_host_and_not_the_number(site: Site) -> None:
+    port = site.authority.rsplit(":", 1)[1]
+    async with GuardedEgress(EgressRules(loopback=frozenset({f"localhost:{port}"}))) as egress:
+        await egress.fetch(EgressRequest("GET", f"http://localhost:{port}/welcome"))
+    assert site.received[-1].headers["host"] == f"localhost:{port}"
+
+
+async def test_the_address_that_was_judged_is_the_one_that_is_called(site: Site) -> None:
+    asked: list[str] = []
+    port = site.authority.rsplit(":", 1)[1]
+
+    async def resolve(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
+
+    rules = EgressRules(loopback=frozenset({f"page.test:{port}"}))
+    async with GuardedEgress(rules, resolve=resolve) as egress:
+        response = await egress.fetch(EgressRequest("GET", f"http://page.test:{port}/welcome"))
+    assert response.status == 200
+    assert asked == ["page.test"]
+
+
+async def test_a_redirect_is_followed_and_named(site: Site) -> None:
+    response = await fetched(site, "/moved")
+    assert (response.status, response.url) == (200, f"{site.url}/")
+
+
+async def test_a_redirect_inside_is_refused(site: Site) -> None:
+    assert await failure(site, "/inside") is EgressFailure.REFUSED
+
+
+async def test_endless_redirects_are_refused(site: Site) -> None:
+    assert await failure(site, "/loop") is EgressFailure.REFUSED
+
+
+async def test_secrets_do_not_follow_to_another_host(site: Site) -> None:
+    with Site() as other:
+        site.next.append(Reply(302, b"", {"Location": f"{other.url}/welcome"}))
+        async with GuardedEgress(EgressRules(loopback=frozenset({site.authority, other.authority}))) as egress:
+            headers = {"Authorization": "Bearer secret", "Accept": "text/plain"}
+            await egress.fetch(EgressRequest("GET", f"{site.url}/", headers=headers))
+        assert site.received[-1].headers["authorization"] == "Bearer secret"
+        assert "authorization" not in other.received[-1].headers
+        assert other.received[-1].headers["accept"] == "text/plain"
+
+
+async def test_too_large_an_answer_is_refused(site: Site) -> None:
+    assert await failure(site, "/large", max_bytes=50_000) is EgressFailure.TOO_LARGE
+
+
+async def test_the_cap_counts_what_is_unpacked(site: Site) -> None:
+    assert await failure(site, "/bomb", max_bytes=1_000_000) is EgressFailure.TOO_LARGE
+
+
+async def test_a_cut_answer_is_an_error(site: Site) -> None:
+    assert await failure(site, "/cut") is EgressFailure.INCOMPLETE
+
+
+async def test_silence_ends_in_time(site: Site) -> None:
+    assert await failure(site, "/hang", timeout_s=0.2) is EgressFailure.TIMEOUT
+
+
+async def test_a_closed_port_cannot_be_reached() -> None:
+    async with GuardedEgress(EgressRules(loopback=frozenset({"127.0.0.1:1"}))) as egress:
+        with pytest.raises(EgressError) as caught:
+            await egress.fetch(EgressRequest("GET", "http://127.0.0.1:1/"))
+    assert caught.value.reason is EgressFailure.UNREACHABLE

@@ -1,0 +1,103 @@
+"""Screenshots with a real Chromium of a site of this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from svc_executor.adapters.providers import playwright_screenshot
+from svc_executor.domain.provider import Failure
+from tests.conformance import desk
+from tests.conformance.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from svc_executor.domain.provider import Provider
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with Site() as server:
+        assert isinstance(server, Site)
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def browser(site: Site) -> AsyncIterator[Provider]:
+    async with desk.context(site.authority) as context:
+        provider = playwright_screenshot.create(context)
+        yield provider
+        await provider.aclose()
+
+
+async def test_a_page_is_shown_with_its_style_and_script(browser: Provider, site: Site) -> None:
+    params = {"url": site.url, "width": 800, "height": 600, "wait_for": "#late:not(:empty)"}
+    result = await browser.invoke(desk.invocation(params))
+    image = desk.opened(result).convert("RGB")
+    assert image.size == (1600, 1200)
+    assert image.getpixel((1590, 1190)) == (0x0B, 0x3D, 0x91)
+    assert len(image.getcolors(maxcolors=1 << 20) or ()) > 20
+
+
+async def test_a_page_cannot_reach_what_the_guard_refuses(browser: Provider, site: Site) -> None:
+    params = {"url": site.url, "wait_for": "#late:not(:empty)"}
+    metadata = (await browser.invoke(desk.invocation(params))).artefacts[0].metadata
+    assert metadata["title"] == "Sign in"
+    assert isinstance(metadata["refused_requests"], int)
+    assert metadata["refused_requests"] >= 2
+
+
+async def test_scale_sets_the_pixels_and_rework_raises_them(browser: Provider, site: Site) -> None:
+    params = {"url": site.url, "width": 640, "scale": 0.5}
+    remark = desk.feedback("RESOLUTION_TOO_LOW", min_width_px=1600)
+    assert desk.opened(await browser.invoke(desk.invocation(params))).width == 320
+    assert desk.opened(await browser.invoke(desk.invocation(params, feedback=remark))).width == 1600
+
+
+async def test_a_full_page_is_as_long_as_its_content(browser: Provider, site: Site) -> None:
+    params = {"url": f"{site.url}/long", "full_page": True, "scale": 1}
+    assert desk.opened(await browser.invoke(desk.invocation(params))).height >= 3000
+
+
+async def test_the_page_after_a_redirect_is_the_one_shown(browser: Provider, site: Site) -> None:
+    result = await browser.invoke(desk.invocation({"url": f"{site.url}/moved", "scale": 1}))
+    assert result.artefacts[0].metadata["url"] == f"{site.url}/"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "https://10.0.0.1/", "https://[::1]/", "http://example.com/", "file:///etc/passwd"]
+)
+async def test_an_address_that_is_not_public_is_refused(browser: Provider, url: str) -> None:
+    assert await desk.pointer_of_refusal(browser, {"url": url}) == "/url"
+
+
+async def test_a_missing_page_is_no_picture(browser: Provider, site: Site) -> None:
+    assert await desk.pointer_of_refusal(browser, {"url": f"{site.url}/nowhere"}) == "/url"
+
+
+async def test_a_page_that_fails_is_tried_elsewhere(browser: Provider, site: Site) -> None:
+    error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/broken"}))
+    assert error.reason is Failure.UNAVAILABLE
+
+
+async def test_a_silent_page_ends_in_time(browser: Provider, site: Site) -> None:
+    error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/hang"}, timeout_s=0.3))
+    assert error.reason is Failure.TIMEOUT
+
+
+async def test_what_never_appears_is_named(browser: Provider, site: Site) -> None:
+    params = {"url": site.url, "wait_for": "#never"}
+    assert await desk.pointer_of_refusal(browser, params, timeout_s=3.0) == "/wait_for"
+
+
+async def test_a_browser_that_was_killed_is_started_again(browser: Provider, site: Site) -> None:
+    assert isinstance(browser, playwright_screenshot.PlaywrightScreenshot)
+    async with browser._chromium.browser() as running:
+        await running.close()
+    assert (await browser.invoke(desk.invocation({"url": site.url}))).artefacts
+
+
+async def test_it_is_healthy_where_a_chromium_is_installed(browser: Provider) -> None:
+    assert (await browser.probe()).healthy
