@@ -67,6 +67,8 @@ async def _selector(
     catalog = Catalog()
     feed = RegistryFeed(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
     await mesh.enter(feed.running())
+    # Whoever listens can choose; where the registry stays away, calls say so.
+    await catalog.wait_loaded(settings.selector.wait_for_registry_s)
     options = SelectorOptions(
         reservation_ttl_s=settings.selector.reservation_ttl_s,
         max_stale_s=settings.selector.max_stale_s,

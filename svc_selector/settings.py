@@ -14,6 +14,9 @@ class SelectorSettings(Block):
     reservation_ttl_s: float = Field(900, gt=0, description="a reservation that is not settled lapses after this time")
     expire_every_s: float = Field(5, gt=0, description="how often lapsed reservations are freed, in seconds")
     max_stale_s: float = Field(300, gt=0, description="oldest view of the registry that is chosen by, in seconds")
+    wait_for_registry_s: float = Field(
+        30, ge=0, description="longest wait for the first view of the registry before serving, in seconds"
+    )
     allow_force: bool = Field(False, description="honour `force` in requests; for development only")
     default_monthly_budget_micro_usd: int = Field(
         10_000_000, ge=0, description="overall monthly cap of a tenant that has set none, in millionths of a US dollar"

@@ -115,6 +115,10 @@ def capability_from(proto: capability_pb2.Capability) -> Capability:
     )
 
 
+def _lifecycle_from(number: int) -> Lifecycle:
+    return Lifecycle(_member(_LIFECYCLE, number, "capability.lifecycle")) if number else Lifecycle.ACTIVE
+
+
 def _price_from(proto: capability_pb2.Price) -> Price:
     unit = PriceUnit(_member(_UNIT, proto.unit, "capability.price_list.prices.unit"))
     if proto.micro_usd < 0:

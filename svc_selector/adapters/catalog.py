@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -26,14 +27,28 @@ class Catalog:
         self._by_modality: dict[str, dict[str, Offer]] = {}
         self._ladders: dict[LadderKey, Ladder] = {}
         self._schemas: dict[str, tuple[int, jsonschema.Draft202012Validator]] = {}
-        self.loaded = False
+        self._loaded = asyncio.Event()
         self.stale_since: datetime | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """True once a whole snapshot was taken over."""
+        return self._loaded.is_set()
+
+    async def wait_loaded(self, seconds: float) -> bool:
+        """Waits for the first snapshot; False when it did not come in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._loaded.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def replace_all(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
         """Takes over a whole snapshot at once."""
         self._offers, self._by_modality, self._ladders = {}, {}, {}
         self.update(offers, ladders)
-        self.loaded = True
+        self._loaded.set()
 
     def update(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
         """Takes over changes."""

@@ -8,7 +8,8 @@ from tests.conformance.wire import ConformantServer, Received, Reply
 
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _PAGE = b"""<!doctype html><html lang="en"><title>Sign in</title><link rel="stylesheet" href="/site.css">
-<main><h1>Sign in</h1><label>Email<input value="ada@example.org"></label><button>Sign in</button><p id="late"></p></main>
+<main><h1>Sign in</h1><label>Email<input value="ada@example.org"></label><button>Sign in</button><p id="late"></p>
+</main>
 <script>
 fetch('/welcome').then(r => r.text()).then(t => { late.textContent = t; });
 for (const url of ['http://169.254.169.254/latest/', 'http://127.0.0.1:1/', 'file:///etc/passwd'])

@@ -21,10 +21,9 @@ from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob
 from svc_executor.domain.job import StepState
-from svc_executor.domain.provider import Failure, Invocation, InvocationResult, ProviderError
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
-from tests.unit.executor.rig import Rig, picture, plan, task
+from tests.unit.executor.rig import Rig, down, picture, plan, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,14 +31,10 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from svc_executor.domain.job import Job
-    from svc_executor.domain.provider import JsonValue
+    from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
 
 FOLDER = Path(__file__).with_name("histories")
 GATE: dict[str, JsonValue] = {"enabled": True}
-
-
-def down(_: Invocation) -> InvocationResult:
-    raise ProviderError(Failure.UNAVAILABLE, "it is down")
 
 
 def rig_with(client: Client, queue: str, broken: Sequence[str]) -> Rig:

@@ -6,43 +6,28 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
-from mesh.testing.contract import eventually
-from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.peers import Judgement
 from svc_executor.domain.provider import (
     Artefact,
-    Failure,
     Feedback,
     InputArtefact,
     InvocationResult,
-    ProviderError,
-    Usage,
 )
-from svc_executor.domain.run import JobOrder
-from svc_executor.domain.timeline import EventType, ExecutionFact, JobFact
-from tests.unit.executor.rig import OWNER, Rig, picture, plan, said, task
+from svc_executor.domain.timeline import ExecutionFact, JobFact
+from tests.unit.executor.rig import Rig, down, picture, said, states, task
 
 if TYPE_CHECKING:
     from svc_executor.domain.peers import Trial
     from svc_executor.domain.provider import Invocation
-    from svc_executor.domain.timeline import JobAccount
     from tests.integration.executor.conftest import Run
 
 GATE = {"enabled": True}
 
 
-def states(account: JobAccount) -> dict[str, StepState]:
-    return {step.step_id: step.state for step in account.steps}
-
-
 def contents(call: Invocation) -> dict[str, bytes]:
     return {name: each.content for name, each in call.inputs.items() if isinstance(each, InputArtefact)}
-
-
-def down(_: Invocation) -> InvocationResult:
-    raise ProviderError(Failure.UNAVAILABLE, "it is down")
 
 
 async def test_outputs_of_steps_are_inputs_of_later_ones(work_on: Run) -> None:
@@ -177,201 +162,6 @@ async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_o
     assert account.job.state is JobState.COMPLETED
     assert account.steps[0].quality_score is None
     assert any("sounds are not judged" in event.message for event in account.events)
-
-
-async def test_skip_leaves_out_the_step_and_all_that_needs_it(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
-    account = await rig.run(
-        task("photo", "generate_image", on_failure="SKIP"),
-        task("doc", "compose_document", params={"a": "${photo.asset}"}),
-        task("after", depends_on=["doc"]),
-        task("fig"),
-    )
-    assert account.job.state is JobState.PARTIAL
-    assert states(account) == {
-        "photo": StepState.SKIPPED, "doc": StepState.SKIPPED, "after": StepState.SKIPPED, "fig": StepState.SUCCEEDED,
-    }  # fmt: skip
-
-
-async def test_continue_runs_what_needs_the_step_without_its_result(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
-    account = await rig.run(
-        task("photo", "generate_image", on_failure="CONTINUE"),
-        task("doc", "compose_document", params={"a": "${photo.asset}", "b": "[${photo.text}]"}),
-    )
-    assert account.job.state is JobState.PARTIAL
-    assert states(account) == {"photo": StepState.FAILED, "doc": StepState.SUCCEEDED}
-    (call,) = rig.calls("composer")
-    assert (call.params["a"], call.params["b"], dict(call.inputs)) == ("photo", "[]", {})
-
-
-async def test_a_failed_job_undoes_what_it_made_in_reverse(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
-    account = await rig.run(task("a"), task("b", depends_on=["a"]), task("doc", "compose_document", depends_on=["b"]))
-    assert account.job.state is JobState.FAILED
-    made = [asset for step in account.steps for asset in step.asset_ids]
-    assert [each.target_id for each in account.compensations] == made[::-1]
-    assert all(each.done for each in account.compensations)
-    assert rig.assets.stored == {}
-    assert [event.type for event in account.events][-3:] == [EventType.COMPENSATION] * 2 + [EventType.JOB]
-    assert rig.meter.entries.count("compensation asset done") == 2
-
-
-async def test_a_plan_may_keep_what_a_failed_job_made(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
-    steps = (task("a"), task("doc", "compose_document", depends_on=["a"]))
-    account = await rig.run(*steps, policy_overrides={"keep_assets_on_failure": True})
-    assert account.job.state is JobState.FAILED
-    assert list(rig.assets.stored) == list(account.steps[0].asset_ids)
-
-
-async def test_an_undoing_that_fails_is_tried_again_and_recorded_when_it_cannot_be_done(work_on: Run) -> None:
-    rig = Rig()
-    tries = 0
-
-    async def release(asset_id: str, job_id: str, reason: str) -> None:
-        nonlocal tries
-        tries += 1
-        raise SomaError(Reason.UNAVAILABLE, "the assets are away")
-
-    rig.assets.release = release  # type: ignore[method-assign]
-    rig.shelf.providers["composer"].script = down
-    await work_on(rig)
-    account = await rig.run(task("a"), task("doc", "compose_document", depends_on=["a"]))
-    assert account.job.state is JobState.FAILED
-    assert tries > 1
-    assert [(each.done, each.message) for each in account.compensations] == [(False, "the assets are away")]
-
-
-async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_on: Run) -> None:
-    rig = Rig()
-    stopped = asyncio.Event()
-
-    class Endless:
-        provider = "remote"
-
-        async def invoke(self, invocation: Invocation) -> InvocationResult:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                stopped.set()
-            return picture(invocation)
-
-    rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
-    await work_on(rig)
-    job = await rig.submit(plan(task("a"), task("photo", "generate_image"), task("after", depends_on=["photo"])))
-
-    async def halfway() -> bool:
-        steps = await rig.store.steps(job.tenant_id, job.job_id)
-        return (steps[0].state, steps[1].state) == (StepState.SUCCEEDED, StepState.RUNNING)
-
-    await eventually(halfway)
-    await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "changed my mind")
-    account = await rig.ended(job)
-    assert (account.job.state, account.job.message) == (JobState.CANCELLED, "changed my mind")
-    assert stopped.is_set()
-    assert account.executions[-1].status is ExecutionStatus.CANCELLED
-    assert rig.assets.stored == {}
-    assert rig.selector.reserved == {}
-    assert set(states(account).values()) == {StepState.SUCCEEDED, StepState.CANCELLED}
-
-
-async def test_a_wish_to_cancel_before_the_start_is_kept(work_on: Run) -> None:
-    rig = Rig()
-    job = await rig.submit(plan(task("a")))
-    await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "never mind")
-    (order,) = rig.started
-    await work_on(rig)
-    await rig.runner.start(order)
-    assert (await rig.ended(job)).job.state is JobState.CANCELLED
-    assert rig.calls("mermaid") == []
-
-
-async def test_a_job_that_takes_too_long_fails(work_on: Run) -> None:
-    rig = Rig()
-
-    class Slow:
-        provider = "local"
-
-        async def invoke(self, invocation: Invocation) -> InvocationResult:
-            await asyncio.Event().wait()
-            return picture(invocation)
-
-    rig.shelf.providers["mermaid"] = Slow()  # type: ignore[assignment]
-    await work_on(rig)
-    account = await rig.run(task("a"), budget={"max_duration_sec": 1})
-    assert (account.job.state, account.job.message) == (JobState.FAILED, "the job took longer than 1 seconds")
-
-
-async def test_true_costs_are_settled_and_failed_calls_released(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = lambda _: InvocationResult(
-        (Artefact(b"x", "image/png", "x.png", "image"),), usage=Usage(images=1)
-    )
-    account = await rig.run(task("photo", "generate_image"))
-    assert account.job.cost_micro_usd == account.steps[0].cost_micro_usd == 40_000
-    assert list(rig.selector.settled.values()) == [40_000]
-    rig.shelf.providers["painter"].script = down
-    failed = await rig.run(task("photo", "generate_image"))
-    assert failed.job.state is JobState.FAILED
-    assert len(rig.selector.released) == 1
-    assert rig.selector.reserved == {}
-
-
-async def test_a_plan_never_costs_more_than_its_cap_however_many_steps_run_at_once(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = lambda call: InvocationResult(
-        (Artefact(call.idempotency_key.encode(), "image/png", "x.png", "image"),), usage=Usage(images=1)
-    )
-    steps = [task(f"p{number}", "generate_image", on_failure="CONTINUE") for number in range(4)]
-    account = await rig.run(*steps, budget={"max_cost_cents": 8})
-    assert account.job.cost_micro_usd == 80_000
-    assert sorted(states(account).values()) == [StepState.FAILED] * 2 + [StepState.SUCCEEDED] * 2
-    assert account.job.state is JobState.PARTIAL
-
-
-async def test_a_partial_job_is_resumed_from_its_recorded_results(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
-    account = await rig.run(task("fig"), task("photo", "generate_image", on_failure="CONTINUE"))
-    assert account.job.state is JobState.PARTIAL
-    rig.shelf.providers["painter"].script = picture
-    resume = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)
-    await _resumed(rig, resume, account)
-    again = await rig.ended(account.job)
-    assert (again.job.state, again.job.run) == (JobState.COMPLETED, 2)
-    assert len(rig.calls("mermaid")) == 1
-    assert [each.attempt for each in again.executions if each.step_id == "photo"] == [1, 2]
-    assert [event.sequence for event in again.events] == list(range(1, len(again.events) + 1))
-
-
-async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Run) -> None:
-    rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
-    account = await rig.run(task("fig"), task("doc", "compose_document", depends_on=["fig"]))
-    rig.shelf.providers["composer"].script = picture
-    await _resumed(rig, ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder), account)
-    again = await rig.ended(account.job)
-    assert again.job.state is JobState.COMPLETED
-    assert [call.idempotency_key for call in rig.calls("mermaid")] == [
-        each.idempotency_key for each in again.executions if each.step_id == "fig"
-    ]
-    assert len(rig.assets.stored) == 2
-
-
-async def _resumed(rig: Rig, resume: ResumeJob, account: JobAccount) -> None:
-    """Resume, and start again as the sweep does, until the last run has let go of the workflow's id."""
-    job = await resume(OWNER.tenant_id, account.job.job_id)
-
-    async def begun() -> bool:
-        await rig.runner.start(JobOrder(job.tenant_id, job.job_id, job.run))
-        return (await rig.store.job(job.tenant_id, job.job_id)).state is not JobState.PENDING
-
-    await eventually(begun)
 
 
 async def test_facts_tell_each_attempt_once_and_every_change_of_the_job(work_on: Run) -> None:

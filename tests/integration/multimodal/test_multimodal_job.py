@@ -32,13 +32,12 @@ from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.read import ListJobs
 from svc_executor.app.submit import SubmitJob
 from svc_executor.app.watch import WatchJob
-from svc_executor.domain.provider import Failure, Invocation, InvocationResult, ProviderError
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
-from tests.unit.executor.rig import Rig, compiler, picture, plan, task
+from tests.unit.executor.rig import Rig, compiler, down, picture, plan, task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from mesh.settings import TemporalSettings
     from soma.executor.v1.job_service_pb2_grpc import JobServiceAsyncStub
     from soma.executor.v1.plan_service_pb2_grpc import PlanServiceAsyncStub
-    from svc_executor.domain.provider import JsonValue
+    from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
     from tests.conftest import Database
 
 CONFIG = (Path(__file__).parents[3] / "protos" / "service_config.json").read_text()
@@ -112,10 +111,6 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
             )
         )
         yield Executor(rig, server, postgres, JobServiceStub(server.channel), PlanServiceStub(server.channel))
-
-
-def down(_: Invocation) -> InvocationResult:
-    raise ProviderError(Failure.UNAVAILABLE, "it is down")
 
 
 async def test_a_job_runs_from_its_plan_to_a_document(executor: Executor) -> None:

@@ -25,13 +25,13 @@ from svc_executor.app.submit import PlanOrder, SubmitJob
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.compiler import Compiler
 from svc_executor.domain.job import Chosen, Principal
-from svc_executor.domain.provider import Artefact, InvocationResult, ProbeResult
+from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
 from svc_executor.workflows.wiring import Ports, use_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from svc_executor.domain.job import Job
+    from svc_executor.domain.job import Job, StepState
     from svc_executor.domain.ports import JobStore, Runner
     from svc_executor.domain.provider import Invocation, JsonValue
     from svc_executor.domain.run import JobOrder
@@ -56,6 +56,16 @@ def picture(invocation: Invocation) -> InvocationResult:
 def said(text: str) -> Callable[[Invocation], InvocationResult]:
     """A provider's behaviour: always the same text."""
     return lambda _: InvocationResult(text=text, model="talker")
+
+
+def down(_: Invocation) -> InvocationResult:
+    """A provider's behaviour: it is down."""
+    raise ProviderError(Failure.UNAVAILABLE, "it is down")
+
+
+def states(account: JobAccount) -> dict[str, StepState]:
+    """The state of each step."""
+    return {step.step_id: step.state for step in account.steps}
 
 
 class ScriptedProvider:

@@ -193,7 +193,7 @@ async def test_a_dry_run_reserves_and_records_nothing() -> None:
 
 async def test_before_the_registry_was_heard_nothing_is_chosen() -> None:
     made = bench([D2])
-    made.catalog.loaded = False
+    made.selector._offers = Catalog()
     with pytest.raises(SomaError) as refused:
         await made.selector.select(Ask(NEED), SUBJECT)
     assert refused.value.reason is Reason.UNAVAILABLE

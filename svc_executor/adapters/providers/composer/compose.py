@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from svc_executor.adapters.providers.composer.assets import Shelf, Shown, UnusableError
 from svc_executor.adapters.providers.composer.blocks import Block, Jump
 from svc_executor.adapters.providers.composer.document import Document, Figure
-from svc_executor.adapters.providers.composer.model import ComposeError, DocumentSpec, Problem, TextFrom, walk
+from svc_executor.adapters.providers.composer.model import DocumentSpec, TextFrom, walk
 from svc_executor.adapters.providers.composer.numbering import (
     FigureCounter,
     number_sections,
@@ -18,6 +18,7 @@ from svc_executor.adapters.providers.composer.numbering import (
     place_figures,
 )
 from svc_executor.adapters.providers.composer.outline import Role, arrange
+from svc_executor.adapters.providers.composer.problems import ComposeError, Problem
 from svc_executor.adapters.providers.composer.references import CrossReferences, anchor
 from svc_executor.adapters.providers.composer.sections import Draft, SectionWriter
 from svc_executor.adapters.providers.composer.tables import control_tables

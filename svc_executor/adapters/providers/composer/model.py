@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 - pydantic reads the types of fields
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from svc_executor.adapters.providers.composer.problems import ComposeError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 MAX_BODY_CHARS = 200_000
 MAX_DEPTH = 4
+_BODY = "body"
+_NO_BODY = f'must be a text of at most {MAX_BODY_CHARS} characters or {{"from": "<name of an input>"}}'
 
 
 def tidy(text: str) -> str:
@@ -169,28 +172,13 @@ class DocumentSpec(_Part):
     provenance: dict[str, OriginSpec] = Field(default_factory=dict, max_length=500)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One fault; `pointer` is a JSON pointer below `params`."""
-
-    pointer: str
-    message: str
-
-
-class ComposeError(Exception):
-    """A document that cannot be composed, with every reason."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in problems))
-        self.problems = tuple(problems)
-
-
 def read(params: Mapping[str, JsonValue]) -> DocumentSpec:
     """Read the parameters; raise ComposeError with every fault."""
     try:
         spec = DocumentSpec.model_validate(params)
     except ValidationError as error:
-        raise ComposeError([_problem(entry["loc"], entry["msg"]) for entry in error.errors()]) from None
+        found = [_problem(entry["loc"], entry["msg"]) for entry in error.errors()]
+        raise ComposeError(list(dict.fromkeys(found))) from None
     problems = list(_repeated(spec))
     problems += [_too_deep(pointer) for pointer, _, depth in walk(spec.sections) if depth > MAX_DEPTH]
     if problems:
@@ -242,5 +230,8 @@ def _too_deep(pointer: str) -> Problem:
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> Problem:
-    known = [str(step) for step in location if str(step) not in {"TextFrom", "function-before[_named()]"}]
-    return Problem("".join(f"/{step.replace('~', '~0').replace('/', '~1')}" for step in known), message)
+    """The problem in the words of JSON; a body that is neither text nor reference is one fault, not two."""
+    steps = list(location)
+    if steps[:1] == ["sections"] and _BODY in steps:
+        steps, message = steps[: steps.index(_BODY) + 1], _NO_BODY
+    return Problem("".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps), message)

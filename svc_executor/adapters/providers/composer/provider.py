@@ -11,8 +11,9 @@ from svc_executor.adapters.providers.composer import bundle, markdown
 from svc_executor.adapters.providers.composer.body import BodyReader
 from svc_executor.adapters.providers.composer.compose import compose
 from svc_executor.adapters.providers.composer.html import HtmlWriter
-from svc_executor.adapters.providers.composer.model import ComposeError, read
+from svc_executor.adapters.providers.composer.model import read
 from svc_executor.adapters.providers.composer.pdf import PdfError, PdfWriter
+from svc_executor.adapters.providers.composer.problems import ComposeError
 from svc_executor.adapters.providers.offload import Worker
 from svc_executor.domain.provider import (
     Artefact,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from svc_executor.adapters.providers.composer.body import BodyReader
 from svc_executor.adapters.providers.composer.compose import compose
-from svc_executor.adapters.providers.composer.model import ComposeError, read
+from svc_executor.adapters.providers.composer.model import read
+from svc_executor.adapters.providers.composer.problems import ComposeError
 from svc_executor.domain.provider import InputArtefact
 
 if TYPE_CHECKING:

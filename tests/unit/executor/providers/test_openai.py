@@ -12,7 +12,7 @@ from svc_executor.adapters.providers import openai_chat, openai_images
 from svc_executor.domain.provider import Failure
 from tests.conformance import desk, openai
 from tests.conformance.diagrams import ARCHITECTURE
-from tests.conformance.wire import HANG
+from tests.conformance.wire import HANG, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -50,26 +50,29 @@ def call(server: openai.OpenAiServer, model: str, params: dict[str, JsonValue], 
 
 
 @pytest.mark.parametrize(
-    ("model", "params", "size", "priced"),
+    ("model", "params", "size"),
     [
-        ("dall-e-3", {}, (1024, 1024), 1),
-        ("dall-e-3", {"shape": "landscape", "quality": "hd", "style": "natural"}, (1792, 1024), 3),
-        ("gpt-image-1", {"shape": "portrait", "quality": "low"}, (1024, 1536), 1),
+        ("dall-e-3", {}, (1024, 1024)),
+        ("dall-e-3", {"shape": "landscape", "quality": "hd", "style": "natural"}, (1792, 1024)),
+        ("gpt-image-1", {"shape": "portrait", "quality": "low"}, (1024, 1536)),
     ],
 )
 async def test_a_prompt_becomes_a_picture(
-    images: Provider,
-    server: openai.OpenAiServer,
-    model: str,
-    params: dict[str, JsonValue],
-    size: tuple[int, int],
-    priced: int,
+    images: Provider, server: openai.OpenAiServer, model: str, params: dict[str, JsonValue], size: tuple[int, int]
 ) -> None:
     result = await images.invoke(call(server, model, {"prompt": "A lock on a door", **params}))
     assert desk.opened(result).size == size
     assert result.artefacts[0].media_type == "image/png"
-    assert result.usage.images == priced
     assert result.model == model
+
+
+@pytest.mark.parametrize(
+    ("params", "units"), [({}, 1), ({"quality": "hd"}, 2), ({"quality": "hd", "shape": "portrait"}, 3)]
+)
+async def test_dalle_counts_price_units(
+    images: Provider, server: openai.OpenAiServer, params: dict[str, JsonValue], units: int
+) -> None:
+    assert (await images.invoke(call(server, "dall-e-3", {"prompt": "A lock", **params}))).usage.images == units
 
 
 async def test_tokens_are_reported_where_they_are_billed(images: Provider, server: openai.OpenAiServer) -> None:
@@ -103,7 +106,6 @@ async def test_a_repeated_attempt_sends_the_same_key_and_gets_the_same_answer(
     assert first.artefacts[0].content == second.artefacts[0].content
 
 
-@pytest.mark.parametrize("adapter", ["images", "chat"])
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -120,12 +122,12 @@ async def test_a_repeated_attempt_sends_the_same_key_and_gets_the_same_answer(
     ],
 )
 async def test_an_answer_has_its_meaning(
-    request: pytest.FixtureRequest, server: openai.OpenAiServer, adapter: str, reply: object, reason: Failure
+    images: Provider, chat: Provider, server: openai.OpenAiServer, reply: Reply, reason: Failure
 ) -> None:
-    provider: Provider = request.getfixturevalue(adapter)
-    server.next.append(reply)  # type: ignore[arg-type]
-    error = await desk.refusal(provider, call(server, "gpt-image-1", {"prompt": "A lock"}))
-    assert error.reason is reason
+    for provider in (images, chat):
+        server.next.append(reply)
+        error = await desk.refusal(provider, call(server, "gpt-image-1", {"prompt": "A lock"}))
+        assert error.reason is reason
 
 
 async def test_the_wait_that_is_asked_for_is_passed_on(images: Provider, server: openai.OpenAiServer) -> None:

@@ -10,7 +10,7 @@ import pytest
 from svc_executor.adapters.providers import stability_images
 from svc_executor.domain.provider import Failure
 from tests.conformance import desk, stability
-from tests.conformance.wire import HANG
+from tests.conformance.wire import HANG, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -65,9 +65,9 @@ async def test_each_service_accepts_what_is_sent(
     ],
 )
 async def test_an_answer_has_its_meaning(
-    images: Provider, server: stability.StabilityServer, reply: object, reason: Failure
+    images: Provider, server: stability.StabilityServer, reply: Reply, reason: Failure
 ) -> None:
-    server.next.append(reply)  # type: ignore[arg-type]
+    server.next.append(reply)
     error = await desk.refusal(images, call(server, {"prompt": "A lock"}))
     assert error.reason is reason
     assert (error.retry_after_s == 60) == (reason is Failure.RATE_LIMITED)
