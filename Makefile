@@ -62,7 +62,7 @@ format: install ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 release: install ## Keep the contracts as they are now as the ones to stay compatible with
-	$(BIN)/buf build --output protos/released.binpb
+	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
 
 clean: ## Remove what was made
 	rm -rf .venv .soma out build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -88,7 +88,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         service = await mesh.serve(
             [
                 (add_TokenServiceServicer_to_server, TokenServicer(identity.tokens)),
-                (add_ApiKeyServiceServicer_to_server, ApiKeyServicer(identity.keys, identity.revoked)),
+                (
+                    add_ApiKeyServiceServicer_to_server,
+                    ApiKeyServicer(identity.keys, identity.revoked, identity.tenants),
+                ),
                 (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
                 (add_DegradationServiceServicer_to_server, DegradationServicer(monitor, metadata.version("somamesh"))),
                 (add_ApiServiceServicer_to_server, ApiServicer(OPENAPI.read_bytes(), sources.jwks)),

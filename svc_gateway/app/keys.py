@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
 
 
+PLATFORM_ADMIN = "platform_admin"
+
+
 class Minter(Protocol):
     """Signs claims."""
 
@@ -37,12 +40,13 @@ class NewKey:
     roles: tuple[str, ...] = ()
     expires_at: datetime | None = None
     request_id: str = ""
+    tenant_id: str = ""
 
     @property
     def request(self) -> Request:
         """The request's identity."""
         until = self.expires_at.isoformat() if self.expires_at else ""
-        body = json.dumps([self.display_name, self.subject, sorted(self.roles), until])
+        body = json.dumps([self.display_name, self.subject, sorted(self.roles), until, self.tenant_id])
         return Request(self.request_id, hashlib.sha256(body.encode()).hexdigest())
 
 
@@ -73,11 +77,17 @@ class Keys:
         self._ids = ids
 
     async def create(self, caller: Caller, wanted: NewKey) -> MadeKey:
-        """Make a key with rights that the caller has; the secret is told this once."""
+        """Make a key with rights that the caller has; the secret is told this once.
+
+        A key for another tenant is for the platform's administrators to make; to others that tenant does not exist.
+        """
+        tenant_id = wanted.tenant_id or caller.tenant_id
+        if tenant_id != caller.tenant_id and PLATFORM_ADMIN not in caller.roles:
+            raise not_found("tenant", tenant_id)
         now = self._clock.now()
         key = ApiKey(
             key_id=self._ids.new(),
-            tenant_id=caller.tenant_id,
+            tenant_id=tenant_id,
             display_name=wanted.display_name,
             subject=wanted.subject or caller.subject,
             roles=granted(wanted.roles or (DEFAULT_ROLE,), caller.roles),

@@ -40,9 +40,10 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
 class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
     """API keys of the caller's tenant."""
 
-    def __init__(self, keys: Keys, revoked: RevokedKeys) -> None:
+    def __init__(self, keys: Keys, revoked: RevokedKeys, tenants: Tenants) -> None:
         self._keys = keys
         self._revoked = revoked
+        self._tenants = tenants
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.ApiKey:
         """Makes a key and tells its secret."""
@@ -52,7 +53,10 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             roles=tuple(request.api_key.roles),
             expires_at=moment(request.api_key.expire_time),
             request_id=request.request_id,
+            tenant_id=request.tenant_id,
         )
+        if request.tenant_id:
+            await self._tenants.get(caller(), request.tenant_id)
         made = await self._keys.create(caller(), wanted)
         return _key(made.key, made.secret)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol
@@ -73,12 +74,12 @@ class Mermaid:
     async def aclose(self) -> None:
         """Stop the engine."""
         self._worker.close()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.close)
 
     def _draw(self, drawing: Drawing) -> tuple[Svg, bytes]:
-        from mermaidx.engines._common import MermaidRenderError
+        from mermaidx.engines.quickjs_engine import MermaidRenderError
 
         try:
             text = self._started().render_svg(_shift(drawing.source), "base", _config(drawing.theme), _CSS)

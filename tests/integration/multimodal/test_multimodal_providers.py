@@ -79,7 +79,7 @@ def picture() -> InputArtefact:
 
 def sample(name: str, site: Site) -> Mapping[str, JsonValue]:
     """Ordinary parameters for a capability."""
-    chart = {"kind": "bar", "series": [{"name": "n", "x": ["a", "b"], "y": [1, 2]}]}
+    chart: JsonValue = {"kind": "bar", "series": [{"name": "n", "x": ["a", "b"], "y": [1, 2]}]}
     samples: dict[str, Mapping[str, JsonValue]] = {
         "matplotlib_chart@local": {"chart": chart},
         "playwright_screenshot@local": {"url": site.url},

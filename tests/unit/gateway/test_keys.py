@@ -200,3 +200,16 @@ def test_foreign_page_tokens_are_refused(token: str) -> None:
     with pytest.raises(SomaError) as refused:
         paging.last_of(token)
     assert refused.value.fields[0].field == "page_token"
+
+
+async def test_a_platform_administrator_makes_another_tenants_first_key(shop: Shop) -> None:
+    made = await shop.keys.create(
+        caller("admin", "platform_admin"), NewKey("first", roles=("admin",), tenant_id="other")
+    )
+    assert made.key.tenant_id == "other"
+
+
+async def test_to_others_another_tenant_does_not_exist(shop: Shop) -> None:
+    with pytest.raises(SomaError) as hidden:
+        await shop.keys.create(caller("admin"), NewKey("first", tenant_id="other"))
+    assert hidden.value.reason is Reason.NOT_FOUND

@@ -6,7 +6,7 @@ import io
 import textwrap
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def paint(chart: Chart, theme: str, dpi: float) -> Painted:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_RULES), warnings.catch_warnings():
+    with mpl.rc_context(cast("dict[Any, Any]", _RULES)), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a glyph that the font lacks is drawn as a box
         figure = Figure(figsize=(WIDTH_IN, _height(chart)))
         FigureCanvasAgg(figure)

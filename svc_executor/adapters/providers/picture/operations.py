@@ -104,9 +104,10 @@ def _bounded(params: Params, width: int, height: int) -> tuple[int, int]:
 
 def _colour(params: Params, name: str, default: str) -> tuple[int, ...]:
     try:
-        return ImageColor.getcolor(params.text(name, default, max_chars=32), "RGBA")
+        found = ImageColor.getcolor(params.text(name, default, max_chars=32), "RGBA")
     except ValueError:
         raise params.wrong(name, "must be a colour such as #1f2937") from None
+    return found if isinstance(found, tuple) else (found,)
 
 
 @lru_cache(maxsize=8)

@@ -75,15 +75,6 @@ HELD_OUT = (
         "#10182b", "#e8f0ff", "#232b3e", "#1d3a6e", "DejaVuSansMono", 24, 23,
     ),
     Theme(
-        "library", "lending desk of a town library",
-        ("Reader card", "Lending desk", "Shelf robot", "Return box"),
-        ("A reader shows the card at the lending desk, and the desk asks the shelf robot for the book.",
-         "Books may be kept for four weeks and can be renewed twice unless somebody waits for them.",
-         "The return box reads the chip of each book and takes it off the reader's account.",
-         "Fines are small, and nobody under sixteen pays them."),
-        "#f2fff4", "#0b3d1a", "#dcefdf", "#c9f2d2", "DejaVuSans-Bold", 22, 91,
-    ),
-    Theme(
         "vineyard", "weather station of a vineyard",
         ("Rain gauge", "Soil sensor", "Radio mast", "Cellar server", "Frost alarm", "Grower phone", "Wind vane", "Map"),
         ("The weather station measures rain, wind and the moisture of the soil every ten minutes.",

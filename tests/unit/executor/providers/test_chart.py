@@ -68,7 +68,7 @@ async def test_dpi_sets_the_size_and_rework_raises_it(charts: Provider) -> None:
 
 
 async def test_texts_are_taken_as_they_are(charts: Provider) -> None:
-    wild = {**BARS, "title": "$\\frac{1}{", "series": [{"name": "_hidden", "x": ["$a", "^b"], "y": [1, 2]}]}
+    wild: JsonValue = {**BARS, "title": "$\\frac{1}{", "series": [{"name": "_hidden", "x": ["$a", "^b"], "y": [1, 2]}]}
     assert (await charts.invoke(desk.invocation({"chart": wild}))).artefacts
 
 

@@ -20,7 +20,7 @@ from tests.conformance.diagrams import ALL, ARCHITECTURE, CLASSES, LABELS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_executor.domain.provider import Provider
+    from svc_executor.domain.provider import JsonValue, Provider
 
 ENGINES = ("mermaid", "plantuml", "d2")
 GOOD = {
@@ -140,7 +140,7 @@ async def test_an_engine_that_takes_too_long_is_reported_and_works_again(engine:
     message=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=14),
 )
 async def test_any_ascii_label_comes_out_as_it_went_in(engine: Provider, label: str, message: str) -> None:
-    diagram = {
+    diagram: JsonValue = {
         "kind": "flow",
         "nodes": [{"id": "a", "label": label}, {"id": "b", "label": "B"}],
         "edges": [{"from": "a", "to": "b", "label": message}],

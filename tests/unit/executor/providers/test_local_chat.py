@@ -17,7 +17,7 @@ from tests.conformance import desk
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_executor.domain.provider import Provider
+    from svc_executor.domain.provider import JsonValue, Provider
 
 PROMPT = "Write the overview of a sign-in feature with passwords and passkeys."
 POINTS = ["a session expires after 30 minutes without activity", "each attempt is written to the audit log"]
@@ -55,8 +55,8 @@ async def test_points_become_one_faithful_sentence_each(chat: Provider) -> None:
 
 async def test_too_short_a_text_gets_longer_on_rework(chat: Provider) -> None:
     remark = desk.feedback("TOO_SHORT", "The text has too few words.", min_words=90)
-    params = {"prompt": PROMPT, "sentences": 1}
-    again = {**params, "prompt": with_feedback(PROMPT, remark)}
+    params: dict[str, JsonValue] = {"prompt": PROMPT, "sentences": 1}
+    again: dict[str, JsonValue] = {**params, "prompt": with_feedback(PROMPT, remark)}
     short = await chat.invoke(desk.invocation(params))
     longer = await chat.invoke(desk.invocation(again, feedback=remark))
     assert len(longer.text) > 2 * len(short.text)
@@ -65,14 +65,14 @@ async def test_too_short_a_text_gets_longer_on_rework(chat: Provider) -> None:
 
 async def test_remarks_on_points_are_not_taken_for_a_prompt(chat: Provider) -> None:
     remark = desk.feedback("TOO_SHORT", "Too short.")
-    params = {"points": POINTS[:1]}
-    again = {**params, "prompt": with_feedback(prompt_of(params), remark)}
+    params: dict[str, JsonValue] = {"points": POINTS[:1]}
+    again: dict[str, JsonValue] = {**params, "prompt": with_feedback(prompt_of(params), remark)}
     result = await chat.invoke(desk.invocation(again, feedback=remark))
     assert result.text == (await chat.invoke(desk.invocation(params))).text
 
 
 async def test_a_schema_bounds_the_answer(chat: Provider) -> None:
-    schema = {
+    schema: JsonValue = {
         "type": "object",
         "properties": {"name": {"type": "string", "maxLength": 30}, "priority": {"enum": ["high", "low"]}},
         "required": ["name", "priority"],
@@ -83,8 +83,8 @@ async def test_a_schema_bounds_the_answer(chat: Provider) -> None:
 
 
 async def test_an_answer_cut_off_is_an_error_and_no_half_object(chat: Provider) -> None:
-    schema = {"type": "array", "items": {"type": "string", "minLength": 20}, "minItems": 20}
-    call = {"prompt": "List words.", "json_schema": schema, "max_tokens": 8}
+    schema: JsonValue = {"type": "array", "items": {"type": "string", "minLength": 20}, "minItems": 20}
+    call: dict[str, JsonValue] = {"prompt": "List words.", "json_schema": schema, "max_tokens": 8}
     assert await desk.pointer_of_refusal(chat, call) == "/max_tokens"
 
 

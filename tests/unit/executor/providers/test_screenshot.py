@@ -14,7 +14,7 @@ from tests.conformance.site import Site
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from svc_executor.domain.provider import Provider
+    from svc_executor.domain.provider import JsonValue, Provider
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ async def browser(site: Site) -> AsyncIterator[Provider]:
 
 
 async def test_a_page_is_shown_with_its_style_and_script(browser: Provider, site: Site) -> None:
-    params = {"url": site.url, "width": 800, "height": 600, "wait_for": "#late:not(:empty)"}
+    params: dict[str, JsonValue] = {"url": site.url, "width": 800, "height": 600, "wait_for": "#late:not(:empty)"}
     result = await browser.invoke(desk.invocation(params))
     image = desk.opened(result).convert("RGB")
     assert image.size == (1600, 1200)
@@ -42,7 +42,7 @@ async def test_a_page_is_shown_with_its_style_and_script(browser: Provider, site
 
 
 async def test_a_page_cannot_reach_what_the_guard_refuses(browser: Provider, site: Site) -> None:
-    params = {"url": site.url, "wait_for": "#late:not(:empty)"}
+    params: dict[str, JsonValue] = {"url": site.url, "wait_for": "#late:not(:empty)"}
     metadata = (await browser.invoke(desk.invocation(params))).artefacts[0].metadata
     assert metadata["title"] == "Sign in"
     assert isinstance(metadata["refused_requests"], int)
@@ -50,14 +50,14 @@ async def test_a_page_cannot_reach_what_the_guard_refuses(browser: Provider, sit
 
 
 async def test_scale_sets_the_pixels_and_rework_raises_them(browser: Provider, site: Site) -> None:
-    params = {"url": site.url, "width": 640, "scale": 0.5}
+    params: dict[str, JsonValue] = {"url": site.url, "width": 640, "scale": 0.5}
     remark = desk.feedback("RESOLUTION_TOO_LOW", min_width_px=1600)
     assert desk.opened(await browser.invoke(desk.invocation(params))).width == 320
     assert desk.opened(await browser.invoke(desk.invocation(params, feedback=remark))).width == 1600
 
 
 async def test_a_full_page_is_as_long_as_its_content(browser: Provider, site: Site) -> None:
-    params = {"url": f"{site.url}/long", "full_page": True, "scale": 1}
+    params: dict[str, JsonValue] = {"url": f"{site.url}/long", "full_page": True, "scale": 1}
     assert desk.opened(await browser.invoke(desk.invocation(params))).height >= 3000
 
 
@@ -88,7 +88,7 @@ async def test_a_silent_page_ends_in_time(browser: Provider, site: Site) -> None
 
 
 async def test_what_never_appears_is_named(browser: Provider, site: Site) -> None:
-    params = {"url": site.url, "wait_for": "#never"}
+    params: dict[str, JsonValue] = {"url": site.url, "wait_for": "#never"}
     assert await desk.pointer_of_refusal(browser, params, timeout_s=3.0) == "/wait_for"
 
 

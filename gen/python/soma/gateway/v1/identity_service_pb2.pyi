@@ -152,8 +152,13 @@ class CreateApiKeyRequest(_message.Message):
 
     API_KEY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call idempotent; at most 128 characters."""
+    tenant_id: _builtins.str
+    """Tenant that gets the key; empty: the caller's. Only the platform's administrators may name another, which is how a
+    new tenant gets its first key.
+    """
     @_builtins.property
     def api_key(self) -> Global___ApiKey:
         """The key. Required."""
@@ -163,10 +168,11 @@ class CreateApiKeyRequest(_message.Message):
         *,
         api_key: Global___ApiKey | None = ...,
         request_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
