@@ -1,6 +1,6 @@
 """Keeps files and functions small enough to be read in one sitting.
 
-Files: p95 at most 300 lines, none over 400. Functions: p95 at most 30 lines, none over 60, signature and docstring left
+Files: p95 at most 300 lines, none over 500. Functions: p95 at most 30 lines, none over 60, signature and docstring left
 out. Generated code does not count.
 """
 
@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILE_P95, FILE_MAX = 300, 400
+FILE_P95, FILE_MAX = 300, 500
 FUNCTION_P95, FUNCTION_MAX = 30, 60
 
 
