@@ -31,7 +31,8 @@ class Outline:
     """What a document is made of.
 
     `headings` are their levels from 1, `dead` references within it that lead nowhere, `missing` figures that are not
-    there, `blank_pages` of `pages` (0: it has none).
+    there, `unnamed` those without a text instead of them, `blank_pages` of `pages` (0: it has none). `outlined` is
+    false for a format that does not tell headings and texts of figures apart from the rest.
     """
 
     text: str
@@ -88,7 +89,7 @@ def _form(outline: Outline, count: int) -> Iterator[Facet]:
         message = "The document has blank pages; leave them out."
         score = ramp(outline.blank_pages / outline.pages, 0.5, 0.0)
         yield facet(Dimension.AESTHETIC, score, evidence, Code.BLANK, message)
-    if outline.figures:
+    if outline.figures and outline.outlined:
         evidence = f"{outline.unnamed} of {outline.figures} figures have no text instead of them"
         message = "Figures have no alternative text; say in words what each shows."
         score = ramp(outline.unnamed / outline.figures, 1.5, 0.0)

@@ -133,6 +133,8 @@ def _session(model: str, threads: int) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
+    # Patterns pay off for inputs of one size; here every picture and line has its own, and each pattern stays.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     path = resources.files("rapidocr_onnxruntime") / "models" / model

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.testing import Served
+    from soma.critic.v1.critic_service_pb2_grpc import CriticServiceAsyncStub
+    from soma.critic.v1.rubric_pb2_grpc import RubricServiceAsyncStub
     from tests.conftest import Database
 
 THEME = TUNED[0]
@@ -57,11 +59,11 @@ class Mesh:
         self.postgres = postgres
 
     @property
-    def judge(self) -> CriticServiceStub:
+    def judge(self) -> CriticServiceAsyncStub:
         return CriticServiceStub(self.critic.channel)
 
     @property
-    def rubrics(self) -> RubricServiceStub:
+    def rubrics(self) -> RubricServiceAsyncStub:
         return RubricServiceStub(self.critic.channel)
 
     async def put(self, body: bytes, asset_type: str) -> str:

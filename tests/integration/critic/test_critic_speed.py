@@ -15,6 +15,8 @@ from tests.integration.critic.samples.pictures import boxes, jpeg, png, scene
 from tests.integration.critic.samples.theme import HELD_OUT, Theme
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL import Image
 
 FULL_HD = (1920, 1080)
@@ -40,7 +42,7 @@ def crowding() -> float:
 
 
 @pytest.mark.timeout(300)
-async def test_a_full_hd_picture_is_judged_in_half_a_second(record_property: pytest.RecordProperty) -> None:
+async def test_a_full_hd_picture_is_judged_in_half_a_second(record_property: Callable[[str, object], None]) -> None:
     """The best of some rounds is taken for each picture, since other programs run on the machine; then the p95."""
     async with Bench.open(1) as bench:
         reader = Reader(2)

@@ -134,7 +134,7 @@ async def test_an_engine_that_takes_too_long_is_reported_and_works_again(engine:
     assert (await engine.invoke(desk.invocation({"diagram": CLASSES}))).artefacts
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     label=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=14),
     message=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=14),

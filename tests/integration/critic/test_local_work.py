@@ -1,0 +1,90 @@
+"""The critic and the local providers: good work passes, and what it sends back is mended by what it hints at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import svc_executor
+from svc_critic.adapters.heuristics import Bench, Reader, heuristics
+from svc_critic.app import Evaluators
+from svc_critic.domain.judgement import judge
+from svc_critic.domain.rubric import builtin
+from svc_critic.domain.specimen import Brief, Specimen
+from svc_executor.adapters.catalogue import ModuleCatalogue
+from svc_executor.adapters.manifests import load
+from svc_executor.domain.provider import Feedback
+from svc_executor.domain.wording import labels_of, request_of
+from tests.conformance import desk
+from tests.conformance.diagrams import ALL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from svc_critic.domain.judgement import Verdict
+    from svc_executor.domain.provider import JsonValue
+
+ADAPTERS = {
+    f"{manifest.tool_id}@{manifest.provider}": manifest.adapter
+    for manifest in load(Path(next(iter(svc_executor.__path__))) / "manifests")
+}
+CHART: Mapping[str, JsonValue] = {
+    "kind": "bar",
+    "title": "Time to sign in",
+    "x_label": "Percentile",
+    "y_label": "Milliseconds",
+    "series": [{"name": "Password only", "x": ["p50", "p95", "p99"], "y": [142, 287, 611]}],
+}
+SPEECH = "A customer signs in with an email address and a password. Five failures lock an account for fifteen minutes."
+
+
+class Desk:
+    """Providers beside the critic."""
+
+    def __init__(self, catalogue: ModuleCatalogue, evaluators: Evaluators) -> None:
+        self._catalogue = catalogue
+        self._evaluators = evaluators
+
+    async def judged(self, name: str, params: Mapping[str, JsonValue], feedback: tuple[Feedback, ...] = ()) -> Verdict:
+        provider = self._catalogue.provider(ADAPTERS[name])
+        assert provider is not None
+        made = (await provider.invoke(desk.invocation(params, feedback=feedback))).artefacts[0]
+        specimen = Specimen(name, made.asset_type, made.media_type, made.content)
+        evaluator, _ = self._evaluators.choose(specimen)
+        found = await evaluator.examine(specimen, Brief(request_of(params), labels_of(params)))
+        return judge(builtin(specimen.asset_type), found.facets)
+
+
+@pytest.fixture(scope="module")
+async def workshop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    async with desk.context(home=tmp_path_factory.mktemp("home")) as context, Bench.open(1) as bench:
+        catalogue = ModuleCatalogue(context, set(ADAPTERS.values()))
+        yield Desk(catalogue, Evaluators(heuristics(bench, Reader(2))))
+        await catalogue.aclose()
+
+
+@pytest.mark.parametrize("name", ["mermaid@local", "plantuml@local", "d2@local"])
+async def test_diagrams_pass(workshop: Desk, name: str) -> None:
+    verdict = await workshop.judged(name, {"diagram": ALL["architecture"]})
+    assert verdict.passes, verdict
+
+
+async def test_sequence_diagrams_may_name_participants_twice(workshop: Desk) -> None:
+    verdict = await workshop.judged("plantuml@local", {"diagram": ALL["sequence"]})
+    assert verdict.passes, verdict
+
+
+async def test_speech_passes(workshop: Desk) -> None:
+    verdict = await workshop.judged("espeak@local", {"text": SPEECH})
+    assert verdict.passes, verdict
+
+
+async def test_a_chart_that_is_too_small_is_sent_back_once(workshop: Desk) -> None:
+    small = await workshop.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3})
+    assert not small.passes
+    assert "RESOLUTION_TOO_LOW" in {note.code for note in small.feedback}
+    feedback = tuple(Feedback(note.dimension.value, note.code, note.message, note.hint) for note in small.feedback)
+    again = await workshop.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3}, feedback)
+    assert again.passes, again
