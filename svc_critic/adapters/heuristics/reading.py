@@ -70,9 +70,10 @@ class Lettering:
 class Reader:
     """Finds lines in a reduced picture and reads as many of them as there is time for.
 
-    Reading costs time by the width of the lines (about 0.1 ms for each of their pixels at a height of 48), so it is
-    bounded by width: larger letters first, long lines only from their beginning. The models are loaded when they are
-    first needed. One picture is read at a time: the recogniser keeps state, and takes `threads` processors anyway.
+    Reading costs time by the width of the lines (about 0.1 ms on two processors for each of their pixels at a height
+    of 48), so it is bounded by width: larger letters first, long lines only from their beginning. The models are
+    loaded when they are first needed. One picture is read at a time: the recogniser keeps state, and takes `threads`
+    processors anyway.
     """
 
     def __init__(self, threads: int) -> None:
