@@ -84,6 +84,8 @@ class Possessions:
 def possessions(mesh: Running) -> Possessions:
     """One of everything."""
     with mesh.client() as api:
+        for budget in ({}, {"modality": "MODALITY_TOOL"}):
+            api.put("/v1/budgets", json={**budget, "limit_micro_usd": "10000000"})
         asset = api.post(
             "/v1/uploads?filename=canary.txt", content=b"canary of dev", headers={"content-type": "text/plain"}
         )

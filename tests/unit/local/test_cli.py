@@ -13,6 +13,7 @@ from mesh.local.api import JobEvent
 from mesh.local.cli import output
 from mesh.local.cli.app import build, main
 from mesh.local.client import EdgeClient, EdgeError
+from mesh.local.environment import ServicePorts
 from mesh.local.supervisor import StateFile
 from tests.unit.local.edge_server import ASSET_ID, JOB_ID, running_mesh, state_of
 
@@ -33,6 +34,7 @@ def _at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def posted(home: Home) -> Iterator[list[dict[str, object]]]:
+    ServicePorts.settle(home, [])
     with running_mesh(home) as submitted:
         yield submitted
 
@@ -110,7 +112,7 @@ def test_a_job_is_submitted_with_its_plan(posted: list[dict[str, object]], tmp_p
 def test_a_file_that_is_no_plan_is_refused(posted: list[dict[str, object]], tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text("[]")
-    with pytest.raises(EdgeError, match="must be a JSON object"):
+    with pytest.raises(EdgeError, match="must hold a JSON object"):
         _soma("job", "submit", str(plan))
 
 
@@ -221,3 +223,14 @@ def test_the_demo_replaces_the_files_of_the_last_one_alone(posted: list[dict[str
     _soma("demo", "--plan", str(plan), "--out", str(out))
     assert (out / "mine.txt").read_text() == "kept"
     assert len(list((out / "assets").iterdir())) == 1
+
+
+def test_the_demo_registers_what_its_plan_wants_first(posted: list[dict[str, object]], tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("{}")
+    folder = tmp_path / "plan.capabilities"
+    folder.mkdir()
+    (folder / "down.json").write_text('{"tool_id": "down", "endpoint": "{{absent_url}}"}')
+    assert _soma("demo", "--plan", str(plan), "--out", str(tmp_path / "out"), "--json").exit_code == 0
+    assert [entry["path"] for entry in posted] == ["/v1/multimodal/capabilities", "/v1/multimodal/jobs"]
+    assert str(posted[0]["endpoint"]).startswith("http://127.0.0.1:")
