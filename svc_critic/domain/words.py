@@ -93,7 +93,11 @@ def _is_there(label: str, joined: str, pool: Sequence[str]) -> bool:
 
 
 def _nearly(word: str, pool: Sequence[str]) -> bool:
-    return len(word) >= _SHORTEST_FUZZY and bool(difflib.get_close_matches(word, pool, n=1, cutoff=_FUZZY))
+    """Whether the pool has the word with a letter misread: words of other lengths are other words."""
+    if len(word) < _SHORTEST_FUZZY:
+        return False
+    alike = [other for other in pool if abs(len(other) - len(word)) <= 1]
+    return bool(difflib.get_close_matches(word, alike, n=1, cutoff=_FUZZY))
 
 
 def _solid(text: str) -> str:

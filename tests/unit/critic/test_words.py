@@ -39,6 +39,10 @@ def test_a_misread_letter_is_forgiven() -> None:
     assert overlap(topics("correlator"), topics("corre1ator antenna receiver")) == 1
 
 
+def test_similar_words_of_other_lengths_are_other_words() -> None:
+    assert overlap(topics("weather"), topics("water")) == 0
+
+
 def test_nothing_overlaps_with_nothing() -> None:
     assert overlap(set(), {"word"}) == 0
 
