@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import uvloop
 
+from mesh import tasks
 from mesh.clock import SystemClock
 from mesh.logging import get_logger
 from mesh.settings import SettingsError
@@ -53,8 +54,8 @@ def run(build: Build) -> None:
 async def run_many(builds: Sequence[Build], stop: asyncio.Event | None = None) -> None:
     """Serve contexts on one loop until `stop` is set, or SIGTERM or SIGINT arrives.
 
-    They start and stop together. When one fails, the others stop and its error is raised. A second signal cuts the
-    shutdown short.
+    They start and stop together. When one fails, the others stop and its error is raised; those that are still
+    starting give up. A second signal cuts the shutdown short.
     """
     stop = stop or asyncio.Event()
     with _signals(stop):
@@ -77,17 +78,32 @@ async def background(
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait((task,))
+        await tasks.end(task)
 
 
 async def _serve(build: Build, stop: asyncio.Event) -> None:
+    """Build, serve until `stop`, undo; a build that waits for something is given up when `stop` comes first."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a context is served outside of a task")
+    giving_up = asyncio.create_task(_give_up(task, stop))
     try:
         async with build() as service:
+            giving_up.cancel()
             get_logger("mesh.lifecycle").info("ready", context=service.name, address=service.address)
             await stop.wait()
+    except asyncio.CancelledError:
+        given_up = giving_up.done() and not giving_up.cancelled()
+        if not given_up or task.uncancel() > 0:  # cancelled from outside
+            raise
     finally:
+        giving_up.cancel()
         stop.set()
+
+
+async def _give_up(building: asyncio.Task[None], stop: asyncio.Event) -> None:
+    await stop.wait()
+    building.cancel()
 
 
 async def _supervise(coro_fn: Callable[[], Awaitable[None]], name: str, clock: Clock) -> None:

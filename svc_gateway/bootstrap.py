@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -148,7 +149,8 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
             parts.append(Check(f"svc_{context}", checks.grpc_health(peer)))
     own = settings.gateway
     thresholds = Thresholds(hold_s=own.level_hold_s)
-    return Monitor(parts, Pace(own.check_every_s, own.check_deadline_s), thresholds, mesh.clock)
+    pace = Pace(own.check_every_s, own.check_deadline_s, own.check_start_s)
+    return Monitor(parts, pace, thresholds, mesh.clock)
 
 
 async def _edge(
@@ -173,7 +175,7 @@ async def _edge(
     address = await mesh.enter(control.serving(settings.gateway.xds_bind, settings.tls))
     state = _state(settings, descriptors, sources, own_address, _reachable(address, settings))
     keeper = EdgeKeeper(state, sources, lambda changed: feed.publish(builder.build(changed)), mesh.clock)
-    feed.publish(builder.build(state))
+    feed.publish(await asyncio.to_thread(builder.build, state))  # takes a second, which others start in
     keeper.revoke(revoked.ids)
     revoked.on_change(keeper.revoke)
     await mesh.enter(background(keeper.run, "edge", clock=mesh.clock))

@@ -47,6 +47,9 @@ class GatewaySettings(Block):
     )
     check_every_s: float = Field(2.0, gt=0, description="pause between two checks of one part, in seconds")
     check_deadline_s: float = Field(3.0, gt=0, description="time limit of one check, in seconds")
+    check_start_s: float = Field(
+        15.0, ge=0, description="time that a part gets to start before failed checks count, in seconds"
+    )
     level_hold_s: float = Field(10.0, ge=0, description="shortest time between two changes of a part's level")
 
 

@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from mesh import tasks
 from mesh.clock import SystemClock
 from mesh.durable.claims import ClaimCheck
 from mesh.durable.propagation import ContextPropagation
@@ -90,8 +91,7 @@ async def worker(
         yield
     finally:
         await shift.end(grace)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await tasks.end(task)
 
 
 class _Shift:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from mesh import tasks
 from mesh.events.chains import Chains
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM, is_connection_failure
@@ -121,8 +122,7 @@ class Consumer:
         for task in self._resting:
             task.cancel()
         await asyncio.wait((reading,), timeout=_GRACE_S)
-        reading.cancel()
-        await asyncio.gather(reading, watching, return_exceptions=True)
+        await tasks.end(reading, watching)
 
     async def _read(self, subscription: Subscription) -> None:
         async with Chains(_IN_HAND) as chains:

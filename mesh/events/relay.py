@@ -8,6 +8,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from mesh import tasks
 from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.event import Event
@@ -124,8 +125,7 @@ class Relay:
         self._stopping.set()
         self._wake.set()
         await asyncio.wait((task,), timeout=_GRACE_S)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await tasks.end(task)
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_S

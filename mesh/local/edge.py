@@ -23,6 +23,7 @@ _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTl
 _GATEWAY_IDENTITY = "spiffe://soma/gateway"
 _SERVER_ERROR = 500
 _TIMEOUT_S = 5.0
+_MAX_CONNECTIONS = 10_000
 
 
 class Edge(EnvoyEngine):
@@ -71,7 +72,16 @@ def bootstrap(admin_port: int, xds_port: int, authority: Path, pair: KeyPair) ->
             "lds_config": ads,
         },
         "static_resources": {"clusters": [_control_plane(xds_port, authority, pair)]},
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
     }
+
+
+def _connection_limit() -> dict[str, object]:
+    """Refuse clients before file descriptors run out; the admin interface stays reachable."""
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    kind = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    config = {"@type": f"type.googleapis.com/{kind}", "max_active_downstream_connections": _MAX_CONNECTIONS}
+    return {"name": name, "typed_config": config}
 
 
 def _control_plane(port: int, authority: Path, pair: KeyPair) -> dict[str, object]:

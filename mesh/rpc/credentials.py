@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import grpc
@@ -24,7 +25,11 @@ def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
     if files is None:
         return None
     source = _Certificates(*files)
-    return grpc.dynamic_ssl_server_credentials(source.current(), source.current, require_client_authentication=True)
+    return grpc.dynamic_ssl_server_credentials(
+        source.read(),
+        source.changed,  # type: ignore[arg-type] # the stubs forget that None is an answer
+        require_client_authentication=True,
+    )
 
 
 def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
@@ -48,24 +53,34 @@ def _files(tls: TlsSettings) -> tuple[Path, Path, Path] | None:
 
 
 class _Certificates:
-    """The certificates on disk; asked by the TLS library at each handshake, from its own threads."""
+    """The certificates on disk; asked by the TLS library at each handshake, from its own threads.
+
+    Each configuration that the library is given replaces the one in use, which frees it, even while another handshake
+    reads it: a process that answers many connections with "the same again" crashes. So one is given only for a change.
+    """
 
     def __init__(self, ca_file: Path, cert_file: Path, key_file: Path) -> None:
         self._paths = (ca_file, cert_file, key_file)
         self._stamp: tuple[int, ...] = ()
-        self._config: grpc.ServerCertificateConfiguration | None = None
+        self._asking = threading.Lock()
         self._log = get_logger("mesh.rpc")
 
-    def current(self) -> grpc.ServerCertificateConfiguration:
-        """The configuration of the files as they are, or the last good one while they are being replaced."""
-        try:
-            stamp = tuple(path.stat().st_mtime_ns for path in self._paths)
-            if self._config is None or stamp != self._stamp:
-                ca, cert, key = (path.read_bytes() for path in self._paths)
-                self._config = grpc.ssl_server_certificate_configuration([(key, cert)], ca)
-                self._stamp = stamp
-        except OSError:
-            if self._config is None:
-                raise
-            self._log.warning("certificates cannot be read; keeping the last ones")
-        return self._config
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """The configuration of the files as they are. OSError when one cannot be read."""
+        stamp = self._now()
+        ca, cert, key = (path.read_bytes() for path in self._paths)
+        configuration = grpc.ssl_server_certificate_configuration([(key, cert)], ca)
+        self._stamp = stamp
+        return configuration
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The configuration when the files changed since it was read last; None to go on with the last good one."""
+        with self._asking:
+            try:
+                return self.read() if self._now() != self._stamp else None
+            except OSError:
+                self._log.warning("certificates cannot be read; keeping the last ones")
+                return None
+
+    def _now(self) -> tuple[int, ...]:
+        return tuple(path.stat().st_mtime_ns for path in self._paths)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
+from mesh import tasks
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -44,9 +46,7 @@ class Listener:
     async def __aexit__(self, *_: object) -> None:
         """Stop and close the connection."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end(self._task)
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_S

@@ -73,11 +73,13 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.enter(store.listening())
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
-        await _work(mesh, settings.executor, peers, store, temporal)
+        workshop = await _work(mesh, settings.executor, peers, store, temporal)
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
+        # Whoever listens can run a plan; where the registry stays away, selections say so.
+        await workshop.registered(settings.executor.wait_for_registration_s)
         yield await mesh.serve([(add_PlanServiceServicer_to_server, plans), (add_JobServiceServicer_to_server, jobs)])
 
 
@@ -98,7 +100,7 @@ async def _peers(mesh: Chassis) -> _Peers:
 
 async def _work(
     mesh: Chassis, settings: ExecutorSettings, peers: _Peers, store: PostgresJobs, temporal: Client
-) -> None:
+) -> Workshop:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
     meter = PrometheusMeter()
     workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
@@ -125,6 +127,7 @@ async def _work(
             max_concurrent_activities=settings.concurrent_activities,
         )
     )
+    return workshop
 
 
 def _jobs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from svc_executor.domain.provider import ProviderContext
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mesh.chassis import Chassis
     from mesh.clock import Clock
@@ -28,15 +29,20 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import Catalogue, Meter
     from svc_executor.settings import ExecutorSettings
 
-_RETRY_S = 2.0
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 _JITTER = 0.2
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """The catalogue of guarded providers."""
+    """The catalogue of guarded providers.
+
+    `registered` waits so many seconds until the registry knows them all, and tells whether it does.
+    """
 
     catalogue: Catalogue
+    registered: Callable[[float], Awaitable[bool]]
 
     @classmethod
     @asynccontextmanager
@@ -64,7 +70,7 @@ class Workshop:
             probe = ProbeProviders(registry, catalogue, found, guards.is_open)
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
-            yield cls(catalogue)
+            yield cls(catalogue, keeper.registered)
 
 
 def _rules(settings: ExecutorSettings) -> EgressRules:
@@ -87,11 +93,25 @@ class _Keeper:
         self._clock = clock
         self._chance = chance
         self._interval_s = interval_s
+        self._complete = asyncio.Event()
+
+    async def registered(self, seconds: float) -> bool:
+        """Wait until everything is registered; False when it took longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._complete.wait()
+        except TimeoutError:
+            _log.warning("the registry does not know all capabilities after %g s", seconds)
+            return False
+        return True
 
     async def run(self) -> None:
         """Never ends by itself."""
+        pause = _FIRST_RETRY_S
         while await self._register():
-            await self._clock.sleep(_RETRY_S)
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RETRY_S)
+        self._complete.set()
         await asyncio.gather(*(self._watch(adapter) for adapter in self._probe.adapters))
 
     async def _watch(self, adapter: str) -> None:

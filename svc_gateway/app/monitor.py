@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.telemetry import gauge, histogram
-from svc_gateway.domain.degradation import Component, Judge, Observation, Report, Thresholds, report
+from svc_gateway.domain.degradation import Component, Judge, Observation, Report, State, Thresholds, report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mesh.clock import Clock
+
+_START_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Pace:
-    """How often parts are checked, and how long one check may take, in seconds."""
+    """How often parts are checked, how long one check may take, and how long parts may take to start, in seconds."""
 
     every_s: float = 2.0
     deadline_s: float = 3.0
+    start_s: float = 0.0
 
 
 class Monitor:
@@ -40,6 +43,7 @@ class Monitor:
         self._checks = checks
         self._pace = pace
         self._clock = clock
+        self._patient_until = clock.monotonic() + pace.start_s
         self._judges = {c.name: Judge(Component(c.name, c.critical), thresholds) for c in checks}
         self._report = self._judge()
         self._changed = asyncio.Condition()
@@ -72,11 +76,13 @@ class Monitor:
             yield sent
 
     async def check_once(self, check: Check) -> Component:
-        """Check one part now."""
+        """Check one part now; a failure while it may still be starting is not held against it."""
         started = self._clock.monotonic()
         reason = await self._ask(check)
         now = self._clock.monotonic()
         seen = Observation(not reason, now - started, reason)
+        if not seen.ok and self._starting(check):
+            return self._judges[check.name].component
         part = self._judges[check.name].observe(seen, self._clock.now(), now)
         self._seconds.labels(check.name).observe(seen.response_s)
         self._level.labels(check.name).set(part.level)
@@ -101,7 +107,13 @@ class Monitor:
     async def _follow(self, check: Check) -> None:
         while True:
             await self.check_once(check)
-            await self._clock.sleep(self._pace.every_s)
+            pause = min(self._pace.every_s, _START_PAUSE_S) if self._starting(check) else self._pace.every_s
+            await self._clock.sleep(pause)
+
+    def _starting(self, check: Check) -> bool:
+        """Whether a part that was never well may still be starting: the parts of a mesh start side by side."""
+        unknown = self._judges[check.name].component.state is State.UNKNOWN
+        return unknown and self._clock.monotonic() < self._patient_until
 
     def _judge(self) -> Report:
         return report(tuple(judge.component for judge in self._judges.values()), self._clock.now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import product
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -10,7 +11,7 @@ import jsonschema
 from svc_selector.domain.model import Ladder, Offer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from svc_selector.domain.model import Ask
@@ -24,7 +25,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._offers: dict[str, Offer] = {}
-        self._by_modality: dict[str, dict[str, Offer]] = {}
+        self._by_need: dict[tuple[str, str], dict[str, Offer]] = {}
         self._ladders: dict[LadderKey, Ladder] = {}
         self._schemas: dict[str, tuple[int, jsonschema.Draft202012Validator]] = {}
         self._loaded = asyncio.Event()
@@ -46,7 +47,7 @@ class Catalog:
 
     def replace_all(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
         """Takes over a whole snapshot at once."""
-        self._offers, self._by_modality, self._ladders = {}, {}, {}
+        self._offers, self._by_need, self._ladders = {}, {}, {}
         self.update(offers, ladders)
         self._loaded.set()
 
@@ -54,16 +55,16 @@ class Catalog:
         """Takes over changes."""
         for offer in offers:
             before = self._offers.get(offer.capability_id)
-            for modality in before.modalities if before else ():
-                self._by_modality[modality].pop(offer.capability_id, None)
+            for need in _needs(before) if before else ():
+                self._by_need[need].pop(offer.capability_id, None)
             self._offers[offer.capability_id] = offer
-            for modality in offer.modalities:
-                self._by_modality.setdefault(modality, {})[offer.capability_id] = offer
+            for need in _needs(offer):
+                self._by_need.setdefault(need, {})[offer.capability_id] = offer
         self._ladders.update(ladders)
 
-    def of(self, modality: str) -> Mapping[str, Offer]:
-        """Offers of a modality by id."""
-        return self._by_modality.get(modality, {})
+    def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
+        """Offers that serve a task type of a modality, by id."""
+        return self._by_need.get((modality, task_type), {})
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
         """The tenant's own ladder where it has a list, else the platform's."""
@@ -80,3 +81,7 @@ class Catalog:
             self._schemas[offer.capability_id] = kept
         error = jsonschema.exceptions.best_match(kept[1].iter_errors(ask.need.params))
         return "" if error is None else f"{error.json_path}: {error.message}"
+
+
+def _needs(offer: Offer) -> Iterator[tuple[str, str]]:
+    return product(offer.modalities, offer.task_types)

@@ -115,7 +115,7 @@ class Selector:
 
     async def _judge(self, ask: Ask, subject: Subject) -> _Judged:
         able, rejected = sift(
-            self._offers.of(ask.need.modality).values(),
+            self._offers.of(ask.need.modality, ask.need.task_type).values(),
             ask,
             subject,
             lambda offer: self._offers.schema_error(offer, ask),
@@ -239,10 +239,10 @@ def nothing_left(decision: Decision) -> SomaError:
         text = f"the budget does not bear any capability for {ask.need.modality}/{ask.need.task_type}"
         quotas = [QuotaViolation(f"budget:{item.capability_id}", item.reason) for item in budget]
         return SomaError(Reason.BUDGET_EXCEEDED, text, quotas=quotas, preconditions=details)
-    text = (
-        f"no capability for {ask.need.modality}/{ask.need.task_type} is left; "
-        f"{len(details)} were rejected, each with its reason in the details"
-    )
+    what = f"{ask.need.modality}/{ask.need.task_type}"
+    text = f"no capability for {what} is left; {len(details)} were rejected, each with its reason in the details"
+    if not details:
+        text = f"no capability serves {what}; GET /v1/multimodal/capabilities lists what there is"
     return SomaError(
         Reason.NO_CAPABLE_CAPABILITY,
         text,

@@ -24,8 +24,8 @@ class Offers(Protocol):
     def loaded(self) -> bool:
         """True once a whole snapshot was received."""
 
-    def of(self, modality: str) -> Mapping[str, Offer]:
-        """Offers of a modality by id."""
+    def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
+        """Offers that serve a task type of a modality, by id; what serves other tasks is not even considered."""
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
         """The ladder in force for a tenant."""

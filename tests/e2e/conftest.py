@@ -18,6 +18,7 @@ from mesh.ids import SystemIds
 from mesh.local.environment import bootstrap_key_file
 from mesh.local.home import Home
 from mesh.local.ports import free_port
+from mesh.local.supervisor import StateFile
 from mesh.secrets import Vault, VaultTransit
 from mesh.settings import VaultSettings
 
@@ -63,21 +64,28 @@ class Running:
         trust = ssl.create_default_context(cafile=str(self.authority))
         return httpx.Client(base_url=self.url, headers=headers, verify=trust, timeout=60, trust_env=False)
 
-    def service_address(self, context: str) -> str:
-        """host:port of a context's own server."""
+    def variable(self, wanted: str) -> str:
+        """A setting of the services."""
         for line in (self.home.run / "services.env").read_text().splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
-            if name == f"SA01_PEERS_{context.upper()}":
+            if name == wanted:
                 return value.strip("'\"")
-        raise LookupError(context)
+        raise LookupError(wanted)
+
+    def service_address(self, context: str) -> str:
+        """host:port of a context's own server."""
+        return self.variable(f"SA01_PEERS_{context.upper()}")
+
+    def pid(self, program: str) -> int:
+        """Process id of a program that is supervised."""
+        state = StateFile(self.home).running()
+        if state is None:
+            raise LookupError("nothing runs")
+        return next(entry.pid for entry in state.programs if entry.name == program)
 
     async def token(self, claims: Claims, ttl_s: float = 900) -> str:
         """A token signed by this mesh's own key."""
-        address = next(
-            line.partition("=")[2].strip("'\"")
-            for line in (self.home.run / "services.env").read_text().splitlines()
-            if line.startswith("export SA01_VAULT_ADDRESS=")
-        )
+        address = self.variable("SA01_VAULT_ADDRESS")
         settings = VaultSettings(address=address, token_file=self.home.secrets / "vault-token-gateway")
         async with Vault.open(settings) as vault:
             minter = TokenMinter(

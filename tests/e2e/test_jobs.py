@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.ids import SystemIds
-from mesh.local.supervisor import StateFile
 from tests.e2e.jobs import events, run_job, submit
 
 if TYPE_CHECKING:
@@ -88,10 +87,7 @@ def test_a_killed_service_process_finishes_its_jobs_and_repeats_no_recorded_step
         for event in events(api, jobs[0]):
             if event["type"] == "JOB_EVENT_TYPE_EXECUTION":
                 break
-        state = StateFile(mesh.home).running()
-        assert state is not None
-        services = next(program for program in state.programs if program.name == "services")
-        os.kill(services.pid, signal.SIGKILL)
+        os.kill(mesh.pid("services"), signal.SIGKILL)
     for job_id in jobs:
         wait_for_end(mesh, job_id)
     with mesh.client() as api:

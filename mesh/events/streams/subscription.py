@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 from redis.exceptions import RedisError, ResponseError
 
+from mesh import tasks
 from mesh.errors import SomaError
 from mesh.events.bus import Delivery
 from mesh.events.streams import names, scripts
@@ -78,7 +79,7 @@ class StreamSubscription:
     async def __aexit__(self, *_: object) -> None:
         """Leave the group; what was not acknowledged goes to whoever reads the partitions next."""
         self.close()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await tasks.end(*self._readers)
         with contextlib.suppress(RedisError, OSError, SomaError):  # else the lease runs out by itself
             await self._save()
             for topic in self._topics:
@@ -132,9 +133,9 @@ class StreamSubscription:
         return int(await self._client.xlen(stream))
 
     async def _read(self, topic: str) -> None:
-        """Read one topic for ever; start over with everything unfinished after any failure."""
+        """Read one topic until closed; start over with everything unfinished after any failure."""
         pause = _FIRST_PAUSE_S
-        while True:
+        while not self._closed:
             try:
                 await self._read_until_failure(topic)
             except ResponseError as error:
@@ -152,13 +153,13 @@ class StreamSubscription:
 
     async def _read_until_failure(self, topic: str) -> None:
         reading: set[int] = set()
-        while True:
+        while not self._closed:
             renew_at = self._clock.monotonic() + self._lease_s / 3
             owned = set(await self._share(keys=self._group_keys(topic), args=self._share_arguments()))
             for partition in sorted(owned - reading):
                 await self._take_over(topic, partition)
             reading = owned
-            while (left := renew_at - self._clock.monotonic()) > 0:
+            while not self._closed and (left := renew_at - self._clock.monotonic()) > 0:
                 await self._read_new(topic, sorted(reading), left)
             await self._save()
 

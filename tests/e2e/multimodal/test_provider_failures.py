@@ -60,4 +60,4 @@ def test_a_step_that_may_fail_leaves_the_job_partial(api: httpx.Client) -> None:
 def test_a_task_type_nobody_serves_says_so(api: httpx.Client) -> None:
     job = run_job(api, plan("unknown_text"))
     assert job["state"] == "JOB_STATE_FAILED"
-    assert "no capability for text/unknown_text is left" in job["steps"][0]["message"]
+    assert "no capability serves text/unknown_text" in job["steps"][0]["message"]

@@ -62,6 +62,35 @@ async def test_a_service_that_cannot_start_stops_the_others() -> None:
     assert story.events == ["a starts", "a stops"]
 
 
+async def test_a_service_that_waits_while_it_starts_gives_up_when_told_to_stop() -> None:
+    story, stop, undone = Story(), asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def waiting() -> AsyncIterator[Service]:
+        try:
+            await asyncio.Event().wait()
+            yield Service("waiting", "127.0.0.1:1")
+        finally:
+            undone.set()
+
+    running = asyncio.create_task(run_many([story.build("a"), waiting], stop))
+    await story.ready.wait()
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    assert undone.is_set()
+    assert story.events == ["a starts", "a stops"]
+
+
+async def test_a_service_that_cannot_start_is_told_of_while_others_wait() -> None:
+    @asynccontextmanager
+    async def waiting() -> AsyncIterator[Service]:
+        await asyncio.Event().wait()
+        yield Service("waiting", "127.0.0.1:1")
+
+    with pytest.raises(SettingsError, match="broken"):
+        await asyncio.wait_for(run_many([waiting, Story().build("b", SettingsError("broken"))]), 5)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_them(number: signal.Signals) -> None:
     story = Story()

@@ -25,7 +25,7 @@ from mesh.settings import ServerSettings, TlsSettings
 from mesh.testing import AllowAll, Issuer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from mesh.rpc.server import Server
@@ -143,6 +143,34 @@ async def test_certificates_that_cannot_be_read_leave_the_last_ones(authority: A
         for file in _files(settings)[1:]:
             file.unlink()
         assert await check(server, client) == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_the_tls_library_is_given_certificates_again_only_when_they_changed(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[object] = []
+    make = grpc.dynamic_ssl_server_credentials
+
+    def watched(initial: object, fetch: Callable[[], object], **options: bool) -> object:
+        def fetched() -> object:
+            answers.append(fetch())
+            return answers[-1]
+
+        return make(initial, fetched, **options)
+
+    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", watched)
+    settings = authority.issue("server")
+    async with running(settings) as server:
+        for _ in range(2):
+            await check(server, authority.issue("client"))
+        assert answers
+        assert set(answers) == {None}
+        for file in _files(settings):
+            os.utime(file, ns=(2**60, 2**60))
+        answers.clear()
+        for _ in range(2):
+            await check(server, authority.issue("client"))
+    assert [answer for answer in answers if answer is not None] == answers[:1]
 
 
 def _files(tls: TlsSettings) -> tuple[Path, ...]:

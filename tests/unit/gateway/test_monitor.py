@@ -1,0 +1,68 @@
+"""Parts that start beside the gateway are not taken for lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.testing import FakeClock
+from svc_gateway.app.monitor import Check, Monitor, Pace
+from svc_gateway.domain.degradation import Level, State, Thresholds
+
+START_S = 15.0
+
+
+class Part:
+    """Fails until it is up."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.check = Check("part", self.ask, critical=True)
+
+    async def ask(self) -> None:
+        if not self.up:
+            raise OSError
+
+
+@pytest.fixture
+def part() -> Part:
+    return Part()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def monitor(part: Part, clock: FakeClock) -> Monitor:
+    return Monitor([part.check], Pace(start_s=START_S), Thresholds(), clock)
+
+
+async def test_a_part_that_is_still_starting_is_unknown(monitor: Monitor, part: Part) -> None:
+    assert (await monitor.check_once(part.check)).state is State.UNKNOWN
+    assert monitor.report.level is Level.UNKNOWN
+
+
+async def test_a_part_that_came_up_is_healthy_at_once(monitor: Monitor, part: Part) -> None:
+    await monitor.check_once(part.check)
+    part.up = True
+    assert (await monitor.check_once(part.check)).state is State.HEALTHY
+    assert monitor.report.level is Level.NONE
+
+
+async def test_a_part_that_did_not_come_up_in_time_is_lost(monitor: Monitor, part: Part, clock: FakeClock) -> None:
+    await monitor.check_once(part.check)
+    await clock.advance(START_S)
+    assert (await monitor.check_once(part.check)).level is Level.CRITICAL
+
+
+async def test_a_part_that_was_well_is_lost_whenever_it_fails(monitor: Monitor, part: Part, clock: FakeClock) -> None:
+    part.up = True
+    await monitor.check_once(part.check)
+    part.up = False
+    for _ in range(Thresholds().evidence):
+        await clock.advance(1)
+        found = await monitor.check_once(part.check)
+    assert found.state is State.HEALTHY  # held for a while, lest it flaps
+    await clock.advance(Thresholds().hold_s)
+    assert (await monitor.check_once(part.check)).level is Level.CRITICAL

@@ -1,0 +1,139 @@
+"""Writes docs/settings.md from the settings of every service. `--check` fails on a difference.
+
+What a variable is called, means and defaults to is told once, in the settings classes.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.chassis import ChassisSettings
+from mesh.settings import Variable, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import BaseModel
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "settings.md"
+EVERY = "<context>"
+"""Stands for the name of a context in the variables that all of them read."""
+
+HEAD = """\
+# Settings
+
+Made by `tools/settings_doc.py` from the settings classes; edit those. A service reads its settings once, from the
+environment, when it starts; what does not fit is refused then, every problem at once, each with its variable.
+
+- **One context alone.** `SA01_<CONTEXT>_…` wins over `SA01_…`: `SA01_REGISTRY_POSTGRES_POOL_MAX` sets the registry's
+  pool, `SA01_POSTGRES_POOL_MAX` that of every context that has none of its own. This holds for every variable below,
+  also for those of a context's own block. Where a line has several names, the first that is set counts.
+- **Empty is unset.** A variable that is set to nothing has its default.
+- **Lists and mappings** are JSON, or values with commas between them.
+- **Secret** values are never logged and appear in no error.
+- `soma up` sets addresses, certificates, passwords and ports by itself; what it chose is in `run/services.env` of its
+  home. The rest it takes from your environment: `SA01_TELEMETRY_LOG_LEVEL=DEBUG soma up`.
+"""
+
+OUTSIDE = (
+    ("SA01_HOME", "`.soma`", "folder of the local mesh, for every `soma` command"),
+    (
+        "SA01_CHROMIUM",
+        "none",
+        "browser that takes screenshots; none: the system's, Playwright's, or one that is fetched",
+    ),
+    (
+        "SA01_FAULTS",
+        "none",
+        "planted failures, with `SA01_PROFILE=test` alone, for example `executor.after_store=kill@3`",
+    ),
+)
+"""What is read by others than the services: variable, default, meaning."""
+HEADER = ("| variable | default | meaning |", "| --- | --- | --- |")
+
+
+def settings_of(context: str) -> type[ChassisSettings]:
+    """The settings class of a context."""
+    found: object = import_module(f"svc_{context}.settings").Settings
+    if isinstance(found, type) and issubclass(found, ChassisSettings):
+        return found
+    raise TypeError(f"svc_{context}.settings.Settings is no ChassisSettings")
+
+
+def contexts() -> list[str]:
+    """Names of the contexts, ordered."""
+    return sorted(path.parent.name.removeprefix("svc_") for path in ROOT.glob("svc_*/settings.py"))
+
+
+def cell(text: str) -> str:
+    """A text that may stand between the bars of a table."""
+    return text.replace("|", "\\|").replace("<", "\\<").replace("\n", " ")
+
+
+def default(variable: Variable, owner: type[BaseModel]) -> str:
+    """The default as an operator would write it."""
+    if variable.required:
+        block = owner.model_fields[variable.path[0]]
+        return "**required**" if block.is_required() else "**required** if any of its block is set"
+    if variable.default in {"", "()", "{}", "[]"}:
+        return "none"
+    value = variable.default.lower() if variable.default in {"True", "False"} else variable.default
+    return f"`{cell(value)}`"
+
+
+def rows(found: Iterable[Variable], owner: type[BaseModel]) -> Iterator[str]:
+    """A table of variables; their names for one context alone are left to the rule above."""
+    yield from HEADER
+    for variable in found:
+        names = ", ".join(f"`{name}`" for name in variable.names[1:])
+        meaning = f"{variable.description} (**secret**)" if variable.secret else variable.description
+        yield f"| {names} | {default(variable, owner)} | {cell(meaning)} |"
+
+
+def section(title: str, text: str, found: list[Variable], owner: type[BaseModel]) -> str:
+    """A heading, a line on it, and its table."""
+    lines = [f"## {title}", "", text, ""]
+    return "\n".join([*lines, *rows(found, owner)] if found else lines[:-1]) + "\n"
+
+
+def first_line(of: type) -> str:
+    """What a class says of itself."""
+    return (of.__doc__ or "").strip().partition("\n")[0]
+
+
+def render() -> str:
+    """The whole page."""
+    shared = list(variables(ChassisSettings, EVERY))
+    parts = [HEAD, "## Every context\n"]
+    for name, field in ChassisSettings.model_fields.items():
+        block = field.annotation
+        if isinstance(block, type):
+            group = [variable for variable in shared if variable.path[0] == name]
+            parts.append("#" + section(f"`{name}`", first_line(block), group, ChassisSettings))
+    known = {variable.path for variable in shared}
+    for context in contexts():
+        owner = settings_of(context)
+        own = [variable for variable in variables(owner, context) if variable.path not in known]
+        text = "Beside those of every context:" if own else "None beside those of every context."
+        parts.append(section(f"`{context}`", text, own, owner))
+    outside = [f"| `{name}` | {value} | {meaning} |" for name, value, meaning in OUTSIDE]
+    return "\n".join([*parts, "## Read outside the services\n", *HEADER, *outside]) + "\n"
+
+
+def main() -> int:
+    """Writes, or checks."""
+    if "--check" not in sys.argv:
+        OUT.write_text(render(), encoding="utf-8")
+        return 0
+    if OUT.exists() and OUT.read_text(encoding="utf-8") == render():
+        return 0
+    print("docs/settings.md does not match the settings: run tools/settings_doc.py")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
