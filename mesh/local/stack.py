@@ -120,8 +120,10 @@ class LocalMesh:
     async def _provision_databases(self, engines: environment.Engines, found: Sequence[Context]) -> None:
         await databases.provision(self._home, engines.postgres, [context.name for context in found])
         dsn = databases.dsn_of(self._home, engines.postgres, databases.MIGRATOR)
-        for context in found:
-            await migrate(dsn, context.name, [context.migrations] if context.migrations is not None else [])
+        async with asyncio.TaskGroup() as group:
+            for context in found:
+                folders = [context.migrations] if context.migrations is not None else []
+                group.create_task(migrate(dsn, context.name, folders))
 
     async def _find_browser(self) -> None:
         """Fetch Chromium where the machine has none; without it the mesh runs, but takes no screenshots."""

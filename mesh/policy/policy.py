@@ -49,6 +49,11 @@ class Policy:
         """Digest of the policy that answers now."""
         return self._evaluator.policy_id()
 
+    @property
+    def fixed(self) -> bool:
+        """Whether equal input gets equal answers for as long as this object lives."""
+        return not self._evaluator.blocking
+
     def evaluate(self, rule: str, input_: Mapping[str, object], /) -> object:
         """The value of a rule such as `data.soma.authz.allow`, as plain data; PolicyUnavailable without one.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mesh.settings import TlsSettings
 
 _KEEPALIVE_MS = 30_000
-_MAX_RECONNECT_MS = 2_000
+_FIRST_RECONNECT_MS, _MAX_RECONNECT_MS = 100, 2_000
 _MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 _MAX_METADATA_BYTES = 32 * 1024
 
@@ -51,6 +51,7 @@ async def connect(
         ("grpc.service_config", service_config),
         ("grpc.enable_retries", 1),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),  # peers start side by side
         ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),

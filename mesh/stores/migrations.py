@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TIMEOUT_S = 300.0
@@ -38,7 +38,8 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
     missing, gets `password` when one is given, and may read and change rows, nothing else.
     """
     await _prepare(dsn, schema, password)
-    await _dbmate(dsn, schema, folders, "up")
+    if not await _is_current(dsn, schema, folders):
+        await _dbmate(dsn, schema, folders, "up")
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(f'REVOKE ALL ON "{schema}".schema_migrations FROM "{schema}"')
@@ -85,9 +86,26 @@ async def _ensure_role(connection: asyncpg.Connection, role: str, password: str 
         await connection.execute(f'ALTER ROLE "{role}" PASSWORD {literal}')
 
 
+async def _is_current(dsn: str, schema: str, folders: Sequence[Path]) -> bool:
+    """Whether every migration was applied before: told by the table that dbmate keeps, in a tenth of its time."""
+    versions = _versions(_every(folders))
+    connection = await asyncpg.connect(dsn)
+    try:
+        if await connection.fetchval("SELECT to_regclass($1)", f"{schema}.schema_migrations") is None:
+            return False
+        applied = await connection.fetch(f'SELECT version FROM "{schema}".schema_migrations')  # noqa: S608 - checked
+    finally:
+        await connection.close()
+    return versions.keys() <= {row["version"] for row in applied}
+
+
+def _every(folders: Sequence[Path]) -> list[Path]:
+    return [event_migrations(), *(folder for folder in folders if folder != event_migrations())]
+
+
 async def _dbmate(dsn: str, schema: str, folders: Sequence[Path], command: str) -> None:
-    every = [event_migrations(), *(folder for folder in folders if folder != event_migrations())]
-    _check_versions(every)
+    every = _every(folders)
+    _versions(every)
     arguments = [argument for folder in every for argument in ("--migrations-dir", str(folder))]
     process = await asyncio.create_subprocess_exec(
         str(_program()), *arguments, "--migrations-table", f"{schema}.schema_migrations", "--no-dump-schema",
@@ -114,8 +132,8 @@ def _check_name(schema: str) -> None:
         raise ValueError(f"schema {schema!r} must match {_NAME.pattern}")
 
 
-def _check_versions(folders: Sequence[Path]) -> None:
-    """Refuse two migrations of one version, of which dbmate would silently apply one."""
+def _versions(folders: Sequence[Path]) -> Mapping[str, Path]:
+    """Give each migration by its version; refuse two migrations of one version, of which dbmate would silently apply one."""
     seen: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -125,6 +143,7 @@ def _check_versions(folders: Sequence[Path]) -> None:
             if version in seen:
                 raise MigrationError(f"{file} and {seen[version]} have the same version")
             seen[version] = file
+    return seen
 
 
 def _url(dsn: str, schema: str) -> str:
