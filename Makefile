@@ -39,13 +39,14 @@ check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/rego_test.py
 	$(BIN)/python tools/sizes.py
+	$(BIN)/python tools/settings_doc.py --check
 	$(BIN)/python tools/house_rules.py
 
 test: install ## Every test that a pull request needs, against real engines
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 chaos: install ## The long forms of the invariants
-	$(BIN)/pytest -m slow tests/chaos
+	$(BIN)/pytest -m slow tests/chaos tests/e2e tests/integration/mesh
 
 bench: install ## Figures, as ratios within one run
 	$(BIN)/python -m tests.bench

@@ -133,7 +133,7 @@ def _check_name(schema: str) -> None:
 
 
 def _versions(folders: Sequence[Path]) -> Mapping[str, Path]:
-    """Give each migration by its version; refuse two migrations of one version, of which dbmate would silently apply one."""
+    """Give each migration by its version; refuse two of one version, of which dbmate would silently apply one."""
     seen: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():

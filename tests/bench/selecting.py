@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -99,22 +98,23 @@ async def serve_echo() -> None:
 async def echo() -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """A call of that server."""
     program = "import asyncio; from tests.bench.selecting import serve_echo; asyncio.run(serve_echo())"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as child:
-        try:
-            port = child.stdout.readline().strip() if child.stdout else ""
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                say = channel.unary_unary(
-                    "/bench.Echo/Say",
-                    request_serializer=StringValue.SerializeToString,
-                    response_deserializer=StringValue.FromString,
-                )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    try:
+        port = (await child.stdout.readline()).decode().strip() if child.stdout else ""
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            say = channel.unary_unary(
+                "/bench.Echo/Say",
+                request_serializer=StringValue.SerializeToString,
+                response_deserializer=StringValue.FromString,
+            )
 
-                async def call() -> object:
-                    return await say(StringValue(value="x" * 200))
+            async def call() -> object:
+                return await say(StringValue(value="x" * 200))
 
-                yield call
-        finally:
-            child.terminate()
+            yield call
+    finally:
+        child.terminate()
+        await child.wait()
 
 
 async def measure(mesh: Running) -> tuple[list[Figure], list[float]]:
