@@ -97,11 +97,3 @@ def temporal_settings(temporal_engine: TemporalEngine) -> TemporalSettings:
 def vault_settings(openbao_engine: OpenBaoEngine, tmp_path: Path) -> VaultSettings:
     """How to reach the secret store that all tests share, with a token that may do everything."""
     return engines.vault_settings(openbao_engine, tmp_path)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file together when they are spread over processes, and all that share the whole mesh."""
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group("mesh" if folder == "e2e" else str(item.path)))
