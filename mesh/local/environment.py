@@ -26,6 +26,8 @@ _DEFAULTS = {
     "SA01_PROFILE": "dev",
     "SA01_ENABLE_multimodal_capabilities": "true",
     "SA01_MULTIMODAL_QUALITY_GATES_ENABLED": "true",
+    # Else every thread of a model or a picture library keeps a heap of its own, which nobody gives back.
+    "MALLOC_ARENA_MAX": "2",
 }
 _METRICS = "metrics"
 _XDS = "xds"

@@ -50,7 +50,7 @@ class ControlServer:
         server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", _FASTEST_PING_MS),
+                ("grpc.http2.min_ping_interval_without_data_ms", _FASTEST_PING_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
             ]
         )

@@ -13,6 +13,9 @@ from mesh.local.program import Program
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_SMALL = {"GOGC": "50"}
+"""Engines written in Go collect garbage earlier: a third less memory for a little time of one machine's own work."""
+
 
 class Engine(Program):
     """An engine from a wheel, on loopback, with all its state below `home`.
@@ -56,4 +59,4 @@ class Engine(Program):
 def plain_environ() -> Mapping[str, str]:
     """Give the environment of an engine: nothing of the caller's but where programs and its home are."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TZ") if name in os.environ}
-    return {**kept, "LC_ALL": "C.UTF-8"}
+    return {**kept, "LC_ALL": "C.UTF-8", **_SMALL}
