@@ -151,12 +151,17 @@ async def test_the_tls_library_is_given_certificates_again_only_when_they_change
     answers: list[object] = []
     make = grpc.dynamic_ssl_server_credentials
 
-    def watched(initial: object, fetch: Callable[[], object], **options: bool) -> object:
-        def fetched() -> object:
-            answers.append(fetch())
-            return answers[-1]
+    def watched(
+        initial: grpc.ServerCertificateConfiguration,
+        fetch: Callable[[], grpc.ServerCertificateConfiguration],
+        require_client_authentication: bool,
+    ) -> grpc.ServerCredentials:
+        def fetched() -> grpc.ServerCertificateConfiguration:
+            answer = fetch()
+            answers.append(answer)
+            return answer
 
-        return make(initial, fetched, **options)
+        return make(initial, fetched, require_client_authentication)
 
     monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", watched)
     settings = authority.issue("server")
