@@ -1,0 +1,222 @@
+"""An executor's guards, a registry over gRPC and a selector that follows it: what a circuit breaker's word travels."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.ids import SystemIds, rng
+from mesh.policy import Policy
+from mesh.settings import PolicySettings
+from mesh.testing import FakeClock
+from mesh.testing.contract import eventually
+from mesh.testing.server import served
+from mesh.testing.tokens import Claims
+from soma.registry.v1.capability_service_pb2_grpc import (
+    CapabilityServiceStub,
+    add_CapabilityServiceServicer_to_server,
+)
+from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
+from svc_executor.adapters.memory.peers import MemoryMeter
+from svc_executor.adapters.peers.registry import RegistryPeer
+from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
+from svc_executor.domain.peers import Manifest
+from svc_executor.domain.provider import Failure, Invocation, InvocationResult, ProviderError
+from svc_registry.adapters.memory import MemoryStore
+from svc_registry.app import Catalog as RegistryCatalog
+from svc_registry.app import Registry
+from svc_registry.domain import Actor, Ladder, LadderKey, Modality
+from svc_registry.rpc import CapabilityServicer
+from svc_selector.adapters.catalog import Catalog
+from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
+from svc_selector.adapters.peers import RegistryFeed
+from svc_selector.adapters.policy import RegoVerdicts
+from svc_selector.app import Recorder, Selector, SelectorOptions
+from svc_selector.domain.model import Ask, Need, Subject
+from svc_selector.rpc import SelectionFacts
+from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from svc_executor.domain.peers import HealthReport
+    from svc_selector.domain.model import Decision
+
+FAILURES = 5
+RECOVERY_S = 60.0
+SLOTS = 4
+FIRST, SECOND = "mermaid@local", "d2@local"
+NEED = Need("diagram", "image_diagram")
+SUBJECT = Subject("acme", "alice", ("member",))
+OPERATOR = Actor("ops", "root", platform=True)
+EXECUTOR = Claims(tenant_id="soma", subject="executor", roles=("service",))
+
+
+class Outage(ScriptedProvider):
+    """Fails while it is down, after the event loop had a chance to start others. Counts what it injected."""
+
+    down = False
+    injected = 0
+    why = Failure.UNAVAILABLE
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Fail or make a picture."""
+        self.invocations.append(invocation)
+        await asyncio.sleep(0)
+        if self.down:
+            self.injected += 1
+            raise ProviderError(self.why, "it is down")
+        return picture(invocation)
+
+
+class Tenants:
+    """Everybody has a plan, and the mesh is well."""
+
+    level = "NONE"
+
+    async def plan(self, tenant_id: str) -> str:
+        """The plan."""
+        return "pro"
+
+
+@dataclass
+class Stand:
+    """All that takes part, in one process; time is turned by hand."""
+
+    clock: FakeClock
+    registry: Registry
+    offers: Catalog
+    selector: Selector
+    failing: Outage
+    guards: Guards
+    meter: MemoryMeter
+    providers: GuardedCatalogue
+    probe: ProbeProviders
+
+    async def choose(self, exclude: Sequence[str] = ()) -> Decision:
+        """A selection by the selector's own rules."""
+        return await self.selector.select(Ask(NEED, exclude=tuple(exclude)), SUBJECT)
+
+    async def invoke(self, capability_id: str) -> None:
+        """Call a capability behind its guards; raises ProviderError."""
+        tool, provider = capability_id.split("@")
+        guarded = self.providers.provider(tool)
+        assert guarded is not None
+        call = Invocation(tool, provider, "m", "generate_diagram", "image_diagram", {}, "key", 5.0, "acme")
+        await guarded.invoke(call)
+
+    async def step(self) -> list[str]:
+        """Select and call, falling back until something is made; gives the capabilities in the order of trying."""
+        tried: list[str] = []
+        while True:
+            chosen = (await self.choose(tried)).chosen
+            assert chosen is not None
+            tried.append(chosen.capability_id)
+            try:
+                await self.invoke(chosen.capability_id)
+            except ProviderError:
+                await self.told()
+            else:
+                return tried
+
+    async def probed(self) -> None:
+        """A round of probes, and the selector has heard of it."""
+        for adapter in self.probe.adapters:
+            await self.probe(adapter)
+        await self.told()
+
+    async def told(self) -> None:
+        """What the guards had to report has reached registry and selector."""
+        await self.guards.aclose()
+        await eventually(self._in_step)
+
+    def _in_step(self) -> bool:
+        offers = self.offers.of(NEED.modality, NEED.task_type)
+        for known in (self.registry.get(OPERATOR, FIRST), self.registry.get(OPERATOR, SECOND)):
+            offer = offers.get(known.capability_id)
+            if offer is None or (offer.health.value, offer.circuit_open, offer.health_reason) != (
+                known.health.state.value,
+                known.health.circuit_open,
+                known.health.reason,
+            ):
+                return False
+        return True
+
+
+@asynccontextmanager
+async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
+    """A stand whose two capabilities are registered and well; `make_guards` may plant a bug."""
+    clock, store, meter = FakeClock(), MemoryStore(), MemoryMeter()
+    async with AsyncExitStack() as stack:
+        catalog = await stack.enter_async_context(RegistryCatalog(store, store, "epoch").running())
+        registry = Registry(store, catalog, clock)
+        servicer = CapabilityServicer(registry, catalog)
+        server = await stack.enter_async_context(
+            served([(add_CapabilityServiceServicer_to_server, servicer)], caller=EXECUTOR)
+        )
+        manifests = [_manifest("mermaid"), _manifest("d2")]
+        peer = RegistryPeer(server.channel)
+        await RegisterManifests(peer, manifests)()
+        await registry.set_ladder(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
+        offers = Catalog()
+        await stack.enter_async_context(
+            RegistryFeed(CapabilityServiceStub(server.channel), offers, clock).running()  # type: ignore[arg-type]
+        )
+        failing = Outage("local")
+        limits = GuardLimits(slots=SLOTS, tries=1, failures=FAILURES, recovery_s=RECOVERY_S)
+        guards = make_guards(limits, peer, meter, clock, rng=rng(1))
+        shelf = GuardedCatalogue(Shelf({"mermaid": failing, "d2": ScriptedProvider("local")}), guards)
+        probe = ProbeProviders(peer, shelf, manifests, guards.is_open)
+        made = Stand(clock, registry, offers, _selector(offers, clock), failing, guards, meter, shelf, probe)
+        await made.probed()
+        yield made
+        await guards.aclose()
+
+
+def _manifest(tool: str) -> Manifest:
+    return Manifest(
+        tool,
+        "local",
+        tool,
+        {
+            "tool_id": tool,
+            "provider": "local",
+            "kind": "CAPABILITY_KIND_TOOL",
+            "modalities": ["MODALITY_DIAGRAM"],
+            "task_types": [NEED.task_type],
+        },
+    )
+
+
+def _selector(offers: Catalog, clock: FakeClock) -> Selector:
+    decisions, tenants, ids = MemoryDecisions(SelectionFacts().document), Tenants(), SystemIds()
+    return Selector(
+        offers=offers,
+        policy=RegoVerdicts(Policy.load(PolicySettings())),
+        tenants=tenants,
+        ledger=MemoryLedger(decisions, clock, ids, 1_000_000),
+        decisions=decisions,
+        recorder=Recorder(decisions, clock),
+        degradation=tenants,
+        clock=clock,
+        ids=ids,
+        options=SelectorOptions(reservation_ttl_s=60, max_stale_s=300, allow_force=False),
+    )
+
+
+class NeverOpens(Guards):
+    """A planted bug: failures are not held against the provider."""
+
+    async def invoke(self, inner: object, invocation: Invocation) -> InvocationResult:
+        """Forget what was learnt before every call."""
+        self._breakers.clear()
+        return await super().invoke(inner, invocation)  # type: ignore[arg-type]
+
+
+class TellsNobody(Guards):
+    """A planted bug: the circuit opens, and the registry does not hear of it."""
+
+    async def _report(self, report: HealthReport) -> None:
+        pass
