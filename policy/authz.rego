@@ -12,7 +12,10 @@ reads := {
 
 works := {"selection.create", "job.create", "job.cancel", "asset.create", "asset.delete", "evaluation.create"}
 
-administers := {"capability.write", "ladder.write", "budget.write", "rubric.write", "api_key.read", "api_key.write"}
+administers := {
+	"capability.write", "ladder.write", "budget.write", "rubric.write", "api_key.read", "api_key.write",
+	"audit.read", "dead_letter.read", "dead_letter.write", "receipt.read", "retention.read", "retention.write",
+}
 
 platform := {"tenant.write"}
 

@@ -17,9 +17,11 @@ from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.provenance.v1.provenance_service_pb2_grpc import add_ProvenanceServiceServicer_to_server
 from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.app import Lineage, Traces
+from svc_provenance.app.lineage import Lineage
+from svc_provenance.app.traces import Traces
 from svc_provenance.events import TOPICS, Intake
-from svc_provenance.rpc import ProvenanceServicer, TraceServicer
+from svc_provenance.rpc.lineage import ProvenanceServicer
+from svc_provenance.rpc.trace import TraceServicer
 from svc_provenance.settings import Settings
 
 if TYPE_CHECKING:

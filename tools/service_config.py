@@ -29,7 +29,7 @@ CLASSES: dict[str, dict[str, object]] = {
     "STREAM": {},
 }
 READS = ("Get", "List", "Find", "Validate", "Describe")
-LONG = {"Evaluate", "UploadAsset"}
+LONG = {"Evaluate", "UploadAsset", "VerifyAudit", "ExportProvenance"}
 
 
 def idempotency(method: descriptor_pb2.MethodDescriptorProto) -> str:

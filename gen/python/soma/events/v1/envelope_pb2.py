@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsoma/events/v1/envelope.proto\x12\x0esoma.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n\x08\x45nvelope\x12\x19\n\x08\x65vent_id\x18\x01 \x01(\tR\x07\x65ventId\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12%\n\x0eschema_version\x18\x03 \x01(\x05R\rschemaVersion\x12\x1b\n\ttenant_id\x18\x04 \x01(\tR\x08tenantId\x12\x10\n\x03key\x18\x05 \x01(\tR\x03key\x12\x39\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\toccurTime\x12!\n\x0c\x63\x61usation_id\x18\x07 \x01(\tR\x0b\x63\x61usationId\x12%\n\x0e\x63orrelation_id\x18\x08 \x01(\tR\rcorrelationId\x12 \n\x0btraceparent\x18\t \x01(\tR\x0btraceparent\x12\x18\n\x07payload\x18\n \x01(\x0cR\x07payload\x12\x14\n\x05topic\x18\x0b \x01(\tR\x05topicb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsoma/events/v1/envelope.proto\x12\x0esoma.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x03\n\x08\x45nvelope\x12\x19\n\x08\x65vent_id\x18\x01 \x01(\tR\x07\x65ventId\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12%\n\x0eschema_version\x18\x03 \x01(\x05R\rschemaVersion\x12\x1b\n\ttenant_id\x18\x04 \x01(\tR\x08tenantId\x12\x10\n\x03key\x18\x05 \x01(\tR\x03key\x12\x39\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\toccurTime\x12!\n\x0c\x63\x61usation_id\x18\x07 \x01(\tR\x0b\x63\x61usationId\x12%\n\x0e\x63orrelation_id\x18\x08 \x01(\tR\rcorrelationId\x12 \n\x0btraceparent\x18\t \x01(\tR\x0btraceparent\x12\x18\n\x07payload\x18\n \x01(\x0cR\x07payload\x12\x14\n\x05topic\x18\x0b \x01(\tR\x05topic\x12\x14\n\x05group\x18\x0c \x01(\tR\x05group\x12\x15\n\x06\x64lq_id\x18\r \x01(\tR\x05\x64lqIdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'soma.events.v1.envelope_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=83
-  _globals['_ENVELOPE']._serialized_end=441
+  _globals['_ENVELOPE']._serialized_end=486
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,8 @@ class Envelope(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     TOPIC_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    DLQ_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Id, UUIDv7; consumers apply each id once."""
     type: _builtins.str
@@ -54,6 +56,10 @@ class Envelope(_message.Message):
     """The serialised payload, of the message named by type."""
     topic: _builtins.str
     """Topic it was published to."""
+    group: _builtins.str
+    """Consumer group that alone applies it, set on a requeue; empty: every group."""
+    dlq_id: _builtins.str
+    """Dead letter that it was requeued from; empty: none."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -72,10 +78,12 @@ class Envelope(_message.Message):
         traceparent: _builtins.str = ...,
         payload: _builtins.bytes = ...,
         topic: _builtins.str = ...,
+        group: _builtins.str = ...,
+        dlq_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causation_id", b"causation_id", "correlation_id", b"correlation_id", "event_id", b"event_id", "key", b"key", "occur_time", b"occur_time", "payload", b"payload", "schema_version", b"schema_version", "tenant_id", b"tenant_id", "topic", b"topic", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causation_id", b"causation_id", "correlation_id", b"correlation_id", "dlq_id", b"dlq_id", "event_id", b"event_id", "group", b"group", "key", b"key", "occur_time", b"occur_time", "payload", b"payload", "schema_version", b"schema_version", "tenant_id", b"tenant_id", "topic", b"topic", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,27 +30,33 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+soma/provenance/v1/provenance_service.proto\x12\x12soma.provenance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\"?\n\x14GetProvenanceRequest\x12\'\n\x08\x61sset_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07\x61ssetId\"\xfb\x07\n\x0f\x41ssetProvenance\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\x1d\n\nasset_type\x18\x02 \x01(\tR\tassetType\x12\x1d\n\nmedia_type\x18\x03 \x01(\tR\tmediaType\x12\'\n\x0f\x63hecksum_sha256\x18\x04 \x01(\tR\x0e\x63hecksumSha256\x12\x15\n\x06job_id\x18\x05 \x01(\tR\x05jobId\x12\x17\n\x07step_id\x18\x06 \x01(\tR\x06stepId\x12!\n\x0c\x65xecution_id\x18\x07 \x01(\tR\x0b\x65xecutionId\x12\x18\n\x07\x61ttempt\x18\x08 \x01(\x05R\x07\x61ttempt\x12!\n\x0cselection_id\x18\t \x01(\tR\x0bselectionId\x12#\n\rcapability_id\x18\n \x01(\tR\x0c\x63\x61pabilityId\x12\x14\n\x05model\x18\x0b \x01(\tR\x05model\x12\x18\n\x07subject\x18\x0c \x01(\tR\x07subject\x12\x44\n\x11generation_params\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\x10generationParams\x12%\n\x0eprompt_summary\x18\x0e \x01(\tR\rpromptSummary\x12\x1d\n\nparent_ids\x18\x0f \x03(\tR\tparentIds\x12#\n\revaluation_id\x18\x10 \x01(\tR\x0c\x65valuationId\x12\x1b\n\x06passes\x18\x11 \x01(\x08H\x00R\x06passes\x88\x01\x01\x12(\n\rquality_score\x18\x12 \x01(\x01H\x01R\x0cqualityScore\x88\x01\x01\x12$\n\x0e\x63ost_micro_usd\x18\x13 \x01(\x03R\x0c\x63ostMicroUsd\x12\x1d\n\nlatency_ms\x18\x14 \x01(\x03R\tlatencyMs\x12\x19\n\x08trace_id\x18\x15 \x01(\tR\x07traceId\x12S\n\nredactions\x18\x16 \x03(\x0b\x32\x33.soma.provenance.v1.AssetProvenance.RedactionsEntryR\nredactions\x12;\n\x0b\x63reate_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x64\x65lete_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTime\x1a=\n\x0fRedactionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\x42\t\n\x07_passesB\x10\n\x0e_quality_score\"\x8a\x01\n\nProvenance\x12\x39\n\x05\x61sset\x18\x01 \x01(\x0b\x32#.soma.provenance.v1.AssetProvenanceR\x05\x61sset\x12\x41\n\tancestors\x18\x02 \x03(\x0b\x32#.soma.provenance.v1.AssetProvenanceR\tancestors2\xb2\x01\n\x11ProvenanceService\x12\x9c\x01\n\rGetProvenance\x12(.soma.provenance.v1.GetProvenanceRequest\x1a\x1e.soma.provenance.v1.Provenance\"A\xaa\xd4\x18\x11\n\x0fprovenance.read\x82\xd3\xe4\x93\x02&\x12$/v1/multimodal/provenance/{asset_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+soma/provenance/v1/provenance_service.proto\x12\x12soma.provenance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\"B\n\x17\x45xportProvenanceRequest\x12\'\n\x08\x61sset_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07\x61ssetId\"?\n\x14GetProvenanceRequest\x12\'\n\x08\x61sset_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07\x61ssetId\"\xfb\x07\n\x0f\x41ssetProvenance\x12\x19\n\x08\x61sset_id\x18\x01 \x01(\tR\x07\x61ssetId\x12\x1d\n\nasset_type\x18\x02 \x01(\tR\tassetType\x12\x1d\n\nmedia_type\x18\x03 \x01(\tR\tmediaType\x12\'\n\x0f\x63hecksum_sha256\x18\x04 \x01(\tR\x0e\x63hecksumSha256\x12\x15\n\x06job_id\x18\x05 \x01(\tR\x05jobId\x12\x17\n\x07step_id\x18\x06 \x01(\tR\x06stepId\x12!\n\x0c\x65xecution_id\x18\x07 \x01(\tR\x0b\x65xecutionId\x12\x18\n\x07\x61ttempt\x18\x08 \x01(\x05R\x07\x61ttempt\x12!\n\x0cselection_id\x18\t \x01(\tR\x0bselectionId\x12#\n\rcapability_id\x18\n \x01(\tR\x0c\x63\x61pabilityId\x12\x14\n\x05model\x18\x0b \x01(\tR\x05model\x12\x18\n\x07subject\x18\x0c \x01(\tR\x07subject\x12\x44\n\x11generation_params\x18\r \x01(\x0b\x32\x17.google.protobuf.StructR\x10generationParams\x12%\n\x0eprompt_summary\x18\x0e \x01(\tR\rpromptSummary\x12\x1d\n\nparent_ids\x18\x0f \x03(\tR\tparentIds\x12#\n\revaluation_id\x18\x10 \x01(\tR\x0c\x65valuationId\x12\x1b\n\x06passes\x18\x11 \x01(\x08H\x00R\x06passes\x88\x01\x01\x12(\n\rquality_score\x18\x12 \x01(\x01H\x01R\x0cqualityScore\x88\x01\x01\x12$\n\x0e\x63ost_micro_usd\x18\x13 \x01(\x03R\x0c\x63ostMicroUsd\x12\x1d\n\nlatency_ms\x18\x14 \x01(\x03R\tlatencyMs\x12\x19\n\x08trace_id\x18\x15 \x01(\tR\x07traceId\x12S\n\nredactions\x18\x16 \x03(\x0b\x32\x33.soma.provenance.v1.AssetProvenance.RedactionsEntryR\nredactions\x12;\n\x0b\x63reate_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x64\x65lete_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ndeleteTime\x1a=\n\x0fRedactionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x05R\x05value:\x02\x38\x01\x42\t\n\x07_passesB\x10\n\x0e_quality_score\"\x8a\x01\n\nProvenance\x12\x39\n\x05\x61sset\x18\x01 \x01(\x0b\x32#.soma.provenance.v1.AssetProvenanceR\x05\x61sset\x12\x41\n\tancestors\x18\x02 \x03(\x0b\x32#.soma.provenance.v1.AssetProvenanceR\tancestors2\xd5\x02\n\x11ProvenanceService\x12\x9c\x01\n\rGetProvenance\x12(.soma.provenance.v1.GetProvenanceRequest\x1a\x1e.soma.provenance.v1.Provenance\"A\xaa\xd4\x18\x11\n\x0fprovenance.read\x82\xd3\xe4\x93\x02&\x12$/v1/multimodal/provenance/{asset_id}\x12\xa0\x01\n\x10\x45xportProvenance\x12+.soma.provenance.v1.ExportProvenanceRequest\x1a\x17.google.protobuf.Struct\"F\xaa\xd4\x18\x11\n\x0fprovenance.read\x82\xd3\xe4\x93\x02+\x12)/v1/multimodal/provenance/{asset_id}/provb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'soma.provenance.v1.provenance_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EXPORTPROVENANCEREQUEST'].fields_by_name['asset_id']._loaded_options = None
+  _globals['_EXPORTPROVENANCEREQUEST'].fields_by_name['asset_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETPROVENANCEREQUEST'].fields_by_name['asset_id']._loaded_options = None
   _globals['_GETPROVENANCEREQUEST'].fields_by_name['asset_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_ASSETPROVENANCE_REDACTIONSENTRY']._loaded_options = None
   _globals['_ASSETPROVENANCE_REDACTIONSENTRY']._serialized_options = b'8\001'
   _globals['_PROVENANCESERVICE'].methods_by_name['GetProvenance']._loaded_options = None
   _globals['_PROVENANCESERVICE'].methods_by_name['GetProvenance']._serialized_options = b'\252\324\030\021\n\017provenance.read\202\323\344\223\002&\022$/v1/multimodal/provenance/{asset_id}'
-  _globals['_GETPROVENANCEREQUEST']._serialized_start=251
-  _globals['_GETPROVENANCEREQUEST']._serialized_end=314
-  _globals['_ASSETPROVENANCE']._serialized_start=317
-  _globals['_ASSETPROVENANCE']._serialized_end=1336
-  _globals['_ASSETPROVENANCE_REDACTIONSENTRY']._serialized_start=1246
-  _globals['_ASSETPROVENANCE_REDACTIONSENTRY']._serialized_end=1307
-  _globals['_PROVENANCE']._serialized_start=1339
-  _globals['_PROVENANCE']._serialized_end=1477
-  _globals['_PROVENANCESERVICE']._serialized_start=1480
-  _globals['_PROVENANCESERVICE']._serialized_end=1658
+  _globals['_PROVENANCESERVICE'].methods_by_name['ExportProvenance']._loaded_options = None
+  _globals['_PROVENANCESERVICE'].methods_by_name['ExportProvenance']._serialized_options = b'\252\324\030\021\n\017provenance.read\202\323\344\223\002+\022)/v1/multimodal/provenance/{asset_id}/prov'
+  _globals['_EXPORTPROVENANCEREQUEST']._serialized_start=251
+  _globals['_EXPORTPROVENANCEREQUEST']._serialized_end=317
+  _globals['_GETPROVENANCEREQUEST']._serialized_start=319
+  _globals['_GETPROVENANCEREQUEST']._serialized_end=382
+  _globals['_ASSETPROVENANCE']._serialized_start=385
+  _globals['_ASSETPROVENANCE']._serialized_end=1404
+  _globals['_ASSETPROVENANCE_REDACTIONSENTRY']._serialized_start=1314
+  _globals['_ASSETPROVENANCE_REDACTIONSENTRY']._serialized_end=1375
+  _globals['_PROVENANCE']._serialized_start=1407
+  _globals['_PROVENANCE']._serialized_end=1545
+  _globals['_PROVENANCESERVICE']._serialized_start=1548
+  _globals['_PROVENANCESERVICE']._serialized_end=1889
 # @@protoc_insertion_point(module_scope)

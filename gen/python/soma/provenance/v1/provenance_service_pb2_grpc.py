@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from soma.provenance.v1 import provenance_service_pb2 as soma_dot_provenance_dot_v1_dot_provenance__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -40,6 +41,11 @@ class ProvenanceServiceStub:
                 request_serializer=soma_dot_provenance_dot_v1_dot_provenance__service__pb2.GetProvenanceRequest.SerializeToString,
                 response_deserializer=soma_dot_provenance_dot_v1_dot_provenance__service__pb2.Provenance.FromString,
                 _registered_method=True)
+        self.ExportProvenance = channel.unary_unary(
+                '/soma.provenance.v1.ProvenanceService/ExportProvenance',
+                request_serializer=soma_dot_provenance_dot_v1_dot_provenance__service__pb2.ExportProvenanceRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_struct__pb2.Struct.FromString,
+                _registered_method=True)
 
 
 class ProvenanceServiceServicer:
@@ -53,6 +59,13 @@ class ProvenanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportProvenance(self, request, context):
+        """Writes the lineage of an asset as a W3C PROV-JSON document: entities, activities, agents and how they relate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProvenanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_ProvenanceServiceServicer_to_server(servicer, server):
                     servicer.GetProvenance,
                     request_deserializer=soma_dot_provenance_dot_v1_dot_provenance__service__pb2.GetProvenanceRequest.FromString,
                     response_serializer=soma_dot_provenance_dot_v1_dot_provenance__service__pb2.Provenance.SerializeToString,
+            ),
+            'ExportProvenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportProvenance,
+                    request_deserializer=soma_dot_provenance_dot_v1_dot_provenance__service__pb2.ExportProvenanceRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_struct__pb2.Struct.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +108,33 @@ class ProvenanceService:
             '/soma.provenance.v1.ProvenanceService/GetProvenance',
             soma_dot_provenance_dot_v1_dot_provenance__service__pb2.GetProvenanceRequest.SerializeToString,
             soma_dot_provenance_dot_v1_dot_provenance__service__pb2.Provenance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProvenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soma.provenance.v1.ProvenanceService/ExportProvenance',
+            soma_dot_provenance_dot_v1_dot_provenance__service__pb2.ExportProvenanceRequest.SerializeToString,
+            google_dot_protobuf_dot_struct__pb2.Struct.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 Where assets came from."""
 
 from collections import abc as _abc
+from google.protobuf import struct_pb2 as _struct_pb2
 from grpc import aio as _aio
 from soma.provenance.v1 import provenance_service_pb2 as _provenance_service_pb2
 import abc as _abc_1
@@ -35,6 +36,8 @@ class ProvenanceServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ProvenanceServiceAsyncStub: ...
     GetProvenance: _grpc.UnaryUnaryMultiCallable[_provenance_service_pb2.GetProvenanceRequest, _provenance_service_pb2.Provenance]
     """Reads the provenance of an asset with its whole lineage."""
+    ExportProvenance: _grpc.UnaryUnaryMultiCallable[_provenance_service_pb2.ExportProvenanceRequest, _struct_pb2.Struct]
+    """Writes the lineage of an asset as a W3C PROV-JSON document: entities, activities, agents and how they relate."""
 
 @_typing.type_check_only
 class ProvenanceServiceAsyncStub(ProvenanceServiceStub):
@@ -43,6 +46,8 @@ class ProvenanceServiceAsyncStub(ProvenanceServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetProvenance: _aio.UnaryUnaryMultiCallable[_provenance_service_pb2.GetProvenanceRequest, _provenance_service_pb2.Provenance]  # type: ignore[assignment]
     """Reads the provenance of an asset with its whole lineage."""
+    ExportProvenance: _aio.UnaryUnaryMultiCallable[_provenance_service_pb2.ExportProvenanceRequest, _struct_pb2.Struct]  # type: ignore[assignment]
+    """Writes the lineage of an asset as a W3C PROV-JSON document: entities, activities, agents and how they relate."""
 
 class ProvenanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """The record of assets."""
@@ -54,5 +59,13 @@ class ProvenanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provenance_service_pb2.Provenance, _abc.Awaitable[_provenance_service_pb2.Provenance]]:
         """Reads the provenance of an asset with its whole lineage."""
+
+    @_abc_1.abstractmethod
+    def ExportProvenance(
+        self,
+        request: _provenance_service_pb2.ExportProvenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_struct_pb2.Struct, _abc.Awaitable[_struct_pb2.Struct]]:
+        """Writes the lineage of an asset as a W3C PROV-JSON document: entities, activities, agents and how they relate."""
 
 def add_ProvenanceServiceServicer_to_server(servicer: ProvenanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -236,3 +236,69 @@ class DecisionTrace(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisionTrace: _TypeAlias = DecisionTrace  # noqa: Y015
+
+@_typing.final
+class WatchTraceRequest(_message.Message):
+    """Request of WatchTrace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the job. Required."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTraceRequest: _TypeAlias = WatchTraceRequest  # noqa: Y015
+
+@_typing.final
+class TraceEvent(_message.Message):
+    """One change of a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> _job_pb2.Job:
+        """The job, without its steps."""
+
+    @_builtins.property
+    def step(self) -> Global___TraceStep:
+        """A step with all of its attempts so far."""
+
+    @_builtins.property
+    def totals(self) -> Global___TraceTotals:
+        """Totals."""
+
+    @_builtins.property
+    def trace(self) -> Global___DecisionTrace:
+        """The whole trace, complete; the last event."""
+
+    def __init__(
+        self,
+        *,
+        job: _job_pb2.Job | None = ...,
+        step: Global___TraceStep | None = ...,
+        totals: Global___TraceTotals | None = ...,
+        trace: Global___DecisionTrace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "job", b"job", "step", b"step", "totals", b"totals", "trace", b"trace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "job", b"job", "step", b"step", "totals", b"totals", "trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["job", "step", "totals", "trace"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___TraceEvent: _TypeAlias = TraceEvent  # noqa: Y015

@@ -40,6 +40,11 @@ class TraceServiceStub:
                 request_serializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.DecisionTrace.FromString,
                 _registered_method=True)
+        self.WatchTrace = channel.unary_stream(
+                '/soma.provenance.v1.TraceService/WatchTrace',
+                request_serializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.WatchTraceRequest.SerializeToString,
+                response_deserializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.TraceEvent.FromString,
+                _registered_method=True)
 
 
 class TraceServiceServicer:
@@ -54,6 +59,14 @@ class TraceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchTrace(self, request, context):
+        """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
+        complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TraceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_TraceServiceServicer_to_server(servicer, server):
                     servicer.GetTrace,
                     request_deserializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.GetTraceRequest.FromString,
                     response_serializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.DecisionTrace.SerializeToString,
+            ),
+            'WatchTrace': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTrace,
+                    request_deserializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.WatchTraceRequest.FromString,
+                    response_serializer=soma_dot_provenance_dot_v1_dot_trace__service__pb2.TraceEvent.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class TraceService:
             '/soma.provenance.v1.TraceService/GetTrace',
             soma_dot_provenance_dot_v1_dot_trace__service__pb2.GetTraceRequest.SerializeToString,
             soma_dot_provenance_dot_v1_dot_trace__service__pb2.DecisionTrace.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/soma.provenance.v1.TraceService/WatchTrace',
+            soma_dot_provenance_dot_v1_dot_trace__service__pb2.WatchTraceRequest.SerializeToString,
+            soma_dot_provenance_dot_v1_dot_trace__service__pb2.TraceEvent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class TraceServiceStub:
     """Joins all that was decided and done for a job. It follows the job within a second; while the job runs,
     complete is false.
     """
+    WatchTrace: _grpc.UnaryStreamMultiCallable[_trace_service_pb2.WatchTraceRequest, _trace_service_pb2.TraceEvent]
+    """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
+    complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
+    """
 
 @_typing.type_check_only
 class TraceServiceAsyncStub(TraceServiceStub):
@@ -46,6 +50,10 @@ class TraceServiceAsyncStub(TraceServiceStub):
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.GetTraceRequest, _trace_service_pb2.DecisionTrace]  # type: ignore[assignment]
     """Joins all that was decided and done for a job. It follows the job within a second; while the job runs,
     complete is false.
+    """
+    WatchTrace: _aio.UnaryStreamMultiCallable[_trace_service_pb2.WatchTraceRequest, _trace_service_pb2.TraceEvent]  # type: ignore[assignment]
+    """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
+    complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
     """
 
 class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +67,16 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trace_service_pb2.DecisionTrace, _abc.Awaitable[_trace_service_pb2.DecisionTrace]]:
         """Joins all that was decided and done for a job. It follows the job within a second; while the job runs,
         complete is false.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTrace(
+        self,
+        request: _trace_service_pb2.WatchTraceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trace_service_pb2.TraceEvent], _abc.AsyncIterator[_trace_service_pb2.TraceEvent]]:
+        """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
+        complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
         """
 
 def add_TraceServiceServicer_to_server(servicer: TraceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

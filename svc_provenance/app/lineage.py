@@ -1,16 +1,15 @@
-"""Use cases of the record: provenance and traces."""
+"""Where assets came from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from svc_provenance.domain.trace import Trace, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_provenance.domain.model import Fact, Provenance
+    from svc_provenance.domain.model import Provenance
     from svc_provenance.domain.ports import Record
 
 
@@ -26,17 +25,3 @@ class Lineage:
         if own is None:
             raise not_found("provenance of asset", asset_id)
         return own, await self._record.ancestors(tenant_id, asset_id)
-
-
-class Traces:
-    """What was decided and done for a job."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    async def of(self, tenant_id: str, job_id: str) -> tuple[Trace, Sequence[Fact]]:
-        """The joined story and the facts it was joined from; NOT_FOUND when nothing is known of the job."""
-        facts = await self._record.facts(tenant_id, job_id)
-        if not facts:
-            raise not_found("trace", job_id)
-        return join(facts), facts

@@ -1,0 +1,59 @@
+"""ProvenanceService: convert, call, convert back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.context import caller
+from mesh.rpc.wellknown import struct, timestamp
+from soma.provenance.v1 import provenance_service_pb2
+from soma.provenance.v1.provenance_service_pb2_grpc import ProvenanceServiceServicer
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from svc_provenance.app.lineage import Lineage
+    from svc_provenance.domain.model import Provenance
+
+
+class ProvenanceServicer(ProvenanceServiceServicer):
+    """Serves the provenance of assets."""
+
+    def __init__(self, lineage: Lineage) -> None:
+        self._lineage = lineage
+
+    async def GetProvenance(
+        self, request: provenance_service_pb2.GetProvenanceRequest, context: grpc.aio.ServicerContext
+    ) -> provenance_service_pb2.Provenance:
+        """Reads an asset's provenance with its lineage."""
+        own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id)
+        return provenance_service_pb2.Provenance(asset=_provenance(own), ancestors=map(_provenance, ancestors))
+
+
+def _provenance(item: Provenance) -> provenance_service_pb2.AssetProvenance:
+    return provenance_service_pb2.AssetProvenance(
+        asset_id=item.asset_id,
+        asset_type=item.asset_type,
+        media_type=item.media_type,
+        checksum_sha256=item.checksum,
+        job_id=item.job_id,
+        step_id=item.step_id,
+        execution_id=item.execution_id,
+        attempt=item.attempt,
+        selection_id=item.selection_id,
+        capability_id=item.capability_id,
+        model=item.model,
+        subject=item.subject,
+        generation_params=struct(item.params or None),
+        prompt_summary=item.prompt_summary,
+        parent_ids=item.parent_ids,
+        evaluation_id=item.evaluation_id,
+        passes=item.passes,
+        quality_score=item.quality,
+        cost_micro_usd=item.cost_micro_usd,
+        latency_ms=item.latency_ms,
+        trace_id=item.trace_id,
+        redactions=item.redactions,
+        create_time=timestamp(item.created_at),
+        delete_time=timestamp(item.deleted_at),
+    )
