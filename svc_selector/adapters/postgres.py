@@ -30,8 +30,8 @@ class Facts(Protocol):
     def document(self, decision: Decision) -> bytes:
         """The document of a decision."""
 
-    def event(self, decision: Decision) -> Event:
-        """The event of a decision."""
+    def event(self, decision: Decision, document: bytes) -> Event:
+        """The event of a decision, which carries its document."""
 
 
 class PostgresDecisions:
@@ -49,24 +49,16 @@ class PostgresDecisions:
 
     async def write(self, connection: asyncpg.Connection, decisions: Sequence[Decision]) -> None:
         """Writes them within an open transaction; one that is there already, or whose request is, stays as it is."""
-        rows = await connection.fetch(_RECORD, *zip(*map(self._row, decisions), strict=True))
+        documents = {decision.selection_id: self._facts.document(decision) for decision in decisions}
+        given = [_row(decision, documents[decision.selection_id]) for decision in decisions]
+        rows = await connection.fetch(_RECORD, *zip(*given, strict=True))
         written = {str(row["selection_id"]) for row in rows}
         new = [decision for decision in decisions if decision.selection_id in written]
         if any(_repeatable(decision) for decision in decisions if decision.selection_id not in written):
             raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
         if new:
-            await self._outbox.add(connection, *map(self._facts.event, new))
-
-    def _row(self, decision: Decision) -> tuple[object, ...]:
-        return (
-            decision.selection_id,
-            decision.subject.tenant_id,
-            decision.ask.request_id if _repeatable(decision) else None,
-            decision.subject.job_id,
-            decision.chosen.capability_id if decision.chosen else "",
-            self._facts.document(decision),
-            decision.decided_at,
-        )
+            events = [self._facts.event(decision, documents[decision.selection_id]) for decision in new]
+            await self._outbox.add(connection, *events)
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""
@@ -85,6 +77,18 @@ class PostgresDecisions:
         async with self._postgres.transaction(tenant_id) as connection:
             rows = await connection.fetch(_LIST, tenant_id, job_id, before or None, size)
         return [row["document"] for row in rows]
+
+
+def _row(decision: Decision, document: bytes) -> tuple[object, ...]:
+    return (
+        decision.selection_id,
+        decision.subject.tenant_id,
+        decision.ask.request_id if _repeatable(decision) else None,
+        decision.subject.job_id,
+        decision.chosen.capability_id if decision.chosen else "",
+        document,
+        decision.decided_at,
+    )
 
 
 def _repeatable(decision: Decision) -> bool:

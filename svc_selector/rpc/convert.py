@@ -162,7 +162,7 @@ class SelectionFacts:
         """The serialised Selection."""
         return selection_to(decision).SerializeToString()
 
-    def event(self, decision: Decision) -> Event:
+    def event(self, decision: Decision, document: bytes) -> Event:
         """SelectionMade, in order within its job."""
         key = decision.subject.job_id or decision.selection_id
         return Event(
@@ -172,6 +172,6 @@ class SelectionFacts:
             key=key,
             tenant_id=decision.subject.tenant_id,
             occurred_at=decision.decided_at,
-            payload=facts_pb2.SelectionMade(selection=selection_to(decision)).SerializeToString(),
+            payload=facts_pb2.SelectionMade(selection=selection_pb2.Selection.FromString(document)).SerializeToString(),
             correlation_id=key,
         )
