@@ -20,7 +20,8 @@ from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.app import Lineage, Traces
+from svc_provenance.app.lineage import Lineage
+from svc_provenance.app.traces import Traces
 from svc_provenance.events import Intake
 
 if TYPE_CHECKING:
