@@ -42,7 +42,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
     async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
-        decisions = PostgresDecisions(mesh.postgres, mesh.outbox, SelectionFacts())
+        facts = SelectionFacts()
+        decisions = PostgresDecisions(mesh.postgres, mesh.outbox, facts)
         limit = settings.selector.default_monthly_budget_micro_usd
         ledger = PostgresLedger(mesh.postgres, decisions, mesh.clock, mesh.ids, limit)
         sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
@@ -50,7 +51,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
         yield await mesh.serve(
             [
-                (add_SelectorServiceServicer_to_server, SelectorServicer(selector)),
+                (add_SelectorServiceServicer_to_server, SelectorServicer(selector, facts)),
                 (add_BudgetServiceServicer_to_server, BudgetServicer(ledger)),
             ]
         )

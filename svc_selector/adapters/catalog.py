@@ -30,6 +30,7 @@ class Catalog:
         self._schemas: dict[str, tuple[int, jsonschema.Draft202012Validator]] = {}
         self._loaded = asyncio.Event()
         self.stale_since: datetime | None = None
+        self.version = 0
 
     @property
     def loaded(self) -> bool:
@@ -53,6 +54,7 @@ class Catalog:
 
     def update(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
         """Takes over changes."""
+        self.version += 1
         for offer in offers:
             before = self._offers.get(offer.capability_id)
             for need in _needs(before) if before else ():

@@ -34,6 +34,11 @@ class RegoVerdicts:
         """Digest of the bundle."""
         return self._policy.policy_id
 
+    @property
+    def fixed(self) -> bool:
+        """Whether equal input gets equal verdicts."""
+        return self._policy.fixed
+
     def verdicts(
         self, ask: Ask, subject: Subject, plan: str, offers: Sequence[Offer], costs: Mapping[str, int]
     ) -> Mapping[str, Sequence[Denial]]:

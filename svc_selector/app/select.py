@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
-from svc_selector.domain.judge import cost, order, sift, source_of
+from svc_selector.app.judge import Judge
+from svc_selector.domain.judge import source_of
 from svc_selector.domain.model import Decision, Judgement, Rejection, Source
-from svc_selector.domain.ports import Denial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_selector.app.recorder import Recorder
-    from svc_selector.domain.model import Ask, Held, Offer, Ranked, Subject
+    from svc_selector.domain.model import Ask, Held, Judged, Ranked, Subject
     from svc_selector.domain.ports import Decisions, Degradation, Ledger, Offers, Policy, Tenants
 
 DEFAULT_PAGE = 50
@@ -31,14 +31,6 @@ class SelectorOptions:
     reservation_ttl_s: float
     max_stale_s: float
     allow_force: bool
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What the judgements left, before anything is reserved."""
-
-    ranked: tuple[Ranked, ...]
-    rejected: tuple[Rejection, ...]
 
 
 class Selections(Protocol):
@@ -76,7 +68,7 @@ class Selector:
     ) -> None:
         self._offers = offers
         self._policy = policy
-        self._tenants = tenants
+        self._judge = Judge(offers, policy, tenants)
         self._ledger = ledger
         self._decisions = decisions
         self._recorder = recorder
@@ -95,7 +87,7 @@ class Selector:
         stale_since = self._fresh_enough()
         if ask.force and not self._options.allow_force:
             ask = replace(ask, force="")
-        judged = await self._judge(ask, subject)
+        judged = await self._judge.judge(ask, subject)
         draft = self._draft(ask, subject, judged, stale_since, started)
         if ask.dry_run:
             return self._answer(replace(draft, selection_id=""))
@@ -113,31 +105,9 @@ class Selector:
             raise SomaError(Reason.UNAVAILABLE, text, metadata={"component": "registry"}, retry_after_s=5)
         return since
 
-    async def _judge(self, ask: Ask, subject: Subject) -> _Judged:
-        able, rejected = sift(
-            self._offers.of(ask.need.modality, ask.need.task_type).values(),
-            ask,
-            subject,
-            lambda offer: self._offers.schema_error(offer, ask),
-        )
-        costs = {offer.capability_id: cost(offer.prices, ask.units) for offer in able}
-        plan = await self._tenants.plan(subject.tenant_id)
-        verdicts = self._policy.verdicts(ask, subject, plan, able, costs) if able else {}
-        allowed: list[Offer] = []
-        for offer in able:
-            denials = verdicts.get(offer.capability_id)
-            if denials is not None and not denials:
-                allowed.append(offer)
-                continue
-            denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
-            rejected.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
-        ladder = self._offers.ladder(subject.tenant_id, ask.need.modality, ask.need.task_type)
-        return _Judged(order(allowed, ask, ladder), tuple(rejected))
-
     def _draft(
-        self, ask: Ask, subject: Subject, judged: _Judged, stale_since: datetime | None, started: float
+        self, ask: Ask, subject: Subject, judged: Judged, stale_since: datetime | None, started: float
     ) -> Decision:
-        ladder = self._offers.ladder(subject.tenant_id, ask.need.modality, ask.need.task_type)
         first = judged.ranked[0].offer if judged.ranked else None
         return Decision(
             selection_id=self._ids.new(),
@@ -149,19 +119,21 @@ class Selector:
             source=source_of(first, ask) if first else Source.LADDER,
             reason=_reason(judged.ranked, judged.rejected, ask),
             policy_id=self._policy.policy_id,
-            ladder_version=ladder.version,
+            ladder_version=judged.ladder_version,
             held=None,
             degradation_level=self._degradation.level,
             stale_since=stale_since,
             decided_at=self._clock.now(),
             elapsed_us=round((self._clock.monotonic() - started) * 1_000_000),
+            judged=judged,
         )
 
     async def _hold(self, draft: Decision) -> Decision:
         """Judgement five: the first offer that the budget bears, the decision written with its reservation."""
         decision = draft
         for ranked in draft.ranked:
-            decision = _choose(decision, ranked)
+            if ranked.offer is not decision.chosen:
+                decision = _choose(decision, ranked)
             if ranked.cost_micro_usd == 0:
                 return decision
             held = await self._reserve(decision, ranked)
@@ -170,9 +142,9 @@ class Selector:
             text = f"its cost of {ranked.cost_micro_usd} micro-USD is above what the budget has left"
             against = Rejection(ranked.offer.capability_id, Judgement.BUDGET, "BUDGET_EXCEEDED", text)
             decision = replace(
-                decision, chosen=None, ranked=decision.ranked[1:], rejected=(*decision.rejected, against)
+                decision, chosen=None, ranked=decision.ranked[1:], rejected=(*decision.rejected, against), judged=None
             )
-        return replace(decision, chosen=None, reason=_reason((), decision.rejected, draft.ask))
+        return replace(decision, chosen=None, reason=_reason((), decision.rejected, draft.ask), judged=None)
 
     async def _reserve(self, decision: Decision, ranked: Ranked) -> Held | None:
         return await self._ledger.reserve(

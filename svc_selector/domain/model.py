@@ -197,9 +197,22 @@ class Held:
     expires_at: datetime
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the judgements left and what they left out. Equal asks on an unchanged mesh share one object."""
+
+    ranked: tuple[Ranked, ...]
+    rejected: tuple[Rejection, ...]
+    ladder_version: int
+
+
 @dataclass(frozen=True)
 class Decision:
-    """One decision, complete and immutable. `chosen` is None when nothing was left."""
+    """One decision, complete and immutable. `chosen` is None when nothing was left.
+
+    `judged` is what it follows from, as long as the budget changed nothing of it: what is written of equal decisions
+    is then the same.
+    """
 
     selection_id: str
     ask: Ask
@@ -216,3 +229,4 @@ class Decision:
     stale_since: datetime | None
     decided_at: datetime
     elapsed_us: int
+    judged: Judged | None = field(default=None, compare=False, repr=False)

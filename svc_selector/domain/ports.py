@@ -24,6 +24,10 @@ class Offers(Protocol):
     def loaded(self) -> bool:
         """True once a whole snapshot was received."""
 
+    @property
+    def version(self) -> int:
+        """Grows with every change of an offer or a ladder."""
+
     def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
         """Offers that serve a task type of a modality, by id; what serves other tasks is not even considered."""
 
@@ -48,6 +52,10 @@ class Policy(Protocol):
     @property
     def policy_id(self) -> str:
         """Digest of the bundle."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether equal asks get equal verdicts for as long as this object lives."""
 
     def verdicts(
         self, ask: Ask, subject: Subject, plan: str, offers: Sequence[Offer], costs: Mapping[str, int]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from mesh.events.event import Event
 from mesh.ids import derive
@@ -15,7 +16,7 @@ from svc_selector.domain.model import Ask, Need, Subject, Units
 
 if TYPE_CHECKING:
     from mesh.context import Caller
-    from svc_selector.domain.model import Decision, Ranked, Rejection
+    from svc_selector.domain.model import Decision, Judged, Ranked, Rejection
 
 TOPIC = "selector.events"
 
@@ -94,11 +95,54 @@ def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
     )
 
 
-def selection_to(decision: Decision) -> selection_pb2.Selection:
-    """The message of a decision."""
-    ask, subject = decision.ask, decision.subject
+class SelectionFacts:
+    """What is answered and stored of a decision, and what others are told.
+
+    What follows from the judgements alone is kept beside them, serialised: the serialised parts of a message joined are
+    the message with all of them.
+    """
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[Judged, bytes] = WeakKeyDictionary()
+
+    def message(self, decision: Decision) -> selection_pb2.Selection:
+        """The Selection of a decision."""
+        return selection_pb2.Selection.FromString(self.document(decision))
+
+    def document(self, decision: Decision) -> bytes:
+        """The serialised Selection of a decision."""
+        return self._lasting(decision) + _passing(decision).SerializeToString()
+
+    def event(self, decision: Decision, document: bytes) -> Event:
+        """SelectionMade, in order within its job."""
+        key = decision.subject.job_id or decision.selection_id
+        made = facts_pb2.SelectionMade()
+        made.selection.MergeFromString(document)
+        return Event(
+            event_id=derive("selection.made", decision.selection_id),
+            type=facts_pb2.SelectionMade.DESCRIPTOR.full_name,
+            topic=TOPIC,
+            key=key,
+            tenant_id=decision.subject.tenant_id,
+            occurred_at=decision.decided_at,
+            payload=made.SerializeToString(),
+            correlation_id=key,
+        )
+
+    def _lasting(self, decision: Decision) -> bytes:
+        judged = decision.judged
+        if judged is None:
+            return _judged_to(decision).SerializeToString()
+        kept = self._kept.get(judged)
+        if kept is None:
+            kept = self._kept[judged] = _judged_to(decision).SerializeToString()
+        return kept
+
+
+def _judged_to(decision: Decision) -> selection_pb2.Selection:
+    """What equal asks get alike."""
+    ask = decision.ask
     proto = selection_pb2.Selection(
-        selection_id=decision.selection_id,
         ranked=[_ranked_to(item) for item in decision.ranked],
         rejected=[_rejection_to(item) for item in decision.rejected],
         source=selection_pb2.DecisionSource.Value("DECISION_SOURCE_" + decision.source.name),
@@ -106,9 +150,23 @@ def selection_to(decision: Decision) -> selection_pb2.Selection:
         policy_id=decision.policy_id,
         ladder_version=decision.ladder_version,
         ranker=selection_pb2.RankerView(mode="off"),
+        requirements=_need_to(ask.need),
+        exclude=ask.exclude,
+        fallback_reason=ask.fallback_reason,
+        preference=selection_pb2.Preference(provider=ask.preferred_provider, tool_id=ask.preferred_tool),
+    )
+    if decision.chosen is not None:
+        proto.chosen.ParseFromString(decision.chosen.document)
+    return proto
+
+
+def _passing(decision: Decision) -> selection_pb2.Selection:
+    """What is of this one decision."""
+    subject = decision.subject
+    proto = selection_pb2.Selection(
+        selection_id=decision.selection_id,
         degradation_level=decision.degradation_level,
         stale_since=timestamp(decision.stale_since),
-        requirements=_need_to(ask.need),
         subject_context=selection_pb2.SubjectContext(
             persona=subject.persona,
             capsule=subject.capsule,
@@ -118,15 +176,10 @@ def selection_to(decision: Decision) -> selection_pb2.Selection:
             step_id=subject.step_id,
             attempt=subject.attempt,
         ),
-        exclude=ask.exclude,
-        fallback_reason=ask.fallback_reason,
         create_time=timestamp(decision.decided_at),
-        preference=selection_pb2.Preference(provider=ask.preferred_provider, tool_id=ask.preferred_tool),
-        dry_run=ask.dry_run,
+        dry_run=decision.ask.dry_run,
         elapsed_us=decision.elapsed_us,
     )
-    if decision.chosen is not None:
-        proto.chosen.ParseFromString(decision.chosen.document)
     if decision.held is not None:
         proto.budget.reservation_id = decision.held.reservation_id
         proto.budget.reserved_micro_usd = decision.held.amount_micro_usd
@@ -153,25 +206,3 @@ def _rejection_to(item: Rejection) -> selection_pb2.Rejection:
         code=item.code,
         reason=item.reason,
     )
-
-
-class SelectionFacts:
-    """What is stored of a decision, and what others are told."""
-
-    def document(self, decision: Decision) -> bytes:
-        """The serialised Selection."""
-        return selection_to(decision).SerializeToString()
-
-    def event(self, decision: Decision, document: bytes) -> Event:
-        """SelectionMade, in order within its job."""
-        key = decision.subject.job_id or decision.selection_id
-        return Event(
-            event_id=derive("selection.made", decision.selection_id),
-            type=facts_pb2.SelectionMade.DESCRIPTOR.full_name,
-            topic=TOPIC,
-            key=key,
-            tenant_id=decision.subject.tenant_id,
-            occurred_at=decision.decided_at,
-            payload=facts_pb2.SelectionMade(selection=selection_pb2.Selection.FromString(document)).SerializeToString(),
-            correlation_id=key,
-        )

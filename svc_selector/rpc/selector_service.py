@@ -11,27 +11,29 @@ from soma.selector.v1 import selector_service_pb2 as pb
 from soma.selector.v1.selection_pb2 import Selection
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
 from svc_selector.app.select import DEFAULT_PAGE
-from svc_selector.rpc.convert import ask_from, need_from, selection_to, subject_from
+from svc_selector.rpc.convert import ask_from, need_from, subject_from
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from soma.selector.v1.selection_pb2 import SelectRequest
     from svc_selector.app import Selections
+    from svc_selector.rpc.convert import SelectionFacts
 
 
 class SelectorServicer(SelectorServiceServicer):
     """Serves selections."""
 
-    def __init__(self, selector: Selections) -> None:
+    def __init__(self, selector: Selections, facts: SelectionFacts) -> None:
         self._selector = selector
+        self._facts = facts
 
     async def Select(self, request: SelectRequest, context: grpc.aio.ServicerContext) -> Selection:
         """Chooses a capability; a repeated request id answers with the first choice."""
         who = caller()
         ask, subject = ask_from(request), subject_from(request.subject_context, who)
         if not request.request_id or request.dry_run:
-            return selection_to(await self._selector.select(ask, subject))
+            return self._facts.message(await self._selector.select(ask, subject))
         earlier = await self._earlier(who.tenant_id, request)
         if earlier is not None:
             return earlier
@@ -42,7 +44,7 @@ class SelectorServicer(SelectorServiceServicer):
             if earlier is None:
                 raise
             return earlier
-        return selection_to(decision)
+        return self._facts.message(decision)
 
     async def _earlier(self, tenant_id: str, request: SelectRequest) -> Selection | None:
         document = await self._selector.by_request(tenant_id, request.request_id)

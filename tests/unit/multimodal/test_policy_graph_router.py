@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svc_selector.domain.ports import Denial
+    from svc_selector.domain.ports import Policy as PolicyPort
 
 NEED = Need("diagram", "image_diagram")
 SUBJECT = Subject("acme", "alice", ("member",))
@@ -71,7 +73,9 @@ class Bench:
     clock: FakeClock
 
 
-def bench(offers: Sequence[Offer], *, limit: int = 1_000_000, allow_force: bool = False) -> Bench:
+def bench(
+    offers: Sequence[Offer], *, limit: int = 1_000_000, allow_force: bool = False, judged_by: PolicyPort | None = None
+) -> Bench:
     clock, ids = FakeClock(), SystemIds()
     catalog = Catalog()
     catalog.replace_all(offers, {("", "diagram", "image_diagram"): LADDER})
@@ -80,7 +84,7 @@ def bench(offers: Sequence[Offer], *, limit: int = 1_000_000, allow_force: bool 
     facts = Fixed()
     selector = Selector(
         offers=catalog,
-        policy=RegoVerdicts(Policy.load(PolicySettings())),
+        policy=judged_by or RegoVerdicts(Policy.load(PolicySettings())),
         tenants=facts,
         ledger=ledger,
         decisions=decisions,
@@ -230,17 +234,63 @@ class SilentPolicy:
     """A planted bug: a policy that forgets a candidate."""
 
     policy_id = "silent"
+    fixed = True
+
+    def __init__(self) -> None:
+        self.asked = 0
 
     def verdicts(self, *_: object) -> dict[str, Sequence[Denial]]:
+        self.asked += 1
         return {}
 
 
 async def test_a_policy_without_a_verdict_denies() -> None:
-    made = bench([D2])
-    made.selector._policy = SilentPolicy()
+    made = bench([D2], judged_by=SilentPolicy())
     with pytest.raises(SomaError) as refused:
         await made.selector.select(Ask(NEED), SUBJECT)
     assert [item.type for item in refused.value.preconditions] == ["POLICY_DENIED"]
+
+
+async def test_equal_asks_share_their_judgement_until_something_changes() -> None:
+    made = bench([MERMAID, D2])
+    first, second = [await made.selector.select(Ask(NEED), SUBJECT) for _ in range(2)]
+    assert first.judged is second.judged
+    assert first.selection_id != second.selection_id
+    made.catalog.update([offer("mermaid@local", health=Health.UNHEALTHY)], {})
+    third = await made.selector.select(Ask(NEED), SUBJECT)
+    assert (third.chosen, third.judged is first.judged) == (D2, False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(SUBJECT, tenant_id="umbrella"), replace(SUBJECT, roles=("admin",)), replace(SUBJECT, classification="x")],
+)
+async def test_a_judgement_is_not_shared_between_subjects(other: Subject) -> None:
+    made = bench([offer("d2@local", tenants=("acme",), roles=("member",), classifications=("internal",)), MERMAID])
+    own = await made.selector.select(Ask(NEED), SUBJECT)
+    assert len(own.ranked) == 2
+    with suppress(SomaError):
+        assert (await made.selector.select(Ask(NEED), other)).judged is not own.judged
+
+
+async def test_a_policy_that_may_change_is_asked_each_time() -> None:
+    changing = SilentPolicy()
+    changing.fixed = False
+    made = bench([D2], judged_by=changing)
+    for _ in range(2):
+        with pytest.raises(SomaError):
+            await made.selector.select(Ask(NEED), SUBJECT)
+    assert changing.asked == 2
+
+
+async def test_what_is_written_of_a_shared_judgement_is_written_whole() -> None:
+    made, facts = bench([MERMAID, D2, offer("cloud@remote", health=Health.UNHEALTHY)]), SelectionFacts()
+    job = replace(SUBJECT, job_id="job", step_id="s2", attempt=2)
+    decisions = [await made.selector.select(Ask(NEED), subject) for subject in (SUBJECT, job)]
+    for decision in decisions:
+        alone = SelectionFacts().message(replace(decision, judged=None))
+        assert facts.message(decision) == alone
+        assert (alone.chosen.ByteSize(), len(alone.ranked), len(alone.rejected)) == (0, 2, 1)
 
 
 NAMES = st.lists(st.sampled_from(["mermaid@local", "plantuml@local", "d2@local", "x@y", "z@y"]), unique=True)

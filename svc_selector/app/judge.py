@@ -1,0 +1,81 @@
+"""The judgements that reserve nothing, kept for as long as they would come out the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from svc_selector.domain.judge import cost, order, sift
+from svc_selector.domain.model import Judged, Judgement, Rejection
+from svc_selector.domain.ports import Denial
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from svc_selector.domain.model import Ask, Offer, Subject
+    from svc_selector.domain.ports import Offers, Policy, Tenants
+
+KEPT = 4_096
+
+
+class Judge:
+    """Candidates, allow-lists, health, policy and order, in this order.
+
+    Judgements of equal asks are the same until an offer, a ladder or the tenant's plan changes, so they are kept:
+    looking one up takes a tenth of the time. Asks with parameters are judged anew, and so are all asks while policy is
+    decided elsewhere, where it may change unseen.
+    """
+
+    def __init__(self, offers: Offers, policy: Policy, tenants: Tenants) -> None:
+        self._offers = offers
+        self._policy = policy
+        self._tenants = tenants
+        self._kept: dict[Hashable, Judged] = {}
+        self._version = -1
+
+    async def judge(self, ask: Ask, subject: Subject) -> Judged:
+        """What is left for an ask, best first, and what was left out."""
+        plan = await self._tenants.plan(subject.tenant_id)
+        if ask.need.params is not None or not self._policy.fixed:
+            return self._judge(ask, subject, plan)
+        if self._version != self._offers.version or len(self._kept) >= KEPT:
+            self._kept.clear()
+            self._version = self._offers.version
+        key = (replace(ask, request_id="", dry_run=False), _lasting(subject), plan)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = self._judge(ask, subject, plan)
+        return found
+
+    def _judge(self, ask: Ask, subject: Subject, plan: str) -> Judged:
+        need = ask.need
+        able, rejected = sift(
+            self._offers.of(need.modality, need.task_type).values(),
+            ask,
+            subject,
+            lambda offer: self._offers.schema_error(offer, ask),
+        )
+        costs = {offer.capability_id: cost(offer.prices, ask.units) for offer in able}
+        verdicts = self._policy.verdicts(ask, subject, plan, able, costs) if able else {}
+        allowed: list[Offer] = []
+        for offer in able:
+            denials = verdicts.get(offer.capability_id)
+            if denials is not None and not denials:
+                allowed.append(offer)
+                continue
+            denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
+            rejected.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
+        ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
+        return Judged(order(allowed, ask, ladder), tuple(rejected), ladder.version)
+
+
+def _lasting(subject: Subject) -> tuple[str, str, tuple[str, ...], str, str, str]:
+    """What of a subject the judgements look at; job and step are not."""
+    return (
+        subject.tenant_id,
+        subject.subject,
+        subject.roles,
+        subject.persona,
+        subject.capsule,
+        subject.classification,
+    )
