@@ -2,66 +2,71 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
-import tempfile
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from mesh.local.home import Home
-from mesh.local.ports import free_port
-from tests.bench import edge, ingest, jobs, selecting
-from tests.e2e.conftest import Running
+from tests.bench import echo, edge, ingest, jobs, selecting
+from tests.bench.report import document, environment, table
+from tests.bench.rig import running
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tests.bench.echo import Yardstick
     from tests.bench.figures import Figure
+    from tests.bench.rig import Rig
+
+PARTS: dict[str, Callable[[Rig, Yardstick], Awaitable[list[Figure]]]] = {
+    "edge": edge.measure,
+    "jobs": jobs.measure,
+    "ingest": ingest.measure,
+    "select": selecting.measure,  # last: what follows its events is busy for a while afterwards
+}
 
 
-async def everything(running: Running) -> list[Figure]:
-    """All figures of a mesh that runs."""
-    figures, bare = await selecting.measure(running)
-    figures += await edge.measure(running, bare)
-    figures += await jobs.measure(running)
-    return figures + await ingest.measure(running)
+async def everything(rig: Rig, parts: Sequence[str], say: Callable[[str], None]) -> list[Figure]:
+    """The echo, then the parts, one after the other."""
+    say(echo.PART)
+    yardstick = await echo.measure()
+    figures = yardstick.figures()
+    for part in parts:
+        say(part)
+        figures += await PARTS[part](rig, yardstick)
+    return figures
 
 
-def measure() -> list[Figure]:
-    """All figures; the mesh runs in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        running = Running(Home(Path(folder)), free_port())
-        up = running.soma("up", "--detach", "--port", str(running.port))
-        try:
-            if up.returncode:
-                sys.exit(up.stdout + up.stderr)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(everything(running))
-        finally:
-            running.soma("down")
-
-
-def show(figures: list[Figure]) -> None:
-    """The table for people."""
-    table = Table("figure", "value", "unit", "ratio", "to", "goal")
-    for figure in figures:
-        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-        table.add_row(figure.name, f"{figure.value:.2f}", figure.unit, ratio, figure.against, figure.goal)
-    Console().print(table)
-
-
-def main() -> None:
-    """Measures and shows."""
-    figures = measure()
-    if "--json" in sys.argv:
-        print(json.dumps([asdict(figure) for figure in figures], indent=2))
-    else:
-        show(figures)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and shows; figures are read by people, so none of them fails the command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; all when absent")
+    parser.add_argument("--json", action="store_true", help="JSON instead of the table")
+    parser.add_argument("--embedded", action="store_true", help="all contexts in one process, as `soma up` runs them")
+    given = parser.parse_args(arguments)
+    progress = Console(stderr=True)
+    began = environment()
+    progress.print("starting the mesh")
+    with (
+        running(embedded=given.embedded) as rig,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        figures = runner.run(
+            everything(rig, given.parts or list(PARTS), lambda part: progress.print(f"measuring {part}"))
+        )
+    ended = environment()
+    if given.json:
+        print(json.dumps(document(figures, began, ended), indent=2))
+        return 0
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    console.print(table(figures))
+    console.print(f"before: {began}\nafter: {ended}", highlight=False)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

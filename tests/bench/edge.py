@@ -1,4 +1,4 @@
-"""REST through the edge: a route without identity beside the same work with a token and with an API key."""
+"""REST through the edge: one read with a token and with an API key, beside a proxy that only transcodes it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import ssl
 from typing import TYPE_CHECKING
 
 from mesh.identity import Claims
+from tests.bench import bare_edge
 from tests.bench.figures import Figure, latencies
-from tests.bench.load import closed_loop
+from tests.bench.load import Load, closed_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Mapping
 
-    from tests.e2e.conftest import Running
+    from tests.bench.echo import Yardstick
+    from tests.bench.load import Caller
+    from tests.bench.rig import Rig
 
-CALLERS, SECONDS = 16, 5
-PUBLIC = "/v1/health"
-PRIVATE = "/v1/multimodal/ladders/MODALITY_DIAGRAM/image_diagram"
+CALLERS, ROUNDS, SECONDS = 16, 4, 2
+PATH = "/v1/multimodal/ladders/MODALITY_DIAGRAM/image_diagram"
+SERVICE = "soma.registry.v1.CapabilityService"
+PART = "REST"
+BARE, TOKEN, KEY = "transcode only", "with a token", "with an API key"
 
 
-async def caller(mesh: Running, path: str, credential: str) -> Callable[[], Awaitable[object]]:
-    """A kept-alive HTTP/1.1 connection that asks for one path."""
-    trust = ssl.create_default_context(cafile=str(mesh.authority))
-    reader, writer = await asyncio.open_connection("localhost", mesh.port, ssl=trust)
-    headers = f"authorization: Bearer {credential}\r\n" if credential else ""
-    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n".encode()
+async def caller(rig: Rig, port: int, credential: str) -> Caller:
+    """A kept-alive HTTP/1.1 connection that asks for one thing."""
+    trust = ssl.create_default_context(cafile=str(rig.authority))
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=trust)
+    request = f"GET {PATH} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {credential}\r\n\r\n".encode()
 
     async def call() -> object:
         writer.write(request)
@@ -38,20 +42,31 @@ async def caller(mesh: Running, path: str, credential: str) -> Callable[[], Awai
     return call
 
 
-async def measure(mesh: Running, bare: list[float]) -> list[Figure]:
-    """Calls a second and latencies of the three."""
-    token = await mesh.token(Claims("dev", "bench", roles=("member",)))
-    figures: list[Figure] = []
-    rates: dict[str, float] = {}
-    for name, path, credential in (
-        ("transcode only", PUBLIC, ""),
-        ("with a token", PRIVATE, token),
-        ("with an API key", PRIVATE, mesh.key),
-    ):
-        calls = [await caller(mesh, path, credential) for _ in range(CALLERS)]
+async def taking_turns(ways: Mapping[str, list[Caller]]) -> dict[str, Load]:
+    """Loads each way for a while, round after round, so that what else the machine does hits all of them alike."""
+    sums = {name: Load(0.0) for name in ways}
+    for calls in ways.values():
         await closed_loop(calls, 1)
-        rates[name], taken = await closed_loop(calls, SECONDS)
-        ratio = rates[name] / rates["transcode only"]
-        figures.append(Figure(f"REST {name}", rates[name], "1/s", "transcode only", ratio))
-        figures += latencies(f"REST {name}", taken, bare)[:2]
+    for _ in range(ROUNDS):
+        for name, calls in ways.items():
+            load = await closed_loop(calls, SECONDS)
+            sums[name].latencies += load.latencies
+            sums[name].seconds += load.seconds
+    return sums
+
+
+async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+    """Requests a second and latencies of the three: the same read of the same service, which verifies every time."""
+    token = await rig.token(Claims("dev", "bench", roles=("member",)))
+    async with bare_edge.serving(rig, "registry", SERVICE) as bare:
+        doors = {BARE: (bare, token), TOKEN: (rig.port, token), KEY: (rig.port, rig.key)}
+        ways = {name: [await caller(rig, *door) for _ in range(CALLERS)] for name, door in doors.items()}
+        loads = await taking_turns(ways)
+    figures: list[Figure] = []
+    for name, load in loads.items():
+        ratio = load.rate / loads[BARE].rate
+        goal = "" if name == BARE else ">= 0.9"
+        echo = load.rate / yardstick.full.rate
+        figures.append(Figure(PART, f"{name}, 16 callers", load.rate, "1/s", echo, BARE, ratio, goal))
+        figures += latencies(PART, name, load.latencies, yardstick.full.latencies)
     return figures

@@ -1,4 +1,4 @@
-"""Samples, their percentiles, and how a figure is shown."""
+"""Samples, their percentiles, and what a figure is."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+SHARES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure with its unit, and its ratio to the yardstick named by `against`."""
+    """One figure with its unit.
 
+    `echo` is its ratio to the bare gRPC echo of the same run, None where the echo has nothing like it; `ratio` its
+    ratio to the yardstick named by `against`.
+    """
+
+    part: str
     name: str
     value: float
     unit: str
+    echo: float | None = None
     against: str = ""
     ratio: float | None = None
     goal: str = ""
@@ -24,20 +32,40 @@ class Figure:
 
 def percentile(samples: Sequence[float], share: float) -> float:
     """The nearest-rank percentile of samples, `share` in (0, 1]."""
+    if not samples:
+        raise ValueError("there are no samples")
     ordered = sorted(samples)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def latencies(name: str, seconds: Sequence[float], yardstick: Sequence[float], goal: str = "") -> list[Figure]:
-    """p50, p95 and p99 in milliseconds, with their ratios to a yardstick's."""
+def bucket_percentile(buckets: Mapping[float, float], share: float) -> float:
+    """The percentile of a cumulative histogram (upper bound → count), linear within its bucket.
+
+    The bound below the last bucket where it lies in the one without a bound; 0 for an empty histogram.
+    """
+    total = max(buckets.values(), default=0.0)
+    rank, bound_below, count_below = share * total, 0.0, 0.0
+    for bound, count in sorted(buckets.items()):
+        if total and count >= rank:
+            if math.isinf(bound):
+                return bound_below
+            return bound_below + (bound - bound_below) * (rank - count_below) / max(count - count_below, 1e-9)
+        bound_below, count_below = bound, count
+    return bound_below
+
+
+def latencies(
+    part: str, name: str, seconds: Sequence[float], yardstick: Sequence[float], goals: Mapping[float, str] | None = None
+) -> list[Figure]:
+    """p50, p95 and p99 in milliseconds, each with its ratio to the same percentile of the yardstick."""
     return [
         Figure(
-            f"{name} p{round(share * 100)}",
+            part,
+            f"{name}, p{round(share * 100)}",
             percentile(seconds, share) * 1000,
             "ms",
-            "gRPC echo",
             percentile(seconds, share) / percentile(yardstick, share),
-            goal if share == 0.95 else "",
+            goal=(goals or {}).get(share, ""),
         )
-        for share in (0.5, 0.95, 0.99)
+        for share in SHARES
     ]

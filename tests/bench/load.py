@@ -4,20 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import grpc.aio
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    Caller = Callable[[], Awaitable[object]]
 
 
-async def open_loop(call: Callable[[], Awaitable[object]], rate: float, seconds: float) -> list[float]:
-    """Latencies of calls that start `rate` times a second; waiting for a late start counts as latency."""
-    taken: list[float] = []
+@dataclass
+class Load:
+    """What became of a load: latencies in seconds of the calls that were answered, failures by their code."""
 
-    async def one(due: float) -> None:
-        await call()
-        taken.append(time.perf_counter() - due)
+    seconds: float
+    latencies: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def rate(self) -> float:
+        """Answered calls a second."""
+        return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    @property
+    def failed(self) -> int:
+        """Calls that were refused or failed."""
+        return self.failures.total()
+
+    async def call(self, call: Caller, since: float) -> None:
+        """Makes one call; its latency counts from `since`."""
+        try:
+            await call()
+        except grpc.aio.AioRpcError as error:
+            self.failures[error.code().name] += 1
+        else:
+            self.latencies.append(time.perf_counter() - since)
+
+
+async def open_loop(calls: Sequence[Caller], rate: float, seconds: float) -> Load:
+    """Starts `rate` calls a second, taking turns; a late start counts as latency, as it does for a real caller."""
+    load = Load(seconds)
     start = time.perf_counter() + 0.05
     async with asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
@@ -25,20 +54,20 @@ async def open_loop(call: Callable[[], Awaitable[object]], rate: float, seconds:
             wait = due - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            group.create_task(one(due))
-    return taken
+            group.create_task(load.call(calls[number % len(calls)], due))
+    load.seconds = time.perf_counter() - start
+    return load
 
 
-async def closed_loop(calls: list[Callable[[], Awaitable[object]]], seconds: float) -> tuple[float, list[float]]:
-    """Calls a second, and latencies, of callers that each call again once they are answered."""
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
+async def closed_loop(calls: Sequence[Caller], seconds: float) -> Load:
+    """Each caller calls again once it is answered."""
+    load = Load(seconds)
+    start = time.perf_counter()
 
-    async def again(call: Callable[[], Awaitable[object]]) -> None:
-        while time.perf_counter() < end:
-            began = time.perf_counter()
-            await call()
-            taken.append(time.perf_counter() - began)
+    async def again(call: Caller) -> None:
+        while time.perf_counter() < start + seconds:
+            await load.call(call, time.perf_counter())
 
     await asyncio.gather(*map(again, calls))
-    return len(taken) / seconds, taken
+    load.seconds = time.perf_counter() - start
+    return load

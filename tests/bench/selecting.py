@@ -1,129 +1,169 @@
-"""Selecting among a thousand capabilities at 500 calls a second, beside a bare gRPC echo at the same rate."""
+"""Selecting among a thousand capabilities at 500 calls a second: real selector, real registry, real Postgres."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import grpc.aio
-from google.protobuf.wrappers_pb2 import StringValue
-
-from mesh.clock import SystemClock
 from mesh.identity import Claims
-from mesh.local.pki import OPERATOR, Pki
 from soma.common.v1 import modality_pb2
+from soma.gateway.v1 import identity_service_pb2
+from soma.gateway.v1.identity_service_pb2_grpc import TenantServiceStub
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1 import selection_pb2
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
 from tests.bench.figures import Figure, latencies
-from tests.bench.load import open_loop
+from tests.bench.load import closed_loop, open_loop
+from tests.bench.probes import cpu_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Iterable
 
-    from tests.e2e.conftest import Running
+    import grpc.aio
+
+    from tests.bench.echo import Yardstick
+    from tests.bench.load import Caller, Load
+    from tests.bench.rig import Rig
 
 CAPABILITIES, TASK_TYPES, AT_ONCE = 1_000, 100, 16
-RATE, SECONDS = 500, 8
+RATE, SLOW, SECONDS, CALLERS = 500, 50, 10, 16
+FREE, PAID = "bench_free", "bench_paid"
+PART = "select"
+GOALS = {0.95: "< 5", 0.99: "< 2 wanted"}
+METHOD = {"service": "soma.selector.v1.SelectorService", "method": "Select", "code": "OK"}
+
+Identity = list[tuple[str, str]]
 
 
-@asynccontextmanager
-async def direct(mesh: Running, context: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a context's own port."""
-    pair = Pki(mesh.home.pki, SystemClock()).pair(OPERATOR)
-    credentials = grpc.ssl_channel_credentials(
-        mesh.authority.read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
+def task_type(number: int) -> str:
+    """Half of the task types cost nothing, the other half a little."""
+    kind = number % TASK_TYPES
+    return f"{PAID if kind % 2 else FREE}_{kind // 2}"
+
+
+def capability(number: int) -> capability_pb2.Capability:
+    """One of the thousand: ten serve each task type, from seven providers."""
+    kind = task_type(number)
+    prices = [capability_pb2.Price(unit=capability_pb2.PRICE_UNIT_CALL, micro_usd=1)] if kind.startswith(PAID) else []
+    return capability_pb2.Capability(
+        tool_id=f"bench{number}",
+        provider=f"p{number % 7}",
+        kind=capability_pb2.CAPABILITY_KIND_TOOL,
+        modalities=[modality_pb2.MODALITY_DIAGRAM],
+        task_types=[kind],
+        price_list=capability_pb2.PriceList(prices=prices),
     )
-    async with grpc.aio.secure_channel(mesh.service_address(context), credentials) as channel:
-        yield channel
 
 
-async def register(mesh: Running, identity: list[tuple[str, str]]) -> None:
-    """A thousand diagram capabilities, ten for each of a hundred task types."""
+async def identity(rig: Rig, tenant: str) -> Identity:
+    """The metadata of a caller who may do everything in a tenant."""
+    token = await rig.token(Claims(tenant, "bench", roles=("platform_admin",)))
+    return [("authorization", f"Bearer {token}")]
+
+
+async def register(rig: Rig, who: Identity) -> None:
+    """Registers the thousand."""
     places = asyncio.Semaphore(AT_ONCE)
-    async with direct(mesh, "registry") as channel, asyncio.TaskGroup() as group:
+    async with rig.direct("registry") as channel, asyncio.TaskGroup() as group:
         stub = CapabilityServiceStub(channel)
 
         async def one(number: int) -> None:
-            capability = capability_pb2.Capability(
-                tool_id=f"bench{number}",
-                provider=f"p{number % 7}",
-                kind=capability_pb2.CAPABILITY_KIND_TOOL,
-                modalities=[modality_pb2.MODALITY_DIAGRAM],
-                task_types=[f"bench_{number % TASK_TYPES}"],
-            )
-            request = capability_service_pb2.RegisterCapabilityRequest(capability=capability)
+            request = capability_service_pb2.RegisterCapabilityRequest(capability=capability(number))
             async with places:
-                await stub.RegisterCapability(request, metadata=identity)
+                await stub.RegisterCapability(request, metadata=who)
 
         for number in range(CAPABILITIES):
             group.create_task(one(number))
 
 
-@asynccontextmanager
-async def selector(mesh: Running) -> AsyncIterator[Callable[[], Awaitable[object]]]:
-    """A call of the selector: chain, seven judgements, record."""
-    token = await mesh.token(Claims("dev", "bench", roles=("platform_admin",)))
-    identity = [("authorization", f"Bearer {token}")]
-    await register(mesh, identity)
-    need = capability_service_pb2.Requirements(modality=modality_pb2.MODALITY_DIAGRAM, task_type="bench_1")
-    request = selection_pb2.SelectRequest(requirements=need)
-    async with direct(mesh, "selector") as channel:
-        stub = SelectorServiceStub(channel)
-
-        async def call() -> object:
-            return await stub.Select(request, metadata=identity)
-
-        yield call
+async def create(rig: Rig, tenants: Iterable[str], who: Identity) -> None:
+    """Creates tenants whose plan lets them choose."""
+    async with rig.direct("gateway") as channel:
+        for tenant_id in tenants:
+            tenant = identity_service_pb2.Tenant(tenant_id=tenant_id, plan="dev")
+            request = identity_service_pb2.CreateTenantRequest(tenant=tenant)
+            await TenantServiceStub(channel).CreateTenant(request, metadata=who)
 
 
-async def serve_echo() -> None:
-    """A bare grpc.aio server that answers with what it got, in a process of its own; prints its port."""
+def calls(channel: grpc.aio.Channel, kind: str, identities: list[Identity]) -> list[Caller]:
+    """Calls that ask for every task type of a kind in turn, as each of the identities in turn."""
+    stub = SelectorServiceStub(channel)
 
-    async def answer(request: StringValue, context: object) -> StringValue:
-        return request
+    def caller(number: int) -> Caller:
+        need = capability_service_pb2.Requirements(
+            modality=modality_pb2.MODALITY_DIAGRAM, task_type=f"{kind}_{number % (TASK_TYPES // 2)}"
+        )
+        request = selection_pb2.SelectRequest(requirements=need)
+        return lambda: stub.Select(request, metadata=identities[number % len(identities)])
 
-    handler = grpc.unary_unary_rpc_method_handler(answer, StringValue.FromString, StringValue.SerializeToString)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Say": handler}),))
-    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
-    await server.start()
-    await server.wait_for_termination()
+    return [caller(number) for number in range(max(TASK_TYPES // 2, len(identities)))]
 
 
 @asynccontextmanager
-async def echo() -> AsyncIterator[Callable[[], Awaitable[object]]]:
-    """A call of that server."""
-    program = "import asyncio; from tests.bench.selecting import serve_echo; asyncio.run(serve_echo())"
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
-    try:
-        port = (await child.stdout.readline()).decode().strip() if child.stdout else ""
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            say = channel.unary_unary(
-                "/bench.Echo/Say",
-                request_serializer=StringValue.SerializeToString,
-                response_deserializer=StringValue.FromString,
-            )
-
-            async def call() -> object:
-                return await say(StringValue(value="x" * 200))
-
-            yield call
-    finally:
-        child.terminate()
-        await child.wait()
+async def prepared(rig: Rig) -> AsyncIterator[tuple[grpc.aio.Channel, list[Identity]]]:
+    """The selector with its thousand capabilities, heard from the registry, and sixteen tenants."""
+    own = await identity(rig, "dev")
+    await register(rig, own)
+    tenants = [f"bench{number}" for number in range(CALLERS)]
+    await create(rig, tenants, own)
+    others = [await identity(rig, tenant) for tenant in tenants]
+    async with rig.direct("selector") as channel:
+        every = [*calls(channel, FREE, [own]), *calls(channel, PAID, others)]
+        async with asyncio.timeout(30):
+            # The last registrations reach the selector over its stream; until then calls are refused.
+            while (await open_loop(every, RATE / 5, 1)).failed:
+                continue
+        yield channel, [own, *others]
 
 
-async def measure(mesh: Running) -> tuple[list[Figure], list[float]]:
-    """The figures of selecting, and the echo's latencies as the yardstick of the run."""
-    async with echo() as call:
-        await open_loop(call, RATE, 1)
-        bare = await open_loop(call, RATE, SECONDS)
-    async with selector(mesh) as call:
-        await open_loop(call, RATE / 5, 1)
-        taken = await open_loop(call, RATE, SECONDS)
-    figures = latencies("echo at 500/s", bare, bare)
-    return [*figures, *latencies("select at 500/s, 1,000 capabilities", taken, bare, "p95 < 5 ms")], bare
+async def at_rate(rig: Rig, name: str, callers: list[Caller], yardstick: Yardstick, rate: int = RATE) -> list[Figure]:
+    """Latencies seen by the caller, times measured inside, processor time, and what failed."""
+    pid, modality = rig.context_pid("selector"), {"modality": "diagram"}
+    await open_loop(callers, rate, 1)
+    used = cpu_seconds(pid)
+    served = rig.observed("selector", "rpc_server_seconds", METHOD)
+    chosen = rig.observed("selector", "selector_seconds", modality)
+    load = await open_loop(callers, rate, SECONDS)
+    used = cpu_seconds(pid) - used
+    served = rig.observed("selector", "rpc_server_seconds", METHOD).since(served)
+    chosen = rig.observed("selector", "selector_seconds", modality).since(chosen)
+    cpu_ms = used * 1000 / max(len(load.latencies), 1)
+    return [
+        *latencies(PART, name, load.latencies, yardstick.paced.latencies, GOALS),
+        Figure(PART, f"{name}, served within (chain and all), mean", served.mean * 1000, "ms"),
+        Figure(PART, f"{name}, served within, p95 by buckets", served.percentile(0.95) * 1000, "ms"),
+        Figure(PART, f"{name}, the seven judgements, mean", chosen.mean * 1000, "ms"),
+        Figure(PART, f"{name}, processor time of the selector per call", cpu_ms, "ms", cpu_ms / yardstick.cpu_ms),
+        Figure(PART, f"{name}, answered", load.rate, "1/s", load.rate / yardstick.paced.rate, goal=f"{rate}"),
+        *_failures(name, load),
+    ]
+
+
+def _failures(name: str, load: Load) -> list[Figure]:
+    return [Figure(PART, f"{name}, failed with {code}", count, "calls") for code, count in load.failures.items()]
+
+
+async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+    """Free capabilities, paid ones of one tenant (whose budget is one row) and of sixteen.
+
+    First with the whole mesh on the same cores. Then provenance is paused and the events of the selections wait, so
+    that the figures are the selector's and its Postgres' alone, as on a machine of their own.
+    """
+    figures: list[Figure] = []
+    async with prepared(rig) as (channel, identities):
+        free, paid = calls(channel, FREE, identities[:1]), calls(channel, PAID, identities[1:])
+        figures += await at_rate(rig, f"whole mesh, free, {RATE}/s", free, yardstick)
+        with rig.paused("provenance"):
+            figures += await at_rate(rig, f"free, {RATE}/s", free, yardstick)
+            for name, callers in (
+                ("free", free),
+                ("reserving in one tenant", calls(channel, PAID, identities[:1])),
+                ("reserving in 16 tenants", paid),
+            ):
+                load = await closed_loop(callers[:CALLERS], 4)
+                figures.append(Figure(PART, f"{name}, 16 callers", load.rate, "1/s", load.rate / yardstick.full.rate))
+                figures += _failures(name, load)
+            figures += await at_rate(rig, f"reserving in 16 tenants, {SLOW}/s", paid, yardstick, SLOW)
+    return figures

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.identity import Claims
 from mesh.ids import SystemIds, rng
 from mesh.policy import Policy
 from mesh.settings import PolicySettings
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from mesh.testing.server import served
-from mesh.testing.tokens import Claims
 from soma.registry.v1.capability_service_pb2_grpc import (
     CapabilityServiceStub,
     add_CapabilityServiceServicer_to_server,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from svc_executor.domain.peers import HealthReport
+    from svc_executor.domain.provider import Provider
     from svc_selector.domain.model import Decision
 
 FAILURES = 5
@@ -161,9 +162,7 @@ async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
         await RegisterManifests(peer, manifests)()
         await registry.set_ladder(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
         offers = Catalog()
-        await stack.enter_async_context(
-            RegistryFeed(CapabilityServiceStub(server.channel), offers, clock).running()  # type: ignore[arg-type]
-        )
+        await stack.enter_async_context(RegistryFeed(CapabilityServiceStub(server.channel), offers, clock).running())
         failing = Outage("local")
         limits = GuardLimits(slots=SLOTS, tries=1, failures=FAILURES, recovery_s=RECOVERY_S)
         guards = make_guards(limits, peer, meter, clock, rng=rng(1))
@@ -209,10 +208,10 @@ def _selector(offers: Catalog, clock: FakeClock) -> Selector:
 class NeverOpens(Guards):
     """A planted bug: failures are not held against the provider."""
 
-    async def invoke(self, inner: object, invocation: Invocation) -> InvocationResult:
+    async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
         """Forget what was learnt before every call."""
         self._breakers.clear()
-        return await super().invoke(inner, invocation)  # type: ignore[arg-type]
+        return await super().invoke(inner, invocation)
 
 
 class TellsNobody(Guards):

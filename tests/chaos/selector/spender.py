@@ -1,0 +1,133 @@
+"""A process that spends budgets of many tenants at once until it is killed, through the real ledger on Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from mesh.clock import SystemClock
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds, rng
+from mesh.settings import PostgresSettings
+from mesh.stores.postgres import Postgres
+from svc_selector.adapters import postgres as adapter
+from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.rpc import SelectionFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import TextIO
+
+    import asyncpg
+
+ATTEMPTS_PER_TENANT = 64
+AMOUNT = 100
+LIMIT = 10 * AMOUNT
+MODALITIES = ("image", "video")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a spender is told, as JSON in its first argument. It makes the attempts `first`, `first + stride`, …
+
+    `careless` plants the bug that the test must catch.
+    """
+
+    dsn: str
+    log: str
+    seed: int
+    first: int
+    stride: int
+    attempts: int
+    ttl_s: float
+    at_once: int
+    careless: bool = False
+
+
+class CarelessLedger(PostgresLedger):
+    """The planted bug: looks at the accounts without locking them, and books later."""
+
+    async def _lock(
+        self, connection: asyncpg.Connection, tenant_id: str, modality: str, period: datetime
+    ) -> Mapping[str, int]:
+        query = adapter._LOCK.replace("FOR UPDATE OF a", "")
+        await connection.execute(adapter._OPEN, tenant_id, ["", modality], period)
+        rows = await connection.fetch(query, tenant_id, ["", modality], period)
+        await asyncio.sleep(0.01)
+        spent = next(row["reserved_micro_usd"] + row["settled_micro_usd"] for row in rows if row["scope"] == "")
+        return {"": LIMIT - spent}
+
+
+class Spender:
+    """Reserves, waits as long as a call would take, and settles, releases or forgets. Notes every attempt."""
+
+    def __init__(self, ledger: PostgresLedger, orders: Orders, log: TextIO) -> None:
+        self._ledger = ledger
+        self._orders = orders
+        self._log = log
+        self._chance = rng(orders.seed)
+        self._slots = asyncio.Semaphore(orders.at_once)
+
+    async def run(self) -> None:
+        """Make all attempts."""
+        orders = self._orders
+        async with asyncio.TaskGroup() as group:
+            for number in range(orders.first, orders.attempts, orders.stride):
+                await self._slots.acquire()
+                group.create_task(self._attempt(number))
+
+    async def _attempt(self, number: int) -> None:
+        try:
+            tenant = f"tenant-{number // ATTEMPTS_PER_TENANT}"
+            self._note(number, "tried", "")
+            ttl = timedelta(seconds=self._orders.ttl_s)
+            held = await self._ledger.reserve(tenant, self._chance.choice(MODALITIES), AMOUNT, ttl, None)
+            if held is None:
+                self._note(number, "refused", "")
+                return
+            self._note(number, "held", held.reservation_id)
+            await asyncio.sleep(self._chance.uniform(0.0, 0.05))
+            await self._finish(number, tenant, held.reservation_id)
+        finally:
+            self._slots.release()
+
+    async def _finish(self, number: int, tenant: str, reservation_id: str) -> None:
+        dice = self._chance.random()
+        if dice < 0.4:
+            await self._ledger.release(tenant, reservation_id)
+            self._note(number, "released", reservation_id)
+        elif dice < 0.5:
+            self._note(number, "forgotten", reservation_id)
+        else:
+            cost = self._chance.randrange(AMOUNT * 2)
+            booked = (await self._ledger.settle(tenant, reservation_id, cost)).settled_micro_usd
+            self._note(number, "settled", reservation_id, booked)
+
+    def _note(self, number: int, what: str, reservation_id: str, booked: int = 0) -> None:
+        """One line, written at once, so that it outlives the process."""
+        self._log.write(f"{number} {what} {reservation_id or '-'} {booked}\n")
+
+
+async def spend(orders: Orders) -> None:
+    """Spend until done or killed."""
+    settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="selector", pool_max=orders.at_once)
+    make = CarelessLedger if orders.careless else PostgresLedger
+    async with Postgres.open(settings) as postgres:
+        decisions = PostgresDecisions(postgres, Outbox(), SelectionFacts())
+        ledger = make(postgres, decisions, SystemClock(), SystemIds(), LIMIT)
+        descriptor = os.open(Path(orders.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with os.fdopen(descriptor, "w", buffering=1, encoding="utf-8") as log:
+            await Spender(ledger, orders, log).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(spend(Orders(**json.loads(sys.argv[1]))))
