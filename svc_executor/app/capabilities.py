@@ -43,7 +43,10 @@ class RegisterManifests:
 
 
 class ProbeProviders:
-    """Asks every provider how it fares and reports it. `is_open` tells whether a capability's circuit is open."""
+    """Asks every provider how it fares and reports it. `is_open` tells whether a capability's circuit is open.
+
+    A probe speaks for each capability of its adapter: those of the manifests, and those that others registered.
+    """
 
     def __init__(
         self,
@@ -66,12 +69,19 @@ class ProbeProviders:
         """Probe one adapter and report for each of its capabilities."""
         provider = self._catalogue.provider(adapter)
         result = await provider.probe() if provider is not None else None
-        for manifest in self._manifests:
-            if manifest.adapter == adapter:
-                opened = self._is_open(manifest.capability_id)
-                healthy = result is not None and result.healthy
-                reason = "there is no adapter for it here" if result is None else result.detail
-                await self._report(HealthReport(manifest.capability_id, healthy and not opened, reason, opened))
+        for capability_id in await self._served_by(adapter):
+            opened = self._is_open(capability_id)
+            healthy = result is not None and result.healthy
+            reason = "there is no adapter for it here" if result is None else result.detail
+            await self._report(HealthReport(capability_id, healthy and not opened, reason, opened))
+
+    async def _served_by(self, adapter: str) -> Sequence[str]:
+        own = [manifest.capability_id for manifest in self._manifests if manifest.adapter == adapter]
+        try:
+            return tuple(dict.fromkeys([*own, *await self._registry.served_by(adapter)]))
+        except SomaError as error:
+            _log.warning("the registry did not say what %s serves: %s", adapter, error.message)
+            return own
 
     async def _report(self, report: HealthReport) -> None:
         try:

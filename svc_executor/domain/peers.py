@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from svc_executor.domain.job import Chosen
     from svc_executor.domain.provider import Artefact, Feedback, InputArtefact, JsonValue
@@ -162,6 +162,9 @@ class Registry(Protocol):
 
     async def register(self, manifest: Manifest) -> None:
         """Add a capability, or replace what an earlier start registered."""
+
+    async def served_by(self, adapter: str) -> Sequence[str]:
+        """Ids of the capabilities that an adapter serves, whoever registered them."""
 
     async def report_health(self, report: HealthReport) -> None:
         """Tell how a capability fares."""

@@ -63,6 +63,9 @@ class Registry:
                     raise SomaError(Reason.STALE_VERSION, "version must be 0 for a capability that does not exist yet")
             else:
                 self._may_change(actor, before)
+                if actor.service and before.lifecycle is Lifecycle.DISABLED:
+                    # What ships with a service says ACTIVE at every start; an operator took it out.
+                    capability = replace(capability, lifecycle=before.lifecycle)
                 if before.same_offer(capability):
                     return before
                 self._fresh(before, capability.version)

@@ -217,8 +217,11 @@ class Ladder:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who changes something. `platform` is true for the platform's administrators and for services."""
+    """Who changes something. `platform` is true for the platform's administrators and for services, `service` for
+    the latter alone: they register what they ship with, and what an operator decided about it holds.
+    """
 
     tenant_id: str
     subject: str
     platform: bool = False
+    service: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.identity import SERVICE_ROLE
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
 from svc_registry.domain import Actor, CapabilityFilter, HealthState, LadderKey
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from soma.registry.v1 import capability_pb2, ladder_pb2
     from svc_registry.app import Catalog, Change, Registry, View
 
-PLATFORM_ROLES = frozenset({"platform_admin", "service"})
+PLATFORM_ROLES = frozenset({"platform_admin", SERVICE_ROLE})
 SNAPSHOT_CHUNK = 200
 
 
 def _actor() -> Actor:
     who = caller()
-    return Actor(who.tenant_id, who.subject, platform=bool(PLATFORM_ROLES & set(who.roles)))
+    roles = set(who.roles)
+    return Actor(who.tenant_id, who.subject, platform=bool(PLATFORM_ROLES & roles), service=SERVICE_ROLE in roles)
 
 
 class CapabilityServicer(CapabilityServiceServicer):

@@ -192,6 +192,10 @@ class MemoryRegistry:
         """See the port."""
         self.manifests[manifest.capability_id] = manifest
 
+    async def served_by(self, adapter: str) -> Sequence[str]:
+        """See the port."""
+        return [id_ for id_, manifest in self.manifests.items() if manifest.adapter == adapter]
+
     async def report_health(self, report: HealthReport) -> None:
         """See the port."""
         self.reports.append(report)

@@ -9,11 +9,14 @@ from google.protobuf.json_format import ParseDict
 from soma.registry.v1 import capability_pb2, capability_service_pb2, capability_service_pb2_grpc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import grpc.aio
 
     from svc_executor.domain.peers import HealthReport, Manifest
 
 _REASON_CHARS = 500
+_PAGE = 500
 
 
 class RegistryPeer:
@@ -27,6 +30,19 @@ class RegistryPeer:
         await self._registry.RegisterCapability(
             capability_service_pb2.RegisterCapabilityRequest(capability=capability_of(manifest))
         )
+
+    async def served_by(self, adapter: str) -> Sequence[str]:
+        """See the port."""
+        found: list[str] = []
+        token = ""
+        while True:
+            page = await self._registry.ListCapabilities(
+                capability_service_pb2.ListCapabilitiesRequest(page_size=_PAGE, page_token=token)
+            )
+            found += [f"{item.tool_id}@{item.provider}" for item in page.capabilities if item.adapter == adapter]
+            token = page.next_page_token
+            if not token:
+                return found
 
     async def report_health(self, report: HealthReport) -> None:
         """See the port."""

@@ -18,6 +18,7 @@ from svc_executor.domain.provider import ProbeResult, ProviderContext
 from tests.unit.executor.rig import ScriptedProvider, Shelf
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MERMAID = Manifest("mermaid", "local", "mermaid", {"tool_id": "mermaid", "provider": "local"})
@@ -62,6 +63,26 @@ async def test_a_probe_speaks_for_every_capability_of_its_adapter() -> None:
     assert [(report.capability_id, report.healthy) for report in registry.reports] == [
         ("mermaid@local", True), ("drawing@local", True),
     ]  # fmt: skip
+
+
+async def test_a_probe_speaks_for_capabilities_that_others_registered() -> None:
+    registry = MemoryRegistry()
+    await registry.register(Manifest("sketch", "studio", "mermaid", {}))
+    await registry.register(Manifest("song", "studio", "lute", {}))
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], lambda _: False)
+    await probe("mermaid")
+    assert [report.capability_id for report in registry.reports] == ["mermaid@local", "sketch@studio"]
+
+
+async def test_a_silent_registry_leaves_a_probe_with_the_manifests() -> None:
+    class Silent(MemoryRegistry):
+        async def served_by(self, adapter: str) -> Sequence[str]:
+            raise SomaError(Reason.UNAVAILABLE, "away")
+
+    registry = Silent()
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], lambda _: False)
+    await probe("mermaid")
+    assert [report.capability_id for report in registry.reports] == ["mermaid@local"]
 
 
 async def test_a_probe_that_fails_reports_why() -> None:

@@ -24,6 +24,7 @@ from svc_registry.domain import (
     Kind,
     Ladder,
     LadderKey,
+    Lifecycle,
     Modality,
     Requirements,
     observe,
@@ -70,6 +71,15 @@ async def test_an_old_version_is_refused(registry: Registry) -> None:
     with pytest.raises(SomaError) as refused:
         await registry.register(PLATFORM_ADMIN, replace(D2, description="3", version=1))
     assert reason_of(refused) is Reason.STALE_VERSION
+
+
+async def test_what_an_operator_disabled_stays_so_when_its_service_starts_again(registry: Registry) -> None:
+    service = Actor("*", "spiffe://soma/executor", platform=True, service=True)
+    await registry.register(service, D2)
+    await registry.disable(PLATFORM_ADMIN, "d2@local")
+    again = await registry.register(service, replace(D2, description="better"))
+    assert (again.lifecycle, again.description) == (Lifecycle.DISABLED, "better")
+    assert (await registry.register(PLATFORM_ADMIN, D2)).lifecycle is Lifecycle.ACTIVE
 
 
 async def test_what_a_tenant_registers_is_its_own(registry: Registry) -> None:
