@@ -49,8 +49,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: s
 
 
 def line(*parts: str | tuple[str, str] | Text) -> None:
-    """Print a line of parts: text, or text with its style; nothing is read as markup."""
-    console.print(Text.assemble(*parts))
+    """Print a line of parts: text, or text with its style; nothing is read as markup, and nothing is broken."""
+    console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def state_text(state: str) -> Text:

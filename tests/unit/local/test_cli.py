@@ -177,6 +177,12 @@ def test_logs_show_the_last_lines_of_a_program(home: Home) -> None:
     ]
 
 
+def test_a_long_line_of_a_log_stays_one_line(home: Home) -> None:
+    (home.logs / "services.log").write_text(json.dumps({"event": "word " * 60}) + "\n")
+    [shown] = _soma("logs", "services").stdout.splitlines()
+    assert shown.count("word") == 60
+
+
 def test_doctor_finds_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
     report = json.loads(_soma("doctor", "--json").stdout)
     parts = {finding["part"] for finding in report["findings"]}
