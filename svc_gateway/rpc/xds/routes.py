@@ -98,13 +98,19 @@ def _resource(resource: Resource, state: EdgeState) -> Iterator[ro.Route]:
         if method.raw_request:
             yield _refusal(_match(resource.template, verb, _longer_than(state.limits.upload_bytes)), 413)
         elif binding.body:
-            yield _refusal(_match(resource.template, verb, *_not_json()), 415)
+            yield _whole(_refusal(_match(resource.template, verb, *_not_json()), 415), state.limits)
         forward = _forward(_match(resource.template, verb), method, state.limits)
-        if binding.body and not method.client_streaming:
-            bound = f_buffer.Buffer(max_request_bytes=state.limits.body_bytes)
-            forward.typed_per_filter_config[BUFFER_FILTER] = Any.pack(f_buffer.BufferPerRoute(buffer=bound))
-        yield forward
+        yield _whole(forward, state.limits) if binding.body and not method.client_streaming else forward
     yield _refusal(_match(resource.template), 405, header("allow", resource.allow))
+
+
+def _whole(route: ro.Route, limits: Limits) -> ro.Route:
+    """The route, taken once the whole body is there: some clients (curl 7.88) lose an answer over HTTP/2 that comes
+    earlier.
+    """
+    bound = f_buffer.Buffer(max_request_bytes=limits.body_bytes)
+    route.typed_per_filter_config[BUFFER_FILTER] = Any.pack(f_buffer.BufferPerRoute(buffer=bound))
+    return route
 
 
 def _match(template: Template, verb: str = "", *conditions: ro.HeaderMatcher) -> ro.RouteMatch:

@@ -122,6 +122,12 @@ def test_last_route_refuses_what_nobody_serves(snapshot: Snapshot) -> None:
     assert (last.match.prefix, last.direct_response.status) == ("/", 404)
 
 
+def test_a_body_of_the_wrong_kind_is_read_before_it_is_refused(snapshot: Snapshot) -> None:
+    refusals = [route for route in routes(snapshot) if route.direct_response and route.direct_response.status == 415]
+    assert refusals
+    assert all(x.BUFFER_FILTER in route.typed_per_filter_config for route in refusals)
+
+
 def test_revocation_is_an_exact_lookup_of_key_ids() -> None:
     ids = frozenset(f"0189{number:032d}" for number in range(300))
     config = revocation(ids).typed_config
