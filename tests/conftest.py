@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.settings import PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
+from mesh.ids import SystemIds
+from mesh.local import locate
+from mesh.local.locate import MissingError
+from mesh.settings import BusSettings, PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
 from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import engines
@@ -16,7 +20,7 @@ from mesh.testing import engines
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+    from mesh.local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
 
 Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent
@@ -43,6 +47,23 @@ async def temporal_engine() -> AsyncIterator[TemporalEngine]:
 @pytest.fixture(scope="session")
 async def openbao_engine() -> AsyncIterator[OpenBaoEngine]:
     async with engines.openbao_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """Folder of Kafka's jars, fetched once. Where they cannot be had its tests are skipped, but never in CI."""
+    try:
+        return locate.kafka_jars().path
+    except MissingError as missing:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"CI must test against Kafka: {missing}")
+        pytest.skip(f"no Kafka here: {missing}")
+
+
+@pytest.fixture(scope="session")
+async def kafka_engine(kafka_jars: Path) -> AsyncIterator[KafkaEngine]:
+    async with engines.kafka_engine(kafka_jars) as engine:
         yield engine
 
 
@@ -85,6 +106,12 @@ async def valkey(valkey_settings: ValkeySettings) -> AsyncIterator[redis.asyncio
     async with valkey_store.open(valkey_settings) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture
+def kafka(kafka_engine: KafkaEngine) -> BusSettings:
+    """How to reach the Kafka that all tests share, with topics and groups of this test alone."""
+    return kafka_engine.settings.model_copy(update={"prefix": f"{SystemIds().new()}."})
 
 
 @pytest.fixture

@@ -47,6 +47,11 @@ OUTSIDE = (
         "browser that takes screenshots; none: the system's, Playwright's, or one that is fetched",
     ),
     (
+        "SA01_KAFKA_JARS",
+        "none",
+        "folder with the jars of a Kafka broker, for `soma up --bus kafka`; none: fetched once through Maven",
+    ),
+    (
         "SA01_FAULTS",
         "none",
         "planted failures, with `SA01_PROFILE=test` alone, for example `executor.after_store=kill@3`",

@@ -14,7 +14,7 @@ PARTITIONS = 8
 
 @dataclass(frozen=True)
 class Record:
-    """What is published: `key` decides the partition and so the order, `event_id` makes publishing idempotent."""
+    """What is published: `key` decides the partition and so the order, by `event_id` consumers know repetitions."""
 
     topic: str
     key: str
@@ -35,7 +35,11 @@ class Delivery:
 
 
 class Subscription(Protocol):
-    """One member of a group. Each partition has one member at a time; what is not acknowledged comes again."""
+    """One member of a group. Each partition has one member at a time; what is not acknowledged comes again.
+
+    What was acknowledged comes again when the member is killed soon after, or when something before it in its partition
+    was not acknowledged: the inbox applies each event once.
+    """
 
     async def __aenter__(self) -> Self:
         """Join the group."""
@@ -46,8 +50,8 @@ class Subscription(Protocol):
     def __aiter__(self) -> AsyncIterator[Sequence[Delivery]]:
         """Batches of deliveries, in order per partition, until closed."""
 
-    async def ack(self, delivery: Delivery) -> None:
-        """Say that a delivery is done with, in any order."""
+    async def ack(self, *deliveries: Delivery) -> None:
+        """Say that deliveries are done with, in any order."""
 
     async def lag(self) -> int:
         """Records of the topics that the group has not acknowledged."""
@@ -60,7 +64,11 @@ class Bus(Protocol):
     """Topics of N partitions, read by groups that each receive every record at least once, from the first one on."""
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Append records in their order; a record that was published before is not appended again."""
+        """Append records in their order; a record that this bus has just published is not appended again.
+
+        When a publisher starts anew, or publishes again what failed, records may be appended twice. The first of each
+        are in their order all the same.
+        """
 
     def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:
         """A new member of a group; enter it to receive."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
-if TYPE_CHECKING:
-    from datetime import tzinfo
+LONGEST_ID = 128
+"""Characters of an event's id."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Event:
     """One fact. Events of one `key` within a `topic` are applied in order.
 
     `type` is the full name of the payload's message, `tenant_id` empty for a fact of the platform, `occurred_at` aware.
+    `group` is the only consumer group that applies it, empty for every group; `dlq_id` the dead letter that it was
+    requeued from, empty for none.
     """
 
     event_id: str
@@ -30,12 +34,14 @@ class Event:
     causation_id: str = ""
     correlation_id: str = ""
     traceparent: str = ""
+    group: str = ""
+    dlq_id: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what could not be delivered later."""
-        for name in ("event_id", "type", "topic", "key"):
-            if not getattr(self, name):
-                raise ValueError(f"an event needs a {name}")
+        if not (self.event_id and self.type and self.topic and self.key):
+            name = next(name for name in ("event_id", "type", "topic", "key") if not getattr(self, name))
+            raise ValueError(f"an event needs a {name}")
         if self.occurred_at.tzinfo is None:
             raise ValueError("occurred_at of an event must be aware")
 
@@ -53,11 +59,8 @@ class Codec(Protocol):
 class Timestamp(Protocol):
     """What is used of `google.protobuf.Timestamp`."""
 
-    def ToDatetime(self, tzinfo: tzinfo | None = None) -> datetime:  # noqa: N802 - protobuf's name
-        """The same instant as a datetime."""
-
-    def FromDatetime(self, dt: datetime) -> None:  # noqa: N802 - protobuf's name
-        """Take over the instant."""
+    seconds: int
+    nanos: int
 
 
 class Envelope(Protocol):
@@ -73,6 +76,8 @@ class Envelope(Protocol):
     causation_id: str
     correlation_id: str
     traceparent: str
+    group: str
+    dlq_id: str
 
     @property
     def occur_time(self) -> Timestamp:
@@ -85,14 +90,26 @@ class Envelope(Protocol):
 class EnvelopeType(Protocol):
     """The class of the envelope message."""
 
-    def __call__(self) -> Envelope:
-        """An empty envelope."""
+    def __call__(
+        self,
+        *,
+        event_id: str,
+        type: str,  # noqa: A002 - the field's name
+        topic: str,
+        key: str,
+        tenant_id: str,
+        payload: bytes,
+        schema_version: int,
+        causation_id: str,
+        correlation_id: str,
+        traceparent: str,
+        group: str,
+        dlq_id: str,
+    ) -> Envelope:
+        """An envelope of these values."""
 
     def FromString(self, s: bytes) -> Envelope:  # noqa: N802 - protobuf's name
         """The message of the bytes."""
-
-
-_TEXT = ("event_id", "type", "topic", "key", "tenant_id", "causation_id", "correlation_id", "traceparent")
 
 
 class ProtoCodec:
@@ -103,30 +120,54 @@ class ProtoCodec:
 
     def encode(self, event: Event) -> bytes:
         """The event's bytes on the bus."""
-        message = self._envelope()
-        for name in _TEXT:
-            setattr(message, name, getattr(event, name))
-        message.payload = event.payload
-        message.schema_version = event.schema_version
-        message.occur_time.FromDatetime(event.occurred_at.astimezone(UTC))
+        message = self._envelope(
+            event_id=event.event_id,
+            type=event.type,
+            topic=event.topic,
+            key=event.key,
+            tenant_id=event.tenant_id,
+            payload=event.payload,
+            schema_version=event.schema_version,
+            causation_id=event.causation_id,
+            correlation_id=event.correlation_id,
+            traceparent=event.traceparent,
+            group=event.group,
+            dlq_id=event.dlq_id,
+        )
+        since = event.occurred_at - _EPOCH
+        message.occur_time.seconds = since.days * _DAY_S + since.seconds
+        message.occur_time.nanos = since.microseconds * 1000
         return message.SerializeToString()
 
     def decode(self, data: bytes) -> Event:
-        """The event of such bytes; ValueError when they are not one."""
+        """The event of such bytes; ValueError when they are not one, or one that no store can hold."""
         try:
             message = self._envelope.FromString(data)
         except DecodeError as error:
             raise ValueError("not an event envelope") from error
-        return Event(
+        event = Event(
             event_id=message.event_id,
             type=message.type,
             topic=message.topic,
             key=message.key,
             tenant_id=message.tenant_id,
-            occurred_at=message.occur_time.ToDatetime(tzinfo=UTC),
+            occurred_at=_instant(message.occur_time),
             payload=message.payload,
             schema_version=message.schema_version,
             causation_id=message.causation_id,
             correlation_id=message.correlation_id,
             traceparent=message.traceparent,
+            group=message.group,
+            dlq_id=message.dlq_id,
         )
+        texts = (event.event_id, event.type, event.key, event.tenant_id, event.correlation_id, event.traceparent)
+        if len(event.event_id) > LONGEST_ID or "\0" in "".join(texts):
+            raise ValueError("a field of the event cannot be stored")
+        return event
+
+
+def _instant(timestamp: Timestamp) -> datetime:
+    try:
+        return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+    except OverflowError as error:
+        raise ValueError("the event's time is not one") from error

@@ -5,67 +5,71 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from mesh import tasks
-from mesh.events.chains import Chains
-from mesh.events.event import Event
-from mesh.stores.postgres import SYSTEM, is_connection_failure
+from mesh.events.applying import Applier, FailedError, Handler, Handlers, Together
+from mesh.events.backlog import Backlog
+from mesh.events.dead_letters import DeadLetter
+from mesh.stores.postgres import SYSTEM
+from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import asyncpg
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from mesh.clock import Clock
+    from mesh.events.applying import Work
+    from mesh.events.backlog import Key
     from mesh.events.bus import Bus, Delivery, Subscription
+    from mesh.events.dead_letters import Undertaking
     from mesh.events.event import Codec
     from mesh.stores.postgres import Postgres
+
+__all__ = ["Consumer", "DeadLetter", "Handler", "Handlers", "Together"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _LAG_EVERY_S = 5.0
 _TIDY_EVERY_S = 3600.0
+_TIDY_ROWS = 20_000
 _GRACE_S = 10.0
-_IN_HAND = 512
-_CAUSE_CHARACTERS = 300
+_IN_HAND = 2_000
 _log = logging.getLogger(__name__)
 
-_CLAIM = "INSERT INTO inbox (consumer_group, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
-_FORGET = "DELETE FROM inbox WHERE handled_at < clock_timestamp() - $1::interval"
+_FORGET = """
+DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+  SELECT ctid FROM inbox WHERE handled_at < clock_timestamp() - $1::interval LIMIT $2))
+"""
+
+
+class _EndingError(Exception):
+    """The consumer ends; what is in hand is left to the next one."""
 
 
 @dataclass(frozen=True)
-class DeadLetter:
-    """An event that could not be applied. `event` is None when its bytes were none; `cause` is for operators."""
+class _Patient:
+    """A delivery that failed. Without `work` it holds no event."""
 
-    group: str
-    topic: str
-    key: str
-    event_id: str
-    value: bytes
-    event: Event | None
-    cause: str
-    attempts: int
+    delivery: Delivery
+    work: Work | None
+    failure: FailedError
 
-
-Handler = Callable[["asyncpg.Connection", Event], Awaitable[None]]
-Bury = Callable[["asyncpg.Connection", DeadLetter], Awaitable[None]]
-
-
-class _HandlerFailedError(Exception):
-    """The handler refused the event; its cause says why."""
+    @property
+    def key(self) -> Key:
+        """What waits for it."""
+        return self.delivery.topic, self.delivery.key
 
 
 class Consumer:
     """One member of a consumer group, applying events in the background while entered.
 
-    `handlers` are called by event type, within the transaction of the event's tenant; types without one are passed
-    over. A failing event is tried `attempts` times with growing pauses, then given to `bury` in the transaction that
-    marks it as done; its key waits meanwhile, other keys go on. While the database is away nothing counts as a try.
+    `handlers` are called by event type, within a transaction of the event's tenant; types without one are passed over.
+    Up to `batch` events share a transaction while nothing fails. When something does, the batch is taken back and its
+    events are applied one a transaction; a failing one is tried `attempts` times with growing pauses, for `timeout_s`
+    each, then buried in the transaction that marks it as done. Its key waits meanwhile, other keys go on. While the
+    database is away nothing counts as a try.
     """
 
     def __init__(  # noqa: PLR0917
@@ -75,39 +79,47 @@ class Consumer:
         codec: Codec,
         group: str,
         topics: Sequence[str],
-        handlers: Mapping[str, Handler],
+        handlers: Handlers,
         *,
-        bury: Bury,
+        undertaker: Undertaking,
         clock: Clock,
         attempts: int = 5,
         parallel: int = 4,
+        batch: int = 500,
+        timeout_s: float = 10.0,
         keep: timedelta = timedelta(days=7),
         on_lag: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._bus = bus
         self._postgres = postgres
-        self._codec = codec
         self._group = group
         self._topics = tuple(topics)
-        self._handlers = dict(handlers)
-        self._bury = bury
+        self._applier = Applier(postgres, codec, group, handlers, undertaker=undertaker, timeout_s=timeout_s)
         self._clock = clock
         self._attempts = attempts
-        self._places = asyncio.Semaphore(parallel)
+        self._parallel = parallel
+        self._batch = batch
+        self._beds = asyncio.Semaphore(max(1, parallel // 2))
         self._keep = keep
         self._on_lag = on_lag
+        self._failures = counter("consumer_failures_total", "Tries to apply an event that failed.", ("group", "cause"))
+        self._backlog = Backlog(_IN_HAND)
         self._stopping = False
         self._resting: set[asyncio.Task[None]] = set()
+        self._nursing: set[asyncio.Task[None]] = set()
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Join the group and start."""
         self._stopping = False
+        self._backlog = Backlog(_IN_HAND)
         async with contextlib.AsyncExitStack() as stack:
             subscription = await stack.enter_async_context(self._bus.subscribe(self._group, self._topics))
-            reading = asyncio.create_task(self._read(subscription), name=f"consumer {self._group}")
-            watching = asyncio.create_task(self._watch(subscription), name=f"consumer watch {self._group}")
-            stack.push_async_callback(self._end, subscription, reading, watching)
+            name = f"consumer {self._group}"
+            reading = asyncio.create_task(self._read(subscription), name=name)
+            watching = asyncio.create_task(self._watch(subscription), name=f"{name} watch")
+            working = [asyncio.create_task(self._work(subscription), name=f"{name} {n}") for n in range(self._parallel)]
+            stack.push_async_callback(self._end, subscription, (reading, watching), working)
             self._stack = stack.pop_all()
         return self
 
@@ -115,81 +127,128 @@ class Consumer:
         """Take no more events, finish those in hand, leave the group."""
         await self._stack.aclose()
 
-    async def _end(self, subscription: Subscription, reading: asyncio.Task[None], watching: asyncio.Task[None]) -> None:
-        watching.cancel()
+    async def _end(
+        self,
+        subscription: Subscription,
+        feeding: Sequence[asyncio.Task[None]],
+        working: Sequence[asyncio.Task[None]],
+    ) -> None:
         self._stopping = True
         subscription.close()
+        await self._backlog.close()
+        await tasks.end(*feeding)
         for task in self._resting:
             task.cancel()
-        await asyncio.wait((reading,), timeout=_GRACE_S)
-        await tasks.end(reading, watching)
+        pending = (*working, *self._nursing)
+        await asyncio.wait(pending, timeout=_GRACE_S)
+        await tasks.end(*pending, *self._nursing)
 
     async def _read(self, subscription: Subscription) -> None:
-        async with Chains(_IN_HAND) as chains:
-            async for batch in subscription:
-                for delivery in batch:
-                    key = f"{delivery.topic}/{delivery.key}"
-                    await chains.put(key, partial(self._settle, subscription, delivery))
+        async for batch in subscription:
+            await self._backlog.put(batch)
 
-    async def _settle(self, subscription: Subscription, delivery: Delivery) -> None:
-        """Bring one delivery to its end, whatever it takes, then acknowledge it."""
-        causes: list[str] = []
+    async def _work(self, subscription: Subscription) -> None:
+        with contextlib.suppress(_EndingError):
+            while batch := await self._backlog.take(self._batch):
+                await self._settle(subscription, batch)
+
+    async def _settle(self, subscription: Subscription, batch: Sequence[Delivery]) -> None:
+        """Apply a batch and acknowledge it, but for what fails and what waits for that in the same key."""
+        works, sick = self._admit(batch)
+        if works:
+            try:
+                await self._persist(lambda: self._applier.apply(works))
+            except FailedError as failure:
+                sick |= await self._one_by_one(works, failure)
+        done, waiting = _part(batch, sick)
+        self._backlog.put_back(waiting)
+        await self._finish(subscription, done, {(each.topic, each.key) for each in batch} - sick.keys())
+        for patient in sick.values():
+            nursing = asyncio.create_task(self._nurse(subscription, patient), name=f"consumer {self._group} nurse")
+            self._nursing.add(nursing)
+            nursing.add_done_callback(self._nursing.discard)
+
+    def _admit(self, batch: Sequence[Delivery]) -> tuple[list[Work], dict[Key, _Patient]]:
+        """The works in a batch up to the first of each key that holds no event."""
+        works: list[Work] = []
+        sick: dict[Key, _Patient] = {}
+        for delivery in batch:
+            if sick and (delivery.topic, delivery.key) in sick:
+                continue
+            try:
+                work = self._applier.read(delivery)
+            except FailedError as failure:
+                sick[delivery.topic, delivery.key] = self._ill(delivery, None, failure)
+                continue
+            if work is not None:
+                works.append(work)
+        return works, sick
+
+    async def _one_by_one(self, works: Sequence[Work], first: FailedError) -> dict[Key, _Patient]:
+        """Apply works that failed together, each in a transaction of its own; gives the first to fail of each key."""
+        sick: dict[Key, _Patient] = {}
+        for work in works:
+            if work.key in sick:
+                continue
+            try:
+                if work is first.work:  # this was its first try
+                    raise first
+                await self._persist(partial(self._applier.apply, (work,)))
+            except FailedError as failure:
+                sick[work.key] = self._ill(work.delivery, work, failure)
+        return sick
+
+    async def _nurse(self, subscription: Subscription, patient: _Patient) -> None:
+        """Try a delivery again until it is applied or given up."""
+        with contextlib.suppress(_EndingError):
+            tries, pause, work = 1, _FIRST_PAUSE_S, patient.work
+            while work is not None and not patient.failure.final and tries < self._attempts:
+                await self._rest(pause)
+                tries, pause = tries + 1, min(pause * 2, _LONGEST_PAUSE_S)
+                try:
+                    async with self._beds:
+                        await self._persist(partial(self._applier.apply, (work,)))
+                except FailedError as failure:
+                    patient = self._ill(patient.delivery, work, failure)
+                else:
+                    break
+            else:
+                event = work.event if work else None
+                async with self._beds:
+                    await self._persist(partial(self._applier.bury, patient.delivery, event, patient.failure, tries))
+            await self._finish(subscription, [patient.delivery], [patient.key])
+
+    def _ill(self, delivery: Delivery, work: Work | None, failure: FailedError) -> _Patient:
+        self._failures.labels(self._group, failure.cause.lower()).inc()
+        _log.warning("%s failed on event %s: %s", self._group, delivery.event_id, failure, exc_info=failure)
+        return _Patient(delivery, work, failure)
+
+    async def _finish(self, subscription: Subscription, done: Sequence[Delivery], keys: Collection[Key]) -> None:
+        if done:
+            await self._persist(lambda: subscription.ack(*done))
+        await self._backlog.done(len(done), keys)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Do it, however long an outage lasts; _EndingError when the consumer ends before."""
         pause = _FIRST_PAUSE_S
         while not self._stopping:
             try:
-                async with self._places:
-                    await self._apply(delivery, causes)
-                    await subscription.ack(delivery)
-            except _HandlerFailedError as failure:
-                causes.append(_describe(failure.__cause__))
-                _log.warning("%s failed on event %s: %s", self._group, delivery.event_id, causes[-1], exc_info=failure)
-                if len(causes) == self._attempts:
-                    continue
-            except Exception as failure:  # noqa: BLE001 - an outage: the event must not be given up
-                _log.warning("%s cannot apply events now: %s", self._group, _describe(failure), exc_info=failure)
+                await attempt()
+            except FailedError:
+                raise
+            except Exception as failure:  # noqa: BLE001 - an outage: the events must not be given up
+                _log.warning("%s cannot apply events now: %s", self._group, failure, exc_info=failure)
             else:
                 return
             await self._rest(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
-
-    async def _apply(self, delivery: Delivery, causes: Sequence[str]) -> None:
-        try:
-            event = self._codec.decode(delivery.value)
-        except ValueError as error:
-            await self._bury_now(delivery, None, [*causes, _describe(error)])
-            return
-        handler = self._handlers.get(event.type)
-        if handler is None:
-            return
-        if len(causes) >= self._attempts:
-            await self._bury_now(delivery, event, causes)
-            return
-        async with self._postgres.transaction(event.tenant_id or SYSTEM) as connection:
-            if not await connection.fetchval(_CLAIM, self._group, event.event_id):
-                return
-            try:
-                await handler(connection, event)
-            except Exception as error:
-                if connection.is_closed() or is_connection_failure(error):
-                    raise
-                raise _HandlerFailedError from error
-
-    async def _bury_now(self, delivery: Delivery, event: Event | None, causes: Sequence[str]) -> None:
-        """Give the event up: whoever buries it does so in the transaction that marks it as done."""
-        id_ = event.event_id if event is not None else delivery.event_id
-        tenant = event.tenant_id if event is not None else ""
-        letter = DeadLetter(
-            self._group, delivery.topic, delivery.key, id_, delivery.value, event, causes[-1], len(causes)
-        )
-        async with self._postgres.transaction(tenant or SYSTEM) as connection:
-            if await connection.fetchval(_CLAIM, self._group, id_):
-                await self._bury(connection, letter)
+        raise _EndingError
 
     async def _rest(self, seconds: float) -> None:
-        """Pause a failing key; the end of the consumer cuts the pause and leaves the event to the next one."""
+        """Pause; the end of the consumer cuts it."""
         task = asyncio.current_task()
         if self._stopping or task is None:
-            return
+            raise _EndingError
         self._resting.add(task)
         try:
             await self._clock.sleep(seconds)
@@ -203,15 +262,33 @@ class Consumer:
             try:
                 self._on_lag(await subscription.lag())
                 if self._clock.monotonic() - tidied >= _TIDY_EVERY_S:
-                    async with self._postgres.transaction(SYSTEM) as connection:
-                        await connection.execute(_FORGET, self._keep)
+                    await self._tidy()
                     tidied = self._clock.monotonic()
             except Exception as error:  # noqa: BLE001 - an outage: the next round asks again
                 _log.warning("%s cannot tell its lag now: %s", self._group, error)
             await self._clock.sleep(_LAG_EVERY_S)
 
+    async def _tidy(self) -> None:
+        """Forget old ids, some at a time."""
+        answer = ""
+        while answer != "DELETE 0":
+            async with self._postgres.transaction(SYSTEM) as connection:
+                answer = await connection.execute(_FORGET, self._keep, _TIDY_ROWS)
 
-def _describe(error: BaseException | None) -> str:
-    """Kind and first line of an error, for operators."""
-    line = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {line}"[:_CAUSE_CHARACTERS]
+
+def _part(batch: Sequence[Delivery], sick: Mapping[Key, _Patient]) -> tuple[Sequence[Delivery], Sequence[Delivery]]:
+    """What of a batch is done with, and what waits behind the patient of its key."""
+    if not sick:
+        return batch, ()
+    done: list[Delivery] = []
+    waiting: list[Delivery] = []
+    passed: set[Key] = set()
+    for delivery in batch:
+        key = (delivery.topic, delivery.key)
+        if key in passed:
+            waiting.append(delivery)
+        elif key in sick and sick[key].delivery is delivery:
+            passed.add(key)
+        else:
+            done.append(delivery)
+    return done, waiting

@@ -110,9 +110,10 @@ class _MemorySubscription:
             if not batches and not self._closed:
                 await self.wake.wait()
 
-    async def ack(self, delivery: Delivery) -> None:
-        partition = self._bus.partitions(delivery.topic)[delivery.partition]
-        partition.acked[self.group].add(int(delivery.position))
+    async def ack(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            partition = self._bus.partitions(delivery.topic)[delivery.partition]
+            partition.acked[self.group].add(int(delivery.position))
 
     async def lag(self) -> int:
         partitions = [partition for topic in self.topics for partition in self._bus.partitions(topic)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh import context
+from mesh import context, tracing
+from mesh.events.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
     import asyncpg
@@ -13,25 +14,35 @@ if TYPE_CHECKING:
 
 _INSERT = """
 INSERT INTO outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
-                    correlation_id, traceparent)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                    correlation_id, traceparent, consumer_group, dlq_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
+
+
+LARGEST_PAYLOAD = 3 << 20
+"""Bytes of an event's payload. A dead letter holds a whole event and must fit into a record of the bus as well."""
 
 
 class Outbox:
     """Where a use case leaves its events; a `Relay` sends them once the transaction has committed."""
 
     async def add(self, connection: asyncpg.Connection, *events: Event) -> None:
-        """Add events to the open transaction, in order; those without a trace get the one of the request."""
+        """Add events to the open transaction, in order; those without a trace get that of the span they arise in.
+
+        Raise ValueError for one that is too large to travel: it would hold up all that come after it.
+        """
+        for event in events:
+            if len(event.payload) > LARGEST_PAYLOAD and event.topic != DEAD_LETTERS:
+                raise ValueError(f"an event of type {event.type} is larger than 3 MiB: keep a blob and send its claim")
         request = context.current()
-        trace = request.traceparent if request is not None else ""
+        trace = tracing.current() or (request.traceparent if request is not None else "")
         await connection.executemany(
             _INSERT,
             [
                 (
                     event.event_id, event.tenant_id, event.type, event.topic, event.key, event.occurred_at,
                     event.payload, event.schema_version, event.causation_id, event.correlation_id,
-                    event.traceparent or trace,
+                    event.traceparent or trace, event.group, event.dlq_id,
                 )
                 for event in events
             ],

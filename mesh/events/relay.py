@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from mesh.events.event import Codec
     from mesh.stores.postgres import Postgres
 
-_BATCH = 200
+_BATCH = 500
 _POLL_S = 1.0
 _PUBLISH_TIMEOUT_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _TIDY_EVERY_S = 300.0
+_TIDY_ROWS = 20_000
 _GRACE_S = 2.0
 _log = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ _log = logging.getLogger(__name__)
 # follow the order of a key, because whoever changes an object holds its lock until the events are committed.
 _TURN = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox'))"
 _UNSENT = """
-SELECT id, event_id::text, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
-       correlation_id, traceparent
+SELECT id, event_id::text, type, topic, key, tenant_id, occurred_at, payload, schema_version, causation_id,
+       correlation_id, traceparent, consumer_group, dlq_id
 FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _SENT = "UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])"
@@ -49,7 +51,10 @@ FROM outbox WHERE sent_at IS NULL
 _KNOWN_EPOCH = "SELECT epoch FROM outbox_bus FOR UPDATE"
 _KEEP_EPOCH = "INSERT INTO outbox_bus (epoch) VALUES ($1) ON CONFLICT (single) DO UPDATE SET epoch = excluded.epoch"
 _SEND_AGAIN = "UPDATE outbox SET sent_at = NULL WHERE sent_at IS NOT NULL"
-_FORGET = "DELETE FROM outbox WHERE sent_at < clock_timestamp() - $1::interval"
+_FORGET = """
+DELETE FROM outbox WHERE id = ANY(ARRAY(
+  SELECT id FROM outbox WHERE sent_at < clock_timestamp() - $1::interval LIMIT $2))
+"""
 
 
 class Relay:
@@ -85,11 +90,13 @@ class Relay:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tidied = clock.monotonic()
+        self._checked = -math.inf
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Start; what an earlier run left unsent goes first."""
         self._stopping.clear()
+        self._checked = -math.inf
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(
                 self._postgres.listen(f"{self._postgres.schema}.outbox", lambda _: self._wake.set())
@@ -132,22 +139,28 @@ class Relay:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                await self._measure()
-                await self.flush()
-                await self._measure()
-                await self._tidy()
+                await self._check()
+                sent = await self._send_batch()
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must not be given up
                 _log.warning("outbox %s waits: %s", self._postgres.schema, error, exc_info=error)
+                self._checked = -math.inf  # the bus may have lost its memory
                 await _either(self._stopping, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
             pause = _FIRST_PAUSE_S
-            if not self._stopping.is_set():
+            if sent < self._batch and not self._stopping.is_set():
                 await _either(self._wake, self._poll_s)
 
-    async def _measure(self) -> None:
+    async def _check(self) -> None:
+        """What need not be done with every batch."""
+        now = self._clock.monotonic()
+        if now - self._checked < self._poll_s:
+            return
         self.lag_seconds = await self.lag()
         self._on_lag(self.lag_seconds)
+        await self._notice_loss()
+        await self._tidy()
+        self._checked = now
 
     async def _send_batch(self) -> int:
         async with self._postgres.transaction(SYSTEM) as connection:
@@ -157,8 +170,8 @@ class Relay:
             if not rows:
                 return 0
             async with asyncio.timeout(self._publish_timeout_s):
-                await self._bus.publish([self._record(_event(row)) for row in rows])
-            await connection.execute(_SENT, [row["id"] for row in rows])
+                await self._bus.publish([self._record(row) for row in rows])
+            await connection.execute(_SENT, [row[0] for row in rows])
             return len(rows)
 
     async def _notice_loss(self) -> None:
@@ -180,16 +193,16 @@ class Relay:
         """Forget old sent events now and then."""
         if self._clock.monotonic() - self._tidied < _TIDY_EVERY_S:
             return
-        async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(_FORGET, self._keep)
+        answer = ""
+        while answer != "DELETE 0":
+            async with self._postgres.transaction(SYSTEM) as connection:
+                answer = await connection.execute(_FORGET, self._keep, _TIDY_ROWS)
         self._tidied = self._clock.monotonic()
 
-    def _record(self, event: Event) -> Record:
+    def _record(self, row: asyncpg.Record) -> Record:
+        _, *values = row  # in the order of the event's fields
+        event = Event(*values)
         return Record(event.topic, event.key, event.event_id, self._codec.encode(event))
-
-
-def _event(row: asyncpg.Record) -> Event:
-    return Event(**{name: value for name, value in row.items() if name != "id"})
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mesh.local import api
 from mesh.local.environment import bootstrap_key_file
 from mesh.local.supervisor import StateFile
+from mesh.local.traces import TraceEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -127,9 +128,17 @@ class EdgeClient:
         """Read an asset's metadata."""
         return self._call(api.Asset, "GET", f"/v1/multimodal/assets/{asset_id}/metadata")
 
+    def send(self, kind: type[A], path: str, body: Mapping[str, object]) -> A:
+        """Post to a resource and read the answer."""
+        return self._call(kind, "POST", path, body=body)
+
     def download(self, asset_id: str, target: Path) -> None:
         """Write an asset's bytes to a file."""
-        with self._connected(), self._http.stream("GET", f"/v1/multimodal/assets/{asset_id}") as response:
+        self.save(f"/v1/multimodal/assets/{asset_id}", target)
+
+    def save(self, path: str, target: Path) -> None:
+        """Write a resource's bytes to a file."""
+        with self._connected(), self._http.stream("GET", path) as response:
             if response.is_error:
                 response.read()
                 raise _error(response)
@@ -161,17 +170,36 @@ class EdgeClient:
             self._pause.wait(_RECONNECT_S)
 
     def _events(self, job_id: str, after: int) -> Iterator[api.JobEvent]:
-        path = f"/v1/multimodal/jobs/{job_id}/events"
+        for data in self._stream(f"/v1/multimodal/jobs/{job_id}/events", {"after": str(after)}):
+            yield _parse(api.JobEvent, data)
+
+    def watch_trace(self, job_id: str) -> Iterator[str]:
+        """Give the changes of a job's trace, each as its JSON, the whole trace last; a cut stream starts anew."""
+        for left in reversed(range(_RECONNECTS)):
+            cut = "it ended before the trace did"
+            try:
+                for data in self._stream(f"/v1/traces/{job_id}/events", {}):
+                    yield data
+                    if _parse(TraceEvent, data).trace is not None:
+                        return
+            except httpx.TransportError as failure:
+                cut = str(failure)
+            except EdgeError as failure:
+                if failure.code not in _PASSING or not left:
+                    raise
+            self._pause.wait(_RECONNECT_S)
+        raise EdgeError(f"the trace of job {job_id} was cut {_RECONNECTS} times: {cut}")
+
+    def _stream(self, path: str, query: Mapping[str, str]) -> Iterator[str]:
+        """Give the data of each server-sent event."""
         headers = {"Accept": "text/event-stream"}
-        with self._http.stream(
-            "GET", path, params={"after": after}, headers=headers, timeout=_STREAM_TIMEOUT
-        ) as response:
+        with self._http.stream("GET", path, params=query, headers=headers, timeout=_STREAM_TIMEOUT) as response:
             if response.is_error:
                 response.read()
                 raise _error(response)
             for line in response.iter_lines():
                 if line.startswith("data:"):
-                    yield _parse(api.JobEvent, line.removeprefix("data:").strip())
+                    yield line.removeprefix("data:").strip()
 
     def _call(
         self,

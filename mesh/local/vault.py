@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mesh.local.home import Home
 
 IDENTITY_KEY = "soma-identity"
+AUDIT_KEY = "soma-audit"
 _TIMEOUT_S = 20.0
 _TOKEN_PERIOD = "8760h"  # noqa: S105 - a duration: a token lives a year from its last renewal, at each start
 _NOT_FOUND = 404
@@ -33,6 +34,10 @@ _RULES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "secret/metadata/tenants/*": ("read", "list", "delete"),
     },
     "executor": {"secret/data/tenants/*": ("read",)},
+    "provenance": {
+        f"transit/keys/{AUDIT_KEY}": ("read",),
+        f"transit/sign/{AUDIT_KEY}": ("update",),
+    },
     "assets": {
         "transit/keys/assets-*": ("create", "read", "update"),
         "transit/datakey/plaintext/assets-*": ("update",),
@@ -131,7 +136,8 @@ async def provision(home: Home, vault: Vault, contexts: Sequence[str]) -> None:
     """Bring the store to the state that the services expect; safe to repeat, replaces no secret and no key."""
     await vault.ensure_mount("secret", "kv", {"version": "2"})
     await vault.ensure_mount("transit", "transit")
-    await vault.ensure_transit_key(IDENTITY_KEY, "ed25519")
+    for key in (IDENTITY_KEY, AUDIT_KEY):
+        await vault.ensure_transit_key(key, "ed25519")
     for context in contexts:
         own = {path.format(context=context): verbs for path, verbs in _COMMON_RULES.items()}
         await vault.write_policy(f"soma-{context}", {**own, **_RULES.get(context, {})})

@@ -16,11 +16,13 @@ from mesh.settings.blocks import (
     ValkeySettings,
     VaultSettings,
 )
+from mesh.settings.bus import BusSettings
 from mesh.settings.loading import Env, SettingsError, Variable, load, variables
 
 __all__ = [
     "BlobSettings",
     "Block",
+    "BusSettings",
     "Env",
     "IdentitySettings",
     "PeerSettings",

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import from_url
 
 from mesh.errors import Reason, SomaError, invalid, not_found
@@ -47,6 +47,16 @@ class Blobs:
                 return len(content)
             await obstore.put_async(self._store, key, counted(content))
         return size
+
+    async def put_new(self, key: str, content: bytes) -> bool:
+        """Store the bytes unless there is such a blob; gives whether it did. Of several at once, one does."""
+        _check(key)
+        try:
+            with _translated(key):
+                await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        return True
 
     async def get(self, key: str, span: tuple[int, int] | None = None) -> AsyncIterator[bytes]:
         """The bytes in chunks, or those of `span` (first, end exclusive); NOT_FOUND when there is no such blob."""
@@ -117,6 +127,8 @@ def _translated(key: str) -> Iterator[None]:
         yield
     except (NotFoundError, FileNotFoundError):
         raise not_found("blob", key) from None
+    except AlreadyExistsError:
+        raise
     except (BaseError, OSError) as error:
         _log.exception("blob store failed")
         raise SomaError(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TIMEOUT_S = 300.0
 _DML = "SELECT, INSERT, UPDATE, DELETE"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.migrate'))"
 
 
 class MigrationError(Exception):
@@ -31,8 +32,13 @@ def event_migrations() -> Path:
     return Path(__file__).parent.parent / "events" / "migrations"
 
 
+def common_migrations() -> tuple[Path, ...]:
+    """Folders of what every schema has: the event tables, and the functions that cut tables by month."""
+    return event_migrations(), Path(__file__).parent / "schema"
+
+
 async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: str | None = None) -> None:
-    """Apply every pending migration of `folders` to `schema`, the event tables first; safe to repeat and to race.
+    """Apply every pending migration of `folders` to `schema`, what all schemas have first; safe to repeat and to race.
 
     `dsn` names the role that owns the schema. The context's own role, named like the schema, is made when it is
     missing, gets `password` when one is given, and may read and change rows, nothing else.
@@ -42,8 +48,10 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
         await _dbmate(dsn, schema, folders, "up")
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(f'REVOKE ALL ON "{schema}".schema_migrations FROM "{schema}"')
-        await connection.execute(f'GRANT SELECT ON "{schema}".schema_migrations TO "{schema}"')
+        async with connection.transaction():
+            await connection.execute(_LOCK)
+            await connection.execute(f'REVOKE ALL ON "{schema}".schema_migrations FROM "{schema}"')
+            await connection.execute(f'GRANT SELECT ON "{schema}".schema_migrations TO "{schema}"')
     finally:
         await connection.close()
 
@@ -59,7 +67,7 @@ async def _prepare(dsn: str, schema: str, password: str | None) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('soma.migrate'))")
+            await connection.execute(_LOCK)
             await _ensure_role(connection, schema, password)
             if not await connection.fetchval("SELECT true FROM pg_namespace WHERE nspname = $1", schema):
                 await connection.execute(f'CREATE SCHEMA "{schema}"')
@@ -100,7 +108,8 @@ async def _is_current(dsn: str, schema: str, folders: Sequence[Path]) -> bool:
 
 
 def _every(folders: Sequence[Path]) -> list[Path]:
-    return [event_migrations(), *(folder for folder in folders if folder != event_migrations())]
+    common = common_migrations()
+    return [*common, *(folder for folder in folders if folder not in common)]
 
 
 async def _dbmate(dsn: str, schema: str, folders: Sequence[Path], command: str) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 from pydantic import SecretStr
 
-from mesh.local.engines import OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+from mesh.local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
 from mesh.settings import PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
-from mesh.stores.migrations import event_migrations, migrate
+from mesh.stores.migrations import common_migrations, migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.local.engines import Engine
 
 E = TypeVar("E", bound="Engine")
+_MIGRATOR = "plain_migrator"
 _PASSWORD = "throw-away"  # noqa: S105 - of an engine that lives in a temporary folder
 
 
@@ -77,6 +78,13 @@ async def openbao_engine() -> AsyncIterator[OpenBaoEngine]:
         yield engine
 
 
+@asynccontextmanager
+async def kafka_engine(jars: Path) -> AsyncIterator[KafkaEngine]:
+    """A Kafka of one node."""
+    async with _home() as home, running(KafkaEngine(home, jars=jars)) as engine:
+        yield engine
+
+
 def valkey_settings(engine: ValkeyEngine) -> ValkeySettings:
     """Settings to reach the engine."""
     return ValkeySettings(url=SecretStr(engine.url))
@@ -117,6 +125,21 @@ class Databases:
         """A database without anything in it; gives the connection string of its owner."""
         return self._engine.dsn_of(await self._create(""))
 
+    async def plain(self, schema: str) -> str:
+        """A database with an empty schema as `soma up` makes it; gives the connection string of the role that migrates.
+
+        That role owns the schema and is no superuser, so that row-level security binds it.
+        """
+        name = await self._create("")
+        async with AsyncExitStack() as stack:
+            connection = await asyncpg.connect(self._engine.dsn_of(name))
+            stack.push_async_callback(connection.close)
+            for role in (_MIGRATOR, schema):
+                if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
+                    await connection.execute(f"CREATE ROLE \"{role}\" LOGIN NOBYPASSRLS PASSWORD '{_PASSWORD}'")
+            await connection.execute(f'CREATE SCHEMA "{schema}" AUTHORIZATION "{_MIGRATOR}"')
+        return self._engine.dsn_of(name, _MIGRATOR, _PASSWORD)
+
     def settings(self, database: str, schema: str, **pool: float) -> PostgresSettings:
         """Settings of a context's role in the database."""
         dsn = self._engine.dsn_of(database, schema, _PASSWORD)
@@ -145,7 +168,7 @@ class Databases:
 
 def _digest(schema: str, folders: Sequence[Path]) -> str:
     digest = hashlib.sha256(schema.encode())
-    for folder in (event_migrations(), *folders):
+    for folder in (*common_migrations(), *folders):
         for file in sorted(folder.glob("*.sql")):
             digest.update(file.name.encode())
             digest.update(file.read_bytes())

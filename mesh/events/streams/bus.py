@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from redis.exceptions import ResponseError
+
 from mesh.clock import SystemClock
+from mesh.errors import Reason, SomaError
 from mesh.events.bus import PARTITIONS, partition_of
 from mesh.events.streams import names, scripts
 from mesh.events.streams.subscription import StreamSubscription
@@ -14,7 +18,7 @@ from mesh.ids import SystemIds
 from mesh.stores import valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from redis.asyncio import Redis
 
@@ -53,18 +57,25 @@ class ValkeyStreams:
         self._clock = clock or SystemClock()
         self._ids = ids or SystemIds()
         self._publish = client.register_script(scripts.PUBLISH)
+        self._mark: str | None = None
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Append records in their order; those that were published before are passed over."""
+        """Append records in their order; those that were published before are passed over.
+
+        Raise DEPENDENCY_UNAVAILABLE when Valkey was emptied since `epoch` was asked last.
+        """
+        if self._mark is None:
+            self._mark = await self.memory_mark()
         streams: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
         for record in records:
             streams[record.topic, partition_of(record.key, self._partitions)].append(record)
-        with valkey.translated():
+        with valkey.translated(), _loss_told():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for (topic, partition), group in streams.items():
-                    keys = [names.stream(topic, partition), *(names.seen(topic, each.event_id) for each in group)]
+                    seen = (names.seen(topic, each.event_id) for each in group)
+                    keys = [names.EPOCH, names.stream(topic, partition), *seen]
                     fields = [field for each in group for field in (each.key, each.event_id, each.value)]
-                    await self._publish(keys=keys, args=[*self._times, *fields], client=pipeline)
+                    await self._publish(keys=keys, args=[self._mark, *self._times, *fields], client=pipeline)
                 await pipeline.execute()
 
     def subscribe(self, group: str, topics: Sequence[str]) -> StreamSubscription:
@@ -85,7 +96,8 @@ class ValkeyStreams:
         """Changes with each start of the server, which may cost its last second, and when it was emptied."""
         with valkey.translated():
             server = await self._client.info("server")
-        return f"{server['run_id']}/{await self.memory_mark()}"
+        self._mark = await self.memory_mark()
+        return f"{server['run_id']}/{self._mark}"
 
     async def memory_mark(self) -> str:
         """A value that lives as long as what is stored in Valkey."""
@@ -93,6 +105,22 @@ class ValkeyStreams:
             await self._client.set(names.EPOCH, self._ids.new(), nx=True)
             mark = await self._client.get(names.EPOCH)
         return mark.decode() if isinstance(mark, bytes) else str(mark)
+
+
+@contextmanager
+def _loss_told() -> Iterator[None]:
+    """Raise DEPENDENCY_UNAVAILABLE for a bus that has lost its memory."""
+    try:
+        yield
+    except ResponseError as error:
+        if scripts.LOST not in str(error):
+            raise
+        raise SomaError(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            "The event bus has lost its memory; what it held is sent again first",
+            metadata={"component": "bus"},
+            retry_after_s=1.0,
+        ) from error
 
 
 def _milliseconds(span: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""The keys of the bus in Valkey. The topic is the hash tag, so that one topic lives on one node of a cluster."""
+"""The keys of the bus in Valkey: of one primary, since whatever is published goes with a look at the bus's mark."""
 
 from __future__ import annotations
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-# KEYS: the stream, then the mark of each record. ARGV: retention and memory of marks in ms, then key, id and value of
-# each record.
-PUBLISH = """
+LOST = "LOSTMEMORY"
+"""How the answer of PUBLISH begins when the bus is not the one that the publisher knows."""
+
+# Appends nothing to a bus that was emptied since: what it has lost must come before. KEYS: the bus's mark, the stream,
+# then the mark of each record. ARGV: the bus's mark as the publisher knows it, retention and memory of marks in ms,
+# then key, id and value of each record.
+PUBLISH = f"""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return redis.error_reply('{LOST} the bus was emptied')
+end
 local time = redis.call('TIME')
-local oldest = math.max(0, time[1] * 1000 - tonumber(ARGV[1]))
-for number = 2, #KEYS do
-  if redis.call('SET', KEYS[number], '', 'NX', 'PX', ARGV[2]) then
-    local first = 3 + (number - 2) * 3
-    redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), '*',
+local oldest = math.max(0, time[1] * 1000 - tonumber(ARGV[2]))
+for number = 3, #KEYS do
+  if redis.call('SET', KEYS[number], '', 'NX', 'PX', ARGV[3]) then
+    local first = 4 + (number - 3) * 3
+    redis.call('XADD', KEYS[2], 'MINID', '~', string.format('%.0f', oldest), '*',
       'key', ARGV[first], 'id', ARGV[first + 1], 'value', ARGV[first + 2])
   end
 end

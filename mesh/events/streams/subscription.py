@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 from redis.exceptions import RedisError, ResponseError
@@ -12,9 +13,9 @@ from redis.exceptions import RedisError, ResponseError
 from mesh import tasks
 from mesh.errors import SomaError
 from mesh.events.bus import Delivery
+from mesh.events.progress import Progress
 from mesh.events.streams import names, scripts
 from mesh.events.streams.cursors import Cursor
-from mesh.events.streams.progress import Progress
 from mesh.stores import valkey
 
 if TYPE_CHECKING:
@@ -101,13 +102,20 @@ class StreamSubscription:
             self._queue.get_nowait()
         self._queue.put_nowait(None)
 
-    async def ack(self, delivery: Delivery) -> None:
-        """Say that a delivery is done with."""
-        stream = names.stream(delivery.topic, delivery.partition)
+    async def ack(self, *deliveries: Delivery) -> None:
+        """Say that deliveries are done with."""
+        positions: defaultdict[str, list[str]] = defaultdict(list)
+        for delivery in deliveries:
+            positions[names.stream(delivery.topic, delivery.partition)].append(delivery.position)
         with valkey.translated():
-            await self._client.xack(stream, self._group, delivery.position)
-        if stream in self._progress:
-            self._progress[stream].done(delivery.position)
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for stream, done in positions.items():
+                    pipeline.xack(stream, self._group, *done)
+                await pipeline.execute()
+        for stream, done in positions.items():
+            if stream in self._progress:
+                for position in done:
+                    self._progress[stream].done(position)
 
     async def lag(self) -> int:
         """Records of the topics that the group has not acknowledged; counted up to 10,000 where Valkey cannot tell."""
@@ -180,7 +188,7 @@ class StreamSubscription:
         while True:
             answer = await self._client.xautoclaim(stream, self._group, self._member, 0, position, _BATCH)
             position, entries = cast("tuple[bytes, _Entries]", tuple(answer[:2]))
-            await self._deliver(topic, partition, entries)
+            await self._hand_on(topic, self._received(topic, partition, entries))
             if position == _START.encode():
                 return
 
@@ -193,10 +201,12 @@ class StreamSubscription:
         answer = await self._client.xreadgroup(
             self._group, self._member, dict.fromkeys(numbers, ">"), count=_BATCH, block=max(1, int(block_s * 1000))
         )
+        batch: list[Delivery] = []
         for stream, entries in cast("list[tuple[bytes, _Entries]]", answer or []):
-            await self._deliver(topic, numbers[stream.decode()], entries)
+            batch += self._received(topic, numbers[stream.decode()], entries)
+        await self._hand_on(topic, batch)
 
-    async def _deliver(self, topic: str, partition: int, entries: _Entries) -> None:
+    def _received(self, topic: str, partition: int, entries: _Entries) -> list[Delivery]:
         stream = names.stream(topic, partition)
         batch = []
         for id_, fields in entries:
@@ -208,12 +218,11 @@ class StreamSubscription:
             event_id = fields.get(b"id", b"").decode(errors="replace") or f"{stream}/{position}"
             key = fields.get(b"key", b"").decode(errors="replace")
             batch.append(Delivery(topic, partition, position, key, event_id, fields.get(b"value", b"")))
-        if batch:
-            await self._hand_on(topic, batch)
+        return batch
 
     async def _hand_on(self, topic: str, batch: list[Delivery]) -> None:
         """Wait until the batch is wanted, and keep the lease meanwhile."""
-        while True:
+        while batch:
             try:
                 async with asyncio.timeout(self._lease_s / 3):
                     await self._queue.put(batch)

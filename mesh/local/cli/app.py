@@ -8,7 +8,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from mesh.local.cli import demo, doctor, jobs, mesh
+from mesh.local.cli import audit, demo, doctor, jobs, mesh, receipts, trace
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, emit
 from mesh.local.client import EdgeError
@@ -39,11 +39,13 @@ def build() -> typer.Typer:
         help="SomaMesh on one machine: run it, give it jobs, see why it did what it did.",
     )  # fmt: skip
     for command in (
-        mesh.up, mesh.down, mesh.status, mesh.logs, doctor.doctor, mesh.serve, demo.demo, jobs.trace, jobs.token,
+        mesh.up, mesh.down, mesh.status, mesh.logs, doctor.doctor, mesh.serve, demo.demo, trace.trace, jobs.token,
         version,
     ):  # fmt: skip
         app.command()(command)
     app.add_typer(jobs.job_app, name="job")
+    app.add_typer(receipts.receipt_app, name="receipt")
+    app.add_typer(audit.audit_app, name="audit")
     return app
 
 

@@ -23,7 +23,8 @@ from mesh.local.stack import DEFAULT_EDGE_PORT, Options
 from mesh.local.supervisor import StateFile
 
 if TYPE_CHECKING:
-    from mesh.local.api import DecisionTrace, Job
+    from mesh.local.api import Job
+    from mesh.local.traces import DecisionTrace
 
 _COMPLETED = "JOB_STATE_COMPLETED"
 

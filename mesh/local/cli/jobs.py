@@ -1,19 +1,22 @@
-"""`soma job …`, `soma trace`, `soma token`: what any client can do over REST."""
+"""`soma job …`, `soma token`: what any client can do over REST."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mesh.ids import SystemIds
-from mesh.local.api import DecisionTrace, Execution, Job
 from mesh.local.cli.output import Json, duration, emit, line, money, score, state_text, table
 from mesh.local.cli.progress import follow
 from mesh.local.client import EdgeClient, api_key
 from mesh.local.demo import PAGES_URL, read_plan
 from mesh.local.home import Home
+
+if TYPE_CHECKING:
+    from mesh.local.api import Job
+    from mesh.local.traces import DecisionTrace, Execution
 
 job_app = typer.Typer(no_args_is_help=True, help="Submit, follow and read jobs.")
 JobId = Annotated[str, typer.Argument(help="Id of the job.")]
@@ -87,16 +90,6 @@ def resume(job_id: JobId, *, as_json: Json = False) -> None:
     """Run a failed job again from its recorded results."""
     with EdgeClient.of_home(Home.from_environment()) as client:
         _show_job(client.resume_job(job_id), as_json=as_json)
-
-
-def trace(job_id: Annotated[str, typer.Argument(help="Id of the job.")], *, as_json: Json = False) -> None:
-    """Show why each capability was chosen, what failed and what was reworked."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        text = client.raw(f"/v1/traces/{job_id}")
-    if as_json:
-        typer.echo(text)
-        return
-    show_trace(DecisionTrace.model_validate_json(text))
 
 
 def token(

@@ -18,7 +18,7 @@ from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, console, emit, line, state_text, table
 from mesh.local.home import Home
 from mesh.local.program import end_leftovers
-from mesh.local.stack import DEFAULT_EDGE_PORT, LocalMesh, Options
+from mesh.local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
 from mesh.local.supervisor import AlreadyRunningError, MeshState, Phase, StateFile
 from mesh.local.tail import LogTail
 
@@ -33,6 +33,7 @@ def up(
     mesh: Annotated[bool, typer.Option("--mesh", help="One process for each service.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when ready; stop with `soma down`.")] = False,
     port: Annotated[int, typer.Option(help="Port of the edge.", min=1, max=65535)] = DEFAULT_EDGE_PORT,
+    bus: Annotated[BusKind, typer.Option(help="What carries the events.")] = BusKind.VALKEY,
     as_json: Json = False,
 ) -> None:
     """Start engines, services and edge, and keep them running until Ctrl-C."""
@@ -42,7 +43,7 @@ def up(
         state = asyncio.run(settled(home, as_json=as_json)) if running.phase is Phase.STARTING else running
         show_state(home, state, as_json=as_json, note="already runs")
         return
-    options = Options(edge_port=port, mesh=mesh)
+    options = Options(edge_port=port, mesh=mesh, bus=bus)
     if detach:
         show_state(home, start_detached(home, options, as_json=as_json), as_json=as_json)
     else:
@@ -106,7 +107,17 @@ def serve(
 def start_detached(home: Home, options: Options, *, as_json: bool) -> MeshState:
     """Start the mesh in a process of its own and wait until it is ready; raise CommandError when it fails."""
     home.create()
-    argv = [sys.executable, "-m", "mesh.local.cli", "up", "--json", "--port", str(options.edge_port)]
+    argv = [
+        sys.executable,
+        "-m",
+        "mesh.local.cli",
+        "up",
+        "--json",
+        "--port",
+        str(options.edge_port),
+        "--bus",
+        options.bus,
+    ]
     with (home.logs / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(
             [*argv, "--mesh"] if options.mesh else argv,

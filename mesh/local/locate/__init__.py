@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesh.local.locate.chromium import Browser, chromium, node, npm
+from mesh.local.locate.kafka import kafka_jars, maven
 from mesh.local.locate.tools import chat_model, d2, espeak_library, ffmpeg, java, plantuml_jar
 from mesh.local.locate.wheels import Found, MissingError
 
@@ -16,6 +17,8 @@ __all__ = [
     "espeak_library",
     "ffmpeg",
     "java",
+    "kafka_jars",
+    "maven",
     "node",
     "npm",
     "plantuml_jar",

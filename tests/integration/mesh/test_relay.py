@@ -62,7 +62,9 @@ def relay(postgres: Postgres, bus: Bus, codec: Codec, **more: object) -> Relay:
 
 
 async def test_an_event_arrives_whole(postgres: Postgres, bus: Bus, codec: Codec, event: MakeEvent) -> None:
-    sent = event("k", b"\x00\xff", causation_id="c", correlation_id="o", traceparent="t", schema_version=3)
+    sent = event(
+        "k", b"\x00\xff", causation_id="c", correlation_id="o", traceparent="t", schema_version=3, group="g", dlq_id="d"
+    )
     async with relay(postgres, bus, codec), bus.subscribe("g", ["probe.events"]) as subscription:
         await add(postgres, sent)
         [delivery] = await take(subscription, 1)

@@ -68,6 +68,8 @@ TRACE = {
                 },
                 {
                     "attempt": 2,
+                    "kind": "TRACE_ATTEMPT_KIND_REWORK",
+                    "cause": "text too small",
                     "execution": {"attempt": 2, "tool_id": "mermaid", "provider": "local", "latency_ms": "800",
                                   "status": "EXECUTION_STATUS_SUCCEEDED", "quality_score": 0.91,
                                   "cost_micro_usd": "1500", "rework_reason": "text too small"},
@@ -76,6 +78,13 @@ TRACE = {
         }
     ],
 }  # fmt: skip
+TRACE_EVENTS: list[dict[str, object]] = [
+    {"job": {"job_id": JOB_ID, "state": "JOB_STATE_RUNNING"}},
+    {},
+    {"step": {"step_id": "diagram", "attempts": TRACE["steps"][0]["attempts"][:1]}},  # type: ignore[index]
+    {"step": TRACE["steps"][0]},  # type: ignore[index]
+    {"trace": TRACE},
+]
 
 
 def status(code: int, reason: str, message: str, trace_id: str) -> dict[str, object]:
@@ -104,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, UNAUTHENTICATED)
         elif path == f"/v1/multimodal/jobs/{JOB_ID}/events":
             self._stream()
+        elif path == f"/v1/traces/{JOB_ID}/events":
+            self._stream_trace()
         else:
             self._resource(path)
 
@@ -147,6 +158,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.close()
                 return
             self._chunk(text)
+        self._chunk(b"")
+
+    def _stream_trace(self) -> None:
+        """Send the changes of a trace; cut the first stream after its third."""
+        type(self).streams += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for event in TRACE_EVENTS[: 3 if self.streams == 1 else None]:
+            self._chunk(f"data: {json.dumps(event)}\n\n".encode())
         self._chunk(b"")
 
     def _chunk(self, data: bytes) -> None:

@@ -15,7 +15,7 @@ from mesh.local.cli.app import build, main
 from mesh.local.client import EdgeClient, EdgeError
 from mesh.local.environment import ServicePorts
 from mesh.local.supervisor import StateFile
-from tests.unit.local.edge_server import ASSET_ID, JOB_ID, running_mesh, state_of
+from tests.unit.local.edge_server import ASSET_ID, JOB_ID, TRACE, running_mesh, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,9 +146,26 @@ def test_a_job_is_cancelled_with_its_reason(posted: list[dict[str, object]]) -> 
 
 def test_a_trace_tells_people_why(posted: list[dict[str, object]]) -> None:
     shown = _soma("trace", JOB_ID).stdout
-    assert "first on the ladder" in shown
-    assert "rework: text too small" in shown
+    assert "attempt 2 [rework] mermaid@local succeeded, quality 0.91, $0.0015, 800 ms" in shown
+    assert "because text too small" in shown
     assert "The first diagram was too small, so it was made again." in shown
+    assert "2 attempts, 1 rework" in shown
+
+
+def test_a_trace_is_followed_over_a_cut_and_nothing_is_told_twice(posted: list[dict[str, object]]) -> None:
+    lines = _soma("trace", JOB_ID, "--follow").stdout.splitlines()
+    assert lines[:3] == [
+        "job running",
+        "diagram: attempt 1 mermaid@local rejected, quality 0.40, free, 800 ms",
+        "diagram: attempt 2 [rework] mermaid@local succeeded, quality 0.91, $0.0015, 800 ms",
+    ]
+    assert lines[3].startswith("job 0189")
+
+
+def test_programs_get_each_change_of_a_trace_on_a_line(posted: list[dict[str, object]]) -> None:
+    events = [json.loads(text) for text in _soma("trace", JOB_ID, "-f", "--json").stdout.splitlines()]
+    assert events[-1] == {"trace": TRACE}
+    assert json.loads(_soma("trace", JOB_ID, "--json").stdout) == TRACE
 
 
 def test_a_token_is_made_and_the_key_is_shown(posted: list[dict[str, object]]) -> None:

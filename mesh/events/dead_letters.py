@@ -1,0 +1,145 @@
+"""Events that could not be applied, told to whoever keeps dead letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.events.event import Event
+from mesh.events.topics import DEAD_LETTERS
+from mesh.telemetry import counter
+
+if TYPE_CHECKING:
+    import asyncpg
+    from google.protobuf.descriptor import Descriptor
+
+    from mesh.clock import Clock
+    from mesh.events.outbox import Outbox
+    from mesh.ids import Ids
+
+_log = logging.getLogger(__name__)
+
+
+class Cause(StrEnum):
+    """Why an event was given up; the names of `soma.events.v1.DeadLetterCause` without their prefix."""
+
+    MALFORMED = "MALFORMED"
+    FAILED = "FAILED"
+    POLICY = "POLICY"
+    TIMEOUT = "TIMEOUT"
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An event that a group gave up. `event` is None when its bytes are none; `detail` holds none of its content."""
+
+    group: str
+    topic: str
+    key: str
+    event_id: str
+    value: bytes
+    event: Event | None
+    cause: Cause
+    detail: str
+    attempts: int
+
+
+class Undertaking(Protocol):
+    """What a consumer does with events beyond applying them, in the transaction that marks them as done."""
+
+    async def bury(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+        """Keep an event that was given up."""
+
+    async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
+        """Note that an event that was requeued from a dead letter was applied."""
+
+
+Keep = Callable[["asyncpg.Connection", DeadLetter], Awaitable[None]]
+"""Keeps a dead letter in the context's own state, in the transaction that marks its event as done."""
+
+
+class Message(Protocol):
+    """What is used of a protobuf message."""
+
+    @property
+    def DESCRIPTOR(self) -> Descriptor:  # noqa: N802 - protobuf's name
+        """What the message is."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """The message's bytes."""
+
+
+MessageType = Callable[..., Message]
+"""A generated class, which the chassis does not import; its fields are given by name."""
+
+
+class Undertaker:
+    """Tells of dead letters on the topic `dlq.events`, through the outbox of the context whose consumer gave up.
+
+    `dead_lettered` and `resolved` are the classes `soma.events.v1.DeadLettered` and `DeadLetterResolved`. An event of
+    that very topic is not told there again, which would never end: `keep` keeps it.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        dead_lettered: MessageType,
+        resolved: MessageType,
+        *,
+        ids: Ids,
+        clock: Clock,
+        keep: Keep | None = None,
+    ) -> None:
+        self._outbox = outbox
+        self._dead_lettered = dead_lettered
+        self._resolved = resolved
+        self._ids = ids
+        self._clock = clock
+        self._keep = keep
+        self._count = counter("dead_letters_total", "Events that a consumer group gave up.", ("group", "cause"))
+
+    async def bury(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+        """Tell of an event that was given up."""
+        self._count.labels(letter.group, letter.cause.lower()).inc()
+        if letter.topic == DEAD_LETTERS:
+            _log.error("%s gave up event %s of %s: %s", letter.group, letter.event_id, DEAD_LETTERS, letter.detail)
+            if self._keep is not None:
+                await self._keep(connection, letter)
+            return
+        dead = letter.event
+        message = self._dead_lettered(
+            group=letter.group,
+            topic=letter.topic,
+            key=letter.key,
+            event_id=letter.event_id,
+            event_type=dead.type if dead else "",
+            cause=f"DEAD_LETTER_CAUSE_{letter.cause}",
+            detail=letter.detail,
+            attempts=letter.attempts,
+            value=letter.value,
+            dlq_id=dead.dlq_id if dead else "",
+        )
+        about = self._event(message, letter.key or letter.event_id, dead)
+        await self._outbox.add(connection, about)
+
+    async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
+        """Tell that an event that was requeued from a dead letter was applied."""
+        message = self._resolved(dlq_id=event.dlq_id, group=group, event_id=event.event_id)
+        await self._outbox.add(connection, self._event(message, event.key, event))
+
+    def _event(self, message: Message, key: str, about: Event | None) -> Event:
+        return Event(
+            event_id=self._ids.new(),
+            type=message.DESCRIPTOR.full_name,
+            topic=DEAD_LETTERS,
+            key=key,
+            tenant_id=about.tenant_id if about else "",
+            occurred_at=self._clock.now(),
+            payload=message.SerializeToString(),
+            causation_id=about.event_id if about else "",
+            correlation_id=about.correlation_id if about else "",
+            traceparent=about.traceparent if about else "",
+        )

@@ -1,0 +1,147 @@
+"""Publishes with an idempotent producer: in order, acknowledged by all replicas that keep up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaProducer
+
+from mesh.events.bus import partition_of
+from mesh.events.kafka.connection import options, translated
+from mesh.events.kafka.ending import end_producer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.events.bus import Record
+    from mesh.events.kafka.cluster import Cluster, Topic
+    from mesh.settings import BusSettings
+
+EVENT_ID = "event_id"
+"""Header with the id of the event."""
+
+_REQUEST_TIMEOUT_MS = 8_000
+_BATCH_BYTES = 1 << 20
+_REMEMBERED = 50_000
+
+
+class Publisher:
+    """A producer that is opened when first needed, and replaced after a failure.
+
+    A batch of a partition is sent when the one before it is acknowledged, so a failure leaves no gap. The ids of the
+    last records that were acknowledged are remembered: publishing them again does nothing.
+    """
+
+    def __init__(self, settings: BusSettings, cluster: Cluster) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._turn = asyncio.Lock()
+        self._producer: AIOKafkaProducer | None = None
+        self._unsettled: set[asyncio.Future[object]] = set()
+        self._retired: set[asyncio.Task[None]] = set()
+        self._published: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Append records in their order; raise DEPENDENCY_UNAVAILABLE when not all were acknowledged."""
+        async with self._turn:
+            if self._unsettled:
+                await self._settle({each.topic for each in records})
+            fresh = {(each.topic, each.event_id): each for each in records}
+            waiting = [each for name, each in fresh.items() if name not in self._published]
+            if waiting:
+                with translated():
+                    await self._send(waiting)
+
+    def forget(self) -> None:
+        """Forget what was published: the cluster has."""
+        self._published.clear()
+
+    async def close(self) -> None:
+        """End the producer; what was not acknowledged may or may not be there."""
+        self._retire()
+        if self._retired:
+            await asyncio.wait(self._retired)
+
+    async def _settle(self, topics: set[str]) -> None:
+        """Let the batches of a call that was cut go first: else they would pile up, once for each attempt."""
+        self._cluster.forget()
+        with translated():
+            await self._cluster.topics(topics)  # they may be waiting for a topic that is gone
+        while self._unsettled:
+            await asyncio.wait(self._unsettled)
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        topics = await self._cluster.topics(each.topic for each in records)
+        producer = await self._open()
+        lines = _by_partition(records, topics)
+        sent = await asyncio.gather(
+            *(self._send_line(producer, *place, line) for place, line in lines.items()), return_exceptions=True
+        )
+        failures = [result for result in sent if isinstance(result, BaseException)]
+        if failures:
+            self._retire()
+            self._cluster.forget()
+            raise failures[0]
+
+    async def _send_line(self, producer: AIOKafkaProducer, topic: str, partition: int, line: Sequence[Record]) -> None:
+        """Send the records of one partition, batch by batch."""
+        done = 0
+        while done < len(line):
+            batch = producer.create_batch()
+            count = 0
+            for each in line[done:]:
+                headers = [(EVENT_ID, each.event_id.encode())]
+                if batch.append(key=each.key.encode(), value=each.value, timestamp=None, headers=headers) is None:
+                    break
+                count += 1
+            acknowledged = await producer.send_batch(batch, topic, partition=partition)
+            self._unsettled.add(acknowledged)
+            acknowledged.add_done_callback(self._settled)
+            await asyncio.shield(acknowledged)
+            self._remember(line[done : done + count])
+            done += count
+
+    def _settled(self, acknowledged: asyncio.Future[object]) -> None:
+        self._unsettled.discard(acknowledged)
+        if not acknowledged.cancelled():
+            acknowledged.exception()  # marks it as seen, where nobody waits for it any more
+
+    def _remember(self, records: Sequence[Record]) -> None:
+        self._published.update(((each.topic, each.event_id), None) for each in records)
+        while len(self._published) > _REMEMBERED:
+            self._published.popitem(last=False)
+
+    async def _open(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **options(self._settings),
+                enable_idempotence=True,
+                acks="all",
+                max_batch_size=min(_BATCH_BYTES, self._settings.max_message_bytes),
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await end_producer(producer)
+                raise
+            self._producer = producer
+        return self._producer
+
+    def _retire(self) -> None:
+        """End the producer in the background: after a failure its sequence has a gap, which brokers refuse."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            task = asyncio.create_task(end_producer(producer), name="kafka producer ends")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+
+def _by_partition(records: Sequence[Record], topics: Mapping[str, Topic]) -> Mapping[tuple[str, int], Sequence[Record]]:
+    lines: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+    for each in records:
+        topic = topics[each.topic]
+        lines[topic.name, partition_of(each.key, topic.partitions)].append(each)
+    return lines

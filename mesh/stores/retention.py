@@ -1,0 +1,219 @@
+"""Removes rows that are old enough, in small steps that may stop anywhere and be made twice.
+
+A table that is cut by month loses whole parts once every row in them is older than the longest term of any tenant; rows
+of tenants with a shorter term, and rows of other tables, go in chunks. Each chunk and each part is one transaction that
+starts with an advisory lock, so that of several members only one works at a time, and a crash leaves whole things.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mesh.stores.postgres import SYSTEM
+from mesh.telemetry import counter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    import asyncpg
+
+    from mesh.clock import Clock
+    from mesh.stores.postgres import Postgres
+
+CHUNK = 500
+MONTHS_AHEAD = 3
+_PART_TIMEOUT_S = 600.0
+_FINISHED = """
+INSERT INTO retention_runs AS r (task, finished_at) VALUES ($1, $2)
+ON CONFLICT (task) DO UPDATE SET finished_at = greatest(r.finished_at, excluded.finished_at)
+"""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """For how many days rows are kept: the platform's term, and those of tenants that have their own."""
+
+    days: int
+    of_tenants: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def longest(self) -> int:
+        """The longest of all."""
+        return max(self.days, *self.of_tenants.values()) if self.of_tenants else self.days
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Rows older than `before` go: those of `tenants` if they are given, else of all but `others`.
+
+    With `strays_only` merely those that no month's part holds.
+    """
+
+    before: datetime
+    tenants: tuple[str, ...] | None = None
+    others: tuple[str, ...] = ()
+    strays_only: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one table is kept short.
+
+    `chunk` deletes at most $4 things (a row, or all rows of a job) that are older than $3, of the tenants $1 when they
+    are given and not of the tenants $2, and gives how many rows went; $5 limits it to rows in no month's part. `part`
+    says that the table is cut by month. `terms` is the key of the terms.
+    """
+
+    table: str
+    terms: str
+    chunk: str = ""
+    part: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A table with an upkeep of its own, such as one that nobody may delete from.
+
+    `run` is given the moment of the run and that before which every row may go, makes what is to be made ahead, and
+    gives how many rows went. It may be called by several members at once.
+    """
+
+    table: str
+    terms: str
+    run: Callable[[datetime, datetime], Awaitable[int]]
+
+
+def cuts(terms: Terms, now: datetime, *, by_part: bool) -> list[Cut]:
+    """What is to be deleted by rows. With `by_part` the longest term is left to dropping parts, strays aside."""
+    groups: dict[int, list[str]] = {}
+    for tenant, days in sorted(terms.of_tenants.items()):
+        groups.setdefault(days, []).append(tenant)
+    own = tuple(sorted(terms.of_tenants))
+
+    def cut(days: int, **whose: tuple[str, ...]) -> Cut:
+        return Cut(now - timedelta(days=days), **whose, strays_only=by_part and days == terms.longest)
+
+    return [cut(terms.days, others=own), *(cut(days, tenants=tuple(group)) for days, group in sorted(groups.items()))]
+
+
+class _TakenError(Exception):
+    """Another member is at work."""
+
+
+class Retention:
+    """Keeps the tables of one schema short. `terms` gives the terms of the day by their keys."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        rules: Sequence[Rule | Task],
+        terms: Callable[[], Awaitable[Mapping[str, Terms]]],
+        clock: Clock,
+        *,
+        every: timedelta = timedelta(days=1),
+        look: timedelta = timedelta(hours=1),
+    ) -> None:
+        self._postgres = postgres
+        self._rules = tuple(rules)
+        self._terms = terms
+        self._clock = clock
+        self._every = every
+        self._look = look
+        self._removed = counter("retention_rows_removed_total", "Rows removed because they were old.", ("table",))
+        self._failures = counter(
+            "retention_failures_total", "Tables that a run of retention left as they were.", ("table",)
+        )
+
+    async def keep(self) -> None:
+        """Run once a day, for ever; looks every hour whether a run is due."""
+        while True:
+            if await self.is_due():
+                await self.run()
+            await self._clock.sleep(self._look.total_seconds())
+
+    async def is_due(self) -> bool:
+        """Whether no run of any member has come to its end within a day."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            last = await connection.fetchval("SELECT finished_at FROM retention_runs WHERE task = 'retention'")
+        return last is None or self._clock.now() - last >= self._every
+
+    async def run(self) -> Mapping[str, int]:
+        """Make one run; gives the rows removed by table. Ends early, without an error, when another member is at work.
+
+        A table that cannot be cleared now is counted and left to the next run.
+        """
+        now = self._clock.now()
+        removed: dict[str, int] = {}
+        whole = True
+        try:
+            terms = await self._terms()
+            for rule in self._rules:
+                whole &= await self._clear(rule, terms[rule.terms], now, removed)
+            if whole:
+                async with self._postgres.transaction(SYSTEM) as connection:
+                    await connection.execute(_FINISHED, "retention", now)
+        except _TakenError:
+            _log.info("retention of %s is left to the member that is at work", self._postgres.schema)
+        return removed
+
+    async def _clear(self, rule: Rule | Task, terms: Terms, now: datetime, removed: dict[str, int]) -> bool:
+        try:
+            async for rows in self._steps(rule, terms, now):
+                removed[rule.table] = removed.get(rule.table, 0) + rows
+                self._removed.labels(rule.table).inc(rows)
+        except _TakenError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one table must not keep the others long; the next run tries again
+            _log.warning("retention left %s as it is: %s", rule.table, error, exc_info=error)
+            self._failures.labels(rule.table).inc()
+            return False
+        return True
+
+    async def _steps(self, rule: Rule | Task, terms: Terms, now: datetime) -> AsyncIterator[int]:
+        """Rows removed by each transaction."""
+        if isinstance(rule, Task):
+            if rows := await rule.run(now, now - timedelta(days=terms.longest)):
+                yield rows
+            return
+        if rule.part:
+            await self._make_months(rule.table, now)
+            async for rows in self._drop_months(rule.table, now - timedelta(days=terms.longest)):
+                yield rows
+        for cut in cuts(terms, now, by_part=rule.part) if rule.chunk else ():
+            while rows := await self._delete(rule, cut):
+                yield rows
+
+    async def _make_months(self, table: str, now: datetime) -> None:
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await self._lead(connection)
+            await connection.execute("SELECT soma_month_partitions($1, $2, $3)", table, MONTHS_AHEAD, now.date())
+
+    async def _drop_months(self, table: str, before: datetime) -> AsyncIterator[int]:
+        rows: int | None = 0
+        while rows is not None:
+            async with self._postgres.transaction(SYSTEM) as connection:
+                await self._lead(connection)
+                rows = await connection.fetchval(
+                    "SELECT soma_drop_month($1, $2)", table, before, timeout=_PART_TIMEOUT_S
+                )
+            if rows:
+                yield rows
+
+    async def _delete(self, rule: Rule, cut: Cut) -> int:
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await self._lead(connection)
+            tenants = list(cut.tenants) if cut.tenants is not None else None
+            rows: int = await connection.fetchval(
+                rule.chunk, tenants, list(cut.others), cut.before, CHUNK, cut.strays_only
+            )
+            return rows
+
+    async def _lead(self, connection: asyncpg.Connection) -> None:
+        """Take the lock of the schema's retention for this transaction."""
+        taken = "SELECT pg_try_advisory_xact_lock(hashtext('soma.retention'), hashtext($1))"
+        if not await connection.fetchval(taken, self._postgres.schema):
+            raise _TakenError

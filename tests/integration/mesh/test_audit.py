@@ -1,0 +1,112 @@
+"""Audit entries and the transaction they speak of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.context import Caller, RequestContext, use
+from mesh.errors import Reason, SomaError
+from mesh.events import refusals
+from mesh.events.audit import Audited, Auditor
+from mesh.events.refusals import Refusals
+from mesh.lifecycle import background
+from mesh.testing.audit import auditor, entries
+from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED, AuditRecorded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import asyncpg
+
+    from mesh.stores.postgres import Postgres
+
+ALICE = Caller("acme", "alice", (), (), "", "")
+
+
+class BrokenError(Exception):
+    """The change fails."""
+
+
+async def change(postgres: Postgres, *, fails: bool) -> None:
+    with use(RequestContext(ALICE, "", "")):
+        async with postgres.transaction() as connection:
+            await auditor("probe", AuditRecorded).record(
+                connection, action="thing.write", resource_type="thing", resource_id="1", before=None, after=b"{}"
+            )
+            if fails:
+                raise BrokenError
+
+
+async def test_an_entry_is_there_with_its_change(postgres: Postgres) -> None:
+    await change(postgres, fails=False)
+    [(tenant, entry)] = await entries(postgres, AuditRecorded.FromString)
+    assert (tenant, entry.subject, entry.action) == ("acme", "alice", "thing.write")
+
+
+async def test_a_change_that_fails_leaves_no_entry(postgres: Postgres) -> None:
+    with pytest.raises(BrokenError):
+        await change(postgres, fails=True)
+    assert await entries(postgres, AuditRecorded.FromString) == []
+
+
+class Away(Auditor):
+    """Fails a first time, as when the database is away."""
+
+    fails = 1
+
+    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[Audited]) -> None:
+        """Fail, or record."""
+        if self.fails:
+            self.fails -= 1
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        await super().record_all(connection, entries)
+
+
+def queue(postgres: Postgres, kind: type[Auditor] = Auditor) -> Refusals:
+    return Refusals(auditor("probe", AuditRecorded, kind), postgres, SystemClock(), lambda: "policy")
+
+
+def refuse(waiting: Refusals, count: int) -> None:
+    for place in range(count):
+        waiting.note("thing.write", f"soma.v1.Things/{place}", ALICE, "not an admin")
+
+
+async def test_refusals_are_written_beside_the_calls(postgres: Postgres) -> None:
+    waiting = queue(postgres)
+    async with background(waiting.write, "refusals"):
+        refuse(waiting, 3)
+
+        async def there() -> bool:
+            return len(await entries(postgres, AuditRecorded.FromString)) == 3
+
+        await eventually(there)
+    tenant, entry = (await entries(postgres, AuditRecorded.FromString))[0]
+    assert (tenant, entry.subject, entry.action, entry.resource_type) == ("acme", "alice", "thing.write", "rpc")
+    assert (entry.resource_id, entry.decision, entry.policy_id) == (
+        "soma.v1.Things/0", AUDIT_DECISION_DENIED, "policy",
+    )  # fmt: skip
+
+
+async def test_refusals_wait_for_the_database_and_none_is_written_twice(postgres: Postgres) -> None:
+    waiting = queue(postgres, Away)
+    refuse(waiting, 2)
+    await waiting.close()
+    assert await entries(postgres, AuditRecorded.FromString) == []
+    await waiting.close()
+    await waiting.close()
+    assert len(await entries(postgres, AuditRecorded.FromString)) == 2
+
+
+async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "LIMIT", 5)
+    waiting = queue(postgres)
+    shed = waiting._shed.labels()
+    before = shed._value.get()
+    refuse(waiting, 8)
+    await waiting.close()
+    assert len(await entries(postgres, AuditRecorded.FromString)) == 5
+    assert shed._value.get() - before == 3

@@ -1,0 +1,96 @@
+"""Of which refusals the record is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.context import Caller
+from mesh.errors import Reason, SomaError
+from mesh.rpc.access import changes
+from mesh.rpc.call import Access, Call, Route
+from mesh.rpc.interceptors.authorization import Authorization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALICE = Caller("acme", "alice", ("viewer",), (), "key", "token")
+
+
+def refusal(reason: Reason = Reason.PERMISSION_DENIED) -> SomaError:
+    return SomaError(reason, "no")
+
+
+@dataclass
+class Door:
+    """An authorizer that refuses what it is told to, and a handler that may refuse too."""
+
+    refuses: bool = False
+    failure: SomaError | None = None
+    told: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def authorize(self, action: str, caller: Caller) -> None:
+        if self.refuses:
+            raise refusal()
+
+    def note(self, action: str, method: str, caller: Caller, why: str) -> None:
+        self.told.append((action, method, caller.subject, why))
+
+    async def handle(self, call: Call) -> object:
+        if self.failure is not None:
+            raise self.failure
+        return None
+
+    async def knock(self, access: Access | None, caller: Caller | None = ALICE) -> None:
+        route = Route("soma.probe.v1.Probe", "Do", request_streaming=False, response_streaming=False, access=access)
+        call = Call(route, None, None, {}, caller=caller)  # type: ignore[arg-type]
+        await Authorization(self, self.note).around(call, self.handle)
+
+
+WRITE, READ = Access("budget.write", public=False), Access("budget.read", public=False)
+
+
+async def test_a_refusal_of_what_changes_something_is_told() -> None:
+    door = Door(refuses=True)
+    with pytest.raises(SomaError):
+        await door.knock(WRITE)
+    assert door.told == [("budget.write", "soma.probe.v1.Probe/Do", "alice", "no")]
+
+
+async def test_a_refusal_by_the_handler_is_told() -> None:
+    door = Door(failure=refusal())
+    with pytest.raises(SomaError):
+        await door.knock(WRITE)
+    assert len(door.told) == 1
+
+
+@pytest.mark.parametrize(
+    ("door", "knock"),
+    [
+        (Door(refuses=True), lambda door: door.knock(READ)),
+        (Door(refuses=True), lambda door: door.knock(WRITE, None)),
+        (Door(), lambda door: door.knock(None)),
+        (Door(failure=refusal(Reason.NOT_FOUND)), lambda door: door.knock(WRITE)),
+    ],
+    ids=["reading", "nobody", "open to nobody", "another failure"],
+)
+async def test_other_failures_are_not(door: Door, knock: Callable[[Door], object]) -> None:
+    with pytest.raises(SomaError):
+        await knock(door)  # type: ignore[misc]
+    assert door.told == []
+
+
+async def test_what_is_allowed_is_not() -> None:
+    door = Door()
+    await door.knock(WRITE)
+    assert door.told == []
+
+
+@pytest.mark.parametrize(
+    ("action", "may_change"),
+    [("budget.read", False), ("capability.watch", False), ("plan.validate", False), ("job.cancel", True), ("x", True)],
+)
+def test_every_verb_but_those_of_reading_changes_something(action: str, may_change: bool) -> None:
+    assert changes(action) is may_change
