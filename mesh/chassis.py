@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mesh import logging, telemetry
 from mesh.clock import SystemClock
+from mesh.events.audit import Auditor
 from mesh.events.outbox import Outbox
+from mesh.events.refusals import Refusals
 from mesh.events.relay import Relay
 from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
@@ -21,6 +23,7 @@ from mesh.rpc.server import serving
 from mesh.secrets import Vault, VaultSecrets, VaultTransit
 from mesh.settings import (
     Block,
+    BusSettings,
     IdentitySettings,
     PeerSettings,
     PolicySettings,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from mesh.events.audit import MakeMessage
+    from mesh.events.bus import Bus
     from mesh.events.event import Codec
     from mesh.rpc.registrar import Registration
     from mesh.rpc.revocations import Watch
@@ -56,6 +61,7 @@ class ChassisSettings(Block):
     tls: TlsSettings = TlsSettings()
     postgres: PostgresSettings
     valkey: ValkeySettings
+    bus: BusSettings = BusSettings()
     vault: VaultSettings
     telemetry: TelemetrySettings = TelemetrySettings()
     policy: PolicySettings = PolicySettings()
@@ -76,21 +82,30 @@ class Chassis:
         self._service_config = service_config
         self._stack = stack
         self.postgres: Postgres
-        self.bus: ValkeyStreams
+        self.bus: Bus
         self.codec: Codec
+        self.auditor: Auditor
         self.policy: Policy
         self.secrets: VaultSecrets
         self.transit: VaultTransit
         self.minter: TokenMinter
         self.verifier: TokenVerifier
 
-    async def start(self, codec: Codec) -> None:
+    async def start(self, codec: Codec, audit: MakeMessage) -> None:
         """Opens the parts that every context has."""
         settings, identity = self.settings, self.settings.identity
         logging.configure(settings.telemetry)
         await self.enter(telemetry.configure(self.name, settings.telemetry))
         self.codec = codec
         self.policy = self._stack.enter_context(Policy.load(settings.policy))
+        self.auditor = Auditor(
+            self.name,
+            self.outbox,
+            audit,
+            clock=self.clock,
+            ids=self.ids,
+            policy_id=lambda: self.policy.policy_id,
+        )
         vault = await self.enter(Vault.open(settings.vault))
         self.secrets = VaultSecrets(vault, settings.vault.kv_mount, self.clock)
         self.transit = VaultTransit(vault, settings.vault.transit_mount)
@@ -105,8 +120,7 @@ class Chassis:
         jwks = await self.enter(jwks_source(identity, self.transit, SIGNING_KEY, self.clock))
         self.verifier = TokenVerifier(jwks, identity.issuer, identity.audience, self.clock, self.revoked)
         self.postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
-        redis = await self.enter(valkey.open(settings.valkey))
-        self.bus = ValkeyStreams(redis, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
+        self.bus = await self._open_bus()
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
         relay = Relay(self.postgres, self.bus, codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
@@ -114,6 +128,15 @@ class Chassis:
     async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
         """Opens a part, to be closed before all that was opened earlier."""
         return await self._stack.enter_async_context(part)
+
+    async def _open_bus(self) -> Bus:
+        """The event bus that the settings choose."""
+        if self.settings.bus.kind == "kafka":
+            from mesh.events.kafka import KafkaBus
+
+            return await self.enter(KafkaBus(self.settings.bus, clock=self.clock))
+        client = await self.enter(valkey.open(self.settings.valkey))
+        return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
 
     async def token(self) -> str:
         """A token for this service's own work, across tenants."""
@@ -134,16 +157,29 @@ class Chassis:
 
     async def serve(self, registrations: Sequence[Registration]) -> Service:
         """Serves, behind the one chain, until the chassis is left."""
-        chain = standard_chain(verifier=self.verifier, authorizer=RegoAuthorizer(self.policy), clock=self.clock)
+        refusals = Refusals(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
+        self._stack.push_async_callback(refusals.close)
+        await self.enter(background(refusals.write, "audit-refusals", clock=self.clock))
+        chain = standard_chain(
+            verifier=self.verifier,
+            authorizer=RegoAuthorizer(self.policy),
+            clock=self.clock,
+            refused=refusals.note,
+        )
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)
         return Service(self.name, opened.address)
 
 
 @asynccontextmanager
-async def chassis(name: str, settings: ChassisSettings, *, codec: Codec, service_config: str) -> AsyncIterator[Chassis]:
-    """Opens the chassis of a context; everything entered through it is undone in reverse on leaving."""
+async def chassis(
+    name: str, settings: ChassisSettings, *, codec: Codec, audit: MakeMessage, service_config: str
+) -> AsyncIterator[Chassis]:
+    """Opens the chassis of a context; everything entered through it is undone in reverse on leaving.
+
+    `audit` is the generated class of audit entries, which the chassis does not import.
+    """
     async with AsyncExitStack() as stack:
         opened = Chassis(name, settings, service_config, stack)
-        await opened.start(codec)
+        await opened.start(codec, audit)
         yield opened

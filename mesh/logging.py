@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, bound to the request and its trace, secrets taken out."""
+"""Structured logs: one JSON object a line, bound to the request and its trace, secrets and personal data taken out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import structlog
 from opentelemetry import trace
 
 from mesh import context
+from mesh.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(
     r"token$|secret|passw|authorization|api[_-]?key|cookie|credential|private[_-]?key|dsn$|logprob", re.IGNORECASE
 )
+_OURS = frozenset({"timestamp", "level", "logger", "trace_id", "tenant_id"})
 _SECRET_TEXT = re.compile(
     r"""
       eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*      # a JWS, also the part of one
@@ -53,8 +55,9 @@ def configure(settings: TelemetrySettings, stream: TextIO | None = None) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for chatty in ("httpx", "httpcore"):  # a line for every request, and the tracing has it
+    for chatty in ("httpx", "httpcore", "aiokafka"):  # a line for every request, and the tracing has it
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("aiokafka.conn").setLevel(logging.ERROR)  # it warns of each plaintext connection
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
@@ -82,7 +85,7 @@ def bind_request(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take secrets out of a line: fields named like one, and texts that look like one."""
+    """Take out of a line fields that are named like a secret, and texts that look like one or like personal data."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 
@@ -90,7 +93,7 @@ def _redacted(key: str, value: object) -> object:
     if _SECRET_KEY.search(key) and value not in (None, "", 0):
         return REDACTED
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(REDACTED, value)
+        return value if key in _OURS else _clean(value)
     if isinstance(value, dict):
         inner = cast("Mapping[object, object]", value)
         return {str(name): _redacted(str(name), item) for name, item in inner.items()}
@@ -98,7 +101,11 @@ def _redacted(key: str, value: object) -> object:
         return [_redacted("", item) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _SECRET_TEXT.sub(REDACTED, str(value))
+    return _clean(str(value))
+
+
+def _clean(text: str) -> str:
+    return Redactor().text(_SECRET_TEXT.sub(REDACTED, text))
 
 
 def _rendering(log_format: str) -> list[Processor]:

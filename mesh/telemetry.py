@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 
 if TYPE_CHECKING:
@@ -81,6 +83,18 @@ def _bounded(labels: tuple[str, ...]) -> tuple[str, ...]:
         if label in _UNBOUNDED or (label.endswith("_id") and label not in _NAMED_THINGS):
             raise ValueError(f"label {label!r} has no bound: put it in a log line or a span")
     return labels
+
+
+NEXT_SPAN_ID: ContextVar[int] = ContextVar("soma_next_span_id", default=0)
+"""Id of the span that is being started, where it is not drawn but follows from what the span stands for."""
+
+
+class DerivableIds(RandomIdGenerator):
+    """Random ids, unless the id of a span was settled before."""
+
+    def generate_span_id(self) -> int:
+        """See the base class."""
+        return NEXT_SPAN_ID.get() or super().generate_span_id()
 
 
 def tracer() -> trace.Tracer:
@@ -156,8 +170,10 @@ def provider(service: str, endpoint: str | None) -> TracerProvider:
     """A tracer provider that exports to `endpoint`; without one it gives spans their ids and records nothing."""
     resource = Resource.create({"service.name": service, "service.namespace": "soma"})
     if endpoint is None:
-        return TracerProvider(sampler=ALWAYS_OFF, resource=resource, shutdown_on_exit=False)
-    built = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource)
+        return TracerProvider(
+            sampler=ALWAYS_OFF, resource=resource, shutdown_on_exit=False, id_generator=DerivableIds()
+        )
+    built = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource, id_generator=DerivableIds())
     built.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     return built
 

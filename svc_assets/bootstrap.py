@@ -14,6 +14,7 @@ from mesh.lifecycle import background
 from mesh.settings import load
 from mesh.stores import blobs as blob_store
 from soma.assets.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
@@ -41,10 +42,11 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the asset store and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
-        rows = PostgresRows(mesh.postgres, mesh.outbox, AssetFacts(mesh.ids))
+        rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         own = settings.assets
         reconciler = Reconciler(

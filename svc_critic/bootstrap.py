@@ -12,6 +12,7 @@ from mesh.settings import load
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
@@ -37,12 +38,13 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the critic and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         own = settings.critic
         bench = await mesh.enter(Bench.open(own.workers))
-        book = RubricBook(PostgresRubrics(mesh.postgres), mesh.clock, mesh.ids)
+        book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
             rubrics=book,

@@ -57,9 +57,18 @@ class ExecutorSettings(Block):
     providers: dict[str, str] = Field(default_factory=dict, description="settings handed to the adapters, as JSON")
 
 
+class RetentionSettings(Block):
+    """For how long jobs are kept."""
+
+    jobs_days: int = Field(
+        90, ge=1, le=3650, description="days that a job is kept after its end, with its steps, attempts and timeline"
+    )
+
+
 class Settings(ChassisSettings):
     """All of it."""
 
     temporal: TemporalSettings
     blobs: BlobSettings
     executor: ExecutorSettings = ExecutorSettings()
+    retention: RetentionSettings = RetentionSettings()

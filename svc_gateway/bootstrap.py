@@ -19,8 +19,10 @@ from mesh.identity import jwks_source
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.rpc.client import connect
+from mesh.rpc.credentials import show_expiry
 from mesh.settings import load
 from mesh.stores import valkey
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import (
     add_ApiServiceServicer_to_server,
@@ -79,7 +81,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the gateway and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         descriptors = Descriptors.read()
         descriptors.load_generated()
         routes = descriptors.route_table()
@@ -112,9 +115,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 
 async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
-    store = PostgresKeys(mesh.postgres)
+    store = PostgresKeys(mesh.postgres, mesh.auditor)
     keys = Keys(store, mesh.minter, settings.gateway.environment, mesh.clock, mesh.ids)
-    tenants = Tenants(PostgresTenants(mesh.postgres), mesh.clock)
+    tenants = Tenants(PostgresTenants(mesh.postgres, mesh.auditor), mesh.clock)
     revoked = RevokedKeys(store, mesh.clock)
     await mesh.enter(revoked.following())
     # This process refuses revoked keys by the same stream that it serves to the others.
@@ -128,6 +131,7 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
 async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
     keys = await mesh.enter(jwks_source(settings.identity, mesh.transit, SIGNING_KEY, mesh.clock))
     own = settings.gateway
+    show_expiry("edge", own.edge_cert_file)
     return EdgeSources(own.edge_cert_file, own.edge_key_file, settings.tls.ca_file, keys)
 
 
@@ -208,6 +212,7 @@ def _state(
         ),
         cors=Cors(own.cors_origins),
         access_log=own.access_log,
+        collector=settings.telemetry.otlp_endpoint or "",
     )
 
 

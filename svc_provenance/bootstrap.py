@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
+from mesh.events.dead_letters import Undertaker
 from mesh.events.event import ProtoCodec
 from mesh.events.inbox import Consumer
+from mesh.events.topics import AUDIT
+from mesh.lifecycle import background
 from mesh.settings import load
-from mesh.telemetry import gauge
+from mesh.stores import blobs
+from mesh.stores.retention import Retention, Task
+from mesh.telemetry import counter, gauge
+from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from soma.provenance.v1.provenance_service_pb2_grpc import add_ProvenanceServiceServicer_to_server
+from soma.provenance.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
+from svc_provenance.adapters.audit import PostgresAudit, append
+from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
+from svc_provenance.adapters.policy import PromptPolicy
 from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
+from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.retention import RULES, PostgresTerms
+from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
+from svc_provenance.adapters.trace_news import TraceNews
+from svc_provenance.app.anchoring import Anchorer, AuditUpkeep, Pace
+from svc_provenance.app.audit import Audit
 from svc_provenance.app.lineage import Lineage
+from svc_provenance.app.receipts import JobKey, ReceiptQueue, Receipts, ReceiptWriter, Writing
+from svc_provenance.app.retention import RetentionDays
 from svc_provenance.app.traces import Traces
-from svc_provenance.events import TOPICS, Intake
+from svc_provenance.app.watch import WatchTraces
+from svc_provenance.domain.retention import Days
+from svc_provenance.events.audit import AuditIntake
+from svc_provenance.events.facts import TOPICS, Intake
+from svc_provenance.events.receipts import figures
+from svc_provenance.rpc.audit import AuditServicer
 from svc_provenance.rpc.lineage import ProvenanceServicer
+from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_provenance.rpc.trace import TraceServicer
-from svc_provenance.settings import Settings
+from svc_provenance.rpc.trace_writer import picture
+from svc_provenance.settings import ReceiptSettings, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from mesh.chassis import Chassis
     from mesh.lifecycle import Service
+    from mesh.rpc.registrar import Registration
 
 NAME = "provenance"
 
@@ -37,27 +68,120 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the record and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         record = PostgresRecord(mesh.postgres)
-        intake = Intake(record, mesh.ids)
+        intake = _intake(mesh, record)
         lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
         consumer = Consumer(
             mesh.bus,
             mesh.postgres,
             mesh.codec,
             NAME,
-            TOPICS,
-            intake.handlers(),
-            bury=intake.bury,
+            (*TOPICS, AUDIT),
+            {**intake.handlers(), **AuditIntake(append, on_redacted=_count_redactions()).handlers()},
+            undertaker=Undertaker(
+                mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=intake.bury
+            ),
             clock=mesh.clock,
             on_lag=lag.set,
         )
         await mesh.enter(consumer)
+        terms = PostgresTerms(mesh.postgres, Days(**settings.retention.model_dump()), mesh.auditor)
+        receipts = await _receipts(mesh, settings.receipts, record, terms)
+        traces = await _traces(mesh, record)
+        audit, upkeep = await _audit(mesh, settings, terms)
+        await _retention(mesh, terms, upkeep)
         yield await mesh.serve(
             [
+                receipts,
                 (add_ProvenanceServiceServicer_to_server, ProvenanceServicer(Lineage(record))),
-                (add_TraceServiceServicer_to_server, TraceServicer(Traces(record))),
+                traces,
+                audit,
             ]
         )
+
+
+def _intake(mesh: Chassis, record: PostgresRecord) -> Intake:
+    """Takes facts in, redacted as policy says."""
+    prompts = PromptPolicy(mesh.policy)
+    return Intake(record, mesh.ids, full_prompt=prompts.full_prompt, on_redacted=_count_redactions())
+
+
+def _count_redactions() -> Callable[[Mapping[str, int]], None]:
+    redacted = counter("redactions_total", "Values that were taken out of what is kept.", ("kind",))
+
+    def count(found: Mapping[str, int]) -> None:
+        for kind, number in found.items():
+            redacted.labels(kind).inc(number)
+
+    return count
+
+
+async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tuple[Registration, Task]:
+    """Serves audit chains and anchors them while the chassis is open; with what keeps their table tidy."""
+    own = settings.audit
+    store = PostgresAudit(mesh.postgres)
+    anchors = BlobAnchors(await mesh.enter(blobs.open(settings.blobs)))
+    signatures = TransitSignatures(mesh.transit, mesh.clock)
+    made = counter("audit_anchors_total", "Anchors of audit chains that were made.").labels()
+    conflicts = counter(
+        "audit_anchor_conflicts_total", "Heads of audit chains that are not what an anchor of their place says."
+    ).labels()
+    pace = Pace(own.anchor_entries, own.anchor_every_s, own.anchor_look_s)
+    anchorer = Anchorer(store, anchors, signatures, pace, mesh.clock, on_made=made.inc, on_conflict=conflicts.inc)
+
+    async def longest_days() -> int:
+        return (await terms.terms())["audit"].longest
+
+    upkeep = AuditUpkeep(store, signatures, longest_days, mesh.clock)
+    await mesh.enter(background(anchorer.work, "audit-anchors", clock=mesh.clock))
+    servicer = AuditServicer(Audit(store, anchors, signatures))
+    return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: upkeep.run())
+
+
+async def _traces(mesh: Chassis, record: PostgresRecord) -> Registration:
+    """Serves traces, and listens for news of them while the chassis is open."""
+    news = TraceNews()
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_NEWS}", news.heard))
+    watch = WatchTraces(record, picture, news.of, mesh.clock)
+    return add_TraceServiceServicer_to_server, TraceServicer(Traces(record), watch)
+
+
+async def _receipts(
+    mesh: Chassis, settings: ReceiptSettings, record: PostgresRecord, terms: PostgresTerms
+) -> Registration:
+    """Serves receipts, and writes them while the chassis is open."""
+    store = PostgresReceipts(mesh.postgres)
+    queue = ReceiptQueue(settings.queue_size, settings.shed_above)
+    written = counter("receipts_written_total", "Receipts written.", ("form",))
+    shed = counter("receipts_shed_total", "Receipts that were due in full and written compact under pressure.").labels()
+    writer = ReceiptWriter(
+        store,
+        record,
+        figures,
+        queue,
+        Writing(settings.low_quality, timedelta(seconds=settings.patience_s)),
+        mesh.clock,
+        on_shed=shed.inc,
+        on_written=lambda form: written.labels(form).inc(),
+    )
+
+    def heard(payload: str) -> None:
+        tenant_id, _, job_id = payload.partition("\n")
+        if job_id:
+            queue.offer(JobKey(tenant_id, job_id))
+
+    await mesh.enter(background(writer.work, "receipts", clock=mesh.clock))
+    await mesh.enter(background(lambda: writer.find(settings.find_every_s), "receipts-due", clock=mesh.clock))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{RECEIPTS_DUE}", heard))
+    servicer = ReceiptServicer(Receipts(store), RetentionDays(terms, terms.platform, mesh.clock))
+    return add_ReceiptServiceServicer_to_server, servicer
+
+
+async def _retention(mesh: Chassis, terms: PostgresTerms, audit: Task) -> None:
+    """Keeps the record's tables short while the chassis is open."""
+    retention = Retention(mesh.postgres, [*RULES, audit], terms.terms, mesh.clock)
+    await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))

@@ -2,8 +2,57 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from mesh.chassis import ChassisSettings
+from mesh.settings import BlobSettings, Block
+from svc_provenance.domain.retention import LEAST_AUDIT_DAYS, MOST_DAYS
+
+
+class ReceiptSettings(Block):
+    """How receipts are written."""
+
+    low_quality: float = Field(
+        0.6, ge=0, le=1, description="a job whose accepted results score below this on average gets a full receipt"
+    )
+    queue_size: int = Field(
+        1_000, ge=1, description="jobs that wait for their receipt in memory; further ones are found again later"
+    )
+    shed_above: int = Field(500, ge=0, description="waiting jobs above which every receipt takes the compact form")
+    find_every_s: float = Field(5.0, gt=0, description="time between two looks for jobs without a receipt, in seconds")
+    patience_s: float = Field(
+        3_600.0, ge=0, description="seconds after a job's end at which its receipt no longer waits for missing facts"
+    )
+
+
+class RetentionSettings(Block):
+    """For how long records are kept where a tenant has not set terms of its own."""
+
+    receipts_days: int = Field(365, ge=1, le=MOST_DAYS, description="days that receipts are kept")
+    traces_days: int = Field(
+        90,
+        ge=1,
+        le=MOST_DAYS,
+        description="days that the facts of traces, and the provenance of erased assets, are kept",
+    )
+    audit_days: int = Field(730, ge=LEAST_AUDIT_DAYS, le=MOST_DAYS, description="days that audit entries are kept")
+    dead_letters_days: int = Field(30, ge=1, le=MOST_DAYS, description="days that settled dead letters are kept")
+
+
+class AuditSettings(Block):
+    """How audit chains are anchored outside the database."""
+
+    anchor_entries: int = Field(1_000, ge=1, description="entries of a chain after which it gets an anchor")
+    anchor_every_s: float = Field(
+        300.0, gt=0, description="seconds since the last anchor after which a chain that grew gets another"
+    )
+    anchor_look_s: float = Field(5.0, gt=0, description="time between two looks for chains that need one, in seconds")
 
 
 class Settings(ChassisSettings):
-    """The chassis' own; the record adds none."""
+    """All of it."""
+
+    receipts: ReceiptSettings = ReceiptSettings()
+    retention: RetentionSettings = RetentionSettings()
+    audit: AuditSettings = AuditSettings()
+    blobs: BlobSettings

@@ -11,6 +11,7 @@ from mesh.events.event import Event, ProtoCodec
 from mesh.ids import derive
 from mesh.settings import load
 from soma.events.v1 import facts_pb2
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
@@ -50,10 +51,11 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the registry and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
-        store = PostgresStore(mesh.postgres, mesh.outbox, capability_changed)
+        store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed)
         await seed_ladders(store, mesh.clock)
         catalog = await mesh.enter(Catalog(store, store, mesh.ids.new()).running())
         servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog)

@@ -10,6 +10,7 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
@@ -41,11 +42,14 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the selector and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         facts = SelectionFacts()
-        decisions = PostgresDecisions(mesh.postgres, mesh.outbox, facts)
+        decisions = PostgresDecisions(mesh.postgres, mesh.outbox, mesh.auditor, facts)
         limit = settings.selector.default_monthly_budget_micro_usd
-        ledger = PostgresLedger(mesh.postgres, decisions, mesh.clock, mesh.ids, limit)
+        ledger = PostgresLedger(
+            mesh.postgres, decisions, mesh.auditor, clock=mesh.clock, ids=mesh.ids, default_limit_micro_usd=limit
+        )
         sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
         await mesh.enter(background(sweeper.run, "reservation-sweeper"))
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))

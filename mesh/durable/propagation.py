@@ -14,7 +14,7 @@ import temporalio.client
 import temporalio.worker
 from temporalio.api.common.v1 import Payload
 
-from mesh import context
+from mesh import context, tracing
 from mesh.context import Caller, RequestContext
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class _ActivityInbound(temporalio.worker.ActivityInboundInterceptor):
         header = input.headers.get(HEADER)
         if header is None:
             return await super().execute_activity(input)
-        with context.use(from_header(header)):
+        request = from_header(header)
+        with context.use(request), tracing.continuing(request.traceparent):
             return await super().execute_activity(input)
 
 

@@ -12,6 +12,14 @@ _OPEN_SERVICES = frozenset(
 )
 
 
+_READING = frozenset({"read", "watch", "validate"})
+
+
+def changes(action: str) -> bool:
+    """Whether whoever may perform an action may change something: all verbs but those of reading."""
+    return action.rpartition(".")[2] not in _READING
+
+
 def declared_access(service: str, method: str) -> Access | None:
     """The access that the contract declares; None when it declares none, which refuses everyone.
 

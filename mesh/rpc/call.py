@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.context import Caller
+    from mesh.overhead import Account
 
     ServicerContext: TypeAlias = grpc.aio.ServicerContext[object, object]
 
@@ -46,6 +47,7 @@ class Call:
     """One call being served; interceptors fill it in as it passes.
 
     `request` is the message, or the iterator of messages of a streaming request. `deadline` is in monotonic seconds.
+    `account` tells what of its time is the mesh's own, for calls from outside.
     """
 
     route: Route
@@ -57,6 +59,7 @@ class Call:
     trace_id: str = ""
     traceparent: str = ""
     caller: Caller | None = None
+    account: Account | None = None
     response_headers: list[tuple[str, str | bytes]] = field(default_factory=list)
 
 

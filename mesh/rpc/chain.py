@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from mesh.rpc.call import Interceptor
-    from mesh.rpc.interceptors.authorization import Authorizer
+    from mesh.rpc.interceptors.authorization import Authorizer, Refused
     from mesh.rpc.interceptors.identity import Verifier
     from mesh.rpc.interceptors.validation import Validator
 
@@ -38,8 +38,12 @@ def standard_chain(
     ids: Ids | None = None,
     tracer: Tracer | None = None,
     default_deadline_s: float | None = 60.0,
+    refused: Refused | None = None,
 ) -> list[Interceptor]:
-    """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds."""
+    """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds.
+
+    `refused` hears of callers who were refused what changes something.
+    """
     return [
         Errors(),
         Tracing(tracer or telemetry.tracer(), ids or SystemIds()),
@@ -47,7 +51,7 @@ def standard_chain(
         Logging(clock),
         Identity(verifier),
         Tenancy(),
-        Authorization(authorizer),
+        Authorization(authorizer, refused),
         Deadline(clock, default_deadline_s),
         Validation(validator or protovalidate.Validator()),
     ]

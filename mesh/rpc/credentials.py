@@ -6,9 +6,11 @@ import threading
 from typing import TYPE_CHECKING
 
 import grpc
+from cryptography import x509
 
 from mesh.logging import get_logger
 from mesh.settings import SettingsError
+from mesh.telemetry import gauge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,21 @@ def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
         return None
     ca_file, cert_file, key_file = files
     return grpc.ssl_channel_credentials(ca_file.read_bytes(), key_file.read_bytes(), cert_file.read_bytes())
+
+
+def show_expiry(name: str, certificate: Path | None) -> None:
+    """Expose when a certificate ends, read from its file at each scrape; a file that cannot be read has ended."""
+    if certificate is None:
+        return
+    expiry = gauge("certificate_expiry_timestamp_seconds", "When a certificate ends, in Unix time.", ("certificate",))
+    expiry.labels(name).set_function(lambda: _ends(certificate))
+
+
+def _ends(certificate: Path) -> float:
+    try:
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _files(tls: TlsSettings) -> tuple[Path, Path, Path] | None:

@@ -15,7 +15,7 @@ from mesh.health import OVERALL, Health
 from mesh.logging import get_logger
 from mesh.rpc import reflection
 from mesh.rpc.access import declared_access
-from mesh.rpc.credentials import server_credentials
+from mesh.rpc.credentials import server_credentials, show_expiry
 from mesh.rpc.interceptors.admission import Admission
 from mesh.rpc.registrar import Registrar, Registration
 
@@ -69,6 +69,7 @@ async def serving(
     registrar.register(server, [*chain, admission], clock or SystemClock(), access_of)
     address = _bind(server, settings.bind, tls)
     await server.start()
+    show_expiry(name, tls.cert_file)
     for service in (OVERALL, *names):
         await health.set(service, True)
     log = get_logger("mesh.rpc")

@@ -10,6 +10,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from mesh.errors import FieldViolation, PreconditionViolation, QuotaViolation, Reason, SomaError
+from mesh.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,9 @@ DOMAIN = "soma"
 DETAILS_KEY = "grpc-status-details-bin"
 TRACE_ID_KEY = "x-trace-id"
 REQUEST_ID_KEY = "x-request-id"
+OVERHEAD_KEY = "x-mesh-overhead-seconds"
+PROXIED_KEY = "x-forwarded-proto"
+"""The header by which a call is known that the edge hands on."""
 REASON_KEY = "x-soma-reason"
 
 V = TypeVar("V", FieldViolation, QuotaViolation, PreconditionViolation)
@@ -170,6 +174,6 @@ def _fit(items: Sequence[V], rest: Callable[[int], V]) -> Sequence[V]:
 
 
 def _clean(text: str) -> str:
-    """The text as valid UTF-8, cut to a length that headers can carry."""
-    valid = text.encode("utf-8", "replace").decode()
+    """The text as valid UTF-8 without what is personal or secret, cut to a length that headers can carry."""
+    valid = Redactor().text(text[: 4 * _MAX_TEXT].encode("utf-8", "replace").decode())
     return valid if len(valid) <= _MAX_TEXT else valid[: _MAX_TEXT - 1] + "…"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from mesh.redaction import Redactor
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """The message of an aware moment; None for none, which leaves the field unset."""
@@ -51,6 +53,14 @@ def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:
 def json_object(message: Struct) -> dict[str, JsonValue]:
     """The JSON object of a message; whole numbers come back as int, which JSON does not tell from float."""
     return {key: _whole(value) for key, value in MessageToDict(message).items()}
+
+
+def redact(redactor: Redactor, message: Struct) -> None:
+    """Take out of a JSON object, in place, what a redactor finds."""
+    if message.fields:
+        redacted = redactor.object(json_object(message))
+        message.Clear()
+        message.update(redacted)
 
 
 def _whole(value: JsonValue) -> JsonValue:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 import grpc
 import grpc.aio
 
+from mesh.rpc import status
 from mesh.rpc.call import Call, Proceed, Route, enter
 
 if TYPE_CHECKING:
@@ -160,6 +161,8 @@ async def _send_headers(call: Call) -> None:
 
     They wait for the first message, because a failed call that has sent no headers can still be retried.
     """
+    if call.account is not None:
+        call.response_headers.append((status.OVERHEAD_KEY, f"{call.account.overhead_s:.6f}"))
     if call.response_headers:
         with suppress(grpc.aio.UsageError):
             await call.context.send_initial_metadata(tuple(call.response_headers))

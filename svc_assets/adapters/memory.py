@@ -48,6 +48,9 @@ class MemoryRows:
     def _counted(self, asset: Asset) -> Asset:
         return replace(asset, reference_count=len(self._holders.get(asset.asset_id, ())))
 
+    async def refused(self, tenant_id: str, checksum: str, why: str) -> None:
+        """Notes nothing: there is no record to tell."""
+
     async def abandon(self, asset_id: str, tenant_id: str) -> None:
         """Removes a PENDING row."""
         found = self._assets.get(asset_id)

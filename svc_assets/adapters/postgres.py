@@ -9,6 +9,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from mesh.errors import Reason, SomaError
+from mesh.events.audit import DENIED, canonical
 from mesh.stores.postgres import SYSTEM
 from svc_assets.domain.model import Asset, Status
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
@@ -39,9 +41,10 @@ class Facts(Protocol):
 class PostgresRows:
     """The rows of a cluster."""
 
-    def __init__(self, postgres: Postgres, outbox: Outbox, facts: Facts) -> None:
+    def __init__(self, postgres: Postgres, outbox: Outbox, auditor: Auditor, facts: Facts) -> None:
         self._postgres = postgres
         self._outbox = outbox
+        self._auditor = auditor
         self._facts = facts
 
     async def begin(self, asset: Asset) -> None:
@@ -79,7 +82,38 @@ class PostgresRows:
             )
             if newly_held:
                 await self._outbox.add(connection, self._facts.stored(replace(answer, origin=asset.origin)))
+                before = replace(answer, reference_count=answer.reference_count - 1) if answer.deduplicated else None
+                await self._audit(connection, "asset.create", before, answer)
         return answer
+
+    async def _audit(
+        self, connection: asyncpg.Connection, action: str, before: Asset | None, after: Asset, reason: str = ""
+    ) -> None:
+        await self._auditor.record(
+            connection,
+            action=action,
+            resource_type="asset",
+            resource_id=after.asset_id,
+            before=_state(before) if before else None,
+            after=_state(after),
+            tenant_id=after.tenant_id,
+            reason=reason,
+        )
+
+    async def refused(self, tenant_id: str, checksum: str, why: str) -> None:
+        """Notes that an upload was refused."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await self._auditor.record(
+                connection,
+                action="asset.create",
+                resource_type="upload",
+                resource_id=checksum,
+                before=None,
+                after=None,
+                tenant_id=tenant_id,
+                reason=why,
+                decision=DENIED,
+            )
 
     async def _make_ready(self, connection: asyncpg.Connection, asset: Asset) -> Asset:
         try:
@@ -147,14 +181,18 @@ class PostgresRows:
         """Gives up one holder or all; with none left the row becomes a tombstone."""
         async with self._postgres.transaction(tenant_id) as connection:
             await connection.execute("SELECT 1 FROM multimodal_assets WHERE asset_id::text = $1 FOR UPDATE", asset_id)
+            before = await self._one(connection, asset_id)
             await connection.execute(_RELEASE, asset_id, holder)
             asset = await self._one(connection, asset_id)
-            if asset is None or asset.reference_count or asset.status is Status.TOMBSTONED:
+            if asset is None or before is None or asset.status is Status.TOMBSTONED:
                 return asset
-            await connection.execute(_TOMBSTONE, asset_id, now)
-            gone = replace(asset, status=Status.TOMBSTONED, deleted_at=now, metadata={})
-            await self._outbox.add(connection, self._facts.tombstoned(gone, reason))
-        return gone
+            if not asset.reference_count:
+                await connection.execute(_TOMBSTONE, asset_id, now)
+                asset = replace(asset, status=Status.TOMBSTONED, deleted_at=now, metadata={})
+                await self._outbox.add(connection, self._facts.tombstoned(asset, reason))
+            if asset != before:
+                await self._audit(connection, "asset.delete", before, asset, reason)
+        return asset
 
     async def stale(self, before: datetime) -> Sequence[Asset]:
         """What a crash left behind."""
@@ -197,6 +235,11 @@ WHERE (a.status = 'pending' AND a.created_at < $1)
    OR (a.status = 'tombstoned' AND NOT a.bytes_erased AND a.deleted_at < $1)
 ORDER BY a.created_at LIMIT 500
 """
+
+
+def _state(asset: Asset) -> bytes:
+    """What is kept of an asset; whether bytes were sent twice is of the request alone."""
+    return canonical(replace(asset, deduplicated=False))
 
 
 def _asset(row: asyncpg.Record) -> Asset:

@@ -64,9 +64,17 @@ class Ingest:
                 return repeated
             sniffed = await self._inspector.sniff(spool)
             agreed = replace(sniffed, media_type=agree(declared.media_type, sniffed))
-            await self._inspector.inspect(spool, sniffed)
+            await self._inspect(tenant_id, spool, sniffed)
             draft = self._draft(tenant_id, subject, declared, spool, agreed)
             return await self._write(draft, declared, spool)
+
+    async def _inspect(self, tenant_id: str, spool: Spool, sniffed: Sniffed) -> None:
+        try:
+            await self._inspector.inspect(spool, sniffed)
+        except SomaError as error:
+            if error.reason is Reason.CONTENT_REJECTED:
+                await self._rows.refused(tenant_id, spool.checksum, error.message)
+            raise
 
     async def _related(self, tenant_id: str, field: str, asset_id: str) -> None:
         if not asset_id:

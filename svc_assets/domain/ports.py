@@ -25,6 +25,9 @@ class Rows(Protocol):
         that asset is answered with `deduplicated`.
         """
 
+    async def refused(self, tenant_id: str, checksum: str, why: str) -> None:
+        """Has it audited that what came in with this checksum was refused."""
+
     async def abandon(self, asset_id: str, tenant_id: str) -> None:
         """Removes a PENDING row."""
 

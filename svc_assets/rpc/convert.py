@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
+from mesh.redaction import Redactor
 from mesh.rpc.wellknown import json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
@@ -77,12 +78,20 @@ class AssetFacts:
 
     def stored(self, asset: Asset) -> Event:
         """AssetStored, in order within its job."""
-        return self._event(asset, facts_pb2.AssetStored(asset=asset_to(asset)), asset.created_at)
+        return self._event(asset, facts_pb2.AssetStored(asset=self._told(asset)), asset.created_at)
 
     def tombstoned(self, asset: Asset, reason: str) -> Event:
         """AssetTombstoned, in order within its job."""
-        payload = facts_pb2.AssetTombstoned(asset=asset_to(asset), reason=reason)
+        payload = facts_pb2.AssetTombstoned(asset=self._told(asset), reason=Redactor().text(reason))
         return self._event(asset, payload, asset.deleted_at or asset.created_at)
+
+    @staticmethod
+    def _told(asset: Asset) -> asset_pb2.Asset:
+        """The asset as others are told of it: its metadata stay here."""
+        message = asset_to(asset)
+        message.ClearField("metadata")
+        message.filename = Redactor().text(message.filename)
+        return message
 
     def _event(self, asset: Asset, payload: Message, occurred_at: datetime) -> Event:
         key = asset.origin.job_id or asset.asset_id

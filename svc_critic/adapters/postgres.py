@@ -8,12 +8,14 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from mesh.errors import Reason, SomaError
+from mesh.events.audit import canonical
 from svc_critic.domain.evaluation import Evaluation
 from svc_critic.domain.rubric import Rubric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
@@ -37,8 +39,9 @@ def mismatch() -> SomaError:
 class PostgresRubrics:
     """The tenants' rubrics."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, auditor: Auditor) -> None:
         self._postgres = postgres
+        self._auditor = auditor
 
     async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
         """One of the tenant's."""
@@ -61,7 +64,7 @@ class PostgresRubrics:
         """Writes the rubric when the stored version is the expected one."""
         try:
             async with self._postgres.transaction(tenant_id) as connection:
-                return await _save(connection, tenant_id, rubric, expected_version, once)
+                return await self._save(connection, tenant_id, rubric, expected_version, once)
         except asyncpg.UniqueViolationError:
             # Another call with the same request id, or for the same default, came first.
             async with self._postgres.transaction(tenant_id) as connection:
@@ -72,32 +75,48 @@ class PostgresRubrics:
         """Removes a rubric and gives what it was."""
         async with self._postgres.transaction(tenant_id) as connection:
             document = await connection.fetchval(_DELETE_RUBRIC, tenant_id, rubric_id)
+            if document:
+                await self._audit(connection, tenant_id, rubric_id, document, None)
         return _RUBRIC.validate_python(document) if document else None
 
+    async def _save(
+        self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric, expected_version: int, once: Once
+    ) -> Rubric | None:
+        earlier = await _earlier(connection, tenant_id, once)
+        if earlier:
+            return await _rubric(connection, tenant_id, earlier)
+        before = await connection.fetchrow(_LOCK, tenant_id, rubric.rubric_id)
+        if (before["version"] if before else 0) != expected_version:
+            return None
+        if rubric.is_default:
+            await self._yield_default(connection, tenant_id, rubric)
+        after = _RUBRIC.dump_python(rubric, mode="json")
+        await connection.execute(
+            _SAVE_RUBRIC, tenant_id, rubric.rubric_id, rubric.asset_type, rubric.is_default, rubric.version, after
+        )
+        await self._audit(connection, tenant_id, rubric.rubric_id, before["document"] if before else None, after)
+        if once.request_id:
+            await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
+        return rubric
 
-async def _save(
-    connection: asyncpg.Connection, tenant_id: str, rubric: Rubric, expected_version: int, once: Once
-) -> Rubric | None:
-    earlier = await _earlier(connection, tenant_id, once)
-    if earlier:
-        return await _rubric(connection, tenant_id, earlier)
-    stored = await connection.fetchval(_LOCK_VERSION, tenant_id, rubric.rubric_id)
-    if (stored or 0) != expected_version:
-        return None
-    if rubric.is_default:
-        await connection.execute(_YIELD_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id)
-    await connection.execute(
-        _SAVE_RUBRIC,
-        tenant_id,
-        rubric.rubric_id,
-        rubric.asset_type,
-        rubric.is_default,
-        rubric.version,
-        _RUBRIC.dump_python(rubric, mode="json"),
-    )
-    if once.request_id:
-        await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
-    return rubric
+    async def _yield_default(self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric) -> None:
+        """Take the role of default from the rubric that has it."""
+        for row in await connection.fetch(_YIELD_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id):
+            before = {**row["document"], "is_default": True}
+            await self._audit(connection, tenant_id, str(row["rubric_id"]), before, row["document"])
+
+    async def _audit(
+        self, connection: asyncpg.Connection, tenant_id: str, rubric_id: str, before: object, after: object
+    ) -> None:
+        await self._auditor.record(
+            connection,
+            action="rubric.write",
+            resource_type="rubric",
+            resource_id=rubric_id,
+            before=canonical(before) if before else None,
+            after=canonical(after) if after else None,
+            tenant_id=tenant_id,
+        )
 
 
 async def _rubric(connection: asyncpg.Connection, tenant_id: str, rubric_id: str) -> Rubric | None:
@@ -186,8 +205,9 @@ ORDER BY rubric_id LIMIT $4
 _YIELD_DEFAULT = """
 UPDATE rubrics SET is_default = false, document = jsonb_set(document, '{is_default}', 'false')
 WHERE tenant_id = $1 AND asset_type = $2 AND is_default AND rubric_id::text <> $3
+RETURNING rubric_id, document
 """
-_LOCK_VERSION = "SELECT version FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 FOR UPDATE"
+_LOCK = "SELECT version, document FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 FOR UPDATE"
 _SAVE_RUBRIC = """
 INSERT INTO rubrics (tenant_id, rubric_id, asset_type, is_default, version, document)
 VALUES ($1, $2, $3, $4, $5, $6)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
 from mesh.ids import derive
-from mesh.rpc.wellknown import struct, timestamp
+from mesh.redaction import Redactor
+from mesh.rpc.wellknown import redact, struct, timestamp
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.events.v1 import facts_pb2
 from svc_critic.app import Order
@@ -108,9 +109,20 @@ def _feedback_to(item: Feedback) -> critic_service_pb2.Feedback:
     )
 
 
+def _redacted(message: critic_service_pb2.Evaluation) -> critic_service_pb2.Evaluation:
+    """The verdict as others are told of it: what was read in the asset may be personal."""
+    redactor = Redactor()
+    for criterion in message.criteria:
+        criterion.evidence = redactor.text(criterion.evidence)
+    for item in message.feedback:
+        item.message = redactor.text(item.message)
+        redact(redactor, item.hint)
+    return message
+
+
 def evaluation_done(evaluation: Evaluation) -> Event:
     """The event of a verdict, in order within its job."""
-    payload = facts_pb2.EvaluationDone(evaluation=evaluation_to(evaluation))
+    payload = facts_pb2.EvaluationDone(evaluation=_redacted(evaluation_to(evaluation)))
     key = evaluation.origin.job_id or evaluation.asset_id
     return Event(
         event_id=derive("evaluation.done", evaluation.evaluation_id),

@@ -8,15 +8,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh import overhead, tracing
 from mesh.errors import SomaError
 from mesh.resilience import CircuitBreaker, CircuitState, Deadline, RetryBudget, retry
-from mesh.telemetry import tracer
 from svc_executor.domain.peers import HealthReport
 from svc_executor.domain.provider import Failure, ProviderError
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     import random
+    from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
@@ -86,6 +87,10 @@ class Guards:
             except SomaError as refused:  # the circuit is open
                 raise ProviderError(Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s) from None
 
+    def upstream(self) -> AbstractContextManager[None]:
+        """Count the enclosed time as a provider's."""
+        return overhead.upstream(self._clock)
+
     async def aclose(self) -> None:
         """Give reports under way a moment to arrive."""
         if self._reports:
@@ -140,11 +145,17 @@ class GuardedProvider:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """See the port."""
-        with tracer().start_as_current_span(_title(invocation), attributes=_attributes(invocation)) as span:
-            result = await self._guards.invoke(self._inner, invocation)
-            span.set_attribute("gen_ai.response.model", result.model)
-            span.set_attribute("gen_ai.usage.input_tokens", result.usage.input_tokens)
-            span.set_attribute("gen_ai.usage.output_tokens", result.usage.output_tokens)
+        with tracing.span(_title(invocation), _attributes(invocation), tracing.CLIENT) as span:
+            try:
+                with self._guards.upstream():
+                    result = await self._guards.invoke(self._inner, invocation)
+            except ProviderError as error:
+                span.set_attribute("error.type", error.reason.value)
+                raise
+            if invocation.model:
+                span.set_attribute("gen_ai.response.model", result.model)
+                span.set_attribute("gen_ai.usage.input_tokens", result.usage.input_tokens)
+                span.set_attribute("gen_ai.usage.output_tokens", result.usage.output_tokens)
             return result
 
     async def probe(self) -> ProbeResult:
@@ -170,17 +181,28 @@ class GuardedCatalogue:
 
 
 def _title(invocation: Invocation) -> str:
-    composes = invocation.step_type == StepType.COMPOSE_DOCUMENT
-    return "document_composition" if composes else f"{invocation.task_type} {invocation.tool_id}@{invocation.provider}"
+    if invocation.step_type == StepType.COMPOSE_DOCUMENT:
+        return "document_composition"
+    return f"{_operation(invocation)} {invocation.model or invocation.tool_id}"
 
 
 def _attributes(invocation: Invocation) -> dict[str, str]:
-    """Names of the OpenTelemetry conventions for generative AI."""
-    return {
-        "gen_ai.operation.name": invocation.task_type,
+    """Names of the OpenTelemetry conventions for generative AI; what was asked and answered is not among them."""
+    about = {
+        "gen_ai.operation.name": _operation(invocation),
         "gen_ai.provider.name": invocation.provider,
-        "gen_ai.request.model": invocation.model or invocation.tool_id,
+        "soma.capability_id": f"{invocation.tool_id}@{invocation.provider}",
+        "soma.task_type": invocation.task_type,
     }
+    if invocation.model:
+        return {**about, "gen_ai.system": invocation.provider, "gen_ai.request.model": invocation.model}
+    return {**about, "gen_ai.tool.name": invocation.tool_id}
+
+
+def _operation(invocation: Invocation) -> str:
+    if not invocation.model:
+        return "execute_tool"
+    return "chat" if invocation.step_type == StepType.GENERATE_TEXT else "generate_content"
 
 
 def _blames_provider(error: Exception) -> bool:

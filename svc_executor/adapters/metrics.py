@@ -38,6 +38,7 @@ class PrometheusMeter:
             "Attempts that replace one sent back.",
             ("modality", "reason"),
         )
+        self._failures = counter("failure_reason_total", "Attempts whose result was not used.", ("reason",))
         self._fallbacks = counter("multimodal_fallback_total", "Rungs that were left.", ("modality", "reason"))
         self._compensations = counter("compensations_total", "Undoings that were tried.", ("kind", "result"))
         self._rollbacks = histogram("rollback_latency_seconds", "Time that the undoings of a run took.")
@@ -53,11 +54,13 @@ class PrometheusMeter:
         self._latency.labels(*names, execution.status.value).observe(seconds)
         self._cost.labels(*names).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
         if execution.status is ExecutionStatus.FAILED:
+            self._failures.labels(execution.error_code).inc()
             self._errors.labels(modality, chosen.tool_id, execution.error_code).inc()
 
     def rework(self, modality: str, reason: str) -> None:
         """See the port."""
         self._reworks.labels(modality, reason).inc()
+        self._failures.labels(reason).inc()
 
     def fallback(self, modality: str, reason: str) -> None:
         """See the port."""

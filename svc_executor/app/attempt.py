@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mesh import overhead
 from svc_executor.app.produce import Begun, Producer
 from svc_executor.app.recorder import Note
 from svc_executor.domain.inputs import resolved, sources
@@ -39,6 +40,10 @@ class MakeAttempt:
 
     async def __call__(self, order: AttemptOrder) -> AttemptResult:
         """How the attempt ended; raises only what waiting would mend."""
+        with overhead.accounting(self._clock, "executor", "execution_attempt"):
+            return await self._attempt(order)
+
+    async def _attempt(self, order: AttemptOrder) -> AttemptResult:
         begun = await self._begin(order)
         execution = begun.execution
         if not self.is_recorded(execution):

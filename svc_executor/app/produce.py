@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
+from mesh.redaction import Redactor
 from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
@@ -149,7 +150,7 @@ class Producer:
             execution,
             status=ExecutionStatus.FAILED,
             error_code=code,
-            error_message=message,
+            error_message=Redactor().text(message),
             model=execution.chosen.model,
             latency_ms=self._since(started),
             ended_at=self._clock.now(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import FieldViolation, Reason, SomaError
+from svc_executor.app import spans
 from svc_executor.app.recorder import Note, Recorder
 from svc_executor.domain.compiler import PlanRefusedError
 from svc_executor.domain.job import Job, Step, Terms
@@ -75,8 +76,13 @@ class SubmitJob:
                 Reason.FAILED_PRECONDITION,
                 "Multimodal jobs are switched off here; set SA01_ENABLE_multimodal_capabilities=true to allow them",
             )
+        accepted = self._clock.now()
         plan = self._compile(order.plan)
-        job = await self._store.submit(self._submission(order, plan))
+        compiled = self._clock.now()
+        submission = self._submission(order, plan, accepted)
+        job = await self._store.submit(submission)
+        if job.job_id == submission.job.job_id:
+            spans.compiled(job, compiled)
         if not job.state.ended:
             await start(self._runner, job)
         return job
@@ -88,13 +94,13 @@ class SubmitJob:
             fields = [FieldViolation(error.pointer, f"{error.code}: {error.message}") for error in refused.errors]
             raise SomaError(Reason.INVALID_PLAN, f"{refused}; the details name each", fields=fields) from None
 
-    def _submission(self, order: PlanOrder, plan: Plan) -> Submission:
+    def _submission(self, order: PlanOrder, plan: Plan, accepted: datetime) -> Submission:
         job = Job(
             job_id=self._ids.new(),
             owner=order.owner,
             plan=order.plan,
             terms=_terms(plan),
-            created_at=self._clock.now(),
+            created_at=accepted,
             title=plan.title,
             session_id=order.session_id,
             trace_id=order.trace_id,

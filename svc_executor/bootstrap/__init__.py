@@ -13,6 +13,7 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.settings import load
 from mesh.stores import blobs
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
@@ -30,7 +31,7 @@ from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import StartWaiting, SubmitJob
 from svc_executor.app.watch import WatchJob
-from svc_executor.bootstrap.background import start_sweep
+from svc_executor.bootstrap.background import start_retention, start_sweep
 from svc_executor.bootstrap.providers import Workshop
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.facts import FactEncoder
@@ -65,17 +66,19 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the executor and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
     config = resources.files("protos").joinpath("service_config.json").read_text()
-    async with chassis(NAME, settings, codec=ProtoCodec(Envelope), service_config=config) as mesh:
+    codec = ProtoCodec(Envelope)
+    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         peers = await _peers(mesh)
-        store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock))
+        store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
         workshop = await _work(mesh, settings.executor, peers, store, temporal)
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
+        await start_retention(mesh, settings.retention.jobs_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.

@@ -115,6 +115,14 @@ class Job:
         """Tenant that it belongs to."""
         return self.owner.tenant_id
 
+    def action_from(self, before: Job) -> str:
+        """What a change from `before` to this is called where changes are audited; "" for progress, which is not."""
+        if self.run > before.run:
+            return "job.resume"
+        if self.state.ended and not before.state.ended:
+            return "job.end"
+        return "job.cancel" if self.cancel_reason is not None and before.cancel_reason is None else ""
+
     @property
     def progress(self) -> float:
         """Share of steps that ended, in [0, 1]."""

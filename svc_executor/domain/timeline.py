@@ -67,6 +67,11 @@ class Compensation:
     done: bool = False
     message: str = ""
 
+    @property
+    def tried(self) -> bool:
+        """Whether it was done or given up, with the hindrance as its message."""
+        return self.done or bool(self.message)
+
 
 @dataclass(frozen=True)
 class JobFact:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mesh.redaction import Redactor
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,8 +77,8 @@ def with_feedback(prompt: str, feedback: Sequence[Feedback]) -> str:
 
 
 def summary(feedback: Sequence[Feedback]) -> str:
-    """What the critic found wrong, in one line."""
-    return shorten("; ".join(f"{point.code}: {point.message}" for point in feedback))
+    """What the critic found wrong, in one line; it quotes what is personal or secret as little as a log would."""
+    return shorten(Redactor().text("; ".join(f"{point.code}: {point.message}" for point in feedback)))
 
 
 def shorten(text: str, limit: int = _REPORT_CHARS) -> str:

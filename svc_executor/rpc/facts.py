@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh import tracing
 from mesh.events.event import Event
+from mesh.redaction import Redactor
+from mesh.rpc.wellknown import redact
 from soma.events.v1 import facts_pb2
+from svc_executor.app import spans
 from svc_executor.domain.timeline import ExecutionFact
 from svc_executor.rpc.convert import execution_message, job_message
 
@@ -13,13 +17,13 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_executor.domain.job import Job
-    from svc_executor.domain.timeline import Fact
+    from svc_executor.domain.timeline import Fact, JobFact
 
 TOPIC = "executor.events"
 
 
 class FactEncoder:
-    """Makes events of facts. Steps travel without their texts, which their assets hold."""
+    """Makes events of facts. Steps travel without their texts, which their assets hold; all else is redacted."""
 
     def __init__(self, ids: Ids, clock: Clock) -> None:
         self._ids = ids
@@ -27,7 +31,7 @@ class FactEncoder:
 
     def __call__(self, fact: Fact, job: Job) -> Event:
         """The event of a fact about a job."""
-        message = _message(fact)
+        message = _message(fact, job)
         return Event(
             event_id=self._ids.new(),
             type=message.DESCRIPTOR.full_name,
@@ -37,16 +41,34 @@ class FactEncoder:
             occurred_at=self._clock.now(),
             payload=message.SerializeToString(),
             correlation_id=job.job_id,
-            traceparent=job.traceparent,
+            traceparent=tracing.current() or job.traceparent,
         )
 
 
-def _message(fact: Fact) -> facts_pb2.ExecutionFinished | facts_pb2.JobChanged:
-    if isinstance(fact, ExecutionFact):
-        return facts_pb2.ExecutionFinished(
-            execution=execution_message(fact.execution),
-            subject=fact.subject,
-            input_asset_ids=fact.execution.input_asset_ids,
-            prompt=fact.execution.prompt,
-        )
-    return facts_pb2.JobChanged(job=job_message(fact.job, fact.steps, texts=False))
+def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.JobChanged:
+    return _finished(fact, job) if isinstance(fact, ExecutionFact) else _changed(fact)
+
+
+def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
+    redactor = Redactor()
+    execution = execution_message(fact.execution)
+    execution.span_id = spans.of_attempt(job, execution.step_id, execution.attempt)
+    redact(redactor, execution.params)
+    for name in ("error_message", "fallback_reason", "rework_reason"):
+        setattr(execution, name, redactor.text(getattr(execution, name)))
+    return facts_pb2.ExecutionFinished(
+        execution=execution,
+        subject=fact.subject,
+        input_asset_ids=fact.execution.input_asset_ids,
+        prompt=redactor.text(fact.execution.prompt),
+        redactions=redactor.counts,
+    )
+
+
+def _changed(fact: JobFact) -> facts_pb2.JobChanged:
+    redactor = Redactor()
+    job = job_message(fact.job, fact.steps, texts=False)
+    job.title, job.message = redactor.text(job.title), redactor.text(job.message)
+    for step in job.steps:
+        step.message = redactor.text(step.message)
+    return facts_pb2.JobChanged(job=job)

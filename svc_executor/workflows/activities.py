@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry import trace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from mesh import context
+from mesh import context, tracing
 from mesh.context import Caller, RequestContext
 from mesh.errors import SomaError
-from mesh.telemetry import tracer
+from svc_executor.app import spans
 from svc_executor.domain.run import (  # noqa: TC001 - the Temporal SDK reads these annotations
     AttemptOrder,
     AttemptResult,
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import Identity, JobStore
 
 _ACTOR = "executor"
-WORKFLOW_SPAN = "multimodal_job"
-_PROPAGATOR = TraceContextTextMapPropagator()
 _BEAT_S = 1.0
 
 
@@ -79,19 +77,19 @@ class JobActivities:
     @activity.defn(name=calls.SELECT)
     async def select(self, order: SelectOrder) -> Choice:
         """See `SelectCapability`."""
-        async with self._acting(order.job, order.step_id, "capability_discovery"):
+        async with self._acting(order.job, order.step_id, "capability_selection", order.attempt):
             return await self._use_cases.select(order)
 
     @activity.defn(name=calls.ATTEMPT)
     async def attempt(self, order: AttemptOrder) -> AttemptResult:
         """See `MakeAttempt`."""
-        async with self._acting(order.job, order.step_id, f"execution_attempt_{order.attempt}"):
+        async with self._acting(order.job, order.step_id, spans.attempt_title(order.attempt), order.attempt):
             return await self._use_cases.attempt(order)
 
     @activity.defn(name=calls.EVALUATE)
     async def evaluate(self, order: AttemptOrder) -> Verdict:
         """See `EvaluateAttempt`."""
-        async with self._acting(order.job, order.step_id, "quality_evaluation"):
+        async with self._acting(order.job, order.step_id, "quality_evaluation", order.attempt):
             return await self._use_cases.evaluate(order)
 
     @activity.defn(name=calls.END_STEP)
@@ -103,11 +101,14 @@ class JobActivities:
     @activity.defn(name=calls.CLOSE)
     async def close_run(self, order: CloseOrder) -> None:
         """See `CloseRun`."""
-        async with self._acting(order.job, "", "close_run"):
+        async with self._acting(order.job, "", "close_run", int(order.last_try)):
             await self._use_cases.close_run(order)
+        account = await self._store.account(order.job.tenant_id, order.job.job_id)
+        if account.job.run == order.job.run and account.job.state.ended:
+            spans.ended(account)
 
     @asynccontextmanager
-    async def _acting(self, order: JobOrder, step_id: str, work: str) -> AsyncIterator[None]:
+    async def _acting(self, order: JobOrder, step_id: str, work: str, attempt: int) -> AsyncIterator[None]:
         """Work in the name of the owner, within the trace of the request that submitted the job.
 
         Tells the server all along that the activity is alive.
@@ -116,7 +117,7 @@ class JobActivities:
         caller = await self._caller(job.owner)
         async with _beating():
             with (
-                _spans(job, step_id, work) as traceparent,
+                _span(job, step_id, work, attempt) as traceparent,
                 context.use(RequestContext(caller, order.job_id, job.trace_id, traceparent=traceparent)),
                 _plain_errors(),
             ):
@@ -135,26 +136,31 @@ class JobActivities:
 
 
 @contextmanager
-def _spans(job: Job, step_id: str, work: str) -> Iterator[str]:
-    """Spans of the step and of the work on it, below the request that submitted the job; gives the traceparent."""
-    parent = _PROPAGATOR.extract({"traceparent": job.traceparent}) if job.traceparent else None
-    title = _step_title(job, step_id) if step_id else WORKFLOW_SPAN
-    with (
-        tracer().start_as_current_span(title, parent, attributes={"soma.job_id": job.job_id}),
-        tracer().start_as_current_span(work, attributes={"soma.step_id": step_id}),
-    ):
-        carrier: dict[str, str] = {}
-        _PROPAGATOR.inject(carrier)
-        yield carrier.get("traceparent", job.traceparent)
+def _span(job: Job, step_id: str, work: str, attempt: int) -> Iterator[str]:
+    """The span of a piece of work, from its first try to its last; gives the traceparent.
+
+    A try that will be repeated leaves its span to the one that ends the work, which has the same id.
+    """
+    info, own = activity.info(), spans.of_work(job, step_id, work, attempt)
+    about: tracing.Attributes = {"soma.job_id": job.job_id, "soma.step_id": step_id, "soma.tries": info.attempt}
+    span = tracing.begin(work, spans.of_step(job, step_id), own, start=info.scheduled_time, attributes=about)
+    with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+        try:
+            yield tracing.text(span.get_span_context())
+        except BaseException as error:
+            if _is_repeated(error):
+                raise
+            span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+            span.end()
+            raise
+        span.end()
 
 
-def _step_title(job: Job, step_id: str) -> str:
-    """`step_NN_<type>`, as its plan numbers and types it."""
-    tasks = job.plan.get("tasks")
-    for number, task in enumerate(tasks if isinstance(tasks, list) else (), start=1):
-        if isinstance(task, dict) and task.get("task_id") == step_id:
-            return f"step_{number:02d}_{task.get('step_type')}"
-    return step_id
+def _is_repeated(error: BaseException) -> bool:
+    """Whether the server will have the work tried again."""
+    if isinstance(error, asyncio.CancelledError):
+        return activity.is_worker_shutdown()
+    return isinstance(error, ApplicationError) and not error.non_retryable
 
 
 @contextmanager

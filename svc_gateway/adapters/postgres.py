@@ -9,6 +9,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from mesh.errors import Reason, SomaError
+from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
 from svc_gateway.domain.keys import ApiKey, Request, Revocation, Tenant
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
+    from mesh.events.audit import Auditor
     from mesh.stores.postgres import Postgres
 
 CHANNEL = "gateway_revocations"
@@ -35,9 +37,8 @@ WHERE tenant_id = $1 AND ($2 = '' OR key_id < $2)
   AND ($3::timestamptz IS NULL OR (revoked_at IS NULL AND expires_at > $3))
 ORDER BY key_id DESC LIMIT $4
 """
-_REVOKE = """
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_id = $1 AND key_id = $2 RETURNING *
-"""
+_LOCK_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE"
+_REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2"
 _INSERT_TENANT = """
 INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -48,8 +49,9 @@ ON CONFLICT (request_id) DO NOTHING RETURNING tenant_id
 class PostgresKeys:
     """API keys of all processes of the gateway; revocations are announced by NOTIFY, after their commit."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, auditor: Auditor) -> None:
         self._postgres = postgres
+        self._auditor = auditor
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
@@ -59,6 +61,7 @@ class PostgresKeys:
                 key.created_at, key.expires_at, key.created_by, request.request_id or None, request.digest,
             )  # fmt: skip
             if made is not None:
+                await self._audit(connection, None, key)
                 return None
             row = await connection.fetchrow(
                 "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2", key.tenant_id, request.request_id
@@ -82,10 +85,26 @@ class PostgresKeys:
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(_REVOKE, tenant_id, key_id, now)
-            if row is not None:
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, key_id)
-        return _key(row)
+            before = _key(await connection.fetchrow(_LOCK_KEY, tenant_id, key_id))
+            if before is None:
+                return None
+            after = before.revoked(now)
+            if after is not before:
+                await connection.execute(_REVOKE, tenant_id, key_id, now)
+                await self._audit(connection, before, after)
+            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, key_id)
+        return after
+
+    async def _audit(self, connection: asyncpg.Connection, before: ApiKey | None, after: ApiKey) -> None:
+        await self._auditor.record(
+            connection,
+            action="api_key.write",
+            resource_type="api_key",
+            resource_id=after.key_id,
+            before=canonical(before) if before else None,
+            after=canonical(after),
+            tenant_id=after.tenant_id,
+        )
 
     async def revocations(self, now: datetime) -> Sequence[Revocation]:
         """Revoked keys of all tenants that have not expired."""
@@ -105,8 +124,9 @@ class PostgresKeys:
 class PostgresTenants:
     """Tenants of the whole platform."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, auditor: Auditor) -> None:
         self._postgres = postgres
+        self._auditor = auditor
 
     async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
         """Keep a new tenant, or give the one that the same request made."""
@@ -117,6 +137,15 @@ class PostgresTenants:
                     request.request_id or None, request.digest,
                 )  # fmt: skip
                 if made is not None:
+                    await self._auditor.record(
+                        connection,
+                        action="tenant.write",
+                        resource_type="tenant",
+                        resource_id=tenant.tenant_id,
+                        before=None,
+                        after=canonical(tenant),
+                        tenant_id=tenant.tenant_id,
+                    )
                     return None
                 row = await connection.fetchrow("SELECT * FROM tenants WHERE request_id = $1", request.request_id)
         except asyncpg.UniqueViolationError:

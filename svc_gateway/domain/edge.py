@@ -70,6 +70,7 @@ class EdgeState:
     """The whole edge at one moment. `upstreams` maps a context to host:port, None when it is not deployed.
 
     `control` is the gateway's own server for what concerns the whole mesh: health by service name and reflection.
+    `collector` is the URL that spans go to, empty for none.
     """
 
     host: str
@@ -83,3 +84,4 @@ class EdgeState:
     limits: Limits
     cors: Cors = Cors()
     access_log: str = "/dev/stdout"
+    collector: str = ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from svc_provenance.domain.model import Fact, Kind, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from svc_provenance.domain.model import AssetFacts, DeadLetter, MakingFacts, Unit, Verdict
 
@@ -17,9 +17,13 @@ _UNBORN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryRecord:
-    """Facts and provenance; nothing outlives the process, and units are not transactions."""
+    """Facts and provenance; nothing outlives the process, and units are not transactions.
 
-    def __init__(self) -> None:
+    `on_news` hears the job of each fact that is kept.
+    """
+
+    def __init__(self, on_news: Callable[[str], None] = lambda _: None) -> None:
+        self.on_news = on_news
         self._facts: dict[tuple[str, str], dict[tuple[Kind, str], Fact]] = {}
         self._assets: dict[tuple[str, str], Provenance] = {}
         self.letters: list[DeadLetter] = []
@@ -30,6 +34,7 @@ class MemoryRecord:
         before = kept.get((fact.kind, fact.fact_id))
         if before is None or before.occurred_at <= fact.occurred_at:
             kept[(fact.kind, fact.fact_id)] = fact
+            self.on_news(fact.job_id)
 
     def _asset(self, tenant_id: str, asset_id: str) -> Provenance:
         unborn = Provenance(asset_id, "", "", "", _UNBORN)
@@ -75,6 +80,7 @@ class MemoryRecord:
             latency_ms=facts.latency_ms,
             trace_id=facts.trace_id,
             redactions=facts.redactions,
+            prompt=facts.prompt,
         )
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
@@ -88,7 +94,9 @@ class MemoryRecord:
         """Takes parameters and prompt out."""
         if (tenant_id, asset_id) in self._assets:
             before = self._asset(tenant_id, asset_id)
-            self._assets[(tenant_id, asset_id)] = replace(before, params={}, prompt_summary="", deleted_at=now)
+            self._assets[(tenant_id, asset_id)] = replace(
+                before, params={}, prompt_summary="", prompt="", deleted_at=now
+            )
 
     async def bury(self, unit: Unit, letter: DeadLetter) -> None:
         """Keeps an event that could not be applied."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter
 
+from mesh.stores.partitions import month_of
 from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Provenance, Run, Stored, Summary, Verdict
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class PostgresRecord:
             _FACT,
             tenant_id,
             fact.job_id,
+            month_of(fact.job_id),
             fact.kind.value,
             fact.fact_id,
             fact.occurred_at,
@@ -86,6 +88,7 @@ class PostgresRecord:
             facts.latency_ms,
             facts.trace_id,
             facts.redactions,
+            facts.prompt,
         )
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
@@ -116,7 +119,7 @@ class PostgresRecord:
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         """All facts of a job."""
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_FACTS, tenant_id, job_id)
+            rows = await connection.fetch(_FACTS, tenant_id, job_id, month_of(job_id))
         return [_fact(row) for row in rows]
 
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
@@ -147,9 +150,9 @@ def _provenance(row: asyncpg.Record) -> Provenance:
 
 
 _FACT = """
-INSERT INTO trace_facts AS t (tenant_id, job_id, kind, fact_id, occurred_at, summary, document)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (tenant_id, job_id, kind, fact_id) DO UPDATE
+INSERT INTO trace_facts AS t (tenant_id, job_id, month, kind, fact_id, occurred_at, summary, document)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (tenant_id, job_id, kind, fact_id, month) DO UPDATE
 SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = excluded.document
 WHERE t.occurred_at <= excluded.occurred_at
 """
@@ -169,15 +172,15 @@ WHERE p.asset_type IS NULL
 _MAKING = """
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model, user_id,
-     generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+     generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (asset_id) DO UPDATE
 SET request_id = excluded.request_id, step_id = excluded.step_id, execution_id = excluded.execution_id,
     attempt = excluded.attempt, selection_id = excluded.selection_id, capability_id = excluded.capability_id,
     model = excluded.model, user_id = excluded.user_id, generation_params = excluded.generation_params,
     prompt_summary = excluded.prompt_summary, parent_ids = excluded.parent_ids,
     cost_micro_usd = excluded.cost_micro_usd, latency_ms = excluded.latency_ms, trace_id = excluded.trace_id,
-    redactions = excluded.redactions
+    redactions = excluded.redactions, prompt = excluded.prompt
 WHERE p.capability_id IS NULL AND p.deleted_at IS NULL
 """
 _VERDICT = """
@@ -187,7 +190,7 @@ ON CONFLICT (asset_id) DO UPDATE
 SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
 """
 _ERASE = """
-UPDATE asset_provenance SET generation_params = '{}', prompt_summary = '', deleted_at = $3
+UPDATE asset_provenance SET generation_params = '{}', prompt_summary = '', prompt = '', deleted_at = $3
 WHERE asset_id = $1 AND tenant_id = $2
 """
 _BURY = """
@@ -196,13 +199,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _FACTS = """
 SELECT kind, fact_id, job_id, occurred_at, summary, document FROM trace_facts
-WHERE tenant_id = $1 AND job_id = $2 ORDER BY occurred_at, kind, fact_id
+WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, fact_id
 """
 _COLUMNS = """
 asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, request_id AS job_id, step_id, execution_id,
 attempt, selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
 parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
-deleted_at
+deleted_at, prompt
 """
 _SELECT = f"SELECT {_COLUMNS} FROM asset_provenance"  # noqa: S608
 _ANCESTORS = f"""

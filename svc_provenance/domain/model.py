@@ -26,7 +26,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """A selection. `chosen` is empty when nothing was left; `left_out` are sentences."""
+    """A selection. `chosen` is empty when nothing was left; `left_out` are sentences.
+
+    `policy_denied` and `budget_denied` name capabilities; `decided_ms` is in milliseconds since 1970, 0 when unknown.
+    """
 
     selection_id: str
     step_id: str
@@ -36,11 +39,20 @@ class Choice:
     fallback_reason: str = ""
     left_out: tuple[str, ...] = ()
     policy_id: str = ""
+    policy_denied: tuple[str, ...] = ()
+    budget_denied: tuple[str, ...] = ()
+    reserved_micro_usd: int = 0
+    degradation: str = ""
+    decided_ms: int = 0
+    elapsed_us: int = 0
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An execution. Cost in millionths of a US dollar, latency in milliseconds, quality in [0, 1]."""
+    """An execution. Cost in millionths of a US dollar, latency in milliseconds, quality in [0, 1].
+
+    `started_ms` and `ended_ms` are in milliseconds since 1970, 0 when unknown.
+    """
 
     execution_id: str
     step_id: str
@@ -58,17 +70,24 @@ class Attempt:
     latency_ms: int = 0
     quality: float | None = None
     trace_id: str = ""
+    span_id: str = ""
+    started_ms: int = 0
+    ended_ms: int = 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An evaluation; `faults` are sentences."""
+    """An evaluation; `faults` are sentences, `judged_ms` is in milliseconds since 1970, 0 when unknown."""
 
     evaluation_id: str
     execution_id: str
     passes: bool
     score: float
     faults: tuple[str, ...] = ()
+    evaluator: str = ""
+    cost_micro_usd: int = 0
+    elapsed_ms: int = 0
+    judged_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,23 +100,29 @@ class Stored:
 
 @dataclass(frozen=True)
 class StepNote:
-    """A step as its job tells it."""
+    """A step as its job tells it; `message` says why it failed or was skipped."""
 
     step_id: str
     step_type: str
     state: str
     attempts: int = 0
+    message: str = ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A job, newest word of it."""
+    """A job, newest word of it. Its moments are in milliseconds since 1970, 0 when they are not known."""
 
     job_id: str
     state: str
     ended: bool
     steps: tuple[StepNote, ...] = ()
     trace_id: str = ""
+    title: str = ""
+    message: str = ""
+    created_ms: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
 
 
 Summary: TypeAlias = Choice | Attempt | Verdict | Stored | Run
@@ -150,6 +175,7 @@ class MakingFacts:
     cost_micro_usd: int
     latency_ms: int
     trace_id: str
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,6 +206,7 @@ class Provenance:
     trace_id: str = ""
     redactions: dict[str, int] = field(default_factory=dict)
     deleted_at: datetime | None = None
+    prompt: str = ""
 
 
 @dataclass(frozen=True)

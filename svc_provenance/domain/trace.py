@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.model import Attempt, Choice, Kind, Run, StepNote, Stored, Verdict
+from svc_provenance.domain.joined import ACCEPTED, Joined, Totals, totals_of
+from svc_provenance.domain.story import job_story, step_story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Run, StepNote
 
-ACCEPTED = "succeeded"
+__all__ = [
+    "ACCEPTED",
+    "STANDARD",
+    "SUCCEEDED",
+    "AttemptKind",
+    "AttemptStory",
+    "Costs",
+    "StepStory",
+    "Times",
+    "Totals",
+    "Trace",
+]
+
+STANDARD = "STANDARD"
+SUCCEEDED = "succeeded"
+_LEVELS = ("NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL", "UNKNOWN")
+
+
+class AttemptKind(StrEnum):
+    """Why there was an attempt."""
+
+    FIRST = "first"
+    FALLBACK = "fallback"
+    REWORK = "rework"
+    NO_CHOICE = "no_choice"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an attempt cost, in millionths of a US dollar."""
+
+    reserved_micro_usd: int = 0
+    settled_micro_usd: int = 0
+    evaluation_micro_usd: int = 0
+
+
+@dataclass(frozen=True)
+class Times:
+    """Where the time of an attempt went, in milliseconds, the selection's in microseconds; None where unknown."""
+
+    queue_ms: int | None = None
+    selection_us: int | None = None
+    provider_ms: int | None = None
+    evaluation_ms: int | None = None
+    mesh_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -24,6 +70,12 @@ class AttemptStory:
     execution_id: str
     evaluation_id: str
     asset_ids: tuple[str, ...]
+    kind: AttemptKind = AttemptKind.FIRST
+    cause: str = ""
+    costs: Costs = Costs()
+    times: Times = Times()
+    trace_id: str = ""
+    span_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,20 +88,11 @@ class StepStory:
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Sums over all attempts; `mean_quality` over accepted ones that were judged."""
-
-    attempts: int
-    fallbacks: int
-    reworks: int
-    cost_micro_usd: int
-    provider_ms: int
-    mean_quality: float | None
-
-
-@dataclass(frozen=True)
 class Trace:
-    """The joined story. `complete` when the job ended and every fact that another names has arrived."""
+    """The joined story. `complete` when the job ended and every fact that another names has arrived.
+
+    `degradation` is the worst level that a selection saw, `confidence` the share of attempts that were accepted.
+    """
 
     run: Run | None
     steps: tuple[StepStory, ...]
@@ -57,129 +100,110 @@ class Trace:
     policy_ids: tuple[str, ...]
     trace_ids: tuple[str, ...]
     complete: bool
-
-
-class _Facts:
-    """Facts by kind."""
-
-    def __init__(self, facts: Iterable[Fact]) -> None:
-        self.choices: dict[str, Choice] = {}
-        self.attempts: dict[str, Attempt] = {}
-        self.verdicts: dict[str, Verdict] = {}
-        self.assets: dict[str, Stored] = {}
-        self.run: Run | None = None
-        for fact in facts:
-            self._add(fact)
-
-    def _add(self, fact: Fact) -> None:
-        match fact.summary:
-            case Choice() as choice:
-                self.choices[choice.selection_id] = choice
-            case Attempt() as attempt:
-                self.attempts[attempt.execution_id] = attempt
-            case Verdict() as verdict:
-                self.verdicts[verdict.evaluation_id] = verdict
-            case Stored() as stored:
-                self.assets[stored.asset_id] = stored
-            case Run() as run:
-                self.run = run
-
-    def missing(self) -> bool:
-        """True while a fact is named that has not arrived."""
-        for attempt in self.attempts.values():
-            named = (attempt.selection_id, self.choices), (attempt.evaluation_id, self.verdicts)
-            if any(id_ and id_ not in known for id_, known in named):
-                return True
-            if any(id_ not in self.assets for id_ in attempt.asset_ids):
-                return True
-        steps = self.run.steps if self.run else ()
-        seen = [attempt.step_id for attempt in self.attempts.values()]
-        return any(seen.count(step.step_id) < step.attempts for step in steps)
+    story: str = ""
+    degradation: str = ""
+    confidence: float | None = None
+    path: str = STANDARD
 
 
 def join(facts: Iterable[Fact]) -> Trace:
     """The story of a job, in whatever order its facts arrived."""
-    known = _Facts(facts)
-    steps = tuple(_step(note, known) for note in _notes(known))
+    known = Joined(facts)
+    totals = totals_of(known)
     attempts = list(known.attempts.values())
-    judged = [a.quality for a in attempts if a.quality is not None and a.status == ACCEPTED]
-    totals = Totals(
-        attempts=len(attempts),
-        fallbacks=sum(bool(a.fallback_reason) for a in attempts),
-        reworks=sum(bool(a.rework_reason) for a in attempts),
-        cost_micro_usd=sum(a.cost_micro_usd for a in attempts),
-        provider_ms=sum(a.latency_ms for a in attempts),
-        mean_quality=sum(judged) / len(judged) if judged else None,
-    )
+    accepted = sum(attempt.status == ACCEPTED for attempt in attempts)
     trace_ids = {a.trace_id for a in attempts} | {known.run.trace_id if known.run else ""}
+    levels = {choice.degradation for choice in known.choices.values()} & set(_LEVELS)
     return Trace(
         run=known.run,
-        steps=steps,
+        steps=tuple(_step(note, known) for note in known.notes()),
         totals=totals,
         policy_ids=tuple(sorted({c.policy_id for c in known.choices.values()} - {""})),
         trace_ids=tuple(sorted(trace_ids - {""})),
         complete=known.run is not None and known.run.ended and not known.missing(),
+        story=job_story(known, totals),
+        degradation=max(levels, key=_LEVELS.index, default=""),
+        confidence=accepted / len(attempts) if attempts else None,
     )
 
 
-def _notes(known: _Facts) -> Sequence[StepNote]:
-    """Steps in the order of the plan; before the job's own word, in the order of their names."""
-    if known.run is not None and known.run.steps:
-        return known.run.steps
-    names = {(a.step_id, a.step_type) for a in known.attempts.values()}
-    names |= {(c.step_id, "") for c in known.choices.values() if c.step_id not in {name for name, _ in names}}
-    return [StepNote(step_id, step_type, "") for step_id, step_type in sorted(names)]
-
-
-def _step(note: StepNote, known: _Facts) -> StepStory:
-    attempts = sorted((a for a in known.attempts.values() if a.step_id == note.step_id), key=lambda a: a.attempt)
-    used = {a.selection_id for a in attempts}
-    fruitless = sorted(
-        (c for c in known.choices.values() if c.step_id == note.step_id and c.selection_id not in used),
-        key=lambda c: c.selection_id,
-    )
+def _step(note: StepNote, known: Joined) -> StepStory:
+    attempts = known.attempts_of(note.step_id)
     told: set[str] = set()
     stories = []
+    before: Attempt | None = None
     for attempt in attempts:
-        first_use = attempt.selection_id if attempt.selection_id not in told else ""
+        own = known.choices.get(attempt.selection_id) if attempt.selection_id not in told else None
         told.add(attempt.selection_id)
-        assets = tuple(id_ for id_ in attempt.asset_ids if id_ in known.assets)
-        stories.append(AttemptStory(attempt.attempt, first_use, attempt.execution_id, attempt.evaluation_id, assets))
-    stories += [AttemptStory(choice.attempt, choice.selection_id, "", "", ()) for choice in fruitless]
-    sentences = [_sentence(a, known.choices.get(a.selection_id), known.verdicts) for a in attempts]
-    sentences += [f"Then {_lower(choice.reason)}." for choice in fruitless if not choice.chosen]
-    return StepStory(note, tuple(stories), " ".join(sentences) or "Nothing was tried.")
+        stories.append(_attempt(attempt, own, before, known))
+        before = attempt
+    stories += [_choice(choice) for choice in known.unused_of(note.step_id)]
+    return StepStory(note, tuple(stories), step_story(note, known))
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _sentence(attempt: Attempt, choice: Choice | None, verdicts: Mapping[str, Verdict]) -> str:
+def _attempt(attempt: Attempt, own: Choice | None, before: Attempt | None, known: Joined) -> AttemptStory:
+    verdict = known.verdicts.get(attempt.evaluation_id)
+    kind, cause = AttemptKind.FIRST, ""
     if attempt.rework_reason:
-        start = f"Attempt {attempt.attempt} reworked it with {attempt.capability_id} because {attempt.rework_reason}"
+        kind, cause = AttemptKind.REWORK, attempt.rework_reason
     elif attempt.fallback_reason:
-        start = f"Attempt {attempt.attempt} fell back to {attempt.capability_id} after {attempt.fallback_reason}"
-    else:
-        start = f"Attempt {attempt.attempt} used {attempt.capability_id}"
-    reason = choice.reason.removeprefix(f"after {choice.fallback_reason}: ") if choice else ""
-    why = f" ({reason})" if reason and not attempt.rework_reason else ""
-    told = choice.left_out if choice and not attempt.rework_reason else ()
-    out = f"; left out: {'; '.join(told)}" if told else ""
-    return f"{start}{why}{out}; {_ending(attempt, verdicts.get(attempt.evaluation_id))}."
+        kind, cause = AttemptKind.FALLBACK, attempt.fallback_reason
+    return AttemptStory(
+        attempt=attempt.attempt,
+        selection_id=own.selection_id if own else "",
+        execution_id=attempt.execution_id,
+        evaluation_id=attempt.evaluation_id,
+        asset_ids=tuple(id_ for id_ in attempt.asset_ids if id_ in known.assets),
+        kind=kind,
+        cause=cause,
+        costs=Costs(
+            own.reserved_micro_usd if own else 0, attempt.cost_micro_usd, verdict.cost_micro_usd if verdict else 0
+        ),
+        times=Times(
+            queue_ms=_since(_ready(own, before, known), attempt.started_ms),
+            selection_us=own.elapsed_us if own else None,
+            provider_ms=attempt.latency_ms,
+            evaluation_ms=verdict.elapsed_ms if verdict else None,
+            mesh_ms=_mesh_ms(attempt),
+        ),
+        trace_id=attempt.trace_id,
+        span_id=attempt.span_id,
+    )
 
 
-def _ending(attempt: Attempt, verdict: Verdict | None) -> str:
-    spent = f"in {attempt.latency_ms} ms for {attempt.cost_micro_usd / 1_000_000:.4f} USD"
-    if attempt.error:
-        return f"it failed {spent}: {attempt.error}"
-    if verdict is None:
-        return f"it ended {attempt.status} {spent}"
-    faults = f" ({'; '.join(verdict.faults)})" if verdict.faults and not verdict.passes else ""
-    word = "passed" if verdict.passes else "refused"
-    return f"it ended {spent}, and the critic {word} it at {verdict.score:.2f}{faults}"
+def _choice(choice: Choice) -> AttemptStory:
+    """A selection that no attempt tells of: nothing was left, or its attempt has not ended."""
+    kind = AttemptKind.FALLBACK if choice.fallback_reason else AttemptKind.FIRST
+    return AttemptStory(
+        attempt=choice.attempt,
+        selection_id=choice.selection_id,
+        execution_id="",
+        evaluation_id="",
+        asset_ids=(),
+        kind=kind if choice.chosen else AttemptKind.NO_CHOICE,
+        cause=choice.fallback_reason,
+        costs=Costs(reserved_micro_usd=choice.reserved_micro_usd),
+        times=Times(selection_us=choice.elapsed_us),
+    )
 
 
-def documents(facts: Iterable[Fact], kind: Kind) -> dict[str, bytes]:
+def _ready(own: Choice | None, before: Attempt | None, known: Joined) -> int:
+    """When all was there that an attempt needed: its choice, or the verdict that sent it back."""
+    if own is not None:
+        return own.decided_ms
+    verdict = known.verdicts.get(before.evaluation_id) if before else None
+    return verdict.judged_ms if verdict else 0
+
+
+def _since(start_ms: int, end_ms: int) -> int | None:
+    return max(0, end_ms - start_ms) if start_ms and end_ms else None
+
+
+def _mesh_ms(attempt: Attempt) -> int | None:
+    whole = _since(attempt.started_ms, attempt.ended_ms)
+    return None if whole is None else max(0, whole - attempt.latency_ms)
+
+
+def documents(facts: Sequence[Fact], kind: Kind) -> dict[str, bytes]:
     """The documents of one kind by id."""
     return {fact.fact_id: fact.document for fact in facts if fact.kind is kind}

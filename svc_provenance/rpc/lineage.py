@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from google.protobuf.struct_pb2 import Struct
+
 from mesh.context import caller
 from mesh.rpc.wellknown import struct, timestamp
 from soma.provenance.v1 import provenance_service_pb2
 from soma.provenance.v1.provenance_service_pb2_grpc import ProvenanceServiceServicer
+from svc_provenance.domain.prov import prov_json
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -28,6 +31,13 @@ class ProvenanceServicer(ProvenanceServiceServicer):
         """Reads an asset's provenance with its lineage."""
         own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id)
         return provenance_service_pb2.Provenance(asset=_provenance(own), ancestors=map(_provenance, ancestors))
+
+    async def ExportProvenance(
+        self, request: provenance_service_pb2.ExportProvenanceRequest, context: grpc.aio.ServicerContext
+    ) -> Struct:
+        """Writes an asset's lineage as PROV-JSON."""
+        own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id.lower())
+        return struct(prov_json(own, ancestors)) or Struct()
 
 
 def _provenance(item: Provenance) -> provenance_service_pb2.AssetProvenance:
@@ -56,4 +66,5 @@ def _provenance(item: Provenance) -> provenance_service_pb2.AssetProvenance:
         redactions=item.redactions,
         create_time=timestamp(item.created_at),
         delete_time=timestamp(item.deleted_at),
+        prompt=item.prompt,
     )

@@ -48,7 +48,7 @@ class MemoryStore:
         self._tell("capability", capability.capability_id)
         return True
 
-    async def save_health(self, capability_id: str, health: Health) -> bool:
+    async def save_health(self, capability_id: str, health: Health, action: str) -> bool:
         """Writes health alone."""
         before = self._capabilities.get(capability_id)
         if before is None:

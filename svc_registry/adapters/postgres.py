@@ -9,12 +9,14 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from mesh.errors import Reason, SomaError
+from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
 from svc_registry.domain import Capability, Health, Ladder, LadderKey, Modality
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
@@ -35,9 +37,10 @@ class Fact(Protocol):
 class PostgresStore:
     """The store of a cluster; changes are announced with NOTIFY, which Postgres sends after the commit."""
 
-    def __init__(self, postgres: Postgres, outbox: Outbox, fact: Fact) -> None:
+    def __init__(self, postgres: Postgres, outbox: Outbox, auditor: Auditor, fact: Fact) -> None:
         self._postgres = postgres
         self._outbox = outbox
+        self._auditor = auditor
         self._fact = fact
 
     async def capabilities(self) -> Sequence[Capability]:
@@ -62,18 +65,14 @@ class PostgresStore:
     async def ladder(self, tenant_id: str, key: LadderKey) -> Ladder | None:
         """One, as it is now."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            row = await connection.fetchrow(
-                "SELECT * FROM ladders WHERE tenant_id = $1 AND modality = $2 AND task_type = $3",
-                tenant_id,
-                key.modality.value,
-                key.task_type,
-            )
+            row = await connection.fetchrow(_LADDER_OF, tenant_id, key.modality.value, key.task_type)
         return _ladder(row) if row else None
 
     async def save_capability(self, capability: Capability, expected_version: int, subject: str) -> bool:
         """Writes the capability and its event when the stored version is the expected one."""
         write = _INSERT if expected_version == 0 else _UPDATE
         async with self._postgres.transaction(SYSTEM) as connection:
+            before = await self._locked(connection, capability.capability_id)
             try:
                 done = await connection.fetchval(
                     write,
@@ -92,29 +91,53 @@ class PostgresStore:
             if done is None:
                 return False
             await self._outbox.add(connection, self._fact(capability, subject))
+            await self._auditor.record(
+                connection,
+                action="capability.write",
+                resource_type="capability",
+                resource_id=capability.capability_id,
+                before=_offer(before) if before else None,
+                after=_offer(capability),
+                tenant_id=_owner(capability),
+            )
             await self._announce(connection, "capability", capability.capability_id)
         return True
 
-    async def save_health(self, capability_id: str, health: Health) -> bool:
+    async def save_health(self, capability_id: str, health: Health, action: str) -> bool:
         """Writes health alone."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            done = await connection.fetchval(
-                "UPDATE multimodal_capabilities SET health = $2 WHERE capability_id = $1 RETURNING 1",
-                capability_id,
-                _HEALTH.dump_python(health, mode="json"),
-            )
-            if done:
-                await self._announce(connection, "capability", capability_id)
-        return done is not None
+            before = await self._locked(connection, capability_id)
+            if before is None:
+                return False
+            await connection.execute(_SAVE_HEALTH, capability_id, _HEALTH.dump_python(health, mode="json"))
+            if action:
+                await self._auditor.record(
+                    connection,
+                    action=action,
+                    resource_type="capability_health",
+                    resource_id=capability_id,
+                    before=canonical(before.health),
+                    after=canonical(health),
+                    tenant_id=_owner(before),
+                    reason=health.reason,
+                )
+            await self._announce(connection, "capability", capability_id)
+        return True
+
+    @staticmethod
+    async def _locked(connection: asyncpg.Connection, capability_id: str) -> Capability | None:
+        query = f"SELECT {_COLUMNS} FROM multimodal_capabilities WHERE capability_id = $1 FOR UPDATE"  # noqa: S608
+        row = await connection.fetchrow(query, capability_id)
+        return _capability(row) if row else None
 
     async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
         """Writes the ladder when the stored version is the expected one."""
+        key = (ladder.tenant_id, ladder.key.modality.value, ladder.key.task_type)
         async with self._postgres.transaction(SYSTEM) as connection:
+            before = await connection.fetchrow(f"{_LADDER_OF} FOR UPDATE", *key)
             done = await connection.fetchval(
                 _SAVE_LADDER,
-                ladder.tenant_id,
-                ladder.key.modality.value,
-                ladder.key.task_type,
+                *key,
                 list(ladder.capability_ids),
                 ladder.version,
                 ladder.updated_by,
@@ -122,8 +145,16 @@ class PostgresStore:
                 expected_version,
             )
             if done:
-                id_ = f"{ladder.tenant_id}/{ladder.key.modality}/{ladder.key.task_type}"
-                await self._announce(connection, "ladder", id_)
+                await self._auditor.record(
+                    connection,
+                    action="ladder.write",
+                    resource_type="ladder",
+                    resource_id="/".join(key[1:]),
+                    before=canonical(_ladder(before)) if before else None,
+                    after=canonical(ladder),
+                    tenant_id=ladder.tenant_id,
+                )
+                await self._announce(connection, "ladder", "/".join(key))
         return done is not None
 
     async def replayed(self, tenant_id: str, request_id: str, digest: str) -> str | None:
@@ -183,6 +214,8 @@ SET tool_id = $2, provider = $3, version = $4, document = $5, health = $6, creat
 WHERE capability_id = $1 AND version = $9
 RETURNING 1
 """
+_SAVE_HEALTH = "UPDATE multimodal_capabilities SET health = $2 WHERE capability_id = $1"
+_LADDER_OF = "SELECT * FROM ladders WHERE tenant_id = $1 AND modality = $2 AND task_type = $3"
 _SAVE_LADDER = """
 INSERT INTO ladders (tenant_id, modality, task_type, capability_ids, version, updated_by, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -198,6 +231,17 @@ def _document(capability: Capability) -> JsonObject:
     return _CAPABILITY.dump_python(  # type: ignore[no-any-return]
         capability, mode="json", exclude={"health", "version", "created_at", "updated_at"}
     )
+
+
+def _offer(capability: Capability) -> bytes:
+    """What its owner says of it, health aside."""
+    return canonical({**_document(capability), "version": capability.version})
+
+
+def _owner(capability: Capability) -> str:
+    """The one tenant it was registered for; the platform's otherwise."""
+    tenants = capability.allow.tenants
+    return tenants[0] if len(tenants) == 1 else ""
 
 
 def _capability(row: Mapping[str, object]) -> Capability:

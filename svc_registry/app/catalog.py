@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from svc_registry.domain import PLATFORM, Capability, Ladder, LadderKey, Modality
+from mesh.telemetry import gauge
+from svc_registry.domain import PLATFORM, Capability, HealthState, Ladder, LadderKey, Modality
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from svc_registry.domain import ChangeFeed, Store
 
 HISTORY = 4096
+_LEVELS = {HealthState.UNKNOWN: 0, HealthState.HEALTHY: 1, HealthState.DEGRADED: 2, HealthState.UNHEALTHY: 3}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Catalog:
         self._floor = 0
         self._history: deque[Change] = deque(maxlen=HISTORY)
         self._changed = asyncio.Condition()
+        self._health = gauge(
+            "capability_health_status", "Health, 0 (unknown), 1 (healthy) to 3 (unhealthy).", ("tool_id", "provider")
+        )
         self._todo: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     @asynccontextmanager
@@ -124,6 +129,7 @@ class Catalog:
             self._ladders[(item.tenant_id, item.key)] = item
             return Change(self._revision, ladder=item)
         self._capabilities[item.capability_id] = item
+        self._health.labels(item.tool_id, item.provider).set(_LEVELS[item.health.state])
         for index in self._by_modality.values():
             index.pop(item.capability_id, None)
         for modality in item.modalities:

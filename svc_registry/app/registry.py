@@ -19,6 +19,7 @@ from svc_registry.domain import (
     Lifecycle,
     Page,
     observe,
+    taken_or_given_back,
     why_not,
 )
 
@@ -161,16 +162,17 @@ class Registry:
         if before is None:
             raise not_found("capability", capability_id)
         health = observe(before.health, state, self._clock.now(), reason, circuit_open=circuit_open)
-        return await self._set_health(before, health)
+        audited = "capability.report_health" if taken_or_given_back(before.health, health) else ""
+        return await self._set_health(before, health, audited)
 
     async def reset_failures(self, actor: Actor, capability_id: str) -> Capability:
         """Forgets failures; health becomes UNKNOWN."""
         before = await self._visible(actor, capability_id)
         self._may_change(actor, before)
-        return await self._set_health(before, Health(checked_at=self._clock.now()))
+        return await self._set_health(before, Health(checked_at=self._clock.now()), "capability.write")
 
-    async def _set_health(self, before: Capability, health: Health) -> Capability:
-        if not await self._store.save_health(before.capability_id, health):
+    async def _set_health(self, before: Capability, health: Health, action: str) -> Capability:
+        if not await self._store.save_health(before.capability_id, health, action):
             raise not_found("capability", before.capability_id)
         await self._catalog.refresh("capability", before.capability_id)
         return replace(before, health=health)

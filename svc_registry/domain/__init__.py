@@ -1,7 +1,7 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
 from svc_registry.domain.candidates import LeftOut, Requirements, why_not
-from svc_registry.domain.health import observe
+from svc_registry.domain.health import observe, taken_or_given_back
 from svc_registry.domain.model import (
     PLATFORM,
     Actor,
@@ -52,5 +52,6 @@ __all__ = [
     "Resources",
     "Store",
     "observe",
+    "taken_or_given_back",
     "why_not",
 ]

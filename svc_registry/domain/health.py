@@ -27,3 +27,12 @@ def observe(before: Health, reported: HealthState, now: datetime, reason: str = 
     out = circuit_open or (reported is HealthState.UNHEALTHY and failures >= FAILURES_TO_UNHEALTHY)
     state = HealthState.UNHEALTHY if out else HealthState.DEGRADED
     return Health(state, failures, now, reason, circuit_open)
+
+
+def taken_or_given_back(before: Health, after: Health) -> bool:
+    """Whether the capability leaves the choice or comes back to it, which other reports do not do."""
+    return _out(before) != _out(after)
+
+
+def _out(health: Health) -> bool:
+    return health.circuit_open or health.state is HealthState.UNHEALTHY

@@ -52,8 +52,8 @@ class Store(Protocol):
     async def save_capability(self, capability: Capability, expected_version: int, subject: str) -> bool:
         """Writes it and its event when the stored version is `expected_version` (0: absent); False otherwise."""
 
-    async def save_health(self, capability_id: str, health: Health) -> bool:
-        """Writes health alone; False when the capability is absent."""
+    async def save_health(self, capability_id: str, health: Health, action: str) -> bool:
+        """Writes health alone, audited as `action` unless that is empty; False when the capability is absent."""
 
     async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
         """Writes it when the stored version is `expected_version` (0: absent); False otherwise."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 
+from mesh.redaction import Redactor
 from svc_selector.domain.model import Ladder, Offer
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Catalog:
             kept = (offer.version, jsonschema.Draft202012Validator(offer.input_schema))
             self._schemas[offer.capability_id] = kept
         error = jsonschema.exceptions.best_match(kept[1].iter_errors(ask.need.params))
-        return "" if error is None else f"{error.json_path}: {error.message}"
+        # The message quotes what was given, and a decision is kept and told.
+        return "" if error is None else Redactor().text(f"{error.json_path}: {error.message}")
 
 
 def _needs(offer: Offer) -> Iterator[tuple[str, str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mesh import tracing
 from svc_selector.domain.judge import cost, order, sift
 from svc_selector.domain.model import Judged, Judgement, Rejection
 from svc_selector.domain.ports import Denial
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from svc_selector.domain.model import Ask, Offer, Subject
     from svc_selector.domain.ports import Offers, Policy, Tenants
@@ -44,29 +45,41 @@ class Judge:
         key = (replace(ask, request_id="", dry_run=False), _lasting(subject), plan)
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = self._judge(ask, subject, plan)
-        return found
+            return self._kept.setdefault(key, self._judge(ask, subject, plan))
+        with tracing.span("capability_discovery", {"soma.kept": True}):
+            return found
 
     def _judge(self, ask: Ask, subject: Subject, plan: str) -> Judged:
         need = ask.need
-        able, rejected = sift(
-            self._offers.of(need.modality, need.task_type).values(),
-            ask,
-            subject,
-            lambda offer: self._offers.schema_error(offer, ask),
-        )
+        with tracing.span("capability_discovery"):
+            able, rejected = sift(
+                self._offers.of(need.modality, need.task_type).values(),
+                ask,
+                subject,
+                lambda offer: self._offers.schema_error(offer, ask),
+            )
+        with tracing.span("policy_routing", {"soma.policy_id": self._policy.policy_id}):
+            allowed, denied = self._allowed(ask, subject, plan, able)
+        with tracing.span("portfolio_ranking"):
+            ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
+            return Judged(order(allowed, ask, ladder), (*rejected, *denied), ladder.version)
+
+    def _allowed(
+        self, ask: Ask, subject: Subject, plan: str, able: Sequence[Offer]
+    ) -> tuple[list[Offer], list[Rejection]]:
+        """What policy lets pass, and what it does not; what it gives no verdict on does not pass."""
         costs = {offer.capability_id: cost(offer.prices, ask.units) for offer in able}
         verdicts = self._policy.verdicts(ask, subject, plan, able, costs) if able else {}
         allowed: list[Offer] = []
+        denied: list[Rejection] = []
         for offer in able:
             denials = verdicts.get(offer.capability_id)
             if denials is not None and not denials:
                 allowed.append(offer)
                 continue
             denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
-            rejected.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
-        ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
-        return Judged(order(allowed, ask, ladder), tuple(rejected), ladder.version)
+            denied.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
+        return allowed, denied
 
 
 def _lasting(subject: Subject) -> tuple[str, str, tuple[str, ...], str, str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from mesh import context
 from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
 from svc_selector.app.judge import Judge
 from svc_selector.domain.judge import source_of
@@ -109,6 +110,7 @@ class Selector:
         self, ask: Ask, subject: Subject, judged: Judged, stale_since: datetime | None, started: float
     ) -> Decision:
         first = judged.ranked[0].offer if judged.ranked else None
+        request = context.current()
         return Decision(
             selection_id=self._ids.new(),
             ask=ask,
@@ -125,6 +127,8 @@ class Selector:
             stale_since=stale_since,
             decided_at=self._clock.now(),
             elapsed_us=round((self._clock.monotonic() - started) * 1_000_000),
+            actor=request.caller.actor if request and request.caller else "",
+            traceparent=request.traceparent if request else "",
             judged=judged,
         )
 

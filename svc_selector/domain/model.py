@@ -210,6 +210,7 @@ class Judged:
 class Decision:
     """One decision, complete and immutable. `chosen` is None when nothing was left.
 
+    `actor` is a service that asked on the subject's behalf, `traceparent` the W3C trace of the call.
     `judged` is what it follows from, as long as the budget changed nothing of it: what is written of equal decisions
     is then the same.
     """
@@ -229,4 +230,6 @@ class Decision:
     stale_since: datetime | None
     decided_at: datetime
     elapsed_us: int
+    actor: str = ""
+    traceparent: str = ""
     judged: Judged | None = field(default=None, compare=False, repr=False)

@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 
 from mesh.events.event import Event
 from mesh.ids import derive
-from mesh.rpc.wellknown import json_object, struct, timestamp
+from mesh.redaction import Redactor
+from mesh.rpc.wellknown import json_object, redact, struct, timestamp
 from soma.common.v1 import modality_pb2
 from soma.events.v1 import facts_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
@@ -155,6 +156,7 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
         fallback_reason=ask.fallback_reason,
         preference=selection_pb2.Preference(provider=ask.preferred_provider, tool_id=ask.preferred_tool),
     )
+    redact(Redactor(), proto.requirements.params)
     if decision.chosen is not None:
         proto.chosen.ParseFromString(decision.chosen.document)
     return proto
@@ -196,6 +198,7 @@ def _ranked_to(item: Ranked) -> selection_pb2.Ranked:
         health=capability_pb2.HealthState.Value("HEALTH_STATE_" + item.offer.health.name),
         estimated_cost_micro_usd=item.cost_micro_usd,
         reason=item.reason,
+        health_reason=item.offer.health_reason,
     )
 
 

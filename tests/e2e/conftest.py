@@ -21,6 +21,7 @@ from mesh.local.ports import free_port
 from mesh.local.supervisor import StateFile
 from mesh.secrets import Vault, VaultTransit
 from mesh.settings import VaultSettings
+from tests.e2e.collector import Collector, collecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +32,11 @@ START_S = 240
 
 @dataclass
 class Running:
-    """A mesh that runs: its home, the port of its edge, and the key of its development tenant."""
+    """A mesh that runs: its home, the port of its edge, the key of its development tenant, its spans."""
 
     home: Home
     port: int
+    spans: Collector
 
     @property
     def url(self) -> str:
@@ -50,7 +52,12 @@ class Running:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {**os.environ, "SA01_HOME": str(self.home.root)}
+        return {
+            **os.environ,
+            "SA01_HOME": str(self.home.root),
+            "SA01_TELEMETRY_OTLP_ENDPOINT": self.spans.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        }
 
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line as a person would."""
@@ -100,10 +107,17 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def spans() -> Iterator[Collector]:
+    """Where the mesh exports its traces to."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def mesh(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> Iterator[Running]:
     """Starts the mesh once; its logs are shown when it does not start."""
     home = Home(tmp_path_factory.mktemp("soma"))
-    running = Running(home, free_port())
+    running = Running(home, free_port(), spans)
     up = running.soma("up", "--detach", "--port", str(running.port))
     try:
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"

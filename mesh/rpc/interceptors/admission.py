@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from mesh.rpc.call import Call, Interceptor
+from mesh.telemetry import gauge
 
 if TYPE_CHECKING:
     from mesh.rpc.call import Proceed
@@ -21,6 +22,7 @@ class Admission(Interceptor):
         self._calls = 0
         self._streams: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
+        self._open = gauge("rpc_open_streams", "Response streams that are open.", ("service", "method"))
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call if there is room; OVERLOADED, with a time to retry after, if not."""
@@ -47,6 +49,8 @@ class Admission(Interceptor):
         if len(self._streams) >= self._max_streams and not call.route.public:
             raise _overloaded()
         self._streams.add(task)
+        open_streams = self._open.labels(call.route.service, call.route.name)
+        open_streams.inc()
         try:
             return await proceed(call)
         except asyncio.CancelledError:
@@ -56,6 +60,7 @@ class Admission(Interceptor):
                 Reason.UNAVAILABLE, "The server is being replaced: reconnect and resume", retry_after_s=1.0
             ) from None
         finally:
+            open_streams.dec()
             self._streams.discard(task)
             self._cut.discard(task)
 

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError
+from mesh.rpc.access import changes
 from mesh.rpc.call import Call, Interceptor
 
 if TYPE_CHECKING:
@@ -22,17 +23,38 @@ class Authorizer(Protocol):
         """Return for yes; for no, and when it cannot decide, raise a SomaError."""
 
 
-class Authorization(Interceptor):
-    """Default deny: a method whose contract names no action is served to nobody."""
+class Refused(Protocol):
+    """Is told of a caller who was refused what changes something. Answers at once."""
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __call__(self, action: str, method: str, caller: Caller, why: str) -> None:
+        """Take note."""
+
+
+class Authorization(Interceptor):
+    """Default deny: a method whose contract names no action is served to nobody.
+
+    `refused` hears of refusals of what changes something, those of the handler too, which knows more than the policy.
+    """
+
+    def __init__(self, authorizer: Authorizer, refused: Refused | None = None) -> None:
         self._authorizer = authorizer
+        self._refused = refused
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call if its caller may make it."""
-        if not call.route.public:
-            await self._check(call)
-        return await proceed(call)
+        try:
+            if not call.route.public:
+                await self._check(call)
+            return await proceed(call)
+        except SomaError as error:
+            if error.reason is Reason.PERMISSION_DENIED:
+                self._tell(call, error.message)
+            raise
+
+    def _tell(self, call: Call, why: str) -> None:
+        access = call.route.access
+        if self._refused is not None and call.caller is not None and access is not None and changes(access.action):
+            self._refused(access.action, f"{call.route.service}/{call.route.name}", call.caller, why)
 
     async def _check(self, call: Call) -> None:
         if call.caller is None:

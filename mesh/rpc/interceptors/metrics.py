@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh import overhead
+from mesh.rpc import status
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.outcome import code_of_context, code_of_exception
 from mesh.telemetry import histogram
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Metrics(Interceptor):
-    """`rpc_server_seconds{service,method,code}`: from the call's start to its last message."""
+    """`rpc_server_seconds{service,method,code}`: from the call's start to its last message.
+
+    Of calls from outside, which the edge hands on, `mesh_overhead_seconds` too;
+    streams last as long as they are read.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,6 +30,13 @@ class Metrics(Interceptor):
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call and observe its time under the code that its caller sees."""
+        if status.PROXIED_KEY not in call.metadata or call.route.response_streaming:
+            return await self._timed(call, proceed)
+        with overhead.accounting(self._clock, call.route.service, call.route.name) as account:
+            call.account = account
+            return await self._timed(call, proceed)
+
+    async def _timed(self, call: Call, proceed: Proceed) -> object:
         started = self._clock.monotonic()
         code = "OK"
         try:

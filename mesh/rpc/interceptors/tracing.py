@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mesh.rpc.call import Proceed
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_PROXIED = "x-forwarded-proto"
 _PROPAGATOR = TraceContextTextMapPropagator()
 _GENERATOR = RandomIdGenerator()
 
@@ -71,7 +70,7 @@ def _return_ids(call: Call) -> None:
     other do without.
     """
     ids = [(status.TRACE_ID_KEY, call.trace_id), (status.REQUEST_ID_KEY, call.request_id)]
-    if call.route.response_streaming or _PROXIED in call.metadata:
+    if call.route.response_streaming or status.PROXIED_KEY in call.metadata:
         call.response_headers += ids
     else:
         call.context.set_trailing_metadata(ids)

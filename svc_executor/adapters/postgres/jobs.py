@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.events.audit import canonical
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM
 from svc_executor.adapters.postgres import rows
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
+    from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.stores.postgres import Postgres
     from svc_executor.adapters.postgres.wakeups import Bell
@@ -37,9 +39,10 @@ if TYPE_CHECKING:
 class PostgresJobs:
     """A `JobStore`. `encode` turns facts into events, with the contract's messages as payloads."""
 
-    def __init__(self, postgres: Postgres, encode: Callable[[Fact, Job], Event]) -> None:
+    def __init__(self, postgres: Postgres, encode: Callable[[Fact, Job], Event], auditor: Auditor) -> None:
         self._postgres = postgres
         self._encode = encode
+        self._auditor = auditor
         self._outbox = Outbox()
         self._wakeups = Wakeups()
 
@@ -64,8 +67,21 @@ class PostgresJobs:
         return job
 
     async def _begun(self, connection: asyncpg.Connection, submission: Submission) -> None:
-        work = await PostgresWork.begin(connection, submission.job.job_id, self._outbox, self._encode)
+        job = submission.job
+        work = await self._work(connection, job.job_id)
         await work.append(submission.first_event)
+        await self._auditor.record(
+            connection,
+            action="job.create",
+            resource_type="job",
+            resource_id=job.job_id,
+            before=None,
+            after=canonical(rows.job_row(job)),
+            tenant_id=job.tenant_id,
+        )
+
+    async def _work(self, connection: asyncpg.Connection, job_id: str) -> PostgresWork:
+        return await PostgresWork.begin(connection, job_id, self._outbox, self._encode, self._auditor)
 
     async def _made_before(self, submission: Submission) -> Job:
         async with self._postgres.transaction(submission.job.tenant_id) as connection:
@@ -86,7 +102,7 @@ class PostgresJobs:
     async def work(self, tenant_id: str, job_id: str) -> AsyncIterator[PostgresWork]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            yield await PostgresWork.begin(connection, job_id, self._outbox, self._encode)
+            yield await self._work(connection, job_id)
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """See the port."""

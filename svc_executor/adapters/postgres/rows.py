@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mesh.stores.partitions import month_of
 from svc_executor.domain.job import (
     Chosen,
     Execution,
@@ -116,6 +117,7 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
     return {
         "id": execution.execution_id,
         "plan_id": execution.job_id,
+        "month": month_of(execution.job_id),
         "tenant_id": tenant_id,
         "tool_id": execution.chosen.tool_id,
         "provider": execution.chosen.provider,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
+from mesh.events.audit import canonical
+from mesh.stores.partitions import month_of
 from svc_executor.adapters.postgres import rows
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from svc_executor.domain.job import Execution, Job, Step
@@ -22,22 +25,33 @@ class PostgresWork:
     """See the port `Work`. Made by `begin`, which locks the job's row."""
 
     def __init__(
-        self, connection: asyncpg.Connection, job: Job, outbox: Outbox, encode: Callable[[Fact, Job], Event]
+        self,
+        connection: asyncpg.Connection,
+        job: Job,
+        outbox: Outbox,
+        encode: Callable[[Fact, Job], Event],
+        auditor: Auditor,
     ) -> None:
         self.job = job
         self._connection = connection
         self._outbox = outbox
         self._encode = encode
+        self._auditor = auditor
 
     @classmethod
     async def begin(
-        cls, connection: asyncpg.Connection, job_id: str, outbox: Outbox, encode: Callable[[Fact, Job], Event]
+        cls,
+        connection: asyncpg.Connection,
+        job_id: str,
+        outbox: Outbox,
+        encode: Callable[[Fact, Job], Event],
+        auditor: Auditor,
     ) -> PostgresWork:
         """Lock the job; NOT_FOUND when this tenant has none of that id."""
         row = await connection.fetchrow("SELECT * FROM multimodal_job_plans WHERE id = $1 FOR UPDATE", job_id)
         if row is None:
             raise not_found("job", job_id)
-        return cls(connection, rows.job_of(row), outbox, encode)
+        return cls(connection, rows.job_of(row), outbox, encode, auditor)
 
     async def steps(self) -> list[Step]:
         """See the port."""
@@ -55,8 +69,10 @@ class PostgresWork:
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
         """See the port."""
         row = await self._connection.fetchrow(
-            "SELECT * FROM multimodal_executions WHERE plan_id = $1 AND step_id = $2 AND attempt = $3",
+            """SELECT * FROM multimodal_executions
+               WHERE plan_id = $1 AND month = $2 AND step_id = $3 AND attempt = $4""",
             self.job.job_id,
+            month_of(self.job.job_id),
             step_id,
             attempt,
         )
@@ -77,7 +93,25 @@ class PostgresWork:
         assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(row, start=2))
         statement = f"UPDATE multimodal_job_plans SET {assignments} WHERE id = $1"  # noqa: S608 - names are ours
         await self._connection.execute(statement, keys["id"], *row.values())
-        self.job = job
+        before, self.job = self.job, job
+        await self._audit_job(before)
+
+    async def _audit_job(self, before: Job) -> None:
+        job = self.job
+        action = job.action_from(before)
+        if action:
+            ended = action == "job.end"
+            await self._auditor.record(
+                self._connection,
+                action=action,
+                resource_type="job",
+                resource_id=job.job_id,
+                before=canonical(rows.job_row(before)),
+                after=canonical(rows.job_row(job)),
+                tenant_id=job.tenant_id,
+                reason=job.state.lower() if ended else job.cancel_reason or "",
+                policy_id="" if ended else None,
+            )
 
     async def save_step(self, step: Step) -> None:
         """See the port."""
@@ -87,12 +121,25 @@ class PostgresWork:
     async def save_execution(self, execution: Execution) -> None:
         """See the port."""
         row = rows.execution_row(execution, self.job.tenant_id)
-        await insert(self._connection, "multimodal_executions", row, replace_on=("id",))
+        await insert(self._connection, "multimodal_executions", row, replace_on=("id", "month"))
 
     async def save_compensation(self, compensation: Compensation) -> None:
         """See the port."""
         row = rows.compensation_row(compensation, self.job.tenant_id)
         await insert(self._connection, "compensations", row, replace_on=("plan_id", "run", "position"))
+        if compensation.tried:
+            known = {name: row[name] for name in ("plan_id", "run", "position", "kind", "target_id")}
+            await self._auditor.record(
+                self._connection,
+                action="compensation.run",
+                resource_type=compensation.kind.value,
+                resource_id=compensation.target_id,
+                before=canonical({**known, "done": False}),
+                after=canonical({**known, "done": compensation.done}),
+                tenant_id=self.job.tenant_id,
+                reason=compensation.message,
+                policy_id="",
+            )
 
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""
@@ -128,7 +175,10 @@ async def steps_of(connection: asyncpg.Connection, job_id: str) -> list[Step]:
 async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
     """Attempts of a job in the order they began."""
     found = await connection.fetch(
-        "SELECT * FROM multimodal_executions WHERE plan_id = $1 ORDER BY created_at, step_index, attempt", job_id
+        """SELECT * FROM multimodal_executions WHERE plan_id = $1 AND month = $2
+           ORDER BY created_at, step_index, attempt""",
+        job_id,
+        month_of(job_id),
     )
     return [rows.execution_of(row) for row in found]
 

@@ -14,6 +14,7 @@ import envoy_data_plane.envoy.type.v3 as kinds
 from envoy_data_plane.google.protobuf import Any
 
 from svc_gateway.rpc.xds.messages import EDGE_SECRET, address, from_ads, seconds, split
+from svc_gateway.rpc.xds.tracing import collectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ def clusters(state: EdgeState) -> Iterator[cl.Cluster]:
     yield _cluster(CONTROL, state.control, _GATEWAY if secured else None)
     for context in state.routes.contexts:
         yield _cluster(context, state.upstreams.get(context), context if secured else None)
+    yield from collectors(state.collector)
 
 
 def peer_secret(context: str) -> str:

@@ -35,6 +35,7 @@ from svc_gateway.rpc.xds.messages import (
 )
 from svc_gateway.rpc.xds.replies import script
 from svc_gateway.rpc.xds.routes import OPTIONAL, REQUIRED
+from svc_gateway.rpc.xds.tracing import trace_filters
 
 if TYPE_CHECKING:
     import betterproto2
@@ -52,6 +53,7 @@ _RESPONSE_BYTES = 16 << 20
 def http_filters(state: EdgeState) -> list[hcm.HttpFilter]:
     """The chain. What changes while running comes by its own discovery, so that no connection is drained for it."""
     return [
+        *trace_filters(state.collector),
         http_filter("envoy.filters.http.lua", f_lua.Lua(default_source_code=core.DataSource(inline_string=script()))),
         http_filter("envoy.filters.http.grpc_web", f_web.GrpcWeb()),
         http_filter(CORS_FILTER, f_cors.Cors()),

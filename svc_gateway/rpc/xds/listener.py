@@ -29,6 +29,7 @@ from svc_gateway.rpc.xds.messages import (
     seconds,
 )
 from svc_gateway.rpc.xds.replies import local_replies
+from svc_gateway.rpc.xds.tracing import tracing
 
 if TYPE_CHECKING:
     from svc_gateway.domain.edge import EdgeState
@@ -79,6 +80,7 @@ def _http(state: EdgeState) -> hcm.HttpConnectionManager:
         rds=hcm.Rds(config_source=from_ads(), route_config_name=ROUTES_NAME),
         http_filters=http_filters(state),
         local_reply_config=local_replies(),
+        tracing=tracing(state.collector),
         access_log=[_access_log(state.access_log)],
         early_header_mutation_extensions=[_stripping()],
         server_name="soma",

@@ -120,6 +120,17 @@ local function delay(handle)
   return tostring(math.max(1, math.ceil(seconds)))
 end
 
+-- A value that was refused may be a secret: it is not sent back.
+local function unquote(handle)
+  local body = handle:body()
+  if body == nil or body:length() > 65536 then return end
+  local text = body:getBytes(0, body:length())
+  local told = text:gsub('invalid value \\\\".-\\\\" for', 'invalid value for')
+  if told == text then return end
+  body:setBytes(told)
+  handle:headers():replace("content-length", tostring(#told))
+end
+
 local function quota(headers)
   for _, part in ipairs({"limit", "remaining", "reset"}) do
     local value = headers:get("x-ratelimit-" .. part)
@@ -135,7 +146,10 @@ function envoy_on_response(handle)
   headers:remove("grpc-message")
   if headers:get(":status") == "429" then quota(headers) end
   local reason = headers:get("x-soma-reason")
-  if reason == nil then return end
+  if reason == nil then
+    if headers:get(":status") == "400" then unquote(handle) end
+    return
+  end
   local status = statuses[reason]
   if status ~= nil then headers:replace(":status", tostring(status)) end
   if retryable[reason] and headers:get("retry-after") == nil then

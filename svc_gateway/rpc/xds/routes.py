@@ -188,6 +188,6 @@ def _cors(cors: Cors) -> f_cors.CorsPolicy:
         allow_headers="authorization, content-type, idempotency-key, last-event-id, traceparent, x-api-key, "
         "x-grpc-web, x-request-id, x-user-agent, grpc-timeout",
         expose_headers="grpc-status, grpc-message, grpc-status-details-bin, retry-after, x-request-id, "
-        "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+        "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-trace-id, x-mesh-overhead-seconds",
         max_age="600",
     )

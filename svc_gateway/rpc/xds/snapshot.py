@@ -60,8 +60,11 @@ class SnapshotBuilder:
         """Every resource of this state."""
         secured = state.trust.authority is not None
         inputs: Mapping[str, tuple[object, Callable[[EdgeState], Resources]]] = {
-            CLUSTER: ((state.routes, state.upstreams, secured), _clusters),
-            LISTENER: ((state.host, state.port, state.routes, state.limits, state.access_log), _listeners),
+            CLUSTER: ((state.routes, state.upstreams, secured, state.collector), _clusters),
+            LISTENER: (
+                (state.host, state.port, state.routes, state.limits, state.access_log, state.collector),
+                _listeners,
+            ),
             ROUTES: ((state.routes, state.limits, state.cors), _routes),
             EXTENSION: (state.credentials, _extensions),
             SECRET: ((state.routes, state.trust), _secrets),

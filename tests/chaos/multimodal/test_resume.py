@@ -26,7 +26,9 @@ from mesh.ids import SystemIds, rng
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.stores.postgres import Postgres
+from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.domain.job import JobState
@@ -133,7 +135,7 @@ def arena(database: Database, temporal_settings: TemporalSettings, tmp_path: Pat
             blobs.open(BlobSettings(url="memory://")) as store,
             durable.client(temporal_settings, store) as client,
         ):
-            jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()))
+            jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
             made = Arena(Rig(store=jobs, runner=TemporalRunner(client, queue)), orders)
             try:
                 yield made

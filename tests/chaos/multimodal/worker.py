@@ -25,6 +25,8 @@ from mesh.settings import BlobSettings, PostgresSettings, TemporalSettings
 from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import faults
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.memory.peers import (
     LocalIdentity,
     MemoryCritic,
@@ -167,7 +169,7 @@ async def work(orders: Orders) -> None:
         blobs.open(BlobSettings(url="memory://")) as store,
         durable.client(TemporalSettings(address=orders.temporal), store) as client,
     ):
-        jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock))
+        jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock), auditor("executor", AuditRecorded))
         chosen = Chosen("noting@local", "noting", "local", "noting")
         ports = Ports(
             store=jobs,

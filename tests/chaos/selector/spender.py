@@ -18,8 +18,10 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds, rng
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import Postgres
-from svc_selector.adapters import postgres as adapter
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.adapters.postgres import ledger as adapter
 from svc_selector.rpc import SelectionFacts
 
 if TYPE_CHECKING:
@@ -122,8 +124,9 @@ async def spend(orders: Orders) -> None:
     settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="selector", pool_max=orders.at_once)
     make = CarelessLedger if orders.careless else PostgresLedger
     async with Postgres.open(settings) as postgres:
-        decisions = PostgresDecisions(postgres, Outbox(), SelectionFacts())
-        ledger = make(postgres, decisions, SystemClock(), SystemIds(), LIMIT)
+        audits = auditor("selector", AuditRecorded)
+        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+        ledger = make(postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT)
         descriptor = os.open(Path(orders.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "w", buffering=1, encoding="utf-8") as log:
             await Spender(ledger, orders, log).run()

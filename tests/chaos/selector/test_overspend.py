@@ -27,7 +27,9 @@ from mesh.ids import SystemIds
 from mesh.ids import rng as chance
 from mesh.lifecycle import background
 from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app.sweep import Sweeper
 from svc_selector.rpc import SelectionFacts
@@ -144,8 +146,11 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
     async with Postgres.open(settings) as postgres:
 
         async def make(attempts: int, *, careless: bool = False) -> Race:
-            decisions = PostgresDecisions(postgres, Outbox(), SelectionFacts())
-            ledger = PostgresLedger(postgres, decisions, SystemClock(), SystemIds(), LIMIT)
+            audits = auditor("selector", AuditRecorded)
+            decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+            ledger = PostgresLedger(
+                postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT
+            )
             dsn = settings.dsn.get_secret_value()
             orders = Orders(dsn, str(tmp_path / "log"), SEED, 0, SPENDERS, attempts, TTL_S, AT_ONCE, careless)
             made.append(Race(postgres, ledger, orders))

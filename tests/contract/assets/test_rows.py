@@ -16,6 +16,8 @@ from mesh.settings import BlobSettings
 from mesh.stores import blobs as blob_store
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.inspect import LocalInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryRows
@@ -78,7 +80,7 @@ async def postgres_store(
 ) -> AsyncIterator[Store]:
     settings = BlobSettings(url=(tmp_path / "blobs").as_uri())
     async with Postgres.open(await database("assets")) as postgres, blob_store.open(settings) as blobs:
-        rows = PostgresRows(postgres, Outbox(), AssetFacts(SystemIds()))
+        rows = PostgresRows(postgres, Outbox(), auditor("assets", AuditRecorded), AssetFacts(SystemIds()))
         yield Store(rows, StoredBytes(blobs), FakeClock(), tmp_path)
 
 
@@ -241,7 +243,9 @@ async def test_events_leave_with_the_state(postgres_store: Store) -> None:
     assert isinstance(rows, PostgresRows)
     async with rows._postgres.transaction(SYSTEM) as connection:
         types = [row["type"] for row in await connection.fetch("SELECT type FROM outbox ORDER BY id")]
-    assert types == ["soma.events.v1.AssetStored", "soma.events.v1.AssetTombstoned"]
+    assert [name.rpartition(".")[2] for name in types] == [
+        "AssetStored", "AuditRecorded", "AssetTombstoned", "AuditRecorded",
+    ]  # fmt: skip
 
 
 async def test_the_same_bytes_may_come_again_from_the_same_holder(store: Store) -> None:

@@ -12,8 +12,10 @@ from mesh.errors import Reason, SomaError
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing.audit import auditor
 from mesh.testing.clock import START
 from soma.events.v1 import facts_pb2
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.domain.evaluation import Evaluation, Listing, Once, Origin
@@ -43,7 +45,7 @@ class Store:
 async def postgres_store(database: Database) -> AsyncIterator[Store]:
     async with Postgres.open(await database("critic")) as postgres:
         evaluations = PostgresEvaluations(postgres, Outbox(), evaluation_done)
-        yield Store(PostgresRubrics(postgres), evaluations, postgres)
+        yield Store(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), evaluations, postgres)
 
 
 @pytest.fixture

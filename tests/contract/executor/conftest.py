@@ -11,6 +11,8 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.domain.job import Job, JobState, Principal, Step, Terms
@@ -32,7 +34,7 @@ async def store(request: pytest.FixtureRequest, database: Database) -> AsyncIter
         yield MemoryJobs()
         return
     async with Postgres.open(await database("executor")) as postgres:
-        jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()))
+        jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
         async with jobs.listening():
             yield jobs
 

@@ -12,6 +12,8 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.domain.keys import ApiKey, KeyStore, Request, Tenant, TenantStore
@@ -35,7 +37,8 @@ async def stores(
         yield MemoryKeys(), MemoryTenants()
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield PostgresKeys(postgres), PostgresTenants(postgres)
+        audits = auditor("gateway", AuditRecorded)
+        yield PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
 
 
 @pytest.fixture

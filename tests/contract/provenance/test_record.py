@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.events.dead_letters import Cause, DeadLetter
 from mesh.events.event import Event
-from mesh.events.inbox import DeadLetter
 from mesh.ids import SystemIds, derive
 from mesh.stores.postgres import SYSTEM, Postgres
 from soma.assets.v1 import asset_pb2
@@ -22,7 +22,7 @@ from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.traces import Traces
-from svc_provenance.events import Intake
+from svc_provenance.events.facts import Intake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -250,7 +250,7 @@ async def test_a_fruitless_choice_is_told(books: Books) -> None:
 async def test_what_cannot_be_applied_is_buried(postgres_books: Books) -> None:
     postgres = postgres_books.postgres
     assert postgres is not None
-    letter = DeadLetter("provenance", "t", "k", "e", b"junk", None, "not an event", 5)
+    letter = DeadLetter("provenance", "t", "k", "e", b"junk", None, Cause.MALFORMED, "not an event", 5)
     async with postgres.transaction(SYSTEM) as connection:
         await Intake(postgres_books.record, IDS).bury(connection, letter)
         row = await connection.fetchrow("SELECT topic, cause, attempts, payload FROM dlq_messages")

@@ -11,7 +11,9 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_registry.adapters.memory import MemoryStore
 from svc_registry.adapters.postgres import PostgresStore
 from svc_registry.bootstrap import capability_changed
@@ -63,7 +65,7 @@ async def postgres_store(
     database: Callable[[str], Awaitable[PostgresSettings]],
 ) -> AsyncIterator[PostgresStore]:
     async with Postgres.open(await database("registry")) as postgres:
-        yield PostgresStore(postgres, Outbox(), capability_changed)
+        yield PostgresStore(postgres, Outbox(), auditor("registry", AuditRecorded), capability_changed)
 
 
 @pytest.fixture
@@ -103,12 +105,12 @@ async def test_a_write_over_an_older_version_is_refused(store: BothStore) -> Non
 async def test_health_changes_nothing_else(store: BothStore) -> None:
     await store.save_capability(MERMAID, 0, "alice")
     sick = Health(HealthState.DEGRADED, 1, NOW, "slow")
-    assert await store.save_health("mermaid@local", sick)
+    assert await store.save_health("mermaid@local", sick, "")
     assert await store.capability("mermaid@local") == replace(MERMAID, health=sick)
 
 
 async def test_health_of_an_unknown_capability_is_refused(store: BothStore) -> None:
-    assert not await store.save_health("nothing@nobody", Health())
+    assert not await store.save_health("nothing@nobody", Health(), "")
 
 
 async def test_a_ladder_comes_back_as_it_was_written(store: BothStore) -> None:
@@ -155,4 +157,4 @@ async def test_a_refused_write_announces_nothing_and_leaves_no_event(postgres_st
     await postgres_store.save_capability(MERMAID, 0, "alice")
     await postgres_store.save_capability(MERMAID, 0, "alice")
     async with postgres_store._postgres.transaction(SYSTEM) as connection:
-        assert await connection.fetchval("SELECT count(*) FROM outbox") == 1
+        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE topic = 'registry.events'") == 1

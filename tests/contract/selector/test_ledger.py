@@ -16,6 +16,8 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.budget import OVERALL, ReservationState, bookable
@@ -44,8 +46,12 @@ class Books:
 async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Books]:
     async with Postgres.open(await database("selector")) as postgres:
         clock = FakeClock()
-        decisions = PostgresDecisions(postgres, Outbox(), SelectionFacts())
-        yield Books(PostgresLedger(postgres, decisions, clock, SystemIds(), LIMIT), decisions, clock)
+        audits = auditor("selector", AuditRecorded)
+        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+        ledger = PostgresLedger(
+            postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT
+        )
+        yield Books(ledger, decisions, clock)
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import ALICE, BOB, served
+from mesh.testing.audit import auditor
 from soma.assets.v1 import asset_service_pb2
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub, add_AssetServiceServicer_to_server
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
+from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.inspect import LocalInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
@@ -99,7 +101,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
         Bench.open(2) as bench,
         served([(add_AssetServiceServicer_to_server, servicer)]) as assets,
     ):
-        book = RubricBook(PostgresRubrics(postgres), clock, ids)
+        book = RubricBook(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), clock, ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(assets.channel), MAX_BYTES),
             rubrics=book,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from mesh.stores.migrations import migrate, rollback
+from mesh.stores.migrations import common_migrations, migrate, rollback
 
 if TYPE_CHECKING:
     from mesh.testing.engines import Databases
 
 FOLDER = Path(__file__).parents[3] / "svc_executor" / "migrations"
+FIRST = "20261123000200_executor.sql"
 TABLES = {"multimodal_job_plans", "multimodal_executions", "job_steps", "job_events", "compensations"}
 
 
@@ -22,7 +23,7 @@ async def tables(dsn: str) -> dict[str, bool]:
     try:
         rows = await connection.fetch(
             "SELECT relname, relrowsecurity AND relforcerowsecurity AS safe FROM pg_class "
-            "WHERE relnamespace = 'executor'::regnamespace AND relkind = 'r'"
+            "WHERE relnamespace = 'executor'::regnamespace AND relkind IN ('r', 'p')"
         )
     finally:
         await connection.close()
@@ -39,7 +40,8 @@ async def test_every_table_belongs_to_tenants(databases: Databases) -> None:
 async def test_the_schema_goes_down_and_up_again(databases: Databases) -> None:
     dsn = await databases.empty()
     await migrate(dsn, "executor", [FOLDER])
-    await rollback(dsn, "executor", [FOLDER])
+    for _ in [file for folder in (*common_migrations(), FOLDER) for file in folder.glob("*.sql") if file.name >= FIRST]:
+        await rollback(dsn, "executor", [FOLDER])
     assert not TABLES & set(await tables(dsn))
     await migrate(dsn, "executor", [FOLDER])
     assert set(await tables(dsn)) >= TABLES

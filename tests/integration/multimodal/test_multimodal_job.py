@@ -19,9 +19,11 @@ from mesh.rpc.wellknown import json_object
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from mesh.testing.server import Served, served
 from mesh.testing.tokens import BOB
+from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from soma.executor.v1.job_service_pb2_grpc import JobServiceStub, add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import PlanServiceStub, add_PlanServiceServicer_to_server
@@ -88,7 +90,7 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
         postgres = await stack.enter_async_context(Postgres.open(await database("executor")))
         bytes_ = await stack.enter_async_context(blobs.open(BlobSettings(url="memory://")))
         client = await stack.enter_async_context(durable.client(temporal_settings, bytes_))
-        store = PostgresJobs(postgres, FactEncoder(ids, clock))
+        store = PostgresJobs(postgres, FactEncoder(ids, clock), auditor("executor", AuditRecorded))
         await stack.enter_async_context(store.listening())
         rig = Rig(store=store, runner=TemporalRunner(client, queue))
         activities = JobActivities(rig.use_cases(), store, LocalIdentity())
@@ -263,7 +265,10 @@ async def test_facts_wait_in_the_outbox_with_the_state_they_tell_of(executor: Ex
     await executor.events(job.job_id)
     async with executor.postgres.transaction(SYSTEM) as connection:
         rows = await connection.fetch("SELECT type, key, topic, tenant_id FROM outbox ORDER BY id")
-    assert {(row["key"], row["topic"], row["tenant_id"]) for row in rows} == {(job.job_id, "executor.events", "acme")}
+    assert {(row["key"], row["topic"], row["tenant_id"]) for row in rows} == {
+        (job.job_id, "executor.events", "acme"),
+        ("acme", "audit.events", "acme"),
+    }
     assert [row["type"].rpartition(".")[2] for row in rows].count("ExecutionFinished") == 1
 
 

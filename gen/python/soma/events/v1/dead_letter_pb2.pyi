@@ -106,3 +106,33 @@ class DeadLettered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeadLettered: _TypeAlias = DeadLettered  # noqa: Y015
+
+@_typing.final
+class DeadLetterResolved(_message.Message):
+    """A requeued event was applied by the group whose letter it came from. Topic "dlq.events", key: the event's key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DLQ_ID_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    dlq_id: _builtins.str
+    """Letter that it was requeued from."""
+    group: _builtins.str
+    """Consumer group that applied it."""
+    event_id: _builtins.str
+    """Id of the requeued event."""
+    def __init__(
+        self,
+        *,
+        dlq_id: _builtins.str = ...,
+        group: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dlq_id", b"dlq_id", "event_id", b"event_id", "group", b"group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeadLetterResolved: _TypeAlias = DeadLetterResolved  # noqa: Y015

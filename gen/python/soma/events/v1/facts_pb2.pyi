@@ -53,14 +53,35 @@ class ExecutionFinished(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RedactionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     EXECUTION_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     INPUT_ASSET_IDS_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
+    REDACTIONS_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """Subject on whose behalf it ran."""
     prompt: _builtins.str
-    """What was asked for, in words, before redaction by the receiver; at most 2,000 characters."""
+    """What was asked for, in words, redacted; at most 2,000 characters."""
     @_builtins.property
     def execution(self) -> _job_pb2.Execution:
         """The attempt."""
@@ -69,6 +90,10 @@ class ExecutionFinished(_message.Message):
     def input_asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assets that went into it."""
 
+    @_builtins.property
+    def redactions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many finds of each kind were taken out of the prompt and the parameters."""
+
     def __init__(
         self,
         *,
@@ -76,10 +101,11 @@ class ExecutionFinished(_message.Message):
         subject: _builtins.str = ...,
         input_asset_ids: _abc.Iterable[_builtins.str] | None = ...,
         prompt: _builtins.str = ...,
+        redactions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "input_asset_ids", b"input_asset_ids", "prompt", b"prompt", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "input_asset_ids", b"input_asset_ids", "prompt", b"prompt", "redactions", b"redactions", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

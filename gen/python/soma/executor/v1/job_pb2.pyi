@@ -216,6 +216,7 @@ class Execution(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     PARAMS_FIELD_NUMBER: _builtins.int
     STEP_TYPE_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Id."""
     job_id: _builtins.str
@@ -258,6 +259,8 @@ class Execution(_message.Message):
     """Key sent to the provider: the same after a crash."""
     step_type: _builtins.str
     """Step type, for example "generate_diagram"."""
+    span_id: _builtins.str
+    """Span of the attempt, 16 hex digits; empty: unknown."""
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assets it made, the main one first."""
@@ -302,10 +305,11 @@ class Execution(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         params: _struct_pb2.Struct | None = ...,
         step_type: _builtins.str = ...,
+        span_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score", "end_time", b"end_time", "params", b"params", "quality_score", b"quality_score", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score", "asset_ids", b"asset_ids", "attempt", b"attempt", "cost_micro_usd", b"cost_micro_usd", "end_time", b"end_time", "error_code", b"error_code", "error_message", b"error_message", "evaluation_id", b"evaluation_id", "execution_id", b"execution_id", "fallback_reason", b"fallback_reason", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "latency_ms", b"latency_ms", "model", b"model", "params", b"params", "provider", b"provider", "quality_score", b"quality_score", "rework_reason", b"rework_reason", "selection_id", b"selection_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "step_index", b"step_index", "step_type", b"step_type", "tool_id", b"tool_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score", "asset_ids", b"asset_ids", "attempt", b"attempt", "cost_micro_usd", b"cost_micro_usd", "end_time", b"end_time", "error_code", b"error_code", "error_message", b"error_message", "evaluation_id", b"evaluation_id", "execution_id", b"execution_id", "fallback_reason", b"fallback_reason", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "latency_ms", b"latency_ms", "model", b"model", "params", b"params", "provider", b"provider", "quality_score", b"quality_score", "rework_reason", b"rework_reason", "selection_id", b"selection_id", "span_id", b"span_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "step_index", b"step_index", "step_type", b"step_type", "tool_id", b"tool_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quality_score: _TypeAlias = _typing.Literal["quality_score"]  # noqa: Y015
     _WhichOneofArgType__quality_score: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score"]  # noqa: Y015

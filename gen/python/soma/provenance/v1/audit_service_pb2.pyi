@@ -73,6 +73,7 @@ class AuditEvent(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
     audit_id: _builtins.str
     """Id, UUIDv7; the id of the event that brought it."""
     sequence: _builtins.int
@@ -89,6 +90,10 @@ class AuditEvent(_message.Message):
     def record(self) -> _audit_pb2.AuditRecorded:
         """What happened."""
 
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was put into its chain; never goes back along a chain."""
+
     def __init__(
         self,
         *,
@@ -98,10 +103,11 @@ class AuditEvent(_message.Message):
         record: _audit_pb2.AuditRecorded | None = ...,
         previous_digest: _builtins.str = ...,
         digest: _builtins.str = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "record", b"record", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_id", b"audit_id", "digest", b"digest", "occur_time", b"occur_time", "previous_digest", b"previous_digest", "record", b"record", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_id", b"audit_id", "digest", b"digest", "occur_time", b"occur_time", "previous_digest", b"previous_digest", "record", b"record", "record_time", b"record_time", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

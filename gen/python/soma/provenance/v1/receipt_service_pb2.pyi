@@ -210,6 +210,7 @@ class Receipt(_message.Message):
     TRACE_IDS_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     ATTEMPT_DETAILS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
     receipt_id: _builtins.str
     """Id, UUID."""
     job_id: _builtins.str
@@ -244,6 +245,8 @@ class Receipt(_message.Message):
     """Cost in millionths of a US dollar."""
     trace_digest: _builtins.str
     """SHA-256 of the Decision Trace at the end, lower-case hex."""
+    complete: _builtins.bool
+    """False: facts of the job were still missing long after its end; the receipt is written again when they arrive."""
     @_builtins.property
     def causes(self) -> _containers.RepeatedScalarFieldContainer[Global___ReceiptCause.ValueType]:
         """Why it is full; with form COMPACT: why it would have been, had there been room."""
@@ -299,10 +302,11 @@ class Receipt(_message.Message):
         trace_ids: _abc.Iterable[_builtins.str] | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         attempt_details: _abc.Iterable[Global___ReceiptAttempt] | None = ...,
+        complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality", "_predicted_quality", b"_predicted_quality", "end_time", b"end_time", "observed_quality", b"observed_quality", "predicted_quality", b"predicted_quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality", "_predicted_quality", b"_predicted_quality", "asset_digests", b"asset_digests", "attempt_details", b"attempt_details", "attempts", b"attempts", "candidates", b"candidates", "causes", b"causes", "confidence", b"confidence", "cost_micro_usd", b"cost_micro_usd", "criterion_scores", b"criterion_scores", "degradation_level", b"degradation_level", "end_time", b"end_time", "fallbacks", b"fallbacks", "form", b"form", "job_id", b"job_id", "latency_ms", b"latency_ms", "observed_quality", b"observed_quality", "path", b"path", "policy_ids", b"policy_ids", "predicted_quality", b"predicted_quality", "provider_ms", b"provider_ms", "receipt_id", b"receipt_id", "reworks", b"reworks", "state", b"state", "trace_digest", b"trace_digest", "trace_ids", b"trace_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality", "_predicted_quality", b"_predicted_quality", "asset_digests", b"asset_digests", "attempt_details", b"attempt_details", "attempts", b"attempts", "candidates", b"candidates", "causes", b"causes", "complete", b"complete", "confidence", b"confidence", "cost_micro_usd", b"cost_micro_usd", "criterion_scores", b"criterion_scores", "degradation_level", b"degradation_level", "end_time", b"end_time", "fallbacks", b"fallbacks", "form", b"form", "job_id", b"job_id", "latency_ms", b"latency_ms", "observed_quality", b"observed_quality", "path", b"path", "policy_ids", b"policy_ids", "predicted_quality", b"predicted_quality", "provider_ms", b"provider_ms", "receipt_id", b"receipt_id", "reworks", b"reworks", "state", b"state", "trace_digest", b"trace_digest", "trace_ids", b"trace_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__observed_quality: _TypeAlias = _typing.Literal["observed_quality"]  # noqa: Y015
     _WhichOneofArgType__observed_quality: _TypeAlias = _typing.Literal["_observed_quality", b"_observed_quality"]  # noqa: Y015

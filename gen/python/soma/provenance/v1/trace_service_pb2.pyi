@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from soma.assets.v1 import asset_pb2 as _asset_pb2
 from soma.critic.v1 import critic_service_pb2 as _critic_service_pb2
 from soma.executor.v1 import job_pb2 as _job_pb2
@@ -22,6 +23,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TraceAttemptKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TraceAttemptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TraceAttemptKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRACE_ATTEMPT_KIND_UNSPECIFIED: _TraceAttemptKind.ValueType  # 0
+    """Not given."""
+    TRACE_ATTEMPT_KIND_FIRST: _TraceAttemptKind.ValueType  # 1
+    """The first choice for its step."""
+    TRACE_ATTEMPT_KIND_FALLBACK: _TraceAttemptKind.ValueType  # 2
+    """Another capability, after a failure."""
+    TRACE_ATTEMPT_KIND_REWORK: _TraceAttemptKind.ValueType  # 3
+    """The same capability once more, after a verdict."""
+    TRACE_ATTEMPT_KIND_NO_CHOICE: _TraceAttemptKind.ValueType  # 4
+    """There was nothing to choose: no attempt was made."""
+
+class TraceAttemptKind(_TraceAttemptKind, metaclass=_TraceAttemptKindEnumTypeWrapper):
+    """Why there was an attempt."""
+
+TRACE_ATTEMPT_KIND_UNSPECIFIED: TraceAttemptKind.ValueType  # 0
+"""Not given."""
+TRACE_ATTEMPT_KIND_FIRST: TraceAttemptKind.ValueType  # 1
+"""The first choice for its step."""
+TRACE_ATTEMPT_KIND_FALLBACK: TraceAttemptKind.ValueType  # 2
+"""Another capability, after a failure."""
+TRACE_ATTEMPT_KIND_REWORK: TraceAttemptKind.ValueType  # 3
+"""The same capability once more, after a verdict."""
+TRACE_ATTEMPT_KIND_NO_CHOICE: TraceAttemptKind.ValueType  # 4
+"""There was nothing to choose: no attempt was made."""
+Global___TraceAttemptKind: _TypeAlias = TraceAttemptKind  # noqa: Y015
 
 @_typing.final
 class GetTraceRequest(_message.Message):
@@ -46,6 +79,131 @@ class GetTraceRequest(_message.Message):
 Global___GetTraceRequest: _TypeAlias = GetTraceRequest  # noqa: Y015
 
 @_typing.final
+class TracePolicyVerdict(_message.Message):
+    """What policy said about a capability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_ID_FIELD_NUMBER: _builtins.int
+    CAPABILITY_ID_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    policy_id: _builtins.str
+    """Policy bundle that judged, its digest."""
+    capability_id: _builtins.str
+    """Capability it judged."""
+    allowed: _builtins.bool
+    """Whether it may be used."""
+    code: _builtins.str
+    """Code of the denial such as "PROVIDER_NOT_ALLOWED"; empty: allowed."""
+    reason: _builtins.str
+    """The denial in words; empty: allowed."""
+    def __init__(
+        self,
+        *,
+        policy_id: _builtins.str = ...,
+        capability_id: _builtins.str = ...,
+        allowed: _builtins.bool = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "capability_id", b"capability_id", "code", b"code", "policy_id", b"policy_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TracePolicyVerdict: _TypeAlias = TracePolicyVerdict  # noqa: Y015
+
+@_typing.final
+class TraceCost(_message.Message):
+    """What an attempt cost, in millionths of a US dollar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVED_MICRO_USD_FIELD_NUMBER: _builtins.int
+    SETTLED_MICRO_USD_FIELD_NUMBER: _builtins.int
+    EVALUATION_MICRO_USD_FIELD_NUMBER: _builtins.int
+    reserved_micro_usd: _builtins.int
+    """Reserved from the budget by its selection; 0: free, or the reservation of the attempt before."""
+    settled_micro_usd: _builtins.int
+    """Booked in the end: the true cost."""
+    evaluation_micro_usd: _builtins.int
+    """Cost of the verdict."""
+    def __init__(
+        self,
+        *,
+        reserved_micro_usd: _builtins.int = ...,
+        settled_micro_usd: _builtins.int = ...,
+        evaluation_micro_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_micro_usd", b"evaluation_micro_usd", "reserved_micro_usd", b"reserved_micro_usd", "settled_micro_usd", b"settled_micro_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceCost: _TypeAlias = TraceCost  # noqa: Y015
+
+@_typing.final
+class TraceTimes(_message.Message):
+    """Where the time of an attempt went; what is not known is absent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
+    SELECTION_US_FIELD_NUMBER: _builtins.int
+    PROVIDER_MS_FIELD_NUMBER: _builtins.int
+    EVALUATION_MS_FIELD_NUMBER: _builtins.int
+    MESH_MS_FIELD_NUMBER: _builtins.int
+    queue_ms: _builtins.int
+    """From the choice, or from the verdict that sent it back, to the start, in milliseconds."""
+    selection_us: _builtins.int
+    """Judging the capabilities, in microseconds."""
+    provider_ms: _builtins.int
+    """At the provider, in milliseconds."""
+    evaluation_ms: _builtins.int
+    """Judging the result, in milliseconds."""
+    mesh_ms: _builtins.int
+    """From start to end without the provider: preparing inputs, storing results, in milliseconds."""
+    def __init__(
+        self,
+        *,
+        queue_ms: _builtins.int | None = ...,
+        selection_us: _builtins.int | None = ...,
+        provider_ms: _builtins.int | None = ...,
+        evaluation_ms: _builtins.int | None = ...,
+        mesh_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_evaluation_ms", b"_evaluation_ms", "_mesh_ms", b"_mesh_ms", "_provider_ms", b"_provider_ms", "_queue_ms", b"_queue_ms", "_selection_us", b"_selection_us", "evaluation_ms", b"evaluation_ms", "mesh_ms", b"mesh_ms", "provider_ms", b"provider_ms", "queue_ms", b"queue_ms", "selection_us", b"selection_us"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_evaluation_ms", b"_evaluation_ms", "_mesh_ms", b"_mesh_ms", "_provider_ms", b"_provider_ms", "_queue_ms", b"_queue_ms", "_selection_us", b"_selection_us", "evaluation_ms", b"evaluation_ms", "mesh_ms", b"mesh_ms", "provider_ms", b"provider_ms", "queue_ms", b"queue_ms", "selection_us", b"selection_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__evaluation_ms: _TypeAlias = _typing.Literal["evaluation_ms"]  # noqa: Y015
+    _WhichOneofArgType__evaluation_ms: _TypeAlias = _typing.Literal["_evaluation_ms", b"_evaluation_ms"]  # noqa: Y015
+    _WhichOneofReturnType__mesh_ms: _TypeAlias = _typing.Literal["mesh_ms"]  # noqa: Y015
+    _WhichOneofArgType__mesh_ms: _TypeAlias = _typing.Literal["_mesh_ms", b"_mesh_ms"]  # noqa: Y015
+    _WhichOneofReturnType__provider_ms: _TypeAlias = _typing.Literal["provider_ms"]  # noqa: Y015
+    _WhichOneofArgType__provider_ms: _TypeAlias = _typing.Literal["_provider_ms", b"_provider_ms"]  # noqa: Y015
+    _WhichOneofReturnType__queue_ms: _TypeAlias = _typing.Literal["queue_ms"]  # noqa: Y015
+    _WhichOneofArgType__queue_ms: _TypeAlias = _typing.Literal["_queue_ms", b"_queue_ms"]  # noqa: Y015
+    _WhichOneofReturnType__selection_us: _TypeAlias = _typing.Literal["selection_us"]  # noqa: Y015
+    _WhichOneofArgType__selection_us: _TypeAlias = _typing.Literal["_selection_us", b"_selection_us"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__evaluation_ms) -> _WhichOneofReturnType__evaluation_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mesh_ms) -> _WhichOneofReturnType__mesh_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__provider_ms) -> _WhichOneofReturnType__provider_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_ms) -> _WhichOneofReturnType__queue_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__selection_us) -> _WhichOneofReturnType__selection_us | None: ...
+
+Global___TraceTimes: _TypeAlias = TraceTimes  # noqa: Y015
+
+@_typing.final
 class TraceAttempt(_message.Message):
     """One attempt with all that belongs to it."""
 
@@ -56,11 +214,26 @@ class TraceAttempt(_message.Message):
     EXECUTION_FIELD_NUMBER: _builtins.int
     EVALUATION_FIELD_NUMBER: _builtins.int
     ASSETS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    POLICY_VERDICTS_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """Number, from 1."""
+    kind: Global___TraceAttemptKind.ValueType
+    """Why there was this attempt."""
+    cause: _builtins.str
+    """The failure or the verdict that led to it; empty on a first choice."""
+    trace_id: _builtins.str
+    """Trace that the attempt's span belongs to, 32 hex digits; empty: unknown."""
+    span_id: _builtins.str
+    """Span of the attempt, 16 hex digits; empty: unknown."""
     @_builtins.property
     def selection(self) -> _selection_pb2.Selection:
-        """Why this capability, and why not the others; absent on a rework, which keeps its capability."""
+        """Why this capability, and why not the others; absent where the choice of the attempt before was kept."""
 
     @_builtins.property
     def execution(self) -> _job_pb2.Execution:
@@ -74,6 +247,18 @@ class TraceAttempt(_message.Message):
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[_asset_pb2.Asset]:
         """What was stored."""
 
+    @_builtins.property
+    def policy_verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TracePolicyVerdict]:
+        """What policy said of each capability it was asked about."""
+
+    @_builtins.property
+    def cost(self) -> Global___TraceCost:
+        """Costs."""
+
+    @_builtins.property
+    def times(self) -> Global___TraceTimes:
+        """Times."""
+
     def __init__(
         self,
         *,
@@ -82,10 +267,17 @@ class TraceAttempt(_message.Message):
         execution: _job_pb2.Execution | None = ...,
         evaluation: _critic_service_pb2.Evaluation | None = ...,
         assets: _abc.Iterable[_asset_pb2.Asset] | None = ...,
+        kind: Global___TraceAttemptKind.ValueType = ...,
+        cause: _builtins.str = ...,
+        policy_verdicts: _abc.Iterable[Global___TracePolicyVerdict] | None = ...,
+        cost: Global___TraceCost | None = ...,
+        times: Global___TraceTimes | None = ...,
+        trace_id: _builtins.str = ...,
+        span_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation", "execution", b"execution", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "evaluation", b"evaluation", "execution", b"execution", "selection", b"selection", "times", b"times"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "attempt", b"attempt", "evaluation", b"evaluation", "execution", b"execution", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "attempt", b"attempt", "cause", b"cause", "cost", b"cost", "evaluation", b"evaluation", "execution", b"execution", "kind", b"kind", "policy_verdicts", b"policy_verdicts", "selection", b"selection", "span_id", b"span_id", "times", b"times", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,6 +335,14 @@ class TraceTotals(_message.Message):
     COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     PROVIDER_MS_FIELD_NUMBER: _builtins.int
     MEAN_QUALITY_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    RESERVED_MICRO_USD_FIELD_NUMBER: _builtins.int
+    EVALUATION_MICRO_USD_FIELD_NUMBER: _builtins.int
+    EVALUATION_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
+    ELAPSED_MS_FIELD_NUMBER: _builtins.int
+    POLICY_DENIALS_FIELD_NUMBER: _builtins.int
+    BUDGET_DENIALS_FIELD_NUMBER: _builtins.int
     attempts: _builtins.int
     """Attempts."""
     fallbacks: _builtins.int
@@ -155,6 +355,22 @@ class TraceTotals(_message.Message):
     """Time of the providers together in milliseconds."""
     mean_quality: _builtins.float
     """Weighted scores of the accepted results, averaged; absent: nothing was judged."""
+    failures: _builtins.int
+    """Attempts that failed."""
+    reserved_micro_usd: _builtins.int
+    """Reserved by all selections together, in millionths of a US dollar."""
+    evaluation_micro_usd: _builtins.int
+    """Cost of the verdicts in millionths of a US dollar."""
+    evaluation_ms: _builtins.int
+    """Time of the verdicts together in milliseconds."""
+    queue_ms: _builtins.int
+    """From submission to the start of the job in milliseconds; absent: not started."""
+    elapsed_ms: _builtins.int
+    """From submission to the end of the job in milliseconds; absent: it runs."""
+    policy_denials: _builtins.int
+    """Capabilities that policy denied, over all selections."""
+    budget_denials: _builtins.int
+    """Capabilities that the budget did not bear, over all selections."""
     def __init__(
         self,
         *,
@@ -164,14 +380,31 @@ class TraceTotals(_message.Message):
         cost_micro_usd: _builtins.int = ...,
         provider_ms: _builtins.int = ...,
         mean_quality: _builtins.float | None = ...,
+        failures: _builtins.int = ...,
+        reserved_micro_usd: _builtins.int = ...,
+        evaluation_micro_usd: _builtins.int = ...,
+        evaluation_ms: _builtins.int = ...,
+        queue_ms: _builtins.int | None = ...,
+        elapsed_ms: _builtins.int | None = ...,
+        policy_denials: _builtins.int = ...,
+        budget_denials: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean_quality", b"_mean_quality", "mean_quality", b"mean_quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_elapsed_ms", b"_elapsed_ms", "_mean_quality", b"_mean_quality", "_queue_ms", b"_queue_ms", "elapsed_ms", b"elapsed_ms", "mean_quality", b"mean_quality", "queue_ms", b"queue_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean_quality", b"_mean_quality", "attempts", b"attempts", "cost_micro_usd", b"cost_micro_usd", "fallbacks", b"fallbacks", "mean_quality", b"mean_quality", "provider_ms", b"provider_ms", "reworks", b"reworks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_elapsed_ms", b"_elapsed_ms", "_mean_quality", b"_mean_quality", "_queue_ms", b"_queue_ms", "attempts", b"attempts", "budget_denials", b"budget_denials", "cost_micro_usd", b"cost_micro_usd", "elapsed_ms", b"elapsed_ms", "evaluation_micro_usd", b"evaluation_micro_usd", "evaluation_ms", b"evaluation_ms", "failures", b"failures", "fallbacks", b"fallbacks", "mean_quality", b"mean_quality", "policy_denials", b"policy_denials", "provider_ms", b"provider_ms", "queue_ms", b"queue_ms", "reserved_micro_usd", b"reserved_micro_usd", "reworks", b"reworks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__elapsed_ms: _TypeAlias = _typing.Literal["elapsed_ms"]  # noqa: Y015
+    _WhichOneofArgType__elapsed_ms: _TypeAlias = _typing.Literal["_elapsed_ms", b"_elapsed_ms"]  # noqa: Y015
     _WhichOneofReturnType__mean_quality: _TypeAlias = _typing.Literal["mean_quality"]  # noqa: Y015
     _WhichOneofArgType__mean_quality: _TypeAlias = _typing.Literal["_mean_quality", b"_mean_quality"]  # noqa: Y015
+    _WhichOneofReturnType__queue_ms: _TypeAlias = _typing.Literal["queue_ms"]  # noqa: Y015
+    _WhichOneofArgType__queue_ms: _TypeAlias = _typing.Literal["_queue_ms", b"_queue_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__elapsed_ms) -> _WhichOneofReturnType__elapsed_ms | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_quality) -> _WhichOneofReturnType__mean_quality | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_ms) -> _WhichOneofReturnType__queue_ms | None: ...
 
 Global___TraceTotals: _TypeAlias = TraceTotals  # noqa: Y015
 
@@ -189,10 +422,23 @@ class DecisionTrace(_message.Message):
     TRACE_IDS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    STORY_FIELD_NUMBER: _builtins.int
+    DEGRADATION_LEVEL_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    STEP_IDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the job."""
     complete: _builtins.bool
     """True once the job has ended and all of its facts arrived."""
+    story: _builtins.str
+    """A few sentences for people: how it ended, what it took and cost, what failed and what was done about it."""
+    degradation_level: _builtins.str
+    """Worst level of degradation that a selection saw: "NONE", "MINOR", "MODERATE", "SEVERE", "CRITICAL" or "UNKNOWN"."""
+    path: _builtins.str
+    """How it ran: "STANDARD"."""
+    confidence: _builtins.float
+    """Share of attempts whose result was accepted, in [0, 1]; absent: nothing was tried."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job without its steps."""
@@ -215,7 +461,11 @@ class DecisionTrace(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When the newest fact arrived."""
+        """When the newest fact happened."""
+
+    @_builtins.property
+    def step_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Steps in the order of the plan."""
 
     def __init__(
         self,
@@ -228,12 +478,19 @@ class DecisionTrace(_message.Message):
         trace_ids: _abc.Iterable[_builtins.str] | None = ...,
         complete: _builtins.bool = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        story: _builtins.str = ...,
+        degradation_level: _builtins.str = ...,
+        path: _builtins.str = ...,
+        confidence: _builtins.float | None = ...,
+        step_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "totals", b"totals", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "job", b"job", "totals", b"totals", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "id", b"id", "job", b"job", "policy_ids", b"policy_ids", "steps", b"steps", "totals", b"totals", "trace_ids", b"trace_ids", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "complete", b"complete", "confidence", b"confidence", "degradation_level", b"degradation_level", "id", b"id", "job", b"job", "path", b"path", "policy_ids", b"policy_ids", "step_ids", b"step_ids", "steps", b"steps", "story", b"story", "totals", b"totals", "trace_ids", b"trace_ids", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
+    _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
 
 Global___DecisionTrace: _TypeAlias = DecisionTrace  # noqa: Y015
 
@@ -269,6 +526,7 @@ class TraceEvent(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    OUTLINE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job, without its steps."""
@@ -285,6 +543,10 @@ class TraceEvent(_message.Message):
     def trace(self) -> Global___DecisionTrace:
         """The whole trace, complete; the last event."""
 
+    @_builtins.property
+    def outline(self) -> Global___DecisionTrace:
+        """The trace without its job, its steps and its totals."""
+
     def __init__(
         self,
         *,
@@ -292,12 +554,13 @@ class TraceEvent(_message.Message):
         step: Global___TraceStep | None = ...,
         totals: Global___TraceTotals | None = ...,
         trace: Global___DecisionTrace | None = ...,
+        outline: Global___DecisionTrace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "job", b"job", "step", b"step", "totals", b"totals", "trace", b"trace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "job", b"job", "outline", b"outline", "step", b"step", "totals", b"totals", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "job", b"job", "step", b"step", "totals", b"totals", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "job", b"job", "outline", b"outline", "step", b"step", "totals", b"totals", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["job", "step", "totals", "trace"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["job", "step", "totals", "trace", "outline"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -62,6 +62,8 @@ class TraceServiceServicer:
     def WatchTrace(self, request, context):
         """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
         complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
+        A job that was just submitted is waited for, two seconds; then an unknown one is NOT_FOUND. Facts that are missing a
+        minute after the job's end are not waited for any longer: the whole trace then says that it is not complete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

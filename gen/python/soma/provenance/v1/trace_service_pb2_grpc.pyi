@@ -40,6 +40,8 @@ class TraceServiceStub:
     WatchTrace: _grpc.UnaryStreamMultiCallable[_trace_service_pb2.WatchTraceRequest, _trace_service_pb2.TraceEvent]
     """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
     complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
+    A job that was just submitted is waited for, two seconds; then an unknown one is NOT_FOUND. Facts that are missing a
+    minute after the job's end are not waited for any longer: the whole trace then says that it is not complete.
     """
 
 @_typing.type_check_only
@@ -54,6 +56,8 @@ class TraceServiceAsyncStub(TraceServiceStub):
     WatchTrace: _aio.UnaryStreamMultiCallable[_trace_service_pb2.WatchTraceRequest, _trace_service_pb2.TraceEvent]  # type: ignore[assignment]
     """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
     complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
+    A job that was just submitted is waited for, two seconds; then an unknown one is NOT_FOUND. Facts that are missing a
+    minute after the job's end are not waited for any longer: the whole trace then says that it is not complete.
     """
 
 class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +81,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_trace_service_pb2.TraceEvent], _abc.AsyncIterator[_trace_service_pb2.TraceEvent]]:
         """Streams the trace: all that is known at first, then each part as it changes, and at last the whole trace once it is
         complete, after which the stream ends. A heartbeat at least every 15 s. A reader that was cut off asks again.
+        A job that was just submitted is waited for, two seconds; then an unknown one is NOT_FOUND. Facts that are missing a
+        minute after the job's end are not waited for any longer: the whole trace then says that it is not complete.
         """
 
 def add_TraceServiceServicer_to_server(servicer: TraceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

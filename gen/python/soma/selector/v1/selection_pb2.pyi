@@ -259,6 +259,7 @@ class Ranked(_message.Message):
     ESTIMATED_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    HEALTH_REASON_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one."""
     rank: _builtins.int
@@ -273,6 +274,8 @@ class Ranked(_message.Message):
     """Learned score in [0, 1]; absent when nothing is known."""
     reason: _builtins.str
     """One sentence for people: why it stands where it stands."""
+    health_reason: _builtins.str
+    """What the health was judged by, in words; empty: nothing was said."""
     def __init__(
         self,
         *,
@@ -283,10 +286,11 @@ class Ranked(_message.Message):
         estimated_cost_micro_usd: _builtins.int = ...,
         score: _builtins.float | None = ...,
         reason: _builtins.str = ...,
+        health_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "capability_id", b"capability_id", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "health", b"health", "ladder_position", b"ladder_position", "rank", b"rank", "reason", b"reason", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "capability_id", b"capability_id", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "health", b"health", "health_reason", b"health_reason", "ladder_position", b"ladder_position", "rank", b"rank", "reason", b"reason", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015

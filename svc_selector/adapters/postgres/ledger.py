@@ -1,11 +1,12 @@
-"""Budgets, reservations and decisions in Postgres."""
+"""Budgets and reservations in Postgres."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from mesh.errors import Reason, SomaError, not_found
+from mesh.errors import not_found
+from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
 from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
 from svc_selector.domain.model import Held
@@ -17,96 +18,11 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.clock import Clock
-    from mesh.events.event import Event
-    from mesh.events.outbox import Outbox
+    from mesh.events.audit import Auditor
     from mesh.ids import Ids
     from mesh.stores.postgres import Postgres
+    from svc_selector.adapters.postgres.decisions import PostgresDecisions
     from svc_selector.domain.model import Decision
-
-
-class Facts(Protocol):
-    """Turns a decision into what is stored and what others are told."""
-
-    def document(self, decision: Decision) -> bytes:
-        """The document of a decision."""
-
-    def event(self, decision: Decision, document: bytes) -> Event:
-        """The event of a decision, which carries its document."""
-
-
-class PostgresDecisions:
-    """Past decisions, each with its event in the same transaction."""
-
-    def __init__(self, postgres: Postgres, outbox: Outbox, facts: Facts) -> None:
-        self._postgres = postgres
-        self._outbox = outbox
-        self._facts = facts
-
-    async def record(self, decisions: Sequence[Decision]) -> None:
-        """Writes decisions and their events."""
-        async with self._postgres.transaction(SYSTEM) as connection:
-            await self.write(connection, decisions)
-
-    async def write(self, connection: asyncpg.Connection, decisions: Sequence[Decision]) -> None:
-        """Writes them within an open transaction; one that is there already, or whose request is, stays as it is."""
-        documents = {decision.selection_id: self._facts.document(decision) for decision in decisions}
-        given = [_row(decision, documents[decision.selection_id]) for decision in decisions]
-        rows = await connection.fetch(_RECORD, *zip(*given, strict=True))
-        written = {str(row["selection_id"]) for row in rows}
-        new = [decision for decision in decisions if decision.selection_id in written]
-        if any(_repeatable(decision) for decision in decisions if decision.selection_id not in written):
-            raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
-        if new:
-            events = [self._facts.event(decision, documents[decision.selection_id]) for decision in new]
-            await self._outbox.add(connection, *events)
-
-    async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
-        """The document of one decision."""
-        async with self._postgres.transaction(tenant_id) as connection:
-            query = "SELECT document FROM selections WHERE selection_id = $1"
-            return await connection.fetchval(query, selection_id)  # type: ignore[no-any-return]
-
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made."""
-        async with self._postgres.transaction(tenant_id) as connection:
-            query = "SELECT document FROM selections WHERE tenant_id = $1 AND request_id = $2"
-            return await connection.fetchval(query, tenant_id, request_id)  # type: ignore[no-any-return]
-
-    async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
-        """Documents, newest first."""
-        async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_LIST, tenant_id, job_id, before or None, size)
-        return [row["document"] for row in rows]
-
-
-def _row(decision: Decision, document: bytes) -> tuple[object, ...]:
-    return (
-        decision.selection_id,
-        decision.subject.tenant_id,
-        decision.ask.request_id if _repeatable(decision) else None,
-        decision.subject.job_id,
-        decision.chosen.capability_id if decision.chosen else "",
-        document,
-        decision.decided_at,
-    )
-
-
-def _repeatable(decision: Decision) -> bool:
-    """Whether a repeat of the request is answered with this decision: refusals are judged anew."""
-    return bool(decision.ask.request_id) and decision.chosen is not None
-
-
-_RECORD = """
-INSERT INTO selections (selection_id, tenant_id, request_id, job_id, capability_id, document, decided_at)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[])
-ON CONFLICT DO NOTHING
-RETURNING selection_id
-"""
-_LIST = """
-SELECT document FROM selections
-WHERE tenant_id = $1 AND ($2 = '' OR job_id = $2) AND ($3::uuid IS NULL OR selection_id < $3)
-ORDER BY selection_id DESC LIMIT $4
-"""
 
 
 class _Account(NamedTuple):
@@ -119,10 +35,18 @@ class PostgresLedger:
     """Budgets and reservations. Accounts are locked in the order of their scopes, so that two never deadlock."""
 
     def __init__(
-        self, postgres: Postgres, decisions: PostgresDecisions, clock: Clock, ids: Ids, default_limit_micro_usd: int
+        self,
+        postgres: Postgres,
+        decisions: PostgresDecisions,
+        auditor: Auditor,
+        *,
+        clock: Clock,
+        ids: Ids,
+        default_limit_micro_usd: int,
     ) -> None:
         self._postgres = postgres
         self._decisions = decisions
+        self._auditor = auditor
         self._clock = clock
         self._ids = ids
         self._default = default_limit_micro_usd
@@ -221,7 +145,17 @@ class PostgresLedger:
     async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
         """Sets a cap."""
         async with self._postgres.transaction(tenant_id) as connection:
-            await connection.execute(_SET, tenant_id, scope, limit_micro_usd, subject)
+            before = await connection.fetchrow(_CAP, tenant_id, scope)
+            after = await connection.fetchrow(_SET, tenant_id, scope, limit_micro_usd, subject)
+            await self._auditor.record(
+                connection,
+                action="budget.write",
+                resource_type="budget",
+                resource_id=scope or "overall",
+                before=canonical(dict(before)) if before else None,
+                after=canonical(dict(after)),
+                tenant_id=tenant_id,
+            )
         return next(budget for budget in await self.budgets(tenant_id) if budget.scope == scope)
 
 
@@ -264,10 +198,12 @@ LEFT JOIN budgets b ON b.tenant_id = $1 AND b.scope = s.scope
 LEFT JOIN budget_accounts a ON a.tenant_id = $1 AND a.scope = s.scope AND a.period_start = $2
 ORDER BY s.scope
 """
+_CAP = "SELECT * FROM budgets WHERE tenant_id = $1 AND scope = $2 FOR UPDATE"
 _SET = """
 INSERT INTO budgets (tenant_id, scope, limit_micro_usd, updated_by) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant_id, scope) DO UPDATE
 SET limit_micro_usd = excluded.limit_micro_usd, updated_by = excluded.updated_by
+RETURNING *
 """
 
 

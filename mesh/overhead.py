@@ -1,0 +1,57 @@
+"""Tells the mesh's own time from the time of the providers behind it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from mesh.telemetry import histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mesh.clock import Clock
+
+
+class Account:
+    """The time of one piece of work, of which `upstream_s` seconds were spent waiting for providers."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started = clock.monotonic()
+        self.upstream_s = 0.0
+
+    @property
+    def overhead_s(self) -> float:
+        """Seconds so far without those of providers."""
+        return max(self._clock.monotonic() - self._started - self.upstream_s, 0.0)
+
+
+_ACCOUNT: ContextVar[Account | None] = ContextVar("soma_overhead", default=None)
+
+
+@contextmanager
+def accounting(clock: Clock, service: str, method: str) -> Iterator[Account]:
+    """Account for the enclosed work, and observe its overhead as `mesh_overhead_seconds` when it is done."""
+    account = Account(clock)
+    token = _ACCOUNT.set(account)
+    try:
+        yield account
+    finally:
+        _ACCOUNT.reset(token)
+        seconds = histogram(
+            "mesh_overhead_seconds", "Time spent in the mesh, providers excluded.", ("service", "method")
+        )
+        seconds.labels(service, method).observe(account.overhead_s)
+
+
+@contextmanager
+def upstream(clock: Clock) -> Iterator[None]:
+    """Count the enclosed time as a provider's; waits that overlap count each."""
+    account, started = _ACCOUNT.get(), clock.monotonic()
+    try:
+        yield
+    finally:
+        if account is not None:
+            account.upstream_s += clock.monotonic() - started

@@ -1,0 +1,23 @@
+"""How the executor's tables are kept short: a job that ended goes whole, with its steps, attempts and timeline."""
+
+from __future__ import annotations
+
+from mesh.stores.retention import Rule
+
+_JOBS = """
+WITH old AS (
+    SELECT id FROM multimodal_job_plans
+    WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
+        AND ended_at < $3 AND status IN ('COMPLETED', 'PARTIAL', 'FAILED', 'CANCELLED')
+    LIMIT $4 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM multimodal_job_plans AS p USING old WHERE p.id = old.id RETURNING 1
+)
+SELECT count(*) FROM gone
+"""
+
+RULES = (
+    Rule("multimodal_job_plans", "jobs", _JOBS),
+    # Parts that no job is left in; the schema lets only empty ones go.
+    Rule("multimodal_executions", "jobs", part=True),
+)

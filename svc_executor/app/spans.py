@@ -1,0 +1,126 @@
+"""The trace of a job: one tree, also when several processes worked on it one after the other.
+
+Spans of the run and of its steps last longer than any process may live. What happens below them refers to ids that
+follow from the job, and they are written when the run is over, from what was recorded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.trace import format_span_id
+
+from mesh import tracing
+from svc_executor.domain.job import JobState, StepState
+from svc_executor.domain.timeline import EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from opentelemetry.trace import SpanContext
+
+    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.timeline import JobAccount, JobEvent
+
+JOB = "multimodal_job"
+COMPILATION = "plan_compilation"
+
+
+def submission(job: Job) -> SpanContext:
+    """The span of the request that submitted a job."""
+    return tracing.origin_of(job.traceparent, job.job_id)
+
+
+def of_run(job: Job) -> SpanContext:
+    """The span of the current run of a job."""
+    return tracing.derived(submission(job), job.job_id, str(job.run))
+
+
+def of_step(job: Job, step_id: str) -> SpanContext:
+    """The span of a step in the current run; of the run itself without a step."""
+    return tracing.derived(submission(job), job.job_id, str(job.run), step_id) if step_id else of_run(job)
+
+
+def of_work(job: Job, step_id: str, work: str, attempt: int) -> SpanContext:
+    """The span of one piece of work on a step."""
+    return tracing.derived(submission(job), job.job_id, str(job.run), step_id, work, str(attempt))
+
+
+def of_attempt(job: Job, step_id: str, attempt: int) -> str:
+    """Id of the span of an attempt, 16 hex digits."""
+    return format_span_id(of_work(job, step_id, attempt_title(attempt), attempt).span_id)
+
+
+def attempt_title(attempt: int) -> str:
+    """`execution_attempt_N`."""
+    return f"execution_attempt_{attempt}"
+
+
+def compiled(job: Job, end: datetime) -> None:
+    """Write the span of the plan's compilation, which began with the job."""
+    own = tracing.derived(submission(job), job.job_id, COMPILATION)
+    about: tracing.Attributes = {"soma.job_id": job.job_id, "soma.steps": job.steps_total}
+    tracing.record(COMPILATION, of_run(job), own, start=job.created_at, end=end, attributes=about)
+
+
+def ended(account: JobAccount) -> None:
+    """Write the spans of a run that ended and of the steps it worked on. Writing them again changes nothing."""
+    job = account.job
+    began = _began(account)
+    over = job.ended_at or began
+    about: tracing.Attributes = {"soma.job_id": job.job_id, "soma.run": job.run, "soma.state": job.state.value}
+    failed = "" if job.state in {JobState.COMPLETED, JobState.PARTIAL} else job.state.value
+    for step in account.steps:
+        events = [event for event in _worked_on(account.events, step) if event.occurred_at >= began]
+        if events:
+            _step_ended(account, step, events, began)
+    tracing.record(JOB, submission(job), of_run(job), start=began, end=over, attributes=about, failed=failed)
+
+
+def _step_ended(account: JobAccount, step: Step, events: Sequence[JobEvent], began: datetime) -> None:
+    """A step lasts from the moment its inputs were there, so the wait for a free place is part of it."""
+    job = account.job
+    needed = [
+        event.occurred_at
+        for other in account.steps
+        if other.step_id in step.task.depends_on
+        for event in _worked_on(account.events, other)[-1:]
+    ]
+    tracing.record(
+        title(step),
+        of_run(job),
+        of_step(job, step.step_id),
+        start=max([began, *needed]),
+        end=events[-1].occurred_at,
+        attributes={
+            "soma.job_id": job.job_id,
+            "soma.step_id": step.step_id,
+            "soma.capability_id": step.capability_id,
+            "soma.attempts": step.attempts,
+            "soma.state": step.state.value,
+        },
+        failed="" if step.state is StepState.SUCCEEDED else step.state.value,
+    )
+
+
+def title(step: Step) -> str:
+    """`step_NN_<type>`, as its plan numbers and types it."""
+    return f"step_{step.task.index + 1:02d}_{step.task.step_type.value}"
+
+
+def _worked_on(events: Sequence[JobEvent], step: Step) -> list[JobEvent]:
+    return [event for event in events if event.step_id == step.step_id and event.type is not EventType.COMPENSATION]
+
+
+def _began(account: JobAccount) -> datetime:
+    """When the current run began: the first with the job, a later one when it was set running again."""
+    job = account.job
+    if job.run == 1:
+        return job.created_at
+    restarts = [
+        event.occurred_at
+        for event in account.events
+        if event.type is EventType.JOB and event.job_state is JobState.RUNNING
+    ]
+    return restarts[-1] if restarts else job.started_at or job.created_at

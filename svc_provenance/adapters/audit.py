@@ -1,0 +1,240 @@
+"""Audit chains in Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.stores.postgres import SYSTEM
+from mesh.stores.retention import MONTHS_AHEAD
+from svc_provenance.app.audit import ChainState
+from svc_provenance.domain.audit import (
+    DEED_FIELDS,
+    EMPTY,
+    PLATFORM,
+    Deed,
+    End,
+    Entry,
+    Linked,
+    Signed,
+    from_base64url,
+    link,
+    time_text,
+    to_base64url,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
+
+    import asyncpg
+
+    from mesh.stores.postgres import Postgres
+    from svc_provenance.app.audit import Filters
+
+_DROP_TIMEOUT_S = 600.0
+
+
+async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> Sequence[Linked]:
+    """Add entries to the end of a chain, in the open transaction; their place and record time are set here.
+
+    The row of the chain's head is held until the transaction ends: one appender at a time, one successor an entry.
+    """
+    head = await connection.fetchrow(_HOLD, chain, EMPTY.digest)
+    end, linked = End(head["sequence"], head["digest"]), []
+    for entry in entries:
+        one = link(end, replace(entry, chain=chain, sequence=end.sequence + 1, recorded_at=head["moment"]))
+        linked.append(one)
+        end = one.end
+    await connection.executemany(_APPEND, [_row(one) for one in linked])
+    await connection.execute(_HEAD, chain, end.sequence, end.digest, head["moment"])
+    return linked
+
+
+class PostgresAudit:
+    """An `AuditStore` and a `Ledger`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> Sequence[Linked]:
+        """See the port."""
+        async with self._postgres.transaction(_tenant(chain)) as connection:
+            rows = await connection.fetch(
+                _PAGE,
+                chain,
+                before or None,
+                filters.subject,
+                filters.action,
+                filters.resource_type,
+                filters.resource_id,
+                filters.decision.value if filters.decision else "",
+                filters.start,
+                filters.end,
+                limit,
+            )
+        return [_linked(row) for row in rows]
+
+    async def one(self, chain: str, audit_id: str) -> Linked | None:
+        """See the port."""
+        async with self._postgres.transaction(_tenant(chain)) as connection:
+            row = await connection.fetchrow(_ONE, chain, audit_id)
+        return _linked(row) if row else None
+
+    async def span(self, chain: str, after: Linked | None, first: int, last: int, limit: int) -> Sequence[Linked]:
+        """See the port."""
+        place = after.entry.sequence if after else None
+        moment = after.entry.recorded_at if after else None
+        async with self._postgres.transaction(_tenant(chain)) as connection:
+            rows = await connection.fetch(_SPAN, chain, place, moment, first or None, last, limit)
+        return [_linked(row) for row in rows]
+
+    async def state(self, chain: str) -> ChainState:
+        """See the port."""
+        async with self._postgres.transaction(_tenant(chain)) as connection:
+            row = await connection.fetchrow(_STATE, chain)
+        head = End(row["sequence"], row["digest"]) if row["sequence"] is not None else None
+        return ChainState(head, row["last"], _start(chain, row))
+
+    async def anchored(self, chain: str) -> int:
+        """See the port."""
+        async with self._postgres.transaction(_tenant(chain)) as connection:
+            place = await connection.fetchval("SELECT sequence FROM audit_anchored WHERE tenant_id = $1", chain)
+        return int(place or 0)
+
+    async def due(self, entries: int, before: datetime) -> Mapping[str, End]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_DUE, entries, before)
+        return {row["tenant_id"]: End(row["sequence"], row["digest"]) for row in rows}
+
+    async def note(self, chain: str, sequence: int, at: datetime) -> None:
+        """See the port."""
+        async with self._postgres.transaction(_tenant(chain)) as connection:
+            await connection.execute(_NOTE, chain, sequence, at)
+
+    async def lay_out(self, today: date) -> None:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute("SELECT soma_audit_months($1, $2)", MONTHS_AHEAD, today)
+
+    async def oldest(self, before: datetime) -> date | None:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            month: date | None = await connection.fetchval(_OLDEST, before)
+        return month
+
+    async def ends(self, month: date) -> Mapping[str, End]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_ENDS, month, timeout=_DROP_TIMEOUT_S)
+        return {row["tenant_id"]: End(row["sequence"], row["digest"]) for row in rows}
+
+    async def drop(self, month: date, starts: Sequence[Signed]) -> int:
+        """See the port."""
+        said = [
+            {
+                "tenant_id": start.chain,
+                "sequence": start.end.sequence,
+                "digest": start.end.digest.hex(),
+                "key_version": start.key_version,
+                "signature": to_base64url(start.signature),
+                "created_at": time_text(start.created_at),
+            }
+            for start in starts
+        ]
+        async with self._postgres.transaction(SYSTEM) as connection:
+            gone = await connection.fetchval(
+                "SELECT soma_drop_audit_month($1, $2)", month, said, timeout=_DROP_TIMEOUT_S
+            )
+        return int(gone)
+
+
+def _tenant(chain: str) -> str:
+    return SYSTEM if chain == PLATFORM else chain
+
+
+def _row(linked: Linked) -> tuple[object, ...]:
+    entry = linked.entry
+    deed = (getattr(entry.deed, name) for name in DEED_FIELDS)
+    place = (entry.chain, entry.sequence, entry.audit_id, entry.occurred_at, entry.recorded_at)
+    return (*place, *deed, linked.previous_digest, linked.digest)
+
+
+def _linked(row: asyncpg.Record) -> Linked:
+    entry = Entry(
+        chain=row["tenant_id"],
+        sequence=row["sequence"],
+        audit_id=row["audit_id"],
+        occurred_at=row["occurred_at"],
+        recorded_at=row["recorded_at"],
+        deed=Deed(**{name: row[name] for name in DEED_FIELDS}),
+    )
+    return Linked(entry, row["previous_digest"], row["digest"])
+
+
+def _start(chain: str, row: asyncpg.Record) -> Signed | None:
+    if row["start_sequence"] is None:
+        return None
+    try:
+        end = End(row["start_sequence"], bytes.fromhex(row["start_digest"]))
+        signature = from_base64url(row["signature"])
+    except ValueError:  # no signature fits it
+        end, signature = End(row["start_sequence"], b""), b""
+    return Signed(chain, end, row["created_at"], row["key_version"], signature)
+
+
+_COLUMNS = (
+    "tenant_id", "sequence", "audit_id", "occurred_at", "recorded_at", *DEED_FIELDS, "previous_digest", "digest",
+)  # fmt: skip
+_NAMES = ", ".join(_COLUMNS)
+_HOLD = """
+INSERT INTO audit_heads AS h (tenant_id, sequence, digest, recorded_at) VALUES ($1, 0, $2, '-infinity')
+ON CONFLICT (tenant_id) DO UPDATE SET tenant_id = excluded.tenant_id
+RETURNING sequence, digest, greatest(recorded_at, clock_timestamp()) AS moment
+"""
+_APPEND = f"INSERT INTO audit_events ({_NAMES}) VALUES ({', '.join(f'${n + 1}' for n in range(len(_COLUMNS)))})"  # noqa: S608
+_HEAD = "UPDATE audit_heads SET sequence = $2, digest = $3, recorded_at = $4 WHERE tenant_id = $1"
+_PAGE = f"""
+SELECT {_NAMES} FROM audit_events
+WHERE tenant_id = $1 AND ($2::bigint IS NULL OR sequence < $2)
+    AND ($3 = '' OR subject = $3) AND ($4 = '' OR action = $4)
+    AND ($5 = '' OR resource_type = $5) AND ($6 = '' OR resource_id = $6) AND ($7 = '' OR decision = $7)
+    AND ($8::timestamptz IS NULL OR occurred_at >= $8) AND ($9::timestamptz IS NULL OR occurred_at < $9)
+ORDER BY sequence DESC LIMIT $10
+"""  # noqa: S608
+_ONE = f"SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1 AND audit_id = $2 ORDER BY sequence LIMIT 1"  # noqa: S608
+_SPAN = f"""
+SELECT {_NAMES} FROM audit_events
+WHERE tenant_id = $1 AND ($2::bigint IS NULL OR (sequence, recorded_at) > ($2, $3))
+    AND ($4::bigint IS NULL OR sequence >= $4) AND sequence <= $5
+ORDER BY sequence, recorded_at LIMIT $6
+"""  # noqa: S608
+_STATE = """
+SELECT h.sequence, h.digest, s.sequence AS start_sequence, s.digest AS start_digest, s.key_version, s.signature,
+    s.created_at, coalesce((SELECT max(sequence) FROM audit_events WHERE tenant_id = $1), 0) AS last
+FROM (SELECT) AS one LEFT JOIN audit_heads h ON h.tenant_id = $1 LEFT JOIN audit_starts s ON s.tenant_id = $1
+"""
+_DUE = """
+SELECT h.tenant_id, h.sequence, h.digest FROM audit_heads h LEFT JOIN audit_anchored a USING (tenant_id)
+WHERE h.sequence > coalesce(a.sequence, 0)
+    AND (a.sequence IS NULL OR h.sequence - a.sequence >= $1 OR a.anchored_at <= $2)
+ORDER BY a.anchored_at NULLS FIRST LIMIT 1000
+"""
+_NOTE = """
+INSERT INTO audit_anchored AS a (tenant_id, sequence, anchored_at) VALUES ($1, $2, $3)
+ON CONFLICT (tenant_id) DO UPDATE SET sequence = excluded.sequence, anchored_at = excluded.anchored_at
+WHERE a.sequence < excluded.sequence
+"""
+_OLDEST = r"""
+SELECT month FROM (
+    SELECT min(to_date(right(c.relname, 7), 'YYYY_MM')) AS month
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'audit_events'::regclass AND c.relname ~ '_\d{4}_\d{2}$'
+) AS oldest
+WHERE month + interval '1 month' <= $1::timestamptz
+"""
+_ENDS = """
+SELECT DISTINCT ON (tenant_id) tenant_id, sequence, digest FROM audit_events
+WHERE recorded_at >= $1::date AND recorded_at < $1::date + interval '1 month' ORDER BY tenant_id, sequence DESC
+"""

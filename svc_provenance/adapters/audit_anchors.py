@@ -1,0 +1,145 @@
+"""Anchors in the blob store, and signatures by a key of the secret store."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mesh.errors import Reason, SomaError
+from svc_provenance.domain.audit import (
+    PLATFORM,
+    End,
+    Signed,
+    Statement,
+    canonical,
+    from_base64url,
+    statement_bytes,
+    statement_form,
+    time_of,
+    to_base64url,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.clock import Clock
+    from mesh.secrets import Transit
+    from mesh.stores.blobs import Blobs
+
+KEY = "soma-audit"
+"""Transit key that signs statements about chains."""
+_PLACE = re.compile(r"/(\d{19})\.json$")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_DIGEST_BYTES = 32
+
+
+class _StatementFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    statement: str
+    chain: str
+    sequence: int
+    digest: str
+    create_time: str
+
+
+class _AnchorFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    anchor: _StatementFile
+    key_version: int
+    signature: str
+
+
+class BlobAnchors:
+    """`Anchors` as files `audit/<chain>/<place>.json`, each written once."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    async def places(self, chain: str) -> Sequence[int]:
+        """See the port."""
+        found = [_PLACE.search(key) async for key in self._blobs.list(_folder(chain))]
+        return sorted(int(place[1]) for place in found if place)
+
+    async def read(self, chain: str, sequence: int) -> Signed | None:
+        """See the port."""
+        try:
+            content = await self._blobs.read(_key(chain, sequence))
+        except SomaError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+        return _signed(content)
+
+    async def put(self, anchor: Signed) -> bool:
+        """See the port."""
+        content = canonical(
+            {
+                "key_version": anchor.key_version,
+                "signature": to_base64url(anchor.signature),
+            }
+        )
+        statement = canonical(statement_form(Statement.ANCHOR, anchor.chain, anchor.end, anchor.created_at))
+        whole = b'{"anchor":' + statement + b"," + content[1:] + b"\n"
+        return await self._blobs.put_new(_key(anchor.chain, anchor.end.sequence), whole)
+
+
+class TransitSignatures:
+    """`Signatures` by a Transit key, which never leaves the secret store."""
+
+    def __init__(self, transit: Transit, clock: Clock, key: str = KEY) -> None:
+        self._transit = transit
+        self._clock = clock
+        self._key = key
+
+    async def sign(self, kind: Statement, chain: str, end: End) -> Signed:
+        """See the port."""
+        version = max(await self._transit.public_keys(self._key))
+        now = self._clock.now()
+        signature = await self._transit.sign(self._key, statement_bytes(kind, chain, end, now), version)
+        return Signed(chain, end, now, version, signature)
+
+    async def public_keys(self) -> Mapping[int, bytes]:
+        """See the port."""
+        return await self._transit.public_keys(self._key)
+
+    def genuine(self, kind: Statement, signed: Signed, keys: Mapping[int, bytes]) -> bool:
+        """See the port."""
+        raw = keys.get(signed.key_version)
+        if raw is None:
+            return False
+        said = statement_bytes(kind, signed.chain, signed.end, signed.created_at)
+        try:
+            Ed25519PublicKey.from_public_bytes(raw).verify(signed.signature, said)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def _signed(content: bytes) -> Signed | None:
+    try:
+        file = _AnchorFile.model_validate_json(content)
+        end = End(file.anchor.sequence, bytes.fromhex(file.anchor.digest))
+        moment = time_of(file.anchor.create_time)
+        signature = from_base64url(file.signature)
+    except (ValidationError, ValueError):
+        return None
+    if file.anchor.statement != Statement.ANCHOR or len(end.digest) != _DIGEST_BYTES:
+        return None
+    return Signed(file.anchor.chain, end, moment, file.key_version, signature)
+
+
+def _folder(chain: str) -> str:
+    """Tenants cannot be taken for the platform, nor for each other."""
+    if chain == PLATFORM:
+        return "audit/platform"
+    return f"audit/tenant-{chain}" if _PLAIN.fullmatch(chain) else f"audit/tenant={chain.encode().hex()}"
+
+
+def _key(chain: str, sequence: int) -> str:
+    return f"{_folder(chain)}/{sequence:019d}.json"

@@ -1,0 +1,26 @@
+"""What policy lets the record keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.policy import PolicyUnavailable
+
+if TYPE_CHECKING:
+    from mesh.policy import Policy
+
+FULL_PROMPT = "data.soma.provenance.store_full_prompt"
+
+
+class PromptPolicy:
+    """Asks whether whole prompts of a tenant may be kept; while nobody can tell, they may not."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    async def full_prompt(self, tenant_id: str) -> bool:
+        """True when policy allows it, and in no other case."""
+        try:
+            return await self._policy.ask(FULL_PROMPT, {"tenant": {"id": tenant_id}}) is True
+        except PolicyUnavailable:
+            return False

@@ -1,0 +1,135 @@
+"""Receipts in Postgres, and the queue of those that are to be written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from mesh.stores.partitions import month_of
+from mesh.stores.postgres import SYSTEM
+from svc_provenance.app.receipts import Due, JobKey
+from svc_provenance.domain.receipts import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import asyncpg
+
+    from mesh.stores.postgres import Postgres
+    from svc_provenance.app.receipts import Filters, Mark
+
+_RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Receipt)
+_NAMES = [item.name for item in fields(Receipt)]
+_LISTED = ", ".join("'[]'::jsonb AS attempt_details" if name == "attempt_details" else name for name in _NAMES)
+CHANNEL = "receipts_due"
+
+
+class PostgresReceipts:
+    """A `ReceiptStore`. A trigger on the facts of traces makes receipts due, and notifies `CHANNEL`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def due_now(self, limit: int) -> Sequence[JobKey]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_DUE_NOW, limit)
+        return [JobKey(row["tenant_id"], row["job_id"]) for row in rows]
+
+    async def due(self, key: JobKey) -> Due | None:
+        """See the port."""
+        async with self._postgres.transaction(key.tenant_id) as connection:
+            row = await connection.fetchrow(
+                "SELECT news, tries, since FROM receipts_due WHERE tenant_id = $1 AND job_id = $2",
+                key.tenant_id,
+                key.job_id,
+            )
+        return Due(**row) if row else None
+
+    async def settle(self, key: JobKey, due: Due, receipt: Receipt | None) -> None:
+        """See the port."""
+        async with self._postgres.transaction(key.tenant_id) as connection:
+            if receipt is not None:
+                await _keep(connection, key.tenant_id, receipt)
+            await connection.execute(
+                "DELETE FROM receipts_due WHERE tenant_id = $1 AND job_id = $2 AND news = $3",
+                key.tenant_id,
+                key.job_id,
+                due.news,
+            )
+
+    async def postpone(self, key: JobKey, due: Due, seconds: float, receipt: Receipt | None) -> None:
+        """See the port."""
+        async with self._postgres.transaction(key.tenant_id) as connection:
+            if receipt is not None:
+                await _keep(connection, key.tenant_id, receipt)
+            await connection.execute(_POSTPONE, key.tenant_id, key.job_id, due.news, seconds)
+
+    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            rows = await connection.fetch(
+                _PAGE,
+                tenant_id,
+                filters.form.value if filters.form else None,
+                filters.cause.value if filters.cause else None,
+                filters.start,
+                filters.end,
+                after.ended_at if after else None,
+                after.receipt_id if after else None,
+                limit,
+            )
+        return [_receipt(row) for row in rows]
+
+    async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row = await connection.fetchrow(_ONE, tenant_id, id_, month_of(id_))
+        return _receipt(row) if row else None
+
+
+async def _keep(connection: asyncpg.Connection, tenant_id: str, receipt: Receipt) -> None:
+    await connection.execute(_KEEP, tenant_id, month_of(receipt.job_id), *(asdict(receipt)[name] for name in _NAMES))
+
+
+def _receipt(row: asyncpg.Record) -> Receipt:
+    return _RECEIPT.validate_python({**row, "receipt_id": str(row["receipt_id"])})
+
+
+_DUE_NOW = """
+UPDATE receipts_due AS d
+SET tries = d.tries + 1,
+    not_before = clock_timestamp() + least(3600, 10 * power(2, least(d.tries, 20))) * interval '1 second'
+FROM (
+    SELECT tenant_id, job_id FROM receipts_due WHERE not_before <= clock_timestamp()
+    ORDER BY not_before LIMIT $1 FOR UPDATE SKIP LOCKED
+) AS found
+WHERE d.tenant_id = found.tenant_id AND d.job_id = found.job_id
+RETURNING d.tenant_id, d.job_id
+"""
+_POSTPONE = """
+UPDATE receipts_due SET tries = tries + 1, not_before = clock_timestamp() + $4 * interval '1 second'
+WHERE tenant_id = $1 AND job_id = $2 AND news = $3
+"""
+_KEEP = f"""
+INSERT INTO receipts AS r (tenant_id, month, {", ".join(_NAMES)})
+VALUES ($1, $2, {", ".join(f"${place}" for place in range(3, 3 + len(_NAMES)))})
+ON CONFLICT (tenant_id, job_id, month) DO UPDATE
+SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"receipt_id", "job_id"})}
+WHERE r.ended_at < excluded.ended_at OR (r.ended_at = excluded.ended_at AND r.trace_digest <> excluded.trace_digest)
+"""  # noqa: S608
+_PAGE = f"""
+SELECT {_LISTED} FROM receipts
+WHERE tenant_id = $1 AND ($2::text IS NULL OR form = $2) AND ($3::text IS NULL OR $3 = ANY(causes))
+    AND ($4::timestamptz IS NULL OR ended_at >= $4) AND ($5::timestamptz IS NULL OR ended_at < $5)
+    AND ($6::timestamptz IS NULL OR (ended_at, receipt_id) < ($6, $7::uuid))
+ORDER BY ended_at DESC, receipt_id DESC LIMIT $8
+"""  # noqa: S608
+_ONE = f"""
+SELECT {", ".join(_NAMES)} FROM receipts WHERE tenant_id = $1 AND receipt_id = $2::text::uuid
+UNION ALL
+SELECT {", ".join(_NAMES)} FROM receipts WHERE tenant_id = $1 AND job_id = $2 AND month = $3
+LIMIT 1
+"""  # noqa: S608

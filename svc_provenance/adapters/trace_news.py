@@ -1,0 +1,39 @@
+"""Wakes those who watch traces: one connection listens for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHANNEL = "trace_news"
+
+
+class TraceNews:
+    """Tells of new facts by the job they belong to."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def heard(self, job_id: str) -> None:
+        """There is news of a job; of any job when it is empty, since notifications may have been missed."""
+        jobs = list(self._waiting) if not job_id else [job_id] if job_id in self._waiting else []
+        for job in jobs:
+            for news in self._waiting[job]:
+                news.set()
+
+    @contextmanager
+    def of(self, job_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set at news of the job; who waits for it clears it."""
+        news = asyncio.Event()
+        self._waiting[job_id].add(news)
+        try:
+            yield news
+        finally:
+            self._waiting[job_id].discard(news)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]

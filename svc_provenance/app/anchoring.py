@@ -1,0 +1,124 @@
+"""Work beside the chains: anchors are made, months ahead are laid out, and months that are old enough are dropped."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from svc_provenance.domain.audit import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import date, datetime
+
+    from mesh.clock import Clock
+    from svc_provenance.app.audit import Anchors, Signatures
+    from svc_provenance.domain.audit import End, Signed
+
+_log = logging.getLogger(__name__)
+
+
+class Ledger(Protocol):
+    """The part of the chains' store that this work needs."""
+
+    async def due(self, entries: int, before: datetime) -> Mapping[str, End]:
+        """Heads of chains with so many entries since their last anchor, or with any and an anchor older than that."""
+
+    async def note(self, chain: str, sequence: int, at: datetime) -> None:
+        """Notes that a place has its anchor."""
+
+    async def lay_out(self, today: date) -> None:
+        """Makes room for the months ahead."""
+
+    async def oldest(self, before: datetime) -> date | None:
+        """The oldest month, if it ended before a moment."""
+
+    async def ends(self, month: date) -> Mapping[str, End]:
+        """The last entry of each chain in a month."""
+
+    async def drop(self, month: date, starts: Sequence[Signed]) -> int:
+        """Drops the oldest month and keeps where its chains start from then on; gives the number of entries."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a chain is anchored: after so many entries, or so many seconds; looked at every `look_s`."""
+
+    entries: int
+    seconds: float
+    look_s: float
+
+
+class Anchorer:
+    """Makes anchors. `on_conflict` hears of a chain whose head is not what an anchor of its place says."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        anchors: Anchors,
+        signatures: Signatures,
+        pace: Pace,
+        clock: Clock,
+        *,
+        on_made: Callable[[], None] = lambda: None,
+        on_conflict: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ledger = ledger
+        self._anchors = anchors
+        self._signatures = signatures
+        self._pace = pace
+        self._clock = clock
+        self._on_made = on_made
+        self._on_conflict = on_conflict
+
+    async def work(self) -> None:
+        """Makes anchors, for ever."""
+        while True:
+            await self.look()
+            await self._clock.sleep(self._pace.look_s)
+
+    async def look(self) -> None:
+        """Makes the anchors that are due."""
+        before = self._clock.now() - timedelta(seconds=self._pace.seconds)
+        for chain, end in (await self._ledger.due(self._pace.entries, before)).items():
+            await self.make(chain, end)
+
+    async def make(self, chain: str, end: End) -> None:
+        """Makes one; another member may have made it."""
+        anchor = await self._signatures.sign(Statement.ANCHOR, chain, end)
+        if await self._anchors.put(anchor):
+            self._on_made()
+        else:
+            kept = await self._anchors.read(chain, end.sequence)
+            if kept is None or kept.end != end:
+                _log.error("an anchor of entry %d says another digest than the chain", end.sequence)
+                self._on_conflict()
+                return
+        await self._ledger.note(chain, end.sequence, anchor.created_at)
+
+
+class AuditUpkeep:
+    """Keeps the table of chains laid out by month, and drops months older than the longest term of any tenant."""
+
+    def __init__(
+        self, ledger: Ledger, signatures: Signatures, longest_days: Callable[[], Awaitable[int]], clock: Clock
+    ) -> None:
+        self._ledger = ledger
+        self._signatures = signatures
+        self._longest_days = longest_days
+        self._clock = clock
+
+    async def run(self) -> int:
+        """Lays out and drops; gives the number of entries dropped."""
+        now = self._clock.now()
+        await self._ledger.lay_out(now.date())
+        before = now - timedelta(days=await self._longest_days())
+        dropped = 0
+        while (month := await self._ledger.oldest(before)) is not None:
+            ends = await self._ledger.ends(month)
+            starts = [await self._signatures.sign(Statement.START, chain, end) for chain, end in ends.items()]
+            dropped += await self._ledger.drop(month, starts)
+            _log.info("dropped the audit entries of %s", month)
+        return dropped

@@ -1,0 +1,41 @@
+"""Reading and setting for how long a tenant's records are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from svc_provenance.domain.retention import Kept
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_provenance.domain.retention import Days
+
+
+class TermsStore(Protocol):
+    """Keeps the days of tenants that have their own."""
+
+    async def kept(self, tenant_id: str) -> Kept | None:
+        """A tenant's own; None for none."""
+
+    async def keep(self, tenant_id: str, kept: Kept) -> None:
+        """Replaces a tenant's own, and tells the audit."""
+
+
+class RetentionDays:
+    """Reads and sets the days. `platform` holds for tenants that set none."""
+
+    def __init__(self, store: TermsStore, platform: Days, clock: Clock) -> None:
+        self._store = store
+        self._platform = platform
+        self._clock = clock
+
+    async def of(self, tenant_id: str) -> Kept:
+        """The days that hold for a tenant."""
+        return await self._store.kept(tenant_id) or Kept(self._platform)
+
+    async def set(self, tenant_id: str, subject: str, days: Days) -> Kept:
+        """Sets a tenant's days; INVALID_ARGUMENT naming the fields that are out of bounds."""
+        days.check()
+        kept = Kept(days, subject, self._clock.now())
+        await self._store.keep(tenant_id, kept)
+        return kept

@@ -1,0 +1,186 @@
+"""Watching a trace grow: one reader of facts for each job, however many watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AbstractContextManager, asynccontextmanager
+from contextvars import Context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from mesh.errors import not_found
+from mesh.tasks import end
+from svc_provenance.domain.trace import SUCCEEDED, join
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from mesh.clock import Clock
+    from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.ports import Record
+    from svc_provenance.domain.trace import Trace
+
+News: TypeAlias = "Callable[[str], AbstractContextManager[asyncio.Event]]"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A trace as it stands: its parts in order, serialised, by what they are parts of, and the whole."""
+
+    parts: Mapping[str, bytes]
+    whole: bytes
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a watch goes, in seconds.
+
+    A job without facts is waited for `first_s`; facts that are missing `patience_s` after the end of a job are not
+    waited for any longer. News within `gather_s` is read once; without any, facts are read again after `poll_s`, and
+    after `retry_s` when they could not be. A choice that found nothing is named by no other fact: where a step did not
+    succeed, the end waits for it `settle_s`.
+    """
+
+    heartbeat_s: float = 10.0
+    first_s: float = 2.0
+    patience_s: float = 60.0
+    settle_s: float = 1.0
+    gather_s: float = 0.1
+    poll_s: float = 5.0
+    retry_s: float = 0.5
+
+
+class _Feed:
+    """The newest picture of one job, for all who watch it. A slow reader finds the newest one: none are queued."""
+
+    def __init__(self) -> None:
+        self.watchers = 0
+        self.version = 0
+        self.picture: Picture | None = None
+        self.trace: Trace | None = None
+        self.failure: Exception | None = None
+        self.reader: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+
+    async def show(self, trace: Trace, picture: Picture) -> None:
+        """Replace the picture, and tell everybody."""
+        async with self._changed:
+            self.trace, self.picture = trace, picture
+            self.version += 1
+            self._changed.notify_all()
+
+    async def newer(self, version: int, seconds: float) -> bool:
+        """Wait for a newer picture; False when there was none in time."""
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: self.version > version)
+        except TimeoutError:
+            return False
+        return True
+
+
+class WatchTraces:
+    """Streams traces. `draw` makes a picture; `news` tells of new facts of a job."""
+
+    def __init__(
+        self,
+        record: Record,
+        draw: Callable[[str, Trace, Sequence[Fact]], Picture],
+        news: News,
+        clock: Clock,
+        pace: Pace | None = None,
+    ) -> None:
+        self._record = record
+        self._draw = draw
+        self._news = news
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._feeds: dict[tuple[str, str], _Feed] = {}
+
+    async def __call__(self, tenant_id: str, job_id: str) -> AsyncIterator[bytes | None]:
+        """Parts as they change, at last the whole trace; None is a heartbeat. NOT_FOUND, before the first part."""
+        async with self._feed(tenant_id, job_id) as feed:
+            if not await feed.newer(0, self._pace.first_s):
+                raise feed.failure or not_found("trace", job_id)
+            sent: dict[str, bytes] = {}
+            ended_at: float | None = None
+            while True:
+                version, picture, trace = feed.version, feed.picture, feed.trace
+                if picture is None or trace is None:
+                    raise not_found("trace", job_id)
+                for name, part in picture.parts.items():
+                    if sent.get(name) != part:
+                        sent[name] = part
+                        yield part
+                if trace.complete and not _settled(trace) and await feed.newer(version, self._pace.settle_s):
+                    continue
+                if trace.complete or self._given_up(ended_at):
+                    yield picture.whole
+                    return
+                ended = trace.run is not None and trace.run.ended
+                ended_at = (ended_at or self._clock.monotonic()) if ended else None
+                if not await feed.newer(version, self._wait_s(ended_at)) and not self._given_up(ended_at):
+                    yield None
+
+    def _given_up(self, ended_at: float | None) -> bool:
+        return ended_at is not None and self._clock.monotonic() - ended_at >= self._pace.patience_s
+
+    def _wait_s(self, ended_at: float | None) -> float:
+        """Until the next heartbeat, or until missing facts are not waited for any longer."""
+        if ended_at is None:
+            return self._pace.heartbeat_s
+        left = ended_at + self._pace.patience_s - self._clock.monotonic()
+        return max(0.001, min(self._pace.heartbeat_s, left))
+
+    @asynccontextmanager
+    async def _feed(self, tenant_id: str, job_id: str) -> AsyncIterator[_Feed]:
+        key = tenant_id, job_id
+        feed = self._feeds.setdefault(key, _Feed())
+        feed.watchers += 1
+        if feed.reader is None:
+            # In a context of its own: the deadline of whoever came first is nobody else's.
+            reading = self._read(feed, tenant_id, job_id)
+            feed.reader = asyncio.create_task(reading, name=f"trace {job_id}", context=Context())
+        try:
+            yield feed
+        finally:
+            feed.watchers -= 1
+            if not feed.watchers:
+                del self._feeds[key]
+                await end(feed.reader)
+
+    async def _read(self, feed: _Feed, tenant_id: str, job_id: str) -> None:
+        """Read the facts of a job again at all news of it."""
+        with self._news(job_id) as news:
+            last: Sequence[Fact] = ()
+            while True:
+                news.clear()
+                try:
+                    facts = await self._record.facts(tenant_id, job_id)
+                    if facts and facts != last:
+                        trace = join(facts)
+                        await feed.show(trace, self._draw(job_id, trace, facts))
+                        last = facts
+                    feed.failure = None
+                except Exception as error:  # noqa: BLE001 - an outage: they are read again
+                    _log.warning("the facts of job %s cannot be read now: %s", job_id, error)
+                    feed.failure = error
+                if await self._heard(news, self._pace.poll_s if feed.failure is None else self._pace.retry_s):
+                    await self._clock.sleep(self._pace.gather_s)
+
+    @staticmethod
+    async def _heard(news: asyncio.Event, seconds: float) -> bool:
+        """Wait for news; False when there was none in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _settled(trace: Trace) -> bool:
+    """Whether every choice is named by an attempt, because every step succeeded."""
+    return all(step.note.state == SUCCEEDED for step in trace.steps)

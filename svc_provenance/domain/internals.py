@@ -1,0 +1,52 @@
+"""What of the platform's insides may stand in a text, beside personal data and secrets: it is taken out as well."""
+
+from __future__ import annotations
+
+import re
+
+from svc_provenance.domain.redaction import SUMMARY_CHARS, Redactor
+
+_PRIVATE = (
+    r"(?:localhost|127(?:\.\d{1,3}){3}|10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|169\.254(?:\.\d{1,3}){2}"
+    r"|172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}|\[::1\]"
+    r"|(?:[A-Za-z0-9-]+\.)+(?:internal|intranet|lan|svc|cluster\.local))"
+)
+_TEXT_END = r"[^\s\"'<>()\[\],;]"
+_LAST = r"[^\s\"'<>()\[\],;:.]"
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        (
+            "endpoint",
+            rf"(?:\b[a-z][a-z0-9+]*://(?:[^\s/@]+@)?|(?<![\w.@-])){_PRIVATE}(?![\w-])(?::\d+)?(?:/(?:{_TEXT_END}*{_LAST})?)?",
+        ),
+        ("model", rf"\bft:{_TEXT_END}*{_LAST}"),
+        ("model", rf"\barn:aws[a-z-]*:{_TEXT_END}+"),
+        ("model", rf"\bprojects/{_TEXT_END}+?/locations/{_TEXT_END}+"),
+        ("path", rf"(?<![\w:/.~])/(?:home|root|usr|var|etc|opt|srv|tmp|mnt|run|proc|app|Users)/{_TEXT_END}+"),
+    )
+)
+
+
+class RecordRedactor(Redactor):
+    """Redacts personal data, secrets, and private endpoints, internal model ids and paths of machines.
+
+    Texts longer than a summary are kept whole only where policy lets full prompts be kept.
+    """
+
+    def text(self, value: str) -> str:
+        """The text with each find replaced by `[kind]`."""
+        for kind, pattern in _KINDS:
+            value, found = pattern.subn(f"[{kind}]", value)
+            if found:
+                self.counts[kind] += found
+        return super().text(value)
+
+
+class SummaryRedactor(RecordRedactor):
+    """Redacts, and keeps only the beginning of long texts."""
+
+    def text(self, value: str) -> str:
+        """The redacted text, at most as long as a summary."""
+        whole = super().text(value)
+        return whole if len(whole) <= SUMMARY_CHARS else whole[: SUMMARY_CHARS - 1] + "…"

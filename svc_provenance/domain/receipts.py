@@ -1,0 +1,226 @@
+"""Receipts: what a job came to, in figures, hashes and pointers; no content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mesh.ids import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.trace import Trace
+
+ACCEPTED, FAILED = "succeeded", "failed"
+REJECTED_CONTENT, POLICY_DENIED = "CONTENT_REJECTED", "POLICY_DENIED"
+STANDARD = "STANDARD"
+
+
+class Form(StrEnum):
+    """Form of a receipt."""
+
+    COMPACT = "compact"
+    FULL = "full"
+
+
+class Cause(StrEnum):
+    """Why a receipt is full, or was wanted full."""
+
+    LOW_QUALITY = "low_quality"
+    POLICY_DENIED = "policy_denied"
+    TOOL_FAILED = "tool_failed"
+    PROVIDER_REJECTED = "provider_rejected"
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A selection: among how many, the score foreseen for what was chosen, whether policy left something out."""
+
+    selection_id: str
+    candidates: int
+    predicted: float | None
+    degradation: int
+    denied: bool
+
+
+@dataclass(frozen=True)
+class AttemptFigures:
+    """An attempt. Cost in millionths of a US dollar, latency in milliseconds, quality in [0, 1]."""
+
+    step_id: str
+    attempt: int
+    capability_id: str
+    status: str
+    error_code: str
+    selection_id: str
+    execution_id: str
+    evaluation_id: str
+    quality: float | None
+    cost_micro_usd: int
+    latency_ms: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict: its score, and that of each criterion, in [0, 1]."""
+
+    evaluation_id: str
+    score: float
+    criteria: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended. `started_at` is None for one that never ran."""
+
+    job_id: str
+    state: str
+    started_at: datetime | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the facts of a job that ended say, as far as a receipt tells it; attempts in their order."""
+
+    ending: Ending
+    picked: tuple[Picked, ...] = ()
+    attempts: tuple[AttemptFigures, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    asset_digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One receipt; see the contract for what each figure means. `attempt_details` are empty in a compact one."""
+
+    receipt_id: str
+    job_id: str
+    form: Form
+    causes: tuple[Cause, ...]
+    state: str
+    path: str
+    predicted_quality: float | None
+    observed_quality: float | None
+    criterion_scores: dict[str, float]
+    degradation_level: int
+    candidates: int
+    confidence: float
+    attempts: int
+    fallbacks: int
+    reworks: int
+    latency_ms: int
+    provider_ms: int
+    cost_micro_usd: int
+    trace_digest: str
+    asset_digests: dict[str, str]
+    policy_ids: tuple[str, ...]
+    trace_ids: tuple[str, ...]
+    complete: bool
+    ended_at: datetime
+    attempt_details: tuple[AttemptFigures, ...] = ()
+
+    @property
+    def compact(self) -> Receipt:
+        """The same without its attempts."""
+        return replace(self, form=Form.COMPACT, attempt_details=())
+
+
+def receipt_id_of(tenant_id: str, job_id: str) -> str:
+    """Id of a job's only receipt."""
+    return derive("receipt", tenant_id, job_id)
+
+
+def trace_digest(job_id: str, facts: Iterable[Fact]) -> str:
+    """SHA-256 of a trace in its canonical form, lower-case hex.
+
+    The form is UTF-8 text, each line ended by a line feed: first "soma.trace.v1 <job id>", then for each fact
+    "<kind> <fact id> <SHA-256 of its stored message>", sorted.
+    """
+    lines = sorted(f"{fact.kind.value} {fact.fact_id} {hashlib.sha256(fact.document).hexdigest()}\n" for fact in facts)
+    return hashlib.sha256("".join([f"soma.trace.v1 {job_id}\n", *lines]).encode()).hexdigest()
+
+
+def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_quality: float) -> Receipt:
+    """The receipt of a job, full when something was out of order; quality below `low_quality` is."""
+    ending, totals = figures.ending, trace.totals
+    causes = tuple(cause for cause in Cause if cause in causes_of(figures, low_quality))
+    seconds = (ending.ended_at - ending.started_at).total_seconds() if ending.started_at else 0.0
+    return Receipt(
+        receipt_id=receipt_id_of(tenant_id, ending.job_id),
+        job_id=ending.job_id,
+        form=Form.FULL if causes else Form.COMPACT,
+        causes=causes,
+        state=ending.state,
+        path=STANDARD,
+        predicted_quality=predicted_quality(figures),
+        observed_quality=observed_quality(figures),
+        criterion_scores=criterion_scores(figures),
+        degradation_level=max((picked.degradation for picked in figures.picked), default=0),
+        candidates=max((picked.candidates for picked in figures.picked), default=0),
+        confidence=len(_accepted(figures)) / len(figures.attempts) if figures.attempts else 0.0,
+        attempts=totals.attempts,
+        fallbacks=totals.fallbacks,
+        reworks=totals.reworks,
+        latency_ms=max(0, round(seconds * 1000)),
+        provider_ms=totals.provider_ms,
+        cost_micro_usd=totals.cost_micro_usd,
+        trace_digest=digest,
+        asset_digests=figures.asset_digests,
+        policy_ids=tuple(trace.policy_ids),
+        trace_ids=tuple(trace.trace_ids),
+        complete=trace.complete,
+        ended_at=ending.ended_at,
+        attempt_details=figures.attempts if causes else (),
+    )
+
+
+def predicted_quality(figures: Figures) -> float | None:
+    """Mean score foreseen for the accepted attempts, for all that was chosen where none was accepted."""
+    ids = {attempt.selection_id for attempt in _accepted(figures)}
+    counted = [picked for picked in figures.picked if picked.selection_id in ids] or figures.picked
+    return _mean(picked.predicted for picked in counted)
+
+
+def observed_quality(figures: Figures) -> float | None:
+    """Mean score of the accepted results; None when none was judged."""
+    return _mean(attempt.quality for attempt in _accepted(figures))
+
+
+def criterion_scores(figures: Figures) -> dict[str, float]:
+    """Mean score by criterion over the accepted results, over all judged ones where none was accepted."""
+    ids = {attempt.evaluation_id for attempt in _accepted(figures)}
+    counted = [judged for judged in figures.judged if judged.evaluation_id in ids] or figures.judged
+    names = sorted({name for judged in counted for name in judged.criteria})
+    means = {name: _mean(judged.criteria.get(name) for judged in counted) for name in names}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def causes_of(figures: Figures, low_quality: float) -> set[Cause]:
+    """What was out of order. Where nothing was accepted, what was judged counts for the quality."""
+    quality = observed_quality(figures)
+    if quality is None:
+        quality = _mean(judged.score for judged in figures.judged)
+    codes = {attempt.error_code for attempt in figures.attempts}
+    failed = {a.error_code for a in figures.attempts if a.status == FAILED} - {REJECTED_CONTENT, POLICY_DENIED}
+    found = {
+        Cause.LOW_QUALITY: quality is not None and quality < low_quality,
+        Cause.POLICY_DENIED: POLICY_DENIED in codes or any(picked.denied for picked in figures.picked),
+        Cause.TOOL_FAILED: bool(failed),
+        Cause.PROVIDER_REJECTED: REJECTED_CONTENT in codes,
+    }
+    return {cause for cause, holds in found.items() if holds}
+
+
+def _accepted(figures: Figures) -> Sequence[AttemptFigures]:
+    return [attempt for attempt in figures.attempts if attempt.status == ACCEPTED]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return min(1.0, sum(known) / len(known)) if known else None

@@ -1,0 +1,72 @@
+"""Takes audit entries into their chains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.events.inbox import Together
+from mesh.events.topics import AUDIT
+from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
+from svc_provenance.domain.audit import DEED_FIELDS, Decision, Deed, Entry
+from svc_provenance.domain.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import asyncpg
+
+    from mesh.events.event import Event
+    from svc_provenance.domain.audit import Linked
+
+TOPIC = AUDIT
+
+
+class Append(Protocol):
+    """Adds entries to the end of a chain, in the open transaction."""
+
+    async def __call__(
+        self, connection: asyncpg.Connection, chain: str, entries: Sequence[Entry], /
+    ) -> Sequence[Linked]:
+        """The entries in their places."""
+
+
+class AuditIntake:
+    """The handler of audit entries. `on_redacted` hears what was taken out of reasons, counted by kind."""
+
+    def __init__(self, append: Append, *, on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None) -> None:
+        self._append = append
+        self._on_redacted = on_redacted
+
+    def handlers(self) -> Mapping[str, Together]:
+        """Handlers for the consumer."""
+        return {AuditRecorded.DESCRIPTOR.full_name: Together(self.recorded)}
+
+    async def recorded(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
+        """Adds the entries of one tenant to its chain."""
+        counts: Counter[str] = Counter()
+        entries = [_entry(event, counts) for event in events]
+        await self._append(connection, events[0].tenant_id, entries)
+        self._on_redacted(counts)
+
+
+def _entry(event: Event, counts: Counter[str]) -> Entry:
+    """The entry of an event; its place and record time are the chain's to give."""
+    message = AuditRecorded.FromString(event.payload)
+    redactor = Redactor(counts)
+    texts = {name: getattr(message, name) for name in DEED_FIELDS if name != "decision"}
+    texts["reason"] = redactor.text(texts["reason"])
+    storable = {name: text.replace("\0", "\ufffd") for name, text in texts.items()}
+    return Entry(
+        chain=event.tenant_id,
+        sequence=0,
+        audit_id=event.event_id,
+        occurred_at=event.occurred_at,
+        recorded_at=event.occurred_at,
+        deed=Deed(decision=_decision(message.decision), **storable),
+    )
+
+
+def _decision(value: AuditDecision.ValueType) -> str:
+    known = value in AuditDecision.values()
+    return AuditDecision.Name(value).removeprefix("AUDIT_DECISION_") if known else Decision.UNSPECIFIED.value

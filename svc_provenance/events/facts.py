@@ -1,0 +1,144 @@
+"""Takes in the facts of the other contexts, redacted before anything is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh import tracing
+from soma.events.v1 import facts_pb2
+from svc_provenance.domain.internals import RecordRedactor, SummaryRedactor
+from svc_provenance.domain.model import DeadLetter, Fact, Kind, Stored
+from svc_provenance.events import summaries
+from svc_provenance.events.scrub import scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from google.protobuf.message import Message
+
+    from mesh.events.event import Event
+    from mesh.events.inbox import DeadLetter as Undeliverable
+    from mesh.events.inbox import Handler
+    from mesh.ids import Ids
+    from svc_provenance.domain.model import Summary, Unit
+    from svc_provenance.domain.ports import Record
+
+TOPICS = ("selector.events", "executor.events", "assets.events", "critic.events")
+
+
+async def _summary_only(_tenant_id: str) -> bool:
+    return False
+
+
+class Intake:
+    """The handlers, by the type of their event.
+
+    `full_prompt` tells whether policy lets a tenant's prompts be kept whole; without it nobody's are. `on_redacted`
+    hears what was taken out of each fact, counted by kind.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        ids: Ids,
+        *,
+        full_prompt: Callable[[str], Awaitable[bool]] = _summary_only,
+        on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None,
+    ) -> None:
+        self._record = record
+        self._ids = ids
+        self._full_prompt = full_prompt
+        self._on_redacted = on_redacted
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Handlers for the consumer."""
+        return {
+            facts_pb2.SelectionMade.DESCRIPTOR.full_name: self.selection_made,
+            facts_pb2.ExecutionFinished.DESCRIPTOR.full_name: self.execution_finished,
+            facts_pb2.EvaluationDone.DESCRIPTOR.full_name: self.evaluation_done,
+            facts_pb2.AssetStored.DESCRIPTOR.full_name: self.asset_stored,
+            facts_pb2.AssetTombstoned.DESCRIPTOR.full_name: self.asset_tombstoned,
+            facts_pb2.JobChanged.DESCRIPTOR.full_name: self.job_changed,
+        }
+
+    async def selection_made(self, unit: Unit, event: Event) -> None:
+        """Keeps a choice of a job."""
+        selection = facts_pb2.SelectionMade.FromString(event.payload).selection
+        about = selection.subject_context
+        if about.job_id:
+            self._scrub(selection, SummaryRedactor())
+            ids = (selection.selection_id, about.job_id)
+            await self._keep(unit, event, Kind.SELECTION, ids, summaries.choice(selection), selection)
+
+    async def execution_finished(self, unit: Unit, event: Event) -> None:
+        """Keeps an attempt, and tells each of its assets how it was made."""
+        fact = facts_pb2.ExecutionFinished.FromString(event.payload)
+        full = await self._full_prompt(event.tenant_id)
+        redactor = RecordRedactor() if full else SummaryRedactor()
+        redactor.counts.update(fact.redactions)  # what the sender took out already
+        self._scrub(fact, redactor)
+        making = summaries.making(fact, redactor, full_prompt=full)
+        execution = fact.execution
+        ids = (execution.execution_id, execution.job_id)
+        with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
+            await self._keep(unit, event, Kind.EXECUTION, ids, summaries.attempt(execution), execution)
+            for asset_id in execution.asset_ids:
+                await self._record.add_making(unit, event.tenant_id, asset_id, making)
+
+    async def evaluation_done(self, unit: Unit, event: Event) -> None:
+        """Keeps a verdict."""
+        evaluation = facts_pb2.EvaluationDone.FromString(event.payload).evaluation
+        self._scrub(evaluation, SummaryRedactor())
+        verdict = summaries.verdict(evaluation)
+        await self._record.add_verdict(unit, event.tenant_id, evaluation.asset_id, verdict)
+        if evaluation.job_id:
+            ids = (evaluation.evaluation_id, evaluation.job_id)
+            await self._keep(unit, event, Kind.EVALUATION, ids, verdict, evaluation)
+
+    async def asset_stored(self, unit: Unit, event: Event) -> None:
+        """Keeps what an asset is."""
+        asset = facts_pb2.AssetStored.FromString(event.payload).asset
+        self._scrub(asset, SummaryRedactor())
+        await self._record.add_asset(unit, event.tenant_id, summaries.asset_facts(asset, event.occurred_at))
+        if asset.origin.job_id:
+            stored = Stored(asset.asset_id, asset.origin.execution_id)
+            await self._keep(unit, event, Kind.ASSET, (asset.asset_id, asset.origin.job_id), stored, asset)
+
+    async def asset_tombstoned(self, unit: Unit, event: Event) -> None:
+        """Forgets what an erased asset was made with."""
+        asset = facts_pb2.AssetTombstoned.FromString(event.payload).asset
+        await self._record.erase(unit, event.tenant_id, asset.asset_id, event.occurred_at)
+
+    async def job_changed(self, unit: Unit, event: Event) -> None:
+        """Keeps the newest word of a job."""
+        job = facts_pb2.JobChanged.FromString(event.payload).job
+        self._scrub(job, SummaryRedactor())
+        await self._keep(unit, event, Kind.JOB, (job.job_id, job.job_id), summaries.run(job), job)
+
+    def _scrub(self, message: Message, redactor: RecordRedactor) -> None:
+        scrub(message, redactor)
+        self._on_redacted(redactor.counts)
+
+    async def bury(self, unit: Unit, letter: Undeliverable) -> None:
+        """Keeps a dead letter that could not be taken in: told as an event, it would come back without end."""
+        await self._record.bury(
+            unit,
+            DeadLetter(
+                dlq_id=self._ids.new(),
+                topic=letter.topic,
+                key=letter.key,
+                event_id=letter.event_id,
+                event_type=letter.event.type if letter.event else "",
+                tenant_id=letter.event.tenant_id if letter.event else "",
+                cause=letter.detail,
+                attempts=letter.attempts,
+                payload=letter.value,
+            ),
+        )
+
+    async def _keep(  # noqa: PLR0917 - a fact and where it belongs
+        self, unit: Unit, event: Event, kind: Kind, ids: tuple[str, str], summary: Summary, document: Message
+    ) -> None:
+        fact_id, job_id = ids
+        fact = Fact(kind, fact_id, job_id, event.occurred_at, summary, document.SerializeToString())
+        await self._record.add_fact(unit, event.tenant_id, fact)

@@ -1,0 +1,86 @@
+"""Reads the figures of a receipt out of the messages of a job's facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.rpc.wellknown import moment
+from soma.assets.v1.asset_pb2 import Asset
+from soma.critic.v1.critic_service_pb2 import Evaluation
+from soma.executor.v1 import job_pb2
+from soma.selector.v1.selection_pb2 import JUDGEMENT_POLICY, Selection
+from svc_provenance.domain.model import Kind, Run
+from svc_provenance.domain.receipts import AttemptFigures, Ending, Figures, Judged, Picked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_provenance.domain.model import Fact
+
+_LEVELS = {"NONE": 0, "MINOR": 1, "MODERATE": 2, "SEVERE": 3, "CRITICAL": 4, "UNKNOWN": 5}
+
+
+def figures(facts: Sequence[Fact]) -> Figures | None:
+    """The figures of a job; None while it has not ended."""
+    documents = {kind: [fact.document for fact in facts if fact.kind is kind] for kind in Kind}
+    run = next((fact for fact in facts if isinstance(fact.summary, Run)), None)
+    if run is None or not isinstance(run.summary, Run) or not run.summary.ended:
+        return None
+    job = job_pb2.Job.FromString(run.document)
+    executions = sorted(map(job_pb2.Execution.FromString, documents[Kind.EXECUTION]), key=_place)
+    assets = map(Asset.FromString, documents[Kind.ASSET])
+    return Figures(
+        ending=Ending(
+            job_id=job.job_id,
+            state=run.summary.state,
+            started_at=moment(job.start_time),
+            ended_at=moment(job.end_time) or run.occurred_at,
+        ),
+        picked=tuple(map(_picked, map(Selection.FromString, documents[Kind.SELECTION]))),
+        attempts=tuple(map(_attempt, executions)),
+        judged=tuple(map(_judged, map(Evaluation.FromString, documents[Kind.EVALUATION]))),
+        asset_digests={asset.asset_id: asset.checksum_sha256 for asset in assets if asset.checksum_sha256},
+    )
+
+
+def _place(execution: job_pb2.Execution) -> tuple[int, int, int, int]:
+    """Attempts in the order in which they began."""
+    start = execution.start_time
+    return start.seconds, start.nanos, execution.step_index, execution.attempt
+
+
+def _picked(selection: Selection) -> Picked:
+    chosen = selection.chosen.capability_id
+    ranked = next((item for item in selection.ranked if item.capability_id == chosen), None)
+    return Picked(
+        selection_id=selection.selection_id,
+        candidates=len(selection.ranked),
+        predicted=ranked.score if ranked is not None and ranked.HasField("score") else None,
+        degradation=_LEVELS.get(selection.degradation_level, 0),
+        denied=any(item.judgement == JUDGEMENT_POLICY for item in selection.rejected),
+    )
+
+
+def _attempt(execution: job_pb2.Execution) -> AttemptFigures:
+    status = job_pb2.ExecutionStatus.Name(execution.status).removeprefix("EXECUTION_STATUS_").lower()
+    return AttemptFigures(
+        step_id=execution.step_id,
+        attempt=execution.attempt,
+        capability_id=f"{execution.tool_id}@{execution.provider}",
+        status=status,
+        error_code=execution.error_code,
+        selection_id=execution.selection_id,
+        execution_id=execution.execution_id,
+        evaluation_id=execution.evaluation_id,
+        quality=execution.quality_score if execution.HasField("quality_score") else None,
+        cost_micro_usd=execution.cost_micro_usd,
+        latency_ms=execution.latency_ms,
+    )
+
+
+def _judged(evaluation: Evaluation) -> Judged:
+    return Judged(
+        evaluation_id=evaluation.evaluation_id,
+        score=evaluation.score,
+        criteria={item.dimension: item.score for item in evaluation.criteria},
+    )

@@ -1,0 +1,135 @@
+"""AuditService: convert, call, convert back."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from google.api.httpbody_pb2 import HttpBody
+
+from mesh.context import caller
+from mesh.errors import invalid
+from mesh.rpc.wellknown import moment, timestamp
+from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
+from soma.provenance.v1 import audit_service_pb2 as pb
+from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceServicer
+from svc_provenance.app.audit import Filters, chain_of
+from svc_provenance.domain.audit import DEED_FIELDS, Decision, to_base64url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from svc_provenance.app.audit import Audit
+    from svc_provenance.domain.audit import Linked, Signed
+    from svc_provenance.domain.audit_check import Fault
+
+_DEFAULT_PAGE = 50
+_LINES = "application/x-ndjson"
+_DECISION = "AUDIT_DECISION_"
+_DECISIONS = frozenset(Decision)
+
+
+class AuditServicer(AuditServiceServicer):
+    """Serves the chain of the caller's tenant, and the platform's to its administrators."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    async def ListAuditEvents(
+        self, request: pb.ListAuditEventsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListAuditEventsResponse:
+        """Lists entries, newest first."""
+        chain = chain_of(caller(), platform=request.platform)
+        page, end = await self._audit.page(chain, _filters(request), _mark(request), request.page_size or _DEFAULT_PAGE)
+        token = f"{end}.{_digest(request)}" if end else ""
+        return pb.ListAuditEventsResponse(audit_events=map(_event, page), next_page_token=token)
+
+    async def GetAuditEvent(self, request: pb.GetAuditEventRequest, context: grpc.aio.ServicerContext) -> pb.AuditEvent:
+        """Reads one entry."""
+        chain = chain_of(caller(), platform=request.platform)
+        return _event(await self._audit.of(chain, request.audit_id.lower()))
+
+    async def VerifyAudit(
+        self, request: pb.VerifyAuditRequest, context: grpc.aio.ServicerContext
+    ) -> pb.VerifyAuditResponse:
+        """Computes the chain anew."""
+        report = await self._audit.verify(chain_of(caller(), platform=request.platform), request.from_sequence)
+        return pb.VerifyAuditResponse(
+            intact=not report.faults,
+            entries=report.entries,
+            first_sequence=report.first,
+            last_sequence=report.last,
+            faults=map(_fault, report.faults),
+            anchor=_anchor(report.anchor) if report.anchor else None,
+        )
+
+    async def ExportAudit(
+        self, request: pb.ExportAuditRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[HttpBody]:
+        """Streams the chain as JSON lines."""
+        chain = chain_of(caller(), platform=request.platform)
+        async for lines in self._audit.export(chain, request.from_sequence):
+            yield HttpBody(content_type=_LINES, data=lines)
+
+
+def _filters(request: pb.ListAuditEventsRequest) -> Filters:
+    decision = AuditDecision.Name(request.decision).removeprefix(_DECISION)
+    return Filters(
+        subject=request.subject,
+        action=request.action,
+        resource_type=request.resource_type,
+        resource_id=request.resource_id,
+        decision=Decision(decision) if request.decision else None,
+        start=moment(request.start_time),
+        end=moment(request.end_time),
+    )
+
+
+def _digest(request: pb.ListAuditEventsRequest) -> str:
+    """Ties a page token to the filters it was made for."""
+    plain = pb.ListAuditEventsRequest()
+    plain.CopyFrom(request)
+    plain.ClearField("page_token")
+    plain.ClearField("page_size")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+def _mark(request: pb.ListAuditEventsRequest) -> int:
+    if not request.page_token:
+        return 0
+    place, _, digest = request.page_token.partition(".")
+    if not (place.isascii() and place.isdigit() and len(place) <= 18) or digest != _digest(request):  # noqa: PLR2004
+        raise invalid("page_token", "must be the next_page_token of the page before, with the same filters")
+    return int(place)
+
+
+def _event(linked: Linked) -> pb.AuditEvent:
+    entry = linked.entry
+    texts = {name: getattr(entry.deed, name) for name in DEED_FIELDS if name != "decision"}
+    decision = entry.deed.decision if entry.deed.decision in _DECISIONS else Decision.UNSPECIFIED
+    return pb.AuditEvent(
+        audit_id=entry.audit_id,
+        sequence=entry.sequence,
+        occur_time=timestamp(entry.occurred_at),
+        record_time=timestamp(entry.recorded_at),
+        record=AuditRecorded(decision=AuditDecision.Value(f"{_DECISION}{decision}"), **texts),
+        previous_digest=linked.previous_digest.hex(),
+        digest=linked.digest.hex(),
+    )
+
+
+def _fault(fault: Fault) -> pb.AuditFault:
+    kind = pb.AuditFaultKind.Value(f"AUDIT_FAULT_KIND_{fault.kind}")
+    return pb.AuditFault(sequence=fault.sequence, kind=kind, detail=fault.detail)
+
+
+def _anchor(anchor: Signed) -> pb.AuditAnchor:
+    return pb.AuditAnchor(
+        sequence=anchor.end.sequence,
+        digest=anchor.end.digest.hex(),
+        key_version=anchor.key_version,
+        signature=to_base64url(anchor.signature),
+        create_time=timestamp(anchor.created_at),
+    )

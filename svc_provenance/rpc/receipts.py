@@ -1,0 +1,162 @@
+"""ReceiptService: convert, call, convert back."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from mesh.context import caller
+from mesh.errors import invalid
+from mesh.rpc.wellknown import moment, timestamp
+from soma.provenance.v1 import receipt_service_pb2
+from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceServicer
+from svc_provenance.app.receipts import Filters, Mark
+from svc_provenance.domain.receipts import Cause, Form
+from svc_provenance.domain.retention import Days
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from svc_provenance.app.receipts import Receipts
+    from svc_provenance.app.retention import RetentionDays
+    from svc_provenance.domain.receipts import AttemptFigures, Receipt
+    from svc_provenance.domain.retention import Kept
+
+_DEFAULT_PAGE = 50
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class ReceiptServicer(ReceiptServiceServicer):
+    """Serves receipts, and for how long records are kept."""
+
+    def __init__(self, receipts: Receipts, retention: RetentionDays) -> None:
+        self._receipts = receipts
+        self._retention = retention
+
+    async def ListReceipts(
+        self, request: receipt_service_pb2.ListReceiptsRequest, context: grpc.aio.ServicerContext
+    ) -> receipt_service_pb2.ListReceiptsResponse:
+        """Lists the receipts of the caller's tenant, newest first."""
+        page, end = await self._receipts.page(
+            caller().tenant_id, _filters(request), _mark(request), request.page_size or _DEFAULT_PAGE
+        )
+        return receipt_service_pb2.ListReceiptsResponse(
+            receipts=map(_receipt, page), next_page_token=_token(request, end) if end else ""
+        )
+
+    async def GetReceipt(
+        self, request: receipt_service_pb2.GetReceiptRequest, context: grpc.aio.ServicerContext
+    ) -> receipt_service_pb2.Receipt:
+        """Reads one receipt, by its own id or the job's."""
+        return _receipt(await self._receipts.of(caller().tenant_id, request.receipt_id.lower()))
+
+    async def GetRetention(
+        self, request: receipt_service_pb2.GetRetentionRequest, context: grpc.aio.ServicerContext
+    ) -> receipt_service_pb2.Retention:
+        """Reads how long the caller's tenant's records are kept."""
+        return _retention(await self._retention.of(caller().tenant_id))
+
+    async def SetRetention(
+        self, request: receipt_service_pb2.SetRetentionRequest, context: grpc.aio.ServicerContext
+    ) -> receipt_service_pb2.Retention:
+        """Sets how long the caller's tenant's records are kept."""
+        wanted = request.retention
+        days = Days(wanted.receipts_days, wanted.traces_days, wanted.audit_days, wanted.dead_letters_days)
+        return _retention(await self._retention.set(caller().tenant_id, caller().subject, days))
+
+
+def _filters(request: receipt_service_pb2.ListReceiptsRequest) -> Filters:
+    form = receipt_service_pb2.ReceiptForm.Name(request.form).removeprefix("RECEIPT_FORM_").lower()
+    cause = receipt_service_pb2.ReceiptCause.Name(request.cause).removeprefix("RECEIPT_CAUSE_").lower()
+    return Filters(
+        form=Form(form) if request.form else None,
+        cause=Cause(cause) if request.cause else None,
+        start=moment(request.start_time),
+        end=moment(request.end_time),
+    )
+
+
+def _digest(request: receipt_service_pb2.ListReceiptsRequest) -> str:
+    """Ties a page token to the filters it was made for."""
+    plain = receipt_service_pb2.ListReceiptsRequest()
+    plain.CopyFrom(request)
+    plain.ClearField("page_token")
+    plain.ClearField("page_size")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
+def _token(request: receipt_service_pb2.ListReceiptsRequest, end: Mark) -> str:
+    return f"{(end.ended_at - _EPOCH) // _MICROSECOND}.{end.receipt_id}.{_digest(request)}"
+
+
+def _mark(request: receipt_service_pb2.ListReceiptsRequest) -> Mark | None:
+    if not request.page_token:
+        return None
+    try:
+        micros, receipt_id, digest = request.page_token.split(".")
+        mark = Mark(_EPOCH + int(micros) * _MICROSECOND, str(UUID(receipt_id)))
+    except (ValueError, OverflowError):
+        raise invalid("page_token", "must be the next_page_token of the page before") from None
+    if digest != _digest(request):
+        raise invalid("page_token", "belongs to other filters; ask with the filters of the page before")
+    return mark
+
+
+def _receipt(receipt: Receipt) -> receipt_service_pb2.Receipt:
+    return receipt_service_pb2.Receipt(
+        receipt_id=receipt.receipt_id,
+        job_id=receipt.job_id,
+        form=receipt_service_pb2.ReceiptForm.Value(f"RECEIPT_FORM_{receipt.form.name}"),
+        causes=[receipt_service_pb2.ReceiptCause.Value(f"RECEIPT_CAUSE_{cause.name}") for cause in receipt.causes],
+        state=receipt.state,
+        path=receipt.path,
+        predicted_quality=receipt.predicted_quality,
+        observed_quality=receipt.observed_quality,
+        criterion_scores=receipt.criterion_scores,
+        degradation_level=receipt.degradation_level,
+        candidates=receipt.candidates,
+        confidence=receipt.confidence,
+        attempts=receipt.attempts,
+        fallbacks=receipt.fallbacks,
+        reworks=receipt.reworks,
+        latency_ms=receipt.latency_ms,
+        provider_ms=receipt.provider_ms,
+        cost_micro_usd=receipt.cost_micro_usd,
+        trace_digest=receipt.trace_digest,
+        asset_digests=receipt.asset_digests,
+        policy_ids=receipt.policy_ids,
+        trace_ids=receipt.trace_ids,
+        complete=receipt.complete,
+        end_time=timestamp(receipt.ended_at),
+        attempt_details=map(_attempt, receipt.attempt_details),
+    )
+
+
+def _attempt(attempt: AttemptFigures) -> receipt_service_pb2.ReceiptAttempt:
+    return receipt_service_pb2.ReceiptAttempt(
+        step_id=attempt.step_id,
+        attempt=attempt.attempt,
+        capability_id=attempt.capability_id,
+        status=attempt.status,
+        error_code=attempt.error_code,
+        selection_id=attempt.selection_id,
+        execution_id=attempt.execution_id,
+        evaluation_id=attempt.evaluation_id,
+        quality_score=attempt.quality,
+        cost_micro_usd=attempt.cost_micro_usd,
+        latency_ms=attempt.latency_ms,
+    )
+
+
+def _retention(kept: Kept) -> receipt_service_pb2.Retention:
+    return receipt_service_pb2.Retention(
+        receipts_days=kept.days.receipts_days,
+        traces_days=kept.days.traces_days,
+        audit_days=kept.days.audit_days,
+        dead_letters_days=kept.days.dead_letters_days,
+        updated_by=kept.updated_by,
+        update_time=timestamp(kept.updated_at),
+    )

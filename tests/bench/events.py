@@ -1,0 +1,192 @@
+"""Events from the outbox over the bus into the state: how many a second, and how long each takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+import zlib
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from mesh.clock import SystemClock
+from mesh.events.event import Event
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds
+from mesh.local import locate
+from mesh.local.locate import MissingError
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing import engines
+from mesh.testing.contract import eventually
+from tests.bench.carrier import TOPIC, TYPE, Orders
+from tests.bench.figures import Figure, latencies
+from tests.bench.probes import cpu_seconds
+from tests.chaos.events.lines import Line
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+    from tests.bench.echo import Yardstick
+    from tests.bench.rig import Rig
+
+PART = "events"
+ROWS, KEYS, AT_ONCE = 30_000, 500, 1_000
+RATE, WARM_S, SECONDS, TICK_S = 1_000, 2, 10, 0.01
+PAYLOAD = b"x" * 300
+PATIENCE_S = 120
+_TABLES = """
+CREATE TABLE probe.applied (
+    event_id text, occurred_at timestamptz, applied_at timestamptz NOT NULL DEFAULT clock_timestamp());
+GRANT ALL ON ALL TABLES IN SCHEMA probe TO probe;
+"""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What became of a full outbox: events a second, and processor time of relay and consumer per event, in µs."""
+
+    rate: float
+    relay_us: float
+    consumer_us: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """A database of its own, and a bus."""
+
+    postgres: Postgres
+    dsn: str
+    line: Line
+
+    @asynccontextmanager
+    async def carrying(self, role: str) -> AsyncIterator[Callable[[], float]]:
+        """A relay or consumer; gives what tells its processor time since it began."""
+        orders = Orders(role, self.dsn, self.line.kind, self.line.where)
+        argv = [sys.executable, "-m", "tests.bench.carrier", json.dumps(asdict(orders))]
+        child = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+        try:
+            if not child.stdout or not await child.stdout.readline():
+                raise RuntimeError(f"the {role} did not begin")
+            pid, before = child.pid, cpu_seconds(child.pid)
+            yield lambda: cpu_seconds(pid) - before
+        finally:
+            child.terminate()
+            await child.wait()
+
+    async def write(self, births: Sequence[datetime]) -> None:
+        """Events in one transaction."""
+        ids = SystemIds()
+        named = [(ids.new(), birth) for birth in births]
+        events = [
+            Event(id_, TYPE, TOPIC, f"k{zlib.crc32(id_.encode()) % KEYS}", "a", birth, PAYLOAD) for id_, birth in named
+        ]
+        async with self.postgres.transaction("a") as connection:
+            await Outbox().add(connection, *events)
+
+    async def pour(self, seconds: float) -> datetime:
+        """Events at a steady rate, in a transaction every ten milliseconds; gives the birth of the first.
+
+        An event is born when it is due, so one that is written late counts as late.
+        """
+        start, first, written = time.perf_counter(), SystemClock().now(), 0
+        while written < RATE * seconds:
+            due = int(min(seconds, time.perf_counter() - start) * RATE)
+            if due > written:
+                await self.write([first + timedelta(seconds=number / RATE) for number in range(written, due)])
+                written = due
+            await asyncio.sleep(TICK_S)
+        return first
+
+    async def value(self, query: str) -> float:
+        """A number from the database."""
+        async with self.postgres.transaction(SYSTEM) as connection:
+            return float(await connection.fetchval(query) or 0)
+
+    async def arrived(self, count: int) -> None:
+        """Wait until so many events were applied."""
+
+        async def enough() -> bool:
+            await asyncio.sleep(0.1)  # to ask is work as well
+            return await self.value("SELECT count(*) FROM applied") >= count
+
+        await eventually(enough, within_s=PATIENCE_S)
+
+    async def passage(self, role: str) -> Passage:
+        """Let rows that are written already pass."""
+        for _ in range(ROWS // AT_ONCE):
+            await self.write([SystemClock().now()] * AT_ONCE)
+        async with self.carrying(role) as consumer, self.carrying("relay") as relay:
+            await self.arrived(ROWS)
+            took = await self.value(
+                "SELECT extract(epoch FROM (SELECT max(applied_at) FROM applied) - (SELECT min(sent_at) FROM outbox))"
+            )
+            return Passage(ROWS / took, relay() / ROWS * 1e6, consumer() / ROWS * 1e6)
+
+    async def paced(self) -> list[float]:
+        """Seconds from an event's birth, before its transaction, to its effect, at a steady rate."""
+        async with self.carrying("singly"), self.carrying("relay"):
+            await self.pour(WARM_S)
+            begun = await self.pour(SECONDS)
+            await self.arrived(RATE * (WARM_S + SECONDS))
+        query = "SELECT extract(epoch FROM applied_at - occurred_at)::float8 FROM applied WHERE occurred_at >= $1"
+        async with self.postgres.transaction(SYSTEM) as connection:
+            return [row[0] for row in await connection.fetch(query, begun)]
+
+
+@asynccontextmanager
+async def course(databases: engines.Databases, line: Line) -> AsyncIterator[Course]:
+    """A fresh database for a bus."""
+    settings = await databases.fresh("probe", pool_max=16)
+    owner = await asyncpg.connect(databases.owner_dsn(settings))
+    await owner.execute(_TABLES)
+    await owner.close()
+    async with Postgres.open(settings) as postgres:
+        yield Course(postgres, settings.dsn.get_secret_value(), line)
+
+
+async def buses(stack: AsyncExitStack) -> list[Line]:
+    """The buses there are, started; says which one is not."""
+    valkey = await stack.enter_async_context(engines.valkey_engine())
+    found = [Line("valkey", valkey.url)]
+    try:
+        jars = locate.kafka_jars().path
+    except MissingError as missing:
+        print(f"events: Kafka is left out, it cannot be had here: {missing}", file=sys.stderr)
+    else:
+        kafka = await stack.enter_async_context(engines.kafka_engine(jars))
+        found.append(Line.kafka(kafka.settings))
+    return found
+
+
+async def figures_of(databases: engines.Databases, line: Line, yardstick: Yardstick) -> list[Figure]:
+    """The figures of one bus."""
+    figures: list[Figure] = []
+    for part, (role, form) in enumerate((("together", "handler of many"), ("singly", "handler of one")), 1):
+        async with course(databases, line.apart(part)) as made:
+            passage = await made.passage(role)
+        name, goal = f"{line.kind}, {form}", "≥ 10,000" if role == "together" else ""
+        figures += [
+            Figure(PART, f"{name}, full outbox", passage.rate, "1/s", passage.rate / yardstick.full.rate, goal=goal),
+            Figure(PART, f"{name}, processor time of the relay per event", passage.relay_us, "µs"),
+            Figure(PART, f"{name}, processor time of the consumer per event", passage.consumer_us, "µs"),
+        ]
+    async with course(databases, line.apart(3)) as made:
+        seconds = await made.paced()
+    name = f"{line.kind}, birth to effect at {RATE}/s"
+    return figures + latencies(PART, name, seconds, yardstick.paced.latencies, {0.99: "< 100"})
+
+
+async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+    """The figures of each bus, on engines of their own."""
+    figures: list[Figure] = []
+    async with AsyncExitStack() as stack:
+        databases = engines.Databases(await stack.enter_async_context(engines.postgres_engine()))
+        for line in await buses(stack):
+            figures += await figures_of(databases, line, yardstick)
+    return figures

@@ -1,0 +1,115 @@
+"""Plants canaries where data goes into a mesh: at the front door, in whatever a client may fill in."""
+
+from __future__ import annotations
+
+import json
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.canaries.birds import ENCODINGS, Canary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import httpx
+
+_PER_STEP = 10
+
+
+class Planting:
+    """Hands out planted texts and keeps the answers that were errors."""
+
+    def __init__(self, api: httpx.Client, flock: Sequence[Canary]) -> None:
+        self._api = api
+        self.eggs = [(canary, encode(canary.text)) for encode in ENCODINGS.values() for canary in flock]
+        self._next = cycle(self.eggs)
+        self.errors: list[tuple[str, bytes]] = []
+        self.planted: set[str] = set()
+
+    def egg(self, *, line: bool = False) -> str:
+        """The next planted text; with `line` one without line breaks."""
+        while True:
+            canary, text = next(self._next)
+            if not (line and "\n" in text):
+                self.planted.add(canary.name)
+                return text
+
+    def call(self, method: str, path: str, **given: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
+        """A call; what an error says is kept, headers included."""
+        answer = self._api.request(method, path, **given)
+        if answer.status_code >= 400:
+            told = b"\n".join(name + b": " + value for name, value in answer.headers.raw)
+            self.errors.append((f"error of {method} {path} {answer.status_code}", told + b"\n" + answer.content))
+        return answer
+
+    def plans(self) -> Iterator[dict[str, object]]:
+        """Plans with every egg in a prompt, a label, a title, a name or a parameter; steps that work and that fail."""
+        texts = [text for _, text in self.eggs]
+        self.planted |= {canary.name for canary, _ in self.eggs}
+        for start in range(0, len(texts), _PER_STEP * 5):
+            tasks = [
+                _step(number, texts[first : first + _PER_STEP])
+                for number, first in enumerate(range(start, min(start + _PER_STEP * 5, len(texts)), _PER_STEP))
+            ]
+            yield {
+                "version": "1.0",
+                "metadata": {"title": f"plan {self.egg(line=True)}"[:200], "description": f"for {self.egg()}"},
+                "tasks": tasks,
+            }
+
+    def wrong(self) -> None:
+        """Calls that are refused: each has an egg in what the refusal may quote."""
+        job = "00000000-0000-7000-8000-000000000000"
+        for _ in range(8):
+            egg = self.egg()
+            self.call(
+                "POST", "/v1/multimodal/jobs", json={"plan": {"version": egg, egg: egg, "tasks": [{"task_id": egg}]}}
+            )
+            self.call("POST", "/v1/multimodal/plans:validate", json={"plan": {"version": "1.0", "tasks": [{"x": egg}]}})
+            self.call("POST", "/v1/multimodal/evaluations", json={"asset_id": egg, "rubric_id": egg})
+            self.call("POST", "/v1/selections", json={"requirements": {"modality": egg, "params": {"prompt": egg}}})
+            self.call("PUT", "/v1/budgets", json={"scope": egg, "limit": egg})
+            self.call("GET", "/v1/multimodal/jobs", params={"page_token": egg, "state": egg})
+            self.call("POST", f"/v1/multimodal/jobs/{job}:cancel", json={"reason": egg[:500]})
+            self.call("POST", "/v1/multimodal/rubrics", json={"asset_type": egg, "criteria": [{"dimension": egg}]})
+            self.call("POST", "/v1/multimodal/jobs", content=b'{"plan": ' + json.dumps(egg).encode())
+
+    def headers(self) -> None:
+        """Calls with eggs in headers, some of them where a credential belongs."""
+        for name in ("user-agent", "cookie", "referer", "x-forwarded-user", "x-api-key", "authorization", "x-custom"):
+            for _ in range(4):
+                self.call("GET", "/v1/multimodal/jobs", headers={name: self.egg(line=True)})
+
+    def uploads(self) -> str:
+        """Assets with eggs in their names and bytes; gives the id of one."""
+        asset_id = ""
+        for _ in range(6):
+            name = f"{self.egg(line=True)[:60]}.txt".replace("/", "_")
+            answer = self.call(
+                "POST", "/v1/uploads", params={"filename": name}, content=self.egg().encode(),
+                headers={"content-type": "text/plain"},
+            )  # fmt: skip
+            asset_id = answer.json().get("asset_id", asset_id) if answer.status_code < 400 else asset_id
+        return asset_id
+
+
+def _step(number: int, texts: Sequence[str]) -> dict[str, object]:
+    """A diagram that says it all; every third step asks for a page that cannot be had."""
+    if number % 3 == 2:
+        return {
+            "task_id": f"step{number}",
+            "step_type": "capture_screenshot",
+            "on_failure": "SKIP",
+            "quality_gate": {"enabled": False},
+            "params": {"url": f"https://user:{texts[0][:40].strip()}@127.0.0.1:9/", "notes": list(texts)},
+        }
+    nodes = [{"id": f"n{place}", "label": text[:200]} for place, text in enumerate(texts)]
+    return {
+        "task_id": f"step{number}",
+        "step_type": "generate_diagram",
+        "on_failure": "SKIP",
+        "params": {
+            "prompt": "\n".join(texts),
+            "diagram": {"kind": "flow", "title": texts[0][:100], "direction": "LR", "nodes": nodes, "edges": []},
+        },
+    }

@@ -1,0 +1,37 @@
+"""The buses that the event tests run on, as this process and its children reach them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.events.event import Codec, ProtoCodec
+from soma.events.v1 import envelope_pb2
+from tests.chaos.events.lines import Line
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from mesh.settings import BusSettings, ValkeySettings
+
+
+@pytest.fixture
+def codec() -> Codec:
+    return ProtoCodec(envelope_pb2.Envelope)
+
+
+@pytest.fixture
+def valkey_line(valkey: Redis, valkey_settings: ValkeySettings) -> Line:
+    return Line("valkey", valkey_settings.url.get_secret_value())
+
+
+@pytest.fixture
+def kafka_line(kafka: BusSettings) -> Line:
+    return Line.kafka(kafka)
+
+
+@pytest.fixture(params=["valkey", "kafka"])
+def line(request: pytest.FixtureRequest) -> Line:
+    found: Line = request.getfixturevalue(f"{request.param}_line")
+    return found

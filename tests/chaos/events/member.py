@@ -1,0 +1,95 @@
+"""A relay or a consumer in a process of its own, to be killed; or a relay with the bug that loses rows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from mesh.clock import SystemClock
+from mesh.events.bus import Record
+from mesh.events.dead_letters import Undertaker
+from mesh.events.event import Event, ProtoCodec
+from mesh.events.inbox import Consumer
+from mesh.events.outbox import Outbox
+from mesh.events.relay import Relay
+from mesh.ids import SystemIds
+from mesh.settings import PostgresSettings
+from mesh.stores.postgres import SYSTEM, Postgres
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
+from soma.events.v1.envelope_pb2 import Envelope
+from tests.chaos.events.lines import Line
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from mesh.events.bus import Bus
+
+TOPIC = "probe.events"
+GROUP = "g"
+BATCH = 50
+_AFTER = """
+SELECT id, event_id::text, type, topic, key, tenant_id, occurred_at, payload FROM outbox
+WHERE id > $1 ORDER BY id LIMIT $2
+"""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process is to do: `role` is relay, naive or consumer."""
+
+    role: str
+    dsn: str
+    kind: str
+    where: str
+
+
+async def naive(postgres: Postgres, bus: Bus) -> None:
+    """The planted bug: remembers the last id, and never sees a row with a lower one that commits later."""
+    codec = ProtoCodec(Envelope)
+    while True:
+        async with postgres.transaction(SYSTEM) as connection:
+            last = await connection.fetchval("SELECT last FROM naive_cursor")
+            rows = await connection.fetch(_AFTER, last, BATCH)
+            events = [Event(*values) for _, *values in rows]
+            await bus.publish([Record(each.topic, each.key, each.event_id, codec.encode(each)) for each in events])
+            if rows:
+                ids = [row["id"] for row in rows]
+                await connection.execute("UPDATE naive_cursor SET last = $1", ids[-1])
+                await connection.execute("UPDATE outbox SET sent_at = now() WHERE id = ANY($1::bigint[])", ids)
+        await asyncio.sleep(0)
+
+
+async def apply(connection: asyncpg.Connection, event: Event) -> None:
+    """The effect: one row."""
+    await connection.execute("INSERT INTO applied (payload) VALUES ($1)", event.payload.decode())
+
+
+async def main(orders: Orders) -> None:
+    """Work until killed."""
+    codec, clock, ids = ProtoCodec(Envelope), SystemClock(), SystemIds()
+    settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="probe")
+    async with (
+        Postgres.open(settings) as postgres,
+        Line(orders.kind, orders.where).open(postgres, [TOPIC]) as bus,
+    ):
+        if orders.role == "naive":
+            await naive(postgres, bus)
+        undertaker = Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=ids, clock=clock)
+        part = (
+            Relay(postgres, bus, codec, clock, batch=BATCH)
+            if orders.role == "relay"
+            else Consumer(
+                bus, postgres, codec, GROUP, [TOPIC], {"noted": apply}, undertaker=undertaker, clock=clock, batch=BATCH
+            )
+        )
+        async with part:
+            await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Orders(**json.loads(sys.argv[1]))))

@@ -1,0 +1,267 @@
+"""One call of every method that changes something, against the real use cases and the real stores of its context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from google.protobuf import field_mask_pb2
+
+from mesh.clock import SystemClock
+from mesh.context import Caller, RequestContext, use
+from mesh.errors import SomaError
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds
+from mesh.testing.audit import entries
+from soma.assets.v1 import asset_service_pb2 as assets_pb
+from soma.critic.v1 import rubric_pb2
+from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.executor.v1 import job_service_pb2
+from soma.gateway.v1 import identity_service_pb2
+from soma.provenance.v1 import receipt_service_pb2
+from soma.registry.v1 import capability_service_pb2 as registry_pb
+from soma.selector.v1 import budget_service_pb2
+from svc_assets.adapters.inspect import LocalInspector
+from svc_assets.adapters.memory import MemoryBytes
+from svc_assets.adapters.postgres import PostgresRows
+from svc_assets.adapters.spool import FileSpooler
+from svc_assets.app import Assets, Ingest
+from svc_assets.rpc import AssetFacts, AssetServicer
+from svc_critic.adapters.postgres import PostgresRubrics
+from svc_critic.app import RubricBook
+from svc_critic.rpc import RubricServicer
+from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemorySelector
+from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.app.close_run import CloseRun
+from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.read import ListJobs
+from svc_executor.app.recorder import Recorder
+from svc_executor.app.submit import SubmitJob
+from svc_executor.app.watch import WatchJob
+from svc_executor.bootstrap import compiler_of
+from svc_executor.domain.peers import Upload
+from svc_executor.domain.provider import Artefact
+from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.rpc.facts import FactEncoder
+from svc_executor.rpc.job_service import JobServicer, JobUseCases
+from svc_executor.settings import ExecutorSettings
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.app.keys import Keys
+from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.tenants import Tenants
+from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer
+from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.retention import PostgresTerms
+from svc_provenance.app.receipts import Receipts
+from svc_provenance.app.retention import RetentionDays
+from svc_provenance.domain.retention import Days
+from svc_provenance.rpc.receipts import ReceiptServicer
+from svc_registry.adapters.postgres import PostgresStore
+from svc_registry.app import Catalog, Registry
+from svc_registry.bootstrap import capability_changed
+from svc_registry.rpc import CapabilityServicer
+from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.domain.model import Ask, Decision, Judgement, Need, Rejection, Source, Subject
+from svc_selector.rpc import BudgetServicer, SelectionFacts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from mesh.events.audit import Auditor
+    from mesh.stores.postgres import Postgres
+
+TENANT = "acme"
+SECRET = "canary-7f3a"
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+ROLES = ("viewer", "member", "admin", "platform_admin")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+ALICE = RequestContext(Caller(TENANT, "alice", ROLES, (), "key", "token"), "request", TRACE)
+CLOCK, IDS = SystemClock(), SystemIds()
+Told = list[tuple[str, AuditRecorded]]
+
+
+class Call:
+    """What servicers use of the context of a call."""
+
+    @staticmethod
+    def invocation_metadata() -> tuple[()]:
+        return ()
+
+
+@dataclass
+class Witness:
+    """Notes which entries each deed left in the outbox."""
+
+    postgres: Postgres
+    told: dict[str, Told] = field(default_factory=dict)
+    _seen: int = 0
+
+    async def call(self, service: str, servicer: object, method: str, request: object) -> object:
+        """Call a method as Alice."""
+        with use(ALICE):
+            answer = await getattr(servicer, method)(request, Call())
+        await self.note(f"{service}.{method}")
+        return answer
+
+    async def note(self, deed: str) -> None:
+        """Note what was told since the last deed."""
+        found = await entries(self.postgres, AuditRecorded.FromString)
+        self.told[deed] = found[self._seen :]
+        self._seen = len(found)
+
+
+class Minter:
+    """Signs nothing."""
+
+    async def mint(self, claims: object, ttl_s: float) -> str:
+        return SECRET
+
+
+class Idle:
+    """Runs nothing."""
+
+    async def start(self, order: JobOrder) -> None:
+        """Nothing."""
+
+    async def cancel(self, order: JobOrder, reason: str) -> None:
+        """Nothing."""
+
+
+async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """Tenants and keys."""
+    store = PostgresKeys(witness.postgres, auditor)
+    tenants = Tenants(PostgresTenants(witness.postgres, auditor), CLOCK)
+    keys = ApiKeyServicer(Keys(store, Minter(), "test", CLOCK, IDS), RevokedKeys(store, CLOCK), tenants)
+    new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
+    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
+    service = "soma.gateway.v1.ApiKeyService"
+    wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
+    made = await witness.call(service, keys, "CreateApiKey", wanted)
+    gone = identity_service_pb2.RevokeApiKeyRequest(key_id=made.key_id)  # type: ignore[attr-defined]
+    await witness.call(service, keys, "RevokeApiKey", gone)
+
+
+async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """Capabilities and ladders."""
+    store = PostgresStore(witness.postgres, Outbox(), auditor, capability_changed)
+    async with Catalog(store, store, "test").running() as catalog:
+        servicer = CapabilityServicer(Registry(store, catalog, CLOCK), catalog)
+        name = "canary@local"
+        offer = {"tool_id": "canary", "provider": "local", "kind": "CAPABILITY_KIND_TOOL", "description": SECRET}
+        full = {**offer, "modalities": ["MODALITY_TOOL"], "task_types": ["tool"]}
+        requests = {
+            "RegisterCapability": registry_pb.RegisterCapabilityRequest(capability=full),  # type: ignore[arg-type]
+            "UpdateCapability": registry_pb.UpdateCapabilityRequest(
+                capability_id=name,
+                capability={**full, "display_name": "Canary"},  # type: ignore[arg-type]
+                update_mask=field_mask_pb2.FieldMask(paths=["display_name"]),
+            ),
+            "ReportHealth": registry_pb.ReportHealthRequest(
+                capability_id=name,
+                state="HEALTH_STATE_UNHEALTHY",  # type: ignore[arg-type]
+                circuit_open=True,
+            ),
+            "ResetFailures": registry_pb.ResetFailuresRequest(capability_id=name),
+            "DisableCapability": registry_pb.DisableCapabilityRequest(capability_id=name),
+            "SetLadder": registry_pb.SetLadderRequest(
+                ladder={"modality": "MODALITY_TOOL", "task_type": "tool", "capability_ids": [name]}  # type: ignore[arg-type]
+            ),
+        }
+        for method, request in requests.items():
+            await witness.call("soma.registry.v1.CapabilityService", servicer, method, request)
+
+
+async def selector(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """Budgets, and a choice that policy forbids."""
+    decisions = PostgresDecisions(witness.postgres, Outbox(), auditor, SelectionFacts())
+    ledger = PostgresLedger(witness.postgres, decisions, auditor, clock=CLOCK, ids=IDS, default_limit_micro_usd=1)
+    cap = budget_service_pb2.SetBudgetRequest(budget=budget_service_pb2.Budget(limit_micro_usd=5))
+    await witness.call("soma.selector.v1.BudgetService", BudgetServicer(ledger), "SetBudget", cap)
+    denied = Rejection("d2@local", Judgement.POLICY, "EGRESS_DENIED", "no")
+    decision = Decision(
+        selection_id=IDS.new(), ask=Ask(Need("image", "image_photo")), subject=Subject(TENANT, "alice"), chosen=None,
+        ranked=(), rejected=(denied,), source=Source.LADDER, reason=SECRET, policy_id="p", ladder_version=1, held=None,
+        degradation_level="NONE", stale_since=None, decided_at=CLOCK.now(), elapsed_us=1,
+        traceparent=f"00-{TRACE}-1-00",
+    )  # fmt: skip
+    await decisions.record([decision, replace(decision, selection_id=IDS.new(), rejected=())])
+    await witness.note("soma.selector.v1.SelectorService.Select")
+
+
+async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """A job that is cancelled, and one that fails and runs again."""
+    store = PostgresJobs(witness.postgres, FactEncoder(IDS, CLOCK), auditor)
+    recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
+    close = CloseRun(store, peers, MemorySelector([]), recorder, meter=MemoryMeter(), clock=CLOCK)
+    use_cases = JobUseCases(
+        store=store,
+        submit=SubmitJob(store, runner, compiler_of(ExecutorSettings()), recorder, clock=CLOCK, ids=IDS),
+        list=ListJobs(store),
+        cancel=CancelJob(store, runner),
+        resume=ResumeJob(store, runner, peers, recorder),
+        watch=WatchJob(store, recorder, heartbeat_s=1),
+    )
+    service, servicer = "soma.executor.v1.JobService", JobServicer(use_cases)
+    submit = job_service_pb2.SubmitJobRequest()
+    task = {"task_id": "a", "step_type": "generate_text", "task_type": "text_chat", "params": {"prompt": SECRET}}
+    submit.plan.update({"version": "1.0", "tasks": [task]})  # type: ignore[list-item]
+    job_id = (await witness.call(service, servicer, "SubmitJob", submit)).job_id  # type: ignore[attr-defined]
+    cancel = job_service_pb2.CancelJobRequest(job_id=job_id, reason="not needed")
+    await witness.call(service, servicer, "CancelJob", cancel)
+    await peers.store(Upload(Artefact(b"x", "text/plain", "x", "text"), "r", job_id, "a", "e"))
+    await close(CloseOrder(JobOrder(TENANT, job_id, 1), "FAILED", SECRET))
+    await witness.note("")
+    told = witness.told.pop("")
+    for deed, action in (("a run of a job ends", "job.end"), ("what a run left behind is undone", "compensation.run")):
+        witness.told[deed] = [each for each in told if each[1].action == action]
+    await witness.call(service, servicer, "ResumeJob", job_service_pb2.ResumeJobRequest(job_id=job_id))
+
+
+async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
+    """Bytes that are stored, deleted, and refused."""
+    rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
+    ingest = Ingest(
+        rows=rows, blobs=blobs, spooler=FileSpooler(folder), inspector=LocalInspector(), clock=CLOCK, ids=IDS,
+        max_bytes=10_000,
+    )  # fmt: skip
+    service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
+    stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "DeleteAsset", gone)
+    try:
+        await witness.call(service, servicer, "UploadAsset", _upload(EICAR))
+    except SomaError:
+        await witness.note("an upload is rejected by the scan")
+
+
+async def _upload(body: bytes) -> AsyncIterator[assets_pb.UploadAssetRequest]:
+    yield assets_pb.UploadAssetRequest(content={"data": body}, filename=f"{SECRET}.txt")
+
+
+async def critic(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """A rubric's life."""
+    servicer = RubricServicer(RubricBook(PostgresRubrics(witness.postgres, auditor), CLOCK, IDS))
+    service = "soma.critic.v1.RubricService"
+    rubric = {"display_name": SECRET, "criteria": [{"dimension": "clarity", "weight": 1}]}
+    create = rubric_pb2.CreateRubricRequest(rubric=rubric)  # type: ignore[arg-type]
+    rubric_id = (await witness.call(service, servicer, "CreateRubric", create)).rubric_id  # type: ignore[attr-defined]
+    update = rubric_pb2.UpdateRubricRequest(rubric_id=rubric_id, rubric=rubric)  # type: ignore[arg-type]
+    await witness.call(service, servicer, "UpdateRubric", update)
+    await witness.call(service, servicer, "DeleteRubric", rubric_pb2.DeleteRubricRequest(rubric_id=rubric_id))
+
+
+async def provenance(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """For how long the record keeps what it has."""
+    platform = Days(90, 90, 400, 30)
+    terms = RetentionDays(PostgresTerms(witness.postgres, platform, auditor), platform, CLOCK)
+    servicer = ReceiptServicer(Receipts(PostgresReceipts(witness.postgres)), terms)
+    days = {"receipts_days": 80, "traces_days": 80, "audit_days": 400, "dead_letters_days": 20}
+    request = receipt_service_pb2.SetRetentionRequest(retention=days)  # type: ignore[arg-type]
+    await witness.call("soma.provenance.v1.ReceiptService", servicer, "SetRetention", request)
+
+
+DRIVES: Mapping[str, Callable[[Witness, Auditor, Path], Awaitable[None]]] = {
+    "gateway": gateway, "registry": registry, "selector": selector, "executor": executor, "assets": assets,
+    "critic": critic, "provenance": provenance,
+}  # fmt: skip

@@ -1,0 +1,112 @@
+"""What a Decision Trace tells of each kind of job, word for word: the files in golden/ are what readers get."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from google.protobuf.json_format import MessageToJson, Parse
+
+from mesh.ids import SystemIds
+from soma.provenance.v1 import trace_service_pb2
+from svc_provenance.adapters.memory import MemoryRecord
+from svc_provenance.app.traces import Traces
+from svc_provenance.events.facts import Intake
+from svc_provenance.rpc.trace_writer import trace_message
+from tests.unit.provenance.tales import TALES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.events.event import Event
+    from tests.unit.provenance.tale import Tale
+
+GOLDEN = Path(__file__).parent / "golden"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+
+
+async def traced(tale: Tale, events: Sequence[Event] = ()) -> trace_service_pb2.DecisionTrace:
+    """The trace of a tale whose events arrived, in their order unless another is given."""
+    record = MemoryRecord()
+    handlers = Intake(record, SystemIds()).handlers()
+    for event in events or tale.events():
+        await handlers[event.type](None, event)  # type: ignore[arg-type]
+    trace, facts = await Traces(record).of("acme", tale.job_id)
+    return trace_message(tale.job_id, trace, facts)
+
+
+def as_json(trace: trace_service_pb2.DecisionTrace) -> str:
+    """As the edge writes it."""
+    return MessageToJson(
+        trace, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, ensure_ascii=False
+    )
+
+
+@pytest.mark.parametrize("name", TALES)
+async def test_a_trace_reads_as_it_always_did(name: str) -> None:
+    trace = await traced(TALES[name]())
+    told = [trace.story, *(f"{step.step_id}: {step.story}" for step in trace.steps)]
+    found = {f"{name}.json": as_json(trace) + "\n", f"{name}.txt": "\n".join(told) + "\n"}
+    if os.environ.get("GOLDEN") == "write":
+        for file, text in found.items():
+            (GOLDEN / file).write_text(text, encoding="utf-8")
+    assert found == {file: (GOLDEN / file).read_text(encoding="utf-8") for file in found}
+
+
+@pytest.mark.parametrize("name", TALES)
+async def test_the_order_in_which_facts_arrive_changes_nothing(name: str) -> None:
+    tale = TALES[name]()
+    expected = await traced(tale)
+    for seed in range(5):
+        events = tale.events()
+        random.Random(seed).shuffle(events)
+        assert await traced(tale, events) == expected
+
+
+@pytest.mark.parametrize("name", TALES)
+async def test_an_ended_job_whose_facts_arrived_is_complete(name: str) -> None:
+    assert (await traced(TALES[name]())).complete
+
+
+async def test_an_attempt_under_way_is_told() -> None:
+    tale = TALES["success"]()
+    trace = await traced(tale, tale.events()[:2])
+    assert trace.story.startswith("Job “Sign-in specification” is under way.")
+    assert "Attempt 1 is under way with matplotlib_chart@local" in trace.steps[0].story
+
+
+async def test_each_attempt_is_linked_to_its_span() -> None:
+    trace = await traced(TALES["rework"]())
+    spans = [(attempt.trace_id, attempt.span_id) for attempt in trace.steps[0].attempts]
+    assert spans == [(trace.job.trace_id, f"{number:016x}") for number in (1, 2)]
+
+
+async def test_policy_verdicts_cover_all_that_policy_was_asked() -> None:
+    [attempt] = (await traced(TALES["policy_denial"]())).steps[0].attempts
+    assert [(v.capability_id, v.allowed, v.code) for v in attempt.policy_verdicts] == [
+        ("sd@local", True, ""),
+        ("dalle3@openai", False, "CLASSIFICATION_NOT_ALLOWED"),
+    ]
+
+
+def test_the_example_of_the_page_is_a_trace() -> None:
+    page = (DOCS / "decision_trace.md").read_text(encoding="utf-8")
+    example = page.partition("```json\n")[2].partition("```")[0]
+    trace = Parse(example, trace_service_pb2.DecisionTrace(), ignore_unknown_fields=False)
+    assert json.loads(as_json(trace)) == json.loads(example)
+    assert example.strip() == (GOLDEN / "fallback.json").read_text(encoding="utf-8").strip()
+
+
+def test_the_page_names_every_field_of_a_trace() -> None:
+    page = (DOCS / "decision_trace.md").read_text(encoding="utf-8")
+    own = [
+        trace_service_pb2.DecisionTrace, trace_service_pb2.TraceStep, trace_service_pb2.TraceAttempt,
+        trace_service_pb2.TraceTotals, trace_service_pb2.TraceTimes, trace_service_pb2.TraceCost,
+        trace_service_pb2.TracePolicyVerdict, trace_service_pb2.TraceEvent,
+    ]  # fmt: skip
+    missing = {f"{m.DESCRIPTOR.name}.{f.name}" for m in own for f in m.DESCRIPTOR.fields if f"`{f.name}`" not in page}
+    assert missing == set()

@@ -1,0 +1,241 @@
+"""What those who watch a trace grow get, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh import context
+from mesh.clock import SystemClock
+from mesh.context import RequestContext
+from mesh.errors import Reason, SomaError
+from mesh.ids import SystemIds
+from soma.provenance.v1 import trace_service_pb2 as pb
+from svc_provenance.adapters.memory import MemoryRecord
+from svc_provenance.adapters.trace_news import TraceNews
+from svc_provenance.app.watch import Pace, WatchTraces
+from svc_provenance.events.facts import Intake
+from svc_provenance.rpc.trace_writer import picture
+from tests.unit.provenance.tales import TALES, success
+from tests.unit.provenance.test_decision_trace import traced
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from mesh.events.event import Event
+    from svc_provenance.domain.model import Fact
+    from tests.unit.provenance.tale import Tale
+
+FAST = Pace(heartbeat_s=5, first_s=5, patience_s=5, settle_s=0.05, gather_s=0, poll_s=5)
+
+
+class Desk:
+    """A record in memory, those who watch it, and the number of times that it was read."""
+
+    def __init__(self, pace: Pace = FAST) -> None:
+        news = TraceNews()
+        self.record = MemoryRecord(news.heard)
+        self.reads = 0
+        self.watch = WatchTraces(self, picture, news.of, SystemClock(), pace)  # type: ignore[arg-type]
+        self._handlers = Intake(self.record, SystemIds()).handlers()
+
+    async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
+        self.reads += 1
+        return await self.record.facts(tenant_id, job_id)
+
+    async def tell(self, *events: Event) -> None:
+        for event in events:
+            await self._handlers[event.type](None, event)  # type: ignore[arg-type]
+            await asyncio.sleep(0)
+
+    async def stream(self, job_id: str, tenant_id: str = "acme") -> AsyncIterator[pb.TraceEvent]:
+        async with aclosing(self.watch(tenant_id, job_id)) as parts:
+            async for part in parts:
+                yield pb.TraceEvent.FromString(part or b"")
+
+    async def all(self, tale: Tale) -> list[pb.TraceEvent]:
+        return [event async for event in self.stream(tale.job_id)]
+
+
+def built(events: Sequence[pb.TraceEvent]) -> pb.DecisionTrace:
+    """The trace that a client puts together from the parts alone."""
+    trace, job, totals, steps = pb.DecisionTrace(), None, None, dict[str, pb.TraceStep]()
+    for event in events:
+        match event.WhichOneof("event"):
+            case "outline":
+                trace = event.outline
+            case "job":
+                job = event.job
+            case "totals":
+                totals = event.totals
+            case "step":
+                steps[event.step.step_id] = event.step
+    trace.job.CopyFrom(job)
+    trace.totals.CopyFrom(totals)
+    trace.steps.extend(steps[step_id] for step_id in trace.step_ids)
+    return trace
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(TALES)), st.integers(0, 2**32), st.integers(0, 20))
+async def test_the_parts_together_are_the_whole(name: str, seed: int, late: int) -> None:
+    tale, chance = TALES[name](), random.Random(seed)
+    events = tale.events()
+    chance.shuffle(events)
+    desk = Desk()
+    await desk.tell(*events[: 1 + late % len(events)])
+    watching = asyncio.create_task(desk.all(tale))
+    for event in events[1 + late % len(events) :]:
+        await desk.tell(event)
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+    got = await asyncio.wait_for(watching, 5)
+    assert got[-1].trace == built(got[:-1]) == await traced(tale)
+
+
+async def test_the_property_would_find_a_lost_part() -> None:
+    tale, desk = success(), Desk()
+    await desk.tell(*tale.events())
+    got = await desk.all(tale)
+    without_totals = [event for event in got[:-1] if not event.HasField("totals")]
+    with pytest.raises(TypeError):
+        built(without_totals)
+
+
+async def test_only_what_changed_is_sent_again() -> None:
+    tale, desk = success(), Desk()
+    events = tale.events()
+    await desk.tell(events[0])
+    stream = desk.stream(tale.job_id)
+    first = [(await anext(stream)).WhichOneof("event") for _ in range(4)]
+    await desk.tell(events[-1])
+    second = [(await anext(stream)).WhichOneof("event") for _ in range(2)]
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert first == ["job", "outline", "step", "totals"]
+    assert second == ["job", "outline"]
+
+
+async def test_a_job_that_was_just_submitted_is_waited_for() -> None:
+    tale, desk = success(), Desk()
+    watching = asyncio.create_task(desk.all(tale))
+    await asyncio.sleep(0)
+    await desk.tell(*tale.events())
+    assert (await asyncio.wait_for(watching, 5))[-1].trace.complete
+
+
+@pytest.mark.parametrize("tenant", ["acme", "umbrella"])
+async def test_an_unknown_job_and_another_tenants_are_not_found_alike(tenant: str) -> None:
+    tale, desk = success(), Desk(Pace(first_s=0.02))
+    if tenant == "umbrella":
+        await desk.tell(*tale.events())
+    with pytest.raises(SomaError) as refused:
+        await anext(desk.stream(tale.job_id, tenant))
+    assert refused.value.reason is Reason.NOT_FOUND
+
+
+async def test_silence_is_broken_by_heartbeats() -> None:
+    tale, desk = success(), Desk(Pace(heartbeat_s=0.01))
+    await desk.tell(tale.events()[0])
+    seen = 0
+    async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
+        async for event in stream:
+            seen += event.WhichOneof("event") is None
+            if seen == 3:
+                break
+
+
+async def test_facts_that_never_come_are_not_waited_for_any_longer() -> None:
+    tale, desk = success(), Desk(Pace(heartbeat_s=0.01, patience_s=0.05))
+    events = tale.events()
+    await desk.tell(*events[:2], events[-1])
+    got = await asyncio.wait_for(desk.all(tale), 5)
+    assert not got[-1].trace.complete
+    assert got[-1].trace == built([event for event in got[:-1] if event.WhichOneof("event")])
+
+
+async def test_many_watchers_of_a_job_cost_one_reader() -> None:
+    tale, desk = success(), Desk()
+    events = tale.events()
+    await desk.tell(events[0])
+    watching = [asyncio.create_task(desk.all(tale)) for _ in range(50)]
+    for event in events[1:]:
+        await desk.tell(event)
+    got = await asyncio.wait_for(asyncio.gather(*watching), 5)
+    assert {len(parts) > 0 and parts[-1].trace.complete for parts in got} == {True}
+    assert desk.reads <= len(events) + 1
+
+
+async def test_a_slow_reader_gets_the_newest_and_holds_nobody_up() -> None:
+    tale, desk = success(), Desk()
+    events = tale.events()
+    await desk.tell(events[0])
+    slow = desk.stream(tale.job_id)
+    first = await anext(slow)
+    quick = asyncio.create_task(desk.all(tale))
+    for event in events[1:]:
+        await desk.tell(event)
+    await asyncio.wait_for(quick, 5)
+    rest = [event async for event in slow]
+    assert rest[-1].trace == built([first, *rest[:-1]])
+    assert len(rest) < len(quick.result()) * 2
+
+
+async def test_nothing_is_left_behind_when_nobody_watches() -> None:
+    tale, desk = success(), Desk()
+    await desk.tell(tale.events()[0])
+    stream = desk.stream(tale.job_id)
+    await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert not desk.watch._feeds
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == f"trace {tale.job_id}"]
+
+
+async def test_an_outage_of_the_record_is_survived() -> None:
+    tale, desk = success(), Desk(Pace(retry_s=0.01, gather_s=0, first_s=5))
+    events, failures = tale.events(), 3
+    read = desk.record.facts
+
+    async def flaky(tenant_id: str, job_id: str) -> Sequence[Fact]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise SomaError(Reason.UNAVAILABLE, "down")
+        return await read(tenant_id, job_id)
+
+    desk.facts = flaky  # type: ignore[method-assign]
+    await desk.tell(*events)
+    assert (await asyncio.wait_for(desk.all(tale), 5))[-1].trace.complete
+
+
+async def test_an_outage_is_not_told_as_an_unknown_job() -> None:
+    desk = Desk(Pace(first_s=0.02))
+
+    async def down(tenant_id: str, job_id: str) -> Sequence[Fact]:
+        raise SomaError(Reason.UNAVAILABLE, "the database does not answer")
+
+    desk.facts = down  # type: ignore[method-assign]
+    with pytest.raises(SomaError) as refused:
+        await anext(desk.stream(success().job_id))
+    assert refused.value.reason is Reason.UNAVAILABLE
+
+
+async def test_the_deadline_of_the_first_watcher_does_not_bind_the_others() -> None:
+    tale, desk = success(), Desk()
+    seen: list[object] = []
+    read = desk.record.facts
+
+    async def noting(tenant_id: str, job_id: str) -> Sequence[Fact]:
+        seen.append(context.current())
+        return await read(tenant_id, job_id)
+
+    desk.facts = noting  # type: ignore[method-assign]
+    await desk.tell(*tale.events())
+    with context.use(RequestContext(None, "r", "", deadline=0.0)):
+        await desk.all(tale)
+    assert seen == [None]
