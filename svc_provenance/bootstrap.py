@@ -7,11 +7,12 @@ from datetime import timedelta
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from mesh import durable
 from mesh.chassis import chassis
 from mesh.events.dead_letters import Undertaker
 from mesh.events.event import ProtoCodec
 from mesh.events.inbox import Consumer
-from mesh.events.topics import AUDIT
+from mesh.events.topics import AUDIT, DEAD_LETTERS
 from mesh.lifecycle import background
 from mesh.settings import load
 from mesh.stores import blobs
@@ -23,35 +24,52 @@ from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from soma.provenance.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from soma.provenance.v1.provenance_service_pb2_grpc import add_ProvenanceServiceServicer_to_server
 from soma.provenance.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
+from svc_provenance.adapters import dead_letters as desk
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
+from svc_provenance.adapters.dead_letters import CHANNEL as LETTERS
+from svc_provenance.adapters.dead_letters import PostgresLetters
 from svc_provenance.adapters.policy import PromptPolicy
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
 from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
 from svc_provenance.adapters.trace_news import TraceNews
 from svc_provenance.app.anchoring import Anchorer, AuditUpkeep, Pace
 from svc_provenance.app.audit import Audit
+from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.receipts import JobKey, ReceiptQueue, Receipts, ReceiptWriter, Writing
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTraces
+from svc_provenance.domain.dead_letters import RequeuePace
 from svc_provenance.domain.retention import Days
 from svc_provenance.events.audit import AuditIntake
+from svc_provenance.events.dead_letters import DeadLetterIntake
 from svc_provenance.events.facts import TOPICS, Intake
 from svc_provenance.events.receipts import figures
 from svc_provenance.rpc.audit import AuditServicer
+from svc_provenance.rpc.dead_letters import DeadLetterServicer
 from svc_provenance.rpc.lineage import ProvenanceServicer
 from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_provenance.rpc.trace import TraceServicer
 from svc_provenance.rpc.trace_writer import picture
-from svc_provenance.settings import ReceiptSettings, Settings
+from svc_provenance.settings import DeadLetterSettings, ReceiptSettings, Settings
+from svc_provenance.workflows.requeue import (
+    NEWS_SIGNAL,
+    QUEUE,
+    WORKFLOW,
+    LetterActivities,
+    LetterOrder,
+    RequeueWorkflow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -73,35 +91,42 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         record = PostgresRecord(mesh.postgres)
-        intake = _intake(mesh, record)
-        lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
-        consumer = Consumer(
-            mesh.bus,
-            mesh.postgres,
-            mesh.codec,
-            NAME,
-            (*TOPICS, AUDIT),
-            {**intake.handlers(), **AuditIntake(append, on_redacted=_count_redactions()).handlers()},
-            undertaker=Undertaker(
-                mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=intake.bury
-            ),
-            clock=mesh.clock,
-            on_lag=lag.set,
-        )
-        await mesh.enter(consumer)
+        await mesh.enter(_consumer(mesh, settings, _intake(mesh, record)))
         terms = PostgresTerms(mesh.postgres, Days(**settings.retention.model_dump()), mesh.auditor)
         receipts = await _receipts(mesh, settings.receipts, record, terms)
         traces = await _traces(mesh, record)
         audit, upkeep = await _audit(mesh, settings, terms)
         await _retention(mesh, terms, upkeep)
+        dead_letters = await _dead_letters(mesh, settings)
         yield await mesh.serve(
             [
                 receipts,
                 (add_ProvenanceServiceServicer_to_server, ProvenanceServicer(Lineage(record))),
                 traces,
                 audit,
+                dead_letters,
             ]
         )
+
+
+def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
+    """Takes everything in."""
+    audited = AuditIntake(append, on_redacted=_count_redactions())
+    letters = DeadLetterIntake(desk, _pace(settings.dead_letters), mesh.clock)
+    lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
+    return Consumer(
+        mesh.bus,
+        mesh.postgres,
+        mesh.codec,
+        NAME,
+        (*TOPICS, AUDIT, DEAD_LETTERS),
+        {**intake.handlers(), **audited.handlers(), **letters.handlers()},
+        undertaker=Undertaker(
+            mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=letters.keep
+        ),
+        clock=mesh.clock,
+        on_lag=lag.set,
+    )
 
 
 def _intake(mesh: Chassis, record: PostgresRecord) -> Intake:
@@ -185,3 +210,34 @@ async def _retention(mesh: Chassis, terms: PostgresTerms, audit: Task) -> None:
     """Keeps the record's tables short while the chassis is open."""
     retention = Retention(mesh.postgres, [*RULES, audit], terms.terms, mesh.clock)
     await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
+
+
+def _pace(settings: DeadLetterSettings) -> RequeuePace:
+    return RequeuePace(
+        requeues=settings.requeues,
+        first=timedelta(seconds=settings.first_pause_s),
+        longest=timedelta(seconds=settings.longest_pause_s),
+        policy_every=timedelta(seconds=settings.policy_every_s),
+        policy_expiry=timedelta(seconds=settings.policy_expiry_s),
+    )
+
+
+async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
+    """Serves the desk of dead letters, and sends them again while the chassis is open."""
+    letters = PostgresLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
+    claims = await mesh.enter(blobs.open(settings.blobs))
+    client = await mesh.enter(durable.client(settings.temporal, claims))
+    activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
+    await mesh.enter(durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=mesh.clock))
+    follower = LetterFollower(letters, client, WORKFLOW, NEWS_SIGNAL, QUEUE, LetterOrder, mesh.clock)
+    standing = gauge("dead_letters", "Dead letters that are kept.", ("state",))
+
+    def count(numbers: Mapping[str, int]) -> None:
+        for state, number in numbers.items():
+            standing.labels(state).set(number)
+
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{LETTERS}", follower.heard))
+    every = settings.dead_letters.look_every_s
+    await mesh.enter(background(lambda: follower.work(every, count), "dead-letters", clock=mesh.clock))
+    servicer = DeadLetterServicer(DeadLetters(letters, mesh.clock, mesh.ids), mesh.codec)
+    return add_DeadLetterServiceServicer_to_server, servicer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from mesh.chassis import ChassisSettings
-from mesh.settings import BlobSettings, Block
+from mesh.settings import BlobSettings, Block, TemporalSettings
 from svc_provenance.domain.retention import LEAST_AUDIT_DAYS, MOST_DAYS
 
 
@@ -49,10 +49,25 @@ class AuditSettings(Block):
     anchor_look_s: float = Field(5.0, gt=0, description="time between two looks for chains that need one, in seconds")
 
 
+class DeadLetterSettings(Block):
+    """How dead letters are sent again by themselves."""
+
+    requeues: int = Field(5, ge=0, le=100, description="times that a letter is sent again by itself, at most")
+    first_pause_s: float = Field(30.0, gt=0, description="pause before the first time, in seconds; each next is double")
+    longest_pause_s: float = Field(3_600.0, gt=0, description="longest such pause, in seconds")
+    policy_every_s: float = Field(300.0, gt=0, description="pause of a letter that policy refuses, in seconds")
+    policy_expiry_s: float = Field(
+        86_400.0, gt=0, description="age in seconds at which a letter that policy refuses expires"
+    )
+    look_every_s: float = Field(15.0, gt=0, description="time between two looks for forgotten letters, in seconds")
+
+
 class Settings(ChassisSettings):
     """All of it."""
 
     receipts: ReceiptSettings = ReceiptSettings()
     retention: RetentionSettings = RetentionSettings()
     audit: AuditSettings = AuditSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    temporal: TemporalSettings
     blobs: BlobSettings

@@ -11,7 +11,7 @@ from svc_provenance.domain.model import Fact, Kind, Provenance
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from svc_provenance.domain.model import AssetFacts, DeadLetter, MakingFacts, Unit, Verdict
+    from svc_provenance.domain.model import AssetFacts, MakingFacts, Unit, Verdict
 
 _UNBORN = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,7 +26,6 @@ class MemoryRecord:
         self.on_news = on_news
         self._facts: dict[tuple[str, str], dict[tuple[Kind, str], Fact]] = {}
         self._assets: dict[tuple[str, str], Provenance] = {}
-        self.letters: list[DeadLetter] = []
 
     async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
         """Keeps a fact; of a job, the newest word."""
@@ -97,10 +96,6 @@ class MemoryRecord:
             self._assets[(tenant_id, asset_id)] = replace(
                 before, params={}, prompt_summary="", prompt="", deleted_at=now
             )
-
-    async def bury(self, unit: Unit, letter: DeadLetter) -> None:
-        """Keeps an event that could not be applied."""
-        self.letters.append(letter)
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         """All facts of a job."""

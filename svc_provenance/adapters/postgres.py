@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.domain.model import AssetFacts, DeadLetter, MakingFacts, Unit
+    from svc_provenance.domain.model import AssetFacts, MakingFacts, Unit
 
 _SUMMARIES: dict[Kind, TypeAdapter[Summary]] = {
     Kind.SELECTION: TypeAdapter(Choice),
@@ -101,21 +101,6 @@ class PostgresRecord:
         """Takes parameters and prompt out."""
         await _connection(unit).execute(_ERASE, asset_id, tenant_id, now)
 
-    async def bury(self, unit: Unit, letter: DeadLetter) -> None:
-        """Keeps an event that could not be applied."""
-        await _connection(unit).execute(
-            _BURY,
-            letter.dlq_id,
-            letter.tenant_id,
-            letter.topic,
-            letter.key,
-            letter.event_id,
-            letter.event_type,
-            letter.cause,
-            letter.attempts,
-            letter.payload,
-        )
-
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         """All facts of a job."""
         async with self._postgres.transaction(tenant_id) as connection:
@@ -192,10 +177,6 @@ SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_sc
 _ERASE = """
 UPDATE asset_provenance SET generation_params = '{}', prompt_summary = '', prompt = '', deleted_at = $3
 WHERE asset_id = $1 AND tenant_id = $2
-"""
-_BURY = """
-INSERT INTO dlq_messages (dlq_id, tenant_id, topic, key, event_id, event_type, cause, attempts, payload)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _FACTS = """
 SELECT kind, fact_id, job_id, occurred_at, summary, document FROM trace_facts

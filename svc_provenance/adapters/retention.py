@@ -114,8 +114,20 @@ WITH old AS (
 SELECT count(*) FROM gone
 """  # noqa: S608
 
+# Letters that wait for somebody's decision stay.
+_DEAD_LETTERS = f"""
+WITH old AS (
+    SELECT dlq_id FROM dlq_messages
+    WHERE {_WHOSE} AND state IN ('resolved', 'discarded', 'expired') AND updated_at < $3 AND NOT $5 LIMIT $4
+), gone AS (
+    DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING 1
+)
+SELECT count(*) FROM gone
+"""  # noqa: S608
+
 RULES = (
     Rule("receipts", "receipts", _RECEIPTS, part=True),
     Rule("trace_facts", "traces", _TRACES, part=True),
     Rule("asset_provenance", "traces", _PROVENANCE),
+    Rule("dlq_messages", "dead_letters", _DEAD_LETTERS),
 )

@@ -207,18 +207,3 @@ class Provenance:
     redactions: dict[str, int] = field(default_factory=dict)
     deleted_at: datetime | None = None
     prompt: str = ""
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """An event that could not be applied, with the cause for operators."""
-
-    dlq_id: str
-    topic: str
-    key: str
-    event_id: str
-    event_type: str
-    tenant_id: str
-    cause: str
-    attempts: int
-    payload: bytes = field(repr=False)

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from svc_provenance.domain.model import (
         AssetFacts,
-        DeadLetter,
         Fact,
         MakingFacts,
         Provenance,
@@ -36,9 +35,6 @@ class Record(Protocol):
 
     async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
         """Takes parameters and prompt out of an erased asset's provenance; the rest stays."""
-
-    async def bury(self, unit: Unit, letter: DeadLetter) -> None:
-        """Keeps an event that could not be applied."""
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         """All facts of a job."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mesh import tracing
 from soma.events.v1 import facts_pb2
 from svc_provenance.domain.internals import RecordRedactor, SummaryRedactor
-from svc_provenance.domain.model import DeadLetter, Fact, Kind, Stored
+from svc_provenance.domain.model import Fact, Kind, Stored
 from svc_provenance.events import summaries
 from svc_provenance.events.scrub import scrub
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from mesh.events.event import Event
-    from mesh.events.inbox import DeadLetter as Undeliverable
     from mesh.events.inbox import Handler
     from mesh.ids import Ids
     from svc_provenance.domain.model import Summary, Unit
@@ -118,23 +117,6 @@ class Intake:
     def _scrub(self, message: Message, redactor: RecordRedactor) -> None:
         scrub(message, redactor)
         self._on_redacted(redactor.counts)
-
-    async def bury(self, unit: Unit, letter: Undeliverable) -> None:
-        """Keeps a dead letter that could not be taken in: told as an event, it would come back without end."""
-        await self._record.bury(
-            unit,
-            DeadLetter(
-                dlq_id=self._ids.new(),
-                topic=letter.topic,
-                key=letter.key,
-                event_id=letter.event_id,
-                event_type=letter.event.type if letter.event else "",
-                tenant_id=letter.event.tenant_id if letter.event else "",
-                cause=letter.detail,
-                attempts=letter.attempts,
-                payload=letter.value,
-            ),
-        )
 
     async def _keep(  # noqa: PLR0917 - a fact and where it belongs
         self, unit: Unit, event: Event, kind: Kind, ids: tuple[str, str], summary: Summary, document: Message

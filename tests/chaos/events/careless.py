@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mesh.events.bus import Bus, Delivery, Subscription
 
 
-class _Careless:
+class _Careless(ABC):
     """Reads its deliveries one after the other and applies them as the real consumer does."""
 
     def __init__(self, bus: Bus, applier: Applier, group: str, topic: str) -> None:
@@ -43,8 +44,9 @@ class _Careless:
                 await self._settle(delivery)
                 await subscription.ack(delivery)
 
+    @abstractmethod
     async def _settle(self, delivery: Delivery) -> None:
-        raise NotImplementedError
+        """Bring a delivery to its end; it is acknowledged afterwards."""
 
     async def _apply(self, delivery: Delivery) -> bool:
         try:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.events.dead_letters import Cause, DeadLetter
 from mesh.events.event import Event
 from mesh.ids import SystemIds, derive
-from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.stores.postgres import Postgres
 from soma.assets.v1 import asset_pb2
 from soma.critic.v1 import critic_service_pb2
 from soma.events.v1 import facts_pb2
@@ -245,13 +244,3 @@ async def test_a_fruitless_choice_is_told(books: Books) -> None:
     await books.tell(made)
     trace, _ = await Traces(books.record).of("acme", JOB)
     assert "Then nothing could be chosen" in trace.steps[0].story
-
-
-async def test_what_cannot_be_applied_is_buried(postgres_books: Books) -> None:
-    postgres = postgres_books.postgres
-    assert postgres is not None
-    letter = DeadLetter("provenance", "t", "k", "e", b"junk", None, Cause.MALFORMED, "not an event", 5)
-    async with postgres.transaction(SYSTEM) as connection:
-        await Intake(postgres_books.record, IDS).bury(connection, letter)
-        row = await connection.fetchrow("SELECT topic, cause, attempts, payload FROM dlq_messages")
-    assert tuple(row) == ("t", "not an event", 5, b"junk")

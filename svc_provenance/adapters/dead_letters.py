@@ -1,0 +1,206 @@
+"""Dead letters in Postgres, and their events sent again through the outbox."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from mesh.events.audit import canonical
+from mesh.events.event import Event
+from mesh.stores.postgres import SYSTEM
+from svc_provenance.domain.dead_letters import Cause, Letter, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import asyncpg
+
+    from mesh.events.audit import Auditor
+    from mesh.events.event import Codec
+    from mesh.events.outbox import Outbox
+    from mesh.stores.postgres import Postgres
+    from svc_provenance.app.dead_letters import Filters, Mark
+
+CHANNEL = "dead_letters"
+_LETTER: TypeAdapter[Letter] = TypeAdapter(Letter)
+_COLUMN = {"group": "consumer_group"}
+_STORED = [item.name for item in fields(Letter) if item.name != "size_bytes"]
+_CHANGING = (
+    "state", "cause", "detail", "attempts", "requeues", "reason", "sent_id", "updated_at", "requeue_at", "expires_at",
+)  # fmt: skip
+
+
+class PostgresLetters:
+    """The `Letters` of a cluster. A trigger notifies `CHANNEL` of changes."""
+
+    def __init__(self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor) -> None:
+        self._postgres = postgres
+        self._outbox = outbox
+        self._codec = codec
+        self._auditor = auditor
+
+    async def change(
+        self, tenant_id: str, dlq_id: str, decide: Callable[[Letter], Letter], *, audited: bool
+    ) -> Letter | None:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
+            before = await held(connection, tenant_id, dlq_id)
+            if before is None:
+                return None
+            after = decide(before)
+            if after == before:
+                return before
+            await save(connection, after)
+            if after.sent_id != before.sent_id:
+                await self._outbox.add(connection, self._again(after))
+            if audited:
+                await self._auditor.record(
+                    connection,
+                    action="dead_letter.write",
+                    resource_type="dead_letter",
+                    resource_id=dlq_id,
+                    before=_told(before),
+                    after=_told(after),
+                    tenant_id=tenant_id,
+                    reason=after.reason,
+                )
+            return after
+
+    def _again(self, letter: Letter) -> Event:
+        """The letter's event under its new id, for the group that gave it up alone."""
+        dead = self._codec.decode(letter.value)
+        return Event(
+            event_id=letter.sent_id,
+            type=dead.type,
+            topic=dead.topic,
+            key=dead.key,
+            tenant_id=dead.tenant_id,
+            occurred_at=dead.occurred_at,
+            payload=dead.payload,
+            schema_version=dead.schema_version,
+            causation_id=dead.event_id,
+            correlation_id=dead.correlation_id,
+            traceparent=dead.traceparent,
+            group=letter.group,
+            dlq_id=letter.dlq_id,
+        )
+
+    async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
+            row = await connection.fetchrow(_ONE, tenant_id, dlq_id)
+        return _letter(row) if row else None
+
+    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Letter]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
+            rows = await connection.fetch(
+                _PAGE,
+                *_wanted(tenant_id, filters),
+                after.created_at if after else None,
+                after.dlq_id if after else None,
+                limit,
+            )
+        return [_letter(row) for row in rows]
+
+    async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
+            rows = await connection.fetch(_REQUEUEABLE, *_wanted(tenant_id, filters), limit)
+        return [row["dlq_id"] for row in rows], rows[0]["whole"] if rows else 0
+
+    async def counts(self) -> Mapping[str, int]:
+        """Letters by state, of all tenants."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch("SELECT state, count(*) AS number FROM dlq_messages GROUP BY state")
+        return {state.value: 0 for state in State} | {row["state"]: row["number"] for row in rows}
+
+    async def unfollowed(self, limit: int) -> Sequence[tuple[Letter, int]]:
+        """Letters with news that their workflow was not told of, or whose time is long over, with their news."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_UNFOLLOWED, limit)
+        return [(_letter(row), row["news"]) for row in rows]
+
+    async def followed(self, letter: Letter, news: int) -> None:
+        """Notes that a letter's workflow was told of its news."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_FOLLOWED, letter.dlq_id, news)
+
+
+async def held(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
+    """A letter, held until the end of the open transaction."""
+    row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
+    return _letter(row) if row else None
+
+
+async def add(connection: asyncpg.Connection, letter: Letter) -> None:
+    """Keeps a new letter in the open transaction; one that is there already stays."""
+    values = asdict(letter)
+    await connection.execute(_ADD, *(values[name] for name in _STORED))
+
+
+async def save(connection: asyncpg.Connection, letter: Letter) -> None:
+    """Puts a letter in the place of what it was, in the open transaction."""
+    await connection.execute(_SAVE, letter.dlq_id, *(getattr(letter, name) for name in _CHANGING))
+
+
+def _letter(row: asyncpg.Record) -> Letter:
+    return _LETTER.validate_python({name: value for name, value in row.items() if name not in {"news", "whole"}})
+
+
+def _told(letter: Letter) -> bytes:
+    """What the audit chain gets the digest of: all but the event and the times."""
+    return canonical({name: value for name, value in asdict(letter).items() if name not in {"value", "updated_at"}})
+
+
+def _wanted(tenant_id: str, filters: Filters) -> tuple[str | None, ...]:
+    def given(choice: State | Cause | None) -> str | None:
+        return choice.value if choice else None
+
+    return (
+        tenant_id,
+        given(filters.state),
+        given(filters.cause),
+        filters.topic or None,
+        filters.group or None,
+        filters.event_type or None,
+        filters.correlation_id or None,
+    )
+
+
+_READ = {"group": 'consumer_group AS "group"', "dlq_id": "dlq_id::text AS dlq_id"}
+_LISTED = ", ".join(_READ.get(name, name) for name in _STORED if name != "value")
+_COLUMNS = f"{_LISTED}, octet_length(value) AS size_bytes"
+_ONE = f"SELECT {_COLUMNS}, value FROM dlq_messages WHERE tenant_id = $1 AND dlq_id = $2::text::uuid"  # noqa: S608
+_FILTERED = """
+tenant_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR cause = $3)
+    AND ($4::text IS NULL OR topic = $4) AND ($5::text IS NULL OR consumer_group = $5)
+    AND ($6::text IS NULL OR event_type = $6) AND ($7::text IS NULL OR correlation_id = $7)
+"""
+_PAGE = f"""
+SELECT {_COLUMNS} FROM dlq_messages
+WHERE {_FILTERED} AND ($8::timestamptz IS NULL OR (created_at, dlq_id) < ($8, $9::text::uuid))
+ORDER BY created_at DESC, dlq_id DESC LIMIT $10
+"""  # noqa: S608
+_REQUEUEABLE = f"""
+SELECT dlq_id::text AS dlq_id, count(*) OVER () AS whole FROM dlq_messages
+WHERE {_FILTERED} AND cause <> 'malformed' AND state IN ('waiting', 'blocked', 'exhausted', 'expired')
+ORDER BY created_at, dlq_id LIMIT $8
+"""  # noqa: S608
+_ADD = f"""
+INSERT INTO dlq_messages ({", ".join(_COLUMN.get(name, name) for name in _STORED)})
+VALUES ({", ".join(f"${place}" for place in range(1, len(_STORED) + 1))}) ON CONFLICT (dlq_id) DO NOTHING
+"""  # noqa: S608
+_SAVE = f"""
+UPDATE dlq_messages SET news = news + 1, {", ".join(f"{name} = ${place}" for place, name in enumerate(_CHANGING, 2))}
+WHERE dlq_id = $1
+"""  # noqa: S608
+# What is long overdue is told again, lest a letter wait for a workflow that nobody has any more.
+_UNFOLLOWED = f"""
+SELECT {_COLUMNS}, news FROM dlq_messages
+WHERE followed < news OR (state IN ('waiting', 'blocked') AND requeue_at < clock_timestamp() - interval '5 minutes')
+ORDER BY updated_at LIMIT $1
+"""  # noqa: S608
+_FOLLOWED = "UPDATE dlq_messages SET followed = greatest(followed, $2) WHERE dlq_id = $1"

@@ -1,0 +1,161 @@
+"""Dead letters: kept as they arrive, sent again or given up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.errors import Reason, SomaError, not_found
+from svc_provenance.domain.dead_letters import AT_REST, advanced, discarded, requeued, wake_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from mesh.clock import Clock
+    from mesh.ids import Ids
+    from svc_provenance.domain.dead_letters import Cause, Letter, State
+
+PLATFORM = ""
+LONGEST_WAIT_S = 600.0
+"""How long a letter's workflow waits for news before it looks by itself."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which letters are wanted; None and "" for every one."""
+
+    state: State | None = None
+    cause: Cause | None = None
+    topic: str = ""
+    group: str = ""
+    event_type: str = ""
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a page ended."""
+
+    created_at: datetime
+    dlq_id: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of sending many again."""
+
+    requeued: int
+    left: int
+    remaining: int
+
+
+@dataclass(frozen=True)
+class Next:
+    """What a letter's workflow does next: nothing any more, or wait for so long or for news."""
+
+    state: str
+    at_rest: bool
+    wait_s: float = LONGEST_WAIT_S
+
+
+class Letters(Protocol):
+    """Keeps letters."""
+
+    async def change(
+        self, tenant_id: str, dlq_id: str, decide: Callable[[Letter], Letter], *, audited: bool
+    ) -> Letter | None:
+        """Puts what `decide` makes of a letter in its place, holding it meanwhile; None for an unknown one.
+
+        A new `sent_id` sends the event again with that id, in the same transaction. `audited` says that somebody
+        wanted the change.
+        """
+
+    async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
+        """One letter with its event."""
+
+    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Letter]:
+        """Letters of a tenant, newest first, without their events."""
+
+    async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
+        """Ids of letters that can be sent again, oldest first, and how many there are in all."""
+
+
+class DeadLetters:
+    """The desk. `tenants` are those whose letters the caller may see, its own first."""
+
+    def __init__(self, letters: Letters, clock: Clock, ids: Ids) -> None:
+        self._letters = letters
+        self._clock = clock
+        self._ids = ids
+
+    async def of(self, tenants: Sequence[str], dlq_id: str) -> Letter:
+        """One letter with its event; NOT_FOUND for an unknown one."""
+        for tenant_id in tenants:
+            letter = await self._letters.letter(tenant_id, dlq_id)
+            if letter is not None:
+                return letter
+        raise not_found("dead letter", dlq_id)
+
+    async def page(
+        self, tenant_id: str, filters: Filters, after: Mark | None, size: int
+    ) -> tuple[Sequence[Letter], Mark | None]:
+        """A page, and where it ended if there is a next one."""
+        found = await self._letters.page(tenant_id, filters, after, size + 1)
+        page = found[:size]
+        return page, Mark(page[-1].created_at, page[-1].dlq_id) if len(found) > size else None
+
+    async def requeue(self, tenants: Sequence[str], dlq_id: str) -> Letter:
+        """Sends a letter's event again."""
+        return await self._change(tenants, dlq_id, lambda one: requeued(one, self._clock.now(), self._ids.new()))
+
+    async def discard(self, tenants: Sequence[str], dlq_id: str, reason: str) -> Letter:
+        """Gives a letter up."""
+        return await self._change(tenants, dlq_id, lambda one: discarded(one, reason, self._clock.now()))
+
+    async def requeue_many(
+        self, tenants: Sequence[str], dlq_ids: Sequence[str], filters: Filters, limit: int
+    ) -> Outcome:
+        """Sends the events of many letters again: those named, else what the filters leave of the first tenant."""
+        remaining = 0
+        if not dlq_ids:
+            dlq_ids, remaining = await self._letters.requeueable(tenants[0], filters, limit)
+        sent = left = 0
+        for dlq_id in dlq_ids:
+            try:
+                await self.requeue(tenants, dlq_id)
+            except SomaError as error:
+                if error.reason not in {Reason.FAILED_PRECONDITION, Reason.NOT_FOUND}:
+                    raise
+                left += 1
+            else:
+                sent += 1
+        return Outcome(sent, left, max(0, remaining - sent))
+
+    async def _change(self, tenants: Sequence[str], dlq_id: str, decide: Callable[[Letter], Letter]) -> Letter:
+        for tenant_id in tenants:
+            letter = await self._letters.change(tenant_id, dlq_id, decide, audited=True)
+            if letter is not None:
+                return letter
+        raise not_found("dead letter", dlq_id)
+
+
+class AdvanceLetter:
+    """What a letter does by itself when its time has come."""
+
+    def __init__(self, letters: Letters, clock: Clock, ids: Ids) -> None:
+        self._letters = letters
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, tenant_id: str, dlq_id: str) -> Next:
+        """Does what is due, and tells what comes next; a letter that is gone is at rest."""
+        now = self._clock.now()
+        decide = partial(advanced, now=now, sent_id=self._ids.new())
+        letter = await self._letters.change(tenant_id, dlq_id, decide, audited=False)
+        if letter is None:
+            return Next("", at_rest=True)
+        wake = wake_at(letter)
+        wait = LONGEST_WAIT_S if wake is None else min(max((wake - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+        return Next(letter.state.value, letter.state in AT_REST, wait)

@@ -1,0 +1,185 @@
+"""What becomes of events that could not be applied."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta  # noqa: TC003 - the storage adapter reads the annotations
+from enum import StrEnum
+
+from mesh.errors import Reason, SomaError
+
+_SCALE = 1 << 32
+
+
+class State(StrEnum):
+    """Where a letter stands."""
+
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+    REQUEUED = "requeued"
+    RESOLVED = "resolved"
+    EXHAUSTED = "exhausted"
+    DISCARDED = "discarded"
+    EXPIRED = "expired"
+
+
+class Cause(StrEnum):
+    """Why an event was given up."""
+
+    MALFORMED = "malformed"
+    FAILED = "failed"
+    POLICY = "policy"
+    TIMEOUT = "timeout"
+
+
+SETTLED = frozenset({State.RESOLVED, State.DISCARDED})
+"""States that nothing leaves."""
+AT_REST = SETTLED | {State.EXHAUSTED, State.EXPIRED}
+"""States in which a letter does nothing by itself."""
+
+
+@dataclass(frozen=True)
+class RequeuePace:
+    """How letters are sent again by themselves: so often at most, with pauses that double; blocked ones every
+    `policy_every` until they are `policy_expiry` old.
+    """
+
+    requeues: int
+    first: timedelta
+    longest: timedelta
+    policy_every: timedelta
+    policy_expiry: timedelta
+
+
+@dataclass(frozen=True)
+class Letter:
+    """An event that a consumer group gave up. `value` is the event as it was on the bus, `sent_id` the id of the event
+    that the last requeue sent; `attempts` counts the handler's tries over all requeues.
+    """
+
+    dlq_id: str
+    tenant_id: str
+    group: str
+    topic: str
+    key: str
+    event_id: str
+    event_type: str
+    cause: Cause
+    detail: str
+    attempts: int
+    created_at: datetime
+    updated_at: datetime
+    state: State = State.WAITING
+    requeues: int = 0
+    correlation_id: str = ""
+    trace_id: str = ""
+    reason: str = ""
+    sent_id: str = ""
+    requeue_at: datetime | None = None
+    expires_at: datetime | None = None
+    size_bytes: int = 0
+    value: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Death:
+    """One more time that the event was given up."""
+
+    cause: Cause
+    detail: str
+    attempts: int
+
+
+def died(letter: Letter, death: Death, now: datetime, pace: RequeuePace) -> Letter:
+    """The letter after its event was given up, for the first time or again. A settled one stays as it is."""
+    if letter.state in SETTLED:
+        return letter
+    grown = replace(
+        letter,
+        cause=death.cause,
+        detail=death.detail,
+        attempts=letter.attempts + death.attempts,
+        updated_at=now,
+        requeue_at=None,
+    )
+    if death.cause is Cause.MALFORMED:
+        return replace(grown, state=State.EXHAUSTED)
+    if death.cause is Cause.POLICY:
+        return _blocked(grown, now, pace)
+    if letter.requeues >= pace.requeues:
+        return replace(grown, state=State.EXHAUSTED)
+    return replace(grown, state=State.WAITING, requeue_at=now + _pause(letter, pace))
+
+
+def _blocked(letter: Letter, now: datetime, pace: RequeuePace) -> Letter:
+    expires = letter.expires_at or letter.created_at + pace.policy_expiry
+    if now >= expires:
+        return replace(letter, state=State.EXPIRED, expires_at=expires)
+    return replace(letter, state=State.BLOCKED, expires_at=expires, requeue_at=min(now + pace.policy_every, expires))
+
+
+def _pause(letter: Letter, pace: RequeuePace) -> timedelta:
+    """Doubles with each requeue; between half and the whole of it, lest letters that died together return together."""
+    whole: timedelta = min(pace.first * (1 << min(letter.requeues, 20)), pace.longest)
+    drawn = hashlib.sha256(f"{letter.dlq_id}/{letter.requeues}".encode()).digest()
+    share: float = 0.5 + int.from_bytes(drawn[:4]) / _SCALE / 2
+    return whole * share
+
+
+def advanced(letter: Letter, now: datetime, sent_id: str) -> Letter:
+    """The letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
+    if letter.state not in {State.WAITING, State.BLOCKED}:
+        return letter
+    if letter.state is State.BLOCKED and letter.expires_at is not None and now >= letter.expires_at:
+        return replace(letter, state=State.EXPIRED, requeue_at=None, updated_at=now)
+    if letter.requeue_at is None or now < letter.requeue_at:
+        return letter
+    return _sent(letter, now, sent_id)
+
+
+def wake_at(letter: Letter) -> datetime | None:
+    """When the letter does something by itself; None when it waits for others or is at rest."""
+    return letter.requeue_at if letter.state in {State.WAITING, State.BLOCKED} else None
+
+
+def requeued(letter: Letter, now: datetime, sent_id: str) -> Letter:
+    """The letter sent again because somebody wants it; one under way stays as it is."""
+    if letter.state is State.REQUEUED:
+        return letter
+    if letter.state in SETTLED:
+        raise _refusal(letter, f"it is {letter.state.value}; only unsettled letters can be sent again")
+    if letter.cause is Cause.MALFORMED:
+        raise _refusal(letter, "its event cannot be read, and would fail again; discard it with a reason")
+    return _sent(letter, now, sent_id)
+
+
+def _sent(letter: Letter, now: datetime, sent_id: str) -> Letter:
+    return replace(
+        letter,
+        state=State.REQUEUED,
+        requeues=letter.requeues + 1,
+        sent_id=sent_id,
+        requeue_at=None,
+        updated_at=now,
+    )
+
+
+def resolved(letter: Letter, now: datetime) -> Letter:
+    """The letter after its event was applied, whatever was decided meanwhile."""
+    if letter.state is State.RESOLVED:
+        return letter
+    return replace(letter, state=State.RESOLVED, requeue_at=None, updated_at=now)
+
+
+def discarded(letter: Letter, reason: str, now: datetime) -> Letter:
+    """The letter given up for good. One that is discarded keeps its first reason."""
+    if letter.state is State.DISCARDED:
+        return letter
+    if letter.state is State.RESOLVED:
+        raise _refusal(letter, "its event was applied")
+    return replace(letter, state=State.DISCARDED, reason=reason, requeue_at=None, updated_at=now)
+
+
+def _refusal(letter: Letter, text: str) -> SomaError:
+    return SomaError(Reason.FAILED_PRECONDITION, f"dead letter {letter.dlq_id}: {text}")

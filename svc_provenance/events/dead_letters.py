@@ -1,0 +1,116 @@
+"""Takes in what consumer groups gave up, and what of it was applied in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.ids import derive
+from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
+from svc_provenance.domain.dead_letters import Cause, Death, Letter, died, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import asyncpg
+
+    from mesh.clock import Clock
+    from mesh.events.dead_letters import DeadLetter
+    from mesh.events.event import Event
+    from mesh.events.inbox import Handler
+    from svc_provenance.domain.dead_letters import RequeuePace
+
+_TRACE_ID = slice(3, 35)
+
+
+class Desk(Protocol):
+    """Keeps letters in the open transaction."""
+
+    async def held(self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
+        """A letter, held until the transaction ends."""
+
+    async def add(self, connection: asyncpg.Connection, letter: Letter) -> None:
+        """Keeps a new letter."""
+
+    async def save(self, connection: asyncpg.Connection, letter: Letter) -> None:
+        """Puts a letter in the place of what it was."""
+
+
+class DeadLetterIntake:
+    """The handlers of `dlq.events`."""
+
+    def __init__(self, desk: Desk, pace: RequeuePace, clock: Clock) -> None:
+        self._desk = desk
+        self._pace = pace
+        self._clock = clock
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Handlers for the consumer."""
+        return {
+            DeadLettered.DESCRIPTOR.full_name: self.dead_lettered,
+            DeadLetterResolved.DESCRIPTOR.full_name: self.dead_letter_resolved,
+        }
+
+    async def dead_lettered(self, connection: asyncpg.Connection, event: Event) -> None:
+        """Opens a letter, or goes on with the one that the event was requeued from."""
+        dead = DeadLettered.FromString(event.payload)
+        death = Death(_cause(dead.cause), dead.detail, dead.attempts)
+        now = self._clock.now()
+        if dead.dlq_id:
+            letter = await self._desk.held(connection, event.tenant_id, dead.dlq_id)
+            if letter is not None:
+                await self._desk.save(connection, died(letter, death, now, self._pace))
+                return
+        letter = Letter(
+            dlq_id=derive("dead-letter", dead.group, dead.event_id),
+            tenant_id=event.tenant_id,
+            group=dead.group,
+            topic=dead.topic,
+            key=dead.key,
+            event_id=dead.event_id,
+            event_type=dead.event_type,
+            cause=death.cause,
+            detail=death.detail,
+            attempts=0,
+            created_at=event.occurred_at,
+            updated_at=now,
+            correlation_id=event.correlation_id,
+            trace_id=event.traceparent[_TRACE_ID],
+            value=dead.value,
+        )
+        await self._desk.add(connection, died(letter, death, now, self._pace))
+
+    async def dead_letter_resolved(self, connection: asyncpg.Connection, event: Event) -> None:
+        """Notes that a letter's event was applied."""
+        done = DeadLetterResolved.FromString(event.payload)
+        letter = await self._desk.held(connection, event.tenant_id, done.dlq_id)
+        if letter is not None:
+            await self._desk.save(connection, resolved(letter, self._clock.now()))
+
+    async def keep(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+        """Keeps an event of `dlq.events` itself, which is not told there again."""
+        dead = letter.event
+        now = self._clock.now()
+        kept = Letter(
+            dlq_id=derive("dead-letter", letter.group, letter.event_id),
+            tenant_id=dead.tenant_id if dead else "",
+            group=letter.group,
+            topic=letter.topic,
+            key=letter.key,
+            event_id=letter.event_id,
+            event_type=dead.type if dead else "",
+            cause=Cause(letter.cause.lower()),
+            detail=letter.detail,
+            attempts=0,
+            created_at=now,
+            updated_at=now,
+            correlation_id=dead.correlation_id if dead else "",
+            value=letter.value,
+        )
+        death = Death(kept.cause, letter.detail, letter.attempts)
+        await self._desk.add(connection, died(kept, death, now, self._pace))
+
+
+def _cause(number: DeadLetterCause.ValueType) -> Cause:
+    name = DeadLetterCause.Name(number) if number in DeadLetterCause.values() else ""
+    plain = name.removeprefix("DEAD_LETTER_CAUSE_").lower()
+    return Cause(plain) if plain in set(Cause) else Cause.FAILED

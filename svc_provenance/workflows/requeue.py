@@ -1,0 +1,83 @@
+"""Sends a dead letter's event again, with pauses, until it is applied, given up or expired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
+
+if TYPE_CHECKING:
+    from svc_provenance.app.dead_letters import AdvanceLetter
+
+WORKFLOW = "RequeueDeadLetter"
+NEWS_SIGNAL = "news"
+ADVANCE = "advance_dead_letter"
+QUEUE = "dead-letters"
+_SHORT = timedelta(seconds=30)
+_PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))
+
+
+@dataclass(frozen=True)
+class LetterOrder:
+    """Which letter."""
+
+    tenant_id: str
+    dlq_id: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an activity found: the letter's state, whether it is at rest, and how long to wait for news, in seconds."""
+
+    state: str
+    at_rest: bool
+    wait_s: float
+
+
+@workflow.defn(name=WORKFLOW)
+class RequeueWorkflow:
+    """One letter, from its first death until it is at rest. All it holds can be read back from the letter's row."""
+
+    def __init__(self) -> None:
+        self._news = 0
+
+    @workflow.run
+    async def run(self, order: LetterOrder) -> str:
+        """Give the state in which the letter came to rest."""
+        while True:
+            heard = self._news
+            step: Step = await workflow.execute_activity(
+                ADVANCE, order, result_type=Step, start_to_close_timeout=_SHORT, retry_policy=_PATIENT
+            )
+            if step.at_rest and self._news == heard:
+                return step.state
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(order)
+            await self._wait(heard, step.wait_s)
+
+    @workflow.signal(name=NEWS_SIGNAL)
+    def news(self) -> None:
+        """The letter changed."""
+        self._news += 1
+
+    async def _wait(self, heard: int, seconds: float) -> None:
+        try:
+            await workflow.wait_condition(lambda: self._news > heard, timeout=timedelta(seconds=seconds))
+        except TimeoutError:
+            return
+
+
+class LetterActivities:
+    """The activity that the workflow calls."""
+
+    def __init__(self, advance: AdvanceLetter) -> None:
+        self._advance = advance
+
+    @activity.defn(name=ADVANCE)
+    async def advance(self, order: LetterOrder) -> Step:
+        """Do what is due."""
+        found = await self._advance(order.tenant_id, order.dlq_id)
+        return Step(found.state, found.at_rest, found.wait_s)
