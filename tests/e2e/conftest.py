@@ -36,7 +36,7 @@ class Running:
 
     home: Home
     port: int
-    spans: Collector
+    spans: Collector | None = None
 
     @property
     def url(self) -> str:
@@ -52,12 +52,10 @@ class Running:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "SA01_HOME": str(self.home.root),
-            "SA01_TELEMETRY_OTLP_ENDPOINT": self.spans.endpoint,
-            "OTEL_BSP_SCHEDULE_DELAY": "200",
-        }
+        own = {**os.environ, "SA01_HOME": str(self.home.root)}
+        if self.spans is None:
+            return own
+        return own | {"SA01_TELEMETRY_OTLP_ENDPOINT": self.spans.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
 
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line as a person would."""
