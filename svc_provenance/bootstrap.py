@@ -230,7 +230,7 @@ async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
     activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
     await mesh.enter(durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=mesh.clock))
     follower = LetterFollower(letters, client, WORKFLOW, NEWS_SIGNAL, QUEUE, LetterOrder, mesh.clock)
-    standing = gauge("dead_letters", "Dead letters that are kept.", ("state",))
+    standing = gauge("dlq_messages", "Dead letters that are kept.", ("state",))
 
     def count(numbers: Mapping[str, int]) -> None:
         for state, number in numbers.items():
