@@ -8,7 +8,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from mesh.local.cli import audit, demo, doctor, jobs, mesh, receipts, trace
+from mesh.local.cli import audit, dead_letters, demo, doctor, jobs, mesh, receipts, trace
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, emit
 from mesh.local.client import EdgeError
@@ -46,6 +46,7 @@ def build() -> typer.Typer:
     app.add_typer(jobs.job_app, name="job")
     app.add_typer(receipts.receipt_app, name="receipt")
     app.add_typer(audit.audit_app, name="audit")
+    app.add_typer(dead_letters.dlq_app, name="dlq")
     return app
 
 

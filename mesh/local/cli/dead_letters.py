@@ -1,0 +1,163 @@
+"""`soma dlq …`: events that could not be applied, and what is to become of them."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
+from typing import Annotated
+from urllib.parse import urlencode
+
+import typer
+from pydantic import Field, JsonValue
+
+from mesh.local.api import Answer
+from mesh.local.cli.errors import CommandError
+from mesh.local.cli.output import Json, emit, line, state_text, table
+from mesh.local.client import EdgeClient
+from mesh.local.home import Home
+
+dlq_app = typer.Typer(no_args_is_help=True, help="See what could not be applied; send it again or give it up.")
+_PATH = "/v1/admin/dlq"
+_STATE, _CAUSE = "DEAD_LETTER_STATE_", "DEAD_LETTER_CAUSE_"
+
+
+class DeadLetter(Answer):
+    """A letter."""
+
+    dlq_id: str
+    state: str = ""
+    group: str = ""
+    topic: str = ""
+    key: str = ""
+    event_id: str = ""
+    event_type: str = ""
+    cause: str = ""
+    detail: str = ""
+    attempts: int = 0
+    requeues: int = 0
+    correlation_id: str = ""
+    trace_id: str = ""
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+    requeue_time: datetime | None = None
+    expire_time: datetime | None = None
+    reason: str = ""
+    size_bytes: int = 0
+    payload: dict[str, JsonValue] | None = Field(default=None)
+
+
+class DeadLetterPage(Answer):
+    """A page of letters."""
+
+    dead_letters: tuple[DeadLetter, ...] = ()
+
+
+class Requeued(Answer):
+    """What came of sending many again."""
+
+    requeued: int = 0
+    left: int = 0
+    remaining: int = 0
+
+
+@dlq_app.command("list")
+def list_letters(
+    *,
+    state: Annotated[str, typer.Option(help="Only these, for example exhausted.")] = "",
+    cause: Annotated[str, typer.Option(help="Only these: malformed, failed, policy or timeout.")] = "",
+    topic: Annotated[str, typer.Option(help="Only of this topic.")] = "",
+    platform: Annotated[bool, typer.Option("--platform", help="Those of the platform, not the tenant's.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Most letters shown.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List letters, newest first."""
+    query = {"page_size": str(limit)}
+    query |= {"state": _STATE + state.upper().removeprefix(_STATE)} if state else {}
+    query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
+    query |= {"topic": topic} if topic else {}
+    query |= {"platform": "true"} if platform else {}
+    with EdgeClient.of_home(Home.from_environment()) as client:
+        text = client.raw(f"{_PATH}?{urlencode(query)}")
+    if as_json:
+        typer.echo(text)
+        return
+    rows = [
+        (
+            letter.dlq_id,
+            state_text(letter.state),
+            _moment(letter.create_time),
+            letter.group,
+            letter.event_type.rpartition(".")[2] or letter.topic,
+            letter.cause.removeprefix(_CAUSE).lower(),
+            str(letter.requeues),
+        )
+        for letter in DeadLetterPage.model_validate_json(text).dead_letters
+    ]
+    table(("letter", "state", "since", "group", "event", "cause", "sent again"), rows)
+
+
+@dlq_app.command()
+def show(dlq_id: Annotated[str, typer.Argument(help="Id of the letter.")], *, as_json: Json = False) -> None:
+    """Show one letter with its event, redacted."""
+    with EdgeClient.of_home(Home.from_environment()) as client:
+        text = client.raw(f"{_PATH}/{dlq_id}")
+    if as_json:
+        typer.echo(text)
+        return
+    letter = DeadLetter.model_validate_json(text)
+    line(("letter", "bold"), f" {letter.dlq_id} ", state_text(letter.state), f" {letter.reason}")
+    facts = (
+        ("given up by", f"{letter.group}, after {letter.attempts} tries"),
+        ("cause", f"{letter.cause.removeprefix(_CAUSE).lower()}: {letter.detail}"),
+        ("event", f"{letter.event_type or 'unreadable'} {letter.event_id}"),
+        ("topic and key", f"{letter.topic} {letter.key}"),
+        ("belongs to", letter.correlation_id or "–"),
+        ("trace", letter.trace_id or "–"),
+        ("since", _moment(letter.create_time)),
+        ("sent again", f"{letter.requeues} times"),
+        ("next time", _moment(letter.requeue_time)),
+        ("expires", _moment(letter.expire_time)),
+        ("bytes", str(letter.size_bytes)),
+    )
+    table(("what", "value"), facts)
+    if letter.payload is not None:
+        emit(letter.payload)
+
+
+@dlq_app.command()
+def requeue(
+    dlq_ids: Annotated[list[str] | None, typer.Argument(help="Ids of letters.")] = None,
+    *,
+    topic: Annotated[str, typer.Option(help="All of this topic, oldest first.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Most letters.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Send events again to the group that gave them up."""
+    if not dlq_ids and not topic:
+        raise CommandError("name letters, or a topic with --topic")
+    body: dict[str, object] = {"dlq_ids": dlq_ids or [], "topic": topic, "limit": limit}
+    with EdgeClient.of_home(Home.from_environment()) as client:
+        done = client.send(Requeued, f"{_PATH}:requeue", body)
+    if as_json:
+        emit(done)
+        return
+    line(f"{done.requeued} sent again, {done.left} could not be, {done.remaining} remain")
+
+
+@dlq_app.command()
+def discard(
+    dlq_id: Annotated[str, typer.Argument(help="Id of the letter.")],
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept and audited.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Give a letter up for good."""
+    with EdgeClient.of_home(Home.from_environment()) as client:
+        letter = client.send(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
+    if as_json:
+        emit(letter)
+        return
+    line(("letter", "bold"), f" {letter.dlq_id} ", state_text(letter.state), f" {letter.reason}")
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else "–"

@@ -1,0 +1,66 @@
+"""Records the histories that `test_replay.py` replays: `python -m tests.integration.provenance.record_histories`.
+
+Run it for a new version of the workflow, under a new version number; those of released versions stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from mesh import durable
+from mesh.settings import BlobSettings
+from mesh.stores import blobs
+from mesh.testing import engines
+from svc_provenance.workflows.requeue import ADVANCE, WORKFLOW, LetterOrder, RequeueWorkflow, Step
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+FOLDER = Path(__file__).with_name("histories")
+RUNS = {
+    "resolved": [Step("waiting", at_rest=False, wait_s=0.1), Step("requeued", at_rest=False, wait_s=0.1)],
+    "exhausted": [Step("waiting", at_rest=False, wait_s=0.1)] * 3,
+    "discarded": [],
+}
+
+
+async def run(client: Client, version: str, name: str, steps: list[Step]) -> None:
+    """Run a letter to its rest and keep its history."""
+    queue = f"record-{name}"
+    left = [*steps, Step(name, at_rest=True, wait_s=600.0)]
+
+    @activity.defn(name=ADVANCE)
+    async def advance(order: LetterOrder) -> Step:
+        return left.pop(0)
+
+    async with durable.worker(client, queue, [RequeueWorkflow], [advance]):
+        handle = await client.start_workflow(WORKFLOW, LetterOrder("acme", "letter"), id=queue, task_queue=queue)
+        await handle.result()
+        text = (await handle.fetch_history()).to_json()
+    document = json.loads(re.sub(r"\d+@[\w.-]+", "worker", text))  # who worked is of no account
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / f"{name}_{version}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+async def main(version: str) -> None:
+    """Record one history of each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            engines.temporal_engine() as engine,
+            blobs.open(BlobSettings(url=Path(folder).as_uri())) as store,
+            durable.client(engines.temporal_settings(engine), store) as client,
+        ):
+            for name, steps in RUNS.items():
+                await run(client, version, name, steps)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "v1"))
