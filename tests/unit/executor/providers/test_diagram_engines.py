@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -54,7 +53,7 @@ def text_of(svg: bytes) -> str:
     said = [
         "".join(element.itertext()) for element in root.iter() if element.tag.endswith(("}text", "}title", "}tspan"))
     ]
-    return re.sub(r"[\s\u200b]+", "", html.unescape("".join(said)))
+    return re.sub(r"[\s\u200b]+", "", "".join(said))
 
 
 def squeezed(text: str) -> str:
