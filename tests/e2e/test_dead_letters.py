@@ -21,7 +21,8 @@ WAIT_S = 60.0
 POISON = """
 INSERT INTO outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
                     correlation_id, traceparent)
-VALUES ($1::text::uuid, 'dev', 'soma.events.v1.JobChanged', 'executor.events', $1::text, now(), '\\xffff', 1, '', 'poisoned', '')
+VALUES ($1::text::uuid, 'dev', 'soma.events.v1.JobChanged', 'executor.events', $1::text, now(), '\\xffff', 1, '',
+        'poisoned', '')
 """
 
 

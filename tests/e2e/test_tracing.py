@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.ids import SystemIds
 from tests.e2e.jobs import run_job
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ CHOSEN = re.compile(r"^[\w.:@/ -]{0,120}$")
 
 @pytest.fixture(scope="module")
 def job(mesh: Running) -> dict[str, Any]:
-    """A job that ran."""
+    """A job that ran; its picture is like no other's, whose provenance it would have otherwise."""
+    plan = json.loads(HELLO.read_text())
+    plan["tasks"][0]["params"]["diagram"]["title"] = f"Traced {SystemIds().new()}"
     with mesh.client() as api:
-        return run_job(api, json.loads(HELLO.read_text()))
+        return run_job(api, plan)
 
 
 @pytest.fixture(scope="module")
