@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CHANNEL = "dead_letters"
 _LETTER: TypeAdapter[Letter] = TypeAdapter(Letter)
 _COLUMN = {"group": "consumer_group"}
+_BESIDE = frozenset({"news", "untold", "whole"})
 _STORED = [item.name for item in fields(Letter) if item.name != "size_bytes"]
 _CHANGING = (
     "state", "cause", "detail", "attempts", "requeues", "reason", "sent_id", "updated_at", "requeue_at", "expires_at",
@@ -117,11 +119,14 @@ class PostgresLetters:
             rows = await connection.fetch("SELECT state, count(*) AS number FROM dlq_messages GROUP BY state")
         return {state.value: 0 for state in State} | {row["state"]: row["number"] for row in rows}
 
-    async def unfollowed(self, limit: int) -> Sequence[tuple[Letter, int]]:
-        """Letters with news that their workflow was not told of, or whose time is long over, with their news."""
+    async def unfollowed(self, limit: int) -> Sequence[tuple[Letter, int, bool]]:
+        """Letters with news that their workflow was not told of, then those whose time is long over.
+
+        Each with its news, and whether its workflow was not told of them.
+        """
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_UNFOLLOWED, limit)
-        return [(_letter(row), row["news"]) for row in rows]
+        return [(_letter(row), row["news"], row["untold"]) for row in rows]
 
     async def followed(self, letter: Letter, news: int) -> None:
         """Notes that a letter's workflow was told of its news."""
@@ -130,7 +135,11 @@ class PostgresLetters:
 
 
 async def held(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
-    """A letter, held until the end of the open transaction."""
+    """A letter, held until the end of the open transaction; None for an unknown one, and for what is no id."""
+    try:
+        UUID(dlq_id)
+    except ValueError:
+        return None
     row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
     return _letter(row) if row else None
 
@@ -147,7 +156,7 @@ async def save(connection: asyncpg.Connection, letter: Letter) -> None:
 
 
 def _letter(row: asyncpg.Record) -> Letter:
-    return _LETTER.validate_python({name: value for name, value in row.items() if name not in {"news", "whole"}})
+    return _LETTER.validate_python({name: value for name, value in row.items() if name not in _BESIDE})
 
 
 def _told(letter: Letter) -> bytes:
@@ -199,8 +208,8 @@ WHERE dlq_id = $1
 """  # noqa: S608
 # What is long overdue is told again, lest a letter wait for a workflow that nobody has any more.
 _UNFOLLOWED = f"""
-SELECT {_COLUMNS}, news FROM dlq_messages
+SELECT {_COLUMNS}, news, followed < news AS untold FROM dlq_messages
 WHERE followed < news OR (state IN ('waiting', 'blocked') AND requeue_at < clock_timestamp() - interval '5 minutes')
-ORDER BY updated_at LIMIT $1
+ORDER BY untold DESC, updated_at LIMIT $1
 """  # noqa: S608
 _FOLLOWED = "UPDATE dlq_messages SET followed = greatest(followed, $2) WHERE dlq_id = $1"

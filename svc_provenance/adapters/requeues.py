@@ -85,11 +85,11 @@ class LetterFollower:
 
     async def _tell(self) -> int:
         found = await self._letters.unfollowed(_BATCH)
-        for letter, news in found:
+        for letter, news, _ in found:
             await self._signalled(letter)
             await self._letters.followed(letter, news)
         # Overdue ones come again until their workflow has moved them: they do not count as more to do.
-        return sum(news > 0 for _, news in found) if len(found) == _BATCH else 0
+        return sum(untold for *_, untold in found) if len(found) == _BATCH else 0
 
     async def _signalled(self, letter: Letter) -> None:
         await self._client.start_workflow(

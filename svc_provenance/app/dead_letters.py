@@ -108,7 +108,7 @@ class DeadLetters:
 
     async def requeue(self, tenants: Sequence[str], dlq_id: str) -> Letter:
         """Sends a letter's event again."""
-        return await self._change(tenants, dlq_id, lambda one: requeued(one, self._clock.now(), self._ids.new()))
+        return await self._requeue(tenants, dlq_id, self._ids.new())
 
     async def discard(self, tenants: Sequence[str], dlq_id: str, reason: str) -> Letter:
         """Gives a letter up."""
@@ -123,15 +123,21 @@ class DeadLetters:
             dlq_ids, remaining = await self._letters.requeueable(tenants[0], filters, limit)
         sent = left = 0
         for dlq_id in dlq_ids:
+            sent_id = self._ids.new()
             try:
-                await self.requeue(tenants, dlq_id)
+                letter = await self._requeue(tenants, dlq_id, sent_id)
             except SomaError as error:
                 if error.reason not in {Reason.FAILED_PRECONDITION, Reason.NOT_FOUND}:
                     raise
                 left += 1
             else:
-                sent += 1
+                # One that was under way keeps the id it was sent with.
+                sent += letter.sent_id == sent_id
+                left += letter.sent_id != sent_id
         return Outcome(sent, left, max(0, remaining - sent))
+
+    async def _requeue(self, tenants: Sequence[str], dlq_id: str, sent_id: str) -> Letter:
+        return await self._change(tenants, dlq_id, lambda one: requeued(one, self._clock.now(), sent_id))
 
     async def _change(self, tenants: Sequence[str], dlq_id: str, decide: Callable[[Letter], Letter]) -> Letter:
         for tenant_id in tenants:

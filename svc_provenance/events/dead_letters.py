@@ -55,11 +55,8 @@ class DeadLetterIntake:
         dead = DeadLettered.FromString(event.payload)
         death = Death(_cause(dead.cause), dead.detail, dead.attempts)
         now = self._clock.now()
-        if dead.dlq_id:
-            letter = await self._desk.held(connection, event.tenant_id, dead.dlq_id)
-            if letter is not None:
-                await self._desk.save(connection, died(letter, death, now, self._pace))
-                return
+        if await self._died_again(connection, event.tenant_id, dead.dlq_id, death):
+            return
         letter = Letter(
             dlq_id=derive("dead-letter", dead.group, dead.event_id),
             tenant_id=event.tenant_id,
@@ -89,6 +86,9 @@ class DeadLetterIntake:
     async def keep(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         """Keeps an event of `dlq.events` itself, which is not told there again."""
         dead = letter.event
+        death = Death(Cause(letter.cause.lower()), letter.detail, letter.attempts)
+        if dead and await self._died_again(connection, dead.tenant_id, dead.dlq_id, death):
+            return
         now = self._clock.now()
         kept = Letter(
             dlq_id=derive("dead-letter", letter.group, letter.event_id),
@@ -98,7 +98,7 @@ class DeadLetterIntake:
             key=letter.key,
             event_id=letter.event_id,
             event_type=dead.type if dead else "",
-            cause=Cause(letter.cause.lower()),
+            cause=death.cause,
             detail=letter.detail,
             attempts=0,
             created_at=now,
@@ -106,8 +106,15 @@ class DeadLetterIntake:
             correlation_id=dead.correlation_id if dead else "",
             value=letter.value,
         )
-        death = Death(kept.cause, letter.detail, letter.attempts)
         await self._desk.add(connection, died(kept, death, now, self._pace))
+
+    async def _died_again(self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str, death: Death) -> bool:
+        """Goes on with the letter that an event was requeued from; False when there is none."""
+        letter = await self._desk.held(connection, tenant_id, dlq_id) if dlq_id else None
+        if letter is None:
+            return False
+        await self._desk.save(connection, died(letter, death, self._clock.now(), self._pace))
+        return True
 
 
 def _cause(number: DeadLetterCause.ValueType) -> Cause:

@@ -1,0 +1,140 @@
+"""Dead letters at the edges: under way, long overdue, of the dead letters' own topic, over Valkey streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.events.event import Event
+from mesh.events.outbox import Outbox
+from mesh.events.streams import PostgresCursors, ValkeyStreams
+from mesh.lifecycle import background
+from mesh.stores.postgres import Postgres
+from mesh.testing.contract import eventually
+from soma.events.v1.dead_letter_pb2 import DeadLettered
+from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters.requeues import LetterFollower
+from svc_provenance.app.dead_letters import Filters
+from svc_provenance.domain.dead_letters import Cause, Letter, State
+from svc_provenance.workflows.requeue import NEWS_SIGNAL, WORKFLOW, LetterOrder
+from tests.integration.provenance.test_dead_letters import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from redis.asyncio import Redis
+
+    from mesh.settings import TemporalSettings
+    from tests.conftest import Database
+
+
+@pytest.fixture
+async def quiet(database: Database, temporal_settings: TemporalSettings, tmp_path: Path) -> AsyncIterator[Office]:
+    """A desk whose events nobody carries."""
+    async with Postgres.open(await database("provenance", pool_max=8)) as postgres:
+        yield Office(postgres, temporal_settings, tmp_path, SLOW)
+
+
+def kept(office: Office, key: str) -> Letter:
+    """A letter that waits."""
+    now = CLOCK.now()
+    event = Event(IDS.new(), "noted", TOPIC, key, "acme", now, key.encode())
+    return Letter(
+        IDS.new(), "acme", "probe", TOPIC, key, event.event_id, "noted", Cause.FAILED, "", 1, now, now,
+        requeue_at=now + timedelta(hours=1), value=office.codec.encode(event),
+    )  # fmt: skip
+
+
+async def add(office: Office, *letters: Letter) -> None:
+    async with office.postgres.transaction("acme") as connection:
+        for letter in letters:
+            await desk.add(connection, letter)
+
+
+async def test_many_leaves_and_counts_what_is_under_way(quiet: Office) -> None:
+    letter = kept(quiet, "a")
+    await add(quiet, letter)
+    first = await quiet.service.requeue_many(["acme"], [letter.dlq_id, letter.dlq_id], Filters(), 100)
+    again = await quiet.service.requeue_many(["acme"], [letter.dlq_id], Filters(), 100)
+    assert (first.requeued, first.left) == (1, 1)
+    assert (again.requeued, again.left) == (0, 1)
+
+
+class NoWorker:
+    """A Temporal whose workflows nobody works at."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def start_workflow(self, *_: object, id: str, **__: object) -> None:  # noqa: A002 - the client's name
+        self.told.append(id)
+
+
+async def test_overdue_letters_do_not_keep_the_others_from_being_told(quiet: Office) -> None:
+    old = CLOCK.now() - timedelta(hours=2)
+    await add(quiet, *(replace(kept(quiet, f"k{n}"), requeue_at=old, updated_at=old) for n in range(120)))
+    async with quiet.postgres.transaction("*") as connection:
+        await connection.execute("UPDATE dlq_messages SET followed = news")
+    fresh = kept(quiet, "fresh")
+    await add(quiet, fresh)
+    client = NoWorker()
+    counted: list[Mapping[str, int]] = []
+    follower = LetterFollower(
+        quiet.letters, client, WORKFLOW, NEWS_SIGNAL, "q", LetterOrder, CLOCK  # type: ignore[arg-type]
+    )  # fmt: skip
+    async with background(lambda: follower.work(600.0, counted.append), "follower"):
+        await eventually(lambda: bool(counted), within_s=8)
+    assert f"dead-letter-{fresh.dlq_id}" in client.told
+    assert len(client.told) <= 240, f"{len(client.told)} calls for 121 letters"
+
+
+async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
+    database: Database, temporal_settings: TemporalSettings, tmp_path: Path
+) -> None:
+    async with (
+        Postgres.open(await database("provenance", pool_max=8)) as postgres,
+        Office(postgres, temporal_settings, tmp_path, QUICK).open() as made,
+        made.workflows(),
+    ):
+        bad = DeadLettered(group="probe", topic=TOPIC, key="k", event_id="e", detail="no \0 in a database")
+        event = Event(
+            IDS.new(), bad.DESCRIPTOR.full_name, "dlq.events", "k", "acme", CLOCK.now(), bad.SerializeToString()
+        )
+        async with postgres.transaction("acme") as connection:
+            await Outbox().add(connection, event)
+        letter = await made.reached(State.EXHAUSTED)
+        assert (letter.requeues, len(await made.all())) == (QUICK.requeues, 1)
+
+
+async def test_a_letter_that_claims_to_come_from_what_is_no_id_is_a_letter_of_its_own(
+    database: Database, temporal_settings: TemporalSettings, tmp_path: Path
+) -> None:
+    async with (
+        Postgres.open(await database("provenance", pool_max=8)) as postgres,
+        Office(postgres, temporal_settings, tmp_path, SLOW).open() as made,
+    ):
+        bad = DeadLettered(group="probe", topic=TOPIC, key="k", event_id="e", dlq_id="no-uuid")
+        event = Event(
+            IDS.new(), bad.DESCRIPTOR.full_name, "dlq.events", "k", "acme", CLOCK.now(), bad.SerializeToString()
+        )
+        async with postgres.transaction("acme") as connection:
+            await Outbox().add(connection, event)
+        letter = await made.reached(State.WAITING)
+        assert letter.event_id == "e"
+
+
+async def test_over_valkey_what_failed_is_applied_once(
+    database: Database, temporal_settings: TemporalSettings, valkey: Redis, tmp_path: Path
+) -> None:
+    async with Postgres.open(await database("provenance", pool_max=8)) as postgres:
+        office = Office(postgres, temporal_settings, tmp_path, QUICK)
+        office.bus = ValkeyStreams(valkey, PostgresCursors(postgres), lease_s=2.0)  # type: ignore[assignment]
+        async with office.open() as made, made.workflows():
+            made.fault = broken(2, RuntimeError())
+            await made.send("hello")
+            letter = await made.reached(State.RESOLVED)
+            assert (letter.requeues, made.applied) == (2, ["hello"])
