@@ -225,8 +225,7 @@ def _pace(settings: DeadLetterSettings) -> RequeuePace:
 async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
     """Serves the desk of dead letters, and sends them again while the chassis is open."""
     letters = PostgresLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
-    claims = await mesh.enter(blobs.open(settings.blobs))
-    client = await mesh.enter(durable.client(settings.temporal, claims))
+    client = await mesh.enter(durable.client(settings.temporal))
     activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
     await mesh.enter(durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=mesh.clock))
     follower = LetterFollower(letters, client, WORKFLOW, NEWS_SIGNAL, QUEUE, LetterOrder, mesh.clock)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
 from mesh.events.event import Event, ProtoCodec
+from mesh.events.topics import facts_of
 from mesh.ids import derive
 from mesh.settings import load
 from soma.events.v1 import facts_pb2
@@ -38,7 +39,7 @@ def capability_changed(capability: Capability, subject: str) -> Event:
     return Event(
         event_id=derive("capability.changed", capability.capability_id, str(capability.version)),
         type=payload.DESCRIPTOR.full_name,
-        topic="registry.events",
+        topic=facts_of(NAME),
         key=capability.capability_id,
         tenant_id="",
         occurred_at=capability.updated_at,

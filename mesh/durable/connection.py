@@ -37,13 +37,14 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def client(settings: TemporalSettings, blobs: BlobStore) -> AsyncIterator[temporalio.client.Client]:
+async def client(settings: TemporalSettings, blobs: BlobStore | None = None) -> AsyncIterator[temporalio.client.Client]:
     """A client that connects with its first call, so that a service starts while Temporal is away.
 
-    Calls raise `temporalio.service.RPCError` while it is. Payloads above 64 KiB go to `blobs`; the request that is
-    being served travels along.
+    Calls raise `temporalio.service.RPCError` while it is. Payloads above 64 KiB go to `blobs`, where there are any that
+    large; the request that is being served travels along.
     """
-    converter = dataclasses.replace(temporalio.converter.default(), payload_codec=ClaimCheck(blobs))
+    claims = ClaimCheck(blobs) if blobs is not None else None
+    converter = dataclasses.replace(temporalio.converter.default(), payload_codec=claims)
     yield await temporalio.client.Client.connect(
         settings.address,
         namespace=settings.namespace,

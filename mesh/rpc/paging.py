@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, cast
 from uuid import UUID
 
 from mesh.errors import invalid
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NOT_OURS = "must be the next_page_token of the page before"
+
+
+class PageRequest(Protocol):
+    """A request message for a page; what it holds beside `page_size` and `page_token` are filters."""
+
+    page_size: int
+    page_token: str
 
 
 def id_token(token: str, field: str = "page_token") -> str:
@@ -12,4 +29,47 @@ def id_token(token: str, field: str = "page_token") -> str:
     try:
         return str(UUID(token)) if token else ""
     except ValueError:
-        raise invalid(field, "must be the next_page_token of the page before") from None
+        raise invalid(field, _NOT_OURS) from None
+
+
+def place_token(request: PageRequest, place: str) -> str:
+    """The token of the page after `place`, good for the filters of this request alone."""
+    return f"{place}.{_filters(request)}"
+
+
+def place_of(request: PageRequest) -> str:
+    """Where the page before ended, "" for the first page; INVALID_ARGUMENT for a token that is not of these filters."""
+    if not request.page_token:
+        return ""
+    place, _, filters = request.page_token.rpartition(".")
+    if not place:
+        raise invalid("page_token", _NOT_OURS)
+    if filters != _filters(request):
+        raise invalid("page_token", "belongs to other filters; ask with the filters of the page before")
+    return place
+
+
+def mark_token(request: PageRequest, moment: datetime, id_: str) -> str:
+    """The token of the page after an entry, where entries are ordered by a moment (to the microsecond) and an id."""
+    return place_token(request, f"{(moment - _EPOCH) // _MICROSECOND}.{id_}")
+
+
+def mark_of(request: PageRequest) -> tuple[datetime, str] | None:
+    """The moment and the id at which the page before ended; None for the first page."""
+    place = place_of(request)
+    if not place:
+        return None
+    micros, _, id_ = place.partition(".")
+    try:
+        return _EPOCH + int(micros) * _MICROSECOND, str(UUID(id_))
+    except (ValueError, OverflowError):
+        raise invalid("page_token", _NOT_OURS) from None
+
+
+def _filters(request: PageRequest) -> str:
+    message = cast("Message", request)
+    plain = type(message)()
+    plain.CopyFrom(message)
+    plain.ClearField("page_token")
+    plain.ClearField("page_size")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]

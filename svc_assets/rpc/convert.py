@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
+from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
 from mesh.rpc.wellknown import json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
     from svc_assets.domain.model import Asset
 
-TOPIC = "assets.events"
+TOPIC = facts_of("assets")
 
 
 def declared_from(proto: UploadAssetRequest, request_id: str) -> Declared:

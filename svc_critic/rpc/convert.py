@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
+from mesh.events.topics import facts_of
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from mesh.rpc.wellknown import redact, struct, timestamp
@@ -18,7 +19,7 @@ from svc_critic.domain.specimen import Brief
 if TYPE_CHECKING:
     from svc_critic.domain.judgement import CriterionScore, Feedback
 
-TOPIC = "critic.events"
+TOPIC = facts_of("critic")
 
 
 def order_from(request: critic_service_pb2.EvaluateRequest) -> Order:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh import tracing
 from mesh.events.event import Event
+from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
 from mesh.rpc.wellknown import redact
 from soma.events.v1 import facts_pb2
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Job
     from svc_executor.domain.timeline import Fact, JobFact
 
-TOPIC = "executor.events"
+TOPIC = facts_of("executor")
 
 
 class FactEncoder:

@@ -11,7 +11,6 @@ from svc_provenance.app.audit import ChainState
 from svc_provenance.domain.audit import (
     DEED_FIELDS,
     EMPTY,
-    PLATFORM,
     Deed,
     End,
     Entry,
@@ -22,6 +21,7 @@ from svc_provenance.domain.audit import (
     time_text,
     to_base64url,
 )
+from svc_provenance.domain.reach import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mesh.errors import Reason, SomaError
 from svc_provenance.domain.audit import (
-    PLATFORM,
     End,
     Signed,
     Statement,
@@ -22,6 +21,7 @@ from svc_provenance.domain.audit import (
     time_of,
     to_base64url,
 )
+from svc_provenance.domain.reach import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from mesh.events.event import Codec
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
-    from svc_provenance.app.dead_letters import Filters, Mark
+    from svc_provenance.app.dead_letters import Filters
+    from svc_provenance.domain.pages import Mark
 
 CHANNEL = "dead_letters"
 _LETTER: TypeAdapter[Letter] = TypeAdapter(Letter)
@@ -101,8 +102,8 @@ class PostgresLetters:
             rows = await connection.fetch(
                 _PAGE,
                 *_wanted(tenant_id, filters),
-                after.created_at if after else None,
-                after.dlq_id if after else None,
+                after.at if after else None,
+                after.id_ if after else None,
                 limit,
             )
         return [_letter(row) for row in rows]

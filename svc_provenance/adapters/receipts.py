@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.app.receipts import Filters, Mark
+    from svc_provenance.app.receipts import Filters
+    from svc_provenance.domain.pages import Mark
 
 _RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Receipt)
 _NAMES = [item.name for item in fields(Receipt)]
@@ -77,8 +78,8 @@ class PostgresReceipts:
                 filters.cause.value if filters.cause else None,
                 filters.start,
                 filters.end,
-                after.ended_at if after else None,
-                after.receipt_id if after else None,
+                after.at if after else None,
+                after.id_ if after else None,
                 limit,
             )
         return [_receipt(row) for row in rows]

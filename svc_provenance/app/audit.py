@@ -6,20 +6,18 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mesh.errors import Reason, SomaError, invalid, not_found
-from svc_provenance.domain.audit import EMPTY, PLATFORM, End, Statement, form, statement_form, to_base64url
+from mesh.errors import invalid, not_found
+from svc_provenance.domain.audit import EMPTY, End, Statement, form, statement_form, to_base64url
 from svc_provenance.domain.audit_check import ChainCheck
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
-    from mesh.context import Caller
     from svc_provenance.domain.audit import Decision, Linked, Signed
     from svc_provenance.domain.audit_check import Fault
 
 PAGE = 500
-PLATFORM_ROLE = "platform_admin"
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,6 @@ class Signatures(Protocol):
 
     def genuine(self, kind: Statement, signed: Signed, keys: Mapping[int, bytes]) -> bool:
         """Whether one of the keys signed it."""
-
-
-def chain_of(caller: Caller, *, platform: bool) -> str:
-    """The chain that a caller asks for; PERMISSION_DENIED for the platform's, but to its administrators."""
-    if not platform:
-        return caller.tenant_id
-    if PLATFORM_ROLE not in caller.roles:
-        raise SomaError(
-            Reason.PERMISSION_DENIED, f"The platform's own chain is for the role {PLATFORM_ROLE}; leave out platform"
-        )
-    return PLATFORM
 
 
 class Audit:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
 from svc_provenance.domain.dead_letters import AT_REST, advanced, discarded, requeued, wake_at
+from svc_provenance.domain.pages import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_provenance.domain.dead_letters import Cause, Letter, State
 
-PLATFORM = ""
 LONGEST_WAIT_S = 600.0
 """How long a letter's workflow waits for news before it looks by itself."""
 
@@ -32,14 +31,6 @@ class Filters:
     group: str = ""
     event_type: str = ""
     correlation_id: str = ""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Where a page ended."""
-
-    created_at: datetime
-    dlq_id: str
 
 
 @dataclass(frozen=True)

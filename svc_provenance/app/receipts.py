@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import not_found
+from svc_provenance.domain.pages import Mark
 from svc_provenance.domain.receipts import trace_digest, write
 from svc_provenance.domain.trace import join
 
@@ -51,14 +52,6 @@ class Filters:
     cause: Cause | None = None
     start: datetime | None = None
     end: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Where a page ended."""
-
-    ended_at: datetime
-    receipt_id: str
 
 
 class ReceiptStore(Protocol):

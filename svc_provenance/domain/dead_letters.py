@@ -34,7 +34,7 @@ class Cause(StrEnum):
 
 
 SETTLED = frozenset({State.RESOLVED, State.DISCARDED})
-"""States that nothing leaves."""
+"""States that no decision leaves; only what was applied in the end still changes DISCARDED to RESOLVED."""
 AT_REST = SETTLED | {State.EXHAUSTED, State.EXPIRED}
 """States in which a letter does nothing by itself."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from svc_provenance.domain.redaction import SUMMARY_CHARS, Redactor
+from mesh.redaction import SUMMARY_CHARS, Redactor
 
 _PRIVATE = (
     r"(?:localhost|127(?:\.\d{1,3}){3}|10(?:\.\d{1,3}){3}|192\.168(?:\.\d{1,3}){2}|169\.254(?:\.\d{1,3}){2}"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.events.inbox import Together
 from mesh.events.topics import AUDIT
+from mesh.redaction import Redactor
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from svc_provenance.domain.audit import DEED_FIELDS, Decision, Deed, Entry
-from svc_provenance.domain.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -53,10 +53,7 @@ class DeadLetterIntake:
     async def dead_lettered(self, connection: asyncpg.Connection, event: Event) -> None:
         """Opens a letter, or goes on with the one that the event was requeued from."""
         dead = DeadLettered.FromString(event.payload)
-        death = Death(_cause(dead.cause), dead.detail, dead.attempts)
         now = self._clock.now()
-        if await self._died_again(connection, event.tenant_id, dead.dlq_id, death):
-            return
         letter = Letter(
             dlq_id=derive("dead-letter", dead.group, dead.event_id),
             tenant_id=event.tenant_id,
@@ -65,8 +62,8 @@ class DeadLetterIntake:
             key=dead.key,
             event_id=dead.event_id,
             event_type=dead.event_type,
-            cause=death.cause,
-            detail=death.detail,
+            cause=_cause(dead.cause),
+            detail=dead.detail,
             attempts=0,
             created_at=event.occurred_at,
             updated_at=now,
@@ -74,7 +71,7 @@ class DeadLetterIntake:
             trace_id=event.traceparent[_TRACE_ID],
             value=dead.value,
         )
-        await self._desk.add(connection, died(letter, death, now, self._pace))
+        await self._take(connection, letter, dead.attempts, dead.dlq_id)
 
     async def dead_letter_resolved(self, connection: asyncpg.Connection, event: Event) -> None:
         """Notes that a letter's event was applied."""
@@ -86,9 +83,6 @@ class DeadLetterIntake:
     async def keep(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         """Keeps an event of `dlq.events` itself, which is not told there again."""
         dead = letter.event
-        death = Death(Cause(letter.cause.lower()), letter.detail, letter.attempts)
-        if dead and await self._died_again(connection, dead.tenant_id, dead.dlq_id, death):
-            return
         now = self._clock.now()
         kept = Letter(
             dlq_id=derive("dead-letter", letter.group, letter.event_id),
@@ -98,7 +92,7 @@ class DeadLetterIntake:
             key=letter.key,
             event_id=letter.event_id,
             event_type=dead.type if dead else "",
-            cause=death.cause,
+            cause=Cause(letter.cause.lower()),
             detail=letter.detail,
             attempts=0,
             created_at=now,
@@ -106,15 +100,16 @@ class DeadLetterIntake:
             correlation_id=dead.correlation_id if dead else "",
             value=letter.value,
         )
-        await self._desk.add(connection, died(kept, death, now, self._pace))
+        await self._take(connection, kept, letter.attempts, dead.dlq_id if dead else "")
 
-    async def _died_again(self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str, death: Death) -> bool:
-        """Goes on with the letter that an event was requeued from; False when there is none."""
-        letter = await self._desk.held(connection, tenant_id, dlq_id) if dlq_id else None
-        if letter is None:
-            return False
-        await self._desk.save(connection, died(letter, death, self._clock.now(), self._pace))
-        return True
+    async def _take(self, connection: asyncpg.Connection, new: Letter, attempts: int, requeued_from: str) -> None:
+        """Goes on with the letter that the event was requeued from, else keeps the new one."""
+        death = Death(new.cause, new.detail, attempts)
+        known = await self._desk.held(connection, new.tenant_id, requeued_from) if requeued_from else None
+        if known is not None:
+            await self._desk.save(connection, died(known, death, new.updated_at, self._pace))
+        else:
+            await self._desk.add(connection, died(new, death, new.updated_at, self._pace))
 
 
 def _cause(number: DeadLetterCause.ValueType) -> Cause:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh import tracing
+from mesh.events.topics import facts_of
 from soma.events.v1 import facts_pb2
 from svc_provenance.domain.internals import RecordRedactor, SummaryRedactor
 from svc_provenance.domain.model import Fact, Kind, Stored
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from svc_provenance.domain.model import Summary, Unit
     from svc_provenance.domain.ports import Record
 
-TOPICS = ("selector.events", "executor.events", "assets.events", "critic.events")
+TOPICS = tuple(map(facts_of, ("selector", "executor", "assets", "critic")))
 
 
 async def _summary_only(_tenant_id: str) -> bool:

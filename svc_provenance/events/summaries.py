@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from mesh.redaction import Redactor
     from soma.assets.v1.asset_pb2 import Asset
     from soma.critic.v1.critic_service_pb2 import Evaluation
     from soma.events.v1.facts_pb2 import ExecutionFinished
-    from svc_provenance.domain.redaction import Redactor
 
 _ENDED = {
     job_pb2.JOB_STATE_COMPLETED,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller
 from mesh.errors import invalid
+from mesh.rpc.paging import place_of, place_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from soma.provenance.v1 import audit_service_pb2 as pb
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceServicer
-from svc_provenance.app.audit import Filters, chain_of
+from svc_provenance.app.audit import Filters
 from svc_provenance.domain.audit import DEED_FIELDS, Decision, to_base64url
+from svc_provenance.domain.reach import tenant_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,21 +42,21 @@ class AuditServicer(AuditServiceServicer):
         self, request: pb.ListAuditEventsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListAuditEventsResponse:
         """Lists entries, newest first."""
-        chain = chain_of(caller(), platform=request.platform)
+        chain = tenant_of(caller(), platform=request.platform)
         page, end = await self._audit.page(chain, _filters(request), _mark(request), request.page_size or _DEFAULT_PAGE)
-        token = f"{end}.{_digest(request)}" if end else ""
+        token = place_token(request, str(end)) if end else ""
         return pb.ListAuditEventsResponse(audit_events=map(_event, page), next_page_token=token)
 
     async def GetAuditEvent(self, request: pb.GetAuditEventRequest, context: grpc.aio.ServicerContext) -> pb.AuditEvent:
         """Reads one entry."""
-        chain = chain_of(caller(), platform=request.platform)
+        chain = tenant_of(caller(), platform=request.platform)
         return _event(await self._audit.of(chain, request.audit_id.lower()))
 
     async def VerifyAudit(
         self, request: pb.VerifyAuditRequest, context: grpc.aio.ServicerContext
     ) -> pb.VerifyAuditResponse:
         """Computes the chain anew."""
-        report = await self._audit.verify(chain_of(caller(), platform=request.platform), request.from_sequence)
+        report = await self._audit.verify(tenant_of(caller(), platform=request.platform), request.from_sequence)
         return pb.VerifyAuditResponse(
             intact=not report.faults,
             entries=report.entries,
@@ -69,7 +70,7 @@ class AuditServicer(AuditServiceServicer):
         self, request: pb.ExportAuditRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[HttpBody]:
         """Streams the chain as JSON lines."""
-        chain = chain_of(caller(), platform=request.platform)
+        chain = tenant_of(caller(), platform=request.platform)
         async for lines in self._audit.export(chain, request.from_sequence):
             yield HttpBody(content_type=_LINES, data=lines)
 
@@ -87,22 +88,11 @@ def _filters(request: pb.ListAuditEventsRequest) -> Filters:
     )
 
 
-def _digest(request: pb.ListAuditEventsRequest) -> str:
-    """Ties a page token to the filters it was made for."""
-    plain = pb.ListAuditEventsRequest()
-    plain.CopyFrom(request)
-    plain.ClearField("page_token")
-    plain.ClearField("page_size")
-    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]
-
-
 def _mark(request: pb.ListAuditEventsRequest) -> int:
-    if not request.page_token:
-        return 0
-    place, _, digest = request.page_token.partition(".")
-    if not (place.isascii() and place.isdigit() and len(place) <= 18) or digest != _digest(request):  # noqa: PLR2004
-        raise invalid("page_token", "must be the next_page_token of the page before, with the same filters")
-    return int(place)
+    place = place_of(request)
+    if place and not (place.isascii() and place.isdigit() and len(place) <= 18):  # noqa: PLR2004 - digits of an int64
+        raise invalid("page_token", "must be the next_page_token of the page before")
+    return int(place or 0)
 
 
 def _event(linked: Linked) -> pb.AuditEvent:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from mesh.context import caller
-from mesh.errors import invalid
+from mesh.rpc.paging import mark_of, mark_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.provenance.v1 import receipt_service_pb2
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceServicer
-from svc_provenance.app.receipts import Filters, Mark
+from svc_provenance.app.receipts import Filters
+from svc_provenance.domain.pages import Mark
 from svc_provenance.domain.receipts import Cause, Form
 from svc_provenance.domain.retention import Days
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from svc_provenance.domain.retention import Kept
 
 _DEFAULT_PAGE = 50
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReceiptServicer(ReceiptServiceServicer):
@@ -40,11 +36,12 @@ class ReceiptServicer(ReceiptServiceServicer):
         self, request: receipt_service_pb2.ListReceiptsRequest, context: grpc.aio.ServicerContext
     ) -> receipt_service_pb2.ListReceiptsResponse:
         """Lists the receipts of the caller's tenant, newest first."""
+        mark = mark_of(request)
         page, end = await self._receipts.page(
-            caller().tenant_id, _filters(request), _mark(request), request.page_size or _DEFAULT_PAGE
+            caller().tenant_id, _filters(request), mark and Mark(*mark), request.page_size or _DEFAULT_PAGE
         )
         return receipt_service_pb2.ListReceiptsResponse(
-            receipts=map(_receipt, page), next_page_token=_token(request, end) if end else ""
+            receipts=map(_receipt, page), next_page_token=mark_token(request, end.at, end.id_) if end else ""
         )
 
     async def GetReceipt(
@@ -77,32 +74,6 @@ def _filters(request: receipt_service_pb2.ListReceiptsRequest) -> Filters:
         start=moment(request.start_time),
         end=moment(request.end_time),
     )
-
-
-def _digest(request: receipt_service_pb2.ListReceiptsRequest) -> str:
-    """Ties a page token to the filters it was made for."""
-    plain = receipt_service_pb2.ListReceiptsRequest()
-    plain.CopyFrom(request)
-    plain.ClearField("page_token")
-    plain.ClearField("page_size")
-    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]
-
-
-def _token(request: receipt_service_pb2.ListReceiptsRequest, end: Mark) -> str:
-    return f"{(end.ended_at - _EPOCH) // _MICROSECOND}.{end.receipt_id}.{_digest(request)}"
-
-
-def _mark(request: receipt_service_pb2.ListReceiptsRequest) -> Mark | None:
-    if not request.page_token:
-        return None
-    try:
-        micros, receipt_id, digest = request.page_token.split(".")
-        mark = Mark(_EPOCH + int(micros) * _MICROSECOND, str(UUID(receipt_id)))
-    except (ValueError, OverflowError):
-        raise invalid("page_token", "must be the next_page_token of the page before") from None
-    if digest != _digest(request):
-        raise invalid("page_token", "belongs to other filters; ask with the filters of the page before")
-    return mark
 
 
 def _receipt(receipt: Receipt) -> receipt_service_pb2.Receipt:

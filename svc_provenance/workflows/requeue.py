@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 
+with workflow.unsafe.imports_passed_through():
+    from svc_provenance.app.dead_letters import Next
+
 if TYPE_CHECKING:
     from svc_provenance.app.dead_letters import AdvanceLetter
 
@@ -28,15 +31,6 @@ class LetterOrder:
     dlq_id: str
 
 
-@dataclass(frozen=True)
-class Step:
-    """What an activity found: the letter's state, whether it is at rest, and how long to wait for news, in seconds."""
-
-    state: str
-    at_rest: bool
-    wait_s: float
-
-
 @workflow.defn(name=WORKFLOW)
 class RequeueWorkflow:
     """One letter, from its first death until it is at rest. All it holds can be read back from the letter's row."""
@@ -49,8 +43,8 @@ class RequeueWorkflow:
         """Give the state in which the letter came to rest."""
         while True:
             heard = self._news
-            step: Step = await workflow.execute_activity(
-                ADVANCE, order, result_type=Step, start_to_close_timeout=_SHORT, retry_policy=_PATIENT
+            step: Next = await workflow.execute_activity(
+                ADVANCE, order, result_type=Next, start_to_close_timeout=_SHORT, retry_policy=_PATIENT
             )
             if step.at_rest and self._news == heard:
                 return step.state
@@ -77,7 +71,6 @@ class LetterActivities:
         self._advance = advance
 
     @activity.defn(name=ADVANCE)
-    async def advance(self, order: LetterOrder) -> Step:
+    async def advance(self, order: LetterOrder) -> Next:
         """Do what is due."""
-        found = await self._advance(order.tenant_id, order.dlq_id)
-        return Step(found.state, found.at_rest, found.wait_s)
+        return await self._advance(order.tenant_id, order.dlq_id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mesh.events.event import Event
+from mesh.events.topics import facts_of
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from mesh.rpc.wellknown import json_object, redact, struct, timestamp
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.context import Caller
     from svc_selector.domain.model import Decision, Judged, Ranked, Rejection
 
-TOPIC = "selector.events"
+TOPIC = facts_of("selector")
 
 
 def modality_name(number: modality_pb2.Modality.ValueType) -> str:

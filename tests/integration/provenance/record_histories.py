@@ -9,36 +9,34 @@ import asyncio
 import json
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from temporalio import activity
 
 from mesh import durable
-from mesh.settings import BlobSettings
-from mesh.stores import blobs
 from mesh.testing import engines
-from svc_provenance.workflows.requeue import ADVANCE, WORKFLOW, LetterOrder, RequeueWorkflow, Step
+from svc_provenance.app.dead_letters import Next
+from svc_provenance.workflows.requeue import ADVANCE, WORKFLOW, LetterOrder, RequeueWorkflow
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
 FOLDER = Path(__file__).with_name("histories")
 RUNS = {
-    "resolved": [Step("waiting", at_rest=False, wait_s=0.1), Step("requeued", at_rest=False, wait_s=0.1)],
-    "exhausted": [Step("waiting", at_rest=False, wait_s=0.1)] * 3,
+    "resolved": [Next("waiting", at_rest=False, wait_s=0.1), Next("requeued", at_rest=False, wait_s=0.1)],
+    "exhausted": [Next("waiting", at_rest=False, wait_s=0.1)] * 3,
     "discarded": [],
 }
 
 
-async def run(client: Client, version: str, name: str, steps: list[Step]) -> None:
+async def run(client: Client, version: str, name: str, steps: list[Next]) -> None:
     """Run a letter to its rest and keep its history."""
     queue = f"record-{name}"
-    left = [*steps, Step(name, at_rest=True, wait_s=600.0)]
+    left = [*steps, Next(name, at_rest=True, wait_s=600.0)]
 
     @activity.defn(name=ADVANCE)
-    async def advance(order: LetterOrder) -> Step:
+    async def advance(order: LetterOrder) -> Next:
         return left.pop(0)
 
     async with durable.worker(client, queue, [RequeueWorkflow], [advance]):
@@ -52,14 +50,9 @@ async def run(client: Client, version: str, name: str, steps: list[Step]) -> Non
 
 async def main(version: str) -> None:
     """Record one history of each kind."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with (
-            engines.temporal_engine() as engine,
-            blobs.open(BlobSettings(url=Path(folder).as_uri())) as store,
-            durable.client(engines.temporal_settings(engine), store) as client,
-        ):
-            for name, steps in RUNS.items():
-                await run(client, version, name, steps)
+    async with engines.temporal_engine() as engine, durable.client(engines.temporal_settings(engine)) as client:
+        for name, steps in RUNS.items():
+            await run(client, version, name, steps)
 
 
 if __name__ == "__main__":

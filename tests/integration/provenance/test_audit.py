@@ -37,7 +37,8 @@ from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub, add_Audi
 from svc_provenance.adapters.audit import _APPEND, _row, append
 from svc_provenance.adapters.audit_anchors import KEY, TransitSignatures
 from svc_provenance.app.anchoring import Anchorer, AuditUpkeep, Pace
-from svc_provenance.domain.audit import DEED_FIELDS, EMPTY, PLATFORM, Deed, End, Entry, Statement, link
+from svc_provenance.domain.audit import DEED_FIELDS, EMPTY, Deed, End, Entry, Statement, link
+from svc_provenance.domain.reach import PLATFORM
 from svc_provenance.events.audit import AuditIntake
 from svc_provenance.rpc.audit import AuditServicer
 from tests.chaos.audit.ward import NOW, TENANT, Ward, event, ward

@@ -20,11 +20,10 @@ from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.app.dead_letters import Filters
 from svc_provenance.domain.dead_letters import Cause, Letter, State
 from svc_provenance.workflows.requeue import NEWS_SIGNAL, WORKFLOW, LetterOrder
-from tests.integration.provenance.test_dead_letters import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
+from tests.integration.provenance.office import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from redis.asyncio import Redis
 
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def quiet(database: Database, temporal_settings: TemporalSettings, tmp_path: Path) -> AsyncIterator[Office]:
+async def quiet(database: Database, temporal_settings: TemporalSettings) -> AsyncIterator[Office]:
     """A desk whose events nobody carries."""
     async with Postgres.open(await database("provenance", pool_max=8)) as postgres:
-        yield Office(postgres, temporal_settings, tmp_path, SLOW)
+        yield Office(postgres, temporal_settings, SLOW)
 
 
 def kept(office: Office, key: str) -> Letter:
@@ -93,11 +92,11 @@ async def test_overdue_letters_do_not_keep_the_others_from_being_told(quiet: Off
 
 
 async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
-    database: Database, temporal_settings: TemporalSettings, tmp_path: Path
+    database: Database, temporal_settings: TemporalSettings
 ) -> None:
     async with (
         Postgres.open(await database("provenance", pool_max=8)) as postgres,
-        Office(postgres, temporal_settings, tmp_path, QUICK).open() as made,
+        Office(postgres, temporal_settings, QUICK).open() as made,
         made.workflows(),
     ):
         bad = DeadLettered(group="probe", topic=TOPIC, key="k", event_id="e", detail="no \0 in a database")
@@ -111,11 +110,11 @@ async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
 
 
 async def test_a_letter_that_claims_to_come_from_what_is_no_id_is_a_letter_of_its_own(
-    database: Database, temporal_settings: TemporalSettings, tmp_path: Path
+    database: Database, temporal_settings: TemporalSettings
 ) -> None:
     async with (
         Postgres.open(await database("provenance", pool_max=8)) as postgres,
-        Office(postgres, temporal_settings, tmp_path, SLOW).open() as made,
+        Office(postgres, temporal_settings, SLOW).open() as made,
     ):
         bad = DeadLettered(group="probe", topic=TOPIC, key="k", event_id="e", dlq_id="no-uuid")
         event = Event(
@@ -128,10 +127,10 @@ async def test_a_letter_that_claims_to_come_from_what_is_no_id_is_a_letter_of_it
 
 
 async def test_over_valkey_what_failed_is_applied_once(
-    database: Database, temporal_settings: TemporalSettings, valkey: Redis, tmp_path: Path
+    database: Database, temporal_settings: TemporalSettings, valkey: Redis
 ) -> None:
     async with Postgres.open(await database("provenance", pool_max=8)) as postgres:
-        office = Office(postgres, temporal_settings, tmp_path, QUICK)
+        office = Office(postgres, temporal_settings, QUICK)
         office.bus = ValkeyStreams(valkey, PostgresCursors(postgres), lease_s=2.0)  # type: ignore[assignment]
         async with office.open() as made, made.workflows():
             made.fault = broken(2, RuntimeError())

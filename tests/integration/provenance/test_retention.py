@@ -259,7 +259,7 @@ async def test_days_go_by_and_records_go_with_them(archive: Archive) -> None:
 
 
 async def _asleep(clock: FakeClock) -> None:
-    """Wait until the task has nothing to do for now."""
+    """Wait until the task has nothing left to do."""
     async with asyncio.timeout(20):
         await clock.sleeper()
 

@@ -2,99 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
-from mesh.ids import SystemIds
-from mesh.policy import Policy
-from mesh.settings import PolicySettings
-from mesh.testing import FakeClock
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
-from svc_selector.adapters.policy import RegoVerdicts
-from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.domain.judge import cost, order, sift
 from svc_selector.domain.model import (
     Ask,
     Health,
     Judgement,
-    Ladder,
     Lifecycle,
-    Need,
-    Offer,
     Prices,
     Source,
-    Subject,
     Units,
 )
 from svc_selector.rpc import SelectionFacts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from svc_selector.domain.ports import Denial
-    from svc_selector.domain.ports import Policy as PolicyPort
-
-NEED = Need("diagram", "image_diagram")
-SUBJECT = Subject("acme", "alice", ("member",))
-LADDER = Ladder(("mermaid@local", "plantuml@local", "d2@local"), 3)
-
-
-def offer(name: str, **changes: object) -> Offer:
-    tool, provider = name.split("@")
-    plain = Offer(name, tool, provider, ("diagram",), ("image_diagram",), health=Health.HEALTHY)
-    return replace(plain, **changes)  # type: ignore[arg-type]
-
-
-MERMAID, PLANTUML, D2 = offer("mermaid@local"), offer("plantuml@local"), offer("d2@local")
-
-
-@dataclass
-class Fixed:
-    level: str = "NONE"
-    plans: dict[str, str] = field(default_factory=lambda: {"acme": "pro"})
-
-    async def plan(self, tenant_id: str) -> str:
-        return self.plans.get(tenant_id, "")
-
-
-@dataclass
-class Bench:
-    selector: Selector
-    catalog: Catalog
-    ledger: MemoryLedger
-    decisions: MemoryDecisions
-    clock: FakeClock
-
-
-def bench(
-    offers: Sequence[Offer], *, limit: int = 1_000_000, allow_force: bool = False, judged_by: PolicyPort | None = None
-) -> Bench:
-    clock, ids = FakeClock(), SystemIds()
-    catalog = Catalog()
-    catalog.replace_all(offers, {("", "diagram", "image_diagram"): LADDER})
-    decisions = MemoryDecisions(SelectionFacts().document)
-    ledger = MemoryLedger(decisions, clock, ids, limit)
-    facts = Fixed()
-    selector = Selector(
-        offers=catalog,
-        policy=judged_by or RegoVerdicts(Policy.load(PolicySettings())),
-        tenants=facts,
-        ledger=ledger,
-        decisions=decisions,
-        recorder=Recorder(decisions, clock),
-        degradation=facts,
-        clock=clock,
-        ids=ids,
-        options=SelectorOptions(reservation_ttl_s=60, max_stale_s=300, allow_force=allow_force),
-    )
-    return Bench(selector, catalog, ledger, decisions, clock)
+from tests.unit.multimodal.selecting import D2, LADDER, MERMAID, NEED, PLANTUML, SUBJECT, SilentPolicy, bench, offer
 
 
 async def test_the_first_healthy_rung_is_chosen_and_the_rest_is_ranked() -> None:
@@ -230,67 +157,11 @@ async def test_a_decision_can_be_explained_afterwards() -> None:
     assert hidden.value.reason is Reason.NOT_FOUND
 
 
-class SilentPolicy:
-    """A planted bug: a policy that forgets a candidate."""
-
-    policy_id = "silent"
-    fixed = True
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def verdicts(self, *_: object) -> dict[str, Sequence[Denial]]:
-        self.asked += 1
-        return {}
-
-
 async def test_a_policy_without_a_verdict_denies() -> None:
     made = bench([D2], judged_by=SilentPolicy())
     with pytest.raises(SomaError) as refused:
         await made.selector.select(Ask(NEED), SUBJECT)
     assert [item.type for item in refused.value.preconditions] == ["POLICY_DENIED"]
-
-
-async def test_equal_asks_share_their_judgement_until_something_changes() -> None:
-    made = bench([MERMAID, D2])
-    first, second = [await made.selector.select(Ask(NEED), SUBJECT) for _ in range(2)]
-    assert first.judged is second.judged
-    assert first.selection_id != second.selection_id
-    made.catalog.update([offer("mermaid@local", health=Health.UNHEALTHY)], {})
-    third = await made.selector.select(Ask(NEED), SUBJECT)
-    assert (third.chosen, third.judged is first.judged) == (D2, False)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [replace(SUBJECT, tenant_id="umbrella"), replace(SUBJECT, roles=("admin",)), replace(SUBJECT, classification="x")],
-)
-async def test_a_judgement_is_not_shared_between_subjects(other: Subject) -> None:
-    made = bench([offer("d2@local", tenants=("acme",), roles=("member",), classifications=("internal",)), MERMAID])
-    own = await made.selector.select(Ask(NEED), SUBJECT)
-    assert len(own.ranked) == 2
-    with suppress(SomaError):
-        assert (await made.selector.select(Ask(NEED), other)).judged is not own.judged
-
-
-async def test_a_policy_that_may_change_is_asked_each_time() -> None:
-    changing = SilentPolicy()
-    changing.fixed = False
-    made = bench([D2], judged_by=changing)
-    for _ in range(2):
-        with pytest.raises(SomaError):
-            await made.selector.select(Ask(NEED), SUBJECT)
-    assert changing.asked == 2
-
-
-async def test_what_is_written_of_a_shared_judgement_is_written_whole() -> None:
-    made, facts = bench([MERMAID, D2, offer("cloud@remote", health=Health.UNHEALTHY)]), SelectionFacts()
-    job = replace(SUBJECT, job_id="job", step_id="s2", attempt=2)
-    decisions = [await made.selector.select(Ask(NEED), subject) for subject in (SUBJECT, job)]
-    for decision in decisions:
-        alone = SelectionFacts().message(replace(decision, judged=None))
-        assert facts.message(decision) == alone
-        assert (alone.chosen.ByteSize(), len(alone.ranked), len(alone.rejected)) == (0, 2, 1)
 
 
 NAMES = st.lists(st.sampled_from(["mermaid@local", "plantuml@local", "d2@local", "x@y", "z@y"]), unique=True)

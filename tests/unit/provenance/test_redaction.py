@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.ids import SystemIds
-from svc_provenance.domain.redaction import SUMMARY_CHARS, Redactor, iban, luhn
+from mesh.redaction import SUMMARY_CHARS, Redactor, iban, luhn
 
 FINDS = [
     ("mail ann.lee+x@mail.example.org now", "mail [email] now"),

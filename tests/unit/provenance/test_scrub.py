@@ -9,13 +9,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.struct_pb2 import Struct
 
 from mesh.ids import SystemIds
+from mesh.redaction import SUMMARY_CHARS
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from soma.registry.v1 import capability_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.domain.internals import RecordRedactor
-from svc_provenance.domain.redaction import SUMMARY_CHARS
 from svc_provenance.events.facts import Intake
 from svc_provenance.events.scrub import DROPPED, KEPT
 from tests.unit.provenance.tale import Tale

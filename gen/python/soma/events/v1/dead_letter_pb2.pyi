@@ -30,7 +30,7 @@ class _DeadLetterCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeadL
     DEAD_LETTER_CAUSE_FAILED: _DeadLetterCause.ValueType  # 2
     """Its handler failed each time."""
     DEAD_LETTER_CAUSE_POLICY: _DeadLetterCause.ValueType  # 3
-    """Policy refuses it for now."""
+    """Policy refuses it at present."""
     DEAD_LETTER_CAUSE_TIMEOUT: _DeadLetterCause.ValueType  # 4
     """Its handler did not end in time."""
 
@@ -44,7 +44,7 @@ DEAD_LETTER_CAUSE_MALFORMED: DeadLetterCause.ValueType  # 1
 DEAD_LETTER_CAUSE_FAILED: DeadLetterCause.ValueType  # 2
 """Its handler failed each time."""
 DEAD_LETTER_CAUSE_POLICY: DeadLetterCause.ValueType  # 3
-"""Policy refuses it for now."""
+"""Policy refuses it at present."""
 DEAD_LETTER_CAUSE_TIMEOUT: DeadLetterCause.ValueType  # 4
 """Its handler did not end in time."""
 Global___DeadLetterCause: _TypeAlias = DeadLetterCause  # noqa: Y015

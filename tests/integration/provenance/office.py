@@ -1,0 +1,145 @@
+"""A group that gives events up, and the desk that they come to."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh import durable
+from mesh.clock import SystemClock
+from mesh.events.dead_letters import Undertaker
+from mesh.events.event import Event, ProtoCodec
+from mesh.events.inbox import Consumer
+from mesh.events.memory import MemoryBus
+from mesh.events.outbox import Outbox
+from mesh.events.relay import Relay
+from mesh.ids import SystemIds
+from mesh.lifecycle import background
+from mesh.testing.audit import auditor
+from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
+from soma.events.v1.envelope_pb2 import Envelope
+from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters.dead_letters import CHANNEL, PostgresLetters
+from svc_provenance.adapters.requeues import LetterFollower
+from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters, Filters
+from svc_provenance.domain.dead_letters import Letter, RequeuePace, State
+from svc_provenance.events.dead_letters import DeadLetterIntake
+from svc_provenance.workflows.requeue import (
+    NEWS_SIGNAL,
+    WORKFLOW,
+    LetterActivities,
+    LetterOrder,
+    RequeueWorkflow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    import asyncpg
+
+    from mesh.settings import TemporalSettings
+    from mesh.stores.postgres import Postgres
+
+    MakeOffice = Callable[..., AbstractAsyncContextManager["Office"]]
+
+SHORT = timedelta(milliseconds=50)
+QUICK = RequeuePace(requeues=3, first=SHORT, longest=SHORT, policy_every=SHORT, policy_expiry=timedelta(hours=1))
+SLOW = RequeuePace(3, timedelta(hours=1), timedelta(hours=1), timedelta(hours=1), timedelta(hours=2))
+IDS, CLOCK = SystemIds(), SystemClock()
+TOPIC = "executor.events"
+
+
+class Office:
+    """A group that applies events, or not, and the desk that its dead letters come to."""
+
+    def __init__(self, postgres: Postgres, temporal: TemporalSettings, pace: RequeuePace) -> None:
+        self.postgres = postgres
+        self.pace = pace
+        self.codec = ProtoCodec(Envelope)
+        self.bus = MemoryBus()
+        self.letters = PostgresLetters(postgres, Outbox(), self.codec, auditor("provenance", AuditRecorded))
+        self.service = DeadLetters(self.letters, CLOCK, IDS)
+        self.applied: list[str] = []
+        self.fault: Callable[[Event], None] = lambda _: None
+        self._queue = IDS.new()
+        self._temporal = temporal
+
+    async def handle(self, connection: asyncpg.Connection, event: Event) -> None:
+        """What the group does with an event."""
+        self.fault(event)
+        self.applied.append(event.payload.decode() if event.payload.isascii() else "?")
+
+    def consumer(self, group: str, topic: str, handlers: dict[str, object], keep: object = None) -> Consumer:
+        """A member of a group; an event gets one try."""
+        undertaker = Undertaker(
+            Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK, keep=keep,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return Consumer(
+            self.bus, self.postgres, self.codec, group, [topic], handlers,  # type: ignore[arg-type]
+            undertaker=undertaker, clock=CLOCK, attempts=1,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Office]:
+        """Everything but the workflows."""
+        intake = DeadLetterIntake(desk, self.pace, CLOCK)
+        async with (
+            Relay(self.postgres, self.bus, self.codec, CLOCK, poll_s=0.1),
+            self.consumer("probe", TOPIC, {"noted": self.handle}),
+            self.consumer("provenance", "dlq.events", dict(intake.handlers()), intake.keep),
+        ):
+            yield self
+
+    @asynccontextmanager
+    async def workflows(self) -> AsyncIterator[None]:
+        """What sends letters again by itself."""
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(durable.client(self._temporal))
+            activities = LetterActivities(AdvanceLetter(self.letters, CLOCK, IDS))
+            await stack.enter_async_context(
+                durable.worker(client, self._queue, [RequeueWorkflow], [activities.advance])
+            )
+            follower = LetterFollower(self.letters, client, WORKFLOW, NEWS_SIGNAL, self._queue, LetterOrder, CLOCK)
+            schema = self.postgres.schema
+            await stack.enter_async_context(self.postgres.listen(f"{schema}.{CHANNEL}", follower.heard))
+            await stack.enter_async_context(background(lambda: follower.work(1.0, lambda _: None), "follower"))
+            yield
+
+    async def send(self, text: str, tenant: str = "acme", kind: str = "noted") -> Event:
+        """An event for the group, through the outbox."""
+        event = Event(
+            IDS.new(), kind, TOPIC, text, tenant, CLOCK.now(), text.encode(), correlation_id="job-1",
+            traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
+        )  # fmt: skip
+        async with self.postgres.transaction(tenant) as connection:
+            await Outbox().add(connection, event)
+        return event
+
+    async def all(self, tenant: str = "acme") -> Sequence[Letter]:
+        """Its letters, newest first."""
+        return await self.letters.page(tenant, Filters(), None, 100)
+
+    async def reached(self, state: State, count: int = 1, tenant: str = "acme") -> Letter:
+        """Waits until so many letters are in a state, and gives the newest."""
+
+        async def there() -> bool:
+            return sum(letter.state is state for letter in await self.all(tenant)) == count
+
+        await eventually(there, within_s=30)
+        return next(letter for letter in await self.all(tenant) if letter.state is state)
+
+
+def broken(times: int, error: Exception) -> Callable[[Event], None]:
+    """A fault that passes after some times."""
+    left = [times]
+
+    def fault(_: Event) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise error
+
+    return fault

@@ -1,0 +1,59 @@
+"""Page tokens: where a page ended, and for which filters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.errors import Reason, SomaError
+from mesh.rpc.paging import mark_of, mark_token, place_of, place_token
+from soma.provenance.v1.dead_letter_service_pb2 import ListDeadLettersRequest
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ID = "01900000-aaaa-7000-8000-000000000000"
+
+
+def asked(token: str = "", **filters: str) -> ListDeadLettersRequest:
+    return ListDeadLettersRequest(page_token=token, page_size=3, **filters)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.uuids())
+def test_a_mark_comes_back_as_it_went(moment: datetime, id_: object) -> None:
+    assert mark_of(asked(mark_token(asked(), moment, str(id_)))) == (moment, str(id_))
+
+
+def test_the_first_page_has_no_mark() -> None:
+    assert (place_of(asked()), mark_of(asked())) == ("", None)
+
+
+def test_the_size_of_a_page_may_change() -> None:
+    token = place_token(ListDeadLettersRequest(page_size=100), "7")
+    assert place_of(asked(token)) == "7"
+
+
+def test_a_token_is_good_for_its_filters_alone() -> None:
+    token = mark_token(asked(topic="a"), NOW, ID)
+    with pytest.raises(SomaError) as refused:
+        mark_of(asked(token, topic="b"))
+    assert "filters" in refused.value.fields[0].description
+
+
+@pytest.mark.parametrize("place", ["x", "1", "1.x", f"{10**30}.{ID}", f"x.{ID}"])
+def test_what_is_no_mark_is_refused(place: str) -> None:
+    with pytest.raises(SomaError) as refused:
+        mark_of(asked(place_token(asked(), place)))
+    assert (refused.value.reason, refused.value.fields[0].field) == (Reason.INVALID_ARGUMENT, "page_token")
+
+
+@pytest.mark.parametrize("token", ["x", ".", "..", "1.2.3"])
+def test_what_was_not_made_here_is_refused(token: str) -> None:
+    with pytest.raises(SomaError):
+        mark_of(asked(token))
+
+
+def test_marks_are_true_to_the_microsecond() -> None:
+    later = NOW + timedelta(microseconds=1)
+    assert mark_of(asked(mark_token(asked(), later, ID))) == (later, ID)

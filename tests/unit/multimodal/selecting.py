@@ -1,0 +1,98 @@
+"""A selector on memory, with three diagram tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mesh.ids import SystemIds
+from mesh.policy import Policy
+from mesh.settings import PolicySettings
+from mesh.testing import FakeClock
+from svc_selector.adapters.catalog import Catalog
+from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
+from svc_selector.adapters.policy import RegoVerdicts
+from svc_selector.app import Recorder, Selector, SelectorOptions
+from svc_selector.domain.model import (
+    Health,
+    Ladder,
+    Need,
+    Offer,
+    Subject,
+)
+from svc_selector.rpc import SelectionFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_selector.domain.ports import Denial
+    from svc_selector.domain.ports import Policy as PolicyPort
+
+NEED = Need("diagram", "image_diagram")
+SUBJECT = Subject("acme", "alice", ("member",))
+LADDER = Ladder(("mermaid@local", "plantuml@local", "d2@local"), 3)
+
+
+def offer(name: str, **changes: object) -> Offer:
+    tool, provider = name.split("@")
+    plain = Offer(name, tool, provider, ("diagram",), ("image_diagram",), health=Health.HEALTHY)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+MERMAID, PLANTUML, D2 = offer("mermaid@local"), offer("plantuml@local"), offer("d2@local")
+
+
+@dataclass
+class Fixed:
+    level: str = "NONE"
+    plans: dict[str, str] = field(default_factory=lambda: {"acme": "pro"})
+
+    async def plan(self, tenant_id: str) -> str:
+        return self.plans.get(tenant_id, "")
+
+
+@dataclass
+class Bench:
+    selector: Selector
+    catalog: Catalog
+    ledger: MemoryLedger
+    decisions: MemoryDecisions
+    clock: FakeClock
+
+
+def bench(
+    offers: Sequence[Offer], *, limit: int = 1_000_000, allow_force: bool = False, judged_by: PolicyPort | None = None
+) -> Bench:
+    clock, ids = FakeClock(), SystemIds()
+    catalog = Catalog()
+    catalog.replace_all(offers, {("", "diagram", "image_diagram"): LADDER})
+    decisions = MemoryDecisions(SelectionFacts().document)
+    ledger = MemoryLedger(decisions, clock, ids, limit)
+    facts = Fixed()
+    selector = Selector(
+        offers=catalog,
+        policy=judged_by or RegoVerdicts(Policy.load(PolicySettings())),
+        tenants=facts,
+        ledger=ledger,
+        decisions=decisions,
+        recorder=Recorder(decisions, clock),
+        degradation=facts,
+        clock=clock,
+        ids=ids,
+        options=SelectorOptions(reservation_ttl_s=60, max_stale_s=300, allow_force=allow_force),
+    )
+    return Bench(selector, catalog, ledger, decisions, clock)
+
+
+class SilentPolicy:
+    """A planted bug: a policy that forgets a candidate."""
+
+    policy_id = "silent"
+    fixed = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def verdicts(self, *_: object) -> dict[str, Sequence[Denial]]:
+        self.asked += 1
+        return {}

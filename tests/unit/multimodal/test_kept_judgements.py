@@ -1,0 +1,59 @@
+"""Judgements of equal asks are kept, and written once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from mesh.errors import SomaError
+from svc_selector.domain.model import (
+    Ask,
+    Health,
+    Subject,
+)
+from svc_selector.rpc import SelectionFacts
+from tests.unit.multimodal.selecting import D2, MERMAID, NEED, SUBJECT, SilentPolicy, bench, offer
+
+
+async def test_equal_asks_share_their_judgement_until_something_changes() -> None:
+    made = bench([MERMAID, D2])
+    first, second = [await made.selector.select(Ask(NEED), SUBJECT) for _ in range(2)]
+    assert first.judged is second.judged
+    assert first.selection_id != second.selection_id
+    made.catalog.update([offer("mermaid@local", health=Health.UNHEALTHY)], {})
+    third = await made.selector.select(Ask(NEED), SUBJECT)
+    assert (third.chosen, third.judged is first.judged) == (D2, False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(SUBJECT, tenant_id="umbrella"), replace(SUBJECT, roles=("admin",)), replace(SUBJECT, classification="x")],
+)
+async def test_a_judgement_is_not_shared_between_subjects(other: Subject) -> None:
+    made = bench([offer("d2@local", tenants=("acme",), roles=("member",), classifications=("internal",)), MERMAID])
+    own = await made.selector.select(Ask(NEED), SUBJECT)
+    assert len(own.ranked) == 2
+    with suppress(SomaError):
+        assert (await made.selector.select(Ask(NEED), other)).judged is not own.judged
+
+
+async def test_a_policy_that_may_change_is_asked_each_time() -> None:
+    changing = SilentPolicy()
+    changing.fixed = False
+    made = bench([D2], judged_by=changing)
+    for _ in range(2):
+        with pytest.raises(SomaError):
+            await made.selector.select(Ask(NEED), SUBJECT)
+    assert changing.asked == 2
+
+
+async def test_what_is_written_of_a_shared_judgement_is_written_whole() -> None:
+    made, facts = bench([MERMAID, D2, offer("cloud@remote", health=Health.UNHEALTHY)]), SelectionFacts()
+    job = replace(SUBJECT, job_id="job", step_id="s2", attempt=2)
+    decisions = [await made.selector.select(Ask(NEED), subject) for subject in (SUBJECT, job)]
+    for decision in decisions:
+        alone = SelectionFacts().message(replace(decision, judged=None))
+        assert facts.message(decision) == alone
+        assert (alone.chosen.ByteSize(), len(alone.ranked), len(alone.rejected)) == (0, 2, 1)

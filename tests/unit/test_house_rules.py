@@ -1,0 +1,33 @@
+"""The rules of the house find what they forbid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools import house_rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Put together here, since the rules read this file too.
+PLANTED = [
+    "".join(parts)
+    for parts in (("py", "pi.", "org"), ("files.python", "hosted.", "org"), ("registry.", "npmjs.", "org"))
+]
+
+
+@pytest.mark.parametrize("host", PLANTED)
+def test_a_package_index_is_found_by_its_host(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house_rules, "ROOT", tmp_path)
+    file = tmp_path / "notes.md"
+    file.write_text(f"Taken from https://{host}/simple/, last week.")
+    assert house_rules.problems(file) == ["notes.md names a package index"]
+
+
+def test_other_hosts_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house_rules, "ROOT", tmp_path)
+    file = tmp_path / "notes.md"
+    file.write_text("See https://www.w3.org/TR/prov-dm/ and mesh.rpc.paging.")
+    assert house_rules.problems(file) == []
