@@ -37,7 +37,7 @@ from svc_provenance.adapters.policy import PromptPolicy
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
 from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.requeues import LetterFollower
+from svc_provenance.adapters.requeues import QUEUE, LetterFollower
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
 from svc_provenance.adapters.trace_news import TraceNews
@@ -62,14 +62,7 @@ from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_provenance.rpc.trace import TraceServicer
 from svc_provenance.rpc.trace_writer import picture
 from svc_provenance.settings import DeadLetterSettings, ReceiptSettings, Settings
-from svc_provenance.workflows.requeue import (
-    NEWS_SIGNAL,
-    QUEUE,
-    WORKFLOW,
-    LetterActivities,
-    LetterOrder,
-    RequeueWorkflow,
-)
+from svc_provenance.workflows.requeue import LetterActivities, RequeueWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -228,7 +221,7 @@ async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
     client = await mesh.enter(durable.client(settings.temporal))
     activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
     await mesh.enter(durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=mesh.clock))
-    follower = LetterFollower(letters, client, WORKFLOW, NEWS_SIGNAL, QUEUE, LetterOrder, mesh.clock)
+    follower = LetterFollower(letters, client, mesh.clock)
     standing = gauge("dlq_messages", "Dead letters that are kept.", ("state",))
 
     def count(numbers: Mapping[str, int]) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from mesh.errors import SomaError
+from svc_provenance.domain.dead_letters import NEWS_SIGNAL, WORKFLOW, LetterOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,17 +23,11 @@ if TYPE_CHECKING:
     from svc_provenance.adapters.dead_letters import PostgresLetters
     from svc_provenance.domain.dead_letters import Letter
 
+QUEUE = "dead-letters"
 _RPC_TIMEOUT = timedelta(seconds=5)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _BATCH = 100
 _log = logging.getLogger(__name__)
-
-
-class Order(Protocol):
-    """Makes the argument of a letter's workflow."""
-
-    def __call__(self, *, tenant_id: str, dlq_id: str) -> object:
-        """The argument."""
 
 
 class LetterFollower:
@@ -41,23 +36,11 @@ class LetterFollower:
     News are kept with the letters, so nothing is forgotten while Temporal is away.
     """
 
-    def __init__(  # noqa: PLR0917 - what a workflow is started with
-        self,
-        letters: PostgresLetters,
-        client: Client,
-        workflow: str,
-        signal: str,
-        queue: str,
-        order: Order,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, letters: PostgresLetters, client: Client, clock: Clock, queue: str = QUEUE) -> None:
         self._letters = letters
         self._client = client
-        self._workflow = workflow
-        self._signal = signal
-        self._queue = queue
-        self._order = order
         self._clock = clock
+        self._queue = queue
         self._wake = asyncio.Event()
 
     def heard(self, _: str) -> None:
@@ -65,14 +48,16 @@ class LetterFollower:
         self._wake.set()
 
     async def work(self, every_s: float, on_counts: Callable[[Mapping[str, int]], None]) -> None:
-        """Tell of news at once, and look for forgotten ones now and then; never ends by itself."""
-        pause = _FIRST_PAUSE_S
+        """Tell of news at once; look for forgotten ones, and count, now and then. Never ends by itself."""
+        pause, count_at = _FIRST_PAUSE_S, self._clock.monotonic()
         while True:
             self._wake.clear()
             try:
                 while await self._tell():
                     pass
-                on_counts(await self._letters.counts())
+                if self._clock.monotonic() >= count_at:
+                    on_counts(await self._letters.counts())
+                    count_at = self._clock.monotonic() + every_s
             except (RPCError, SomaError) as error:
                 _log.warning("workflows of dead letters cannot be told now: %s", error)
                 await self._clock.sleep(pause)
@@ -93,13 +78,13 @@ class LetterFollower:
 
     async def _signalled(self, letter: Letter) -> None:
         await self._client.start_workflow(
-            self._workflow,
-            self._order(tenant_id=letter.tenant_id, dlq_id=letter.dlq_id),
+            WORKFLOW,
+            LetterOrder(letter.tenant_id, letter.dlq_id),
             id=f"dead-letter-{letter.dlq_id}",
             task_queue=self._queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=self._signal,
+            start_signal=NEWS_SIGNAL,
             memo={"correlation_id": letter.correlation_id, "group": letter.group, "topic": letter.topic},
             rpc_timeout=_RPC_TIMEOUT,
         )

@@ -9,7 +9,17 @@ from enum import StrEnum
 
 from mesh.errors import Reason, SomaError
 
+WORKFLOW = "RequeueDeadLetter"
+NEWS_SIGNAL = "news"
 _SCALE = 1 << 32
+
+
+@dataclass(frozen=True)
+class LetterOrder:
+    """Which letter a workflow is for."""
+
+    tenant_id: str
+    dlq_id: str
 
 
 class State(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,24 +10,14 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from svc_provenance.app.dead_letters import Next
+    from svc_provenance.domain.dead_letters import NEWS_SIGNAL, WORKFLOW, LetterOrder
 
 if TYPE_CHECKING:
     from svc_provenance.app.dead_letters import AdvanceLetter
 
-WORKFLOW = "RequeueDeadLetter"
-NEWS_SIGNAL = "news"
 ADVANCE = "advance_dead_letter"
-QUEUE = "dead-letters"
 _SHORT = timedelta(seconds=30)
 _PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))
-
-
-@dataclass(frozen=True)
-class LetterOrder:
-    """Which letter."""
-
-    tenant_id: str
-    dlq_id: str
 
 
 @workflow.defn(name=WORKFLOW)

@@ -27,13 +27,7 @@ from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters, Filters
 from svc_provenance.domain.dead_letters import Letter, RequeuePace, State
 from svc_provenance.events.dead_letters import DeadLetterIntake
-from svc_provenance.workflows.requeue import (
-    NEWS_SIGNAL,
-    WORKFLOW,
-    LetterActivities,
-    LetterOrder,
-    RequeueWorkflow,
-)
+from svc_provenance.workflows.requeue import LetterActivities, RequeueWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -103,7 +97,7 @@ class Office:
             await stack.enter_async_context(
                 durable.worker(client, self._queue, [RequeueWorkflow], [activities.advance])
             )
-            follower = LetterFollower(self.letters, client, WORKFLOW, NEWS_SIGNAL, self._queue, LetterOrder, CLOCK)
+            follower = LetterFollower(self.letters, client, CLOCK, self._queue)
             schema = self.postgres.schema
             await stack.enter_async_context(self.postgres.listen(f"{schema}.{CHANNEL}", follower.heard))
             await stack.enter_async_context(background(lambda: follower.work(1.0, lambda _: None), "follower"))

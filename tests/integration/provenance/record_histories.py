@@ -17,7 +17,8 @@ from temporalio import activity
 from mesh import durable
 from mesh.testing import engines
 from svc_provenance.app.dead_letters import Next
-from svc_provenance.workflows.requeue import ADVANCE, WORKFLOW, LetterOrder, RequeueWorkflow
+from svc_provenance.domain.dead_letters import WORKFLOW, LetterOrder
+from svc_provenance.workflows.requeue import ADVANCE, RequeueWorkflow
 
 if TYPE_CHECKING:
     from temporalio.client import Client

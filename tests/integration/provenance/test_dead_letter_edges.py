@@ -19,7 +19,6 @@ from svc_provenance.adapters import dead_letters as desk
 from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.app.dead_letters import Filters
 from svc_provenance.domain.dead_letters import Cause, Letter, State
-from svc_provenance.workflows.requeue import NEWS_SIGNAL, WORKFLOW, LetterOrder
 from tests.integration.provenance.office import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
 
 if TYPE_CHECKING:
@@ -82,9 +81,7 @@ async def test_overdue_letters_do_not_keep_the_others_from_being_told(quiet: Off
     await add(quiet, fresh)
     client = NoWorker()
     counted: list[Mapping[str, int]] = []
-    follower = LetterFollower(
-        quiet.letters, client, WORKFLOW, NEWS_SIGNAL, "q", LetterOrder, CLOCK  # type: ignore[arg-type]
-    )  # fmt: skip
+    follower = LetterFollower(quiet.letters, client, CLOCK)  # type: ignore[arg-type]
     async with background(lambda: follower.work(600.0, counted.append), "follower"):
         await eventually(lambda: bool(counted), within_s=8)
     assert f"dead-letter-{fresh.dlq_id}" in client.told
