@@ -1,0 +1,78 @@
+"""How long the critic takes for a full-HD picture, beside decoding the same picture."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from svc_critic.adapters.heuristics import Bench, PictureHeuristics, Reader
+from svc_critic.domain.specimen import Brief, Kind, Specimen
+from tests.bench.figures import Figure, percentile
+from tests.integration.critic.samples.pages import page
+from tests.integration.critic.samples.pictures import boxes, jpeg, png, scene
+from tests.integration.critic.samples.theme import HELD_OUT, Theme
+
+if TYPE_CHECKING:
+    from tests.bench.echo import Yardstick
+    from tests.bench.rig import Rig
+
+PART = "judge"
+FULL_HD = (1920, 1080)
+ROUNDS, READERS = 3, 2
+KINDS = (Kind.SCREENSHOT, Kind.DIAGRAM, Kind.IMAGE)
+GOALS = {0.95: "< 500 ms"}
+
+
+def pictures(theme: Theme) -> list[Specimen]:
+    """A page, a diagram and a photograph of a theme."""
+
+    def specimen(kind: Kind, image: Image.Image) -> Specimen:
+        content = jpeg(image) if kind is Kind.IMAGE else png(image)
+        return Specimen(kind.value, kind.value, "image/png", content)
+
+    return [
+        specimen(Kind.SCREENSHOT, page(theme, theme.subject, theme.sentences * 2).resize(FULL_HD)),
+        specimen(Kind.DIAGRAM, boxes(theme, theme.labels, columns=3).resize(FULL_HD)),
+        specimen(Kind.IMAGE, scene(theme, FULL_HD)),
+    ]
+
+
+def decoding(specimen: Specimen) -> float:
+    """Seconds to decode a picture: the least that any judge of pictures does."""
+    began = time.perf_counter()
+    with Image.open(io.BytesIO(specimen.content)) as image:
+        image.load()
+    return time.perf_counter() - began
+
+
+async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
+    """The figures of judging, in this process; the best of some rounds for each picture."""
+    judged: list[float] = []
+    decoded: list[float] = []
+    async with Bench.open(1) as bench:
+        reader = Reader(READERS)
+        critics = {kind: PictureHeuristics(kind, bench, reader) for kind in KINDS}
+        for theme in HELD_OUT:
+            for specimen in pictures(theme):
+                rounds = []
+                for _ in range(ROUNDS):
+                    began = time.perf_counter()
+                    await critics[Kind(specimen.asset_type)].examine(specimen, Brief(theme.request))
+                    rounds.append(time.perf_counter() - began)
+                judged.append(min(rounds))
+                decoded.append(min(decoding(specimen) for _ in range(ROUNDS)))
+    return [
+        Figure(
+            PART,
+            f"judging a full-HD picture, p{round(share * 100)}",
+            percentile(judged, share) * 1000,
+            "ms",
+            against="decoding it",
+            ratio=percentile(judged, share) / percentile(decoded, share),
+            goal=GOALS.get(share, ""),
+        )
+        for share in (0.5, 0.95)
+    ]
