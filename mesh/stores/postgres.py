@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ __all__ = ["SYSTEM", "Postgres", "is_connection_failure", "migrate", "rollback"]
 
 SYSTEM = "*"
 _COMMAND_TIMEOUT_S = 30.0
+_log = logging.getLogger(__name__)
+# All that the driver raises for a connection that cannot be reset.
+_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _PING_TIMEOUT_S = 2.0
 _WAITERS_PER_CONNECTION = 32
 
@@ -124,8 +128,13 @@ class Postgres:
         return connection
 
     async def _release(self, connection: asyncpg.Connection) -> None:
-        await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
-        self._in_use.set(self.in_use)
+        try:
+            await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
+        except _BROKEN as error:
+            # What was committed stays committed, so this is nobody's failure: the pool drops it and opens another.
+            _log.warning("a connection was lost while it was given back: %s", error)
+        finally:
+            self._in_use.set(self.in_use)
 
     def _patience(self) -> float:
         """Seconds to wait for a connection: never beyond the deadline of the request."""

@@ -175,11 +175,22 @@ async def test_a_stopped_server_is_an_unavailable_dependency(store: Postgres, po
         while True:
             await store.ping()
 
-    with pytest.raises(SomaError) as caught:
-        await ask_until_it_fails()
-    assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
-    await postgres_engine.stop()
-    await postgres_engine.start()
+    try:
+        with pytest.raises(SomaError) as caught:
+            await ask_until_it_fails()
+        assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
+    finally:  # every other test needs it
+        await postgres_engine.stop()
+        await postgres_engine.start()
+    await store.ping()
+
+
+async def test_a_connection_lost_while_it_is_given_back_fails_nobody(store: Postgres) -> None:
+    connection = await store._acquire()
+    async with store.transaction(SYSTEM) as other:
+        lost = connection.get_server_pid()
+        assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", lost)
+    await store._release(connection)
     await store.ping()
 
 
