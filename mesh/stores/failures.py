@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_S = 1.0
 
-# Class 08 and what a server says while it starts, stops or is full.
+# Class 08 and what a server says while it starts, stops or is full. Where it stops in the middle of an answer, the
+# driver loses its own place instead.
 _LOST = (
     ConnectionError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -26,6 +28,7 @@ _LOST = (
 )
 # Text that no column can hold: U+0000, in a text or within JSON.
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+DRIVER_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CONTENDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
 
@@ -60,7 +63,7 @@ def translated() -> Iterator[None]:
         raise SomaError(
             Reason.CONFLICT, "Another change of the same object came first; try again", retry_after_s=0.1
         ) from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # a TimeoutError is an OSError
+    except DRIVER_FAILURES as error:  # a TimeoutError is an OSError
         if not isinstance(error, OSError) and not is_connection_failure(error):
             raise
         raise unavailable() from error

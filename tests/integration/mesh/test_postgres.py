@@ -187,6 +187,7 @@ async def test_a_stopped_server_is_an_unavailable_dependency(store: Postgres, po
 
 async def test_a_connection_lost_while_it_is_given_back_fails_nobody(store: Postgres) -> None:
     connection = await store._acquire()
+    await connection.execute("BEGIN")  # so that giving it back needs an answer
     async with store.transaction(SYSTEM) as other:
         lost = connection.get_server_pid()
         assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", lost)
