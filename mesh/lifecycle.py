@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -90,6 +91,7 @@ async def _serve(build: Build, stop: asyncio.Event) -> None:
     try:
         async with build() as service:
             giving_up.cancel()
+            _leave_to_itself()
             get_logger("mesh.lifecycle").info("ready", context=service.name, address=service.address)
             await stop.wait()
     except asyncio.CancelledError:
@@ -99,6 +101,12 @@ async def _serve(build: Build, stop: asyncio.Event) -> None:
     finally:
         giving_up.cancel()
         stop.set()
+
+
+def _leave_to_itself() -> None:
+    """Exempt what was built from the garbage collector, whose search through it would stop the process each time."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _give_up(building: asyncio.Task[None], stop: asyncio.Event) -> None:

@@ -12,10 +12,17 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
 
+# One statement for all, in their order: ids are given out as rows come, and listeners are told once.
 _INSERT = """
 INSERT INTO outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
                     correlation_id, traceparent, consumer_group, dlq_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+SELECT event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id, correlation_id,
+       traceparent, consumer_group, dlq_id
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[], $8::integer[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+     WITH ORDINALITY AS event (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version,
+                               causation_id, correlation_id, traceparent, consumer_group, dlq_id, number)
+ORDER BY number
 """
 
 
@@ -34,16 +41,16 @@ class Outbox:
         for event in events:
             if len(event.payload) > LARGEST_PAYLOAD and event.topic != DEAD_LETTERS:
                 raise ValueError(f"an event of type {event.type} is larger than 3 MiB: keep a blob and send its claim")
+        if not events:
+            return
         request = context.current()
         trace = tracing.current() or (request.traceparent if request is not None else "")
-        await connection.executemany(
-            _INSERT,
-            [
-                (
-                    event.event_id, event.tenant_id, event.type, event.topic, event.key, event.occurred_at,
-                    event.payload, event.schema_version, event.causation_id, event.correlation_id,
-                    event.traceparent or trace, event.group, event.dlq_id,
-                )
-                for event in events
-            ],
-        )  # fmt: skip
+        rows = [
+            (
+                event.event_id, event.tenant_id, event.type, event.topic, event.key, event.occurred_at,
+                event.payload, event.schema_version, event.causation_id, event.correlation_id,
+                event.traceparent or trace, event.group, event.dlq_id,
+            )
+            for event in events
+        ]  # fmt: skip
+        await connection.execute(_INSERT, *zip(*rows, strict=True))

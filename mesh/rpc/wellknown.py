@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     from mesh.redaction import Redactor
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_S = 86_400
+
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """The message of an aware moment; None for none, which leaves the field unset."""
     if moment is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * _DAY_S + since.seconds, nanos=since.microseconds * 1000)
 
 
 def moment(message: Timestamp) -> datetime | None:
