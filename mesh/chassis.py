@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mesh import logging, telemetry
 from mesh.clock import SystemClock
+from mesh.dependencies import Dependencies, Dependency
 from mesh.events.audit import Auditor
 from mesh.events.outbox import Outbox
 from mesh.events.refusals import Refusals
@@ -81,6 +82,7 @@ class Chassis:
         self.revoked = RevokedKeys(self.clock)
         self._service_config = service_config
         self._stack = stack
+        self._dependencies: list[Dependency] = []
         self.postgres: Postgres
         self.bus: Bus
         self.codec: Codec
@@ -124,6 +126,7 @@ class Chassis:
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
         relay = Relay(self.postgres, self.bus, codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
+        self.depends_on(Dependency("outbox", lambda: _waiting(relay, settings.bus.late_s)))
 
     async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
         """Opens a part, to be closed before all that was opened earlier."""
@@ -137,6 +140,10 @@ class Chassis:
             return await self.enter(KafkaBus(self.settings.bus, clock=self.clock))
         client = await self.enter(valkey.open(self.settings.valkey))
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
+
+    def depends_on(self, dependency: Dependency) -> None:
+        """Tell of something, once this context serves, as `dependency.<name>` of its health."""
+        self._dependencies.append(dependency)
 
     async def token(self) -> str:
         """A token for this service's own work, across tenants."""
@@ -168,7 +175,15 @@ class Chassis:
         )
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)
+        judged = Dependencies(opened.health, self._dependencies, self.clock)
+        await self.enter(background(judged.run, "dependencies", clock=self.clock))
         return Service(self.name, opened.address)
+
+
+async def _waiting(relay: Relay, late_s: float) -> str:
+    """Why the outbox is not well."""
+    lag = await relay.lag()
+    return "" if lag <= late_s else f"the oldest event waits for {lag:.0f} s to be sent"
 
 
 @asynccontextmanager

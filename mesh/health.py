@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _Status = health_pb2.HealthCheckResponse
 OVERALL = ""
+REASON_KEY = "soma-reason"
+"""Trailing metadata of Check that says why a name is NOT_SERVING, in ASCII."""
 
 
 class Readiness:
@@ -53,20 +55,22 @@ class Readiness:
 class Health(health_pb2_grpc.HealthServicer):
     """The state of each service name and of the whole server (the empty name), for Check and Watch.
 
-    It tells what this process can do, never what its dependencies do: else one of them would take every replica
-    out at once.
+    These tell what this process can do, never what its dependencies do: else one of them would take every replica
+    out at once. Dependencies have names of their own (`mesh.dependencies`), which nothing routes by.
     """
 
     def __init__(self) -> None:
         self._serving: dict[str, bool] = {}
+        self._reasons: dict[str, str] = {}
         self._changed = asyncio.Condition()
         self._closed = False
 
-    async def set(self, service_name: str, serving: bool) -> None:
-        """Set the state of one service. Without effect once the server drains."""
+    async def set(self, service_name: str, serving: bool, reason: str = "") -> None:
+        """Set the state of one name, with a sentence for people where it is bad. Without effect once it drains."""
         async with self._changed:
             if not self._closed:
                 self._serving[service_name] = serving
+                self._reasons[service_name] = reason
                 self._changed.notify_all()
 
     async def drain(self) -> None:
@@ -77,11 +81,14 @@ class Health(health_pb2_grpc.HealthServicer):
             self._changed.notify_all()
 
     async def Check(  # noqa: N802 - the contract's name
-        self, request: health_pb2.HealthCheckRequest, _context: grpc.aio.ServicerContext[object, object]
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> health_pb2.HealthCheckResponse:
         """The state now; NOT_FOUND for a service that is not served here."""
         if request.service not in self._serving:
             raise SomaError(Reason.NOT_FOUND, f"service {request.service!r} is not served here")
+        reason = self._reasons.get(request.service, "")
+        if reason:
+            context.set_trailing_metadata(((REASON_KEY, reason.encode("ascii", "replace").decode()),))
         return _Status(status=self._status(request.service))
 
     async def Watch(  # noqa: N802 - the contract's name

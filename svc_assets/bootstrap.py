@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
+from mesh.dependencies import Dependency
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 NAME = "assets"
 MIB = 1024 * 1024
+_PROBE_EVERY_S = 15.0
+"""Each is a write, which object stores charge for."""
 
 
 @asynccontextmanager
@@ -48,6 +51,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
+        mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))
         own = settings.assets
         reconciler = Reconciler(
             rows, blobs, mesh.clock, grace_s=own.reconcile_grace_s, interval_s=own.reconcile_every_s

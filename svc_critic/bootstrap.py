@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
+from mesh.lifecycle import background
 from mesh.settings import load
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
@@ -43,12 +44,14 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         own = settings.critic
+        reader = Reader(own.workers, idle_s=own.reader_idle_s, clock=mesh.clock)
+        await mesh.enter(background(reader.keep, "idle-reader", clock=mesh.clock))
         bench = await mesh.enter(Bench.open(own.workers))
         book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
             rubrics=book,
-            evaluators=Evaluators(heuristics(bench, Reader(own.workers))),
+            evaluators=Evaluators(heuristics(bench, reader)),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
             clock=mesh.clock,

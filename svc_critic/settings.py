@@ -12,6 +12,9 @@ class CriticSettings(Block):
     """What the critic adds."""
 
     workers: int = Field(2, ge=1, le=64, description="assets measured at once in this process")
+    reader_idle_s: float = Field(
+        300.0, gt=0, description="time without use after which the reader of text in pictures is unloaded, in seconds"
+    )
     max_asset_mb: int = Field(50, ge=1, description="largest asset that is judged, in MiB")
 
 

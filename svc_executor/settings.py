@@ -53,6 +53,9 @@ class ExecutorSettings(Block):
     )
     egress_plain_http: bool = Field(False, description="allow plain HTTP to public hosts")
     task_queue: Literal["multimodal"] = Field("multimodal", description="Temporal task queue of jobs")
+    model_idle_s: float = Field(
+        300.0, gt=0, description="time without use after which a local model is unloaded, in seconds"
+    )
     manifests: Path | None = Field(None, description="folder of the capabilities' manifests; none: the packaged ones")
     providers: dict[str, str] = Field(default_factory=dict, description="settings handed to the adapters, as JSON")
 

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 NAME = "gateway"
 _UPLOAD_MARGIN_MB = 2
 EDGE = f"{SPIFFE}edge"
+_JUDGED_BY = {"assets": "blobs", "registry": "providers"}
+"""What contexts judge that is the mesh's: by the context, the part."""
 OPENAPI = Path(__file__).parent.parent / "gen" / "openapi" / "openapi.json"
 
 
@@ -140,17 +142,25 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
     http = await mesh.enter(httpx.AsyncClient(trust_env=False, verify=_vault_trust(settings)))
     parts = [
         Check("postgres", mesh.postgres.ping, critical=True),
-        Check("valkey", checks.valkey_health(redis), critical=True),
+        Check("valkey", checks.valkey_health(redis), critical=settings.bus.kind == "valkey"),
         Check("vault", checks.vault_health(http, settings.vault.address)),
+        Check("bus", mesh.bus.ping, critical=True),
     ]
     if settings.temporal is not None:
         channel = await mesh.enter(grpc.aio.insecure_channel(settings.temporal.address))
         parts.append(Check("temporal", checks.temporal_health(channel)))
+    peers: dict[str, grpc.aio.Channel] = {}
     for context in routes.contexts:
         address = _address(settings, context)
         if address is not None:
-            peer = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
-            parts.append(Check(f"svc_{context}", checks.grpc_health(peer)))
+            peers[context] = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
+    parts += [Check(f"svc_{context}", checks.grpc_health(peer)) for context, peer in peers.items()]
+    parts.append(Check("outbox", checks.dependency_of_all(peers, "outbox"), hearsay=True))
+    parts += [
+        Check(name, checks.dependency(context, peers[context], name), hearsay=True)
+        for context, name in _JUDGED_BY.items()
+        if context in peers
+    ]
     own = settings.gateway
     thresholds = Thresholds(hold_s=own.level_hold_s)
     pace = Pace(own.check_every_s, own.check_deadline_s, own.check_start_s)

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
+from mesh.dependencies import Dependency
 from mesh.events.event import Event, ProtoCodec
 from mesh.events.topics import facts_of
 from mesh.ids import derive
@@ -18,7 +19,7 @@ from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from svc_registry.adapters.postgres import PostgresStore
-from svc_registry.app import Catalog, Registry, seed_ladders
+from svc_registry.app import Catalog, Providers, Registry, seed_ladders
 from svc_registry.rpc import CapabilityServicer, capability_to_proto
 from svc_registry.settings import Settings
 
@@ -59,5 +60,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed)
         await seed_ladders(store, mesh.clock)
         catalog = await mesh.enter(Catalog(store, store, mesh.ids.new()).running())
+        providers = Providers(catalog, mesh.clock, settings.registry.health_fresh_s)
+        mesh.depends_on(Dependency("providers", providers.lost))
         servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog)
         yield await mesh.serve([(add_CapabilityServiceServicer_to_server, servicer)])

@@ -35,8 +35,13 @@ environment, when it starts; what does not fit is refused then, every problem at
 - **Empty is unset.** A variable that is set to nothing has its default.
 - **Lists and mappings** are JSON, or values with commas between them.
 - **Secret** values are never logged and appear in no error.
-- `soma up` sets addresses, certificates, passwords and ports by itself; what it chose is in `run/services.env` of its
-  home. The rest it takes from your environment: `SA01_TELEMETRY_LOG_LEVEL=DEBUG soma up`.
+- **On one machine** your environment wins over what `soma up` chooses: `SA01_TELEMETRY_LOG_LEVEL=DEBUG soma up`,
+  `SA01_BLOBS_URL=s3://… soma up`. What it must settle itself it owns, and takes from nobody: where its engines are and
+  how they are spoken to (`VALKEY_URL`, `TEMPORAL_ADDRESS`, `VAULT_ADDRESS`, `VAULT_TOKEN_FILE`, `POSTGRES_DSN`,
+  `POSTGRES_SCHEMA_NAME`, of `BUS_…` all that tells where and how; which bus it is `SA01_BUS_KIND` says, or `--bus`),
+  ports (`SERVER_BIND`, `PEERS_…`, `TELEMETRY_METRICS_BIND`, `GATEWAY_XDS_BIND`, `GATEWAY_EDGE_BIND`, for which there
+  is `--port`), certificates (`TLS_…_FILE`, `GATEWAY_EDGE_…_FILE`) and `GATEWAY_BOOTSTRAP_KEY_FILE`. All that holds is
+  in `run/services.env` of its home.
 """
 
 OUTSIDE = (

@@ -73,6 +73,9 @@ class Bus(Protocol):
     def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:
         """A new member of a group; enter it to receive."""
 
+    async def ping(self) -> None:
+        """Return when the bus answers; raise DEPENDENCY_UNAVAILABLE when it does not. Changes nothing."""
+
     async def epoch(self) -> str:
         """Names the bus's memory: changes when records that were published may have been lost."""
 

@@ -47,6 +47,9 @@ class MemoryBus:
         """A new member of a group; enter it to receive."""
         return _MemorySubscription(self, group, topics)
 
+    async def ping(self) -> None:
+        """Return: it is here."""
+
     async def epoch(self) -> str:
         """Always the same: the memory is lost together with the process."""
         return "memory"

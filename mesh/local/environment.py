@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mesh.local.home import Home
     from mesh.local.pki import Pki
 
-# What a local mesh chooses unless the caller's environment says otherwise.
+# What a local mesh chooses alike for every home unless the operator's environment says otherwise.
 _DEFAULTS = {
     "SA01_PROFILE": "dev",
     "SA01_ENABLE_multimodal_capabilities": "true",
@@ -29,6 +29,37 @@ _DEFAULTS = {
     # Else every thread of a model or a picture library keeps a heap of its own, which nobody gives back.
     "MALLOC_ARENA_MAX": "2",
 }
+_CHOSEN = "SA01_CHOSEN_BY_SOMA"
+"""What `soma up` chose, as JSON: a shell that sourced it hands on choices of an earlier run, not an operator's."""
+_OWNED = (
+    "HOME",
+    "VALKEY_URL",
+    "TEMPORAL_ADDRESS",
+    "VAULT_ADDRESS",
+    "VAULT_TOKEN_FILE",
+    "POSTGRES_DSN",
+    "POSTGRES_SCHEMA_NAME",
+    "BUS_KIND",
+    "BUS_BOOTSTRAP_SERVERS",
+    "BUS_SECURITY_PROTOCOL",
+    "BUS_SASL_MECHANISM",
+    "BUS_SASL_USERNAME",
+    "BUS_SASL_PASSWORD",
+    "BUS_REPLICATION_FACTOR",
+    "BUS_MIN_INSYNC_REPLICAS",
+    "TLS_CA_FILE",
+    "TLS_CERT_FILE",
+    "TLS_KEY_FILE",
+    "SERVER_BIND",
+    "TELEMETRY_METRICS_BIND",
+    "GATEWAY_BOOTSTRAP_KEY_FILE",
+    "GATEWAY_XDS_BIND",
+    "GATEWAY_EDGE_BIND",
+    "GATEWAY_EDGE_CERT_FILE",
+    "GATEWAY_EDGE_KEY_FILE",
+)
+"""Settings that `soma up` must settle itself, without their prefix: where its engines and ports are, and what its own
+commands rely on. With `PEERS_*` they are all it owns."""
 _METRICS = "metrics"
 _XDS = "xds"
 _PAGES, _ABSENT = "pages", "absent"
@@ -95,28 +126,52 @@ def bootstrap_key_file(home: Home) -> Path:
     return home.secrets / "dev-api-key"
 
 
-def shared(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, edge_port: int) -> dict[str, str]:
-    """Give the variables of all contexts; one process may serve any set of them."""
+def shared(
+    home: Home,
+    engines: Engines,
+    pki: Pki,
+    ports: ServicePorts,
+    edge_port: int,
+    *,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
+    """Give the variables of all contexts; one process may serve any set of them.
+
+    Where the operator's environment says something else than what is chosen here, that holds; what is owned is not for
+    it to say.
+    """
     edge = pki.pair(EDGE)
+    choices = {
+        **_DEFAULTS,
+        "SA01_BLOBS_URL": home.blobs.as_uri(),
+        "SA01_PROVENANCE_BLOBS_URL": home.anchors.as_uri(),
+        "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.absent}",
+    }
     values = {
+        **choices,
+        **_said(choices, environ),
+        _CHOSEN: json.dumps(choices),
         "SA01_HOME": str(home.root),
         "SA01_VALKEY_URL": engines.valkey.url,
         "SA01_TEMPORAL_ADDRESS": engines.temporal.address,
         "SA01_VAULT_ADDRESS": engines.openbao.url,
-        "SA01_BLOBS_URL": home.blobs.as_uri(),
-        "SA01_PROVENANCE_BLOBS_URL": home.anchors.as_uri(),
         "SA01_TLS_CA_FILE": str(pki.authority),
         "SA01_GATEWAY_BOOTSTRAP_KEY_FILE": str(bootstrap_key_file(home)),
         "SA01_GATEWAY_XDS_BIND": f"{LOOPBACK}:{ports.xds}",
         "SA01_GATEWAY_EDGE_BIND": f"{LOOPBACK}:{edge_port}",
         "SA01_GATEWAY_EDGE_CERT_FILE": str(edge.certificate),
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
-        "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.absent}",
     }
     values |= _of_bus(engines)
     for context in ports.grpc:
         values |= _of_context(home, engines, pki, ports, context)
     return values
+
+
+def _said(choices: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What the operator says in place of choices; a variable that is set to nothing is unset."""
+    earlier: dict[str, str] = json.loads(environ.get(_CHOSEN) or "{}")
+    return {name: environ[name] for name in choices if environ.get(name) and environ[name] != earlier.get(name)}
 
 
 def _of_bus(engines: Engines) -> dict[str, str]:
@@ -150,13 +205,25 @@ def _of_context(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, con
     }
 
 
-def of_process(values: Mapping[str, str], ports: ServicePorts, contexts: Sequence[str]) -> dict[str, str]:
+def of_process(
+    values: Mapping[str, str],
+    ports: ServicePorts,
+    contexts: Sequence[str],
+    *,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
     """Give the whole environment of a process that serves these contexts.
 
-    The caller's own settings pass through, but where this mesh's engines are is not for them to say.
+    The operator's own settings pass through, except for what is owned, under whichever name a context would read it.
     """
     metrics = f"{LOOPBACK}:{ports.metrics[contexts[0]]}"
-    return {**_DEFAULTS, **os.environ, **values, "SA01_TELEMETRY_METRICS_BIND": metrics}
+    passed = {name: value for name, value in environ.items() if not _is_owned(name, tuple(ports.grpc))}
+    return {**passed, **values, "SA01_TELEMETRY_METRICS_BIND": metrics}
+
+
+def _is_owned(variable: str, contexts: Sequence[str]) -> bool:
+    names = [variable.removeprefix("SA01_"), *(variable.removeprefix(f"SA01_{each.upper()}_") for each in contexts)]
+    return variable.startswith("SA01_") and any(name in _OWNED or name.startswith("PEERS_") for name in names)
 
 
 def write(home: Home, values: Mapping[str, str]) -> Path:
@@ -164,6 +231,6 @@ def write(home: Home, values: Mapping[str, str]) -> Path:
     file = home.run / "services.env"
     write_private(
         file,
-        "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted({**_DEFAULTS, **values}.items())),
+        "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(values.items())),
     )
     return file

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from mesh.stores.blobs import Blobs
 
 END = 2**62
+_PROBE = "_health/written"
+"""A key that no tenant's asset can have."""
+_PROBE_BYTES = 4096
+"""So many that a full disk refuses them."""
 
 
 class StoredBytes:
@@ -19,6 +23,14 @@ class StoredBytes:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
+
+    async def lost(self) -> str:
+        """Why bytes cannot be stored now, "" when they can: some are."""
+        try:
+            await self._blobs.put(_PROBE, bytes(_PROBE_BYTES))
+        except SomaError:
+            return "cannot be written"
+        return ""
 
     async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
         """Writes them, whole or not at all."""

@@ -135,12 +135,13 @@ class Producer:
         return tuple(stored)
 
     def _made(self, execution: Execution, result: InvocationResult, started: float) -> Execution:
+        chosen = execution.chosen
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
             text=result.text.replace(_NUL, ""),
-            model=result.model or execution.chosen.model,
-            cost_micro_usd=cost_micro_usd(execution.chosen.prices, result.usage),
+            model=result.model or chosen.model,
+            cost_micro_usd=cost_micro_usd(chosen.prices, chosen.finer_prices, result.usage),
             latency_ms=self._since(started),
             ended_at=self._clock.now(),
         )

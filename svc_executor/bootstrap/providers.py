@@ -60,7 +60,9 @@ class Workshop:
         chance = rng()
         async with AsyncExitStack() as stack:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
-            context = ProviderContext(mesh.clock, egress, settings.home / "providers", settings.providers)
+            context = ProviderContext(
+                mesh.clock, egress, settings.home / "providers", settings.providers, settings.model_idle_s
+            )
             inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)
             guards = Guards(limits, registry, meter, mesh.clock, rng=chance)

@@ -153,7 +153,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The capability of an attempt as it was when chosen. `prices` are in millionths of a US dollar a unit."""
+    """The capability of an attempt as it was when chosen.
+
+    `prices` are in millionths of a US dollar a unit; `finer_prices` are for a million units, on top.
+    """
 
     capability_id: str
     tool_id: str
@@ -166,6 +169,7 @@ class Chosen:
     asset_type: str = ""
     format: str = ""
     prices: Mapping[str, int] = field(default_factory=dict)
+    finer_prices: Mapping[str, int] = field(default_factory=dict)
     default_parameters: Mapping[str, JsonValue] = field(default_factory=dict)
 
 

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 CALL, IMAGE, SECOND, INPUT_TOKEN, OUTPUT_TOKEN = "call", "image", "second", "input_token", "output_token"
 
 
-def cost_micro_usd(prices: Mapping[str, int], usage: Usage) -> int:
-    """Price list times usage in millionths of a US dollar, rounded up."""
+_MILLION = 1_000_000
+
+
+def cost_micro_usd(prices: Mapping[str, int], finer: Mapping[str, int], usage: Usage) -> int:
+    """Price list times usage in millionths of a US dollar, rounded up once.
+
+    `prices` are for one unit in millionths of a US dollar, `finer` are for a million units and come on top.
+    """
     units = {
         CALL: usage.calls,
         IMAGE: usage.images,
@@ -22,4 +28,7 @@ def cost_micro_usd(prices: Mapping[str, int], usage: Usage) -> int:
         INPUT_TOKEN: usage.input_tokens,
         OUTPUT_TOKEN: usage.output_tokens,
     }
-    return math.ceil(sum(price * units.get(unit, 0) for unit, price in prices.items()))
+    total = sum(price * units.get(unit, 0) for unit, price in prices.items())
+    if not finer:
+        return math.ceil(total)
+    return -int(-(total * _MILLION + sum(price * units.get(unit, 0) for unit, price in finer.items())) // _MILLION)

@@ -239,10 +239,12 @@ class Egress(Protocol):
 class ProviderContext:
     """What an adapter's `create(context)` is given.
 
-    `home` is a folder that the adapter may write below; `settings` are the process's settings for providers.
+    `home` is a folder that the adapter may write below; `settings` are the process's settings for providers; after
+    `idle_s` seconds without use an adapter lets go of a model that it keeps loaded.
     """
 
     clock: Clock
     egress: Egress
     home: Path
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    idle_s: float = 300.0

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import grpc.aio
 import httpx
 from grpc_health.v1 import health_pb2
 
+from mesh.dependencies import health_name
 from mesh.errors import Reason, SomaError
+from mesh.health import REASON_KEY
+from svc_gateway.domain.degradation import UntoldError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     import redis.asyncio
 
     Ask = Callable[[], Awaitable[None]]
+    HealthCheck = grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
 
 _VAULT_HEALTH = "/v1/sys/health?standbyok=true"
 _TEMPORAL_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
@@ -23,11 +28,7 @@ _TEMPORAL_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 
 def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Ask:
     """Asks `grpc.health.v1`."""
-    check = channel.unary_unary(
-        "/grpc.health.v1.Health/Check",
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
+    check = _check(channel)
 
     async def ask() -> None:
         try:
@@ -36,6 +37,40 @@ def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Ask:
             raise _down("cannot be reached") from error
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise _down("says that it does not serve")
+
+    return ask
+
+
+def dependency(context: str, channel: grpc.aio.Channel, name: str) -> Ask:
+    """Asks a context about something that it depends on; UntoldError when it does not say."""
+    check = _check(channel)
+
+    async def ask() -> None:
+        call = check(health_pb2.HealthCheckRequest(service=health_name(name)))
+        try:
+            answer = await call
+            trailers = {str(key): value for key, value in await call.trailing_metadata() or ()}
+        except (grpc.aio.AioRpcError, SomaError) as error:
+            lost = error.reason is not Reason.NOT_FOUND if isinstance(error, SomaError) else True
+            raise UntoldError(f"svc_{context} {'cannot be reached' if lost else 'has not judged it yet'}") from error
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise _down(str(trailers.get(REASON_KEY) or "is not well"))
+
+    return ask
+
+
+def dependency_of_all(channels: Mapping[str, grpc.aio.Channel], name: str) -> Ask:
+    """Asks every context about something that each has of its own; well when it is everywhere."""
+    asks = {context: dependency(context, channel, name) for context, channel in channels.items()}
+
+    async def ask() -> None:
+        answers = await asyncio.gather(*(each() for each in asks.values()), return_exceptions=True)
+        told = dict(zip(asks, answers, strict=True))
+        lost = [f"{context}: {told[context]}" for context in told if isinstance(told[context], SomaError)]
+        if lost:
+            raise _down("; ".join(lost))
+        for other in filter(None, answers):
+            raise other
 
     return ask
 
@@ -69,6 +104,14 @@ def vault_health(client: httpx.AsyncClient, address: str) -> Ask:
             raise _down("is sealed or not active")
 
     return ask
+
+
+def _check(channel: grpc.aio.Channel) -> HealthCheck:
+    return channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
 
 
 def _down(reason: str) -> SomaError:

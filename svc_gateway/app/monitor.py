@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.telemetry import gauge, histogram
-from svc_gateway.domain.degradation import Component, Judge, Observation, Report, State, Thresholds, report
+from svc_gateway.domain.degradation import (
+    Component,
+    Judge,
+    Observation,
+    Report,
+    State,
+    Thresholds,
+    UntoldError,
+    report,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,11 +29,16 @@ _START_PAUSE_S = 0.25
 
 @dataclass(frozen=True)
 class Check:
-    """How to ask one part whether it is well: `ask` returns, or raises SomaError or OSError."""
+    """How to ask one part whether it is well: `ask` returns, or raises SomaError or OSError.
+
+    Where `hearsay` others are asked about it: `ask` raises UntoldError when they do not say, and to be left without
+    an answer is the same.
+    """
 
     name: str
     ask: Callable[[], Awaitable[None]]
     critical: bool = False
+    hearsay: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +92,18 @@ class Monitor:
     async def check_once(self, check: Check) -> Component:
         """Check one part now; a failure while it may still be starting is not held against it."""
         started = self._clock.monotonic()
-        reason = await self._ask(check)
-        now = self._clock.monotonic()
-        seen = Observation(not reason, now - started, reason)
-        if not seen.ok and self._starting(check):
-            return self._judges[check.name].component
-        part = self._judges[check.name].observe(seen, self._clock.now(), now)
-        self._seconds.labels(check.name).observe(seen.response_s)
+        judge = self._judges[check.name]
+        try:
+            reason = await self._ask(check)
+        except UntoldError as silence:
+            part = judge.untold(str(silence))
+        else:
+            now = self._clock.monotonic()
+            seen = Observation(not reason, now - started, reason)
+            if not seen.ok and self._starting(check):
+                return judge.component
+            part = judge.observe(seen, self._clock.now(), now)
+            self._seconds.labels(check.name).observe(seen.response_s)
         self._level.labels(check.name).set(part.level)
         async with self._changed:
             self._report = self._judge()
@@ -97,7 +116,10 @@ class Monitor:
             async with asyncio.timeout(self._pace.deadline_s):
                 await check.ask()
         except TimeoutError:
-            return f"does not answer within {self._pace.deadline_s:g} s"
+            told = f"does not answer within {self._pace.deadline_s:g} s"
+            if check.hearsay:
+                raise UntoldError(f"who knows of it {told}") from None
+            return told
         except SomaError as error:
             return error.message
         except OSError:

@@ -53,6 +53,10 @@ class Observation:
     reason: str = ""
 
 
+class UntoldError(Exception):
+    """Nobody could say how a part is, which is not to say that it is lost; says why, for people."""
+
+
 @dataclass(frozen=True)
 class Component:
     """A part as it is judged now."""
@@ -89,11 +93,13 @@ class Judge:
     thresholds: Thresholds
     _outcomes: deque[bool] = field(default_factory=deque)
     _streak: int = 0
+    _silences: int = 0
     _candidate: tuple[State, Level] | None = None
     _changed_at: float | None = None
 
     def observe(self, seen: Observation, at: datetime, now_s: float) -> Component:
         """Take in a finished check, `now_s` being monotonic, and give the part after it."""
+        self._silences = 0
         self._outcomes.append(seen.ok)
         while len(self._outcomes) > self.thresholds.window:
             self._outcomes.popleft()
@@ -116,6 +122,15 @@ class Judge:
             response_s=seen.response_s,
             checked_at=at,
         )
+        return self.component
+
+    def untold(self, reason: str) -> Component:
+        """Take in that nobody could say; what nobody can say any more is unknown."""
+        self._silences += 1
+        if self._silences >= self.thresholds.evidence or self.component.state is State.UNKNOWN:
+            self._outcomes.clear()
+            self._candidate, self._streak = None, 0
+            self.component = Component(self.component.name, self.component.critical, reason=reason)
         return self.component
 
     def _may_change(self, now_s: float) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, invalid, not_found
-from svc_registry.app.schemas import Schemas, schema_problem
+from svc_registry.app.offers import check, masked
+from svc_registry.app.schemas import Schemas
 from svc_registry.domain import (
     PLATFORM,
     Capability,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from svc_registry.domain import Actor, CapabilityFilter, HealthState, Requirements, Store
 
 DEFAULT_PAGE = 50
-UNCHANGEABLE = frozenset({"tool_id", "provider", "version", "health", "created_at", "updated_at"})
 TRIES = 3
 
 
@@ -47,7 +47,7 @@ class Registry:
     async def register(self, actor: Actor, offered: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
         capability = self._owned(actor, offered)
-        self._check(capability)
+        check(capability, self._catalog.get(capability.capability_id), self._clock.now())
         digest = hashlib.sha256(json.dumps(asdict(capability), sort_keys=True, default=str).encode()).hexdigest()
         if request_id and await self._store.replayed(actor.tenant_id, request_id, digest):
             return self.get(actor, capability.capability_id)
@@ -91,14 +91,14 @@ class Registry:
         return new
 
     async def update(self, actor: Actor, capability_id: str, offered: Capability, fields: Sequence[str]) -> Capability:
-        """Changes the named fields."""
-        changes = self._masked(offered, fields)
+        """Changes the fields, named as in the API; "*" names all."""
+        changes = masked(offered, fields)
         for _ in range(TRIES):
             before = await self._visible(actor, capability_id)
             self._may_change(actor, before)
             self._fresh(before, offered.version)
             after = self._owned(actor, replace(before, **changes))  # type: ignore[arg-type]
-            self._check(after)
+            check(after, before, self._clock.now())
             if before.same_offer(after):
                 return before
             saved = await self._save(actor, before, after)
@@ -238,25 +238,6 @@ class Registry:
     def _fresh(before: Capability, version: int) -> None:
         if version not in (0, before.version):
             raise SomaError(Reason.STALE_VERSION, f"version must be {before.version} or 0, not {version}")
-
-    @staticmethod
-    def _check(capability: Capability) -> None:
-        for name, schema in (("input_schema", capability.input_schema), ("output_schema", capability.output_schema)):
-            problem = schema_problem(schema)
-            if problem:
-                raise invalid(f"capability.{name}", f"must be a JSON Schema (2020-12): {problem}")
-        units = [price.unit for price in capability.price_list.prices]
-        if len(set(units)) != len(units):
-            raise invalid("capability.price_list.prices", "each unit may be priced once")
-
-    @staticmethod
-    def _masked(offered: Capability, fields: Sequence[str]) -> dict[str, object]:
-        names = [name for name in Capability.__dataclass_fields__ if name not in UNCHANGEABLE]
-        wanted = names if list(fields) == ["*"] else list(fields)
-        for name in wanted:
-            if name not in names:
-                raise invalid("update_mask", f"{name!r} cannot be changed; possible: {', '.join(names)}")
-        return {name: getattr(offered, name) for name in wanted}
 
 
 def _ladder_token(ladder: Ladder) -> str:

@@ -77,10 +77,11 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True)
 class Price:
-    """Price of one unit in millionths of a US dollar."""
+    """Price of one unit in millionths of a US dollar, and what comes on top for a million of them."""
 
     unit: PriceUnit
     micro_usd: int
+    micro_usd_per_million: int = 0
 
 
 @dataclass(frozen=True)

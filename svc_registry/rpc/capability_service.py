@@ -79,8 +79,8 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> capability_pb2.Capability:
         """Changes the fields of the mask."""
         offered = capability_from(request.capability)
-        fields = [_DOMAIN_NAMES.get(path, path) for path in request.update_mask.paths]
-        return capability_to_proto(await self._registry.update(_actor(), request.capability_id, offered, fields))
+        updated = await self._registry.update(_actor(), request.capability_id, offered, list(request.update_mask.paths))
+        return capability_to_proto(updated)
 
     async def DisableCapability(
         self, request: pb.DisableCapabilityRequest, context: grpc.aio.ServicerContext
@@ -181,9 +181,6 @@ class CapabilityServicer(CapabilityServiceServicer):
             ladders=ladders,
             resume_token=self._token(changes[-1].revision),
         )
-
-
-_DOMAIN_NAMES = {"expected_latency": "expected_latency_ms"}
 
 
 def _owned(tenant_id: str, ladder: ladder_pb2.Ladder) -> pb.OwnedLadder:

@@ -121,9 +121,10 @@ def _lifecycle_from(number: int) -> Lifecycle:
 
 def _price_from(proto: capability_pb2.Price) -> Price:
     unit = PriceUnit(_member(_UNIT, proto.unit, "capability.price_list.prices.unit"))
-    if proto.micro_usd < 0:
-        raise invalid("capability.price_list.prices.micro_usd", "must not be negative")
-    return Price(unit, proto.micro_usd)
+    for name in ("micro_usd", "micro_usd_per_million"):
+        if getattr(proto, name) < 0:
+            raise invalid(f"capability.price_list.prices.{name}", "must not be negative")
+    return Price(unit, proto.micro_usd, proto.micro_usd_per_million)
 
 
 def _constraints_from(proto: capability_pb2.Constraints) -> Constraints:
@@ -198,7 +199,14 @@ def _constraints_to(item: Constraints) -> capability_pb2.Constraints:
 
 
 def _prices_to(item: PriceList) -> capability_pb2.PriceList:
-    prices = [capability_pb2.Price(unit=_number(_UNIT, price.unit), micro_usd=price.micro_usd) for price in item.prices]
+    prices = [
+        capability_pb2.Price(
+            unit=_number(_UNIT, price.unit),
+            micro_usd=price.micro_usd,
+            micro_usd_per_million=price.micro_usd_per_million,
+        )
+        for price in item.prices
+    ]
     return capability_pb2.PriceList(version=item.version, effective_time=timestamp(item.effective_at), prices=prices)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
@@ -16,7 +17,7 @@ from soma.registry.v1 import capability_pb2, capability_service_pb2
 from svc_selector.domain.model import Health, Ladder, Lifecycle, Limits, Offer, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from mesh.clock import Clock
     from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceAsyncStub
@@ -83,8 +84,6 @@ class RegistryFeed:
 def offer_from(proto: capability_pb2.Capability) -> Offer:
     """A capability as the selector sees it."""
     limits, allow = proto.constraints, proto.allow
-    prices = {capability_pb2.PriceUnit.Name(p.unit).removeprefix("PRICE_UNIT_").lower(): p.micro_usd
-              for p in proto.price_list.prices}  # fmt: skip
     return Offer(
         capability_id=proto.capability_id,
         tool_id=proto.tool_id,
@@ -100,7 +99,7 @@ def offer_from(proto: capability_pb2.Capability) -> Offer:
             max_duration_s=limits.max_duration.ToTimedelta().total_seconds(),
             source_languages=tuple(limits.source_languages),
         ),
-        prices=Prices(**prices),
+        prices=_prices(proto.price_list),
         needs_egress=limits.needs_egress,
         classifications=tuple(proto.data_classifications),
         tenants=tuple(allow.tenants),
@@ -114,6 +113,22 @@ def offer_from(proto: capability_pb2.Capability) -> Offer:
         circuit_open=proto.health.circuit_open,
         version=proto.version,
         document=proto.SerializeToString(),
+    )
+
+
+def _prices(listed: capability_pb2.PriceList) -> Prices:
+    whole = _by_unit({price.unit: price.micro_usd for price in listed.prices})
+    finer = {price.unit: price.micro_usd_per_million for price in listed.prices if price.micro_usd_per_million}
+    return replace(whole, finer=_by_unit(finer)) if finer else whole
+
+
+def _by_unit(amounts: Mapping[capability_pb2.PriceUnit.ValueType, int]) -> Prices:
+    return Prices(
+        call=amounts.get(capability_pb2.PRICE_UNIT_CALL, 0),
+        image=amounts.get(capability_pb2.PRICE_UNIT_IMAGE, 0),
+        second=amounts.get(capability_pb2.PRICE_UNIT_SECOND, 0),
+        input_token=amounts.get(capability_pb2.PRICE_UNIT_INPUT_TOKEN, 0),
+        output_token=amounts.get(capability_pb2.PRICE_UNIT_OUTPUT_TOKEN, 0),
     )
 
 

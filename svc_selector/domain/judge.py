@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
+_MILLION = 1_000_000
+
+
 def _over(needed: float, limit: float, code: str, what: str) -> Iterator[tuple[str, str]]:
     if limit and needed > limit:
         yield code, f"{what} of {needed:g} is above its limit of {limit:g}"
@@ -108,15 +111,21 @@ def _against(
 
 
 def cost(prices: Prices, units: Units) -> int:
-    """Greatest cost of a call in millionths of a US dollar, rounded up."""
-    total = (
+    """Greatest cost of a call in millionths of a US dollar, rounded up once."""
+    total = _sum(prices, units)
+    if prices.finer is not None:
+        return -int(-(total * _MILLION + _sum(prices.finer, units)) // _MILLION)
+    return math.ceil(total)
+
+
+def _sum(prices: Prices, units: Units) -> float:
+    return (
         prices.call * max(units.calls, 1)
         + prices.image * units.images
         + prices.second * units.seconds
         + prices.input_token * units.input_tokens
         + prices.output_token * units.output_tokens
     )
-    return math.ceil(total)
 
 
 def _preferred(offer: Offer, ask: Ask) -> bool:

@@ -64,13 +64,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Prices:
-    """Millionths of a US dollar for one unit of each kind."""
+    """Millionths of a US dollar for one unit of each kind; `finer`: for a million of them, on top."""
 
     call: int = 0
     image: int = 0
     second: int = 0
     input_token: int = 0
     output_token: int = 0
+    finer: Prices | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class Judged:
     ladder_version: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decision:
     """One decision, complete and immutable. `chosen` is None when nothing was left.
 
@@ -232,4 +233,4 @@ class Decision:
     elapsed_us: int
     actor: str = ""
     traceparent: str = ""
-    judged: Judged | None = field(default=None, compare=False, repr=False)
+    judged: Judged | None = field(default=None, repr=False)

@@ -101,11 +101,12 @@ class SelectionFacts:
     """What is answered and stored of a decision, and what others are told.
 
     What follows from the judgements alone is kept beside them, serialised: the serialised parts of a message joined are
-    the message with all of them.
+    the message with all of them. A decision is both answered and stored, so its document is kept as long as it is.
     """
 
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[Judged, bytes] = WeakKeyDictionary()
+        self._documents: WeakKeyDictionary[Decision, bytes] = WeakKeyDictionary()
 
     def message(self, decision: Decision) -> selection_pb2.Selection:
         """The Selection of a decision."""
@@ -113,7 +114,11 @@ class SelectionFacts:
 
     def document(self, decision: Decision) -> bytes:
         """The serialised Selection of a decision."""
-        return self._lasting(decision) + _passing(decision).SerializeToString()
+        document = self._documents.get(decision)
+        if document is None:
+            document = self._lasting(decision) + _passing(decision).SerializeToString()
+            self._documents[decision] = document
+        return document
 
     def event(self, decision: Decision, document: bytes) -> Event:
         """SelectionMade, in order within its job."""
@@ -183,11 +188,15 @@ def _passing(decision: Decision) -> selection_pb2.Selection:
         dry_run=decision.ask.dry_run,
         elapsed_us=decision.elapsed_us,
     )
-    if decision.held is not None:
-        proto.budget.reservation_id = decision.held.reservation_id
-        proto.budget.reserved_micro_usd = decision.held.amount_micro_usd
-        proto.budget.remaining_micro_usd = decision.held.remaining_micro_usd
-        proto.budget.expire_time.FromDatetime(decision.held.expires_at)
+    held = decision.held
+    if held is not None:
+        budget = selection_pb2.BudgetView(
+            reservation_id=held.reservation_id,
+            reserved_micro_usd=held.amount_micro_usd,
+            remaining_micro_usd=held.remaining_micro_usd,
+            expire_time=timestamp(held.expires_at),
+        )
+        proto.budget.CopyFrom(budget)
     return proto
 
 

@@ -260,3 +260,7 @@ async def test_old_records_make_room(valkey: Redis) -> None:
         return int(await valkey.xlen("soma:bus:{probe.events}:0")) < sent
 
     await eventually(trimmed)
+
+
+async def test_a_bus_that_is_there_answers(bus: Bus) -> None:
+    await bus.ping()

@@ -48,6 +48,10 @@ class KafkaBus:
         """A new member of a group; enter it to receive."""
         return KafkaSubscription(self._settings, self._cluster, group=group, topics=topics, clock=self._clock)
 
+    async def ping(self) -> None:
+        """Return when a broker answers."""
+        await self._cluster.id()
+
     async def epoch(self) -> str:
         """Names cluster and topics: changes when the cluster was made anew, or one of the topics."""
         epoch = await self._cluster.mark(self._topics)

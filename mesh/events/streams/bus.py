@@ -92,6 +92,11 @@ class ValkeyStreams:
             memory_mark=self.memory_mark,
         )
 
+    async def ping(self) -> None:
+        """Return when Valkey answers."""
+        with valkey.translated():
+            await self._client.ping()
+
     async def epoch(self) -> str:
         """Changes with each start of the server, which may cost its last second, and when it was emptied."""
         with valkey.translated():

@@ -33,7 +33,7 @@ def up(
     mesh: Annotated[bool, typer.Option("--mesh", help="One process for each service.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when ready; stop with `soma down`.")] = False,
     port: Annotated[int, typer.Option(help="Port of the edge.", min=1, max=65535)] = DEFAULT_EDGE_PORT,
-    bus: Annotated[BusKind, typer.Option(help="What carries the events.")] = BusKind.VALKEY,
+    bus: Annotated[BusKind, typer.Option(envvar="SA01_BUS_KIND", help="What carries the events.")] = BusKind.VALKEY,
     as_json: Json = False,
 ) -> None:
     """Start engines, services and edge, and keep them running until Ctrl-C."""

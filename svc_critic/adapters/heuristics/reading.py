@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from mesh.clock import SystemClock
+from mesh.idle import Idle
 from svc_critic.adapters.heuristics.pixels import stroke
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from rapidocr_onnxruntime import RapidOCR
 
+    from mesh.clock import Clock
     from svc_critic.adapters.heuristics.decoding import Picture, Pixels
 
 DETECT_PIXELS = 960 * 540
@@ -72,16 +73,24 @@ class Reader:
 
     Reading costs time by the width of the lines (about 0.1 ms on two processors for each of their pixels at a height
     of 48), so it is bounded by width: larger letters first, long lines only from their beginning. The models are
-    loaded when they are first needed. One picture is read at a time: the recogniser keeps state, and takes `threads`
-    processors anyway.
+    loaded when they are needed, and unloaded while `keep` runs and `idle_s` seconds pass without a picture. One picture
+    is read at a time: the recogniser keeps state, and takes `threads` processors anyway.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, idle_s: float = 300.0, clock: Clock | None = None) -> None:
         self._threads = threads
-        self._lock = threading.Lock()
+        self._models = Idle("ocr", self._load, clock or SystemClock(), idle_s)
 
-    @cached_property
-    def _engine(self) -> RapidOCR:
+    @property
+    def loaded(self) -> bool:
+        """Whether the models are in memory."""
+        return self._models.loaded
+
+    async def keep(self) -> None:
+        """Unload the models whenever they are idle, for ever."""
+        await self._models.keep()
+
+    def _load(self) -> RapidOCR:
         from rapidocr_onnxruntime import RapidOCR
 
         engine = RapidOCR(intra_op_num_threads=self._threads, inter_op_num_threads=1)
@@ -94,33 +103,34 @@ class Reader:
 
     def read(self, picture: Picture, width: int = FAST_WIDTH) -> Lettering:
         """The lines of a picture; `width` bounds how much is read, in pixels of lines 48 pixels high."""
-        with self._lock:
-            boxes = self._find(picture.rgb)
+        with self._models.use() as engine:
+            boxes = _find(engine, picture.rgb)
             if not boxes:
                 return Lettering((), 0)
             # The recogniser was trained on pictures in the order of OpenCV.
             bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
-            strips = self._engine.get_crop_img_list(bgr, boxes)
+            strips = engine.get_crop_img_list(bgr, boxes)
             spent = _spend([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
             cut = [strips[place][:, : _pixels(strips[place], spent[place])] for place in spent]
-            said, _ = self._engine.text_rec(cut)
+            said, _ = engine.text_rec(cut)
         lines = [
             _line(boxes[place], strips[place], (text, float(sure)), picture.magnification, read=part)
             for (place, part), (text, sure) in zip(spent.items(), said, strict=True)
         ]
         return Lettering(tuple(lines), len(boxes))
 
-    def _find(self, rgb: Pixels) -> list[NDArray[np.float32]]:
-        """Corners of each line, in reading order."""
-        factor = min(MOST_UPSCALE, sqrt(DETECT_PIXELS / (rgb.shape[0] * rgb.shape[1])))
-        size = (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor)))
-        how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
-        reduced = np.asarray(Image.fromarray(rgb).resize(size, how))
-        boxes, _ = self._engine.text_det(np.ascontiguousarray(reduced[:, :, ::-1]))
-        if boxes is None or len(boxes) == 0:
-            return []
-        scale = np.array([rgb.shape[1] / size[0], rgb.shape[0] / size[1]], dtype=np.float32)
-        return [np.asarray(box, dtype=np.float32) * scale for box in self._engine.sorted_boxes(boxes)]
+
+def _find(engine: RapidOCR, rgb: Pixels) -> list[NDArray[np.float32]]:
+    """Corners of each line, in reading order."""
+    factor = min(MOST_UPSCALE, sqrt(DETECT_PIXELS / (rgb.shape[0] * rgb.shape[1])))
+    size = (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor)))
+    how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
+    reduced = np.asarray(Image.fromarray(rgb).resize(size, how))
+    boxes, _ = engine.text_det(np.ascontiguousarray(reduced[:, :, ::-1]))
+    if boxes is None or len(boxes) == 0:
+        return []
+    scale = np.array([rgb.shape[1] / size[0], rgb.shape[0] / size[1]], dtype=np.float32)
+    return [np.asarray(box, dtype=np.float32) * scale for box in engine.sorted_boxes(boxes)]
 
 
 def _session(model: str, threads: int) -> InferenceSession:

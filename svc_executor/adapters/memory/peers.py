@@ -90,7 +90,7 @@ class MemorySelector:
 
 def _estimate(chosen: Chosen, need: Need) -> int:
     usage = Usage(1, need.input_tokens, need.output_tokens, need.images, need.duration_s)
-    return cost_micro_usd(chosen.prices, usage)
+    return cost_micro_usd(chosen.prices, chosen.finer_prices, usage)
 
 
 def _meets(chosen: Chosen, wish: tuple[str, str]) -> bool:

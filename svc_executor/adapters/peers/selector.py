@@ -96,6 +96,7 @@ def _request(need: Need) -> selection_pb2.SelectRequest:
 
 
 def _chosen(capability: capability_pb2.Capability) -> Chosen:
+    prices = [price for price in capability.price_list.prices if price.unit in _UNITS]
     return Chosen(
         capability_id=capability.capability_id,
         tool_id=capability.tool_id,
@@ -107,6 +108,9 @@ def _chosen(capability: capability_pb2.Capability) -> Chosen:
         license=capability.license,
         asset_type=capability.asset_defaults.asset_type,
         format=capability.asset_defaults.format,
-        prices={_UNITS[price.unit]: price.micro_usd for price in capability.price_list.prices if price.unit in _UNITS},
+        prices={_UNITS[price.unit]: price.micro_usd for price in prices},
+        finer_prices={
+            _UNITS[price.unit]: price.micro_usd_per_million for price in prices if price.micro_usd_per_million
+        },
         default_parameters=fields(capability.default_parameters),
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mesh import tasks
+from mesh.idle import Idle
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
 from svc_executor.adapters.providers.chat.engine import Answer, ChatEngine, Sampling
@@ -25,6 +29,10 @@ from svc_executor.domain.provider import Artefact, Failure, InvocationResult, Pr
 from svc_executor.domain.wording import prompt_of, with_feedback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.clock import Clock
+    from svc_executor.adapters.providers.chat.engine import Turn
     from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
 _MAX_TOKENS = 1024
@@ -39,12 +47,21 @@ class SmolLm:
 
     provider = "local"
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, idle_s: float) -> None:
         self._worker = Worker("smollm")
-        self._engine: ChatEngine | None = None
+        self._model = Idle("smollm", _load, clock, idle_s)
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._model.loaded
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Write sentences from `points`, a paragraph from `prompt`, or an object by `json_schema` from `prompt`."""
+        if self._keeper is None:
+            nobody = contextvars.Context()  # else it would speak for ever in the name of the first caller
+            self._keeper = asyncio.create_task(self._model.keep(), name="smollm-idle", context=nobody)
         params = Params(invocation.params)
         if params.has("json_schema"):
             return await self._worker.run(invocation.timeout_s, self._structured, params)
@@ -61,15 +78,14 @@ class SmolLm:
     async def aclose(self) -> None:
         """Let go of the model."""
         self._worker.close()
-        self._engine = None
+        if self._keeper is not None:
+            await tasks.end(self._keeper)
+            self._keeper = None
+        self._model.release()
 
-    def _loaded(self) -> ChatEngine:
-        if self._engine is None:
-            try:
-                self._engine = ChatEngine(tools.chat_model().path)
-            except (MissingError, ImportError) as error:
-                raise ProviderError(Failure.UNAVAILABLE, "the local chat model is not installed") from error
-        return self._engine
+    def _chat(self, turns: Sequence[Turn], sampling: Sampling) -> Answer:
+        with self._model.use() as engine:
+            return engine.chat(turns, sampling)
 
     def _prose(self, invocation: Invocation, params: Params) -> InvocationResult:
         points = [params.values["points"]] if isinstance(params.values.get("points"), str) else None
@@ -83,7 +99,7 @@ class SmolLm:
         for index, point in enumerate(entries):
             # The first reads the examples afresh, whatever was asked before: equal input must give equal text.
             sampling = Sampling(_POINT_TOKENS, grammar=ONE_SENTENCE, reuse_prefix=index > 0)
-            answer = self._loaded().chat(point_turns(point), sampling)
+            answer = self._chat(point_turns(point), sampling)
             sentence = faithful(point, answer.text.strip())
             as_given += sentence.as_given
             answers.append(answer)
@@ -118,7 +134,7 @@ class SmolLm:
             repeat_penalty=1.1,
             grammar="" if free else paragraph_grammar(sentences),
         )
-        answer = self._loaded().chat(paragraph_turns(prompt, system), sampling)
+        answer = self._chat(paragraph_turns(prompt, system), sampling)
         text = answer.text if answer.complete else whole_sentences(answer.text)
         text = text.strip() if free else tidy(text)
         return Answer(text, answer.complete, answer.input_tokens, answer.output_tokens)
@@ -135,7 +151,7 @@ class SmolLm:
             seed=params.whole("seed", 7, low=0, high=2**31 - 1),
             schema=dict(schema),
         )
-        answer = self._loaded().chat(turns, sampling)
+        answer = self._chat(turns, sampling)
         try:
             json.loads(answer.text)
         except ValueError as error:
@@ -147,9 +163,16 @@ class SmolLm:
         return _result(answer.text, [answer], _echo(params))
 
 
-def create(_context: ProviderContext) -> Provider:
-    """Build the adapter; the model is loaded with the first prompt."""
-    return SmolLm()
+def create(context: ProviderContext) -> Provider:
+    """Build the adapter; the model is loaded with the first prompt, and let go of after a while without any."""
+    return SmolLm(context.clock, context.idle_s)
+
+
+def _load() -> ChatEngine:
+    try:
+        return ChatEngine(tools.chat_model().path)
+    except (MissingError, ImportError) as error:
+        raise ProviderError(Failure.UNAVAILABLE, "the local chat model is not installed") from error
 
 
 def _asked(invocation: Invocation, params: Params) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,12 +79,19 @@ def test_long_texts_are_cut_in_what_the_decision_records_but_counted_whole() -> 
 def test_cost_is_price_times_usage_rounded_up(calls: int, sent: int, received: int, seconds: float) -> None:
     prices = {"call": 7, "input_token": 2, "output_token": 3, "second": 11}
     exact = calls * 7 + sent * 2 + received * 3 + seconds * 11
-    cost = cost_micro_usd(prices, Usage(calls, sent, received, 0, seconds))
+    cost = cost_micro_usd(prices, {}, Usage(calls, sent, received, 0, seconds))
     assert exact <= cost < exact + 1 + 1e-6
 
 
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_prices_finer_than_a_millionth_of_a_dollar_count_to_the_last_token(sent: int, received: int) -> None:
+    finer = {"input_token": 150_000, "output_token": 600_000}
+    cost = cost_micro_usd({"output_token": 1}, finer, Usage(1, sent, received))
+    assert cost == math.ceil(Fraction(15 * sent + 160 * received, 100))
+
+
 def test_what_has_no_price_is_free() -> None:
-    assert cost_micro_usd({}, Usage(images=3)) == 0
+    assert cost_micro_usd({}, {}, Usage(images=3)) == 0
 
 
 def test_words_of_a_step() -> None:

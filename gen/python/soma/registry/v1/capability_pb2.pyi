@@ -187,19 +187,25 @@ class Price(_message.Message):
 
     UNIT_FIELD_NUMBER: _builtins.int
     MICRO_USD_FIELD_NUMBER: _builtins.int
+    MICRO_USD_PER_MILLION_FIELD_NUMBER: _builtins.int
     unit: Global___PriceUnit.ValueType
     """What is counted. Required."""
     micro_usd: _builtins.int
     """Price of one unit in millionths of a US dollar, 0 to 1,000,000,000."""
+    micro_usd_per_million: _builtins.int
+    """What comes on top, for a million units, in millionths of a US dollar, 0 to 1,000,000,000,000: for prices finer than
+    micro_usd tells. A token at 0.15 US dollars a million is micro_usd 0, micro_usd_per_million 150,000.
+    """
     def __init__(
         self,
         *,
         unit: Global___PriceUnit.ValueType = ...,
         micro_usd: _builtins.int = ...,
+        micro_usd_per_million: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["micro_usd", b"micro_usd", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["micro_usd", b"micro_usd", "micro_usd_per_million", b"micro_usd_per_million", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,7 +224,7 @@ class PriceList(_message.Message):
     """Version of the list, free text, at most 64 characters."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
-        """From when it holds; absent: since ever."""
+        """From when it holds; absent: since ever. Not in the future: a capability has one list, the one in force."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:

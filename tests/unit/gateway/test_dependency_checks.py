@@ -1,0 +1,93 @@
+"""The gateway hears from each context how the things are that the context depends on."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.dependencies import health_name
+from mesh.errors import SomaError
+from mesh.local.ports import free_port
+from mesh.rpc.client import connect
+from mesh.testing.server import PLAINTEXT, served
+from svc_gateway.adapters.checks import dependency, dependency_of_all
+from svc_gateway.domain.degradation import UntoldError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+    from mesh.testing.server import Served
+
+
+@pytest.fixture
+async def assets() -> AsyncIterator[Served]:
+    async with served([]) as server:
+        yield server
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[Served]:
+    async with served([]) as server:
+        yield server
+
+
+@pytest.fixture
+async def nobody() -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to where nobody listens."""
+    async with connect(f"127.0.0.1:{free_port()}", PLAINTEXT, service_config="{}") as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def lost(reason: str) -> AsyncIterator[None]:
+    """Expect to hear of a loss."""
+    with pytest.raises(SomaError) as told:
+        yield
+    assert told.value.message == reason
+
+
+async def test_what_is_well_is_well(assets: Served) -> None:
+    await assets.server.health.set(health_name("blobs"), True)
+    await dependency("assets", assets.channel, "blobs")()
+
+
+async def test_what_is_lost_comes_with_the_reason_that_the_context_gives(assets: Served) -> None:
+    await assets.server.health.set(health_name("blobs"), False, "cannot be written")
+    async with lost("cannot be written"):
+        await dependency("assets", assets.channel, "blobs")()
+
+
+async def test_what_the_context_has_not_judged_is_not_told(assets: Served) -> None:
+    with pytest.raises(UntoldError, match="svc_assets has not judged it yet"):
+        await dependency("assets", assets.channel, "blobs")()
+
+
+async def test_what_a_context_would_know_that_is_away_is_not_told(nobody: grpc.aio.Channel) -> None:
+    with pytest.raises(UntoldError, match="svc_assets cannot be reached"):
+        await dependency("assets", nobody, "blobs")()
+
+
+async def test_what_every_context_has_is_well_when_it_is_everywhere(assets: Served, executor: Served) -> None:
+    for each in (assets, executor):
+        await each.server.health.set(health_name("outbox"), True)
+    await dependency_of_all({"assets": assets.channel, "executor": executor.channel}, "outbox")()
+
+
+async def test_what_every_context_has_is_lost_where_one_says_so(
+    assets: Served, executor: Served, nobody: grpc.aio.Channel
+) -> None:
+    await assets.server.health.set(health_name("outbox"), True)
+    await executor.server.health.set(health_name("outbox"), False, "the oldest event waits for 40 s to be sent")
+    everywhere = {"assets": assets.channel, "critic": nobody, "executor": executor.channel}
+    async with lost("executor: the oldest event waits for 40 s to be sent"):
+        await dependency_of_all(everywhere, "outbox")()
+
+
+async def test_what_one_context_does_not_tell_is_not_well(assets: Served, nobody: grpc.aio.Channel) -> None:
+    await assets.server.health.set(health_name("outbox"), True)
+    with pytest.raises(UntoldError, match="svc_critic cannot be reached"):
+        await dependency_of_all({"assets": assets.channel, "critic": nobody}, "outbox")()
