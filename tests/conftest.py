@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from mesh.ids import SystemIds
@@ -29,6 +30,11 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 async def postgres_engine() -> AsyncIterator[PostgresEngine]:
     async with engines.postgres_engine() as engine:
+        connection = await asyncpg.connect(engine.dsn)
+        # The deadlocks that tests bring about are found at once, not after a second each.
+        await connection.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'")
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.close()
         yield engine
 
 

@@ -104,14 +104,14 @@ class Running:
             return await minter.mint(claims, ttl_s)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spans() -> Iterator[Collector]:
     """Where the mesh exports its traces to."""
     with collecting() as collector:
         yield collector
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mesh(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> Iterator[Running]:
     """Starts the mesh once; its logs are shown when it does not start."""
     home = Home(tmp_path_factory.mktemp("soma"))

@@ -55,7 +55,7 @@ async def settings(
         temporal=temporal_settings,
         blobs=BlobSettings(url="memory://"),
         peers=PeerSettings(gateway=AWAY, registry=AWAY, selector=AWAY, assets=AWAY, critic=AWAY),
-        executor=ExecutorSettings(enabled=True, home=tmp_path),
+        executor=ExecutorSettings(enabled=True, home=tmp_path, wait_for_registration_s=0),
     )
 
 

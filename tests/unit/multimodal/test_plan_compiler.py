@@ -6,25 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from svc_executor.domain.compiler import PlanRefusedError
 from svc_executor.domain.references import references, resolve
 from svc_executor.domain.task_dsl import KINDS, OnFailure, StepType
 from tests.unit.executor.rig import SCHEMA, compiler, plan, task
+from tests.unit.multimodal.plans import COMPILER, MEANING
 
 if TYPE_CHECKING:
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan, PlanError
-
-COMPILER = compiler()
-VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text()))
-MEANING = {
-    "DUPLICATE_ID", "DANGLING_REFERENCE", "SELF_REFERENCE", "DUPLICATE_DEPENDENCY", "BAD_REFERENCE",
-    "CIRCULAR_REFERENCE", "MODALITY_MISMATCH", "BAD_RUBRIC", "TOO_MANY_STEPS", "BAD_TEXT",
-}  # fmt: skip
 
 
 def errors(document: dict[str, JsonValue]) -> list[PlanError]:
@@ -188,107 +179,6 @@ def test_a_doubled_dollar_writes_a_plain_reference() -> None:
 
 def test_a_text_that_looks_like_a_reference_is_not_resolved_again() -> None:
     assert resolve("${a.text}", lambda _: "${b.text}") == "${b.text}"
-
-
-names = st.sampled_from(["a", "b", "c", "d", "e", "f"])
-graphs = st.dictionaries(names, st.lists(names, max_size=3, unique=True), min_size=1)
-
-
-@given(graphs)
-def test_a_plan_compiles_exactly_when_its_graph_has_an_order(graph: dict[str, list[str]]) -> None:
-    document = plan(*(task(name, depends_on=list(needed)) for name, needed in graph.items()))
-    try:
-        result = COMPILER.compile(document)
-    except PlanRefusedError as refused:
-        codes = {error.code for error in refused.errors}
-        assert codes <= {"DANGLING_REFERENCE", "SELF_REFERENCE", "CIRCULAR_REFERENCE"}
-        assert _has_no_order(graph) or "DANGLING_REFERENCE" in codes
-        return
-    place = {name: index for index, layer in enumerate(result.layers) for name in layer}
-    assert sorted(place) == sorted(graph)
-    for name, needed in graph.items():
-        assert place[name] == max((place[other] + 1 for other in needed), default=0)
-
-
-def _has_no_order(graph: dict[str, list[str]]) -> bool:
-    left = dict(graph)
-    while ready := [name for name, needed in left.items() if not set(needed) & set(left)]:
-        for name in ready:
-            del left[name]
-    return bool(left)
-
-
-plain = st.one_of(st.none(), st.booleans(), st.integers(-3, 300), st.floats(-2, 2), st.text(max_size=4))
-written = st.one_of(plain, st.sampled_from(["1.0", "a", "b", "generate_text", "text", "png", "SKIP", "10x10"]))
-anything = st.recursive(
-    written, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
-)
-fields_of_task = {
-    "task_id": names | anything,
-    "step_type": st.sampled_from([*StepType]).map(str) | anything,
-}
-optional_of_task = {
-    "modality": st.sampled_from(["text", "image"]) | anything,
-    "task_type": anything,
-    "depends_on": st.lists(names | anything, max_size=3) | anything,
-    "params": st.dictionaries(st.text(max_size=3), anything, max_size=3) | anything,
-    "constraints": st.fixed_dictionaries(
-        {},
-        optional={
-            "format": anything, "max_resolution": anything, "width_px": anything, "duration_sec": anything,
-            "style": anything, "other": anything,
-        },
-    ),
-    "quality_gate": st.fixed_dictionaries({"enabled": st.booleans()}, optional={"rubric": anything}) | anything,
-    "user_defaults": st.fixed_dictionaries({}, optional={"provider": anything, "model": anything}),
-    "on_failure": st.sampled_from(["SKIP", "CONTINUE"]) | anything,
-    "stranger": anything,
-}  # fmt: skip
-documents = st.fixed_dictionaries(
-    {"version": st.just("1.0") | anything},
-    optional={
-        "tasks": st.lists(st.fixed_dictionaries(fields_of_task, optional=optional_of_task) | anything, max_size=3),
-        "metadata": anything,
-        "budget": st.fixed_dictionaries({}, optional={"max_cost_cents": anything, "max_duration_sec": anything}),
-        "policy_overrides": anything,
-        "stranger": anything,
-    },
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(documents)
-def test_the_published_schema_and_the_compiler_agree(document: dict[str, JsonValue]) -> None:
-    """What the schema refuses, the compiler refuses at its place; what it accepts is refused for its meaning alone."""
-    try:
-        COMPILER.compile(document)
-        codes: set[str] = set()
-    except PlanRefusedError as refused:
-        codes = {error.code for error in refused.errors}
-    assert VALIDATOR.is_valid(document) == (not codes - MEANING)
-
-
-@settings(max_examples=200, deadline=None)
-@given(documents)
-def test_every_error_points_to_a_place_that_exists_or_is_missing(document: dict[str, JsonValue]) -> None:
-    try:
-        COMPILER.compile(document)
-    except PlanRefusedError as refused:
-        for error in refused.errors:
-            assert error.message
-            assert _reaches(document, error.pointer) or error.code == "MISSING_FIELD"
-
-
-def _reaches(value: object, pointer: str) -> bool:
-    for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return False
-    return True
 
 
 REFERENCE = (SCHEMA.parents[2] / "docs" / "multimodal" / "TASK_DSL.md").read_text(encoding="utf-8")

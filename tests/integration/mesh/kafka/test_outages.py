@@ -1,15 +1,11 @@
-"""What only Kafka can be asked: commits, rebalances after a kill, brokers that die or forget."""
+"""Members and brokers that die, forget, do not answer or refuse."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,121 +20,38 @@ from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
 from mesh.testing import engines
 from mesh.testing.contract import eventually, take
+from tests.integration.mesh.kafka.rig import (
+    KEYS,
+    TOPIC,
+    collecting,
+    ids,
+    member_process,
+    publish_when_possible,
+    records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
-    from mesh.events.bus import Subscription
     from mesh.events.event import Codec, Event
     from mesh.local.engines import KafkaEngine
     from mesh.settings import BusSettings
     from mesh.stores.postgres import Postgres
 
-TOPIC = "probe.events"
-ROOT = Path(__file__).parents[3]
-KEYS = [f"k{number}" for number in range(64)]
-
-
-def records(name: str, keys: list[str] = KEYS) -> list[Record]:
-    return [Record(TOPIC, key, f"{name}-{key}", name.encode()) for key in keys]
-
-
-def ids(*sent: list[Record]) -> set[str]:
-    return {record.event_id for each in sent for record in each}
-
-
-@pytest.fixture
-async def bus(kafka: BusSettings) -> AsyncIterator[KafkaBus]:
-    async with KafkaBus(kafka, topics=[TOPIC]) as opened:
-        yield opened
-
 
 @pytest.fixture(scope="module")
-async def broker(kafka_jars: Path) -> AsyncIterator[KafkaEngine]:
-    """A broker that tests may kill and wipe."""
+async def own_engine(kafka_jars: Path) -> AsyncIterator[KafkaEngine]:
     async with engines.kafka_engine(kafka_jars) as engine:
         yield engine
 
 
-@asynccontextmanager
-async def collecting(subscription: Subscription) -> AsyncIterator[set[str]]:
-    """The ids that come while the context lasts, each acknowledged."""
-    seen: set[str] = set()
-
-    async def collect() -> None:
-        async for batch in subscription:
-            for delivery in batch:
-                seen.add(delivery.event_id)
-                await subscription.ack(delivery)
-
-    task = asyncio.create_task(collect())
-    try:
-        yield seen
-    finally:
-        subscription.close()
-        await task
-
-
-async def publish_when_possible(bus: KafkaBus, sent: list[Record]) -> None:
-    async def published() -> bool:
-        with contextlib.suppress(SomaError):
-            await bus.publish(sent)
-            return True
-        return False
-
-    await eventually(published, within_s=60)
-
-
-async def committed(settings: BusSettings, group: str) -> list[int]:
-    """The offsets that the group has committed."""
-    client = AIOKafkaAdminClient(**options(settings))
-    await client.start()
-    try:
-        found = await client.list_consumer_group_offsets(settings.prefix + group)
-    finally:
-        await client.close()
-    return [offset.offset for offset in found.values() if offset.offset >= 0]
-
-
-async def test_only_what_is_done_without_a_gap_is_committed(kafka: BusSettings, bus: KafkaBus) -> None:
-    await bus.publish([Record(TOPIC, "a", f"e{number}", b"") for number in range(5)])
-    async with bus.subscribe("g", [TOPIC]) as member:
-        batch = await anext(aiter(member))
-
-        async def is_committed(offset: int) -> bool:
-            return await committed(kafka, "g") == [offset]
-
-        for done in (2, 3, 0):
-            await member.ack(batch[done])
-        await eventually(lambda: is_committed(1))
-        await member.ack(batch[1])
-        await eventually(lambda: is_committed(4))
-        assert await member.lag() == 1
-
-
-async def test_lag_leaves_out_what_this_member_has_done_out_of_order(bus: KafkaBus) -> None:
-    await bus.publish([Record(TOPIC, "a", f"e{number}", b"") for number in range(5)])
-    async with bus.subscribe("g", [TOPIC]) as member:
-        batch = await anext(aiter(member))
-        await member.ack(batch[3])
-        assert await member.lag() == 4
-
-
-@asynccontextmanager
-async def member_process(settings: BusSettings) -> AsyncIterator[asyncio.subprocess.Process]:
-    assert settings.sasl_password is not None
-    secret = settings.sasl_password.get_secret_value()
-    text = json.dumps({**settings.model_dump(mode="json"), "sasl_password": secret})
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.mesh.kafka_member", TOPIC,
-        cwd=ROOT, env={**os.environ, "MEMBER_BUS": text}, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+@pytest.fixture
+async def broker(own_engine: KafkaEngine) -> KafkaEngine:
+    """A running broker that tests may kill, stop and wipe."""
+    if own_engine.pid is None:
+        await own_engine.start()
+    return own_engine
 
 
 async def test_a_killed_members_partitions_move_and_nothing_is_lost(kafka: BusSettings) -> None:
@@ -203,21 +116,6 @@ def kafka_tasks() -> set[asyncio.Task[object]]:
     return {task for task in asyncio.all_tasks() if "kafka" in f"{task.get_name()} {task.get_coro()!r}".lower()}
 
 
-async def test_a_mesh_ends_while_its_broker_is_away(kafka_jars: Path) -> None:
-    async with engines.kafka_engine(kafka_jars) as broker:
-        before = kafka_tasks()
-        async with KafkaBus(broker.settings, topics=[TOPIC]) as bus:
-            await bus.publish(records("first"))
-            async with bus.subscribe("g", [TOPIC]) as member:
-                batch = await anext(aiter(member))
-                await broker.stop()
-                await member.ack(*batch)
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.5):
-                        await bus.publish(records("last"))
-        await eventually(lambda: not kafka_tasks() - before)
-
-
 async def test_a_wiped_broker_has_another_epoch_and_the_relay_sends_again(
     broker: KafkaEngine, postgres: Postgres, codec: Codec, event: Callable[..., Event]
 ) -> None:
@@ -236,6 +134,20 @@ async def test_a_wiped_broker_has_another_epoch_and_the_relay_sends_again(
             async with bus.subscribe("after", [TOPIC]) as member, collecting(member) as again:
                 await eventually(lambda: again == {each.event_id for each in noted}, within_s=60)
         assert await bus.epoch() != before
+
+
+async def test_a_mesh_ends_while_its_broker_is_away(broker: KafkaEngine) -> None:
+    before = kafka_tasks()
+    async with KafkaBus(broker.settings, topics=[TOPIC]) as bus:
+        await bus.publish(records("first"))
+        async with bus.subscribe("leaver", [TOPIC]) as member:
+            batch = await anext(aiter(member))
+            await broker.stop()
+            await member.ack(*batch)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await bus.publish(records("last"))
+    await eventually(lambda: not kafka_tasks() - before)
 
 
 async def test_a_topic_that_was_made_anew_changes_the_epoch(kafka: BusSettings, bus: KafkaBus) -> None:
@@ -275,27 +187,3 @@ async def test_a_wrong_password_is_refused(kafka: BusSettings) -> None:
     async with KafkaBus(stranger) as bus:
         with pytest.raises(SomaError):
             await bus.epoch()
-
-
-async def test_a_publish_that_is_cut_leaves_no_gap_and_no_task(kafka: BusSettings) -> None:
-    before = asyncio.all_tasks()
-    first, last = records("first"), records("last")
-    async with KafkaBus(kafka, topics=[TOPIC]) as bus:
-        await bus.publish(records("warm"))
-        cut = asyncio.create_task(bus.publish(first))
-        while not bus._publisher._unsettled:  # noqa: ASYNC110 - until its batches are on their way
-            await asyncio.sleep(0)
-        cut.cancel()
-        await asyncio.wait({cut})
-        await bus.publish(last)
-        await bus.publish(first)
-        async with bus.subscribe("g", [TOPIC]) as member, collecting(member) as seen:
-            await eventually(lambda: seen >= ids(first, last))
-    await eventually(lambda: asyncio.all_tasks() <= before)
-
-
-async def test_a_record_as_large_as_a_batch_may_be_passes(kafka: BusSettings) -> None:
-    large = b"x" * (kafka.max_message_bytes - 1024)
-    async with KafkaBus(kafka, topics=[TOPIC]) as bus, bus.subscribe("g", [TOPIC]) as member:
-        await bus.publish([Record(TOPIC, "k", "large", large), Record(TOPIC, "k", "small", b"y")])
-        assert [delivery.value for delivery in await take(member, 2)] == [large, b"y"]

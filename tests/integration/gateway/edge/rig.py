@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import ssl
-import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc.aio
 import httpx
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.clock import SystemClock
 from mesh.identity import key_set
-from mesh.local.edge import bootstrap
-from mesh.local.engines import EnvoyEngine
-from mesh.local.home import Home
-from mesh.local.pki import EDGE, Pki
-from mesh.local.ports import free_port
 from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.server import serving
 from mesh.settings import ServerSettings, TlsSettings
-from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.domain.edge import EdgeState, Limits
 from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
-from tests.integration.gateway.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from mesh.local.engines import EnvoyEngine
+    from mesh.local.pki import Pki
+    from tests.integration.gateway.edge.upstream import Upstream
+
 
 CONTEXTS = ("gateway", "assets", "critic", "executor", "provenance", "registry", "selector")
 
@@ -109,22 +104,6 @@ class EdgeUnderTest:
             yield channel
 
 
-@pytest.fixture(scope="session")
-def edge_home() -> Iterator[Home]:
-    folder = Path(tempfile.mkdtemp(prefix="soma-edge-"))
-    home = Home(folder)
-    home.create()
-    yield home
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def pki(edge_home: Home) -> Pki:
-    made = Pki(edge_home.pki, SystemClock())
-    made.ensure(CONTEXTS)
-    return made
-
-
 def tls_of(pki: Pki, context: str) -> TlsSettings:
     pair = pki.pair(context)
     return TlsSettings(ca_file=pki.authority, cert_file=pair.certificate, key_file=pair.key, profile="test")
@@ -169,42 +148,6 @@ async def services(stack: AsyncExitStack, pki: Pki, upstream: Upstream) -> dict[
         )
         addresses[context] = server.address
     return addresses
-
-
-@pytest.fixture(scope="session")
-async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
-    descriptors = Descriptors.read()
-    signer = Signer(SystemClock())
-    upstream = Upstream()
-    async with AsyncExitStack() as stack:
-        addresses = await services(stack, pki, upstream)
-        pair = pki.pair(EDGE)
-        port = free_port()
-        state = EdgeState(
-            host="127.0.0.1",
-            port=port,
-            routes=descriptors.route_table(),
-            descriptors=descriptors.transcoding_set(),
-            upstreams=addresses,
-            control=str(addresses["gateway"]),
-            trust=Trust(Identity(pair.certificate.read_bytes(), pair.key.read_bytes()), pki.authority.read_bytes()),
-            credentials=Credentials("soma", "soma", "test", json.dumps(signer.jwks)),
-            limits=limits(),
-            access_log=str(edge_home.logs / "access.log"),
-        )
-        rejected: list[tuple[str, str]] = []
-        builder = SnapshotBuilder()
-        feed = Feed()
-        feed.publish(builder.build(state))
-        xds = await stack.enter_async_context(control_plane(feed, pki, rejected, 0))
-        engine = EnvoyEngine(edge_home, lambda admin: bootstrap(admin, xds, pki.authority, pair))
-        await engine.start()
-        stack.push_async_callback(engine.stop)
-        running = EdgeUnderTest(
-            f"https://127.0.0.1:{port}", port, pki.authority, signer, upstream, engine, state, feed, rejected, builder
-        )
-        await settled(running)
-        yield running
 
 
 async def settled(edge: EdgeUnderTest) -> None:

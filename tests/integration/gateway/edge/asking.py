@@ -1,0 +1,31 @@
+"""How tests ask the edge, and what they read from its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
+
+
+JOBS = "/v1/multimodal/jobs"
+
+
+def reason(answer: httpx.Response) -> str:
+    body = answer.json()
+    assert set(body) == {"code", "message", "details"}
+    assert answer.headers["content-type"] == "application/json"
+    info = body["details"][0]
+    assert (info["@type"], info["domain"]) == ("type.googleapis.com/google.rpc.ErrorInfo", "soma")
+    return str(info["reason"])
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+async def until(asked: object, within_s: float = 5.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not await asked():  # type: ignore[operator]  # noqa: ASYNC110 - another process tells of no event
+            await asyncio.sleep(0.005)

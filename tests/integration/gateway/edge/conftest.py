@@ -1,0 +1,92 @@
+"""The edge that its tests share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.local.edge import bootstrap
+from mesh.local.engines import EnvoyEngine
+from mesh.local.home import Home
+from mesh.local.pki import EDGE, Pki
+from mesh.local.ports import free_port
+from svc_gateway.adapters.descriptors import Descriptors
+from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Trust
+from svc_gateway.rpc.xds import Feed, SnapshotBuilder
+from tests.integration.gateway.edge.rig import CONTEXTS, EdgeUnderTest, Signer, control_plane, limits, services, settled
+from tests.integration.gateway.edge.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture(scope="package")
+def edge_home() -> Iterator[Home]:
+    folder = Path(tempfile.mkdtemp(prefix="soma-edge-"))
+    home = Home(folder)
+    home.create()
+    yield home
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="package")
+def pki(edge_home: Home) -> Pki:
+    made = Pki(edge_home.pki, SystemClock())
+    made.ensure(CONTEXTS)
+    return made
+
+
+@pytest.fixture(scope="package")
+async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
+    descriptors = Descriptors.read()
+    signer = Signer(SystemClock())
+    upstream = Upstream()
+    async with AsyncExitStack() as stack:
+        addresses = await services(stack, pki, upstream)
+        pair = pki.pair(EDGE)
+        port = free_port()
+        state = EdgeState(
+            host="127.0.0.1",
+            port=port,
+            routes=descriptors.route_table(),
+            descriptors=descriptors.transcoding_set(),
+            upstreams=addresses,
+            control=str(addresses["gateway"]),
+            trust=Trust(Identity(pair.certificate.read_bytes(), pair.key.read_bytes()), pki.authority.read_bytes()),
+            credentials=Credentials("soma", "soma", "test", json.dumps(signer.jwks)),
+            limits=limits(),
+            access_log=str(edge_home.logs / "access.log"),
+        )
+        rejected: list[tuple[str, str]] = []
+        builder = SnapshotBuilder()
+        feed = Feed()
+        feed.publish(builder.build(state))
+        xds = await stack.enter_async_context(control_plane(feed, pki, rejected, 0))
+        engine = EnvoyEngine(edge_home, lambda admin: bootstrap(admin, xds, pki.authority, pair))
+        await engine.start()
+        stack.push_async_callback(engine.stop)
+        running = EdgeUnderTest(
+            f"https://127.0.0.1:{port}", port, pki.authority, signer, upstream, engine, state, feed, rejected, builder
+        )
+        await settled(running)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def calm(edge: EdgeUnderTest) -> Iterator[None]:
+    edge.upstream.fail = None
+    edge.upstream.hold.set()
+    edge.upstream.held.clear()
+    before = edge.state
+    yield
+    if edge.state != before:
+        edge.state = before
+        edge.change()
+    assert edge.rejected == []

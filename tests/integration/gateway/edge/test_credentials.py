@@ -1,0 +1,85 @@
+"""Whom the edge lets in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from mesh.clock import SystemClock
+from tests.integration.gateway.edge.asking import JOBS, bearer, reason, until
+from tests.integration.gateway.edge.rig import EdgeUnderTest, Signer, encode, segment
+
+
+async def test_token_and_api_key_are_accepted(edge: EdgeUnderTest) -> None:
+    token = edge.signer.token()
+    sent = [bearer(token), bearer(f"soma_test_{token}"), {"x-api-key": f"soma_test_{token}"}]
+    async with edge.client(authenticated=False) as client:
+        assert [(await client.get(JOBS, headers=headers)).status_code for headers in sent] == [200] * 3
+
+
+def forged(signer: Signer) -> dict[str, dict[str, str]]:
+    head, body, signature = signer.token().split(".")
+    stranger = Signer(SystemClock())
+    unsigned = f"{segment({'alg': 'none', 'typ': 'JWT'})}.{body}."
+    return {
+        "nothing": {},
+        "no token": bearer(""),
+        "tampered": bearer(f"{head}.{segment({'iss': 'soma', 'aud': 'soma', 'exp': 9_999_999_999})}.{signature}"),
+        "wrong signature": bearer(f"{head}.{body}.{encode(bytes(64))}"),
+        "alg none": bearer(unsigned),
+        "alg none as key": bearer(f"soma_test_{unsigned}"),
+        "HS256": bearer(signer.token(header={"alg": "HS256"})),
+        "another's key": bearer(stranger.token()),
+        "another's key, our id": bearer(stranger.token(header={"kid": signer.kid})),
+        "expired": bearer(signer.token(exp=1_700_000_000)),
+        "without expiry": bearer(signer.token(exp=None)),
+        "wrong audience": bearer(signer.token(aud="other")),
+        "wrong issuer": bearer(signer.token(iss="other")),
+        "another environment": bearer(f"soma_live_{signer.token()}"),
+        "token as api key": {"x-api-key": signer.token()},
+    }
+
+
+async def test_bad_credentials_are_refused_before_any_service(edge: EdgeUnderTest) -> None:
+    calls = edge.upstream.calls
+    async with edge.client(authenticated=False) as client:
+        for name, headers in forged(edge.signer).items():
+            answer = await client.get(JOBS, headers=headers)
+            assert (name, answer.status_code, reason(answer)) == (name, 401, "UNAUTHENTICATED")
+            assert answer.headers["www-authenticate"].startswith("Bearer ")
+    assert edge.upstream.calls == calls
+
+
+async def test_public_methods_need_no_credential(edge: EdgeUnderTest) -> None:
+    async with edge.client(authenticated=False) as client:
+        assert (await client.get("/v1/health")).status_code == 200
+        assert (await client.get("/v1/health", headers=bearer("wrong"))).status_code == 401
+
+
+async def test_revoked_key_is_refused_within_a_second(edge: EdgeUnderTest) -> None:
+    others = frozenset(f"other-{number}" for number in range(2_000))
+    async with edge.client() as client:
+        assert (await client.get(JOBS)).status_code == 200
+        edge.change(credentials=replace(edge.state.credentials, revoked=others | {"key-1"}))
+
+        async def refused() -> bool:
+            return (await client.get(JOBS)).status_code == 401
+
+        await until(refused, within_s=1)
+        answer = await client.get(JOBS)
+        assert reason(answer) == "UNAUTHENTICATED"
+        other = await client.get(JOBS, headers=bearer(edge.signer.token(jti="key-2")))
+        assert other.status_code == 200
+
+
+async def test_new_signing_keys_are_accepted_beside_old_ones(edge: EdgeUnderTest) -> None:
+    other = Signer(SystemClock())
+    both = {"keys": [*edge.signer.jwks["keys"], *other.jwks["keys"]]}  # type: ignore[misc]
+    async with edge.client() as client:
+        edge.change(credentials=replace(edge.state.credentials, jwks=json.dumps(both)))
+
+        async def accepted() -> bool:
+            return (await client.get(JOBS, headers=bearer(other.token()))).status_code == 200
+
+        await until(accepted)
+        assert (await client.get(JOBS)).status_code == 200

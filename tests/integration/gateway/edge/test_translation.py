@@ -1,0 +1,86 @@
+"""What the edge makes of JSON and headers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.integration.gateway.edge.asking import JOBS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.integration.gateway.edge.rig import EdgeUnderTest
+
+
+async def test_json_is_translated_with_the_contracts_names(edge: EdgeUnderTest) -> None:
+    async with edge.client() as client:
+        answer = await client.post(JOBS, json={"plan": {"a": 1}, "session_id": "s"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert (answer.json()["session_id"], answer.json()["cost_micro_usd"]) == ("s", "0")
+    assert "grpc-status" not in answer.headers
+
+
+async def test_events_arrive_one_by_one(edge: EdgeUnderTest) -> None:
+    edge.upstream.hold.clear()
+    async with edge.client() as client, client.stream("GET", f"{JOBS}/j/events") as stream:
+        lines = (line async for line in stream.aiter_lines() if line)
+        first = [json.loads((await anext(lines)).removeprefix("data: "))["sequence"] for _ in range(2)]
+        edge.upstream.hold.set()
+        last = [json.loads(line.removeprefix("data: "))["sequence"] async for line in lines]
+    assert stream.headers["content-type"] == "text/event-stream"
+    assert (first, last) == (["1", "2"], ["3"])
+
+
+async def test_upload_is_streamed_while_it_is_sent(edge: EdgeUnderTest) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a" * 100_000
+        await edge.upstream.held.wait()
+        yield b"b" * 100_000
+
+    async with edge.client() as client:
+        answer = await client.post("/v1/uploads?filename=x.png", content=parts(), headers={"content-type": "image/png"})
+    asset = answer.json()
+    assert (asset["size_bytes"], asset["filename"], asset["media_type"]) == ("200000", "x.png", "image/png")
+
+
+async def test_download_has_its_own_type_and_bytes(edge: EdgeUnderTest) -> None:
+    async with edge.client() as client:
+        answer = await client.get("/v1/multimodal/assets/x")
+    assert (answer.headers["content-type"], len(answer.content)) == ("image/png", 300_004)
+
+
+async def test_headers_pass_and_identity_headers_do_not(edge: EdgeUnderTest) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    sent = {
+        "idempotency-key": "i-1", "last-event-id": "7", "x-request-id": "r-1",
+        "traceparent": f"00-{trace}-b7ad6b7169203331-01",
+        "x-tenant-id": "other", "x-soma-tenant": "other", "x-soma-key-id": "other", "x-internal-token": "t",
+        "x-envoy-retry-on": "5xx", "x-forwarded-client-cert": "By=spiffe://soma/gateway",
+    }  # fmt: skip
+    async with edge.client() as client:
+        answer = await client.get(JOBS, headers=sent)
+    got = edge.upstream.metadata
+    assert {name: got[name] for name in ("idempotency-key", "last-event-id", "x-request-id", "traceparent")} == {
+        name: sent[name] for name in ("idempotency-key", "last-event-id", "x-request-id", "traceparent")
+    }
+    stripped = {"x-tenant-id", "x-soma-tenant", "x-soma-key-id", "x-internal-token", "x-envoy-retry-on"}
+    assert not (stripped | {"x-forwarded-client-cert"}) & got.keys()
+    assert got["authorization"] == client.headers["authorization"]
+    assert (answer.headers["x-trace-id"], answer.headers["x-request-id"]) == (trace, "r-1")
+
+
+async def test_request_without_a_trace_gets_one(edge: EdgeUnderTest) -> None:
+    async with edge.client() as client:
+        answer = await client.get(JOBS)
+    version, trace, span, flags = edge.upstream.metadata["traceparent"].split("-")
+    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
+    assert answer.headers["x-trace-id"] == trace
+
+
+async def test_answers_carry_security_headers(edge: EdgeUnderTest) -> None:
+    async with edge.client(authenticated=False) as client:
+        for path in ("/v1/health", "/nowhere"):
+            answer = await client.get(path)
+            assert answer.headers["strict-transport-security"].startswith("max-age=")
+            assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,32 @@
+"""A chain in a fresh database, and its service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.testing.server import served
+from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from svc_provenance.rpc.audit import AuditServicer
+from tests.chaos.audit.ward import Ward, ward
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from mesh.testing.engines import Databases
+    from mesh.testing.server import Served
+    from tests.conftest import Database
+
+
+@pytest.fixture
+async def place(databases: Databases, database: Database, tmp_path: Path) -> AsyncIterator[Ward]:
+    async with ward(databases, await database("provenance"), tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def service(place: Ward) -> AsyncIterator[Served]:
+    async with served([(add_AuditServiceServicer_to_server, AuditServicer(place.audit))]) as running:
+        yield running

@@ -1,0 +1,63 @@
+"""Anchors and statements: when they are made, and by whom they are signed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.secrets import KeyKind, Vault, VaultTransit
+from svc_provenance.adapters.audit_anchors import KEY, TransitSignatures
+from svc_provenance.app.anchoring import Anchorer, Pace
+from svc_provenance.domain.audit import End, Statement
+from tests.chaos.audit.ward import TENANT, Ward
+
+if TYPE_CHECKING:
+    from mesh.settings import VaultSettings
+
+
+async def test_anchors_are_made_after_so_many_entries_or_so_long(place: Ward) -> None:
+    hasty = Anchorer(place.store, place.anchors, place.signatures, Pace(3, 3_600, 1), place.clock)
+    for size in (1, 2, 1):  # the first at once, then three entries
+        await place.race(1, size)
+        await hasty.look()
+    assert await place.anchors.places(TENANT) == [1, 4]
+    await place.race(1, 1)
+    await hasty.look()
+    assert await place.anchors.places(TENANT) == [1, 4]
+    await Anchorer(place.store, place.anchors, place.signatures, Pace(3, 0, 1), place.clock).look()
+    assert await place.anchors.places(TENANT) == [1, 4, 5]
+
+
+def anchor_files(place: Ward) -> list[bytes]:
+    return [file.read_bytes() for file in place.folder.rglob("*.json")]
+
+
+async def test_an_anchor_is_written_once(place: Ward) -> None:
+    await place.race(1, 2)
+    await place.anchor()
+    conflicts: list[int] = []
+    anchorer = Anchorer(
+        place.store,
+        place.anchors,
+        place.signatures,
+        Pace(1, 1, 1),
+        place.clock,
+        on_conflict=lambda: conflicts.append(1),
+    )
+    before = anchor_files(place)
+    await anchorer.make(TENANT, End(2, bytes(32)))
+    assert conflicts == [1]
+    assert anchor_files(place) == before
+
+
+async def test_statements_are_signed_by_the_secret_store(place: Ward, vault_settings: VaultSettings) -> None:
+    async with Vault.open(vault_settings) as vault:
+        transit = VaultTransit(vault, vault_settings.transit_mount)
+        await transit.create_key(KEY, KeyKind.SIGNING)
+        signatures = TransitSignatures(transit, place.clock)
+        old = await signatures.sign(Statement.ANCHOR, TENANT, End(1, bytes(32)))
+        await transit.rotate(KEY)
+        new = await signatures.sign(Statement.ANCHOR, TENANT, End(1, bytes(32)))
+        keys = await signatures.public_keys()
+    assert (old.key_version, new.key_version) == (1, 2)
+    assert [signatures.genuine(Statement.ANCHOR, signed, keys) for signed in (old, new)] == [True, True]
+    assert not signatures.genuine(Statement.START, new, keys)

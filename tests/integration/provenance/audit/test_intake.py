@@ -1,0 +1,53 @@
+"""From a context to its tenant's chain."""
+
+from __future__ import annotations
+
+from mesh.events.dead_letters import Undertaker
+from mesh.events.event import ProtoCodec
+from mesh.events.inbox import Consumer
+from mesh.events.memory import MemoryBus
+from mesh.events.outbox import Outbox
+from mesh.events.relay import Relay
+from mesh.ids import SystemIds
+from mesh.stores.postgres import SYSTEM
+from mesh.testing.audit import auditor
+from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
+from soma.events.v1.envelope_pb2 import Envelope
+from svc_provenance.adapters.audit import append
+from svc_provenance.domain.reach import PLATFORM
+from svc_provenance.events.audit import AuditIntake
+from tests.chaos.audit.ward import TENANT, Ward, event
+
+
+async def test_what_a_context_records_arrives_in_its_tenants_chain(place: Ward) -> None:
+    bus, codec = MemoryBus(), ProtoCodec(Envelope)
+    undertaker = Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=place.clock)
+    handlers = AuditIntake(append).handlers()
+    async with (
+        Consumer(
+            bus, place.postgres, codec, "g", ("audit.events",), handlers, undertaker=undertaker, clock=place.clock
+        ),
+        Relay(place.postgres, bus, codec, place.clock),
+    ):
+        told = auditor("selector", AuditRecorded)
+        for tenant in (TENANT, "", TENANT):
+            async with place.postgres.transaction(tenant or SYSTEM) as connection:
+                await told.record(
+                    connection, action="budget.write", resource_type="budget", resource_id="b",
+                    before=None, after=b"1", tenant_id=tenant,
+                )  # fmt: skip
+
+        async def arrived() -> bool:
+            return [(await place.store.state(chain)).last for chain in (TENANT, PLATFORM)] == [2, 1]
+
+        await eventually(arrived)
+    assert [(await place.audit.verify(chain)).faults for chain in (TENANT, PLATFORM)] == [[], []]
+
+
+async def test_free_text_is_redacted_before_it_is_kept_and_counted(place: Ward) -> None:
+    await place.tell(event(1, reason="ann@example.com asked"))
+    [linked] = await place.store.span(TENANT, None, 0, 1, 9)
+    assert linked.entry.deed.reason == "[email] asked"
+    assert place.redacted == {"email": 1}

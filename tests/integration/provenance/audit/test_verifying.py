@@ -1,0 +1,82 @@
+"""A chain is verified here, and its export elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mesh.errors import SomaError
+from soma.provenance.v1 import audit_service_pb2 as pb
+from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub
+from tests.chaos.audit.ward import Ward, event
+
+if TYPE_CHECKING:
+    from mesh.testing.server import Served
+
+
+SCRIPT = Path(__file__).parents[4] / "examples" / "verify_audit.py"
+
+
+async def test_a_pass_says_what_it_verified_and_what_is_wrong(place: Ward, service: Served) -> None:
+    await place.race(1, 6)
+    await place.anchor()
+    stub = AuditServiceStub(service.channel)
+    whole = await stub.VerifyAudit(pb.VerifyAuditRequest())
+    assert (whole.intact, whole.entries, whole.first_sequence, whole.last_sequence) == (True, 6, 1, 6)
+    assert (whole.anchor.sequence, whole.anchor.key_version) == (6, 1)
+    part = await stub.VerifyAudit(pb.VerifyAuditRequest(from_sequence=4))
+    assert (part.intact, part.entries, part.first_sequence) == (True, 3, 4)
+    await place.race(1, 2)
+    end = await stub.VerifyAudit(pb.VerifyAuditRequest(from_sequence=8))
+    assert (end.intact, end.entries, end.anchor.sequence) == (True, 1, 6)
+    await place.owner.execute("UPDATE audit_events SET reason = '' WHERE sequence = 5")
+    found = await stub.VerifyAudit(pb.VerifyAuditRequest())
+    assert [(fault.sequence, fault.kind) for fault in found.faults] == [(5, pb.AUDIT_FAULT_KIND_CHANGED)]
+    with pytest.raises(SomaError, match="ends at 8"):
+        await stub.VerifyAudit(pb.VerifyAuditRequest(from_sequence=9))
+
+
+async def exported(stub: AuditServiceStub, file: Path, **request: int) -> None:
+    call: Any = stub.ExportAudit(pb.ExportAuditRequest(**request))  # type: ignore[arg-type]
+    pieces = [piece async for piece in call]
+    assert {piece.content_type for piece in pieces} == {"application/x-ndjson"}
+    await asyncio.to_thread(file.write_bytes, b"".join(piece.data for piece in pieces))
+
+
+def key_of(file: Path) -> str:
+    """The public key that an export names."""
+    return str(json.loads(file.read_text().splitlines()[-1])["public_key"])
+
+
+def spoil(file: Path, old: str, new: str) -> None:
+    """Changes a text of an export."""
+    file.write_text(file.read_text().replace(old, new))
+
+
+def verified(file: Path, *more: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(file), *more], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout
+
+
+async def test_an_export_is_verified_elsewhere_by_the_script(place: Ward, service: Served, tmp_path: Path) -> None:
+    await place.tell(*(event(number, reason='"é"\n€\x01') for number in range(1_100)))
+    await place.anchor()
+    stub, file = AuditServiceStub(service.channel), tmp_path / "export.ndjson"
+    await exported(stub, file)
+    key = key_of(file)
+    code, said = await asyncio.to_thread(verified, file, key)
+    assert (code, said.startswith("1100 entries, intact; anchored up to entry 1100")) == (0, True), said
+    assert (await asyncio.to_thread(verified, file, "another"))[0] == 1
+    spoil(file, "alice700", "eve")
+    code, said = await asyncio.to_thread(verified, file)
+    assert (code, said.splitlines()[0]) == (1, "701: the content does not fit the digest")
+    await exported(stub, file, from_sequence=1_000)
+    assert (await asyncio.to_thread(verified, file))[0] == 0

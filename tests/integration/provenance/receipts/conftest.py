@@ -1,0 +1,33 @@
+"""An office in a fresh database, and its service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.stores.postgres import Postgres
+from mesh.testing import served
+from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceStub, add_ReceiptServiceServicer_to_server
+from svc_provenance.app.receipts import Receipts
+from svc_provenance.app.retention import RetentionDays
+from svc_provenance.rpc.receipts import ReceiptServicer
+from tests.integration.provenance.receipts.office import PLATFORM, Office
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.conftest import Database
+
+
+@pytest.fixture
+async def office(database: Database) -> AsyncIterator[Office]:
+    async with Postgres.open(await database("provenance")) as postgres:
+        yield Office(postgres)
+
+
+@pytest.fixture
+async def stub(office: Office) -> AsyncIterator[ReceiptServiceStub]:
+    servicer = ReceiptServicer(Receipts(office.store), RetentionDays(office.terms, PLATFORM, office.clock))
+    async with served([(add_ReceiptServiceServicer_to_server, servicer)]) as server:
+        yield ReceiptServiceStub(server.channel)
