@@ -101,10 +101,11 @@ async def _serve(build: Build, stop: asyncio.Event) -> None:
     finally:
         giving_up.cancel()
         stop.set()
+        gc.unfreeze()
 
 
 def _leave_to_itself() -> None:
-    """Exempt what was built from the garbage collector, whose search through it would stop the process each time."""
+    """Exempt what was built from the garbage collector, which would halt the process to search it; until the end."""
     gc.collect()
     gc.freeze()
 

@@ -148,8 +148,11 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
     conflicts = counter(
         "audit_anchor_conflicts_total", "Heads of audit chains that are not what an anchor of their place says."
     ).labels()
+    due = gauge("audit_chains_due", "Audit chains whose newest entries should have an anchor.").labels()
     pace = Pace(own.anchor_entries, own.anchor_every_s, own.anchor_look_s)
-    anchorer = Anchorer(store, anchors, signatures, pace, mesh.clock, on_made=made.inc, on_conflict=conflicts.inc)
+    anchorer = Anchorer(
+        store, anchors, signatures, pace, mesh.clock, on_made=made.inc, on_conflict=conflicts.inc, on_due=due.set
+    )
 
     async def longest_days() -> int:
         return (await terms.terms())["audit"].longest

@@ -52,7 +52,10 @@ class Pace:
 
 
 class Anchorer:
-    """Makes anchors. `on_conflict` hears of a chain whose head is not what an anchor of its place says."""
+    """Makes anchors. `on_conflict` hears of a chain whose head is not what an anchor of its place says.
+
+    `on_due` hears how many chains are due, before and after: a number that stays tells that anchors cannot be made.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Anchorer:
         *,
         on_made: Callable[[], None] = lambda: None,
         on_conflict: Callable[[], None] = lambda: None,
+        on_due: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._anchors = anchors
@@ -72,6 +76,7 @@ class Anchorer:
         self._clock = clock
         self._on_made = on_made
         self._on_conflict = on_conflict
+        self._on_due = on_due
 
     async def work(self) -> None:
         """Makes anchors, for ever."""
@@ -82,8 +87,11 @@ class Anchorer:
     async def look(self) -> None:
         """Makes the anchors that are due."""
         before = self._clock.now() - timedelta(seconds=self._pace.seconds)
-        for chain, end in (await self._ledger.due(self._pace.entries, before)).items():
+        due = await self._ledger.due(self._pace.entries, before)
+        self._on_due(len(due))
+        for chain, end in due.items():
             await self.make(chain, end)
+        self._on_due(0)
 
     async def make(self, chain: str, end: End) -> None:
         """Makes one; another member may have made it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mesh.secrets import KeyKind, Vault, VaultTransit
 from svc_provenance.adapters.audit_anchors import KEY, TransitSignatures
 from svc_provenance.app.anchoring import Anchorer, Pace
@@ -12,6 +14,7 @@ from tests.chaos.audit.ward import TENANT, Ward
 
 if TYPE_CHECKING:
     from mesh.settings import VaultSettings
+    from svc_provenance.domain.audit import Signed
 
 
 async def test_anchors_are_made_after_so_many_entries_or_so_long(place: Ward) -> None:
@@ -25,6 +28,20 @@ async def test_anchors_are_made_after_so_many_entries_or_so_long(place: Ward) ->
     assert await place.anchors.places(TENANT) == [1, 4]
     await Anchorer(place.store, place.anchors, place.signatures, Pace(3, 0, 1), place.clock).look()
     assert await place.anchors.places(TENANT) == [1, 4, 5]
+
+
+async def test_chains_stay_due_while_their_anchors_cannot_be_signed(place: Ward) -> None:
+    class Mute:
+        async def sign(self, *_: object) -> Signed:
+            raise OSError("the secret store is away")
+
+    await place.race(1, 2)
+    due: list[int] = []
+    with pytest.raises(OSError, match="away"):
+        await Anchorer(place.store, place.anchors, Mute(), Pace(1, 1, 1), place.clock, on_due=due.append).look()
+    assert due == [1]
+    await Anchorer(place.store, place.anchors, place.signatures, Pace(1, 1, 1), place.clock, on_due=due.append).look()
+    assert due == [1, 1, 0]
 
 
 def anchor_files(place: Ward) -> list[bytes]:
