@@ -207,10 +207,11 @@ _SAVE = f"""
 UPDATE dlq_messages SET news = news + 1, {", ".join(f"{name} = ${place}" for place, name in enumerate(_CHANGING, 2))}
 WHERE dlq_id = $1
 """  # noqa: S608
-# What is long overdue is told again, lest a letter wait for a workflow that nobody has any more.
+# What is long overdue is told again, lest a letter wait for a workflow that nobody has any more. Any of those may come
+# next: in a fixed order, a page of letters that nothing moves would hide all others.
 _UNFOLLOWED = f"""
 SELECT {_COLUMNS}, news, followed < news AS untold FROM dlq_messages
 WHERE followed < news OR (state IN ('waiting', 'blocked') AND requeue_at < clock_timestamp() - interval '5 minutes')
-ORDER BY untold DESC, updated_at LIMIT $1
+ORDER BY untold DESC, CASE WHEN followed < news THEN updated_at END, random() LIMIT $1
 """  # noqa: S608
 _FOLLOWED = "UPDATE dlq_messages SET followed = greatest(followed, $2) WHERE dlq_id = $1"

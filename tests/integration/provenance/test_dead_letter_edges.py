@@ -88,6 +88,20 @@ async def test_overdue_letters_do_not_keep_the_others_from_being_told(quiet: Off
     assert len(client.told) <= 240, f"{len(client.told)} calls for 121 letters"
 
 
+async def test_a_page_of_letters_that_nothing_moves_hides_no_other(quiet: Office) -> None:
+    old = CLOCK.now() - timedelta(hours=2)
+    letters = [replace(kept(quiet, f"k{n}"), requeue_at=old, updated_at=old) for n in range(6)]
+    await add(quiet, *letters)
+    async with quiet.postgres.transaction("*") as connection:
+        await connection.execute("UPDATE dlq_messages SET followed = news")
+    seen: set[str] = set()
+    for _ in range(200):  # the chance to miss one of them by accident is 1 in 10^15
+        seen |= {letter.dlq_id for letter, _, _ in await quiet.letters.unfollowed(1)}
+        if len(seen) == len(letters):
+            break
+    assert seen == {letter.dlq_id for letter in letters}
+
+
 async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
     database: Database, temporal_settings: TemporalSettings
 ) -> None:
