@@ -10,6 +10,7 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
+from mesh.stores.retention import Retention, one_term
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
@@ -21,6 +22,7 @@ from svc_critic.adapters.heuristics import Bench, Reader, heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
+from svc_critic.adapters.retention import RULES
 from svc_critic.app import Evaluate, Evaluators, RubricBook
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from svc_critic.settings import Settings
@@ -46,6 +48,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         own = settings.critic
         reader = Reader(own.workers, idle_s=own.reader_idle_s, clock=mesh.clock)
         await mesh.enter(background(reader.keep, "idle-reader", clock=mesh.clock))
+        terms = one_term("evaluations", settings.retention.evaluations_days)
+        await mesh.enter(background(Retention(mesh.postgres, RULES, terms, mesh.clock).keep, "retention"))
         bench = await mesh.enter(Bench.open(own.workers))
         book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         evaluate = Evaluate(

@@ -18,7 +18,14 @@ class CriticSettings(Block):
     max_asset_mb: int = Field(50, ge=1, description="largest asset that is judged, in MiB")
 
 
+class RetentionSettings(Block):
+    """For how long verdicts are kept."""
+
+    evaluations_days: int = Field(90, ge=1, le=3650, description="days that a verdict is kept")
+
+
 class Settings(ChassisSettings):
     """The chassis' settings and the critic's."""
 
     critic: CriticSettings = CriticSettings()
+    retention: RetentionSettings = RetentionSettings()

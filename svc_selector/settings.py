@@ -23,7 +23,16 @@ class SelectorSettings(Block):
     )
 
 
+class RetentionSettings(Block):
+    """For how long decisions are kept."""
+
+    selections_days: int = Field(
+        90, ge=1, le=3650, description="days that a decision is kept, and a reservation after it was closed"
+    )
+
+
 class Settings(ChassisSettings):
     """The chassis' settings and the selector's."""
 
     selector: SelectorSettings = SelectorSettings()
+    retention: RetentionSettings = RetentionSettings()

@@ -6,12 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.lifecycle import background
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, one_term
 from svc_executor.adapters.postgres.retention import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mesh.chassis import Chassis
     from svc_executor.app.submit import StartWaiting
 
@@ -29,9 +27,5 @@ async def start_sweep(mesh: Chassis, start_waiting: StartWaiting, age_s: float) 
 
 async def start_retention(mesh: Chassis, days: int) -> None:
     """Remove jobs that ended so many days ago, once a day."""
-
-    async def terms() -> Mapping[str, Terms]:
-        return {"jobs": Terms(days)}
-
-    retention = Retention(mesh.postgres, RULES, terms, mesh.clock)
+    retention = Retention(mesh.postgres, RULES, one_term("jobs", days), mesh.clock)
     await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
