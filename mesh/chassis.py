@@ -37,9 +37,10 @@ from mesh.settings import (
 )
 from mesh.stores import valkey
 from mesh.stores.postgres import Postgres
+from mesh.stores.retention import Retention, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     import grpc.aio
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Codec
     from mesh.rpc.registrar import Registration
     from mesh.rpc.revocations import Watch
+    from mesh.stores.retention import Rule
 
 T = TypeVar("T")
 SIGNING_KEY = "soma-identity"
@@ -140,6 +142,15 @@ class Chassis:
             return await self.enter(KafkaBus(self.settings.bus, clock=self.clock))
         client = await self.enter(valkey.open(self.settings.valkey))
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
+
+    async def keep_short(self, rules: Sequence[Rule], days: int) -> None:
+        """Remove once a day what the rules call old, with one term for all of them and for every tenant."""
+
+        async def terms() -> Mapping[str, Terms]:
+            return dict.fromkeys((rule.terms for rule in rules), Terms(days))
+
+        retention = Retention(self.postgres, rules, terms, self.clock)
+        await self.enter(background(retention.keep, "retention", clock=self.clock))
 
     def depends_on(self, dependency: Dependency) -> None:
         """Tell of something, once this context serves, as `dependency.<name>` of its health."""

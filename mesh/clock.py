@@ -7,6 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_S = 86_400
+
 
 class Clock(Protocol):
     """Source of wall time, of elapsed time and of waiting."""
@@ -19,6 +22,12 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds; zero or less only yields to the loop."""
+
+
+def since_epoch(moment: datetime) -> tuple[int, int]:
+    """Whole seconds and nanoseconds from 1970 to an aware moment, as protobuf's Timestamp counts them."""
+    since = moment - EPOCH
+    return since.days * _DAY_S + since.seconds, since.microseconds * 1000
 
 
 class SystemClock:

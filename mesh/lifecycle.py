@@ -91,7 +91,7 @@ async def _serve(build: Build, stop: asyncio.Event) -> None:
     try:
         async with build() as service:
             giving_up.cancel()
-            _leave_to_itself()
+            _freeze_heap()
             get_logger("mesh.lifecycle").info("ready", context=service.name, address=service.address)
             await stop.wait()
     except asyncio.CancelledError:
@@ -104,7 +104,7 @@ async def _serve(build: Build, stop: asyncio.Event) -> None:
         gc.unfreeze()
 
 
-def _leave_to_itself() -> None:
+def _freeze_heap() -> None:
     """Exempt what was built from the garbage collector, which would halt the process to search it; until the end."""
     gc.collect()
     gc.freeze()

@@ -10,7 +10,6 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
-from mesh.stores.retention import Retention, one_term
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
@@ -48,8 +47,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         own = settings.critic
         reader = Reader(own.workers, idle_s=own.reader_idle_s, clock=mesh.clock)
         await mesh.enter(background(reader.keep, "idle-reader", clock=mesh.clock))
-        terms = one_term("evaluations", settings.retention.evaluations_days)
-        await mesh.enter(background(Retention(mesh.postgres, RULES, terms, mesh.clock).keep, "retention"))
+        await mesh.keep_short(RULES, settings.retention.evaluations_days)
         bench = await mesh.enter(Bench.open(own.workers))
         book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         evaluate = Evaluate(

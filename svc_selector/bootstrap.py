@@ -10,7 +10,6 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
-from mesh.stores.retention import Retention, one_term
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
@@ -54,8 +53,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
         sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
         await mesh.enter(background(sweeper.run, "reservation-sweeper"))
-        terms = one_term("selections", settings.retention.selections_days)
-        await mesh.enter(background(Retention(mesh.postgres, RULES, terms, mesh.clock).keep, "retention"))
+        await mesh.keep_short(RULES, settings.retention.selections_days)
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
         yield await mesh.serve(
             [

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
+from mesh.clock import EPOCH, since_epoch
+
 LONGEST_ID = 128
 """Characters of an event's id."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,7 @@ class ProtoCodec:
             group=event.group,
             dlq_id=event.dlq_id,
         )
-        since = event.occurred_at - _EPOCH
-        message.occur_time.seconds = since.days * _DAY_S + since.seconds
-        message.occur_time.nanos = since.microseconds * 1000
+        message.occur_time.seconds, message.occur_time.nanos = since_epoch(event.occurred_at)
         return message.SerializeToString()
 
     def decode(self, data: bytes) -> Event:
@@ -168,6 +166,6 @@ class ProtoCodec:
 
 def _instant(timestamp: Timestamp) -> datetime:
     try:
-        return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+        return EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
     except OverflowError as error:
         raise ValueError("the event's time is not one") from error

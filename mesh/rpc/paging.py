@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, cast
 from uuid import UUID
 
+from mesh.clock import EPOCH
 from mesh.errors import invalid
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from google.protobuf.message import Message
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NOT_OURS = "must be the next_page_token of the page before"
 
@@ -51,7 +53,7 @@ def place_of(request: PageRequest) -> str:
 
 def mark_token(request: PageRequest, moment: datetime, id_: str) -> str:
     """The token of the page after an entry, where entries are ordered by a moment (to the microsecond) and an id."""
-    return place_token(request, f"{(moment - _EPOCH) // _MICROSECOND}.{id_}")
+    return place_token(request, f"{(moment - EPOCH) // _MICROSECOND}.{id_}")
 
 
 def mark_of(request: PageRequest) -> tuple[datetime, str] | None:
@@ -61,7 +63,7 @@ def mark_of(request: PageRequest) -> tuple[datetime, str] | None:
         return None
     micros, _, id_ = place.partition(".")
     try:
-        return _EPOCH + int(micros) * _MICROSECOND, str(UUID(id_))
+        return EPOCH + int(micros) * _MICROSECOND, str(UUID(id_))
     except (ValueError, OverflowError):
         raise invalid("page_token", _NOT_OURS) from None
 

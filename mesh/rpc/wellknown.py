@@ -10,6 +10,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mesh.clock import since_epoch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,16 +19,13 @@ if TYPE_CHECKING:
 
     from mesh.redaction import Redactor
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_S = 86_400
-
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """The message of an aware moment; None for none, which leaves the field unset."""
     if moment is None:
         return None
-    since = moment - _EPOCH
-    return Timestamp(seconds=since.days * _DAY_S + since.seconds, nanos=since.microseconds * 1000)
+    seconds, nanos = since_epoch(moment)
+    return Timestamp(seconds=seconds, nanos=nanos)
 
 
 def moment(message: Timestamp) -> datetime | None:

@@ -64,15 +64,6 @@ class Terms:
         return max(self.days, *self.of_tenants.values()) if self.of_tenants else self.days
 
 
-def one_term(key: str, days: int) -> Callable[[], Awaitable[Mapping[str, Terms]]]:
-    """Terms that nobody changes while the process runs."""
-
-    async def terms() -> Mapping[str, Terms]:
-        return {key: Terms(days)}
-
-    return terms
-
-
 @dataclass(frozen=True)
 class Cut:
     """Rows older than `before` go: those of `tenants` if they are given, else of all but `others`.

@@ -24,6 +24,7 @@ from svc_executor.adapters.identity import MintedIdentity
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.open_run import RunLimits
@@ -31,7 +32,7 @@ from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import StartWaiting, SubmitJob
 from svc_executor.app.watch import WatchJob
-from svc_executor.bootstrap.background import start_retention, start_sweep
+from svc_executor.bootstrap.background import start_sweep
 from svc_executor.bootstrap.providers import Workshop
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.facts import FactEncoder
@@ -78,7 +79,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         workshop = await _work(mesh, settings.executor, peers, store, temporal)
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
-        await start_retention(mesh, settings.retention.jobs_days)
+        await mesh.keep_short(RULES, settings.retention.jobs_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.

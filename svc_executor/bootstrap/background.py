@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.lifecycle import background
-from mesh.stores.retention import Retention, one_term
-from svc_executor.adapters.postgres.retention import RULES
 
 if TYPE_CHECKING:
     from mesh.chassis import Chassis
@@ -23,9 +21,3 @@ async def start_sweep(mesh: Chassis, start_waiting: StartWaiting, age_s: float) 
             await mesh.clock.sleep(age_s)
 
     await mesh.enter(background(sweep, "start-waiting-jobs", clock=mesh.clock))
-
-
-async def start_retention(mesh: Chassis, days: int) -> None:
-    """Remove jobs that ended so many days ago, once a day."""
-    retention = Retention(mesh.postgres, RULES, one_term("jobs", days), mesh.clock)
-    await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))

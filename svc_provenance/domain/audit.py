@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-"""Chain of what belongs to no tenant."""
 ROOT = bytes(32)
 """Digest before the first entry."""
 

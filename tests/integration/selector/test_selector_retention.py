@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Rule, old_rows, one_term
-from mesh.testing import FakeClock
+from mesh.stores.retention import Retention, Rule, Terms, old_rows
+from mesh.testing import FakeClock, id_of
 from svc_selector.adapters.postgres.retention import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from tests.conftest import Database
 
@@ -23,26 +23,23 @@ _SELECTION = "INSERT INTO selections VALUES ($1, 'acme', NULL, 'job', 'd2@local'
 _RESERVATION = "INSERT INTO reservations VALUES ($1, 'acme', 'image', $2, $3, 10, 0, $2)"
 
 
-def made(at: datetime, number: int) -> str:
-    """A UUIDv7 of a moment."""
-    stamp = f"{int(at.timestamp() * 1000):012x}"
-    return f"{stamp[:8]}-{stamp[8:]}-7000-8000-{number:012x}"
-
-
 @pytest.fixture
 async def postgres(database: Database) -> AsyncIterator[Postgres]:
     async with Postgres.open(await database("selector")) as opened:
         async with opened.transaction(SYSTEM) as connection:
             for days in (DAYS - 1, DAYS + 1):
                 at = NOW - timedelta(days=days)
-                await connection.execute(_SELECTION, made(at, 1), at)
+                await connection.execute(_SELECTION, id_of(at, 1), at)
                 for number, state in enumerate(("held", "settled", "released", "expired")):
-                    await connection.execute(_RESERVATION, made(at, number), at, state)
+                    await connection.execute(_RESERVATION, id_of(at, number), at, state)
         yield opened
 
 
 async def run(postgres: Postgres, rules: Sequence[Rule] = RULES) -> dict[str, int]:
-    return dict(await Retention(postgres, rules, one_term("selections", DAYS), FakeClock(NOW)).run())
+    async def terms() -> Mapping[str, Terms]:
+        return {"selections": Terms(DAYS)}
+
+    return dict(await Retention(postgres, rules, terms, FakeClock(NOW)).run())
 
 
 async def states(postgres: Postgres) -> list[str]:

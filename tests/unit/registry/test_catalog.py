@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
-import pytest
+from typing import TYPE_CHECKING
 
 from mesh.testing.contract import eventually
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app.catalog import HISTORY, Catalog
 from svc_registry.domain import PLATFORM, Capability, Kind, Ladder, LadderKey, Modality
 
+if TYPE_CHECKING:
+    from svc_registry.adapters.memory import MemoryStore
+
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), version=1)
 KEY = LadderKey(Modality.DIAGRAM, "image_diagram")
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
 
 
 async def test_what_was_there_is_in_the_first_view(store: MemoryStore) -> None:

@@ -13,34 +13,17 @@ from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from soma.registry.v1 import capability_pb2
 from soma.registry.v1 import capability_service_pb2 as pb
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog, Registry
 from svc_registry.domain import Actor, Capability, Kind, Modality, Price, PriceList, PriceUnit
 from svc_registry.rpc import CapabilityServicer
 from svc_registry.rpc.convert import capability_from, capability_to_proto
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from svc_registry.adapters.memory import MemoryStore
 
 OPERATOR = Actor("ops", "root", platform=True)
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), expected_latency_ms=400)
 LATER = PriceList("2030", FakeClock().now() + timedelta(days=1), (Price(PriceUnit.CALL, 7),))
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-async def catalog(store: MemoryStore) -> AsyncIterator[Catalog]:
-    async with Catalog(store, store, "e").running() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,34 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.testing import FakeClock
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog, Providers, Registry
 from svc_registry.domain import Actor, Capability, HealthState, Kind, Lifecycle, Modality
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from mesh.testing import FakeClock
+    from svc_registry.adapters.memory import MemoryStore
 
 FRESH_S = 300.0
 OPERATOR = Actor("ops", "root", platform=True)
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
 MERMAID = replace(D2, tool_id="mermaid")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-async def catalog(store: MemoryStore) -> AsyncIterator[Catalog]:
-    async with Catalog(store, store, "e").running() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+"""A registry in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.testing import FakeClock
+from svc_registry.adapters.memory import MemoryStore
+from svc_registry.app import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def catalog(store: MemoryStore) -> AsyncIterator[Catalog]:
+    async with Catalog(store, store, "e").running() as running:
+        yield running
