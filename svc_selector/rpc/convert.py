@@ -17,10 +17,14 @@ from soma.selector.v1 import selection_pb2
 from svc_selector.domain.model import Ask, Need, Subject, Units
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from mesh.context import Caller
     from svc_selector.domain.model import Decision, Judged, Ranked, Rejection
 
 TOPIC = facts_of("selector")
+TOGETHER = 512 << 10
+"""Bytes of selections that are told in one event."""
 
 
 def modality_name(number: modality_pb2.Modality.ValueType) -> str:
@@ -120,21 +124,41 @@ class SelectionFacts:
             self._documents[decision] = document
         return document
 
-    def event(self, decision: Decision, document: bytes) -> Event:
-        """SelectionMade, in order within its job."""
-        key = decision.subject.job_id or decision.selection_id
-        made = facts_pb2.SelectionMade()
-        made.selection.MergeFromString(document)
-        return Event(
-            event_id=derive("selection.made", decision.selection_id),
-            type=facts_pb2.SelectionMade.DESCRIPTOR.full_name,
-            topic=TOPIC,
-            key=key,
-            tenant_id=decision.subject.tenant_id,
-            occurred_at=decision.decided_at,
-            payload=made.SerializeToString(),
-            correlation_id=key,
-        )
+    def events(self, decisions: Sequence[Decision]) -> list[Event]:
+        """SelectionMade of each that was made for a job, in order within it; SelectionsMade of each tenant's others.
+
+        What a job did is told choice by choice. The others may be hundreds a second, and one event for each would cost
+        more than the choice itself.
+        """
+        events: list[Event] = []
+        others: dict[str, list[Decision]] = {}
+        for decision in decisions:
+            subject = decision.subject
+            if subject.job_id:
+                made = facts_pb2.SelectionMade()
+                made.selection.MergeFromString(self.document(decision))
+                events.append(_event(made, decision, subject.job_id))
+            else:
+                others.setdefault(subject.tenant_id, []).append(decision)
+        for tenant_id, group in others.items():
+            for part in self._parts(group):
+                together = facts_pb2.SelectionsMade()
+                for decision in part:
+                    together.selections.add().MergeFromString(self.document(decision))
+                events.append(_event(together, part[0], tenant_id))
+        return events
+
+    def _parts(self, decisions: Sequence[Decision]) -> Iterator[list[Decision]]:
+        """The same in parts that fit into an event."""
+        part: list[Decision] = []
+        size = 0
+        for decision in decisions:
+            size += len(self.document(decision))
+            if part and size > TOGETHER:
+                yield part
+                part, size = [], len(self.document(decision))
+            part.append(decision)
+        yield part
 
     def _lasting(self, decision: Decision) -> bytes:
         judged = decision.judged
@@ -144,6 +168,19 @@ class SelectionFacts:
         if kept is None:
             kept = self._kept[judged] = _judged_to(decision).SerializeToString()
         return kept
+
+
+def _event(fact: facts_pb2.SelectionMade | facts_pb2.SelectionsMade, first: Decision, key: str) -> Event:
+    return Event(
+        event_id=derive("selection.made", first.selection_id),
+        type=fact.DESCRIPTOR.full_name,
+        topic=TOPIC,
+        key=key,
+        tenant_id=first.subject.tenant_id,
+        occurred_at=first.decided_at,
+        payload=fact.SerializeToString(),
+        correlation_id=key,
+    )
 
 
 def _judged_to(decision: Decision) -> selection_pb2.Selection:

@@ -27,12 +27,12 @@ class Facts(Protocol):
     def document(self, decision: Decision) -> bytes:
         """The document of a decision."""
 
-    def event(self, decision: Decision, document: bytes) -> Event:
-        """The event of a decision, which carries its document."""
+    def events(self, decisions: Sequence[Decision]) -> Sequence[Event]:
+        """The events of decisions that were written together."""
 
 
 class PostgresDecisions:
-    """Past decisions, each with its event in the same transaction."""
+    """Past decisions, written in one transaction with the events that tell of them."""
 
     def __init__(self, postgres: Postgres, outbox: Outbox, auditor: Auditor, facts: Facts) -> None:
         self._postgres = postgres
@@ -47,16 +47,14 @@ class PostgresDecisions:
 
     async def write(self, connection: asyncpg.Connection, decisions: Sequence[Decision]) -> None:
         """Writes them within an open transaction; one that is there already, or whose request is, stays as it is."""
-        documents = {decision.selection_id: self._facts.document(decision) for decision in decisions}
-        given = [_row(decision, documents[decision.selection_id]) for decision in decisions]
+        given = [_row(decision, self._facts.document(decision)) for decision in decisions]
         rows = await connection.fetch(_RECORD, *zip(*given, strict=True))
         written = {str(row["selection_id"]) for row in rows}
         new = [decision for decision in decisions if decision.selection_id in written]
         if any(_repeatable(decision) for decision in decisions if decision.selection_id not in written):
             raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
         if new:
-            events = [self._facts.event(decision, documents[decision.selection_id]) for decision in new]
-            await self._outbox.add(connection, *events)
+            await self._outbox.add(connection, *self._facts.events(new))
             await self._auditor.record_all(connection, [refusal for each in new for refusal in _refusals(each)])
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:

@@ -200,7 +200,7 @@ async def test_decisions_come_newest_first_and_in_pages(books: Books) -> None:
     assert list(await books.decisions.list("acme", "j", 2, made[1].selection_id)) == [document(made[0])]
 
 
-async def test_an_event_leaves_with_each_decision(postgres_books: Books) -> None:
+async def test_what_is_written_anew_is_told_once(postgres_books: Books) -> None:
     decisions = postgres_books.decisions
     assert isinstance(decisions, PostgresDecisions)
     made = decision(postgres_books.clock)
@@ -208,7 +208,7 @@ async def test_an_event_leaves_with_each_decision(postgres_books: Books) -> None
     await decisions.record([made])
     async with decisions._postgres.transaction(SYSTEM) as connection:
         rows = await connection.fetch("SELECT type, tenant_id FROM outbox")
-    assert [tuple(row) for row in rows] == [("soma.events.v1.SelectionMade", "acme")]
+    assert [tuple(row) for row in rows] == [("soma.events.v1.SelectionsMade", "acme")]
 
 
 async def test_64_at_once_never_pass_a_budget_for_10(books: Books) -> None:

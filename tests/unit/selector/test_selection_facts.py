@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from mesh.ids import SystemIds
+from soma.events.v1.facts_pb2 import SelectionMade, SelectionsMade
 from soma.registry.v1 import capability_pb2
 from svc_selector.domain.model import Ask, Decision, Health, Held, Need, Offer, Ranked, Source, Subject
+from svc_selector.rpc import convert
 from svc_selector.rpc.convert import SelectionFacts
+
+if TYPE_CHECKING:
+    import pytest
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -31,3 +39,48 @@ def test_the_budget_is_told_as_it_was_left() -> None:
     offer = Offer("a@b", "a", "b", ("image",), ("image",))
     budget = SelectionFacts().message(decision(offer, Held("r", 40_000, 60_000, NOW))).budget
     assert (budget.reserved_micro_usd, budget.remaining_micro_usd) == (40_000, 60_000)
+
+
+PLAIN = Offer("a@b", "a", "b", ("image",), ("image",))
+
+
+def of(tenant_id: str, job_id: str) -> Decision:
+    """A decision with an id of its own."""
+    subject = Subject(tenant_id, "alice", job_id=job_id)
+    return replace(decision(PLAIN), selection_id=SystemIds().new(), subject=subject)
+
+
+def test_choices_of_jobs_are_told_one_by_one_in_order() -> None:
+    made = [of("acme", "j1"), of("acme", "j2"), of("acme", "j1")]
+    events = SelectionFacts().events(made)
+    assert [(event.key, event.tenant_id, event.type) for event in events] == [
+        (job_id, "acme", "soma.events.v1.SelectionMade") for job_id in ("j1", "j2", "j1")
+    ]
+    told = [SelectionMade.FromString(event.payload).selection for event in events]
+    assert told == [SelectionFacts().message(each) for each in made]
+
+
+def test_other_choices_of_a_tenant_are_told_together() -> None:
+    made = [of("acme", ""), of("umbrella", ""), of("acme", ""), of("acme", "j")]
+    job, acme, umbrella = SelectionFacts().events(made)
+    assert (job.key, acme.key, umbrella.key) == ("j", "acme", "umbrella")
+    assert {acme.type, umbrella.type} == {"soma.events.v1.SelectionsMade"}
+    message = SelectionFacts().message
+    assert list(SelectionsMade.FromString(acme.payload).selections) == [message(made[0]), message(made[2])]
+    assert list(SelectionsMade.FromString(umbrella.payload).selections) == [message(made[1])]
+    assert (acme.tenant_id, umbrella.tenant_id) == ("acme", "umbrella")
+
+
+def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [of("acme", "") for _ in range(5)]
+    monkeypatch.setattr(convert, "TOGETHER", 2 * len(SelectionFacts().document(made[0])) + 1)
+    events = SelectionFacts().events(made)
+    told = [each.selection_id for event in events for each in SelectionsMade.FromString(event.payload).selections]
+    assert told == [each.selection_id for each in made]
+    assert [len(SelectionsMade.FromString(event.payload).selections) for event in events] == [2, 2, 1]
+    assert len({event.event_id for event in events}) == 3
+
+
+def test_one_that_alone_is_too_large_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert, "TOGETHER", 1)
+    assert len(SelectionFacts().events([of("acme", ""), of("acme", "")])) == 2

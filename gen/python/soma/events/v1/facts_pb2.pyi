@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SelectionMade(_message.Message):
-    """A capability was chosen, or none could be. Topic selector.events, key: job or selection."""
+    """A capability was chosen for a step of a job, or none could be. Topic selector.events, key: job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -46,6 +46,30 @@ class SelectionMade(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SelectionMade: _TypeAlias = SelectionMade  # noqa: Y015
+
+@_typing.final
+class SelectionsMade(_message.Message):
+    """Capabilities were chosen outside of any job. Topic selector.events, key: tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def selections(self) -> _containers.RepeatedCompositeFieldContainer[_selection_pb2.Selection]:
+        """Selections of one tenant that were written together, at least one; chosen is absent where nothing was left."""
+
+    def __init__(
+        self,
+        *,
+        selections: _abc.Iterable[_selection_pb2.Selection] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["selections", b"selections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelectionsMade: _TypeAlias = SelectionsMade  # noqa: Y015
 
 @_typing.final
 class ExecutionFinished(_message.Message):
