@@ -64,13 +64,13 @@ class Tracing(Interceptor):
 
 
 def _return_ids(call: Call) -> None:
-    """Send the ids in the headers of a stream and of an answer to a proxy, else in the trailers.
+    """Send the ids in the headers of a stream, else in the trailers.
 
-    A transcoding proxy drops trailers. Headers of a unary answer cost a write of their own, so services that call each
-    other do without.
+    Headers of a unary answer cost a write of their own. A transcoding proxy drops trailers; the edge names both ids by
+    itself.
     """
     ids = [(status.TRACE_ID_KEY, call.trace_id), (status.REQUEST_ID_KEY, call.request_id)]
-    if call.route.response_streaming or status.PROXIED_KEY in call.metadata:
+    if call.route.response_streaming:
         call.response_headers += ids
     else:
         call.context.set_trailing_metadata(ids)

@@ -70,3 +70,11 @@ def header(name: str, value: str) -> core.HeaderValueOption:
         header=core.HeaderValue(key=name, value=value),
         append_action=core.HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
     )
+
+
+def default_header(name: str, value: str) -> core.HeaderValueOption:
+    """A header for answers that have none of its name."""
+    return core.HeaderValueOption(
+        header=core.HeaderValue(key=name, value=value),
+        append_action=core.HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
+    )

@@ -22,6 +22,7 @@ from svc_gateway.rpc.xds.messages import (
     ROUTES_NAME,
     TRACE_HEADER,
     TRANSCODER_FILTER,
+    default_header,
     header,
     seconds,
 )
@@ -41,6 +42,9 @@ _MESH_SERVICES = (
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 )
+# Microseconds from the end of the request to the first byte of a service's answer, written in seconds. A service that
+# waited for a provider tells the mesh's own part itself.
+_OVERHEAD = "%COMMON_DURATION(DS_RX_END:US_RX_BEG:us)%e-6"
 _HSTS = "max-age=31536000; includeSubDomains"
 _FOREVER = 2**62
 
@@ -145,6 +149,7 @@ def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
         name=method.path[1:],
         match=match,
         route=_action(method.context, timeout=timeout, idle=idle),
+        response_headers_to_add=[] if method.streaming else [default_header("x-mesh-overhead-seconds", _OVERHEAD)],
         typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL if method.public else REQUIRED)},
     )
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tests.integration.gateway.edge.rig import EdgeUnderTest
 
+OVERHEAD = "x-mesh-overhead-seconds"
+
 
 async def test_json_is_translated_with_the_contracts_names(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
@@ -84,3 +86,15 @@ async def test_answers_carry_security_headers(edge: EdgeUnderTest) -> None:
             answer = await client.get(path)
             assert answer.headers["strict-transport-security"].startswith("max-age=")
             assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_mesh_tells_its_own_time(edge: EdgeUnderTest) -> None:
+    """The edge does where the whole time is the mesh's; who waited for a provider says itself what is left."""
+    async with edge.client() as client:
+        whole, part = [await client.get(f"{JOBS}/{job_id}") for job_id in ("plain", "provided")]
+        async with client.stream("GET", f"{JOBS}/j/events") as stream:
+            pass
+        refused = [await client.get(path) for path in ("/nowhere", f"{JOBS}?unknown=1")]
+    assert 0 < float(whole.headers[OVERHEAD]) < 60
+    assert part.headers.get_list(OVERHEAD) == ["0.5"]
+    assert [answer.headers.get(OVERHEAD) for answer in (stream, *refused)] == [None, None, None]

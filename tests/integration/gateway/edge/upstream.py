@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from google.api import httpbody_pb2
 
 from mesh.errors import Reason, SomaError, invalid
+from mesh.rpc.call import respond_with
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 from soma.executor.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from soma.gateway.v1 import health_service_pb2, health_service_pb2_grpc
@@ -74,6 +75,8 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
         if request.job_id == "held":
             self._upstream.held.set()
             await self._upstream.hold.wait()
+        if request.job_id == "provided":
+            respond_with("x-mesh-overhead-seconds", "0.5")
         return job_pb2.Job(job_id=request.job_id)
 
     async def ListJobs(

@@ -62,12 +62,11 @@ async def test_ids_are_returned_in_the_trailers_of_an_answer(
     assert returned(await call.initial_metadata()) == ("", "")
 
 
-async def test_a_proxy_is_given_the_ids_in_the_headers(
-    probe: Dynamic, raw: grpc.aio.Channel, authorized: Headers
-) -> None:
+async def test_an_answer_to_the_edge_is_one_write(probe: Dynamic, raw: grpc.aio.Channel, authorized: Headers) -> None:
+    """The edge names ids and overhead by itself."""
     headers = (*authorized, *IDS, ("x-forwarded-proto", "https"))
     call = probe.grpc.ProbeStub(raw).UnaryUnary(probe.pb2.Ask(), metadata=headers)
-    assert returned(await call.initial_metadata()) == ("order-7", "ab" * 16)
+    assert not tuple(await call.initial_metadata())
 
 
 async def test_a_stream_returns_the_ids_in_its_headers(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from mesh import overhead
 from mesh.errors import Reason, SomaError
 from mesh.rpc.call import respond_with
-from mesh.testing import Served, served
+from mesh.testing import FakeClock, Served, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -132,6 +133,22 @@ async def test_a_handler_may_send_its_own_headers(running: Start, probe: Dynamic
     call = probe.grpc.ProbeStub(server.channel).UnaryUnary(probe.pb2.Ask())
     assert dict(await call.initial_metadata())["etag"] == "1"
     assert (await call).text == "a"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_who_waited_for_a_provider_tells_the_edge_its_own_time(
+    waits: bool, running: Start, probe: Dynamic
+) -> None:
+    async def body(request: Dynamic, context: Context) -> Dynamic:
+        clock = FakeClock()
+        with overhead.upstream(clock):
+            await clock.advance(30.0 if waits else 0.0)
+        return answer(probe, "a")
+
+    server = await running("UnaryUnary", body)
+    call = probe.grpc.ProbeStub(server.channel).UnaryUnary(probe.pb2.Ask(), metadata=[("x-forwarded-proto", "https")])
+    told = dict(await call.initial_metadata()).get("x-mesh-overhead-seconds")
+    assert told == ("0.000000" if waits else None)
 
 
 async def test_an_abort_by_the_handler_is_left_as_it_is(running: Start, probe: Dynamic, invoke: Invoke) -> None:
