@@ -31,7 +31,9 @@ class Catalog:
         self._schemas: dict[str, tuple[int, jsonschema.Draft202012Validator]] = {}
         self._loaded = asyncio.Event()
         self.stale_since: datetime | None = None
-        self.version = 0
+        self._changes = 0
+        self._replaced = 0
+        self._versions: dict[tuple[str, str], int] = {}
 
     @property
     def loaded(self) -> bool:
@@ -49,21 +51,30 @@ class Catalog:
 
     def replace_all(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
         """Takes over a whole snapshot at once."""
-        self._offers, self._by_need, self._ladders = {}, {}, {}
+        self._offers, self._by_need, self._ladders, self._versions = {}, {}, {}, {}
         self.update(offers, ladders)
+        self._replaced = self._changes
         self._loaded.set()
 
     def update(self, offers: Iterable[Offer], ladders: Mapping[LadderKey, Ladder]) -> None:
         """Takes over changes."""
-        self.version += 1
+        self._changes += 1
         for offer in offers:
             before = self._offers.get(offer.capability_id)
             for need in _needs(before) if before else ():
                 self._by_need[need].pop(offer.capability_id, None)
+                self._versions[need] = self._changes
             self._offers[offer.capability_id] = offer
             for need in _needs(offer):
                 self._by_need.setdefault(need, {})[offer.capability_id] = offer
+                self._versions[need] = self._changes
         self._ladders.update(ladders)
+        for _, modality, task_type in ladders:
+            self._versions[modality, task_type] = self._changes
+
+    def version(self, modality: str, task_type: str) -> int:
+        """Grows with every change of an offer that serves the task type or did, and of its ladders."""
+        return max(self._replaced, self._versions.get((modality, task_type), 0))
 
     def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
         """Offers that serve a task type of a modality, by id."""

@@ -22,32 +22,34 @@ KEPT = 4_096
 class Judge:
     """Candidates, allow-lists, health, policy and order, in this order.
 
-    Judgements of equal asks are the same until an offer, a ladder or the tenant's plan changes, so they are kept:
-    looking one up takes a tenth of the time. Asks with parameters are judged anew, and so are all asks while policy is
-    decided elsewhere, where it may change unseen.
+    Judgements of equal asks are the same until an offer for their task type, its ladder or the tenant's plan changes,
+    so they are kept: looking one up takes a tenth of the time. Asks with parameters are judged anew, and so are all
+    asks while policy is decided elsewhere, where it may change unseen.
     """
 
     def __init__(self, offers: Offers, policy: Policy, tenants: Tenants) -> None:
         self._offers = offers
         self._policy = policy
         self._tenants = tenants
-        self._kept: dict[Hashable, Judged] = {}
-        self._version = -1
+        self._kept: dict[Hashable, tuple[int, Judged]] = {}
 
     async def judge(self, ask: Ask, subject: Subject) -> Judged:
         """What is left for an ask, best first, and what was left out."""
         plan = await self._tenants.plan(subject.tenant_id)
         if ask.need.params is not None or not self._policy.fixed:
             return self._judge(ask, subject, plan)
-        if self._version != self._offers.version or len(self._kept) >= KEPT:
-            self._kept.clear()
-            self._version = self._offers.version
-        key = (replace(ask, request_id="", dry_run=False), _lasting(subject), plan)
+        version = self._offers.version(ask.need.modality, ask.need.task_type)
+        plain = replace(ask, request_id="", dry_run=False) if ask.request_id or ask.dry_run else ask
+        key = (plain, _lasting(subject), plan)
         found = self._kept.get(key)
-        if found is None:
-            return self._kept.setdefault(key, self._judge(ask, subject, plan))
-        with tracing.span("capability_discovery", {"soma.kept": True}):
-            return found
+        if found is not None and found[0] == version:
+            with tracing.span("capability_discovery", {"soma.kept": True}):
+                return found[1]
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        judged = self._judge(ask, subject, plan)
+        self._kept[key] = (version, judged)
+        return judged
 
     def _judge(self, ask: Ask, subject: Subject, plan: str) -> Judged:
         need = ask.need

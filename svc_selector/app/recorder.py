@@ -34,6 +34,8 @@ class Recorder:
         self._decisions = decisions
         self._clock = clock
         self._queue: asyncio.Queue[Decision] = asyncio.Queue(LIMIT)
+        self._unwritten: list[Decision] = []
+        self._arrived = asyncio.Event()
         self._flushing = asyncio.Lock()
 
     @asynccontextmanager
@@ -53,25 +55,28 @@ class Recorder:
             await self._decisions.record([decision])
         else:
             await self._queue.put(decision)
+            self._arrived.set()
 
     async def flush(self) -> None:
-        """Writes what waits."""
+        """Writes what waits; what comes meanwhile is for the next time, so that batches do not shrink under load."""
         async with self._flushing:
-            while not self._queue.empty():
-                batch = [self._queue.get_nowait() for _ in range(min(BATCH, self._queue.qsize()))]
-                try:
-                    await self._decisions.record(batch)
-                except BaseException:
-                    for decision in batch:
-                        self._queue.put_nowait(decision)
-                    raise
+            waiting = len(self._unwritten) + self._queue.qsize()
+            while waiting:
+                more = min(BATCH - len(self._unwritten), self._queue.qsize())
+                self._unwritten += [self._queue.get_nowait() for _ in range(more)]
+                await self._decisions.record(self._unwritten)
+                waiting -= min(waiting, len(self._unwritten))
+                self._unwritten = []
 
     async def _run(self) -> None:
         while True:
-            self._queue.put_nowait(await self._queue.get())
+            await self._arrived.wait()
             await self._clock.sleep(PAUSE_S)
+            self._arrived.clear()
             try:
                 await self.flush()
             except SomaError as error:
-                _log.warning("decisions wait for the database", waiting=self._queue.qsize(), reason=error.reason.value)
+                self._arrived.set()
+                waiting = len(self._unwritten) + self._queue.qsize()
+                _log.warning("decisions wait for the database", waiting=waiting, reason=error.reason.value)
                 await self._clock.sleep(RETRY_S)

@@ -24,9 +24,8 @@ class Offers(Protocol):
     def loaded(self) -> bool:
         """True once a whole snapshot was received."""
 
-    @property
-    def version(self) -> int:
-        """Grows with every change of an offer or a ladder."""
+    def version(self, modality: str, task_type: str) -> int:
+        """Grows with every change of an offer that serves the task type or did, and of its ladders."""
 
     def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
         """Offers that serve a task type of a modality, by id; what serves other tasks is not even considered."""

@@ -11,6 +11,7 @@ from mesh.errors import SomaError
 from svc_selector.domain.model import (
     Ask,
     Health,
+    Ladder,
     Subject,
 )
 from svc_selector.rpc import SelectionFacts
@@ -25,6 +26,31 @@ async def test_equal_asks_share_their_judgement_until_something_changes() -> Non
     made.catalog.update([offer("mermaid@local", health=Health.UNHEALTHY)], {})
     third = await made.selector.select(Ask(NEED), SUBJECT)
     assert (third.chosen, third.judged is first.judged) == (D2, False)
+
+
+async def test_a_change_elsewhere_leaves_a_judgement_kept() -> None:
+    """Health changes all the time somewhere; judging all asks anew for each would hold up every caller."""
+    made = bench([MERMAID, D2])
+    first = await made.selector.select(Ask(NEED), SUBJECT)
+    made.catalog.update([replace(offer("say@local"), modalities=("audio",), task_types=("audio_tts",))], {})
+    made.catalog.update([], {("acme", "audio", "audio_tts"): Ladder(("say@local",), 1)})
+    assert (await made.selector.select(Ask(NEED), SUBJECT)).judged is first.judged
+
+
+@pytest.mark.parametrize("request_id", ["", "r"])
+async def test_what_was_offered_and_is_no_longer_is_not_kept(request_id: str) -> None:
+    made = bench([MERMAID, D2])
+    ask = Ask(NEED, request_id=request_id, dry_run=True)
+    first = await made.selector.select(ask, SUBJECT)
+    moved = replace(offer("mermaid@local"), task_types=("other",))
+    made.catalog.update([moved], {})
+    second = await made.selector.select(ask, SUBJECT)
+    assert ([item.offer for item in second.ranked], second.judged is first.judged) == ([D2], False)
+    made.catalog.update([], {("acme", NEED.modality, NEED.task_type): Ladder(("mermaid@local", "d2@local"), 9)})
+    third = await made.selector.select(ask, SUBJECT)
+    assert third.ladder_version == 9
+    made.catalog.replace_all([MERMAID], {})
+    assert (await made.selector.select(ask, SUBJECT)).chosen == MERMAID
 
 
 @pytest.mark.parametrize(

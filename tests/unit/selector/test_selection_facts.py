@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mesh.ids import SystemIds
 from soma.events.v1.facts_pb2 import SelectionMade, SelectionsMade
 from soma.registry.v1 import capability_pb2
-from svc_selector.domain.model import Ask, Decision, Health, Held, Need, Offer, Ranked, Source, Subject
+from svc_selector.domain.model import Health, Held, Offer
 from svc_selector.rpc import convert
 from svc_selector.rpc.convert import SelectionFacts
+from tests.unit.selector.deciding import NOW, decision, of
 
 if TYPE_CHECKING:
     import pytest
-
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def decision(offer: Offer, held: Held | None = None) -> Decision:
-    """A decision for an offer."""
-    return Decision(
-        selection_id="s", ask=Ask(Need("image", "image")), subject=Subject("acme", "alice", job_id="j"), chosen=offer,
-        ranked=(Ranked(offer, 1, 1, 40_000, "rung 1 of the ladder"),), rejected=(), source=Source.LADDER, reason="r",
-        policy_id="p", ladder_version=1, held=held, degradation_level="MINOR", stale_since=None, decided_at=NOW,
-        elapsed_us=7,
-    )  # fmt: skip
 
 
 def test_health_is_told_with_its_reason_as_it_was_seen() -> None:
@@ -44,14 +30,8 @@ def test_the_budget_is_told_as_it_was_left() -> None:
 PLAIN = Offer("a@b", "a", "b", ("image",), ("image",))
 
 
-def of(tenant_id: str, job_id: str) -> Decision:
-    """A decision with an id of its own."""
-    subject = Subject(tenant_id, "alice", job_id=job_id)
-    return replace(decision(PLAIN), selection_id=SystemIds().new(), subject=subject)
-
-
 def test_choices_of_jobs_are_told_one_by_one_in_order() -> None:
-    made = [of("acme", "j1"), of("acme", "j2"), of("acme", "j1")]
+    made = [of("acme", "j1", PLAIN), of("acme", "j2", PLAIN), of("acme", "j1", PLAIN)]
     events = SelectionFacts().events(made)
     assert [(event.key, event.tenant_id, event.type) for event in events] == [
         (job_id, "acme", "soma.events.v1.SelectionMade") for job_id in ("j1", "j2", "j1")
@@ -61,7 +41,7 @@ def test_choices_of_jobs_are_told_one_by_one_in_order() -> None:
 
 
 def test_other_choices_of_a_tenant_are_told_together() -> None:
-    made = [of("acme", ""), of("umbrella", ""), of("acme", ""), of("acme", "j")]
+    made = [of("acme", "", PLAIN), of("umbrella", "", PLAIN), of("acme", "", PLAIN), of("acme", "j", PLAIN)]
     job, acme, umbrella = SelectionFacts().events(made)
     assert (job.key, acme.key, umbrella.key) == ("j", "acme", "umbrella")
     assert {acme.type, umbrella.type} == {"soma.events.v1.SelectionsMade"}
@@ -72,7 +52,7 @@ def test_other_choices_of_a_tenant_are_told_together() -> None:
 
 
 def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [of("acme", "") for _ in range(5)]
+    made = [of("acme", "", PLAIN) for _ in range(5)]
     monkeypatch.setattr(convert, "TOGETHER", 2 * len(SelectionFacts().document(made[0])) + 1)
     events = SelectionFacts().events(made)
     told = [each.selection_id for event in events for each in SelectionsMade.FromString(event.payload).selections]
@@ -83,4 +63,4 @@ def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_that_alone_is_too_large_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "TOGETHER", 1)
-    assert len(SelectionFacts().events([of("acme", ""), of("acme", "")])) == 2
+    assert len(SelectionFacts().events([of("acme", "", PLAIN), of("acme", "", PLAIN)])) == 2

@@ -1,0 +1,126 @@
+"""Decisions are written in batches, in order, and none is lost while the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.testing import FakeClock
+from svc_selector.app import Recorder
+from svc_selector.app.recorder import BATCH, LIMIT, PAUSE_S, RETRY_S
+from svc_selector.domain.model import Offer
+from tests.unit.selector.deciding import of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_selector.domain.model import Decision
+
+
+class Store:
+    """Takes batches, each once `go` is set; refuses them while `away`."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.begun = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+        self.away = False
+
+    async def record(self, decisions: Sequence[Decision]) -> None:
+        self.begun.set()
+        ids = [decision.selection_id for decision in decisions]
+        await self.go.wait()
+        if self.away:
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        self.batches.append(ids)
+
+    @property
+    def written(self) -> list[str]:
+        return [id_ for batch in self.batches for id_ in batch]
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
+        raise NotImplementedError
+
+    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+        raise NotImplementedError
+
+    async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
+        raise NotImplementedError
+
+
+def some(count: int) -> list[Decision]:
+    """So many decisions outside of any job."""
+    offer = Offer("a@b", "a", "b", ("image",), ("image",))
+    return [of("acme", "", offer) for _ in range(count)]
+
+
+async def test_what_comes_while_a_batch_is_written_waits_for_the_next_time() -> None:
+    store = Store()
+    recorder = Recorder(store, FakeClock())
+    first, late = some(3), some(2)
+    for decision in first:
+        await recorder.record(decision)
+    store.go.clear()
+    flushing = asyncio.create_task(recorder.flush())
+    await store.begun.wait()
+    for decision in late:
+        await recorder.record(decision)
+    store.go.set()
+    await flushing
+    assert store.batches == [[decision.selection_id for decision in first]]
+    await recorder.flush()
+    assert store.batches[1:] == [[decision.selection_id for decision in late]]
+
+
+async def test_many_are_written_in_batches_in_order() -> None:
+    store = Store()
+    recorder = Recorder(store, FakeClock())
+    made = some(BATCH + 7)
+    for decision in made:
+        await recorder.record(decision)
+    await recorder.flush()
+    assert [len(batch) for batch in store.batches] == [BATCH, 7]
+    assert store.written == [decision.selection_id for decision in made]
+
+
+async def test_nothing_is_lost_when_the_queue_fills_while_the_database_is_away() -> None:
+    """A batch that could not be written keeps its place; it does not compete with callers for room in the queue."""
+    store = Store()
+    recorder = Recorder(store, FakeClock())
+    first, late = some(LIMIT), some(BATCH + 1)
+    for decision in first:
+        await recorder.record(decision)
+    store.away = True
+    waiting = [asyncio.create_task(recorder.record(decision)) for decision in late]
+    store.go.clear()
+    flushing = asyncio.create_task(recorder.flush())
+    await store.begun.wait()
+    await asyncio.gather(*waiting[:BATCH])  # the room of the batch in hand
+    store.go.set()
+    with pytest.raises(SomaError):
+        await flushing
+    store.away = False
+    await recorder.flush()
+    await asyncio.gather(*waiting)
+    await recorder.flush()
+    assert store.written == [decision.selection_id for decision in (*first, *late)]
+
+
+async def test_the_background_writes_after_a_pause_and_tries_again() -> None:
+    store, clock = Store(), FakeClock()
+    store.away = True
+    [made] = some(1)
+    async with Recorder(store, clock).running() as recorder:
+        await recorder.record(made)
+        assert await clock.sleeper() == pytest.approx(PAUSE_S)
+        await clock.advance(PAUSE_S)
+        assert await clock.sleeper() == pytest.approx(RETRY_S)
+        store.away = False
+        await clock.advance(RETRY_S)
+        assert await clock.sleeper() == pytest.approx(PAUSE_S)
+        await clock.advance(PAUSE_S)
+    assert store.written == [made.selection_id]
