@@ -134,6 +134,7 @@ class Registry:
             and (not wanted.task_type or wanted.task_type in item.task_types)
             and (wanted.kind is None or item.kind is wanted.kind)
             and (not wanted.provider or item.provider == wanted.provider)
+            and (not wanted.adapter or item.adapter == wanted.adapter)
             and (wanted.health_state is None or item.health.state is wanted.health_state)
         )
 

@@ -23,6 +23,7 @@ class CapabilityFilter:
     kind: Kind | None = None
     provider: str = ""
     health_state: HealthState | None = None
+    adapter: str = ""
     include_disabled: bool = False
 
 

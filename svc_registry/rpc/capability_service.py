@@ -68,6 +68,7 @@ class CapabilityServicer(CapabilityServiceServicer):
             kind=kind_from(request.kind),
             provider=request.provider,
             health_state=health_state_from(request.health_state),
+            adapter=request.adapter,
             include_disabled=request.include_disabled,
         )
         page = self._registry.list(_actor(), wanted, request.page_size, request.page_token)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc.aio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     Caller = Callable[[], Awaitable[object]]
 
@@ -44,17 +46,29 @@ class Load:
             self.latencies.append(time.perf_counter() - since)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No collection of the caller's own garbage: a pause of a tenth of a second would count as the server's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 async def open_loop(calls: Sequence[Caller], rate: float, seconds: float) -> Load:
     """Starts `rate` calls a second, taking turns; a late start counts as latency, as it does for a real caller."""
     load = Load(seconds)
-    start = time.perf_counter() + 0.05
-    async with asyncio.TaskGroup() as group:
-        for number in range(int(rate * seconds)):
-            due = start + number / rate
-            wait = due - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            group.create_task(load.call(calls[number % len(calls)], due))
+    with undisturbed():
+        start = time.perf_counter() + 0.05
+        async with asyncio.TaskGroup() as group:
+            for number in range(int(rate * seconds)):
+                due = start + number / rate
+                wait = due - time.perf_counter()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                group.create_task(load.call(calls[number % len(calls)], due))
     load.seconds = time.perf_counter() - start
     return load
 
@@ -62,12 +76,13 @@ async def open_loop(calls: Sequence[Caller], rate: float, seconds: float) -> Loa
 async def closed_loop(calls: Sequence[Caller], seconds: float) -> Load:
     """Each caller calls again once it is answered."""
     load = Load(seconds)
-    start = time.perf_counter()
+    with undisturbed():
+        start = time.perf_counter()
 
-    async def again(call: Caller) -> None:
-        while time.perf_counter() < start + seconds:
-            await load.call(call, time.perf_counter())
+        async def again(call: Caller) -> None:
+            while time.perf_counter() < start + seconds:
+                await load.call(call, time.perf_counter())
 
-    await asyncio.gather(*map(again, calls))
+        await asyncio.gather(*map(again, calls))
     load.seconds = time.perf_counter() - start
     return load

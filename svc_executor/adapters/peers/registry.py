@@ -37,9 +37,9 @@ class RegistryPeer:
         token = ""
         while True:
             page = await self._registry.ListCapabilities(
-                capability_service_pb2.ListCapabilitiesRequest(page_size=_PAGE, page_token=token)
+                capability_service_pb2.ListCapabilitiesRequest(page_size=_PAGE, page_token=token, adapter=adapter)
             )
-            found += [f"{item.tool_id}@{item.provider}" for item in page.capabilities if item.adapter == adapter]
+            found += [f"{item.tool_id}@{item.provider}" for item in page.capabilities]
             token = page.next_page_token
             if not token:
                 return found

@@ -133,6 +133,13 @@ async def test_a_disabled_capability_is_left_out_and_not_listed(registry: Regist
     assert registry.list(ACME, CapabilityFilter(), 0, "").items == []
 
 
+async def test_an_adapter_finds_what_it_serves(registry: Registry) -> None:
+    await registry.register(PLATFORM_ADMIN, replace(D2, adapter="drawer"))
+    await registry.register(PLATFORM_ADMIN, replace(D2, tool_id="other", adapter="writer"))
+    found = registry.list(ACME, CapabilityFilter(adapter="drawer"), 0, "").items
+    assert [item.capability_id for item in found] == ["d2@local"]
+
+
 async def test_pages_cover_everything_once(registry: Registry) -> None:
     for number in range(7):
         await registry.register(PLATFORM_ADMIN, replace(D2, tool_id=f"t{number}"))

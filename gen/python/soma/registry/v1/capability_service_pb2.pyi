@@ -87,6 +87,7 @@ class ListCapabilitiesRequest(_message.Message):
     INCLUDE_DISABLED_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
     modality: _modality_pb2.Modality.ValueType
     """Only these modalities."""
     task_type: _builtins.str
@@ -103,6 +104,8 @@ class ListCapabilitiesRequest(_message.Message):
     """Most entries a page, 1 to 500; 0 means 50."""
     page_token: _builtins.str
     """next_page_token of the page before; the filters must be the same."""
+    adapter: _builtins.str
+    """Only those that this adapter of the executor serves."""
     def __init__(
         self,
         *,
@@ -114,10 +117,11 @@ class ListCapabilitiesRequest(_message.Message):
         include_disabled: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        adapter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["health_state", b"health_state", "include_disabled", b"include_disabled", "kind", b"kind", "modality", b"modality", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider", "task_type", b"task_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "health_state", b"health_state", "include_disabled", b"include_disabled", "kind", b"kind", "modality", b"modality", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider", "task_type", b"task_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
