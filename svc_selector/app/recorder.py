@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BATCH = 200
 LIMIT = 5_000
-PAUSE_S = 0.1
+PAUSE_S = 0.25
 RETRY_S = 0.5
 
 _log = get_logger(__name__)

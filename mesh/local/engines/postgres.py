@@ -42,7 +42,10 @@ _FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes
 
 
 class PostgresEngine(Engine):
-    """Postgres over TCP with SCRAM passwords; never as root; SIGINT stops it (fast shutdown)."""
+    """Postgres over TCP with SCRAM passwords; never as root; SIGINT stops it (fast shutdown).
+
+    One that is not durable is stopped at once, by SIGQUIT: writing everything out takes long, and nobody reads it.
+    """
 
     title: ClassVar[str] = "postgres"
     stop_signal = signal.SIGINT
@@ -51,6 +54,7 @@ class PostgresEngine(Engine):
     def __init__(self, home: Path | Home, port: int = 0, *, durable: bool = True) -> None:
         super().__init__(home, port)
         self._settings = _SETTINGS if durable else {**_SETTINGS, **_FAST_SETTINGS}
+        self.stop_signal = signal.SIGINT if durable else signal.SIGQUIT
 
     @property
     def dsn(self) -> str:

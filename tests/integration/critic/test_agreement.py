@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,20 @@ async def evaluators() -> AsyncIterator[Evaluators]:
 
 @pytest.fixture(scope="module", params=families(), ids=lambda family: family.name)
 async def judged(request: pytest.FixtureRequest, evaluators: Evaluators) -> list[Judged]:
+    """The next sample is made while those before it are examined."""
     family: Family = request.param
-    found = []
+    examining = []
     for theme in HELD_OUT:
         for sample in family.make(theme):
-            evaluator, _ = evaluators.choose(sample.specimen)
-            facets = (await evaluator.examine(sample.specimen, sample.brief)).facets
-            found.append(Judged(sample, judge(builtin(sample.specimen.asset_type), facets)))
-    return found
+            examining.append(asyncio.create_task(examined(evaluators, sample)))
+            await asyncio.sleep(0)
+    return await asyncio.gather(*examining)
+
+
+async def examined(evaluators: Evaluators, sample: Sample) -> Judged:
+    evaluator, _ = evaluators.choose(sample.specimen)
+    facets = (await evaluator.examine(sample.specimen, sample.brief)).facets
+    return Judged(sample, judge(builtin(sample.specimen.asset_type), facets))
 
 
 async def test_verdicts_agree_with_labels(judged: list[Judged]) -> None:
