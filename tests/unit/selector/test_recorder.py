@@ -9,9 +9,11 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
+from svc_selector.adapters.memory import MemoryDecisions
 from svc_selector.app import Recorder
 from svc_selector.app.recorder import BATCH, LIMIT, PAUSE_S, RETRY_S
 from svc_selector.domain.model import Offer
+from svc_selector.rpc import SelectionFacts
 from tests.unit.selector.deciding import of
 
 if TYPE_CHECKING:
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from svc_selector.domain.model import Decision
 
 
-class Store:
+class Store(MemoryDecisions):
     """Takes batches, each once `go` is set; refuses them while `away`."""
 
     def __init__(self) -> None:
+        super().__init__(SelectionFacts().document)
         self.batches: list[list[str]] = []
         self.begun = asyncio.Event()
         self.go = asyncio.Event()
@@ -41,15 +44,6 @@ class Store:
     @property
     def written(self) -> list[str]:
         return [id_ for batch in self.batches for id_ in batch]
-
-    async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
-        raise NotImplementedError
-
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        raise NotImplementedError
-
-    async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
-        raise NotImplementedError
 
 
 def some(count: int) -> list[Decision]:
