@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from mesh.local.vault import IDENTITY_KEY, Vault
 from tests.integration.gateway.process.rig import Mesh, new_key
+
+if TYPE_CHECKING:
+    import httpx
 
 
 async def test_rotated_signing_key_is_accepted_and_connections_stay(mesh: Mesh) -> None:
@@ -27,10 +33,17 @@ async def test_rotated_signing_key_is_accepted_and_connections_stay(mesh: Mesh) 
         assert (await client.get("/v1/health/components")).status_code == 200
 
 
+async def refused_by_envoy(client: httpx.AsyncClient) -> bool:
+    answer = await client.get("/v1/api-keys")
+    return answer.status_code == 401 and "x-soma-reason" not in answer.headers
+
+
 async def test_edge_serves_on_while_the_control_plane_restarts(mesh: Mesh) -> None:
     async with mesh.client() as client:
         revoked = await new_key(client)
         await client.delete(f"/v1/api-keys/{revoked['key_id']}")
+        async with mesh.client(revoked["secret"]) as other:
+            await mesh.until(partial(refused_by_envoy, other))
         first_key = mesh.key
         await mesh.gateway.kill()
         absent = await client.get("/v1/api-keys")
@@ -48,10 +61,5 @@ async def test_edge_serves_on_while_the_control_plane_restarts(mesh: Mesh) -> No
         later = await new_key(client)
         await client.delete(f"/v1/api-keys/{later['key_id']}")
         async with mesh.client(later["secret"]) as other:
-
-            async def refused_by_envoy() -> bool:
-                answer = await other.get("/v1/api-keys")
-                return answer.status_code == 401 and "x-soma-reason" not in answer.headers
-
             # Until the proxy has found the new control plane, the service itself refuses.
-            await mesh.until(refused_by_envoy)
+            await mesh.until(partial(refused_by_envoy, other))
