@@ -14,7 +14,7 @@ from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1 import selection_pb2
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
-from tests.bench.figures import Figure, latencies
+from tests.bench.figures import Figure, latencies, percentile
 from tests.bench.load import closed_loop, open_loop
 from tests.bench.probes import cpu_seconds
 
@@ -130,8 +130,10 @@ async def at_rate(rig: Rig, name: str, callers: list[Caller], yardstick: Yardsti
     served = rig.observed("selector", "rpc_server_seconds", METHOD).since(served)
     chosen = rig.observed("selector", "selector_seconds", modality).since(chosen)
     cpu_ms = used * 1000 / max(len(load.latencies), 1)
+    added = percentile(load.latencies, 0.95) - percentile(yardstick.paced.latencies, 0.95)
     return [
         *latencies(PART, name, load.latencies, yardstick.paced.latencies, GOALS),
+        Figure(PART, f"{name}, p95 beyond the echo's", added * 1000, "ms", goal=GOALS[0.95]),
         Figure(PART, f"{name}, served within (chain and all), mean", served.mean * 1000, "ms"),
         Figure(PART, f"{name}, served within, p95 by buckets", served.percentile(0.95) * 1000, "ms"),
         Figure(PART, f"{name}, the seven judgements, mean", chosen.mean * 1000, "ms"),
