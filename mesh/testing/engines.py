@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -43,23 +45,42 @@ async def running(engine: E) -> AsyncIterator[E]:
 
 @asynccontextmanager
 async def _home(within: Path | None = None) -> AsyncIterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=within))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=within))
+    held = _claim(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _claim(folder: Path) -> int | None:
+    """A lock on the folder that ends with this process; None while another one holds it."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        return None
+    return opened
 
 
 def _memory() -> Path | None:
-    """A folder in the machine's memory, None where there is little of it: hundreds of small databases are made there in
-    an eighth of the time. What processes that were killed left in it is removed.
+    """A folder in the machine's memory, None where there is little of it.
+
+    Hundreds of small databases are made there in an eighth of the time. What killed processes left in it is removed.
     """
-    if not os.access(_SHARED, os.W_OK) or shutil.disk_usage(_SHARED).free < _ROOM:
+    if not os.access(_SHARED, os.W_OK):
         return None
-    for left in _SHARED.glob(f"{_PREFIX}*"):
-        if not psutil.pid_exists(int(left.name.removeprefix(_PREFIX).partition("-")[0])):
-            shutil.rmtree(left, ignore_errors=True)
-    return _SHARED if psutil.virtual_memory().available > _ROOM else None
+    for left in filter(Path.is_dir, _SHARED.glob(f"{_PREFIX}*")):
+        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+            held = _claim(left)
+            if held is not None:
+                shutil.rmtree(left)
+                os.close(held)
+    free = min(shutil.disk_usage(_SHARED).free, psutil.virtual_memory().available)
+    return _SHARED if free > _ROOM else None
 
 
 @asynccontextmanager

@@ -64,9 +64,10 @@ class Intake:
     async def selection_made(self, unit: Unit, event: Event) -> None:
         """Keeps a choice of a job."""
         selection = facts_pb2.SelectionMade.FromString(event.payload).selection
-        ids = (selection.selection_id, selection.subject_context.job_id)
-        if all(ids):  # an event of an earlier version may tell of a choice outside of any job
+        job_id = selection.subject_context.job_id
+        if job_id:  # an event of an earlier version may tell of a choice outside of any job
             self._scrub(selection, SummaryRedactor())
+            ids = (selection.selection_id, job_id)
             await self._keep(unit, event, Kind.SELECTION, ids, summaries.choice(selection), selection)
 
     async def execution_finished(self, unit: Unit, event: Event) -> None:

@@ -48,7 +48,6 @@ class PostgresEngine(Engine):
     """
 
     title: ClassVar[str] = "postgres"
-    stop_signal = signal.SIGINT
     stop_grace_s = 15.0
 
     def __init__(self, home: Path | Home, port: int = 0, *, durable: bool = True) -> None:
