@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import grpc.aio
 
 from mesh.errors import Reason, SomaError
+from mesh.rpc.outgoing import is_local_failure
 
 if TYPE_CHECKING:
     from grpc import StatusCode
@@ -43,6 +44,7 @@ class Deferred(Generic[C]):
                 raise asyncio.CancelledError
             if self._inner is None:
                 self._inner = await self._open()
+                self._opened(self._inner)
                 for callback in self._callbacks:
                     self._inner.add_done_callback(callback)
             return self._inner
@@ -97,6 +99,13 @@ class Deferred(Generic[C]):
         with self._translating():
             await call.wait_for_connection()
 
+    def _opened(self, call: C) -> None:
+        """Hear of the call as soon as it is under way."""
+
+    def _ending(self, error: BaseException) -> BaseException:
+        """What ended the call, where gRPC raises another error in its place."""
+        return error
+
     async def _start(self) -> C:
         with self._translating():
             return await self.started()
@@ -107,7 +116,7 @@ class Deferred(Generic[C]):
         try:
             yield
         except BaseException as error:
-            meant = self._attempt.failed(error)
+            meant = self._attempt.failed(self._ending(error))
             if meant is error:
                 raise
             raise meant from error
@@ -159,7 +168,27 @@ class _Responses(Deferred[C], Generic[C, R]):
 
 
 class _Requests(Deferred[C], Generic[C, Q]):
-    """A call with a stream of requests."""
+    """A call with a stream of requests.
+
+    When a peer ends the call while a request is being written, the failed write makes gRPC replace the peer's status by
+    one of its own (grpc/grpc#36066). So the peer's is kept when it comes.
+    """
+
+    _ended: grpc.aio.AioRpcError | None = None
+
+    def _opened(self, call: C) -> None:
+        call.add_done_callback(self._keep)
+
+    def _keep(self, over: object) -> None:
+        call = cast("C", over)
+        code, details, trailers = _now(call.code()), _now(call.details()), _now(call.trailing_metadata())
+        ended = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailers, details)
+        if code is not grpc.StatusCode.OK and not is_local_failure(ended):
+            self._ended = ended
+
+    def _ending(self, error: BaseException) -> BaseException:
+        local = isinstance(error, grpc.aio.AioRpcError) and is_local_failure(error)
+        return self._ended if local and self._ended is not None else error
 
     async def write(self, request: Q) -> None:
         """Send one request."""
@@ -181,7 +210,7 @@ class _Requests(Deferred[C], Generic[C, Q]):
 async def _raise_ending(call: grpc.aio.Call) -> None:
     """Raise what ended a call that takes no more requests, as far as gRPC still knows.
 
-    A failed write makes gRPC forget the status of a two-way stream; that of a stream with one response can be awaited.
+    The status of a stream with one response can be awaited; that of a two-way stream was kept as it came.
     """
     if isinstance(call, grpc.aio.StreamUnaryCall):
         await call
@@ -213,3 +242,13 @@ class StreamStream(
     grpc.aio.StreamStreamCall[Q, R],
 ):
     """A stream of requests, a stream of responses."""
+
+
+def _now(known: Coroutine[object, object, R]) -> R:
+    """What a coroutine gives that has nothing to wait for."""
+    try:
+        known.send(None)
+    except StopIteration as given:
+        return cast("R", given.value)
+    known.close()
+    raise RuntimeError("a call that is over has no status yet")

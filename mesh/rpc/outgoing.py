@@ -154,7 +154,11 @@ def to_soma_error(error: grpc.aio.AioRpcError, method: Method) -> SomaError:
                 return status.from_status(status_pb2.Status.FromString(value))
             except DecodeError:
                 break
-    broken = error.code() is grpc.StatusCode.INTERNAL and (error.details() or "").startswith(_LOCAL_FAILURE)
-    reason = Reason.DEPENDENCY_UNAVAILABLE if broken else status.reason_of_code(error.code().name)
+    reason = Reason.DEPENDENCY_UNAVAILABLE if is_local_failure(error) else status.reason_of_code(error.code().name)
     told = _TRANSPORT_TEXT.get(reason, f"answered {error.code().name}")
     return SomaError(reason, f"{method.service} {told}", metadata={"service": method.service})
+
+
+def is_local_failure(error: grpc.aio.AioRpcError) -> bool:
+    """Whether this side of gRPC failed, and no peer said so."""
+    return error.code() is grpc.StatusCode.INTERNAL and (error.details() or "").startswith(_LOCAL_FAILURE)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import SimpleNamespace
 
+    from mesh.context import Caller
+
     Dynamic = SimpleNamespace
     Context = grpc.aio.ServicerContext
     Invoke = Callable[..., Awaitable[list[str]]]
@@ -170,14 +172,8 @@ async def test_a_two_way_stream_is_written_and_read_by_hand(server: Served, prob
     assert call.done()
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    # gRPC itself forgets why a two-way stream ended once a write to it has failed.
-    [("StreamUnary", Reason.BUDGET_EXCEEDED), ("StreamStream", Reason.DEPENDENCY_UNAVAILABLE)],
-)
-async def test_writing_to_a_stream_that_failed_raises(
-    kind: str, reason: Reason, server: Served, probe: Dynamic
-) -> None:
+@pytest.mark.parametrize("kind", ["StreamUnary", "StreamStream"])
+async def test_writing_to_a_stream_that_failed_raises(kind: str, server: Served, probe: Dynamic) -> None:
     call = getattr(probe.grpc.ProbeStub(server.channel), kind)()
     error = None
     async with asyncio.timeout(5):
@@ -186,7 +182,24 @@ async def test_writing_to_a_stream_that_failed_raises(
                 await call.write(probe.pb2.Ask(behaviour="soma"))
             except SomaError as raised:
                 error = raised
-    assert error.reason in {reason, Reason.BUDGET_EXCEEDED}
+    assert error.reason is Reason.BUDGET_EXCEEDED
+
+
+@pytest.mark.parametrize("kind", ["StreamUnary", "StreamStream"])
+async def test_a_refusal_is_heard_while_requests_are_written(
+    kind: str, probe: Dynamic, servicer: Dynamic, invoke: Invoke
+) -> None:
+    """gRPC alone replaced about half of such refusals by an error of its own."""
+
+    class Closed:
+        def authorize(self, action: str, caller: Caller) -> None:
+            raise SomaError(Reason.POLICY_DENIED, "nobody may")
+
+    async with served([(probe.grpc.add_ProbeServicer_to_server, servicer)], authorizer=Closed()) as running:
+        for _ in range(30):
+            with pytest.raises(SomaError) as caught:
+                await invoke(running.channel, kind, *[{"text": "hi"}] * 3)
+            assert caught.value.reason is Reason.POLICY_DENIED
 
 
 async def test_a_call_that_is_cancelled_before_it_started_never_starts(
