@@ -44,7 +44,6 @@ class Deferred(Generic[C]):
                 raise asyncio.CancelledError
             if self._inner is None:
                 self._inner = await self._open()
-                self._opened(self._inner)
                 for callback in self._callbacks:
                     self._inner.add_done_callback(callback)
             return self._inner
@@ -98,9 +97,6 @@ class Deferred(Generic[C]):
         call = await self._start()
         with self._translating():
             await call.wait_for_connection()
-
-    def _opened(self, call: C) -> None:
-        """Hear of the call as soon as it is under way."""
 
     def _ending(self, error: BaseException) -> BaseException:
         """What ended the call, where gRPC raises another error in its place."""
@@ -174,10 +170,10 @@ class _Requests(Deferred[C], Generic[C, Q]):
     one of its own (grpc/grpc#36066). So the peer's is kept when it comes.
     """
 
-    _ended: grpc.aio.AioRpcError | None = None
-
-    def _opened(self, call: C) -> None:
-        call.add_done_callback(self._keep)
+    def __init__(self, attempt: Attempt, open_call: Open[C]) -> None:
+        super().__init__(attempt, open_call)
+        self._ended: grpc.aio.AioRpcError | None = None
+        self.add_done_callback(self._keep)
 
     def _keep(self, over: object) -> None:
         call = cast("C", over)
@@ -220,6 +216,16 @@ async def _raise_ending(call: grpc.aio.Call) -> None:
     raise grpc.aio.AioRpcError(await call.code(), headers, trailers, await call.details())
 
 
+def _now(known: Coroutine[object, object, R]) -> R:
+    """What a coroutine gives that has nothing to wait for."""
+    try:
+        known.send(None)
+    except StopIteration as given:
+        return cast("R", given.value)
+    known.close()
+    raise RuntimeError("a call that is over has no status yet")
+
+
 class UnaryUnary(_Answer[grpc.aio.UnaryUnaryCall[Q, R], R], grpc.aio.UnaryUnaryCall[Q, R]):
     """One request, one response."""
 
@@ -242,13 +248,3 @@ class StreamStream(
     grpc.aio.StreamStreamCall[Q, R],
 ):
     """A stream of requests, a stream of responses."""
-
-
-def _now(known: Coroutine[object, object, R]) -> R:
-    """What a coroutine gives that has nothing to wait for."""
-    try:
-        known.send(None)
-    except StopIteration as given:
-        return cast("R", given.value)
-    known.close()
-    raise RuntimeError("a call that is over has no status yet")

@@ -189,7 +189,7 @@ async def test_writing_to_a_stream_that_failed_raises(kind: str, server: Served,
 async def test_a_refusal_is_heard_while_requests_are_written(
     kind: str, probe: Dynamic, servicer: Dynamic, invoke: Invoke
 ) -> None:
-    """gRPC alone replaced about half of such refusals by an error of its own."""
+    """gRPC alone replaced about half of the refusals of two-way streams by an error of its own."""
 
     class Closed:
         def authorize(self, action: str, caller: Caller) -> None:
