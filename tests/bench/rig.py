@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,12 +62,13 @@ class Rig(Running):
 
     @asynccontextmanager
     async def direct(self, context: str) -> AsyncIterator[grpc.aio.Channel]:
-        """A channel to a context's own port, past the edge."""
+        """A channel to a context's own port, past the edge, with the deadlines and retries that every caller has."""
         pair = self.operator
+        options = [("grpc.service_config", files("protos").joinpath("service_config.json").read_text())]
         credentials = grpc.ssl_channel_credentials(
             self.authority.read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
         )
-        async with grpc.aio.secure_channel(self.service_address(context), credentials) as channel:
+        async with grpc.aio.secure_channel(self.service_address(context), credentials, options) as channel:
             yield channel
 
 
