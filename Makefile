@@ -43,7 +43,7 @@ check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/python tools/house_rules.py
 
 test: install ## Every test that a pull request needs, against real engines
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 chaos: install ## The long forms of the invariants
 	$(BIN)/pytest -m slow tests/chaos tests/e2e tests/integration/mesh

@@ -17,14 +17,21 @@ from mesh.settings import BusSettings, PostgresSettings, TemporalSettings, Valke
 from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import engines
+from tests.spreading import ByFixture
 
 if TYPE_CHECKING:
     import redis.asyncio
+    from xdist.remote import Producer
 
     from mesh.local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
 
 Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFixture:
+    return ByFixture(config, log)
 
 
 @pytest.fixture(scope="session")
