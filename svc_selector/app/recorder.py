@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
+from mesh.lifecycle import background
 from mesh.logging import get_logger
+from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from mesh.clock import Clock
     from svc_selector.domain.model import Decision
@@ -27,7 +29,8 @@ _log = get_logger(__name__)
 class Recorder:
     """A bounded queue before the store of decisions.
 
-    When the queue is full the caller waits: a decision that cannot be explained later is not given out.
+    When the queue is full the caller waits: a decision that cannot be explained later is not given out. One that can
+    never be written is logged, counted and left out, so that it does not hold up those behind it.
     """
 
     def __init__(self, decisions: Decisions, clock: Clock) -> None:
@@ -37,16 +40,15 @@ class Recorder:
         self._unwritten: list[Decision] = []
         self._arrived = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._lost = counter("selector_unrecorded_total", "Decisions that could not be recorded.")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Recorder]:
         """Writes in the background; what is left is written at the end."""
-        task = asyncio.create_task(self._run(), name="selection-recorder")
         try:
-            yield self
+            async with background(self._run, "selection-recorder", clock=self._clock):
+                yield self
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             await self.flush()
 
     async def record(self, decision: Decision) -> None:
@@ -64,9 +66,23 @@ class Recorder:
             while waiting:
                 more = min(BATCH - len(self._unwritten), self._queue.qsize())
                 self._unwritten += [self._queue.get_nowait() for _ in range(more)]
-                await self._decisions.record(self._unwritten)
+                await self._write(self._unwritten)
                 waiting -= min(waiting, len(self._unwritten))
                 self._unwritten = []
+
+    async def _write(self, decisions: Sequence[Decision]) -> None:
+        """Writes what can be written; raises only what may pass."""
+        try:
+            await self._decisions.record(decisions)
+        except Exception as error:
+            if isinstance(error, SomaError) and error.rule.retryable:
+                raise
+            if len(decisions) > 1:
+                for decision in decisions:
+                    await self._write([decision])
+            else:
+                _log.exception("a decision cannot be recorded", selection_id=decisions[0].selection_id)
+                self._lost.labels().inc()
 
     async def _run(self) -> None:
         while True:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Store(MemoryDecisions):
-    """Takes batches, each once `go` is set; refuses them while `away`."""
+    """Takes batches, each once `go` is set; refuses them while `away`, and those with a decision of `bad` for ever."""
 
     def __init__(self) -> None:
         super().__init__(SelectionFacts().document)
@@ -32,6 +33,7 @@ class Store(MemoryDecisions):
         self.go = asyncio.Event()
         self.go.set()
         self.away = False
+        self.bad: dict[str, Exception] = {}
 
     async def record(self, decisions: Sequence[Decision]) -> None:
         self.begun.set()
@@ -39,11 +41,18 @@ class Store(MemoryDecisions):
         await self.go.wait()
         if self.away:
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        for id_ in ids:
+            if id_ in self.bad:
+                raise self.bad[id_]
         self.batches.append(ids)
 
     @property
     def written(self) -> list[str]:
         return [id_ for batch in self.batches for id_ in batch]
+
+
+def unrecorded() -> float:
+    return REGISTRY.get_sample_value("selector_unrecorded_total") or 0
 
 
 def some(count: int) -> list[Decision]:
@@ -102,6 +111,35 @@ async def test_nothing_is_lost_when_the_queue_fills_while_the_database_is_away()
     await asyncio.gather(*waiting)
     await recorder.flush()
     assert store.written == [decision.selection_id for decision in (*first, *late)]
+
+
+async def test_what_can_never_be_written_holds_up_nothing() -> None:
+    store = Store()
+    recorder = Recorder(store, FakeClock())
+    made = some(5)
+    store.bad[made[1].selection_id] = ValueError("too large to travel")
+    store.bad[made[3].selection_id] = SomaError(Reason.INVALID_ARGUMENT, "cannot be stored")
+    before = unrecorded()
+    for decision in made:
+        await recorder.record(decision)
+    await recorder.flush()
+    assert store.written == [made[place].selection_id for place in (0, 2, 4)]
+    assert unrecorded() - before == len(store.bad)
+
+
+async def test_a_database_that_goes_away_while_the_rest_is_written_is_waited_for() -> None:
+    store = Store()
+    recorder = Recorder(store, FakeClock())
+    made = some(3)
+    store.bad[made[0].selection_id] = ValueError("too large to travel")
+    store.bad[made[2].selection_id] = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+    for decision in made:
+        await recorder.record(decision)
+    with pytest.raises(SomaError):
+        await recorder.flush()
+    del store.bad[made[2].selection_id]
+    await recorder.flush()
+    assert set(store.written) == {made[1].selection_id, made[2].selection_id}
 
 
 async def test_the_background_writes_after_a_pause_and_tries_again() -> None:
