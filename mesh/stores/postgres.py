@@ -29,6 +29,8 @@ _COMMAND_TIMEOUT_S = 30.0
 _log = logging.getLogger(__name__)
 _PING_TIMEOUT_S = 2.0
 _WAITERS_PER_CONNECTION = 32
+_GONE_AFTER = "2s"
+"""How often the server looks, within a statement, whether its client is still there: a killed one's rows get free."""
 
 
 class Postgres:
@@ -157,6 +159,7 @@ def _session(settings: PostgresSettings) -> dict[str, str]:
         "search_path": f'"{settings.schema_name}", public',
         "application_name": f"soma-{settings.schema_name}",
         "timezone": "UTC",
+        "client_connection_check_interval": _GONE_AFTER,
     }
 
 

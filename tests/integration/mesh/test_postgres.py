@@ -16,6 +16,7 @@ from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing.contract import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,6 +194,30 @@ async def test_a_connection_lost_while_it_is_given_back_fails_nobody(store: Post
         assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", lost)
     await store._release(connection)
     await store.ping()
+
+
+async def test_a_statement_ends_soon_after_its_client_was_killed(store: Postgres) -> None:
+    """Otherwise what a killed consumer had claimed stays claimed until its last statement is over."""
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"
+
+    async def asleep() -> bool:
+        async with store.transaction(SYSTEM) as connection:
+            return bool(await connection.fetchval(sleeping))
+
+    async def awake() -> bool:
+        return not await asleep()
+
+    async def sleep(connection: asyncpg.Connection) -> None:
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await connection.execute("SELECT pg_sleep(600)")
+
+    connection = await store._acquire()
+    waiting = asyncio.create_task(sleep(connection))
+    await eventually(asleep)
+    connection.terminate()
+    await waiting
+    await store._release(connection)
+    await eventually(awake)
 
 
 async def test_notifications_arrive_and_the_listener_survives_its_connection(store: Postgres) -> None:
