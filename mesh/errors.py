@@ -145,6 +145,11 @@ class SomaError(Exception):
         return f"SomaError({self.reason.value}, {self.message!r})"
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether the same work may succeed later by itself: an outage or a lost race, whose text says all there is."""
+    return isinstance(error, SomaError) and error.rule.retryable
+
+
 def not_found(kind: str, id_: str) -> SomaError:
     """The error for an object that is absent or another tenant's: the two are never told apart."""
     return SomaError(Reason.NOT_FOUND, f"{kind} {id_!r} does not exist", metadata={"kind": kind})

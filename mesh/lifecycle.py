@@ -16,6 +16,7 @@ import uvloop
 
 from mesh import tasks
 from mesh.clock import SystemClock
+from mesh.errors import may_pass
 from mesh.logging import get_logger
 from mesh.settings import SettingsError
 from mesh.telemetry import counter
@@ -127,8 +128,11 @@ async def _supervise(coro_fn: Callable[[], Awaitable[None]], name: str, clock: C
             if _is_cancelled():
                 raise
             log.warning("background task was cancelled from within", task=name)
-        except Exception:
-            log.exception("background task crashed", task=name)
+        except Exception as error:
+            if may_pass(error):
+                log.warning("background task waits", task=name, reason=str(error))
+            else:
+                log.exception("background task crashed", task=name)
         else:
             return
         restarts.labels(name).inc()

@@ -11,6 +11,7 @@ import structlog
 from opentelemetry import trace
 
 from mesh import context
+from mesh.errors import may_pass
 from mesh.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ def configure(settings: TelemetrySettings, stream: TextIO | None = None) -> None
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose calls take an event name and fields: `log.info("job started", job_id=job.id)`."""
     return cast("FilteringBoundLogger", structlog.stdlib.get_logger(name))
+
+
+def traced(error: BaseException) -> BaseException | None:
+    """For `exc_info`: the error, unless it may pass, as an outage does at each of many tries; its text says it all."""
+    return None if may_pass(error) else error
 
 
 def bind_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

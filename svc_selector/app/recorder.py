@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mesh.errors import SomaError
+from mesh.errors import SomaError, may_pass
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.telemetry import counter
@@ -75,7 +75,7 @@ class Recorder:
         try:
             await self._decisions.record(decisions)
         except Exception as error:
-            if isinstance(error, SomaError) and error.rule.retryable:
+            if may_pass(error):
                 raise
             if len(decisions) > 1:
                 for decision in decisions:

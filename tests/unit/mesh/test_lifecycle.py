@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 import pytest
+import structlog
 
+from mesh.errors import Reason, SomaError
 from mesh.lifecycle import LONGEST_PAUSE_S, Service, background, run_many
 from mesh.settings import SettingsError
 from mesh.testing import FakeClock
@@ -174,6 +176,26 @@ async def test_background_work_that_crashes_is_started_again_after_a_growing_pau
     restarts = prometheus_client.REGISTRY.get_sample_value("background_restarts_total", {"task": "crashing"})
     assert restarts is not None
     assert restarts >= 11
+
+
+async def test_an_outage_is_told_without_a_traceback() -> None:
+    clock, tries = FakeClock(), iter((SomaError(Reason.DEPENDENCY_UNAVAILABLE, "it is away"), RuntimeError("broken")))
+
+    async def work() -> None:
+        raise next(tries)
+
+    with structlog.testing.capture_logs() as lines:
+        async with background(work, "working", clock=clock):
+            for _ in range(2):
+                await clock.advance(await clock.sleeper())
+    waits, crashed = lines[:2]
+    assert waits == {
+        "event": "background task waits",
+        "log_level": "warning",
+        "task": "working",
+        "reason": "it is away",
+    }
+    assert (crashed["event"], crashed["exc_info"]) == ("background task crashed", True)
 
 
 async def test_the_pause_is_short_again_after_steady_work() -> None:

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from mesh import logging as mesh_logging
+from mesh.errors import Reason, SomaError
 from mesh.settings import TelemetrySettings
 from mesh.testing import acting_as
 
@@ -125,3 +126,10 @@ def test_people_may_read_lines_that_are_not_json() -> None:
         structlog.reset_defaults()
     assert "hello" in stream.getvalue()
     assert "canary" not in stream.getvalue()
+
+
+def test_only_what_does_not_pass_is_told_with_its_traceback() -> None:
+    outage, broken = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "it is away"), RuntimeError("broken")
+    assert mesh_logging.traced(outage) is None
+    assert mesh_logging.traced(SomaError(Reason.INTERNAL, "a defect")) is not None
+    assert mesh_logging.traced(broken) is broken
