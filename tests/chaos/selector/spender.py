@@ -56,16 +56,16 @@ class Orders:
 
 
 class CarelessLedger(PostgresLedger):
-    """The planted bug: looks at the accounts without locking them, and books later."""
+    """The planted bug: looks at the accounts before it locks them. The locks stay, or bookings would deadlock."""
 
     async def _lock(
         self, connection: asyncpg.Connection, tenant_id: str, modality: str, period: datetime
     ) -> Mapping[str, int]:
         query = adapter._LOCK.replace("FOR UPDATE OF a", "")
-        await connection.execute(adapter._OPEN, tenant_id, ["", modality], period)
         rows = await connection.fetch(query, tenant_id, ["", modality], period)
         await asyncio.sleep(0.01)
-        spent = next(row["reserved_micro_usd"] + row["settled_micro_usd"] for row in rows if row["scope"] == "")
+        await super()._lock(connection, tenant_id, modality, period)
+        spent = sum(row["reserved_micro_usd"] + row["settled_micro_usd"] for row in rows if row["scope"] == "")
         return {"": LIMIT - spent}
 
 
