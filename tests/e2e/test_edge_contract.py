@@ -50,7 +50,7 @@ def test_each_service_answers_reflection_and_health_directly(mesh: Running, cont
         listed = ProtoReflectionDescriptorDatabase(channel).get_services()
         health = health_pb2_grpc.HealthStub(channel)
         for name in ["", *(service for service in listed if service.startswith("soma."))]:
-            answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=20)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING, name
     assert any(name.startswith(f"soma.{context}.") for name in listed)
 
@@ -60,7 +60,7 @@ def test_a_service_refuses_a_caller_without_a_certificate(mesh: Running, context
     credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
     address = mesh.service_address(context)
     with grpc.secure_channel(address, credentials) as channel, pytest.raises(grpc.RpcError) as refused:
-        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -123,5 +123,5 @@ def test_spans_are_sent_to_the_collector() -> None:
 
 
 def _scrape(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
         return str(answer.read().decode())

@@ -199,6 +199,6 @@ async def test_an_outage_loses_no_receipt() -> None:
         await desk.clock.sleeper()
         desk.shelf.down = False
         await desk.clock.advance(5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await desk.shelf.written.wait()
     assert set(desk.shelf.receipts) == {key}

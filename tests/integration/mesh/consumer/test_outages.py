@@ -33,7 +33,7 @@ async def test_the_end_leaves_a_failing_event_to_the_next_consumer(scene: Scene,
         raise RuntimeError("no")
 
     scene.fault = down
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async with scene.consuming() as consumer:
             consumer._attempts = 10**9
             await scene.publish(event(payload=b"1"))

@@ -17,7 +17,7 @@ from tests.integration.provenance.receipts.office import IDS, Office
 
 async def test_the_end_of_a_job_makes_its_receipt_due_and_says_so(office: Office) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
-    async with office.postgres.listen(f"{office.postgres.schema}.{CHANNEL}", heard.put_nowait), asyncio.timeout(10):
+    async with office.postgres.listen(f"{office.postgres.schema}.{CHANNEL}", heard.put_nowait), asyncio.timeout(20):
         assert await heard.get() == ""
         job_id = IDS.new()
         await office.attempt(job_id)
@@ -82,7 +82,7 @@ async def test_a_writer_that_heard_nothing_finds_what_is_due(office: Office) -> 
     await office.end(job_id)
     tasks = [asyncio.create_task(office.writer.work()), asyncio.create_task(office.writer.find(0.05))]
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await office.written.wait()
     finally:
         for task in tasks:

@@ -89,7 +89,7 @@ async def test_cancelling_the_task_cancels_the_call_at_the_peer(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await servicer.seen.cancelled.wait()
     assert samples(kind, "CANCELLED") == before + 1
 
@@ -176,7 +176,7 @@ async def test_a_two_way_stream_is_written_and_read_by_hand(server: Served, prob
 async def test_writing_to_a_stream_that_failed_raises(kind: str, server: Served, probe: Dynamic) -> None:
     call = getattr(probe.grpc.ProbeStub(server.channel), kind)()
     error = None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while error is None:
             try:
                 await call.write(probe.pb2.Ask(behaviour="soma"))
@@ -222,7 +222,7 @@ async def test_a_stream_left_early_is_cancelled_at_the_peer(server: Served, prob
     async with aclosing(messages):
         assert (await anext(messages)).text == "0"
         await servicer.seen.started.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await servicer.seen.cancelled.wait()
 
 
@@ -231,7 +231,7 @@ async def test_done_callbacks_are_called_also_when_given_before_the_start(server
     call = probe.grpc.ProbeStub(server.channel).UnaryUnary(probe.pb2.Ask())
     call.add_done_callback(lambda _: done.set())
     await call
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await done.wait()
 
 

@@ -85,7 +85,7 @@ async def running(tls: TlsSettings) -> AsyncIterator[Server]:
 
 async def check(server: Server, tls: TlsSettings) -> int:
     async with connect(server.address, tls, service_config="{}") as channel:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
         return int(answer.status)
 
 
@@ -110,7 +110,7 @@ async def test_a_peer_without_a_certificate_is_not(authority: Authority) -> None
         credentials = grpc.ssl_channel_credentials(authority.file.read_bytes())
         async with grpc.aio.secure_channel(server.address, credentials) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+                await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
