@@ -21,6 +21,8 @@ from tests.bench.probes import cpu_seconds
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.bench.load import Caller
+
 CALLERS, RATE, SECONDS = 16, 500, 8
 MIB = 1 << 20
 BODY, PIECE = 48 * MIB, 256 * 1024
@@ -104,24 +106,39 @@ async def _sink(channel: grpc.aio.Channel) -> float:
     return best
 
 
+def _calling(channel: grpc.aio.Channel) -> Caller:
+    say = channel.unary_unary(
+        "/bench.Echo/Say",
+        request_serializer=StringValue.SerializeToString,
+        response_deserializer=StringValue.FromString,
+    )
+
+    async def call() -> object:
+        return await say(StringValue(value="x" * 200))
+
+    return call
+
+
+async def _paced(call: Caller, pid: int, rate: float, seconds: float) -> tuple[Load, float]:
+    await open_loop([call], rate, 1)
+    before = cpu_seconds(pid)
+    load = await open_loop([call], rate, seconds)
+    return load, (cpu_seconds(pid) - before) * 1000 / max(len(load.latencies), 1)
+
+
+async def paced(rate: float, seconds: float) -> tuple[Load, float]:
+    """The echo at a rate, right now, and its processor time in ms a call: a machine's speed changes by the minute."""
+    async with running() as (channel, pid):
+        return await _paced(_calling(channel), pid, rate, seconds)
+
+
 async def measure() -> Yardstick:
     """Measures the echo in every way that the rest is compared with."""
     async with running() as (channel, pid):
-        say = channel.unary_unary(
-            "/bench.Echo/Say",
-            request_serializer=StringValue.SerializeToString,
-            response_deserializer=StringValue.FromString,
-        )
-
-        async def call() -> object:
-            return await say(StringValue(value="x" * 200))
-
-        await open_loop([call], RATE, 1)
-        before = cpu_seconds(pid)
-        paced = await open_loop([call], RATE, SECONDS)
-        cpu_ms = (cpu_seconds(pid) - before) * 1000 / max(len(paced.latencies), 1)
+        call = _calling(channel)
+        load, cpu_ms = await _paced(call, pid, RATE, SECONDS)
         full = await closed_loop([call] * CALLERS, 3)
-        return Yardstick(paced, full, await closed_loop([call], 2), cpu_ms, await _sink(channel))
+        return Yardstick(load, full, await closed_loop([call], 2), cpu_ms, await _sink(channel))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.identity import Claims
@@ -14,6 +15,7 @@ from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1 import selection_pb2
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
+from tests.bench import echo
 from tests.bench.figures import Figure, latencies, percentile
 from tests.bench.load import closed_loop, open_loop
 from tests.bench.probes import cpu_seconds
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
     from tests.bench.echo import Yardstick
     from tests.bench.load import Caller, Load
+    from tests.bench.probes import Histogram
     from tests.bench.rig import Rig
 
 CAPABILITIES, TASK_TYPES, AT_ONCE = 1_000, 100, 16
-RATE, SLOW, SECONDS, CALLERS = 500, 50, 10, 16
+RATE, SLOW, CALLERS = 500, 50, 16
+ROUNDS, SECONDS = 3, 5
 FREE, PAID = "bench_free", "bench_paid"
 PART = "select"
 GOALS = {0.95: "< 5", 0.99: "< 2 wanted"}
@@ -118,28 +122,62 @@ async def prepared(rig: Rig) -> AsyncIterator[tuple[grpc.aio.Channel, list[Ident
         yield channel, [own, *others]
 
 
-async def at_rate(rig: Rig, name: str, callers: list[Caller], yardstick: Yardstick, rate: int = RATE) -> list[Figure]:
-    """Latencies seen by the caller, times measured inside, processor time, and what failed."""
+@dataclass
+class Round:
+    """A load on the selector, and the echo right before it; processor times in ms a call."""
+
+    echo: Load
+    echo_cpu_ms: float
+    load: Load
+    cpu_ms: float
+    served: Histogram
+    chosen: Histogram
+
+    @property
+    def p95(self) -> float:
+        """In seconds."""
+        return percentile(self.load.latencies, 0.95)
+
+
+async def once(rig: Rig, callers: list[Caller], rate: int) -> Round:
+    """One round."""
     pid, modality = rig.context_pid("selector"), {"modality": "diagram"}
+    echoed, echo_cpu_ms = await echo.paced(rate, SECONDS)
     await open_loop(callers, rate, 1)
     used = cpu_seconds(pid)
     served = rig.observed("selector", "rpc_server_seconds", METHOD)
     chosen = rig.observed("selector", "selector_seconds", modality)
     load = await open_loop(callers, rate, SECONDS)
-    used = cpu_seconds(pid) - used
-    served = rig.observed("selector", "rpc_server_seconds", METHOD).since(served)
-    chosen = rig.observed("selector", "selector_seconds", modality).since(chosen)
-    cpu_ms = used * 1000 / max(len(load.latencies), 1)
-    added = percentile(load.latencies, 0.95) - percentile(yardstick.paced.latencies, 0.95)
+    return Round(
+        echo=echoed,
+        echo_cpu_ms=echo_cpu_ms,
+        load=load,
+        cpu_ms=(cpu_seconds(pid) - used) * 1000 / max(len(load.latencies), 1),
+        served=rig.observed("selector", "rpc_server_seconds", METHOD).since(served),
+        chosen=rig.observed("selector", "selector_seconds", modality).since(chosen),
+    )
+
+
+async def at_rate(rig: Rig, name: str, callers: list[Caller], rate: int = RATE) -> list[Figure]:
+    """Latencies seen by the caller, times measured inside, processor time, and what failed.
+
+    Of several rounds the middle one by p95 is shown: others who share the machine make single ones slow.
+    """
+    rounds = sorted([await once(rig, callers, rate) for _ in range(ROUNDS)], key=lambda each: each.p95)
+    middle = rounds[ROUNDS // 2]
+    beside, load, cpu_ms = middle.echo, middle.load, middle.cpu_ms
+    added = middle.p95 - percentile(beside.latencies, 0.95)
     return [
-        *latencies(PART, name, load.latencies, yardstick.paced.latencies, GOALS),
+        *latencies(PART, name, load.latencies, beside.latencies, GOALS),
         Figure(PART, f"{name}, p95 beyond the echo's", added * 1000, "ms", goal=GOALS[0.95]),
-        Figure(PART, f"{name}, served within (chain and all), mean", served.mean * 1000, "ms"),
-        Figure(PART, f"{name}, served within, p95 by buckets", served.percentile(0.95) * 1000, "ms"),
-        Figure(PART, f"{name}, the seven judgements, mean", chosen.mean * 1000, "ms"),
-        Figure(PART, f"{name}, processor time of the selector per call", cpu_ms, "ms", cpu_ms / yardstick.cpu_ms),
-        Figure(PART, f"{name}, answered", load.rate, "1/s", load.rate / yardstick.paced.rate, goal=f"{rate}"),
-        *_failures(name, load),
+        Figure(PART, f"{name}, p95 of the best round", rounds[0].p95 * 1000, "ms"),
+        Figure(PART, f"{name}, p95 of the worst round", rounds[-1].p95 * 1000, "ms"),
+        Figure(PART, f"{name}, served within (chain and all), mean", middle.served.mean * 1000, "ms"),
+        Figure(PART, f"{name}, served within, p95 by buckets", middle.served.percentile(0.95) * 1000, "ms"),
+        Figure(PART, f"{name}, the seven judgements, mean", middle.chosen.mean * 1000, "ms"),
+        Figure(PART, f"{name}, processor time of the selector per call", cpu_ms, "ms", cpu_ms / middle.echo_cpu_ms),
+        Figure(PART, f"{name}, answered", load.rate, "1/s", load.rate / beside.rate, goal=f"{rate}"),
+        *(figure for each in rounds for figure in _failures(name, each.load)),
     ]
 
 
@@ -156,9 +194,9 @@ async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
     figures: list[Figure] = []
     async with prepared(rig) as (channel, identities):
         free, paid = calls(channel, FREE, identities[:1]), calls(channel, PAID, identities[1:])
-        figures += await at_rate(rig, f"whole mesh, free, {RATE}/s", free, yardstick)
+        figures += await at_rate(rig, f"whole mesh, free, {RATE}/s", free)
         with rig.paused("provenance"):
-            figures += await at_rate(rig, f"free, {RATE}/s", free, yardstick)
+            figures += await at_rate(rig, f"free, {RATE}/s", free)
             for name, callers in (
                 ("free", free),
                 ("reserving in one tenant", calls(channel, PAID, identities[:1])),
@@ -167,5 +205,5 @@ async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
                 load = await closed_loop(callers[:CALLERS], 4)
                 figures.append(Figure(PART, f"{name}, 16 callers", load.rate, "1/s", load.rate / yardstick.full.rate))
                 figures += _failures(name, load)
-            figures += await at_rate(rig, f"reserving in 16 tenants, {SLOW}/s", paid, yardstick, SLOW)
+            figures += await at_rate(rig, f"reserving in 16 tenants, {SLOW}/s", paid, SLOW)
     return figures
