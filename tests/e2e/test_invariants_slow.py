@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("SOMA_SEED", "20261129"))
 CASES = int(os.environ.get("SOMA_CASES", "2000"))
+MORE = 1.15
+"""Of the cases asked for some are not made: an operation may have fewer different requests than its share."""
 TENANT_ROLES = ("viewer", "member", "admin")
 LONG = 8
 
@@ -122,10 +124,10 @@ def statuses(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 def test_the_openapi_document_is_true_in_the_long_run(mesh: Running, statuses: Counter[int]) -> None:
-    found = ask_everything(mesh, CASES)
+    found = ask_everything(mesh, round(CASES * MORE))
     print(f"seed {SEED}: {statuses.total()} generated requests, {dict(statuses)}, {len(found)} wrong")  # noqa: T201 - to be repeated
     assert found == []
-    assert statuses.total() >= CASES * 0.9
+    assert statuses.total() >= CASES
 
 
 @dataclass(frozen=True)
