@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from mesh.local import ports
 from mesh.local.environment import ServicePorts
 from mesh.local.home import Home, write_private
 from mesh.local.ports import free_port, port_is_free
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_the_home_is_named_by_the_environment(tmp_path: Path) -> None:
@@ -45,3 +48,25 @@ def test_service_ports_stay_the_same_over_restarts(home: Home) -> None:
 
 def test_a_free_port_can_be_listened_on() -> None:
     assert port_is_free(free_port())
+
+
+def test_a_free_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to this process again nor to another, though nobody listens on it yet."""
+    taken = free_port()
+    draws = [taken, taken, free_port()]
+    choosing = """if True:
+        import sys
+        from mesh.local import ports
+        draws = [int(word) - ports._LOWEST for word in sys.argv[1:]]
+        ports.secrets.randbelow = lambda _: draws.pop(0) if draws else 1
+        ports._ATTEMPTS = len(draws)
+        print(ports.free_port())
+    """
+    argv = [sys.executable, "-c", choosing, *map(str, draws)]
+    other = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert "no free port found" in other.stderr, other.stdout
+    drawn = iter(draws[:2])
+    monkeypatch.setattr(ports, "_ATTEMPTS", 2)
+    monkeypatch.setattr(ports.secrets, "randbelow", lambda _: next(drawn) - ports._LOWEST)
+    with pytest.raises(OSError, match="no free port"):
+        free_port()
