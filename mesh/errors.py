@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypeGuard
 
 
 class Reason(StrEnum):
@@ -145,7 +146,7 @@ class SomaError(Exception):
         return f"SomaError({self.reason.value}, {self.message!r})"
 
 
-def may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> TypeGuard[SomaError]:
     """Whether the same work may succeed later by itself: an outage or a lost race, whose text says all there is."""
     return isinstance(error, SomaError) and error.rule.retryable
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 _SEQUENCE_BITS = 12
 _TAIL_BITS = 62
-_NEITHER = ~(0xF << 76) & ~(0x3 << 62)
+_FREE_BITS = ~(0xF << 76) & ~(0x3 << 62)
 """All bits but those of version and variant."""
 _ENTROPY_BYTES = 512
 """Drawn at once, because asking the system costs more than the rest of an id."""
@@ -69,6 +69,6 @@ def _uuid7(ordered: int, entropy: int) -> str:
 
 def _text(value: int, version: int) -> str:
     """128 bits in their usual form, with version and variant of RFC 9562; `uuid.UUID` takes four times as long."""
-    value = value & _NEITHER | (version << 76) | (0x2 << 62)
+    value = value & _FREE_BITS | (version << 76) | (0x2 << 62)
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

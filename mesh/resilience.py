@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from mesh import context
-from mesh.errors import Reason, SomaError
+from mesh.errors import Reason, SomaError, may_pass
 
 if TYPE_CHECKING:
     import random
@@ -110,7 +110,7 @@ async def retry(
 
 
 def _retryable(error: Exception) -> bool:
-    return isinstance(error, SomaError) and error.rule.retryable and error.reason is not Reason.DEADLINE_EXCEEDED
+    return may_pass(error) and error.reason is not Reason.DEADLINE_EXCEEDED
 
 
 def _asked_pause(error: Exception) -> float:

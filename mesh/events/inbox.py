@@ -14,7 +14,7 @@ from mesh import tasks
 from mesh.events.applying import Applier, FailedError, Handler, Handlers, Together
 from mesh.events.backlog import Backlog
 from mesh.events.dead_letters import DeadLetter
-from mesh.logging import traced
+from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
@@ -238,7 +238,7 @@ class Consumer:
             except FailedError:
                 raise
             except Exception as failure:  # noqa: BLE001 - an outage: the events must not be given up
-                _log.warning("%s cannot apply events now: %s", self._group, failure, exc_info=traced(failure))
+                _log.warning("%s cannot apply events now: %s", self._group, failure, exc_info=unforeseen(failure))
             else:
                 return
             await self._rest(pause)

@@ -13,7 +13,7 @@ from mesh import tasks
 from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.event import Event
-from mesh.logging import traced
+from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Relay:
                 await self._check()
                 sent = await self._send_batch()
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must not be given up
-                _log.warning("outbox %s waits: %s", self._postgres.schema, error, exc_info=traced(error))
+                _log.warning("outbox %s waits: %s", self._postgres.schema, error, exc_info=unforeseen(error))
                 self._checked = -math.inf  # the bus may have lost its memory
                 await _either(self._stopping, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mesh.logging import traced
+from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
@@ -187,7 +187,7 @@ class Retention:
         except _TakenError:
             raise
         except Exception as error:  # noqa: BLE001 - one table must not keep the others long; the next run tries again
-            _log.warning("retention left %s as it is: %s", rule.table, error, exc_info=traced(error))
+            _log.warning("retention left %s as it is: %s", rule.table, error, exc_info=unforeseen(error))
             self._failures.labels(rule.table).inc()
             return False
         return True

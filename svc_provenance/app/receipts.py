@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import not_found
-from mesh.logging import traced
+from mesh.logging import unforeseen
 from svc_provenance.domain.pages import Mark
 from svc_provenance.domain.receipts import trace_digest, write
 from svc_provenance.domain.trace import join
@@ -157,7 +157,7 @@ class ReceiptWriter:
             try:
                 await self.write(key, pressed=pressed)
             except Exception as error:  # noqa: BLE001 - an outage: the job is found again
-                _log.warning("no receipt of job %s now: %s", key.job_id, error, exc_info=traced(error))
+                _log.warning("no receipt of job %s now: %s", key.job_id, error, exc_info=unforeseen(error))
                 await self._clock.sleep(_AFTER_FAILURE_S)
 
     async def find(self, every_s: float) -> None:

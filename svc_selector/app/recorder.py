@@ -12,7 +12,7 @@ from mesh.logging import get_logger
 from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from mesh.clock import Clock
     from svc_selector.domain.model import Decision
@@ -66,23 +66,30 @@ class Recorder:
             while waiting:
                 more = min(BATCH - len(self._unwritten), self._queue.qsize())
                 self._unwritten += [self._queue.get_nowait() for _ in range(more)]
-                await self._write(self._unwritten)
                 waiting -= min(waiting, len(self._unwritten))
-                self._unwritten = []
+                await self._write()
 
-    async def _write(self, decisions: Sequence[Decision]) -> None:
-        """Writes what can be written; raises only what may pass."""
+    async def _write(self) -> None:
+        """Writes the batch in hand, or what of it can be written one by one; raises what may pass, the rest kept."""
         try:
-            await self._decisions.record(decisions)
+            await self._decisions.record(self._unwritten)
         except Exception as error:
             if may_pass(error):
                 raise
-            if len(decisions) > 1:
-                for decision in decisions:
-                    await self._write([decision])
-            else:
-                _log.exception("a decision cannot be recorded", selection_id=decisions[0].selection_id)
-                self._lost.labels().inc()
+            while self._unwritten:
+                await self._write_alone(self._unwritten[0])
+                del self._unwritten[0]
+        else:
+            self._unwritten = []
+
+    async def _write_alone(self, decision: Decision) -> None:
+        try:
+            await self._decisions.record([decision])
+        except Exception as error:
+            if may_pass(error):
+                raise
+            _log.exception("a decision cannot be recorded", selection_id=decision.selection_id)
+            self._lost.labels().inc()
 
     async def _run(self) -> None:
         while True:

@@ -53,20 +53,11 @@ def test_a_free_port_can_be_listened_on() -> None:
 def test_a_free_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither to this process again nor to another, though nobody listens on it yet."""
     taken = free_port()
-    draws = [taken, taken, free_port()]
-    choosing = """if True:
-        import sys
-        from mesh.local import ports
-        draws = [int(word) - ports._LOWEST for word in sys.argv[1:]]
-        ports.secrets.randbelow = lambda _: draws.pop(0) if draws else 1
-        ports._ATTEMPTS = len(draws)
-        print(ports.free_port())
-    """
-    argv = [sys.executable, "-c", choosing, *map(str, draws)]
+    choosing = f"from mesh.local import ports; ports._LOWEST, ports._HIGHEST = {taken}, {taken + 1}; ports.free_port()"
+    argv = [sys.executable, "-c", choosing]
     other = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert "no free port found" in other.stderr, other.stdout
-    drawn = iter(draws[:2])
-    monkeypatch.setattr(ports, "_ATTEMPTS", 2)
-    monkeypatch.setattr(ports.secrets, "randbelow", lambda _: next(drawn) - ports._LOWEST)
+    assert "no free port found" in other.stderr
+    monkeypatch.setattr(ports, "_LOWEST", taken)
+    monkeypatch.setattr(ports, "_HIGHEST", taken + 1)
     with pytest.raises(OSError, match="no free port"):
         free_port()

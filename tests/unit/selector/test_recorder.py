@@ -55,6 +55,14 @@ def unrecorded() -> float:
     return REGISTRY.get_sample_value("selector_unrecorded_total") or 0
 
 
+async def given(store: Store, made: Sequence[Decision]) -> Recorder:
+    """A recorder that was given decisions to write."""
+    recorder = Recorder(store, FakeClock())
+    for decision in made:
+        await recorder.record(decision)
+    return recorder
+
+
 def some(count: int) -> list[Decision]:
     """So many decisions outside of any job."""
     offer = Offer("a@b", "a", "b", ("image",), ("image",))
@@ -63,10 +71,8 @@ def some(count: int) -> list[Decision]:
 
 async def test_what_comes_while_a_batch_is_written_waits_for_the_next_time() -> None:
     store = Store()
-    recorder = Recorder(store, FakeClock())
     first, late = some(3), some(2)
-    for decision in first:
-        await recorder.record(decision)
+    recorder = await given(store, first)
     store.go.clear()
     flushing = asyncio.create_task(recorder.flush())
     await store.begun.wait()
@@ -81,10 +87,8 @@ async def test_what_comes_while_a_batch_is_written_waits_for_the_next_time() -> 
 
 async def test_many_are_written_in_batches_in_order() -> None:
     store = Store()
-    recorder = Recorder(store, FakeClock())
     made = some(BATCH + 7)
-    for decision in made:
-        await recorder.record(decision)
+    recorder = await given(store, made)
     await recorder.flush()
     assert [len(batch) for batch in store.batches] == [BATCH, 7]
     assert store.written == [decision.selection_id for decision in made]
@@ -93,10 +97,8 @@ async def test_many_are_written_in_batches_in_order() -> None:
 async def test_nothing_is_lost_when_the_queue_fills_while_the_database_is_away() -> None:
     """A batch that could not be written keeps its place; it does not compete with callers for room in the queue."""
     store = Store()
-    recorder = Recorder(store, FakeClock())
     first, late = some(LIMIT), some(BATCH + 1)
-    for decision in first:
-        await recorder.record(decision)
+    recorder = await given(store, first)
     store.away = True
     waiting = [asyncio.create_task(recorder.record(decision)) for decision in late]
     store.go.clear()
@@ -114,32 +116,27 @@ async def test_nothing_is_lost_when_the_queue_fills_while_the_database_is_away()
 
 
 async def test_what_can_never_be_written_holds_up_nothing() -> None:
-    store = Store()
-    recorder = Recorder(store, FakeClock())
-    made = some(5)
+    store, made = Store(), some(5)
     store.bad[made[1].selection_id] = ValueError("too large to travel")
     store.bad[made[3].selection_id] = SomaError(Reason.INVALID_ARGUMENT, "cannot be stored")
     before = unrecorded()
-    for decision in made:
-        await recorder.record(decision)
-    await recorder.flush()
+    await (await given(store, made)).flush()
     assert store.written == [made[place].selection_id for place in (0, 2, 4)]
     assert unrecorded() - before == len(store.bad)
 
 
 async def test_a_database_that_goes_away_while_the_rest_is_written_is_waited_for() -> None:
-    store = Store()
-    recorder = Recorder(store, FakeClock())
-    made = some(3)
+    store, made = Store(), some(3)
     store.bad[made[0].selection_id] = ValueError("too large to travel")
     store.bad[made[2].selection_id] = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
-    for decision in made:
-        await recorder.record(decision)
+    before = unrecorded()
+    recorder = await given(store, made)
     with pytest.raises(SomaError):
         await recorder.flush()
     del store.bad[made[2].selection_id]
     await recorder.flush()
-    assert set(store.written) == {made[1].selection_id, made[2].selection_id}
+    assert store.written == [made[1].selection_id, made[2].selection_id]
+    assert unrecorded() - before == 1
 
 
 async def test_the_background_writes_after_a_pause_and_tries_again() -> None:
