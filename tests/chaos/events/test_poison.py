@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 SEED = int(os.environ.get("SOMA_SEED", "20260102"))
 TOPIC, GROUP, KEYS = "probe.events", "g", 64
 SHARE = 0.05
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.25
 WHY = {
     "malformed": "MALFORMED",
     "unknown": "MALFORMED",

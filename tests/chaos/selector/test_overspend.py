@@ -44,7 +44,7 @@ SPENDERS = 2
 AT_ONCE = 32
 TTL_S = 3.0
 SWEEP_S = 0.2
-SWEPT_WITHIN_S = 5.0
+SWEPT_WITHIN_S = 20.0
 
 # One statement, so that it sees all tables at one moment.
 _LOOK = """

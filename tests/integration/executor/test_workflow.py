@@ -19,6 +19,9 @@ from svc_executor.domain.timeline import ExecutionFact, JobFact
 from tests.unit.executor.rig import Rig, down, picture, said, states, task
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from svc_executor.domain.job import Job
     from svc_executor.domain.peers import Trial
     from svc_executor.domain.provider import Invocation
     from tests.integration.executor.conftest import Run
@@ -53,26 +56,34 @@ async def test_outputs_of_steps_are_inputs_of_later_ones(work_on: Run) -> None:
     assert account.steps[0].text == "Words."
 
 
-async def test_ready_steps_run_at_once_within_the_limit(work_on: Run) -> None:
+async def at_once(client: Client, job: Job) -> int:
+    """The most activities of a job that were asked for and had not ended, by its history."""
+    history = await client.get_workflow_handle(job.job_id).fetch_history()
+    pending = most = 0
+    for event in history.events:
+        pending += event.HasField("activity_task_scheduled_event_attributes")
+        pending -= event.HasField("activity_task_completed_event_attributes")
+        most = max(most, pending)
+    return most
+
+
+async def test_ready_steps_run_at_once_within_the_limit(work_on: Run, temporal_client: Client) -> None:
     rig = Rig(limits=RunLimits(parallel_steps=3))
-    running, most = 0, 0
+    three = asyncio.Barrier(3)
 
     class Busy:
         provider = "local"
 
         async def invoke(self, invocation: Invocation) -> InvocationResult:
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            await asyncio.sleep(0.3)
-            running -= 1
+            async with asyncio.timeout(20):
+                await three.wait()
             return picture(invocation)
 
     rig.shelf.providers["mermaid"] = Busy()  # type: ignore[assignment]
     await work_on(rig)
     account = await rig.run(*(task(f"t{number}") for number in range(6)))
     assert account.job.state is JobState.COMPLETED
-    assert most == 3
+    assert await at_once(temporal_client, account.job) == 3
 
 
 async def test_a_failed_capability_is_left_for_the_next_rung_with_its_reason(work_on: Run) -> None:

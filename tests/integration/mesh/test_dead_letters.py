@@ -100,7 +100,7 @@ async def test_the_end_of_a_letter_is_told(postgres: Postgres, event: MakeEvent,
 async def test_an_event_is_buried_once(
     postgres: Postgres, codec: Codec, event: MakeEvent, undertaker: Undertaker
 ) -> None:
-    applier = Applier(postgres, codec, "g", {}, undertaker=undertaker, timeout_s=1.0)
+    applier = Applier(postgres, codec, "g", {}, undertaker=undertaker, timeout_s=20.0)
     dead = event()
     delivery = Delivery(dead.topic, 0, "1", dead.key, dead.event_id, codec.encode(dead))
     for _ in range(2):

@@ -45,6 +45,13 @@ def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def store(database: Database, migrations: Path) -> AsyncIterator[Postgres]:
+    async with Postgres.open(await database("notes", migrations, pool_max=2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def hasty(database: Database, migrations: Path) -> AsyncIterator[Postgres]:
+    """A store that soon gives up waiting for a connection."""
     async with Postgres.open(await database("notes", migrations, pool_max=2, acquire_timeout_s=0.3)) as opened:
         yield opened
 
@@ -125,18 +132,18 @@ async def test_a_violated_constraint_is_left_to_the_adapter(store: Postgres) -> 
         await add(store, "a", "a1")
 
 
-async def test_an_exhausted_pool_answers_overloaded(store: Postgres) -> None:
-    async with store.transaction("a"), store.transaction("a"):
+async def test_an_exhausted_pool_answers_overloaded(hasty: Postgres) -> None:
+    async with hasty.transaction("a"), hasty.transaction("a"):
         with pytest.raises(SomaError) as caught:
-            await ids(store, "a")
+            await ids(hasty, "a")
     assert caught.value.reason is Reason.OVERLOADED
 
 
-async def test_waiters_are_bounded(store: Postgres) -> None:
-    async with store.transaction("a"), store.transaction("a"):
-        results = await asyncio.gather(*(ids(store, "a") for _ in range(100)), return_exceptions=True)
+async def test_waiters_are_bounded(hasty: Postgres) -> None:
+    async with hasty.transaction("a"), hasty.transaction("a"):
+        results = await asyncio.gather(*(ids(hasty, "a") for _ in range(100)), return_exceptions=True)
     assert {type(result) for result in results} == {SomaError}
-    assert store._waiting == 0
+    assert hasty._waiting == 0
 
 
 async def test_a_lost_race_is_a_conflict(store: Postgres) -> None:

@@ -163,6 +163,6 @@ async def test_a_relay_ends_while_the_bus_hangs(postgres: Postgres, codec: Codec
 
     bus = Hanging()
     await add(postgres, event())
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(20):
         async with relay(postgres, bus, codec, publish_timeout_s=0.2):
             await bus.reached.wait()

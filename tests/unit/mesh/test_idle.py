@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TERM_S = 300.0
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 class Model:

@@ -60,7 +60,7 @@ async def test_services_run_until_they_are_stopped() -> None:
 async def test_a_service_that_cannot_start_stops_the_others() -> None:
     story = Story()
     with pytest.raises(SettingsError, match="broken"):
-        await asyncio.wait_for(run_many([story.build("a"), story.build("b", SettingsError("broken"))]), 5)
+        await asyncio.wait_for(run_many([story.build("a"), story.build("b", SettingsError("broken"))]), 20)
     assert story.events == ["a starts", "a stops"]
 
 
@@ -78,7 +78,7 @@ async def test_a_service_that_waits_while_it_starts_gives_up_when_told_to_stop()
     running = asyncio.create_task(run_many([story.build("a"), waiting], stop))
     await story.ready.wait()
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 20)
     assert undone.is_set()
     assert story.events == ["a starts", "a stops"]
 
@@ -90,7 +90,7 @@ async def test_a_service_that_cannot_start_is_told_of_while_others_wait() -> Non
         yield Service("waiting", "127.0.0.1:1")
 
     with pytest.raises(SettingsError, match="broken"):
-        await asyncio.wait_for(run_many([waiting, Story().build("b", SettingsError("broken"))]), 5)
+        await asyncio.wait_for(run_many([waiting, Story().build("b", SettingsError("broken"))]), 20)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -99,7 +99,7 @@ async def test_a_signal_stops_them(number: signal.Signals) -> None:
     running = asyncio.create_task(run_many([story.build("a")]))
     await story.ready.wait()
     os.kill(os.getpid(), number)
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 20)
     assert story.events == ["a starts", "a stops"]
 
 
@@ -120,7 +120,7 @@ async def test_a_second_signal_does_not_wait_for_the_drain() -> None:
     await draining.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 20)
 
 
 PROGRAM = """

@@ -42,7 +42,7 @@ async def test_a_task_that_lost_its_cancellation_is_cancelled_again() -> None:
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
-    await asyncio.wait_for(tasks.end(task), 5)
+    await asyncio.wait_for(tasks.end(task), 20)
     assert task.cancelled()
     assert len(lost) == 1
 

@@ -95,7 +95,7 @@ async def test_the_parts_together_are_the_whole(name: str, seed: int, late: int)
         await desk.tell(event)
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
-    got = await asyncio.wait_for(watching, 5)
+    got = await asyncio.wait_for(watching, 20)
     assert got[-1].trace == built(got[:-1]) == await traced(tale)
 
 
@@ -126,7 +126,7 @@ async def test_a_job_that_was_just_submitted_is_waited_for() -> None:
     watching = asyncio.create_task(desk.all(tale))
     await asyncio.sleep(0)
     await desk.tell(*tale.events())
-    assert (await asyncio.wait_for(watching, 5))[-1].trace.complete
+    assert (await asyncio.wait_for(watching, 20))[-1].trace.complete
 
 
 @pytest.mark.parametrize("tenant", ["acme", "umbrella"])
@@ -154,7 +154,7 @@ async def test_facts_that_never_come_are_not_waited_for_any_longer() -> None:
     tale, desk = success(), Desk(Pace(heartbeat_s=0.01, patience_s=0.05))
     events = tale.events()
     await desk.tell(*events[:2], events[-1])
-    got = await asyncio.wait_for(desk.all(tale), 5)
+    got = await asyncio.wait_for(desk.all(tale), 20)
     assert not got[-1].trace.complete
     assert got[-1].trace == built([event for event in got[:-1] if event.WhichOneof("event")])
 
@@ -166,7 +166,7 @@ async def test_many_watchers_of_a_job_cost_one_reader() -> None:
     watching = [asyncio.create_task(desk.all(tale)) for _ in range(50)]
     for event in events[1:]:
         await desk.tell(event)
-    got = await asyncio.wait_for(asyncio.gather(*watching), 5)
+    got = await asyncio.wait_for(asyncio.gather(*watching), 20)
     assert {len(parts) > 0 and parts[-1].trace.complete for parts in got} == {True}
     assert desk.reads <= len(events) + 1
 
@@ -180,7 +180,7 @@ async def test_a_slow_reader_gets_the_newest_and_holds_nobody_up() -> None:
     quick = asyncio.create_task(desk.all(tale))
     for event in events[1:]:
         await desk.tell(event)
-    await asyncio.wait_for(quick, 5)
+    await asyncio.wait_for(quick, 20)
     rest = [event async for event in slow]
     assert rest[-1].trace == built([first, *rest[:-1]])
     assert len(rest) < len(quick.result()) * 2
@@ -210,7 +210,7 @@ async def test_an_outage_of_the_record_is_survived() -> None:
 
     desk.facts = flaky  # type: ignore[method-assign]
     await desk.tell(*events)
-    assert (await asyncio.wait_for(desk.all(tale), 5))[-1].trace.complete
+    assert (await asyncio.wait_for(desk.all(tale), 20))[-1].trace.complete
 
 
 async def test_an_outage_is_not_told_as_an_unknown_job() -> None:

@@ -25,7 +25,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-async def until(asked: object, within_s: float = 20.0) -> None:
-    async with asyncio.timeout(within_s):
+async def until(asked: object) -> None:
+    async with asyncio.timeout(20):
         while not await asked():  # type: ignore[operator]  # noqa: ASYNC110 - another process tells of no event
             await asyncio.sleep(0.005)

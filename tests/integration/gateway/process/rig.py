@@ -80,14 +80,13 @@ class Mesh:
         async with grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials) as channel:
             yield channel
 
-    async def until(self, asked: Callable[[], Awaitable[bool]], within_s: float = 20) -> float:
-        """Wait for a condition; gives the seconds it took."""
+    async def until(self, asked: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
+        """Wait for a condition."""
         clock = SystemClock()
         started = clock.monotonic()
         while not await asked():
             assert clock.monotonic() - started < within_s, self.gateway.log_file.read_text()[-3000:]
             await clock.sleep(0.01)
-        return clock.monotonic() - started
 
 
 async def new_key(client: httpx.AsyncClient, **fields: object) -> dict[str, str]:

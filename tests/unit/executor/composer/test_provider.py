@@ -20,7 +20,7 @@ from svc_executor.domain.provider import (
     ProviderContext,
     ProviderError,
 )
-from tests.unit.executor.composer.samples import PNG, artefact, inputs, simple, small
+from tests.unit.executor.composer.samples import inputs, simple, small
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider import InputArtefact
 
 MANIFESTS = Path(manifests.__file__).parents[1] / "manifests"
-LIMIT_S = 3.0
 
 
 class NoEgress:
@@ -114,19 +113,6 @@ async def test_a_deadline_is_kept(composer: Provider) -> None:
 async def test_it_is_healthy_and_may_be_closed_twice(composer: Provider) -> None:
     assert (await composer.probe()).healthy
     await composer.aclose()
-
-
-async def test_five_figures_are_composed_within_the_limit(composer: Provider) -> None:
-    names = [f"figure{number}" for number in range(5)]
-    params = simple(figures=[{"id": name, "asset": name} for name in names])
-    given = {name: artefact(PNG, "image/png") for name in names}
-    clock = SystemClock()
-    times = []
-    for _ in range(5):
-        start = clock.monotonic()
-        await composer.invoke(call(params, given))
-        times.append(clock.monotonic() - start)
-    assert max(times) < LIMIT_S
 
 
 def test_the_manifest_describes_exactly_the_parameters() -> None:

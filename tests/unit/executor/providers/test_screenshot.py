@@ -89,7 +89,7 @@ async def test_a_silent_page_ends_in_time(browser: Provider, site: Site) -> None
 
 async def test_what_never_appears_is_named(browser: Provider, site: Site) -> None:
     params: dict[str, JsonValue] = {"url": site.url, "wait_for": "#never"}
-    assert await desk.pointer_of_refusal(browser, params, timeout_s=3.0) == "/wait_for"
+    assert await desk.pointer_of_refusal(browser, params, timeout_s=6.0) == "/wait_for"
 
 
 async def test_a_browser_that_was_killed_is_started_again(browser: Provider, site: Site) -> None:

@@ -75,7 +75,7 @@ async def test_watchers_see_the_drain_and_their_stream_ends(probe: Dynamic, serv
         stopping = asyncio.ensure_future(stack.aclose())
         assert (await watch.read()).status == NOT_SERVING
         assert await watch.read() is grpc.aio.EOF
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 20)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
@@ -118,7 +118,7 @@ async def test_calls_under_way_are_finished_before_the_server_stops(
         assert (await watch.read()).status == NOT_SERVING
         release.set()
         assert await call == ["done"]
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 20)
 
 
 async def test_an_open_stream_is_told_to_reconnect_when_the_server_drains(probe: Dynamic, servicer: Dynamic) -> None:
@@ -134,7 +134,7 @@ async def test_an_open_stream_is_told_to_reconnect_when_the_server_drains(probe:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert dict(caught.value.trailing_metadata())["x-soma-reason"] == "UNAVAILABLE"
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 20)
 
 
 @pytest.mark.parametrize("kind", ["UnaryUnary", "UnaryStream"])
