@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from rich.console import Console
 
-from tests.bench import echo, edge, events, ingest, jobs, judging, selecting
+from tests.bench import composing, echo, edge, events, ingest, jobs, judging, revoking, selecting
 from tests.bench.report import document, environment, table
 from tests.bench.rig import running
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 PARTS: dict[str, Callable[[Rig, Yardstick], Awaitable[list[Figure]]]] = {
     "edge": edge.measure,
+    "revoke": revoking.measure,
     "jobs": jobs.measure,
     "ingest": ingest.measure,
     "judge": judging.measure,
+    "compose": composing.measure,
     "events": events.measure,
     "select": selecting.measure,  # last: what follows its events is busy for a while afterwards
 }

@@ -1,0 +1,80 @@
+"""How long a document of five figures takes as Markdown, HTML, PDF and bundle, beside its Markdown alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.clock import SystemClock
+from svc_executor.adapters.egress import EgressRules, GuardedEgress
+from svc_executor.adapters.providers.composer import create
+from svc_executor.domain.provider import Invocation, ProviderContext
+from tests.bench.figures import Figure, percentile
+from tests.integration.critic.samples.pages import page
+from tests.integration.critic.samples.pictures import boxes, jpeg, png, scene
+from tests.integration.critic.samples.theme import HELD_OUT
+from tests.unit.executor.composer.samples import artefact, inputs, small
+
+if TYPE_CHECKING:
+    from svc_executor.domain.provider import InputArtefact, Provider
+    from tests.bench.echo import Yardstick
+    from tests.bench.rig import Rig
+
+PART = "compose"
+FULL_HD = (1920, 1080)
+TIMES = 20
+EVERYTHING = ("markdown", "html", "pdf", "bundle")
+GOALS = {0.95: "< 3 s"}
+
+
+def figures() -> dict[str, InputArtefact]:
+    """Two diagrams, two pages and a photograph, each of full-HD size."""
+    one, two, *_ = HELD_OUT
+    pictures = {f"diagram{n}": png(boxes(theme, theme.labels).resize(FULL_HD)) for n, theme in enumerate((one, two))}
+    for number, theme in enumerate((one, two)):
+        pictures[f"page{number}"] = png(page(theme, theme.subject, theme.sentences).resize(FULL_HD))
+    given = {name: artefact(content, "image/png", f"a-{name}") for name, content in pictures.items()}
+    return given | {"photo": artefact(jpeg(scene(one, FULL_HD)), "image/jpeg", "a-photo")}
+
+
+async def rounds(composer: Provider, outputs: tuple[str, ...], given: dict[str, InputArtefact]) -> list[float]:
+    """Seconds of each composition; the first, which reads fonts and templates, is not among them."""
+    document = small() | {"outputs": list(outputs)}
+    document["sections"][1]["figures"] += [{"id": name, "asset": name, "caption": name} for name in given]  # type: ignore[index]
+    seconds = []
+    for number in range(TIMES + 1):
+        invocation = Invocation(
+            tool_id="document_composer", provider="local", model="", step_type="compose_document", task_type="document",
+            params=document, idempotency_key=str(number), timeout_s=60, tenant_id="bench", inputs=inputs() | given,
+        )  # fmt: skip
+        began = time.perf_counter()
+        await composer.invoke(invocation)
+        seconds.append(time.perf_counter() - began)
+    return seconds[1:]
+
+
+async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
+    """The figures of composing, in this process."""
+    given = figures()
+    with tempfile.TemporaryDirectory() as folder:
+        async with GuardedEgress(EgressRules()) as egress:
+            composer = create(ProviderContext(SystemClock(), egress, Path(folder)))
+            try:
+                words = await rounds(composer, ("markdown",), given)
+                whole = await rounds(composer, EVERYTHING, given)
+            finally:
+                await composer.aclose()
+    return [
+        Figure(
+            PART,
+            f"five full-HD figures in four formats, p{round(share * 100)}",
+            percentile(whole, share) * 1000,
+            "ms",
+            against="Markdown alone",
+            ratio=percentile(whole, share) / percentile(words, share),
+            goal=GOALS.get(share, ""),
+        )
+        for share in (0.5, 0.95)
+    ]
