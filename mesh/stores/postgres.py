@@ -12,7 +12,7 @@ import asyncpg
 from mesh import context, telemetry
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
-from mesh.stores.failures import DRIVER_FAILURES, RETRY_AFTER_S, is_connection_failure, translated
+from mesh.stores.failures import DRIVER_FAILURES, RETRY_AFTER_S, is_connection_failure, translated, unavailable
 from mesh.stores.listening import Listener
 from mesh.stores.migrations import migrate, rollback
 
@@ -44,6 +44,7 @@ class Postgres:
         self._settings = settings
         self._clock = clock
         self._waiting = 0
+        self._heard = clock.monotonic()
         in_use = telemetry.gauge("db_pool_in_use", "Database connections lent out", ("context",))
         self._in_use = in_use.labels(settings.schema_name)
 
@@ -82,7 +83,8 @@ class Postgres:
         """Run one transaction as a tenant: the caller's when none is named, every tenant's with `SYSTEM`.
 
         Commits at the end, rolls back on any error. Keep model and network calls out of it. Raises OVERLOADED when no
-        connection gets free in time, DEPENDENCY_UNAVAILABLE when the database does not answer, CONFLICT on a lost race.
+        connection gets free in time, DEPENDENCY_UNAVAILABLE when the database does not answer (also when that is why
+        none gets free), CONFLICT on a lost race.
         """
         tenant = _own_tenant() if tenant_id is None else tenant_id
         connection = await self._acquire()
@@ -90,7 +92,9 @@ class Postgres:
             with translated():
                 async with connection.transaction():
                     await connection.execute("SELECT set_config('soma.tenant_id', $1, true)", tenant)
+                    self._heard = self._clock.monotonic()
                     yield connection
+            self._heard = self._clock.monotonic()
         finally:
             await self._release(connection)
 
@@ -115,16 +119,17 @@ class Postgres:
 
     async def _acquire(self) -> asyncpg.Connection:
         if self._waiting >= self._settings.pool_max * _WAITERS_PER_CONNECTION:
-            raise _overloaded()
+            raise self._exhausted()
         self._waiting += 1
         try:
             with translated():
                 connection = await self._pool.acquire(timeout=self._patience())
         except SomaError as error:
-            exhausted = self.in_use >= self._settings.pool_max
-            raise (_overloaded() if exhausted else error) from error.__cause__
+            raise (self._exhausted() if self.in_use >= self._settings.pool_max else error) from error.__cause__
         finally:
             self._waiting -= 1
+        if self.in_use == 1:
+            self._heard = self._clock.monotonic()  # nobody asked until now
         self._in_use.set(self.in_use)
         return connection
 
@@ -144,6 +149,10 @@ class Postgres:
         if request is None or request.deadline is None:
             return limit
         return max(0.001, min(limit, request.deadline - self._clock.monotonic()))
+
+    def _exhausted(self) -> SomaError:
+        """Why no connection is free: too many want one, or those who have one get no answer."""
+        return unavailable() if self._clock.monotonic() - self._heard > _PING_TIMEOUT_S else _overloaded()
 
     async def _connect_alone(self) -> asyncpg.Connection:
         return await asyncpg.connect(

@@ -16,6 +16,7 @@ from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ async def add(store: Postgres, tenant: str, id_: str, as_tenant: str | None = No
 async def ids(store: Postgres, tenant: str | None) -> list[str]:
     async with store.transaction(tenant) as connection:
         return [row["id"] for row in await connection.fetch("SELECT id FROM notes ORDER BY id")]
+
+
+async def reason_of_refusal(store: Postgres) -> Reason:
+    with pytest.raises(SomaError) as caught:
+        await ids(store, "a")
+    return caught.value.reason
 
 
 def request_of(tenant: str) -> RequestContext:
@@ -134,9 +141,30 @@ async def test_a_violated_constraint_is_left_to_the_adapter(store: Postgres) -> 
 
 async def test_an_exhausted_pool_answers_overloaded(hasty: Postgres) -> None:
     async with hasty.transaction("a"), hasty.transaction("a"):
-        with pytest.raises(SomaError) as caught:
-            await ids(hasty, "a")
-    assert caught.value.reason is Reason.OVERLOADED
+        assert await reason_of_refusal(hasty) is Reason.OVERLOADED
+
+
+async def test_a_pool_exhausted_by_a_silent_server_is_an_unavailable_dependency(
+    database: Database, migrations: Path
+) -> None:
+    clock = FakeClock()
+    settings = await database("notes", migrations, pool_max=2, acquire_timeout_s=0.3)
+    async with Postgres.open(settings, clock) as opened, opened.transaction("a"), opened.transaction("a"):
+        await clock.advance(1.9)
+        assert await reason_of_refusal(opened) is Reason.OVERLOADED
+        await clock.advance(0.2)
+        assert await reason_of_refusal(opened) is Reason.DEPENDENCY_UNAVAILABLE
+
+
+async def test_a_pool_is_not_called_silent_for_having_been_idle(database: Database, migrations: Path) -> None:
+    clock = FakeClock()
+    settings = await database("notes", migrations, pool_max=2, acquire_timeout_s=0.3)
+    async with Postgres.open(settings, clock) as opened:
+        await clock.advance(3_600)
+        answers = await asyncio.gather(*(ids(opened, "a") for _ in range(100)), return_exceptions=True)
+    refused = [answer.reason for answer in answers if isinstance(answer, SomaError)]
+    assert refused
+    assert set(refused) == {Reason.OVERLOADED}
 
 
 async def test_waiters_are_bounded(hasty: Postgres) -> None:
