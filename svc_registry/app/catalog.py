@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from mesh.telemetry import gauge
@@ -150,7 +151,8 @@ class Catalog:
             await self._changed.wait_for(lambda: self._revision > revision)
             if revision < self._floor:
                 return None
-            return [change for change in self._history if change.revision > revision]
+            newest_first = takewhile(lambda change: change.revision > revision, reversed(self._history))
+            return [*newest_first][::-1]
 
     def get(self, capability_id: str) -> Capability | None:
         """One capability."""
