@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.peers import Critic, Judgement
-    from svc_executor.domain.ports import JobStore
+    from svc_executor.domain.ports import JobStore, Work
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +41,10 @@ class EvaluateAttempt:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             execution = await work.execution(order.step_id, order.attempt)
             step = await work.step(order.step_id)
-        if execution is None:
-            raise KeyError(f"attempt {order.attempt} of {order.step_id} was never begun")
-        if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == order.attempt:
-            return _verdict(execution)
+            if execution is None:
+                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never begun")
+            if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == order.attempt:
+                return await _verdict(work, execution)
         judgement, hindrance = await self._judge(step, execution)
         return await self._record(order, judgement, hindrance)
 
@@ -74,7 +74,7 @@ class EvaluateAttempt:
             execution = await work.execution(order.step_id, order.attempt)
             step = await work.step(order.step_id)
             if execution is None or execution.reported:
-                return Verdict(passes=False) if execution is None else _verdict(execution)
+                return Verdict(passes=False) if execution is None else await _verdict(work, execution)
             judged = _judged(execution, judgement)
             await work.save_execution(judged)
             message = _sentence(judged, judgement, hindrance)
@@ -82,7 +82,7 @@ class EvaluateAttempt:
             judged = await self._recorder.reported(work, judged)
             if judged.status is ExecutionStatus.SUCCEEDED:
                 await self._recorder.accepted(work, judged)
-        return _verdict(judged)
+            return await _verdict(work, judged)
 
 
 def _judged(execution: Execution, judgement: Judgement | None) -> Execution:
@@ -105,6 +105,12 @@ def _sentence(execution: Execution, judgement: Judgement | None, hindrance: str)
     return f"{execution.step_id}: {verdict}, score {judgement.score:.2f}{'; ' * bool(findings)}{findings}"
 
 
-def _verdict(execution: Execution) -> Verdict:
-    passes = execution.status is not ExecutionStatus.REJECTED
-    return Verdict(passes, "" if passes else summary(execution.feedback) or "below the quality bar")
+async def _verdict(work: Work, execution: Execution) -> Verdict:
+    if execution.status is not ExecutionStatus.REJECTED:
+        return Verdict(passes=True)
+    findings = summary(execution.feedback) or "below the quality bar"
+    before = await work.execution(execution.step_id, execution.rework_of) if execution.rework_of else None
+    # The same bytes are the same asset.
+    if before is None or before.asset_ids != execution.asset_ids:
+        return Verdict(passes=False, message=findings)
+    return Verdict(passes=False, message=f"the same result again; {findings}", repeated=True)

@@ -93,10 +93,14 @@ class AttemptResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the critic said; `message` names what it found wrong."""
+    """What the critic said; `message` names what it found wrong.
+
+    `repeated` tells that it was said of the very result that was sent back before: the same producer has no other.
+    """
 
     passes: bool
     message: str = ""
+    repeated: bool = False
 
 
 @dataclass(frozen=True)

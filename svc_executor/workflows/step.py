@@ -113,7 +113,7 @@ class StepRun:
         verdict = await calls.evaluate(order)
         if verdict.passes:
             return True
-        if self._ladder.reworks < self._opening.max_rework:
+        if self._ladder.reworks < self._opening.max_rework and not verdict.repeated:
             self._ladder.reworks += 1
             self._ladder.rework_of = self._attempt
         else:

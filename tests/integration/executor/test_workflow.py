@@ -163,6 +163,17 @@ async def test_after_two_reworks_the_next_rung_is_tried(work_on: Run) -> None:
     assert account.job.state is JobState.COMPLETED
 
 
+async def test_a_producer_that_gives_the_same_result_again_is_left_for_the_next_rung(work_on: Run) -> None:
+    rig = await work_on(sent_back(2))
+    same = InvocationResult((Artefact(b"png", "image/png", "f.png", "diagram"),))
+    rig.shelf.providers["mermaid"].script = lambda _: same
+    account = await rig.run(task("fig", quality_gate=GATE))
+    assert [each.chosen.tool_id for each in account.executions] == ["mermaid", "mermaid", "plantuml"]
+    fallback = "mermaid@local: QUALITY: the same result again; TOO_SMALL: Make it larger."
+    assert account.executions[-1].fallback_reason.startswith(fallback)
+    assert account.job.state is JobState.COMPLETED
+
+
 async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_on: Run) -> None:
     def refuse(_: Trial) -> Judgement:
         raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, "sounds are not judged")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.local import locate
 from svc_executor.adapters.providers import playwright_screenshot
 from svc_executor.domain.provider import Failure
 from tests.conformance import desk
@@ -26,6 +27,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 async def browser(site: Site) -> AsyncIterator[Provider]:
+    locate.chromium()
     async with desk.context(site.authority) as context:
         provider = playwright_screenshot.create(context)
         yield provider
