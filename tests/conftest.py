@@ -12,7 +12,7 @@ import pytest
 
 from mesh.ids import SystemIds
 from mesh.local import locate
-from mesh.local.locate import MissingError
+from mesh.local.locate import Browser, MissingError
 from mesh.settings import BusSettings, PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
 from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
@@ -78,6 +78,12 @@ def kafka_jars() -> Path:
 async def kafka_engine(kafka_jars: Path) -> AsyncIterator[KafkaEngine]:
     async with engines.kafka_engine(kafka_jars) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Browser:
+    """The browser of whatever takes screenshots, fetched where the machine has none."""
+    return locate.chromium()
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from tests.conformance.site import Site
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from mesh.local.locate import Browser
     from svc_executor.domain.peers import Manifest
     from svc_executor.domain.provider import JsonValue, Provider
 
@@ -52,7 +53,9 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-async def catalogue(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ModuleCatalogue]:
+async def catalogue(
+    chromium: Browser, site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ModuleCatalogue]:
     async with desk.context(site.authority, home=tmp_path_factory.mktemp("home")) as context:
         made = ModuleCatalogue(context, {manifest.adapter for manifest in MANIFESTS.values()})
         yield made

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.local import locate
 from svc_executor.adapters.providers import playwright_screenshot
 from svc_executor.domain.provider import Failure
 from tests.conformance import desk
@@ -15,6 +14,7 @@ from tests.conformance.site import Site
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from mesh.local.locate import Browser
     from svc_executor.domain.provider import JsonValue, Provider
 
 
@@ -26,8 +26,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-async def browser(site: Site) -> AsyncIterator[Provider]:
-    locate.chromium()
+async def browser(chromium: Browser, site: Site) -> AsyncIterator[Provider]:
     async with desk.context(site.authority) as context:
         provider = playwright_screenshot.create(context)
         yield provider
