@@ -29,6 +29,7 @@ class ExecutorSettings(Block):
     max_job_seconds: float = Field(3_600.0, gt=0, description="longest run of a job whose plan sets no limit")
     provider_timeout_s: float = Field(120.0, gt=0, description="time that a provider gets for one attempt")
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
+    tenant_slots: int = Field(3, ge=1, description="of these, the most of one tenant")
     provider_tries: int = Field(2, ge=1, le=5, description="calls of a provider within one attempt")
     breaker_failures: int = Field(5, ge=1, description="failures within a minute that open a circuit")
     breaker_recovery_s: float = Field(60.0, gt=0, description="time that an open circuit stays open, in seconds")

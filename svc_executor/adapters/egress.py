@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from svc_executor.adapters.addresses import is_loopback, is_public
 from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest, EgressResponse
 
 if TYPE_CHECKING:
@@ -25,8 +27,9 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"https": 443, "http": 80}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+# Asked for instead of what the caller would take: it is unpacked piece by piece, never beyond the caller's limit.
+_ENCODING, _GZIP = "gzip", 16 + zlib.MAX_WBITS
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _PRIVATE_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "idempotency-key"})
 
 
@@ -99,7 +102,7 @@ class GuardedEgress:
     async def _send(self, request: EgressRequest, target: _Target) -> EgressResponse:
         url = target.url.copy_with(host=target.address)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OURS}
-        headers["Host"] = target.url.netloc.decode()
+        headers |= {"Host": target.url.netloc.decode(), "Accept-Encoding": _ENCODING}
         call = self._client.build_request(
             request.method, url, headers=headers, content=request.content or None, timeout=request.timeout_s,
             extensions={"sni_hostname": target.url.host},
@@ -112,7 +115,7 @@ class GuardedEgress:
                 await response.aclose()
         except httpx.TimeoutException:
             raise _failed(EgressFailure.TIMEOUT, request, "did not answer in time") from None
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.DecodingError) as error:
+        except (httpx.RemoteProtocolError, httpx.ReadError, zlib.error) as error:
             raise _failed(EgressFailure.INCOMPLETE, request, "broke off its answer") from error
         except httpx.TransportError as error:
             raise _failed(EgressFailure.UNREACHABLE, request, "cannot be reached") from error
@@ -122,9 +125,9 @@ class GuardedEgress:
     async def _judge(self, text: str) -> _Target:
         try:
             url = httpx.URL(text)
-        except httpx.InvalidURL:
+            host, port = url.host.rstrip(".").lower(), url.port or _PORTS.get(url.scheme, 0)
+        except (httpx.InvalidURL, UnicodeError):
             raise EgressError(EgressFailure.REFUSED, "the address is not a URL") from None
-        host, port = url.host.rstrip(".").lower(), url.port or _PORTS.get(url.scheme, 0)
         if url.scheme not in _PORTS or not host:
             raise _refused(text, "only https addresses may be fetched")
         if url.userinfo:
@@ -134,7 +137,7 @@ class GuardedEgress:
             self._judge_name(text, url, host)
         addresses = await self._addresses(text, host, port)
         for address in addresses:
-            if not (_is_loopback(address) if ours else _is_public(address)):
+            if not (is_loopback(address) if ours else is_public(address)):
                 raise _refused(text, "it leads to an address that is not public")
         return _Target(url, addresses[0])
 
@@ -153,7 +156,7 @@ class GuardedEgress:
             pass
         try:
             found = await self._resolve(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a label of a name may be too long, or empty
             raise EgressError(EgressFailure.UNREACHABLE, f"{_shown(text)}: the host is not known") from error
         if not found:
             raise EgressError(EgressFailure.UNREACHABLE, f"{_shown(text)}: the host is not known")
@@ -164,11 +167,17 @@ async def _body(response: httpx.Response, request: EgressRequest) -> bytes:
     length = response.headers.get("content-length", "")
     if length.isdigit() and int(length) > request.max_bytes:
         raise _failed(EgressFailure.TOO_LARGE, request, f"answers with more than {request.max_bytes} bytes")
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip", ""}:
+        raise _failed(EgressFailure.INCOMPLETE, request, "answers in an encoding that nobody asked for")
+    unpacker = zlib.decompressobj(wbits=_GZIP) if "gzip" in encoding else None
     body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
+    async for chunk in response.aiter_raw():
+        body += chunk if unpacker is None else unpacker.decompress(chunk, request.max_bytes + 1 - len(body))
         if len(body) > request.max_bytes:
             raise _failed(EgressFailure.TOO_LARGE, request, f"answers with more than {request.max_bytes} bytes")
+    if body and unpacker is not None and not unpacker.eof:
+        raise _failed(EgressFailure.INCOMPLETE, request, "broke off its answer")
     return bytes(body)
 
 
@@ -176,28 +185,13 @@ def _redirected(request: EgressRequest, place: str) -> EgressRequest:
     before = httpx.URL(request.url)
     try:
         after = before.join(place)
-    except httpx.InvalidURL:
+        moved = (before.scheme, before.host, before.port) != (after.scheme, after.host, after.port)
+    except (httpx.InvalidURL, UnicodeError):
         raise _failed(EgressFailure.REFUSED, request, "redirects to what is no address") from None
     headers: Mapping[str, str] = request.headers
-    if (before.scheme, before.host, before.port) != (after.scheme, after.host, after.port):
+    if moved:
         headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE_HEADERS}
     return replace(request, url=str(after), headers=headers)
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address).is_loopback
-
-
-def _is_public(address: str) -> bool:
-    """Say whether an address is global, and does not carry one inside that is not."""
-    number = ipaddress.ip_address(address.split("%", 1)[0])
-    if isinstance(number, ipaddress.IPv6Address):
-        inner = number.ipv4_mapped or number.sixtofour or (number.teredo[1] if number.teredo else None)
-        if number in _NAT64:
-            inner = ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)
-        if inner is not None and not _is_public(str(inner)):
-            return False
-    return number.is_global and not number.is_multicast
 
 
 def _shown(text: str) -> str:

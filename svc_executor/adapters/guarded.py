@@ -7,6 +7,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from mesh import overhead, tracing
 from mesh.errors import SomaError
@@ -27,13 +28,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _BLAMED = frozenset({Failure.UNAVAILABLE, Failure.TIMEOUT})
 _REPORT_S = 10.0
+_LOCAL = "local"
 
 
 @dataclass(frozen=True)
 class GuardLimits:
-    """How a provider is guarded. Times are in seconds; `patience_s` is the longest wait that a retry is worth."""
+    """How a provider is guarded. Times are in seconds; `patience_s` is the longest wait that a retry is worth.
+
+    `slots` calls run at once, and `tenant_slots` of them for one tenant, so that another always finds a place.
+    """
 
     slots: int = 4
+    tenant_slots: int = 3
     tries: int = 2
     failures: int = 5
     recovery_s: float = 60.0
@@ -41,7 +47,10 @@ class GuardLimits:
 
 
 class Guards:
-    """Slots by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits."""
+    """Slots by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits.
+
+    A provider's limits are those of an account or a server with it; each tool of this machine stands for itself.
+    """
 
     def __init__(
         self, limits: GuardLimits, registry: Registry, meter: Meter, clock: Clock, *, rng: random.Random
@@ -52,6 +61,8 @@ class Guards:
         self._clock = clock
         self._rng = rng
         self._slots: dict[str, asyncio.Semaphore] = {}
+        # A tenant's are kept while somebody holds or awaits one.
+        self._tenant_slots = WeakValueDictionary[tuple[str, str], asyncio.Semaphore]()
         self._breakers: dict[str, CircuitBreaker] = {}
         self._budgets: dict[str, RetryBudget] = {}
         self._reports: set[asyncio.Task[None]] = set()
@@ -66,7 +77,7 @@ class Guards:
         name = f"{invocation.tool_id}@{invocation.provider}"
         breaker = self._breaker(name)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._slot(invocation.provider))
+            await self._enter(stack, invocation, name)
             try:
                 async with asyncio.timeout(invocation.timeout_s):
                     return await retry(
@@ -97,12 +108,23 @@ class Guards:
             await asyncio.wait(set(self._reports), timeout=_REPORT_S)
 
     def _worth_a_retry(self, error: Exception) -> bool:
-        if not isinstance(error, ProviderError) or error.reason is Failure.TIMEOUT:
+        if not isinstance(error, ProviderError) or error.reason is Failure.TIMEOUT or not error.blamed:
             return False
         return error.retryable and (error.retry_after_s or 0.0) <= self._limits.patience_s
 
-    def _slot(self, provider: str) -> asyncio.Semaphore:
-        return self._slots.setdefault(provider, asyncio.Semaphore(self._limits.slots))
+    async def _enter(self, stack: AsyncExitStack, invocation: Invocation, name: str) -> None:
+        """Wait for a place, no longer than the call itself may take: the tenant's own first."""
+        pool = name if invocation.provider == _LOCAL else invocation.provider
+        own = self._tenant_slots.setdefault((pool, invocation.tenant_id), asyncio.Semaphore(self._limits.tenant_slots))
+        shared = self._slots.setdefault(pool, asyncio.Semaphore(self._limits.slots))
+        try:
+            async with asyncio.timeout(invocation.timeout_s):
+                await stack.enter_async_context(own)
+                await stack.enter_async_context(shared)
+        except TimeoutError:
+            raise ProviderError(
+                Failure.UNAVAILABLE, f"{name} was busy for {invocation.timeout_s:g} seconds", blamed=False
+            ) from None
 
     def _breaker(self, name: str) -> CircuitBreaker:
         if name not in self._breakers:
@@ -206,4 +228,4 @@ def _operation(invocation: Invocation) -> str:
 
 
 def _blames_provider(error: Exception) -> bool:
-    return not isinstance(error, ProviderError) or error.reason in _BLAMED
+    return not isinstance(error, ProviderError) or (error.blamed and error.reason in _BLAMED)

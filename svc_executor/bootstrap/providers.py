@@ -53,6 +53,7 @@ class Workshop:
         found = manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
         limits = GuardLimits(
             slots=settings.provider_slots,
+            tenant_slots=settings.tenant_slots,
             tries=settings.provider_tries,
             failures=settings.breaker_failures,
             recovery_s=settings.breaker_recovery_s,

@@ -155,15 +155,25 @@ class ProviderError(Exception):
     """A failed invocation, in words for people and without internals.
 
     `pointer` names the parameter at fault as a JSON pointer below `params`; `retry_after_s` is what the provider asked
-    for.
+    for. `blamed` is False where what the caller named failed, such as the page of a screenshot: that says nothing of
+    the provider, whose circuit stays closed for others.
     """
 
-    def __init__(self, reason: Failure, message: str, *, retry_after_s: float | None = None, pointer: str = "") -> None:
+    def __init__(
+        self,
+        reason: Failure,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        pointer: str = "",
+        blamed: bool = True,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.retry_after_s = retry_after_s
         self.pointer = pointer
+        self.blamed = blamed
 
     @property
     def retryable(self) -> bool:

@@ -94,7 +94,7 @@ class PlaywrightScreenshot:
         except EgressError as error:
             raise _unfetched(error) from error
         if document.status >= _SERVER_ERROR:
-            raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}")
+            raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}", blamed=False)
         if document.status >= _CLIENT_ERROR:
             raise invalid_input("/url", f"the page answered {document.status}")
         return document
@@ -148,7 +148,7 @@ async def _take(
         finally:
             await context.close()
     except PlaywrightTimeoutError:
-        raise ProviderError(Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s") from None
+        raise ProviderError(Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s", blamed=False) from None
     except Error as error:
         raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page") from error
 
@@ -182,4 +182,4 @@ def _unfetched(error: EgressError) -> ProviderError:
     if error.reason is EgressFailure.REFUSED:
         return invalid_input("/url", error.message)
     reason = Failure.TIMEOUT if error.reason is EgressFailure.TIMEOUT else Failure.UNAVAILABLE
-    return ProviderError(reason, error.message)
+    return ProviderError(reason, error.message, blamed=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -152,6 +153,66 @@ async def test_a_provider_gets_no_more_calls_at_once_than_it_has_slots() -> None
     release.set()
     await asyncio.gather(*calls)
     assert most == 2
+
+
+class Held(ScriptedProvider):
+    """Works on what it was asked for until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__("local")
+        self.at_work: list[Invocation] = []
+        self.release = asyncio.Event()
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        self.at_work.append(invocation)
+        await self.release.wait()
+        return picture(invocation)
+
+
+async def test_a_tenant_leaves_a_place_for_another() -> None:
+    stand, held = Stand(picture, slots=2, tenant_slots=1), Held()
+    provider = GuardedProvider(held, stand.guards)
+    calls = [asyncio.create_task(provider.invoke(invocation())) for _ in range(5)]
+    await eventually(lambda: len(held.at_work) == 1)
+    calls.append(asyncio.create_task(provider.invoke(replace(invocation(), tenant_id="tenant-b"))))
+    await eventually(lambda: len(held.at_work) == 2)
+    assert [call.tenant_id for call in held.at_work] == ["tenant-a", "tenant-b"]
+    held.release.set()
+    await asyncio.gather(*calls)
+    assert len(held.at_work) == 6
+
+
+async def test_tools_of_this_machine_do_not_share_places() -> None:
+    stand, held = Stand(picture, slots=1), Held()
+    provider = GuardedProvider(held, stand.guards)
+    calls = [asyncio.create_task(provider.invoke(replace(invocation(), tool_id=tool))) for tool in ("mermaid", "d2")]
+    await eventually(lambda: len(held.at_work) == 2)
+    held.release.set()
+    await asyncio.gather(*calls)
+
+
+async def test_who_waits_for_a_place_too_long_is_told_so_and_nobody_is_blamed() -> None:
+    stand, held = Stand(picture, slots=1, failures=1), Held()
+    stand.provider = GuardedProvider(held, stand.guards)
+    first = asyncio.create_task(stand.provider.invoke(invocation(timeout_s=60)))
+    await eventually(lambda: len(held.at_work) == 1)
+    refused = await stand.failure(timeout_s=0.05)
+    assert (refused.reason, refused.blamed) == (Failure.UNAVAILABLE, False)
+    assert "busy" in refused.message
+    held.release.set()
+    await first
+    assert not stand.guards.is_open("mermaid@local")
+
+
+async def test_what_the_caller_named_may_fail_without_opening_the_circuit() -> None:
+    def script(_: Invocation) -> InvocationResult:
+        raise ProviderError(Failure.UNAVAILABLE, "the page answered 503", blamed=False)
+
+    stand = Stand(script, tries=3, patience_s=0.01)
+    for _ in range(10):
+        assert (await stand.failure()).message == "the page answered 503"
+    assert len(stand.inner.invocations) == 10
+    assert not stand.guards.is_open("mermaid@local")
 
 
 def test_a_guarded_catalogue_has_the_same_adapters() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _MAX_REQUESTS = 400
 _MAX_BYTES = 16 * 1024 * 1024
+_MAX_BYTES_OF_ALL = 64 * 1024 * 1024
+_AT_ONCE = 8
 _UNFIT = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection"})
 
 
@@ -23,6 +26,8 @@ class GuardedRoutes:
         self._egress = egress
         self._document: EgressResponse | None = document
         self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._bytes_left = _MAX_BYTES_OF_ALL
         self.requests = 0
         self.refused = 0
 
@@ -50,15 +55,18 @@ class GuardedRoutes:
         if self._document is not None and request.is_navigation_request() and request.frame.parent_frame is None:
             document, self._document = self._document, None
             return document
-        if self.requests > _MAX_REQUESTS:
-            raise EgressError(EgressFailure.REFUSED, "the page asks for too many files")
-        return await self._egress.fetch(
-            EgressRequest(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.post_data_buffer or b"",
-                timeout_s=self._timeout_s,
-                max_bytes=_MAX_BYTES,
+        async with self._places:
+            if self.requests > _MAX_REQUESTS or self._bytes_left <= 0:
+                raise EgressError(EgressFailure.REFUSED, "the page asks for too many files")
+            response = await self._egress.fetch(
+                EgressRequest(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    content=request.post_data_buffer or b"",
+                    timeout_s=self._timeout_s,
+                    max_bytes=min(_MAX_BYTES, self._bytes_left),
+                )
             )
-        )
+            self._bytes_left -= len(response.content)
+            return response

@@ -15,6 +15,7 @@ from tests.conformance.wire import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from ipaddress import IPv4Address, IPv6Address
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ PUBLIC = "93.184.216.34"
 PRIVATE = [
     "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
     "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1",
-    "ff02::1",
+    "ff02::1", "fec0::1", "64:ff9b:1::7f00:1", "::127.0.0.1", "::ffff:0:127.0.0.1", "5f00::1", "192.88.99.1",
+    "192.0.0.8", "3fff::1", "2001:db8::1", "100::1", "4000::1",
 ]  # fmt: skip
 
 
@@ -70,6 +72,18 @@ async def test_a_name_that_leads_inside_is_refused(address: str) -> None:
 async def test_an_inner_address_is_refused(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     assert not await admitted(EgressRules(plain_http=True), f"http://{host}/")
+
+
+@pytest.mark.parametrize("address", [PUBLIC, "2606:2800:220:1::1", "64:ff9b::5db8:d822", "::ffff:93.184.216.34"])
+async def test_a_name_that_leads_outside_is_let_out(address: str) -> None:
+    assert await admitted(EgressRules(), "https://example.com/", address)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".com", "a..com", "xn--a", "xn--\u00e4.com", "\u2028.com"])
+async def test_a_host_that_is_no_name_is_an_error_of_the_guards_own(host: str) -> None:
+    async with GuardedEgress(EgressRules()) as egress:
+        with pytest.raises(EgressError):
+            await egress.admit(f"https://{host}/")
 
 
 async def test_one_inner_address_among_public_ones_is_enough_to_refuse() -> None:
@@ -108,10 +122,11 @@ async def test_loopback_needs_its_port_listed() -> None:
     assert not await admitted(EgressRules(loopback=frozenset({"internal:80"})), "http://internal/", "10.0.0.1")
 
 
-@given(st.ip_addresses(v=4))
-async def test_no_inner_ipv4_address_is_ever_let_out(address: object) -> None:
-    allowed = await admitted(EgressRules(), "https://example.com/", str(address))
-    assert allowed == (address.is_global and not address.is_multicast)  # type: ignore[attr-defined]
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
+async def test_no_inner_address_is_ever_let_out(address: IPv4Address | IPv6Address) -> None:
+    if await admitted(EgressRules(), "https://example.com/", str(address)):
+        assert address.is_global
+        assert not address.is_multicast
 
 
 async def test_a_listed_page_is_fetched_whole(site: Site) -> None:
@@ -171,6 +186,18 @@ async def test_too_large_an_answer_is_refused(site: Site) -> None:
 
 async def test_the_cap_counts_what_is_unpacked(site: Site) -> None:
     assert await failure(site, "/bomb", max_bytes=1_000_000) is EgressFailure.TOO_LARGE
+
+
+async def test_only_what_is_unpacked_piece_by_piece_is_asked_for(site: Site) -> None:
+    await fetched(site, "/welcome", headers={"Accept-Encoding": "br, zstd, gzip"})
+    assert site.received[-1].headers["accept-encoding"] == "gzip"
+    assert await failure(site, "/packed-otherwise") is EgressFailure.INCOMPLETE
+
+
+async def test_a_packed_answer_is_unpacked(site: Site) -> None:
+    assert (await fetched(site, "/bomb")).content == bytes(5_000_000)
+    assert await failure(site, "/packed-badly") is EgressFailure.INCOMPLETE
+    assert await failure(site, "/packed-in-part") is EgressFailure.INCOMPLETE
 
 
 async def test_a_cut_answer_is_an_error(site: Site) -> None:

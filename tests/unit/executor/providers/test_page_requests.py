@@ -1,0 +1,78 @@
+"""What one page may fetch in all."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from mesh.testing.contract import eventually
+from svc_executor.adapters.providers.browser.routes import GuardedRoutes
+from svc_executor.domain.provider import EgressResponse
+
+if TYPE_CHECKING:
+    from svc_executor.domain.provider import EgressRequest
+
+MIB = 1 << 20
+REQUEST = SimpleNamespace(
+    method="GET",
+    url="https://example.com/a.png",
+    headers={},
+    post_data_buffer=None,
+    is_navigation_request=lambda: False,
+)
+
+
+class Site:
+    """Answers each request with as much as it may, once it is released."""
+
+    def __init__(self) -> None:
+        self.asked: list[EgressRequest] = []
+        self.release = asyncio.Event()
+
+    async def admit(self, url: str) -> None:
+        """Everything is admitted."""
+
+    async def fetch(self, request: EgressRequest) -> EgressResponse:
+        """As many bytes as are allowed."""
+        self.asked.append(request)
+        await self.release.wait()
+        return EgressResponse(200, {}, bytes(request.max_bytes), request.url)
+
+
+class Route:
+    """Notes how a request of the page ended."""
+
+    def __init__(self) -> None:
+        self.outcome: str | int = ""
+
+    async def fulfill(self, *, body: bytes, **_: object) -> None:
+        """Answered."""
+        self.outcome = len(body)
+
+    async def abort(self, reason: str) -> None:
+        """Refused."""
+        self.outcome = reason
+
+
+async def outcome(routes: GuardedRoutes) -> str | int:
+    route = Route()
+    await routes.answer(route, REQUEST)  # type: ignore[arg-type]
+    return route.outcome
+
+
+async def test_a_page_gets_64_mib_in_all() -> None:
+    site = Site()
+    site.release.set()
+    routes = GuardedRoutes(site, EgressResponse(200, {}, b"", ""), 10.0)
+    assert [await outcome(routes) for _ in range(5)] == [16 * MIB] * 4 + ["blockedbyclient"]
+    assert routes.refused == 1
+
+
+async def test_a_page_fetches_eight_files_at_once() -> None:
+    site = Site()
+    routes = GuardedRoutes(site, EgressResponse(200, {}, b"", ""), 10.0)
+    asking = [asyncio.create_task(outcome(routes)) for _ in range(20)]
+    await eventually(lambda: len(site.asked) == 8 and routes.requests == 20)
+    site.release.set()
+    await asyncio.gather(*asking)
