@@ -1,4 +1,5 @@
-# Which capabilities a tenant may use for a step, all candidates in one evaluation. Default deny.
+# Which capabilities a tenant may use for a step, all candidates in one evaluation. Default deny: each rule names what
+# lets a candidate pass, so that input that is absent, or not what it should be, denies it.
 #
 # Input: {"modality": "image", "classification": "internal", "max_cost_micro_usd": 0,
 #         "tenant": {"id": "...", "plan": "pro", "permissions": {"denied_providers": [], "denied_tools": []}},
@@ -19,7 +20,11 @@ providers := {
 	"video": {"runway", "pika", "local"},
 }
 
-allow_provider(candidate) if not providers[input.modality]
+allow_provider(candidate) if {
+	is_string(input.modality)
+	is_string(candidate.provider)
+	not providers[input.modality]
+}
 
 allow_provider(candidate) if {
 	candidate.provider in providers[input.modality]
@@ -46,16 +51,20 @@ sees(candidate) := default_classifications if count(candidate.classifications) =
 
 sees(candidate) := candidate.classifications if count(candidate.classifications) > 0
 
-sensitive := {"sensitive", "confidential"}
+# Data of any other classification stays in the house.
+stays_or_may_leave(candidate) if candidate.needs_egress == false
 
-leaves_the_house(candidate) if {
-	input.classification in sensitive
-	candidate.needs_egress
-}
+stays_or_may_leave(_) if input.classification in default_classifications
+
+denied_by_tenant(kind) := object.get(input.tenant.permissions, kind, [])
 
 permitted(candidate) if {
-	not candidate.provider in object.get(input.tenant.permissions, "denied_providers", [])
-	not candidate.tool_id in object.get(input.tenant.permissions, "denied_tools", [])
+	is_array(denied_by_tenant("denied_providers"))
+	is_array(denied_by_tenant("denied_tools"))
+	is_string(candidate.provider)
+	is_string(candidate.tool_id)
+	not candidate.provider in denied_by_tenant("denied_providers")
+	not candidate.tool_id in denied_by_tenant("denied_tools")
 }
 
 denials(candidate) := [d |
@@ -85,7 +94,7 @@ default classification_denied(_) := true
 
 classification_denied(candidate) := false if {
 	input.classification in sees(candidate)
-	not leaves_the_house(candidate)
+	stays_or_may_leave(candidate)
 }
 
 default permission_denied(_) := true

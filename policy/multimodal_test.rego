@@ -70,3 +70,37 @@ test_each_candidate_has_its_verdict if {
 	count(v) == 2
 	codes(v, "d2@local") == set()
 }
+
+test_absent_permissions_deny if {
+	without := object.remove(request("diagram", "pro", "internal", 0, [local]), ["tenant"])
+	v := multimodal.verdicts with input as object.union(without, {"tenant": {"id": "t", "plan": "pro"}})
+	codes(v, "d2@local") == {"TENANT_PERMISSION"}
+}
+
+test_permissions_that_are_no_lists_deny if {
+	every denied in [{"denied_providers": null}, {"denied_tools": "d2"}] {
+		given := object.union(request("diagram", "pro", "internal", 0, [local]), {"tenant": {"permissions": denied}})
+		v := multimodal.verdicts with input as given
+		codes(v, "d2@local") == {"TENANT_PERMISSION"}
+	}
+}
+
+test_an_absent_modality_denies if {
+	v := multimodal.verdicts with input as object.remove(request("diagram", "pro", "internal", 0, [local]), ["modality"])
+	codes(v, "d2@local") == {"PROVIDER_NOT_ALLOWED"}
+}
+
+test_what_does_not_say_whether_it_leaves_the_house_is_denied_sensitive_data if {
+	silent := object.remove(object.union(remote, {"provider": "local"}), ["needs_egress"])
+	v := multimodal.verdicts with input as request("image", "pro", "sensitive", 0, [silent])
+	codes(v, "dalle3@openai") == {"CLASSIFICATION_NOT_ALLOWED"}
+}
+
+test_data_of_a_classification_that_policy_does_not_know_stays_in_the_house if {
+	listed := object.union(remote, {"classifications": ["restricted"]})
+	v := multimodal.verdicts with input as request("image", "pro", "restricted", 0, [listed])
+	codes(v, "dalle3@openai") == {"CLASSIFICATION_NOT_ALLOWED"}
+	stays := object.union(local, {"classifications": ["restricted"]})
+	w := multimodal.verdicts with input as request("image", "pro", "restricted", 0, [stays])
+	codes(w, "d2@local") == set()
+}

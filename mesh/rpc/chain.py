@@ -11,6 +11,7 @@ from mesh.ids import SystemIds
 from mesh.rpc.interceptors.authorization import Authorization
 from mesh.rpc.interceptors.deadline import Deadline
 from mesh.rpc.interceptors.errors import Errors
+from mesh.rpc.interceptors.idempotency import Idempotency
 from mesh.rpc.interceptors.identity import Identity
 from mesh.rpc.interceptors.logging import Logging
 from mesh.rpc.interceptors.metrics import Metrics
@@ -53,5 +54,6 @@ def standard_chain(
         Tenancy(),
         Authorization(authorizer, refused),
         Deadline(clock, default_deadline_s),
+        Idempotency(),
         Validation(validator or protovalidate.Validator()),
     ]

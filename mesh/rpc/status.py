@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +30,7 @@ REASON_KEY = "x-soma-reason"
 V = TypeVar("V", FieldViolation, QuotaViolation, PreconditionViolation)
 
 # A client may drop a response whose headers exceed 8 KiB. The status travels there in base64, its message twice.
+_TRACE_ID = re.compile("[0-9a-f]{32}")
 _MAX_TEXT = 500
 _MAX_BYTES = 3_000
 _OVERHEAD = 8
@@ -67,12 +69,12 @@ def internal(trace_id: str) -> SomaError:
 
 def to_status(error: SomaError, trace_id: str = "") -> status_pb2.Status:
     """The rich status of an error. Texts and violations beyond what headers can carry are cut, and say so."""
-    metadata = {**error.metadata, **({"trace_id": trace_id} if trace_id else {})}
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason.value,
-        domain=DOMAIN,
-        metadata={_clean(key): _clean(value) for key, value in metadata.items()},
-    )
+    metadata = {_clean(key): _clean(value) for key, value in error.metadata.items() if key != "trace_id"}
+    trace_id = trace_id or error.metadata.get("trace_id", "")
+    if trace_id:
+        # Ours, and not to be mistaken for a number that it may look like: one in some thousand would pass for an IBAN.
+        metadata["trace_id"] = trace_id if _TRACE_ID.fullmatch(trace_id) else _clean(trace_id)
+    info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=metadata)
     status = status_pb2.Status(code=code_of(error).value[0], message=_clean(error.message))
     _attach(status, info)
     if error.retry_after_s is not None:

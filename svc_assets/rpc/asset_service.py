@@ -48,7 +48,7 @@ class AssetServicer(AssetServiceServicer):
             async for message in request_iterator:
                 yield message.content.data
 
-        declared = declared_from(first, _idempotency_key(context))
+        declared = declared_from(first)
         return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared, body()))
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
@@ -83,14 +83,6 @@ class AssetServicer(AssetServiceServicer):
         """Erases an asset, or gives up a job's hold on it."""
         left = await self._assets.delete(caller().tenant_id, request.asset_id, request.job_id, request.reason)
         return asset_to(left)
-
-
-def _idempotency_key(context: grpc.aio.ServicerContext) -> str:
-    """The Idempotency-Key header of a REST upload."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "idempotency-key":
-            return value if isinstance(value, str) else value.decode()
-    return ""
 
 
 def _content_type(asset: Asset) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TOPIC = facts_of("assets")
 
 
-def declared_from(proto: UploadAssetRequest, request_id: str) -> Declared:
+def declared_from(proto: UploadAssetRequest) -> Declared:
     """What the first message of an upload says."""
     origin = proto.origin
     return Declared(
@@ -36,7 +36,7 @@ def declared_from(proto: UploadAssetRequest, request_id: str) -> Declared:
         replaces_id=proto.replaces_id,
         origin=Origin(origin.session_id, origin.job_id, origin.step_id, origin.execution_id),
         metadata=json_object(proto.metadata),
-        request_id=proto.request_id or request_id,
+        request_id=proto.request_id,
         size_bytes=proto.size_bytes,
     )
 

@@ -62,7 +62,11 @@ class Operations:
             "description": comment,
         }
         names = shown.fields
-        parameters = [*self._path_parameters(method.input_type, form, names), *self._query_parameters(method, form)]
+        parameters = [
+            *self._path_parameters(method.input_type, form, names),
+            *self._query_parameters(method, form),
+            *self._header_parameters(method),
+        ]
         if parameters:
             found["parameters"] = parameters
         if form.body:
@@ -94,6 +98,21 @@ class Operations:
             required = {"required": True} if "." not in path and self._schemas.required(field) else {}
             exploded = {"style": "form", "explode": True} if field.is_repeated else {}
             yield {"name": path, "in": "query", **described, **required, **exploded, "schema": schema}
+
+    def _header_parameters(self, method: MethodDescriptor) -> Iterator[dict[str, object]]:
+        """The headers that say the same as a field of the request, which wins."""
+        fields = method.input_type.fields_by_name
+        if "request_id" in fields:
+            bounds = {
+                key: value for key, value in self._schemas.field(fields["request_id"]).items() if key != "description"
+            }
+            about = "Makes the call idempotent, as `request_id` does."
+            schema = {**bounds, "pattern": "^[!-~]*$"}
+            yield {"name": "Idempotency-Key", "in": "header", "description": about, "schema": schema}
+        if method.server_streaming and "after" in fields:
+            about = "The sequence of the last event that was seen, as `after` says it: the stream goes on after it."
+            schema = {"type": "string", "pattern": "^[0-9]{0,18}$"}
+            yield {"name": "Last-Event-ID", "in": "header", "description": about, "schema": schema}
 
     def _leaves(self, message: Descriptor, prefix: str, taken: set[str]) -> Iterator[tuple[str, FieldDescriptor]]:
         """Fields that a query can fill: everything but repeated messages, maps and free JSON."""

@@ -50,6 +50,7 @@ class Seen:
     contexts: list[RequestContext | None] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    request_ids: list[str] = field(default_factory=list)
     calls: int = 0
 
 
@@ -57,6 +58,7 @@ async def behave(ask: Dynamic, seen: Seen) -> str:
     """Do what the request asks for: answer, fail in some manner, or wait."""
     seen.calls += 1
     seen.contexts.append(current())
+    seen.request_ids.append(ask.request_id)
     seen.started.set()
     if ask.behaviour == "soma":
         raise SomaError(

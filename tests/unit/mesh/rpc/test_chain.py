@@ -46,6 +46,27 @@ async def test_the_handler_knows_for_whom_it_works(
     assert seen.deadline is not None
 
 
+@every_kind
+async def test_a_header_names_a_request_that_has_no_name(
+    kind: str, invoke: Invoke, raw: grpc.aio.Channel, authorized: Headers, servicer: Dynamic
+) -> None:
+    keyed = (*authorized, ("idempotency-key", "order-7"))
+    await invoke(raw, kind, {"text": "hi"}, {"text": "more"}, metadata=keyed)
+    await invoke(raw, kind, {"request_id": "mine"}, metadata=keyed)
+    expected = ["order-7", "", "mine"] if kind.startswith("Stream") else ["order-7", "mine"]
+    assert servicer.seen.request_ids == expected
+
+
+@every_kind
+async def test_the_header_keeps_to_the_bounds_of_the_field(
+    kind: str, invoke: Invoke, raw: grpc.aio.Channel, authorized: Headers, servicer: Dynamic
+) -> None:
+    error = await failure(invoke(raw, kind, {}, metadata=(*authorized, ("idempotency-key", "x" * 21))))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "request_id" in (error.details() or "")
+    assert servicer.seen.calls == 0
+
+
 IDS = (("x-request-id", "order-7"), ("traceparent", f"00-{'ab' * 16}-{'cd' * 8}-01"))
 
 
@@ -209,6 +230,7 @@ async def test_the_standard_chain_is_in_its_named_order() -> None:
         "Tenancy",
         "Authorization",
         "Deadline",
+        "Idempotency",
         "Validation",
     ]
     assert [type(interceptor).__name__ for interceptor in chain] == names

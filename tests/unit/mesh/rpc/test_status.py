@@ -66,6 +66,13 @@ def test_the_trace_id_is_added_to_the_metadata() -> None:
     }
 
 
+def test_a_trace_id_that_looks_like_an_account_number_is_told_as_it_is() -> None:
+    looks_so = "dd017fa0563f321c389362962683b27e"
+    error = SomaError(Reason.CONFLICT, "no", metadata={"trace_id": looks_so, "account": looks_so})
+    assert status.from_status(status.to_status(error)).metadata == {"trace_id": looks_so, "account": "[iban]"}
+    assert status.from_status(status.to_status(not_found("job", "1"), looks_so)).metadata["trace_id"] == looks_so
+
+
 def test_more_violations_than_headers_carry_are_counted() -> None:
     error = invalid_all([FieldViolation(f"steps[{i}].name", "must not be empty, and so on") for i in range(1_000)])
     sent = status.to_status(error)
