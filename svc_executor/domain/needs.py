@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _CHARS_PER_TOKEN = 2
 _DEFAULT_OUTPUT_TOKENS = 1_024
+# Of the largest picture at each quality, by OpenAI's price list for gpt-image-1; any other quality may be the highest.
+_MOST_TOKENS = 6_240
+_TOKENS_OF_A_PICTURE = {"low": 408, "medium": 1_584, "high": _MOST_TOKENS}
 _SHOWN_CHARS = 2_000
 _PICTURES = frozenset({StepType.GENERATE_IMAGE, StepType.GENERATE_DIAGRAM, StepType.CAPTURE_SCREENSHOT})
 _SPEECH_CHARS_PER_SECOND = 12
@@ -53,9 +56,8 @@ def need_of(
         prompt_chars=len(prompt),
         duration_s=_duration(task, prompt),
         images=_pictures(task, params),
-        input_tokens=math.ceil(len(prompt) / _CHARS_PER_TOKEN),
-        output_tokens=_number(task.constraints, "max_output_tokens") or _number(params, "max_tokens")
-        or (_DEFAULT_OUTPUT_TOKENS if task.step_type is StepType.GENERATE_TEXT else 0),
+        input_tokens=math.ceil((len(prompt) + len(str(params.get("system", "")))) / _CHARS_PER_TOKEN),
+        output_tokens=_output_tokens(task, params),
         source_language=str(task.constraints.get("source_language", "")),
         params={name: _shown(value) for name, value in asked.items()},
         preferred_provider=sent_back.chosen.provider if sent_back else task.preferred_provider,
@@ -96,7 +98,21 @@ def _duration(task: Task, prompt: str) -> float:
 
 
 def _pictures(task: Task, params: Mapping[str, JsonValue]) -> int:
-    return max(_number(params, "n"), 1) if task.step_type in _PICTURES else 0
+    """Price units, as many as it may come to: a finer picture, and one that is not square, may cost one more each."""
+    if task.step_type not in _PICTURES:
+        return 0
+    dearer = 0
+    if task.step_type is StepType.GENERATE_IMAGE:
+        dearer = (params.get("quality") == "hd") + (params.get("shape", "square") != "square")
+    return max(_number(params, "n"), 1) * (1 + dearer)
+
+
+def _output_tokens(task: Task, params: Mapping[str, JsonValue]) -> int:
+    """Tokens that a model may give: those of pictures are for providers that charge for them by the token."""
+    if task.step_type is StepType.GENERATE_IMAGE:
+        return max(_number(params, "n"), 1) * _TOKENS_OF_A_PICTURE.get(str(params.get("quality")), _MOST_TOKENS)
+    given = _number(task.constraints, "max_output_tokens") or _number(params, "max_tokens")
+    return given or (_DEFAULT_OUTPUT_TOKENS if task.step_type is StepType.GENERATE_TEXT else 0)
 
 
 def _number(fields: Mapping[str, JsonValue], name: str) -> int:

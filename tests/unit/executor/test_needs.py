@@ -55,7 +55,9 @@ def test_the_same_attempt_asks_under_the_same_id() -> None:
 @pytest.mark.parametrize(
     ("step_type", "params", "images", "output_tokens", "duration_s"),
     [
-        ("generate_image", {"prompt": "x", "n": 3}, 3, 0, 0),
+        ("generate_image", {"prompt": "x", "n": 3}, 3, 18_720, 0),
+        ("generate_image", {"prompt": "x", "quality": "low"}, 1, 408, 0),
+        ("generate_image", {"prompt": "x", "quality": "hd", "shape": "landscape"}, 3, 6_240, 0),
         ("generate_diagram", {"source": "x"}, 1, 0, 0),
         ("generate_text", {"prompt": "x"}, 0, 1024, 0),
         ("generate_text", {"prompt": "x", "max_tokens": 64}, 0, 64, 0),
@@ -67,6 +69,27 @@ def test_units_are_estimated_from_what_is_asked(
 ) -> None:
     asked = need(step_type, params=params)
     assert (asked.images, asked.output_tokens, asked.duration_s) == (images, output_tokens, duration_s)
+
+
+def test_the_system_text_is_counted_among_what_is_sent() -> None:
+    assert need("generate_text", params={"prompt": "x" * 10, "system": "y" * 20}).input_tokens == 15
+
+
+@pytest.mark.parametrize("quality", ["auto", "low", "medium", "high", None])
+@pytest.mark.parametrize("tokens", [272, 400, 408, 1_056, 1_568, 1_584, 4_160, 6_208, 6_240])
+def test_what_a_picture_by_the_token_costs_was_reserved(quality: str | None, tokens: int) -> None:
+    most = {"low": 408, "medium": 1_584}.get(str(quality), 6_240)
+    prices = {"input_token": 5, "output_token": 40}
+    asked = need("generate_image", params={"prompt": "A door", **({"quality": quality} if quality else {})})
+    reserved = cost_micro_usd(prices, {}, Usage(1, asked.input_tokens, asked.output_tokens))
+    assert reserved >= cost_micro_usd(prices, {}, Usage(1, 2, min(tokens, most)))
+
+
+@pytest.mark.parametrize("shape", ["square", "landscape", "portrait"])
+@pytest.mark.parametrize("quality", ["standard", "hd"])
+def test_what_a_picture_by_the_piece_costs_was_reserved(shape: str, quality: str) -> None:
+    asked = need("generate_image", params={"prompt": "A door", "shape": shape, "quality": quality})
+    assert asked.images == 1 + (quality == "hd") + (shape != "square")
 
 
 def test_long_texts_are_cut_in_what_the_decision_records_but_counted_whole() -> None:
