@@ -46,10 +46,9 @@ def examine(home: Home, edge_port: int) -> list[Finding]:
 
 def _software(home: Home) -> Iterator[Finding]:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    good = sys.version_info[:2] == _PYTHON
-    yield Finding(
-        part="python", found=good, where=f"{sys.executable} {version}", advice="" if good else "use Python 3.11"
-    )
+    good = sys.version_info[:2] >= _PYTHON
+    advice = "" if good else "use Python 3.11 or later"
+    yield Finding(part="python", found=good, where=f"{sys.executable} {version}", advice=advice)
     parts: tuple[tuple[str, Callable[[], str], bool], ...] = (
         ("postgres", lambda: _where(engines.postgres()), True),
         ("valkey", lambda: _where(engines.valkey()), True),

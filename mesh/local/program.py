@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mesh.local import launch
 from mesh.local.home import write_private
-from mesh.local.identity import ProcessIdentity
+from mesh.local.identity import HOME_MARK, ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,16 +61,16 @@ async def end_leftovers(home: Home, grace_s: float = _LEFTOVER_GRACE_S) -> list[
     """End every program that a killed supervisor left behind, the youngest first; give their names."""
     files = sorted(program_folder(home).glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     for file in files:
-        await _end_recorded(file, signal.SIGTERM, grace_s)
+        await _end_recorded(home, file, signal.SIGTERM, grace_s)
     return [file.stem for file in files]
 
 
-async def _end_recorded(file: Path, first: signal.Signals, grace_s: float) -> None:
+async def _end_recorded(home: Home, file: Path, first: signal.Signals, grace_s: float) -> None:
     """End the process a run file names, told by pid and start time, never by name; then what it had started."""
     identity = _recorded(file)
     if identity is not None:
         await identity.end(first, grace_s)
-        identity.end_session()
+        identity.end_session(home.root)
         _forget(file)
 
 
@@ -91,6 +93,7 @@ class Program(ABC):
         self.name = name
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
+        self._identity: ProcessIdentity | None = None
 
     @abstractmethod
     def command(self) -> Command:
@@ -116,7 +119,7 @@ class Program(ABC):
     @property
     def pid(self) -> int | None:
         """Process id while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        return self._process.pid if self._process is not None and self._poll(self._process) is None else None
 
     @property
     def _run_file(self) -> Path:
@@ -127,8 +130,8 @@ class Program(ABC):
         self._home.create()
         await self.end_leftover()
         await self.prepare()
-        self._spawn()
         try:
+            self._spawn()
             async with asyncio.timeout(self.start_timeout_s):
                 await self._until_ready()
         except TimeoutError:
@@ -144,7 +147,7 @@ class Program(ABC):
         """Wait for the end of the program; give its exit status (negative: the signal that ended it)."""
         if self._process is None:
             raise ProgramFailedError(f"{self.name} was not started")
-        while (status := self._process.poll()) is None:  # noqa: ASYNC110 - a child has no event to wait for
+        while (status := self._poll(self._process)) is None:  # noqa: ASYNC110 - a child has no event to wait for
             await asyncio.sleep(_POLL_S * 5)
         return status
 
@@ -153,21 +156,29 @@ class Program(ABC):
         process, self._process = self._process, None
         if process is None:
             return
-        identity = ProcessIdentity.of(process.pid) if process.poll() is None else None
-        if identity is not None:
-            await identity.end(self.stop_signal, self.stop_grace_s)
-            identity.end_session()
+        if self._poll(process) is None and self._identity is not None:
+            await self._identity.end(self.stop_signal, self.stop_grace_s)
+            self._identity.end_session(self._home.root)
         await asyncio.to_thread(process.wait, self.stop_grace_s)
         _forget(self._run_file)
 
     async def end_leftover(self) -> None:
         """End what an earlier run of this program left behind."""
-        await _end_recorded(self._run_file, self.stop_signal, self.stop_grace_s)
+        await _end_recorded(self._home, self._run_file, self.stop_signal, self.stop_grace_s)
 
     def log(self, message: str) -> None:
-        """Add a line of the supervisor to the program's log."""
-        with self.log_file.open("a", encoding="utf-8") as log:
+        """Add a line of the supervisor to the program's log, unless the disk refuses it."""
+        with contextlib.suppress(OSError), self.log_file.open("a", encoding="utf-8") as log:
             log.write(f"[soma] {message}\n")
+
+    def rotate_log(self) -> None:
+        """Copy a log that grew too long aside and empty it, also while the program runs: all its writes append.
+
+        What it writes between the two is lost.
+        """
+        if self._log_is_long():
+            shutil.copyfile(self.log_file, self._older_log)
+            os.truncate(self.log_file, 0)
 
     def wrap(self, command: Command) -> list[str]:
         """Give the arguments that run the command through the launcher: as its user, ending with this process."""
@@ -179,25 +190,40 @@ class Program(ABC):
 
     def _spawn(self) -> None:
         command = self.command()
-        if self.log_file.exists() and self.log_file.stat().st_size > _LOG_KEEP_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        if self._log_is_long():
+            self.log_file.replace(self._older_log)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self.wrap(command),
                 cwd=command.folder,
-                env={**command.environ},
+                env={**command.environ, HOME_MARK: str(self._home.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        identity = ProcessIdentity.of(self._process.pid)
-        if identity is not None:
-            write_private(self._run_file, identity.model_dump_json())
+        self._identity = ProcessIdentity.of(self._process.pid)
+        if self._identity is not None:
+            write_private(self._run_file, self._identity.model_dump_json())
+
+    def _poll(self, process: subprocess.Popen[bytes]) -> int | None:
+        """Give the exit status once it ended; what it left in its session is ended before its pid can be reused."""
+        if process.returncode is None and self._identity is not None:
+            if self._identity.alive():
+                return None
+            self._identity.end_session(self._home.root)
+        return process.poll()
+
+    @property
+    def _older_log(self) -> Path:
+        return self.log_file.with_suffix(".log.1")
+
+    def _log_is_long(self) -> bool:
+        return self.log_file.exists() and self.log_file.stat().st_size > _LOG_KEEP_BYTES
 
     async def _until_ready(self) -> None:
         while True:
-            if self._process is None or self._process.poll() is not None:
+            if self._process is None or self._poll(self._process) is not None:
                 status = self._process.returncode if self._process is not None else None
                 raise ProgramFailedError(f"{self.name} ended with status {status} before it was ready{self._tail()}")
             if await self.ready():

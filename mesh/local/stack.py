@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DEFAULT_EDGE_PORT = 8010
 """Port of the edge unless another is asked for."""
+_BROWSER_WAIT_S = 60.0
+_log = logging.getLogger(__name__)
 
 
 class BusKind(StrEnum):
@@ -62,6 +65,7 @@ class LocalMesh:
         self._phase = Phase.STARTING
         self._message = ""
         self._failure = ""
+        self._browser: asyncio.Task[None] | None = None
         self._identity = ProcessIdentity.of(pid)
         self._started = clock.now()
         self._pki = Pki(home.pki, clock)
@@ -88,7 +92,13 @@ class LocalMesh:
         if not self._owner:
             return
         self._set(Phase.STOPPING, self._failure)
-        await self._supervisor.stop()
+        if self._browser is not None:
+            self._browser.cancel()
+        try:
+            await self._supervisor.stop()
+        except ProgramFailedError as failure:
+            _log.error("%s", failure)
+            self._failure = self._failure or str(failure)
         self._set(Phase.FAILED if self._failure else Phase.STOPPED, self._failure)
         self._lock.release()
         self._owner = False
@@ -102,7 +112,7 @@ class LocalMesh:
         engines = environment.Engines(
             PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home), bus
         )
-        browser = asyncio.create_task(self._find_browser())
+        self._browser = asyncio.create_task(self._find_browser())
         if bus is not None:
             self._set(Phase.STARTING, "finding the jars of Kafka, or fetching them once")
             await asyncio.to_thread(locate.kafka_jars, home)
@@ -113,7 +123,7 @@ class LocalMesh:
         ports = environment.ServicePorts.settle(home, names)
         values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
         environment.write(home, values)
-        await browser
+        await self._wait_for(self._browser)
         self._set(Phase.STARTING, "starting the services")
         await self._supervisor.keep(services.processes(home, names, values, ports, mesh=self._options.mesh))
         self._set(Phase.STARTING, "opening the edge")
@@ -145,6 +155,15 @@ class LocalMesh:
         except MissingError as missing:
             self._say(f"no screenshots: {missing}")
 
+    async def _wait_for(self, browser: asyncio.Task[None]) -> None:
+        """Wait for the browser, that the first job finds it; not for long, because its probe finds it later, too."""
+        if browser.done():
+            return
+        self._set(Phase.STARTING, "fetching Chromium once, for screenshots")
+        patience = asyncio.create_task(self._clock.sleep(_BROWSER_WAIT_S))
+        await asyncio.wait({browser, patience}, return_when=asyncio.FIRST_COMPLETED)
+        patience.cancel()
+
     def _check_edge_port(self) -> None:
         port = self._options.edge_port
         if not port_is_free(port):
@@ -161,14 +180,16 @@ class LocalMesh:
     def _write(self) -> None:
         if self._identity is None:
             raise ProgramFailedError("the supervisor's own process was not found")
-        self._file.write(
-            MeshState(
-                phase=self._phase,
-                supervisor=self._identity,
-                started_at=self._started,
-                url=f"https://{LOOPBACK}:{self._options.edge_port}",
-                mesh=self._options.mesh,
-                message=self._message,
-                programs=self._supervisor.statuses(),
-            )
+        state = MeshState(
+            phase=self._phase,
+            supervisor=self._identity,
+            started_at=self._started,
+            url=f"https://{LOOPBACK}:{self._options.edge_port}",
+            mesh=self._options.mesh,
+            message=self._message,
+            programs=self._supervisor.statuses(),
         )
+        try:
+            self._file.write(state)
+        except OSError as failure:  # a full disk must stop nothing: the next change is written again
+            _log.warning("the state of the mesh could not be written: %s", failure)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_BLOCK_BYTES = 1 << 16
 
 
 class LogTail:
@@ -19,8 +22,19 @@ class LogTail:
         self._rest = b""
 
     def last(self, count: int) -> list[str]:
-        """Give the last lines and remember the end."""
-        return list(deque(self.more(), maxlen=count))
+        """Give the last lines and remember the end; reads no more of the file than these need."""
+        blocks: deque[bytes] = deque()
+        newlines = 0
+        with self._file.open("rb") as log:
+            start = self._offset = log.seek(0, os.SEEK_END)
+            while start > 0 and newlines <= count:  # the newline before the first wanted line is needed, too
+                size = min(_BLOCK_BYTES, start)
+                start -= size
+                log.seek(start)
+                blocks.appendleft(log.read(size))
+                newlines += blocks[0].count(b"\n")
+        lines = self._complete(b"".join(blocks))
+        return lines[max(len(lines) - count, 0) :]
 
     def more(self) -> list[str]:
         """Give the complete lines added since the last call."""
@@ -30,5 +44,9 @@ class LogTail:
             log.seek(self._offset)
             data = log.read()
         self._offset += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        return self._complete(self._rest + data)
+
+    def _complete(self, data: bytes) -> list[str]:
+        """Give the lines that end; keep the rest for the next call."""
+        *lines, self._rest = data.split(b"\n")
         return [text.decode("utf-8", "replace") for text in lines]

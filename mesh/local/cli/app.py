@@ -8,7 +8,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from mesh.local.cli import audit, dead_letters, demo, doctor, jobs, mesh, receipts, trace
+from mesh.local.cli import audit, dead_letters, demo, doctor, jobs, logs, mesh, receipts, trace
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, emit
 from mesh.local.client import EdgeError
@@ -20,6 +20,7 @@ from mesh.stores.migrations import MigrationError
 
 _EXPECTED = (
     CommandError, EdgeError, MissingError, ProgramFailedError, VaultError, MigrationError, UnknownContextError,
+    OSError,
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def build() -> typer.Typer:
         help="SomaMesh on one machine: run it, give it jobs, see why it did what it did.",
     )  # fmt: skip
     for command in (
-        mesh.up, mesh.down, mesh.status, mesh.logs, doctor.doctor, mesh.serve, demo.demo, trace.trace, jobs.token,
+        mesh.up, mesh.down, mesh.status, logs.logs, doctor.doctor, mesh.serve, demo.demo, trace.trace, jobs.token,
         version,
     ):  # fmt: skip
         app.command()(command)
@@ -70,9 +71,17 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _fail(failure: BaseException) -> None:
     """Say what went wrong, as JSON where the answer would have been JSON, and exit with 1."""
+    message = _text(failure)
     if "--json" in sys.argv:
         extra = {"reason": failure.reason, "trace_id": failure.trace_id} if isinstance(failure, EdgeError) else {}
-        typer.echo(json.dumps({"error": {"message": str(failure), **extra}}))
+        typer.echo(json.dumps({"error": {"message": message, **extra}}))
     else:
-        typer.secho(f"soma: {failure}", fg=typer.colors.RED, err=True)
+        typer.secho(f"soma: {message}", fg=typer.colors.RED, err=True)
     sys.exit(1)
+
+
+def _text(failure: BaseException) -> str:
+    """Give the failure for people; of a file that the system refused, its path and why."""
+    if isinstance(failure, OSError) and failure.filename is not None:
+        return f"{failure.filename}: {failure.strerror}"
+    return str(failure)

@@ -11,22 +11,20 @@ import typer
 from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.local import demo as demonstration
-from mesh.local.cli.jobs import show_trace
-from mesh.local.cli.mesh import start_detached, stop
+from mesh.local.cli.jobs import COMPLETED, show_trace
+from mesh.local.cli.mesh import stop
 from mesh.local.cli.output import Json, console, emit, line, money, score, state_text
 from mesh.local.cli.progress import follow
+from mesh.local.cli.starting import present, start_detached
 from mesh.local.client import EdgeClient
 from mesh.local.environment import example_ports
 from mesh.local.home import Home
 from mesh.local.ports import LOOPBACK
 from mesh.local.stack import DEFAULT_EDGE_PORT, Options
-from mesh.local.supervisor import StateFile
 
 if TYPE_CHECKING:
     from mesh.local.api import Job
     from mesh.local.traces import DecisionTrace
-
-_COMPLETED = "JOB_STATE_COMPLETED"
 
 
 def demo(
@@ -41,7 +39,7 @@ def demo(
     home = Home.from_environment()
     clock = SystemClock()
     began = clock.monotonic()
-    started = StateFile(home).running() is None
+    started = asyncio.run(present(home, as_json=as_json)) is None
     if started:
         _say(f"starting the mesh in {home.root}", as_json=as_json)
         start_detached(home, Options(edge_port=port), as_json=as_json)
@@ -56,7 +54,7 @@ def demo(
               "documents": [str(file) for file in documents], "totals": trace.totals.model_dump()})  # fmt: skip
     else:
         _show(job, trace, documents, out, seconds)
-    if job.state != _COMPLETED:
+    if job.state != COMPLETED:
         raise typer.Exit(1)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mesh.local.api import Job
     from mesh.local.traces import DecisionTrace, Execution
 
+COMPLETED = "JOB_STATE_COMPLETED"
 job_app = typer.Typer(no_args_is_help=True, help="Submit, follow and read jobs.")
 JobId = Annotated[str, typer.Argument(help="Id of the job.")]
 
@@ -26,7 +27,9 @@ JobId = Annotated[str, typer.Argument(help="Id of the job.")]
 def submit(
     plan: Annotated[Path, typer.Argument(help="File with a Task-DSL plan.", exists=True, dir_okay=False)],
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow the job to its end; exit with 1 unless it completed.")
+    ] = False,
     request_id: Annotated[str, typer.Option(help="Makes the call idempotent; made up when absent.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -34,15 +37,19 @@ def submit(
     with EdgeClient.of_home(Home.from_environment()) as client:
         job = client.submit_job(read_plan(plan, PAGES_URL), request_id or SystemIds().new())
         if watch:
-            job = follow(client, job.job_id, as_json=as_json)
-        _show_job(job, as_json=as_json)
+            _show_end(follow(client, job.job_id, as_json=as_json), as_json=as_json)
+        else:
+            _show_job(job, as_json=as_json)
 
 
 @job_app.command("watch")
 def watch_job(job_id: JobId, *, as_json: Json = False) -> None:
-    """Follow a job to its end; with --json one event a line, then the job."""
+    """Follow a job to its end; with --json one event a line, then the job.
+
+    Exits with 1 unless the job completed: a failed, cancelled or partial one did not.
+    """
     with EdgeClient.of_home(Home.from_environment()) as client:
-        _show_job(follow(client, job_id, as_json=as_json), as_json=as_json)
+        _show_end(follow(client, job_id, as_json=as_json), as_json=as_json)
 
 
 @job_app.command()
@@ -143,6 +150,13 @@ def why(reason: str, run: Execution | None) -> str:
     if run.rework_reason:
         return f"rework: {run.rework_reason}"
     return f"fallback: {run.fallback_reason}" if run.fallback_reason else reason
+
+
+def _show_end(job: Job, *, as_json: bool) -> None:
+    """Show a job that was followed to its end; exit with 1 unless it completed."""
+    _show_job(job, as_json=as_json)
+    if job.state != COMPLETED:
+        raise typer.Exit(1)
 
 
 def _show_job(job: Job, *, as_json: bool) -> None:

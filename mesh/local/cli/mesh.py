@@ -1,12 +1,10 @@
-"""`soma up`, `down`, `status`, `logs`, `serve`: the mesh on this machine."""
+"""`soma up`, `down`, `status`, `serve`: the mesh on this machine."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -16,16 +14,11 @@ from mesh.clock import SystemClock
 from mesh.local import contexts
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, console, emit, line, state_text, table
+from mesh.local.cli.starting import STOP_TIMEOUT_S, present, say, start_detached
 from mesh.local.home import Home
 from mesh.local.program import end_leftovers
 from mesh.local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
-from mesh.local.supervisor import AlreadyRunningError, MeshState, Phase, StateFile
-from mesh.local.tail import LogTail
-
-_START_TIMEOUT_S = 300.0
-_STOP_TIMEOUT_S = 90.0
-_POLL_S = 0.1
-_ENDED = {Phase.STOPPED, Phase.FAILED}
+from mesh.local.supervisor import AlreadyRunningError, MeshState, Phase, ProgramState, StateFile
 
 
 def up(
@@ -38,10 +31,9 @@ def up(
 ) -> None:
     """Start engines, services and edge, and keep them running until Ctrl-C."""
     home = Home.from_environment()
-    running = StateFile(home).running()
+    running = asyncio.run(present(home, as_json=as_json))
     if running is not None:
-        state = asyncio.run(settled(home, as_json=as_json)) if running.phase is Phase.STARTING else running
-        show_state(home, state, as_json=as_json, note="already runs")
+        show_state(home, running, as_json=as_json, note="already runs")
         return
     options = Options(edge_port=port, mesh=mesh, bus=bus)
     if detach:
@@ -61,35 +53,18 @@ def down(*, as_json: Json = False) -> None:
 
 
 def status(*, as_json: Json = False) -> None:
-    """Show what runs; exit with 1 when the mesh is not ready."""
+    """Show what runs; exit with 1 when the mesh is not ready or one of its programs does not run."""
     home = Home.from_environment()
-    state = StateFile(home).read()
-    if state is None:
+    left = StateFile(home).read()
+    if left is None:
         raise CommandError(f"no mesh was started in {home.root}: start it with `soma up`")
+    state = _without_the_dead(left)
     show_state(home, state, as_json=as_json)
-    if state.phase is not Phase.READY:
+    idle = [program.name for program in state.programs if program.state is not ProgramState.RUNNING]
+    if idle and not as_json:
+        line((f"not running: {', '.join(idle)}", "red"))
+    if idle or state.phase is not Phase.READY:
         raise typer.Exit(1)
-
-
-def logs(
-    name: Annotated[str, typer.Argument(help="A program, for example postgres; all of them when absent.")] = "",
-    *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each shown first.")] = 50,
-    as_json: Json = False,
-) -> None:
-    """Show what the programs wrote."""
-    home = Home.from_environment()
-    files = sorted(home.logs.glob(f"{name or '*'}.log"))
-    if not files:
-        known = ", ".join(sorted(file.stem for file in home.logs.glob("*.log"))) or "none yet"
-        raise CommandError(f"no log of {name or 'anything'} in {home.logs}; there are: {known}")
-    tails = [LogTail(file) for file in files]
-    for tail in tails:
-        for text in tail.last(lines):
-            _show_line(tail.name, text, as_json=as_json)
-    if follow:
-        asyncio.run(_follow(tails, as_json=as_json))
 
 
 def serve(
@@ -104,70 +79,12 @@ def serve(
         raise CommandError(str(error)) from error
 
 
-def start_detached(home: Home, options: Options, *, as_json: bool) -> MeshState:
-    """Start the mesh in a process of its own and wait until it is ready; raise CommandError when it fails."""
-    home.create()
-    argv = [
-        sys.executable,
-        "-m",
-        "mesh.local.cli",
-        "up",
-        "--json",
-        "--port",
-        str(options.edge_port),
-        "--bus",
-        options.bus,
-    ]
-    with (home.logs / "supervisor.log").open("ab") as log:
-        child = subprocess.Popen(
-            [*argv, "--mesh"] if options.mesh else argv,
-            env={**os.environ, "SA01_HOME": str(home.root)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    return asyncio.run(settled(home, child, as_json=as_json))
-
-
-async def settled(home: Home, child: subprocess.Popen[bytes] | None = None, *, as_json: bool) -> MeshState:
-    """Wait until the mesh that is being started is ready; raise CommandError when it ends or takes too long."""
-    file, shown = StateFile(home), ""
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            while True:
-                state = file.read()
-                if state is not None and child is not None and state.supervisor.pid != child.pid:
-                    state = None  # what an earlier run left
-                if state is not None and state.phase is Phase.READY:
-                    return state
-                _check_starting(home, state, child)
-                if state is not None and state.message != shown:
-                    shown = state.message
-                    _say(shown, as_json=as_json)
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        raise CommandError(f"the mesh was not ready after {_START_TIMEOUT_S:.0f} s; `soma status` shows more") from None
-
-
-def _check_starting(home: Home, state: MeshState | None, child: subprocess.Popen[bytes] | None) -> None:
-    ended = child is not None and child.poll() is not None
-    if ended or (state is not None and state.phase in _ENDED):
-        reason = state.message if state is not None else "it ended before it wrote its state"
-        raise CommandError(f"the mesh did not start: {reason}\nsee {home.logs / 'supervisor.log'}")
-
-
-def _say(text: str, *, as_json: bool) -> None:
-    if text and not as_json:
-        line(f"… {text}")
-
-
 def stop(home: Home) -> bool:
     """Stop the mesh that runs in the home, or what a killed one left; say whether there was one."""
     state = StateFile(home).running()
     if state is None:
         return bool(asyncio.run(end_leftovers(home)))
-    asyncio.run(state.supervisor.end(signal.SIGTERM, _STOP_TIMEOUT_S))
+    asyncio.run(state.supervisor.end(signal.SIGTERM, STOP_TIMEOUT_S))
     asyncio.run(end_leftovers(home))
     return True
 
@@ -188,13 +105,21 @@ def show_state(home: Home, state: MeshState, *, as_json: bool, note: str = "") -
         line("API key: ", ("soma token --key", "bold"), "   CA: ", (str(home.pki / "ca.pem"), "bold"))
 
 
+def _without_the_dead(state: MeshState) -> MeshState:
+    """Give the state as it is now: the programs of a supervisor that was killed ended with it."""
+    if state.supervisor.alive():
+        return state
+    ended = {"state": ProgramState.STOPPED, "pid": None}
+    return state.model_copy(update={"programs": tuple(one.model_copy(update=ended) for one in state.programs)})
+
+
 async def _run(home: Home, options: Options, *, as_json: bool) -> None:
     """Run the mesh in this process until a signal."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    local = LocalMesh(home, options, SystemClock(), os.getpid(), say=partial(_say, as_json=as_json))
+    local = LocalMesh(home, options, SystemClock(), os.getpid(), say=partial(say, as_json=as_json))
     waiting = asyncio.create_task(stopping.wait())
     starting = asyncio.create_task(local.start())
     try:
@@ -213,18 +138,3 @@ async def _run(home: Home, options: Options, *, as_json: bool) -> None:
     finally:
         waiting.cancel()
         await local.stop()
-
-
-async def _follow(tails: list[LogTail], *, as_json: bool) -> None:
-    while True:
-        for tail in tails:
-            for text in tail.more():
-                _show_line(tail.name, text, as_json=as_json)
-        await asyncio.sleep(_POLL_S)
-
-
-def _show_line(name: str, text: str, *, as_json: bool) -> None:
-    if as_json:
-        emit({"program": name, "line": text}, indent=None)
-    else:
-        line((f"{name:<12} ", "cyan"), text)

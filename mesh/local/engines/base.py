@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mesh.local.home import Home
+from mesh.local.home import Home, write_private
 from mesh.local.ports import LOOPBACK, free_port, port_is_free
 from mesh.local.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_PORTS = range(1, 65_536)
 _SMALL = {"GOGC": "50"}
 """Engines written in Go collect garbage earlier: a third less memory for a little time of one machine's own work."""
 
@@ -49,11 +50,19 @@ class Engine(Program):
     def _lasting_port(self, name: str) -> int:
         """Give the port remembered under the name, replaced when another program took it meanwhile."""
         file = self.folder.with_name(f"{self.name}.{name}")
-        port = int(file.read_text(encoding="ascii")) if file.exists() else 0
-        if port == 0 or not port_is_free(port):
+        port = _remembered(file)
+        if port not in _PORTS or not port_is_free(port):
             port = free_port()
-            file.write_text(str(port), encoding="ascii")
+            write_private(file, str(port))
         return port
+
+
+def _remembered(file: Path) -> int:
+    """Give the number in the file, 0 when there is none, such as after a crash of the machine."""
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def plain_environ() -> Mapping[str, str]:

@@ -156,11 +156,15 @@ class PostgresEngine(Engine):
             raise ProgramFailedError(f"initdb failed with status {result.returncode}:\n{result.stderr.strip()}")
 
     async def _clear_stale_lock(self) -> None:
-        """Remove `postmaster.pid` when its pid now belongs to another program, which Postgres itself cannot tell."""
+        """Remove `postmaster.pid` where its pid belongs to another program by now, which Postgres itself cannot tell.
+
+        One that a crash of the machine left empty goes, too: Postgres refuses to start over it.
+        """
         lock = self._cluster / "postmaster.pid"
         if not lock.exists():
             return
-        pid = int(lock.read_text(encoding="utf-8").splitlines()[0])
+        first = next(iter(lock.read_text(encoding="utf-8", errors="replace").split()), "")
+        pid = int(first) if first.isdecimal() else 0
         server = ProcessIdentity.of(pid)
         try:
             ours = str(self._cluster) in psutil.Process(pid).cmdline()

