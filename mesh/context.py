@@ -11,11 +11,15 @@ from mesh.errors import Reason, SomaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A verified identity. `actor` names the service that acts on behalf of the subject, empty when nobody does."""
+    """A verified identity. `actor` names the service that acts on behalf of the subject, empty when nobody does.
+
+    `expires_at` is when the credential ends that was presented, None when there was none.
+    """
 
     tenant_id: str
     subject: str
@@ -24,6 +28,7 @@ class Caller:
     key_id: str
     token: str = field(repr=False)
     actor: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -35,14 +35,34 @@ granted := {
 # A service acting on behalf of a subject may also settle what that subject's work reserved.
 on_behalf := {"budget.settle", "capability.report_health"}
 
+# What nobody does on behalf of somebody: it would outlive the work, or reach beyond it.
+never_on_behalf := (administers | platform) | {"token.create"}
+
+delegated if input.actor != ""
+
+refused if {
+	delegated
+	input.action in never_on_behalf
+}
+
+# A credential that carries scopes may do what they name, and nothing else.
+scopes := object.get(input, "scopes", [])
+
+in_scope if count(scopes) == 0
+
+in_scope if input.action in scopes
+
 allow if {
 	input.tenant != ""
 	some role in input.roles
 	input.action in granted[role]
+	not refused
+	in_scope
 }
 
 allow if {
 	input.tenant != ""
-	input.actor != ""
+	delegated
 	input.action in on_behalf
+	in_scope
 }

@@ -2,7 +2,7 @@ package soma.authz_test
 
 import data.soma.authz
 
-asks(roles, action) := {"action": action, "subject": "s", "tenant": "t", "roles": roles, "actor": ""}
+asks(roles, action) := {"action": action, "subject": "s", "tenant": "t", "roles": roles, "scopes": [], "actor": ""}
 
 test_nobody_is_denied if not authz.allow with input as asks([], "job.read")
 
@@ -34,4 +34,48 @@ test_member_settles_nothing if not authz.allow with input as asks(["member"], "b
 
 test_actor_settles if {
 	authz.allow with input as {"action": "budget.settle", "subject": "s", "tenant": "t", "roles": ["member"], "actor": "executor"}
+}
+
+acts(roles, action) := object.union(asks(roles, action), {"actor": "executor"})
+
+test_nobody_administers_on_behalf if {
+	every action in authz.administers {
+		authz.allow with input as asks(["platform_admin"], action)
+		not authz.allow with input as acts(["platform_admin"], action)
+	}
+}
+
+test_nobody_makes_keys_tenants_or_tokens_on_behalf if {
+	every action in {"api_key.write", "tenant.write", "token.create"} {
+		authz.allow with input as asks(["platform_admin"], action)
+		not authz.allow with input as acts(["platform_admin"], action)
+	}
+}
+
+# What the executor does for the owner of a job.
+test_jobs_are_done_on_behalf if {
+	every action in {
+		"selection.create", "budget.settle", "asset.create", "asset.read", "asset.delete", "evaluation.create",
+		"capability.read", "capability.report_health",
+	} {
+		authz.allow with input as acts(["member"], action)
+	}
+}
+
+narrowed(scopes, action) := object.union(asks(["member"], action), {"scopes": scopes})
+
+test_without_scopes_nothing_is_narrowed if authz.allow with input as narrowed([], "job.read")
+
+test_a_scope_is_what_may_be_done if authz.allow with input as narrowed(["asset.read", "job.read"], "job.read")
+
+test_what_no_scope_names_is_denied if not authz.allow with input as narrowed(["job.read"], "job.create")
+
+test_a_scope_gives_nothing_that_the_role_lacks if {
+	not authz.allow with input as narrowed(["api_key.write"], "api_key.write")
+}
+
+test_scopes_narrow_an_actor_too if {
+	settles := acts(["member"], "budget.settle")
+	not authz.allow with input as object.union(settles, {"scopes": ["job.read"]})
+	authz.allow with input as object.union(settles, {"scopes": ["budget.settle"]})
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from joserfc import jws
@@ -12,6 +13,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from pydantic import ValidationError
 
+from mesh.clock import EPOCH
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity.claims import SERVICE_ROLE, SYSTEM_TENANT, Payload, bare_token
@@ -102,7 +104,8 @@ class TokenVerifier:
         try:
             signed = jws.deserialize_compact(token, self._key_for, registry=_REGISTRY)
             payload = Payload.model_validate_json(signed.payload)
-        except (JoseError, ValidationError, ValueError, TypeError, LookupError):
+            expires_at = EPOCH + timedelta(seconds=payload.exp)
+        except (JoseError, ValidationError, ValueError, TypeError, LookupError, OverflowError):
             raise _refused("The token is not one of ours") from None
         caller = Caller(
             tenant_id=payload.tenant,
@@ -112,6 +115,7 @@ class TokenVerifier:
             key_id=payload.jti,
             token=token,
             actor=payload.act.sub if payload.act else "",
+            expires_at=expires_at,
         )
         return _Verified(payload, str(signed.headers()["kid"]), caller)
 

@@ -33,14 +33,18 @@ class MemoryKeys:
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
-        requests = self._requests.setdefault(key.tenant_id, {})
-        made = _replayed(requests, request)
-        if made is not None:
-            return self._keys[made]
+        earlier = await self.made(key.tenant_id, request)
+        if earlier is not None:
+            return earlier
         self._keys[key.key_id] = key
         if request.request_id:
-            requests[request.request_id] = (request.digest, key.key_id)
+            self._requests.setdefault(key.tenant_id, {})[request.request_id] = (request.digest, key.key_id)
         return None
+
+    async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
+        """The key that the same request made."""
+        made = _replayed(self._requests.get(tenant_id, {}), request)
+        return None if made is None else self._keys[made]
 
     async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
         """One key of a tenant."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -31,6 +31,7 @@ INSERT INTO api_keys (key_id, tenant_id, display_name, subject, roles, created_a
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING key_id
 """
+_KEY_OF_REQUEST = "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2"
 _LIST_KEYS = """
 SELECT * FROM api_keys
 WHERE tenant_id = $1 AND ($2 = '' OR key_id < $2)
@@ -63,10 +64,16 @@ class PostgresKeys:
             if made is not None:
                 await self._audit(connection, None, key)
                 return None
-            row = await connection.fetchrow(
-                "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2", key.tenant_id, request.request_id
-            )
+            row = await connection.fetchrow(_KEY_OF_REQUEST, key.tenant_id, request.request_id)
         return _KEY.validate_python(_same_request(row, request))
+
+    async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
+        """The key that the same request made."""
+        if not request.request_id:
+            return None
+        async with self._postgres.transaction(tenant_id) as connection:
+            row = await connection.fetchrow(_KEY_OF_REQUEST, tenant_id, request.request_id)
+        return None if row is None else _KEY.validate_python(_same_request(row, request))
 
     async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
         """One key of a tenant."""
@@ -130,27 +137,32 @@ class PostgresTenants:
 
     async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
         """Keep a new tenant, or give the one that the same request made."""
-        try:
+        # Taken by another request; or by the same one at the same moment, whose row can be seen only afterwards.
+        with suppress(asyncpg.UniqueViolationError):
             async with self._postgres.transaction(SYSTEM) as connection:
                 made = await connection.fetchval(
                     _INSERT_TENANT, tenant.tenant_id, tenant.display_name, tenant.plan, tenant.created_at,
                     request.request_id or None, request.digest,
                 )  # fmt: skip
                 if made is not None:
-                    await self._auditor.record(
-                        connection,
-                        action="tenant.write",
-                        resource_type="tenant",
-                        resource_id=tenant.tenant_id,
-                        before=None,
-                        after=canonical(tenant),
-                        tenant_id=tenant.tenant_id,
-                    )
+                    await self._audit(connection, tenant)
                     return None
-                row = await connection.fetchrow("SELECT * FROM tenants WHERE request_id = $1", request.request_id)
-        except asyncpg.UniqueViolationError:
-            raise SomaError(Reason.ALREADY_EXISTS, f"tenant {tenant.tenant_id!r} exists") from None
+        async with self._postgres.transaction(SYSTEM) as connection:
+            row = await connection.fetchrow("SELECT * FROM tenants WHERE request_id = $1", request.request_id)
+        if row is None:
+            raise SomaError(Reason.ALREADY_EXISTS, f"tenant {tenant.tenant_id!r} exists")
         return _TENANT.validate_python(_same_request(row, request))
+
+    async def _audit(self, connection: asyncpg.Connection, tenant: Tenant) -> None:
+        await self._auditor.record(
+            connection,
+            action="tenant.write",
+            resource_type="tenant",
+            resource_id=tenant.tenant_id,
+            before=None,
+            after=canonical(tenant),
+            tenant_id=tenant.tenant_id,
+        )
 
     async def get(self, tenant_id: str) -> Tenant | None:
         """One tenant."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.identity import Claims, api_key
-from svc_gateway.domain import paging
 from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyStore, Request, expiry, granted
 
 if TYPE_CHECKING:
@@ -60,10 +59,10 @@ class MadeKey:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of keys."""
+    """One page of keys; `end` is the id that the next one follows, empty when there is none."""
 
     keys: Sequence[ApiKey]
-    next_token: str = ""
+    end: str = ""
 
 
 class Keys:
@@ -79,13 +78,27 @@ class Keys:
     async def create(self, caller: Caller, wanted: NewKey) -> MadeKey:
         """Make a key with rights that the caller has; the secret is told this once.
 
-        A key for another tenant is for the platform's administrators to make; to others that tenant does not exist.
+        The same request gets the key that it made, whatever has expired since. A key for another tenant is for the
+        platform's administrators to make; to others that tenant does not exist.
         """
         tenant_id = wanted.tenant_id or caller.tenant_id
         if tenant_id != caller.tenant_id and PLATFORM_ADMIN not in caller.roles:
             raise not_found("tenant", tenant_id)
+        _only_itself(caller)
+        earlier = await self._store.made(tenant_id, wanted.request)
+        if earlier is not None:
+            return MadeKey(earlier)
+        key = self._new(caller, wanted, tenant_id)
+        # Signed first: a key that is kept without its secret ever having been made would be of no use.
+        token = await self._minter.mint(_claims(key), (key.expires_at - key.created_at).total_seconds())
+        earlier = await self._store.add(key, wanted.request)
+        if earlier is not None:
+            return MadeKey(earlier)
+        return MadeKey(key, api_key(self._environment, token))
+
+    def _new(self, caller: Caller, wanted: NewKey, tenant_id: str) -> ApiKey:
         now = self._clock.now()
-        key = ApiKey(
+        return ApiKey(
             key_id=self._ids.new(),
             tenant_id=tenant_id,
             display_name=wanted.display_name,
@@ -95,12 +108,6 @@ class Keys:
             expires_at=expiry(now, wanted.expires_at),
             created_by=caller.subject,
         )
-        # Signed first: a key that is kept without its secret ever having been made would be of no use.
-        token = await self._minter.mint(_claims(key), (key.expires_at - now).total_seconds())
-        earlier = await self._store.add(key, wanted.request)
-        if earlier is not None:
-            return MadeKey(earlier)
-        return MadeKey(key, api_key(self._environment, token))
 
     async def get(self, caller: Caller, key_id: str) -> ApiKey:
         """One key."""
@@ -109,14 +116,13 @@ class Keys:
             raise not_found("API key", key_id)
         return key
 
-    async def list(self, caller: Caller, *, include_inactive: bool, page_size: int, page_token: str) -> Page:
-        """Keys, newest first."""
-        size = paging.size(page_size)
+    async def list(self, caller: Caller, *, include_inactive: bool, size: int, before: str) -> Page:
+        """Keys with ids below `before` (empty: all), newest first."""
         active_at = None if include_inactive else self._clock.now()
-        found = await self._store.list(caller.tenant_id, active_at, paging.last_of(page_token), size + 1)
+        found = await self._store.list(caller.tenant_id, active_at, before, size + 1)
         if len(found) <= size:
             return Page(found)
-        return Page(found[:size], paging.token(found[size - 1].key_id))
+        return Page(found[:size], found[size - 1].key_id)
 
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
         """Revoke a key and what was made from it."""
@@ -143,12 +149,12 @@ class Tokens:
         self._clock = clock
 
     async def create(self, caller: Caller, ttl: timedelta | None, roles: Sequence[str]) -> MadeToken:
-        """A token with the caller's rights or fewer, which lives no longer than the key behind it."""
+        """A token with the caller's rights or fewer, which outlives neither what was presented nor its key."""
         now = self._clock.now()
         key = await self._store.get(caller.tenant_id, caller.key_id)
         if key is None or not key.usable(now):
             raise SomaError(Reason.UNAUTHENTICATED, "The key behind this call is unknown, expired or revoked")
-        expires_at = min(now + (ttl or TOKEN_LIFE), key.expires_at)
+        expires_at = min(now + (ttl or TOKEN_LIFE), key.expires_at, caller.expires_at or key.expires_at)
         claims = Claims(
             tenant_id=caller.tenant_id,
             subject=caller.subject,
@@ -158,6 +164,12 @@ class Tokens:
             actor=caller.actor,
         )
         return MadeToken(await self._minter.mint(claims, (expires_at - now).total_seconds()), expires_at)
+
+
+def _only_itself(caller: Caller) -> None:
+    """PERMISSION_DENIED when the caller is acted for, or narrowed by scopes: a key would keep neither."""
+    if caller.actor or caller.scopes:
+        raise SomaError(Reason.PERMISSION_DENIED, "A credential on behalf of somebody, or with scopes, makes no keys")
 
 
 def _claims(key: ApiKey) -> Claims:

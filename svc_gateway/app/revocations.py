@@ -63,12 +63,15 @@ class RevokedKeys:
                 yield
 
     async def refresh(self) -> None:
-        """Read the set again."""
+        """Add what the store has. Nothing is taken back before it expires: another reader may have seen more."""
         found = {item.key_id: item for item in await self._store.revocations(self._clock.now())}
-        if found.keys() == self._current.keys():
-            return
         async with self._changed:
-            self._current = found
+            now = self._clock.now()
+            known = {key_id: item for key_id, item in self._current.items() if item.expires_at > now}
+            merged = known | found
+            if merged.keys() == self._current.keys():
+                return
+            self._current = merged
             self._changed.notify_all()
         for tell in self._listeners:
             tell(self.ids)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from svc_gateway.domain import paging
 from svc_gateway.domain.keys import DEFAULT_PLAN, PLATFORM_ADMIN, Request, Tenant, TenantStore
 
 if TYPE_CHECKING:
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of tenants."""
+    """One page of tenants; `end` is the id that the next one follows, empty when there is none."""
 
     tenants: Sequence[Tenant]
-    next_token: str = ""
+    end: str = ""
 
 
 class Tenants:
@@ -46,17 +45,15 @@ class Tenants:
             raise not_found("tenant", tenant_id)
         return tenant
 
-    async def list(self, caller: Caller, page_size: int, page_token: str) -> Page:
-        """The tenants that the caller may see."""
-        last = paging.last_of(page_token)
+    async def list(self, caller: Caller, size: int, after: str) -> Page:
+        """The tenants that the caller may see, with ids above `after`."""
         if not _sees_all(caller):
             own = await self._store.get(caller.tenant_id)
-            return Page([own] if own is not None and own.tenant_id > last else [])
-        size = paging.size(page_size)
-        found = await self._store.list(last, size + 1)
+            return Page([own] if own is not None and own.tenant_id > after else [])
+        found = await self._store.list(after, size + 1)
         if len(found) <= size:
             return Page(found)
-        return Page(found[:size], paging.token(found[size - 1].tenant_id))
+        return Page(found[:size], found[size - 1].tenant_id)
 
 
 def _sees_all(caller: Caller) -> bool:

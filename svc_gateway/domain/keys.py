@@ -85,6 +85,9 @@ class KeyStore(Protocol):
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key; the key made before by the same request instead, IDEMPOTENCY_MISMATCH for another body."""
 
+    async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
+        """The key that the same request made before, if any; IDEMPOTENCY_MISMATCH for another body."""
+
     async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
         """One key of a tenant."""
 

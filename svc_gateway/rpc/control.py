@@ -17,6 +17,7 @@ from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.registrar import Registrar
 from mesh.settings import SettingsError
 from svc_gateway.domain.degradation import State
+from svc_gateway.rpc.open_streams import OpenStreams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from svc_gateway.rpc.xds import AggregatedDiscovery
 
 HEALTH = "grpc.health.v1.Health"
+OPEN_STREAMS = 128
 _DRAIN_S = 1.0
 _HEARTBEAT_S = 60.0
 _FASTEST_PING_MS = 5_000
@@ -36,13 +38,19 @@ _FASTEST_PING_MS = 5_000
 
 
 class ControlServer:
-    """Serves xDS, reflection over every service of the mesh, and the health of each by its name."""
+    """Serves xDS, reflection over every service of the mesh, and the health of each by its name.
 
-    def __init__(self, routes: RouteTable, discovery: AggregatedDiscovery, clock: Clock) -> None:
+    At most `open_streams` streams of reflection and health are served at once, so that nobody can crowd out xDS.
+    """
+
+    def __init__(
+        self, routes: RouteTable, discovery: AggregatedDiscovery, clock: Clock, open_streams: int = OPEN_STREAMS
+    ) -> None:
         self._routes = routes
         self._discovery = discovery
         self._clock = clock
         self._health = Health()
+        self._open = OpenStreams(open_streams)
 
     @asynccontextmanager
     async def serving(self, bind: str, tls: TlsSettings) -> AsyncIterator[str]:
@@ -58,7 +66,7 @@ class ControlServer:
         registrar = Registrar([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
         for add, servicer in reflection.registrations((*self._routes.services, HEALTH)):
             add(servicer, registrar)
-        registrar.register(server, [Errors()], self._clock, declared_access)
+        registrar.register(server, [Errors(), self._open], self._clock, declared_access)
         address = _bind(server, bind, tls)
         await server.start()
         await self._health.set(OVERALL, True)

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.errors import invalid
+from mesh.rpc.paging import id_token, place_of, place_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from svc_gateway.domain.keys import ApiKey, Tenant
 
     Context = grpc.aio.ServicerContext[object, object]
+
+_DEFAULT_PAGE = 50
+_TENANT = "tenant:"
+"""Begins the place of a page of tenants, which else could be taken for that of another list without filters."""
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
@@ -69,10 +75,11 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         page = await self._keys.list(
             caller(),
             include_inactive=request.include_inactive,
-            page_size=request.page_size,
-            page_token=request.page_token,
+            size=request.page_size or _DEFAULT_PAGE,
+            before=id_token(place_of(request)),
         )
-        return pb.ListApiKeysResponse(api_keys=[_key(key) for key in page.keys], next_page_token=page.next_token)
+        token = place_token(request, page.end) if page.end else ""
+        return pb.ListApiKeysResponse(api_keys=[_key(key) for key in page.keys], next_page_token=token)
 
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.ApiKey:
         """Revokes a key; this process refuses it before it answers."""
@@ -106,9 +113,9 @@ class TenantServicer(pb_grpc.TenantServiceServicer):
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
         """Lists tenants."""
-        page = await self._tenants.list(caller(), request.page_size, request.page_token)
-        found = [_tenant(tenant) for tenant in page.tenants]
-        return pb.ListTenantsResponse(tenants=found, next_page_token=page.next_token)
+        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, _tenant_of(request))
+        token = place_token(request, f"{_TENANT}{page.end}") if page.end else ""
+        return pb.ListTenantsResponse(tenants=[_tenant(tenant) for tenant in page.tenants], next_page_token=token)
 
 
 async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
@@ -120,6 +127,14 @@ async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocations
                 pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in change.revocations
             ],
         )
+
+
+def _tenant_of(request: pb.ListTenantsRequest) -> str:
+    """The tenant at which the page before ended; INVALID_ARGUMENT for the token of another list."""
+    place = place_of(request)
+    if place and not place.startswith(_TENANT):
+        raise invalid("page_token", "must be the next_page_token of the page before")
+    return place.removeprefix(_TENANT)
 
 
 def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:

@@ -26,6 +26,8 @@ _GATEWAY = "gateway"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MAX_CONNECTIONS = 1_000
 _MAX_REQUESTS = 4_096
+# Open to callers without a credential, and never much used at once.
+_MAX_CONTROL_REQUESTS = 256
 _RETRY_PERCENT = 20.0
 _WINDOW_BYTES = 1 << 20
 
@@ -55,7 +57,7 @@ def _cluster(name: str, endpoint: str | None, identity: str | None) -> cl.Cluste
         typed_extension_protocol_options={_HTTP: Any.pack(_http2())},
         health_checks=[_health_check(name)],
         outlier_detection=_outliers(),
-        circuit_breakers=_breakers(),
+        circuit_breakers=_breakers(_MAX_CONTROL_REQUESTS if name == CONTROL else _MAX_REQUESTS),
         # Ejection must be seen at once, not merged into batches of a second.
         common_lb_config=cl.ClusterCommonLbConfig(
             update_merge_window=seconds(0), healthy_panic_threshold=kinds.Percent(value=34)
@@ -120,7 +122,7 @@ def _outliers() -> cl.OutlierDetection:
     )
 
 
-def _breakers() -> cl.CircuitBreakers:
+def _breakers(requests: int) -> cl.CircuitBreakers:
     budget = cl.CircuitBreakersThresholdsRetryBudget(
         budget_percent=kinds.Percent(value=_RETRY_PERCENT), min_retry_concurrency=3
     )
@@ -128,8 +130,8 @@ def _breakers() -> cl.CircuitBreakers:
         thresholds=[
             cl.CircuitBreakersThresholds(
                 max_connections=_MAX_CONNECTIONS,
-                max_pending_requests=_MAX_REQUESTS,
-                max_requests=_MAX_REQUESTS,
+                max_pending_requests=requests,
+                max_requests=requests,
                 retry_budget=budget,
                 track_remaining=True,
             )

@@ -103,10 +103,18 @@ _SCRIPT = """
 local statuses = @STATUSES@
 local retryable = @RETRYABLE@
 
+-- The trace of what the services accept, and of nothing else: they would begin one that no answer names.
+local function traced(parent)
+  local version, trace, span = parent:match("^([0-9a-f][0-9a-f])%-([0-9a-f]+)%-([0-9a-f]+)%-[0-9a-f][0-9a-f]$")
+  if version == nil or version == "ff" or #trace ~= 32 or #span ~= 16 then return nil end
+  if trace:find("[^0]") == nil or span:find("[^0]") == nil then return nil end
+  return trace
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local trace = (headers:get("traceparent") or ""):match("^%x%x%-(%x+)%-%x+%-%x%x$")
-  if trace == nil or #trace ~= 32 then
+  local trace = traced(headers:get("traceparent") or "")
+  if trace == nil then
     trace = (headers:get("@TRACE@") or ""):gsub("-", "")
     headers:replace("traceparent", "00-" .. trace .. "-" .. trace:sub(17) .. "-01")
   end

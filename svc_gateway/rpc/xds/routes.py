@@ -47,6 +47,9 @@ _MESH_SERVICES = (
 _OVERHEAD = "%COMMON_DURATION(DS_RX_END:US_RX_BEG:us)%e-6"
 _HSTS = "max-age=31536000; includeSubDomains"
 _FOREVER = 2**62
+# Nobody has to say who they are to open one of these; whoever still listens when it ends opens another.
+_OPEN_IDLE_S = 300.0
+_OPEN_LONGEST_S = 600.0
 
 
 def route_configuration(state: EdgeState) -> ro.RouteConfiguration:
@@ -87,7 +90,7 @@ def _grpc(state: EdgeState) -> Iterator[ro.Route]:
         yield ro.Route(
             name=service,
             match=ro.RouteMatch(prefix=f"/{service}/"),
-            route=_action(CONTROL, timeout=0, idle=0),
+            route=_action(CONTROL, timeout=0, idle=_OPEN_IDLE_S, longest=_OPEN_LONGEST_S),
             typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL)},
         )
 
@@ -154,12 +157,15 @@ def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
     )
 
 
-def _action(cluster: str, *, timeout: float, idle: float | None) -> ro.RouteAction:
+def _action(cluster: str, *, timeout: float, idle: float | None, longest: float | None = None) -> ro.RouteAction:
     """Retries only what never reached a server: everything else may have had an effect."""
     return ro.RouteAction(
         cluster=cluster,
         timeout=seconds(timeout),
         idle_timeout=None if idle is None else seconds(idle),
+        max_stream_duration=None
+        if longest is None
+        else ro.RouteActionMaxStreamDuration(max_stream_duration=seconds(longest)),
         retry_policy=ro.RetryPolicy(
             retry_on="connect-failure,refused-stream",
             num_retries=2,
@@ -193,6 +199,7 @@ def _cors(cors: Cors) -> f_cors.CorsPolicy:
         allow_headers="authorization, content-type, idempotency-key, last-event-id, traceparent, x-api-key, "
         "x-grpc-web, x-request-id, x-user-agent, grpc-timeout",
         expose_headers="grpc-status, grpc-message, grpc-status-details-bin, retry-after, x-request-id, "
-        "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-trace-id, x-mesh-overhead-seconds",
+        "ratelimit-limit, ratelimit-remaining, ratelimit-reset, x-ratelimit-limit, x-ratelimit-remaining, "
+        "x-ratelimit-reset, x-trace-id, x-mesh-overhead-seconds",
         max_age="600",
     )

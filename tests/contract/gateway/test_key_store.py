@@ -85,6 +85,22 @@ async def test_request_with_another_body_is_refused(keys: KeyStore) -> None:
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
+async def test_key_of_a_request_is_found_by_it(keys: KeyStore) -> None:
+    kept, request = key(), Request("r", "digest")
+    assert await keys.made("acme", request) is None
+    await keys.add(kept, request)
+    assert await keys.made("acme", request) == kept
+    assert await keys.made("other", request) is None
+    with pytest.raises(SomaError) as refused:
+        await keys.made("acme", Request("r", "other"))
+    assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+
+async def test_without_a_request_id_nothing_was_made_before(keys: KeyStore) -> None:
+    await keys.add(key(), NONE)
+    assert await keys.made("acme", NONE) is None
+
+
 async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
     request = Request("r", "digest")
     assert await keys.add(key("acme"), request) is None
@@ -169,6 +185,13 @@ async def test_same_request_makes_one_tenant(tenants: TenantStore) -> None:
     with pytest.raises(SomaError) as refused:
         await tenants.add(tenant("other"), Request("r", "other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+
+async def test_concurrent_requests_make_one_tenant(tenants: TenantStore) -> None:
+    for number in range(20):
+        wanted, request = tenant(f"acme-{number}"), Request(f"r-{number}", "digest")
+        made = await asyncio.gather(*(tenants.add(wanted, request) for _ in range(8)))
+        assert sorted(made, key=bool) == [None, *[wanted] * 7]
 
 
 async def test_tenants_are_listed_in_order(tenants: TenantStore) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,13 +14,11 @@ from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims
 from mesh.ids import SystemIds
-from mesh.testing import FakeClock
+from mesh.testing import FakeClock, Issuer
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.app.first_key import ensure_first_key
-from svc_gateway.app.keys import Keys, NewKey, Tokens
-from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.keys import Keys, MadeKey, NewKey, Tokens
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.domain import paging
 from svc_gateway.domain.keys import expiry, granted, rights
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,6 +111,41 @@ async def test_token_keeps_the_key_and_who_acts(shop: Shop) -> None:
     assert (claims.key_id, claims.actor, claims.roles, ttl_s) == (made.key.key_id, "executor", ("viewer",), 60)
 
 
+async def test_token_lives_no_longer_than_the_token_it_was_made_with(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    issuer = await Issuer.create(shop.clock)
+    presented = await issuer.token(Claims("acme", "alice", ("member",), key_id=made.key.key_id), ttl_s=120)
+    await shop.clock.advance(30)
+    token = await shop.tokens.create(issuer.verifier.verify(presented), None, ())
+    assert token.expires_at == shop.clock.now() + timedelta(seconds=90)
+    assert shop.minter.minted[-1][1] == 90
+
+
+async def test_token_made_with_a_key_lives_its_own_time(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    issuer = await Issuer.create(shop.clock)
+    claims = Claims("acme", "alice", ("member",), key_id=made.key.key_id, kind="key")
+    presented = await issuer.token(claims, timedelta(days=365).total_seconds())
+    token = await shop.tokens.create(issuer.verifier.verify(presented), None, ())
+    assert token.expires_at == shop.clock.now() + timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("less", [{"actor": "executor"}, {"scopes": ("api_key.write",)}])
+async def test_key_is_not_made_with_less_than_a_whole_credential(shop: Shop, less: dict[str, Any]) -> None:
+    with pytest.raises(SomaError) as refused:
+        await shop.keys.create(replace(caller("admin"), **less), NewKey("ci"))
+    assert refused.value.reason is Reason.PERMISSION_DENIED
+    assert shop.minter.minted == []
+
+
+async def test_same_request_is_answered_after_the_key_has_expired_and_signs_nothing(shop: Shop) -> None:
+    wanted = NewKey("ci", expires_at=shop.clock.now() + timedelta(hours=1), request_id="once")
+    first = await shop.keys.create(caller("admin"), wanted)
+    await shop.clock.advance(7200)
+    assert await shop.keys.create(caller("admin"), wanted) == MadeKey(first.key)
+    assert len(shop.minter.minted) == 1
+
+
 async def test_token_is_not_made_from_a_key_that_is_gone(shop: Shop) -> None:
     made = await shop.keys.create(caller("member"), NewKey("ci"))
     await shop.keys.revoke(caller("admin"), made.key.key_id)
@@ -127,33 +162,6 @@ async def test_key_of_another_tenant_does_not_exist(shop: Shop) -> None:
         with pytest.raises(SomaError) as refused:
             await ask(stranger, made.key.key_id)
         assert refused.value.reason is Reason.NOT_FOUND
-
-
-async def test_watcher_hears_the_set_then_each_addition(shop: Shop) -> None:
-    revoked = RevokedKeys(shop.store, shop.clock)
-    first, second = [await shop.keys.create(caller("admin"), NewKey(name)) for name in "ab"]
-    await shop.keys.revoke(caller("admin"), first.key.key_id)
-    await revoked.refresh()
-    watch = revoked.watch()
-    snapshot = await anext(watch)
-    await shop.keys.revoke(caller("admin"), second.key.key_id)
-    await revoked.refresh()
-    addition = await anext(watch)
-    assert (snapshot.snapshot, [item.key_id for item in snapshot.revocations]) == (True, [first.key.key_id])
-    assert (addition.snapshot, [item.key_id for item in addition.revocations]) == (False, [second.key.key_id])
-    assert revoked(first.key.key_id)
-    assert revoked(second.key.key_id)
-
-
-async def test_expired_key_leaves_the_set(shop: Shop) -> None:
-    revoked = RevokedKeys(shop.store, shop.clock)
-    made = await shop.keys.create(caller("admin"), NewKey("a", expires_at=shop.clock.now() + timedelta(hours=1)))
-    await shop.keys.revoke(caller("admin"), made.key.key_id)
-    await revoked.refresh()
-    assert revoked(made.key.key_id)
-    await shop.clock.advance(3601)
-    await revoked.refresh()
-    assert not revoked(made.key.key_id)
 
 
 class File:
@@ -188,18 +196,6 @@ async def test_first_key_is_made_once_and_again_when_it_is_no_good(shop: Shop) -
     await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
     assert file.secret != made
     assert (await shop.tenants.get(caller("platform_admin"), "dev")).plan == "dev"
-
-
-@given(st.text(max_size=80).filter(str.isprintable))
-def test_page_tokens_come_back(last: str) -> None:
-    assert paging.last_of(paging.token(last)) == last
-
-
-@pytest.mark.parametrize("token", ["%%%", "é", "AA", "=", "////", "a b"])
-def test_foreign_page_tokens_are_refused(token: str) -> None:
-    with pytest.raises(SomaError) as refused:
-        paging.last_of(token)
-    assert refused.value.fields[0].field == "page_token"
 
 
 async def test_a_platform_administrator_makes_another_tenants_first_key(shop: Shop) -> None:

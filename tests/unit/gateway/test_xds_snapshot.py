@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from google.protobuf import descriptor_pb2
@@ -104,6 +105,24 @@ def test_only_streams_have_no_time_limit(snapshot: Snapshot) -> None:
 
     assert limits("soma.executor.v1.JobService/WatchJob") == {0.0}
     assert limits("soma.executor.v1.JobService/GetJob") == {30.0}
+
+
+def test_streams_that_are_open_to_everybody_end(snapshot: Snapshot) -> None:
+    for name in ("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"):
+        (route,) = forwards(snapshot, name)
+        assert route.route is not None
+        assert route.route.idle_timeout == timedelta(minutes=5)
+        assert route.route.max_stream_duration is not None
+        assert route.route.max_stream_duration.max_stream_duration == timedelta(minutes=10)
+
+
+def test_what_is_open_to_everybody_takes_few_requests_at_once(snapshot: Snapshot) -> None:
+    def most(name: str) -> int | None:
+        cluster = cl.Cluster.parse(snapshot[x.CLUSTER].by_name[name].body.value)
+        assert cluster.circuit_breakers is not None
+        return cluster.circuit_breakers.thresholds[0].max_requests
+
+    assert (most("control"), most("registry")) == (256, 4_096)
 
 
 def test_retries_are_for_calls_that_reached_nobody(snapshot: Snapshot) -> None:

@@ -54,6 +54,9 @@ async def test_pages_of_other_origins_may_call_only_when_allowed(edge: EdgeUnder
             return bool(answer.headers.get("access-control-allow-origin") == "https://console.example")
 
         await until(allowed)
+        told = await client.get("/v1/health", headers={"origin": "https://console.example"})
+        readable = set(told.headers["access-control-expose-headers"].split(", "))
+        assert {"retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= readable
         other = await client.options(JOBS, headers={**asked, "origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers
 

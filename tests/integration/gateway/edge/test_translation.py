@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
 from tests.integration.gateway.edge.asking import JOBS
 
 if TYPE_CHECKING:
@@ -53,10 +57,10 @@ async def test_download_has_its_own_type_and_bytes(edge: EdgeUnderTest) -> None:
 
 
 async def test_headers_pass_and_identity_headers_do_not(edge: EdgeUnderTest) -> None:
-    trace = "0af7651916cd43dd8448eb211c80319c"
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
     sent = {
         "idempotency-key": "i-1", "last-event-id": "7", "x-request-id": "r-1",
-        "traceparent": f"00-{trace}-b7ad6b7169203331-01",
+        "traceparent": f"00-{trace_id}-b7ad6b7169203331-01",
         "x-tenant-id": "other", "x-soma-tenant": "other", "x-soma-key-id": "other", "x-internal-token": "t",
         "x-envoy-retry-on": "5xx", "x-forwarded-client-cert": "By=spiffe://soma/gateway",
     }  # fmt: skip
@@ -69,15 +73,34 @@ async def test_headers_pass_and_identity_headers_do_not(edge: EdgeUnderTest) -> 
     stripped = {"x-tenant-id", "x-soma-tenant", "x-soma-key-id", "x-internal-token", "x-envoy-retry-on"}
     assert not (stripped | {"x-forwarded-client-cert"}) & got.keys()
     assert got["authorization"] == client.headers["authorization"]
-    assert (answer.headers["x-trace-id"], answer.headers["x-request-id"]) == (trace, "r-1")
+    assert (answer.headers["x-trace-id"], answer.headers["x-request-id"]) == (trace_id, "r-1")
 
 
 async def test_request_without_a_trace_gets_one(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
         answer = await client.get(JOBS)
-    version, trace, span, flags = edge.upstream.metadata["traceparent"].split("-")
-    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
-    assert answer.headers["x-trace-id"] == trace
+    version, trace_id, span, flags = edge.upstream.metadata["traceparent"].split("-")
+    assert (version, len(trace_id), len(span), flags) == ("00", 32, 16, "01")
+    assert answer.headers["x-trace-id"] == trace_id
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692033-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ],
+)
+async def test_trace_that_services_would_not_continue_is_replaced(edge: EdgeUnderTest, parent: str) -> None:
+    async with edge.client() as client:
+        answer = await client.get(JOBS, headers={"traceparent": parent})
+    span = trace.get_current_span(TraceContextTextMapPropagator().extract(edge.upstream.metadata)).get_span_context()
+    assert span.is_valid
+    assert answer.headers["x-trace-id"] == trace.format_trace_id(span.trace_id)
+    assert answer.headers["x-trace-id"] not in parent
 
 
 async def test_answers_carry_security_headers(edge: EdgeUnderTest) -> None:
