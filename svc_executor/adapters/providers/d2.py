@@ -24,7 +24,11 @@ _THEMES = {"default": "0", "neutral": "1"}
 _PAD_PX = 24
 # D2 paints two pixels for one of its own at scale 1.
 _PIXELS_AT_ONE = 2.0
-_IMPORT = re.compile(r"(^|[\s:{.])@")
+# An import, or the attribute whose file D2 puts into the drawing. Escapes and continued lines may hide where a word
+# begins, so that with them any word that holds it is refused.
+_FILE = re.compile(r"(?<!\w)@|(?<![\w-])icon(?![\w-])", re.IGNORECASE)
+_HIDDEN_FILE = re.compile("@|icon", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\\s*")
 _VERSION = re.compile(r'data-d2-version="([^"]+)"')
 
 
@@ -36,8 +40,8 @@ class D2:
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Draw `params.diagram`, or `params.source` in D2's language."""
         drawing = read_drawing(invocation, "d2", to_d2)
-        if drawing.raw and _IMPORT.search(drawing.source):
-            raise invalid_input("/source", "must not import files with @")
+        if drawing.raw and _names_a_file(drawing.source):
+            raise invalid_input("/source", "must not name files: leave out imports with @ and the word icon")
         try:
             async with asyncio.timeout(invocation.timeout_s):
                 text = (await self._compile(drawing, "svg", 1.0)).decode("utf-8", errors="replace")
@@ -78,6 +82,12 @@ class D2:
 def create(_context: ProviderContext) -> Provider:
     """Build the adapter."""
     return D2()
+
+
+def _names_a_file(source: str) -> bool:
+    if "\\" in source:
+        return bool(_HIDDEN_FILE.search(_ESCAPE.sub("", source)))
+    return bool(_FILE.search(source))
 
 
 async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, bytes, str]:

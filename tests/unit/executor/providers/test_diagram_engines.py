@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from svc_executor.adapters.providers.diagram.svg import inspect
 from svc_executor.domain.provider import Failure, ProviderError
@@ -18,6 +20,7 @@ from tests.conformance.diagrams import ALL, ARCHITECTURE, CLASSES, LABELS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from svc_executor.domain.provider import JsonValue, Provider
 
@@ -171,11 +174,42 @@ async def test_plantuml_draws_one_harmless_diagram_or_none(
         await provider.aclose()
 
 
-@pytest.mark.parametrize("source", ["x: @secrets", "...@/etc/hosts", "a: {icon: file:///etc/passwd}"])
-async def test_d2_reads_no_files(source: str) -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x: @secrets", "...@/etc/hosts", "x: [@../../f]", "a: {icon: FILE}", "x.icon: FILE", "x.icon \t: FILE",
+        "x.ICON: FILE", "x.ic\\on: FILE", "x.ic\\\non: FILE", "x: {\n# y\\\nicon: FILE\n}", "x\n*.icon: FILE",
+        "x: {\n# y\\\nic\\\non: FILE\n}", "classes: {c: {icon: FILE}}\nx.class: c", "a -> b\n(a -> b)[0].icon: FILE",
+        "vars: {p: FILE}\nx: {shape: image; icon: ${p}}", "vars: {p: {icon: FILE}}\nx: {...${p}}",
+    ],
+)  # fmt: skip
+async def test_d2_reads_no_files(source: str, tmp_path: Path) -> None:
+    file = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), "#123456").save(file)
     async with desk.context() as context:
         provider: Provider = import_module("svc_executor.adapters.providers.d2").create(context)
-        assert await desk.pointer_of_refusal(provider, {"source": source, "language": "d2"}) == "/source"
+        params: dict[str, JsonValue] = {"source": source.replace("FILE", str(file)), "language": "d2"}
+        assert await desk.pointer_of_refusal(provider, params) == "/source"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ['x."icon": FILE', "x.ic*: FILE", "x: |md\n ![a](FILE)\n|", 'x: |md\n <img src="FILE"/>\n|', "x.tooltip: FILE",
+     "silicon: Chips by mail of a@b.example", 'x: "<image href=FILE />"'],
+)  # fmt: skip
+async def test_what_d2_draws_holds_no_file(source: str, tmp_path: Path) -> None:
+    file = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), "#123456").save(file)
+    secret = base64.b64encode(file.read_bytes())[:60]
+    async with desk.context() as context:
+        provider: Provider = import_module("svc_executor.adapters.providers.d2").create(context)
+        given: dict[str, JsonValue] = {"source": source.replace("FILE", str(file)), "language": "d2"}
+        try:
+            drawn = await provider.invoke(desk.invocation(given))
+        except ProviderError as error:
+            assert error.reason is Failure.INVALID_INPUT  # noqa: PT017 - either is right
+            return
+        assert all(secret not in artefact.content for artefact in drawn.artefacts)
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 10 10">{}</svg>'
