@@ -38,8 +38,11 @@ def main(argv: list[str]) -> int:
             wrong += check_entry(last, previous)
             digests[last["entry"]["sequence"]] = last["digest"]
             previous = last
-    said = check_anchor(last, digests, known_key, wrong) if "anchor" in last else "the export is cut: it has no end"
-    if "anchor" not in last:
+    if "anchor" in last:
+        said = check_anchor(last, digests, known_key, wrong)
+        wrong += check_end(last["anchor"], previous)
+    else:
+        said = "the export is cut: it has no end"
         wrong.append(said)
     for fault in wrong:
         print(fault)
@@ -90,6 +93,21 @@ def check_anchor(line: Line, digests: dict[int, str], known_key: str, wrong: lis
     if digests[place] != anchor["digest"]:
         wrong.append(f"{place}: the anchor says another digest")
     return f"anchored up to entry {place} at {anchor['create_time']} by {line['public_key']}"
+
+
+def check_end(anchor: Line | None, newest: Line | None) -> list[str]:
+    """What is wrong between the anchor and the last entry. An anchor before the first entry is harmless."""
+    if anchor is None:
+        return []
+    place = anchor["sequence"]
+    if newest is None:
+        return [f"the end was cut off: the anchor is of entry {place}, and there is no entry"]
+    entry, wrong = newest["entry"], []
+    if place > entry["sequence"]:
+        wrong.append(f"the end was cut off: the anchor is of entry {place}, the last entry is {entry['sequence']}")
+    if anchor["chain"] != entry["chain"]:
+        wrong.append(f"{place}: the anchor is of another chain")
+    return wrong
 
 
 def base64url(text: str) -> bytes:

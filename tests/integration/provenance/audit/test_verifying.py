@@ -80,3 +80,20 @@ async def test_an_export_is_verified_elsewhere_by_the_script(place: Ward, servic
     assert (code, said.splitlines()[0]) == (1, "701: the content does not fit the digest")
     await exported(stub, file, from_sequence=1_000)
     assert (await asyncio.to_thread(verified, file))[0] == 0
+
+
+async def test_the_script_finds_that_the_end_of_an_export_was_cut_off(
+    place: Ward, service: Served, tmp_path: Path
+) -> None:
+    await place.race(1, 8)
+    await place.anchor()
+    await place.race(1, 2, first=8)
+    file = tmp_path / "export.ndjson"
+    await exported(AuditServiceStub(service.channel), file)
+    assert (await asyncio.to_thread(verified, file))[0] == 0
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([*lines[:5], lines[-1]]))
+    code, said = await asyncio.to_thread(verified, file)
+    assert (code, said.splitlines()[0]) == (
+        1, "the end was cut off: the anchor is of entry 8, the last entry is 5",
+    )  # fmt: skip
