@@ -13,11 +13,11 @@ from mesh.health import OVERALL, Health
 from mesh.rpc import reflection
 from mesh.rpc.access import declared_access
 from mesh.rpc.credentials import server_credentials
+from mesh.rpc.interceptors.admission import MAX_PUBLIC_STREAMS, Admission
 from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.registrar import Registrar
 from mesh.settings import SettingsError
 from svc_gateway.domain.degradation import State
-from svc_gateway.rpc.open_streams import OpenStreams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from svc_gateway.rpc.xds import AggregatedDiscovery
 
 HEALTH = "grpc.health.v1.Health"
-OPEN_STREAMS = 128
 _DRAIN_S = 1.0
 _HEARTBEAT_S = 60.0
 _FASTEST_PING_MS = 5_000
@@ -40,17 +39,21 @@ _FASTEST_PING_MS = 5_000
 class ControlServer:
     """Serves xDS, reflection over every service of the mesh, and the health of each by its name.
 
-    At most `open_streams` streams of reflection and health are served at once, so that nobody can crowd out xDS.
+    At most `public_streams` streams of reflection and health are served at once, so that nobody can crowd out xDS.
     """
 
     def __init__(
-        self, routes: RouteTable, discovery: AggregatedDiscovery, clock: Clock, open_streams: int = OPEN_STREAMS
+        self,
+        routes: RouteTable,
+        discovery: AggregatedDiscovery,
+        clock: Clock,
+        public_streams: int = MAX_PUBLIC_STREAMS,
     ) -> None:
         self._routes = routes
         self._discovery = discovery
         self._clock = clock
         self._health = Health()
-        self._open = OpenStreams(open_streams)
+        self._admission = Admission(0, 0, public_streams)
 
     @asynccontextmanager
     async def serving(self, bind: str, tls: TlsSettings) -> AsyncIterator[str]:
@@ -66,7 +69,7 @@ class ControlServer:
         registrar = Registrar([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
         for add, servicer in reflection.registrations((*self._routes.services, HEALTH)):
             add(servicer, registrar)
-        registrar.register(server, [Errors(), self._open], self._clock, declared_access)
+        registrar.register(server, [Errors(), self._admission], self._clock, declared_access)
         address = _bind(server, bind, tls)
         await server.start()
         await self._health.set(OVERALL, True)

@@ -13,13 +13,20 @@ if TYPE_CHECKING:
     from mesh.rpc.call import Proceed
 
 
-class Admission(Interceptor):
-    """Counts calls and streams apart, so that idle streams cannot shut out calls. Public methods always pass."""
+MAX_PUBLIC_STREAMS = 128
 
-    def __init__(self, max_calls: int, max_streams: int) -> None:
+
+class Admission(Interceptor):
+    """Counts calls and streams apart, so that idle streams cannot shut out calls. Public calls always pass.
+
+    Public streams, which nobody has to say who they are to open, have a limit of their own and take no other's place.
+    """
+
+    def __init__(self, max_calls: int, max_streams: int, max_public_streams: int = MAX_PUBLIC_STREAMS) -> None:
         self._max_calls = max_calls
-        self._max_streams = max_streams
+        self._max_streams = {False: max_streams, True: max_public_streams}
         self._calls = 0
+        self._counts = {False: 0, True: 0}
         self._streams: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
         self._open = gauge("rpc_open_streams", "Response streams that are open.", ("service", "method"))
@@ -46,8 +53,10 @@ class Admission(Interceptor):
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is served outside of a task")
-        if len(self._streams) >= self._max_streams and not call.route.public:
+        public = call.route.public
+        if self._counts[public] >= self._max_streams[public]:
             raise _overloaded()
+        self._counts[public] += 1
         self._streams.add(task)
         open_streams = self._open.labels(call.route.service, call.route.name)
         open_streams.inc()
@@ -61,6 +70,7 @@ class Admission(Interceptor):
             ) from None
         finally:
             open_streams.dec()
+            self._counts[public] -= 1
             self._streams.discard(task)
             self._cut.discard(task)
 

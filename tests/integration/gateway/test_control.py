@@ -46,7 +46,7 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
     feed = Feed()
     feed.publish(snapshot())
     discovering = AggregatedDiscovery(feed, lambda _kind, _reason: None)
-    control = ControlServer(Descriptors.read().route_table(), discovering, SystemClock(), open_streams=2)
+    control = ControlServer(Descriptors.read().route_table(), discovering, SystemClock(), public_streams=2)
     async with (
         control.serving("127.0.0.1:0", TlsSettings(profile="test")) as address,
         grpc.aio.insecure_channel(address) as channel,
