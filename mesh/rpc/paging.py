@@ -35,7 +35,7 @@ def id_token(token: str, field: str = "page_token") -> str:
 
 
 def place_token(request: PageRequest, place: str) -> str:
-    """The token of the page after `place`, good for the filters of this request alone."""
+    """The token of the page after `place`, good for the list and the filters of this request alone."""
     return f"{place}.{_filters(request)}"
 
 
@@ -74,4 +74,5 @@ def _filters(request: PageRequest) -> str:
     plain.CopyFrom(message)
     plain.ClearField("page_token")
     plain.ClearField("page_size")
-    return hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest()[:16]
+    named = message.DESCRIPTOR.full_name.encode() + plain.SerializeToString(deterministic=True)
+    return hashlib.sha256(named).hexdigest()[:16]

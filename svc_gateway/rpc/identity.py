@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.errors import invalid
 from mesh.rpc.paging import id_token, place_of, place_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[object, object]
 
 _DEFAULT_PAGE = 50
-_TENANT = "tenant:"
-"""Begins the place of a page of tenants, which else could be taken for that of another list without filters."""
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
@@ -113,8 +110,8 @@ class TenantServicer(pb_grpc.TenantServiceServicer):
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
         """Lists tenants."""
-        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, _tenant_of(request))
-        token = place_token(request, f"{_TENANT}{page.end}") if page.end else ""
+        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, place_of(request))
+        token = place_token(request, page.end) if page.end else ""
         return pb.ListTenantsResponse(tenants=[_tenant(tenant) for tenant in page.tenants], next_page_token=token)
 
 
@@ -127,14 +124,6 @@ async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocations
                 pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in change.revocations
             ],
         )
-
-
-def _tenant_of(request: pb.ListTenantsRequest) -> str:
-    """The tenant at which the page before ended; INVALID_ARGUMENT for the token of another list."""
-    place = place_of(request)
-    if place and not place.startswith(_TENANT):
-        raise invalid("page_token", "must be the next_page_token of the page before")
-    return place.removeprefix(_TENANT)
 
 
 def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:

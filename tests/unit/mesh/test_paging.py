@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from mesh.rpc.paging import mark_of, mark_token, place_of, place_token
+from soma.gateway.v1.identity_service_pb2 import ListTenantsRequest
 from soma.provenance.v1.dead_letter_service_pb2 import ListDeadLettersRequest
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -39,6 +40,13 @@ def test_a_token_is_good_for_its_filters_alone() -> None:
     with pytest.raises(SomaError) as refused:
         mark_of(asked(token, topic="b"))
     assert "filters" in refused.value.fields[0].description
+
+
+def test_a_token_is_good_for_its_list_alone() -> None:
+    token = place_token(ListDeadLettersRequest(), "7")
+    with pytest.raises(SomaError) as refused:
+        place_of(ListTenantsRequest(page_token=token))
+    assert refused.value.fields[0].field == "page_token"
 
 
 @pytest.mark.parametrize("place", ["x", "1", "1.x", f"{10**30}.{ID}", f"x.{ID}"])
