@@ -38,25 +38,27 @@ on_behalf := {"budget.settle", "capability.report_health"}
 # What nobody does on behalf of somebody: it would outlive the work, or reach beyond it.
 never_on_behalf := (administers | platform) | {"token.create"}
 
+for_itself if input.actor == ""
+
 delegated if input.actor != ""
 
-refused if {
+fit_to_delegate if for_itself
+
+fit_to_delegate if {
 	delegated
-	input.action in never_on_behalf
+	not input.action in never_on_behalf
 }
 
 # A credential that carries scopes may do what they name, and nothing else.
-scopes := object.get(input, "scopes", [])
+in_scope if count(input.scopes) == 0
 
-in_scope if count(scopes) == 0
-
-in_scope if input.action in scopes
+in_scope if input.action in input.scopes
 
 allow if {
 	input.tenant != ""
 	some role in input.roles
 	input.action in granted[role]
-	not refused
+	fit_to_delegate
 	in_scope
 }
 

@@ -9,7 +9,7 @@ test_nobody_is_denied if not authz.allow with input as asks([], "job.read")
 test_unknown_action_is_denied if not authz.allow with input as asks(["platform_admin"], "job.explode")
 
 test_no_tenant_is_denied if {
-	not authz.allow with input as {"action": "job.read", "subject": "s", "tenant": "", "roles": ["admin"], "actor": ""}
+	not authz.allow with input as {"action": "job.read", "subject": "s", "tenant": "", "roles": ["admin"], "scopes": [], "actor": ""}
 }
 
 test_viewer_reads if authz.allow with input as asks(["viewer"], "job.read")
@@ -33,7 +33,7 @@ test_service_alone_reads_no_jobs if not authz.allow with input as asks(["service
 test_member_settles_nothing if not authz.allow with input as asks(["member"], "budget.settle")
 
 test_actor_settles if {
-	authz.allow with input as {"action": "budget.settle", "subject": "s", "tenant": "t", "roles": ["member"], "actor": "executor"}
+	authz.allow with input as {"action": "budget.settle", "subject": "s", "tenant": "t", "roles": ["member"], "scopes": [], "actor": "executor"}
 }
 
 acts(roles, action) := object.union(asks(roles, action), {"actor": "executor"})
@@ -78,4 +78,10 @@ test_scopes_narrow_an_actor_too if {
 	settles := acts(["member"], "budget.settle")
 	not authz.allow with input as object.union(settles, {"scopes": ["job.read"]})
 	authz.allow with input as object.union(settles, {"scopes": ["budget.settle"]})
+}
+
+test_absent_scopes_or_actor_deny if {
+	every absent in ["scopes", "actor"] {
+		not authz.allow with input as object.remove(asks(["admin"], "api_key.write"), [absent])
+	}
 }

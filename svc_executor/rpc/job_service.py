@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 
-_IDEMPOTENCY_KEY = "idempotency-key"
 _LAST_EVENT_ID = "last-event-id"
-_REQUEST_ID_CHARS = 128
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             owner=_owner(),
             plan=convert.document(request.plan),
             session_id=_storable("session_id", request.session_id),
-            request_id=_request_id(request.request_id, context),
+            request_id=_storable("request_id", request.request_id),
             trace_id=now.trace_id if now else "",
             traceparent=now.traceparent if now else "",
         )
@@ -120,22 +118,8 @@ def _state(value: job_pb2.JobState.ValueType) -> JobState | None:
     return JobState(convert.job_state_name(value)) if value else None
 
 
-def _metadata(context: Context, name: str) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == name:
-            return value if isinstance(value, str) else value.decode(errors="replace")
-    return ""
-
-
-def _request_id(given: str, context: Context) -> str:
-    chosen = given or _metadata(context, _IDEMPOTENCY_KEY)
-    if len(chosen) > _REQUEST_ID_CHARS:
-        raise invalid("request_id", f"the Idempotency-Key has more than {_REQUEST_ID_CHARS} characters")
-    return _storable("request_id", chosen)
-
-
 def _last_event_id(context: Context) -> int:
-    text = _metadata(context, _LAST_EVENT_ID)
+    text = next((str(value) for key, value in context.invocation_metadata() or () if key == _LAST_EVENT_ID), "")
     if not text:
         return 0
     if not text.isdecimal():

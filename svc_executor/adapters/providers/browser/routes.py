@@ -56,7 +56,7 @@ class GuardedRoutes:
             document, self._document = self._document, None
             return document
         async with self._places:
-            if self.requests > _MAX_REQUESTS or self._bytes_left <= 0:
+            if self.requests > _MAX_REQUESTS or self._bytes_left < 0:
                 raise EgressError(EgressFailure.REFUSED, "the page asks for too many files")
             response = await self._egress.fetch(
                 EgressRequest(
@@ -65,8 +65,10 @@ class GuardedRoutes:
                     headers=dict(request.headers),
                     content=request.post_data_buffer or b"",
                     timeout_s=self._timeout_s,
-                    max_bytes=min(_MAX_BYTES, self._bytes_left),
+                    max_bytes=_MAX_BYTES,
                 )
             )
             self._bytes_left -= len(response.content)
+            if self._bytes_left < 0:  # those that were under way together may bring more than was left
+                raise EgressError(EgressFailure.REFUSED, "the page asks for too much")
             return response

@@ -65,8 +65,17 @@ async def test_a_page_gets_64_mib_in_all() -> None:
     site = Site()
     site.release.set()
     routes = GuardedRoutes(site, EgressResponse(200, {}, b"", ""), 10.0)
-    assert [await outcome(routes) for _ in range(5)] == [16 * MIB] * 4 + ["blockedbyclient"]
-    assert routes.refused == 1
+    assert [await outcome(routes) for _ in range(6)] == [16 * MIB] * 4 + ["blockedbyclient"] * 2
+    assert (routes.refused, len(site.asked)) == (2, 5)
+
+
+async def test_files_that_are_under_way_together_get_no_more() -> None:
+    site = Site()
+    routes = GuardedRoutes(site, EgressResponse(200, {}, b"", ""), 10.0)
+    asking = [asyncio.create_task(outcome(routes)) for _ in range(8)]
+    await eventually(lambda: len(site.asked) == 8)
+    site.release.set()
+    assert sorted(map(str, await asyncio.gather(*asking))) == [str(16 * MIB)] * 4 + ["blockedbyclient"] * 4
 
 
 async def test_a_page_fetches_eight_files_at_once() -> None:
