@@ -55,10 +55,9 @@ def down(*, as_json: Json = False) -> None:
 def status(*, as_json: Json = False) -> None:
     """Show what runs; exit with 1 when the mesh is not ready or one of its programs does not run."""
     home = Home.from_environment()
-    left = StateFile(home).read()
-    if left is None:
+    state = StateFile(home).read()
+    if state is None:
         raise CommandError(f"no mesh was started in {home.root}: start it with `soma up`")
-    state = _without_the_dead(left)
     show_state(home, state, as_json=as_json)
     idle = [program.name for program in state.programs if program.state is not ProgramState.RUNNING]
     if idle and not as_json:
@@ -103,14 +102,6 @@ def show_state(home: Home, state: MeshState, *, as_json: bool, note: str = "") -
     table(("program", "state", "pid", "address", "restarts"), rows)
     if state.phase is Phase.READY:
         line("API key: ", ("soma token --key", "bold"), "   CA: ", (str(home.pki / "ca.pem"), "bold"))
-
-
-def _without_the_dead(state: MeshState) -> MeshState:
-    """Give the state as it is now: the programs of a supervisor that was killed ended with it."""
-    if state.supervisor.alive():
-        return state
-    ended = {"state": ProgramState.STOPPED, "pid": None}
-    return state.model_copy(update={"programs": tuple(one.model_copy(update=ended) for one in state.programs)})
 
 
 async def _run(home: Home, options: Options, *, as_json: bool) -> None:

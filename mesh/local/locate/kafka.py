@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import mesh
 from mesh.local.home import Home
+from mesh.local.locate.fetching import fetch_once
 from mesh.local.locate.wheels import Found, MissingError, on_path
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping
         if not fetch:
             raise MissingError(f"Kafka's jars are not fetched yet: {_WANTED}")
         try:
-            _fetch_once(folder)
+            fetch_once(folder, _fetch)
         except (OSError, subprocess.SubprocessError) as failure:
             raise MissingError(f"Kafka's jars could not be fetched ({failure}): {_WANTED}") from failure
     return Found(folder, "maven")
@@ -62,15 +62,6 @@ def _project() -> Path:
 def _edition() -> str:
     """Names a set of jars: another list has another folder."""
     return hashlib.sha256((_project() / "jars.sha256").read_bytes()).hexdigest()[:12]
-
-
-def _fetch_once(folder: Path) -> None:
-    """Fetch unless another process does so first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name("kafka.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _fetch(folder)
 
 
 def _fetch(folder: Path) -> None:

@@ -74,7 +74,10 @@ class StateFile:
         write_private(self._path, state.model_dump_json(indent=2))
 
     def read(self) -> MeshState | None:
-        """Give the state last written, None when there is none; what a dead supervisor left says FAILED."""
+        """Give the state last written, None when there is none.
+
+        What a dead supervisor left says FAILED, and that its programs, which ended with it, are STOPPED.
+        """
         if not self._path.exists():
             return None
         try:
@@ -82,7 +85,11 @@ class StateFile:
         except ValidationError:  # written by another version: as good as none
             return None
         if state.phase in {Phase.STARTING, Phase.READY, Phase.STOPPING} and not state.supervisor.alive():
-            return state.model_copy(update={"phase": Phase.FAILED, "message": "the supervisor was killed"})
+            programs = tuple(
+                one.model_copy(update={"state": ProgramState.STOPPED, "pid": None}) for one in state.programs
+            )
+            message = "the supervisor was killed"
+            return state.model_copy(update={"phase": Phase.FAILED, "message": message, "programs": programs})
         return state
 
     def running(self) -> MeshState | None:

