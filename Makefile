@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. `make help` lists the rest.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 LOCKS := requirements/dev.txt requirements/assets.txt
 
@@ -12,6 +12,10 @@ help: ## This list
 install: .venv/.installed ## Make .venv from the locked requirements
 
 .venv/.installed: $(LOCKS) pyproject.toml
+	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, and $$python is not: remove .venv if it is there, then make install PYTHON=python3.11" >&2; \
+		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the locked requirements into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
@@ -31,7 +35,7 @@ down: install ## Stop a mesh that runs in the background
 check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy mesh svc_gateway svc_registry svc_selector svc_executor svc_assets svc_critic svc_provenance tools
+	$(BIN)/mypy mesh svc_gateway svc_registry svc_selector svc_executor svc_assets svc_critic svc_provenance tools examples
 	$(BIN)/lint-imports
 	$(BIN)/buf format --diff --exit-code --path protos/soma
 	$(BIN)/buf lint
@@ -65,5 +69,6 @@ format: install ## Format and fix what can be fixed
 release: install ## Keep the contracts as they are now as the ones to stay compatible with
 	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
 
-clean: ## Remove what was made
+clean: ## Stop the mesh and remove what was made
+	@test ! -x $(BIN)/soma || SA01_HOME=$(CURDIR)/.soma $(BIN)/soma down || true
 	rm -rf .venv .soma out build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

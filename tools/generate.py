@@ -29,8 +29,7 @@ def generate(root: Path) -> None:
             stub.unlink()
     subprocess.run([buf, "build", "-o", descriptors, "--as-file-descriptor-set"], cwd=root, check=True)
     subprocess.run([python, "tools/service_config.py"], cwd=root, check=True)
-    if (root / "tools" / "openapi.py").exists():
-        subprocess.run([python, "tools/openapi.py"], cwd=root, check=True)
+    subprocess.run([python, "tools/openapi.py"], cwd=root, check=True)
 
 
 def differences(left: Path, right: Path) -> list[str]:

@@ -25,6 +25,8 @@ HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 UNFINISHED = re.compile(
     "|".join((r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b", r"\bX" + r"XX\b", r"raise Not" + "ImplementedError"))
 )
+MACHINE = re.compile(r"(?<![\w.~$})-])(?:/(?:(?:home|Users)/[\w.-]+|root)/|\b[A-Za-z]:[\\/]+Users[\\/]+)[\w.]")
+"""A path below the folder of a user of some machine."""
 SKIPPED = ("gen/", "protos/third_party/")
 
 
@@ -53,6 +55,8 @@ def problems(path: Path) -> list[str]:
     except UnicodeDecodeError:
         return []
     found = [f"{name} names a package index" for host in set(HOST.findall(text.lower())) if _is_index(host)]
+    if MACHINE.search(text):
+        found.append(f"{name} names a path of somebody's machine")
     if name.endswith((".py", ".proto", ".rego", ".sql")) and UNFINISHED.search(text):
         found.append(f"{name} marks something as unfinished")
     invokes = re.search(r"\.invoke\(", text) and name.startswith("svc_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ PLAIN = ("--no-header", "--no-annotate")
 
 def main() -> None:
     """Compiles each set; those wanted for one data file are locked without what they depend on."""
+    if shutil.which("uv") is None:
+        raise SystemExit("uv is not on the path: install it, for example with `pipx install uv`")
     for name in ("base", "local", "dev"):
         subprocess.run(
             ["uv", "pip", "compile", *COMMON, *PLAIN, f"{name}.in", "-o", f"{name}.txt"], cwd=FOLDER, check=True

@@ -1,12 +1,11 @@
 """Writes protos/service_config.json: deadline, retry rule and idempotency class of every RPC.
 
-The classes are told here once; the file is what clients in every language load. `--check` fails on a difference.
+The classes are told here once; the file is what clients in every language load. `tools/generate.py` runs this.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
@@ -60,14 +59,5 @@ def render() -> str:
     return json.dumps({"methodConfig": config, "retryThrottling": throttling}, indent=2) + "\n"
 
 
-def main() -> int:
-    """Writes or checks the file."""
-    text = render()
-    if "--check" in sys.argv:
-        return 0 if OUT.read_text() == text else 1
-    OUT.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    OUT.write_text(render())

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.local.home import Home
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,6 +54,19 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
 def test_every_decision_is_listed() -> None:
     decisions = {path.name for path in (DOCS / "adr").glob("[0-9]*.md")}
     assert set(relative_links(DOCS / "adr" / "README.md")) >= decisions
+
+
+def test_the_runbook_says_of_every_folder_of_a_home_whether_it_must_be_kept(tmp_path: Path) -> None:
+    text = (DOCS / "multimodal" / "OPERATIONS_RUNBOOK.md").read_text(encoding="utf-8")
+    said = text.partition("What must be kept")[2].partition("Migrations run")[0]
+    Home(tmp_path / "home").create()
+    folders = {path.name for path in (tmp_path / "home").iterdir()}
+    kept, made_again = said.split("\n\n`cache/`")
+    named = set(re.findall(r"^\| `([a-z]+)/` \|", kept, re.MULTILINE))
+    again = set(re.findall(r"`([a-z]+)/`", f"`cache/`{made_again.partition(' are made again')[0]}"))
+    assert folders <= named | again
+    assert not named & again
+    assert named == {"data", "blobs", "anchors", "secrets", "pki"}
 
 
 def relative_links(page: Path) -> list[str]:

@@ -31,3 +31,31 @@ def test_other_hosts_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = tmp_path / "notes.md"
     file.write_text("See https://www.w3.org/TR/prov-dm/ and mesh.rpc.paging.")
     assert house_rules.problems(file) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/".join(("", "home", "alice", "mesh", "main.py")),
+        "/".join(("", "Users", "alice", ".ssh")),
+        "/".join(("", "root", "mesh")),
+        "/".join(("file://", "home", "alice", "x")),
+        "\\".join(("C:", "Users", "alice")),
+        "\\\\".join(("C:", "Users", "alice")),
+    ],
+)
+def test_a_path_of_somebodys_machine_is_found(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house_rules, "ROOT", tmp_path)
+    file = tmp_path / "notes.md"
+    file.write_text(f'The log is in "{path}", as it was yesterday.')
+    assert house_rules.problems(file) == ["notes.md names a path of somebody's machine"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/", "/root/", "/usr/bin/python3", "{root}/home/a/b", "https://soma.example/home/a/b", "~/home/a/b"]
+)
+def test_paths_that_are_everywhere_may_be_named(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house_rules, "ROOT", tmp_path)
+    file = tmp_path / "notes.md"
+    file.write_text(f'The log is in "{path}".')
+    assert house_rules.problems(file) == []

@@ -22,6 +22,7 @@ FOREIGN_ROW = re.compile(r"^\| `([a-z_]+)` \| (?:Envoy|Temporal|Prometheus) \|",
 NOT_METRICS = re.compile(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"|\b(?:by|without|on|ignoring) \([^)]*\)")
 NAME = re.compile(r"(?<![\w:.])([a-z_][a-z0-9_]*(?::[a-z0-9_]+)?)\b(?!\s*\()")
 WORDS = {"by", "or", "and", "unless", "on", "bool", "offset"}
+INCREASE = re.compile(r"increase\(([a-z_]+)((?:\{[^}]*\})?)\[(\w+)\]\)")
 SUFFIX = re.compile(r"_(bucket|sum|count|total)$")
 SEVERITIES = {"warning", "critical"}
 
@@ -88,6 +89,15 @@ def test_every_alert_is_tested_when_it_fires_and_when_it_does_not() -> None:
     tests = yaml.safe_load((FOLDER / "tests" / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
     told = {(case["alertname"], bool(case["exp_alerts"])) for test in tests for case in test["alert_rule_test"]}
     assert told == {(alert["alert"], fires) for alert in ALERTS for fires in (True, False)}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_on_a_labelled_counter_hears_its_first_event(alert: dict[str, Any]) -> None:
+    plain = {f"{SUFFIX.sub('', metric.name)}_total" for metric in created() if not metric.labels}
+    expression = " ".join(alert["expr"].split())
+    for name, matchers, window in INCREASE.findall(expression):
+        series = name + matchers
+        assert name in plain or f"({series} unless {series} offset {window}) >" in expression
 
 
 def of_the_code() -> Iterator[str]:
