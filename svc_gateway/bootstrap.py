@@ -33,6 +33,7 @@ from soma.gateway.v1.identity_service_pb2_grpc import (
     add_TenantServiceServicer_to_server,
     add_TokenServiceServicer_to_server,
 )
+from soma.gateway.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from svc_gateway.adapters import checks
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.adapters.keyfile import KeyFile
@@ -42,13 +43,16 @@ from svc_gateway.app.edge import EdgeKeeper
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.monitor import Check, Monitor, Pace
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.degradation import Thresholds
 from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
 from svc_gateway.rpc.control import ControlServer
 from svc_gateway.rpc.health import ApiServicer, DegradationServicer
-from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer, TokenServicer, revocations
+from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer, revocations
+from svc_gateway.rpc.permissions import PermissionServicer
+from svc_gateway.rpc.tenants import TenantServicer
 from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
 from svc_gateway.rpc.xds.messages import split
 from svc_gateway.settings import Settings
@@ -75,6 +79,7 @@ class _Identity:
     keys: Keys
     tokens: Tokens
     tenants: Tenants
+    permissions: Permissions
     revoked: RevokedKeys
 
 
@@ -99,6 +104,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
                     ApiKeyServicer(identity.keys, identity.revoked, identity.tenants),
                 ),
                 (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
+                (add_PermissionServiceServicer_to_server, PermissionServicer(identity.permissions)),
                 (add_DegradationServiceServicer_to_server, DegradationServicer(monitor, metadata.version("somamesh"))),
                 (add_ApiServiceServicer_to_server, ApiServicer(OPENAPI.read_bytes(), sources.jwks)),
             ]
@@ -118,8 +124,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     store = PostgresKeys(mesh.postgres, mesh.auditor)
-    keys = Keys(store, mesh.minter, settings.gateway.environment, mesh.clock, mesh.ids)
-    tenants = Tenants(PostgresTenants(mesh.postgres, mesh.auditor), mesh.clock)
+    tenant_store = PostgresTenants(mesh.postgres, mesh.auditor)
+    permissions = Permissions(tenant_store, store, settings.tls.profile)
+    keys = Keys(store, permissions, mesh.minter, settings.gateway.environment, clock=mesh.clock, ids=mesh.ids)
+    tenants = Tenants(tenant_store, mesh.clock)
     revoked = RevokedKeys(store, mesh.clock)
     await mesh.enter(revoked.following())
     # This process refuses revoked keys by the same stream that it serves to the others.
@@ -127,7 +135,7 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
         await ensure_first_key(settings.gateway.bootstrap_tenant, file, keys, tenants, mesh.verifier.verify)
-    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, revoked)
+    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, permissions, revoked)
 
 
 async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:

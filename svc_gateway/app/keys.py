@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.context import Caller
     from mesh.ids import Ids
+    from svc_gateway.app.permissions import Permissions
 
 
 PLATFORM_ADMIN = "platform_admin"
@@ -40,13 +41,17 @@ class NewKey:
     expires_at: datetime | None = None
     request_id: str = ""
     tenant_id: str = ""
+    personas: tuple[str, ...] = ()
+    capsules: tuple[str, ...] = ()
 
     @property
     def request(self) -> Request:
         """The request's identity."""
         until = self.expires_at.isoformat() if self.expires_at else ""
-        body = json.dumps([self.display_name, self.subject, sorted(self.roles), until, self.tenant_id])
-        return Request(self.request_id, hashlib.sha256(body.encode()).hexdigest())
+        body: list[object] = [self.display_name, self.subject, sorted(self.roles), until, self.tenant_id]
+        if self.personas or self.capsules:
+            body += [sorted(self.personas), sorted(self.capsules)]
+        return Request(self.request_id, hashlib.sha256(json.dumps(body).encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,11 @@ class Page:
 class Keys:
     """API keys of the caller's tenant."""
 
-    def __init__(self, store: KeyStore, minter: Minter, environment: str, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, store: KeyStore, permissions: Permissions, minter: Minter, environment: str, *, clock: Clock, ids: Ids
+    ) -> None:
         self._store = store
+        self._permissions = permissions
         self._minter = minter
         self._environment = environment
         self._clock = clock
@@ -88,7 +96,8 @@ class Keys:
         earlier = await self._store.made(tenant_id, wanted.request)
         if earlier is not None:
             return MadeKey(earlier)
-        key = self._new(caller, wanted, tenant_id)
+        personas, capsules = await self._permissions.narrowed(caller, tenant_id, wanted.personas, wanted.capsules)
+        key = replace(self._new(caller, wanted, tenant_id), personas=personas, capsules=capsules)
         # Signed first: a key that is kept without its secret ever having been made would be of no use.
         token = await self._minter.mint(_claims(key), (key.expires_at - key.created_at).total_seconds())
         earlier = await self._store.add(key, wanted.request)

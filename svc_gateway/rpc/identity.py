@@ -1,4 +1,4 @@
-"""TokenService, ApiKeyService and TenantService: convert, call, convert back."""
+"""TokenService and ApiKeyService: convert, call, convert back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from svc_gateway.app.keys import Keys, Tokens
     from svc_gateway.app.revocations import RevokedKeys
     from svc_gateway.app.tenants import Tenants
-    from svc_gateway.domain.keys import ApiKey, Tenant
+    from svc_gateway.domain.keys import ApiKey
 
     Context = grpc.aio.ServicerContext[object, object]
 
@@ -57,6 +57,8 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             expires_at=moment(request.api_key.expire_time),
             request_id=request.request_id,
             tenant_id=request.tenant_id,
+            personas=tuple(request.api_key.personas),
+            capsules=tuple(request.api_key.capsules),
         )
         if request.tenant_id:
             await self._tenants.get(caller(), request.tenant_id)
@@ -92,29 +94,6 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             yield message
 
 
-class TenantServicer(pb_grpc.TenantServiceServicer):
-    """Tenants."""
-
-    def __init__(self, tenants: Tenants) -> None:
-        self._tenants = tenants
-
-    async def CreateTenant(self, request: pb.CreateTenantRequest, context: Context) -> pb.Tenant:
-        """Makes a tenant."""
-        wanted = request.tenant
-        made = await self._tenants.create(wanted.tenant_id, wanted.display_name, wanted.plan, request.request_id)
-        return _tenant(made)
-
-    async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.Tenant:
-        """Reads a tenant."""
-        return _tenant(await self._tenants.get(caller(), request.tenant_id))
-
-    async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
-        """Lists tenants."""
-        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, place_of(request))
-        token = place_token(request, page.end) if page.end else ""
-        return pb.ListTenantsResponse(tenants=[_tenant(tenant) for tenant in page.tenants], next_page_token=token)
-
-
 async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
     """The messages of WatchRevocations."""
     async for change in revoked.watch():
@@ -137,13 +116,6 @@ def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:
         create_time=timestamp(key.created_at),
         revoke_time=timestamp(key.revoked_at),
         created_by=key.created_by,
-    )
-
-
-def _tenant(tenant: Tenant) -> pb.Tenant:
-    return pb.Tenant(
-        tenant_id=tenant.tenant_id,
-        display_name=tenant.display_name,
-        plan=tenant.plan,
-        create_time=timestamp(tenant.created_at),
+        personas=key.personas,
+        capsules=key.capsules,
     )

@@ -47,9 +47,11 @@ from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.app.keys import Keys
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer
+from svc_gateway.rpc.identity import ApiKeyServicer
+from svc_gateway.rpc.tenants import TenantServicer
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import PostgresTerms
 from svc_provenance.app.receipts import Receipts
@@ -131,10 +133,18 @@ class Idle:
 async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
     """Tenants and keys."""
     store = PostgresKeys(witness.postgres, auditor)
-    tenants = Tenants(PostgresTenants(witness.postgres, auditor), CLOCK)
-    keys = ApiKeyServicer(Keys(store, Minter(), "test", CLOCK, IDS), RevokedKeys(store, CLOCK), tenants)
+    tenant_store = PostgresTenants(witness.postgres, auditor)
+    tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
+    use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
+    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), tenants)
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
+    update = identity_service_pb2.UpdateTenantRequest(
+        tenant_id="other",
+        tenant=identity_service_pb2.Tenant(permissions={"personas": [SECRET]}),
+        update_mask=field_mask_pb2.FieldMask(paths=["permissions.personas"]),
+    )
+    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
     service = "soma.gateway.v1.ApiKeyService"
     wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
     made = await witness.call(service, keys, "CreateApiKey", wanted)

@@ -21,6 +21,7 @@ AUDITED = {
     "soma.gateway.v1.ApiKeyService.CreateApiKey": Entry("api_key.write", "api_key"),
     "soma.gateway.v1.ApiKeyService.RevokeApiKey": Entry("api_key.write", "api_key"),
     "soma.gateway.v1.TenantService.CreateTenant": Entry("tenant.write", "tenant"),
+    "soma.gateway.v1.TenantService.UpdateTenant": Entry("tenant.write", "tenant"),
     "soma.registry.v1.CapabilityService.RegisterCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.UpdateCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.DisableCapability": Entry("capability.write", "capability"),

@@ -18,6 +18,7 @@ from mesh.testing import FakeClock, Issuer
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, MadeKey, NewKey, Tokens
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import expiry, granted, rights
 
@@ -43,9 +44,11 @@ class Shop:
         self.clock = FakeClock()
         self.minter = Minter()
         self.store = MemoryKeys()
-        self.keys = Keys(self.store, self.minter, "test", self.clock, SystemIds())
+        tenants = MemoryTenants()
+        permissions = Permissions(tenants, self.store, "test")
+        self.keys = Keys(self.store, permissions, self.minter, "test", clock=self.clock, ids=SystemIds())
         self.tokens = Tokens(self.store, self.minter, self.clock)
-        self.tenants = Tenants(MemoryTenants(), self.clock)
+        self.tenants = Tenants(tenants, self.clock)
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ async def test_revocations_are_streamed_to_services_only(mesh: Mesh) -> None:
 async def test_tenants_see_themselves_alone(mesh: Mesh) -> None:
     async with mesh.client() as client:
         made = await client.post("/v1/tenants", json={"tenant_id": "acme", "display_name": "Acme"})
-        assert (made.status_code, made.json()["plan"]) == (200, "pro")
+        assert (made.status_code, made.json()["plan"]) == (200, "none")
         assert (await client.post("/v1/tenants", json={"tenant_id": "acme"})).status_code == 409
         admin = (await new_key(client, roles=["admin"]))["secret"]
     async with mesh.client(admin) as client:

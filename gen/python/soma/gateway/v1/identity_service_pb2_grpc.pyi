@@ -151,6 +151,8 @@ class TenantServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TenantServiceAsyncStub: ...
     CreateTenant: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreateTenantRequest, _identity_service_pb2.Tenant]
     """Makes a tenant. Idempotent on request_id."""
+    UpdateTenant: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateTenantRequest, _identity_service_pb2.Tenant]
+    """Changes the fields of a tenant named in update_mask. Idempotent on request_id."""
     GetTenant: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetTenantRequest, _identity_service_pb2.Tenant]
     """Reads a tenant. Administrators of a tenant see their own."""
     ListTenants: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListTenantsRequest, _identity_service_pb2.ListTenantsResponse]
@@ -163,6 +165,8 @@ class TenantServiceAsyncStub(TenantServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTenant: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateTenantRequest, _identity_service_pb2.Tenant]  # type: ignore[assignment]
     """Makes a tenant. Idempotent on request_id."""
+    UpdateTenant: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateTenantRequest, _identity_service_pb2.Tenant]  # type: ignore[assignment]
+    """Changes the fields of a tenant named in update_mask. Idempotent on request_id."""
     GetTenant: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetTenantRequest, _identity_service_pb2.Tenant]  # type: ignore[assignment]
     """Reads a tenant. Administrators of a tenant see their own."""
     ListTenants: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListTenantsRequest, _identity_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
@@ -178,6 +182,14 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.Tenant, _abc.Awaitable[_identity_service_pb2.Tenant]]:
         """Makes a tenant. Idempotent on request_id."""
+
+    @_abc_1.abstractmethod
+    def UpdateTenant(
+        self,
+        request: _identity_service_pb2.UpdateTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.Tenant, _abc.Awaitable[_identity_service_pb2.Tenant]]:
+        """Changes the fields of a tenant named in update_mask. Idempotent on request_id."""
 
     @_abc_1.abstractmethod
     def GetTenant(
