@@ -14,13 +14,14 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub, TenantServiceStub
+from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
 from soma.selector.v1.selector_service_pb2_grpc import add_SelectorServiceServicer_to_server
 from svc_selector.adapters.catalog import Catalog
 from svc_selector.adapters.metrics import MeasuredSelector
-from svc_selector.adapters.peers import GatewayDegradation, GatewayTenants, RegistryFeed
+from svc_selector.adapters.peers import GatewayDegradation, GatewayPermissions, RegistryFeed
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.adapters.postgres.retention import RULES
@@ -83,8 +84,10 @@ async def _selector(
     )
     return Selector(
         offers=catalog,
-        policy=RegoVerdicts(mesh.policy),
-        tenants=GatewayTenants(TenantServiceStub(gateway), mesh.clock),
+        policy=RegoVerdicts(mesh.policy, settings.tls.profile),
+        permissions=GatewayPermissions(
+            PermissionServiceStub(gateway), mesh.clock, settings.selector.permissions_max_stale_s
+        ),
         ledger=ledger,
         decisions=decisions,
         recorder=await mesh.enter(Recorder(decisions, mesh.clock).running()),

@@ -6,16 +6,11 @@ import asyncio
 from itertools import product
 from typing import TYPE_CHECKING
 
-import jsonschema
-
-from mesh.redaction import Redactor
 from svc_selector.domain.model import Ladder, Offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-
-    from svc_selector.domain.model import Ask
 
 PLATFORM = ""
 LadderKey = tuple[str, str, str]
@@ -28,7 +23,6 @@ class Catalog:
         self._offers: dict[str, Offer] = {}
         self._by_need: dict[tuple[str, str], dict[str, Offer]] = {}
         self._ladders: dict[LadderKey, Ladder] = {}
-        self._schemas: dict[str, tuple[int, jsonschema.Draft202012Validator]] = {}
         self._loaded = asyncio.Event()
         self.stale_since: datetime | None = None
         self._changes = 0
@@ -86,16 +80,6 @@ class Catalog:
         if own is not None and own.capability_ids:
             return own
         return self._ladders.get((PLATFORM, modality, task_type), Ladder())
-
-    def schema_error(self, offer: Offer, ask: Ask) -> str:
-        """What is wrong with the parameters, in one sentence."""
-        kept = self._schemas.get(offer.capability_id)
-        if kept is None or kept[0] != offer.version:
-            kept = (offer.version, jsonschema.Draft202012Validator(offer.input_schema))
-            self._schemas[offer.capability_id] = kept
-        error = jsonschema.exceptions.best_match(kept[1].iter_errors(ask.need.params))
-        # The message quotes what was given, and a decision is kept and told.
-        return "" if error is None else Redactor().text(f"{error.json_path}: {error.message}")
 
 
 def _needs(offer: Offer) -> Iterator[tuple[str, str]]:

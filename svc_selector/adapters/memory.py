@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
-from svc_selector.domain.model import Held
+from svc_selector.domain.model import Held, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,10 +40,11 @@ class MemoryDecisions:
         kept = self._kept.get(selection_id)
         return self._document(kept) if kept and kept.subject.tenant_id == tenant_id else None
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made."""
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made."""
         selection_id = self._requests.get((tenant_id, request_id))
-        return await self.get(tenant_id, selection_id) if selection_id else None
+        kept = self._kept[selection_id] if selection_id else None
+        return Recorded(self._document(kept), kept.ask.digest) if kept else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""

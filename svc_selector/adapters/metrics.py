@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svc_selector.app import Selections
-    from svc_selector.domain.model import Ask, Decision, Subject
+    from svc_selector.domain.model import Ask, Decision, Recorded, Subject
 
 
 class MeasuredSelector:
@@ -56,7 +56,7 @@ class MeasuredSelector:
         """Hands on."""
         return await self._selector.get(tenant_id, selection_id)
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
         """Hands on."""
         return await self._selector.by_request(tenant_id, request_id)
 

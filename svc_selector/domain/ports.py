@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from svc_selector.domain.budget import Budget, Reservation
-    from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Subject
+    from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Recorded, Subject
+    from svc_selector.domain.permissions import Permissions
 
 
 class Offers(Protocol):
@@ -33,9 +34,6 @@ class Offers(Protocol):
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
         """The ladder in force for a tenant."""
 
-    def schema_error(self, offer: Offer, ask: Ask) -> str:
-        """What is wrong with the parameters of an ask, in one sentence; "" when nothing is."""
-
 
 @dataclass(frozen=True)
 class Denial:
@@ -45,28 +43,43 @@ class Denial:
     reason: str
 
 
+@dataclass(frozen=True)
+class Verdicts:
+    """Denials by capability id, empty for an allowed one, and the policy that gave them.
+
+    An offer without an entry is denied.
+    """
+
+    policy_id: str
+    denials: Mapping[str, Sequence[Denial]]
+
+
 class Policy(Protocol):
     """Policy over all offers at once."""
-
-    @property
-    def policy_id(self) -> str:
-        """Digest of the bundle."""
 
     @property
     def fixed(self) -> bool:
         """Whether equal asks get equal verdicts for as long as this object lives."""
 
-    def verdicts(
-        self, ask: Ask, subject: Subject, plan: str, offers: Sequence[Offer], costs: Mapping[str, int]
-    ) -> Mapping[str, Sequence[Denial]]:
-        """Denials by capability id, empty for an allowed one; an offer without an entry is denied."""
+    async def verdicts(
+        self,
+        ask: Ask,
+        subject: Subject,
+        permissions: Permissions,
+        offers: Sequence[Offer],
+        costs: Mapping[str, int],
+    ) -> Verdicts:
+        """The verdicts on all offers, in one evaluation. DEPENDENCY_UNAVAILABLE when policy cannot be asked."""
 
 
-class Tenants(Protocol):
-    """What is known of tenants."""
+class CallerPermissions(Protocol):
+    """What callers may use."""
 
-    async def plan(self, tenant_id: str) -> str:
-        """The tenant's plan; "" when unknown, which policy denies."""
+    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+        """The permissions of the caller being served, who has this tenant and key.
+
+        DEPENDENCY_UNAVAILABLE when they are not known, UNAUTHENTICATED when the key is not.
+        """
 
 
 class Degradation(Protocol):
@@ -113,8 +126,8 @@ class Decisions(Protocol):
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made."""
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made."""
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first, those with ids below `before` where it is given."""

@@ -21,7 +21,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.budget import OVERALL, ReservationState, bookable
-from svc_selector.domain.model import Ask, Decision, Need, Offer, Source, Subject
+from svc_selector.domain.model import Ask, Decision, Need, Offer, Recorded, Source, Subject
 from svc_selector.rpc import SelectionFacts
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", jo
     offer = Offer("d2@local", "d2", "local", ("image",), ("image_photo",))
     return Decision(
         selection_id=IDS.new(),
-        ask=Ask(Need("image", "image_photo"), request_id=request_id),
+        ask=Ask(Need("image", "image_photo"), request_id=request_id, digest=b"digest" if request_id else b""),
         subject=Subject(tenant, "alice", job_id=job_id),
         chosen=offer,
         ranked=(),
@@ -188,7 +188,7 @@ async def test_a_request_id_makes_one_decision(books: Books) -> None:
     with pytest.raises(SomaError) as lost:
         await books.decisions.record([decision(books.clock, request_id="r1")])
     assert lost.value.reason is Reason.CONFLICT
-    assert await books.decisions.by_request("acme", "r1") == SelectionFacts().document(first)
+    assert await books.decisions.by_request("acme", "r1") == Recorded(SelectionFacts().document(first), b"digest")
     await books.decisions.record([decision(books.clock, tenant="umbrella", request_id="r1")])
 
 

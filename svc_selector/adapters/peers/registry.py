@@ -1,0 +1,80 @@
+"""The registry's capabilities as they are streamed to the selector."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from mesh.lifecycle import background
+from mesh.logging import get_logger
+from soma.registry.v1 import capability_service_pb2
+from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.clock import Clock
+    from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceAsyncStub
+    from svc_selector.adapters.catalog import Catalog, LadderKey
+    from svc_selector.domain.model import Ladder, Offer
+
+PAUSE_S = 0.5
+
+_log = get_logger(__name__)
+
+
+class RegistryFeed:
+    """Keeps the catalogue true to the registry's stream; resumes after a cut, starts anew where it cannot.
+
+    The catalogue is stale from the end of a stream, however it came, until a message of the next one says that the
+    view is whole: the end of a snapshot, a change, or a heartbeat where nothing changed.
+    """
+
+    def __init__(self, stub: CapabilityServiceAsyncStub, catalog: Catalog, clock: Clock) -> None:
+        self._stub = stub
+        self._catalog = catalog
+        self._clock = clock
+        self._reader = CapabilityReader()
+        self._token = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follows the stream until left."""
+        async with background(self._run, "registry-feed", clock=self._clock):
+            yield
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except SomaError as error:
+                if self._catalog.stale_since is None:
+                    _log.warning("the registry is not heard", reason=error.reason.value)
+            except Exception:
+                # A defect may lie in what is resumed from, so the next stream starts with a snapshot.
+                self._token = ""
+                raise
+            finally:
+                if self._catalog.stale_since is None:
+                    self._catalog.stale_since = self._clock.now()
+            await self._clock.sleep(PAUSE_S)
+
+    async def _follow(self) -> None:
+        offers: list[Offer] = []
+        ladders: dict[LadderKey, Ladder] = {}
+        request = capability_service_pb2.WatchCapabilitiesRequest(resume_token=self._token)
+        async for message in self._stub.WatchCapabilities(request):
+            offers += await self._reader.read(message.capabilities)
+            ladders |= ladders_from(message.ladders)
+            if message.snapshot and not message.complete:
+                continue
+            if message.snapshot:
+                self._catalog.replace_all(offers, ladders)
+                self._reader.forget_all_but(offers)
+            elif offers or ladders:
+                self._catalog.update(offers, ladders)
+            offers, ladders = [], {}
+            if message.complete:
+                self._catalog.stale_since = None
+                self._token = message.resume_token
