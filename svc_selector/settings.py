@@ -32,7 +32,10 @@ class RetentionSettings(Block):
     """For how long decisions are kept."""
 
     selections_days: int = Field(
-        90, ge=1, le=3650, description="days that a decision is kept, and a reservation after it was closed"
+        90,
+        ge=1,
+        le=3650,
+        description="days that decisions and answers to requests are kept, and a reservation after it was closed",
     )
 
 

@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
+from svc_selector.domain.budget import (
+    OVERALL,
+    Budget,
+    RequestKey,
+    Reservation,
+    ReservationState,
+    bookable,
+    earlier_answer,
+    period_of,
+)
 from svc_selector.domain.model import Held, Recorded
 
 if TYPE_CHECKING:
@@ -72,6 +81,7 @@ class MemoryLedger:
         self._default = default_limit_micro_usd
         self._limits: dict[tuple[str, str], tuple[int, str]] = {}
         self._accounts: dict[tuple[str, str, datetime], list[int]] = {}
+        self._answers: dict[tuple[str, str], tuple[bytes, Budget]] = {}
         self._reservations: dict[str, tuple[str, str, datetime, Reservation]] = {}
 
     async def reserve(
@@ -156,7 +166,15 @@ class MemoryLedger:
         reserved, settled = self._account(tenant_id, scope, period)
         return Budget(scope, limit, reserved, settled, period, subject)
 
-    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
+    async def set_budget(
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+    ) -> Budget:
         """Sets a cap."""
+        named = (tenant_id, key.request_id) if key else None
+        if key and named in self._answers:
+            return earlier_answer(key, *self._answers[named])
         self._limits[(tenant_id, scope)] = (limit_micro_usd, subject)
-        return self._budget(tenant_id, scope)
+        budget = self._budget(tenant_id, scope)
+        if key and named:
+            self._answers[named] = (key.digest, budget)
+        return budget

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from svc_selector.domain.budget import Budget, Reservation
+    from svc_selector.domain.budget import Budget, RequestKey, Reservation
     from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Recorded, Subject
     from svc_selector.domain.permissions import Permissions
 
@@ -113,8 +113,13 @@ class Ledger(Protocol):
     async def budgets(self, tenant_id: str) -> Sequence[Budget]:
         """Caps and spending of the current month, the overall one first."""
 
-    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
-        """Sets a cap."""
+    async def set_budget(
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+    ) -> Budget:
+        """Sets a cap; a repeat under the same key changes nothing and is answered as the first time.
+
+        IDEMPOTENCY_MISMATCH when the id of the key stands for another request.
+        """
 
 
 class Decisions(Protocol):
