@@ -89,4 +89,4 @@ class MeasuredSelector:
 
 def _named(offer: Offer) -> tuple[str, str]:
     """Tool and provider as they may be shown to whoever reads metrics."""
-    return (PRIVATE, PRIVATE) if offer.tenants else (offer.tool_id, offer.provider)
+    return (PRIVATE, PRIVATE) if offer.is_private else (offer.tool_id, offer.provider)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh import tracing
 from svc_selector.domain.bounded import BoundedCache
-from svc_selector.domain.judge import cost, obstacles, order, sift, visible
+from svc_selector.domain.judge import cost, obstacles, order, sift
 from svc_selector.domain.model import Judged, Judgement, Rejection
 from svc_selector.domain.ports import Denial, Verdicts
 
@@ -43,7 +43,7 @@ class Judge:
         """What is left for an ask, best first, and what was left out."""
         if ask.need.params is not None or not self._policy.fixed:
             return await self._judge(ask, subject, permissions)
-        version = self._offers.version(ask.need.modality, ask.need.task_type)
+        version = self._offers.version(subject.tenant_id, ask.need.modality, ask.need.task_type)
         plain = replace(ask, request_id="", digest=b"", dry_run=False)
         key = (plain, _lasting(subject), permissions)
         found = self._kept.get(key)
@@ -58,8 +58,7 @@ class Judge:
         need = ask.need
         # Taken before the first await: what changes meanwhile is for the next ask.
         ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
-        served = self._offers.of(need.modality, need.task_type).values()
-        offers = [offer for offer in served if visible(offer, subject.tenant_id)]
+        offers = list(self._offers.of(subject.tenant_id, need.modality, need.task_type).values())
         with tracing.span("capability_discovery"):
             errors = await _schema_errors(offers, ask)
             able, rejected = sift(offers, ask, subject, errors)
@@ -103,7 +102,7 @@ async def _schema_errors(offers: Sequence[Offer], ask: Ask) -> Mapping[str, str]
     errors: dict[str, str] = {}
     for offer in offers:
         errors |= _errors([offer], params)
-        if offer.tenants:
+        if offer.is_private:
             await asyncio.sleep(0)
     return errors
 

@@ -78,7 +78,7 @@ def unwell(offer: Offer) -> Iterator[tuple[str, str]]:
 
 def visible(offer: Offer, tenant_id: str) -> bool:
     """Whether a tenant may know of an offer; those of other tenants are passed over in silence."""
-    return not offer.tenants or tenant_id in offer.tenants
+    return offer.owner in ("", tenant_id) and (not offer.tenants or tenant_id in offer.tenants)
 
 
 def sift(

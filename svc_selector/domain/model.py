@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 from pydantic import JsonValue
 
 JsonObject: TypeAlias = dict[str, JsonValue]
+OfferKey: TypeAlias = tuple[str, str]
+"""Owner and capability id: several tenants may each have a capability of one id."""
 
 
 class Schema(Protocol):
@@ -103,7 +105,11 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Offer:
-    """A capability as the selector sees it. `document` is the registry's own without its schemas, handed on unread."""
+    """A capability as the selector sees it.
+
+    `owner` is the tenant whose own it is, empty for the platform's. `document` is the registry's message without its
+    schemas, handed on unread.
+    """
 
     capability_id: str
     tool_id: str
@@ -127,6 +133,17 @@ class Offer:
     circuit_open: bool = False
     version: int = 0
     document: bytes = field(default=b"", repr=False)
+    owner: str = ""
+
+    @property
+    def key(self) -> OfferKey:
+        """What tells it from every other offer."""
+        return self.owner, self.capability_id
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is not for every tenant."""
+        return bool(self.owner or self.tenants)
 
 
 @dataclass(frozen=True)

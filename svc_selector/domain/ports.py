@@ -25,11 +25,11 @@ class Offers(Protocol):
     def loaded(self) -> bool:
         """True once a whole snapshot was received."""
 
-    def version(self, modality: str, task_type: str) -> int:
-        """Grows with every change of an offer that serves the task type or did, and of its ladders."""
+    def version(self, tenant_id: str, modality: str, task_type: str) -> int:
+        """Grows with every change of what a tenant is offered for a task type, and of its ladders."""
 
-    def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
-        """Offers that serve a task type of a modality, by id; what serves other tasks is not even considered."""
+    def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Offer]:
+        """What a tenant is offered for a task type, by id; what serves other tasks is not even considered."""
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
         """The ladder in force for a tenant."""

@@ -135,7 +135,7 @@ class Stand:
         await eventually(self._in_step)
 
     def _in_step(self) -> bool:
-        offers = self.offers.of(NEED.modality, NEED.task_type)
+        offers = self.offers.of(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
         for known in (self.registry.get(OPERATOR, FIRST), self.registry.get(OPERATOR, SECOND)):
             offer = offers.get(known.capability_id)
             if offer is None or (offer.health.value, offer.circuit_open, offer.health_reason) != (

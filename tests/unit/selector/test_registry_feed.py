@@ -94,7 +94,7 @@ async def test_a_resumed_stream_without_changes_makes_the_view_fresh() -> None:
         assert followed.registry.tokens == ["", "1"]
         await followed.hear(HEARTBEAT)
         assert followed.catalog.stale_since is None
-        assert list(followed.catalog.of("image", "image_photo")) == ["a@b"]
+        assert list(followed.catalog.of("acme", "image", "image_photo")) == ["a@b"]
 
 
 async def test_after_a_defect_the_feed_starts_with_a_snapshot() -> None:
@@ -107,14 +107,14 @@ async def test_a_snapshot_is_taken_over_when_it_is_whole() -> None:
     async with following() as followed:
         first = WatchCapabilitiesResponse(snapshot=True, capabilities=[capability("c@d")])
         await followed.hear(first)
-        assert list(followed.catalog.of("image", "image_photo")) == ["a@b"]
+        assert list(followed.catalog.of("acme", "image", "image_photo")) == ["a@b"]
         last = WatchCapabilitiesResponse(snapshot=True, complete=True, capabilities=[capability("e@f")])
         await followed.hear(last)
-        assert list(followed.catalog.of("image", "image_photo")) == ["c@d", "e@f"]
+        assert list(followed.catalog.of("acme", "image", "image_photo")) == ["c@d", "e@f"]
 
 
 async def test_a_heartbeat_changes_nothing_that_judgements_are_kept_by() -> None:
     async with following() as followed:
-        before = followed.catalog.version("image", "image_photo")
+        before = followed.catalog.version("acme", "image", "image_photo")
         await followed.hear(HEARTBEAT)
-        assert followed.catalog.version("image", "image_photo") == before
+        assert followed.catalog.version("acme", "image", "image_photo") == before
