@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
+from mesh.dependencies import Dependency
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
@@ -53,7 +54,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             mesh.postgres, decisions, mesh.auditor, clock=mesh.clock, ids=mesh.ids, default_limit_micro_usd=limit
         )
         sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
-        await mesh.enter(background(sweeper.run, "reservation-sweeper"))
+        await mesh.enter(background(sweeper.run, "reservation-sweeper", clock=mesh.clock))
         await mesh.keep_short(RULES, settings.retention.selections_days)
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
         yield await mesh.serve(
@@ -75,6 +76,7 @@ async def _selector(
     catalog = Catalog()
     feed = RegistryFeed(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
     await mesh.enter(feed.running())
+    mesh.depends_on(Dependency("registry_view", feed.lost))
     # Whoever listens can choose; where the registry stays away, calls say so.
     await catalog.wait_loaded(settings.selector.wait_for_registry_s)
     options = SelectorOptions(

@@ -122,7 +122,7 @@ class GatewayDegradation:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follows the stream until left."""
-        async with background(self._run, "degradation-feed"):
+        async with background(self._run, "degradation-feed", clock=self._clock):
             yield
 
     async def _run(self) -> None:
@@ -133,7 +133,8 @@ class GatewayDegradation:
             except SomaError as error:
                 if self.level != "UNKNOWN":
                     _log.warning("the gateway's status is not heard", reason=error.reason.value)
-            self.level = "UNKNOWN"
+            finally:
+                self.level = "UNKNOWN"
             await self._clock.sleep(PAUSE_S)
 
 

@@ -44,6 +44,11 @@ class RegistryFeed:
         async with background(self._run, "registry-feed", clock=self._clock):
             yield
 
+    async def lost(self) -> str:
+        """Why the view is not current; "" when it is."""
+        since = self._catalog.stale_since
+        return f"the registry was not heard since {since:%Y-%m-%dT%H:%M:%SZ}" if since is not None else ""
+
     async def _run(self) -> None:
         while True:
             try:
