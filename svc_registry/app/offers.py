@@ -19,12 +19,12 @@ CHANGEABLE = {API_NAMES.get(name, name): name for name in Capability.__dataclass
 """Names of the fields by what the API calls them."""
 
 
-def check(offered: Capability, before: Capability | None, now: datetime) -> None:
+async def check(offered: Capability, before: Capability | None, now: datetime) -> None:
     """Raises INVALID_ARGUMENT, naming the field, for what cannot be offered in place of `before`."""
     for name, schema in (("input_schema", offered.input_schema), ("output_schema", offered.output_schema)):
-        problem = schema_problem(schema)
+        problem = await schema_problem(schema)
         if problem:
-            raise invalid(f"capability.{name}", f"must be a JSON Schema (2020-12): {problem}")
+            raise invalid(f"capability.{name}", f"must be a JSON Schema (2020-12) within bounds: {problem}")
     units = [price.unit for price in offered.price_list.prices]
     if len(set(units)) != len(units):
         raise invalid("capability.price_list.prices", "each unit may be priced once")

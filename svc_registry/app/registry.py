@@ -47,7 +47,7 @@ class Registry:
     async def register(self, actor: Actor, offered: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
         capability = self._owned(actor, offered)
-        check(capability, self._catalog.get(capability.capability_id), self._clock.now())
+        await check(capability, self._catalog.get(capability.capability_id), self._clock.now())
         digest = hashlib.sha256(json.dumps(asdict(capability), sort_keys=True, default=str).encode()).hexdigest()
         if request_id and await self._store.replayed(actor.tenant_id, request_id, digest):
             return self.get(actor, capability.capability_id)
@@ -98,7 +98,7 @@ class Registry:
             self._may_change(actor, before)
             self._fresh(before, offered.version)
             after = self._owned(actor, replace(before, **changes))  # type: ignore[arg-type]
-            check(after, before, self._clock.now())
+            await check(after, before, self._clock.now())
             if before.same_offer(after):
                 return before
             saved = await self._save(actor, before, after)
@@ -138,18 +138,22 @@ class Registry:
             and (wanted.health_state is None or item.health.state is wanted.health_state)
         )
 
-    def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[LeftOut]]:
+    async def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[LeftOut]]:
         """Those that could serve in ladder order, and why each other of the modality could not."""
         able: list[Capability] = []
         left_out: list[LeftOut] = []
         for item in self._catalog.of(need.modality).values():
             if not item.visible_to(actor.tenant_id):
                 continue
-            obstacle = why_not(item, need, self._schemas.error)
+            obstacle = why_not(item, need)
             if obstacle is None:
                 able.append(item)
             else:
                 left_out.append(obstacle)
+        if need.params is not None:
+            mismatches = await self._schemas.mismatches(able, need.params)
+            able = [item for item in able if item.capability_id not in mismatches]
+            left_out += mismatches.values()
         ladder = self._catalog.ladder_for(actor.tenant_id, LadderKey(need.modality, need.task_type))
         rung = {id_: place for place, id_ in enumerate(ladder.capability_ids if ladder else ())}
         able.sort(key=lambda item: (rung.get(item.capability_id, len(rung)), item.capability_id))

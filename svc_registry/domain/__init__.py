@@ -1,6 +1,6 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
-from svc_registry.domain.candidates import LeftOut, Requirements, why_not
+from svc_registry.domain.candidates import LeftOut, Requirements, params_mismatch, schema_unusable, why_not
 from svc_registry.domain.health import observe, taken_or_given_back
 from svc_registry.domain.model import (
     PLATFORM,
@@ -52,6 +52,8 @@ __all__ = [
     "Resources",
     "Store",
     "observe",
+    "params_mismatch",
+    "schema_unusable",
     "taken_or_given_back",
     "why_not",
 ]

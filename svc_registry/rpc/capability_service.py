@@ -93,7 +93,7 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.FindCandidatesRequest, context: grpc.aio.ServicerContext
     ) -> pb.FindCandidatesResponse:
         """Says who could serve, and why the others could not."""
-        able, left_out = self._registry.find(_actor(), requirements_from(request.requirements))
+        able, left_out = await self._registry.find(_actor(), requirements_from(request.requirements))
         return pb.FindCandidatesResponse(
             candidates=[capability_to_proto(item) for item in able],
             left_out=[pb.LeftOut(capability_id=o.capability_id, code=o.code, reason=o.reason) for o in left_out],
