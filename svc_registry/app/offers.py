@@ -40,6 +40,8 @@ async def check(offered: Capability, before: Capability | None, now: datetime) -
 
 def masked(offered: Capability, fields: Sequence[str]) -> dict[str, object]:
     """Values of the fields, which are named as in the API; "*" alone names all that may change."""
+    if not fields:
+        raise invalid("update_mask", f"must name what to change: {', '.join(CHANGEABLE)}, or '*' for all of these")
     wanted = list(CHANGEABLE) if list(fields) == ["*"] else list(fields)
     for name in wanted:
         if name not in CHANGEABLE:

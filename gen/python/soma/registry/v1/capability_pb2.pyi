@@ -496,7 +496,9 @@ class Capability(_message.Message):
     endpoint: _builtins.str
     """Base address of a remote provider, https (or http on an allow-listed loopback); empty for local ones."""
     credential_path: _builtins.str
-    """Path of its credentials in the secret store, below the tenant's folder; empty: none needed."""
+    """Path of its credentials in the secret store, below the tenant's folder; empty: none needed. Names of lower case
+    letters, digits, "_" and "-", parted by single slashes; at most 128 characters.
+    """
     lifecycle: Global___Lifecycle.ValueType
     """May it be chosen."""
     version: _builtins.int

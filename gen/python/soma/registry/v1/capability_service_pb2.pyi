@@ -171,13 +171,11 @@ class UpdateCapabilityRequest(_message.Message):
     """Makes the call idempotent; at most 128 characters."""
     @_builtins.property
     def capability(self) -> _capability_pb2.Capability:
-        """New values; fields outside update_mask are ignored. tool_id, provider, kind, modalities and task_types must be
-        valid where they are given.
-        """
+        """New values. Fields that update_mask names must be valid as in RegisterCapability, the others are ignored. Required."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Top-level fields to change; "*" for all that may change. Required."""
+        """Top-level fields to change, at least one; "*" alone for all that may change. Required."""
 
     def __init__(
         self,
