@@ -12,7 +12,7 @@ from svc_registry.domain import LeftOut, params_mismatch, schema_unusable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_registry.domain import Capability, JsonObject
+    from svc_registry.domain import Capability, CapabilityKey, JsonObject
 
 _CACHED = 1024
 _AT_ONCE = 32
@@ -23,7 +23,7 @@ class Schemas:
     """Checks parameters against input schemas; the compiled ones used last are cached by capability and version."""
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[tuple[str, int], CompiledSchema | str] = OrderedDict()
+        self._compiled: OrderedDict[tuple[CapabilityKey, int], CompiledSchema | str] = OrderedDict()
 
     async def mismatches(self, capabilities: Sequence[Capability], params: JsonObject) -> dict[str, LeftOut]:
         """Those whose input schema the parameters do not fit, by capability id, each with its reason.
@@ -49,7 +49,7 @@ class Schemas:
         return params_mismatch(capability.capability_id, error) if error else None
 
     def _of(self, capability: Capability) -> CompiledSchema | str:
-        key = (capability.capability_id, capability.version)
+        key = (capability.key, capability.version)
         compiled = self._compiled.pop(key, None)
         if compiled is None:
             try:

@@ -158,14 +158,14 @@ async def test_candidates_come_in_the_order_of_the_ladder(registry: Registry) ->
     for tool in ("a", "b", "c"):
         await registry.register(PLATFORM_ADMIN, replace(D2, tool_id=tool))
     key = LadderKey(Modality.DIAGRAM, "image_diagram")
-    await registry.set_ladder(PLATFORM_ADMIN, Ladder(key, ("c@local", "a@local")))
+    await registry.ladders.set(PLATFORM_ADMIN, Ladder(key, ("c@local", "a@local")))
     able, _ = await registry.find(ACME, NEED)
     assert [item.tool_id for item in able] == ["c", "a", "b"]
 
 
 async def test_a_ladder_of_unknown_capabilities_is_refused_for_a_tenant(registry: Registry) -> None:
     with pytest.raises(SomaError) as refused:
-        await registry.set_ladder(ACME, Ladder(LadderKey(Modality.DIAGRAM, "x"), ("no@one",)))
+        await registry.ladders.set(ACME, Ladder(LadderKey(Modality.DIAGRAM, "x"), ("no@one",)))
     assert refused.value.fields[0].field == "ladder.capability_ids[0]"
 
 

@@ -52,8 +52,9 @@ async def test_a_stored_schema_that_cannot_be_used_leaves_out_its_capability_alo
     registry: Registry, store: MemoryStore, catalog: Catalog
 ) -> None:
     await registry.register(ACME, replace(D2, tool_id="other"))
-    await store.save_capability(replace(D2, input_schema=REMOTE, version=1), 0, "alice")
-    await catalog.refresh("capability", "d2@acme")
+    stored = replace(D2, input_schema=REMOTE, version=1, tenant_id="acme")
+    await store.save_capability(stored, 0, "alice")
+    await catalog.refresh(stored.key)
     able, left_out = await registry.find(ACME, NEED)
     assert [item.capability_id for item in able] == ["other@acme"]
     assert [(item.capability_id, item.code) for item in left_out] == [("d2@acme", "SCHEMA_UNUSABLE")]
