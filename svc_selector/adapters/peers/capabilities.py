@@ -7,7 +7,8 @@ reason, and nothing else.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.json_schema import CompiledSchema, SchemaError, compile_schema
@@ -23,35 +24,48 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
 
     from svc_selector.adapters.catalog import LadderKey
+    from svc_selector.domain.model import OfferKey
 
-SCHEMA_INVALID = "SCHEMA_INVALID"
+SCHEMA_UNUSABLE = "SCHEMA_UNUSABLE"
 UNSUPPORTED = "UNSUPPORTED"
 
 _log = get_logger(__name__)
 _Compiled = tuple[CompiledSchema | None, Unusable | None]
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What is offered anew or otherwise, and what no more."""
+
+    offers: list[Offer]
+    deleted: list[OfferKey]
+
+
 class CapabilityReader:
     """Reads capabilities; a schema is compiled when it arrives or changes, not when it is needed."""
 
     def __init__(self) -> None:
-        self._schemas: dict[str, tuple[bytes, _Compiled]] = {}
+        self._schemas: dict[OfferKey, tuple[bytes, _Compiled]] = {}
 
-    async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> list[Offer]:
+    async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> Changes:
         """The offers. Each may take some ms, so others get their turn between two of them."""
-        offers = []
+        changes = Changes([], [])
         for proto in capabilities:
-            offers.append(self._offer(proto))
+            if proto.HasField("delete_time"):
+                changes.deleted.append(_key(proto))
+                self._schemas.pop(_key(proto), None)
+            else:
+                changes.offers.append(self._offer(proto))
             await asyncio.sleep(0)
-        return offers
+        return changes
 
     def forget_all_but(self, offers: Sequence[Offer]) -> None:
         """Drops the schemas of capabilities that are not among those offers."""
-        known = {offer.capability_id for offer in offers}
-        self._schemas = {id_: kept for id_, kept in self._schemas.items() if id_ in known}
+        known = {offer.key for offer in offers}
+        self._schemas = {key: kept for key, kept in self._schemas.items() if key in known}
 
     def _offer(self, proto: capability_pb2.Capability) -> Offer:
-        schema, unusable = self._compiled(proto.capability_id, proto.input_schema)
+        schema, unusable = self._compiled(_key(proto), proto.input_schema)
         try:
             offer = offer_from(proto)
         except (ValueError, TypeError, OverflowError) as error:
@@ -59,12 +73,16 @@ class CapabilityReader:
             return _unreadable(proto)
         return replace(offer, schema=schema, unusable=offer.unusable or unusable)
 
-    def _compiled(self, capability_id: str, schema: Struct) -> _Compiled:
-        serialised = schema.SerializeToString(deterministic=True)
-        kept = self._schemas.get(capability_id)
-        if kept is None or kept[0] != serialised:
-            kept = self._schemas[capability_id] = (serialised, _compile(capability_id, schema))
+    def _compiled(self, key: OfferKey, schema: Struct) -> _Compiled:
+        digest = hashlib.sha256(schema.SerializeToString(deterministic=True)).digest()
+        kept = self._schemas.get(key)
+        if kept is None or kept[0] != digest:
+            kept = self._schemas[key] = (digest, _compile(key[1], schema))
         return kept[1]
+
+
+def _key(proto: capability_pb2.Capability) -> OfferKey:
+    return proto.owner_tenant_id, proto.capability_id
 
 
 def _compile(capability_id: str, schema: Struct) -> _Compiled:
@@ -74,7 +92,7 @@ def _compile(capability_id: str, schema: Struct) -> _Compiled:
         return compile_schema(json_object(schema)), None
     except (SchemaError, ValueError) as error:
         _log.warning("the schema of a capability cannot be used", capability_id=capability_id, error=str(error))
-        return None, Unusable(SCHEMA_INVALID, "the schema of its parameters cannot be used")
+        return None, Unusable(SCHEMA_UNUSABLE, "its input_schema cannot be used")
 
 
 def modality_name(number: int) -> str:
@@ -116,6 +134,7 @@ def offer_from(proto: capability_pb2.Capability) -> Offer:
         circuit_open=proto.health.circuit_open,
         version=proto.version,
         document=_document(proto),
+        owner=proto.owner_tenant_id,
     )
 
 
@@ -137,6 +156,7 @@ def _unreadable(proto: capability_pb2.Capability) -> Offer:
         tuple(filter(None, map(modality_name, proto.modalities))),
         tuple(proto.task_types),
         tenants=tuple(proto.allow.tenants),
+        owner=proto.owner_tenant_id,
         unusable=Unusable(UNSUPPORTED, "it cannot be read by this version of the selector"),
     )
 

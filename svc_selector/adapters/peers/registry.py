@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from svc_selector.domain.model import Ladder, Offer
 
 PAUSE_S = 0.5
+SILENCE_S = 45.0
+"""Three heartbeats of the registry."""
 
 _log = get_logger(__name__)
 
@@ -28,7 +32,8 @@ class RegistryFeed:
     """Keeps the catalogue true to the registry's stream; resumes after a cut, starts anew where it cannot.
 
     The catalogue is stale from the end of a stream, however it came, until a message of the next one says that the
-    view is whole: the end of a snapshot, a change, or a heartbeat where nothing changed.
+    view is whole: the end of a snapshot, a change, or a heartbeat where nothing changed. A registry that sends
+    heartbeats and then is silent for `SILENCE_S` seconds is given up like one that went away.
     """
 
     def __init__(self, stub: CapabilityServiceAsyncStub, catalog: Catalog, clock: Clock) -> None:
@@ -53,9 +58,9 @@ class RegistryFeed:
         while True:
             try:
                 await self._follow()
-            except SomaError as error:
+            except (SomaError, TimeoutError) as error:
                 if self._catalog.stale_since is None:
-                    _log.warning("the registry is not heard", reason=error.reason.value)
+                    _log.warning("the registry is not heard", reason=str(error) or "no heartbeat")
             except Exception:
                 # A defect may lie in what is resumed from, so the next stream starts with a snapshot.
                 self._token = ""
@@ -66,20 +71,36 @@ class RegistryFeed:
             await self._clock.sleep(PAUSE_S)
 
     async def _follow(self) -> None:
-        offers: list[Offer] = []
-        ladders: dict[LadderKey, Ladder] = {}
         request = capability_service_pb2.WatchCapabilitiesRequest(resume_token=self._token)
-        async for message in self._stub.WatchCapabilities(request):
-            offers += await self._reader.read(message.capabilities)
-            ladders |= ladders_from(message.ladders)
-            if message.snapshot and not message.complete:
-                continue
-            if message.snapshot:
-                self._catalog.replace_all(offers, ladders)
-                self._reader.forget_all_but(offers)
-            elif offers or ladders:
-                self._catalog.update(offers, ladders)
-            offers, ladders = [], {}
-            if message.complete:
-                self._catalog.stale_since = None
-                self._token = message.resume_token
+        whole, beats = _Whole(), False
+        async with asyncio.timeout(None) as silence:
+            async for message in self._stub.WatchCapabilities(request):
+                beats = beats or message.heartbeat
+                if beats:  # a registry of before sends none and may be silent
+                    silence.reschedule(asyncio.get_running_loop().time() + SILENCE_S)
+                await self._take(message, whole)
+
+    async def _take(self, message: capability_service_pb2.WatchCapabilitiesResponse, whole: _Whole) -> None:
+        changes = await self._reader.read(message.capabilities)
+        ladders = ladders_from(message.ladders)
+        if message.snapshot:
+            whole.offers += changes.offers
+            whole.ladders |= ladders
+            if not message.complete:
+                return
+            self._catalog.replace_all(whole.offers, whole.ladders)
+            self._reader.forget_all_but(whole.offers)
+            whole.offers, whole.ladders = [], {}
+        elif changes.offers or changes.deleted or ladders:
+            self._catalog.update(changes.offers, ladders, changes.deleted)
+        if message.complete:
+            self._catalog.stale_since = None
+            self._token = message.resume_token
+
+
+@dataclass
+class _Whole:
+    """A snapshot as far as it was received."""
+
+    offers: list[Offer] = field(default_factory=list)
+    ladders: dict[LadderKey, Ladder] = field(default_factory=dict)

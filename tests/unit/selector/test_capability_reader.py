@@ -32,7 +32,7 @@ def with_schema(schema: dict[str, object], name: str = "a@b") -> capability_pb2.
 
 
 async def read(*protos: capability_pb2.Capability) -> list[Offer]:
-    return await CapabilityReader().read(protos)
+    return (await CapabilityReader().read(protos)).offers
 
 
 def codes(offers: list[Offer]) -> dict[str, str]:
@@ -47,26 +47,46 @@ def codes(offers: list[Offer]) -> dict[str, str]:
 )
 async def test_a_schema_that_cannot_be_compiled_leaves_out_its_capability_alone(schema: dict[str, object]) -> None:
     offers = await read(with_schema(schema, "bad@tenant"), capability("good@local"))
-    assert codes(offers) == {"bad@tenant": "SCHEMA_INVALID"}
+    assert codes(offers) == {"bad@tenant": "SCHEMA_UNUSABLE"}
 
 
 async def test_a_schema_is_compiled_once_until_it_changes() -> None:
     reader = CapabilityReader()
     proto = with_schema({"type": "object"})
-    [first] = await reader.read([proto])
+    [first] = (await reader.read([proto])).offers
     proto.health.state = capability_pb2.HEALTH_STATE_DEGRADED
-    [second] = await reader.read([proto])
+    [second] = (await reader.read([proto])).offers
     proto.input_schema.update({"maxProperties": 1})
-    [third] = await reader.read([proto])
+    [third] = (await reader.read([proto])).offers
     assert first.schema is second.schema is not None
     assert third.schema is not first.schema
 
 
 async def test_schemas_of_capabilities_that_are_gone_are_dropped() -> None:
     reader = CapabilityReader()
-    [kept, _] = await reader.read([with_schema({"type": "object"}, name) for name in ("a@b", "c@d")])
-    reader.forget_all_but([kept])
-    assert list(reader._schemas) == ["a@b"]
+    read = await reader.read([with_schema({"type": "object"}, name) for name in ("a@b", "c@d", "e@f")])
+    reader.forget_all_but(read.offers[:2])
+    deleted = capability("c@d")
+    deleted.delete_time.GetCurrentTime()
+    await reader.read([deleted])
+    assert list(reader._schemas) == [("", "a@b")]
+
+
+async def test_capabilities_of_one_id_have_schemas_of_their_own() -> None:
+    mine, yours = with_schema({"maxProperties": 1}), with_schema({"maxProperties": 0})
+    mine.owner_tenant_id, yours.owner_tenant_id = "acme", "umbrella"
+    reader = CapabilityReader()
+    for _ in range(2):
+        offers = (await reader.read([mine, yours])).offers
+        assert [offer.key for offer in offers] == [("acme", "a@b"), ("umbrella", "a@b")]
+        assert [bool(offer.schema and offer.schema.first_error({"x": 1})) for offer in offers] == [False, True]
+
+
+async def test_a_deleted_capability_is_offered_no_more() -> None:
+    deleted = capability(owner_tenant_id="acme")
+    deleted.delete_time.GetCurrentTime()
+    changes = await CapabilityReader().read([deleted])
+    assert (changes.offers, changes.deleted) == ([], [("acme", "a@b")])
 
 
 async def test_what_is_handed_on_of_a_capability_has_no_schemas() -> None:

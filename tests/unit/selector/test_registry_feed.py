@@ -13,7 +13,7 @@ from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from soma.registry.v1.capability_service_pb2 import WatchCapabilitiesRequest, WatchCapabilitiesResponse
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.adapters.peers import RegistryFeed
+from svc_selector.adapters.peers import RegistryFeed, registry
 from svc_selector.adapters.peers.registry import PAUSE_S
 from tests.unit.selector.test_capability_reader import capability
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 SNAPSHOT = WatchCapabilitiesResponse(snapshot=True, complete=True, resume_token="1", capabilities=[capability()])
-HEARTBEAT = WatchCapabilitiesResponse(complete=True, resume_token="1")
+HEARTBEAT = WatchCapabilitiesResponse(complete=True, heartbeat=True, resume_token="1")
 END = "end"
 
 
@@ -120,3 +120,22 @@ async def test_a_heartbeat_changes_nothing_that_judgements_are_kept_by() -> None
         before = followed.catalog.version("acme", "image", "image_photo")
         await followed.hear(HEARTBEAT)
         assert followed.catalog.version("acme", "image", "image_photo") == before
+
+
+async def test_a_registry_that_falls_silent_after_a_heartbeat_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with following() as followed:
+        assert len(followed.registry.tokens) == 1
+        monkeypatch.setattr(registry, "SILENCE_S", 0.01)
+        await followed.hear(HEARTBEAT)
+        await eventually(lambda: followed.catalog.stale_since is not None)
+        await followed.clock.sleeper()
+        await followed.clock.advance(PAUSE_S)
+        await eventually(lambda: followed.registry.tokens == ["", "1"])
+
+
+async def test_a_deleted_capability_leaves_the_view() -> None:
+    deleted = capability()
+    deleted.delete_time.GetCurrentTime()
+    async with following() as followed:
+        await followed.hear(WatchCapabilitiesResponse(complete=True, resume_token="2", capabilities=[deleted]))
+        assert dict(followed.catalog.of("acme", "image", "image_photo")) == {}
