@@ -14,12 +14,16 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from mesh.clock import SystemClock
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TIMEOUT_S = 300.0
 _DML = "SELECT, INSERT, UPDATE, DELETE"
+_TURN_PAUSE_S = 0.05
+_TRY_TURN = "SELECT pg_try_advisory_lock(hashtext('soma.migrate.turn'))"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.migrate'))"
 
 
@@ -45,7 +49,8 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
     """
     await _prepare(dsn, schema, password)
     if not await _is_current(dsn, schema, folders):
-        await _dbmate(dsn, schema, folders, "up")
+        async with _turn(dsn):
+            await _dbmate(dsn, schema, folders, "up")
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
@@ -59,7 +64,8 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
 async def rollback(dsn: str, schema: str, folders: Sequence[Path]) -> None:
     """Undo the newest applied migration of the schema."""
     _check_name(schema)
-    await _dbmate(dsn, schema, folders, "rollback")
+    async with _turn(dsn):
+        await _dbmate(dsn, schema, folders, "rollback")
 
 
 async def _prepare(dsn: str, schema: str, password: str | None) -> None:
@@ -110,6 +116,23 @@ async def _is_current(dsn: str, schema: str, folders: Sequence[Path]) -> bool:
 def _every(folders: Sequence[Path]) -> list[Path]:
     common = common_migrations()
     return [*common, *(folder for folder in folders if folder not in common)]
+
+
+@contextlib.asynccontextmanager
+async def _turn(dsn: str) -> AsyncIterator[None]:
+    """Wait until no other migration runs in the database, in no transaction.
+
+    `CREATE INDEX CONCURRENTLY` waits for every open transaction, so for one that waits for dbmate's lock as well: both
+    would wait for each other.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            while not await connection.fetchval(_TRY_TURN):
+                await SystemClock().sleep(_TURN_PAUSE_S)
+        yield
+    finally:
+        await connection.close()
 
 
 async def _dbmate(dsn: str, schema: str, folders: Sequence[Path], command: str) -> None:
