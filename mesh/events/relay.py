@@ -9,10 +9,10 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from mesh import tasks
 from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.outbox_rows import INDEX_ONLY, OLDEST, OutboxRows
+from mesh.lifecycle import background
 from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 
@@ -81,7 +81,7 @@ class Relay:
             await stack.enter_async_context(
                 self._postgres.listen(f"{self._postgres.schema}.outbox", lambda _: self._wake.set())
             )
-            task = asyncio.create_task(self._run(), name=f"relay {self._postgres.schema}")
+            task = await stack.enter_async_context(background(self._run, "outbox-relay", clock=self._clock))
             stack.push_async_callback(self._end, task)
             self._stack = stack.pop_all()
         return self
@@ -112,11 +112,10 @@ class Relay:
             return float(await connection.fetchval(OLDEST))
 
     async def _end(self, task: asyncio.Task[None]) -> None:
-        """Let a batch in hand be marked as sent; cut it when that takes too long."""
+        """Let a batch in hand be marked as sent; it is cut when that takes too long."""
         self._stopping.set()
         self._wake.set()
         await asyncio.wait((task,), timeout=_GRACE_S)
-        await tasks.end(task)
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_S
