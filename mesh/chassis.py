@@ -105,7 +105,7 @@ class Chassis:
         logging.configure(settings.telemetry)
         await self.enter(telemetry.configure(self.name, settings.telemetry))
         self.codec = codec
-        self.policy = self._stack.enter_context(Policy.load(settings.policy))
+        self.policy = await self.enter(Policy.load(settings.policy, self.clock))
         self.auditor = Auditor(
             self.name,
             self.outbox,
