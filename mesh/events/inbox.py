@@ -14,6 +14,7 @@ from mesh import tasks
 from mesh.events.applying import Applier, FailedError, Handler, Handlers, Together
 from mesh.events.backlog import Backlog
 from mesh.events.dead_letters import DeadLetter
+from mesh.lifecycle import background
 from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
@@ -116,10 +117,13 @@ class Consumer:
         self._backlog = Backlog(_IN_HAND)
         async with contextlib.AsyncExitStack() as stack:
             subscription = await stack.enter_async_context(self._bus.subscribe(self._group, self._topics))
-            name = f"consumer {self._group}"
-            reading = asyncio.create_task(self._read(subscription), name=name)
-            watching = asyncio.create_task(self._watch(subscription), name=f"{name} watch")
-            working = [asyncio.create_task(self._work(subscription), name=f"{name} {n}") for n in range(self._parallel)]
+            name = f"consumer.{self._group}"
+            reading = await stack.enter_async_context(self._begin(self._read, subscription, f"{name}.read"))
+            watching = await stack.enter_async_context(self._begin(self._watch, subscription, f"{name}.lag"))
+            working = [
+                await stack.enter_async_context(self._begin(self._work, subscription, f"{name}.apply"))
+                for _ in range(self._parallel)
+            ]
             stack.push_async_callback(self._end, subscription, (reading, watching), working)
             self._stack = stack.pop_all()
         return self
@@ -127,6 +131,11 @@ class Consumer:
     async def __aexit__(self, *_: object) -> None:
         """Take no more events, finish those in hand, leave the group."""
         await self._stack.aclose()
+
+    def _begin(
+        self, work: Callable[[Subscription], Awaitable[None]], subscription: Subscription, name: str
+    ) -> contextlib.AbstractAsyncContextManager[asyncio.Task[None]]:
+        return background(partial(work, subscription), name, clock=self._clock)
 
     async def _end(
         self,
@@ -167,7 +176,7 @@ class Consumer:
         for patient in sick.values():
             nursing = asyncio.create_task(self._nurse(subscription, patient), name=f"consumer {self._group} nurse")
             self._nursing.add(nursing)
-            nursing.add_done_callback(self._nursing.discard)
+            nursing.add_done_callback(self._nursed)
 
     def _admit(self, batch: Sequence[Delivery]) -> tuple[list[Work], dict[Key, _Patient]]:
         """The works in a batch up to the first of each key that holds no event."""
@@ -218,6 +227,11 @@ class Consumer:
                 async with self._beds:
                     await self._persist(partial(self._applier.bury, patient.delivery, event, patient.failure, tries))
             await self._finish(subscription, [patient.delivery], [patient.key])
+
+    def _nursed(self, task: asyncio.Task[None]) -> None:
+        self._nursing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s holds up a key: trying its event again has failed", self._group, exc_info=error)
 
     def _ill(self, delivery: Delivery, work: Work | None, failure: FailedError) -> _Patient:
         self._failures.labels(self._group, failure.cause.lower()).inc()
