@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from soma.gateway.v1.permission_service_pb2 import EffectivePermissions
 from svc_selector.adapters.peers import gateway
-from svc_selector.adapters.peers.gateway import FRESH_S, RETRY_S, GatewayPermissions
+from svc_selector.adapters.peers.gateway import ASK_S, FRESH_S, RETRY_S, GatewayPermissions
 from svc_selector.domain.permissions import Permissions
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ class Gateway:
         self.go = asyncio.Event()
         self.go.set()
 
-    async def GetEffectivePermissions(self, _: GetEffectivePermissionsRequest) -> EffectivePermissions:  # noqa: N802
+    async def GetEffectivePermissions(  # noqa: N802
+        self, _: GetEffectivePermissionsRequest, *, timeout: float
+    ) -> EffectivePermissions:
         self.asked += 1
+        self.timeout = timeout
         await self.go.wait()
         if isinstance(self.answer, SomaError):
             raise self.answer
@@ -57,6 +60,12 @@ class Asked:
 
 async def test_every_permission_is_taken_over() -> None:
     assert await Asked().of() == PERMISSIONS
+
+
+async def test_a_gateway_that_hangs_is_not_waited_for_until_the_callers_deadline() -> None:
+    asked = Asked()
+    await asked.of()
+    assert asked.gateway.timeout == ASK_S
 
 
 async def test_an_answer_is_fresh_for_some_seconds() -> None:
