@@ -134,7 +134,8 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     await mesh.follow_revocations(lambda: revocations(revoked))
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
-        await ensure_first_key(settings.gateway.bootstrap_tenant, file, keys, tenants, mesh.verifier.verify)
+        tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
+        await ensure_first_key(tenant, plan, file, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
     return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, permissions, revoked)
 
 

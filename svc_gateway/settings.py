@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,9 @@ class GatewaySettings(Block):
     )
     bootstrap_tenant: str = Field(
         "dev", pattern=r"^[a-z][a-z0-9-]{1,62}$", description="tenant of the bootstrap key, made when missing"
+    )
+    bootstrap_plan: Literal["none", "dev", "pro", "enterprise"] = Field(
+        "none", description="plan of that tenant when it is made; dev counts in the profiles dev and test only"
     )
     check_every_s: float = Field(2.0, gt=0, description="pause between two checks of one part, in seconds")
     check_deadline_s: float = Field(3.0, gt=0, description="time limit of one check, in seconds")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # What a local mesh chooses alike for every home unless the operator's environment says otherwise.
 _DEFAULTS = {
     "SA01_PROFILE": "dev",
+    "SA01_GATEWAY_BOOTSTRAP_PLAN": "dev",
     "SA01_ENABLE_multimodal_capabilities": "true",
     "SA01_MULTIMODAL_QUALITY_GATES_ENABLED": "true",
     # Else every thread of a model or a picture library keeps a heap of its own, which nobody gives back.

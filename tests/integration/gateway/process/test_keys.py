@@ -119,6 +119,23 @@ async def test_tenants_see_themselves_alone(mesh: Mesh) -> None:
         assert [tenant["tenant_id"] for tenant in (await client.get("/v1/tenants")).json()["tenants"]] == ["dev"]
 
 
+async def test_caller_reads_what_its_tenant_and_key_allow(mesh: Mesh) -> None:
+    async with mesh.client() as client:
+        before = (await client.get("/v1/tenants/dev")).json()
+        body = {"permissions": {"personas": ["writer", "analyst"], "max_asset_bytes": {"image": "1000"}}}
+        changed = await client.patch("/v1/tenants/dev?update_mask=permissions", json=body)
+        assert changed.status_code == 200, changed.text
+        narrowed = (await new_key(client, roles=["viewer"], personas=["writer"]))["secret"]
+        refused = await client.post("/v1/api-keys", json={"display_name": "x", "personas": ["boss"]})
+    async with mesh.client(narrowed) as client:
+        found = (await client.get("/v1/permissions:effective")).json()
+        assert (await client.patch("/v1/tenants/dev?update_mask=plan", json={})).status_code == 403
+    assert before["plan"] == "dev"
+    assert refused.status_code == 403
+    assert (found["tenant_id"], found["plan"], found["personas"]) == ("dev", "dev", ["writer"])
+    assert (found["max_asset_bytes"]["image"], found["data_classification_floor"]) == ("1000", "public")
+
+
 async def test_pages_of_keys_are_complete_and_in_order(mesh: Mesh) -> None:
     async with mesh.client() as client:
         made = [(await new_key(client))["key_id"] for _ in range(3)]
