@@ -44,7 +44,7 @@ class Judge:
         if ask.need.params is not None or not self._policy.fixed:
             return await self._judge(ask, subject, permissions)
         version = self._offers.version(subject.tenant_id, ask.need.modality, ask.need.task_type)
-        plain = replace(ask, request_id="", digest=b"", dry_run=False)
+        plain = replace(ask, request_id="", digest=b"", dry_run=False) if ask.request_id or ask.dry_run else ask
         key = (plain, _lasting(subject), permissions)
         found = self._kept.get(key)
         if found is not None and found[0] == version:
