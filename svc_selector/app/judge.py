@@ -62,8 +62,9 @@ class Judge:
         with tracing.span("capability_discovery"):
             errors = await _schema_errors(offers, ask)
             able, rejected = sift(offers, ask, subject, errors)
-        with tracing.span("policy_routing"):
+        with tracing.span("policy_routing") as span:
             verdicts = await self._verdicts(ask, subject, permissions, able)
+            span.set_attribute("soma.policy_id", verdicts.policy_id)
         allowed, denied = _allowed(able, verdicts)
         with tracing.span("portfolio_ranking"):
             return Judged(order(allowed, ask, ladder), (*rejected, *denied), ladder.version, verdicts.policy_id)
