@@ -139,11 +139,15 @@ def offer_from(proto: capability_pb2.Capability) -> Offer:
 
 
 def _document(proto: capability_pb2.Capability) -> bytes:
-    """What a selection says of a capability: all but its schemas, which may be large and have their effect here."""
+    """What a selection says of a capability.
+
+    Schemas and allow-lists have their effect here and may be large, and the lists name other tenants.
+    """
     kept = capability_pb2.Capability()
     kept.CopyFrom(proto)
     kept.ClearField("input_schema")
     kept.ClearField("output_schema")
+    kept.ClearField("allow")
     return kept.SerializeToString()
 
 

@@ -89,10 +89,13 @@ async def test_a_deleted_capability_is_offered_no_more() -> None:
     assert (changes.offers, changes.deleted) == ([], [("acme", "a@b")])
 
 
-async def test_what_is_handed_on_of_a_capability_has_no_schemas() -> None:
-    [offer] = await read(with_schema({"type": "object"}))
-    handed_on = capability_pb2.Capability.FromString(offer.document)
-    assert (handed_on.capability_id, handed_on.HasField("input_schema")) == ("a@b", False)
+async def test_what_is_handed_on_of_a_capability_has_no_schemas_and_no_names_of_tenants() -> None:
+    proto = with_schema({"type": "object"})
+    proto.output_schema.update({"type": "object"})
+    proto.allow.tenants.extend(["acme", "umbrella"])
+    [offer] = await read(proto)
+    assert offer.tenants == ("acme", "umbrella")
+    assert capability_pb2.Capability.FromString(offer.document) == capability()
 
 
 @pytest.mark.parametrize(

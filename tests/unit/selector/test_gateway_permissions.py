@@ -37,7 +37,10 @@ class Gateway:
         self.go.set()
 
     async def GetEffectivePermissions(  # noqa: N802
-        self, _: GetEffectivePermissionsRequest, *, timeout: float  # noqa: ASYNC109
+        self,
+        _: GetEffectivePermissionsRequest,
+        *,
+        timeout: float,  # noqa: ASYNC109
     ) -> EffectivePermissions:
         self.asked += 1
         self.timeout = timeout

@@ -454,7 +454,7 @@ class Selection(_message.Message):
     """Highest price class that the request allowed; UNSPECIFIED: no limit of its own."""
     @_builtins.property
     def chosen(self) -> _capability_pb2.Capability:
-        """Chosen capability, without its schemas."""
+        """Chosen capability, without its schemas and allow-lists."""
 
     @_builtins.property
     def ranked(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ranked]:
