@@ -18,6 +18,7 @@ from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import engines
 from tests.spreading import ByFixture
+from tests.statements.plugin import Statements, wanted
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 
 Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--explain", action="store_true", help="explain the statements that the tests send, and fail on growth"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if wanted(config):
+        config.pluginmanager.register(Statements(config), "soma-statements")
 
 
 @pytest.hookimpl(optionalhook=True)
