@@ -58,7 +58,7 @@ PARTS := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
 .PHONY: $(PARTS)
 $(eval $(PARTS):;@:)
 endif
-BENCH := $(if $(filter growth,$(PARTS)),tests.bench.growth,tests.bench $(PARTS))
+BENCH := $(if $(filter growth,$(PARTS)),tests.bench.growth,$(if $(filter soak,$(PARTS)),tests.bench.soak,tests.bench $(PARTS)))
 
 bench: install ## Figures, as ratios within one run; parts may be named: make bench growth
 	$(BIN)/python -m $(BENCH)
