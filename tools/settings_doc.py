@@ -51,6 +51,7 @@ environment, when it starts; what does not fit is refused then, every problem at
 
 OUTSIDE = (
     ("SA01_HOME", "`.soma`", "folder of the local mesh, for every `soma` command"),
+    ("SA01_UP_WITH", "none", "process id: `soma up`, detached too, stops when that process ends (Linux)"),
     (
         "SA01_CHROMIUM",
         "none",
