@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from mesh import tasks
 from mesh.events.applying import Applier, FailedError, Handler, Handlers, Together
-from mesh.events.backlog import Backlog
+from mesh.events.backlog import Backlog, divide
 from mesh.events.dead_letters import DeadLetter
 from mesh.lifecycle import background
 from mesh.logging import unforeseen
@@ -20,7 +20,7 @@ from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from mesh.clock import Clock
     from mesh.events.applying import Work
@@ -170,7 +170,7 @@ class Consumer:
                 await self._persist(lambda: self._applier.apply(works))
             except FailedError as failure:
                 sick |= await self._one_by_one(works, failure)
-        done, waiting = _part(batch, sick)
+        done, waiting = divide(batch, {key: each.delivery for key, each in sick.items()})
         self._backlog.put_back(waiting)
         await self._finish(subscription, done, {(each.topic, each.key) for each in batch} - sick.keys())
         for patient in sick.values():
@@ -289,21 +289,3 @@ class Consumer:
         while answer != "DELETE 0":
             async with self._postgres.transaction(SYSTEM) as connection:
                 answer = await connection.execute(_FORGET, self._keep, _TIDY_ROWS)
-
-
-def _part(batch: Sequence[Delivery], sick: Mapping[Key, _Patient]) -> tuple[Sequence[Delivery], Sequence[Delivery]]:
-    """What of a batch is done with, and what waits behind the patient of its key."""
-    if not sick:
-        return batch, ()
-    done: list[Delivery] = []
-    waiting: list[Delivery] = []
-    passed: set[Key] = set()
-    for delivery in batch:
-        key = (delivery.topic, delivery.key)
-        if key in passed:
-            waiting.append(delivery)
-        elif key in sick and sick[key].delivery is delivery:
-            passed.add(key)
-        else:
-            done.append(delivery)
-    return done, waiting
