@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import httpx
 
-from mesh.chassis import SIGNING_KEY, chassis
+from mesh.chassis import REVOCATIONS_WAIT_S, SIGNING_KEY, chassis
 from mesh.events.event import ProtoCodec
 from mesh.identity import jwks_source
 from mesh.lifecycle import background
@@ -45,6 +45,7 @@ from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.monitor import Check, Monitor, Pace
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.degradation import Thresholds
 from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
@@ -81,6 +82,7 @@ class _Identity:
     tenants: Tenants
     permissions: Permissions
     revoked: RevokedKeys
+    statements: Statements
 
 
 @asynccontextmanager
@@ -101,7 +103,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
                 (add_TokenServiceServicer_to_server, TokenServicer(identity.tokens)),
                 (
                     add_ApiKeyServiceServicer_to_server,
-                    ApiKeyServicer(identity.keys, identity.revoked, identity.tenants),
+                    ApiKeyServicer(identity.keys, identity.revoked, identity.statements, identity.tenants),
                 ),
                 (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
                 (add_PermissionServiceServicer_to_server, PermissionServicer(identity.permissions)),
@@ -131,12 +133,14 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     revoked = RevokedKeys(store, mesh.clock)
     await mesh.enter(revoked.following())
     # This process refuses revoked keys by the same stream that it serves to the others.
-    await mesh.follow_revocations(lambda: revocations(revoked))
+    statements = Statements(mesh.minter)
+    await mesh.follow_revocations(lambda: revocations(revoked, statements))
+    await mesh.revoked.wait_current(REVOCATIONS_WAIT_S)
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
         tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
         await ensure_first_key(tenant, plan, file, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
-    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, permissions, revoked)
+    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, permissions, revoked, statements)
 
 
 async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:

@@ -126,6 +126,14 @@ class IdentitySettings(Block):
     jwks_file: Path | None = Field(
         None, description="JWKS of the public keys that sign tokens; none: asked of the secret store"
     )
+    revocations_dir: Path | None = Field(
+        None,
+        description="folder that keeps the last signed set of revoked keys, so that a restart needs no gateway; none: "
+        "API keys are refused until the gateway was heard",
+    )
+    revocations_max_age_s: float = Field(
+        900.0, gt=0, description="age of that set, in seconds, after which API keys are refused and only tokens pass"
+    )
 
 
 class BlobSettings(Block):

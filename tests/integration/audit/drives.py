@@ -49,6 +49,7 @@ from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.rpc.identity import ApiKeyServicer
 from svc_gateway.rpc.tenants import TenantServicer
@@ -119,6 +120,9 @@ class Minter:
     async def mint(self, claims: object, ttl_s: float) -> str:
         return SECRET
 
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        return SECRET
+
 
 class Idle:
     """Runs nothing."""
@@ -136,7 +140,7 @@ async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
     tenant_store = PostgresTenants(witness.postgres, auditor)
     tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
     use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
-    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), tenants)
+    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), Statements(Minter()), tenants)
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
     update = identity_service_pb2.UpdateTenantRequest(
