@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 
 NAME = "gateway"
 _UPLOAD_MARGIN_MB = 2
+_TOLD_S = 3.0
+"""Time limit of a question to a context about another part, in seconds."""
 EDGE = f"{SPIFFE}edge"
 _JUDGED_BY = {"assets": "blobs", "registry": "providers"}
 """What contexts judge that is the mesh's: by the context, the part."""
@@ -152,12 +154,14 @@ async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
 
 async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config: str) -> Monitor:
     redis = await mesh.enter(valkey.open(settings.valkey))
-    http = await mesh.enter(httpx.AsyncClient(trust_env=False, verify=_vault_trust(settings)))
+    own = settings.gateway
+    trust = _vault_trust(settings)
+    http = await mesh.enter(httpx.AsyncClient(trust_env=False, verify=trust, timeout=own.check_deadline_s))
     parts = [
-        Check("postgres", mesh.postgres.ping, critical=True),
+        Check("postgres", checks.postgres_health(mesh.postgres), critical=True),
         Check("valkey", checks.valkey_health(redis), critical=settings.bus.kind == "valkey"),
         Check("vault", checks.vault_health(http, settings.vault.address)),
-        Check("bus", mesh.bus.ping, critical=True),
+        Check("bus", checks.answers(mesh.bus.ping), critical=True),
     ]
     if settings.temporal is not None:
         channel = await mesh.enter(grpc.aio.insecure_channel(settings.temporal.address))
@@ -168,14 +172,22 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
         if address is not None:
             peers[context] = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
     parts += [Check(f"svc_{context}", checks.grpc_health(peer)) for context, peer in peers.items()]
-    parts.append(Check("outbox", checks.dependency_of_all(peers, "outbox"), hearsay=True))
+    parts.append(Check("outbox", checks.dependency_of_all(peers, "outbox"), hearsay=True, deadline_s=_TOLD_S))
     parts += [
-        Check(name, checks.dependency(context, peers[context], name), hearsay=True)
+        Check(name, checks.dependency(context, peers[context], name), hearsay=True, deadline_s=_TOLD_S)
         for context, name in _JUDGED_BY.items()
         if context in peers
     ]
-    own = settings.gateway
-    thresholds = Thresholds(hold_s=own.level_hold_s)
+    thresholds = Thresholds(
+        minor_s=own.minor_response_s,
+        moderate_s=own.moderate_response_s,
+        severe_s=own.severe_response_s,
+        minor_errors=own.minor_error_rate,
+        moderate_errors=own.moderate_error_rate,
+        circuit_failures=own.circuit_failure_rate,
+        least_calls=own.least_calls,
+        hold_s=own.level_hold_s,
+    )
     pace = Pace(own.check_every_s, own.check_deadline_s, own.check_start_s)
     return Monitor(parts, pace, thresholds, mesh.clock)
 
