@@ -244,6 +244,7 @@ def _state(
             upload_bytes=(own.max_asset_size_mb + _UPLOAD_MARGIN_MB) * 1024 * 1024,
             unary_timeout_s=own.unary_timeout_s,
             upload_idle_s=own.upload_idle_s,
+            upload_longest_s=own.upload_longest_s,
         ),
         cors=Cors(own.cors_origins),
         access_log=own.access_log,

@@ -37,7 +37,10 @@ class GatewaySettings(Block):
         gt=0,
         description="largest upload in MiB; the edge refuses what declares 2 MiB more, the assets service the rest",
     )
-    unary_timeout_s: float = Field(30.0, gt=0, description="time limit of a call that does not stream, in seconds")
+    unary_timeout_s: float = Field(
+        30.0, gt=0, description="time limit of a call that does not stream, with its body, in seconds"
+    )
+    upload_longest_s: float = Field(1_800.0, gt=0, description="longest time of one upload, in seconds")
     upload_idle_s: float = Field(60.0, gt=0, description="silence after which an upload is given up, in seconds")
     bootstrap_key_file: Path | None = Field(
         None, description="file that gets an API key with all roles, once; none: no key is made"

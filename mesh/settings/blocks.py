@@ -29,6 +29,19 @@ class ServerSettings(Block):
     )
     max_concurrent_calls: int = Field(1_000, gt=0, description="calls served at once; more are refused as overload")
     max_concurrent_streams: int = Field(4_000, gt=0, description="open response streams; more are refused as overload")
+    max_concurrent_uploads: int = Field(
+        250, gt=0, description="calls among them whose request is a stream; more are refused as overload"
+    )
+    tenant_share: float = Field(
+        0.5, gt=0, le=1, description="share of calls and of streams that one tenant may have open at once"
+    )
+    tenant_uploads: int = Field(50, gt=0, description="calls with a request stream that one tenant may have open")
+    upload_grace_s: float = Field(
+        30.0, gt=0, description="time that a request stream has in any case before it must keep up its rate, in seconds"
+    )
+    upload_bytes_per_s: int = Field(
+        4_096, gt=0, description="bytes a second that a request stream must bring on average to go on"
+    )
     drain_seconds: float = Field(10.0, ge=0, description="time that calls get to finish at shutdown, in seconds")
     stream_drain_seconds: float = Field(
         2.0, ge=0, description="time after which open streams are told to reconnect at shutdown, in seconds"
