@@ -9,6 +9,7 @@ from mesh import logging, telemetry
 from mesh.clock import SystemClock
 from mesh.dependencies import Dependencies, Dependency
 from mesh.events.audit import Auditor
+from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.events.refusals import Refusals
 from mesh.events.relay import Relay
@@ -184,6 +185,13 @@ class Chassis:
     async def process_pool(self, name: str, limits: ProcessLimits) -> ProcessPool:
         """Child processes for what would hold the event loop."""
         return await self.enter(ProcessPool.open(name, limits, self.clock))
+
+    async def audit_queue(self) -> AuditQueue:
+        """A queue for audit entries of what changes no row, which is written until the chassis is left."""
+        queue = AuditQueue(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
+        self._stack.push_async_callback(queue.close)
+        await self.enter(background(queue.write, "audit-queue", clock=self.clock))
+        return queue
 
     async def follow_revocations(self, watch: Watch) -> None:
         """Keeps the set of revoked keys true to the gateway's stream."""

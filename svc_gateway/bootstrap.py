@@ -135,6 +135,7 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     revoked = RevokedKeys(store, mesh.clock)
     await mesh.enter(revoked.following())
     # This process refuses revoked keys by the same stream that it serves to the others.
+    audits = await mesh.audit_queue()
     statements = Statements(mesh.minter)
     await mesh.follow_revocations(lambda: revocations(revoked, statements))
     await mesh.revoked.wait_current(REVOCATIONS_WAIT_S)
@@ -142,7 +143,9 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
         file = KeyFile(settings.gateway.bootstrap_key_file)
         tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
         await ensure_first_key(tenant, plan, file, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
-    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, permissions, revoked, statements)
+    return _Identity(
+        keys, Tokens(store, mesh.minter, audits.add, mesh.clock), tenants, permissions, revoked, statements
+    )
 
 
 async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
