@@ -160,7 +160,7 @@ async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
         manifests = [_manifest("mermaid"), _manifest("d2")]
         peer = RegistryPeer(server.channel)
         await RegisterManifests(peer, manifests)()
-        await registry.set_ladder(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
+        await registry.ladders.set(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
         offers = Catalog()
         await stack.enter_async_context(RegistryFeed(CapabilityServiceStub(server.channel), offers, clock).running())
         failing = Outage("local")

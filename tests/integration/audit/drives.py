@@ -187,6 +187,7 @@ async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
             ),
             "ResetFailures": registry_pb.ResetFailuresRequest(capability_id=name),
             "DisableCapability": registry_pb.DisableCapabilityRequest(capability_id=name),
+            "DeleteCapability": registry_pb.DeleteCapabilityRequest(capability_id=name),
             "SetLadder": registry_pb.SetLadderRequest(
                 ladder={"modality": "MODALITY_TOOL", "task_type": "tool", "capability_ids": [name]}  # type: ignore[arg-type]
             ),
