@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -12,6 +11,7 @@ from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.domain.dead_letters import Cause, Letter, State
+from svc_provenance.domain.ids import is_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +92,8 @@ class PostgresLetters:
 
     async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
         """See the port."""
+        if not is_uuid(dlq_id):
+            return None
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             row = await connection.fetchrow(_ONE, tenant_id, dlq_id)
         return _letter(row) if row else None
@@ -137,9 +139,7 @@ class PostgresLetters:
 
 async def held(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
     """A letter, held until the end of the open transaction; None for an unknown one, and for what is no id."""
-    try:
-        UUID(dlq_id)
-    except ValueError:
+    if not is_uuid(dlq_id):
         return None
     row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
     return _letter(row) if row else None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.model import Fact, Kind, Provenance
+from svc_provenance.domain.model import MAX_ANCESTORS, MAX_GENERATIONS, Fact, Kind, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,9 +111,9 @@ class MemoryRecord:
         """All that an asset was made from, nearest first."""
         found: dict[str, Provenance] = {}
         layer = sorted(self._asset(tenant_id, asset_id).parent_ids)
-        while layer:
-            known = [await self.provenance(tenant_id, id_) for id_ in layer if id_ not in found]
-            fresh = {item.asset_id: item for item in known if item is not None}
-            found |= fresh
-            layer = sorted({parent for item in fresh.values() for parent in item.parent_ids} - set(found))
+        for _ in range(MAX_GENERATIONS):
+            known = [await self.provenance(tenant_id, id_) for id_ in layer if id_ != asset_id and id_ not in found]
+            fresh = [item for item in known if item is not None][: MAX_ANCESTORS - len(found)]
+            found |= {item.asset_id: item for item in fresh}
+            layer = sorted({parent for item in fresh for parent in item.parent_ids})
         return list(found.values())

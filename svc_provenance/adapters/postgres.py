@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, cast
 from pydantic import TypeAdapter
 
 from mesh.stores.partitions import month_of
-from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Provenance, Run, Stored, Summary, Verdict
+from svc_provenance.domain.ids import is_uuid
+from svc_provenance.domain.model import (
+    MAX_ANCESTORS,
+    MAX_GENERATIONS,
+    Attempt,
+    Choice,
+    Fact,
+    Kind,
+    Provenance,
+    Run,
+    Stored,
+    Summary,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +40,6 @@ _SUMMARIES: dict[Kind, TypeAdapter[Summary]] = {
     Kind.JOB: TypeAdapter(Run),
 }
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
-MAX_ANCESTORS = 1000
 
 
 class PostgresRecord:
@@ -110,14 +122,34 @@ class PostgresRecord:
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
         """One asset's own, once its event arrived."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(f"{_SELECT} WHERE asset_id::text = $1 AND asset_type IS NOT NULL", asset_id)
-        return _provenance(row) if row else None
+            found = await _known(connection, [asset_id], 1)
+        return found[0] if found else None
 
     async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
         """All that an asset was made from."""
+        found: dict[str, Provenance] = {}
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_ANCESTORS, asset_id, MAX_ANCESTORS)
-        return [_provenance(row) for row in rows]
+            layer = await _parents(connection, [asset_id])
+            for _ in range(MAX_GENERATIONS):
+                fresh = [id_ for id_ in layer if id_ not in found and id_ != asset_id]
+                known = await _known(connection, fresh, MAX_ANCESTORS - len(found))
+                if not known:
+                    break
+                found |= {item.asset_id: item for item in known}
+                layer = sorted({parent for item in known for parent in item.parent_ids})
+        return list(found.values())
+
+
+async def _known(connection: asyncpg.Connection, asset_ids: Sequence[str], limit: int) -> Sequence[Provenance]:
+    """The provenance of these assets, as far as their events arrived, in the order of their ids."""
+    ids = [id_ for id_ in asset_ids if is_uuid(id_)]
+    return [_provenance(row) for row in await connection.fetch(_ASSETS, ids, limit)] if ids else []
+
+
+async def _parents(connection: asyncpg.Connection, asset_ids: Sequence[str]) -> Sequence[str]:
+    ids = [id_ for id_ in asset_ids if is_uuid(id_)]
+    rows = await connection.fetch(_PARENTS, ids) if ids else []
+    return sorted({parent for row in rows for parent in row["parent_ids"]})
 
 
 def _connection(unit: Unit) -> asyncpg.Connection:
@@ -188,15 +220,8 @@ attempt, selection_id, capability_id, model, user_id AS subject, generation_para
 parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
 deleted_at, prompt
 """
-_SELECT = f"SELECT {_COLUMNS} FROM asset_provenance"  # noqa: S608
-_ANCESTORS = f"""
-WITH RECURSIVE lineage (id, depth) AS (
-    SELECT unnest(parent_ids), 1 FROM asset_provenance WHERE asset_id::text = $1
-    UNION
-    SELECT unnest(p.parent_ids), l.depth + 1
-    FROM lineage l JOIN asset_provenance p ON p.asset_id::text = l.id
-    WHERE l.depth < 50
-), nearest AS (SELECT id, min(depth) AS depth FROM lineage GROUP BY id)
-SELECT {_COLUMNS} FROM asset_provenance JOIN nearest ON asset_id::text = nearest.id
-WHERE asset_type IS NOT NULL ORDER BY nearest.depth, asset_id LIMIT $2
+_ASSETS = f"""
+SELECT {_COLUMNS} FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND asset_type IS NOT NULL
+ORDER BY asset_provenance.asset_id LIMIT $2
 """  # noqa: S608
+_PARENTS = "SELECT parent_ids FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND parent_ids IS NOT NULL"

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.app.receipts import Due, JobKey
+from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class PostgresReceipts:
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(_ONE, tenant_id, id_, month_of(id_))
+            own = await connection.fetchrow(_OWN, tenant_id, id_) if is_uuid(id_) else None
+            row = own or await connection.fetchrow(_OF_JOB, tenant_id, id_, month_of(id_))
         return _receipt(row) if row else None
 
 
@@ -128,9 +130,6 @@ WHERE tenant_id = $1 AND ($2::text IS NULL OR form = $2) AND ($3::text IS NULL O
     AND ($6::timestamptz IS NULL OR (ended_at, receipt_id) < ($6, $7::uuid))
 ORDER BY ended_at DESC, receipt_id DESC LIMIT $8
 """  # noqa: S608
-_ONE = f"""
-SELECT {", ".join(_NAMES)} FROM receipts WHERE tenant_id = $1 AND receipt_id = $2::text::uuid
-UNION ALL
-SELECT {", ".join(_NAMES)} FROM receipts WHERE tenant_id = $1 AND job_id = $2 AND month = $3
-LIMIT 1
-"""  # noqa: S608
+_ANY = f"SELECT {', '.join(_NAMES)} FROM receipts WHERE tenant_id = $1"  # noqa: S608
+_OWN = f"{_ANY} AND receipt_id = $2::text::uuid"
+_OF_JOB = f"{_ANY} AND job_id = $2 AND month = $3"

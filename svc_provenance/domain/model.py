@@ -12,6 +12,8 @@ from pydantic import JsonValue
 JsonObject: TypeAlias = dict[str, JsonValue]
 Unit: TypeAlias = object
 """An open transaction, handed from the consumer to the store unread."""
+MAX_ANCESTORS, MAX_GENERATIONS = 1000, 50
+"""Bounds of a lineage; the ancestors that are given are the nearest."""
 
 
 class Kind(StrEnum):

@@ -43,4 +43,4 @@ class Record(Protocol):
         """One asset's own."""
 
     async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
-        """All that an asset was made from, parents before grandparents, each once."""
+        """What an asset was made from, parents before grandparents, each once, within the bounds of a lineage."""

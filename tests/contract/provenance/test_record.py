@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.errors import Reason, SomaError
 from mesh.events.event import Event
 from mesh.ids import SystemIds, derive
 from mesh.stores.postgres import Postgres
@@ -21,6 +22,7 @@ from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.traces import Traces
+from svc_provenance.domain.model import MAX_GENERATIONS
 from svc_provenance.events.facts import Intake
 
 if TYPE_CHECKING:
@@ -153,6 +155,32 @@ async def test_lineage_names_each_ancestor_once_nearest_first(books: Books) -> N
     _, ancestors = await Lineage(books.record).of("acme", DOCUMENT)
     assert {item.asset_id for item in ancestors} == {CHART, root}
     assert len(ancestors) == 2
+
+
+async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(books: Books) -> None:
+    chain = [derive("link", str(number)) for number in range(MAX_GENERATIONS + 3)]
+    for number, (child, parent) in enumerate(zip(chain, [*chain[1:], chain[0]], strict=True)):
+        await books.tell(stored(child))
+        await books.tell(finished(execution(number, asset_ids=[child]), inputs=(parent,)))
+    _, ancestors = await Lineage(books.record).of("acme", chain[0])
+    assert [item.asset_id for item in ancestors] == chain[1 : MAX_GENERATIONS + 1]
+    _, ancestors = await Lineage(books.record).of("acme", chain[-2])
+    assert ancestors[1].asset_id == chain[0]
+
+
+@pytest.mark.parametrize("asset_id", ["no-uuid", "", "{" + CHART + "}", CHART.replace("-", "")])
+async def test_what_is_no_id_is_not_found(books: Books, asset_id: str) -> None:
+    await books.tell(stored(CHART))
+    with pytest.raises(SomaError) as refused:
+        await Lineage(books.record).of("acme", asset_id)
+    assert refused.value.reason is Reason.NOT_FOUND
+
+
+async def test_a_parent_that_is_no_id_is_passed_over(books: Books) -> None:
+    await books.tell(stored(CHART))
+    await books.tell(finished(execution(1, asset_ids=[CHART]), inputs=("no-uuid",)))
+    own, ancestors = await Lineage(books.record).of("acme", CHART)
+    assert (own.parent_ids, list(ancestors)) == (("no-uuid",), [])
 
 
 async def test_another_tenants_record_does_not_exist(books: Books) -> None:
