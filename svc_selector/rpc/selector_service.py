@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from soma.selector.v1.selection_pb2 import SelectRequest
     from svc_selector.app import Selections
-    from svc_selector.rpc.convert import SelectionFacts
+    from svc_selector.rpc.facts import SelectionFacts
 
 
 class SelectorServicer(SelectorServiceServicer):
