@@ -48,8 +48,8 @@ class PostgresRecord:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
-        """Keeps a fact; of a job, the newest word."""
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+        """Keeps a fact unless a later one of its id is there."""
         await _connection(unit).execute(
             _FACT,
             tenant_id,
@@ -60,6 +60,8 @@ class PostgresRecord:
             fact.occurred_at,
             asdict(fact.summary),
             fact.document,
+            fact.sequence,
+            replaces,
         )
 
     async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
@@ -159,7 +161,7 @@ def _connection(unit: Unit) -> asyncpg.Connection:
 def _fact(row: asyncpg.Record) -> Fact:
     kind = Kind(row["kind"])
     summary = _SUMMARIES[kind].validate_python(row["summary"])
-    return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, row["document"])
+    return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, row["document"], row["sequence"])
 
 
 def _provenance(row: asyncpg.Record) -> Provenance:
@@ -167,11 +169,12 @@ def _provenance(row: asyncpg.Record) -> Provenance:
 
 
 _FACT = """
-INSERT INTO trace_facts AS t (tenant_id, job_id, month, kind, fact_id, occurred_at, summary, document)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO trace_facts AS t (tenant_id, job_id, month, kind, fact_id, occurred_at, summary, document, sequence)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (tenant_id, job_id, kind, fact_id, month) DO UPDATE
-SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = excluded.document
-WHERE t.occurred_at <= excluded.occurred_at
+SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = excluded.document,
+    sequence = greatest(t.sequence, excluded.sequence)
+WHERE CASE WHEN excluded.sequence = 0 THEN $10 ELSE excluded.sequence >= t.sequence END
 """
 _ASSET = """
 INSERT INTO asset_provenance AS p
@@ -194,11 +197,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 ON CONFLICT (asset_id) DO UPDATE
 SET request_id = excluded.request_id, step_id = excluded.step_id, execution_id = excluded.execution_id,
     attempt = excluded.attempt, selection_id = excluded.selection_id, capability_id = excluded.capability_id,
-    model = excluded.model, user_id = excluded.user_id, generation_params = excluded.generation_params,
-    prompt_summary = excluded.prompt_summary, parent_ids = excluded.parent_ids,
+    model = excluded.model, user_id = excluded.user_id, parent_ids = excluded.parent_ids,
+    generation_params = CASE WHEN p.deleted_at IS NULL THEN excluded.generation_params ELSE p.generation_params END,
+    prompt_summary = CASE WHEN p.deleted_at IS NULL THEN excluded.prompt_summary ELSE p.prompt_summary END,
+    prompt = CASE WHEN p.deleted_at IS NULL THEN excluded.prompt ELSE p.prompt END,
     cost_micro_usd = excluded.cost_micro_usd, latency_ms = excluded.latency_ms, trace_id = excluded.trace_id,
-    redactions = excluded.redactions, prompt = excluded.prompt
-WHERE p.capability_id IS NULL AND p.deleted_at IS NULL
+    redactions = excluded.redactions
+WHERE p.capability_id IS NULL
 """
 _VERDICT = """
 INSERT INTO asset_provenance (asset_id, tenant_id, evaluation_id, passes, quality_score)
@@ -207,11 +212,14 @@ ON CONFLICT (asset_id) DO UPDATE
 SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
 """
 _ERASE = """
-UPDATE asset_provenance SET generation_params = '{}', prompt_summary = '', prompt = '', deleted_at = $3
-WHERE asset_id = $1 AND tenant_id = $2
+INSERT INTO asset_provenance AS p (asset_id, tenant_id, generation_params, prompt_summary, prompt, deleted_at)
+VALUES ($1, $2, '{}', '', '', $3)
+ON CONFLICT (asset_id) DO UPDATE
+SET generation_params = excluded.generation_params, prompt_summary = '', prompt = '', deleted_at = excluded.deleted_at
+WHERE p.tenant_id = excluded.tenant_id
 """
 _FACTS = """
-SELECT kind, fact_id, job_id, occurred_at, summary, document FROM trace_facts
+SELECT kind, fact_id, job_id, occurred_at, summary, document, sequence FROM trace_facts
 WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, fact_id
 """
 _COLUMNS = """

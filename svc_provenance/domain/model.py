@@ -132,7 +132,10 @@ Summary: TypeAlias = Choice | Attempt | Verdict | Stored | Run
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact of a job: what the rules need of it, and the whole of it as its message's bytes."""
+    """One fact of a job: what the rules need of it, and the whole of it as its message's bytes.
+
+    `sequence` is the place of its event among those of the job, from 1; 0 where the sender gave none.
+    """
 
     kind: Kind
     fact_id: str
@@ -140,6 +143,7 @@ class Fact:
     occurred_at: datetime
     summary: Summary
     document: bytes = field(repr=False)
+    sequence: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 class Record(Protocol):
     """Keeps facts and provenance. Writes belong to the unit of the event they come from."""
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
-        """Keeps a fact; of a job, the newest word."""
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+        """Keeps a fact. In the place of an earlier one of its id it is kept when its sequence is not lower.
+
+        One without a sequence replaces what is there because it arrived later, unless `replaces` says that it is late.
+        """
 
     async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says; the first word on an asset holds."""

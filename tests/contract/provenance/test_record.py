@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,8 +52,9 @@ class Books:
             async with self.postgres.transaction(tenant) as connection:
                 yield connection
 
-    async def tell(self, payload: Message, tenant: str = "acme", at: datetime = NOW) -> None:
-        event = Event(IDS.new(), payload.DESCRIPTOR.full_name, "t", "k", tenant, at, payload.SerializeToString())
+    async def tell(self, payload: Message, tenant: str = "acme", at: datetime = NOW, dlq_id: str = "") -> None:
+        kind, content = payload.DESCRIPTOR.full_name, payload.SerializeToString()
+        event = Event(IDS.new(), kind, "t", "k", tenant, at, content, dlq_id=dlq_id)
         async with self.unit(tenant) as unit:
             await Intake(self.record, IDS).handlers()[event.type](unit, event)  # type: ignore[arg-type]
 
@@ -202,17 +203,6 @@ async def test_personal_data_is_taken_out_and_counted(books: Books) -> None:
     assert b"ann@example.com" not in b"".join(fact.document for fact in await books.record.facts("acme", JOB))
 
 
-async def test_an_erased_asset_keeps_its_provenance_without_content(books: Books) -> None:
-    made = execution(asset_ids=[CHART])
-    made.params.update({"title": "secret plan"})
-    await books.tell(stored(CHART, made.execution_id))
-    await books.tell(finished(made, "secret plan"))
-    await books.tell(facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=CHART)), at=NOW + timedelta(days=1))
-    own, _ = await Lineage(books.record).of("acme", CHART)
-    assert (own.params, own.prompt_summary) == ({}, "")
-    assert (own.capability_id, own.deleted_at) == ("matplotlib_chart@local", NOW + timedelta(days=1))
-
-
 async def test_the_first_attempt_that_made_the_bytes_is_the_one_recorded(books: Books) -> None:
     await books.tell(finished(execution(1, asset_ids=[CHART])))
     await books.tell(finished(execution(2, asset_ids=[CHART])))
@@ -255,14 +245,6 @@ async def test_a_trace_is_not_complete_before_every_named_fact_arrived(books: Bo
     assert not (await Traces(books.record).of("acme", JOB))[0].complete
     await books.tell(stored(CHART))
     assert (await Traces(books.record).of("acme", JOB))[0].complete
-
-
-async def test_the_newest_word_of_a_job_holds(books: Books) -> None:
-    await books.tell(job(job_pb2.JOB_STATE_COMPLETED), at=NOW + timedelta(seconds=1))
-    await books.tell(job(job_pb2.JOB_STATE_RUNNING), at=NOW)
-    trace, _ = await Traces(books.record).of("acme", JOB)
-    assert trace.run is not None
-    assert trace.run.state == "completed"
 
 
 async def test_a_fruitless_choice_is_told(books: Books) -> None:
