@@ -33,11 +33,12 @@ from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
 from svc_provenance.adapters.dead_letters import CHANNEL as LETTERS
 from svc_provenance.adapters.dead_letters import PostgresLetters
+from svc_provenance.adapters.letter_claims import LetterClaims
 from svc_provenance.adapters.policy import PromptPolicy
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
 from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.requeues import QUEUE, LetterFollower
+from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
 from svc_provenance.adapters.trace_news import TraceNews
@@ -62,7 +63,7 @@ from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_provenance.rpc.trace import TraceServicer
 from svc_provenance.rpc.trace_writer import picture
 from svc_provenance.settings import DeadLetterSettings, ReceiptSettings, Settings
-from svc_provenance.workflows.requeue import LetterActivities, RequeueWorkflow
+from svc_provenance.workflows.requeue import LetterActivities, workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -223,8 +224,8 @@ async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
     letters = PostgresLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
     client = await mesh.enter(durable.client(settings.temporal))
     activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
-    await mesh.enter(durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=mesh.clock))
-    follower = LetterFollower(letters, client, mesh.clock)
+    await mesh.enter(workers(client, activities, mesh.clock))
+    follower = LetterFollower(LetterClaims(mesh.postgres), client, mesh.clock)
     standing = gauge("dlq_messages", "Dead letters that are kept.", ("state",))
 
     def count(numbers: Mapping[str, int]) -> None:
