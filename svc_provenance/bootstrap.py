@@ -53,6 +53,7 @@ from svc_provenance.app.watch import WatchTraces
 from svc_provenance.domain.dead_letters import RequeuePace
 from svc_provenance.domain.retention import Days
 from svc_provenance.events.audit import AuditIntake
+from svc_provenance.events.choices import ChoiceIntake
 from svc_provenance.events.dead_letters import DeadLetterIntake
 from svc_provenance.events.facts import TOPICS, Intake
 from svc_provenance.events.receipts import figures
@@ -86,7 +87,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         record = PostgresRecord(mesh.postgres)
         await mesh.enter(_consumer(mesh, settings, _intake(mesh, record)))
-        terms = PostgresTerms(mesh.postgres, Days(**settings.retention.model_dump()), mesh.auditor)
+        days, undecided = Days(**settings.retention.model_dump()), settings.dead_letters.undecided_days
+        terms = PostgresTerms(mesh.postgres, days, mesh.auditor, undecided_days=undecided)
         receipts = await _receipts(mesh, settings.receipts, record, terms)
         traces = await _traces(mesh, record)
         audit, upkeep = await _audit(mesh, settings, terms)
@@ -106,6 +108,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
     """Takes everything in."""
     audited = AuditIntake(append, on_redacted=_count_redactions())
+    choices = ChoiceIntake(intake.selection_made, append)
     letters = DeadLetterIntake(desk, _pace(settings.dead_letters), mesh.clock)
     lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
     return Consumer(
@@ -114,7 +117,7 @@ def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
         mesh.codec,
         NAME,
         (*TOPICS, AUDIT, DEAD_LETTERS),
-        {**intake.handlers(), **audited.handlers(), **letters.handlers()},
+        {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()},
         undertaker=Undertaker(
             mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=letters.keep
         ),
