@@ -67,6 +67,7 @@ class MemoryRecord:
         self._assets[(tenant_id, asset_id)] = replace(
             before,
             job_id=facts.job_id,
+            request_id=facts.request_id,
             step_id=facts.step_id,
             execution_id=facts.execution_id,
             attempt=facts.attempt,

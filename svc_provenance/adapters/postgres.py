@@ -88,6 +88,7 @@ class PostgresRecord:
             asset_id,
             tenant_id,
             facts.job_id,
+            facts.request_id or None,
             facts.step_id,
             facts.execution_id,
             facts.attempt,
@@ -176,26 +177,29 @@ SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = e
     sequence = greatest(t.sequence, excluded.sequence)
 WHERE CASE WHEN excluded.sequence = 0 THEN $10 ELSE excluded.sequence >= t.sequence END
 """
+# Where an earlier version wrote the row, its request_id is the job.
 _ASSET = """
 INSERT INTO asset_provenance AS p
-    (asset_id, tenant_id, asset_type, media_type, checksum, created_at, request_id, step_id, execution_id, user_id,
+    (asset_id, tenant_id, asset_type, media_type, checksum, created_at, job_id, step_id, execution_id, user_id,
      parent_ids)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (asset_id) DO UPDATE
 SET asset_type = excluded.asset_type, media_type = excluded.media_type, checksum = excluded.checksum,
     created_at = excluded.created_at,
-    request_id = coalesce(p.request_id, excluded.request_id), step_id = coalesce(p.step_id, excluded.step_id),
+    request_id = CASE WHEN p.job_id IS NULL THEN NULL ELSE p.request_id END,
+    job_id = coalesce(p.job_id, p.request_id, excluded.job_id), step_id = coalesce(p.step_id, excluded.step_id),
     execution_id = coalesce(p.execution_id, excluded.execution_id), user_id = coalesce(p.user_id, excluded.user_id),
     parent_ids = coalesce(p.parent_ids, excluded.parent_ids)
 WHERE p.asset_type IS NULL
 """
 _MAKING = """
 INSERT INTO asset_provenance AS p
-    (asset_id, tenant_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model, user_id,
-     generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    (asset_id, tenant_id, job_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model,
+     user_id, generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (asset_id) DO UPDATE
-SET request_id = excluded.request_id, step_id = excluded.step_id, execution_id = excluded.execution_id,
+SET job_id = excluded.job_id, request_id = excluded.request_id, step_id = excluded.step_id,
+    execution_id = excluded.execution_id,
     attempt = excluded.attempt, selection_id = excluded.selection_id, capability_id = excluded.capability_id,
     model = excluded.model, user_id = excluded.user_id, parent_ids = excluded.parent_ids,
     generation_params = CASE WHEN p.deleted_at IS NULL THEN excluded.generation_params ELSE p.generation_params END,
@@ -223,8 +227,9 @@ SELECT kind, fact_id, job_id, occurred_at, summary, document, sequence FROM trac
 WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, fact_id
 """
 _COLUMNS = """
-asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, request_id AS job_id, step_id, execution_id,
-attempt, selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
+asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, step_id, execution_id, attempt,
+coalesce(job_id, request_id) AS job_id, CASE WHEN request_id <> job_id THEN request_id END AS request_id,
+selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
 parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
 deleted_at, prompt
 """

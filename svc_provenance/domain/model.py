@@ -182,6 +182,7 @@ class MakingFacts:
     latency_ms: int
     trace_id: str
     prompt: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,3 +214,4 @@ class Provenance:
     redactions: dict[str, int] = field(default_factory=dict)
     deleted_at: datetime | None = None
     prompt: str = ""
+    request_id: str = ""

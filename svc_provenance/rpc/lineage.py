@@ -67,4 +67,5 @@ def _provenance(item: Provenance) -> provenance_service_pb2.AssetProvenance:
         create_time=timestamp(item.created_at),
         delete_time=timestamp(item.deleted_at),
         prompt=item.prompt,
+        request_id=item.request_id,
     )

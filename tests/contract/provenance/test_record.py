@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IDS = SystemIds()
-JOB, CHART, DOCUMENT = IDS.new(), IDS.new(), IDS.new()
+JOB, CHART, DOCUMENT, REQUEST = IDS.new(), IDS.new(), IDS.new(), IDS.new()
 
 
 @dataclass
@@ -144,6 +144,19 @@ async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(books: Boo
     assert (own.capability_id, own.cost_micro_usd, own.subject) == ("matplotlib_chart@local", 7, "alice")
     assert (own.passes, own.quality, own.prompt_summary) == (True, 0.9, "draw sales")
     assert list(ancestors) == []
+
+
+async def test_provenance_names_the_request_and_the_job(books: Books) -> None:
+    told, older = (
+        finished(execution(1, asset_ids=[CHART], request_id=REQUEST)),
+        finished(execution(2, asset_ids=[DOCUMENT])),
+    )
+    for facts in ([stored(CHART), told], [older, stored(DOCUMENT)]):
+        for fact in facts:
+            await books.tell(fact)
+    made, of_an_older_executor = [(await Lineage(books.record).of("acme", id_))[0] for id_ in (CHART, DOCUMENT)]
+    assert (made.job_id, made.request_id) == (JOB, REQUEST)
+    assert (of_an_older_executor.job_id, of_an_older_executor.request_id) == (JOB, "")
 
 
 async def test_lineage_names_each_ancestor_once_nearest_first(books: Books) -> None:
