@@ -58,8 +58,12 @@ class MemoryRecord:
             parent_ids=before.parent_ids or facts.parent_ids,
         )
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
-        """Keeps what the attempt that made an asset says."""
+    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+        """Keeps what the attempt that made assets says."""
+        for asset_id in asset_ids:
+            self._add_making(tenant_id, asset_id, facts)
+
+    def _add_making(self, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
         before = self._asset(tenant_id, asset_id)
         if before.capability_id:
             return

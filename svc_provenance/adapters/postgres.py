@@ -81,11 +81,11 @@ class PostgresRecord:
             list(facts.parent_ids) or None,
         )
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
-        """Keeps what the attempt that made an asset says."""
+    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+        """Keeps what the attempt that made assets says."""
         await _connection(unit).execute(
             _MAKING,
-            asset_id,
+            sorted(set(asset_ids)),
             tenant_id,
             facts.job_id,
             facts.request_id or None,
@@ -196,7 +196,8 @@ _MAKING = """
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, job_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model,
      user_id, generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+SELECT asset_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+FROM unnest($1::uuid[]) AS asset_id
 ON CONFLICT (asset_id) DO UPDATE
 SET job_id = excluded.job_id, request_id = excluded.request_id, step_id = excluded.step_id,
     execution_id = excluded.execution_id,

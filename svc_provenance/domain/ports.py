@@ -30,8 +30,8 @@ class Record(Protocol):
     async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says; the first word on an asset holds."""
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
-        """Keeps what the attempt that made an asset says; the first one holds."""
+    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+        """Keeps what the attempt that made assets says; of each, the first one holds."""
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
         """Keeps the newest verdict on an asset."""

@@ -83,8 +83,8 @@ class Intake:
         with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
             attempt = summaries.attempt(execution)
             await self._keep(unit, event, Kind.EXECUTION, ids, attempt, execution, fact.sequence)
-            for asset_id in execution.asset_ids:
-                await self._record.add_making(unit, event.tenant_id, asset_id, making)
+            if execution.asset_ids:
+                await self._record.add_making(unit, event.tenant_id, execution.asset_ids, making)
 
     async def evaluation_done(self, unit: Unit, event: Event) -> None:
         """Keeps a verdict."""

@@ -146,6 +146,14 @@ async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(books: Boo
     assert list(ancestors) == []
 
 
+async def test_every_asset_of_an_attempt_is_told_how_it_was_made_once(books: Books) -> None:
+    await books.tell(finished(execution(1, asset_ids=[DOCUMENT, CHART, CHART], cost_micro_usd=7)))
+    for asset_id in (CHART, DOCUMENT):
+        await books.tell(stored(asset_id))
+        own, _ = await Lineage(books.record).of("acme", asset_id)
+        assert (own.attempt, own.cost_micro_usd) == (1, 7)
+
+
 async def test_provenance_names_the_request_and_the_job(books: Books) -> None:
     told, older = (
         finished(execution(1, asset_ids=[CHART], request_id=REQUEST)),

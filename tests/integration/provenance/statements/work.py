@@ -58,7 +58,7 @@ async def keep_facts(postgres: Postgres) -> None:
         )
         for id_ in (asset_id, parent):
             await record.add_asset(unit, TENANT, AssetFacts(id_, "image", "", "", JOB, "s", "e", "alice", (), now))
-        await record.add_making(unit, TENANT, asset_id, making)
+        await record.add_making(unit, TENANT, [asset_id], making)
         await record.add_verdict(unit, TENANT, asset_id, Verdict("v", "e", passes=True, score=0.5))
         await record.erase(unit, TENANT, asset_id, now)
     await record.facts(TENANT, JOB)
