@@ -8,12 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh import telemetry
 from mesh.chassis import chassis
 from mesh.dependencies import Dependency
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
 from mesh.stores import blobs as blob_store
+from mesh.stores.retention import Retention, Terms
 from soma.assets.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
@@ -22,19 +24,21 @@ from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.inspect import LocalInspector
 from svc_assets.adapters.metrics import MeasuredIngest
-from svc_assets.adapters.postgres import PostgresRows
+from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, Reconciler
+from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from mesh.chassis import Chassis
     from mesh.lifecycle import Service
+    from svc_assets.settings import AssetSettings
 
 NAME = "assets"
+KIB = 1024
 MIB = 1024 * 1024
 _PROBE_EVERY_S = 15.0
 """Each is a write, which object stores charge for."""
@@ -52,18 +56,37 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))
-        own = settings.assets
-        reconciler = Reconciler(
-            rows, blobs, mesh.clock, grace_s=own.reconcile_grace_s, interval_s=own.reconcile_every_s
-        )
-        await mesh.enter(background(reconciler.run, "asset-reconciler"))
+        await _keep_clean(mesh, settings.assets, rows, blobs)
         ingest = MeasuredIngest(_ingest(mesh, settings, rows, blobs))
         servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock))
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
 
 
+async def _keep_clean(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes) -> None:
+    """Starts the sweeps and the retention."""
+    times = SweepTimes(own.reconcile_every_s, own.listing_every_s, own.orphan_grace_s)
+    removed = telemetry.counter("asset_sweeps_removed_total", "Bytes that sweeps deleted.", ("kind",))
+    reconciler = Reconciler(
+        rows,
+        blobs,
+        PostgresSweep(mesh.postgres),
+        mesh.clock,
+        times=times,
+        removed=lambda kind: removed.labels(kind).inc(),
+    )
+    await mesh.enter(background(reconciler.run, "asset-reconciler", clock=mesh.clock))
+    days = {"requests": Terms(own.requests_days), "tombstones": Terms(own.tombstones_days)}
+
+    async def terms() -> Mapping[str, Terms]:
+        return days
+
+    retention = Retention(mesh.postgres, RULES, terms, mesh.clock)
+    await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
+
+
 def _ingest(mesh: Chassis, settings: Settings, rows: PostgresRows, blobs: StoredBytes) -> Ingest:
-    folder = settings.assets.spool_folder or Path(tempfile.gettempdir())
+    own = settings.assets
+    folder = own.spool_folder or Path(tempfile.gettempdir())
     return Ingest(
         rows=rows,
         blobs=blobs,
@@ -71,5 +94,5 @@ def _ingest(mesh: Chassis, settings: Settings, rows: PostgresRows, blobs: Stored
         inspector=LocalInspector(),
         clock=mesh.clock,
         ids=mesh.ids,
-        max_bytes=settings.assets.max_asset_size_mb * MIB,
+        limits=IngestLimits(own.max_asset_size_mb * MIB, own.inline_max_kib * KIB, own.reconcile_grace_s),
     )

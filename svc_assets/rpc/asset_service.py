@@ -9,11 +9,12 @@ from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller, current
 from mesh.errors import invalid
+from mesh.identity import SERVICE_ROLE
 from mesh.rpc.paging import id_token
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
 from svc_assets.app.assets import DEFAULT_PAGE
-from svc_assets.domain.model import Listing
+from svc_assets.domain.model import Listing, Release
 from svc_assets.domain.rules import is_active
 from svc_assets.rpc.convert import asset_to, declared_from
 
@@ -80,9 +81,14 @@ class AssetServicer(AssetServiceServicer):
         return pb.ListAssetsResponse(assets=map(asset_to, found[:size]), next_page_token=token)
 
     async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
-        """Erases an asset, or gives up a job's hold on it."""
-        left = await self._assets.delete(caller().tenant_id, request.asset_id, request.job_id, request.reason)
-        return asset_to(left)
+        """Gives up the caller's hold, or a job's."""
+        who = caller()
+        giver = Release(who.subject, request.job_id, by_service=bool(who.actor) or SERVICE_ROLE in who.roles)
+        return asset_to(await self._assets.delete(who.tenant_id, request.asset_id, giver, request.reason))
+
+    async def EraseAsset(self, request: pb.EraseAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
+        """Ends every hold and erases the bytes."""
+        return asset_to(await self._assets.erase(caller().tenant_id, request.asset_id, request.reason))
 
 
 def _content_type(asset: Asset) -> str:

@@ -25,7 +25,7 @@ from svc_assets.adapters.inspect import LocalInspector
 from svc_assets.adapters.memory import MemoryBytes
 from svc_assets.adapters.postgres import PostgresRows
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest
+from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
 from svc_critic.app import RubricBook
@@ -223,12 +223,15 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
     ingest = Ingest(
         rows=rows, blobs=blobs, spooler=FileSpooler(folder), inspector=LocalInspector(), clock=CLOCK, ids=IDS,
-        max_bytes=10_000,
+        limits=IngestLimits(10_000, 1_000, 900.0),
     )  # fmt: skip
     service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
     gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
     await witness.call(service, servicer, "DeleteAsset", gone)
+    again = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    erase = assets_pb.EraseAssetRequest(asset_id=again.asset_id, reason="asked for")  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "EraseAsset", erase)
     try:
         await witness.call(service, servicer, "UploadAsset", _upload(EICAR))
     except SomaError:

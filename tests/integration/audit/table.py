@@ -38,6 +38,7 @@ AUDITED = {
     "soma.executor.v1.JobService.ResumeJob": Entry("job.resume", "job"),
     "soma.assets.v1.AssetService.UploadAsset": Entry("asset.create", "asset"),
     "soma.assets.v1.AssetService.DeleteAsset": Entry("asset.delete", "asset"),
+    "soma.assets.v1.AssetService.EraseAsset": Entry("asset.erase", "asset"),
     "soma.critic.v1.RubricService.CreateRubric": Entry("rubric.write", "rubric"),
     "soma.critic.v1.RubricService.UpdateRubric": Entry("rubric.write", "rubric"),
     "soma.critic.v1.RubricService.DeleteRubric": Entry("rubric.write", "rubric"),

@@ -25,7 +25,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.inspect import LocalInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest
+from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.rpc import AssetServicer
 from svc_critic.adapters.heuristics import Bench, Reader, heuristics
 from svc_critic.adapters.heuristics.reading import FAST_WIDTH
@@ -113,7 +113,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
         inspector=LocalInspector(),
         clock=clock,
         ids=ids,
-        max_bytes=50_000_000,
+        limits=IngestLimits(50_000_000, 1_000, 900.0),
     )
     servicer = AssetServicer(ingest, Assets(rows, blobs, clock))
     async with (
