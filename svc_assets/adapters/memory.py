@@ -182,7 +182,11 @@ class MemoryRows:
     async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
         """Those of the ids that no row may have bytes for."""
         rows = {asset_id: self._rows.get(asset_id) for asset_id in asset_ids}
-        return [asset_id for asset_id, row in rows.items() if row is None or row.bytes_erased or row.asset.is_inline]
+        return [
+            asset_id
+            for asset_id, row in rows.items()
+            if row is None or row.asset.status is Status.TOMBSTONED or row.asset.is_inline
+        ]
 
 
 def _counted(row: _Row) -> Asset:

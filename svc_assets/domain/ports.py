@@ -72,7 +72,7 @@ class Rows(Protocol):
         """Confirms that the bytes are gone: an ERASING row goes, a tombstone remembers it."""
 
     async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
-        """Those of the ids that no row may have bytes for."""
+        """Those of the ids that no row may have bytes for: it is not there, a tombstone, or has them itself."""
 
 
 class SweepState(Protocol):

@@ -10,11 +10,13 @@ ALTER TABLE multimodal_assets
 -- Rows of replicas of the version before, which do not set it.
 ALTER TABLE multimodal_assets ALTER COLUMN sweep_after SET DEFAULT now() + interval '1 day';
 ALTER TABLE multimodal_assets ALTER COLUMN content SET STORAGE EXTERNAL;
-UPDATE multimodal_assets SET sweep_after = now() + interval '1 day' WHERE status = 'pending';
+-- Few rows, found by an index.
+UPDATE multimodal_assets SET sweep_after = now() + interval '1 day'
+WHERE status = 'pending' OR (status = 'tombstoned' AND NOT bytes_erased);
 COMMENT ON COLUMN multimodal_assets.content IS 'Bytes of a small asset; null when they are in the blob store.';
 COMMENT ON COLUMN multimodal_assets.job_id IS 'The job that made it; empty: an upload.';
 COMMENT ON COLUMN multimodal_assets.sweep_after IS
-    'When the sweep looks at a row that is not ready; null in rows older than the column.';
+    'When the sweep looks at a row whose bytes are to go; null in ready rows older than the column.';
 COMMENT ON COLUMN multimodal_assets.status IS
     'pending: bytes may be on their way; erasing: bytes are to be deleted, then the row; tombstoned: a record is left.';
 

@@ -1,5 +1,5 @@
 -- migrate:up transaction:false
-CREATE INDEX CONCURRENTLY multimodal_assets_swept ON multimodal_assets (coalesce(sweep_after, created_at))
+CREATE INDEX CONCURRENTLY multimodal_assets_swept ON multimodal_assets (sweep_after)
     WHERE status IN ('pending', 'erasing') OR (status = 'tombstoned' AND NOT bytes_erased);
 
 -- migrate:down transaction:false

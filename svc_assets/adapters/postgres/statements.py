@@ -70,8 +70,8 @@ CLAIM = f"""
 WITH due AS (
     SELECT asset_id FROM multimodal_assets
     WHERE (status IN ('pending', 'erasing') OR (status = 'tombstoned' AND NOT bytes_erased))
-      AND coalesce(sweep_after, created_at) <= $1
-    ORDER BY coalesce(sweep_after, created_at) LIMIT $3 FOR UPDATE SKIP LOCKED
+      AND sweep_after <= $1
+    ORDER BY sweep_after LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 UPDATE multimodal_assets a
 SET status = CASE a.status WHEN 'pending' THEN 'erasing' ELSE a.status END, sweep_after = $2
@@ -84,7 +84,8 @@ REMOVE = "DELETE FROM multimodal_assets WHERE asset_id = $1 AND status = 'erasin
 UNREFERENCED = """
 SELECT listed.id::text FROM unnest($1::uuid[]) AS listed (id)
 WHERE NOT EXISTS (
-    SELECT 1 FROM multimodal_assets a WHERE a.asset_id = listed.id AND NOT a.bytes_erased AND a.storage_path <> ''
+    SELECT 1 FROM multimodal_assets a
+    WHERE a.asset_id = listed.id AND a.status <> 'tombstoned' AND a.storage_path <> ''
 )
 """
 _OF_JOB = """
