@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _WORKER = Path(__file__).with_name("worker.py")
 _LENGTH = struct.Struct(">Q")
 _MIB = 1024 * 1024
+_GRACE_S = 2.0
 _PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "MPLCONFIGDIR",
     "FONTCONFIG_FILE", "FONTCONFIG_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE",
@@ -108,7 +109,11 @@ class Child:
 
     async def _end(self) -> Exception:
         """Why the process is gone."""
-        await self.kill()
+        try:  # it is not killed first: to signal a process that has ended would take its status from who waits for it
+            async with asyncio.timeout(_GRACE_S):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
         if self._process.returncode == -signal.SIGXCPU:
             return TimeLimitError(f"it used more than {self._limits.cpu_s:g} seconds of processor time")
         return ProcessEndedError(f"its process ended with status {self._process.returncode}")
