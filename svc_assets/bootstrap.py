@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from mesh.chassis import chassis
 from mesh.dependencies import Dependency
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
+from mesh.processes import ProcessLimits
 from mesh.settings import load
 from mesh.stores import blobs as blob_store
 from mesh.stores.retention import Retention, Terms
@@ -22,7 +24,7 @@ from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_assets.adapters.blobs import StoredBytes
-from svc_assets.adapters.inspect import LocalInspector
+from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.metrics import MeasuredIngest
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.spool import FileSpooler
@@ -35,11 +37,14 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from mesh.lifecycle import Service
+    from mesh.processes import ProcessPool
     from svc_assets.settings import AssetSettings
 
 NAME = "assets"
 KIB = 1024
 MIB = 1024 * 1024
+EXAMINE_CPU_S = 20.0
+EXAMINE_S = 60.0
 _PROBE_EVERY_S = 15.0
 """Each is a write, which object stores charge for."""
 
@@ -57,7 +62,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))
         await _keep_clean(mesh, settings.assets, rows, blobs)
-        ingest = MeasuredIngest(_ingest(mesh, settings, rows, blobs))
+        pool = await mesh.process_pool("asset-inspection", ProcessLimits(cpu_s=EXAMINE_CPU_S, time_s=EXAMINE_S))
+        ingest = MeasuredIngest(_ingest(mesh, settings.assets, rows, blobs, pool))
         servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock))
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
 
@@ -84,14 +90,14 @@ async def _keep_clean(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blo
     await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
 
 
-def _ingest(mesh: Chassis, settings: Settings, rows: PostgresRows, blobs: StoredBytes) -> Ingest:
-    own = settings.assets
-    folder = own.spool_folder or Path(tempfile.gettempdir())
+def _ingest(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes, pool: ProcessPool) -> Ingest:
+    spooler = FileSpooler(own.spool_folder or Path(tempfile.gettempdir()))
+    spooler.remove_leftovers(mesh.clock.now() - timedelta(seconds=own.reconcile_grace_s))
     return Ingest(
         rows=rows,
         blobs=blobs,
-        spooler=FileSpooler(folder),
-        inspector=LocalInspector(),
+        spooler=spooler,
+        inspector=ProcessInspector(pool),
         clock=mesh.clock,
         ids=mesh.ids,
         limits=IngestLimits(own.max_asset_size_mb * MIB, own.inline_max_kib * KIB, own.reconcile_grace_s),

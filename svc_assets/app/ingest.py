@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
-    from svc_assets.domain.model import Hold, Sniffed
+    from svc_assets.domain.model import Examined, Hold, Sniffed
     from svc_assets.domain.ports import Bytes, Inspector, Rows, Spool, Spooler
 
 _log = get_logger(__name__)
@@ -80,20 +80,18 @@ class Ingest:
             earlier = await self._rows.by_request(tenant_id, declared.request_id) if declared.request_id else None
             if earlier is not None:
                 return repeated(earlier, spool.checksum, hold)
-            sniffed = await self._inspector.sniff(spool)
-            agreed = replace(sniffed, media_type=agree(declared.media_type, sniffed))
-            await self._inspect(tenant_id, spool, sniffed)
+            examined = await self._inspector.examine(tenant_id, spool)
+            agreed = replace(examined.kind, media_type=agree(declared.media_type, examined.kind))
+            if examined.why:
+                raise await self._rejected(tenant_id, spool, examined)
             draft = self._draft(tenant_id, subject, declared, spool, agreed)
             stored = await self._write(draft, hold, declared.request_id, spool)
             return replace(stored, dropped_fields=dropped(draft, stored, declared) if stored.deduplicated else ())
 
-    async def _inspect(self, tenant_id: str, spool: Spool, sniffed: Sniffed) -> None:
-        try:
-            await self._inspector.inspect(spool, sniffed)
-        except SomaError as error:
-            if error.reason is Reason.CONTENT_REJECTED:
-                await self._rows.refused(tenant_id, spool.checksum, error.message)
-            raise
+    async def _rejected(self, tenant_id: str, spool: Spool, examined: Examined) -> SomaError:
+        text = f"the body was refused: {examined.why}"
+        await self._rows.refused(tenant_id, spool.checksum, text)
+        return SomaError(Reason.CONTENT_REJECTED, text, metadata={"check": examined.check})
 
     async def _related(self, tenant_id: str, field: str, asset_id: str) -> None:
         if not asset_id:
@@ -126,7 +124,7 @@ class Ingest:
 
     async def _write(self, draft: Asset, hold: Hold, request_id: str, spool: Spool) -> Asset:
         if draft.is_inline:
-            content = await spool.head(draft.size_bytes)
+            content = b"".join([piece async for piece in spool.read()])
             return await self._rows.create(draft, hold, request_id, content)
         known = await self._rows.join(draft, hold, request_id)
         if known is not None:

@@ -86,6 +86,15 @@ class Sniffed:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """What the bytes are. `why` is empty when they may be stored, else `check` names what found the reason."""
+
+    kind: Sniffed
+    why: str = ""
+    check: str = ""
+
+
+@dataclass(frozen=True)
 class Asset:
     """Stored bytes with their metadata. `checksum` is SHA-256 in lower-case hex.
 

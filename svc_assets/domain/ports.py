@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from svc_assets.domain.model import Asset, EarlierUpload, Hold, Listing, Release, Sniffed, StoredBlob
+    from svc_assets.domain.model import Asset, EarlierUpload, Examined, Hold, Listing, Release, StoredBlob
 
 
 class Rows(Protocol):
@@ -122,14 +122,16 @@ class Spool(Protocol):
     def checksum(self) -> str:
         """SHA-256 of what came so far, lower-case hex."""
 
-    async def head(self, size: int) -> bytes:
-        """The first bytes."""
+    @property
+    def content(self) -> bytes:
+        """All of it while it is in memory, else nothing."""
+
+    @property
+    def path(self) -> str:
+        """The file that has it, "" while it is in memory."""
 
     def read(self) -> AsyncIterator[bytes]:
         """All of it, in pieces."""
-
-    def handle(self) -> IO[bytes]:
-        """The file, at its start, for libraries that read files."""
 
 
 class Spooler(Protocol):
@@ -142,8 +144,7 @@ class Spooler(Protocol):
 class Inspector(Protocol):
     """Looks at what came in."""
 
-    async def sniff(self, spool: Spool) -> Sniffed:
-        """Tells the type from the bytes."""
-
-    async def inspect(self, spool: Spool, sniffed: Sniffed) -> None:
-        """CONTENT_REJECTED, saying why, for malware, decompression bombs and pictures too large to decode."""
+    async def examine(self, tenant_id: str, spool: Spool) -> Examined:
+        """Tells the type from the bytes, and why they must not be stored: malware, decompression bombs, pictures too
+        large to decode, bodies that take too much to examine.
+        """

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.ids import SystemIds
-from svc_assets.adapters.inspect import LocalInspector
+from mesh.processes import ProcessLimits, ProcessPool
+from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.domain.model import Declared, Listing, Release, Status
@@ -42,7 +43,7 @@ class Store:
             rows=self.rows,
             blobs=self.blobs,
             spooler=FileSpooler(self.spool),
-            inspector=LocalInspector(),
+            inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), self.clock)),
             clock=self.clock,
             ids=SystemIds(),
             limits=IngestLimits(MAX, INLINE, GRACE_S),

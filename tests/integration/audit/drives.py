@@ -12,6 +12,7 @@ from mesh.context import Caller, RequestContext, use
 from mesh.errors import SomaError
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
+from mesh.processes import ProcessLimits, ProcessPool
 from mesh.testing.audit import entries
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
@@ -21,7 +22,7 @@ from soma.gateway.v1 import identity_service_pb2
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
-from svc_assets.adapters.inspect import LocalInspector
+from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.memory import MemoryBytes
 from svc_assets.adapters.postgres import PostgresRows
 from svc_assets.adapters.spool import FileSpooler
@@ -222,7 +223,8 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
     rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
     ingest = Ingest(
-        rows=rows, blobs=blobs, spooler=FileSpooler(folder), inspector=LocalInspector(), clock=CLOCK, ids=IDS,
+        rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
+        inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
         limits=IngestLimits(10_000, 1_000, 900.0),
     )  # fmt: skip
     service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
