@@ -23,9 +23,11 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.metrics import MeasuredIngest
+from svc_assets.adapters.permissions import GatewayPermissions
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
@@ -37,12 +39,10 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from mesh.lifecycle import Service
-    from mesh.processes import ProcessPool
     from svc_assets.settings import AssetSettings
 
 NAME = "assets"
 KIB = 1024
-MIB = 1024 * 1024
 EXAMINE_CPU_S = 20.0
 EXAMINE_S = 60.0
 _PROBE_EVERY_S = 15.0
@@ -56,14 +56,18 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     config = resources.files("protos").joinpath("service_config.json").read_text()
     codec = ProtoCodec(Envelope)
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
-        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
+        gateway = await mesh.peer("gateway")
+        keys = ApiKeyServiceStub(gateway)
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))
         await _keep_clean(mesh, settings.assets, rows, blobs)
         pool = await mesh.process_pool("asset-inspection", ProcessLimits(cpu_s=EXAMINE_CPU_S, time_s=EXAMINE_S))
-        ingest = MeasuredIngest(_ingest(mesh, settings.assets, rows, blobs, pool))
+        permissions = GatewayPermissions(PermissionServiceStub(gateway), mesh.clock)
+        ingest = MeasuredIngest(
+            _ingest(mesh, settings.assets, rows, blobs, inspector=ProcessInspector(pool), permissions=permissions)
+        )
         servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock))
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
 
@@ -90,15 +94,19 @@ async def _keep_clean(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blo
     await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
 
 
-def _ingest(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes, pool: ProcessPool) -> Ingest:
+def _ingest(
+    mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes, *,
+    inspector: ProcessInspector, permissions: GatewayPermissions,
+) -> Ingest:  # fmt: skip
     spooler = FileSpooler(own.spool_folder or Path(tempfile.gettempdir()))
     spooler.remove_leftovers(mesh.clock.now() - timedelta(seconds=own.reconcile_grace_s))
     return Ingest(
         rows=rows,
         blobs=blobs,
         spooler=spooler,
-        inspector=ProcessInspector(pool),
+        inspector=inspector,
+        permissions=permissions,
         clock=mesh.clock,
         ids=mesh.ids,
-        limits=IngestLimits(own.max_asset_size_mb * MIB, own.inline_max_kib * KIB, own.reconcile_grace_s),
+        limits=IngestLimits(own.sizes, own.inline_max_kib * KIB, own.reconcile_grace_s),
     )

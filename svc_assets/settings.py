@@ -9,13 +9,29 @@ from pydantic import Field, model_validator
 
 from mesh.chassis import ChassisSettings
 from mesh.settings import BlobSettings, Block, Env
+from svc_assets.domain.limits import MediaKind, SizeLimits
+
+MIB = 1024 * 1024
 
 
 class AssetSettings(Block):
     """What the asset store adds."""
 
     max_asset_size_mb: Annotated[int, Env("SA01_MULTIMODAL_MAX_ASSET_SIZE_MB")] = Field(
-        50, gt=0, le=5_000, description="largest body that is stored, in MiB"
+        50,
+        gt=0,
+        le=5_000,
+        description="largest body that is stored, in MiB, where neither its type nor the tenant has a limit",
+    )
+    max_image_mb: int = Field(0, ge=0, le=5_000, description="largest image, in MiB; 0: max_asset_size_mb")
+    max_audio_mb: int = Field(0, ge=0, le=5_000, description="largest sound, in MiB; 0: max_asset_size_mb")
+    max_video_mb: int = Field(0, ge=0, le=5_000, description="largest video, in MiB; 0: max_asset_size_mb")
+    max_document_mb: int = Field(
+        0, ge=0, le=5_000, description="largest PDF or office document, in MiB; 0: max_asset_size_mb"
+    )
+    max_text_mb: int = Field(0, ge=0, le=5_000, description="largest text, JSON or XML, in MiB; 0: max_asset_size_mb")
+    max_other_mb: int = Field(
+        0, ge=0, le=5_000, description="largest body of another type, in MiB; 0: max_asset_size_mb"
     )
     spool_folder: Path | None = Field(
         None, description="folder for bodies on their way; none: the system's temporary folder"
@@ -39,6 +55,12 @@ class AssetSettings(Block):
     )
     requests_days: int = Field(30, gt=0, description="days for which the request ids of uploads are remembered")
     tombstones_days: int = Field(400, gt=0, description="days for which the record of an erased asset is kept")
+
+    @property
+    def sizes(self) -> SizeLimits:
+        """The limits of bodies."""
+        own = {kind: getattr(self, f"max_{kind}_mb") * MIB for kind in MediaKind}
+        return SizeLimits(self.max_asset_size_mb * MIB, {kind: limit for kind, limit in own.items() if limit})
 
     @model_validator(mode="after")
     def _deadline_before_grace(self) -> AssetSettings:

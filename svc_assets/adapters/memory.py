@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
+from svc_assets.domain.limits import Permissions
 from svc_assets.domain.model import DIRECT, SUBJECT_MARK, EarlierUpload, Status, StoredBlob
 from svc_assets.domain.rules import repeated, strictest
 
@@ -218,6 +219,17 @@ class MemorySweep:
     async def finish(self, now: datetime) -> None:
         """Gives the sweep back, done."""
         self.cursor, self.leased_until, self.finished_at = "", FIRST, now
+
+
+class MemoryPermissions:
+    """The same permissions for every caller."""
+
+    def __init__(self, permissions: Permissions | None = None) -> None:
+        self.permissions = permissions or Permissions()
+
+    async def of_caller(self) -> Permissions:
+        """The permissions."""
+        return self.permissions
 
 
 class MemoryBytes:

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING
 
 from mesh.logging import get_logger
-from svc_assets.domain.rules import too_large
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
     from pathlib import Path
+
+    from svc_assets.domain.limits import SizeLimit
 
 IN_MEMORY = 1024 * 1024
 PIECE = 1024 * 1024
@@ -92,14 +93,13 @@ class FileSpooler:
         self._folder = folder
 
     @asynccontextmanager
-    async def take(self, body: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[FileSpool]:
+    async def take(self, body: AsyncIterator[bytes], limit: SizeLimit) -> AsyncIterator[FileSpool]:
         """Takes in a body; stops reading as soon as it passes the limit."""
         spool = FileSpool(self._folder)
         try:
             async for piece in body:
                 await spool.add(piece)
-                if spool.size > max_bytes:
-                    raise too_large(max_bytes)
+                limit.check(spool.size)
             spool.flush()
             yield spool
         finally:

@@ -8,16 +8,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, invalid
 from mesh.logging import get_logger
+from svc_assets.domain.limits import SizeLimit, SizeLimits, kind_of
 from svc_assets.domain.model import Asset, Declared, Status
-from svc_assets.domain.rules import agree, check_declared, clean_name, dropped, repeated, type_of
+from svc_assets.domain.rules import (
+    OPAQUE,
+    agree,
+    base_type,
+    check_declared,
+    clean_name,
+    dropped,
+    repeated,
+    strictest,
+    type_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_assets.domain.limits import Permissions
     from svc_assets.domain.model import Examined, Hold, Sniffed
-    from svc_assets.domain.ports import Bytes, Inspector, Rows, Spool, Spooler
+    from svc_assets.domain.ports import Bytes, Inspector, PermissionSource, Rows, Spool, Spooler
 
 _log = get_logger(__name__)
 
@@ -29,7 +41,7 @@ class IngestLimits:
     `grace_s` is the age at which a row that did not become READY counts as left behind; longer than any upload takes.
     """
 
-    max_bytes: int
+    sizes: SizeLimits
     inline_bytes: int
     grace_s: float
 
@@ -51,6 +63,7 @@ class Ingest:
         blobs: Bytes,
         spooler: Spooler,
         inspector: Inspector,
+        permissions: PermissionSource,
         clock: Clock,
         ids: Ids,
         limits: IngestLimits,
@@ -59,6 +72,7 @@ class Ingest:
         self._blobs = blobs
         self._spooler = spooler
         self._inspector = inspector
+        self._permissions = permissions
         self._clock = clock
         self._ids = ids
         self._limits = limits
@@ -71,10 +85,13 @@ class Ingest:
         asset was erased or given up since.
         """
         hold = declared.hold(subject)
-        check_declared(declared, self._limits.max_bytes)
+        check_declared(declared)
+        permissions = await self._permissions.of_caller()
+        limit = self._limit(declared, permissions)
+        limit.check(declared.size_bytes)
         await self._related(tenant_id, "parent_id", declared.parent_id)
         await self._related(tenant_id, "replaces_id", declared.replaces_id)
-        async with self._spooler.take(body, self._limits.max_bytes) as spool:
+        async with self._spooler.take(body, limit) as spool:
             if spool.size == 0:
                 raise invalid("content", "must not be empty")
             earlier = await self._rows.by_request(tenant_id, declared.request_id) if declared.request_id else None
@@ -84,9 +101,18 @@ class Ingest:
             agreed = replace(examined.kind, media_type=agree(declared.media_type, examined.kind))
             if examined.why:
                 raise await self._rejected(tenant_id, spool, examined)
+            self._limits.sizes.of(kind_of(agreed.media_type), permissions.max_bytes).check(spool.size)
             draft = self._draft(tenant_id, subject, declared, spool, agreed)
+            draft = replace(draft, classification=strictest(draft.classification, permissions.classification_floor))
             stored = await self._write(draft, hold, declared.request_id, spool)
             return replace(stored, dropped_fields=dropped(draft, stored, declared) if stored.deduplicated else ())
+
+    def _limit(self, declared: Declared, permissions: Permissions) -> SizeLimit:
+        """The limit while the body comes: that of the declared type, which must agree with the bytes."""
+        media_type = base_type(declared.media_type)
+        if media_type in OPAQUE:
+            return self._limits.sizes.largest(permissions.max_bytes)
+        return self._limits.sizes.of(kind_of(media_type), permissions.max_bytes)
 
     async def _rejected(self, tenant_id: str, spool: Spool, examined: Examined) -> SomaError:
         text = f"the body was refused: {examined.why}"

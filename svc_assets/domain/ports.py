@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from svc_assets.domain.limits import Permissions, SizeLimit
     from svc_assets.domain.model import Asset, EarlierUpload, Examined, Hold, Listing, Release, StoredBlob
 
 
@@ -137,8 +138,15 @@ class Spool(Protocol):
 class Spooler(Protocol):
     """Takes uploads in."""
 
-    def take(self, body: AsyncIterator[bytes], max_bytes: int) -> AbstractAsyncContextManager[Spool]:
+    def take(self, body: AsyncIterator[bytes], limit: SizeLimit) -> AbstractAsyncContextManager[Spool]:
         """Takes in a body, hashing as it comes; PAYLOAD_TOO_LARGE as soon as it passes the limit."""
+
+
+class PermissionSource(Protocol):
+    """What the caller being served may store."""
+
+    async def of_caller(self) -> Permissions:
+        """The permissions; DEPENDENCY_UNAVAILABLE when they are not known."""
 
 
 class Inspector(Protocol):

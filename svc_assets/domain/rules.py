@@ -81,10 +81,8 @@ def type_of(declared: str, media_type: str) -> str:
     return ASSET_TYPES.get(media_type.split("/", 1)[0], "data")
 
 
-def check_declared(declared: Declared, max_bytes: int) -> None:
+def check_declared(declared: Declared) -> None:
     """Refuses at once what can be refused before the first byte."""
-    if declared.size_bytes > max_bytes:
-        raise too_large(max_bytes)
     if declared.origin.job_id.startswith(SUBJECT_MARK):
         raise invalid("origin.job_id", f"must not begin with {SUBJECT_MARK!r}")
     if len(json.dumps(declared.metadata).encode()) > MAX_METADATA_BYTES:
@@ -128,12 +126,6 @@ def repeated(earlier: EarlierUpload, checksum: str, hold: Hold) -> Asset:
             Reason.FAILED_PRECONDITION, text, metadata={"asset_id": asset.asset_id}, preconditions=[violation]
         )
     return asset
-
-
-def too_large(max_bytes: int) -> SomaError:
-    """The error for a body over the limit."""
-    text = f"the body is larger than the limit of {max_bytes} bytes"
-    return SomaError(Reason.PAYLOAD_TOO_LARGE, text, metadata={"max_bytes": str(max_bytes)})
 
 
 def is_active(media_type: str) -> bool:

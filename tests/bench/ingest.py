@@ -15,6 +15,7 @@ from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from svc_assets.adapters.examination import examine
 from svc_assets.adapters.spool import FileSpooler
+from svc_assets.domain.limits import SizeLimits
 from tests.bench.figures import Figure
 from tests.bench.load import closed_loop
 from tests.bench.probes import forget_peak, memory_mib
@@ -59,7 +60,7 @@ async def alone(size: int, times: int) -> float:
         bodies = [sound(size) for _ in range(times)]
         began = time.perf_counter()
         for body in bodies:
-            async with spooler.take(pieces(body), 2 * LARGE) as spool:
+            async with spooler.take(pieces(body), SizeLimits(2 * LARGE).largest({})) as spool:
                 examine(spool.content, spool.path)
         best = max(best, size * times / MIB / (time.perf_counter() - began))
     return best

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.ids import SystemIds
 from mesh.processes import ProcessLimits, ProcessPool
 from svc_assets.adapters.inspector import ProcessInspector
+from svc_assets.adapters.memory import MemoryPermissions
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
+from svc_assets.domain.limits import Permissions, SizeLimits
 from svc_assets.domain.model import Declared, Listing, Release, Status
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Store:
     state: SweepState
     clock: FakeClock
     spool: Path
+    permissions: Permissions = field(default_factory=Permissions)
 
     @property
     def ingest(self) -> Ingest:
@@ -46,7 +49,8 @@ class Store:
             inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), self.clock)),
             clock=self.clock,
             ids=SystemIds(),
-            limits=IngestLimits(MAX, INLINE, GRACE_S),
+            permissions=MemoryPermissions(self.permissions),
+            limits=IngestLimits(SizeLimits(MAX), INLINE, GRACE_S),
         )
 
     @property

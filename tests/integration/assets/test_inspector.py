@@ -13,12 +13,14 @@ from mesh.clock import SystemClock
 from mesh.processes import ProcessEndedError, ProcessLimits, ProcessPool, ResourceLimitError, TimeLimitError
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.spool import FileSpooler
+from svc_assets.domain.limits import SizeLimits
 from tests.bench.probes import forget_peak, memory_mib
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PIECE = 256 * 1024
+LIMIT = SizeLimits(100_000_000).largest({})
 
 
 async def sound(size: int) -> AsyncIterator[bytes]:
@@ -42,14 +44,14 @@ def names(folder: Path) -> list[str]:
 async def test_50_megabytes_add_less_than_64_mebibytes_to_both_processes(tmp_path: Path) -> None:
     async with ProcessPool.open("inspection", ProcessLimits(), SystemClock()) as pool:
         inspector, spooler, others = ProcessInspector(pool), FileSpooler(tmp_path), set(children())
-        async with spooler.take(sound(2_000_000), 100_000_000) as small:  # the child loads its libraries
+        async with spooler.take(sound(2_000_000), LIMIT) as small:  # the child loads its libraries
             await inspector.examine("acme", small)
         [child] = set(children()) - others
         pids = [os.getpid(), child]
         before = sum(map(memory_mib, pids))
         for pid in pids:
             forget_peak(pid)
-        async with spooler.take(sound(50_000_000), 100_000_000) as spool:
+        async with spooler.take(sound(50_000_000), LIMIT) as spool:
             found = await inspector.examine("acme", spool)
         assert (found.kind.media_type, found.why) == ("audio/wav", "")
         assert sum(memory_mib(pid, "VmHWM") for pid in pids) - before < 64
@@ -60,7 +62,7 @@ async def test_a_body_is_examined_wherever_it_waits(tmp_path: Path, size: int) -
     eicar = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
     async with (
         ProcessPool.open("inspection", ProcessLimits(), SystemClock()) as pool,
-        FileSpooler(tmp_path).take(once(bytes(size) + eicar), 100_000_000) as spool,
+        FileSpooler(tmp_path).take(once(bytes(size) + eicar), LIMIT) as spool,
     ):
         assert bool(spool.path) is (size > 1_000_000)
         assert (await ProcessInspector(pool).examine("acme", spool)).check == "scan"
@@ -80,7 +82,7 @@ class Killed(ProcessPool):
 async def test_a_body_that_exceeds_the_limits_is_refused(tmp_path: Path, error: Exception) -> None:
     pool = Killed("inspection", ProcessLimits(), SystemClock())
     pool.error = error
-    async with FileSpooler(tmp_path).take(once(b"GIF89a"), 100) as spool:
+    async with FileSpooler(tmp_path).take(once(b"GIF89a"), LIMIT) as spool:
         assert (await ProcessInspector(pool).examine("acme", spool)).check == "limits"
 
 

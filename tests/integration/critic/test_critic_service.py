@@ -24,9 +24,10 @@ from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_Critic
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryRows
+from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
+from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetServicer
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
@@ -93,7 +94,8 @@ def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
         inspector=ProcessInspector(pool),
         clock=clock,
         ids=SystemIds(),
-        limits=IngestLimits(50_000_000, 1_000, 900.0),
+        permissions=MemoryPermissions(),
+        limits=IngestLimits(SizeLimits(50_000_000), 1_000, 900.0),
     )
     return AssetServicer(ingest, Assets(rows, blobs, clock))
 

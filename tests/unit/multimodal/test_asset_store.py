@@ -16,6 +16,7 @@ from PIL import Image
 from mesh.errors import Reason, SomaError
 from svc_assets.adapters.examination import examine, sniff
 from svc_assets.adapters.spool import IN_MEMORY, FileSpooler
+from svc_assets.domain.limits import SizeLimits
 from svc_assets.domain.model import Declared, Sniffed
 from svc_assets.domain.rules import ACTIVE, agree, check_declared, clean_name, is_active, type_of
 
@@ -128,14 +129,8 @@ def test_an_ordinary_name_stays(name: str) -> None:
 
 def test_metadata_has_a_limit() -> None:
     with pytest.raises(SomaError) as refused:
-        check_declared(Declared(metadata=json.loads(json.dumps({"a": "x" * 20_000}))), 10)
+        check_declared(Declared(metadata=json.loads(json.dumps({"a": "x" * 20_000}))))
     assert refused.value.fields[0].field == "metadata"
-
-
-def test_a_declared_size_over_the_limit_is_refused_before_a_byte_is_read() -> None:
-    with pytest.raises(SomaError) as refused:
-        check_declared(Declared(size_bytes=11), 10)
-    assert refused.value.reason is Reason.PAYLOAD_TOO_LARGE
 
 
 def test_the_asset_type_follows_the_media_type_where_none_is_given() -> None:
@@ -188,7 +183,7 @@ async def test_a_large_body_waits_in_a_file_and_reading_stops_at_the_limit(tmp_p
             yield bytes(IN_MEMORY)
 
     with pytest.raises(SomaError) as refused:
-        async with FileSpooler(tmp_path).take(endless(), 5 * IN_MEMORY):
+        async with FileSpooler(tmp_path).take(endless(), SizeLimits(5 * IN_MEMORY).largest({})):
             pass
     assert refused.value.reason is Reason.PAYLOAD_TOO_LARGE
     assert read == 6 * IN_MEMORY
