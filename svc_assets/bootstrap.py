@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,7 @@ from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.metrics import MeasuredIngest
 from svc_assets.adapters.permissions import GatewayPermissions
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
+from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.rpc import AssetFacts, AssetServicer
@@ -68,8 +69,21 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         ingest = MeasuredIngest(
             _ingest(mesh, settings.assets, rows, blobs, inspector=ProcessInspector(pool), permissions=permissions)
         )
-        servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock))
+        reads = await _read_audit(mesh, settings.assets)
+        servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock), reads)
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
+
+
+async def _read_audit(mesh: Chassis, own: AssetSettings) -> ReadAudit:
+    """Starts the audit of reads, which is closed after the server."""
+    reads = ReadAudit(
+        mesh.auditor, mesh.postgres, mesh.clock, lambda: mesh.policy.policy_id, every_s=own.read_audit_every_s
+    )
+    mesh.depends_on(Dependency("read_audit", reads.is_behind))
+    stack = await mesh.enter(AsyncExitStack())
+    stack.push_async_callback(reads.close)
+    await mesh.enter(background(reads.run, "audit-reads", clock=mesh.clock))
+    return reads
 
 
 async def _keep_clean(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes) -> None:

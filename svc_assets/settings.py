@@ -53,6 +53,7 @@ class AssetSettings(Block):
     orphan_grace_s: float = Field(
         86_400, gt=0, description="age at which a blob of no asset is deleted, in seconds; longer than the deadline"
     )
+    read_audit_every_s: float = Field(5, gt=0, description="how often reads are written to the audit chain, in seconds")
     requests_days: int = Field(30, gt=0, description="days for which the request ids of uploads are remembered")
     tombstones_days: int = Field(400, gt=0, description="days for which the record of an erased asset is kept")
 

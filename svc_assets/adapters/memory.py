@@ -221,6 +221,17 @@ class MemorySweep:
         self.cursor, self.leased_until, self.finished_at = "", FIRST, now
 
 
+class MemoryReads:
+    """Reads as they were noted."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str]] = []
+
+    def note(self, resource_type: str, resource_id: str) -> None:
+        """Takes a read."""
+        self.noted.append((resource_type, resource_id))
+
+
 class MemoryPermissions:
     """The same permissions for every caller."""
 

@@ -142,6 +142,13 @@ class Spooler(Protocol):
         """Takes in a body, hashing as it comes; PAYLOAD_TOO_LARGE as soon as it passes the limit."""
 
 
+class ReadLog(Protocol):
+    """Has it audited who reads what."""
+
+    def note(self, resource_type: str, resource_id: str) -> None:
+        """Takes a read by the caller being served; never waits."""
+
+
 class PermissionSource(Protocol):
     """What the caller being served may store."""
 

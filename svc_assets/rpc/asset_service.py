@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from soma.assets.v1 import asset_pb2
     from svc_assets.app import Assets, Ingesting
     from svc_assets.domain.model import Asset
+    from svc_assets.domain.ports import ReadLog
 
 
 class AssetServicer(AssetServiceServicer):
     """Serves bytes and their metadata."""
 
-    def __init__(self, ingest: Ingesting, assets: Assets) -> None:
+    def __init__(self, ingest: Ingesting, assets: Assets, reads: ReadLog) -> None:
         self._ingest = ingest
         self._assets = assets
+        self._reads = reads
 
     async def UploadAsset(
         self, request_iterator: AsyncIterator[pb.UploadAssetRequest], context: grpc.aio.ServicerContext
@@ -54,7 +56,9 @@ class AssetServicer(AssetServiceServicer):
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Reads the metadata."""
-        return asset_to(await self._assets.get(caller().tenant_id, request.asset_id))
+        asset = await self._assets.get(caller().tenant_id, request.asset_id)
+        self._reads.note("asset_metadata", asset.asset_id)
+        return asset_to(asset)
 
     async def DownloadAsset(
         self, request: pb.DownloadAssetRequest, context: grpc.aio.ServicerContext
@@ -63,6 +67,7 @@ class AssetServicer(AssetServiceServicer):
         asset, pieces = await self._assets.open(
             caller().tenant_id, request.asset_id, request.read_offset, request.read_limit
         )
+        self._reads.note("asset", asset.asset_id)
         await context.send_initial_metadata(_headers(asset))
         content_type = _content_type(asset)
         async for piece in pieces:
@@ -77,6 +82,7 @@ class AssetServicer(AssetServiceServicer):
             request.asset_type, request.job_id, request.include_tombstoned, size + 1, id_token(request.page_token)
         )
         found = await self._assets.list(caller().tenant_id, wanted)
+        self._reads.note("asset_list", request.job_id or "*")
         token = found[size - 1].asset_id if len(found) > size else ""
         return pb.ListAssetsResponse(assets=map(asset_to, found[:size]), next_page_token=token)
 

@@ -25,6 +25,7 @@ from soma.selector.v1 import budget_service_pb2
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
+from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
@@ -89,6 +90,10 @@ class Call:
     @staticmethod
     def invocation_metadata() -> tuple[()]:
         return ()
+
+    @staticmethod
+    async def send_initial_metadata(_: object) -> None:
+        """Nothing."""
 
 
 @dataclass
@@ -228,8 +233,20 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
         inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
         permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
+    reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
+    service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads)
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "GetAsset", assets_pb.GetAssetRequest(**by_id))
+    await reads.flush()
+    await witness.note(f"{service}.GetAsset")
+    with use(ALICE):
+        _ = [piece async for piece in servicer.DownloadAsset(assets_pb.DownloadAssetRequest(**by_id), Call())]  # type: ignore[arg-type]
+    await reads.flush()
+    await witness.note(f"{service}.DownloadAsset")
+    await witness.call(service, servicer, "ListAssets", assets_pb.ListAssetsRequest())
+    await reads.flush()
+    await witness.note(f"{service}.ListAssets")
     gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
     await witness.call(service, servicer, "DeleteAsset", gone)
     again = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))

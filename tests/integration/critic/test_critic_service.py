@@ -24,7 +24,7 @@ from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_Critic
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryRows
+from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryReads, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
@@ -97,7 +97,7 @@ def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
         permissions=MemoryPermissions(),
         limits=IngestLimits(SizeLimits(50_000_000), 1_000, 900.0),
     )
-    return AssetServicer(ingest, Assets(rows, blobs, clock))
+    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReads())
 
 
 @pytest.fixture
