@@ -31,9 +31,9 @@ from svc_assets.adapters.permissions import GatewayPermissions
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
+from svc_assets.app import Assets, Ingest, IngestLimits, Intake, Reconciler, SweepTimes
 from svc_assets.rpc import AssetFacts, AssetServicer
-from svc_assets.settings import Settings
+from svc_assets.settings import KIB, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from svc_assets.settings import AssetSettings
 
 NAME = "assets"
-KIB = 1024
 EXAMINE_CPU_S = 20.0
 EXAMINE_S = 60.0
 _PROBE_EVERY_S = 15.0
@@ -70,7 +69,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             _ingest(mesh, settings.assets, rows, blobs, inspector=ProcessInspector(pool), permissions=permissions)
         )
         reads = await _read_audit(mesh, settings.assets)
-        servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock), reads)
+        servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock), reads, Intake(settings.assets.intake))
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
 
 

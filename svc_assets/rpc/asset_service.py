@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from soma.assets.v1 import asset_pb2
-    from svc_assets.app import Assets, Ingesting
+    from svc_assets.app import Assets, Ingesting, Intake
     from svc_assets.domain.model import Asset
     from svc_assets.domain.ports import ReadLog
 
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 class AssetServicer(AssetServiceServicer):
     """Serves bytes and their metadata."""
 
-    def __init__(self, ingest: Ingesting, assets: Assets, reads: ReadLog) -> None:
+    def __init__(self, ingest: Ingesting, assets: Assets, reads: ReadLog, intake: Intake) -> None:
         self._ingest = ingest
+        self._intake = intake
         self._assets = assets
         self._reads = reads
 
@@ -42,17 +43,13 @@ class AssetServicer(AssetServiceServicer):
     ) -> asset_pb2.Asset:
         """Stores a body."""
         who = caller()
-        first = await anext(aiter(request_iterator), None)
-        if first is None:
-            raise invalid("content", "must not be empty")
-
-        async def body() -> AsyncIterator[bytes]:
-            yield first.content.data
-            async for message in request_iterator:
-                yield message.content.data
-
-        declared = declared_from(first)
-        return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared, body()))
+        async with self._intake.admit(who.tenant_id):
+            messages = self._intake.paced(request_iterator, lambda message: len(message.content.data))
+            first = await anext(messages, None)
+            if first is None:
+                raise invalid("content", "must not be empty")
+            body = _body(first, messages)
+            return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared_from(first), body))
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Reads the metadata."""
@@ -95,6 +92,12 @@ class AssetServicer(AssetServiceServicer):
     async def EraseAsset(self, request: pb.EraseAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Ends every hold and erases the bytes."""
         return asset_to(await self._assets.erase(caller().tenant_id, request.asset_id, request.reason))
+
+
+async def _body(first: pb.UploadAssetRequest, rest: AsyncIterator[pb.UploadAssetRequest]) -> AsyncIterator[bytes]:
+    yield first.content.data
+    async for message in rest:
+        yield message.content.data
 
 
 def _content_type(asset: Asset) -> str:
