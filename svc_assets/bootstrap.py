@@ -27,7 +27,7 @@ from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.metrics import MeasuredIngest
-from svc_assets.adapters.permissions import GatewayPermissions
+from svc_assets.adapters.peers import GatewayPermissions
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler

@@ -18,7 +18,7 @@ from soma.gateway.v1.permission_service_pb2_grpc import (
     PermissionServiceStub,
     add_PermissionServiceServicer_to_server,
 )
-from svc_assets.adapters.permissions import FRESH_S, STALE_S, GatewayPermissions
+from svc_assets.adapters.peers import FRESH_S, STALE_S, GatewayPermissions
 from svc_assets.domain.limits import MediaKind
 
 if TYPE_CHECKING:
