@@ -25,6 +25,7 @@ from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.open_run import RunLimits
@@ -55,6 +56,12 @@ NAME = "executor"
 
 
 @dataclass(frozen=True)
+class _Stores:
+    jobs: PostgresJobs
+    results: BlobResults
+
+
+@dataclass(frozen=True)
 class _Peers:
     selector: SelectorPeer
     assets: AssetsPeer
@@ -76,7 +83,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.enter(store.listening())
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
-        workshop = await _work(mesh, settings.executor, peers, store, temporal)
+        stores = _Stores(store, BlobResults(bytes_))
+        workshop = await _work(mesh, settings.executor, peers, stores, temporal)
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
         await mesh.keep_short(RULES, settings.retention.jobs_days)
@@ -103,13 +111,17 @@ async def _peers(mesh: Chassis) -> _Peers:
 
 
 async def _work(
-    mesh: Chassis, settings: ExecutorSettings, peers: _Peers, store: PostgresJobs, temporal: Client
+    mesh: Chassis,
+    settings: ExecutorSettings,
+    peers: _Peers,
+    stores: _Stores,
+    temporal: Client,
 ) -> Workshop:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
     meter = PrometheusMeter()
     workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
     ports = Ports(
-        store=store,
+        store=stores.jobs,
         selector=peers.selector,
         assets=peers.assets,
         critic=peers.critic,
@@ -117,10 +129,11 @@ async def _work(
         credentials=TenantCredentials(mesh.secrets),
         meter=meter,
         clock=mesh.clock,
+        results=stores.results,
     )
     limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
     steps = use_cases(ports, limits, provider_timeout_s=settings.provider_timeout_s)
-    activities = JobActivities(steps, store, MintedIdentity(mesh.minter))
+    activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter))
     await mesh.enter(
         durable.worker(
             temporal,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Execution, Job, JobState, Principal, Step
     from svc_executor.domain.provider import Credential, Provider
+    from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobOrder
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
 
@@ -49,6 +50,18 @@ class Work(Protocol):
 
     async def save_compensation(self, compensation: Compensation) -> None:
         """Add or replace an undoing, known by its job, run and position."""
+
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """The call that was begun for an attempt and is not forgotten yet."""
+
+    async def calls(self) -> list[ProviderCall]:
+        """All such calls of the job."""
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """Add or replace the call of an attempt."""
+
+    async def remove_call(self, execution_id: str) -> None:
+        """Forget a call, if there is one."""
 
     async def append(self, event: JobEvent) -> None:
         """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
@@ -107,6 +120,28 @@ class JobStore(Protocol):
 
     async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
         """Jobs of all tenants that were PENDING since before a moment, oldest first."""
+
+    async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
+        """The calls of a job that are not forgotten yet."""
+
+    async def left_calls(self, ended_before: datetime, before: datetime, limit: int) -> list[ProviderCall]:
+        """Calls of all tenants that were left behind, oldest first.
+
+        Those of attempts that ended are left behind before the first moment, any other before the second.
+        """
+
+
+class Results(Protocol):
+    """Outcomes of calls, kept from the provider's answer until their attempt is recorded."""
+
+    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        """Keep an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large to be kept."""
+
+    async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
+        """The outcome under a key, if there is one."""
+
+    async def erase(self, tenant_id: str, key: str) -> None:
+        """Erase it; nothing happens when there is none."""
 
 
 class Runner(Protocol):

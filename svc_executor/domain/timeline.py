@@ -75,18 +75,21 @@ class Compensation:
 
 @dataclass(frozen=True)
 class JobFact:
-    """The job changed its state or one of its steps did."""
+    """The job changed its state or one of its steps did. `sequence` is given when the fact is published: it counts the
+    facts of a job, of both kinds, from 1."""
 
     job: Job
     steps: Sequence[Step]
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
 class ExecutionFact:
-    """An attempt ended, for good."""
+    """An attempt ended, for good. `sequence` is as in `JobFact`."""
 
     execution: Execution
     subject: str
+    sequence: int = 0
 
 
 Fact = JobFact | ExecutionFact

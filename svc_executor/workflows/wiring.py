@@ -10,6 +10,7 @@ from svc_executor.app.close_run import CloseRun, EndStep
 from svc_executor.app.evaluate import EvaluateAttempt
 from svc_executor.app.open_run import OpenRun, RunLimits
 from svc_executor.app.produce import Producer
+from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.select import SelectCapability
 from svc_executor.workflows.activities import UseCases
@@ -17,7 +18,7 @@ from svc_executor.workflows.activities import UseCases
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.domain.peers import Assets, Critic, Selector
-    from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter
+    from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter, Results
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,25 @@ class Ports:
     credentials: Credentials
     meter: Meter
     clock: Clock
+    results: Results
 
 
 def use_cases(ports: Ports, limits: RunLimits, *, provider_timeout_s: float) -> UseCases:
     """Wire the use cases that activities run."""
     recorder = Recorder(ports.clock)
-    producer = Producer(ports.assets, ports.catalogue, ports.credentials, ports.clock, timeout_s=provider_timeout_s)
+    calls = ProviderCalls(ports.store, ports.results, ports.clock)
+    producer = Producer(
+        ports.assets, ports.catalogue, ports.credentials, calls, ports.clock, timeout_s=provider_timeout_s
+    )
     return UseCases(
         open_run=OpenRun(ports.store, recorder, ports.clock, limits),
         select=SelectCapability(ports.store, ports.selector, recorder, ports.meter),
-        attempt=MakeAttempt(ports.store, producer, ports.selector, recorder, meter=ports.meter, clock=ports.clock),
+        attempt=MakeAttempt(
+            ports.store, producer, calls, ports.selector, recorder, meter=ports.meter, clock=ports.clock
+        ),
         evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
         end_step=EndStep(ports.store, recorder),
-        close_run=CloseRun(ports.store, ports.assets, ports.selector, recorder, meter=ports.meter, clock=ports.clock),
+        close_run=CloseRun(
+            ports.store, ports.assets, ports.selector, recorder, calls, meter=ports.meter, clock=ports.clock
+        ),
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Execution, Job, Step
     from svc_executor.domain.ports import Submission
+    from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 
@@ -29,9 +30,18 @@ class _Rows:
     executions: dict[tuple[str, int], Execution] = field(default_factory=dict)
     compensations: dict[tuple[int, int], Compensation] = field(default_factory=dict)
     events: list[JobEvent] = field(default_factory=list)
+    calls: dict[str, ProviderCall] = field(default_factory=dict)
+    fact_sequence: int = 0
 
     def copy(self) -> _Rows:
-        return _Rows(self.job, dict(self.steps), dict(self.executions), dict(self.compensations), list(self.events))
+        return replace(
+            self,
+            steps=dict(self.steps),
+            executions=dict(self.executions),
+            compensations=dict(self.compensations),
+            events=list(self.events),
+            calls=dict(self.calls),
+        )
 
 
 class MemoryWork:
@@ -82,13 +92,30 @@ class MemoryWork:
         """See the port."""
         self.rows.compensations[compensation.run, compensation.position] = compensation
 
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """See the port."""
+        return self.rows.calls.get(execution_id)
+
+    async def calls(self) -> list[ProviderCall]:
+        """See the port."""
+        return list(self.rows.calls.values())
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        self.rows.calls[call.execution_id] = call
+
+    async def remove_call(self, execution_id: str) -> None:
+        """See the port."""
+        self.rows.calls.pop(execution_id, None)
+
     async def append(self, event: JobEvent) -> None:
         """See the port."""
         self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
 
     async def publish(self, fact: Fact) -> None:
         """See the port."""
-        self.facts.append(fact)
+        self.rows.fact_sequence += 1
+        self.facts.append(replace(fact, sequence=self.rows.fact_sequence))
 
 
 class MemoryWakeup:
@@ -190,6 +217,22 @@ class MemoryJobs:
             if rows.job.state is JobState.PENDING and rows.job.created_at < before
         ]
         return [JobOrder(job.tenant_id, job.job_id, job.run) for job in waiting[:limit]]
+
+    async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
+        """See the port."""
+        return list(self._rows(tenant_id, job_id).calls.values())
+
+    async def left_calls(self, ended_before: datetime, before: datetime, limit: int) -> list[ProviderCall]:
+        """See the port."""
+        found = []
+        for rows in self._jobs.values():
+            running = {each.execution_id for each in rows.executions.values() if not each.ended}
+            found += [
+                call
+                for call in rows.calls.values()
+                if call.started_at < (before if call.execution_id in running else ended_before)
+            ]
+        return sorted(found, key=lambda call: call.started_at)[:limit]
 
     def _rows(self, tenant_id: str, job_id: str) -> _Rows:
         rows = self._jobs.get(job_id)

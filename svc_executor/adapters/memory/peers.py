@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Chosen, Execution, Principal
     from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
     from svc_executor.domain.provider import Credential
+    from svc_executor.domain.provider_call import CallOutcome
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,25 @@ class LocalIdentity:
     async def on_behalf(self, owner: Principal) -> str:
         """See the port."""
         return f"{owner.tenant_id}/{owner.subject}"
+
+
+class MemoryResults:
+    """`Results` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], CallOutcome] = {}
+
+    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        """See the port."""
+        self.kept[tenant_id, key] = replace(outcome, kept=True)
+
+    async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
+        """See the port."""
+        return self.kept.get((tenant_id, key))
+
+    async def erase(self, tenant_id: str, key: str) -> None:
+        """See the port."""
+        self.kept.pop((tenant_id, key), None)
 
 
 class MemoryMeter:

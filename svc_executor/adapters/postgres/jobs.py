@@ -15,6 +15,7 @@ from svc_executor.adapters.postgres import rows
 from svc_executor.adapters.postgres.wakeups import Wakeups
 from svc_executor.adapters.postgres.work import (
     PostgresWork,
+    calls_of,
     compensations_of,
     executions_of,
     insert,
@@ -33,7 +34,16 @@ if TYPE_CHECKING:
     from svc_executor.adapters.postgres.wakeups import Bell
     from svc_executor.domain.job import Job, JobState, Step
     from svc_executor.domain.ports import Submission
+    from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Fact, JobEvent
+
+
+_LEFT_CALLS = """
+SELECT c.* FROM provider_calls c LEFT JOIN multimodal_executions e
+    ON e.id = c.execution_id AND e.month = soma_month_of(c.plan_id::text) AND e.status = 'RUNNING'
+WHERE c.started_at < $1 AND (e.id IS NULL OR c.started_at < $2)
+ORDER BY c.started_at LIMIT $3
+"""
 
 
 class PostgresJobs:
@@ -162,6 +172,18 @@ class PostgresJobs:
                 limit,
             )
         return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+
+    async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await _job(connection, job_id)
+            return await calls_of(connection, job_id)
+
+    async def left_calls(self, ended_before: datetime, before: datetime, limit: int) -> list[ProviderCall]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(_LEFT_CALLS, ended_before, before, limit)
+        return [rows.call_of(row) for row in found]
 
 
 async def _job(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:

@@ -18,6 +18,7 @@ from svc_executor.domain.job import (
     Terms,
 )
 from svc_executor.domain.provider import Feedback
+from svc_executor.domain.provider_call import ProviderCall
 from svc_executor.domain.task_dsl import OnFailure, StepType, Task
 from svc_executor.domain.timeline import Compensation, CompensationKind, EventType, JobEvent
 
@@ -181,6 +182,24 @@ def event_of(row: Mapping[str, Any]) -> JobEvent:
 _SAME_IN_EVENT = ("message", "progress", "occurred_at", "step_id", "capability_id", "attempt", "terminal")
 
 
+def call_row(call: ProviderCall) -> Row:
+    """Columns of `provider_calls`."""
+    fields = asdict(call)
+    return {"plan_id": fields.pop("job_id"), **fields}
+
+
+def call_of(row: Mapping[str, Any]) -> ProviderCall:
+    """The call of a row."""
+    return ProviderCall(
+        execution_id=str(row["execution_id"]),
+        job_id=str(row["plan_id"]),
+        tenant_id=row["tenant_id"],
+        idempotency_key=row["idempotency_key"],
+        started_at=row["started_at"],
+        ends_at=row["ends_at"],
+    )
+
+
 def compensation_row(entry: Compensation, tenant_id: str) -> Row:
     """Columns of `compensations`."""
     fields = asdict(entry)
@@ -189,5 +208,10 @@ def compensation_row(entry: Compensation, tenant_id: str) -> Row:
 
 def compensation_of(row: Mapping[str, Any]) -> Compensation:
     """The undoing of a row."""
-    fields = {name: value for name, value in row.items() if name not in {"plan_id", "tenant_id"}}
-    return Compensation(job_id=str(row["plan_id"]), **{**fields, "kind": CompensationKind(row["kind"])})
+    fields = {name: row[name] for name in _SAME_IN_COMPENSATION}
+    return Compensation(job_id=str(row["plan_id"]), kind=CompensationKind(row["kind"]), **fields)
+
+
+_SAME_IN_COMPENSATION = (
+    "run", "position", "target_id", "step_id", "execution_id", "updated_at", "done", "message",
+)  # fmt: skip

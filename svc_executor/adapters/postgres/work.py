@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 
@@ -141,6 +143,23 @@ class PostgresWork:
                 policy_id="",
             )
 
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """See the port."""
+        row = await self._connection.fetchrow("SELECT * FROM provider_calls WHERE execution_id = $1", execution_id)
+        return rows.call_of(row) if row else None
+
+    async def calls(self) -> list[ProviderCall]:
+        """See the port."""
+        return await calls_of(self._connection, self.job.job_id)
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        await insert(self._connection, "provider_calls", rows.call_row(call), replace_on=("execution_id",))
+
+    async def remove_call(self, execution_id: str) -> None:
+        """See the port."""
+        await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
+
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""
         sequence = await self._connection.fetchval(
@@ -153,7 +172,11 @@ class PostgresWork:
 
     async def publish(self, fact: Fact) -> None:
         """See the port."""
-        await self._outbox.add(self._connection, self._encode(fact, self.job))
+        sequence = await self._connection.fetchval(
+            "UPDATE multimodal_job_plans SET fact_sequence = fact_sequence + 1 WHERE id = $1 RETURNING fact_sequence",
+            self.job.job_id,
+        )
+        await self._outbox.add(self._connection, self._encode(replace(fact, sequence=sequence), self.job))
 
 
 async def insert(connection: asyncpg.Connection, table: str, row: rows.Row, replace_on: tuple[str, ...] = ()) -> None:
@@ -181,6 +204,12 @@ async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Exe
         month_of(job_id),
     )
     return [rows.execution_of(row) for row in found]
+
+
+async def calls_of(connection: asyncpg.Connection, job_id: str) -> list[ProviderCall]:
+    """Calls of a job that are not forgotten yet."""
+    found = await connection.fetch("SELECT * FROM provider_calls WHERE plan_id = $1 ORDER BY started_at", job_id)
+    return [rows.call_of(row) for row in found]
 
 
 async def compensations_of(connection: asyncpg.Connection, job_id: str) -> list[Compensation]:

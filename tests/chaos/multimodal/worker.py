@@ -36,6 +36,7 @@ from svc_executor.adapters.memory.peers import (
     Rung,
 )
 from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.results import BlobResults
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import Chosen
@@ -180,6 +181,7 @@ async def work(orders: Orders) -> None:
             credentials=NoCredentials(),
             meter=MemoryMeter(),
             clock=clock,
+            results=BlobResults(store),
         )
         wired = use_cases(ports, RunLimits(), provider_timeout_s=10.0)
         if orders.forgetful:

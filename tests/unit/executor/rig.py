@@ -15,6 +15,7 @@ from svc_executor.adapters.memory.peers import (
     MemoryAssets,
     MemoryCritic,
     MemoryMeter,
+    MemoryResults,
     MemorySelector,
     NoCredentials,
     Rung,
@@ -31,6 +32,7 @@ from svc_executor.workflows.wiring import Ports, use_cases
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mesh.clock import Clock
     from svc_executor.domain.job import Job, StepState
     from svc_executor.domain.ports import JobStore, Runner
     from svc_executor.domain.provider import Invocation, JsonValue
@@ -142,7 +144,8 @@ class Rig:
     meter: MemoryMeter = field(default_factory=MemoryMeter)
     runner: Runner = field(default_factory=IdleRunner)
     limits: RunLimits = field(default_factory=RunLimits)
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
+    results: MemoryResults = field(default_factory=MemoryResults)
 
     def __post_init__(self) -> None:
         """Wire the parts."""
@@ -167,7 +170,15 @@ class Rig:
     def use_cases(self) -> UseCases:
         """The use cases of a run."""
         ports = Ports(
-            self.store, self.selector, self.assets, self.critic, self.shelf, NoCredentials(), self.meter, self.clock
+            self.store,
+            self.selector,
+            self.assets,
+            self.critic,
+            self.shelf,
+            NoCredentials(),
+            self.meter,
+            self.clock,
+            self.results,
         )
         return use_cases(ports, self.limits, provider_timeout_s=5.0)
 
