@@ -31,7 +31,10 @@ class ExecutorSettings(Block):
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
     tenant_slots: int = Field(3, ge=1, description="of these, the most of one tenant")
     provider_tries: int = Field(2, ge=1, le=5, description="calls of a provider within one attempt")
-    breaker_failures: int = Field(5, ge=1, description="failures within a minute that open a circuit")
+    breaker_failures: int = Field(5, ge=1, description="failures within `breaker_window_s` that open a circuit")
+    breaker_window_s: float = Field(
+        10.0, gt=0, description="time within which failures open a circuit, in seconds, on top of what the calls took"
+    )
     breaker_recovery_s: float = Field(60.0, gt=0, description="time that an open circuit stays open, in seconds")
     probe_interval_s: float = Field(60.0, gt=0, description="time between two probes of a provider, in seconds")
     heartbeat_s: float = Field(10.0, gt=0, le=15, description="longest silence of a watched timeline, in seconds")

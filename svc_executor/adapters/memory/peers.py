@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
-from svc_executor.domain.peers import Judgement, Selection
+from svc_executor.domain.peers import Judgement, Selection, ServedCapability
 from svc_executor.domain.pricing import cost_micro_usd
 from svc_executor.domain.provider import InputArtefact, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from svc_executor.domain.job import Chosen, Execution, Principal
     from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
@@ -183,19 +184,24 @@ def _good(trial: Trial) -> Judgement:
 
 
 class MemoryRegistry:
-    """Remembers what it was told."""
+    """Remembers what it was told. `opened` holds when circuits were reported open by other processes."""
 
     def __init__(self) -> None:
         self.manifests: dict[str, Manifest] = {}
+        self.opened: dict[str, datetime] = {}
         self.reports: list[HealthReport] = []
 
     async def register(self, manifest: Manifest) -> None:
         """See the port."""
         self.manifests[manifest.capability_id] = manifest
 
-    async def served_by(self, adapter: str) -> Sequence[str]:
+    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
         """See the port."""
-        return [id_ for id_, manifest in self.manifests.items() if manifest.adapter == adapter]
+        return [
+            ServedCapability(id_, str(manifest.fields.get("endpoint", "")), id_ in self.opened, self.opened.get(id_))
+            for id_, manifest in self.manifests.items()
+            if manifest.adapter == adapter
+        ]
 
     async def report_health(self, report: HealthReport) -> None:
         """See the port."""
