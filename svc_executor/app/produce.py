@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mesh.errors import SomaError, may_pass
+from mesh.errors import Reason, SomaError, may_pass
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
-from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderError
+from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
 from svc_executor.domain.provider_call import CallOutcome
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.job import Execution, Job, Step
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import Catalogue, Credentials
-    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Provider
+    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Place, Provider
     from svc_executor.domain.provider_call import ProviderCall
 
 _SPLIT = "."
@@ -45,6 +47,16 @@ class Begun:
     accepted: Mapping[str, Execution]
     feedback: tuple[Feedback, ...] = ()
     call: ProviderCall | None = None
+
+
+@runtime_checkable
+class _LimitedProvider(Protocol):
+    """A provider with a limited number of places."""
+
+    def try_enter(
+        self, tool_id: str, provider: str, tenant_id: str, endpoint: str = ""
+    ) -> AbstractContextManager[Place]:
+        """Hold a place for one invocation; raises ProviderBusyError at once when none is free."""
 
 
 class Producer:
@@ -76,9 +88,11 @@ class Producer:
         if known is not None:
             return known
         try:
-            provider = self._provider(begun)
-            invocation = await self._invocation(begun)
-            return await self._calls.make(begun, provider.invoke, invocation)
+            with _place(self._provider(begun), begun) as place:  # before the inputs, which a busy provider saves
+                invocation = await self._invocation(begun)
+                return await self._calls.make(begun, place.invoke, invocation)
+        except ProviderBusyError as busy:
+            raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
         except ProviderError as error:
             return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         except SomaError as error:
@@ -184,6 +198,13 @@ class Producer:
             latency_ms=outcome.latency_ms,
             ended_at=self._clock.now(),
         )
+
+
+def _place(provider: Provider, begun: Begun) -> AbstractContextManager[Place]:
+    chosen = begun.execution.chosen
+    if isinstance(provider, _LimitedProvider):
+        return provider.try_enter(chosen.tool_id, chosen.provider, begun.job.tenant_id, chosen.endpoint)
+    return nullcontext(provider)
 
 
 def _artefacts(step: Step, result: InvocationResult) -> Sequence[Artefact]:

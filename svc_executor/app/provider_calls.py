@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mesh.errors import Reason, SomaError, may_pass
 from svc_executor.domain.pricing import cost_micro_usd
-from svc_executor.domain.provider import Failure, ProviderError
+from svc_executor.domain.provider import Failure, ProviderBusyError, ProviderError
 from svc_executor.domain.provider_call import CallOutcome, ProviderCall, is_repeatable, lost_outcome
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from svc_executor.app.produce import Begun
     from svc_executor.domain.job import Execution
     from svc_executor.domain.ports import JobStore, Results
-    from svc_executor.domain.provider import Invocation, InvocationResult, Usage
+    from svc_executor.domain.provider import Invocation, InvocationResult
 
     Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
 
@@ -88,6 +88,10 @@ class ProviderCalls:
         except asyncio.CancelledError:
             if paid:
                 await _finished(self._cut(begun))
+            raise
+        except ProviderBusyError:
+            if paid:
+                await _finished(self._unmark(begun))
             raise
         if paid:
             outcome = replace(outcome, kept=await _finished(self._keep(begun, outcome)))
@@ -173,10 +177,16 @@ class ProviderCalls:
         except SomaError as error:
             _log.warning("a call that was cut off counts as running until its deadline: %s", error.reason.value)
 
+    async def _unmark(self, begun: Begun) -> None:
+        async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
+            await work.remove_call(begun.execution.execution_id)
+
     async def _outcome(self, begun: Begun, invoke: Invoke, invocation: Invocation) -> CallOutcome:
         started, execution = self._clock.monotonic(), begun.execution
         try:
             result = await invoke(invocation)
+        except ProviderBusyError:
+            raise
         except ProviderError as error:
             outcome = CallOutcome(None, _cost_of(error, execution), 0, error.reason.value, error.message)
         except SomaError as error:
@@ -209,9 +219,8 @@ class ProviderCalls:
 def _cost_of(error: ProviderError, execution: Execution) -> int:
     """What a failed call cost: what the provider used, or the reservation where nobody knows."""
     chosen = execution.chosen
-    usage: Usage | None = getattr(error, "usage", None)
-    if usage is not None:
-        return cost_micro_usd(chosen.prices, chosen.finer_prices, usage)
+    if error.usage is not None:
+        return cost_micro_usd(chosen.prices, chosen.finer_prices, error.usage)
     return execution.reserved_micro_usd if error.reason is Failure.TIMEOUT else 0
 
 

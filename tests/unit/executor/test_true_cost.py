@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_executor.domain.job import ExecutionStatus, JobState
-from svc_executor.domain.provider import Failure, InvocationResult, ProviderError
+from svc_executor.domain.provider import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
 from svc_executor.domain.run import CloseOrder
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, begun, drawn, priced
 
@@ -163,3 +163,30 @@ async def test_closing_twice_books_once() -> None:
     assert await cost(run) == (PRICE, PRICE, PRICE)
     (execution,) = (await run.account()).executions
     assert (execution.status, execution.settled) == (ExecutionStatus.CANCELLED, True)
+
+
+async def test_a_failed_call_is_booked_at_what_it_used() -> None:
+    run = await begun(priced())
+
+    def cut(_: Invocation) -> InvocationResult:
+        raise ProviderError(Failure.UNAVAILABLE, "the answer was cut", usage=Usage(images=2))
+
+    run.rig.shelf.providers["painter"].script = cut
+    await run.steps.attempt(run.attempt("a"))
+    assert booked(run) == [2 * PRICE]
+    assert await cost(run) == (2 * PRICE,) * 3
+
+
+async def test_an_attempt_that_waits_for_a_place_costs_nothing_and_is_called_later() -> None:
+    run = await begun(priced())
+
+    def busy(_: Invocation) -> InvocationResult:
+        raise ProviderBusyError("all places are taken", 3.0)
+
+    run.rig.shelf.providers["painter"].script = busy
+    with pytest.raises(SomaError) as caught:
+        await run.steps.attempt(run.attempt("a"))
+    assert (caught.value.reason, caught.value.retry_after_s) == (Reason.OVERLOADED, 3.0)
+    run.rig.shelf.providers["painter"].script = drawn
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert booked(run) == [PRICE]
