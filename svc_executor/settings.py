@@ -41,7 +41,12 @@ class ExecutorSettings(Block):
     start_waiting_s: float = Field(
         5.0, gt=0, description="age in seconds from which a job that was not started is started by the sweep"
     )
-    concurrent_activities: int = Field(32, ge=1, description="activities that this process works on at once")
+    concurrent_activities: int = Field(
+        32, ge=1, description="attempts and evaluations that this process works on at once"
+    )
+    concurrent_control_activities: int = Field(
+        32, ge=1, description="other activities of jobs that this process works on at once"
+    )
     wait_for_registration_s: float = Field(
         20.0, ge=0, description="longest wait for the registry to know all capabilities before serving, in seconds"
     )

@@ -105,6 +105,7 @@ class SubmitJob:
             session_id=order.session_id,
             trace_id=order.trace_id,
             traceparent=order.traceparent,
+            request_id=order.request_id or self._ids.new(),
             steps_total=len(plan.tasks),
         )
         return Submission(

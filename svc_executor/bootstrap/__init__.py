@@ -41,8 +41,8 @@ from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.settings import ExecutorSettings, Settings
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
 from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.workflows.workers import job_workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,13 +135,13 @@ async def _work(
     steps = use_cases(ports, limits, provider_timeout_s=settings.provider_timeout_s)
     activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter))
     await mesh.enter(
-        durable.worker(
+        job_workers(
             temporal,
             settings.task_queue,
-            [MultimodalJobWorkflow],
-            activities.all,
+            activities,
             clock=mesh.clock,
-            max_concurrent_activities=settings.concurrent_activities,
+            attempts=settings.concurrent_activities,
+            control=settings.concurrent_control_activities,
         )
     )
     return workshop

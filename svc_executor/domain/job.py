@@ -75,6 +75,12 @@ class Principal:
     key_id: str = ""
 
 
+def service_principal(tenant_id: str) -> Principal:
+    """The executor itself within a tenant, with what undoing and settling need and nothing else."""
+    scopes = ("asset.read", "asset.delete", "budget.settle")
+    return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
+
+
 @dataclass(frozen=True)
 class Terms:
     """What the plan says of the whole job; caps are 0 when it sets none, money in millionths of a US dollar."""
@@ -89,7 +95,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Job:
-    """One durable run of a plan. `run` counts from 1 and grows with each resume."""
+    """One durable run of a plan. `run` counts from 1 and grows with each resume.
+
+    `request_id` is the id of the request that submitted it; `acts_for` whoever resumed it last.
+    """
 
     job_id: str
     owner: Principal
@@ -109,6 +118,13 @@ class Job:
     cancel_reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    request_id: str = ""
+    acts_for: Principal | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf it acts: its owner's, until somebody resumes it."""
+        return self.acts_for or self.owner
 
     @property
     def tenant_id(self) -> str:

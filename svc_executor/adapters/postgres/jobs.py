@@ -67,7 +67,10 @@ class PostgresJobs:
         job = submission.job
         try:
             async with self._postgres.transaction(job.tenant_id) as connection:
-                request = {"request_id": submission.request_id or None, "request_digest": submission.digest}
+                request = {
+                    "request_id": submission.request_id or job.request_id or None,
+                    "request_digest": submission.digest,
+                }
                 await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **request})
                 for step in submission.steps:
                     await insert(connection, "job_steps", rows.step_row(step, job.tenant_id))

@@ -50,20 +50,27 @@ def job_row(job: Job) -> Row:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
+        "acts_for": asdict(job.acts_for) if job.acts_for else None,
     }
 
 
 def job_of(row: Mapping[str, Any]) -> Job:
     """The job of a row."""
-    owner = row["owner"]
+    acts_for = row["acts_for"]
     return Job(
         job_id=str(row["id"]),
-        owner=Principal(**{**owner, "roles": tuple(owner["roles"]), "scopes": tuple(owner["scopes"])}),
+        owner=_principal(row["owner"]),
+        request_id=row["request_id"] or "",
+        acts_for=_principal(acts_for) if acts_for else None,
         plan=row["plan_json"],
         terms=Terms(**row["terms"]),
         state=JobState(row["status"]),
         **{name: row[name] for name in _SAME_IN_JOB},
     )
+
+
+def _principal(fields: Row) -> Principal:
+    return Principal(**{**fields, "roles": tuple(fields["roles"]), "scopes": tuple(fields["scopes"])})
 
 
 _SAME_IN_JOB = (

@@ -43,8 +43,8 @@ from svc_executor.domain.job import Chosen
 from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
 from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.workflows.workers import job_workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -188,7 +188,7 @@ async def work(orders: Orders) -> None:
             wired.attempt.__class__ = ForgetfulAttempt
         activities = JobActivities(wired, jobs, LocalIdentity())
         with faults.armed(AFTER_COMMIT, lose_the_answer):
-            async with durable.worker(client, orders.queue, [MultimodalJobWorkflow], activities.all):
+            async with job_workers(client, orders.queue, activities):
                 await asyncio.Event().wait()
 
 
