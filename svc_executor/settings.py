@@ -41,6 +41,14 @@ class ExecutorSettings(Block):
     start_waiting_s: float = Field(
         5.0, gt=0, description="age in seconds from which a job that was not started is started by the sweep"
     )
+    sweep_s: float = Field(
+        30.0,
+        gt=0,
+        description="time between two looks for lost runs, open undoings and results left behind, in seconds",
+    )
+    compensation_retry_s: float = Field(
+        300.0, gt=0, description="time between two tries of what could not be undone, in seconds"
+    )
     concurrent_activities: int = Field(
         32, ge=1, description="attempts and evaluations that this process works on at once"
     )

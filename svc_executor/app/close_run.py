@@ -7,20 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from svc_executor.app.attempt import settle
-from svc_executor.app.recorder import Note
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.timeline import CompensationKind, EventType
 from svc_executor.domain.undoing import gives_up_assets, undoings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.clock import Clock
+    from svc_executor.app.compensate import Compensator
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, Job
-    from svc_executor.domain.peers import Assets, Selector
+    from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.run import CloseOrder, StepEnd
     from svc_executor.domain.timeline import Compensation
@@ -55,7 +53,7 @@ class CloseRun:
         self,
         store: JobStore,
         assets: Assets,
-        selector: Selector,
+        compensator: Compensator,
         recorder: Recorder,
         calls: ProviderCalls,
         *,
@@ -65,13 +63,13 @@ class CloseRun:
         self._store = store
         self._calls = calls
         self._assets = assets
-        self._selector = selector
+        self._compensator = compensator
         self._recorder = recorder
         self._meter = meter
         self._clock = clock
 
     async def __call__(self, order: CloseOrder) -> None:
-        """End the run; raises while an undoing fails, until `last_try` records that it could not be done."""
+        """End the run; raises while an undoing fails, until `last_try` leaves it to `RetryCompensations`."""
         started = self._clock.monotonic()
         job = await self._store.job(order.job.tenant_id, order.job.job_id)
         if job.state.ended or job.run != order.job.run:
@@ -154,39 +152,13 @@ class CloseRun:
     async def _undo(
         self, job: Job, entry: Compensation, executions: Mapping[str, Execution], *, last_try: bool
     ) -> None:
-        hindrance = ""
         try:
-            await self._undone(job, entry, executions.get(entry.execution_id))
+            await self._compensator(job, entry, executions)
         except SomaError as error:
-            self._meter.compensation(entry.kind.value, done=False)
             if not last_try:
                 raise
-            _log.warning("%s %s could not be undone: %s", entry.kind.value, entry.target_id, error.reason.value)
-            hindrance = error.message
-        else:
-            self._meter.compensation(entry.kind.value, done=True)
-        await self._tick_off(job, entry, hindrance)
-
-    async def _undone(self, job: Job, entry: Compensation, execution: Execution | None) -> None:
-        if entry.kind is CompensationKind.ASSET:
-            await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
-        elif execution is not None:
-            await settle(self._selector, execution)
-        else:
-            await self._selector.release(entry.target_id)
-
-    async def _tick_off(self, job: Job, entry: Compensation, hindrance: str) -> None:
-        async with self._store.work(job.tenant_id, job.job_id) as work:
-            done = replace(entry, done=not hindrance, message=hindrance, updated_at=self._clock.now())
-            await work.save_compensation(done)
-            for execution in await work.executions():
-                if execution.execution_id == entry.execution_id and entry.kind is CompensationKind.RESERVATION:
-                    await work.save_execution(replace(execution, settled=not hindrance))
-            words = f"could not be undone: {hindrance}" if hindrance else "is undone"
-            step = await work.step(entry.step_id) if entry.step_id else None
-            assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
-            note = Note(EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets)
-            await self._recorder.note(work, note)
+            _log.warning("%s %s is undone later: %s", entry.kind.value, entry.target_id, error.reason.value)
+            await self._compensator.put_off(job, entry, error.message)
 
     async def _finish(self, order: CloseOrder, state: JobState) -> None:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:

@@ -32,8 +32,9 @@ from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import StartWaiting, SubmitJob
+from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
-from svc_executor.bootstrap.background import start_sweep
+from svc_executor.bootstrap.background import Sweeps, start_sweeps
 from svc_executor.bootstrap.providers import Workshop
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.facts import FactEncoder
@@ -41,7 +42,7 @@ from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.settings import ExecutorSettings, Settings
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.workflows.wiring import Ports, parts, use_cases
 from svc_executor.workflows.workers import job_workers
 
 if TYPE_CHECKING:
@@ -84,9 +85,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
         stores = _Stores(store, BlobResults(bytes_))
-        workshop = await _work(mesh, settings.executor, peers, stores, temporal)
         runner = TemporalRunner(temporal, settings.executor.task_queue)
-        await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
+        workshop = await _work(mesh, settings.executor, peers, stores, temporal)
         await mesh.keep_short(RULES, settings.retention.jobs_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
@@ -131,6 +131,7 @@ async def _work(
         clock=mesh.clock,
         results=stores.results,
     )
+    await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue))
     limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
     steps = use_cases(ports, limits, provider_timeout_s=settings.provider_timeout_s)
     activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter))
@@ -145,6 +146,24 @@ async def _work(
         )
     )
     return workshop
+
+
+async def _sweep(mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner) -> None:
+    store, clock, shared = ports.store, mesh.clock, parts(ports)
+    sweeps = Sweeps(
+        start_waiting=StartWaiting(store, runner),
+        close_lost_runs=CloseLostRuns(store, runner, ports.meter),
+        retry_compensations=RetryCompensations(
+            store,
+            shared.compensator,
+            MintedIdentity(mesh.minter),
+            ports.meter,
+            clock,
+            wait_s=settings.compensation_retry_s,
+        ),
+        erase_left_results=EraseLeftResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
+    )
+    await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
 
 
 def _jobs(

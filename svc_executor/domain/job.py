@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mesh.errors import Reason, SomaError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -79,6 +81,14 @@ def service_principal(tenant_id: str) -> Principal:
     """The executor itself within a tenant, with what undoing and settling need and nothing else."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
     return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
+
+
+def request_reused(request_id: str) -> SomaError:
+    """The error for a request id that came before with another body."""
+    return SomaError(
+        Reason.IDEMPOTENCY_MISMATCH,
+        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
+    )
 
 
 @dataclass(frozen=True)

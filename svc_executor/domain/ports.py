@@ -63,6 +63,9 @@ class Work(Protocol):
     async def remove_call(self, execution_id: str) -> None:
         """Forget a call, if there is one."""
 
+    async def first_time(self, request_id: str, digest: str) -> bool:
+        """Whether a request comes for the first time, which is noted; IDEMPOTENCY_MISMATCH if its body was another."""
+
     async def append(self, event: JobEvent) -> None:
         """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
 
@@ -124,11 +127,23 @@ class JobStore(Protocol):
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
         """The calls of a job that are not forgotten yet."""
 
-    async def left_calls(self, ended_before: datetime, before: datetime, limit: int) -> list[ProviderCall]:
-        """Calls of all tenants that were left behind, oldest first.
+    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+        """Calls of all tenants that were begun before a moment and whose attempts ended or are gone, oldest first."""
 
-        Those of attempts that ended are left behind before the first moment, any other before the second.
+    async def forget_call(self, call: ProviderCall) -> None:
+        """Forget a call, also one whose job is gone."""
+
+    async def running(self, after: str, limit: int) -> list[JobOrder]:
+        """RUNNING jobs of all tenants with ids above `after` (empty: all), in the order of their ids."""
+
+    async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
+        """Undoings of all tenants' ended jobs that are not done and were last tried before a moment, oldest first.
+
+        Each counts as tried now, so that nobody else is given it. Those of runs that a resume replaced are left out.
         """
+
+    async def open_compensations(self, most: int) -> int:
+        """How many undoings of all tenants are not done; counts no further than `most`."""
 
 
 class Results(Protocol):
@@ -151,7 +166,13 @@ class Runner(Protocol):
         """Start a run; does nothing while the job is running already."""
 
     async def cancel(self, order: JobOrder, reason: str) -> None:
-        """Ask a run to stop; does nothing when it is not running."""
+        """Ask a run to stop; one that does not run is started, so that it closes."""
+
+    async def is_running(self, order: JobOrder) -> bool:
+        """Whether the job has a workflow that has not ended."""
+
+    async def close(self, order: JobOrder, failure: str) -> None:
+        """Close a run whose workflow was lost, as failed; does nothing while the job is running."""
 
 
 class Catalogue(Protocol):
@@ -192,6 +213,12 @@ class Meter(Protocol):
 
     def rollback(self, seconds: float) -> None:
         """All undoings of a run were tried."""
+
+    def open_compensations(self, number: int) -> None:
+        """So many undoings are not done."""
+
+    def lost_run(self) -> None:
+        """A run was closed whose workflow was lost."""
 
     def breaker(self, capability_id: str, state: str) -> None:
         """A circuit breaker changed its state."""

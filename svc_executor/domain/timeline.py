@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,10 @@ class CompensationKind(StrEnum):
 
 @dataclass(frozen=True)
 class Compensation:
-    """One undoing, in the order it is done; `execution_id` is the attempt that had made the target."""
+    """One undoing, in the order it is done; `execution_id` is the attempt that had made the target.
+
+    `tenant_id` is given where undoings of several tenants are read.
+    """
 
     job_id: str
     run: int
@@ -66,6 +69,7 @@ class Compensation:
     updated_at: datetime
     done: bool = False
     message: str = ""
+    tenant_id: str = field(default="", compare=False)
 
     @property
     def tried(self) -> bool:

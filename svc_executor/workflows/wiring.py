@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.close_run import CloseRun, EndStep
+from svc_executor.app.compensate import Compensator
 from svc_executor.app.evaluate import EvaluateAttempt
 from svc_executor.app.open_run import OpenRun, RunLimits
 from svc_executor.app.produce import Producer
@@ -36,22 +37,37 @@ class Ports:
     results: Results
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What use cases of runs share with sweeps."""
+
+    recorder: Recorder
+    calls: ProviderCalls
+    compensator: Compensator
+
+
+def parts(ports: Ports) -> Parts:
+    """Wire what is shared."""
+    recorder = Recorder(ports.clock)
+    return Parts(
+        recorder=recorder,
+        calls=ProviderCalls(ports.store, ports.results, ports.clock),
+        compensator=Compensator(
+            ports.store, ports.assets, ports.selector, recorder, meter=ports.meter, clock=ports.clock
+        ),
+    )
+
+
 def use_cases(ports: Ports, limits: RunLimits, *, provider_timeout_s: float) -> UseCases:
     """Wire the use cases that activities run."""
-    recorder = Recorder(ports.clock)
-    calls = ProviderCalls(ports.store, ports.results, ports.clock)
-    producer = Producer(
-        ports.assets, ports.catalogue, ports.credentials, calls, ports.clock, timeout_s=provider_timeout_s
-    )
+    shared = parts(ports)
+    recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
+    producer = Producer(ports.assets, ports.catalogue, ports.credentials, calls, clock, timeout_s=provider_timeout_s)
     return UseCases(
-        open_run=OpenRun(ports.store, recorder, ports.clock, limits),
-        select=SelectCapability(ports.store, ports.selector, recorder, ports.meter),
-        attempt=MakeAttempt(
-            ports.store, producer, calls, ports.selector, recorder, meter=ports.meter, clock=ports.clock
-        ),
+        open_run=OpenRun(ports.store, recorder, clock, limits),
+        select=SelectCapability(ports.store, ports.selector, recorder, meter),
+        attempt=MakeAttempt(ports.store, producer, calls, ports.selector, recorder, meter=meter, clock=clock),
         evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
         end_step=EndStep(ports.store, recorder),
-        close_run=CloseRun(
-            ports.store, ports.assets, ports.selector, recorder, calls, meter=ports.meter, clock=ports.clock
-        ),
+        close_run=CloseRun(ports.store, ports.assets, shared.compensator, recorder, calls, meter=meter, clock=clock),
     )

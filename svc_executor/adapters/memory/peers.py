@@ -269,6 +269,14 @@ class MemoryMeter:
         """See the port."""
         self.entries.append(f"rollback {seconds >= 0}")
 
+    def open_compensations(self, number: int) -> None:
+        """See the port."""
+        self.entries.append(f"open compensations {number}")
+
+    def lost_run(self) -> None:
+        """See the port."""
+        self.entries.append("lost run")
+
     def breaker(self, capability_id: str, state: str) -> None:
         """See the port."""
         self.entries.append(f"breaker {capability_id} {state}")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from mesh.errors import Reason, SomaError, not_found
+from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM
-from svc_executor.adapters.postgres import rows
+from svc_executor.adapters.postgres import rows, sweeping
 from svc_executor.adapters.postgres.wakeups import Wakeups
 from svc_executor.adapters.postgres.work import (
     PostgresWork,
@@ -21,6 +21,7 @@ from svc_executor.adapters.postgres.work import (
     insert,
     steps_of,
 )
+from svc_executor.domain.job import request_reused
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
@@ -35,15 +36,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Job, JobState, Step
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
-    from svc_executor.domain.timeline import Fact, JobEvent
-
-
-_LEFT_CALLS = """
-SELECT c.* FROM provider_calls c LEFT JOIN multimodal_executions e
-    ON e.id = c.execution_id AND e.month = soma_month_of(c.plan_id::text) AND e.status = 'RUNNING'
-WHERE c.started_at < $1 AND (e.id IS NULL OR c.started_at < $2)
-ORDER BY c.started_at LIMIT $3
-"""
+    from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 
 class PostgresJobs:
@@ -104,11 +97,7 @@ class PostgresJobs:
                 submission.request_id,
             )
         if row is None or row["request_digest"] != submission.digest:
-            raise SomaError(
-                Reason.IDEMPOTENCY_MISMATCH,
-                f"request_id {submission.request_id!r} was used before with another body; "
-                "send the same body or a new request_id",
-            )
+            raise request_reused(submission.request_id)
         return rows.job_of(row)
 
     @asynccontextmanager
@@ -182,11 +171,33 @@ class PostgresJobs:
             await _job(connection, job_id)
             return await calls_of(connection, job_id)
 
-    async def left_calls(self, ended_before: datetime, before: datetime, limit: int) -> list[ProviderCall]:
+    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(_LEFT_CALLS, ended_before, before, limit)
+            found = await connection.fetch(sweeping.LEFT_CALLS, before, limit)
         return [rows.call_of(row) for row in found]
+
+    async def forget_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        async with self._postgres.transaction(call.tenant_id) as connection:
+            await connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", call.execution_id)
+
+    async def running(self, after: str, limit: int) -> list[JobOrder]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(sweeping.RUNNING, after or sweeping.FIRST_ID, limit)
+        return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+
+    async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(sweeping.CLAIM_COMPENSATIONS, before, now, limit)
+        return [rows.compensation_of(row) for row in found]
+
+    async def open_compensations(self, most: int) -> int:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            return int(await connection.fetchval(sweeping.OPEN_COMPENSATIONS, most))
 
 
 async def _job(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:

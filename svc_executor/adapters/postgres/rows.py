@@ -210,13 +210,15 @@ def call_of(row: Mapping[str, Any]) -> ProviderCall:
 def compensation_row(entry: Compensation, tenant_id: str) -> Row:
     """Columns of `compensations`."""
     fields = asdict(entry)
-    return {"plan_id": fields.pop("job_id"), "tenant_id": tenant_id, **fields, "kind": entry.kind.value}
+    return {"plan_id": fields.pop("job_id"), **fields, "tenant_id": tenant_id, "kind": entry.kind.value}
 
 
 def compensation_of(row: Mapping[str, Any]) -> Compensation:
     """The undoing of a row."""
     fields = {name: row[name] for name in _SAME_IN_COMPENSATION}
-    return Compensation(job_id=str(row["plan_id"]), kind=CompensationKind(row["kind"]), **fields)
+    return Compensation(
+        job_id=str(row["plan_id"]), kind=CompensationKind(row["kind"]), tenant_id=row["tenant_id"], **fields
+    )
 
 
 _SAME_IN_COMPENSATION = (

@@ -9,6 +9,7 @@ from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.stores.partitions import month_of
 from svc_executor.adapters.postgres import rows
+from svc_executor.domain.job import request_reused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +160,21 @@ class PostgresWork:
     async def remove_call(self, execution_id: str) -> None:
         """See the port."""
         await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
+
+    async def first_time(self, request_id: str, digest: str) -> bool:
+        """See the port."""
+        known = await self._connection.fetchval(
+            """INSERT INTO job_requests (tenant_id, request_id, digest, plan_id) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (tenant_id, request_id) DO UPDATE SET digest = job_requests.digest
+               RETURNING CASE WHEN xmax = 0 THEN NULL ELSE digest END""",
+            self.job.tenant_id,
+            request_id,
+            digest,
+            self.job.job_id,
+        )
+        if known not in {None, digest}:
+            raise request_reused(request_id)
+        return known is None
 
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""

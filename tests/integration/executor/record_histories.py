@@ -24,11 +24,11 @@ from mesh.testing.contract import eventually
 from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.close_run import EndStep
-from svc_executor.app.control import CancelJob
+from svc_executor.app.control import CancelJob, ControlOrder
 from svc_executor.domain.job import StepState
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
-from tests.unit.executor.rig import Rig, down, picture, plan, task
+from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ async def run_cancelled(client: Client, name: str) -> None:
             return [step.state for step in steps] == [StepState.SUCCEEDED, StepState.RUNNING]
 
         await eventually(halfway)
-        await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "enough")
+        await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="enough"))
         await rig.ended(job)
         await save(client, job, name)
 

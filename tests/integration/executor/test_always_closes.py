@@ -9,13 +9,17 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_executor.app.close_run import CloseRun, EndStep
+from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
 from svc_executor.app.open_run import OpenRun
+from svc_executor.app.sweeps import LOST, CloseLostRuns
 from svc_executor.domain.job import JobState, StepState
-from tests.unit.executor.rig import Rig, down, plan, states, task
+from tests.unit.executor.rig import OWNER, Rig, ScriptedProvider, down, plan, states, task
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from svc_executor.domain.job import Job
+    from svc_executor.domain.provider import Invocation, InvocationResult
     from svc_executor.domain.run import CloseOrder, StepEnd
     from tests.integration.executor.conftest import Run
 
@@ -115,3 +119,54 @@ async def test_a_run_that_cannot_be_opened_is_closed(work_on: Run, monkeypatch: 
     rig = await work_on(Rig())
     account = await rig.run(task("a"))
     assert account.job.state is JobState.FAILED
+
+
+async def lost(rig: Rig, client: Client) -> Job:
+    """A RUNNING job whose workflow was terminated."""
+    started = asyncio.Event()
+
+    class Endless:
+        provider = "remote"
+
+        async def invoke(self, _: Invocation) -> InvocationResult:
+            started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    job = await rig.submit(plan(task("a"), task("photo", "generate_image", depends_on=["a"])))
+    await started.wait()
+    await client.get_workflow_handle(job.job_id).terminate()
+    return job
+
+
+async def test_a_job_whose_workflow_is_gone_is_closed_by_the_sweep(work_on: Run, temporal_client: Client) -> None:
+    rig = await work_on(Rig())
+    job = await lost(rig, temporal_client)
+    sweep = CloseLostRuns(rig.store, rig.runner, rig.meter)
+    assert await sweep() == 1
+    account = await rig.ended(job)
+    assert (account.job.state, account.job.message) == (JobState.FAILED, LOST)
+    assert list(rig.selector.settled.values()) == [40_000]
+    assert rig.assets.stored == {}
+    assert await sweep() == 0
+
+
+async def test_a_job_whose_workflow_is_gone_can_be_cancelled(work_on: Run, temporal_client: Client) -> None:
+    rig = await work_on(Rig())
+    job = await lost(rig, temporal_client)
+    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="enough"))
+    account = await rig.ended(job)
+    assert (account.job.state, account.job.message) == (JobState.CANCELLED, "enough")
+    assert rig.selector.reserved == {}
+
+
+async def test_a_job_whose_workflow_is_gone_can_be_resumed(work_on: Run, temporal_client: Client) -> None:
+    rig = await work_on(Rig())
+    job = await lost(rig, temporal_client)
+    rig.shelf.providers["painter"] = ScriptedProvider("remote")
+    resume = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)
+    await resume(ControlOrder(OWNER, job.job_id))
+    account = await rig.ended(job)
+    assert (account.job.state, account.job.run) == (JobState.COMPLETED, 2)
+    assert len(rig.calls("mermaid")) == 1

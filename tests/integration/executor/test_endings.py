@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
-from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import (
     Artefact,
@@ -115,7 +115,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
         return (steps[0].state, steps[1].state) == (StepState.SUCCEEDED, StepState.RUNNING)
 
     await eventually(halfway)
-    await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "changed my mind")
+    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="changed my mind"))
     account = await rig.ended(job)
     assert (account.job.state, account.job.message) == (JobState.CANCELLED, "changed my mind")
     assert stopped.is_set()
@@ -128,7 +128,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
 async def test_a_wish_to_cancel_before_the_start_is_kept(work_on: Run) -> None:
     rig = Rig()
     job = await rig.submit(plan(task("a")))
-    await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "never mind")
+    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="never mind"))
     (order,) = rig.started
     await work_on(rig)
     await rig.runner.start(order)
@@ -210,7 +210,7 @@ async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Ru
 
 async def _resumed(rig: Rig, resume: ResumeJob, account: JobAccount) -> None:
     """Resume, and start again as the sweep does, until the last run has let go of the workflow's id."""
-    job = await resume(OWNER.tenant_id, account.job.job_id)
+    job = await resume(ControlOrder(OWNER, account.job.job_id))
 
     async def begun() -> bool:
         await rig.runner.start(JobOrder(job.tenant_id, job.job_id, job.run))

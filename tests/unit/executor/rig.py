@@ -108,6 +108,8 @@ class IdleRunner:
     def __init__(self) -> None:
         self.started: list[JobOrder] = []
         self.cancelled: list[tuple[JobOrder, str]] = []
+        self.closed: list[tuple[JobOrder, str]] = []
+        self.lost: set[JobOrder] = set()
 
     async def start(self, order: JobOrder) -> None:
         """Remember a start."""
@@ -116,6 +118,14 @@ class IdleRunner:
     async def cancel(self, order: JobOrder, reason: str) -> None:
         """Remember a wish to stop."""
         self.cancelled.append((order, reason))
+
+    async def is_running(self, order: JobOrder) -> bool:
+        """Whether it was started and not lost since."""
+        return order in self.started and order not in self.lost
+
+    async def close(self, order: JobOrder, failure: str) -> None:
+        """Remember a run to close."""
+        self.closed.append((order, failure))
 
 
 def chosen(tool: str, provider: str = "local", **prices: int) -> Chosen:
@@ -167,9 +177,9 @@ class Rig:
         assert isinstance(self.runner, IdleRunner)
         return self.runner.started
 
-    def use_cases(self) -> UseCases:
-        """The use cases of a run."""
-        ports = Ports(
+    def ports(self) -> Ports:
+        """What the use cases need."""
+        return Ports(
             self.store,
             self.selector,
             self.assets,
@@ -180,7 +190,10 @@ class Rig:
             self.clock,
             self.results,
         )
-        return use_cases(ports, self.limits, provider_timeout_s=5.0)
+
+    def use_cases(self) -> UseCases:
+        """The use cases of a run."""
+        return use_cases(self.ports(), self.limits, provider_timeout_s=5.0)
 
     async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
         """Submit a plan as the owner."""
