@@ -33,11 +33,14 @@ CREATE POLICY job_requests_tenant ON job_requests
 
 -- Number of the last fact that was published of the job.
 ALTER TABLE multimodal_job_plans ADD COLUMN fact_sequence bigint NOT NULL DEFAULT 0;
+-- Id of the request that submitted the job: that of the caller, else that of the call, which need not be unique.
+ALTER TABLE multimodal_job_plans ADD COLUMN source_request_id text NOT NULL DEFAULT '';
 -- On whose behalf the job acts since it was resumed; absent: its owner's.
 ALTER TABLE multimodal_job_plans ADD COLUMN acts_for jsonb;
 
 -- migrate:down
 ALTER TABLE multimodal_job_plans DROP COLUMN acts_for;
+ALTER TABLE multimodal_job_plans DROP COLUMN source_request_id;
 ALTER TABLE multimodal_job_plans DROP COLUMN fact_sequence;
 DROP TABLE job_requests;
 DROP TABLE provider_calls;

@@ -57,6 +57,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             plan=convert.document(request.plan),
             session_id=_storable("session_id", request.session_id),
             request_id=_storable("request_id", request.request_id),
+            call_id=now.request_id if now else "",
             trace_id=now.trace_id if now else "",
             traceparent=now.traceparent if now else "",
         )

@@ -131,10 +131,11 @@ class JobActivities:
         with _plain_errors():
             job = await self._store.job(order.tenant_id, order.job_id)
             caller = await caller_of(self._identity, principal or job.principal)
+            request_id = job.request_id or job.job_id
             async with _beating():
                 with (
                     _span(job, step_id, work, attempt) as traceparent,
-                    context.use(RequestContext(caller, order.job_id, job.trace_id, traceparent=traceparent)),
+                    context.use(RequestContext(caller, request_id, job.trace_id, traceparent=traceparent)),
                     _plain_errors(),
                 ):
                     yield

@@ -50,6 +50,7 @@ def job_row(job: Job) -> Row:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
+        "source_request_id": job.request_id,
         "acts_for": asdict(job.acts_for) if job.acts_for else None,
     }
 
@@ -60,7 +61,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
     return Job(
         job_id=str(row["id"]),
         owner=_principal(row["owner"]),
-        request_id=row["request_id"] or "",
+        request_id=row["source_request_id"] or row["request_id"] or "",
         acts_for=_principal(acts_for) if acts_for else None,
         plan=row["plan_json"],
         terms=Terms(**row["terms"]),

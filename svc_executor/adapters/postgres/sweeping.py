@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
+LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 RUNNING = """
 SELECT id, tenant_id, run FROM multimodal_job_plans WHERE status = 'RUNNING' AND id > $1 ORDER BY id LIMIT $2

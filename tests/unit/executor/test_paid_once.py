@@ -201,3 +201,12 @@ async def test_an_attempt_that_was_ended_meanwhile_does_not_call(monkeypatch: py
     assert run.rig.calls("painter") == []
     (execution,) = (await run.account()).executions
     assert execution.status is ExecutionStatus.CANCELLED
+
+
+async def test_an_attempt_that_replaces_a_lost_one_has_the_same_capability_and_key() -> None:
+    run = await begun(priced())
+    await run.steps.select(run.select("a", 2, repeat_of=1))
+    first, second = (await run.account()).executions
+    assert second.chosen == first.chosen
+    assert second.idempotency_key == first.idempotency_key
+    assert second.reservation_id != first.reservation_id
