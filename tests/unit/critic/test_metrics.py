@@ -1,0 +1,29 @@
+"""Labels of the critic's metrics are few, whatever callers write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from prometheus_client import REGISTRY
+
+from mesh import context
+from mesh.context import RequestContext
+from mesh.testing import ALICE
+from svc_critic.adapters.metrics import PrometheusMeter
+from svc_critic.domain.specimen import Kind
+from tests.contract.critic.test_critic_stores import evaluation
+
+
+def counted(tool_id: str) -> float:
+    labels = {"modality": "diagram", "tool_id": tool_id}
+    return REGISTRY.get_sample_value("multimodal_quality_score_count", labels) or 0.0
+
+
+def test_only_tools_that_a_service_names_are_labels() -> None:
+    meter, made = PrometheusMeter(), evaluation()
+    named, unknown = counted("mermaid"), counted("unknown")
+    with context.use(RequestContext(ALICE, "r", "t")):
+        meter.judged(made, Kind.DIAGRAM)
+    with context.use(RequestContext(replace(ALICE, actor="executor"), "r", "t")):
+        meter.judged(made, Kind.DIAGRAM)
+    assert (counted("mermaid") - named, counted("unknown") - unknown) == (1, 1)
