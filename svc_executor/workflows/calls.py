@@ -43,7 +43,7 @@ _JUDGING = timedelta(minutes=2)
 _CLOSING = timedelta(minutes=5)
 _MAKING = timedelta(hours=1)
 # A worker whose event loop stands still for a while is not taken for dead.
-_HEARTBEAT = timedelta(seconds=40)
+_HEARTBEAT = timedelta(seconds=30)
 _STOPPED = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 

@@ -36,12 +36,12 @@ INSERT INTO multimodal_job_plans (id, tenant_id, session_id, plan_json, status, 
     cost_micro_usd, steps_total, steps_ended, trace_id, traceparent, request_digest, created_at, ended_at)
 SELECT ('019d4000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, CASE WHEN n % 3 = 0 THEN 'other' ELSE 'acme' END,
     '', '{{}}', CASE WHEN n % 1000 = 0 THEN 'RUNNING' WHEN n % 997 = 0 THEN 'PENDING' ELSE 'COMPLETED' END, '',
-    '{{"tenant_id": "acme", "subject": "s", "roles": [], "scopes": [], "key_id": ""}}', '{{}}', 1, '', 0, 1, 1, '', '', '',
-    now(), CASE WHEN n % 1000 = 0 OR n % 997 = 0 THEN NULL ELSE now() END
+    '{{"tenant_id": "acme", "subject": "s", "roles": [], "scopes": [], "key_id": ""}}', '{{}}', 1, '', 0, 1,
+    1, '', '', '', now(), CASE WHEN n % 1000 = 0 OR n % 997 = 0 THEN NULL ELSE now() END
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO job_steps SELECT id, 0, 'a', tenant_id, '{{"task_id": "a", "index": 0, "step_type": "generate_text",
-    "modality": "text", "task_type": "t", "depends_on": [], "on_failure": "FAIL_JOB"}}', 'SUCCEEDED', '{{}}', '', '', '',
-    1, 1, NULL, 0 FROM multimodal_job_plans;
+    "modality": "text", "task_type": "t", "depends_on": [], "on_failure": "FAIL_JOB"}}', 'SUCCEEDED', '{{}}', '', '',
+    '', 1, 1, NULL, 0 FROM multimodal_job_plans;
 INSERT INTO job_events SELECT id, 1, tenant_id, 'JOB', '', 'COMPLETED', 1, '', NULL, '', '{{}}', 0, true, now()
 FROM multimodal_job_plans;
 INSERT INTO compensations SELECT id, 1, 0, tenant_id, 'asset', 'x', 'a', 'e', true, '', now() FROM multimodal_job_plans;
