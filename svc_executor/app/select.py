@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import SomaError
+from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from svc_executor.app.recorder import Note
 from svc_executor.domain.inputs import resolved
@@ -58,7 +58,12 @@ class SelectCapability:
             if error.rule.retryable:
                 raise
             return Choice(message=_refusal(error))
-        return await self._begin(order, need, selection, before)
+        try:
+            return await self._begin(order, need, selection, before)
+        except SomaError as error:
+            if error.reason is Reason.CANCELLED and selection.reservation_id:
+                await self._selector.release(selection.reservation_id)
+            raise
 
     async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, _Before]:
         steps = {step.step_id: step for step in await work.steps()}
@@ -84,6 +89,8 @@ class SelectCapability:
             if begun is not None:
                 return Choice(begun.chosen.capability_id)
             step = await work.step(order.step_id)
+            if work.job.run != order.job.run or step.state.ended:
+                raise SomaError(Reason.CANCELLED, "the run has ended meanwhile")
             execution = _execution(work.job, step, need, selection, before)
             await work.save_execution(execution)
             step = replace(

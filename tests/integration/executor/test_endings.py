@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
 from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
@@ -19,6 +21,7 @@ from svc_executor.domain.timeline import EventType
 from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, states, task
 
 if TYPE_CHECKING:
+    from svc_executor.domain.peers import Need, Selection
     from svc_executor.domain.provider import Invocation
     from svc_executor.domain.timeline import JobAccount
     from tests.integration.executor.conftest import Run
@@ -217,3 +220,32 @@ async def _resumed(rig: Rig, resume: ResumeJob, account: JobAccount) -> None:
         return (await rig.store.job(job.tenant_id, job.job_id)).state is not JobState.PENDING
 
     await eventually(begun)
+
+
+async def test_a_run_is_closed_by_the_executor_and_a_resumed_one_acts_for_the_caller(work_on: Run) -> None:
+    rig = await work_on(Rig())
+    rig.shelf.providers["composer"].script = down
+    selecting, undoing = list[str](), list[str]()
+    select, release = rig.selector.select, rig.assets.release
+
+    async def note_select(need: Need) -> Selection:
+        selecting.append(context.caller().key_id)
+        return await select(need)
+
+    async def note_release(*names: str) -> None:
+        undoing.append(context.caller().subject)
+        await release(*names)
+
+    rig.selector.select, rig.assets.release = note_select, note_release  # type: ignore[method-assign]
+    account = await rig.run(task("a"), task("doc", "compose_document", depends_on=["a"]))
+    assert (set(selecting), undoing) == ({"key-1"}, ["spiffe://soma/executor"])
+    selecting.clear()
+    other = replace(OWNER, subject="user-2", key_id="key-2")
+    await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(other, account.job.job_id))
+
+    async def again() -> bool:
+        await rig.runner.start(JobOrder(OWNER.tenant_id, account.job.job_id, 2))
+        return (await rig.store.job(OWNER.tenant_id, account.job.job_id)).state is JobState.FAILED
+
+    await eventually(again)
+    assert set(selecting) == {"key-2"}

@@ -11,11 +11,13 @@ from mesh.errors import Reason, SomaError
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
 from svc_executor.domain.run import CloseOrder
+from tests.unit.executor.rig import task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, begun, drawn, priced
+from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
+    from svc_executor.domain.peers import Need, Selection
     from svc_executor.domain.provider import Invocation
-    from tests.unit.executor.test_run_steps import Run
 
 
 def close(run: Run, state: JobState = JobState.CANCELLED) -> CloseOrder:
@@ -190,3 +192,20 @@ async def test_an_attempt_that_waits_for_a_place_costs_nothing_and_is_called_lat
     run.rig.shelf.providers["painter"].script = drawn
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert booked(run) == [PRICE]
+
+
+async def test_a_choice_that_comes_after_the_end_of_its_run_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await Run.of(task("a", "generate_image"), rig=priced())
+    select = run.rig.selector.select
+
+    async def slowly(need: Need) -> Selection:
+        selection = await select(need)
+        await run.steps.close_run(close(run))
+        return selection
+
+    monkeypatch.setattr(run.rig.selector, "select", slowly)
+    with pytest.raises(SomaError) as caught:
+        await run.steps.select(run.select("a"))
+    assert caught.value.reason is Reason.CANCELLED
+    assert run.rig.selector.reserved == {}
+    assert list((await run.account()).executions) == []
