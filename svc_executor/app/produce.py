@@ -166,7 +166,7 @@ class Producer:
         for position, artefact in enumerate(_artefacts(begun.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
-                request_id=derive(execution.idempotency_key, "asset", str(position)),
+                request_id=derive(execution.execution_id, "asset", str(position)),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,

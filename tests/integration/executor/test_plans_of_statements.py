@@ -85,12 +85,26 @@ class UndoError(Exception):
     """Nothing of what was explained stays."""
 
 
+def literal(value: object) -> str:
+    """A value as SQL."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value)
+    return "'{}'" if value == [] else f"'{value}'"
+
+
 async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set[str]:
     """Tables that a statement reads from end to end, or of which it throws many rows away."""
     plan: dict[str, object] = {}
     with suppress(UndoError):
         async with Postgres.transaction(postgres, SYSTEM) as connection:
-            (plan,) = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *args)
+            # The plan that a connection settles on, which does not know the values.
+            await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            await connection.execute(f"PREPARE explained AS {query}")
+            execute = f"EXECUTE explained({', '.join(map(literal, args))})" if args else "EXECUTE explained"
+            (plan,) = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {execute}")
+            await connection.execute("DEALLOCATE explained")
             raise UndoError
     found, todo = set(), [plan["Plan"]]
     while todo:
