@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from svc_executor.adapters.addresses import is_loopback, is_public
-from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest, EgressResponse
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.telemetry import counter, histogram
+from mesh.telemetry import counter, gauge, histogram
 from svc_executor.domain.job import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class PrometheusMeter:
         self._failures = counter("failure_reason_total", "Attempts whose result was not used.", ("reason",))
         self._fallbacks = counter("multimodal_fallback_total", "Rungs that were left.", ("modality", "reason"))
         self._compensations = counter("compensations_total", "Undoings that were tried.", ("kind", "result"))
+        self._open = gauge("compensations_open", "Undoings that are not done, up to 10,000.")
+        self._lost_runs = counter("job_runs_lost_total", "Runs that were closed because their workflow was lost.")
         self._rollbacks = histogram("rollback_latency_seconds", "Time that the undoings of a run took.")
         self._breakers = counter(
             "circuit_breaker_transitions_total", "Transitions of circuit breakers.", ("tool_id", "provider", "state")
@@ -73,6 +75,14 @@ class PrometheusMeter:
     def rollback(self, seconds: float) -> None:
         """See the port."""
         self._rollbacks.labels().observe(seconds)
+
+    def open_compensations(self, number: int) -> None:
+        """See the port."""
+        self._open.labels().set(number)
+
+    def lost_run(self) -> None:
+        """See the port."""
+        self._lost_runs.labels().inc()
 
     def breaker(self, capability_id: str, state: str) -> None:
         """See the port."""

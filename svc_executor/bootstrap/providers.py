@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 _JITTER = 0.2
+_MISSED_PROBES = 1.5
 _log = logging.getLogger(__name__)
 
 
@@ -54,8 +55,10 @@ class Workshop:
         limits = GuardLimits(
             slots=settings.provider_slots,
             tenant_slots=settings.tenant_slots,
+            tenant_slots_in_all=max(1, settings.concurrent_activities // 2),
             tries=settings.provider_tries,
             failures=settings.breaker_failures,
+            window_s=settings.breaker_window_s,
             recovery_s=settings.breaker_recovery_s,
         )
         chance = rng()
@@ -70,7 +73,10 @@ class Workshop:
             stack.push_async_callback(guards.aclose)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)
-            probe = ProbeProviders(registry, catalogue, found, guards.is_open)
+            probe = ProbeProviders(
+                registry, catalogue, found, guards.circuit, mesh.clock,
+                trusted_s=settings.breaker_recovery_s + _MISSED_PROBES * settings.probe_interval_s,
+            )  # fmt: skip
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
             yield cls(catalogue, keeper.registered)

@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import (
-    EgressError,
-    EgressFailure,
-    EgressRequest,
-    EgressResponse,
-    Failure,
-    ProbeResult,
-    ProviderError,
-)
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
+from svc_executor.domain.provider import Failure, ProbeResult, ProviderError
 
 if TYPE_CHECKING:
     from datetime import datetime

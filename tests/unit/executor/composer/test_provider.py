@@ -11,20 +11,13 @@ from mesh.clock import SystemClock
 from svc_executor.adapters import manifests
 from svc_executor.adapters.providers.composer import bundle, create
 from svc_executor.adapters.providers.composer.model import DocumentSpec
-from svc_executor.domain.provider import (
-    EgressRequest,
-    EgressResponse,
-    Failure,
-    Invocation,
-    Provider,
-    ProviderContext,
-    ProviderError,
-)
+from svc_executor.domain.provider import Failure, Invocation, Provider, ProviderContext, ProviderError
 from tests.unit.executor.composer.samples import inputs, simple, small
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from svc_executor.domain.egress import EgressRequest, EgressResponse
     from svc_executor.domain.provider import InputArtefact
 
 MANIFESTS = Path(manifests.__file__).parents[1] / "manifests"
