@@ -17,6 +17,7 @@ from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, Toke
 from mesh.ids import SystemIds
 from mesh.lifecycle import Service, background
 from mesh.policy import Policy, RegoAuthorizer
+from mesh.processes import ProcessLimits, ProcessPool
 from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
 from mesh.rpc.revocations import RevokedKeys
@@ -168,6 +169,10 @@ class Chassis:
             address, self.settings.tls, service_config=self._service_config, token=self.token, clock=self.clock
         )
         return await self.enter(channel)
+
+    async def process_pool(self, name: str, limits: ProcessLimits) -> ProcessPool:
+        """Child processes for what would hold the event loop."""
+        return await self.enter(ProcessPool.open(name, limits, self.clock))
 
     async def follow_revocations(self, watch: Watch) -> None:
         """Keeps the set of revoked keys true to the gateway's stream."""

@@ -1,0 +1,128 @@
+"""Slots that tenants share fairly: whoever asks much waits behind his own requests, not before those of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_RETRY_AFTER_S = 2.0
+
+
+class FairSlots:
+    """A bounded number of slots. Waiting tenants get free ones in turn, each tenant's requests in their order.
+
+    At most `per_tenant` slots are held for one tenant at once. At most `waiting_per_tenant` of its requests wait, and
+    `waiting` of all tenants together; one more is OVERLOADED. One instance belongs to one event loop.
+    """
+
+    def __init__(
+        self, name: str, slots: int, *, per_tenant: int, waiting_per_tenant: int = 64, waiting: int = 1_024
+    ) -> None:
+        self._name = name
+        self._free = slots
+        self._per_tenant = min(per_tenant, slots)
+        self._waiting_per_tenant = waiting_per_tenant
+        self._max_waiting = waiting
+        self._held: Counter[str] = Counter()
+        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait now."""
+        return self._waiting
+
+    @property
+    def held(self) -> int:
+        """How many slots are held now."""
+        return self._held.total()
+
+    @asynccontextmanager
+    async def slot(self, tenant_id: str) -> AsyncIterator[None]:
+        """Hold a slot for the enclosed block, after waiting for it; raises SomaError(OVERLOADED) when too many wait."""
+        await self._acquire(tenant_id)
+        try:
+            yield
+        finally:
+            self._release(tenant_id)
+
+    def try_acquire(self, tenant_id: str) -> bool:
+        """Take a slot if one is free for this tenant now; whoever gets True calls `release` later."""
+        if self._free == 0 or self._held[tenant_id] >= self._per_tenant:
+            return False
+        self._take(tenant_id)
+        return True
+
+    def release(self, tenant_id: str) -> None:
+        """Give back a slot that `try_acquire` granted."""
+        self._release(tenant_id)
+
+    async def _acquire(self, tenant_id: str) -> None:
+        if self.try_acquire(tenant_id):
+            return
+        queue = self._queues.get(tenant_id, deque())
+        if len(queue) >= self._waiting_per_tenant or self._waiting >= self._max_waiting:
+            raise SomaError(
+                Reason.OVERLOADED,
+                f"Too many requests wait for {self._name}; try again shortly",
+                metadata={"component": self._name},
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        turn = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        self._queues[tenant_id] = queue
+        self._waiting += 1
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release(tenant_id)
+            else:
+                self._leave(tenant_id, turn)
+            raise
+
+    def _take(self, tenant_id: str) -> None:
+        self._free -= 1
+        self._held[tenant_id] += 1
+
+    def _give(self, tenant_id: str) -> None:
+        self._free += 1
+        self._held[tenant_id] -= 1
+        if not self._held[tenant_id]:
+            del self._held[tenant_id]
+
+    def _release(self, tenant_id: str) -> None:
+        self._give(tenant_id)
+        while self._free and (tenant := self._next()) is not None:
+            self._take(tenant)
+            queue = self._queues[tenant]
+            turn = queue.popleft()
+            self._waiting -= 1
+            if queue:
+                self._queues.move_to_end(tenant)
+            else:
+                del self._queues[tenant]
+            if turn.cancelled():  # its request leaves in a moment
+                self._give(tenant)
+            else:
+                turn.set_result(None)
+
+    def _next(self) -> str | None:
+        """The tenant whose turn it is: the one that has waited longest since it was last served."""
+        return next((tenant for tenant in self._queues if self._held[tenant] < self._per_tenant), None)
+
+    def _leave(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
+        queue = self._queues.get(tenant_id)
+        if queue is None or turn not in queue:  # passed over when a slot got free
+            return
+        queue.remove(turn)
+        self._waiting -= 1
+        if not queue:
+            del self._queues[tenant_id]

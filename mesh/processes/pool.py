@@ -1,0 +1,114 @@
+"""A pool of child processes that tenants share fairly."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
+
+from mesh.fairness import FairSlots
+from mesh.lifecycle import background
+from mesh.processes.child import Child
+from mesh.processes.limits import ProcessEndedError, ProcessLimits, ResourceLimitError, TimeLimitError
+from mesh.telemetry import counter, gauge
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from mesh.clock import Clock
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class ProcessPool:
+    """Runs functions in child processes, each call within limits; a call that exceeds one is killed, nothing else.
+
+    Functions are module-level ones of modules that import little (never grpc); arguments and results are pickled.
+    Children start with the first calls and are used again. The time limit of a call begins when a child begins it.
+    """
+
+    def __init__(self, name: str, limits: ProcessLimits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._slots = FairSlots(
+            f"{name} processes",
+            limits.processes,
+            per_tenant=limits.per_tenant,
+            waiting_per_tenant=limits.waiting_per_tenant,
+        )
+        self._idle: list[Child] = []
+        self._calls = counter("process_pool_calls_total", "Calls of child processes by result.", ("pool", "result"))
+        self._waiting = gauge("process_pool_waiting", "Calls that wait for a child process.", ("pool",)).labels(name)
+        self._name = name
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, name: str, limits: ProcessLimits, clock: Clock) -> AsyncIterator[ProcessPool]:
+        """Opens a pool; at the end all of its children are killed."""
+        pool = cls(name, limits, clock)
+        async with background(pool._end_idle, f"{name}-processes", clock=clock):
+            try:
+                yield pool
+            finally:
+                await pool._close()
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts, tenant_id: str, time_s: float | None = None) -> T:
+        """The result of `function(*args)`, run for a tenant in a child process.
+
+        Raises TimeLimitError, ResourceLimitError, ProcessEndedError, SomaError(OVERLOADED) when too many calls wait, or
+        what the function raised. When the caller is cancelled, the child is killed.
+        """
+        self._waiting.set(self._slots.waiting + 1)
+        async with self._slots.slot(tenant_id):
+            self._waiting.set(self._slots.waiting)
+            child = await self._take()
+            result = "failed"
+            try:
+                value = await child.call(function, args, min(time_s or self._limits.time_s, self._limits.time_s))
+                result = "ok"
+            except TimeLimitError:
+                result = "time_limit"
+                raise
+            except ResourceLimitError:
+                result = "memory_limit"
+                raise
+            except ProcessEndedError:
+                result = "ended"
+                raise
+            except asyncio.CancelledError:
+                result = "cancelled"
+                raise
+            finally:
+                self._calls.labels(self._name, result).inc()
+                await self._give_back(child)
+            return cast("T", value)
+
+    async def _take(self) -> Child:
+        while self._idle:
+            child = self._idle.pop()
+            if child.usable:
+                return child
+            await child.kill()
+        return await Child.start(self._limits)
+
+    async def _give_back(self, child: Child) -> None:
+        if child.usable:
+            child.idle_since = self._clock.monotonic()
+            self._idle.append(child)
+        else:
+            await child.kill()
+
+    async def _end_idle(self) -> None:
+        """End children that have had nothing to do for a while, for ever."""
+        while True:
+            await self._clock.sleep(self._limits.idle_s / 2)
+            now = self._clock.monotonic()
+            for child in [child for child in self._idle if now - child.idle_since >= self._limits.idle_s]:
+                self._idle.remove(child)
+                await child.kill()
+
+    async def _close(self) -> None:
+        idle, self._idle = self._idle, []
+        for child in idle:
+            await child.kill()
