@@ -32,6 +32,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"https": 443, "http": 80}
 # Asked for instead of what the caller would take: it is unpacked piece by piece, never beyond the caller's limit.
 _ENCODING, _GZIP = "gzip", 16 + zlib.MAX_WBITS
+_CONNECT_S = 10.0
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _PRIVATE_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "idempotency-key"})
 
@@ -111,7 +112,8 @@ class GuardedEgress:
         try:
             async with self._connections.client(target.url) as client:
                 call = client.build_request(
-                    request.method, url, headers=headers, content=request.content or None, timeout=request.timeout_s,
+                    request.method, url, headers=headers, content=request.content or None,
+                    timeout=httpx.Timeout(request.timeout_s, connect=min(_CONNECT_S, request.timeout_s)),
                     extensions={"sni_hostname": target.url.host},
                 )  # fmt: skip
                 response = await client.send(call, stream=True)
@@ -119,6 +121,8 @@ class GuardedEgress:
                     body = await _body(response, request)
                 finally:
                     await response.aclose()
+        except httpx.ConnectTimeout as error:
+            raise _failed(EgressFailure.UNREACHABLE, request, "cannot be reached") from error
         except httpx.TimeoutException:
             raise _failed(EgressFailure.TIMEOUT, request, "did not answer in time") from None
         except (httpx.RemoteProtocolError, httpx.ReadError, zlib.error) as error:

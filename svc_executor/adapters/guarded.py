@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh import overhead, tracing
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0
 _BUDGETS = 16_384
+# An adapter keeps the deadline itself, and knows best what was consumed until then.
+_GRACE_S = 1.0
 _LOCAL = "local"
 
 
@@ -109,8 +111,9 @@ class Guards:
     async def _once(self, inner: Provider, invocation: Invocation, name: str, deadline: Deadline) -> InvocationResult:
         async with self._circuits.guard(name, invocation.tenant_id):
             try:
-                async with asyncio.timeout(deadline.remaining()):
-                    return await inner.invoke(invocation)
+                left = deadline.remaining()
+                async with asyncio.timeout(left + min(_GRACE_S, left / 10)):
+                    return await inner.invoke(replace(invocation, timeout_s=left))
             except TimeoutError:
                 # What runs on this machine is slow because of what it was given.
                 fault = Fault.CALLER if invocation.provider == _LOCAL else Fault.PROVIDER

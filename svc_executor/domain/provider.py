@@ -125,12 +125,14 @@ class InvocationResult:
 class ProbeResult:
     """Whether a provider would answer, None where it was not asked.
 
-    `detail` is one sentence for people, empty when all is well.
+    `detail` is one sentence for people, empty when all is well; `endpoint` the base address that was asked, empty for
+    what runs on this machine.
     """
 
     healthy: bool | None
     detail: str = ""
     latency_ms: float = 0.0
+    endpoint: str = ""
 
 
 class Provider(Protocol):

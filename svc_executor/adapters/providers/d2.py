@@ -15,7 +15,7 @@ from svc_executor.adapters.providers.diagram.drawing import Drawing, read_drawin
 from svc_executor.adapters.providers.diagram.result import diagram_result
 from svc_executor.adapters.providers.diagram.svg import inspect
 from svc_executor.adapters.providers.diagram.to_d2 import to_d2
-from svc_executor.domain.provider import Failure, ProbeResult, ProviderError, invalid_input
+from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError, invalid_input
 
 if TYPE_CHECKING:
     from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
@@ -49,7 +49,9 @@ class D2:
                 scale = drawing.scale_for(svg.width, svg.height)
                 png = await self._compile(drawing, "png", scale / _PIXELS_AT_ONE)
         except TimeoutError:
-            raise ProviderError(Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s") from None
+            raise ProviderError(
+                Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s", fault=Fault.CALLER
+            ) from None
         return diagram_result(drawing, svg, png, language="d2", ending="d2", model=_model(text))
 
     async def probe(self) -> ProbeResult:
@@ -106,7 +108,7 @@ async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, byt
 
 def _failure(drawing: Drawing, err: str) -> ProviderError:
     if not drawing.raw:
-        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram")
+        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram", fault=Fault.PLATFORM)
     lines = [line.removeprefix("err: ").strip() for line in err.splitlines() if line.startswith("err:")]
     text = "; ".join(lines).replace("failed to compile -: ", "").replace("-:", "line ")
     return invalid_input("/source", f"D2: {text[:400] or 'the source cannot be drawn'}")

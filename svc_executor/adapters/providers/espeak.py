@@ -15,7 +15,7 @@ from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
 from svc_executor.adapters.providers.params import Params
 from svc_executor.adapters.providers.speech import espeak_child
-from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError, Usage
+from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,9 @@ class Espeak:
             async with asyncio.timeout(timeout_s):
                 code, out = await _run(argv, json.dumps(request).encode(), library.parent)
         except TimeoutError:
-            raise ProviderError(Failure.TIMEOUT, f"speech did not finish within {timeout_s:.0f} s") from None
+            raise ProviderError(
+                Failure.TIMEOUT, f"speech did not finish within {timeout_s:.0f} s", fault=Fault.CALLER
+            ) from None
         if code == espeak_child.UNKNOWN_VOICE:
             raise params.wrong("voice", f"{request['voice']!r} is not installed; try en-us, en-gb or de")
         head, _, samples = out.partition(b"\n")

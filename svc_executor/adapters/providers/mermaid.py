@@ -14,7 +14,7 @@ from svc_executor.adapters.providers.diagram.result import diagram_result
 from svc_executor.adapters.providers.diagram.svg import Svg, inspect, rasterise
 from svc_executor.adapters.providers.diagram.to_mermaid import to_mermaid
 from svc_executor.adapters.providers.offload import Worker
-from svc_executor.domain.provider import Failure, ProbeResult, ProviderError
+from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,6 +140,6 @@ def _unshift(svg: str) -> str:
 
 def _failure(drawing: Drawing, text: str) -> ProviderError:
     if not drawing.raw:
-        return ProviderError(Failure.UNAVAILABLE, "Mermaid could not draw this diagram")
+        return ProviderError(Failure.UNAVAILABLE, "Mermaid could not draw this diagram", fault=Fault.PLATFORM)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return ProviderError(Failure.INVALID_INPUT, f"Mermaid: {' '.join(lines)[:400]}", pointer="/source")

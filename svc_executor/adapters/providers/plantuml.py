@@ -15,7 +15,7 @@ from svc_executor.adapters.providers.diagram.result import diagram_result
 from svc_executor.adapters.providers.diagram.svg import Svg, inspect, rasterise
 from svc_executor.adapters.providers.diagram.to_plantuml import to_plantuml
 from svc_executor.adapters.providers.offload import Worker
-from svc_executor.domain.provider import Failure, ProbeResult, ProviderError, invalid_input
+from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError, invalid_input
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ def _check(drawing: Drawing, text: str, added: int) -> None:
     if "data-diagram-type=" in text[:1000] and _NO_GRAPHVIZ not in text:
         return
     if not drawing.raw:
-        raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not draw this diagram")
+        raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not draw this diagram", fault=Fault.PLATFORM)
     if _NO_GRAPHVIZ in text:
         raise invalid_input("/source", "PlantUML would need Graphviz for this kind of diagram")
     shown = [unescape(line) for line in _SHOWN.findall(text)]

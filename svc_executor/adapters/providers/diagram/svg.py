@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from svc_executor.domain.provider import Failure, ProviderError
+from svc_executor.domain.provider import Failure, Fault, ProviderError
 
 _REFUSED = frozenset(
     {"script", "iframe", "object", "embed", "form", "input", "button", "link", "meta", "base", "audio", "video"}
@@ -38,7 +38,9 @@ def inspect(text: str, title: str = "", *, margin: float = 0.0) -> Svg:
     try:
         root = ET.fromstring(text)  # noqa: S314  document types, and so entities, are refused above
     except ET.ParseError as error:
-        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture that cannot be read") from error
+        raise ProviderError(
+            Failure.UNAVAILABLE, "the engine drew a picture that cannot be read", fault=Fault.PLATFORM
+        ) from error
     for element in root.iter():
         _check(element)
     box = _box(root)
@@ -78,7 +80,7 @@ def _box(root: ET.Element) -> tuple[float, float, float, float]:
     x, y, width, height = given if len(given) == 4 else (0.0, 0.0, 0.0, 0.0)  # noqa: PLR2004  x, y, width, height
     width, height = width or _pixels(root.get("width", "")), height or _pixels(root.get("height", ""))
     if min(width, height) <= 0:
-        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture without size")
+        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture without size", fault=Fault.PLATFORM)
     return x, y, width, height
 
 
