@@ -15,7 +15,7 @@ from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
 from svc_executor.adapters.circuits import Circuits
 from svc_executor.adapters.places import Places
 from svc_executor.domain.peers import HealthReport, HealthState
-from svc_executor.domain.provider import Failure, Fault, ProviderError
+from svc_executor.domain.provider import Failure, Fault, LimitedProvider, ProviderError
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
-    from svc_executor.domain.provider import Invocation, InvocationResult, Place, ProbeResult, Provider
+    from svc_executor.domain.provider import Capacity, Invocation, InvocationResult, Place, ProbeResult, Provider
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0
@@ -79,13 +79,11 @@ class Guards:
         """The state of a capability's platform-wide circuit: calls are held back while it is open."""
         return self._circuits.state(capability_id)
 
-    def enter(self, call: _Call) -> AbstractContextManager[None]:
+    def enter(
+        self, pool: str, tenant_id: str, capacity: Capacity | None, capability_id: str
+    ) -> AbstractContextManager[None]:
         """Hold a place for a call; raises ProviderBusyError at once when none is free."""
-        if call.provider == _LOCAL:
-            pool = call.capability_id
-        else:
-            pool = f"{call.provider} {call.endpoint}" if call.endpoint else call.provider
-        return self._places.enter(pool, call.tenant_id)
+        return self._places.enter(pool, tenant_id, capacity, named=capability_id)
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
         """Invoke within deadline, circuits and retry budget; raises ProviderError."""
@@ -116,7 +114,7 @@ class Guards:
                     return await inner.invoke(replace(invocation, timeout_s=left))
             except TimeoutError:
                 # What runs on this machine is slow because of what it was given.
-                fault = Fault.CALLER if invocation.provider == _LOCAL else Fault.PROVIDER
+                fault = Fault.CALLER if inner.provider == _LOCAL else Fault.PROVIDER
                 raise ProviderError(
                     Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds", fault=fault
                 ) from None
@@ -159,32 +157,21 @@ class Guards:
             _log.warning("health of %s could not be reported: %s", report.capability_id, error)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """What is known of a call before its inputs are read."""
-
-    tool_id: str
-    provider: str
-    tenant_id: str
-    endpoint: str
-
-    @property
-    def capability_id(self) -> str:
-        return f"{self.tool_id}@{self.provider}"
-
-
 class GuardedProvider:
-    """A `Provider` behind guards."""
+    """A `Provider` behind guards, known as `adapter`."""
 
-    def __init__(self, inner: Provider, guards: Guards) -> None:
+    def __init__(self, inner: Provider, guards: Guards, adapter: str) -> None:
         self.provider = inner.provider
         self._inner = inner
         self._guards = guards
+        self._adapter = adapter
 
     @contextmanager
     def try_enter(self, tool_id: str, provider: str, tenant_id: str, endpoint: str = "") -> Iterator[Place]:
         """Hold a place for one invocation of a capability; raises ProviderBusyError at once when none is free."""
-        with self._guards.enter(_Call(tool_id, provider, tenant_id, endpoint)):
+        pool = self._adapter if self.provider == _LOCAL else f"{provider} {endpoint}".rstrip()
+        capacity = self._inner.capacity if isinstance(self._inner, LimitedProvider) else None
+        with self._guards.enter(pool, tenant_id, capacity, f"{tool_id}@{provider}"):
             yield _HeldPlace(self._inner, self._guards)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
@@ -236,7 +223,7 @@ class GuardedCatalogue:
     def provider(self, adapter: str) -> GuardedProvider | None:
         """See the port."""
         found = self._inner.provider(adapter)
-        return None if found is None else GuardedProvider(found, self._guards)
+        return None if found is None else GuardedProvider(found, self._guards, adapter)
 
 
 def _title(invocation: Invocation) -> str:

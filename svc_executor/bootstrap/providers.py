@@ -16,6 +16,7 @@ from svc_executor.adapters import manifests
 from svc_executor.adapters.catalogue import ModuleCatalogue
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
+from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.provider import ProviderContext
 
@@ -64,8 +65,15 @@ class Workshop:
         chance = rng()
         async with AsyncExitStack() as stack:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
+            processes = ChildProcesses(
+                mesh.clock,
+                processes=settings.local_processes,
+                cpu_s=settings.local_cpu_s,
+                idle_s=settings.local_idle_s,
+            )
+            await stack.enter_async_context(processes.running())
             context = ProviderContext(
-                mesh.clock, egress, settings.home / "providers", settings.providers, settings.model_idle_s
+                mesh.clock, egress, settings.home / "providers", processes, settings.providers, settings.model_idle_s
             )
             inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)

@@ -18,7 +18,7 @@ from svc_executor.adapters.providers.diagram.to_d2 import to_d2
 from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError, invalid_input
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
+    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
 
 _THEMES = {"default": "0", "neutral": "1"}
 _PAD_PX = 24
@@ -37,6 +37,10 @@ class D2:
 
     provider = "local"
 
+    def __init__(self, processes: Processes) -> None:
+        self.capacity = processes.capacity
+        self._pool = processes.pool("d2")
+
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Draw `params.diagram`, or `params.source` in D2's language."""
         drawing = read_drawing(invocation, "d2", to_d2)
@@ -45,7 +49,9 @@ class D2:
         try:
             async with asyncio.timeout(invocation.timeout_s):
                 text = (await self._compile(drawing, "svg", 1.0)).decode("utf-8", errors="replace")
-                svg = inspect(text, drawing.title)
+                svg = await self._pool.run(
+                    inspect, text, drawing.title, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+                )
                 scale = drawing.scale_for(svg.width, svg.height)
                 png = await self._compile(drawing, "png", scale / _PIXELS_AT_ONE)
         except TimeoutError:
@@ -81,9 +87,9 @@ class D2:
         return out
 
 
-def create(_context: ProviderContext) -> Provider:
+def create(context: ProviderContext) -> Provider:
     """Build the adapter."""
-    return D2()
+    return D2(context.processes)
 
 
 def _names_a_file(source: str) -> bool:

@@ -18,6 +18,7 @@ from svc_executor.adapters.guarded import GuardedCatalogue, GuardedProvider, Gua
 from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.domain.peers import HealthState
 from svc_executor.domain.provider import (
+    Capacity,
     Failure,
     Fault,
     Invocation,
@@ -48,7 +49,7 @@ class Stand:
             clock or SystemClock(),
             rng=rng(1),
         )
-        self.provider = GuardedProvider(self.inner, self.guards)
+        self.provider = GuardedProvider(self.inner, self.guards, "mermaid")
 
     async def failure(self, timeout_s: float = 5.0) -> ProviderError:
         """Invoke and give the failure."""
@@ -103,7 +104,7 @@ async def test_a_provider_that_does_not_answer_is_cut_off() -> None:
             return picture(invocation)
 
     stand = Stand(picture)
-    stand.provider = GuardedProvider(Silent("local"), stand.guards)
+    stand.provider = GuardedProvider(Silent("local"), stand.guards, "mermaid")
     failure = await stand.failure(timeout_s=0.05)
     assert failure.reason is Failure.TIMEOUT
     assert "mermaid@local" in failure.message
@@ -182,14 +183,32 @@ async def test_a_busy_provider_says_so_at_once_and_nobody_is_blamed() -> None:
 
 async def test_tools_of_this_machine_do_not_share_places() -> None:
     stand = Stand(picture, slots=1)
-    with stand.provider.try_enter("mermaid", "local", "a"), stand.provider.try_enter("d2", "local", "b"):
+    other = GuardedProvider(stand.inner, stand.guards, "d2")
+    with stand.provider.try_enter("mermaid", "local", "a"), other.try_enter("mermaid", "local", "b"):
         pass
+
+
+async def test_capabilities_of_one_tool_share_its_places_whatever_provider_they_name() -> None:
+    stand = Stand(picture, slots=1)
+    with stand.provider.try_enter("mermaid", "studio", "a"), pytest.raises(ProviderBusyError):
+        await stand.provider.invoke(invocation())
 
 
 async def test_an_endpoint_of_ones_own_takes_no_place_of_the_provider() -> None:
     stand = Stand(picture, slots=1)
-    with stand.provider.try_enter("gpt", "openai", "a", "https://own.example"):
-        await stand.provider.invoke(replace(invocation(), tool_id="gpt", provider="openai"))
+    remote = GuardedProvider(ScriptedProvider("openai", picture), stand.guards, "openai_chat")
+    with remote.try_enter("mermaid", "openai", "a", "https://own.example"):
+        await remote.invoke(replace(invocation(), tool_id="gpt", provider="openai"))
+
+
+async def test_a_provider_with_a_capacity_of_its_own_is_held_to_that() -> None:
+    class Single(ScriptedProvider):
+        capacity = Capacity(1, 1)
+
+    stand = Stand(picture, slots=4)
+    single = GuardedProvider(Single("local"), stand.guards, "single")
+    with single.try_enter("mermaid", "local", "a"), pytest.raises(ProviderBusyError):
+        await single.invoke(invocation())
 
 
 def test_a_guarded_catalogue_has_the_same_adapters() -> None:

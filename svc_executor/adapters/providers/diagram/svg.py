@@ -1,4 +1,4 @@
-"""Inspects an engine's SVG before anybody opens it, names it, and makes it into pixels."""
+"""Inspects an engine's SVG before anybody opens it, and names it."""
 
 from __future__ import annotations
 
@@ -48,13 +48,6 @@ def inspect(text: str, title: str = "", *, margin: float = 0.0) -> Svg:
         box = (box[0] - margin, box[1] - margin, box[2] + 2 * margin, box[3] + 2 * margin)
         text = _resized(text, box)
     return Svg(_named(text, title), box[2], box[3])
-
-
-def rasterise(svg: Svg, scale: float) -> bytes:
-    """Give a PNG on white, `scale` times the natural size."""
-    from mermaidx.raster import render_png
-
-    return bytes(render_png(svg.text, width=svg.width * scale, height=svg.height * scale, background="#ffffff"))
 
 
 def _check(element: ET.Element) -> None:

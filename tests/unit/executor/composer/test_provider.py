@@ -12,6 +12,7 @@ from svc_executor.adapters import manifests
 from svc_executor.adapters.providers.composer import bundle, create
 from svc_executor.adapters.providers.composer.model import DocumentSpec
 from svc_executor.domain.provider import Failure, Invocation, Provider, ProviderContext, ProviderError
+from tests.conformance import desk
 from tests.unit.executor.composer.samples import inputs, simple, small
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ class NoEgress:
 
 @pytest.fixture
 async def composer(tmp_path: Path) -> AsyncIterator[Provider]:
-    provider = create(ProviderContext(SystemClock(), NoEgress(), tmp_path))
-    yield provider
-    await provider.aclose()
+    async with desk.processes() as processes:
+        provider = create(ProviderContext(SystemClock(), NoEgress(), tmp_path, processes))
+        yield provider
+        await provider.aclose()
 
 
 def call(params: Mapping[str, object], given: Mapping[str, InputArtefact | str], timeout_s: float = 30) -> Invocation:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from svc_executor.domain.provider import Invocation, JsonValue, Provider
+    from svc_executor.domain.provider import Invocation, JsonValue, Processes, Provider
 
+NO_PROCESSES: Processes = None  # type: ignore[assignment]  # a remote provider has none
 COST = Usage(input_tokens=5, output_tokens=100)
 
 
@@ -143,7 +144,8 @@ class Door:
     def __init__(self, server: openai.OpenAiServer, egress: GuardedEgress, home: Path, **settings: JsonValue) -> None:
         self.clock = FakeClock()
         self.server = server
-        self.calls = RemoteCalls("It", f"{server.url}/v1", ProviderContext(self.clock, egress, home, settings))
+        context = ProviderContext(self.clock, egress, home, NO_PROCESSES, settings)
+        self.calls = RemoteCalls("It", f"{server.url}/v1", context)
 
     async def use(self, endpoint: str = "") -> None:
         """Let a tenant call it."""
