@@ -77,6 +77,8 @@ class _Writers:
         if bundled:
             rendered = {f"document.{_ENDINGS[name]}": (MEDIA_TYPES[name], content) for name, content in done.items()}
             done["bundle"] = bundle.build(document, rendered)
+        if document.spec.markdown_figures == "embedded":  # outside of the bundle, which has the files beside it
+            done["markdown"] = markdown.render(document, embed=True).encode()
         facts = _facts(document)
         return InvocationResult(
             artefacts=tuple(_artefact(document, name, done[name], facts) for name in wanted),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +99,15 @@ async def test_faults_are_told_together_and_the_first_is_pointed_at(composer: Pr
 async def test_numbers_may_come_as_doubles_as_protobuf_sends_them(composer: Provider) -> None:
     params = simple() | {"embed_limit_bytes": 1000.0, "outputs": ["markdown"]}
     assert (await composer.invoke(call(params, {}))).artefacts
+
+
+async def test_markdown_holds_its_pictures_where_asked_and_never_in_the_bundle(composer: Provider) -> None:
+    params = small() | {"outputs": ["markdown", "bundle"], "markdown_figures": "embedded"}
+    document, packed = (await composer.invoke(call(params, inputs()))).artefacts
+    assert b"](data:image/png;base64," in document.content
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert b"](data:" not in archive.read("document.md")
+    assert bundle.verify_bundle(packed.content) == []
 
 
 async def test_a_deadline_is_kept(composer: Provider) -> None:
