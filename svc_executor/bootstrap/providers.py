@@ -14,6 +14,7 @@ from mesh.ids import rng
 from mesh.lifecycle import background
 from svc_executor.adapters import manifests
 from svc_executor.adapters.catalogue import ModuleCatalogue
+from svc_executor.adapters.documents import ProcessDiffer
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
 from svc_executor.adapters.processes import ChildProcesses
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from mesh.clock import Clock
+    from svc_executor.domain.documents import Differ
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
     from svc_executor.settings import ExecutorSettings
@@ -38,12 +40,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Workshop:
-    """The catalogue of guarded providers.
+    """The catalogue of guarded providers, and what compares the documents that they compose.
 
     `registered` waits so many seconds until the registry knows them all, and tells whether it does.
     """
 
     catalogue: Catalogue
+    differ: Differ
     registered: Callable[[float], Awaitable[bool]]
 
     @classmethod
@@ -87,7 +90,7 @@ class Workshop:
             )  # fmt: skip
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
-            yield cls(catalogue, keeper.registered)
+            yield cls(catalogue, ProcessDiffer(processes), keeper.registered)
 
 
 def _rules(settings: ExecutorSettings) -> EgressRules:
