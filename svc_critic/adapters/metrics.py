@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from svc_critic.domain.evaluation import Evaluation
     from svc_critic.domain.specimen import Kind
 
+# The tools that ship with the executor. Other names are texts of callers or of tenants, and are counted together.
+TOOLS = frozenset((
+    "d2", "dalle3", "document_composer", "espeak", "gpt-4.1", "gpt_image", "matplotlib_chart", "mermaid",
+    "pillow_transform", "plantuml", "playwright_screenshot", "smollm2", "stable_image",
+))  # fmt: skip
 SCORES = tuple(step / 10 for step in range(1, 11))
 
 
@@ -24,5 +29,7 @@ class PrometheusMeter:
 
     def judged(self, evaluation: Evaluation, kind: Kind) -> None:
         """Takes in one new evaluation."""
-        self._scores.labels(kind.value, evaluation.origin.tool_id or "unknown").observe(evaluation.score)
+        tool = evaluation.origin.tool_id or "unknown"
+        named = tool if tool in TOOLS or tool == "unknown" else telemetry.OVERFLOW
+        self._scores.labels(kind.value, named).observe(evaluation.score)
         self._verdicts.labels(evaluation.evaluator, "passed" if evaluation.passes else "refused").inc()

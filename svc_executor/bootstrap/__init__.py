@@ -35,7 +35,7 @@ from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import StartWaiting, SubmitJob
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import start_sweep
-from svc_executor.bootstrap.providers import Workshop
+from svc_executor.bootstrap.providers import Workshop, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
@@ -116,7 +116,7 @@ async def _work(
     mesh: Chassis, settings: ExecutorSettings, peers: _Peers, store: PostgresJobs, temporal: Client
 ) -> Workshop:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
-    meter = PrometheusMeter()
+    meter = PrometheusMeter(shipped_capabilities(settings))
     workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
     ports = Ports(
         store=store,

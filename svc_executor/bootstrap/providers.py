@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mesh.chassis import Chassis
     from mesh.clock import Clock
     from svc_executor.domain.documents import Differ
-    from svc_executor.domain.peers import Registry
+    from svc_executor.domain.peers import Manifest, Registry
     from svc_executor.domain.ports import Catalogue, Meter
     from svc_executor.settings import ExecutorSettings
 
@@ -55,7 +55,7 @@ class Workshop:
         cls, mesh: Chassis, settings: ExecutorSettings, registry: Registry, meter: Meter
     ) -> AsyncIterator[Workshop]:
         """Open the adapters of all manifests; register and probe them in the background."""
-        found = manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
+        found = _manifests(settings)
         limits = GuardLimits(
             slots=settings.provider_slots,
             tenant_slots=settings.tenant_slots,
@@ -91,6 +91,15 @@ class Workshop:
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
             yield cls(catalogue, ProcessDiffer(processes), keeper.registered)
+
+
+def shipped_capabilities(settings: ExecutorSettings) -> frozenset[str]:
+    """The ids of the capabilities that come with this process."""
+    return frozenset(manifest.capability_id for manifest in _manifests(settings))
+
+
+def _manifests(settings: ExecutorSettings) -> list[Manifest]:
+    return manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
 
 
 def _rules(settings: ExecutorSettings) -> EgressRules:
