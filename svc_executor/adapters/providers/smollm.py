@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mesh import tasks
 from mesh.idle import Idle
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
@@ -24,6 +21,7 @@ from svc_executor.adapters.providers.chat.prose import (
 )
 from svc_executor.adapters.providers.chat.thread import ModelThread
 from svc_executor.adapters.providers.feedback import LONGER, SHORTER, asks, largest
+from svc_executor.adapters.providers.housekeeping import Housekeeping
 from svc_executor.adapters.providers.params import Params, clean
 from svc_executor.domain.provider import (
     Artefact,
@@ -61,7 +59,7 @@ class SmolLm:
     def __init__(self, clock: Clock, idle_s: float) -> None:
         self._thread = ModelThread("smollm")
         self._model = Idle("smollm", _load, clock, idle_s)
-        self._keeper: asyncio.Task[None] | None = None
+        self._housekeeping = Housekeeping(self._model.keep, "smollm-idle", clock)
 
     @property
     def loaded(self) -> bool:
@@ -70,9 +68,7 @@ class SmolLm:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Write sentences from `points`, a paragraph from `prompt`, or an object by `json_schema` from `prompt`."""
-        if self._keeper is None:
-            nobody = contextvars.Context()  # else it would speak for ever in the name of the first caller
-            self._keeper = asyncio.create_task(self._model.keep(), name="smollm-idle", context=nobody)
+        await self._housekeeping.start()
         params = Params(invocation.params)
         if params.has("json_schema"):
             return await self._run(invocation, lambda chat: _structured(chat, params))
@@ -89,9 +85,7 @@ class SmolLm:
     async def aclose(self) -> None:
         """Let go of the model."""
         self._thread.close()
-        if self._keeper is not None:
-            await tasks.end(self._keeper)
-            self._keeper = None
+        await self._housekeeping.aclose()
         self._model.release()
 
     async def _run(self, invocation: Invocation, write: Callable[[Chat], InvocationResult]) -> InvocationResult:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from typing import TYPE_CHECKING
 
-from mesh import tasks
 from mesh.fairness import FairSlots
+from svc_executor.adapters.providers.housekeeping import Housekeeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,14 +24,12 @@ class PlantUmlProcesses:
         self._idle_s = idle_s
         self._slots = FairSlots("PlantUML", capacity.slots, per_tenant=capacity.per_tenant)
         self._idle: list[tuple[PlantUmlProcess, float]] = []
-        self._ending: asyncio.Task[None] | None = None
+        self._housekeeping = Housekeeping(self._end_idle, "plantuml-idle", clock)
 
     async def draw(self, source: str, tenant_id: str, timeout_s: float) -> str:
         """Give the SVG of one `@start…@end` block; the time counts from when a process begins with it."""
         async with self._slots.slot(tenant_id):
-            if self._ending is None:
-                nobody = contextvars.Context()  # else it would run for ever in the name of the first caller
-                self._ending = asyncio.create_task(self._end_idle(), name="plantuml-idle", context=nobody)
+            await self._housekeeping.start()
             process = self._idle.pop()[0] if self._idle else self._make()
             try:
                 return await process.draw(source, timeout_s)
@@ -42,9 +38,7 @@ class PlantUmlProcesses:
 
     async def aclose(self) -> None:
         """End all processes."""
-        if self._ending is not None:
-            await tasks.end(self._ending)
-            self._ending = None
+        await self._housekeeping.aclose()
         idle, self._idle = self._idle, []
         for process, _ in idle:
             await process.aclose()

@@ -32,6 +32,7 @@ _EGRESS = {
 }
 # Where the request went out and no whole answer came back, the provider may have done the work.
 _MAY_HAVE_WORKED = frozenset({EgressFailure.TIMEOUT, EgressFailure.INCOMPLETE, EgressFailure.TOO_LARGE})
+_MOST_VALUES = 250_000
 _PROBED_AFTER_USE_S = 3_600.0
 _UNASKED = ProbeResult(healthy=None, detail="not asked; its calls tell")
 
@@ -177,9 +178,12 @@ def _said(content: bytes) -> tuple[str, str]:
 
 
 def _object(content: bytes) -> Mapping[str, object] | None:
+    """Read a JSON object; None for anything else, and for one of so many values that reading it would take long."""
+    if sum(content.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
+        return None
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, Mapping) else None
 

@@ -132,6 +132,16 @@ async def test_too_large_an_answer_is_not_the_providers_fault(chat: Provider, se
     assert (error.fault, error.usage is not None) == (Fault.CALLER, True)
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[" + b"{}," * 300_000 + b"{}]"], ids=["deep", "many values"])
+async def test_an_answer_that_would_take_long_to_read_is_not_read(
+    chat: Provider, server: openai.OpenAiServer, body: bytes
+) -> None:
+    error = await failed(chat, server, Reply(200, b'{"choices": ' + body + b"}"))
+    assert (error.reason, error.message) == (
+        Failure.UNAVAILABLE, "The chat provider gave an answer that cannot be read",
+    )  # fmt: skip
+
+
 async def test_a_closed_port_consumes_nothing(chat: Provider, server: openai.OpenAiServer) -> None:
     async with desk.context("127.0.0.1:1") as context:
         error = await desk.refusal(openai_chat.create(context), replace(call(server), endpoint="http://127.0.0.1:1/v1"))
