@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
-from mesh.lifecycle import background
+from mesh.fairness import FairSlots
+from mesh.processes import ProcessLimits
 from mesh.settings import load
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
@@ -17,14 +18,14 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
-from svc_critic.adapters.heuristics import Bench, Reader, heuristics
+from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.adapters.retention import RULES
 from svc_critic.app import Evaluate, Evaluators, RubricBook
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
-from svc_critic.settings import Settings
+from svc_critic.settings import CriticSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +34,23 @@ if TYPE_CHECKING:
 
 NAME = "critic"
 MIB = 1024 * 1024
+
+
+def _share(workers: int) -> int:
+    """Workers that one tenant may take, so that another finds one."""
+    return max(1, workers - 1)
+
+
+def _limits(own: CriticSettings) -> ProcessLimits:
+    """Limits of measuring one asset."""
+    return ProcessLimits(
+        processes=own.workers,
+        per_tenant=_share(own.workers),
+        cpu_s=own.measure_cpu_s,
+        time_s=own.measure_time_s,
+        memory_mb=own.measure_memory_mb,
+        idle_s=own.worker_idle_s,
+    )
 
 
 @asynccontextmanager
@@ -45,17 +63,16 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         own = settings.critic
-        reader = Reader(own.workers, idle_s=own.reader_idle_s, clock=mesh.clock)
-        await mesh.enter(background(reader.keep, "idle-reader", clock=mesh.clock))
         await mesh.keep_short(RULES, settings.retention.evaluations_days)
-        bench = await mesh.enter(Bench.open(own.workers))
+        pool = await mesh.process_pool(NAME, _limits(own))
         book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
             rubrics=book,
-            evaluators=Evaluators(heuristics(bench, reader)),
+            evaluators=Evaluators(heuristics(pool, own.workers)),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
+            slots=FairSlots("the critic", own.workers, per_tenant=_share(own.workers)),
             clock=mesh.clock,
             ids=mesh.ids,
         )

@@ -11,10 +11,15 @@ from mesh.settings import Block
 class CriticSettings(Block):
     """What the critic adds."""
 
-    workers: int = Field(2, ge=1, le=64, description="assets measured at once in this process")
-    reader_idle_s: float = Field(
-        300.0, gt=0, description="time without use after which the reader of text in pictures is unloaded, in seconds"
+    workers: int = Field(
+        2, ge=1, le=64, description="assets measured at once, each in a child process; one tenant leaves one to others"
     )
+    worker_idle_s: float = Field(
+        300.0, gt=0, description="time without use after which a measuring process ends, in seconds"
+    )
+    measure_cpu_s: float = Field(20.0, ge=1, description="most processor time to measure one asset, in seconds")
+    measure_time_s: float = Field(90.0, ge=1, description="most elapsed time to measure one asset, in seconds")
+    measure_memory_mb: int = Field(1_024, ge=256, description="most memory of a measuring process, in MiB")
     max_asset_mb: int = Field(50, ge=1, description="largest asset that is judged, in MiB")
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import sysconfig
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -15,12 +16,14 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TIMEOUT_S = 300.0
 _DML = "SELECT, INSERT, UPDATE, DELETE"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.migrate'))"
+_TRY_TURN = "SELECT pg_try_advisory_lock(hashtext('soma.migrate.turn'))"
+_TRY_AGAIN_S = 0.05
 
 
 class MigrationError(Exception):
@@ -45,7 +48,8 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
     """
     await _prepare(dsn, schema, password)
     if not await _is_current(dsn, schema, folders):
-        await _dbmate(dsn, schema, folders, "up")
+        async with _turn(dsn):
+            await _dbmate(dsn, schema, folders, "up")
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
@@ -59,7 +63,25 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
 async def rollback(dsn: str, schema: str, folders: Sequence[Path]) -> None:
     """Undo the newest applied migration of the schema."""
     _check_name(schema)
-    await _dbmate(dsn, schema, folders, "rollback")
+    async with _turn(dsn):
+        await _dbmate(dsn, schema, folders, "rollback")
+
+
+@asynccontextmanager
+async def _turn(dsn: str) -> AsyncIterator[None]:
+    """Let one schema of a database be migrated at a time.
+
+    The lock is tried, not waited for: `CREATE INDEX CONCURRENTLY` waits for every statement that began before it, so it
+    and whoever waits for a lock that it holds, as dbmate's own option does, would wait for each other.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            while not await connection.fetchval(_TRY_TURN):  # noqa: ASYNC110 - nobody tells when it is free
+                await asyncio.sleep(_TRY_AGAIN_S)
+        yield
+    finally:
+        await connection.close()
 
 
 async def _prepare(dsn: str, schema: str, password: str | None) -> None:
@@ -118,7 +140,7 @@ async def _dbmate(dsn: str, schema: str, folders: Sequence[Path], command: str) 
     arguments = [argument for folder in every for argument in ("--migrations-dir", str(folder))]
     process = await asyncio.create_subprocess_exec(
         str(_program()), *arguments, "--migrations-table", f"{schema}.schema_migrations", "--no-dump-schema",
-        "--migration-lock", command,
+        command,
         env={"DATABASE_URL": _url(dsn, schema), "HOME": "/"},
         cwd="/",
         stdin=asyncio.subprocess.DEVNULL,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh import telemetry
+from mesh import context, telemetry
 
 if TYPE_CHECKING:
     from svc_critic.domain.evaluation import Evaluation
     from svc_critic.domain.specimen import Kind
 
-# The tools that ship with the executor. Other names are texts of callers or of tenants, and are counted together.
+# The tools that ship with the executor. Names of tenants' own tools are counted together.
 TOOLS = frozenset((
     "d2", "dalle3", "document_composer", "espeak", "gpt-4.1", "gpt_image", "matplotlib_chart", "mermaid",
     "pillow_transform", "plantuml", "playwright_screenshot", "smollm2", "stable_image",
@@ -29,7 +29,14 @@ class PrometheusMeter:
 
     def judged(self, evaluation: Evaluation, kind: Kind) -> None:
         """Takes in one new evaluation."""
-        tool = evaluation.origin.tool_id or "unknown"
-        named = tool if tool in TOOLS or tool == "unknown" else telemetry.OVERFLOW
-        self._scores.labels(kind.value, named).observe(evaluation.score)
+        self._scores.labels(kind.value, _tool(evaluation)).observe(evaluation.score)
         self._verdicts.labels(evaluation.evaluator, "passed" if evaluation.passes else "refused").inc()
+
+
+def _tool(evaluation: Evaluation) -> str:
+    """The tool, if a service that acts for somebody names it: what callers write would be labels without end."""
+    request = context.current()
+    trusted = request is not None and request.caller is not None and request.caller.actor != ""
+    if not trusted or not evaluation.origin.tool_id:
+        return "unknown"
+    return evaluation.origin.tool_id if evaluation.origin.tool_id in TOOLS else telemetry.OVERFLOW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 import asyncpg
 from pydantic import TypeAdapter
@@ -13,7 +14,7 @@ from svc_critic.domain.evaluation import Evaluation
 from svc_critic.domain.rubric import Rubric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mesh.events.audit import Auditor
     from mesh.events.event import Event
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.stores.postgres import Postgres
     from svc_critic.domain.evaluation import Listing, Once
 
+_FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 _RUBRIC: TypeAdapter[Rubric] = TypeAdapter(Rubric)
 _EVALUATION: TypeAdapter[Evaluation] = TypeAdapter(Evaluation)
 
@@ -56,8 +58,10 @@ class PostgresRubrics:
 
     async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
         """The tenant's with ids above `after`."""
+        statement, values = _filtered(_LIST_RUBRICS, {"asset_type": asset_type})
+        first = UUID(after) if after else _FIRST
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_LIST_RUBRICS, tenant_id, asset_type, after, size)
+            rows = await connection.fetch(statement, tenant_id, first, size, *values)
         return [_RUBRIC.validate_python(row["document"]) for row in rows]
 
     async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
@@ -74,7 +78,8 @@ class PostgresRubrics:
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
         """Removes a rubric and gives what it was."""
         async with self._postgres.transaction(tenant_id) as connection:
-            document = await connection.fetchval(_DELETE_RUBRIC, tenant_id, rubric_id)
+            key = _key(rubric_id)
+            document = await connection.fetchval(_DELETE_RUBRIC, tenant_id, key) if key else None
             if document:
                 await self._audit(connection, tenant_id, rubric_id, document, None)
         return _RUBRIC.validate_python(document) if document else None
@@ -119,8 +124,26 @@ class PostgresRubrics:
         )
 
 
+def _filtered(statement: str, filters: Mapping[str, str]) -> tuple[str, list[str]]:
+    """A statement with the filters that are given, and their values from $4 on.
+
+    Each set of filters is a statement of its own, so that each is planned by the index of its columns.
+    """
+    given = {column: value for column, value in filters.items() if value}
+    text = "".join(f" AND {column} = ${place}" for place, column in enumerate(given, 4))
+    return statement.format(filters=text), list(given.values())
+
+
+def _key(text: str) -> UUID | None:
+    """An id as the tables hold it; None for a text that is none, and so names nothing."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 async def _rubric(connection: asyncpg.Connection, tenant_id: str, rubric_id: str) -> Rubric | None:
-    document = await connection.fetchval(_GET_RUBRIC, tenant_id, rubric_id)
+    document = await connection.fetchval(_GET_RUBRIC, tenant_id, key) if (key := _key(rubric_id)) else None
     return _RUBRIC.validate_python(document) if document else None
 
 
@@ -180,31 +203,30 @@ class PostgresEvaluations:
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
         """One of the tenant's."""
         async with self._postgres.transaction(tenant_id) as connection:
-            document = await connection.fetchval(_GET_EVALUATION, tenant_id, evaluation_id)
+            key = _key(evaluation_id)
+            document = await connection.fetchval(_GET_EVALUATION, tenant_id, key) if key else None
         return _EVALUATION.validate_python(document) if document else None
 
     async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
         """Evaluations, newest first."""
+        statement, values = _filtered(_LIST_EVALUATIONS, {"asset_id": wanted.asset_id, "job_id": wanted.job_id})
+        before = UUID(wanted.before) if wanted.before else _LAST
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(
-                _LIST_EVALUATIONS, tenant_id, wanted.asset_id, wanted.job_id, wanted.before or None, wanted.size
-            )
+            rows = await connection.fetch(statement, tenant_id, before, wanted.size, *values)
         return [_EVALUATION.validate_python(row["document"]) for row in rows]
 
 
-_GET_RUBRIC = "SELECT document FROM rubrics WHERE tenant_id = $1 AND rubric_id::text = $2"
+_GET_RUBRIC = "SELECT document FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2"
 _DEFAULT = """
 SELECT document FROM rubrics WHERE tenant_id = $1 AND asset_type IN ($2, '') AND is_default
 ORDER BY asset_type DESC LIMIT 1
 """
 _LIST_RUBRICS = """
-SELECT document FROM rubrics
-WHERE tenant_id = $1 AND ($2 = '' OR asset_type = $2) AND rubric_id::text > $3
-ORDER BY rubric_id LIMIT $4
+SELECT document FROM rubrics WHERE tenant_id = $1 AND rubric_id > $2{filters} ORDER BY rubric_id LIMIT $3
 """
 _YIELD_DEFAULT = """
 UPDATE rubrics SET is_default = false, document = jsonb_set(document, '{is_default}', 'false')
-WHERE tenant_id = $1 AND asset_type = $2 AND is_default AND rubric_id::text <> $3
+WHERE tenant_id = $1 AND asset_type = $2 AND is_default AND rubric_id <> $3
 RETURNING rubric_id, document
 """
 _LOCK = "SELECT version, document FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 FOR UPDATE"
@@ -215,7 +237,7 @@ ON CONFLICT (tenant_id, rubric_id) DO UPDATE
 SET asset_type = excluded.asset_type, is_default = excluded.is_default, version = excluded.version,
     document = excluded.document
 """
-_DELETE_RUBRIC = "DELETE FROM rubrics WHERE tenant_id = $1 AND rubric_id::text = $2 RETURNING document"
+_DELETE_RUBRIC = "DELETE FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 RETURNING document"
 _GET_REQUEST = "SELECT digest, rubric_id FROM rubric_requests WHERE tenant_id = $1 AND request_id = $2"
 _KEEP_REQUEST = "INSERT INTO rubric_requests (tenant_id, request_id, digest, rubric_id) VALUES ($1, $2, $3, $4)"
 _BY_REQUEST = "SELECT digest, document FROM evaluations WHERE tenant_id = $1 AND request_id = $2"
@@ -227,7 +249,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 _GET_EVALUATION = "SELECT document FROM evaluations WHERE tenant_id = $1 AND evaluation_id = $2"
 _LIST_EVALUATIONS = """
 SELECT document FROM evaluations
-WHERE tenant_id = $1 AND ($2 = '' OR asset_id = $2) AND ($3 = '' OR job_id = $3)
-  AND ($4::uuid IS NULL OR evaluation_id < $4)
-ORDER BY evaluation_id DESC LIMIT $5
+WHERE tenant_id = $1 AND evaluation_id < $2{filters}
+ORDER BY evaluation_id DESC LIMIT $3
 """

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.clock import Clock
+    from mesh.fairness import FairSlots
     from mesh.ids import Ids
     from svc_critic.app.evaluators import Evaluators
     from svc_critic.app.rubrics import RubricBook
     from svc_critic.domain.ports import AssetReader, Evaluations, Meter
+    from svc_critic.domain.specimen import Kind
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Evaluate:
         evaluators: Evaluators,
         evaluations: Evaluations,
         meter: Meter,
+        slots: FairSlots,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -58,6 +61,7 @@ class Evaluate:
         self._evaluators = evaluators
         self._evaluations = evaluations
         self._meter = meter
+        self._slots = slots
         self._clock = clock
         self._ids = ids
 
@@ -65,17 +69,26 @@ class Evaluate:
         """The verdict; a request id that was used gives the verdict it got then.
 
         NOT_FOUND for an asset or a rubric that is not the tenant's, UNSUPPORTED_MEDIA_TYPE for what nobody can judge,
-        FAILED_PRECONDITION when nothing of the rubric can be measured, IDEMPOTENCY_MISMATCH.
+        FAILED_PRECONDITION when nothing of the rubric can be measured or measuring needs too much, OVERLOADED when too
+        many assets wait, IDEMPOTENCY_MISMATCH.
         """
         if order.request_id:
             earlier = await self._evaluations.by_request(tenant_id, order.once)
             if earlier is not None:
                 return earlier
+        async with self._slots.slot(tenant_id):  # before the bytes are read: those that wait hold no memory
+            made, kind = await self._judged(tenant_id, order)
+        kept = await self._evaluations.record(made, order.once)
+        if kept.evaluation_id == made.evaluation_id:
+            self._meter.judged(kept, kind)
+        return kept
+
+    async def _judged(self, tenant_id: str, order: Order) -> tuple[Evaluation, Kind]:
         started = self._clock.monotonic()
         specimen = await self._assets.read(order.asset_id)
         rubric = await self._rubrics.choose(tenant_id, order.rubric, specimen.asset_type)
         evaluator, kind = self._evaluators.choose(specimen)
-        found = await evaluator.examine(specimen, order.brief)
+        found = await evaluator.examine(tenant_id, specimen, order.brief)
         verdict = judge(rubric, found.facets)
         made = Evaluation(
             evaluation_id=self._ids.new(),
@@ -95,10 +108,7 @@ class Evaluate:
             origin=order.origin,
             created_at=self._clock.now(),
         )
-        kept = await self._evaluations.record(made, order.once)
-        if kept.evaluation_id == made.evaluation_id:
-            self._meter.judged(kept, kind)
-        return kept
+        return made, kind
 
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation:
         """A past verdict."""

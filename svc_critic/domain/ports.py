@@ -28,8 +28,12 @@ class Evaluator(Protocol):
     name: str
     kinds: frozenset[Kind]
 
-    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
-        """Measures; bytes that are not what they should be are a finding, not an error."""
+    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+        """Measures; bytes that are not what they should be are a finding, not an error.
+
+        FAILED_PRECONDITION for an asset that cannot be measured within the limits, OVERLOADED when too many of the
+        tenant's wait.
+        """
 
 
 class AssetReader(Protocol):

@@ -17,6 +17,7 @@ _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
 _SHORTEST_STEM = 3
 _SHORTEST_FUZZY = 5
 _FUZZY = 0.8
+_MOST_COMPARED = 5_000
 _MOST_OF_A_LABEL = 0.6
 
 # Words that say nothing of what a result is about: the commonest of English, and those of instructions.
@@ -96,7 +97,7 @@ def _nearly(word: str, pool: Sequence[str]) -> bool:
     """Whether the pool has the word with a letter misread: words of other lengths are other words."""
     if len(word) < _SHORTEST_FUZZY:
         return False
-    alike = [other for other in pool if abs(len(other) - len(word)) <= 1]
+    alike = [other for other in pool if abs(len(other) - len(word)) <= 1][:_MOST_COMPARED]
     return bool(difflib.get_close_matches(word, alike, n=1, cutoff=_FUZZY))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from mesh.context import caller
-from mesh.errors import invalid
+from mesh.rpc.paging import id_token
 from soma.critic.v1 import critic_service_pb2 as pb
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceServicer
 from svc_critic.domain.evaluation import Listing
@@ -39,14 +38,7 @@ class CriticServicer(CriticServiceServicer):
     ) -> pb.ListEvaluationsResponse:
         """Lists past verdicts."""
         size = request.page_size or DEFAULT_PAGE
-        wanted = Listing(request.asset_id, request.job_id, size + 1, _page_token(request.page_token))
+        wanted = Listing(request.asset_id, request.job_id, size + 1, id_token(request.page_token))
         found = await self._evaluate.list(caller().tenant_id, wanted)
         token = found[size - 1].evaluation_id if len(found) > size else ""
         return pb.ListEvaluationsResponse(evaluations=map(evaluation_to, found[:size]), next_page_token=token)
-
-
-def _page_token(token: str) -> str:
-    try:
-        return str(UUID(token)) if token else ""
-    except ValueError:
-        raise invalid("page_token", "must be the next_page_token of the page before") from None

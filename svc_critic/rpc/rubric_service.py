@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.rpc.paging import id_token
 from soma.critic.v1 import rubric_pb2 as pb
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceServicer
+from svc_critic.domain.rubric import DEFAULT_PREFIX
 from svc_critic.rpc.convert import rubric_from, rubric_to
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class RubricServicer(RubricServiceServicer):
     ) -> pb.ListRubricsResponse:
         """Lists rubrics."""
         size = request.page_size or DEFAULT_PAGE
-        found = await self._book.list(caller().tenant_id, request.asset_type, request.page_token, size + 1)
+        found = await self._book.list(caller().tenant_id, request.asset_type, _place(request.page_token), size + 1)
         token = found[size - 1].rubric_id if len(found) > size else ""
         return pb.ListRubricsResponse(rubrics=map(rubric_to, found[:size]), next_page_token=token)
 
@@ -49,3 +51,8 @@ class RubricServicer(RubricServiceServicer):
     async def DeleteRubric(self, request: pb.DeleteRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
         """Deletes a rubric."""
         return rubric_to(await self._book.delete(caller().tenant_id, request.rubric_id))
+
+
+def _place(token: str) -> str:
+    """The id of the rubric at which the page before ended; INVALID_ARGUMENT for a token that names none."""
+    return token if token.startswith(DEFAULT_PREFIX) else id_token(token)

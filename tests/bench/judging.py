@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from svc_critic.adapters.heuristics import Bench, PictureHeuristics, Reader
+from mesh.clock import SystemClock
+from mesh.processes import ProcessLimits, ProcessPool
+from svc_critic.adapters.heuristics import Measuring, PictureHeuristics
 from svc_critic.domain.specimen import Brief, Kind, Specimen
 from tests.bench.figures import Figure, percentile
 from tests.integration.critic.samples.pages import page
@@ -49,18 +51,17 @@ def decoding(specimen: Specimen) -> float:
 
 
 async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
-    """The figures of judging, in this process; the best of some rounds for each picture."""
+    """The figures of judging, in a child process; the best of some rounds for each picture."""
     judged: list[float] = []
     decoded: list[float] = []
-    async with Bench.open(1) as bench:
-        reader = Reader(READERS)
-        critics = {kind: PictureHeuristics(kind, bench, reader) for kind in KINDS}
+    async with ProcessPool.open("critic", ProcessLimits(processes=1, memory_mb=1_024), SystemClock()) as pool:
+        critics = {kind: PictureHeuristics(kind, Measuring(pool), READERS) for kind in KINDS}
         for theme in HELD_OUT:
             for specimen in pictures(theme):
                 rounds = []
                 for _ in range(ROUNDS):
                     began = time.perf_counter()
-                    await critics[Kind(specimen.asset_type)].examine(specimen, Brief(theme.request))
+                    await critics[Kind(specimen.asset_type)].examine("acme", specimen, Brief(theme.request))
                     rounds.append(time.perf_counter() - began)
                 judged.append(min(rounds))
                 decoded.append(min(decoding(specimen) for _ in range(ROUNDS)))

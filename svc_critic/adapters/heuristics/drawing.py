@@ -23,10 +23,12 @@ MOST_BYTES = 8 * 1024 * 1024
 MOST_ELEMENTS = 100_000
 DRAWN_SIDE = 1_200
 _MOST_ASPECT = 20
+_MOST_FILTERED = 8
+"""Elements with a filter: a blur costs as much as the whole picture, each time."""
 _SHAPES = frozenset({"rect", "circle", "ellipse", "polygon", "path", "image", "use"})
 _STROKES = frozenset({"line", "polyline", "path"})
 _EDGE_CLASS = re.compile(r"\b(?:edge|link|flowchart-link|connection|relation|transition|message)", re.IGNORECASE)
-_ARROW = re.compile(r"<?[-=.~]{1,3}(?:\|[^|\n]*\|)?[-=.]*>{1,2}|--[-x|o*]|\.\.\|?>", re.MULTILINE)
+_ARROW = re.compile(r"<?[-=.~]{1,3}(?:\|[^|\n]{0,200}\|)?[-=.]{0,20}>{1,2}|--[-x|o*]|\.\.\|?>", re.MULTILINE)
 _FEWEST_ARROWS = 2
 _BOX_NUMBERS = 4
 _ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
@@ -43,6 +45,7 @@ class Drawing:
     height: float
     external: tuple[str, ...]
     nested: bool
+    filtered: int = 0
 
     @property
     def empty(self) -> bool:
@@ -79,7 +82,8 @@ def _described(root: ET.Element, elements: list[ET.Element]) -> Drawing:
         width=width,
         height=height,
         external=tuple(_external(elements)),
-        nested=_nested(elements),
+        nested=_nested(root, elements),
+        filtered=sum("filter" in element.attrib or "filter:" in element.get("style", "") for element in elements),
     )
 
 
@@ -112,10 +116,9 @@ def _external(elements: list[ET.Element]) -> Iterator[str]:
                 yield address
 
 
-def _nested(elements: list[ET.Element]) -> bool:
+def _nested(root: ET.Element, elements: list[ET.Element]) -> bool:
     """Whether references contain references, which can grow without bound when drawn."""
-    using = [element for element in elements if any(_name(part) == "use" for part in element.iter())]
-    ids = {element.get("id") for element in using if _name(element) != "use"} - {None}
+    ids = {element.get("id") for element in _holding_uses(root)} - {None}
     targets = {
         value.lstrip("#")
         for element in elements
@@ -124,6 +127,18 @@ def _nested(elements: list[ET.Element]) -> bool:
         if key.rpartition("}")[2] == "href"
     }
     return bool(ids & targets)
+
+
+def _holding_uses(root: ET.Element) -> Iterator[ET.Element]:
+    """Elements with a reference somewhere within them, found in one pass from the leaves to the root."""
+    parents = {child: parent for parent in root.iter() for child in parent}
+    held: set[ET.Element] = set()
+    for element in root.iter():
+        above = parents.get(element) if _name(element) == "use" else None
+        while above is not None and above not in held:
+            held.add(above)
+            yield above
+            above = parents.get(above)
 
 
 def _size(root: ET.Element) -> tuple[float, float]:
@@ -146,8 +161,8 @@ def _name(element: ET.Element) -> str:
 
 
 def paint(content: bytes, drawing: Drawing) -> Picture | None:
-    """The drawing as pixels on white; None for one that loads from elsewhere or multiplies itself."""
-    if drawing.external or drawing.nested:
+    """The drawing as pixels on white; None for one that loads from elsewhere, multiplies itself or has many filters."""
+    if drawing.external or drawing.nested or drawing.filtered > _MOST_FILTERED:
         return None
     from mermaidx.raster import render_png
 

@@ -8,7 +8,7 @@ from svc_critic.adapters.heuristics.decoding import Undecodable, decode, is_svg
 from svc_critic.adapters.heuristics.drawing import examine_drawing, paint, read_drawing
 from svc_critic.adapters.heuristics.lettering import examine_lettering, repeats
 from svc_critic.adapters.heuristics.pixels import Tones
-from svc_critic.adapters.heuristics.reading import FAST_WIDTH, THOROUGH_WIDTH, Lettering
+from svc_critic.adapters.heuristics.reading import FAST_WIDTH, THOROUGH_WIDTH, Lettering, reader_of
 from svc_critic.domain.error_pages import error_sign
 from svc_critic.domain.judgement import Code, Facet, facet, hopeless
 from svc_critic.domain.ports import Examination
@@ -20,9 +20,9 @@ from svc_critic.domain.topic import relevance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from svc_critic.adapters.heuristics.bench import Bench
     from svc_critic.adapters.heuristics.decoding import Picture
     from svc_critic.adapters.heuristics.drawing import Drawing
+    from svc_critic.adapters.heuristics.measuring import Measuring
     from svc_critic.adapters.heuristics.reading import Reader
     from svc_critic.domain.specimen import Brief, Specimen
 
@@ -37,18 +37,31 @@ _FEWEST_WORDS = 3
 class PictureHeuristics:
     """Measures pictures of one kind. It sees how a picture is made, not what it shows, except for the words in it."""
 
-    def __init__(self, kind: Kind, bench: Bench, reader: Reader) -> None:
+    def __init__(self, kind: Kind, measuring: Measuring, threads: int) -> None:
         self.name = f"heuristics/{kind.value}"
         self.kinds = frozenset({kind})
         self._kind = kind
-        self._bench = bench
+        self._measuring = measuring
+        self._threads = threads
+
+    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+        """Measures, in a child process."""
+        return Examination(await self._measuring.run(tenant_id, _examine, self._kind, self._threads, specimen, brief))
+
+
+def _examine(kind: Kind, threads: int, specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:
+    return PictureMeasures(kind, reader_of(threads)).measure(specimen, brief)
+
+
+class PictureMeasures:
+    """The facets of a picture of one kind."""
+
+    def __init__(self, kind: Kind, reader: Reader) -> None:
+        self._kind = kind
         self._reader = reader
 
-    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
-        """Measures, beside the event loop."""
-        return Examination(await self._bench.run(self._examine, specimen, brief))
-
-    def _examine(self, specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:
+    def measure(self, specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:
+        """All that can be measured of the bytes."""
         try:
             if is_svg(specimen.content, specimen.media_type):
                 return tuple(self._vector(specimen.content, brief))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib import resources
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from mesh.clock import SystemClock
-from mesh.idle import Idle
 from svc_critic.adapters.heuristics.pixels import stroke
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from rapidocr_onnxruntime import RapidOCR
 
-    from mesh.clock import Clock
     from svc_critic.adapters.heuristics.decoding import Picture, Pixels
 
 DETECT_PIXELS = 960 * 540
@@ -73,24 +71,15 @@ class Reader:
 
     Reading costs time by the width of the lines (about 0.1 ms on two processors for each of their pixels at a height
     of 48), so it is bounded by width: larger letters first, long lines only from their beginning. The models are
-    loaded when they are needed, and unloaded while `keep` runs and `idle_s` seconds pass without a picture. One picture
-    is read at a time: the recogniser keeps state, and takes `threads` processors anyway.
+    loaded with the first picture. One picture is read at a time: the recogniser keeps state, and takes `threads`
+    processors anyway.
     """
 
-    def __init__(self, threads: int, *, idle_s: float = 300.0, clock: Clock | None = None) -> None:
+    def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._models = Idle("ocr", self._load, clock or SystemClock(), idle_s)
 
-    @property
-    def loaded(self) -> bool:
-        """Whether the models are in memory."""
-        return self._models.loaded
-
-    async def keep(self) -> None:
-        """Unload the models whenever they are idle, for ever."""
-        await self._models.keep()
-
-    def _load(self) -> RapidOCR:
+    @cached_property
+    def _engine(self) -> RapidOCR:
         from rapidocr_onnxruntime import RapidOCR
 
         engine = RapidOCR(intra_op_num_threads=self._threads, inter_op_num_threads=1)
@@ -103,21 +92,26 @@ class Reader:
 
     def read(self, picture: Picture, width: int = FAST_WIDTH) -> Lettering:
         """The lines of a picture; `width` bounds how much is read, in pixels of lines 48 pixels high."""
-        with self._models.use() as engine:
-            boxes = _find(engine, picture.rgb)
-            if not boxes:
-                return Lettering((), 0)
-            # The recogniser was trained on pictures in the order of OpenCV.
-            bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
-            strips = engine.get_crop_img_list(bgr, boxes)
-            spent = _spend([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
-            cut = [strips[place][:, : _pixels(strips[place], spent[place])] for place in spent]
-            said, _ = engine.text_rec(cut)
+        boxes = _find(self._engine, picture.rgb)
+        if not boxes:
+            return Lettering((), 0)
+        # The recogniser was trained on pictures in the order of OpenCV.
+        bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
+        strips = self._engine.get_crop_img_list(bgr, boxes)
+        spent = _spend([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
+        cut = [strips[place][:, : _pixels(strips[place], spent[place])] for place in spent]
+        said, _ = self._engine.text_rec(cut)
         lines = [
             _line(boxes[place], strips[place], (text, float(sure)), picture.magnification, read=part)
             for (place, part), (text, sure) in zip(spent.items(), said, strict=True)
         ]
         return Lettering(tuple(lines), len(boxes))
+
+
+@cache
+def reader_of(threads: int) -> Reader:
+    """The one reader of this process."""
+    return Reader(threads)
 
 
 def _find(engine: RapidOCR, rgb: Pixels) -> list[NDArray[np.float32]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from svc_critic.adapters.heuristics.bench import Bench
+    from svc_critic.adapters.heuristics.measuring import Measuring
     from svc_critic.adapters.heuristics.wave import Sound
     from svc_critic.domain.judgement import Facet
     from svc_critic.domain.specimen import Brief, Specimen
@@ -61,15 +61,15 @@ class SoundHeuristics:
     name = "heuristics/audio"
     kinds = frozenset({Kind.AUDIO})
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, measuring: Measuring) -> None:
+        self._measuring = measuring
 
-    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
         """Measures; UNSUPPORTED_MEDIA_TYPE for other formats than WAV."""
         media = specimen.media_type.partition(";")[0].strip().lower()
         if media not in _WAVES and specimen.content[:4] != b"RIFF":
             raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, f"only WAV audio is judged, not {media}")
-        return Examination(await self._bench.run(_examine, specimen.content, brief))
+        return Examination(await self._measuring.run(tenant_id, _examine, specimen.content, brief))
 
 
 def _examine(content: bytes, brief: Brief) -> tuple[Facet, ...]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_critic.adapters.heuristics import Bench, Reader, heuristics
+from mesh.clock import SystemClock
+from mesh.processes import ProcessLimits, ProcessPool
+from svc_critic.adapters.heuristics import heuristics
 from svc_critic.app import Evaluators
 from svc_critic.domain.judgement import judge
 from svc_critic.domain.rubric import builtin
@@ -44,8 +46,9 @@ class Judged:
 
 @pytest.fixture(scope="module")
 async def evaluators() -> AsyncIterator[Evaluators]:
-    async with Bench.open(2) as bench:
-        yield Evaluators(heuristics(bench, Reader(2)))
+    limits = ProcessLimits(per_tenant=2, memory_mb=1_024, waiting_per_tenant=1_000, time_s=100.0)
+    async with ProcessPool.open("critic", limits, SystemClock()) as pool:
+        yield Evaluators(heuristics(pool, 2))
 
 
 @pytest.fixture(scope="module", params=families(), ids=lambda family: family.name)
@@ -62,7 +65,7 @@ async def judged(request: pytest.FixtureRequest, evaluators: Evaluators) -> list
 
 async def examined(evaluators: Evaluators, sample: Sample) -> Judged:
     evaluator, _ = evaluators.choose(sample.specimen)
-    facets = (await evaluator.examine(sample.specimen, sample.brief)).facets
+    facets = (await evaluator.examine("acme", sample.specimen, sample.brief)).facets
     return Judged(sample, judge(builtin(sample.specimen.asset_type), facets))
 
 

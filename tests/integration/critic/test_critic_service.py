@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,9 @@ from google.api.httpbody_pb2 import HttpBody
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.events.outbox import Outbox
+from mesh.fairness import FairSlots
 from mesh.ids import SystemIds
+from mesh.processes import ProcessLimits, ProcessPool
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import ALICE, BOB, served
 from mesh.testing.audit import auditor
@@ -27,8 +28,7 @@ from svc_assets.adapters.memory import MemoryBytes, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest
 from svc_assets.rpc import AssetServicer
-from svc_critic.adapters.heuristics import Bench, Reader, heuristics
-from svc_critic.adapters.heuristics.reading import FAST_WIDTH
+from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from mesh.testing import Served
     from soma.critic.v1.critic_service_pb2_grpc import CriticServiceAsyncStub
     from soma.critic.v1.rubric_pb2_grpc import RubricServiceAsyncStub
-    from svc_critic.adapters.heuristics.decoding import Picture
-    from svc_critic.adapters.heuristics.reading import Lettering
     from tests.conftest import Database
 
 THEME = TUNED[0]
@@ -56,29 +54,13 @@ MAX_BYTES = 2_000_000
 """Smaller than usual, so that too large an asset is quickly made."""
 
 
-class HeldReader(Reader):
-    """Reads when it may."""
-
-    def __init__(self) -> None:
-        super().__init__(2)
-        self.reading, self.may_read = threading.Event(), threading.Event()
-        self.may_read.set()
-
-    def read(self, picture: Picture, width: int = FAST_WIDTH) -> Lettering:
-        """Say that a picture is read, and wait for leave."""
-        self.reading.set()
-        assert self.may_read.wait(20), "nobody else came to run meanwhile"
-        return super().read(picture, width)
-
-
 class Mesh:
     """The critic beside an asset store."""
 
-    def __init__(self, critic: Served, assets: Served, postgres: Postgres, reader: HeldReader) -> None:
+    def __init__(self, critic: Served, assets: Served, postgres: Postgres) -> None:
         self.critic = critic
         self.assets = assets
         self.postgres = postgres
-        self.reader = reader
 
     @property
     def judge(self) -> CriticServiceAsyncStub:
@@ -104,7 +86,7 @@ async def upload(channel: grpc.aio.Channel, body: bytes, asset_type: str) -> str
 
 @pytest.fixture
 async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
-    clock, ids, reader = SystemClock(), SystemIds(), HeldReader()
+    clock, ids = SystemClock(), SystemIds()
     rows, blobs = MemoryRows(), MemoryBytes()
     ingest = Ingest(
         rows=rows,
@@ -118,16 +100,17 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
     servicer = AssetServicer(ingest, Assets(rows, blobs, clock))
     async with (
         Postgres.open(await database("critic")) as postgres,
-        Bench.open(2) as bench,
+        ProcessPool.open("critic", ProcessLimits(cpu_s=4.0, memory_mb=1_024), clock) as pool,
         served([(add_AssetServiceServicer_to_server, servicer)]) as assets,
     ):
         book = RubricBook(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), clock, ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(assets.channel), MAX_BYTES),
             rubrics=book,
-            evaluators=Evaluators(heuristics(bench, reader)),
+            evaluators=Evaluators(heuristics(pool, 2)),
             evaluations=PostgresEvaluations(postgres, Outbox(), evaluation_done),
             meter=PrometheusMeter(),
+            slots=FairSlots("the critic", 2, per_tenant=1),
             clock=clock,
             ids=ids,
         )
@@ -136,7 +119,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
             (add_RubricServiceServicer_to_server, RubricServicer(book)),
         ]
         async with served(registrations, issuer=assets.issuer) as critic:
-            yield Mesh(critic, assets, postgres, reader)
+            yield Mesh(critic, assets, postgres)
 
 
 def asking(asset_id: str, **given: object) -> critic_service_pb2.EvaluateRequest:
@@ -263,13 +246,16 @@ async def test_a_page_token_of_ones_own_making_is_refused(mesh: Mesh) -> None:
     assert refused.value.reason is Reason.INVALID_ARGUMENT
 
 
-async def test_the_loop_stays_free_while_a_picture_is_read(mesh: Mesh) -> None:
-    """Other calls are answered while a picture is read, which takes some hundred milliseconds of work."""
-    asset = await mesh.put(png(boxes(THEME, THEME.labels)), "diagram")
-    mesh.reader.may_read.clear()
-    busy = asyncio.ensure_future(mesh.judge.Evaluate(asking(asset)))
-    assert await asyncio.to_thread(mesh.reader.reading.wait, 20)
-    assert (await mesh.rubrics.ListRubrics(rubric_pb2.ListRubricsRequest())).rubrics
-    assert not busy.done()
-    mesh.reader.may_read.set()
-    assert (await busy).passes
+async def test_asset_that_takes_too_long_is_not_judged_and_costs_nobody_else(mesh: Mesh) -> None:
+    """The drawing is small, and counting its words takes many times the processor time that measuring may use."""
+    depth = 30_000
+    deep = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{"<text>a" * depth}{"</text>" * depth}</svg>'
+    hostile = await mesh.put(deep.encode(), "diagram")
+    bobs = await upload(await mesh.assets.channel_as(BOB), png(boxes(THEME, THEME.labels)), "diagram")
+    busy = [asyncio.ensure_future(mesh.judge.Evaluate(asking(hostile))) for _ in range(3)]
+    assert (await CriticServiceStub(await mesh.critic.channel_as(BOB)).Evaluate(asking(bobs))).passes
+    assert not all(call.done() for call in busy)
+    for call in busy:
+        with pytest.raises(SomaError, match="too complex") as refused:
+            await call
+        assert refused.value.reason is Reason.FAILED_PRECONDITION

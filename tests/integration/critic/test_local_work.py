@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import svc_executor
-from svc_critic.adapters.heuristics import Bench, Reader, heuristics
+from mesh.clock import SystemClock
+from mesh.processes import ProcessLimits, ProcessPool
+from svc_critic.adapters.heuristics import heuristics
 from svc_critic.app import Evaluators
 from svc_critic.domain.judgement import judge
 from svc_critic.domain.rubric import builtin
@@ -53,15 +55,16 @@ class Desk:
         made = (await provider.invoke(desk.invocation(params, feedback=feedback))).artefacts[0]
         specimen = Specimen(name, made.asset_type, made.media_type, made.content)
         evaluator, _ = self._evaluators.choose(specimen)
-        found = await evaluator.examine(specimen, Brief(request_of(params), labels_of(params)))
+        found = await evaluator.examine("acme", specimen, Brief(request_of(params), labels_of(params)))
         return judge(builtin(specimen.asset_type), found.facets)
 
 
 @pytest.fixture(scope="module")
 async def workshop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    async with desk.context(home=tmp_path_factory.mktemp("home")) as context, Bench.open(1) as bench:
+    pool_of = ProcessPool.open("critic", ProcessLimits(memory_mb=1_024), SystemClock())
+    async with desk.context(home=tmp_path_factory.mktemp("home")) as context, pool_of as pool:
         catalogue = ModuleCatalogue(context, set(ADAPTERS.values()))
-        yield Desk(catalogue, Evaluators(heuristics(bench, Reader(2))))
+        yield Desk(catalogue, Evaluators(heuristics(pool, 2)))
         await catalogue.aclose()
 
 

@@ -67,6 +67,18 @@ async def test_several_may_migrate_at_once(databases: Databases, folder: Path) -
     assert await tables(dsn) == {"first", "second"} | COMMON_TABLES
 
 
+async def test_schemas_that_build_indexes_concurrently_may_migrate_at_once(databases: Databases, folder: Path) -> None:
+    """Such a build waits for all statements that began before it, those that wait for a lock of its own among them."""
+    (folder / "20990103000000_index.sql").write_text(
+        "-- migrate:up transaction:false\nCREATE INDEX CONCURRENTLY first_id ON first (id);\n"
+        "-- migrate:down transaction:false\nDROP INDEX CONCURRENTLY first_id;\n"
+    )
+    dsn = await databases.empty()
+    names = [f"probe_{number}" for number in range(6)]
+    await asyncio.gather(*(migrate(dsn, name, [folder]) for name in names))
+    assert [await tables(dsn, name) for name in names] == [{"first", "second"} | COMMON_TABLES] * len(names)
+
+
 async def test_contexts_share_a_database_each_in_its_schema(databases: Databases, folder: Path) -> None:
     dsn = await databases.empty()
     await asyncio.gather(migrate(dsn, "probe", [folder]), migrate(dsn, "other", []))

@@ -1,28 +1,45 @@
-"""Labels of the critic's metrics: the caller's text is not among them."""
+"""Labels of the critic's metrics are few, whatever callers write."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import prometheus_client
-import pytest
 import yaml
+from prometheus_client import REGISTRY
 
-from mesh.testing.clock import FakeClock
+from mesh import context
+from mesh.context import RequestContext
+from mesh.testing import ALICE
 from svc_critic.adapters.metrics import TOOLS, PrometheusMeter
-from svc_critic.domain.evaluation import Evaluation, Origin
+from svc_critic.domain.evaluation import Origin
 from svc_critic.domain.specimen import Kind
+from tests.contract.critic.test_critic_stores import evaluation
 
 MANIFESTS = Path(__file__).parents[3] / "svc_executor" / "manifests"
 
 
-def evaluation(tool: str) -> Evaluation:
-    """A verdict on what a tool made."""
-    return Evaluation(
-        evaluation_id="e", tenant_id="t", asset_id="a", asset_type="diagram", passes=True, score=0.9,
-        min_overall_score=0.7, criteria=(), feedback=(), evaluator="heuristic", rubric_id="r", rubric_version=1,
-        cost_micro_usd=0, elapsed_ms=1, origin=Origin(tool_id=tool), created_at=FakeClock().now(),
-    )  # fmt: skip
+def counted(tool_id: str) -> float:
+    labels = {"modality": "diagram", "tool_id": tool_id}
+    return REGISTRY.get_sample_value("multimodal_quality_score_count", labels) or 0.0
+
+
+def test_only_tools_that_a_service_names_are_labels() -> None:
+    meter, made = PrometheusMeter(), evaluation()
+    named, unknown = counted("mermaid"), counted("unknown")
+    with context.use(RequestContext(ALICE, "r", "t")):
+        meter.judged(made, Kind.DIAGRAM)
+    with context.use(RequestContext(replace(ALICE, actor="executor"), "r", "t")):
+        meter.judged(made, Kind.DIAGRAM)
+    assert (counted("mermaid") - named, counted("unknown") - unknown) == (1, 1)
+
+
+def test_a_tool_of_a_tenant_is_counted_as_other() -> None:
+    made = replace(evaluation(), origin=Origin(tool_id="secret-project"))
+    other = counted("other")
+    with context.use(RequestContext(replace(ALICE, actor="executor"), "r", "t")):
+        PrometheusMeter().judged(made, Kind.DIAGRAM)
+    assert (counted("other") - other, counted("secret-project")) == (1, 0)
 
 
 def test_the_tools_that_are_named_are_those_that_ship() -> None:
@@ -30,11 +47,3 @@ def test_the_tools_that_are_named_are_those_that_ship() -> None:
         document["tool_id"] for file in MANIFESTS.glob("*.yaml") for document in yaml.safe_load_all(file.read_text())
     }
     assert shipped == TOOLS
-
-
-@pytest.mark.parametrize(("tool", "label"), [("mermaid", "mermaid"), ("", "unknown"), ("the caller's text", "other")])
-def test_a_score_is_counted_under_a_known_name(tool: str, label: str) -> None:
-    wanted = {"modality": "diagram", "tool_id": label}
-    before = prometheus_client.REGISTRY.get_sample_value("multimodal_quality_score_count", wanted) or 0.0
-    PrometheusMeter().judged(evaluation(tool), Kind.DIAGRAM)
-    assert prometheus_client.REGISTRY.get_sample_value("multimodal_quality_score_count", wanted) == before + 1

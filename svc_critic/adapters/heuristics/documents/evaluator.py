@@ -14,7 +14,7 @@ from svc_critic.domain.ports import Examination
 from svc_critic.domain.specimen import Kind
 
 if TYPE_CHECKING:
-    from svc_critic.adapters.heuristics.bench import Bench
+    from svc_critic.adapters.heuristics.measuring import Measuring
     from svc_critic.domain.judgement import Facet
     from svc_critic.domain.outline import Outline
     from svc_critic.domain.specimen import Brief, Specimen
@@ -28,12 +28,12 @@ class DocumentHeuristics:
     name = "heuristics/document"
     kinds = frozenset({Kind.DOCUMENT})
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, measuring: Measuring) -> None:
+        self._measuring = measuring
 
-    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
         """Measures, beside the event loop."""
-        return Examination(await self._bench.run(_examine, specimen, brief))
+        return Examination(await self._measuring.run(tenant_id, _examine, specimen, brief))
 
 
 def _examine(specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 
+from svc_critic.adapters.heuristics.decoding import Undecodable
 from svc_critic.domain.outline import Outline
 
 if TYPE_CHECKING:
@@ -16,25 +17,32 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
-_ID = re.compile(r"<[a-zA-Z][^>]*\s(?:id|name)\s*=\s*[\"']([^\"']+)[\"']")
+MOST_CHARS = 1_000_000
+# Each of these passes over its text once, whatever the text: no part of a pattern may run over the beginning of another
+# match, and repetitions that end in something else are bounded.
+_TAG = re.compile(r"<[a-zA-Z][^<>]*")
+_NAME = re.compile(r"\s(?:id|name)\s{0,9}=\s{0,9}[\"']([^\"']{1,500})[\"']")
 _DROPPED = re.compile(r"[^\w\- ]")
-_OWN_ID = re.compile(r"\{#([^}\s]+)\}\s*$")
-_UNRESOLVED = re.compile(r"(?<!!)\[[^\]\n]+\]\[([^\]\n]+)\]")
-_TAGS = re.compile(r"<[^>]+>")
+_OWN_ID = re.compile(r"\{#([^{}\s]{1,500})\}\s{0,99}$")
+_UNRESOLVED = re.compile(r"(?<!!)\[[^\[\]\n]{1,500}\]\[([^\[\]\n]{1,500})\]")
+_TAGS = re.compile(r"<[^<>]+>")
 
 
 def outline_of_markdown(text: str) -> Outline:
     """What a document is made of. Figures lie beside a Markdown file, so only those without an address are missing."""
+    if len(text) > MOST_CHARS:
+        raise Undecodable(f"the document has more than {MOST_CHARS:,} characters")
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     inner = [child for token in tokens for child in token.children or ()]
-    anchors = {*_slugs(tokens), *_ID.findall(text)}
+    anchors = {*_slugs(tokens), *(name for tag in _TAG.findall(text) for name in _NAME.findall(tag))}
+    known = {name.lower() for name in anchors}
     links = [
         unquote(str(token.attrGet("href"))[1:])
         for token in inner
         if token.type == "link_open" and str(token.attrGet("href")).startswith("#")
     ]
     images = [token for token in inner if token.type == "image"]
-    dead = [f"#{target}" for target in dict.fromkeys(links) if target.lower() not in {name.lower() for name in anchors}]
+    dead = [f"#{target}" for target in dict.fromkeys(links) if target.lower() not in known]
     dead += [f"[{label}]" for token in inner if token.type == "text" for label in _UNRESOLVED.findall(token.content)]
     return Outline(
         text="\n".join(_lines(tokens)),
