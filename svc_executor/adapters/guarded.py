@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0
-_BUDGETS = 16_384
+_BUDGETS = 4_096
 # An adapter keeps the deadline itself, and knows best what was consumed until then.
 _GRACE_S = 1.0
 _LOCAL = "local"
@@ -72,7 +72,7 @@ class Guards:
         self._circuits = Circuits(
             clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
         )
-        self._budgets = LruMap[tuple[str, str], RetryBudget](_BUDGETS)
+        self._budgets = LruMap[str, RetryBudget](_BUDGETS)
         self._reports: set[asyncio.Task[None]] = set()
 
     def circuit(self, capability_id: str) -> CircuitState:
@@ -94,7 +94,7 @@ class Guards:
                 lambda: self._once(inner, invocation, name, deadline),
                 clock=self._clock,
                 rng=self._rng,
-                budget=self._budgets.get_or_create((invocation.tenant_id, name), RetryBudget),
+                budget=self._budgets.get_or_create(name, RetryBudget),
                 attempts=self._limits.tries,
                 base_s=self._limits.patience_s / 4,
                 cap_s=self._limits.patience_s,

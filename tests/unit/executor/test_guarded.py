@@ -164,6 +164,21 @@ async def test_a_failure_that_consumed_something_is_not_paid_for_twice() -> None
     assert len(stand.inner.invocations) == 1
 
 
+async def test_tenants_share_the_retries_that_a_provider_bears() -> None:
+    stand = Stand(failing(Failure.UNAVAILABLE), tries=2, patience_s=0.0, failures=1_000)
+    for number in range(50):
+        with pytest.raises(ProviderError):
+            await stand.provider.invoke(replace(invocation(), tenant_id=f"tenant-{number}"))
+    assert len(stand.inner.invocations) <= 50 * 1.2 + 10
+
+
+async def test_retry_budgets_of_names_that_tenants_choose_are_bounded() -> None:
+    stand = Stand(picture)
+    for number in range(5_000):
+        await stand.provider.invoke(replace(invocation(), tool_id=f"tool-{number}"))
+    assert len(stand.guards._budgets) <= 4_096
+
+
 async def test_a_place_is_held_before_the_invocation_is_known() -> None:
     stand = Stand(picture, slots=1)
     with stand.provider.try_enter("mermaid", "local", "tenant-a") as place:
