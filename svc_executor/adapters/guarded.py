@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -145,7 +146,9 @@ class Guards:
         opened = after is CircuitState.OPEN
         reason = "it failed repeatedly and is left alone for a while" if opened else ""
         state = HealthState.UNHEALTHY if opened else HealthState.HEALTHY
-        task = asyncio.create_task(self._report(HealthReport(name, state, reason, opened)))
+        # In a context of its own: it is the executor's report, not that of the tenant whose call was the last.
+        report = self._report(HealthReport(name, state, reason, opened))
+        task = asyncio.create_task(report, context=contextvars.Context())
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh import context
 from mesh.clock import SystemClock
+from mesh.context import RequestContext
 from mesh.ids import rng
 from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
@@ -31,6 +33,7 @@ from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.domain.peers import HealthReport
 
 Script = Callable[[Invocation], InvocationResult]
 
@@ -123,6 +126,23 @@ async def test_five_failures_open_the_circuit_and_tell_meter_and_registry() -> N
     await eventually(lambda: bool(stand.registry.reports))
     (report,) = stand.registry.reports
     assert (report.state, report.circuit_open) == (HealthState.UNHEALTHY, True)
+
+
+async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> None:
+    class Witness(MemoryRegistry):
+        callers: list[object] = []  # noqa: RUF012 - one registry a test
+
+        async def report_health(self, report: HealthReport) -> None:
+            self.callers.append(context.current())
+            await super().report_health(report)
+
+    stand = Stand(failing(Failure.UNAVAILABLE), failures=1)
+    witness = Witness()
+    stand.guards._registry = witness
+    with context.use(RequestContext(None, "request-of-a-tenant", "trace")):
+        await stand.failure()
+    await eventually(lambda: bool(witness.reports))
+    assert witness.callers == [None]
 
 
 async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
