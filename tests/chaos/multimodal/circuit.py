@@ -23,7 +23,7 @@ from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.peers.registry import RegistryPeer
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.peers import Manifest
-from svc_executor.domain.provider import Failure, Invocation, InvocationResult, ProviderBusyError, ProviderError
+from svc_executor.domain.provider import Failure, Fault, Invocation, InvocationResult, ProviderBusyError, ProviderError
 from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog as RegistryCatalog
 from svc_registry.app import Registry
@@ -62,6 +62,7 @@ class Outage(ScriptedProvider):
     down = False
     injected = 0
     why = Failure.UNAVAILABLE
+    fault: Fault | None = None
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Fail or make a picture."""
@@ -69,7 +70,7 @@ class Outage(ScriptedProvider):
         await asyncio.sleep(0)
         if self.down:
             self.injected += 1
-            raise ProviderError(self.why, "it is down")
+            raise ProviderError(self.why, "it is down", fault=self.fault)
         return picture(invocation)
 
 
