@@ -72,10 +72,13 @@ class MemoryKeys:
             changed()
         return self._keys[key_id]
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         """Revoked keys that have not expired."""
-        gone = (key for key in self._keys.values() if key.revoked_at is not None and key.expires_at > now)
-        return [Revocation(key.key_id, key.expires_at) for key in gone]
+        return [
+            Revocation(key.key_id, key.expires_at)
+            for key in self._keys.values()
+            if key.revoked_at is not None and key.expires_at > now and (since is None or key.revoked_at >= since)
+        ]
 
     @asynccontextmanager
     async def listen(self, changed: Callable[[], None]) -> AsyncIterator[None]:

@@ -41,6 +41,8 @@ ORDER BY key_id DESC LIMIT $4
 """
 _LOCK_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE"
 _REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2"
+_REVOKED = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1"
+_REVOKED_SINCE = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at >= $2 AND expires_at > $1"
 _INSERT_TENANT = """
 INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest, permissions)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -122,12 +124,13 @@ class PostgresKeys:
             tenant_id=after.tenant_id,
         )
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         """Revoked keys of all tenants that have not expired."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(
-                "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1", now
-            )
+            if since is None:
+                rows = await connection.fetch(_REVOKED, now)
+            else:
+                rows = await connection.fetch(_REVOKED_SINCE, now, since)
         return [_REVOCATION.validate_python(dict(row)) for row in rows]
 
     @asynccontextmanager

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.events.audit import Audited, canonical
 from mesh.identity import Claims, api_key
 from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyStore, Request, expiry, granted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from mesh.clock import Clock
@@ -150,11 +151,12 @@ class MadeToken:
 
 
 class Tokens:
-    """Short-lived tokens."""
+    """Short-lived tokens. Each is audited before it is handed out; `audit` raises when that cannot be done."""
 
-    def __init__(self, store: KeyStore, minter: Minter, clock: Clock) -> None:
+    def __init__(self, store: KeyStore, minter: Minter, audit: Callable[[Audited], None], clock: Clock) -> None:
         self._store = store
         self._minter = minter
+        self._audit = audit
         self._clock = clock
 
     async def create(self, caller: Caller, ttl: timedelta | None, roles: Sequence[str]) -> MadeToken:
@@ -172,7 +174,10 @@ class Tokens:
             key_id=key.key_id,
             actor=caller.actor,
         )
-        return MadeToken(await self._minter.mint(claims, (expires_at - now).total_seconds()), expires_at)
+        token = await self._minter.mint(claims, (expires_at - now).total_seconds())
+        created = canonical([claims, expires_at])
+        self._audit(Audited("token.create", "token", key.key_id, after=created, tenant_id=caller.tenant_id))
+        return MadeToken(token, expires_at)
 
 
 def _only_itself(caller: Caller) -> None:

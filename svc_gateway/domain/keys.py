@@ -100,8 +100,8 @@ class KeyStore(Protocol):
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so; None when the tenant has no such key."""
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
-        """Every revoked key, of all tenants, that has not expired."""
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
+        """Every revoked key, of all tenants, that has not expired; with `since`, of those revoked then or later."""
 
     def listen(self, changed: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Call back after every revocation, and whenever some may have been missed."""

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from svc_gateway.app.keys import Keys, Tokens
     from svc_gateway.app.revocations import RevokedKeys
+    from svc_gateway.app.statements import Statements
     from svc_gateway.app.tenants import Tenants
     from svc_gateway.domain.keys import ApiKey
 
     Context = grpc.aio.ServicerContext[object, object]
 
 _DEFAULT_PAGE = 50
+_MOST_REVOCATIONS = 5_000
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
@@ -43,9 +45,10 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
 class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
     """API keys of the caller's tenant."""
 
-    def __init__(self, keys: Keys, revoked: RevokedKeys, tenants: Tenants) -> None:
+    def __init__(self, keys: Keys, revoked: RevokedKeys, statements: Statements, tenants: Tenants) -> None:
         self._keys = keys
         self._revoked = revoked
+        self._statements = statements
         self._tenants = tenants
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.ApiKey:
@@ -90,19 +93,28 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         self, request: pb.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRevocationsResponse]:
         """Sends revoked keys, then each new one."""
-        async for message in revocations(self._revoked):
+        async for message in revocations(self._revoked, self._statements):
             yield message
 
 
-async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
+async def revocations(revoked: RevokedKeys, statements: Statements) -> AsyncIterator[pb.WatchRevocationsResponse]:
     """The messages of WatchRevocations."""
     async for change in revoked.watch():
-        yield pb.WatchRevocationsResponse(
-            snapshot=change.snapshot,
-            revocations=[
-                pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in change.revocations
-            ],
-        )
+        pieces = [
+            change.revocations[start : start + _MOST_REVOCATIONS]
+            for start in range(0, len(change.revocations), _MOST_REVOCATIONS)
+        ] or [[]]
+        for number, piece in enumerate(pieces):
+            message = pb.WatchRevocationsResponse(
+                snapshot=change.snapshot and number == 0,
+                revocations=[
+                    pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in piece
+                ],
+            )
+            if number == len(pieces) - 1:
+                message.statement = await statements.of(change.current, change.as_of)
+                message.as_of.FromSeconds(int(change.as_of.timestamp()))
+            yield message
 
 
 def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:

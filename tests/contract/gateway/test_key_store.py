@@ -145,6 +145,15 @@ async def test_first_revocation_counts(keys: KeyStore) -> None:
     assert (first.revoked_at, again) == (NOW, first)
 
 
+async def test_only_later_revocations_are_read_when_asked(keys: KeyStore) -> None:
+    early, late = key(), key()
+    for kept, moment in ((early, NOW), (late, NOW + timedelta(hours=1))):
+        await keys.add(kept, NONE)
+        await keys.revoke("acme", kept.key_id, moment)
+    found = await keys.revocations(NOW, NOW + timedelta(minutes=30))
+    assert [item.key_id for item in found] == [late.key_id]
+
+
 async def test_revocations_of_all_tenants_are_told_until_they_expire(keys: KeyStore) -> None:
     made = [key("acme"), key("other")]
     for kept in made:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,9 @@ from svc_gateway.app.keys import Keys, MadeKey, NewKey, Tokens
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import expiry, granted, rights
+
+if TYPE_CHECKING:
+    from mesh.events.audit import Audited
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROLES = ("viewer", "member", "admin", "platform_admin")
@@ -47,7 +50,8 @@ class Shop:
         tenants = MemoryTenants()
         permissions = Permissions(tenants, self.store, "test")
         self.keys = Keys(self.store, permissions, self.minter, "test", clock=self.clock, ids=SystemIds())
-        self.tokens = Tokens(self.store, self.minter, self.clock)
+        self.audited: list[Audited] = []
+        self.tokens = Tokens(self.store, self.minter, self.audited.append, self.clock)
         self.tenants = Tenants(tenants, self.clock)
 
 
@@ -156,6 +160,27 @@ async def test_token_is_not_made_from_a_key_that_is_gone(shop: Shop) -> None:
         with pytest.raises(SomaError) as refused:
             await shop.tokens.create(caller("member", key_id=key_id), None, ())
         assert refused.value.reason is Reason.UNAUTHENTICATED
+
+
+async def test_created_token_is_audited_with_its_key(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    await shop.tokens.create(caller("member", key_id=made.key.key_id), None, ())
+    [entry] = shop.audited
+    assert (entry.action, entry.resource_type, entry.resource_id) == ("token.create", "token", made.key.key_id)
+    assert (entry.tenant_id, entry.before) == ("acme", None)
+    assert entry.after
+
+
+async def test_token_that_cannot_be_audited_is_not_handed_out(shop: Shop) -> None:
+    def full(entry: Audited) -> None:
+        raise SomaError(Reason.OVERLOADED, "full")
+
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    with pytest.raises(SomaError) as refused:
+        await Tokens(shop.store, shop.minter, full, shop.clock).create(
+            caller("member", key_id=made.key.key_id), None, ()
+        )
+    assert refused.value.reason is Reason.OVERLOADED
 
 
 async def test_key_of_another_tenant_does_not_exist(shop: Shop) -> None:

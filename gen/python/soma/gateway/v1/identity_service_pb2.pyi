@@ -345,27 +345,41 @@ Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
 
 @_typing.final
 class WatchRevocationsResponse(_message.Message):
-    """One message of WatchRevocations."""
+    """One message of WatchRevocations. Revocations are only ever added: a receiver takes none back before it expires, also when
+    another gateway that has not read it yet sends its snapshot.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     REVOCATIONS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
-    """True on the first message: it replaces all that was known."""
+    """True on the first message of the snapshot, which may be cut into several messages."""
+    statement: _builtins.str
+    """A JWS of the type "soma-revocations" over as_of and the SHA-256 digest of the set sent so far on this stream, signed with
+    the key that signs tokens: what makes a copy on disk trustworthy. Empty when it could not be signed.
+    """
     @_builtins.property
     def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Revocation]:
-        """Revoked keys."""
+        """Revoked keys, at most 5,000."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When this gateway last read the set, in whole seconds; absent while the snapshot is not complete."""
 
     def __init__(
         self,
         *,
         snapshot: _builtins.bool = ...,
         revocations: _abc.Iterable[Global___Revocation] | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        statement: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revocations", b"revocations", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "revocations", b"revocations", "snapshot", b"snapshot", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
