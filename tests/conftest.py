@@ -20,6 +20,7 @@ from mesh.stores.postgres import Postgres
 from mesh.testing import engines
 from tests import watchdog as watchdogs
 from tests.spreading import ByFixture
+from tests.statements.plugin import Statements, wanted
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -31,9 +32,17 @@ Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--explain", action="store_true", help="explain the statements that the tests send, and fail on growth"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """What tests start ends with them, also when they are killed: engines by themselves, meshes by this."""
     os.environ[UP_WITH] = str(os.getpid())
+    if wanted(config):
+        config.pluginmanager.register(Statements(config), "soma-statements")
 
 
 @pytest.hookimpl(optionalhook=True)

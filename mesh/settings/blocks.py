@@ -32,6 +32,19 @@ class ServerSettings(Block):
     )
     max_concurrent_calls: int = Field(1_000, gt=0, description="calls served at once; more are refused as overload")
     max_concurrent_streams: int = Field(4_000, gt=0, description="open response streams; more are refused as overload")
+    max_concurrent_uploads: int = Field(
+        250, gt=0, description="calls among them whose request is a stream; more are refused as overload"
+    )
+    tenant_share: float = Field(
+        0.5, gt=0, le=1, description="share of calls and of streams that one tenant may have open at once"
+    )
+    tenant_uploads: int = Field(50, gt=0, description="calls with a request stream that one tenant may have open")
+    upload_grace_s: float = Field(
+        30.0, gt=0, description="time that a request stream has in any case before it must keep up its rate, in seconds"
+    )
+    upload_bytes_per_s: int = Field(
+        4_096, gt=0, description="bytes a second that a request stream must bring on average to go on"
+    )
     drain_seconds: float = Field(10.0, ge=0, description="time that calls get to finish at shutdown, in seconds")
     max_connection_age_seconds: float = Field(
         300.0,
@@ -134,6 +147,14 @@ class IdentitySettings(Block):
     audience: str = Field("soma", min_length=1, description="accepted `aud` claim")
     jwks_file: Path | None = Field(
         None, description="JWKS of the public keys that sign tokens; none: asked of the secret store"
+    )
+    revocations_dir: Path | None = Field(
+        None,
+        description="folder that keeps the last signed set of revoked keys, so that a restart needs no gateway; none: "
+        "API keys are refused until the gateway was heard",
+    )
+    revocations_max_age_s: float = Field(
+        900.0, gt=0, description="age of that set, in seconds, after which API keys are refused and only tokens pass"
     )
 
 
