@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh import logging, telemetry
+from mesh.background import BackgroundTasks
 from mesh.clock import SystemClock
-from mesh.dependencies import Dependencies, Dependency
+from mesh.dependencies import Dependencies, Dependency, of_background
 from mesh.events.audit import Auditor
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
@@ -90,6 +91,7 @@ class Chassis:
         self._service_config = service_config
         self._stack = stack
         self._dependencies: list[Dependency] = []
+        self._background = BackgroundTasks()
         self._follows_revocations = False
         self.revoked: RevokedKeys
         self.postgres: Postgres
@@ -105,10 +107,11 @@ class Chassis:
     async def start(self, codec: Codec, audit: MakeMessage) -> None:
         """Opens the parts that every context has."""
         settings, identity = self.settings, self.settings.identity
+        self._background.enter()
         logging.configure(settings.telemetry)
         await self.enter(telemetry.configure(self.name, settings.telemetry))
         self.codec = codec
-        self.policy = self._stack.enter_context(Policy.load(settings.policy))
+        self.policy = await self.enter(Policy.load(settings.policy, self.clock))
         self.auditor = Auditor(
             self.name,
             self.outbox,
@@ -213,7 +216,9 @@ class Chassis:
         )
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)
-        judged = Dependencies(opened.health, self._dependencies, self.clock)
+        judged = Dependencies(
+            opened.health, self._dependencies, self.clock, more=lambda: of_background(self._background)
+        )
         await self.enter(background(judged.run, "dependencies", clock=self.clock))
         return Service(self.name, opened.address)
 

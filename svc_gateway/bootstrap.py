@@ -20,6 +20,7 @@ from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.rpc.client import connect
 from mesh.rpc.credentials import show_expiry
+from mesh.rpc.targets import endpoints
 from mesh.settings import load
 from mesh.stores import valkey
 from soma.events.v1.audit_pb2 import AuditRecorded
@@ -267,7 +268,7 @@ def _reachable(bound: str, settings: Settings) -> str:
     host, port = split(bound)
     if host not in {"0.0.0.0", "::"} or not settings.peers.gateway:  # noqa: S104 - compared, not bound
         return bound
-    return f"{settings.peers.gateway.rpartition(':')[0]}:{port}"
+    return f"{endpoints(settings.peers.gateway)[0].rpartition(':')[0]}:{port}"
 
 
 def _vault_trust(settings: Settings) -> ssl.SSLContext | bool:

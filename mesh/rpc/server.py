@@ -108,7 +108,9 @@ def _bind(server: grpc.aio.Server, bind: str, tls: TlsSettings) -> str:
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    aging = [("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000))]
     return [
+        *(aging if settings.max_connection_age_seconds else ()),
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),

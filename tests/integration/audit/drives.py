@@ -13,6 +13,7 @@ from mesh.errors import SomaError
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
+from mesh.processes import ProcessLimits, ProcessPool
 from mesh.testing.audit import entries
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
@@ -23,19 +24,23 @@ from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
-from svc_assets.adapters.inspect import LocalInspector
-from svc_assets.adapters.memory import MemoryBytes
+from svc_assets.adapters.inspector import ProcessInspector
+from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
+from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest
+from svc_assets.app import Assets, Ingest, IngestLimits, Intake, IntakeLimits
+from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
 from svc_critic.app import RubricBook
 from svc_critic.rpc import RubricServicer
-from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemorySelector
+from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.close_run import CloseRun
+from svc_executor.app.compensate import Compensator
 from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import SubmitJob
@@ -92,6 +97,10 @@ class Call:
     @staticmethod
     def invocation_metadata() -> tuple[()]:
         return ()
+
+    @staticmethod
+    async def send_initial_metadata(_: object) -> None:
+        """Nothing."""
 
 
 @dataclass
@@ -187,6 +196,7 @@ async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
             ),
             "ResetFailures": registry_pb.ResetFailuresRequest(capability_id=name),
             "DisableCapability": registry_pb.DisableCapabilityRequest(capability_id=name),
+            "DeleteCapability": registry_pb.DeleteCapabilityRequest(capability_id=name),
             "SetLadder": registry_pb.SetLadderRequest(
                 ladder={"modality": "MODALITY_TOOL", "task_type": "tool", "capability_ids": [name]}  # type: ignore[arg-type]
             ),
@@ -216,7 +226,9 @@ async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
     """A job that is cancelled, and one that fails and runs again."""
     store = PostgresJobs(witness.postgres, FactEncoder(IDS, CLOCK), auditor)
     recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
-    close = CloseRun(store, peers, MemorySelector([]), recorder, meter=MemoryMeter(), clock=CLOCK)
+    meter, calls = MemoryMeter(), ProviderCalls(store, MemoryResults(), CLOCK)
+    compensator = Compensator(store, peers, MemorySelector([]), recorder, meter=meter, clock=CLOCK)
+    close = CloseRun(store, peers, compensator, recorder, calls, meter=meter, clock=CLOCK)
     use_cases = JobUseCases(
         store=store,
         submit=SubmitJob(store, runner, compiler_of(ExecutorSettings()), recorder, clock=CLOCK, ids=IDS),
@@ -245,13 +257,32 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
     rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
     ingest = Ingest(
-        rows=rows, blobs=blobs, spooler=FileSpooler(folder), inspector=LocalInspector(), clock=CLOCK, ids=IDS,
-        max_bytes=10_000,
+        rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
+        inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
+        permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
+    reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
+    service, servicer = (
+        "soma.assets.v1.AssetService",
+        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, Intake(IntakeLimits())),
+    )
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "GetAsset", assets_pb.GetAssetRequest(**by_id))
+    await reads.flush()
+    await witness.note(f"{service}.GetAsset")
+    with use(ALICE):
+        _ = [piece async for piece in servicer.DownloadAsset(assets_pb.DownloadAssetRequest(**by_id), Call())]  # type: ignore[arg-type]
+    await reads.flush()
+    await witness.note(f"{service}.DownloadAsset")
+    await witness.call(service, servicer, "ListAssets", assets_pb.ListAssetsRequest())
+    await reads.flush()
+    await witness.note(f"{service}.ListAssets")
     gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
     await witness.call(service, servicer, "DeleteAsset", gone)
+    again = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    erase = assets_pb.EraseAssetRequest(asset_id=again.asset_id, reason="asked for")  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "EraseAsset", erase)
     try:
         await witness.call(service, servicer, "UploadAsset", _upload(EICAR))
     except SomaError:
