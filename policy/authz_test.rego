@@ -26,6 +26,17 @@ test_admin_makes_no_tenants if not authz.allow with input as asks(["admin"], "te
 
 test_platform_admin_makes_tenants if authz.allow with input as asks(["platform_admin"], "tenant.write")
 
+test_everybody_reads_own_permissions if {
+	every role in ["viewer", "member", "admin", "platform_admin"] {
+		authz.allow with input as asks([role], "permission.read")
+	}
+}
+
+test_permissions_are_read_on_behalf_of_anybody if {
+	authz.allow with input as acts([], "permission.read")
+	authz.allow with input as object.union(acts(["member"], "permission.read"), {"scopes": ["job.create"]})
+}
+
 test_service_watches if authz.allow with input as asks(["service"], "capability.watch")
 
 test_service_alone_reads_no_jobs if not authz.allow with input as asks(["service"], "job.read")
@@ -83,5 +94,23 @@ test_scopes_narrow_an_actor_too if {
 test_absent_scopes_or_actor_deny if {
 	every absent in ["scopes", "actor"] {
 		not authz.allow with input as object.remove(asks(["admin"], "api_key.write"), [absent])
+	}
+}
+
+# What the executor does for itself within a tenant when a run is closed, and nothing else.
+closes(action) := {
+	"action": action, "subject": "spiffe://soma/executor", "tenant": "t", "roles": ["member"], "actor": "executor",
+	"scopes": ["asset.read", "asset.delete", "budget.settle"],
+}
+
+test_executor_closes_runs if {
+	every action in {"asset.read", "asset.delete", "budget.settle"} {
+		authz.allow with input as closes(action)
+	}
+}
+
+test_executor_closes_runs_and_no_more if {
+	every action in {"asset.create", "job.create", "job.read", "selection.create", "evaluation.create"} {
+		not authz.allow with input as closes(action)
 	}
 }

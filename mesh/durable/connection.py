@@ -17,10 +17,10 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from mesh import tasks
 from mesh.clock import SystemClock
 from mesh.durable.claims import ClaimCheck
 from mesh.durable.propagation import ContextPropagation
+from mesh.lifecycle import background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _GRACE = timedelta(seconds=10)
 _PATIENCE = timedelta(seconds=5)
+_BEATS = timedelta(seconds=5)
+"""How often heartbeats are sent at most: the SDK's default leaves a fifth of the timeout for a stall."""
 _MODULES_OUTSIDE_THE_SANDBOX = ("mesh", "google.protobuf", "pydantic", "pydantic_core")
 _log = logging.getLogger(__name__)
 
@@ -84,15 +86,15 @@ async def worker(
             max_concurrent_activities=max_concurrent_activities,
             graceful_shutdown_timeout=grace,
             sticky_queue_schedule_to_start_timeout=sticky_timeout,
+            max_heartbeat_throttle_interval=_BEATS,
         )
 
     shift = _Shift(client, build, task_queue, clock or SystemClock())
-    task = asyncio.create_task(shift.run(), name=f"worker {task_queue}")
-    try:
-        yield
-    finally:
-        await shift.end(grace)
-        await tasks.end(task)
+    async with background(shift.run, f"worker.{task_queue}", clock=clock):
+        try:
+            yield
+        finally:
+            await shift.end(grace)
 
 
 class _Shift:
