@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.rpc.wellknown import json_object
+from mesh.redaction import Redactor
 from soma.common.v1 import modality_pb2
-from svc_selector.domain.model import Ask, Need, Subject, Units
+from soma.registry.v1 import capability_pb2
+from svc_selector.domain.model import Ask, CostTier, Need, Subject, Units
+from svc_selector.rpc.params import params_from, request_digest
 
 if TYPE_CHECKING:
     from mesh.context import Caller
     from soma.registry.v1 import capability_service_pb2
     from soma.selector.v1 import selection_pb2
+    from svc_selector.domain.model import JsonObject
 
 
 def modality_name(number: modality_pb2.Modality.ValueType) -> str:
@@ -24,25 +27,28 @@ def modality_number(name: str) -> modality_pb2.Modality.ValueType:
     return modality_pb2.Modality.Value("MODALITY_" + name.upper()) if name else modality_pb2.MODALITY_UNSPECIFIED
 
 
-def ask_from(request: selection_pb2.SelectRequest) -> Ask:
-    """What is asked for."""
+async def ask_from(request: selection_pb2.SelectRequest) -> Ask:
+    """What is asked for. INVALID_ARGUMENT for parameters that are no JSON."""
     units = request.estimated_units
+    params = await params_from(request.requirements)
     return Ask(
-        need=need_from(request.requirements),
+        need=_need_from(request.requirements, params.value if params else None),
         units=Units(units.calls or 1, units.images, units.seconds, units.input_tokens, units.output_tokens),
         preferred_provider=request.preference.provider,
         preferred_tool=request.preference.tool_id,
         exclude=tuple(request.exclude),
-        fallback_reason=request.fallback_reason,
+        fallback_reason=Redactor().text(request.fallback_reason),
         force=request.force,
         max_cost_micro_usd=request.max_cost_micro_usd,
         dry_run=request.dry_run,
         request_id=request.request_id,
+        digest=await request_digest(request) if request.request_id else b"",
+        kept_params=params.kept if params else None,
+        max_cost_tier=CostTier(_tier_name(request.max_cost_tier)),
     )
 
 
-def need_from(proto: capability_service_pb2.Requirements) -> Need:
-    """What a step needs."""
+def _need_from(proto: capability_service_pb2.Requirements, params: JsonObject | None) -> Need:
     return Need(
         modality=modality_name(proto.modality),
         task_type=proto.task_type,
@@ -53,8 +59,17 @@ def need_from(proto: capability_service_pb2.Requirements) -> Need:
         context_tokens=proto.context_tokens,
         duration_s=proto.duration_seconds,
         source_language=proto.source_language,
-        params=json_object(proto.params) if proto.HasField("params") else None,
+        params=params,
     )
+
+
+def _tier_name(number: capability_pb2.CostTier.ValueType) -> str:
+    return capability_pb2.CostTier.Name(number).removeprefix("COST_TIER_").lower().replace("unspecified", "")
+
+
+def tier_number(tier: CostTier) -> capability_pb2.CostTier.ValueType:
+    """The message's number of a cost tier."""
+    return capability_pb2.CostTier.Value("COST_TIER_" + (tier.value or "unspecified").upper())
 
 
 def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
@@ -70,4 +85,5 @@ def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
         job_id=proto.job_id,
         step_id=proto.step_id,
         attempt=proto.attempt,
+        key_id=who.key_id,
     )

@@ -8,17 +8,16 @@ from weakref import WeakKeyDictionary
 from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.ids import derive
-from mesh.redaction import Redactor
-from mesh.rpc.wellknown import redact, struct, timestamp
+from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1 import facts_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.selector.v1 import selection_pb2
-from svc_selector.rpc.convert import modality_number
+from svc_selector.rpc.convert import modality_number, tier_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from svc_selector.domain.model import Decision, Judged, Need, Ranked, Rejection
+    from svc_selector.domain.model import Ask, Decision, Judged, Ranked, Rejection
 
 TOPIC = facts_of("selector")
 TOGETHER = 512 << 10
@@ -120,12 +119,15 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
         policy_id=decision.policy_id,
         ladder_version=decision.ladder_version,
         ranker=selection_pb2.RankerView(mode="off"),
-        requirements=_need_to(ask.need),
+        requirements=_need_to(ask),
+        max_cost_tier=tier_number(ask.max_cost_tier),
         exclude=ask.exclude,
         fallback_reason=ask.fallback_reason,
         preference=selection_pb2.Preference(provider=ask.preferred_provider, tool_id=ask.preferred_tool),
     )
-    redact(Redactor(), proto.requirements.params)
+    kept = ask.kept_params
+    if kept is not None and kept.value is None:
+        proto.params_omitted.CopyFrom(selection_pb2.OmittedParams(sha256=kept.sha256, size_bytes=kept.size_bytes))
     if decision.chosen is not None:
         proto.chosen.ParseFromString(decision.chosen.document)
     return proto
@@ -152,6 +154,7 @@ def _passing(decision: Decision) -> selection_pb2.Selection:
         elapsed_us=decision.elapsed_us,
         subject=subject.subject,
         actor=decision.actor,
+        requested_data_classification=subject.requested_classification,
         trace_id=decision.traceparent[_TRACE_ID],
     )
     held = decision.held
@@ -187,7 +190,8 @@ def _rejection_to(item: Rejection) -> selection_pb2.Rejection:
     )
 
 
-def _need_to(need: Need) -> capability_service_pb2.Requirements:
+def _need_to(ask: Ask) -> capability_service_pb2.Requirements:
+    need = ask.need
     return capability_service_pb2.Requirements(
         modality=modality_number(need.modality),
         task_type=need.task_type,
@@ -198,5 +202,5 @@ def _need_to(need: Need) -> capability_service_pb2.Requirements:
         context_tokens=need.context_tokens,
         duration_seconds=need.duration_s,
         source_language=need.source_language,
-        params=struct(need.params),
+        params=struct(ask.kept_params.value) if ask.kept_params else None,
     )

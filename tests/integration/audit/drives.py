@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import field_mask_pb2
 
 from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
 from mesh.errors import SomaError
+from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.testing.audit import entries
@@ -18,6 +19,7 @@ from soma.critic.v1 import rubric_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_service_pb2
 from soma.gateway.v1 import identity_service_pb2
+from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
@@ -46,10 +48,13 @@ from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.app.keys import Keys
+from svc_gateway.app.keys import Keys, Tokens
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer
+from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer
+from svc_gateway.rpc.tenants import TenantServicer
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import PostgresTerms
 from svc_provenance.app.receipts import Receipts
@@ -117,6 +122,9 @@ class Minter:
     async def mint(self, claims: object, ttl_s: float) -> str:
         return SECRET
 
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        return SECRET
+
 
 class Idle:
     """Runs nothing."""
@@ -131,13 +139,28 @@ class Idle:
 async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
     """Tenants and keys."""
     store = PostgresKeys(witness.postgres, auditor)
-    tenants = Tenants(PostgresTenants(witness.postgres, auditor), CLOCK)
-    keys = ApiKeyServicer(Keys(store, Minter(), "test", CLOCK, IDS), RevokedKeys(store, CLOCK), tenants)
+    tenant_store = PostgresTenants(witness.postgres, auditor)
+    tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
+    use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
+    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), Statements(Minter()), tenants)
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
+    update = identity_service_pb2.UpdateTenantRequest(
+        tenant_id="other",
+        tenant=identity_service_pb2.Tenant(permissions=TenantPermissions(personas=[SECRET])),
+        update_mask=field_mask_pb2.FieldMask(paths=["permissions.personas"]),
+    )
+    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
     service = "soma.gateway.v1.ApiKeyService"
     wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
     made = await witness.call(service, keys, "CreateApiKey", wanted)
+    audits = AuditQueue(auditor, witness.postgres, CLOCK, lambda: "policy")
+    tokens = TokenServicer(Tokens(store, Minter(), audits.add, CLOCK))
+    bearer = Caller(TENANT, "alice", ("member",), (), made.key_id, "token")  # type: ignore[attr-defined]
+    with use(replace(ALICE, caller=bearer)):
+        await tokens.CreateToken(identity_service_pb2.CreateTokenRequest(), cast("Any", Call()))
+    await audits.flush()
+    await witness.note("soma.gateway.v1.TokenService.CreateToken")
     gone = identity_service_pb2.RevokeApiKeyRequest(key_id=made.key_id)  # type: ignore[attr-defined]
     await witness.call(service, keys, "RevokeApiKey", gone)
 
@@ -164,6 +187,7 @@ async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
             ),
             "ResetFailures": registry_pb.ResetFailuresRequest(capability_id=name),
             "DisableCapability": registry_pb.DisableCapabilityRequest(capability_id=name),
+            "DeleteCapability": registry_pb.DeleteCapabilityRequest(capability_id=name),
             "SetLadder": registry_pb.SetLadderRequest(
                 ladder={"modality": "MODALITY_TOOL", "task_type": "tool", "capability_ids": [name]}  # type: ignore[arg-type]
             ),

@@ -18,12 +18,15 @@ class Entry:
 
 
 AUDITED = {
+    "soma.gateway.v1.TokenService.CreateToken": Entry("token.create", "token"),
     "soma.gateway.v1.ApiKeyService.CreateApiKey": Entry("api_key.write", "api_key"),
     "soma.gateway.v1.ApiKeyService.RevokeApiKey": Entry("api_key.write", "api_key"),
     "soma.gateway.v1.TenantService.CreateTenant": Entry("tenant.write", "tenant"),
+    "soma.gateway.v1.TenantService.UpdateTenant": Entry("tenant.write", "tenant"),
     "soma.registry.v1.CapabilityService.RegisterCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.UpdateCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.DisableCapability": Entry("capability.write", "capability"),
+    "soma.registry.v1.CapabilityService.DeleteCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.ResetFailures": Entry("capability.write", "capability_health"),
     "soma.registry.v1.CapabilityService.ReportHealth": Entry(
         "capability.report_health", "capability_health", "when it takes a capability out of the choice or back"
@@ -54,7 +57,6 @@ UNPROMPTED = {
 """What happens without a method of its own."""
 
 NOT_AUDITED = {
-    "soma.gateway.v1.TokenService.CreateToken": "keeps nothing, and gives no right that the caller's key lacks",
     "soma.selector.v1.BudgetService.SettleReservation": "books what a selection had reserved; facts tell it",
     "soma.selector.v1.BudgetService.ReleaseReservation": "gives back what a selection had reserved; facts tell it",
     "soma.critic.v1.CriticService.Evaluate": "an evaluation is a fact, and changes nothing that was there",

@@ -68,13 +68,13 @@ def test_one_that_alone_is_too_large_is_told_alone(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("job_id", ["", "j"])
 def test_an_event_carries_what_an_audit_entry_says(job_id: str) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    made = replace(of("acme", job_id, PLAIN), actor="spiffe://soma/executor", traceparent=traceparent)
+    made = replace(of("acme", job_id, PLAIN), actor="executor", traceparent=traceparent)
     [event] = SelectionFacts().events([made])
     if job_id:
         selection = SelectionMade.FromString(event.payload).selection
     else:
         [selection] = SelectionsMade.FromString(event.payload).selections
     assert event.tenant_id == "acme"
-    assert (selection.subject, selection.actor) == ("alice", "spiffe://soma/executor")
+    assert (selection.subject, selection.actor) == ("alice", "executor")
     assert (selection.selection_id, selection.policy_id) == (made.selection_id, "p")
     assert selection.trace_id == "0af7651916cd43dd8448eb211c80319c"

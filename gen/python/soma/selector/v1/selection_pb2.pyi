@@ -445,7 +445,7 @@ class Selection(_message.Message):
     subject: _builtins.str
     """Subject who asked, from the verified identity."""
     actor: _builtins.str
-    """Service that asked on the subject's behalf, for example "spiffe://soma/executor"; empty: the subject itself."""
+    """Service that asked on the subject's behalf, for example "executor"; empty: the subject itself."""
     trace_id: _builtins.str
     """Trace of the call, 32 hexadecimal digits; empty: none."""
     requested_data_classification: _builtins.str
@@ -454,7 +454,7 @@ class Selection(_message.Message):
     """Highest price class that the request allowed; UNSPECIFIED: no limit of its own."""
     @_builtins.property
     def chosen(self) -> _capability_pb2.Capability:
-        """Chosen capability."""
+        """Chosen capability, without its schemas and allow-lists."""
 
     @_builtins.property
     def ranked(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ranked]:
