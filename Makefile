@@ -52,8 +52,16 @@ test: install ## Every test that a pull request needs, against real engines
 chaos: install ## The long forms of the invariants
 	$(BIN)/pytest -m slow tests/chaos tests/e2e tests/integration/mesh
 
-bench: install ## Figures, as ratios within one run
-	$(BIN)/python -m tests.bench
+# `make bench growth` compares empty tables with full ones; `make bench edge jobs` measures those parts.
+ifeq (bench,$(firstword $(MAKECMDGOALS)))
+PARTS := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+.PHONY: $(PARTS)
+$(eval $(PARTS):;@:)
+endif
+BENCH := $(if $(filter growth,$(PARTS)),tests.bench.growth,$(if $(filter soak,$(PARTS)),tests.bench.soak,tests.bench $(PARTS)))
+
+bench: install ## Figures, as ratios within one run; parts may be named: make bench growth
+	$(BIN)/python -m $(BENCH)
 
 proto: install ## Make everything that follows from the protos
 	$(BIN)/buf format --write --path protos/soma

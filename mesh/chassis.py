@@ -6,14 +6,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh import logging, telemetry
+from mesh.background import BackgroundTasks
 from mesh.clock import SystemClock
-from mesh.dependencies import Dependencies, Dependency
+from mesh.dependencies import Dependencies, Dependency, of_background
 from mesh.events.audit import Auditor
+from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.events.refusals import Refusals
 from mesh.events.relay import Relay
 from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
+from mesh.identity.statements import RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import Service, background
 from mesh.policy import Policy, RegoAuthorizer
@@ -41,10 +44,11 @@ from mesh.stores.postgres import Postgres
 from mesh.stores.retention import Retention, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     import grpc.aio
+    from joserfc.jwk import KeySet
 
     from mesh.events.audit import MakeMessage
     from mesh.events.bus import Bus
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SIGNING_KEY = "soma-identity"
 """Transit key that signs tokens and API keys."""
+REVOCATIONS_WAIT_S = 3.0
+"""How long a start waits for the revoked keys; after that it serves without, and refuses API keys."""
 
 
 class ChassisSettings(Block):
@@ -82,10 +88,12 @@ class Chassis:
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.outbox = Outbox()
-        self.revoked = RevokedKeys(self.clock)
         self._service_config = service_config
         self._stack = stack
         self._dependencies: list[Dependency] = []
+        self._background = BackgroundTasks()
+        self._follows_revocations = False
+        self.revoked: RevokedKeys
         self.postgres: Postgres
         self.bus: Bus
         self.codec: Codec
@@ -99,10 +107,11 @@ class Chassis:
     async def start(self, codec: Codec, audit: MakeMessage) -> None:
         """Opens the parts that every context has."""
         settings, identity = self.settings, self.settings.identity
+        self._background.enter()
         logging.configure(settings.telemetry)
         await self.enter(telemetry.configure(self.name, settings.telemetry))
         self.codec = codec
-        self.policy = self._stack.enter_context(Policy.load(settings.policy))
+        self.policy = await self.enter(Policy.load(settings.policy, self.clock))
         self.auditor = Auditor(
             self.name,
             self.outbox,
@@ -123,7 +132,13 @@ class Chassis:
             ids=self.ids,
         )
         jwks = await self.enter(jwks_source(identity, self.transit, SIGNING_KEY, self.clock))
-        self.verifier = TokenVerifier(jwks, identity.issuer, identity.audience, self.clock, self.revoked)
+        self.revoked = RevokedKeys(
+            self.clock, _revocations_file(self.name, identity, jwks), identity.revocations_max_age_s
+        )
+        await self.revoked.restore()
+        self.verifier = TokenVerifier(
+            jwks, identity.issuer, identity.audience, self.clock, self.revoked, is_current=self.revoked.is_current
+        )
         self.postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
         self.bus = await self._open_bus()
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
@@ -174,12 +189,22 @@ class Chassis:
         """Child processes for what would hold the event loop."""
         return await self.enter(ProcessPool.open(name, limits, self.clock))
 
+    async def audit_queue(self) -> AuditQueue:
+        """A queue for audit entries of what changes no row, which is written until the chassis is left."""
+        queue = AuditQueue(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
+        self._stack.push_async_callback(queue.close)
+        await self.enter(background(queue.write, "audit-queue", clock=self.clock))
+        return queue
+
     async def follow_revocations(self, watch: Watch) -> None:
         """Keeps the set of revoked keys true to the gateway's stream."""
+        self._follows_revocations = True
         await self.enter(background(lambda: self.revoked.follow(watch), "revocations", clock=self.clock))
 
     async def serve(self, registrations: Sequence[Registration]) -> Service:
         """Serves, behind the one chain, until the chassis is left."""
+        if self._follows_revocations and not await self.revoked.wait_current(REVOCATIONS_WAIT_S):
+            logging.get_logger(__name__).warning("API keys are refused until the gateway tells which are revoked")
         refusals = Refusals(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
         self._stack.push_async_callback(refusals.close)
         await self.enter(background(refusals.write, "audit-refusals", clock=self.clock))
@@ -191,9 +216,17 @@ class Chassis:
         )
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)
-        judged = Dependencies(opened.health, self._dependencies, self.clock)
+        judged = Dependencies(
+            opened.health, self._dependencies, self.clock, more=lambda: of_background(self._background)
+        )
         await self.enter(background(judged.run, "dependencies", clock=self.clock))
         return Service(self.name, opened.address)
+
+
+def _revocations_file(name: str, identity: IdentitySettings, jwks: Callable[[], KeySet]) -> RevocationsFile | None:
+    """Where a context keeps the revoked keys."""
+    folder = identity.revocations_dir
+    return None if folder is None else RevocationsFile(folder / f"{name}.json", jwks, identity.issuer)
 
 
 async def _waiting(relay: Relay, late_s: float) -> str:

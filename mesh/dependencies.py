@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from mesh.errors import SomaError
@@ -13,11 +14,14 @@ from mesh.health import Readiness
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mesh.background import BackgroundTasks
     from mesh.clock import Clock
     from mesh.health import Health
 
 _DOUBT_S = 1.0
 """Pause between two questions while the answers speak against what is told."""
+_NEW_S = 5.0
+"""Pause between two looks for dependencies that came later."""
 Ask: TypeAlias = Callable[[], Awaitable[str | None]]
 """Says why something is not well, nothing ("") when it is, None where that cannot be told yet; may also raise SomaError
 or OSError."""
@@ -38,22 +42,44 @@ def health_name(dependency: str) -> str:
     return f"dependency.{dependency}"
 
 
+def of_background(tasks: BackgroundTasks) -> Sequence[Dependency]:
+    """One dependency for each name of a background task: `background.<name>`."""
+
+    async def ask(name: str) -> str:
+        return tasks.failure(name)
+
+    return [Dependency(f"background.{name}", partial(ask, name)) for name in tasks.names()]
+
+
 class Dependencies:
     """Judges dependencies, each on its own and without flapping, and tells of them in a server's health.
 
     Until one was judged its name is not known there: what was not looked at is not well.
     """
 
-    def __init__(self, health: Health, dependencies: Sequence[Dependency], clock: Clock) -> None:
+    def __init__(
+        self,
+        health: Health,
+        dependencies: Sequence[Dependency],
+        clock: Clock,
+        *,
+        more: Callable[[], Sequence[Dependency]] = tuple,
+    ) -> None:
         self._health = health
         self._dependencies = tuple(dependencies)
         self._clock = clock
+        self._more = more
 
     async def run(self) -> None:
-        """Judge for ever."""
+        """Judge for ever, also what `more` tells of later."""
+        known: set[str] = set()
         async with asyncio.TaskGroup() as group:
-            for dependency in self._dependencies:
-                group.create_task(self._follow(dependency))
+            while True:
+                for dependency in (*self._dependencies, *self._more()):
+                    if dependency.name not in known:
+                        known.add(dependency.name)
+                        group.create_task(self._follow(dependency))
+                await self._clock.sleep(_NEW_S)
 
     async def _follow(self, dependency: Dependency) -> None:
         readiness = Readiness(self._clock)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import uvloop
 
 from mesh import tasks
+from mesh.background import STEADY_S, BackgroundTask, current
 from mesh.clock import SystemClock
 from mesh.errors import may_pass
 from mesh.logging import get_logger
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
-STEADY_S = 60.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -75,12 +75,21 @@ async def background(
 
     The pause before a restart grows from 0.1 to 30 seconds, and is short again after a minute of steady work. When
     `coro_fn` returns, the task is done.
+
+    The context's health tells of it as `dependency.background.<name>`: a task that keeps crashing, or that is done
+    before the block is left, is not well.
     """
-    task = asyncio.create_task(_supervise(coro_fn, name, clock or SystemClock()), name=name)
+    watched, known = BackgroundTask(name, clock or SystemClock()), current()
+    if known is not None:
+        known.add(watched)
+    task = asyncio.create_task(_supervise(coro_fn, watched), name=name)
+    task.add_done_callback(lambda _: _end(watched))
     try:
         yield task
     finally:
         await tasks.end(task)
+        if known is not None:
+            known.remove(watched)
 
 
 async def _serve(build: Build, stop: asyncio.Event) -> None:
@@ -116,19 +125,27 @@ async def _give_up(building: asyncio.Task[None], stop: asyncio.Event) -> None:
     building.cancel()
 
 
-async def _supervise(coro_fn: Callable[[], Awaitable[None]], name: str, clock: Clock) -> None:
+def _end(task: BackgroundTask) -> None:
+    task.ended = True
+
+
+async def _supervise(coro_fn: Callable[[], Awaitable[None]], watched: BackgroundTask) -> None:
+    name, clock = watched.name, watched.clock
     log = get_logger("mesh.lifecycle")
     restarts = counter("background_restarts_total", "Restarts of background tasks after a crash.", ("task",))
     pause = FIRST_PAUSE_S
+    failure: BaseException
     while True:
         started = clock.monotonic()
         try:
             await coro_fn()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
+            failure = error
             log.warning("background task was cancelled from within", task=name)
         except Exception as error:
+            failure = error
             if may_pass(error):
                 log.warning("background task waits", task=name, reason=str(error))
             else:
@@ -138,6 +155,8 @@ async def _supervise(coro_fn: Callable[[], Awaitable[None]], name: str, clock: C
         restarts.labels(name).inc()
         if clock.monotonic() - started >= STEADY_S:
             pause = FIRST_PAUSE_S
+            watched.recover()
+        watched.crash(failure)
         await clock.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_S)
 

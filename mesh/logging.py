@@ -28,8 +28,10 @@ _SECRET_KEY = re.compile(
     r"token$|secret|passw|authorization|api[_-]?key|cookie|credential|private[_-]?key|dsn$|logprob", re.IGNORECASE
 )
 _OURS = frozenset({"timestamp", "level", "logger", "trace_id", "tenant_id"})
+# The lookahead lets a run of characters be searched only where a dot follows: none is looked at more than twice.
 _SECRET_TEXT = re.compile(
     r"""
+      (?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]*+\.)[A-Za-z0-9_-]*?     # what a JWS may be prefixed with
       eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*      # a JWS, also the part of one
     | \b(?:sk|pk|rk|hvs|hvb|ghp|xoxb)[-_.][A-Za-z0-9_-]{16,}      # keys of providers and of the secret store
     | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                             # user and password of a URL
@@ -92,26 +94,31 @@ def bind_request(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Take out of a line fields that are named like a secret, and texts that look like one or like personal data."""
-    return {key: _redacted(key, value) for key, value in event.items()}
+    redactor = _LineRedactor()
+    return {key: _redacted(redactor, key, value) for key, value in event.items()}
 
 
-def _redacted(key: str, value: object) -> object:
+class _LineRedactor(Redactor):
+    """Redacts the texts of one line."""
+
+    def scan(self, value: str) -> str:
+        """The text without what looks like a secret or like personal data."""
+        return super().scan(_SECRET_TEXT.sub(REDACTED, value))
+
+
+def _redacted(redactor: Redactor, key: str, value: object) -> object:
     if _SECRET_KEY.search(key) and value not in (None, "", 0):
         return REDACTED
     if isinstance(value, str):
-        return value if key in _OURS else _clean(value)
+        return value if key in _OURS else redactor.text(value)
     if isinstance(value, dict):
         inner = cast("Mapping[object, object]", value)
-        return {str(name): _redacted(str(name), item) for name, item in inner.items()}
+        return {str(name): _redacted(redactor, str(name), item) for name, item in inner.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_redacted("", item) for item in value]
+        return [_redacted(redactor, "", item) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _clean(str(value))
-
-
-def _clean(text: str) -> str:
-    return Redactor().text(_SECRET_TEXT.sub(REDACTED, text))
+    return redactor.text(str(value))
 
 
 def _rendering(log_format: str) -> list[Processor]:

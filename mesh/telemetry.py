@@ -49,6 +49,12 @@ class Family(Generic[M]):
         child = self._children.get(values)
         return child if child is not None else self._open(values)
 
+    def remove(self, *values: str) -> None:
+        """No longer exposes the series of these label values, whose thing is gone; its place is free for another."""
+        with self._lock:
+            if values and self._children.pop(values, None) is not None and values != (OVERFLOW,) * self._arity:
+                self._metric.remove(*values)
+
     def _open(self, values: tuple[str, ...]) -> M:
         if len(values) != self._arity:
             raise ValueError(f"{self._arity} label values are needed, not {len(values)}")

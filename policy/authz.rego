@@ -7,14 +7,14 @@ default allow := false
 reads := {
 	"capability.read", "ladder.read", "selection.read", "budget.read", "job.read", "asset.read",
 	"evaluation.read", "rubric.read", "provenance.read", "trace.read", "health.read", "tenant.read",
-	"token.create", "plan.validate",
+	"token.create", "plan.validate", "permission.read",
 }
 
 works := {"selection.create", "job.create", "job.cancel", "asset.create", "asset.delete", "evaluation.create"}
 
 administers := {
 	"capability.write", "ladder.write", "budget.write", "rubric.write", "api_key.read", "api_key.write",
-	"audit.read", "dead_letter.read", "dead_letter.write", "receipt.read", "retention.read", "retention.write",
+	"asset.erase", "audit.read", "dead_letter.read", "dead_letter.write", "receipt.read", "retention.read", "retention.write",
 }
 
 platform := {"tenant.write"}
@@ -34,6 +34,9 @@ granted := {
 
 # A service acting on behalf of a subject may also settle what that subject's work reserved.
 on_behalf := {"budget.settle", "capability.report_health"}
+
+# What a service on behalf of a subject needs to know to enforce it, whatever the subject's roles and scopes are.
+known_on_behalf := {"permission.read"}
 
 # What nobody does on behalf of somebody: it would outlive the work, or reach beyond it.
 never_on_behalf := (administers | platform) | {"token.create"}
@@ -67,4 +70,10 @@ allow if {
 	delegated
 	input.action in on_behalf
 	in_scope
+}
+
+allow if {
+	input.tenant != ""
+	delegated
+	input.action in known_on_behalf
 }

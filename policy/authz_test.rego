@@ -26,6 +26,17 @@ test_admin_makes_no_tenants if not authz.allow with input as asks(["admin"], "te
 
 test_platform_admin_makes_tenants if authz.allow with input as asks(["platform_admin"], "tenant.write")
 
+test_everybody_reads_own_permissions if {
+	every role in ["viewer", "member", "admin", "platform_admin"] {
+		authz.allow with input as asks([role], "permission.read")
+	}
+}
+
+test_permissions_are_read_on_behalf_of_anybody if {
+	authz.allow with input as acts([], "permission.read")
+	authz.allow with input as object.union(acts(["member"], "permission.read"), {"scopes": ["job.create"]})
+}
+
 test_service_watches if authz.allow with input as asks(["service"], "capability.watch")
 
 test_service_alone_reads_no_jobs if not authz.allow with input as asks(["service"], "job.read")

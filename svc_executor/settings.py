@@ -30,6 +30,15 @@ class ExecutorSettings(Block):
     provider_timeout_s: float = Field(120.0, gt=0, description="time that a provider gets for one attempt")
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
     tenant_slots: int = Field(3, ge=1, description="of these, the most of one tenant")
+    local_processes: int = Field(
+        2, ge=1, description="child processes of each local tool at once, one of them for one tenant"
+    )
+    local_cpu_s: float = Field(
+        20.0, gt=0, description="processor time that one call of a local tool may take, in seconds"
+    )
+    local_idle_s: float = Field(
+        60.0, gt=0, description="time without use after which the child processes of a local tool end, in seconds"
+    )
     provider_tries: int = Field(2, ge=1, le=5, description="calls of a provider within one attempt")
     breaker_failures: int = Field(5, ge=1, description="failures within `breaker_window_s` that open a circuit")
     breaker_window_s: float = Field(

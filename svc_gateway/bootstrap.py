@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import httpx
 
-from mesh.chassis import SIGNING_KEY, chassis
+from mesh.chassis import REVOCATIONS_WAIT_S, SIGNING_KEY, chassis
 from mesh.events.event import ProtoCodec
 from mesh.identity import jwks_source
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.rpc.client import connect
 from mesh.rpc.credentials import show_expiry
+from mesh.rpc.targets import endpoints
 from mesh.settings import load
 from mesh.stores import valkey
 from soma.events.v1.audit_pb2 import AuditRecorded
@@ -33,6 +34,7 @@ from soma.gateway.v1.identity_service_pb2_grpc import (
     add_TenantServiceServicer_to_server,
     add_TokenServiceServicer_to_server,
 )
+from soma.gateway.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from svc_gateway.adapters import checks
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.adapters.keyfile import KeyFile
@@ -42,13 +44,17 @@ from svc_gateway.app.edge import EdgeKeeper
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.monitor import Check, Monitor, Pace
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.degradation import Thresholds
 from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
 from svc_gateway.rpc.control import ControlServer
 from svc_gateway.rpc.health import ApiServicer, DegradationServicer
-from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer, TokenServicer, revocations
+from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer, revocations
+from svc_gateway.rpc.permissions import PermissionServicer
+from svc_gateway.rpc.tenants import TenantServicer
 from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
 from svc_gateway.rpc.xds.messages import split
 from svc_gateway.settings import Settings
@@ -62,6 +68,8 @@ if TYPE_CHECKING:
 
 NAME = "gateway"
 _UPLOAD_MARGIN_MB = 2
+_TOLD_S = 3.0
+"""Time limit of a question to a context about another part, in seconds."""
 EDGE = f"{SPIFFE}edge"
 _JUDGED_BY = {"assets": "blobs", "registry": "providers"}
 """What contexts judge that is the mesh's: by the context, the part."""
@@ -75,7 +83,9 @@ class _Identity:
     keys: Keys
     tokens: Tokens
     tenants: Tenants
+    permissions: Permissions
     revoked: RevokedKeys
+    statements: Statements
 
 
 @asynccontextmanager
@@ -96,9 +106,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
                 (add_TokenServiceServicer_to_server, TokenServicer(identity.tokens)),
                 (
                     add_ApiKeyServiceServicer_to_server,
-                    ApiKeyServicer(identity.keys, identity.revoked, identity.tenants),
+                    ApiKeyServicer(identity.keys, identity.revoked, identity.statements, identity.tenants),
                 ),
                 (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
+                (add_PermissionServiceServicer_to_server, PermissionServicer(identity.permissions)),
                 (add_DegradationServiceServicer_to_server, DegradationServicer(monitor, metadata.version("somamesh"))),
                 (add_ApiServiceServicer_to_server, ApiServicer(OPENAPI.read_bytes(), sources.jwks)),
             ]
@@ -118,16 +129,24 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     store = PostgresKeys(mesh.postgres, mesh.auditor)
-    keys = Keys(store, mesh.minter, settings.gateway.environment, mesh.clock, mesh.ids)
-    tenants = Tenants(PostgresTenants(mesh.postgres, mesh.auditor), mesh.clock)
+    tenant_store = PostgresTenants(mesh.postgres, mesh.auditor)
+    permissions = Permissions(tenant_store, store, settings.tls.profile)
+    keys = Keys(store, permissions, mesh.minter, settings.gateway.environment, clock=mesh.clock, ids=mesh.ids)
+    tenants = Tenants(tenant_store, mesh.clock)
     revoked = RevokedKeys(store, mesh.clock)
     await mesh.enter(revoked.following())
     # This process refuses revoked keys by the same stream that it serves to the others.
-    await mesh.follow_revocations(lambda: revocations(revoked))
+    audits = await mesh.audit_queue()
+    statements = Statements(mesh.minter)
+    await mesh.follow_revocations(lambda: revocations(revoked, statements))
+    await mesh.revoked.wait_current(REVOCATIONS_WAIT_S)
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
-        await ensure_first_key(settings.gateway.bootstrap_tenant, file, keys, tenants, mesh.verifier.verify)
-    return _Identity(keys, Tokens(store, mesh.minter, mesh.clock), tenants, revoked)
+        tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
+        await ensure_first_key(tenant, plan, file, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
+    return _Identity(
+        keys, Tokens(store, mesh.minter, audits.add, mesh.clock), tenants, permissions, revoked, statements
+    )
 
 
 async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
@@ -139,12 +158,14 @@ async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
 
 async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config: str) -> Monitor:
     redis = await mesh.enter(valkey.open(settings.valkey))
-    http = await mesh.enter(httpx.AsyncClient(trust_env=False, verify=_vault_trust(settings)))
+    own = settings.gateway
+    trust = _vault_trust(settings)
+    http = await mesh.enter(httpx.AsyncClient(trust_env=False, verify=trust, timeout=own.check_deadline_s))
     parts = [
-        Check("postgres", mesh.postgres.ping, critical=True),
+        Check("postgres", checks.postgres_health(mesh.postgres), critical=True),
         Check("valkey", checks.valkey_health(redis), critical=settings.bus.kind == "valkey"),
         Check("vault", checks.vault_health(http, settings.vault.address)),
-        Check("bus", mesh.bus.ping, critical=True),
+        Check("bus", checks.answers(mesh.bus.ping), critical=True),
     ]
     if settings.temporal is not None:
         channel = await mesh.enter(grpc.aio.insecure_channel(settings.temporal.address))
@@ -155,14 +176,22 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
         if address is not None:
             peers[context] = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
     parts += [Check(f"svc_{context}", checks.grpc_health(peer)) for context, peer in peers.items()]
-    parts.append(Check("outbox", checks.dependency_of_all(peers, "outbox"), hearsay=True))
+    parts.append(Check("outbox", checks.dependency_of_all(peers, "outbox"), hearsay=True, deadline_s=_TOLD_S))
     parts += [
-        Check(name, checks.dependency(context, peers[context], name), hearsay=True)
+        Check(name, checks.dependency(context, peers[context], name), hearsay=True, deadline_s=_TOLD_S)
         for context, name in _JUDGED_BY.items()
         if context in peers
     ]
-    own = settings.gateway
-    thresholds = Thresholds(hold_s=own.level_hold_s)
+    thresholds = Thresholds(
+        minor_s=own.minor_response_s,
+        moderate_s=own.moderate_response_s,
+        severe_s=own.severe_response_s,
+        minor_errors=own.minor_error_rate,
+        moderate_errors=own.moderate_error_rate,
+        circuit_failures=own.circuit_failure_rate,
+        least_calls=own.least_calls,
+        hold_s=own.level_hold_s,
+    )
     pace = Pace(own.check_every_s, own.check_deadline_s, own.check_start_s)
     return Monitor(parts, pace, thresholds, mesh.clock)
 
@@ -219,6 +248,7 @@ def _state(
             upload_bytes=(own.max_asset_size_mb + _UPLOAD_MARGIN_MB) * 1024 * 1024,
             unary_timeout_s=own.unary_timeout_s,
             upload_idle_s=own.upload_idle_s,
+            upload_longest_s=own.upload_longest_s,
         ),
         cors=Cors(own.cors_origins),
         access_log=own.access_log,
@@ -236,7 +266,7 @@ def _reachable(bound: str, settings: Settings) -> str:
     host, port = split(bound)
     if host not in {"0.0.0.0", "::"} or not settings.peers.gateway:  # noqa: S104 - compared, not bound
         return bound
-    return f"{settings.peers.gateway.rpartition(':')[0]}:{port}"
+    return f"{endpoints(settings.peers.gateway)[0].rpartition(':')[0]}:{port}"
 
 
 def _vault_trust(settings: Settings) -> ssl.SSLContext | bool:

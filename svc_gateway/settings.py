@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mesh.chassis import ChassisSettings
 from mesh.settings import Block, Env, TemporalSettings
@@ -37,7 +37,10 @@ class GatewaySettings(Block):
         gt=0,
         description="largest upload in MiB; the edge refuses what declares 2 MiB more, the assets service the rest",
     )
-    unary_timeout_s: float = Field(30.0, gt=0, description="time limit of a call that does not stream, in seconds")
+    unary_timeout_s: float = Field(
+        30.0, gt=0, description="time limit of a call that does not stream, with its body, in seconds"
+    )
+    upload_longest_s: float = Field(1_800.0, gt=0, description="longest time of one upload, in seconds")
     upload_idle_s: float = Field(60.0, gt=0, description="silence after which an upload is given up, in seconds")
     bootstrap_key_file: Path | None = Field(
         None, description="file that gets an API key with all roles, once; none: no key is made"
@@ -45,12 +48,45 @@ class GatewaySettings(Block):
     bootstrap_tenant: str = Field(
         "dev", pattern=r"^[a-z][a-z0-9-]{1,62}$", description="tenant of the bootstrap key, made when missing"
     )
+    bootstrap_plan: Literal["none", "dev", "pro", "enterprise"] = Field(
+        "none", description="plan of that tenant when it is made; dev counts in the profiles dev and test only"
+    )
     check_every_s: float = Field(2.0, gt=0, description="pause between two checks of one part, in seconds")
-    check_deadline_s: float = Field(3.0, gt=0, description="time limit of one check, in seconds")
+    check_deadline_s: float = Field(
+        20.0, gt=0, description="time limit of one check, in seconds; more than the response time that is severe"
+    )
+    minor_response_s: float = Field(
+        5.0, gt=0, description="response time from which a part is at level MINOR, in seconds"
+    )
+    moderate_response_s: float = Field(10.0, gt=0, description="the same for level MODERATE, in seconds")
+    severe_response_s: float = Field(15.0, gt=0, description="the same for level SEVERE, in seconds")
+    minor_error_rate: float = Field(
+        0.1, gt=0, le=1, description="share of failed checks or calls from which a part is at level MINOR"
+    )
+    moderate_error_rate: float = Field(0.2, gt=0, le=1, description="the same for level MODERATE")
+    circuit_failure_rate: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a part's calls without an answer, which opens circuit breakers, from which it is at "
+        "level SEVERE, or CRITICAL when everything needs it",
+    )
+    least_calls: int = Field(20, gt=0, description="calls of the last minute that are needed to judge a part by them")
     check_start_s: float = Field(
         15.0, ge=0, description="time that a part gets to start before failed checks count, in seconds"
     )
     level_hold_s: float = Field(10.0, ge=0, description="shortest time between two changes of a part's level")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> GatewaySettings:
+        if not self.minor_response_s < self.moderate_response_s < self.severe_response_s < self.check_deadline_s:
+            raise ValueError(
+                "minor_response_s, moderate_response_s, severe_response_s and check_deadline_s must rise in this "
+                "order, else a level cannot be reached"
+            )
+        if self.minor_error_rate >= self.moderate_error_rate:
+            raise ValueError("minor_error_rate must be less than moderate_error_rate")
+        return self
 
 
 class Settings(ChassisSettings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,15 @@ import pytest
 
 from mesh.ids import SystemIds
 from mesh.local import locate
+from mesh.local.cli.mesh import UP_WITH
 from mesh.local.locate import Browser, MissingError
 from mesh.settings import BusSettings, PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
 from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import engines
+from tests import watchdog as watchdogs
 from tests.spreading import ByFixture
+from tests.statements.plugin import Statements, wanted
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -29,9 +32,37 @@ Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--explain", action="store_true", help="explain the statements that the tests send, and fail on growth"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests start ends with them, also when they are killed: engines by themselves, meshes by this."""
+    os.environ[UP_WITH] = str(os.getpid())
+    if wanted(config):
+        config.pluginmanager.register(Statements(config), "soma-statements")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFixture:
     return ByFixture(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watchdog() -> Iterator[None]:
+    """Raises where our code blocks an event loop."""
+    with watchdogs.watching():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _blocks_nothing() -> Iterator[None]:
+    """Fails a test in which our code blocked an event loop, whatever became of the error."""
+    before = len(watchdogs.FoundError.calls)
+    yield
+    assert not watchdogs.FoundError.calls[before:]
 
 
 @pytest.fixture(scope="session")

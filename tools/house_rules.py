@@ -1,7 +1,7 @@
 """Rules of the house that no linter knows.
 
-Providers and tools are invoked only with a selection, no file names a package index or a path of somebody's machine,
-and nothing unfinished is marked in product code.
+Providers and tools are invoked only with a selection, tasks are begun where somebody watches them, no file names a
+package index or a path of somebody's machine, and nothing unfinished is marked in product code.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import hashlib
 import re
 import subprocess
 from pathlib import Path
+
+from tools.task_rules import bare_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEXES = frozenset(
@@ -59,6 +61,8 @@ def problems(path: Path) -> list[str]:
         found.append(f"{name} names a path of somebody's machine")
     if name.endswith((".py", ".proto", ".rego", ".sql")) and UNFINISHED.search(text):
         found.append(f"{name} marks something as unfinished")
+    if name.endswith(".py"):
+        found += [f"{place} begins a task that nobody watches" for place in bare_tasks(name, text)]
     invokes = re.search(r"\.invoke\(", text) and name.startswith("svc_")
     if invokes and not name.startswith("svc_executor/adapters/") and not re.search(r"chosen|selection", text):
         found.append(f"{name} invokes a provider without a selection")

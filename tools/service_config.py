@@ -1,4 +1,4 @@
-"""Writes protos/service_config.json: deadline, retry rule and idempotency class of every RPC.
+"""Writes protos/service_config.json: deadline, retry rule and idempotency class of every RPC, shared among replicas.
 
 The classes are told here once; the file is what clients in every language load. `tools/generate.py` runs this.
 """
@@ -28,7 +28,7 @@ CLASSES: dict[str, dict[str, object]] = {
     "STREAM": {},
 }
 READS = ("Get", "List", "Find", "Validate", "Describe")
-LONG = {"Evaluate", "UploadAsset", "VerifyAudit", "ExportProvenance"}
+LONG = {"DiffDocuments", "Evaluate", "UploadAsset", "VerifyAudit", "ExportProvenance"}
 
 
 def idempotency(method: descriptor_pb2.MethodDescriptorProto) -> str:
@@ -55,8 +55,12 @@ def render() -> str:
         {"name": sorted(names[kind], key=lambda n: (n["service"], n["method"])), "idempotency": kind, **rule}
         for kind, rule in CLASSES.items()
     ]
-    throttling = {"maxTokens": 10, "tokenRatio": 0.1}
-    return json.dumps({"methodConfig": config, "retryThrottling": throttling}, indent=2) + "\n"
+    document = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": config,
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    }
+    return json.dumps(document, indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -42,10 +42,16 @@ environment, when it starts; what does not fit is refused then, every problem at
   ports (`SERVER_BIND`, `PEERS_…`, `TELEMETRY_METRICS_BIND`, `GATEWAY_XDS_BIND`, `GATEWAY_EDGE_BIND`, for which there
   is `--port`), certificates (`TLS_…_FILE`, `GATEWAY_EDGE_…_FILE`) and `GATEWAY_BOOTSTRAP_KEY_FILE`. All that holds is
   in `run/services.env` of its home.
+- **Replicas.** Calls to a context are shared among all addresses that its `SA01_PEERS_…` names, call by call. In
+  Kubernetes that is `name:port` of a headless service; `dns:///name:port` says the same. Without a resolver give the
+  addresses: `ipv4:10.0.0.1:7000,10.0.0.2:7000` or `ipv6:[…]:7000,[…]:7000`. With TLS use a name: certificates are made
+  out to it. A replica that ends gets no more calls at once. A new one gets calls after
+  `SA01_SERVER_MAX_CONNECTION_AGE_SECONDS` at the latest, when the old connections end and the name is resolved again.
 """
 
 OUTSIDE = (
     ("SA01_HOME", "`.soma`", "folder of the local mesh, for every `soma` command"),
+    ("SA01_UP_WITH", "none", "process id: `soma up`, detached too, stops when that process ends (Linux)"),
     (
         "SA01_CHROMIUM",
         "none",

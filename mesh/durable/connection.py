@@ -17,10 +17,10 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from mesh import tasks
 from mesh.clock import SystemClock
 from mesh.durable.claims import ClaimCheck
 from mesh.durable.propagation import ContextPropagation
+from mesh.lifecycle import background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -90,12 +90,11 @@ async def worker(
         )
 
     shift = _Shift(client, build, task_queue, clock or SystemClock())
-    task = asyncio.create_task(shift.run(), name=f"worker {task_queue}")
-    try:
-        yield
-    finally:
-        await shift.end(grace)
-        await tasks.end(task)
+    async with background(shift.run, f"worker.{task_queue}", clock=clock):
+        try:
+            yield
+        finally:
+            await shift.end(grace)
 
 
 class _Shift:

@@ -60,7 +60,8 @@ class Audited:
     """One change or refusal. `before` and `after` are canonical serialisations: None where the thing was not there.
 
     `tenant_id` None: the caller's, "" for the platform. `by` None: the caller, else the service itself. `policy_id`
-    None: that of the policy which let the caller in. `at` None: now.
+    None: that of the policy which let the caller in. `at` None: now. `trace_id` is the trace where there is no
+    traceparent.
     """
 
     action: str
@@ -74,6 +75,7 @@ class Audited:
     by: Doer | None = None
     policy_id: str | None = None
     at: datetime | None = None
+    trace_id: str = ""
 
 
 class Message(Protocol):
@@ -150,7 +152,7 @@ class Auditor:
             policy_id=asked,
             before_digest=_digest(entry.before),
             after_digest=_digest(entry.after),
-            trace_id=traceparent[_TRACE_ID] or (request.trace_id if request is not None else ""),
+            trace_id=traceparent[_TRACE_ID] or entry.trace_id or (request.trace_id if request is not None else ""),
             reason=trimmed(entry.reason),
         )
         tenant_id = _tenant(entry.tenant_id, caller)

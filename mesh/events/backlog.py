@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mesh.events.bus import Delivery
 
@@ -77,3 +77,21 @@ class Backlog:
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def divide(batch: Sequence[Delivery], failed: Mapping[Key, Delivery]) -> tuple[Sequence[Delivery], Sequence[Delivery]]:
+    """What of a batch is done with, and what waits behind the delivery of its key that has failed."""
+    if not failed:
+        return batch, ()
+    done: list[Delivery] = []
+    waiting: list[Delivery] = []
+    passed: set[Key] = set()
+    for delivery in batch:
+        key = (delivery.topic, delivery.key)
+        if key in passed:
+            waiting.append(delivery)
+        elif failed.get(key) is delivery:
+            passed.add(key)
+        else:
+            done.append(delivery)
+    return done, waiting

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Self
 
 from mesh import tasks
 from mesh.events.applying import Applier, FailedError, Handler, Handlers, Together
-from mesh.events.backlog import Backlog
+from mesh.events.backlog import Backlog, divide
 from mesh.events.dead_letters import DeadLetter
+from mesh.lifecycle import background
 from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from mesh.clock import Clock
     from mesh.events.applying import Work
@@ -116,10 +117,13 @@ class Consumer:
         self._backlog = Backlog(_IN_HAND)
         async with contextlib.AsyncExitStack() as stack:
             subscription = await stack.enter_async_context(self._bus.subscribe(self._group, self._topics))
-            name = f"consumer {self._group}"
-            reading = asyncio.create_task(self._read(subscription), name=name)
-            watching = asyncio.create_task(self._watch(subscription), name=f"{name} watch")
-            working = [asyncio.create_task(self._work(subscription), name=f"{name} {n}") for n in range(self._parallel)]
+            name = f"consumer.{self._group}"
+            reading = await stack.enter_async_context(self._begin(self._read, subscription, f"{name}.read"))
+            watching = await stack.enter_async_context(self._begin(self._watch, subscription, f"{name}.lag"))
+            working = [
+                await stack.enter_async_context(self._begin(self._work, subscription, f"{name}.apply"))
+                for _ in range(self._parallel)
+            ]
             stack.push_async_callback(self._end, subscription, (reading, watching), working)
             self._stack = stack.pop_all()
         return self
@@ -127,6 +131,11 @@ class Consumer:
     async def __aexit__(self, *_: object) -> None:
         """Take no more events, finish those in hand, leave the group."""
         await self._stack.aclose()
+
+    def _begin(
+        self, work: Callable[[Subscription], Awaitable[None]], subscription: Subscription, name: str
+    ) -> contextlib.AbstractAsyncContextManager[asyncio.Task[None]]:
+        return background(partial(work, subscription), name, clock=self._clock)
 
     async def _end(
         self,
@@ -161,13 +170,13 @@ class Consumer:
                 await self._persist(lambda: self._applier.apply(works))
             except FailedError as failure:
                 sick |= await self._one_by_one(works, failure)
-        done, waiting = _part(batch, sick)
+        done, waiting = divide(batch, {key: each.delivery for key, each in sick.items()})
         self._backlog.put_back(waiting)
         await self._finish(subscription, done, {(each.topic, each.key) for each in batch} - sick.keys())
         for patient in sick.values():
             nursing = asyncio.create_task(self._nurse(subscription, patient), name=f"consumer {self._group} nurse")
             self._nursing.add(nursing)
-            nursing.add_done_callback(self._nursing.discard)
+            nursing.add_done_callback(self._nursed)
 
     def _admit(self, batch: Sequence[Delivery]) -> tuple[list[Work], dict[Key, _Patient]]:
         """The works in a batch up to the first of each key that holds no event."""
@@ -218,6 +227,11 @@ class Consumer:
                 async with self._beds:
                     await self._persist(partial(self._applier.bury, patient.delivery, event, patient.failure, tries))
             await self._finish(subscription, [patient.delivery], [patient.key])
+
+    def _nursed(self, task: asyncio.Task[None]) -> None:
+        self._nursing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s holds up a key: trying its event again has failed", self._group, exc_info=error)
 
     def _ill(self, delivery: Delivery, work: Work | None, failure: FailedError) -> _Patient:
         self._failures.labels(self._group, failure.cause.lower()).inc()
@@ -275,21 +289,3 @@ class Consumer:
         while answer != "DELETE 0":
             async with self._postgres.transaction(SYSTEM) as connection:
                 answer = await connection.execute(_FORGET, self._keep, _TIDY_ROWS)
-
-
-def _part(batch: Sequence[Delivery], sick: Mapping[Key, _Patient]) -> tuple[Sequence[Delivery], Sequence[Delivery]]:
-    """What of a batch is done with, and what waits behind the patient of its key."""
-    if not sick:
-        return batch, ()
-    done: list[Delivery] = []
-    waiting: list[Delivery] = []
-    passed: set[Key] = set()
-    for delivery in batch:
-        key = (delivery.topic, delivery.key)
-        if key in passed:
-            waiting.append(delivery)
-        elif key in sick and sick[key].delivery is delivery:
-            passed.add(key)
-        else:
-            done.append(delivery)
-    return done, waiting

@@ -68,7 +68,14 @@ class TokenMinter:
         }
         if claims.actor:
             payload["act"] = {"sub": claims.actor}
-        header = {"alg": ALGORITHM, "kid": version.kid, "typ": "JWT"}
+        return await self._sign(payload, "JWT", version)
+
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        """A JWS of a type that is not a token's."""
+        return await self._sign({"iss": self._issuer, **payload}, typ, await self._signing_version())
+
+    async def _sign(self, payload: dict[str, object], typ: str, version: _Version) -> str:
+        header = {"alg": ALGORITHM, "kid": version.kid, "typ": typ}
         signed = f"{_segment(header)}.{_segment(payload)}"
         signature = await self._transit.sign(self._key, signed.encode(), version.number)
         return f"{signed}.{_encode(signature)}"

@@ -19,7 +19,7 @@ from mesh.errors import Reason, SomaError
 from mesh.identity.claims import SERVICE_ROLE, SYSTEM_TENANT, Payload, bare_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from joserfc.jwk import Key, KeySet
     from joserfc.registry import Header
@@ -39,11 +39,16 @@ if TYPE_CHECKING:
 ALGORITHM = "EdDSA"
 CACHED_TOKENS = 4_096
 MAX_TOKEN_CHARS = 8_192
+SHORT_LIVED_S = 900
+"""The longest life of a token that is accepted while the revoked keys are not known, in seconds."""
 LEEWAY_S = 30
 """How far the clocks of signer and verifier may differ."""
 
 _HEADERS = frozenset({"alg", "kid", "typ"})
 """Nothing else is looked at, and a token with anything else (`jku`, `x5u`, `jwk`, `crit`, ...) is refused."""
+
+
+_TOKEN_TYPES = ("JWT", None)
 
 
 def _registry() -> jws.JWSRegistry:
@@ -53,7 +58,7 @@ def _registry() -> jws.JWSRegistry:
     return registry
 
 
-_REGISTRY = _registry()
+REGISTRY = _registry()
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class _Verified:
 class TokenVerifier:
     """Tells who a token belongs to. Signatures are cached by digest; at most 4,096, the least used leave first.
 
-    `jwks` gives the keys now and `revoked` says whether a key id is revoked; both are asked on every call.
+    `jwks` gives the keys now, `revoked` says whether a key id is revoked, and `is_current` whether that is known well
+    enough to accept API keys: without, only short-lived tokens pass. All three are asked on every call.
     """
 
     def __init__(
@@ -76,12 +82,15 @@ class TokenVerifier:
         audience: str,
         clock: Clock,
         revoked: Callable[[str], bool],
+        *,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self._jwks = jwks
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
         self._revoked = revoked
+        self._is_current = is_current
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def verify(self, token: str) -> Caller:
@@ -102,7 +111,7 @@ class TokenVerifier:
 
     def _open(self, token: str) -> _Verified:
         try:
-            signed = jws.deserialize_compact(token, self._key_for, registry=_REGISTRY)
+            signed = jws.deserialize_compact(token, self._key_for, registry=REGISTRY)
             payload = Payload.model_validate_json(signed.payload)
             expires_at = EPOCH + timedelta(seconds=payload.exp)
         except (JoseError, ValidationError, ValueError, TypeError, LookupError, OverflowError):
@@ -120,11 +129,7 @@ class TokenVerifier:
         return _Verified(payload, str(signed.headers()["kid"]), caller)
 
     def _key_for(self, signed: Headed) -> OKPKey:
-        headers = signed.headers()
-        kid = headers.get("kid")
-        if set(headers) - _HEADERS or not isinstance(kid, str):
-            raise ValueError("unexpected header")
-        return _plain(self._jwks().get_by_kid(kid))
+        return key_for(self._jwks(), signed, _TOKEN_TYPES)
 
     def _check(self, found: _Verified) -> None:
         payload = found.payload
@@ -142,11 +147,26 @@ class TokenVerifier:
             raise _refused("The token is signed with a key that is no longer used: get a new one")
         if self._revoked(payload.jti):
             raise _refused("The token has been revoked")
+        if not self._is_current() and (payload.kind == "key" or payload.exp - payload.iat > SHORT_LIVED_S):
+            raise SomaError(
+                Reason.DEPENDENCY_UNAVAILABLE,
+                "Whether this key is revoked cannot be told at the moment: use a short-lived token, or retry",
+                retry_after_s=1.0,
+            )
 
     def _remember(self, digest: bytes, found: _Verified) -> None:
         self._cache[digest] = found
         if len(self._cache) > CACHED_TOKENS:
             self._cache.popitem(last=False)
+
+
+def key_for(keys: KeySet, signed: Headed, types: Collection[str | None]) -> OKPKey:
+    """The key that a JWS of one of these types names; ValueError for a header that is not as ours are."""
+    headers = signed.headers()
+    kid = headers.get("kid")
+    if set(headers) - _HEADERS or not isinstance(kid, str) or headers.get("typ") not in types:
+        raise ValueError("unexpected header")
+    return _plain(keys.get_by_kid(kid))
 
 
 def _plain(key: Key) -> OKPKey:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # What a local mesh chooses alike for every home unless the operator's environment says otherwise.
 _DEFAULTS = {
     "SA01_PROFILE": "dev",
+    "SA01_GATEWAY_BOOTSTRAP_PLAN": "dev",
     "SA01_ENABLE_multimodal_capabilities": "true",
     "SA01_MULTIMODAL_QUALITY_GATES_ENABLED": "true",
     # Else every thread of a model or a picture library keeps a heap of its own, which nobody gives back.
@@ -52,6 +53,7 @@ _OWNED = (
     "TLS_KEY_FILE",
     "SERVER_BIND",
     "TELEMETRY_METRICS_BIND",
+    "IDENTITY_REVOCATIONS_DIR",
     "GATEWAY_BOOTSTRAP_KEY_FILE",
     "GATEWAY_XDS_BIND",
     "GATEWAY_EDGE_BIND",
@@ -156,6 +158,7 @@ def shared(
         "SA01_TEMPORAL_ADDRESS": engines.temporal.address,
         "SA01_VAULT_ADDRESS": engines.openbao.url,
         "SA01_TLS_CA_FILE": str(pki.authority),
+        "SA01_IDENTITY_REVOCATIONS_DIR": str(home.revocations),
         "SA01_GATEWAY_BOOTSTRAP_KEY_FILE": str(bootstrap_key_file(home)),
         "SA01_GATEWAY_XDS_BIND": f"{LOOPBACK}:{ports.xds}",
         "SA01_GATEWAY_EDGE_BIND": f"{LOOPBACK}:{edge_port}",

@@ -58,6 +58,11 @@ class Home:
         return self.root / "anchors"
 
     @property
+    def revocations(self) -> Path:
+        """The last set of revoked keys that each service heard."""
+        return self.root / "revocations"
+
+    @property
     def cache(self) -> Path:
         """Pieces fetched once, safe to delete."""
         return self.root / "cache"

@@ -58,7 +58,7 @@ _ENGINES = _Engines()
 class EmbeddedRego:
     """Regorus, in this process."""
 
-    blocking = False
+    fixed = True
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -68,12 +68,13 @@ class EmbeddedRego:
             _log.error("policy does not parse: %s", error)
             raise PolicyUnavailable from error
 
+    @property
     def policy_id(self) -> str:
         """Digest of the bundle."""
         return self._bundle.digest
 
     def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
-        """The value of a rule; PolicyUnavailable when it is undefined or fails."""
+        """Like `ask`, which takes well under a millisecond here."""
         try:
             value: object = json.loads(_ENGINES.answer(self._bundle, rule, json.dumps(input_)))
         except (RuntimeError, TypeError, ValueError) as error:
@@ -84,5 +85,9 @@ class EmbeddedRego:
             raise PolicyUnavailable
         return value
 
-    def close(self) -> None:
+    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
+        """The value of a rule; PolicyUnavailable when it is undefined or fails."""
+        return self.evaluate(rule, input_)
+
+    async def close(self) -> None:
         """Nothing is held but memory."""

@@ -23,17 +23,19 @@ class PolicyUnavailable(SomaError):  # noqa: N818 - the name that callers know
 
 
 class Evaluator(Protocol):
-    """Answers rules. `blocking` says whether an answer may take a network round trip."""
+    """Answers rules. Nothing here holds up an event loop."""
 
-    blocking: bool
+    fixed: bool
+    """Whether equal input gets equal answers for as long as the evaluator lives."""
 
+    @property
     def policy_id(self) -> str:
-        """Digest of the policy that answers."""
+        """Digest of the policy that answers, as it is known: never a call over the network."""
 
-    def evaluate(self, rule: str, input_: Mapping[str, object]) -> object:
+    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
         """The value of a rule; PolicyUnavailable when it has none."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give back what it holds."""
 
 

@@ -2,67 +2,79 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Self
 
+from mesh.clock import SystemClock
+from mesh.lifecycle import background
 from mesh.policy.bundle import Bundle
 from mesh.policy.central import CentralOpa
 from mesh.policy.embedded import EmbeddedRego
+from mesh.policy.evaluator import PolicyUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mesh.clock import Clock
     from mesh.policy.evaluator import Evaluator
     from mesh.settings import PolicySettings
 
 _PACKAGED = "policy"
+_log = logging.getLogger(__name__)
 
 
 class Policy:
-    """The policy of the mesh. Whoever asks denies when it raises PolicyUnavailable."""
+    """The policy of the mesh, while entered. Whoever asks denies when it raises PolicyUnavailable.
+
+    `ask` and `policy_id` are for coroutines: with a central OPA `ask` waits for it without holding up the event loop,
+    and `policy_id` is what OPA told last, at most 5 seconds ago while it answers.
+    """
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
+        self._stack = AsyncExitStack()
 
     @classmethod
-    def load(cls, settings: PolicySettings) -> Policy:
+    def load(cls, settings: PolicySettings, clock: Clock | None = None) -> Policy:
         """The central OPA when one is set, else the bundle of `bundle_dir` or the packaged one."""
         if settings.opa_url is not None:
-            return cls(CentralOpa(settings.opa_url))
+            return cls(CentralOpa(settings.opa_url, clock or SystemClock()))
         return cls(EmbeddedRego(Bundle.read(settings.bundle_dir or resources.files(_PACKAGED))))
 
-    def __enter__(self) -> Self:
-        """Use until the block ends."""
+    async def __aenter__(self) -> Self:
+        """Use until the block ends. A central OPA may be away meanwhile, and at the start."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._evaluator.close)
+            if isinstance(self._evaluator, CentralOpa):
+                with suppress(PolicyUnavailable):
+                    await self._evaluator.refresh()
+                await stack.enter_async_context(background(self._evaluator.follow, "policy-id"))
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close what the evaluator holds."""
-        self.close()
-
-    def close(self) -> None:
-        """Close what the evaluator holds."""
-        self._evaluator.close()
+        await self._stack.aclose()
 
     @property
     def policy_id(self) -> str:
-        """Digest of the policy that answers now."""
-        return self._evaluator.policy_id()
+        """Digest of the policy that answers now; PolicyUnavailable when a central OPA has never told it."""
+        return self._evaluator.policy_id
 
     @property
     def fixed(self) -> bool:
         """Whether equal input gets equal answers for as long as this object lives."""
-        return not self._evaluator.blocking
+        return self._evaluator.fixed
+
+    async def ask(self, rule: str, input_: Mapping[str, object], /) -> object:
+        """The value of a rule such as `data.soma.authz.allow`, as plain data; PolicyUnavailable without one."""
+        return await self._evaluator.ask(rule, input_)
 
     def evaluate(self, rule: str, input_: Mapping[str, object], /) -> object:
-        """The value of a rule such as `data.soma.authz.allow`, as plain data; PolicyUnavailable without one.
-
-        Takes well under a millisecond in-process. With a central OPA it waits for the network: use `ask` in coroutines.
-        """
-        return self._evaluator.evaluate(rule, input_)
-
-    async def ask(self, rule: str, input_: Mapping[str, object]) -> object:
-        """Like `evaluate`, without holding up the event loop."""
-        if self._evaluator.blocking:
-            return await asyncio.to_thread(self._evaluator.evaluate, rule, input_)
+        """Like `ask`, where policy is evaluated in this process; PolicyUnavailable where a central OPA evaluates it."""
+        if not isinstance(self._evaluator, EmbeddedRego):
+            _log.error("policy rule %s is evaluated by a central OPA, and may only be asked for", rule)
+            raise PolicyUnavailable
         return self._evaluator.evaluate(rule, input_)

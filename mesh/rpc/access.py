@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from google.protobuf import descriptor_pool
 
 from mesh.rpc.call import Access
@@ -12,6 +14,7 @@ _OPEN_SERVICES = frozenset(
 )
 
 
+_RAW_BODY = "google.api.HttpBody"
 _READING = frozenset({"read", "watch", "validate"})
 
 
@@ -36,3 +39,13 @@ def declared_access(service: str, method: str) -> Access | None:
     if declared is None or not (declared.public or declared.action):
         return None
     return Access(action=declared.action, public=declared.public)
+
+
+@lru_cache(maxsize=1_024)
+def sends_events(service: str, method: str) -> bool:
+    """Whether REST clients get the stream of a method as server-sent events: all but those of raw bodies."""
+    try:
+        found = descriptor_pool.Default().FindMethodByName(f"{service}.{method}")
+    except KeyError:
+        return False
+    return bool(found.server_streaming) and found.output_type.full_name != _RAW_BODY

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.settings import TlsSettings
 
-_KEEPALIVE_MS = 30_000
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+_RESOLVE_AGAIN_MS = 5_000
 _FIRST_RECONNECT_MS, _MAX_RECONNECT_MS = 100, 2_000
 _MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 _MAX_METADATA_BYTES = 32 * 1024
@@ -41,9 +42,11 @@ async def connect(
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to `address` while entered; it connects by itself, and again when the peer was away.
 
-    `service_config` is the gRPC service config as JSON: deadlines and retries per method. Calls carry the current
-    caller's token, or what `token` gives where there is no caller; the trace, the request id, and what is left of
-    the request's deadline. They fail with SomaError.
+    `address` is host:port or another target of gRPC's name syntax. Calls are shared among all addresses that it
+    resolves to where `service_config`, the gRPC service config as JSON, balances the load; it also has deadlines and
+    retries per method. The name is resolved again when a connection ends, every 5 seconds at most. Calls carry the
+    current caller's token, or what `token` gives where there is no caller; the trace, the request id, and what is left
+    of the request's deadline. They fail with SomaError.
     """
     if not address:
         raise SettingsError("the address of a peer is not set: set SA01_PEERS_<CONTEXT>=host:port")
@@ -51,6 +54,10 @@ async def connect(
         ("grpc.service_config", service_config),
         ("grpc.enable_retries", 1),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),  # a replica that vanished is to be known before the next call
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.dns_min_time_between_resolutions_ms", _RESOLVE_AGAIN_MS),
         ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),  # peers start side by side
         ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
         ("grpc.max_receive_message_length", max_message_bytes),

@@ -16,7 +16,8 @@ from mesh.logging import get_logger
 from mesh.rpc import reflection
 from mesh.rpc.access import declared_access
 from mesh.rpc.credentials import server_credentials, show_expiry
-from mesh.rpc.interceptors.admission import Admission
+from mesh.rpc.interceptors.admission import Admission, TenantLimits
+from mesh.rpc.interceptors.progress import Progress
 from mesh.rpc.registrar import Registrar, Registration
 
 if TYPE_CHECKING:
@@ -60,13 +61,20 @@ async def serving(
     given `drain_seconds`. Raises OSError when the address cannot be bound, SettingsError for plaintext in production.
     """
     health = Health()
-    admission = Admission(settings.max_concurrent_calls, settings.max_concurrent_streams)
+    admission = Admission(
+        settings.max_concurrent_calls,
+        settings.max_concurrent_streams,
+        max_uploads=settings.max_concurrent_uploads,
+        tenant=TenantLimits(settings.tenant_share, settings.tenant_uploads),
+    )
+    timer = clock or SystemClock()
+    progress = Progress(timer, settings.upload_grace_s, settings.upload_bytes_per_s)
     registrar = Registrar([*registrations, (health_pb2_grpc.add_HealthServicer_to_server, health)])
     names = tuple(registrar.services)
     for add, servicer in reflection.registrations(names):
         add(servicer, registrar)
     server = grpc.aio.server(options=_options(settings))
-    registrar.register(server, [*chain, admission], clock or SystemClock(), access_of)
+    registrar.register(server, [*chain, admission, progress], timer, access_of)
     address = _bind(server, settings.bind, tls)
     await server.start()
     show_expiry(name, tls.cert_file)
@@ -100,7 +108,9 @@ def _bind(server: grpc.aio.Server, bind: str, tls: TlsSettings) -> str:
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    aging = [("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000))]
     return [
+        *(aging if settings.max_connection_age_seconds else ()),
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),

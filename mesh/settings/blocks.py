@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from mesh.settings.loading import Env
 
 Address = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
-PeerAddress = Annotated[str, Field(pattern=r"^$|^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
+_HOST_PORT = r"(?:[^\s:/,]+|\[[0-9a-fA-F:]+\]):\d{1,5}"
+_V4_PORTS = r"ipv4:[\d.]+:\d{1,5}(?:,[\d.]+:\d{1,5})*"
+_V6_PORTS = r"ipv6:\[[0-9a-fA-F:]+\]:\d{1,5}(?:,\[[0-9a-fA-F:]+\]:\d{1,5})*"
+PeerAddress = Annotated[str, Field(pattern=rf"^(?:(?:dns:///)?{_HOST_PORT}|{_V4_PORTS}|{_V6_PORTS})?$")]
 Profile = Literal["production", "dev", "test"]
 
 
@@ -29,7 +32,26 @@ class ServerSettings(Block):
     )
     max_concurrent_calls: int = Field(1_000, gt=0, description="calls served at once; more are refused as overload")
     max_concurrent_streams: int = Field(4_000, gt=0, description="open response streams; more are refused as overload")
+    max_concurrent_uploads: int = Field(
+        250, gt=0, description="calls among them whose request is a stream; more are refused as overload"
+    )
+    tenant_share: float = Field(
+        0.5, gt=0, le=1, description="share of calls and of streams that one tenant may have open at once"
+    )
+    tenant_uploads: int = Field(50, gt=0, description="calls with a request stream that one tenant may have open")
+    upload_grace_s: float = Field(
+        30.0, gt=0, description="time that a request stream has in any case before it must keep up its rate, in seconds"
+    )
+    upload_bytes_per_s: int = Field(
+        4_096, gt=0, description="bytes a second that a request stream must bring on average to go on"
+    )
     drain_seconds: float = Field(10.0, ge=0, description="time that calls get to finish at shutdown, in seconds")
+    max_connection_age_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="age, in seconds, from which a connection is given up once its calls are over, so that clients look"
+        " for new replicas; 0: never",
+    )
     stream_drain_seconds: float = Field(
         2.0, ge=0, description="time after which open streams are told to reconnect at shutdown, in seconds"
     )
@@ -126,6 +148,14 @@ class IdentitySettings(Block):
     jwks_file: Path | None = Field(
         None, description="JWKS of the public keys that sign tokens; none: asked of the secret store"
     )
+    revocations_dir: Path | None = Field(
+        None,
+        description="folder that keeps the last signed set of revoked keys, so that a restart needs no gateway; none: "
+        "API keys are refused until the gateway was heard",
+    )
+    revocations_max_age_s: float = Field(
+        900.0, gt=0, description="age of that set, in seconds, after which API keys are refused and only tokens pass"
+    )
 
 
 class BlobSettings(Block):
@@ -137,7 +167,10 @@ class BlobSettings(Block):
 
 
 class PeerSettings(Block):
-    """Addresses of the other contexts, host:port each."""
+    """Addresses of the other contexts: host:port, or `ipv4:1.2.3.4:1,1.2.3.5:1` and likewise `ipv6:` for several.
+
+    Calls are shared among all addresses that the host resolves to, so that a headless service needs one name.
+    """
 
     gateway: PeerAddress = Field("", description="gateway service; empty: not called")
     registry: PeerAddress = Field("", description="registry service; empty: not called")

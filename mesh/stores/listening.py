@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
-from mesh import tasks
+from mesh.lifecycle import background
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,17 +36,16 @@ class Listener:
         self._channel = channel
         self._callback = callback
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Start to listen; the callback says when the connection stands."""
-        self._task = asyncio.create_task(self._run(), name=f"listen {self._channel}")
+        await self._stack.enter_async_context(background(self._run, f"listen.{self._channel}", clock=self._clock))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop and close the connection."""
-        if self._task is not None:
-            await tasks.end(self._task)
+        await self._stack.aclose()
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_S

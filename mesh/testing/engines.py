@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mesh.local.engines import Engine
 
 E = TypeVar("E", bound="Engine")
+ENGINE_START_S = 240.0
 _PREFIX = "soma-test-"
 _SHARED = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 _ROOM = 8 << 30
@@ -35,8 +37,13 @@ _PASSWORD = "throw-away"  # noqa: S105 - of an engine that lives in a temporary 
 
 @asynccontextmanager
 async def running(engine: E) -> AsyncIterator[E]:
-    """Start an engine and stop it at the end."""
-    await engine.start()
+    """Start an engine, for which a busy machine may need minutes, and stop it at the end."""
+    engine.start_timeout_s = ENGINE_START_S
+    try:
+        async with asyncio.timeout(2 * ENGINE_START_S):
+            await engine.start()
+    except TimeoutError:
+        raise AssertionError(f"{engine.name} did not start within {2 * ENGINE_START_S:.0f} s") from None
     try:
         yield engine
     finally:

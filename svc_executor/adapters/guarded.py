@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh import overhead, tracing
@@ -15,7 +16,7 @@ from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
 from svc_executor.adapters.circuits import Circuits
 from svc_executor.adapters.places import Places
 from svc_executor.domain.peers import HealthReport, HealthState
-from svc_executor.domain.provider import Failure, Fault, ProviderError
+from svc_executor.domain.provider import Failure, Fault, LimitedProvider, ProviderError
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
-    from svc_executor.domain.provider import Invocation, InvocationResult, Place, ProbeResult, Provider
+    from svc_executor.domain.provider import Capacity, Invocation, InvocationResult, Place, ProbeResult, Provider
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0
-_BUDGETS = 16_384
+_BUDGETS = 4_096
+# An adapter keeps the deadline itself, and knows best what was consumed until then.
+_GRACE_S = 1.0
 _LOCAL = "local"
 
 
@@ -70,20 +73,18 @@ class Guards:
         self._circuits = Circuits(
             clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
         )
-        self._budgets = LruMap[tuple[str, str], RetryBudget](_BUDGETS)
+        self._budgets = LruMap[str, RetryBudget](_BUDGETS)
         self._reports: set[asyncio.Task[None]] = set()
 
     def circuit(self, capability_id: str) -> CircuitState:
         """The state of a capability's platform-wide circuit: calls are held back while it is open."""
         return self._circuits.state(capability_id)
 
-    def enter(self, call: _Call) -> AbstractContextManager[None]:
+    def enter(
+        self, pool: str, tenant_id: str, capacity: Capacity | None, capability_id: str
+    ) -> AbstractContextManager[None]:
         """Hold a place for a call; raises ProviderBusyError at once when none is free."""
-        if call.provider == _LOCAL:
-            pool = call.capability_id
-        else:
-            pool = f"{call.provider} {call.endpoint}" if call.endpoint else call.provider
-        return self._places.enter(pool, call.tenant_id)
+        return self._places.enter(pool, tenant_id, capacity, named=capability_id)
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
         """Invoke within deadline, circuits and retry budget; raises ProviderError."""
@@ -94,7 +95,7 @@ class Guards:
                 lambda: self._once(inner, invocation, name, deadline),
                 clock=self._clock,
                 rng=self._rng,
-                budget=self._budgets.get_or_create((invocation.tenant_id, name), RetryBudget),
+                budget=self._budgets.get_or_create(name, RetryBudget),
                 attempts=self._limits.tries,
                 base_s=self._limits.patience_s / 4,
                 cap_s=self._limits.patience_s,
@@ -109,11 +110,12 @@ class Guards:
     async def _once(self, inner: Provider, invocation: Invocation, name: str, deadline: Deadline) -> InvocationResult:
         async with self._circuits.guard(name, invocation.tenant_id):
             try:
-                async with asyncio.timeout(deadline.remaining()):
-                    return await inner.invoke(invocation)
+                left = deadline.remaining()
+                async with asyncio.timeout(left + min(_GRACE_S, left / 10)):
+                    return await inner.invoke(replace(invocation, timeout_s=left))
             except TimeoutError:
                 # What runs on this machine is slow because of what it was given.
-                fault = Fault.CALLER if invocation.provider == _LOCAL else Fault.PROVIDER
+                fault = Fault.CALLER if inner.provider == _LOCAL else Fault.PROVIDER
                 raise ProviderError(
                     Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds", fault=fault
                 ) from None
@@ -144,7 +146,9 @@ class Guards:
         opened = after is CircuitState.OPEN
         reason = "it failed repeatedly and is left alone for a while" if opened else ""
         state = HealthState.UNHEALTHY if opened else HealthState.HEALTHY
-        task = asyncio.create_task(self._report(HealthReport(name, state, reason, opened)))
+        # In a context of its own: it is the executor's report, not that of the tenant whose call was the last.
+        report = self._report(HealthReport(name, state, reason, opened))
+        task = asyncio.create_task(report, context=contextvars.Context())
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
 
@@ -156,32 +160,21 @@ class Guards:
             _log.warning("health of %s could not be reported: %s", report.capability_id, error)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """What is known of a call before its inputs are read."""
-
-    tool_id: str
-    provider: str
-    tenant_id: str
-    endpoint: str
-
-    @property
-    def capability_id(self) -> str:
-        return f"{self.tool_id}@{self.provider}"
-
-
 class GuardedProvider:
-    """A `Provider` behind guards."""
+    """A `Provider` behind guards, known as `adapter`."""
 
-    def __init__(self, inner: Provider, guards: Guards) -> None:
+    def __init__(self, inner: Provider, guards: Guards, adapter: str) -> None:
         self.provider = inner.provider
         self._inner = inner
         self._guards = guards
+        self._adapter = adapter
 
     @contextmanager
     def try_enter(self, tool_id: str, provider: str, tenant_id: str, endpoint: str = "") -> Iterator[Place]:
         """Hold a place for one invocation of a capability; raises ProviderBusyError at once when none is free."""
-        with self._guards.enter(_Call(tool_id, provider, tenant_id, endpoint)):
+        pool = self._adapter if self.provider == _LOCAL else f"{provider} {endpoint}".rstrip()
+        capacity = self._inner.capacity if isinstance(self._inner, LimitedProvider) else None
+        with self._guards.enter(pool, tenant_id, capacity, f"{tool_id}@{provider}"):
             yield _HeldPlace(self._inner, self._guards)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
@@ -233,7 +226,7 @@ class GuardedCatalogue:
     def provider(self, adapter: str) -> GuardedProvider | None:
         """See the port."""
         found = self._inner.provider(adapter)
-        return None if found is None else GuardedProvider(found, self._guards)
+        return None if found is None else GuardedProvider(found, self._guards, adapter)
 
 
 def _title(invocation: Invocation) -> str:

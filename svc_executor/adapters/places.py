@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import ProviderBusyError
+from svc_executor.domain.provider import Capacity, ProviderBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,7 @@ class Places:
     """
 
     def __init__(self, slots: int, per_tenant: int, in_all: int, clock: Clock) -> None:
-        self._slots = slots
-        self._per_tenant = min(per_tenant, slots)
+        self._usual = Capacity(slots, min(per_tenant, slots))
         self._in_all = in_all
         self._clock = clock
         self._pools: dict[str, _Pool] = {}
@@ -38,13 +37,16 @@ class Places:
         return len(self._pools)
 
     @contextmanager
-    def enter(self, name: str, tenant_id: str) -> Iterator[None]:
-        """Hold a place in a pool for the enclosed block; raises ProviderBusyError at once when none is free."""
-        pool = self._pool(name)
+    def enter(self, name: str, tenant_id: str, capacity: Capacity | None = None, *, named: str = "") -> Iterator[None]:
+        """Hold a place in a pool for the enclosed block; raises ProviderBusyError at once when none is free.
+
+        `capacity` is that of the pool where it differs from the usual one; `named` is what the error calls it.
+        """
+        pool = self._pool(name, capacity or self._usual)
         now = self._clock.monotonic()
         if self._held[tenant_id] >= self._in_all or not pool.take(tenant_id, now):
             wait = pool.queue(tenant_id, now)
-            raise ProviderBusyError(f"{name} has no free place now", wait)
+            raise ProviderBusyError(f"{named or name} has no free place now", wait)
         self._held[tenant_id] += 1
         try:
             yield
@@ -54,12 +56,12 @@ class Places:
                 del self._held[tenant_id]
             pool.leave(tenant_id, self._clock.monotonic() - now)
 
-    def _pool(self, name: str) -> _Pool:
+    def _pool(self, name: str, capacity: Capacity) -> _Pool:
         pool = self._pools.get(name)
         if pool is None:
             if len(self._pools) >= _SWEEP_FROM:
                 self._sweep()
-            pool = self._pools[name] = _Pool(self._slots, self._per_tenant)
+            pool = self._pools[name] = _Pool(capacity)
         return pool
 
     def _sweep(self) -> None:
@@ -70,9 +72,9 @@ class Places:
 class _Pool:
     """The places of one provider. `turns` are the tenants that were told to come back, in the order they asked."""
 
-    def __init__(self, slots: int, per_tenant: int) -> None:
-        self._slots = slots
-        self._per_tenant = per_tenant
+    def __init__(self, capacity: Capacity) -> None:
+        self._slots = capacity.slots
+        self._per_tenant = capacity.per_tenant
         self._held: Counter[str] = Counter()
         self._turns: OrderedDict[str, float] = OrderedDict()
         self._usual_s = 1.0

@@ -95,7 +95,8 @@ class ProbeProviders:
             return HealthReport(name, HealthState.UNHEALTHY, result.detail, circuit_open=True)
         if served.circuit_open and circuit is CircuitState.CLOSED and self._is_fresh(served):
             return None
-        healthy = None if served.endpoint else result.healthy
+        asked = served.endpoint.rstrip("/") in {"", result.endpoint}
+        healthy = result.healthy if asked else None
         if healthy is None:
             return HealthReport(name, HealthState.UNKNOWN, result.detail) if served.circuit_open else None
         return HealthReport(name, HealthState.HEALTHY if healthy else HealthState.UNHEALTHY, result.detail)

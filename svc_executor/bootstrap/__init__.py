@@ -15,6 +15,7 @@ from mesh.settings import load
 from mesh.stores import blobs
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
+from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
@@ -28,6 +29,7 @@ from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
@@ -35,8 +37,9 @@ from svc_executor.app.submit import StartWaiting, SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
-from svc_executor.bootstrap.providers import Workshop
+from svc_executor.bootstrap.providers import Workshop, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
+from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
@@ -92,7 +95,14 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.
         await workshop.registered(settings.executor.wait_for_registration_s)
-        yield await mesh.serve([(add_PlanServiceServicer_to_server, plans), (add_JobServiceServicer_to_server, jobs)])
+        documents = DocumentServicer(DiffDocuments(store, peers.assets, workshop.differ))
+        yield await mesh.serve(
+            [
+                (add_PlanServiceServicer_to_server, plans),
+                (add_JobServiceServicer_to_server, jobs),
+                (add_DocumentServiceServicer_to_server, documents),
+            ]
+        )
 
 
 def compiler_of(settings: ExecutorSettings) -> Compiler:
@@ -118,7 +128,7 @@ async def _work(
     temporal: Client,
 ) -> Workshop:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
-    meter = PrometheusMeter()
+    meter = PrometheusMeter(shipped_capabilities(settings))
     workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
     ports = Ports(
         store=stores.jobs,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, TypeVarTuple, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mesh.clock import Clock
     from svc_executor.domain.egress import Egress
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 """A value that JSON can hold."""
 
@@ -125,12 +127,14 @@ class InvocationResult:
 class ProbeResult:
     """Whether a provider would answer, None where it was not asked.
 
-    `detail` is one sentence for people, empty when all is well.
+    `detail` is one sentence for people, empty when all is well; `endpoint` the base address that was asked, empty for
+    what runs on this machine.
     """
 
     healthy: bool | None
     detail: str = ""
     latency_ms: float = 0.0
+    endpoint: str = ""
 
 
 class Provider(Protocol):
@@ -238,15 +242,52 @@ def invalid_input(pointer: str, description: str) -> ProviderError:
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """How many invocations run at once: `slots` in all, `per_tenant` for one tenant."""
+
+    slots: int
+    per_tenant: int
+
+
+@runtime_checkable
+class LimitedProvider(Protocol):
+    """A provider that knows its capacity; others have that of the settings."""
+
+    capacity: Capacity
+
+
+class Pool(Protocol):
+    """Child processes of one adapter, which tenants share fairly."""
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts, tenant_id: str, time_s: float) -> T:
+        """Call a module-level function in a child process, which is killed after `time_s` seconds of work.
+
+        Arguments and result are pickled; the function's module must import little. Raises what the function raised;
+        ProviderError with the caller's fault when it took too long or too much memory.
+        """
+
+
+class Processes(Protocol):
+    """Makes pools. `capacity` is that of each of them."""
+
+    capacity: Capacity
+
+    def pool(self, name: str, *, memory_mb: int = 512) -> Pool:
+        """A pool whose children may allocate so much each; they start with the first calls and end when idle."""
+
+
+@dataclass(frozen=True)
 class ProviderContext:
     """What an adapter's `create(context)` is given.
 
-    `home` is a folder that the adapter may write below; `settings` are the process's settings for providers; after
-    `idle_s` seconds without use an adapter lets go of a model that it keeps loaded.
+    `home` is a folder that the adapter may write below; `processes` is for work that would hold the interpreter;
+    `settings` are the process's settings for providers; after `idle_s` seconds without use an adapter lets go of a
+    model that it keeps loaded.
     """
 
     clock: Clock
     egress: Egress
     home: Path
+    processes: Processes
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     idle_s: float = 300.0

@@ -12,14 +12,18 @@ from grpc_health.v1 import health_pb2
 from mesh.dependencies import health_name
 from mesh.errors import Reason, SomaError
 from mesh.health import REASON_KEY
-from svc_gateway.domain.degradation import UntoldError
+from mesh.rpc.statistics import CallStatistics
+from mesh.stores.postgres import SYSTEM
+from svc_gateway.domain.degradation import Calls, UntoldError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     import redis.asyncio
 
-    Ask = Callable[[], Awaitable[None]]
+    from mesh.stores.postgres import Postgres
+
+    Ask = Callable[[], Awaitable[Calls | None]]
     HealthCheck = grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
 
 _VAULT_HEALTH = "/v1/sys/health?standbyok=true"
@@ -27,16 +31,39 @@ _TEMPORAL_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 
 
 def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Ask:
-    """Asks `grpc.health.v1`."""
+    """Asks `grpc.health.v1`; a server of the mesh also tells how its calls went lately."""
     check = _check(channel)
 
-    async def ask() -> None:
+    async def ask() -> Calls | None:
+        call = check(health_pb2.HealthCheckRequest(service=service))
         try:
-            answer = await check(health_pb2.HealthCheckRequest(service=service))
+            answer = await call
+            headers = {str(key): str(value) for key, value in await call.initial_metadata() or ()}
         except (grpc.aio.AioRpcError, SomaError) as error:
             raise _down("cannot be reached") from error
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise _down("says that it does not serve")
+        told = CallStatistics.from_metadata(headers)
+        return None if told is None else Calls(told.count, told.p95_s, told.errors, told.unavailable)
+
+    return ask
+
+
+def postgres_health(postgres: Postgres) -> Ask:
+    """Asks the database, as long as the check takes: a slow answer is told from none."""
+
+    async def ask() -> None:
+        async with postgres.transaction(SYSTEM) as connection:
+            await connection.fetchval("SELECT 1")
+
+    return ask
+
+
+def answers(ping: Callable[[], Awaitable[None]]) -> Ask:
+    """Asks by a call that returns when the part answers."""
+
+    async def ask() -> None:
+        await ping()
 
     return ask
 
@@ -69,8 +96,9 @@ def dependency_of_all(channels: Mapping[str, grpc.aio.Channel], name: str) -> As
         lost = [f"{context}: {told[context]}" for context in told if isinstance(told[context], SomaError)]
         if lost:
             raise _down("; ".join(lost))
-        for other in filter(None, answers):
-            raise other
+        for other in answers:
+            if isinstance(other, BaseException):
+                raise other
 
     return ask
 

@@ -72,10 +72,13 @@ class MemoryKeys:
             changed()
         return self._keys[key_id]
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         """Revoked keys that have not expired."""
-        gone = (key for key in self._keys.values() if key.revoked_at is not None and key.expires_at > now)
-        return [Revocation(key.key_id, key.expires_at) for key in gone]
+        return [
+            Revocation(key.key_id, key.expires_at)
+            for key in self._keys.values()
+            if key.revoked_at is not None and key.expires_at > now and (since is None or key.revoked_at >= since)
+        ]
 
     @asynccontextmanager
     async def listen(self, changed: Callable[[], None]) -> AsyncIterator[None]:
@@ -93,6 +96,7 @@ class MemoryTenants:
     def __init__(self) -> None:
         self._tenants: dict[str, Tenant] = {}
         self._requests: dict[str, tuple[str, str]] = {}
+        self._updates: dict[str, tuple[str, Tenant]] = {}
 
     async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
         """Keep a new tenant, or give the one that the same request made."""
@@ -105,6 +109,24 @@ class MemoryTenants:
         if request.request_id:
             self._requests[request.request_id] = (request.digest, tenant.tenant_id)
         return None
+
+    async def update(
+        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: Request, now: datetime
+    ) -> Tenant | None:
+        """Change a tenant, or give the answer that the same request got."""
+        before = self._tenants.get(tenant_id)
+        if before is None:
+            return None
+        after = change(before)
+        digest, answer = self._updates.get(request.request_id, ("", None))
+        if answer is not None:
+            if digest != request.digest:
+                raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "request_id: it was used before with another body")
+            return answer
+        self._tenants[tenant_id] = after
+        if request.request_id:
+            self._updates[request.request_id] = (request.digest, after)
+        return after
 
     async def get(self, tenant_id: str) -> Tenant | None:
         """One tenant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -27,8 +28,8 @@ _TENANT: TypeAdapter[Tenant] = TypeAdapter(Tenant)
 
 _INSERT_KEY = """
 INSERT INTO api_keys (key_id, tenant_id, display_name, subject, roles, created_at, expires_at, created_by,
-                      request_id, request_digest)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                      request_id, request_digest, personas, capsules)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING key_id
 """
 _KEY_OF_REQUEST = "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2"
@@ -40,10 +41,19 @@ ORDER BY key_id DESC LIMIT $4
 """
 _LOCK_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE"
 _REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2"
+_REVOKED = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1"
+_REVOKED_SINCE = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at >= $2 AND expires_at > $1"
 _INSERT_TENANT = """
-INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest, permissions)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (request_id) DO NOTHING RETURNING tenant_id
+"""
+_LOCK_TENANT = "SELECT * FROM tenants WHERE tenant_id = $1 FOR UPDATE"
+_UPDATE_TENANT = "UPDATE tenants SET display_name = $2, plan = $3, permissions = $4 WHERE tenant_id = $1"
+_UPDATE_OF_REQUEST = "SELECT request_digest, answer FROM tenant_updates WHERE request_id = $1"
+_INSERT_UPDATE = """
+INSERT INTO tenant_updates (request_id, tenant_id, request_digest, answer, created_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (request_id) DO NOTHING RETURNING request_id
 """
 
 
@@ -60,6 +70,7 @@ class PostgresKeys:
             made = await connection.fetchval(
                 _INSERT_KEY, key.key_id, key.tenant_id, key.display_name, key.subject, list(key.roles),
                 key.created_at, key.expires_at, key.created_by, request.request_id or None, request.digest,
+                list(key.personas), list(key.capsules),
             )  # fmt: skip
             if made is not None:
                 await self._audit(connection, None, key)
@@ -113,12 +124,13 @@ class PostgresKeys:
             tenant_id=after.tenant_id,
         )
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         """Revoked keys of all tenants that have not expired."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(
-                "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1", now
-            )
+            if since is None:
+                rows = await connection.fetch(_REVOKED, now)
+            else:
+                rows = await connection.fetch(_REVOKED_SINCE, now, since)
         return [_REVOCATION.validate_python(dict(row)) for row in rows]
 
     @asynccontextmanager
@@ -142,10 +154,10 @@ class PostgresTenants:
             async with self._postgres.transaction(SYSTEM) as connection:
                 made = await connection.fetchval(
                     _INSERT_TENANT, tenant.tenant_id, tenant.display_name, tenant.plan, tenant.created_at,
-                    request.request_id or None, request.digest,
+                    request.request_id or None, request.digest, asdict(tenant.permissions),
                 )  # fmt: skip
                 if made is not None:
-                    await self._audit(connection, tenant)
+                    await self._audit(connection, None, tenant)
                     return None
         async with self._postgres.transaction(SYSTEM) as connection:
             row = await connection.fetchrow("SELECT * FROM tenants WHERE request_id = $1", request.request_id)
@@ -153,15 +165,39 @@ class PostgresTenants:
             raise SomaError(Reason.ALREADY_EXISTS, f"tenant {tenant.tenant_id!r} exists")
         return _TENANT.validate_python(_same_request(row, request))
 
-    async def _audit(self, connection: asyncpg.Connection, tenant: Tenant) -> None:
+    async def update(
+        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: Request, now: datetime
+    ) -> Tenant | None:
+        """Change a tenant, or give the answer that the same request got."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            row = await connection.fetchrow(_LOCK_TENANT, tenant_id)
+            if row is None:
+                return None
+            before = _TENANT.validate_python(dict(row))
+            after = change(before)
+            if request.request_id:
+                # The row's lock orders the requests of one tenant; the conflict is with an earlier one, of any tenant.
+                document = _TENANT.dump_python(after, mode="json")
+                kept = (request.request_id, tenant_id, request.digest, document, now)
+                if await connection.fetchval(_INSERT_UPDATE, *kept) is None:
+                    earlier = await connection.fetchrow(_UPDATE_OF_REQUEST, request.request_id)
+                    return _TENANT.validate_python(_same_request(earlier, request)["answer"])
+            if after != before:
+                await connection.execute(
+                    _UPDATE_TENANT, tenant_id, after.display_name, after.plan, asdict(after.permissions)
+                )
+                await self._audit(connection, before, after)
+        return after
+
+    async def _audit(self, connection: asyncpg.Connection, before: Tenant | None, after: Tenant) -> None:
         await self._auditor.record(
             connection,
             action="tenant.write",
             resource_type="tenant",
-            resource_id=tenant.tenant_id,
-            before=None,
-            after=canonical(tenant),
-            tenant_id=tenant.tenant_id,
+            resource_id=after.tenant_id,
+            before=canonical(before) if before else None,
+            after=canonical(after),
+            tenant_id=after.tenant_id,
         )
 
     async def get(self, tenant_id: str) -> Tenant | None:

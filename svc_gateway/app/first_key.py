@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from svc_gateway.app.tenants import Tenants
 
-_PLAN = "dev"
 _ROLES = ("member", "admin", PLATFORM_ADMIN)
 _SUBJECT = "bootstrap"
 
@@ -30,16 +29,16 @@ class KeyFile(Protocol):
 
 
 async def ensure_first_key(
-    tenant_id: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Caller]
+    tenant_id: str, plan: str, file: KeyFile, *, keys: Keys, tenants: Tenants, verify: Callable[[str], Caller]
 ) -> None:
-    """Make the tenant unless it exists, and a key unless the file holds one that is good."""
+    """Make the tenant with this plan unless it exists, and a key unless the file holds one that is good."""
     platform = Caller(tenant_id=tenant_id, subject=_SUBJECT, roles=_ROLES, scopes=(), key_id="", token="")
     try:
         await tenants.get(platform, tenant_id)
     except SomaError as error:
         if error.reason is not Reason.NOT_FOUND:
             raise
-        await tenants.create(tenant_id, "", _PLAN, "")
+        await tenants.create(tenant_id, "", plan, "")
     if not await _good(file.read(), tenant_id, keys, verify):
         made = await keys.create(platform, NewKey(display_name="first key", roles=_ROLES))
         file.write(made.secret)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.events.audit import Audited, canonical
 from mesh.identity import Claims, api_key
 from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyStore, Request, expiry, granted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from mesh.clock import Clock
     from mesh.context import Caller
     from mesh.ids import Ids
+    from svc_gateway.app.permissions import Permissions
 
 
 PLATFORM_ADMIN = "platform_admin"
@@ -40,13 +42,17 @@ class NewKey:
     expires_at: datetime | None = None
     request_id: str = ""
     tenant_id: str = ""
+    personas: tuple[str, ...] = ()
+    capsules: tuple[str, ...] = ()
 
     @property
     def request(self) -> Request:
         """The request's identity."""
         until = self.expires_at.isoformat() if self.expires_at else ""
-        body = json.dumps([self.display_name, self.subject, sorted(self.roles), until, self.tenant_id])
-        return Request(self.request_id, hashlib.sha256(body.encode()).hexdigest())
+        body: list[object] = [self.display_name, self.subject, sorted(self.roles), until, self.tenant_id]
+        if self.personas or self.capsules:
+            body += [sorted(self.personas), sorted(self.capsules)]
+        return Request(self.request_id, hashlib.sha256(json.dumps(body).encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,11 @@ class Page:
 class Keys:
     """API keys of the caller's tenant."""
 
-    def __init__(self, store: KeyStore, minter: Minter, environment: str, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, store: KeyStore, permissions: Permissions, minter: Minter, environment: str, *, clock: Clock, ids: Ids
+    ) -> None:
         self._store = store
+        self._permissions = permissions
         self._minter = minter
         self._environment = environment
         self._clock = clock
@@ -88,7 +97,8 @@ class Keys:
         earlier = await self._store.made(tenant_id, wanted.request)
         if earlier is not None:
             return MadeKey(earlier)
-        key = self._new(caller, wanted, tenant_id)
+        personas, capsules = await self._permissions.narrowed(caller, tenant_id, wanted.personas, wanted.capsules)
+        key = replace(self._new(caller, wanted, tenant_id), personas=personas, capsules=capsules)
         # Signed first: a key that is kept without its secret ever having been made would be of no use.
         token = await self._minter.mint(_claims(key), (key.expires_at - key.created_at).total_seconds())
         earlier = await self._store.add(key, wanted.request)
@@ -141,11 +151,12 @@ class MadeToken:
 
 
 class Tokens:
-    """Short-lived tokens."""
+    """Short-lived tokens. Each is audited before it is handed out; `audit` raises when that cannot be done."""
 
-    def __init__(self, store: KeyStore, minter: Minter, clock: Clock) -> None:
+    def __init__(self, store: KeyStore, minter: Minter, audit: Callable[[Audited], None], clock: Clock) -> None:
         self._store = store
         self._minter = minter
+        self._audit = audit
         self._clock = clock
 
     async def create(self, caller: Caller, ttl: timedelta | None, roles: Sequence[str]) -> MadeToken:
@@ -163,7 +174,10 @@ class Tokens:
             key_id=key.key_id,
             actor=caller.actor,
         )
-        return MadeToken(await self._minter.mint(claims, (expires_at - now).total_seconds()), expires_at)
+        token = await self._minter.mint(claims, (expires_at - now).total_seconds())
+        created = canonical([claims, expires_at])
+        self._audit(Audited("token.create", "token", key.key_id, after=created, tenant_id=caller.tenant_id))
+        return MadeToken(token, expires_at)
 
 
 def _only_itself(caller: Caller) -> None:

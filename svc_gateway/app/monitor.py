@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh import tasks
 from mesh.errors import SomaError
 from mesh.telemetry import gauge, histogram
 from svc_gateway.domain.degradation import (
+    Calls,
     Component,
     Judge,
+    Level,
     Observation,
     Report,
     State,
@@ -31,14 +34,15 @@ _START_PAUSE_S = 0.25
 class Check:
     """How to ask one part whether it is well: `ask` returns, or raises SomaError or OSError.
 
-    Where `hearsay` others are asked about it: `ask` raises UntoldError when they do not say, and to be left without
-    an answer is the same.
+    It may return what the part tells of its real calls. Where `hearsay` others are asked about it: `ask` raises
+    UntoldError when they do not say, and to be left without an answer within `deadline_s` is the same.
     """
 
     name: str
-    ask: Callable[[], Awaitable[None]]
+    ask: Callable[[], Awaitable[Calls | None]]
     critical: bool = False
     hearsay: bool = False
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Pace:
     """How often parts are checked, how long one check may take, and how long parts may take to start, in seconds."""
 
     every_s: float = 2.0
-    deadline_s: float = 3.0
+    deadline_s: float = 20.0
     start_s: float = 0.0
 
 
@@ -58,11 +62,14 @@ class Monitor:
         self._pace = pace
         self._clock = clock
         self._patient_until = clock.monotonic() + pace.start_s
+        self._slow_s = thresholds.minor_s
         self._judges = {c.name: Judge(Component(c.name, c.critical), thresholds) for c in checks}
         self._report = self._judge()
         self._changed = asyncio.Condition()
         self._seconds = histogram("dependency_check_seconds", "Duration of checks of the mesh's parts.", ("component",))
         self._level = gauge("degradation_level", "Level of each part, 1 (none) to 5 (critical).", ("component",))
+        for check in checks:
+            self._level.labels(check.name).set(Level.UNKNOWN)
 
     @property
     def report(self) -> Report:
@@ -94,37 +101,76 @@ class Monitor:
         started = self._clock.monotonic()
         judge = self._judges[check.name]
         try:
-            reason = await self._ask(check)
+            reason, calls = await self._ask(check)
         except UntoldError as silence:
             part = judge.untold(str(silence))
         else:
             now = self._clock.monotonic()
-            seen = Observation(not reason, now - started, reason)
+            silent = now - started >= self._deadline_s(check)
+            seen = Observation(not reason, now - started, reason, silent=silent, calls=calls)
             if not seen.ok and self._starting(check):
                 return judge.component
             part = judge.observe(seen, self._clock.now(), now)
             self._seconds.labels(check.name).observe(seen.response_s)
+        await self._publish(check, part)
+        return part
+
+    async def _publish(self, check: Check, part: Component) -> None:
         self._level.labels(check.name).set(part.level)
         async with self._changed:
             self._report = self._judge()
             self._changed.notify_all()
-        return part
 
-    async def _ask(self, check: Check) -> str:
-        """Why the part is not well; empty when it is."""
+    async def _ask(self, check: Check) -> tuple[str, Calls | None]:
+        """Why the part is not well, empty when it is, and what it tells of its calls."""
+        told: list[Calls | None] = []
+
+        async def ask() -> None:
+            told.append(await check.ask())
+
+        asked = asyncio.create_task(ask())
         try:
-            async with asyncio.timeout(self._pace.deadline_s):
-                await check.ask()
-        except TimeoutError:
-            told = f"does not answer within {self._pace.deadline_s:g} s"
-            if check.hearsay:
-                raise UntoldError(f"who knows of it {told}") from None
-            return told
+            if not await self._answered(check, asked):
+                silence = f"does not answer within {self._deadline_s(check):g} s"
+                if check.hearsay:
+                    raise UntoldError(f"who knows of it {silence}")
+                return silence, None
+            asked.result()
         except SomaError as error:
-            return error.message
+            return error.message, None
         except OSError:
-            return "cannot be reached"
-        return ""
+            return "cannot be reached", None
+        finally:
+            await tasks.end(asked)
+        return "", told[0]
+
+    async def _answered(self, check: Check, asked: asyncio.Task[None]) -> bool:
+        """Whether there is an answer before the deadline; a part that lets wait is judged by that in the meantime."""
+        started = self._clock.monotonic()
+        pause = self._slow_s + self._pace.every_s
+        while True:
+            waited = self._clock.monotonic() - started
+            await self._first(asked, min(pause, self._deadline_s(check) - waited))
+            if asked.done():
+                return True
+            now = self._clock.monotonic()
+            if now - started >= self._deadline_s(check):
+                return False
+            if not check.hearsay:
+                waits = Observation(ok=True, response_s=now - started, pending=True)
+                await self._publish(check, self._judges[check.name].observe(waits, self._clock.now(), now))
+            pause = self._pace.every_s
+
+    async def _first(self, asked: asyncio.Task[None], seconds: float) -> None:
+        """Wait for the answer, or for some seconds."""
+        pause = asyncio.create_task(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({asked, pause}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await tasks.end(pause)
+
+    def _deadline_s(self, check: Check) -> float:
+        return self._pace.deadline_s if check.deadline_s is None else check.deadline_s
 
     async def _follow(self, check: Check) -> None:
         while True:

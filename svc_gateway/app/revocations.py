@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
@@ -13,21 +14,31 @@ from mesh.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import datetime
 
     from mesh.clock import Clock
     from svc_gateway.domain.keys import KeyStore, Revocation
 
-# Reads anew at least this often: expired keys leave the set, and a lost notification is made good.
-REFRESH_S = 30.0
+POLL_S = 0.5
+"""Reads new revocations at least this often: a notification may be lost, and a revocation counts within a second."""
+RENEW_S = 60.0
+"""Tells watchers at least this often when the set was read, in seconds."""
+OVERLAP = timedelta(minutes=10)
+"""How far each read goes back behind the last one: clocks differ, and transactions commit late."""
 _RETRY_S = 0.5
 
 
 @dataclass(frozen=True)
 class Change:
-    """Key ids that are revoked; `snapshot` is true for the whole set."""
+    """Key ids that are revoked; `snapshot` is true for the whole set.
+
+    `current` is the whole set after the change, and `as_of` is when it was read.
+    """
 
     snapshot: bool
     revocations: Sequence[Revocation]
+    current: Mapping[str, Revocation]
+    as_of: datetime
 
 
 class RevokedKeys:
@@ -37,6 +48,8 @@ class RevokedKeys:
         self._store = store
         self._clock = clock
         self._current: Mapping[str, Revocation] = {}
+        self._as_of: datetime | None = None
+        self._announced: datetime | None = None
         self._stale = asyncio.Event()
         self._changed = asyncio.Condition()
         self._listeners: list[Callable[[frozenset[str]], None]] = []
@@ -64,31 +77,40 @@ class RevokedKeys:
 
     async def refresh(self) -> None:
         """Add what the store has. Nothing is taken back before it expires: another reader may have seen more."""
-        found = {item.key_id: item for item in await self._store.revocations(self._clock.now())}
+        now = self._clock.now()
+        since = None if self._as_of is None else self._as_of - OVERLAP
+        found = {item.key_id: item for item in await self._store.revocations(now, since)}
         async with self._changed:
-            now = self._clock.now()
+            self._as_of = now if self._as_of is None else max(now, self._as_of)
             known = {key_id: item for key_id, item in self._current.items() if item.expires_at > now}
             merged = known | found
-            if merged.keys() == self._current.keys():
+            changed = merged.keys() != self._current.keys()
+            due = self._announced is None or self._as_of - self._announced >= timedelta(seconds=RENEW_S)
+            if not changed and not due:
                 return
-            self._current = merged
+            if changed:
+                self._current = merged
+            self._announced = self._as_of
             self._changed.notify_all()
-        for tell in self._listeners:
-            tell(self.ids)
+        if changed:
+            for tell in self._listeners:
+                tell(self.ids)
 
     async def watch(self) -> AsyncIterator[Change]:
-        """The whole set, then each addition."""
-        known = self._current
-        yield Change(snapshot=True, revocations=[*known.values()])
+        """The whole set, then each addition, and from time to time when it was read last."""
+        async with self._changed:
+            while self._as_of is None:
+                await self._changed.wait()
+        known, announced = self._current, self._announced
+        yield Change(snapshot=True, revocations=[*known.values()], current=known, as_of=self._as_of)
         while True:
             async with self._changed:
-                while self._current is known:
+                while self._current is known and self._announced == announced:
                     await self._changed.wait()
-                current = self._current
+                current, announced, as_of = self._current, self._announced, self._as_of
             added = [item for key_id, item in current.items() if key_id not in known]
             known = current
-            if added:
-                yield Change(snapshot=False, revocations=added)
+            yield Change(snapshot=False, revocations=added, current=current, as_of=as_of)
 
     async def _follow(self) -> None:
         while True:
@@ -100,7 +122,7 @@ class RevokedKeys:
                 await self._clock.sleep(_RETRY_S)
                 continue
             try:
-                async with asyncio.timeout(REFRESH_S):
+                async with asyncio.timeout(POLL_S):
                     await self._stale.wait()
             except TimeoutError:
                 continue

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from svc_gateway.domain.keys import DEFAULT_PLAN, PLATFORM_ADMIN, Request, Tenant, TenantStore
+from mesh.events.audit import canonical
+from svc_gateway.domain.keys import PLATFORM_ADMIN, Request, Tenant, TenantStore
+from svc_gateway.domain.permissions import DEFAULT_PERMISSIONS, NO_PLAN
+from svc_gateway.domain.tenants import changed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mesh.clock import Clock
     from mesh.context import Caller
+    from svc_gateway.domain.permissions import TenantPermissions
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,30 @@ class Tenants:
         self._store = store
         self._clock = clock
 
-    async def create(self, tenant_id: str, display_name: str, plan: str, request_id: str) -> Tenant:
+    async def create(
+        self,
+        tenant_id: str,
+        display_name: str,
+        plan: str,
+        request_id: str,
+        permissions: TenantPermissions = DEFAULT_PERMISSIONS,
+    ) -> Tenant:
         """Make a tenant; policy lets only the platform's administrators here."""
-        digest = hashlib.sha256(json.dumps([tenant_id, display_name, plan]).encode()).hexdigest()
-        tenant = Tenant(tenant_id, display_name or tenant_id, plan or DEFAULT_PLAN, self._clock.now())
+        body: list[object] = [tenant_id, display_name, plan]
+        if permissions != DEFAULT_PERMISSIONS:
+            body.append(asdict(permissions))
+        digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
+        tenant = Tenant(tenant_id, display_name or tenant_id, plan or NO_PLAN, self._clock.now(), permissions)
         return await self._store.add(tenant, Request(request_id, digest)) or tenant
+
+    async def update(self, tenant_id: str, changes: Mapping[str, object], request_id: str) -> Tenant:
+        """Change the named fields of a tenant; policy lets only the platform's administrators here."""
+        digest = hashlib.sha256(canonical([tenant_id, sorted(changes.items())])).hexdigest()
+        request = Request(request_id, digest)
+        after = await self._store.update(tenant_id, lambda before: changed(before, changes), request, self._clock.now())
+        if after is None:
+            raise not_found("tenant", tenant_id)
+        return after
 
     async def get(self, caller: Caller, tenant_id: str) -> Tenant:
         """One tenant that the caller may see."""

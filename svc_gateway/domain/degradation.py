@@ -32,25 +32,51 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Seconds and shares from which a level begins, and how much evidence a change needs."""
+    """Seconds and shares from which a level begins, and how much evidence a change needs.
+
+    Response times and errors are those of checks, and of a part's real calls once there were `least_calls` of them.
+    `circuit_failures` is the share of real calls that got no answer, from which callers' circuit breakers open.
+    """
 
     minor_s: float = 5.0
     moderate_s: float = 10.0
     severe_s: float = 15.0
     minor_errors: float = 0.1
     moderate_errors: float = 0.2
+    circuit_failures: float = 0.5
+    least_calls: int = 20
     window: int = 20
     evidence: int = 2
     hold_s: float = 10.0
 
 
 @dataclass(frozen=True)
+class Calls:
+    """A part's real calls of the last minute; `unavailable` is the share that got no answer."""
+
+    count: int
+    p95_s: float
+    errors: float
+    unavailable: float
+
+
+NO_CALLS = Calls(0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Observation:
-    """One check: whether it succeeded, how long it took or takes already, and what to tell of a failure."""
+    """One check: whether it succeeded, how long it took or takes already, and what to tell of a failure.
+
+    `pending` is true while it has no answer yet, `silent` when it had none before its deadline. `calls` are the part's
+    own calls, where it tells of them.
+    """
 
     ok: bool
     response_s: float
     reason: str = ""
+    pending: bool = False
+    silent: bool = False
+    calls: Calls | None = None
 
 
 class UntoldError(Exception):
@@ -84,6 +110,11 @@ class Report:
         """Names of the parts that are lost."""
         return tuple(item.name for item in self.components if item.state is State.UNHEALTHY)
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the parts of which nothing is known, which is not to say that they are healthy."""
+        return tuple(item.name for item in self.components if item.state is State.UNKNOWN)
+
 
 @dataclass
 class Judge:
@@ -99,8 +130,11 @@ class Judge:
 
     def observe(self, seen: Observation, at: datetime, now_s: float) -> Component:
         """Take in a finished check, `now_s` being monotonic, and give the part after it."""
+        if seen.pending and self.component.state is not State.HEALTHY:
+            return self.component  # to wait for an answer is no sign of health
         self._silences = 0
-        self._outcomes.append(seen.ok)
+        if not seen.pending:
+            self._outcomes.append(seen.ok)
         while len(self._outcomes) > self.thresholds.window:
             self._outcomes.popleft()
         judged = self._judged(seen)
@@ -109,6 +143,8 @@ class Judge:
             self._candidate, self._streak = None, 0
         else:
             self._streak = self._streak + 1 if judged == self._candidate else 1
+            if seen.silent:  # it had as much time as several checks
+                self._streak = self.thresholds.evidence
             self._candidate = judged
             if self._may_change(now_s):
                 current, self._streak, self._candidate, self._changed_at = judged, 0, None, now_s
@@ -119,7 +155,7 @@ class Judge:
             state=state,
             level=level,
             reason=self._reason(level, seen),
-            response_s=seen.response_s,
+            response_s=self._response_s(seen),
             checked_at=at,
         )
         return self.component
@@ -140,37 +176,55 @@ class Judge:
         return self._streak >= self.thresholds.evidence and not held
 
     def _judged(self, seen: Observation) -> tuple[State, Level]:
-        bounds = self.thresholds
+        bounds, seconds, errors = self.thresholds, self._response_s(seen), self._errors(seen)
+        lost = Level.CRITICAL if self.component.critical else Level.SEVERE
         if not seen.ok:
-            return State.UNHEALTHY, Level.CRITICAL if self.component.critical else Level.SEVERE
-        if seen.response_s > bounds.severe_s:
+            return State.UNHEALTHY, lost
+        if self._calls(seen).unavailable >= bounds.circuit_failures:
+            return State.HEALTHY, lost
+        if seconds > bounds.severe_s:
             return State.HEALTHY, Level.SEVERE
-        if seen.response_s > bounds.moderate_s or self._errors > bounds.moderate_errors:
+        if seconds > bounds.moderate_s or errors > bounds.moderate_errors:
             return State.HEALTHY, Level.MODERATE
-        if seen.response_s > bounds.minor_s or self._errors > bounds.minor_errors:
+        if seconds > bounds.minor_s or errors > bounds.minor_errors:
             return State.HEALTHY, Level.MINOR
         return State.HEALTHY, Level.NONE
 
-    @property
-    def _errors(self) -> float:
-        return self._outcomes.count(False) / max(len(self._outcomes), self.thresholds.window // 2)
+    def _calls(self, seen: Observation) -> Calls:
+        """The part's calls, where there are enough of them to judge it by."""
+        calls = seen.calls
+        return calls if calls is not None and calls.count >= self.thresholds.least_calls else NO_CALLS
+
+    def _response_s(self, seen: Observation) -> float:
+        return max(seen.response_s, self._calls(seen).p95_s)
+
+    def _errors(self, seen: Observation) -> float:
+        failed = self._outcomes.count(False) / max(len(self._outcomes), self.thresholds.window // 2)
+        return max(failed, self._calls(seen).errors)
 
     def _reason(self, level: Level, seen: Observation) -> str:
+        calls, errors = self._calls(seen), self._errors(seen)
         if level is Level.NONE:
             return ""
         if not seen.ok:
             return seen.reason
-        if level in {Level.MINOR, Level.MODERATE} and self._errors > self.thresholds.minor_errors:
-            return f"{self._errors:.0%} of the last checks failed"
-        return "answers slowly" if seen.response_s > self.thresholds.minor_s else "is recovering"
+        if level >= Level.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
+            return f"{calls.unavailable:.0%} of the last calls got no answer"
+        if level in {Level.MINOR, Level.MODERATE} and errors > self.thresholds.minor_errors:
+            return f"{errors:.0%} of the last {'calls' if errors == calls.errors else 'checks'} failed"
+        return "answers slowly" if self._response_s(seen) > self.thresholds.minor_s else "is recovering"
 
 
 def report(components: tuple[Component, ...], at: datetime) -> Report:
-    """The mesh's level is its worst part's; unknown while a critical part was never checked."""
+    """The mesh's level is its worst known part's; unknown while nothing is known of a critical part, or of any.
+
+    Parts of which nothing is known are named in the reason.
+    """
     ordered = tuple(sorted(components, key=lambda item: item.name))
     unknown = [item.name for item in ordered if item.critical and item.state is State.UNKNOWN]
-    if unknown:
-        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unknown)}", ordered, at)
+    if unknown or all(item.state is State.UNKNOWN for item in ordered):
+        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unknown)}".rstrip(": "), ordered, at)
     worst = max((item.level for item in ordered), default=Level.NONE)
     lost = [f"{item.name}: {item.reason}" for item in ordered if item.level is worst and worst > Level.NONE]
-    return Report(worst, "; ".join(lost), ordered, at)
+    silent = ", ".join(item.name for item in ordered if item.state is State.UNKNOWN)
+    return Report(worst, "; ".join([*lost, *([f"nothing is known of {silent}"] if silent else [])]), ordered, at)

@@ -47,7 +47,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds at the edge: calls a second, bytes, header sizes, seconds."""
+    """Bounds at the edge: calls a second, bytes, header sizes, seconds from the first byte of a request."""
 
     requests_per_second: int
     tenant_requests_per_second: int
@@ -56,6 +56,7 @@ class Limits:
     upload_bytes: int
     unary_timeout_s: float
     upload_idle_s: float
+    upload_longest_s: float = 1_800.0
 
 
 @dataclass(frozen=True)

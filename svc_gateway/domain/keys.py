@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, invalid
+from svc_gateway.domain.permissions import DEFAULT_PERMISSIONS, TenantPermissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,6 @@ KEY_LIFE = timedelta(days=365)
 TOKEN_LIFE = timedelta(minutes=15)
 DEFAULT_ROLE = "member"
 PLATFORM_ADMIN = "platform_admin"
-DEFAULT_PLAN = "pro"
 
 # What each role includes; the Rego policy gives the same order its actions.
 _INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -32,7 +32,7 @@ _INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is kept of a key: never its secret."""
+    """What is kept of a key: never its secret. Empty `personas` and `capsules` are those of its tenant."""
 
     key_id: str
     tenant_id: str
@@ -43,6 +43,8 @@ class ApiKey:
     expires_at: datetime
     created_by: str
     revoked_at: datetime | None = None
+    personas: tuple[str, ...] = ()
+    capsules: tuple[str, ...] = ()
 
     def usable(self, now: datetime) -> bool:
         """Whether it still opens anything."""
@@ -69,6 +71,7 @@ class Tenant:
     display_name: str
     plan: str
     created_at: datetime
+    permissions: TenantPermissions = DEFAULT_PERMISSIONS
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ class KeyStore(Protocol):
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so; None when the tenant has no such key."""
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
-        """Every revoked key, of all tenants, that has not expired."""
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
+        """Every revoked key, of all tenants, that has not expired; with `since`, of those revoked then or later."""
 
     def listen(self, changed: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Call back after every revocation, and whenever some may have been missed."""
@@ -109,6 +112,11 @@ class TenantStore(Protocol):
 
     async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
         """Keep a new tenant; the one made before by the same request instead. ALREADY_EXISTS for a taken id."""
+
+    async def update(
+        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: Request, now: datetime
+    ) -> Tenant | None:
+        """Change a tenant; the answer given before to the same request instead. None when there is no such tenant."""
 
     async def get(self, tenant_id: str) -> Tenant | None:
         """One tenant."""

@@ -70,6 +70,7 @@ class DegradationServicer(pb_grpc.DegradationServiceServicer):
             unhealthy_components=report.unhealthy,
             update_time=timestamp(report.judged_at),
             version=self._version,
+            unknown_components=report.unknown,
         )
 
 

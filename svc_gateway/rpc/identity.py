@@ -1,4 +1,4 @@
-"""TokenService, ApiKeyService and TenantService: convert, call, convert back."""
+"""TokenService and ApiKeyService: convert, call, convert back."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from svc_gateway.app.keys import Keys, Tokens
     from svc_gateway.app.revocations import RevokedKeys
+    from svc_gateway.app.statements import Statements
     from svc_gateway.app.tenants import Tenants
-    from svc_gateway.domain.keys import ApiKey, Tenant
+    from svc_gateway.domain.keys import ApiKey
 
     Context = grpc.aio.ServicerContext[object, object]
 
 _DEFAULT_PAGE = 50
+_MOST_REVOCATIONS = 5_000
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
@@ -43,9 +45,10 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
 class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
     """API keys of the caller's tenant."""
 
-    def __init__(self, keys: Keys, revoked: RevokedKeys, tenants: Tenants) -> None:
+    def __init__(self, keys: Keys, revoked: RevokedKeys, statements: Statements, tenants: Tenants) -> None:
         self._keys = keys
         self._revoked = revoked
+        self._statements = statements
         self._tenants = tenants
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.ApiKey:
@@ -57,6 +60,8 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             expires_at=moment(request.api_key.expire_time),
             request_id=request.request_id,
             tenant_id=request.tenant_id,
+            personas=tuple(request.api_key.personas),
+            capsules=tuple(request.api_key.capsules),
         )
         if request.tenant_id:
             await self._tenants.get(caller(), request.tenant_id)
@@ -88,42 +93,28 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         self, request: pb.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRevocationsResponse]:
         """Sends revoked keys, then each new one."""
-        async for message in revocations(self._revoked):
+        async for message in revocations(self._revoked, self._statements):
             yield message
 
 
-class TenantServicer(pb_grpc.TenantServiceServicer):
-    """Tenants."""
-
-    def __init__(self, tenants: Tenants) -> None:
-        self._tenants = tenants
-
-    async def CreateTenant(self, request: pb.CreateTenantRequest, context: Context) -> pb.Tenant:
-        """Makes a tenant."""
-        wanted = request.tenant
-        made = await self._tenants.create(wanted.tenant_id, wanted.display_name, wanted.plan, request.request_id)
-        return _tenant(made)
-
-    async def GetTenant(self, request: pb.GetTenantRequest, context: Context) -> pb.Tenant:
-        """Reads a tenant."""
-        return _tenant(await self._tenants.get(caller(), request.tenant_id))
-
-    async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
-        """Lists tenants."""
-        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, place_of(request))
-        token = place_token(request, page.end) if page.end else ""
-        return pb.ListTenantsResponse(tenants=[_tenant(tenant) for tenant in page.tenants], next_page_token=token)
-
-
-async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
+async def revocations(revoked: RevokedKeys, statements: Statements) -> AsyncIterator[pb.WatchRevocationsResponse]:
     """The messages of WatchRevocations."""
     async for change in revoked.watch():
-        yield pb.WatchRevocationsResponse(
-            snapshot=change.snapshot,
-            revocations=[
-                pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in change.revocations
-            ],
-        )
+        pieces = [
+            change.revocations[start : start + _MOST_REVOCATIONS]
+            for start in range(0, len(change.revocations), _MOST_REVOCATIONS)
+        ] or [[]]
+        for number, piece in enumerate(pieces):
+            message = pb.WatchRevocationsResponse(
+                snapshot=change.snapshot and number == 0,
+                revocations=[
+                    pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in piece
+                ],
+            )
+            if number == len(pieces) - 1:
+                message.statement = await statements.of(change.current, change.as_of)
+                message.as_of.FromSeconds(int(change.as_of.timestamp()))
+            yield message
 
 
 def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:
@@ -137,13 +128,6 @@ def _key(key: ApiKey, secret: str = "") -> pb.ApiKey:
         create_time=timestamp(key.created_at),
         revoke_time=timestamp(key.revoked_at),
         created_by=key.created_by,
-    )
-
-
-def _tenant(tenant: Tenant) -> pb.Tenant:
-    return pb.Tenant(
-        tenant_id=tenant.tenant_id,
-        display_name=tenant.display_name,
-        plan=tenant.plan,
-        create_time=timestamp(tenant.created_at),
+        personas=key.personas,
+        capsules=key.capsules,
     )

@@ -18,11 +18,11 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for kind, pattern in (
         (
             "endpoint",
-            rf"(?:\b[a-z][a-z0-9+]*://(?:[^\s/@]+@)?|(?<![\w.@-])){_PRIVATE}(?![\w-])(?::\d+)?(?:/(?:{_TEXT_END}*{_LAST})?)?",
+            rf"(?:\b[a-z][a-z0-9+]{{0,31}}://(?:[^\s/@]+@)?|(?<![\w.@-])){_PRIVATE}(?![\w-])(?::\d+)?(?:/(?:{_TEXT_END}*{_LAST})?)?",
         ),
         ("model", rf"\bft:{_TEXT_END}*{_LAST}"),
         ("model", rf"\barn:aws[a-z-]*:{_TEXT_END}+"),
-        ("model", rf"\bprojects/{_TEXT_END}+?/locations/{_TEXT_END}+"),
+        ("model", rf"\bprojects/{_TEXT_END}{{1,128}}?/locations/{_TEXT_END}+"),
         ("path", rf"(?<![\w:/.~])/(?:home|root|usr|var|etc|opt|srv|tmp|mnt|run|proc|app|Users)/{_TEXT_END}+"),
     )
 )
@@ -34,13 +34,13 @@ class RecordRedactor(Redactor):
     Texts longer than a summary are kept whole only where policy lets full prompts be kept.
     """
 
-    def text(self, value: str) -> str:
+    def scan(self, value: str) -> str:
         """The text with each find replaced by `[kind]`."""
         for kind, pattern in _KINDS:
             value, found = pattern.subn(f"[{kind}]", value)
             if found:
                 self.counts[kind] += found
-        return super().text(value)
+        return super().scan(value)
 
 
 class SummaryRedactor(RecordRedactor):

@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from mesh.context import caller
+from mesh.redaction import LARGE_CHARS, redact_large
 from mesh.rpc.paging import mark_of, mark_token
 from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause
@@ -60,7 +61,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         """Reads one letter with its event, redacted."""
         letter = await self._desk.of(tenants_of(caller()), request.dlq_id.lower())
         message = _letter(letter)
-        payload = self._payload(letter)
+        payload = await redact_large(lambda: self._payload(letter), len(letter.value))
         if payload is not None:
             message.payload.CopyFrom(payload)
         return message
@@ -95,7 +96,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         except (ValueError, KeyError, DecodeError):
             return None
         plain = MessageToDict(message, preserving_proto_field_name=True)
-        return struct(RecordRedactor().object(plain))
+        return struct(RecordRedactor(limit=LARGE_CHARS).object(plain))
 
 
 def _state(number: pb.DeadLetterState.ValueType) -> State | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import house_rules
+from tools.task_rules import bare_tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +60,24 @@ def test_paths_that_are_everywhere_may_be_named(path: str, tmp_path: Path, monke
     file = tmp_path / "notes.md"
     file.write_text(f'The log is in "{path}".')
     assert house_rules.problems(file) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "asyncio.create_task(work())",
+        "asyncio.ensure_future(work())",
+        "create_task(work())",
+        "asyncio.get_running_loop().create_task(work())",
+        "loop.create_task(work())",
+    ],
+)
+def test_a_task_that_nobody_watches_is_found(call: str) -> None:
+    text = f"class Feed:\n    async def begin(self):\n        self.task = {call}\n"
+    assert bare_tasks("svc_x/feed.py", text) == ["svc_x/feed.py Feed.begin"]
+    assert bare_tasks("tests/feed.py", text) == []
+
+
+def test_a_task_of_a_group_is_watched_by_it() -> None:
+    text = "async def run():\n    async with asyncio.TaskGroup() as group:\n        group.create_task(work())\n"
+    assert bare_tasks("mesh/feed.py", text) == []

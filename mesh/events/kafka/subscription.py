@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Self
@@ -11,11 +12,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from mesh import tasks
-from mesh.errors import SomaError
 from mesh.events.kafka.connection import translated
 from mesh.events.kafka.ending import end_consumer
 from mesh.events.kafka.member import delivery_of, member
 from mesh.events.progress import Progress
+from mesh.lifecycle import background
+from mesh.logging import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -59,14 +61,15 @@ class KafkaSubscription:
         self._committing = asyncio.Lock()
         self._joining: asyncio.Task[AIOKafkaConsumer]
         self._fetching: asyncio.Task[None] | None = None
-        self._committer: asyncio.Task[None]
+        self._stack = contextlib.AsyncExitStack()
         self._closed: asyncio.Future[None]
 
     async def __aenter__(self) -> Self:
         """Join the group, in the background: brokers may be away."""
         self._closed = asyncio.get_running_loop().create_future()
         self._joining = asyncio.create_task(self._join(), name=f"kafka join {self._group}")
-        self._committer = asyncio.create_task(self._commit_all(), name=f"kafka commits {self._group}")
+        committing = background(self._commit_all, f"kafka-commits.{self._group}", clock=self._clock)
+        await self._stack.enter_async_context(committing)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,7 +77,8 @@ class KafkaSubscription:
         self.close()
         fetching = [self._fetching] if self._fetching is not None else []
         try:
-            await tasks.end(self._committer, *fetching)
+            await self._stack.aclose()
+            await tasks.end(*fetching)
         finally:
             await self._leave()
 
@@ -164,8 +168,8 @@ class KafkaSubscription:
             try:
                 await self._cluster.topics(self._topics)
                 await consumer.start()
-            except (KafkaError, SomaError, OSError) as error:
-                _log.warning("%s cannot join now: %s", self._group, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, a member is needed
+                _log.warning("%s cannot join now: %s", self._group, error, exc_info=unforeseen(error))
                 await end_consumer(consumer)
             except BaseException:
                 await end_consumer(consumer)

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from mesh import tasks
 from mesh.errors import SomaError
 from mesh.events.bus import Delivery
 from mesh.events.progress import Progress
 from mesh.events.streams import names, scripts
 from mesh.events.streams.cursors import Cursor
+from mesh.lifecycle import background
 from mesh.stores import valkey
 
 if TYPE_CHECKING:
@@ -66,21 +67,22 @@ class StreamSubscription:
         self._leave = client.register_script(scripts.LEAVE)
         self._queue: asyncio.Queue[list[Delivery] | None] = asyncio.Queue(_BATCHES_AHEAD)
         self._readers: list[asyncio.Task[None]] = []
+        self._stack = contextlib.AsyncExitStack()
         self._progress: dict[str, Progress] = {}
         self._marks: dict[str, str] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
         """Join the group: one reader for each topic."""
-        self._readers = [
-            asyncio.create_task(self._read(topic), name=f"stream {topic} for {self._group}") for topic in self._topics
-        ]
+        for topic in self._topics:
+            reading = background(partial(self._read, topic), f"stream.{topic}.{self._group}", clock=self._clock)
+            self._readers.append(await self._stack.enter_async_context(reading))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Leave the group; what was not acknowledged goes to whoever reads the partitions next."""
         self.close()
-        await tasks.end(*self._readers)
+        await self._stack.aclose()
         with contextlib.suppress(RedisError, OSError, SomaError):  # else the lease runs out by itself
             await self._save()
             for topic in self._topics:

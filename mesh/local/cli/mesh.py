@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,12 @@ from mesh.local.home import Home
 from mesh.local.program import end_leftovers
 from mesh.local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
 from mesh.local.supervisor import AlreadyRunningError, MeshState, Phase, ProgramState, StateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UP_WITH = "SA01_UP_WITH"
+"""Variable with the id of a process that a mesh ends with, however that process ends."""
 
 
 def up(
@@ -111,6 +118,7 @@ async def _run(home: Home, options: Options, *, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
     local = LocalMesh(home, options, SystemClock(), os.getpid(), say=partial(say, as_json=as_json))
+    ending = _end_with_another(stopping)
     waiting = asyncio.create_task(stopping.wait())
     starting = asyncio.create_task(local.start())
     try:
@@ -127,5 +135,30 @@ async def _run(home: Home, options: Options, *, as_json: bool) -> None:
     except AlreadyRunningError as error:
         raise CommandError(str(error)) from error
     finally:
+        ending()
         waiting.cancel()
         await local.stop()
+
+
+def _end_with_another(stopping: asyncio.Event) -> Callable[[], None]:
+    """Set `stopping` when the process that `SA01_UP_WITH` names has ended; gives what ends the watch."""
+    pid = os.environ.get(UP_WITH)
+    if not pid or sys.platform != "linux":
+        return lambda: None
+    loop = asyncio.get_running_loop()
+    try:
+        watched = os.pidfd_open(int(pid))
+    except ProcessLookupError:
+        stopping.set()
+        return lambda: None
+
+    def ended() -> None:
+        loop.remove_reader(watched)
+        stopping.set()
+
+    def close() -> None:
+        loop.remove_reader(watched)
+        os.close(watched)
+
+    loop.add_reader(watched, ended)
+    return close

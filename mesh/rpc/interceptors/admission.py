@@ -1,51 +1,80 @@
-"""Bounds the calls served at once, and ends open streams when the server drains."""
+"""Bounds the calls served at once, in total and for each tenant, and ends open streams when the server drains."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
+from mesh.identity import SYSTEM_TENANT
+from mesh.rpc.access import sends_events
 from mesh.rpc.call import Call, Interceptor
-from mesh.telemetry import gauge
+from mesh.telemetry import counter, gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mesh.rpc.call import Proceed
 
 
 MAX_PUBLIC_STREAMS = 128
+TRANSCODED_KEY = "x-envoy-original-path"
+"""The header by which a REST call is known; the edge strips it from what clients send."""
+
+
+@dataclass(frozen=True)
+class TenantLimits:
+    """What one tenant may have open at once: a share of all calls and of all streams, and a number of uploads."""
+
+    share: float = 1.0
+    uploads: int | None = None
 
 
 class Admission(Interceptor):
     """Counts calls and streams apart, so that idle streams cannot shut out calls. Public calls always pass.
 
-    Public streams, which nobody has to say who they are to open, have a limit of their own and take no other's place.
+    Uploads, which last as long as their clients please, are a part of the calls, at most `max_uploads` of them. Of each
+    kind a tenant may have a share, so that none shuts out another; services' own calls belong to no tenant. Public
+    streams, which nobody has to say who they are to open, have a limit of their own and take no other's place.
     """
 
-    def __init__(self, max_calls: int, max_streams: int, max_public_streams: int = MAX_PUBLIC_STREAMS) -> None:
-        self._max_calls = max_calls
-        self._max_streams = {False: max_streams, True: max_public_streams}
-        self._calls = 0
-        self._counts = {False: 0, True: 0}
-        self._streams: set[asyncio.Task[object]] = set()
+    def __init__(
+        self,
+        max_calls: int,
+        max_streams: int,
+        max_public_streams: int = MAX_PUBLIC_STREAMS,
+        *,
+        max_uploads: int | None = None,
+        tenant: TenantLimits = TenantLimits(),
+    ) -> None:
+        self._calls = _Places("calls", max_calls, _part(max_calls, tenant.share))
+        self._uploads = _Places("uploads", max_uploads, tenant.uploads)
+        self._streams = _Places("streams", max_streams, _part(max_streams, tenant.share))
+        self._public_streams = _Places("public_streams", max_public_streams, None)
+        self._tasks: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
         self._open = gauge("rpc_open_streams", "Response streams that are open.", ("service", "method"))
+        self._events = gauge("gateway_sse_connections", "Event streams that REST clients hold open.", ("method",))
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call if there is room; OVERLOADED, with a time to retry after, if not."""
         if call.route.response_streaming:
             return await self._stream(call, proceed)
-        if self._calls >= self._max_calls and not call.route.public:
-            raise _overloaded()
-        self._calls += 1
-        try:
+        if call.route.public:
             return await proceed(call)
-        finally:
-            self._calls -= 1
+        tenant = _tenant(call)
+        with ExitStack() as places:
+            places.enter_context(self._calls.taken(tenant))
+            if call.route.request_streaming:
+                places.enter_context(self._uploads.taken(tenant))
+            return await proceed(call)
 
     def cut_streams(self) -> None:
         """End the open streams: their callers are told to reconnect."""
-        for task in self._streams - self._cut:
+        for task in self._tasks - self._cut:
             self._cut.add(task)
             task.cancel()
 
@@ -53,27 +82,78 @@ class Admission(Interceptor):
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is served outside of a task")
-        public = call.route.public
-        if self._counts[public] >= self._max_streams[public]:
-            raise _overloaded()
-        self._counts[public] += 1
-        self._streams.add(task)
-        open_streams = self._open.labels(call.route.service, call.route.name)
-        open_streams.inc()
+        kind = self._public_streams if call.route.public else self._streams
+        with kind.taken(_tenant(call)), self._shown(call):
+            self._tasks.add(task)
+            try:
+                return await proceed(call)
+            except asyncio.CancelledError:
+                if task not in self._cut or task.uncancel() > 0:
+                    raise
+                raise SomaError(
+                    Reason.UNAVAILABLE, "The server is being replaced: reconnect and resume", retry_after_s=1.0
+                ) from None
+            finally:
+                self._tasks.discard(task)
+                self._cut.discard(task)
+
+    @contextmanager
+    def _shown(self, call: Call) -> Iterator[None]:
+        route = call.route
+        gauges = [self._open.labels(route.service, route.name)]
+        if TRANSCODED_KEY in call.metadata and sends_events(route.service, route.name):
+            gauges.append(self._events.labels(f"{route.service}/{route.name}"))
+        for each in gauges:
+            each.inc()
         try:
-            return await proceed(call)
-        except asyncio.CancelledError:
-            if task not in self._cut or task.uncancel() > 0:
-                raise
-            raise SomaError(
-                Reason.UNAVAILABLE, "The server is being replaced: reconnect and resume", retry_after_s=1.0
-            ) from None
+            yield
         finally:
-            open_streams.dec()
-            self._counts[public] -= 1
-            self._streams.discard(task)
-            self._cut.discard(task)
+            for each in gauges:
+                each.dec()
 
 
-def _overloaded() -> SomaError:
-    return SomaError(Reason.OVERLOADED, "The service has as much work as it can take; retry", retry_after_s=1.0)
+class _Places:
+    """Room for one kind of call: so many in total, so many for one tenant; None is no bound."""
+
+    def __init__(self, kind: str, total: int | None, of_tenant: int | None) -> None:
+        self._kind = kind
+        self._total = total
+        self._of_tenant = of_tenant
+        self._taken = 0
+        self._by_tenant: Counter[str] = Counter()
+        self._refused = counter(
+            "admission_refused_total", "Calls refused because there was no room for them.", ("kind", "scope")
+        )
+
+    @contextmanager
+    def taken(self, tenant: str) -> Iterator[None]:
+        """Take a place while entered; OVERLOADED when there is none. Calls of no tenant are bounded in total only."""
+        if self._total is not None and self._taken >= self._total:
+            raise self._full("total", "The service has as much work as it can take; retry")
+        if tenant and self._of_tenant is not None and self._by_tenant[tenant] >= self._of_tenant:
+            raise self._full("tenant", f"Your tenant has as many {self._kind} open here as it may; end some or retry")
+        self._taken += 1
+        if tenant:
+            self._by_tenant[tenant] += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            if tenant:
+                self._by_tenant[tenant] -= 1
+                if not self._by_tenant[tenant]:
+                    del self._by_tenant[tenant]
+
+    def _full(self, scope: str, text: str) -> SomaError:
+        self._refused.labels(self._kind, scope).inc()
+        return SomaError(Reason.OVERLOADED, text, retry_after_s=1.0)
+
+
+def _tenant(call: Call) -> str:
+    """Whose call it is; empty for nobody's and for services' own."""
+    tenant = call.caller.tenant_id if call.caller is not None else ""
+    return "" if tenant == SYSTEM_TENANT else tenant
+
+
+def _part(total: int, share: float) -> int:
+    return max(1, int(total * share))

@@ -8,22 +8,28 @@ from mesh import overhead
 from mesh.rpc import status
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.outcome import code_of_context, code_of_exception
+from mesh.rpc.statistics import HEADER, RecentCalls
 from mesh.telemetry import histogram
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.rpc.call import Proceed
 
+LONGEST_S = 30.0
+_HEALTH = "grpc.health.v1.Health"
+
 
 class Metrics(Interceptor):
     """`rpc_server_seconds{service,method,code}`: from the call's start to its last message.
 
-    Of calls from outside, which the edge hands on, `mesh_overhead_seconds` too;
-    streams last as long as they are read.
+    Of calls from outside, which the edge hands on, `mesh_overhead_seconds` too; streams last as long as they are read.
+    The health of the whole server is answered with how its calls went lately. Streams are not among them, whose time is
+    their readers', nor calls that were given more than 30 seconds, which are meant to take long.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._recent = RecentCalls(clock)
         self._seconds = histogram(
             "rpc_server_seconds", "Time to serve a call, streams to their end.", ("service", "method", "code")
         )
@@ -37,6 +43,9 @@ class Metrics(Interceptor):
             return await self._timed(call, proceed)
 
     async def _timed(self, call: Call, proceed: Proceed) -> object:
+        if call.route.service == _HEALTH:
+            call.response_headers.append((HEADER, self._recent.statistics().header()))
+        counts = _counts(call)
         started = self._clock.monotonic()
         code = "OK"
         try:
@@ -48,4 +57,15 @@ class Metrics(Interceptor):
         finally:
             elapsed = self._clock.monotonic() - started
             self._seconds.labels(call.route.service, call.route.name, code).observe(elapsed)
+            if counts:
+                self._recent.add(elapsed, code)
         return result
+
+
+def _counts(call: Call) -> bool:
+    """Whether a call tells how well the server is."""
+    route = call.route
+    if route.request_streaming or route.response_streaming or route.public:
+        return False
+    left = call.context.time_remaining()
+    return left is None or left <= LONGEST_S

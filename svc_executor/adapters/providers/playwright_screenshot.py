@@ -152,7 +152,9 @@ async def _take(
             Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s", fault=Fault.CALLER
         ) from None
     except Error as error:
-        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page") from error
+        # A page that is a download, or ends its own renderer, is its caller's; a browser that is gone is ours.
+        fault = Fault.CALLER if browser.is_connected() else Fault.PROVIDER
+        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page", fault=fault) from error
 
 
 async def _settle(page: Page, shot: Shot, milliseconds: float) -> None:

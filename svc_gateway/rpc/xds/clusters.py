@@ -13,6 +13,7 @@ import envoy_data_plane.envoy.extensions.upstreams.http.v3 as upstream
 import envoy_data_plane.envoy.type.v3 as kinds
 from envoy_data_plane.google.protobuf import Any
 
+from mesh.rpc.targets import endpoints
 from svc_gateway.rpc.xds.messages import EDGE_SECRET, address, from_ads, seconds, split
 from svc_gateway.rpc.xds.tracing import collectors
 
@@ -78,8 +79,10 @@ def _resolved() -> cl.ClusterCustomClusterType:
 def _endpoints(name: str, endpoint: str | None) -> ep.ClusterLoadAssignment:
     if endpoint is None:
         return ep.ClusterLoadAssignment(cluster_name=name)
-    target = ep.LbEndpoint(endpoint=ep.Endpoint(address=address(*split(endpoint))))
-    return ep.ClusterLoadAssignment(cluster_name=name, endpoints=[ep.LocalityLbEndpoints(lb_endpoints=[target])])
+    targets = [
+        ep.LbEndpoint(endpoint=ep.Endpoint(address=address(*split(host_port)))) for host_port in endpoints(endpoint)
+    ]
+    return ep.ClusterLoadAssignment(cluster_name=name, endpoints=[ep.LocalityLbEndpoints(lb_endpoints=targets)])
 
 
 def _http2() -> upstream.HttpProtocolOptions:

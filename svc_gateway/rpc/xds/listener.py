@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from svc_gateway.domain.edge import EdgeState
 
 LISTENER_NAME = "edge"
-_STREAMS = 1_000
+_STREAMS = 256
+_HANDSHAKE_S = 10.0
 _WINDOW_BYTES = 1 << 20
 _HEADERS_KB = 32
 _HEADERS_COUNT = 100
@@ -52,6 +53,7 @@ def listener(state: EdgeState) -> li.Listener:
     chain = li.FilterChain(
         filters=[li.Filter(name="envoy.filters.network.http_connection_manager", typed_config=Any.pack(_http(state)))],
         transport_socket=_tls(),
+        transport_socket_connect_timeout=seconds(_HANDSHAKE_S),
     )
     return li.Listener(
         name=LISTENER_NAME,

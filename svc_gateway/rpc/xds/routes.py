@@ -145,16 +145,26 @@ def _not_json() -> tuple[ro.HeaderMatcher, ro.HeaderMatcher]:
 
 
 def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
-    """A call to a context. Streams have no time limit; an upload ends when its client falls silent."""
+    """A call to a context, with a time limit for its body and its answer.
+
+    Streams to the client have none. An upload ends when its client falls silent, and after its longest time.
+    """
     timeout = 0.0 if method.streaming else limits.unary_timeout_s
     idle = None if not method.streaming else limits.upload_idle_s if method.client_streaming else 0.0
     return ro.Route(
         name=method.path[1:],
         match=match,
-        route=_action(method.context, timeout=timeout, idle=idle),
+        route=_action(method.context, timeout=timeout, idle=idle, longest=_longest(method, limits)),
         response_headers_to_add=[] if method.streaming else [default_header("x-mesh-overhead-seconds", _OVERHEAD)],
         typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL if method.public else REQUIRED)},
     )
+
+
+def _longest(method: Method, limits: Limits) -> float | None:
+    """How long a request may take from its first byte; a route's timeout begins only when its body is whole."""
+    if method.client_streaming:
+        return limits.upload_longest_s
+    return None if method.streaming else limits.unary_timeout_s
 
 
 def _action(cluster: str, *, timeout: float, idle: float | None, longest: float | None = None) -> ro.RouteAction:

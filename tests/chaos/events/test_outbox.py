@@ -28,6 +28,7 @@ from mesh.ids import SystemIds
 from mesh.ids import rng as chance
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
+from mesh.testing.processes import ending_with_us
 from tests.chaos.events.member import TOPIC, Orders
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Trial:
         """Start a process."""
         orders = Orders(role, self.dsn, self.line.kind, self.line.where)
         self.running[role] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.chaos.events.member", json.dumps(asdict(orders)),
+            *ending_with_us(sys.executable, "-m", "tests.chaos.events.member", json.dumps(asdict(orders))),
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 

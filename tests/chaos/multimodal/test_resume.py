@@ -28,6 +28,7 @@ from mesh.stores import blobs
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
+from mesh.testing.processes import ending_with_us
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
@@ -80,7 +81,7 @@ class Arena:
         """Start a worker; each one draws its own faults."""
         orders = {**asdict(self.orders), "seed": self.orders.seed + kills}
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.chaos.multimodal.worker", json.dumps(orders),
+            *ending_with_us(sys.executable, "-m", "tests.chaos.multimodal.worker", json.dumps(orders)),
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -29,6 +29,7 @@ from mesh.lifecycle import background
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
+from mesh.testing.processes import ending_with_us
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app.sweep import Sweeper
@@ -91,7 +92,7 @@ class Race:
         first = max(done, default=lane - SPENDERS) + SPENDERS
         orders = replace(self.orders, first=first, stride=SPENDERS, seed=self.orders.seed + first)
         self.running[lane] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.chaos.selector.spender", json.dumps(asdict(orders)),
+            *ending_with_us(sys.executable, "-m", "tests.chaos.selector.spender", json.dumps(asdict(orders))),
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 

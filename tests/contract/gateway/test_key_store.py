@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.domain.keys import ApiKey, KeyStore, Request, Tenant, TenantStore
+from svc_gateway.domain.permissions import AssetByteLimits, TenantPermissions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -143,6 +145,15 @@ async def test_first_revocation_counts(keys: KeyStore) -> None:
     assert (first.revoked_at, again) == (NOW, first)
 
 
+async def test_only_later_revocations_are_read_when_asked(keys: KeyStore) -> None:
+    early, late = key(), key()
+    for kept, moment in ((early, NOW), (late, NOW + timedelta(hours=1))):
+        await keys.add(kept, NONE)
+        await keys.revoke("acme", kept.key_id, moment)
+    found = await keys.revocations(NOW, NOW + timedelta(minutes=30))
+    assert [item.key_id for item in found] == [late.key_id]
+
+
 async def test_revocations_of_all_tenants_are_told_until_they_expire(keys: KeyStore) -> None:
     made = [key("acme"), key("other")]
     for kept in made:
@@ -213,6 +224,40 @@ async def test_request_that_lost_to_itself_gets_the_tenant(databases: engines.Da
             await eventually(waits)
             await winner.execute("UPDATE tenants SET request_id = 'r'")
         assert await loser == tenant("acme")
+
+
+PERMISSIONS = TenantPermissions(("openai",), ("x",), "low", "internal", ("p",), ("c",), AssetByteLimits(image=5))
+
+
+async def test_permissions_come_back_as_they_were_kept(keys: KeyStore, tenants: TenantStore) -> None:
+    kept, narrowed = replace(tenant("acme"), permissions=PERMISSIONS), replace(key(), personas=("p",), capsules=("c",))
+    await tenants.add(kept, NONE)
+    await keys.add(narrowed, NONE)
+    assert await tenants.get("acme") == kept
+    assert await keys.get("acme", narrowed.key_id) == narrowed
+
+
+def upgrade(before: Tenant) -> Tenant:
+    return replace(before, plan="enterprise", permissions=PERMISSIONS)
+
+
+async def test_tenant_is_changed(tenants: TenantStore) -> None:
+    await tenants.add(tenant("acme"), NONE)
+    assert await tenants.update("acme", upgrade, NONE, NOW) == upgrade(tenant("acme"))
+    assert await tenants.get("acme") == upgrade(tenant("acme"))
+    assert await tenants.update("other", upgrade, NONE, NOW) is None
+
+
+async def test_repeated_update_changes_nothing_and_gets_its_answer(tenants: TenantStore) -> None:
+    await tenants.add(tenant("acme"), NONE)
+    request = Request("r", "digest")
+    answer = await tenants.update("acme", upgrade, request, NOW)
+    await tenants.update("acme", lambda before: replace(before, plan="none"), NONE, NOW)
+    assert await tenants.update("acme", upgrade, request, NOW) == answer
+    assert (await tenants.get("acme") or answer) != answer
+    with pytest.raises(SomaError) as refused:
+        await tenants.update("acme", upgrade, Request("r", "other"), NOW)
+    assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_tenants_are_listed_in_order(tenants: TenantStore) -> None:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import field_mask_pb2
 
 from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
 from mesh.errors import SomaError
+from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
+from mesh.processes import ProcessLimits, ProcessPool
 from mesh.testing.audit import entries
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_service_pb2
 from soma.gateway.v1 import identity_service_pb2
+from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
-from svc_assets.adapters.inspect import LocalInspector
-from svc_assets.adapters.memory import MemoryBytes
+from svc_assets.adapters.inspector import ProcessInspector
+from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
+from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest
+from svc_assets.app import Assets, Ingest, IngestLimits, Intake, IntakeLimits
+from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
 from svc_critic.app import RubricBook
@@ -48,10 +53,13 @@ from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.app.keys import Keys
+from svc_gateway.app.keys import Keys, Tokens
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer
+from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer
+from svc_gateway.rpc.tenants import TenantServicer
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import PostgresTerms
 from svc_provenance.app.receipts import Receipts
@@ -90,6 +98,10 @@ class Call:
     def invocation_metadata() -> tuple[()]:
         return ()
 
+    @staticmethod
+    async def send_initial_metadata(_: object) -> None:
+        """Nothing."""
+
 
 @dataclass
 class Witness:
@@ -119,6 +131,9 @@ class Minter:
     async def mint(self, claims: object, ttl_s: float) -> str:
         return SECRET
 
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        return SECRET
+
 
 class Idle:
     """Runs nothing."""
@@ -133,13 +148,28 @@ class Idle:
 async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
     """Tenants and keys."""
     store = PostgresKeys(witness.postgres, auditor)
-    tenants = Tenants(PostgresTenants(witness.postgres, auditor), CLOCK)
-    keys = ApiKeyServicer(Keys(store, Minter(), "test", CLOCK, IDS), RevokedKeys(store, CLOCK), tenants)
+    tenant_store = PostgresTenants(witness.postgres, auditor)
+    tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
+    use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
+    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), Statements(Minter()), tenants)
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
+    update = identity_service_pb2.UpdateTenantRequest(
+        tenant_id="other",
+        tenant=identity_service_pb2.Tenant(permissions=TenantPermissions(personas=[SECRET])),
+        update_mask=field_mask_pb2.FieldMask(paths=["permissions.personas"]),
+    )
+    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
     service = "soma.gateway.v1.ApiKeyService"
     wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
     made = await witness.call(service, keys, "CreateApiKey", wanted)
+    audits = AuditQueue(auditor, witness.postgres, CLOCK, lambda: "policy")
+    tokens = TokenServicer(Tokens(store, Minter(), audits.add, CLOCK))
+    bearer = Caller(TENANT, "alice", ("member",), (), made.key_id, "token")  # type: ignore[attr-defined]
+    with use(replace(ALICE, caller=bearer)):
+        await tokens.CreateToken(identity_service_pb2.CreateTokenRequest(), cast("Any", Call()))
+    await audits.flush()
+    await witness.note("soma.gateway.v1.TokenService.CreateToken")
     gone = identity_service_pb2.RevokeApiKeyRequest(key_id=made.key_id)  # type: ignore[attr-defined]
     await witness.call(service, keys, "RevokeApiKey", gone)
 
@@ -166,6 +196,7 @@ async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
             ),
             "ResetFailures": registry_pb.ResetFailuresRequest(capability_id=name),
             "DisableCapability": registry_pb.DisableCapabilityRequest(capability_id=name),
+            "DeleteCapability": registry_pb.DeleteCapabilityRequest(capability_id=name),
             "SetLadder": registry_pb.SetLadderRequest(
                 ladder={"modality": "MODALITY_TOOL", "task_type": "tool", "capability_ids": [name]}  # type: ignore[arg-type]
             ),
@@ -226,13 +257,32 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
     rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
     ingest = Ingest(
-        rows=rows, blobs=blobs, spooler=FileSpooler(folder), inspector=LocalInspector(), clock=CLOCK, ids=IDS,
-        max_bytes=10_000,
+        rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
+        inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
+        permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
+    reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
+    service, servicer = (
+        "soma.assets.v1.AssetService",
+        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, Intake(IntakeLimits())),
+    )
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "GetAsset", assets_pb.GetAssetRequest(**by_id))
+    await reads.flush()
+    await witness.note(f"{service}.GetAsset")
+    with use(ALICE):
+        _ = [piece async for piece in servicer.DownloadAsset(assets_pb.DownloadAssetRequest(**by_id), Call())]  # type: ignore[arg-type]
+    await reads.flush()
+    await witness.note(f"{service}.DownloadAsset")
+    await witness.call(service, servicer, "ListAssets", assets_pb.ListAssetsRequest())
+    await reads.flush()
+    await witness.note(f"{service}.ListAssets")
     gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
     await witness.call(service, servicer, "DeleteAsset", gone)
+    again = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    erase = assets_pb.EraseAssetRequest(asset_id=again.asset_id, reason="asked for")  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "EraseAsset", erase)
     try:
         await witness.call(service, servicer, "UploadAsset", _upload(EICAR))
     except SomaError:

@@ -21,7 +21,7 @@ from mesh.local.supervisor import MeshState, Phase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TIMEOUT_S = 180
+_TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from mesh.events import refusals
 from mesh.events.audit import Audited, Auditor
+from mesh.events.audit_queue import AuditQueue
 from mesh.events.refusals import Refusals
 from mesh.lifecycle import background
 from mesh.testing.audit import auditor, entries
@@ -99,6 +100,26 @@ async def test_refusals_wait_for_the_database_and_none_is_written_twice(postgres
     await waiting.close()
     await waiting.close()
     assert len(await entries(postgres, AuditRecorded.FromString)) == 2
+
+
+async def test_entry_of_the_queue_keeps_caller_trace_and_policy_of_its_call(postgres: Postgres) -> None:
+    waiting = AuditQueue(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
+    with use(RequestContext(ALICE, "request", "0af7651916cd43dd8448eb211c80319c")):
+        waiting.add(Audited("token.create", "token", "key-1", after=b"claims"))
+    await waiting.close()
+    [(tenant, entry)] = await entries(postgres, AuditRecorded.FromString)
+    assert (tenant, entry.subject, entry.policy_id) == ("acme", "alice", "policy")
+    assert entry.trace_id == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_full_queue_takes_no_entry(postgres: Postgres) -> None:
+    waiting = AuditQueue(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy", limit=1)
+    waiting.add(Audited("token.create", "token", "key-1"))
+    with pytest.raises(SomaError) as refused:
+        waiting.add(Audited("token.create", "token", "key-2"))
+    assert refused.value.reason is Reason.OVERLOADED
+    await waiting.close()
+    assert len(await entries(postgres, AuditRecorded.FromString)) == 1
 
 
 async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:

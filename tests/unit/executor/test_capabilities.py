@@ -199,7 +199,7 @@ def test_a_manifest_that_lacks_a_field_is_named(tmp_path: Path) -> None:
 
 
 async def test_only_adapters_of_manifests_are_looked_up(tmp_path: Path) -> None:
-    catalogue = ModuleCatalogue(ProviderContext(SystemClock(), None, tmp_path), ["nowhere"])  # type: ignore[arg-type]
+    catalogue = ModuleCatalogue(ProviderContext(SystemClock(), None, tmp_path, None), ["nowhere"])  # type: ignore[arg-type]
     assert catalogue.provider("mermaid") is None
     assert catalogue.provider("nowhere") is None
     await catalogue.aclose()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh import context
 from mesh.clock import SystemClock
+from mesh.context import RequestContext
 from mesh.ids import rng
 from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
@@ -18,6 +20,7 @@ from svc_executor.adapters.guarded import GuardedCatalogue, GuardedProvider, Gua
 from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.domain.peers import HealthState
 from svc_executor.domain.provider import (
+    Capacity,
     Failure,
     Fault,
     Invocation,
@@ -30,6 +33,7 @@ from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.domain.peers import HealthReport
 
 Script = Callable[[Invocation], InvocationResult]
 
@@ -48,7 +52,7 @@ class Stand:
             clock or SystemClock(),
             rng=rng(1),
         )
-        self.provider = GuardedProvider(self.inner, self.guards)
+        self.provider = GuardedProvider(self.inner, self.guards, "mermaid")
 
     async def failure(self, timeout_s: float = 5.0) -> ProviderError:
         """Invoke and give the failure."""
@@ -103,7 +107,7 @@ async def test_a_provider_that_does_not_answer_is_cut_off() -> None:
             return picture(invocation)
 
     stand = Stand(picture)
-    stand.provider = GuardedProvider(Silent("local"), stand.guards)
+    stand.provider = GuardedProvider(Silent("local"), stand.guards, "mermaid")
     failure = await stand.failure(timeout_s=0.05)
     assert failure.reason is Failure.TIMEOUT
     assert "mermaid@local" in failure.message
@@ -122,6 +126,23 @@ async def test_five_failures_open_the_circuit_and_tell_meter_and_registry() -> N
     await eventually(lambda: bool(stand.registry.reports))
     (report,) = stand.registry.reports
     assert (report.state, report.circuit_open) == (HealthState.UNHEALTHY, True)
+
+
+async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> None:
+    class Witness(MemoryRegistry):
+        callers: list[object] = []  # noqa: RUF012 - one registry a test
+
+        async def report_health(self, report: HealthReport) -> None:
+            self.callers.append(context.current())
+            await super().report_health(report)
+
+    stand = Stand(failing(Failure.UNAVAILABLE), failures=1)
+    witness = Witness()
+    stand.guards._registry = witness
+    with context.use(RequestContext(None, "request-of-a-tenant", "trace")):
+        await stand.failure()
+    await eventually(lambda: bool(witness.reports))
+    assert witness.callers == [None]
 
 
 async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
@@ -163,6 +184,21 @@ async def test_a_failure_that_consumed_something_is_not_paid_for_twice() -> None
     assert len(stand.inner.invocations) == 1
 
 
+async def test_tenants_share_the_retries_that_a_provider_bears() -> None:
+    stand = Stand(failing(Failure.UNAVAILABLE), tries=2, patience_s=0.0, failures=1_000)
+    for number in range(50):
+        with pytest.raises(ProviderError):
+            await stand.provider.invoke(replace(invocation(), tenant_id=f"tenant-{number}"))
+    assert len(stand.inner.invocations) <= 50 * 1.2 + 10
+
+
+async def test_retry_budgets_of_names_that_tenants_choose_are_bounded() -> None:
+    stand = Stand(picture)
+    for number in range(5_000):
+        await stand.provider.invoke(replace(invocation(), tool_id=f"tool-{number}"))
+    assert len(stand.guards._budgets) <= 4_096
+
+
 async def test_a_place_is_held_before_the_invocation_is_known() -> None:
     stand = Stand(picture, slots=1)
     with stand.provider.try_enter("mermaid", "local", "tenant-a") as place:
@@ -182,14 +218,32 @@ async def test_a_busy_provider_says_so_at_once_and_nobody_is_blamed() -> None:
 
 async def test_tools_of_this_machine_do_not_share_places() -> None:
     stand = Stand(picture, slots=1)
-    with stand.provider.try_enter("mermaid", "local", "a"), stand.provider.try_enter("d2", "local", "b"):
+    other = GuardedProvider(stand.inner, stand.guards, "d2")
+    with stand.provider.try_enter("mermaid", "local", "a"), other.try_enter("mermaid", "local", "b"):
         pass
+
+
+async def test_capabilities_of_one_tool_share_its_places_whatever_provider_they_name() -> None:
+    stand = Stand(picture, slots=1)
+    with stand.provider.try_enter("mermaid", "studio", "a"), pytest.raises(ProviderBusyError):
+        await stand.provider.invoke(invocation())
 
 
 async def test_an_endpoint_of_ones_own_takes_no_place_of_the_provider() -> None:
     stand = Stand(picture, slots=1)
-    with stand.provider.try_enter("gpt", "openai", "a", "https://own.example"):
-        await stand.provider.invoke(replace(invocation(), tool_id="gpt", provider="openai"))
+    remote = GuardedProvider(ScriptedProvider("openai", picture), stand.guards, "openai_chat")
+    with remote.try_enter("mermaid", "openai", "a", "https://own.example"):
+        await remote.invoke(replace(invocation(), tool_id="gpt", provider="openai"))
+
+
+async def test_a_provider_with_a_capacity_of_its_own_is_held_to_that() -> None:
+    class Single(ScriptedProvider):
+        capacity = Capacity(1, 1)
+
+    stand = Stand(picture, slots=4)
+    single = GuardedProvider(Single("local"), stand.guards, "single")
+    with single.try_enter("mermaid", "local", "a"), pytest.raises(ProviderBusyError):
+        await single.invoke(invocation())
 
 
 def test_a_guarded_catalogue_has_the_same_adapters() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_gateway.domain.degradation import Component, Judge, Level, Observation, State, Thresholds, report
+from svc_gateway.domain.degradation import Calls, Component, Judge, Level, Observation, State, Thresholds, report
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = Observation(ok=True, response_s=0.01)
@@ -59,6 +59,36 @@ def test_share_of_failed_checks_degrades_a_part_that_answers() -> None:
     assert "failed" in part.component.reason
 
 
+def calls(count: int = 100, *, p95_s: float = 0.01, errors: float = 0.0, unavailable: float = 0.0) -> Observation:
+    return Observation(ok=True, response_s=0.01, calls=Calls(count, p95_s, errors, unavailable))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level"), [(0.1, Level.NONE), (6, Level.MINOR), (11, Level.MODERATE), (16, Level.SEVERE)]
+)
+def test_part_whose_checks_are_quick_is_degraded_by_its_slow_calls(seconds: float, level: Level) -> None:
+    part = judge().observe(calls(p95_s=seconds), AT, 0)
+    assert (part.level, part.state, part.response_s) == (level, State.HEALTHY, max(seconds, 0.01))
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.05, Level.NONE), (0.15, Level.MINOR), (0.3, Level.MODERATE)])
+def test_share_of_failed_calls_degrades_a_part(share: float, level: Level) -> None:
+    part = judge().observe(calls(errors=share), AT, 0)
+    assert part.level is level
+    assert ("calls failed" in part.reason) is (level is not Level.NONE)
+
+
+@pytest.mark.parametrize(("critical", "level"), [(False, Level.SEVERE), (True, Level.CRITICAL)])
+def test_part_whose_calls_open_circuit_breakers_is_as_degraded_as_a_lost_one(critical: bool, level: Level) -> None:
+    part = judge(critical=critical).observe(calls(unavailable=0.5, errors=0.5), AT, 0)
+    assert (part.level, part.reason) == (level, "50% of the last calls got no answer")
+
+
+def test_few_calls_are_no_evidence() -> None:
+    part = judge().observe(calls(Thresholds().least_calls - 1, p95_s=60, errors=1, unavailable=1), AT, 0)
+    assert part.level is Level.NONE
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=200))
 def test_level_is_held_for_ten_seconds(outcomes: list[bool]) -> None:
     part = judge(hold_s=10)
@@ -86,6 +116,16 @@ def test_mesh_is_as_degraded_as_its_worst_part() -> None:
 def test_mesh_is_unknown_until_critical_parts_were_checked() -> None:
     told = report((component("a", Level.NONE), component("db", Level.UNKNOWN, critical=True)), AT)
     assert (told.level, told.reason) == (Level.UNKNOWN, "not checked yet: db")
+
+
+def test_unknown_part_is_named_and_does_not_count_as_healthy() -> None:
+    told = report((component("a", Level.NONE), component("b", Level.UNKNOWN)), AT)
+    assert (told.level, told.unknown, told.unhealthy) == (Level.NONE, ("b",), ())
+    assert told.reason == "nothing is known of b"
+
+
+def test_mesh_of_which_nothing_is_known_is_unknown() -> None:
+    assert report((component("a", Level.UNKNOWN),), AT).level is Level.UNKNOWN
 
 
 def test_mesh_without_faults_gives_no_reason() -> None:

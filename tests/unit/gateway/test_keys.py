@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -18,8 +18,12 @@ from mesh.testing import FakeClock, Issuer
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, MadeKey, NewKey, Tokens
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import expiry, granted, rights
+
+if TYPE_CHECKING:
+    from mesh.events.audit import Audited
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROLES = ("viewer", "member", "admin", "platform_admin")
@@ -43,9 +47,12 @@ class Shop:
         self.clock = FakeClock()
         self.minter = Minter()
         self.store = MemoryKeys()
-        self.keys = Keys(self.store, self.minter, "test", self.clock, SystemIds())
-        self.tokens = Tokens(self.store, self.minter, self.clock)
-        self.tenants = Tenants(MemoryTenants(), self.clock)
+        tenants = MemoryTenants()
+        permissions = Permissions(tenants, self.store, "test")
+        self.keys = Keys(self.store, permissions, self.minter, "test", clock=self.clock, ids=SystemIds())
+        self.audited: list[Audited] = []
+        self.tokens = Tokens(self.store, self.minter, self.audited.append, self.clock)
+        self.tenants = Tenants(tenants, self.clock)
 
 
 @pytest.fixture
@@ -155,6 +162,27 @@ async def test_token_is_not_made_from_a_key_that_is_gone(shop: Shop) -> None:
         assert refused.value.reason is Reason.UNAUTHENTICATED
 
 
+async def test_created_token_is_audited_with_its_key(shop: Shop) -> None:
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    await shop.tokens.create(caller("member", key_id=made.key.key_id), None, ())
+    [entry] = shop.audited
+    assert (entry.action, entry.resource_type, entry.resource_id) == ("token.create", "token", made.key.key_id)
+    assert (entry.tenant_id, entry.before) == ("acme", None)
+    assert entry.after
+
+
+async def test_token_that_cannot_be_audited_is_not_handed_out(shop: Shop) -> None:
+    def full(entry: Audited) -> None:
+        raise SomaError(Reason.OVERLOADED, "full")
+
+    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    with pytest.raises(SomaError) as refused:
+        await Tokens(shop.store, shop.minter, full, shop.clock).create(
+            caller("member", key_id=made.key.key_id), None, ()
+        )
+    assert refused.value.reason is Reason.OVERLOADED
+
+
 async def test_key_of_another_tenant_does_not_exist(shop: Shop) -> None:
     made = await shop.keys.create(caller("admin"), NewKey("ci"))
     stranger = Caller("other", "eve", ("admin",), (), "k", "token")
@@ -186,14 +214,14 @@ async def test_first_key_is_made_once_and_again_when_it_is_no_good(shop: Shop) -
             raise SomaError(Reason.UNAUTHENTICATED, "not one of ours")
         return known[secret]
 
-    await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
+    await ensure_first_key("dev", "dev", file, keys=shop.keys, tenants=shop.tenants, verify=verify)
     made = file.secret
     claims, _ = shop.minter.minted[-1]
     known[made] = Caller("dev", claims.subject, claims.roles, (), claims.key_id, made)
-    await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
+    await ensure_first_key("dev", "dev", file, keys=shop.keys, tenants=shop.tenants, verify=verify)
     assert file.secret == made
     known.clear()
-    await ensure_first_key("dev", file, shop.keys, shop.tenants, verify)
+    await ensure_first_key("dev", "dev", file, keys=shop.keys, tenants=shop.tenants, verify=verify)
     assert file.secret != made
     assert (await shop.tenants.get(caller("platform_admin"), "dev")).plan == "dev"
 

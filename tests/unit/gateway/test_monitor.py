@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mesh.testing import FakeClock
@@ -54,6 +56,68 @@ async def test_a_part_that_did_not_come_up_in_time_is_lost(monitor: Monitor, par
     await monitor.check_once(part.check)
     await clock.advance(START_S)
     assert (await monitor.check_once(part.check)).level is Level.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "level"), [(4, Level.NONE), (9, Level.MINOR), (14, Level.MODERATE), (19, Level.SEVERE)]
+)
+async def test_a_part_that_lets_wait_is_judged_while_it_does(clock: FakeClock, waited_s: int, level: Level) -> None:
+    silent, answering = asyncio.Event(), asyncio.Event()
+    answering.set()
+
+    async def ask() -> None:
+        await (answering if answering.is_set() else silent).wait()
+
+    check = Check("part", ask)
+    monitor = Monitor([check], Pace(), Thresholds(hold_s=0), clock)
+    await monitor.check_once(check)
+    answering.clear()
+    checking = asyncio.create_task(monitor.check_once(check))
+    await clock.sleeper()
+    for _ in range(waited_s):
+        await clock.advance(1)
+    [part] = monitor.report.components
+    assert (part.state, part.level) == (State.HEALTHY, level)
+    silent.set()
+    await checking
+
+
+async def test_a_part_without_an_answer_before_the_deadline_is_lost(clock: FakeClock) -> None:
+    silent, answering = asyncio.Event(), asyncio.Event()
+    answering.set()
+
+    async def ask() -> None:
+        await (answering if answering.is_set() else silent).wait()
+
+    check = Check("part", ask)
+    monitor = Monitor([check], Pace(), Thresholds(hold_s=0), clock)
+    await monitor.check_once(check)
+    answering.clear()
+    checking = asyncio.create_task(monitor.check_once(check))
+    while not checking.done():
+        await clock.sleeper()
+        await clock.advance(1)
+    assert ((await checking).state, (await checking).reason) == (State.UNHEALTHY, "does not answer within 20 s")
+    again = asyncio.create_task(monitor.check_once(check))
+    await clock.sleeper()
+    for _ in range(19):
+        await clock.advance(1)
+    assert monitor.report.unhealthy == ("part",)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
+
+
+async def test_a_part_that_never_answered_is_unknown_until_the_deadline(clock: FakeClock) -> None:
+    check = Check("part", asyncio.Event().wait)  # type: ignore[arg-type]
+    monitor = Monitor([check], Pace(), Thresholds(hold_s=0), clock)
+    checking = asyncio.create_task(monitor.check_once(check))
+    await clock.sleeper()
+    for _ in range(19):
+        await clock.advance(1)
+    assert monitor.report.unknown == ("part",)
+    await clock.sleeper()
+    await clock.advance(1)
+    assert (await checking).state is State.UNHEALTHY
 
 
 async def test_a_part_that_was_well_is_lost_whenever_it_fails(monitor: Monitor, part: Part, clock: FakeClock) -> None:

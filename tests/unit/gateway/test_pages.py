@@ -13,9 +13,12 @@ from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.app.keys import Keys, NewKey
+from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer, TenantServicer
+from svc_gateway.rpc.identity import ApiKeyServicer
+from svc_gateway.rpc.tenants import TenantServicer
 
 if TYPE_CHECKING:
     from svc_gateway.rpc.identity import Context
@@ -31,15 +34,20 @@ class Minter:
     async def mint(self, claims: Claims, ttl_s: float) -> str:
         return "jws"
 
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        return "jws"
+
 
 class Lists:
     """The two servicers over stores in memory, with three keys and three tenants, as the platform's administrator."""
 
     def __init__(self) -> None:
         clock, store = FakeClock(), MemoryKeys()
-        self._tenants = Tenants(MemoryTenants(), clock)
-        self._keys = Keys(store, Minter(), "test", clock, SystemIds())
-        self._key_lists = ApiKeyServicer(self._keys, RevokedKeys(store, clock), self._tenants)
+        tenants = MemoryTenants()
+        self._tenants = Tenants(tenants, clock)
+        permissions = Permissions(tenants, store, "test")
+        self._keys = Keys(store, permissions, Minter(), "test", clock=clock, ids=SystemIds())
+        self._key_lists = ApiKeyServicer(self._keys, RevokedKeys(store, clock), Statements(Minter()), self._tenants)
         self._tenant_lists = TenantServicer(self._tenants)
         self.key_ids: list[str] = []
 

@@ -32,8 +32,8 @@ class GatedKeys(MemoryKeys):
         self.gate.set()
         self.read = asyncio.Event()
 
-    async def revocations(self, now: datetime) -> Sequence[Revocation]:
-        found = await super().revocations(now)
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
+        found = await super().revocations(now, since)
         gate = self.gate
         self.read.set()
         await gate.wait()

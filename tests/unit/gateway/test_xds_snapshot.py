@@ -76,6 +76,20 @@ def test_context_that_is_not_deployed_has_no_endpoint(snapshot: Snapshot) -> Non
     assert (len(there.load_assignment.endpoints), len(absent.load_assignment.endpoints)) == (1, 0)
 
 
+def test_each_address_of_a_context_is_an_endpoint(state: EdgeState) -> None:
+    several = replace(state, upstreams={"registry": "ipv4:10.0.0.1:9000,10.0.0.2:9001"})
+    cluster = cl.Cluster.parse(SnapshotBuilder().build(several)[x.CLUSTER].by_name["registry"].body.value)
+    assert cluster.load_assignment is not None
+    targets = [target.endpoint for target in cluster.load_assignment.endpoints[0].lb_endpoints]
+    addresses = [
+        target.address.socket_address for target in targets if target is not None and target.address is not None
+    ]
+    assert [(it.address, it.port_value) for it in addresses if it is not None] == [
+        ("10.0.0.1", 9000),
+        ("10.0.0.2", 9001),
+    ]
+
+
 def test_without_an_authority_services_are_called_in_plaintext(state: EdgeState) -> None:
     plain = SnapshotBuilder().build(replace(state, trust=replace(state.trust, authority=None)))
     assert cl.Cluster.parse(plain[x.CLUSTER].by_name["registry"].body.value).transport_socket is None

@@ -48,7 +48,7 @@ def test_what_only_looks_alike_stays(text: str) -> None:
 def test_ids_stay() -> None:
     ids = SystemIds()
     text = " ".join(ids.new() for _ in range(5_000))
-    assert Redactor().text(text) == text
+    assert Redactor(limit=len(text)).text(text) == text
 
 
 def test_nested_values_are_redacted_and_counted() -> None:

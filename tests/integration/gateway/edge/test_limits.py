@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import httpx
+import pytest
 
 from tests.integration.gateway.edge.asking import JOBS, bearer, reason, until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, limits
@@ -64,3 +66,36 @@ async def test_call_over_its_time_is_ended(edge: EdgeUnderTest) -> None:
             return answer.status_code == 504 and reason(answer) == "DEADLINE_EXCEEDED"
 
         await until(ended)
+
+
+async def first_line(edge: EdgeUnderTest, path: str) -> str:
+    """The status line that a client gets who never sends its whole body."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {edge.signer.token()}\r\n"
+        "content-type: application/json\r\ncontent-length: 1000\r\n\r\n{"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, ssl=edge.trust, server_hostname="localhost")
+    writer.write(head.encode())
+    try:
+        return (await asyncio.wait_for(reader.readline(), 3)).decode()
+    except TimeoutError:  # it came before the new limit
+        return ""
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [(JOBS, {"unary_timeout_s": 0.3}), ("/v1/uploads", {"upload_longest_s": 0.3})],
+)
+async def test_body_that_does_not_arrive_in_time_is_given_up(
+    edge: EdgeUnderTest, path: str, changes: dict[str, float]
+) -> None:
+    edge.change(limits=limits(**changes))
+
+    async def given_up() -> bool:
+        return (await first_line(edge, path)).startswith("HTTP/1.1 504 ")
+
+    await until(given_up)

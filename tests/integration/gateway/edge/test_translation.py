@@ -9,6 +9,9 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from mesh.rpc.interceptors.admission import TRANSCODED_KEY
+from soma.executor.v1 import job_service_pb2
+from soma.executor.v1.job_service_pb2_grpc import JobServiceStub
 from tests.integration.gateway.edge.asking import JOBS
 
 if TYPE_CHECKING:
@@ -121,3 +124,13 @@ async def test_the_mesh_tells_its_own_time(edge: EdgeUnderTest) -> None:
     assert 0 < float(whole.headers[OVERHEAD]) < 60
     assert part.headers.get_list(OVERHEAD) == ["0.5"]
     assert [answer.headers.get(OVERHEAD) for answer in (stream, *refused)] == [None, None, None]
+
+
+async def test_services_know_rest_calls_from_others_and_clients_cannot_pretend(edge: EdgeUnderTest) -> None:
+    async with edge.client() as client:
+        await client.get(JOBS)
+    assert edge.upstream.metadata[TRANSCODED_KEY] == JOBS
+    async with edge.channel() as channel:
+        metadata = (("authorization", f"Bearer {edge.signer.token()}"), (TRANSCODED_KEY, JOBS))
+        await JobServiceStub(channel).ListJobs(job_service_pb2.ListJobsRequest(), metadata=metadata)
+    assert TRANSCODED_KEY not in edge.upstream.metadata

@@ -62,6 +62,7 @@ async def mesh(
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
         "SA01_GATEWAY_XDS_BIND": f"127.0.0.1:{xds}",
         "SA01_GATEWAY_BOOTSTRAP_KEY_FILE": str(home.secrets / "first-key"),
+        "SA01_GATEWAY_BOOTSTRAP_PLAN": "dev",
         "SA01_GATEWAY_CHECK_EVERY_S": "0.2",
         "SA01_GATEWAY_CHECK_START_S": "3",
         "SA01_GATEWAY_LEVEL_HOLD_S": "0",

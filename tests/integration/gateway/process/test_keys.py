@@ -111,12 +111,29 @@ async def test_revocations_are_streamed_to_services_only(mesh: Mesh) -> None:
 async def test_tenants_see_themselves_alone(mesh: Mesh) -> None:
     async with mesh.client() as client:
         made = await client.post("/v1/tenants", json={"tenant_id": "acme", "display_name": "Acme"})
-        assert (made.status_code, made.json()["plan"]) == (200, "pro")
+        assert (made.status_code, made.json()["plan"]) == (200, "none")
         assert (await client.post("/v1/tenants", json={"tenant_id": "acme"})).status_code == 409
         admin = (await new_key(client, roles=["admin"]))["secret"]
     async with mesh.client(admin) as client:
         assert (await client.get("/v1/tenants/acme")).status_code == 404
         assert [tenant["tenant_id"] for tenant in (await client.get("/v1/tenants")).json()["tenants"]] == ["dev"]
+
+
+async def test_caller_reads_what_its_tenant_and_key_allow(mesh: Mesh) -> None:
+    async with mesh.client() as client:
+        before = (await client.get("/v1/tenants/dev")).json()
+        body = {"permissions": {"personas": ["writer", "analyst"], "max_asset_bytes": {"image": "1000"}}}
+        changed = await client.patch("/v1/tenants/dev?update_mask=permissions", json=body)
+        assert changed.status_code == 200, changed.text
+        narrowed = (await new_key(client, roles=["viewer"], personas=["writer"]))["secret"]
+        refused = await client.post("/v1/api-keys", json={"display_name": "x", "personas": ["boss"]})
+    async with mesh.client(narrowed) as client:
+        found = (await client.get("/v1/permissions:effective")).json()
+        assert (await client.patch("/v1/tenants/dev?update_mask=plan", json={})).status_code == 403
+    assert before["plan"] == "dev"
+    assert refused.status_code == 403
+    assert (found["tenant_id"], found["plan"], found["personas"]) == ("dev", "dev", ["writer"])
+    assert (found["max_asset_bytes"]["image"], found["data_classification_floor"]) == ("1000", "public")
 
 
 async def test_pages_of_keys_are_complete_and_in_order(mesh: Mesh) -> None:

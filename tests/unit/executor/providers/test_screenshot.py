@@ -83,6 +83,11 @@ async def test_a_page_that_fails_is_tried_elsewhere(browser: Provider, site: Sit
     assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
 
 
+async def test_an_address_that_is_a_download_is_not_the_browsers_fault(browser: Provider, site: Site) -> None:
+    error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/download"}))
+    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
+
+
 async def test_a_silent_page_ends_in_time(browser: Provider, site: Site) -> None:
     error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/hang"}, timeout_s=0.3))
     assert (error.reason, error.fault) == (Failure.TIMEOUT, Fault.CALLER)

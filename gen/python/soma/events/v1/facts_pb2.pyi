@@ -25,7 +25,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SelectionMade(_message.Message):
-    """A capability was chosen for a step of a job, or none could be. Topic selector.events, key: job."""
+    """A capability was chosen for a step of a job, or none could be. Topic selector.events, key: job. Published once for each
+    selection that is not a dry run; the envelope names the tenant. The audit chain takes choices from here: `subject`,
+    `actor`, `trace_id`, `selection_id`, `policy_id`, `create_time` and `chosen.capability_id` are what its entry says.
+    Selections in which policy left nothing are in the chain already, as refusals that the selector recorded itself.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -49,7 +53,9 @@ Global___SelectionMade: _TypeAlias = SelectionMade  # noqa: Y015
 
 @_typing.final
 class SelectionsMade(_message.Message):
-    """Capabilities were chosen outside of any job. Topic selector.events, key: tenant."""
+    """Capabilities were chosen outside of any job. Topic selector.events, key: tenant. Each selection that is not a dry run is
+    in one such event; what SelectionMade says of the audit chain holds here for each of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

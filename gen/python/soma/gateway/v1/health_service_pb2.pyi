@@ -65,7 +65,7 @@ class _ComponentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compon
     COMPONENT_STATE_UNSPECIFIED: _ComponentState.ValueType  # 0
     """Not given; read as unknown."""
     COMPONENT_STATE_UNKNOWN: _ComponentState.ValueType  # 1
-    """Not checked yet."""
+    """Not checked yet, or nobody can say; not to be taken for healthy."""
     COMPONENT_STATE_HEALTHY: _ComponentState.ValueType  # 2
     """Answers."""
     COMPONENT_STATE_UNHEALTHY: _ComponentState.ValueType  # 3
@@ -77,7 +77,7 @@ class ComponentState(_ComponentState, metaclass=_ComponentStateEnumTypeWrapper):
 COMPONENT_STATE_UNSPECIFIED: ComponentState.ValueType  # 0
 """Not given; read as unknown."""
 COMPONENT_STATE_UNKNOWN: ComponentState.ValueType  # 1
-"""Not checked yet."""
+"""Not checked yet, or nobody can say; not to be taken for healthy."""
 COMPONENT_STATE_HEALTHY: ComponentState.ValueType  # 2
 """Answers."""
 COMPONENT_STATE_UNHEALTHY: ComponentState.ValueType  # 3
@@ -106,7 +106,7 @@ class Component(_message.Message):
     reason: _builtins.str
     """One sentence for people; empty when healthy."""
     response_ms: _builtins.float
-    """Time of the last check in milliseconds."""
+    """Time of the last check in milliseconds, or the 95th percentile of the part's calls of the last minute when that is more."""
     critical: _builtins.bool
     """True when everything needs it."""
     @_builtins.property
@@ -160,10 +160,11 @@ class Status(_message.Message):
     UNHEALTHY_COMPONENTS_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    UNKNOWN_COMPONENTS_FIELD_NUMBER: _builtins.int
     level: Global___DegradationLevel.ValueType
     """Worst level of the parts that matter."""
     reason: _builtins.str
-    """One sentence for people; empty when all is well."""
+    """One sentence for people; empty when all is known to be well."""
     version: _builtins.str
     """Version of the software."""
     @_builtins.property
@@ -174,6 +175,10 @@ class Status(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was judged."""
 
+    @_builtins.property
+    def unknown_components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the parts of which nothing is known: they were not checked, or nobody could say. They do not count as healthy."""
+
     def __init__(
         self,
         *,
@@ -182,10 +187,11 @@ class Status(_message.Message):
         unhealthy_components: _abc.Iterable[_builtins.str] | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.str = ...,
+        unknown_components: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "reason", b"reason", "unhealthy_components", b"unhealthy_components", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "reason", b"reason", "unhealthy_components", b"unhealthy_components", "unknown_components", b"unknown_components", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

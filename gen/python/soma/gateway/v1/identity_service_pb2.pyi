@@ -6,9 +6,11 @@ Tenants, API keys and tokens."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from soma.gateway.v1 import permission_service_pb2 as _permission_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -97,6 +99,8 @@ class ApiKey(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    PERSONAS_FIELD_NUMBER: _builtins.int
+    CAPSULES_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Id, UUIDv7."""
     display_name: _builtins.str
@@ -123,6 +127,18 @@ class ApiKey(_message.Message):
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """When it was revoked; absent: it was not."""
 
+    @_builtins.property
+    def personas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Personas that calls with it may name, a part of the creator's; empty: those of the tenant, or of the creator's key when
+        that is narrowed.
+        """
+
+    @_builtins.property
+    def capsules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Capsules that calls with it may name, a part of the creator's; empty: those of the tenant, or of the creator's key when
+        that is narrowed.
+        """
+
     def __init__(
         self,
         *,
@@ -135,10 +151,12 @@ class ApiKey(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         created_by: _builtins.str = ...,
+        personas: _abc.Iterable[_builtins.str] | None = ...,
+        capsules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "expire_time", b"expire_time", "key_id", b"key_id", "revoke_time", b"revoke_time", "roles", b"roles", "secret", b"secret", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capsules", b"capsules", "create_time", b"create_time", "created_by", b"created_by", "display_name", b"display_name", "expire_time", b"expire_time", "key_id", b"key_id", "personas", b"personas", "revoke_time", b"revoke_time", "roles", b"roles", "secret", b"secret", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -327,27 +345,41 @@ Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
 
 @_typing.final
 class WatchRevocationsResponse(_message.Message):
-    """One message of WatchRevocations."""
+    """One message of WatchRevocations. Revocations are only ever added: a receiver takes none back before it expires, also when
+    another gateway that has not read it yet sends its snapshot.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     REVOCATIONS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
-    """True on the first message: it replaces all that was known."""
+    """True on the first message of the snapshot, which may be cut into several messages."""
+    statement: _builtins.str
+    """A JWS of the type "soma-revocations" over as_of and the SHA-256 digest of the set sent so far on this stream, signed with
+    the key that signs tokens: what makes a copy on disk trustworthy. Empty when it could not be signed.
+    """
     @_builtins.property
     def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Revocation]:
-        """Revoked keys."""
+        """Revoked keys, at most 5,000."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When this gateway last read the set, in whole seconds; absent while the snapshot is not complete."""
 
     def __init__(
         self,
         *,
         snapshot: _builtins.bool = ...,
         revocations: _abc.Iterable[Global___Revocation] | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        statement: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revocations", b"revocations", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "revocations", b"revocations", "snapshot", b"snapshot", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -363,15 +395,22 @@ class Tenant(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Id, lower case. Required, immutable."""
     display_name: _builtins.str
     """Name for people, at most 100 characters."""
     plan: _builtins.str
-    """Plan: "dev", "pro" or "enterprise"; empty: "pro"."""
+    """Plan: "none", "dev", "pro" or "enterprise"; empty: "none", which includes no multimodal capability. "dev" counts in the
+    profiles dev and test only.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
+
+    @_builtins.property
+    def permissions(self) -> _permission_service_pb2.TenantPermissions:
+        """What it may use within its plan; absent: the defaults of each field."""
 
     def __init__(
         self,
@@ -380,10 +419,11 @@ class Tenant(_message.Message):
         display_name: _builtins.str = ...,
         plan: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        permissions: _permission_service_pb2.TenantPermissions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "permissions", b"permissions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "plan", b"plan", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "permissions", b"permissions", "plan", b"plan", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +456,46 @@ class CreateTenantRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateTenantRequest: _TypeAlias = CreateTenantRequest  # noqa: Y015
+
+@_typing.final
+class UpdateTenantRequest(_message.Message):
+    """Request of UpdateTenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Id of the tenant. Required."""
+    request_id: _builtins.str
+    """Makes the call idempotent; at most 128 characters."""
+    @_builtins.property
+    def tenant(self) -> Global___Tenant:
+        """New values; fields outside update_mask are ignored, those in it must be valid."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields to change: "display_name", "plan", "permissions" as a whole, or a field of it such as
+        "permissions.denied_tools"; "*" for all. Required.
+        """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        tenant: Global___Tenant | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tenant", b"tenant", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateTenantRequest: _TypeAlias = UpdateTenantRequest  # noqa: Y015
 
 @_typing.final
 class GetTenantRequest(_message.Message):

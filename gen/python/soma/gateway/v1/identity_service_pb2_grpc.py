@@ -172,7 +172,8 @@ class ApiKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRevocations(self, request, context):
-        """Sends the revoked key ids that have not expired, then each new one. Never ends by itself.
+        """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
+        Never ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -369,6 +370,11 @@ class TenantServiceStub:
                 request_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.CreateTenantRequest.SerializeToString,
                 response_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.Tenant.FromString,
                 _registered_method=True)
+        self.UpdateTenant = channel.unary_unary(
+                '/soma.gateway.v1.TenantService/UpdateTenant',
+                request_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.UpdateTenantRequest.SerializeToString,
+                response_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.Tenant.FromString,
+                _registered_method=True)
         self.GetTenant = channel.unary_unary(
                 '/soma.gateway.v1.TenantService/GetTenant',
                 request_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.GetTenantRequest.SerializeToString,
@@ -387,6 +393,13 @@ class TenantServiceServicer:
 
     def CreateTenant(self, request, context):
         """Makes a tenant. Idempotent on request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTenant(self, request, context):
+        """Changes the fields of a tenant named in update_mask. Idempotent on request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -412,6 +425,11 @@ def add_TenantServiceServicer_to_server(servicer, server):
             'CreateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTenant,
                     request_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.CreateTenantRequest.FromString,
+                    response_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.Tenant.SerializeToString,
+            ),
+            'UpdateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenant,
+                    request_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.UpdateTenantRequest.FromString,
                     response_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.Tenant.SerializeToString,
             ),
             'GetTenant': grpc.unary_unary_rpc_method_handler(
@@ -452,6 +470,33 @@ class TenantService:
             target,
             '/soma.gateway.v1.TenantService/CreateTenant',
             soma_dot_gateway_dot_v1_dot_identity__service__pb2.CreateTenantRequest.SerializeToString,
+            soma_dot_gateway_dot_v1_dot_identity__service__pb2.Tenant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soma.gateway.v1.TenantService/UpdateTenant',
+            soma_dot_gateway_dot_v1_dot_identity__service__pb2.UpdateTenantRequest.SerializeToString,
             soma_dot_gateway_dot_v1_dot_identity__service__pb2.Tenant.FromString,
             options,
             channel_credentials,

@@ -75,7 +75,9 @@ class ApiKeyServiceStub:
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeApiKeyRequest, _identity_service_pb2.ApiKey]
     """Revokes a key, in effect everywhere within a second. Idempotent."""
     WatchRevocations: _grpc.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]
-    """Sends the revoked key ids that have not expired, then each new one. Never ends by itself."""
+    """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
+    Never ends by itself.
+    """
 
 @_typing.type_check_only
 class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
@@ -93,7 +95,9 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeApiKeyRequest, _identity_service_pb2.ApiKey]  # type: ignore[assignment]
     """Revokes a key, in effect everywhere within a second. Idempotent."""
     WatchRevocations: _aio.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
-    """Sends the revoked key ids that have not expired, then each new one. Never ends by itself."""
+    """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
+    Never ends by itself.
+    """
 
 class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """API keys of the caller's tenant."""
@@ -138,7 +142,9 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.WatchRevocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_identity_service_pb2.WatchRevocationsResponse], _abc.AsyncIterator[_identity_service_pb2.WatchRevocationsResponse]]:
-        """Sends the revoked key ids that have not expired, then each new one. Never ends by itself."""
+        """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
+        Never ends by itself.
+        """
 
 def add_ApiKeyServiceServicer_to_server(servicer: ApiKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -151,6 +157,8 @@ class TenantServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TenantServiceAsyncStub: ...
     CreateTenant: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreateTenantRequest, _identity_service_pb2.Tenant]
     """Makes a tenant. Idempotent on request_id."""
+    UpdateTenant: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateTenantRequest, _identity_service_pb2.Tenant]
+    """Changes the fields of a tenant named in update_mask. Idempotent on request_id."""
     GetTenant: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetTenantRequest, _identity_service_pb2.Tenant]
     """Reads a tenant. Administrators of a tenant see their own."""
     ListTenants: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListTenantsRequest, _identity_service_pb2.ListTenantsResponse]
@@ -163,6 +171,8 @@ class TenantServiceAsyncStub(TenantServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTenant: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateTenantRequest, _identity_service_pb2.Tenant]  # type: ignore[assignment]
     """Makes a tenant. Idempotent on request_id."""
+    UpdateTenant: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateTenantRequest, _identity_service_pb2.Tenant]  # type: ignore[assignment]
+    """Changes the fields of a tenant named in update_mask. Idempotent on request_id."""
     GetTenant: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetTenantRequest, _identity_service_pb2.Tenant]  # type: ignore[assignment]
     """Reads a tenant. Administrators of a tenant see their own."""
     ListTenants: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListTenantsRequest, _identity_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
@@ -178,6 +188,14 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.Tenant, _abc.Awaitable[_identity_service_pb2.Tenant]]:
         """Makes a tenant. Idempotent on request_id."""
+
+    @_abc_1.abstractmethod
+    def UpdateTenant(
+        self,
+        request: _identity_service_pb2.UpdateTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.Tenant, _abc.Awaitable[_identity_service_pb2.Tenant]]:
+        """Changes the fields of a tenant named in update_mask. Idempotent on request_id."""
 
     @_abc_1.abstractmethod
     def GetTenant(

@@ -1,0 +1,121 @@
+"""Signed statements about the set of revoked keys, and the copy of the set that a service keeps on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mesh.identity.verifying import REGISTRY, key_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from joserfc.jwk import KeySet
+
+TYPE = "soma-revocations"
+_PRIVATE = 0o600
+
+
+class Statement(BaseModel):
+    """What the gateway signs: the digest of its set, and when it read the set, in seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    iss: str
+    as_of: int
+    sha256: str
+
+
+def expires_at_s(moment: datetime) -> int:
+    """When a key expires, in whole seconds since 1970 as both sides of a statement count them."""
+    return math.ceil(moment.timestamp())
+
+
+def statement_of(revoked: Mapping[str, int], as_of: int) -> dict[str, object]:
+    """The content of the statement on a set: key ids, and when they expire in seconds since 1970."""
+    return {"as_of": as_of, "sha256": _digest(revoked, as_of)}
+
+
+@dataclass(frozen=True)
+class StoredRevocations:
+    """A set of revoked keys as a gateway stated it.
+
+    `extra` holds keys that other gateways told of: refusing them needs no proof.
+    """
+
+    statement: str
+    revoked: Mapping[str, int]
+    extra: Mapping[str, int] = field(default_factory=dict)
+
+
+class RevocationsFile:
+    """The last set on disk. What is not stated by a gateway's signature is not believed."""
+
+    def __init__(self, path: Path, jwks: Callable[[], KeySet], issuer: str) -> None:
+        self._path = path
+        self._jwks = jwks
+        self._issuer = issuer
+
+    def read(self) -> tuple[int, Mapping[str, int]] | None:
+        """When the set was read by the gateway, and the set; None without a file that can be believed.
+
+        OSError when the file is there and cannot be read.
+        """
+        try:
+            found = json.loads(self._path.read_bytes())
+            revoked, extra = ({str(key): int(found[name][key]) for key in found[name]} for name in ("revoked", "extra"))
+            stored = StoredRevocations(str(found["statement"]), revoked, extra)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, LookupError):
+            return None
+        as_of = self.stated(stored.statement, stored.revoked)
+        return None if as_of is None else (as_of, {**stored.extra, **stored.revoked})
+
+    def stated(self, statement: str, revoked: Mapping[str, int]) -> int | None:
+        """When a gateway stated exactly this set; None when it did not."""
+        try:
+            signed = jws.deserialize_compact(
+                statement, lambda headed: key_for(self._jwks(), headed, (TYPE,)), registry=REGISTRY
+            )
+            content = Statement.model_validate_json(signed.payload)
+        except (JoseError, ValidationError, ValueError, TypeError, LookupError):
+            return None
+        if content.iss != self._issuer or content.sha256 != _digest(revoked, content.as_of):
+            return None
+        return content.as_of
+
+    def write(self, stored: StoredRevocations) -> None:
+        """Put a set in place of the last, in one step; OSError when that cannot be done."""
+        document = {"statement": stored.statement, "revoked": dict(stored.revoked), "extra": dict(stored.extra)}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w", encoding="ascii") as file:
+            json.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+
+    def remove(self) -> None:
+        """Forget the last set; OSError when that cannot be done."""
+        self._path.unlink(missing_ok=True)
+
+
+def _digest(revoked: Mapping[str, int], as_of: int) -> str:
+    """SHA-256 over the keys that have not expired, so that it does not matter when expired ones are dropped."""
+    digest = hashlib.sha256()
+    for key_id in sorted(revoked):
+        if revoked[key_id] > as_of:
+            digest.update(f"{key_id} {revoked[key_id]}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""Fills tables with copies of rows that are there, under keys of their own, spread over many tenants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import asyncpg
+
+TENANTS = 1_000
+TEMPLATES = 8
+SPAN_S = 80_000
+"""Rows are spread over this many seconds before now: less than a day, so that no retention removes them."""
+
+SINGLE = {
+    "schema_migrations": "one row a migration",
+    "partitioned_tables": "one row a table that is cut by month",
+    "retention_runs": "one row a task",
+    "outbox_bus": "one row",
+}
+"""Tables that do not grow, whatever tenants do, each with the reason."""
+
+_TABLES = """
+SELECT n.nspname, c.relname, c.oid
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ORDER BY 1, 2
+"""
+_COLUMNS = """
+SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS required,
+       a.attgenerated <> '' OR a.attidentity <> '' AS made,
+       coalesce(pg_get_expr(d.adbin, d.adrelid), '') LIKE 'nextval(%' AS counted,
+       EXISTS (
+         SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)) AS key,
+       EXISTS (
+         SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)
+           AND NOT EXISTS (
+             SELECT FROM pg_attribute o WHERE o.attrelid = i.indrelid AND o.attnum = ANY(i.indkey)
+               AND o.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype))) AS words
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_CHECKS = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+WHERE contype = 'c' AND conrelid = $1::regclass AND coninhcount = 0
+"""
+_UUID = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+_AGE = f"(g % {SPAN_S}) * interval '1 second'"
+_EMPTY = {
+    "uuid": "uuidv7()", "text": "'x' || g", "jsonb": "'{}'::jsonb", "boolean": "false", "bigint": "g", "integer": "1",
+    "double precision": "0", "timestamp with time zone": "clock_timestamp()", "bytea": "''::bytea", "smallint": "1",
+    "text[]": "'{}'::text[]", "date": "current_date",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that grows, with its columns as the catalogue tells them."""
+
+    schema: str
+    name: str
+    columns: Sequence[asyncpg.Record]
+
+    @property
+    def place(self) -> str:
+        """Its quoted name."""
+        return f'"{self.schema}"."{self.name}"'
+
+    @property
+    def written(self) -> list[asyncpg.Record]:
+        """Columns that are given a value; the database makes the others."""
+        return [column for column in self.columns if not column["made"] and not column["counted"]]
+
+
+async def tables(connection: asyncpg.Connection, schemas: Sequence[str]) -> list[Table]:
+    """The tables of schemas that grow."""
+    found = await connection.fetch(_TABLES, list(schemas))
+    return [
+        Table(row["nspname"], row["relname"], await connection.fetch(_COLUMNS, row["oid"]))
+        for row in found
+        if row["relname"] not in SINGLE
+    ]
+
+
+def expression(column: Mapping[str, object], tenant: str) -> str:
+    """The value of a column in the row with number `g`, copied from the row `t` where it need not be another."""
+    name, kind = str(column["name"]), str(column["type"])
+    own = f't."{name}"'
+    if name == "tenant_id":
+        return f"CASE WHEN g % {TENANTS} = 0 THEN '{tenant}' ELSE 'tenant-' || g % {TENANTS} END"
+    if kind == "timestamp with time zone":
+        return f"CASE WHEN {own} IS NULL THEN NULL ELSE clock_timestamp() - {_AGE} END"
+    if not column["key"]:
+        return own
+    if kind == "uuid":
+        return f"uuidv7(-({_AGE}))"
+    if kind == "text":
+        # Words are kept as they are where numbers or ids beside them tell keys apart: they may be kinds or states.
+        other = f"{own} || '-' || g" if column["words"] else own
+        return f"CASE WHEN {own} ~ {_UUID} THEN uuidv7(-({_AGE}))::text ELSE {other} END"
+    return f"{own} + g + 1" if kind in {"bigint", "integer"} else own
+
+
+async def fill(connection: asyncpg.Connection, table: Table, rows: int, tenant: str) -> int:
+    """Adds rows to a table; of every thousand, one is the tenant's. Gives how many were there to copy from.
+
+    Constraints between tables are not checked and triggers do not fire: the copies are to be numerous, not consistent.
+    Where there is nothing to copy, rows of no content are made, and checks of the table are dropped for them.
+    """
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute("DROP TABLE IF EXISTS pg_temp.template")
+    await connection.execute(
+        "CREATE TEMP TABLE template AS "
+        f"SELECT row_number() OVER () - 1 AS place, * FROM {table.place} LIMIT {TEMPLATES}"
+    )
+    copied = int(await connection.fetchval("SELECT count(*) FROM template"))
+    for row in await connection.fetch(_CHECKS, table.place) if not copied else ():
+        await connection.execute(row[0])
+    names = ", ".join(f'"{column["name"]}"' for column in table.written)
+    values = [
+        expression(column, tenant) if copied or column["name"] == "tenant_id" else _empty(column)
+        for column in table.written
+    ]
+    source = f"JOIN template t ON t.place = g % {copied}" if copied else ""
+    await connection.execute(
+        f"INSERT INTO {table.place} ({names}) SELECT {', '.join(values)} "
+        f"FROM generate_series(0, {rows - 1}) AS g {source} ON CONFLICT DO NOTHING",
+        timeout=3_600,
+    )
+    await connection.execute("SET session_replication_role = DEFAULT")
+    return copied
+
+
+def _empty(column: Mapping[str, object]) -> str:
+    return _EMPTY[str(column["type"])] if column["required"] or column["key"] else "NULL"

@@ -1,0 +1,221 @@
+"""Measures every call and every statement with empty tables and with full ones, in one run."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import asyncpg
+import grpc.aio
+
+from mesh.clock import SystemClock
+from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
+from mesh.ids import SystemIds
+from mesh.local.engines import PostgresEngine
+from svc_gateway.adapters.descriptors import Descriptors
+from tests.bench.figures import percentile
+from tests.bench.growth import statements
+from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, KEY, RUBRIC, SERVICE, capability
+from tests.bench.growth.filling import fill, tables
+from tests.bench.growth.world import PLAN, TENANT, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from tests.bench.growth.statements import Statement
+    from tests.bench.rig import Rig
+
+CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
+ROLES = ("viewer", "member", "admin", "platform_admin")
+WARM = 3
+WAIT_S = 60.0
+LIVE = {"multimodal_capabilities": 5_000, "ladders": 5_000}
+"""Rows of tables that services hold in memory, as the design wants it: memory is what bounds them."""
+POISON = """
+INSERT INTO executor.outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
+                             correlation_id, traceparent)
+VALUES ($1::text::uuid, $2, 'soma.events.v1.JobChanged', 'executor.events', $1::text, now(), '\\xffff', 1, '', $1, '')
+"""
+
+
+@dataclass
+class Growth:
+    """What was measured: seconds of each call with empty and with full tables, and the statements' costs."""
+
+    empty: dict[str, list[float]] = field(default_factory=dict)
+    full: dict[str, list[float]] = field(default_factory=dict)
+    statements_empty: dict[tuple[str, int], Statement] = field(default_factory=dict)
+    statements_full: dict[tuple[str, int], Statement] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    copied_from_nothing: list[str] = field(default_factory=list)
+
+    def ratio(self, name: str) -> float:
+        """p95 with full tables over p95 with empty ones."""
+        return percentile(self.full[name], 0.95) / percentile(self.empty[name], 0.95)
+
+
+def owner_dsn(rig: Rig) -> str:
+    """The database of the mesh as its owner, who may fill tables."""
+    port = int(rig.variable("SA01_REGISTRY_POSTGRES_DSN").rpartition(":")[2].partition("/")[0])
+    return PostgresEngine(rig.home, port).dsn_of("soma")
+
+
+@asynccontextmanager
+async def world_of(rig: Rig, ids: dict[str, str]) -> AsyncIterator[World]:
+    """Channels past the edge, which has limits of rates, with the tokens of the callers."""
+    async with AsyncExitStack() as stack:
+        channels: dict[str, grpc.aio.Channel] = {
+            context: await stack.enter_async_context(rig.direct(context)) for context in CONTEXTS
+        }
+        tokens = {
+            TENANT: await rig.token(Claims(TENANT, "growth", roles=ROLES), 7_200),
+            ACTOR: await rig.token(Claims(TENANT, "growth", roles=ROLES, actor="spiffe://soma/executor"), 7_200),
+            KEY: rig.key,
+            SERVICE: await rig.token(Claims(SYSTEM_TENANT, "spiffe://soma/growth", roles=(SERVICE_ROLE,)), 7_200),
+        }
+        world = World(channels, tokens, lambda: _dead_letter(rig, world), ids)
+        yield world
+
+
+async def measure(rig: Rig, rows: int, times: int, say: Callable[[str], None]) -> Growth:
+    """The whole comparison; the mesh is started anew with the full tables."""
+    Descriptors.read().load_generated()
+    growth, ids = Growth(), dict[str, str]()
+    await _restart_with_counting(rig)
+    async with world_of(rig, ids) as world:
+        await furnish(world)
+        say("measuring with empty tables")
+        growth.empty, growth.statements_empty = await _all_calls(rig, world, times)
+    say("filling tables")
+    await _fill(rig, rows, growth, say)
+    await _restart(rig)
+    async with world_of(rig, ids) as world:
+        say("measuring with full tables")
+        growth.full, growth.statements_full = await _all_calls(rig, world, times)
+    return growth
+
+
+async def furnish(world: World) -> None:
+    """One of everything, so that each call has something to be about."""
+    ids = world.ids
+    await world.ask("selector.v1.BudgetService.SetBudget", {"budget": {"limit_micro_usd": "10000000000"}})
+    made = await world.ask("registry.v1.CapabilityService.RegisterCapability", {"capability": capability("growth")})
+    ids["capability_id"] = str(made["capability_id"])
+    upload = [{"filename": "a.txt", "content": {"content_type": "text/plain", "data": "Z3Jvd3Ro"}}]
+    ids["asset_id"] = str((await world.ask("assets.v1.AssetService.UploadAsset", upload))["asset_id"])
+    ids["key_id"] = str(
+        (await world.ask("gateway.v1.ApiKeyService.CreateApiKey", {"api_key": {"display_name": "a"}}))["key_id"]
+    )
+    ids["rubric_id"] = str((await world.ask("critic.v1.RubricService.CreateRubric", {"rubric": RUBRIC}))["rubric_id"])
+    judged = await world.ask("critic.v1.CriticService.Evaluate", {"asset_id": ids["asset_id"]})
+    ids["evaluation_id"] = str(judged["evaluation_id"])
+    job = await world.ask("executor.v1.JobService.SubmitJob", {"plan": PLAN})
+    ids["job_id"] = str(job["job_id"])
+    await world.ended(ids["job_id"])
+    listed = await world.ask("assets.v1.AssetService.ListAssets", {"job_id": ids["job_id"]})
+    ids["made_id"] = str(listed["assets"][0]["asset_id"])  # type: ignore[index]
+    need = {"requirements": {"modality": "MODALITY_TOOL", "task_type": "growth"}, "request_id": "furnish"}
+    chosen = await _until(world, "selector.v1.SelectorService.Select", need, "selection_id")
+    ids["selection_id"] = str(chosen["selection_id"])
+    events = await _until(world, "provenance.v1.AuditService.ListAuditEvents", {"page_size": 1}, "audit_events")
+    ids["audit_id"] = str(events["audit_events"][0]["audit_id"])  # type: ignore[index]
+    await _until(world, "provenance.v1.ReceiptService.GetReceipt", {"receipt_id": ids["job_id"]}, "receipt_id")
+    await _until(world, "provenance.v1.ProvenanceService.GetProvenance", {"asset_id": ids["made_id"]}, "asset")
+    ids["dlq_id"] = await world.dead_letter()
+
+
+async def _until(world: World, name: str, body: dict[str, object], wanted: str) -> dict[str, object]:
+    """An answer once it has the wanted field: what services tell each other takes a moment."""
+    deadline = SystemClock().monotonic() + WAIT_S
+    answer: dict[str, object] = {}
+    while SystemClock().monotonic() < deadline:
+        try:
+            answer = await world.ask(name, body)
+        except grpc.aio.AioRpcError as error:
+            answer = {"error": error.details()}
+        if answer.get(wanted):
+            return answer
+        await asyncio.sleep(0.2)
+    raise RuntimeError(f"{name} has no {wanted}: {answer}")
+
+
+async def _dead_letter(rig: Rig, world: World) -> str:
+    """A dead letter of an event that nobody can read."""
+    event_id = SystemIds().new()
+    connection = await asyncpg.connect(owner_dsn(rig))
+    try:
+        await connection.execute(POISON, event_id, TENANT)
+    finally:
+        await connection.close()
+    query = {"correlation_id": event_id}
+    found = await _until(world, "provenance.v1.DeadLetterService.ListDeadLetters", query, "dead_letters")
+    return str(found["dead_letters"][0]["dlq_id"])  # type: ignore[index]
+
+
+async def _all_calls(
+    rig: Rig, world: World, times: int
+) -> tuple[dict[str, list[float]], dict[tuple[str, int], Statement]]:
+    connection = await asyncpg.connect(owner_dsn(rig))
+    try:
+        await statements.forget(connection)
+        taken: dict[str, list[float]] = {}
+        failed: list[str] = []
+        for name in CALLS:
+            try:
+                taken[name] = await _calls(world, name, times)
+            except (grpc.aio.AioRpcError, RuntimeError) as error:
+                failed.append(f"{name}: {error}")
+        if failed:
+            raise RuntimeError("\n".join(failed))
+        return taken, await statements.costs(connection, CONTEXTS)
+    finally:
+        await connection.close()
+
+
+async def _calls(world: World, name: str, times: int) -> list[float]:
+    """Seconds of some calls, one after the other; the first ones, which open connections and plans, do not count."""
+    caller = CALLERS.get(name, TENANT)
+    taken = []
+    for _ in range(WARM + times):
+        body = await CALLS[name](world)
+        taken.append((await world.timed(name, body, caller))[1])
+    return taken[WARM:]
+
+
+async def _fill(rig: Rig, rows: int, growth: Growth, say: Callable[[str], None]) -> None:
+    connection = await asyncpg.connect(owner_dsn(rig))
+    try:
+        for table in await tables(connection, CONTEXTS):
+            wanted = min(rows, LIVE.get(table.name, rows))
+            copied = await fill(connection, table, wanted, TENANT)
+            name = f"{table.schema}.{table.name}"
+            growth.rows[name] = int(await connection.fetchval(f"SELECT count(*) FROM {table.place}"))
+            if not copied:
+                growth.copied_from_nothing.append(name)
+            await connection.execute(f"VACUUM ANALYZE {table.place}", timeout=3_600)
+            say(f"  {name}: {growth.rows[name]:,} rows")
+    finally:
+        await connection.close()
+
+
+async def _restart(rig: Rig) -> None:
+    for words in (("down",), ("up", "--detach", "--port", str(rig.port), *([] if rig.embedded else ["--mesh"]))):
+        done = await asyncio.to_thread(rig.soma, *words, timeout=600)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+
+
+async def _restart_with_counting(rig: Rig) -> None:
+    connection = await asyncpg.connect(owner_dsn(rig))
+    try:
+        await statements.enable(connection)
+    finally:
+        await connection.close()
+    await _restart(rig)
+
+
+def forgotten(names: Sequence[str]) -> list[str]:
+    """Methods of the contracts that have no call here."""
+    return sorted({name.removeprefix("soma.") for name in names} - set(CALLS))

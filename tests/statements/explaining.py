@@ -1,0 +1,83 @@
+"""Explains recorded statements on scratch tables that hold many rows of many tenants."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from mesh.stores.migrations import migrate
+from mesh.testing import engines
+from tests.bench.growth.filling import SINGLE, fill, tables
+from tests.statements.plans import scans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ROOT = Path(__file__).parents[2]
+CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
+ROWS = 10_000
+_PARTIAL = "SELECT relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indpred IS NOT NULL"
+_GENERIC_PLAN = """
+CREATE OR REPLACE FUNCTION public.generic_plan(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE plan text;
+BEGIN
+    EXECUTE 'EXPLAIN (GENERIC_PLAN, FORMAT JSON) ' || statement INTO plan;
+    RETURN plan;
+END $$
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement whose cost grows with a table."""
+
+    schema: str
+    statement: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}: {self.reason}: {' '.join(self.statement.split())}"
+
+
+async def findings(recorded: Iterable[tuple[str, str]]) -> list[Finding]:
+    """What grows among the statements of the contexts, by the plans that Postgres makes without knowing arguments."""
+    statements = sorted({(schema, statement) for schema, statement in recorded if schema in CONTEXTS})
+    contexts = sorted({schema for schema, _ in statements})
+    async with engines.postgres_engine() as engine:
+        for context in contexts:
+            await migrate(engine.dsn, context, [ROOT / f"svc_{context}" / "migrations"])
+        connection = await asyncpg.connect(engine.dsn)
+        try:
+            await prepare(connection, contexts)
+            return [finding for each in statements for finding in await explain(connection, *each)]
+        finally:
+            await connection.close()
+
+
+async def prepare(connection: asyncpg.Connection, schemas: Sequence[str]) -> None:
+    """Fills the tables of schemas with rows of no content: their number and their keys are what plans are made by."""
+    for table in await tables(connection, schemas):
+        await fill(connection, table, ROWS, "tenant-0")
+    await connection.execute("ANALYZE")
+    await connection.execute(_GENERIC_PLAN)
+
+
+async def explain(connection: asyncpg.Connection, schema: str, statement: str) -> list[Finding]:
+    """Why a statement's cost grows, for each table that it reads in such a way.
+
+    Reading a table row by row is made dear, so that it is planned only where no index serves.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL search_path = {schema}, public; SET LOCAL enable_seqscan = off")
+            plan = await connection.fetchval("SELECT public.generic_plan($1)", statement)
+    except asyncpg.PostgresError as error:
+        return [Finding(schema, statement, f"cannot be explained: {error}")]
+    partial = frozenset(row["relname"] for row in await connection.fetch(_PARTIAL))
+    (whole,) = json.loads(plan)
+    grown = (scan.growth(partial) for scan in scans(whole["Plan"]) if scan.table not in SINGLE)
+    return [Finding(schema, statement, reason) for reason in sorted(set(grown) - {""})]

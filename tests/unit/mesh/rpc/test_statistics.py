@@ -1,0 +1,82 @@
+"""What a server tells of its recent calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from grpc_health.v1 import health_pb2
+
+from mesh.rpc.statistics import HEADER, MOST_CALLS, CallStatistics, RecentCalls
+from mesh.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import grpc.aio
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def test_figures_are_those_of_the_calls(clock: FakeClock) -> None:
+    recent = RecentCalls(clock)
+    for number in range(100):
+        recent.add(number / 100, "INTERNAL" if number < 3 else "UNAVAILABLE" if number < 10 else "OK")
+    assert recent.statistics() == CallStatistics(100, 0.94, 0.1, 0.07)
+
+
+def test_callers_mistakes_are_no_errors_of_the_server(clock: FakeClock) -> None:
+    recent = RecentCalls(clock)
+    for code in ("INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "CANCELLED"):
+        recent.add(0.1, code)
+    assert recent.statistics().errors == 0
+
+
+async def test_calls_are_forgotten_after_a_minute(clock: FakeClock) -> None:
+    recent = RecentCalls(clock)
+    recent.add(1, "OK")
+    await clock.advance(61)
+    assert recent.statistics() == CallStatistics()
+
+
+def test_no_more_than_the_last_calls_are_kept(clock: FakeClock) -> None:
+    recent = RecentCalls(clock)
+    for _ in range(MOST_CALLS + 1):
+        recent.add(1, "OK")
+    assert recent.statistics().count == MOST_CALLS
+
+
+def test_header_is_read_as_it_was_written() -> None:
+    told = CallStatistics(7, 0.25, 0.5, 0.125)
+    assert CallStatistics.from_metadata({HEADER: told.header()}) == told
+
+
+@pytest.mark.parametrize(
+    "value", ["", "count=1", "count=x;p95=1;errors=0;unavailable=0", "a=b;c", "count=1;p95=nan;errors=0;unavailable=0"]
+)
+def test_header_that_cannot_be_understood_says_nothing(value: str) -> None:
+    assert CallStatistics.from_metadata({HEADER: value}) is None
+    assert CallStatistics.from_metadata({}) is None
+
+
+async def test_server_tells_of_its_calls_with_its_health(
+    raw: grpc.aio.Channel,
+    invoke: Callable[..., Awaitable[list[str]]],
+    authorized: tuple[tuple[str, str], ...],
+) -> None:
+    for _ in range(3):
+        await invoke(raw, "UnaryUnary", {"text": "hello"}, metadata=authorized)
+    check = raw.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    call = check(health_pb2.HealthCheckRequest())
+    await call
+    headers = {str(key): str(value) for key, value in await call.initial_metadata()}
+    told = CallStatistics.from_metadata(headers)
+    assert told is not None
+    assert (told.count, told.errors) == (3, 0)
