@@ -31,6 +31,7 @@ ALLOWED = {
     "mesh/local/supervisor/supervisor.py Supervisor.keep": "restarts programs, itself without a context; awaited",
     "svc_executor/workflows/multimodal_job.py MultimodalJob": "workflow code: Temporal's loop, awaited by the workflow",
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
+    "svc_executor/app/provider_calls.py _finished": "awaited within the function, also when its caller is cancelled",
     "svc_executor/adapters/providers/browser/chromium.py": "an idle term of one browser",
     "svc_executor/adapters/providers/smollm.py": "an idle term of one model",
     "svc_executor/adapters/guarded.py": "one report of a provider's health",
