@@ -32,6 +32,7 @@ ALLOWED = {
     "mesh/local/supervisor/supervisor.py Supervisor.keep": "restarts programs, itself without a context; awaited",
     "svc_executor/workflows/multimodal_job.py MultimodalJob": "workflow code: Temporal's loop, awaited by the workflow",
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
+    "svc_executor/app/provider_calls.py _finished": "awaited within the function, also when its caller is cancelled",
     "svc_executor/adapters/providers/browser/chromium.py": "an idle term of one browser",
     "svc_executor/adapters/providers/chat/thread.py ModelThread.run": "one call of a thread, which goes on by itself",
     "svc_executor/adapters/providers/housekeeping.py Housekeeping.start": "awaited at once; begins a background task",
