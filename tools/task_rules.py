@@ -33,7 +33,7 @@ ALLOWED = {
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
     "svc_executor/adapters/providers/browser/chromium.py": "an idle term of one browser",
     "svc_executor/adapters/processes.py _Pool._pool": "opens one pool, awaited by all who need it",
-    "svc_executor/adapters/providers/chat/thread.py ModelThread.run": "one call of a model, awaited; told to stop first",
+    "svc_executor/adapters/providers/chat/thread.py ModelThread.run": "one call of a model, told to stop and awaited",
     "svc_executor/adapters/providers/housekeeping.py Housekeeping.start": "enters `background`; awaited at once",
     "svc_executor/adapters/guarded.py": "one report of a provider's health",
     "svc_gateway/rpc/xds/server.py": "reads one stream, ended with it",
