@@ -27,7 +27,7 @@ from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, IngestLimits, Intake, IntakeLimits
+from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
@@ -222,7 +222,7 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
     service, servicer = (
         "soma.assets.v1.AssetService",
-        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, Intake(IntakeLimits())),
+        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),
     )
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
     by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
