@@ -34,18 +34,11 @@ ALLOWED = {
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
     "svc_executor/app/provider_calls.py _finished": "awaited within the function, also when its caller is cancelled",
     "svc_executor/adapters/providers/browser/chromium.py": "an idle term of one browser",
-<<<<<<< HEAD
-    "svc_executor/adapters/providers/chat/thread.py ModelThread.run": "one call of a thread, which goes on by itself",
-    "svc_executor/adapters/providers/housekeeping.py Housekeeping.start": "awaited at once; begins a background task",
-    "svc_executor/adapters/processes.py _Pool._pool": "opens one pool, awaited by each who uses it",
-    "svc_executor/app/provider_calls.py _finished": "awaited within the function",
-    "svc_gateway/app/monitor.py Monitor._ask": "one question to a part, awaited within the function",
-    "svc_gateway/app/monitor.py Monitor._first": "a pause that is ended within the function",
-=======
     "svc_executor/adapters/processes.py _Pool._pool": "opens one pool, awaited by all who need it",
     "svc_executor/adapters/providers/chat/thread.py ModelThread.run": "one call of a model, told to stop and awaited",
     "svc_executor/adapters/providers/housekeeping.py Housekeeping.start": "enters `background`; awaited at once",
->>>>>>> h/providers
+    "svc_gateway/app/monitor.py Monitor._ask": "one question to a part, awaited within the function",
+    "svc_gateway/app/monitor.py Monitor._first": "a pause that is ended within the function",
     "svc_executor/adapters/guarded.py": "one report of a provider's health",
     "svc_gateway/rpc/xds/server.py": "reads one stream, ended with it",
     "svc_provenance/app/watch.py": "reads for one feed, ended with it",
