@@ -302,7 +302,7 @@ class Requirements(_message.Message):
     context_tokens: _builtins.int
     """Tokens needed, prompt and answer together; 0: any."""
     duration_seconds: _builtins.float
-    """Seconds of audio or video needed; 0: any."""
+    """Seconds of audio or video needed, at most 31,622,400 (a year); 0: any."""
     source_language: _builtins.str
     """Source language that must be spoken, for example "mermaid"; empty: none."""
     @_builtins.property
