@@ -5,19 +5,22 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from google.api import field_behavior_pb2
 from google.protobuf import field_mask_pb2
 
 from mesh.errors import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
 MASK = "update_mask"
 ALL = "*"
 _MASK_TYPE = field_mask_pb2.FieldMask.DESCRIPTOR.full_name
+_BEHAVIOUR = "google.api.field_behavior"
+_UNCHANGEABLE = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IMMUTABLE})
 _WELL_KNOWN = "google.protobuf."
 
 
@@ -45,12 +48,29 @@ def _is_resource(message: Descriptor) -> bool:
     return not message.full_name.startswith(_WELL_KNOWN)
 
 
-class UpdateMask:
-    """The fields of its resource that a request names. A mask without paths, and "*", name all of them."""
+@cache
+def unchangeable_of(request: Descriptor, resource: str) -> frozenset[str]:
+    """The fields of the resource that the contract calls IMMUTABLE or OUTPUT_ONLY."""
+    message = request.fields_by_name[resource].message_type
+    fields = message.fields if message is not None else ()
+    return frozenset(field.name for field in fields if _UNCHANGEABLE & set(_behaviour(field)))
 
-    def __init__(self, resource: str, paths: Sequence[tuple[str, ...]]) -> None:
+
+def _behaviour(field: FieldDescriptor) -> Iterable[int]:
+    return next((values for option, values in field.GetOptions().ListFields() if option.full_name == _BEHAVIOUR), ())
+
+
+class UpdateMask:
+    """The fields of its resource that a request names.
+
+    A mask without paths, and "*", name all that an update can change: not those that the contract calls IMMUTABLE or
+    OUTPUT_ONLY.
+    """
+
+    def __init__(self, resource: str, paths: Sequence[tuple[str, ...]], unchangeable: frozenset[str]) -> None:
         self._resource = resource
         self._paths = paths
+        self._unchangeable = unchangeable
 
     @classmethod
     def of(cls, request: Message) -> UpdateMask | None:
@@ -61,16 +81,20 @@ class UpdateMask:
         paths: Sequence[str] = getattr(request, MASK).paths
         for path in paths:
             if path == ALL and len(paths) == 1:
-                return cls(resource, ())
+                paths = ()
+                break
             if not _exists(request.DESCRIPTOR, [resource, *path.split(".")]):  # type: ignore[arg-type] # two kinds, one API
                 raise invalid(MASK, f"{path[:100]!r} is no field of {resource!r}")
-        return cls(resource, [tuple(path.split(".")) for path in paths])
+        named = [tuple(path.split(".")) for path in paths]
+        return cls(resource, named, unchangeable_of(request.DESCRIPTOR, resource))
 
     def covers(self, path: Sequence[str]) -> bool:
         """Whether a rule at this path of the request holds: outside of the resource, or on what the mask names."""
-        if not self._paths or not path or path[0] != self._resource or len(path) == 1:
+        if not path or path[0] != self._resource or len(path) == 1:
             return True
         inside = tuple(path[1:])
+        if not self._paths:
+            return inside[0] not in self._unchangeable
         return any(named[: len(inside)] == inside[: len(named)] for named in self._paths)
 
 

@@ -27,7 +27,7 @@ WITHOUT_TENANT = {
     "partitioned_tables": "which tables are cut by month",
 }
 """Tables of every context that hold nothing of a tenant, and what they hold instead."""
-WITHOUT_TENANT_IN: dict[str, dict[str, str]] = {}
+WITHOUT_TENANT_IN = {"assets": {"blob_sweeps": "how far the sweep of stored bytes came"}}
 """The same by context."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from mesh.stores.migrations import migrate, rollback
+from mesh.stores.migrations import common_migrations, migrate, rollback
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, Terms
 from mesh.testing import FakeClock
@@ -106,7 +106,8 @@ async def test_rows_of_the_older_schema_move_to_their_columns_and_back(databases
         assert (own["health_failures"], json.loads(own["input_schema"])) == (2, {"type": "object"})
         assert json.loads(own["document"]) == {"allow": {"roles": ["member"]}, "tags": ["x"]}
         assert json.loads(rows["shared"]["document"])["allow"] == {"roles": ["member"], "tenants": ["acme", "umbrella"]}
-        for _ in [file for file in FOLDER.glob("*.sql") if file.name > BEFORE]:
+        folders = (*common_migrations(), FOLDER)
+        for _ in [file for folder in folders for file in folder.glob("*.sql") if file.name > BEFORE]:
             await rollback(dsn, "registry", [FOLDER])
         assert await _older_rows(connection) == before
     finally:

@@ -109,6 +109,13 @@ async def test_a_mask_without_paths_judges_everything() -> None:
     assert "capability.endpoint" in await checked(update(description="new", endpoint="x" * 1000))
 
 
+async def test_what_no_update_can_change_is_not_judged_with_all_fields() -> None:
+    offered = {"kind": "CAPABILITY_KIND_TOOL", "modalities": ["MODALITY_TOOL"], "task_types": ["tool"]}
+    assert await checked(update("*", **offered)) == ""
+    assert await checked(update("*", **offered, endpoint="x" * 1000)) == "capability.endpoint"
+    assert "capability.tool_id" in await checked(update("tool_id", **offered))
+
+
 async def test_rules_inside_of_a_named_field_hold() -> None:
     assert "micro_usd" in await checked(update("price_list", price_list={"prices": [PRICE]}))
     assert "micro_usd" in await checked(update("price_list.prices", price_list={"prices": [PRICE]}))
