@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import field_mask_pb2
 
 from mesh.clock import SystemClock
-from mesh.context import Caller, RequestContext, use
+from mesh.context import Caller, use
 from mesh.errors import SomaError
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.processes import ProcessLimits, ProcessPool
-from mesh.testing.audit import entries
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_service_pb2
 from soma.gateway.v1 import identity_service_pb2
 from soma.gateway.v1.permission_service_pb2 import TenantPermissions
@@ -29,7 +27,7 @@ from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, IngestLimits, Intake, IntakeLimits
+from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
@@ -73,56 +71,16 @@ from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.model import Ask, Decision, Judgement, Need, Rejection, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
+from tests.integration.audit.witness import ALICE, SECRET, TENANT, TRACE, Call, Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from mesh.events.audit import Auditor
-    from mesh.stores.postgres import Postgres
 
-TENANT = "acme"
-SECRET = "canary-7f3a"
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-ROLES = ("viewer", "member", "admin", "platform_admin")
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-ALICE = RequestContext(Caller(TENANT, "alice", ROLES, (), "key", "token"), "request", TRACE)
 CLOCK, IDS = SystemClock(), SystemIds()
-Told = list[tuple[str, AuditRecorded]]
-
-
-class Call:
-    """What servicers use of the context of a call."""
-
-    @staticmethod
-    def invocation_metadata() -> tuple[()]:
-        return ()
-
-    @staticmethod
-    async def send_initial_metadata(_: object) -> None:
-        """Nothing."""
-
-
-@dataclass
-class Witness:
-    """Notes which entries each deed left in the outbox."""
-
-    postgres: Postgres
-    told: dict[str, Told] = field(default_factory=dict)
-    _seen: int = 0
-
-    async def call(self, service: str, servicer: object, method: str, request: object) -> object:
-        """Call a method as Alice."""
-        with use(ALICE):
-            answer = await getattr(servicer, method)(request, Call())
-        await self.note(f"{service}.{method}")
-        return answer
-
-    async def note(self, deed: str) -> None:
-        """Note what was told since the last deed."""
-        found = await entries(self.postgres, AuditRecorded.FromString)
-        self.told[deed] = found[self._seen :]
-        self._seen = len(found)
 
 
 class Minter:
@@ -264,7 +222,7 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
     service, servicer = (
         "soma.assets.v1.AssetService",
-        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, Intake(IntakeLimits())),
+        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),
     )
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
     by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
