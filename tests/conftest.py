@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
+import hypothesis
 import pytest
 
 from mesh.ids import SystemIds
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent
+# A busy machine takes its time over an example.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

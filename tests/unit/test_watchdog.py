@@ -52,18 +52,12 @@ def look_up_a_name() -> None:
     socket.getaddrinfo("localhost", 1)
 
 
-def wait_for_a_thread() -> None:
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
-
-
 def wait_for_a_result() -> None:
     with ThreadPoolExecutor(1) as threads:
         threads.submit(threading.Event().wait, 0.01).result()
 
 
-BLOCKING = [sleep, connect, wait_for_a_process, look_up_a_name, wait_for_a_thread, wait_for_a_result]
+BLOCKING = [sleep, connect, wait_for_a_process, look_up_a_name, wait_for_a_result]
 
 
 @pytest.fixture
