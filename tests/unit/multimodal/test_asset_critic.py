@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.fairness import FairSlots
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
@@ -53,7 +54,7 @@ class Steady:
         self.relevance = relevance
         self.asked: list[Brief] = []
 
-    async def examine(self, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
         self.asked.append(brief)
         mend = facet(
             Dimension.CLARITY, self.clarity, "sharp", Code.BLURRED, "Draw it sharper.", hint={"min_width_px": 9}
@@ -86,6 +87,7 @@ class Critic:
             evaluators=Evaluators([self.evaluator]),
             evaluations=MemoryEvaluations(),
             meter=self.tally,
+            slots=FairSlots("the critic", 2, per_tenant=1),
             clock=self.clock,
             ids=SystemIds(),
         )
