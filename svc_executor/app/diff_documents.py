@@ -67,7 +67,7 @@ class DiffDocuments:
         try:
             return await self._assets.load(asset_id)
         except SomaError as error:
-            if error.reason is Reason.NOT_FOUND:
+            if error.reason in {Reason.NOT_FOUND, Reason.FAILED_PRECONDITION}:  # erased, before or meanwhile
                 return None
             raise
 
