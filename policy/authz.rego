@@ -14,7 +14,7 @@ works := {"selection.create", "job.create", "job.cancel", "asset.create", "asset
 
 administers := {
 	"capability.write", "ladder.write", "budget.write", "rubric.write", "api_key.read", "api_key.write",
-	"audit.read", "dead_letter.read", "dead_letter.write", "receipt.read", "retention.read", "retention.write",
+	"asset.erase", "audit.read", "dead_letter.read", "dead_letter.write", "receipt.read", "retention.read", "retention.write",
 }
 
 platform := {"tenant.write"}

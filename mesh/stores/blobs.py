@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - a field of a public class
 from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import from_url
+from obstore.store import LocalStore, from_url
 
 from mesh.errors import Reason, SomaError, invalid, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from mesh.settings import BlobSettings
 
@@ -22,6 +24,15 @@ _CHUNK_BYTES = 256 * 1024
 _KEY = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*")
 _KEY_CHARACTERS = 900
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """One entry of a listing. `modified` is when the store took the bytes, by its own clock."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class Blobs:
@@ -105,6 +116,18 @@ class Blobs:
             async for page in obstore.list(self._store, prefix):
                 for entry in page:
                     yield entry["path"]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `pages` gives keys in order, so that it can go on after one. Folders have no order."""
+        return not isinstance(self._store, LocalStore)
+
+    async def pages(self, after: str = "", size: int = 500) -> AsyncIterator[Sequence[BlobInfo]]:
+        """All blobs, at most `size` at a time; those after the key `after` where the store `is_ordered`, else all."""
+        offset = after if after and self.is_ordered else None
+        with _translated(after):
+            async for page in obstore.list(self._store, offset=offset, chunk_size=size):
+                yield [BlobInfo(entry["path"], entry["size"], entry["last_modified"]) for entry in page]
 
 
 @asynccontextmanager

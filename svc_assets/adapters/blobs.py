@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
+from svc_assets.domain.model import StoredBlob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from mesh.stores.blobs import Blobs
 
 END = 2**62
 _PROBE = "_health/written"
 """A key that no tenant's asset can have."""
+_STORE_ID = "_assets/store_id"
 _PROBE_BYTES = 4096
 """So many that a full disk refuses them."""
 
@@ -50,3 +52,14 @@ class StoredBytes:
     async def delete(self, path: str) -> None:
         """Removes them."""
         await self._blobs.delete(path)
+
+    async def claim_store(self, store_id: str) -> bool:
+        """Writes an id into the store unless it has one; whether it has this one now."""
+        if await self._blobs.put_new(_STORE_ID, store_id.encode()):
+            return True
+        return await self._blobs.read(_STORE_ID) == store_id.encode()
+
+    async def pages(self, after: str, size: int) -> AsyncIterator[Sequence[StoredBlob]]:
+        """All blobs, in pages; those after a path where the store has an order."""
+        async for page in self._blobs.pages(after, size):
+            yield [StoredBlob(entry.key, entry.modified) for entry in page]

@@ -12,14 +12,21 @@ from pydantic import JsonValue
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 DIRECT = "direct"
-"""Holder of what a person uploaded; other holders are jobs."""
+"""Holder of what people uploaded before their holds were told apart."""
+SUBJECT_MARK = "@"
+"""Begins the holder of a subject; no job id begins with it."""
 
 
 class Status(StrEnum):
-    """What may be done with an asset."""
+    """What may be done with an asset.
+
+    PENDING and ERASING rows are shown to nobody. A row exists before its bytes and goes only after they are deleted:
+    PENDING while the bytes may still arrive, ERASING once they never can become an asset.
+    """
 
     PENDING = "pending"
     READY = "ready"
+    ERASING = "erasing"
     TOMBSTONED = "tombstoned"
 
 
@@ -48,10 +55,26 @@ class Declared:
     request_id: str = ""
     size_bytes: int = 0
 
-    @property
-    def holder(self) -> str:
-        """Who holds the stored asset: the job that made it, or people."""
-        return self.origin.job_id or DIRECT
+    def hold(self, subject: str) -> Hold:
+        """Who holds the stored asset: the job that made it, else the subject that uploads it."""
+        return Hold(self.origin.job_id or SUBJECT_MARK + subject, subject)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A reason to keep the bytes. `holder` is a job or a marked subject, `subject` who took the hold."""
+
+    holder: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """Who gives up a hold: the subject its own, or that of `job_id`. `by_service`: a service acts for the subject."""
+
+    subject: str
+    job_id: str = ""
+    by_service: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +86,21 @@ class Sniffed:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """What the bytes are. `why` is empty when they may be stored, else `check` names what found the reason."""
+
+    kind: Sniffed
+    why: str = ""
+    check: str = ""
+
+
+@dataclass(frozen=True)
 class Asset:
-    """Stored bytes with their metadata. `checksum` is SHA-256 in lower-case hex."""
+    """Stored bytes with their metadata. `checksum` is SHA-256 in lower-case hex.
+
+    `storage_path` is empty when the bytes are in the row. `dropped_fields` names what an upload said of itself that the
+    asset, being there already, does not say.
+    """
 
     asset_id: str
     tenant_id: str
@@ -86,6 +122,30 @@ class Asset:
     deleted_at: datetime | None = None
     reference_count: int = 1
     deduplicated: bool = False
+    dropped_fields: tuple[str, ...] = ()
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the bytes are in the row, not in the blob store."""
+        return not self.storage_path
+
+
+@dataclass(frozen=True)
+class EarlierUpload:
+    """What an upload under the same request id stored. `is_held` tells whether its hold is still there."""
+
+    asset: Asset
+    checksum: str
+    holder: str
+    is_held: bool
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """One entry of the blob store's listing. `modified` is by the store's clock."""
+
+    path: str
+    modified: datetime
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError, invalid
+from mesh.errors import PreconditionViolation, Reason, SomaError, invalid
+from svc_assets.domain.model import SUBJECT_MARK, Status
 
 if TYPE_CHECKING:
-    from svc_assets.domain.model import Declared, Sniffed
+    from svc_assets.domain.model import Asset, Declared, EarlierUpload, Hold, Sniffed
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_NAME = 255
@@ -24,6 +25,8 @@ SAME = {
     "text/xml": "application/xml",
     "application/x-zip-compressed": "application/zip",
 }
+CLASSIFICATIONS = ("public", "internal", "sensitive", "confidential")
+"""From the least to the most strict."""
 ASSET_TYPES = {"image": "image", "audio": "audio", "video": "video", "text": "text"}
 ZIP_BASED = (
     "application/vnd.openxmlformats-officedocument.",
@@ -78,18 +81,51 @@ def type_of(declared: str, media_type: str) -> str:
     return ASSET_TYPES.get(media_type.split("/", 1)[0], "data")
 
 
-def check_declared(declared: Declared, max_bytes: int) -> None:
+def check_declared(declared: Declared) -> None:
     """Refuses at once what can be refused before the first byte."""
-    if declared.size_bytes > max_bytes:
-        raise too_large(max_bytes)
+    if declared.origin.job_id.startswith(SUBJECT_MARK):
+        raise invalid("origin.job_id", f"must not begin with {SUBJECT_MARK!r}")
     if len(json.dumps(declared.metadata).encode()) > MAX_METADATA_BYTES:
         raise invalid("metadata", f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
 
 
-def too_large(max_bytes: int) -> SomaError:
-    """The error for a body over the limit."""
-    text = f"the body is larger than the limit of {max_bytes} bytes"
-    return SomaError(Reason.PAYLOAD_TOO_LARGE, text, metadata={"max_bytes": str(max_bytes)})
+def strictest(*classifications: str) -> str:
+    """The most strict of some classifications."""
+    return max(classifications, key=CLASSIFICATIONS.index)
+
+
+def dropped(draft: Asset, stored: Asset, declared: Declared) -> tuple[str, ...]:
+    """The fields that an upload declared and that the asset with its bytes does not have."""
+    said = {
+        "filename": bool(declared.filename) and draft.filename != stored.filename,
+        "media_type": draft.media_type != stored.media_type,
+        "asset_type": bool(declared.asset_type) and draft.asset_type != stored.asset_type,
+        "classification": draft.classification != stored.classification,
+        "parent_id": bool(declared.parent_id) and draft.parent_id != stored.parent_id,
+        "replaces_id": bool(declared.replaces_id) and draft.replaces_id != stored.replaces_id,
+        "origin": draft.origin != stored.origin,
+        "metadata": bool(declared.metadata) and draft.metadata != stored.metadata,
+    }
+    return tuple(name for name, differs in said.items() if differs)
+
+
+def repeated(earlier: EarlierUpload, checksum: str, hold: Hold) -> Asset:
+    """The answer to an upload whose request id was used before.
+
+    IDEMPOTENCY_MISMATCH when that was for other bytes or another holder, FAILED_PRECONDITION when what it stored was
+    erased or given up since.
+    """
+    if earlier.checksum != checksum or earlier.holder not in ("", hold.holder):
+        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+    asset = earlier.asset
+    if asset.status is not Status.READY or not earlier.is_held:
+        said = "was erased" if asset.status is not Status.READY else "was deleted by its holder"
+        text = f"the asset that this request_id stored {said}; take a new one to store the bytes again"
+        violation = PreconditionViolation("TOMBSTONED", asset.asset_id, text)
+        raise SomaError(
+            Reason.FAILED_PRECONDITION, text, metadata={"asset_id": asset.asset_id}, preconditions=[violation]
+        )
+    return asset
 
 
 def is_active(media_type: str) -> bool:

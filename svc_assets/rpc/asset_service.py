@@ -9,11 +9,13 @@ from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller, current
 from mesh.errors import invalid
+from mesh.identity import SERVICE_ROLE
 from mesh.rpc.paging import id_token
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
+from svc_assets.app import upload_deadline
 from svc_assets.app.assets import DEFAULT_PAGE
-from svc_assets.domain.model import Listing
+from svc_assets.domain.model import Listing, Release
 from svc_assets.domain.rules import is_active
 from svc_assets.rpc.convert import asset_to, declared_from
 
@@ -25,35 +27,35 @@ if TYPE_CHECKING:
     from soma.assets.v1 import asset_pb2
     from svc_assets.app import Assets, Ingesting
     from svc_assets.domain.model import Asset
+    from svc_assets.domain.ports import ReadLog
 
 
 class AssetServicer(AssetServiceServicer):
     """Serves bytes and their metadata."""
 
-    def __init__(self, ingest: Ingesting, assets: Assets) -> None:
+    def __init__(self, ingest: Ingesting, assets: Assets, reads: ReadLog, upload_deadline_s: float) -> None:
         self._ingest = ingest
+        self._upload_deadline_s = upload_deadline_s
         self._assets = assets
+        self._reads = reads
 
     async def UploadAsset(
         self, request_iterator: AsyncIterator[pb.UploadAssetRequest], context: grpc.aio.ServicerContext
     ) -> asset_pb2.Asset:
         """Stores a body."""
         who = caller()
-        first = await anext(aiter(request_iterator), None)
-        if first is None:
-            raise invalid("content", "must not be empty")
-
-        async def body() -> AsyncIterator[bytes]:
-            yield first.content.data
-            async for message in request_iterator:
-                yield message.content.data
-
-        declared = declared_from(first)
-        return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared, body()))
+        async with upload_deadline(self._upload_deadline_s):
+            first = await anext(aiter(request_iterator), None)
+            if first is None:
+                raise invalid("content", "must not be empty")
+            body = _body(first, request_iterator)
+            return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared_from(first), body))
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Reads the metadata."""
-        return asset_to(await self._assets.get(caller().tenant_id, request.asset_id))
+        asset = await self._assets.get(caller().tenant_id, request.asset_id)
+        self._reads.note("asset_metadata", asset.asset_id)
+        return asset_to(asset)
 
     async def DownloadAsset(
         self, request: pb.DownloadAssetRequest, context: grpc.aio.ServicerContext
@@ -62,6 +64,7 @@ class AssetServicer(AssetServiceServicer):
         asset, pieces = await self._assets.open(
             caller().tenant_id, request.asset_id, request.read_offset, request.read_limit
         )
+        self._reads.note("asset", asset.asset_id)
         await context.send_initial_metadata(_headers(asset))
         content_type = _content_type(asset)
         async for piece in pieces:
@@ -76,13 +79,25 @@ class AssetServicer(AssetServiceServicer):
             request.asset_type, request.job_id, request.include_tombstoned, size + 1, id_token(request.page_token)
         )
         found = await self._assets.list(caller().tenant_id, wanted)
+        self._reads.note("asset_list", request.job_id or "*")
         token = found[size - 1].asset_id if len(found) > size else ""
         return pb.ListAssetsResponse(assets=map(asset_to, found[:size]), next_page_token=token)
 
     async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
-        """Erases an asset, or gives up a job's hold on it."""
-        left = await self._assets.delete(caller().tenant_id, request.asset_id, request.job_id, request.reason)
-        return asset_to(left)
+        """Gives up the caller's hold, or a job's."""
+        who = caller()
+        giver = Release(who.subject, request.job_id, by_service=bool(who.actor) or SERVICE_ROLE in who.roles)
+        return asset_to(await self._assets.delete(who.tenant_id, request.asset_id, giver, request.reason))
+
+    async def EraseAsset(self, request: pb.EraseAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
+        """Ends every hold and erases the bytes."""
+        return asset_to(await self._assets.erase(caller().tenant_id, request.asset_id, request.reason))
+
+
+async def _body(first: pb.UploadAssetRequest, rest: AsyncIterator[pb.UploadAssetRequest]) -> AsyncIterator[bytes]:
+    yield first.content.data
+    async for message in rest:
+        yield message.content.data
 
 
 def _content_type(asset: Asset) -> str:

@@ -68,6 +68,7 @@ def asset_to(item: Asset) -> asset_pb2.Asset:
         reference_count=item.reference_count,
         deduplicated=item.deduplicated,
         replaces_id=item.replaces_id,
+        dropped_fields=item.dropped_fields,
     )
 
 
@@ -91,6 +92,7 @@ class AssetFacts:
         """The asset as others are told of it: its metadata stay here."""
         message = asset_to(asset)
         message.ClearField("metadata")
+        message.ClearField("dropped_fields")
         message.filename = Redactor().text(message.filename)
         return message
 

@@ -13,8 +13,9 @@ from google.api.httpbody_pb2 import HttpBody
 
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
-from svc_assets.adapters.inspect import LocalInspector
+from svc_assets.adapters.examination import examine
 from svc_assets.adapters.spool import FileSpooler
+from svc_assets.domain.limits import SizeLimits
 from tests.bench.figures import Figure
 from tests.bench.load import closed_loop
 from tests.bench.probes import forget_peak, memory_mib
@@ -53,14 +54,14 @@ async def requests(body: bytes) -> AsyncIterator[UploadAssetRequest]:
 
 async def alone(size: int, times: int) -> float:
     """MiB a second of spooling, hashing, sniffing and scanning, in this process: the best of three rounds."""
-    inspector, spooler = LocalInspector(), FileSpooler(Path(tempfile.gettempdir()))
+    spooler = FileSpooler(Path(tempfile.gettempdir()))
     best = 0.0
     for _ in range(TIMES):
         bodies = [sound(size) for _ in range(times)]
         began = time.perf_counter()
         for body in bodies:
-            async with spooler.take(pieces(body), 2 * LARGE) as spool:
-                await inspector.inspect(spool, await inspector.sniff(spool))
+            async with spooler.take(pieces(body), SizeLimits(2 * LARGE).largest({})) as spool:
+                examine(spool.content, spool.path)
         best = max(best, size * times / MIB / (time.perf_counter() - began))
     return best
 

@@ -185,6 +185,7 @@ CALLS: Mapping[str, Make] = {
     "assets.v1.AssetService.DownloadAsset": about("asset_id"),
     "assets.v1.AssetService.ListAssets": fixed(),
     "assets.v1.AssetService.DeleteAsset": deleted_asset,
+    "assets.v1.AssetService.EraseAsset": deleted_asset,
     "critic.v1.RubricService.CreateRubric": rubric_body,
     "critic.v1.RubricService.GetRubric": about("rubric_id"),
     "critic.v1.RubricService.ListRubrics": fixed(asset_type="audio"),

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import field_mask_pb2
 
 from mesh.clock import SystemClock
-from mesh.context import Caller, RequestContext, use
+from mesh.context import Caller, use
 from mesh.errors import SomaError
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
-from mesh.testing.audit import entries
+from mesh.processes import ProcessLimits, ProcessPool
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_service_pb2
 from soma.gateway.v1 import identity_service_pb2
 from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
-from svc_assets.adapters.inspect import LocalInspector
-from svc_assets.adapters.memory import MemoryBytes
+from svc_assets.adapters.inspector import ProcessInspector
+from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
+from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest
+from svc_assets.app import Assets, Ingest, IngestLimits
+from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
 from svc_critic.app import RubricBook
 from svc_critic.rpc import RubricServicer
-from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemorySelector
+from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.close_run import CloseRun
+from svc_executor.app.compensate import Compensator
 from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import SubmitJob
@@ -68,52 +71,16 @@ from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.model import Ask, Decision, Judgement, Need, Rejection, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
+from tests.integration.audit.witness import ALICE, SECRET, TENANT, TRACE, Call, Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from mesh.events.audit import Auditor
-    from mesh.stores.postgres import Postgres
 
-TENANT = "acme"
-SECRET = "canary-7f3a"
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-ROLES = ("viewer", "member", "admin", "platform_admin")
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-ALICE = RequestContext(Caller(TENANT, "alice", ROLES, (), "key", "token"), "request", TRACE)
 CLOCK, IDS = SystemClock(), SystemIds()
-Told = list[tuple[str, AuditRecorded]]
-
-
-class Call:
-    """What servicers use of the context of a call."""
-
-    @staticmethod
-    def invocation_metadata() -> tuple[()]:
-        return ()
-
-
-@dataclass
-class Witness:
-    """Notes which entries each deed left in the outbox."""
-
-    postgres: Postgres
-    told: dict[str, Told] = field(default_factory=dict)
-    _seen: int = 0
-
-    async def call(self, service: str, servicer: object, method: str, request: object) -> object:
-        """Call a method as Alice."""
-        with use(ALICE):
-            answer = await getattr(servicer, method)(request, Call())
-        await self.note(f"{service}.{method}")
-        return answer
-
-    async def note(self, deed: str) -> None:
-        """Note what was told since the last deed."""
-        found = await entries(self.postgres, AuditRecorded.FromString)
-        self.told[deed] = found[self._seen :]
-        self._seen = len(found)
 
 
 class Minter:
@@ -217,7 +184,9 @@ async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
     """A job that is cancelled, and one that fails and runs again."""
     store = PostgresJobs(witness.postgres, FactEncoder(IDS, CLOCK), auditor)
     recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
-    close = CloseRun(store, peers, MemorySelector([]), recorder, meter=MemoryMeter(), clock=CLOCK)
+    meter, calls = MemoryMeter(), ProviderCalls(store, MemoryResults(), CLOCK)
+    compensator = Compensator(store, peers, MemorySelector([]), recorder, meter=meter, clock=CLOCK)
+    close = CloseRun(store, peers, compensator, recorder, calls, meter=meter, clock=CLOCK)
     use_cases = JobUseCases(
         store=store,
         submit=SubmitJob(store, runner, compiler_of(ExecutorSettings()), recorder, clock=CLOCK, ids=IDS),
@@ -246,13 +215,32 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
     rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
     ingest = Ingest(
-        rows=rows, blobs=blobs, spooler=FileSpooler(folder), inspector=LocalInspector(), clock=CLOCK, ids=IDS,
-        max_bytes=10_000,
+        rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
+        inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
+        permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    service, servicer = "soma.assets.v1.AssetService", AssetServicer(ingest, Assets(rows, blobs, CLOCK))
+    reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
+    service, servicer = (
+        "soma.assets.v1.AssetService",
+        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),
+    )
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "GetAsset", assets_pb.GetAssetRequest(**by_id))
+    await reads.flush()
+    await witness.note(f"{service}.GetAsset")
+    with use(ALICE):
+        _ = [piece async for piece in servicer.DownloadAsset(assets_pb.DownloadAssetRequest(**by_id), Call())]  # type: ignore[arg-type]
+    await reads.flush()
+    await witness.note(f"{service}.DownloadAsset")
+    await witness.call(service, servicer, "ListAssets", assets_pb.ListAssetsRequest())
+    await reads.flush()
+    await witness.note(f"{service}.ListAssets")
     gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
     await witness.call(service, servicer, "DeleteAsset", gone)
+    again = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    erase = assets_pb.EraseAssetRequest(asset_id=again.asset_id, reason="asked for")  # type: ignore[attr-defined]
+    await witness.call(service, servicer, "EraseAsset", erase)
     try:
         await witness.call(service, servicer, "UploadAsset", _upload(EICAR))
     except SomaError:

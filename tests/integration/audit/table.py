@@ -41,6 +41,7 @@ AUDITED = {
     "soma.executor.v1.JobService.ResumeJob": Entry("job.resume", "job"),
     "soma.assets.v1.AssetService.UploadAsset": Entry("asset.create", "asset"),
     "soma.assets.v1.AssetService.DeleteAsset": Entry("asset.delete", "asset"),
+    "soma.assets.v1.AssetService.EraseAsset": Entry("asset.erase", "asset"),
     "soma.critic.v1.RubricService.CreateRubric": Entry("rubric.write", "rubric"),
     "soma.critic.v1.RubricService.UpdateRubric": Entry("rubric.write", "rubric"),
     "soma.critic.v1.RubricService.DeleteRubric": Entry("rubric.write", "rubric"),
@@ -49,6 +50,13 @@ AUDITED = {
     "soma.provenance.v1.DeadLetterService.RequeueDeadLetters": Entry("dead_letter.write", "dead_letter"),
     "soma.provenance.v1.DeadLetterService.DiscardDeadLetter": Entry("dead_letter.write", "dead_letter"),
 }
+READS = {
+    "soma.assets.v1.AssetService.GetAsset": Entry("asset.read", "asset_metadata", "counted up"),
+    "soma.assets.v1.AssetService.DownloadAsset": Entry("asset.read", "asset", "counted up"),
+    "soma.assets.v1.AssetService.ListAssets": Entry("asset.read", "asset_list", "counted up"),
+}
+"""What changes nothing and is audited nevertheless, in batches."""
+
 UNPROMPTED = {
     "a run of a job ends": Entry("job.end", "job"),
     "what a run left behind is undone": Entry("compensation.run", "asset"),

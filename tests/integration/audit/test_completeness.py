@@ -14,8 +14,9 @@ from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditRecorded
 from svc_gateway.adapters.descriptors import Descriptors
-from tests.integration.audit.drives import DRIVES, SECRET, TENANT, TRACE, Told, Witness
-from tests.integration.audit.table import AUDITED, ELSEWHERE, NOT_AUDITED, UNPROMPTED, Entry
+from tests.integration.audit.drives import DRIVES
+from tests.integration.audit.table import AUDITED, ELSEWHERE, NOT_AUDITED, READS, UNPROMPTED, Entry
+from tests.integration.audit.witness import SECRET, TENANT, TRACE, Told, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ def silent(told: Mapping[str, Told], context: str) -> list[str]:
 
 def expected(context: str) -> dict[str, Entry]:
     """The rows of the tables that one context is driven through."""
-    own = {name: entry for name, entry in AUDITED.items() if name.startswith(f"soma.{context}.")}
+    own = {name: entry for name, entry in {**AUDITED, **READS}.items() if name.startswith(f"soma.{context}.")}
     own = {name: entry for name, entry in own.items() if not name.startswith(ELSEWHERE)}
     unprompted = {"executor": ("run",), "assets": ("upload",)}.get(context, ())
     return {**own, **{deed: entry for deed, entry in UNPROMPTED.items() if any(word in deed for word in unprompted)}}
@@ -90,7 +91,9 @@ async def test_every_change_leaves_its_entry_and_no_content(database: Database, 
         assert entry.context == context, deed
         assert tenant in {TENANT, "other", ""}, deed
         assert SECRET not in str(entry), deed
-        if entry.decision == AUDIT_DECISION_ALLOWED:
+        if entry.action.endswith(".read"):
+            assert (entry.before_digest, entry.after_digest) == ("", ""), deed
+        elif entry.decision == AUDIT_DECISION_ALLOWED:
             assert entry.before_digest != entry.after_digest, deed
     assert all(entry.subject == "alice" and entry.trace_id == TRACE for deed, _, entry in everything if "." in deed)
 
@@ -129,6 +132,9 @@ def rows() -> Iterator[str]:
         yield f"| `{short}` | {entry} | {entry.when or 'always'} |"
     for deed, entry in UNPROMPTED.items():
         yield f"| {deed} | {entry} | {entry.when or 'always'} |"
+    for name, entry in READS.items():
+        short = name.removeprefix("soma.").replace(".v1.", ".")
+        yield f"| `{short}` | {entry} | {entry.when} |"
     for name, why in NOT_AUDITED.items():
         short = name.removeprefix("soma.").replace(".v1.", ".")
         yield f"| `{short}` | {why} |"

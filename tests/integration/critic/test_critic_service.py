@@ -23,10 +23,11 @@ from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
-from svc_assets.adapters.inspect import LocalInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryRows
+from svc_assets.adapters.inspector import ProcessInspector
+from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryReads, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest
+from svc_assets.app import Assets, Ingest, IngestLimits
+from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetServicer
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
@@ -84,24 +85,28 @@ async def upload(channel: grpc.aio.Channel, body: bytes, asset_type: str) -> str
     return str(stored.asset_id)
 
 
-@pytest.fixture
-async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
-    clock, ids = SystemClock(), SystemIds()
-    rows, blobs = MemoryRows(), MemoryBytes()
+def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
+    rows, blobs, clock = MemoryRows(), MemoryBytes(), SystemClock()
     ingest = Ingest(
         rows=rows,
         blobs=blobs,
-        spooler=FileSpooler(tmp_path),
-        inspector=LocalInspector(),
+        spooler=FileSpooler(folder),
+        inspector=ProcessInspector(pool),
         clock=clock,
-        ids=ids,
-        max_bytes=50_000_000,
+        ids=SystemIds(),
+        permissions=MemoryPermissions(),
+        limits=IngestLimits(SizeLimits(50_000_000), 1_000, 900.0),
     )
-    servicer = AssetServicer(ingest, Assets(rows, blobs, clock))
+    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReads(), 600.0)
+
+
+@pytest.fixture
+async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
+    clock, ids = SystemClock(), SystemIds()
     async with (
         Postgres.open(await database("critic")) as postgres,
         ProcessPool.open("critic", ProcessLimits(cpu_s=4.0, memory_mb=1_024), clock) as pool,
-        served([(add_AssetServiceServicer_to_server, servicer)]) as assets,
+        served([(add_AssetServiceServicer_to_server, asset_servicer(pool, tmp_path))]) as assets,
     ):
         book = RubricBook(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), clock, ids)
         evaluate = Evaluate(

@@ -82,6 +82,24 @@ async def test_a_prefix_means_whole_segments(store: Blobs) -> None:
     assert sorted([key async for key in store.list("a")]) == ["a/1", "a/b/2"]
 
 
+async def test_pages_give_every_blob_once_in_bounded_parts(store: Blobs) -> None:
+    keys = [f"{tenant}/{number:02}" for tenant in "ba" for number in range(5)]
+    for key in keys:
+        await store.put(key, b"xy")
+    pages = [page async for page in store.pages(size=4)]
+    assert sorted(entry.key for page in pages for entry in page) == sorted(keys)
+    assert max(map(len, pages)) == 4
+    assert {(entry.size, entry.modified.tzinfo is not None) for page in pages for entry in page} == {(2, True)}
+
+
+async def test_pages_of_an_ordered_store_go_on_after_a_key() -> None:
+    async with blobs.open(BlobSettings(url="memory:///")) as store:
+        for key in ("a/1", "a/2", "b/1"):
+            await store.put(key, b"")
+        assert store.is_ordered
+        assert [[entry.key for entry in page] async for page in store.pages("a/1")] == [["a/2", "b/1"]]
+
+
 @pytest.mark.parametrize(
     "key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.b", "a b", "a\\b", "a\n", "a%2e", "x" * 901]
 )

@@ -3,10 +3,12 @@
 isort:skip_file
 Assets: stored bytes and what is known of them."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -105,6 +107,7 @@ class Asset(_message.Message):
     REFERENCE_COUNT_FIELD_NUMBER: _builtins.int
     DEDUPLICATED_FIELD_NUMBER: _builtins.int
     REPLACES_ID_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELDS_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Id, UUIDv7."""
     asset_type: _builtins.str
@@ -128,7 +131,7 @@ class Asset(_message.Message):
     created_by: _builtins.str
     """Subject who stored it."""
     reference_count: _builtins.int
-    """Jobs and uploads that hold it; the bytes go when the last gives it up."""
+    """Jobs and subjects that hold it; the bytes go when the last gives it up."""
     deduplicated: _builtins.bool
     """True when the answer names an asset that was there before."""
     replaces_id: _builtins.str
@@ -148,6 +151,12 @@ class Asset(_message.Message):
     @_builtins.property
     def delete_time(self) -> _timestamp_pb2.Timestamp:
         """When it was tombstoned; absent: it was not."""
+
+    @_builtins.property
+    def dropped_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only in the answer to an upload whose bytes were stored before: names of fields of the upload, such as "filename" or
+        "metadata", that differ from those of the asset and were not kept. The classification is the strictest of all uploads.
+        """
 
     def __init__(
         self,
@@ -170,10 +179,11 @@ class Asset(_message.Message):
         reference_count: _builtins.int = ...,
         deduplicated: _builtins.bool = ...,
         replaces_id: _builtins.str = ...,
+        dropped_fields: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "metadata", b"metadata", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "asset_type", b"asset_type", "checksum_sha256", b"checksum_sha256", "classification", b"classification", "create_time", b"create_time", "created_by", b"created_by", "deduplicated", b"deduplicated", "delete_time", b"delete_time", "filename", b"filename", "format", b"format", "media_type", b"media_type", "metadata", b"metadata", "origin", b"origin", "parent_id", b"parent_id", "reference_count", b"reference_count", "replaces_id", b"replaces_id", "size_bytes", b"size_bytes", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "asset_type", b"asset_type", "checksum_sha256", b"checksum_sha256", "classification", b"classification", "create_time", b"create_time", "created_by", b"created_by", "deduplicated", b"deduplicated", "delete_time", b"delete_time", "dropped_fields", b"dropped_fields", "filename", b"filename", "format", b"format", "media_type", b"media_type", "metadata", b"metadata", "origin", b"origin", "parent_id", b"parent_id", "reference_count", b"reference_count", "replaces_id", b"replaces_id", "size_bytes", b"size_bytes", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,7 +48,9 @@ class UploadAssetRequest(_message.Message):
     replaces_id: _builtins.str
     """Asset it replaces; must be readable. First message only."""
     request_id: _builtins.str
-    """Makes the call idempotent; at most 128 characters. First message only."""
+    """Makes the call idempotent for the same caller or job; at most 128 characters. FAILED_PRECONDITION when what it stored
+    was erased or given up since. First message only.
+    """
     size_bytes: _builtins.int
     """Declared size in bytes, 0: unknown. A declared size over the limit is refused at once. First message only."""
     @_builtins.property
@@ -217,7 +219,7 @@ class DeleteAssetRequest(_message.Message):
     reason: _builtins.str
     """Why, for the record; at most 500 characters."""
     job_id: _builtins.str
-    """Give up only what this job holds; the bytes stay while others hold them. Empty: erase for everybody."""
+    """Give up what this job holds. Empty: what the caller holds by an upload of its own."""
     def __init__(
         self,
         *,
@@ -232,3 +234,33 @@ class DeleteAssetRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteAssetRequest: _TypeAlias = DeleteAssetRequest  # noqa: Y015
+
+@_typing.final
+class EraseAssetRequest(_message.Message):
+    """Request of EraseAsset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """Id of the asset. Required."""
+    reason: _builtins.str
+    """Why, for the record; at most 500 characters."""
+    request_id: _builtins.str
+    """Names the call in logs and retries; erasing twice changes nothing. At most 128 characters."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseAssetRequest: _TypeAlias = EraseAssetRequest  # noqa: Y015

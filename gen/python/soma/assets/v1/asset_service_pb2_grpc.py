@@ -62,6 +62,11 @@ class AssetServiceStub:
                 request_serializer=soma_dot_assets_dot_v1_dot_asset__service__pb2.DeleteAssetRequest.SerializeToString,
                 response_deserializer=soma_dot_assets_dot_v1_dot_asset__pb2.Asset.FromString,
                 _registered_method=True)
+        self.EraseAsset = channel.unary_unary(
+                '/soma.assets.v1.AssetService/EraseAsset',
+                request_serializer=soma_dot_assets_dot_v1_dot_asset__service__pb2.EraseAssetRequest.SerializeToString,
+                response_deserializer=soma_dot_assets_dot_v1_dot_asset__pb2.Asset.FromString,
+                _registered_method=True)
 
 
 class AssetServiceServicer:
@@ -99,7 +104,16 @@ class AssetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAsset(self, request, context):
-        """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent.
+        """Gives up the caller's own hold, or with a job_id that of a job. The bytes are erased, and a tombstone is left, when
+        nothing else holds them; else the answer is READY and tells by reference_count how many holds are left. Idempotent.
+        PERMISSION_DENIED for the hold of a job that another subject started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseAsset(self, request, context):
+        """Erases the bytes for everybody, whoever holds them, and leaves a tombstone. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +145,11 @@ def add_AssetServiceServicer_to_server(servicer, server):
             'DeleteAsset': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAsset,
                     request_deserializer=soma_dot_assets_dot_v1_dot_asset__service__pb2.DeleteAssetRequest.FromString,
+                    response_serializer=soma_dot_assets_dot_v1_dot_asset__pb2.Asset.SerializeToString,
+            ),
+            'EraseAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseAsset,
+                    request_deserializer=soma_dot_assets_dot_v1_dot_asset__service__pb2.EraseAssetRequest.FromString,
                     response_serializer=soma_dot_assets_dot_v1_dot_asset__pb2.Asset.SerializeToString,
             ),
     }
@@ -269,6 +288,33 @@ class AssetService:
             target,
             '/soma.assets.v1.AssetService/DeleteAsset',
             soma_dot_assets_dot_v1_dot_asset__service__pb2.DeleteAssetRequest.SerializeToString,
+            soma_dot_assets_dot_v1_dot_asset__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soma.assets.v1.AssetService/EraseAsset',
+            soma_dot_assets_dot_v1_dot_asset__service__pb2.EraseAssetRequest.SerializeToString,
             soma_dot_assets_dot_v1_dot_asset__pb2.Asset.FromString,
             options,
             channel_credentials,

@@ -48,7 +48,12 @@ class AssetServiceStub:
     ListAssets: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.ListAssetsRequest, _asset_service_pb2.ListAssetsResponse]
     """Lists assets, newest first."""
     DeleteAsset: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.DeleteAssetRequest, _asset_pb2.Asset]
-    """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent."""
+    """Gives up the caller's own hold, or with a job_id that of a job. The bytes are erased, and a tombstone is left, when
+    nothing else holds them; else the answer is READY and tells by reference_count how many holds are left. Idempotent.
+    PERMISSION_DENIED for the hold of a job that another subject started.
+    """
+    EraseAsset: _grpc.UnaryUnaryMultiCallable[_asset_service_pb2.EraseAssetRequest, _asset_pb2.Asset]
+    """Erases the bytes for everybody, whoever holds them, and leaves a tombstone. Idempotent."""
 
 @_typing.type_check_only
 class AssetServiceAsyncStub(AssetServiceStub):
@@ -68,7 +73,12 @@ class AssetServiceAsyncStub(AssetServiceStub):
     ListAssets: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.ListAssetsRequest, _asset_service_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists assets, newest first."""
     DeleteAsset: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.DeleteAssetRequest, _asset_pb2.Asset]  # type: ignore[assignment]
-    """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent."""
+    """Gives up the caller's own hold, or with a job_id that of a job. The bytes are erased, and a tombstone is left, when
+    nothing else holds them; else the answer is READY and tells by reference_count how many holds are left. Idempotent.
+    PERMISSION_DENIED for the hold of a job that another subject started.
+    """
+    EraseAsset: _aio.UnaryUnaryMultiCallable[_asset_service_pb2.EraseAssetRequest, _asset_pb2.Asset]  # type: ignore[assignment]
+    """Erases the bytes for everybody, whoever holds them, and leaves a tombstone. Idempotent."""
 
 class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Bytes, stored once."""
@@ -115,6 +125,17 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _asset_service_pb2.DeleteAssetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_asset_pb2.Asset, _abc.Awaitable[_asset_pb2.Asset]]:
-        """Erases the bytes and leaves a tombstone; with a job_id, only once nothing else holds them. Idempotent."""
+        """Gives up the caller's own hold, or with a job_id that of a job. The bytes are erased, and a tombstone is left, when
+        nothing else holds them; else the answer is READY and tells by reference_count how many holds are left. Idempotent.
+        PERMISSION_DENIED for the hold of a job that another subject started.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseAsset(
+        self,
+        request: _asset_service_pb2.EraseAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asset_pb2.Asset, _abc.Awaitable[_asset_pb2.Asset]]:
+        """Erases the bytes for everybody, whoever holds them, and leaves a tombstone. Idempotent."""
 
 def add_AssetServiceServicer_to_server(servicer: AssetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

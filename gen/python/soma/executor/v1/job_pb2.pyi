@@ -432,7 +432,7 @@ class Job(_message.Message):
     trace_id: _builtins.str
     """Trace that all of its work belongs to."""
     request_id: _builtins.str
-    """Id of the request that submitted it: the request_id of SubmitJob, or the one that was made for a request without."""
+    """Id of the request that submitted it: the request_id of SubmitJob, else the id of the call (x-request-id)."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """Steps, in the order of the plan."""

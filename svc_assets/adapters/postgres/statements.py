@@ -1,0 +1,116 @@
+"""The statements of the asset store. An index bounds each: `tests/integration/assets/test_plans.py` explains them."""
+
+# ruff: noqa: S608 - made of constants
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from svc_assets.domain.model import Listing
+
+COLUMNS = """
+a.asset_id::text AS asset_id, a.tenant_id, a.asset_type, a.format, a.media_type, a.filename, a.size_bytes, a.checksum,
+a.classification, a.status, a.storage_path, a.metadata, a.parent_id, a.replaces_id, a.origin, a.created_by,
+a.created_at, a.deleted_at
+"""
+SELECT = f"""
+SELECT {COLUMNS}, (SELECT count(*) FROM asset_holders h WHERE h.asset_id = a.asset_id) AS reference_count
+FROM multimodal_assets a
+"""
+BY_ID = f"{SELECT} WHERE a.asset_id = $1 AND a.status IN ('ready', 'tombstoned')"
+LOCKED = f"{BY_ID} FOR UPDATE OF a"
+BY_CHECKSUM = f"{SELECT} WHERE a.tenant_id = $1 AND a.checksum = $2 AND a.status = 'ready' FOR UPDATE OF a"
+BY_REQUEST = f"""
+SELECT found.*, r.asset_id AS id, coalesce(nullif(r.checksum, ''), found.checksum) AS request_checksum, r.holder,
+       r.holder = '' OR EXISTS (SELECT 1 FROM asset_holders h WHERE h.asset_id = r.asset_id AND h.holder = r.holder)
+           AS is_held
+FROM upload_requests r CROSS JOIN LATERAL ({SELECT} WHERE a.asset_id = r.asset_id) AS found
+WHERE r.tenant_id = $1 AND r.request_id = $2
+"""
+CONTENT = """
+SELECT substring(content FROM $2 + 1 FOR $3) FROM multimodal_assets WHERE asset_id = $1 AND status = 'ready'
+"""
+_INSERTED = """
+INSERT INTO multimodal_assets
+    (asset_id, tenant_id, asset_type, format, media_type, filename, size_bytes, checksum, classification, storage_path,
+     metadata, parent_id, replaces_id, origin, job_id, created_by, created_at, status, sweep_after, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+"""
+BEGIN = _INSERTED
+CREATE = f"""
+WITH made AS ({_INSERTED} ON CONFLICT (tenant_id, checksum) WHERE status = 'ready' DO NOTHING RETURNING asset_id),
+held AS (
+    INSERT INTO asset_holders (tenant_id, asset_id, holder, subject) SELECT $2, made.asset_id, $21, $22 FROM made
+)
+SELECT 1 FROM made
+"""
+READY = "UPDATE multimodal_assets SET status = 'ready' WHERE asset_id = $1 AND status = 'pending' RETURNING 1"
+DISCARD = """
+UPDATE multimodal_assets SET status = 'erasing', sweep_after = $2 WHERE asset_id = $1 AND status = 'pending'
+"""
+RAISE = "UPDATE multimodal_assets SET classification = $2 WHERE asset_id = $1"
+HOLD = """
+INSERT INTO asset_holders (tenant_id, asset_id, holder, subject) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+REQUEST = """
+INSERT INTO upload_requests (tenant_id, request_id, asset_id, checksum, holder) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+HOLDER_SUBJECT = "SELECT subject FROM asset_holders WHERE asset_id = $1 AND holder = $2"
+RELEASE = "DELETE FROM asset_holders WHERE asset_id = $1 AND holder = ANY($2::text[])"
+RELEASE_ALL = "DELETE FROM asset_holders WHERE asset_id = $1"
+TOMBSTONE = """
+UPDATE multimodal_assets
+SET status = 'tombstoned', deleted_at = $2, metadata = '{}', sweep_after = $2, content = NULL,
+    bytes_erased = (storage_path = '')
+WHERE asset_id = $1
+"""
+CLAIM = f"""
+WITH due AS (
+    SELECT asset_id FROM multimodal_assets
+    WHERE (status IN ('pending', 'erasing') OR (status = 'tombstoned' AND NOT bytes_erased))
+      AND sweep_after <= $1
+    ORDER BY sweep_after LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+UPDATE multimodal_assets a
+SET status = CASE a.status WHEN 'pending' THEN 'erasing' ELSE a.status END, sweep_after = $2
+FROM due WHERE a.asset_id = due.asset_id RETURNING {COLUMNS}, 0 AS reference_count
+"""
+BYTES_DELETED = """
+UPDATE multimodal_assets SET bytes_erased = true WHERE asset_id = $1 AND status = 'tombstoned' AND NOT bytes_erased
+"""
+REMOVE = "DELETE FROM multimodal_assets WHERE asset_id = $1 AND status = 'erasing'"
+UNREFERENCED = """
+SELECT listed.id::text FROM unnest($1::uuid[]) AS listed (id)
+WHERE NOT EXISTS (
+    SELECT 1 FROM multimodal_assets a
+    WHERE a.asset_id = listed.id AND a.status <> 'tombstoned' AND a.storage_path <> ''
+)
+"""
+_OF_JOB = """
+a.asset_id = ANY (ARRAY(
+    SELECT h.asset_id FROM asset_holders h WHERE h.tenant_id = $1 AND h.holder = {job}
+    UNION SELECT b.asset_id FROM multimodal_assets b WHERE b.tenant_id = $1 AND b.job_id = {job} AND b.job_id <> ''
+))
+"""
+
+
+def listing(tenant_id: str, wanted: Listing) -> tuple[str, list[object]]:
+    """The statement of a listing with its arguments. Each combination of filters has a statement of its own, so that
+    the planner sees which index bounds it.
+    """
+    arguments: list[object] = [tenant_id, wanted.size]
+    where = ["a.tenant_id = $1", "a.status = '{status}'"]
+    for value, condition in (
+        (wanted.before, "a.asset_id < {argument}::uuid"),
+        (wanted.asset_type, "a.asset_type = {argument}"),
+        (wanted.job_id, _OF_JOB.replace("{job}", "{argument}")),
+    ):
+        if value:
+            arguments.append(value)
+            where.append(condition.replace("{argument}", f"${len(arguments)}"))
+    one = f"({SELECT} WHERE {' AND '.join(where)} ORDER BY a.asset_id DESC LIMIT $2)"
+    shown = ("ready", "tombstoned") if wanted.include_tombstoned else ("ready",)
+    union = " UNION ALL ".join(one.replace("{status}", status) for status in shown)
+    return f"SELECT * FROM ({union}) AS found ORDER BY asset_id::uuid DESC LIMIT $2", arguments
