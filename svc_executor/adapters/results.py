@@ -1,4 +1,4 @@
-"""Outcomes of provider calls as blobs: `<tenant>/provider-results/<key>`."""
+"""Outcomes of provider calls as blobs: `<tenant>/provider-results/<attempt>`."""
 
 from __future__ import annotations
 

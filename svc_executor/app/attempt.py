@@ -145,7 +145,7 @@ class MakeAttempt:
         """Book the true cost, or give the reservation back when there was none, and forget the call."""
         if not execution.settled:
             await settle(self._selector, execution)
-        erased = await self._calls.erase(order.job.tenant_id, execution.idempotency_key)
+        erased = await self._calls.erase(order.job.tenant_id, execution.execution_id)
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             current = await work.execution(order.step_id, order.attempt) or execution
             settled = replace(current, settled=True)

@@ -136,7 +136,7 @@ class CloseRun:
 
     async def _forget_calls(self, job: Job) -> None:
         for call in await self._store.calls(job.tenant_id, job.job_id):
-            if await self._calls.erase(call.tenant_id, call.idempotency_key):
+            if await self._calls.erase(call.tenant_id, call.execution_id):
                 async with self._store.work(job.tenant_id, job.job_id) as work:
                     await work.remove_call(call.execution_id)
 

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class ProviderCalls:
-    """Marks a call before it is made, and keeps its outcome under the attempt's key before anything else may fail.
+    """Marks a call before it is made, and keeps its outcome under the attempt's id before anything else may fail.
 
     A repeated attempt finds the outcome. Where there is none, the call may still run in another process, or its answer
     is lost; then it is settled at its reservation. Free calls of this machine are simply made again.
@@ -56,7 +56,7 @@ class ProviderCalls:
         call = begun.call
         if call is None:
             return None
-        known = await self._results.find(call.tenant_id, call.idempotency_key)
+        known = await self._results.find(call.tenant_id, call.execution_id)
         if known is not None:
             return known
         if is_repeatable(begun.execution):
@@ -73,7 +73,7 @@ class ProviderCalls:
     async def outcome(self, call: ProviderCall) -> CallOutcome | None:
         """The kept outcome of a call; None when there is none, or none can be read now."""
         try:
-            return await self._results.find(call.tenant_id, call.idempotency_key)
+            return await self._results.find(call.tenant_id, call.execution_id)
         except SomaError as error:
             _log.warning("what a call cost is taken from its reservation: %s", error.reason.value)
             return None
@@ -205,7 +205,7 @@ class ProviderCalls:
     async def _keep(self, begun: Begun, outcome: CallOutcome) -> bool:
         for left in reversed(range(_KEEP_TRIES)):
             try:
-                await self._results.keep(begun.job.tenant_id, begun.execution.idempotency_key, outcome)
+                await self._results.keep(begun.job.tenant_id, begun.execution.execution_id, outcome)
             except SomaError as error:
                 if not left or not may_pass(error):
                     _log.warning("a result could not be kept: %s", error.message)

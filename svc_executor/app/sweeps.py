@@ -110,6 +110,6 @@ class EraseLeftResults:
         """Erase so many, and give how many there were."""
         left = await self._store.left_calls(self._clock.now() - self._after, limit)
         for call in left:
-            if await self._calls.erase(call.tenant_id, call.idempotency_key):
+            if await self._calls.erase(call.tenant_id, call.execution_id):
                 await self._store.forget_call(call)
         return len(left)

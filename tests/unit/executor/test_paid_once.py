@@ -14,7 +14,7 @@ from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import RESULT_LOST
 from svc_executor.domain.run import CloseOrder
-from tests.unit.executor.rig import Rig, task
+from tests.unit.executor.rig import Rig, ScriptedProvider, task
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
@@ -210,3 +210,37 @@ async def test_an_attempt_that_replaces_a_lost_one_has_the_same_capability_and_k
     assert second.chosen == first.chosen
     assert second.idempotency_key == first.idempotency_key
     assert second.reservation_id != first.reservation_id
+
+
+async def test_a_late_answer_of_a_lost_attempt_leaves_the_result_of_the_next_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FakeClock()
+    run = await begun(priced(clock))
+    started, answer = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        provider = "remote"
+
+        async def invoke(self, call: Invocation) -> InvocationResult:
+            started.set()
+            await answer.wait()
+            return drawn(call)
+
+    run.rig.shelf.providers["painter"] = Slow()  # type: ignore[assignment]
+    late = asyncio.create_task(run.steps.attempt(run.attempt("a")))
+    await started.wait()
+    await clock.advance(60.0)
+    assert (await run.steps.attempt(run.attempt("a"))).code == RESULT_LOST
+    await run.steps.select(run.select("a", 2, repeat_of=1))
+    run.rig.shelf.providers["painter"] = ScriptedProvider("remote", drawn)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.assets, "store", away)
+        with pytest.raises(SomaError):
+            await run.steps.attempt(run.attempt("a", 2))
+    answer.set()
+    await late
+    assert len(run.rig.results.kept) == 1
+    assert (await run.steps.attempt(run.attempt("a", 2))).succeeded
+    assert len(run.rig.calls("painter")) == 1
+    assert run.rig.results.kept == {}
