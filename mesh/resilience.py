@@ -126,12 +126,15 @@ class CircuitState(StrEnum):
 
 
 Transition = Callable[[str, CircuitState, CircuitState], None]
+Judge = Callable[[Exception], "bool | None"]
+"""Says of an error whether it is the callee's failure (True), an answer of the callee (False), or neither (None)."""
 
 
 class CircuitBreaker:
     """Stops calling what fails: opens after `failures` failures within `window_s`, lets one call try again after
     `recovery_s`, and closes when that succeeds.
 
+    The window is longer by the time that the last failed call took, so that calls which hang count as well.
     `on_transition` receives name, old and new state. Times are in seconds. One breaker belongs to one event loop.
     """
 
@@ -141,9 +144,9 @@ class CircuitBreaker:
         clock: Clock,
         *,
         failures: int = 5,
-        window_s: float = 60.0,
+        window_s: float = 10.0,
         recovery_s: float = 60.0,
-        counts: Callable[[Exception], bool] | None = None,
+        counts: Judge | None = None,
         on_transition: Transition = lambda *_: None,
     ) -> None:
         self.name = name
@@ -151,7 +154,7 @@ class CircuitBreaker:
         self._failures = failures
         self._window_s = window_s
         self._recovery_s = recovery_s
-        self._counts = counts or _blames_callee
+        self._counts: Judge = counts or _blames_callee
         self._on_transition = on_transition
         self._failed_at: deque[float] = deque(maxlen=failures)
         self._state = CircuitState.CLOSED
@@ -167,16 +170,23 @@ class CircuitBreaker:
         return self._state
 
     @asynccontextmanager
-    async def guard(self) -> AsyncIterator[None]:
-        """Watch the enclosed call; UNAVAILABLE with the time to wait when the circuit does not let it through."""
+    async def guard(self, counts: Judge | None = None) -> AsyncIterator[None]:
+        """Watch the enclosed call; UNAVAILABLE with the time to wait when the circuit does not let it through.
+
+        `counts` judges the errors of this call in place of the breaker's own judge.
+        """
         probe = self._admit()
+        started = self._clock.monotonic()
         try:
             yield
         except Exception as error:
-            if self._counts(error):
-                self._fail(probe=probe)
-            else:
+            blamed = (counts or self._counts)(error)
+            if blamed:
+                self._fail(started, probe=probe)
+            elif blamed is False:
                 self._succeed(probe=probe)
+            elif probe:
+                self._probing = False
             raise
         except BaseException:  # cancelled: nothing was learnt
             if probe:
@@ -206,13 +216,14 @@ class CircuitBreaker:
             retry_after_s=max(1.0, self._recovery_s - waited),
         )
 
-    def _fail(self, *, probe: bool) -> None:
+    def _fail(self, started: float, *, probe: bool) -> None:
         now = self._clock.monotonic()
         if probe:
             self._open(now)
         elif self._state is CircuitState.CLOSED:
             self._failed_at.append(now)
-            if len(self._failed_at) == self._failures and now - self._failed_at[0] <= self._window_s:
+            window_s = self._window_s + (now - started)
+            if len(self._failed_at) == self._failures and now - self._failed_at[0] <= window_s:
                 self._open(now)
 
     def _succeed(self, *, probe: bool) -> None:

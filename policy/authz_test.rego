@@ -96,3 +96,21 @@ test_absent_scopes_or_actor_deny if {
 		not authz.allow with input as object.remove(asks(["admin"], "api_key.write"), [absent])
 	}
 }
+
+# What the executor does for itself within a tenant when a run is closed, and nothing else.
+closes(action) := {
+	"action": action, "subject": "spiffe://soma/executor", "tenant": "t", "roles": ["member"], "actor": "executor",
+	"scopes": ["asset.read", "asset.delete", "budget.settle"],
+}
+
+test_executor_closes_runs if {
+	every action in {"asset.read", "asset.delete", "budget.settle"} {
+		authz.allow with input as closes(action)
+	}
+}
+
+test_executor_closes_runs_and_no_more if {
+	every action in {"asset.create", "job.create", "job.read", "selection.create", "evaluation.create"} {
+		not authz.allow with input as closes(action)
+	}
+}

@@ -30,15 +30,40 @@ class ExecutorSettings(Block):
     provider_timeout_s: float = Field(120.0, gt=0, description="time that a provider gets for one attempt")
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
     tenant_slots: int = Field(3, ge=1, description="of these, the most of one tenant")
+    local_processes: int = Field(
+        2, ge=1, description="child processes of each local tool at once, one of them for one tenant"
+    )
+    local_cpu_s: float = Field(
+        20.0, gt=0, description="processor time that one call of a local tool may take, in seconds"
+    )
+    local_idle_s: float = Field(
+        60.0, gt=0, description="time without use after which the child processes of a local tool end, in seconds"
+    )
     provider_tries: int = Field(2, ge=1, le=5, description="calls of a provider within one attempt")
-    breaker_failures: int = Field(5, ge=1, description="failures within a minute that open a circuit")
+    breaker_failures: int = Field(5, ge=1, description="failures within `breaker_window_s` that open a circuit")
+    breaker_window_s: float = Field(
+        10.0, gt=0, description="time within which failures open a circuit, in seconds, on top of what the calls took"
+    )
     breaker_recovery_s: float = Field(60.0, gt=0, description="time that an open circuit stays open, in seconds")
     probe_interval_s: float = Field(60.0, gt=0, description="time between two probes of a provider, in seconds")
     heartbeat_s: float = Field(10.0, gt=0, le=15, description="longest silence of a watched timeline, in seconds")
     start_waiting_s: float = Field(
         5.0, gt=0, description="age in seconds from which a job that was not started is started by the sweep"
     )
-    concurrent_activities: int = Field(32, ge=1, description="activities that this process works on at once")
+    sweep_s: float = Field(
+        30.0,
+        gt=0,
+        description="time between two looks for lost runs, open undoings and results left behind, in seconds",
+    )
+    compensation_retry_s: float = Field(
+        300.0, gt=0, description="time between two tries of what could not be undone, in seconds"
+    )
+    concurrent_activities: int = Field(
+        32, ge=1, description="attempts and evaluations that this process works on at once"
+    )
+    concurrent_control_activities: int = Field(
+        32, ge=1, description="other activities of jobs that this process works on at once"
+    )
     wait_for_registration_s: float = Field(
         20.0, ge=0, description="longest wait for the registry to know all capabilities before serving, in seconds"
     )

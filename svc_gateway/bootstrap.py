@@ -39,6 +39,7 @@ from svc_gateway.adapters import checks
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.adapters.keyfile import KeyFile
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.adapters.retention import RULES
 from svc_gateway.adapters.sources import EdgeSources
 from svc_gateway.app.edge import EdgeKeeper
 from svc_gateway.app.first_key import ensure_first_key
@@ -115,6 +116,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             ]
         )
         await mesh.enter(background(monitor.run, "monitor"))
+        await mesh.keep_short(RULES, settings.gateway.request_ids_days)
         await _edge(
             mesh,
             settings,

@@ -51,6 +51,9 @@ class GatewaySettings(Block):
     bootstrap_plan: Literal["none", "dev", "pro", "enterprise"] = Field(
         "none", description="plan of that tenant when it is made; dev counts in the profiles dev and test only"
     )
+    request_ids_days: int = Field(
+        30, ge=1, le=3650, description="days for which a repeated request_id gets the answer of the first request"
+    )
     check_every_s: float = Field(2.0, gt=0, description="pause between two checks of one part, in seconds")
     check_deadline_s: float = Field(
         20.0, gt=0, description="time limit of one check, in seconds; more than the response time that is severe"

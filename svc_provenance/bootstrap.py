@@ -31,13 +31,16 @@ from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_t
 from svc_provenance.adapters import dead_letters as desk
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
+from svc_provenance.adapters.audit_pending import CHANNEL as AUDIT_PENDING
+from svc_provenance.adapters.audit_pending import PendingEntries, stage
 from svc_provenance.adapters.dead_letters import CHANNEL as LETTERS
 from svc_provenance.adapters.dead_letters import PostgresLetters
+from svc_provenance.adapters.letter_claims import LetterClaims
 from svc_provenance.adapters.policy import PromptPolicy
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
 from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.requeues import QUEUE, LetterFollower
+from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
 from svc_provenance.adapters.trace_news import TraceNews
@@ -45,6 +48,7 @@ from svc_provenance.app.anchoring import Anchorer, AuditUpkeep, Pace
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters
 from svc_provenance.app.lineage import Lineage
+from svc_provenance.app.pending import PendingAudit
 from svc_provenance.app.receipts import JobKey, ReceiptQueue, Receipts, ReceiptWriter, Writing
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.app.traces import Traces
@@ -52,6 +56,7 @@ from svc_provenance.app.watch import WatchTraces
 from svc_provenance.domain.dead_letters import RequeuePace
 from svc_provenance.domain.retention import Days
 from svc_provenance.events.audit import AuditIntake
+from svc_provenance.events.choices import ChoiceIntake
 from svc_provenance.events.dead_letters import DeadLetterIntake
 from svc_provenance.events.facts import TOPICS, Intake
 from svc_provenance.events.receipts import figures
@@ -62,7 +67,7 @@ from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_provenance.rpc.trace import TraceServicer
 from svc_provenance.rpc.trace_writer import picture
 from svc_provenance.settings import DeadLetterSettings, ReceiptSettings, Settings
-from svc_provenance.workflows.requeue import LetterActivities, RequeueWorkflow
+from svc_provenance.workflows.requeue import LetterActivities, workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -85,7 +90,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
         record = PostgresRecord(mesh.postgres)
         await mesh.enter(_consumer(mesh, settings, _intake(mesh, record)))
-        terms = PostgresTerms(mesh.postgres, Days(**settings.retention.model_dump()), mesh.auditor)
+        days, undecided = Days(**settings.retention.model_dump()), settings.dead_letters.undecided_days
+        terms = PostgresTerms(mesh.postgres, days, mesh.auditor, undecided_days=undecided)
         receipts = await _receipts(mesh, settings.receipts, record, terms)
         traces = await _traces(mesh, record)
         audit, upkeep = await _audit(mesh, settings, terms)
@@ -105,6 +111,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
     """Takes everything in."""
     audited = AuditIntake(append, on_redacted=_count_redactions())
+    choices = ChoiceIntake(intake.selection_made, stage)
     letters = DeadLetterIntake(desk, _pace(settings.dead_letters), mesh.clock)
     lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
     return Consumer(
@@ -113,7 +120,7 @@ def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
         mesh.codec,
         NAME,
         (*TOPICS, AUDIT, DEAD_LETTERS),
-        {**intake.handlers(), **audited.handlers(), **letters.handlers()},
+        {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()},
         undertaker=Undertaker(
             mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=letters.keep
         ),
@@ -159,6 +166,9 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
 
     upkeep = AuditUpkeep(store, signatures, longest_days, mesh.clock)
     await mesh.enter(background(anchorer.work, "audit-anchors", clock=mesh.clock))
+    pending = PendingAudit(PendingEntries(mesh.postgres))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{AUDIT_PENDING}", pending.heard))
+    await mesh.enter(background(pending.work, "audit-pending", clock=mesh.clock))
     servicer = AuditServicer(Audit(store, anchors, signatures))
     return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: upkeep.run())
 
@@ -223,8 +233,8 @@ async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
     letters = PostgresLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
     client = await mesh.enter(durable.client(settings.temporal))
     activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
-    await mesh.enter(durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=mesh.clock))
-    follower = LetterFollower(letters, client, mesh.clock)
+    await mesh.enter(workers(client, activities, mesh.clock))
+    follower = LetterFollower(LetterClaims(mesh.postgres), client, mesh.clock)
     standing = gauge("dlq_messages", "Dead letters that are kept.", ("state",))
 
     def count(numbers: Mapping[str, int]) -> None:

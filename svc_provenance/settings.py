@@ -57,7 +57,10 @@ class DeadLetterSettings(Block):
     longest_pause_s: float = Field(3_600.0, gt=0, description="longest such pause, in seconds")
     policy_every_s: float = Field(300.0, gt=0, description="pause of a letter that policy refuses, in seconds")
     policy_expiry_s: float = Field(
-        86_400.0, gt=0, description="age in seconds at which a letter that policy refuses expires"
+        3_600.0, gt=0, description="age in seconds at which a letter that policy refuses expires"
+    )
+    undecided_days: int = Field(
+        180, ge=1, le=MOST_DAYS, description="days after which a letter is removed that nothing and nobody has changed"
     )
     look_every_s: float = Field(15.0, gt=0, description="time between two looks for forgotten letters, in seconds")
 

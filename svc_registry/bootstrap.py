@@ -18,8 +18,9 @@ from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
-from svc_registry.adapters.postgres import PostgresStore
+from svc_registry.adapters.postgres import RULES, PostgresStore
 from svc_registry.app import Catalog, Providers, Registry, seed_ladders
+from svc_registry.domain import Quotas
 from svc_registry.rpc import CapabilityServicer, capability_to_proto
 from svc_registry.settings import Settings
 
@@ -38,11 +39,11 @@ def capability_changed(capability: Capability, subject: str) -> Event:
     if capability.updated_at is None:
         raise ValueError("a capability that changed has the time of its change")
     return Event(
-        event_id=derive("capability.changed", capability.capability_id, str(capability.version)),
+        event_id=derive("capability.changed", *reversed(capability.key), str(capability.version)),
         type=payload.DESCRIPTOR.full_name,
         topic=facts_of(NAME),
         key=capability.capability_id,
-        tenant_id="",
+        tenant_id=capability.tenant_id,
         occurred_at=capability.updated_at,
         payload=payload.SerializeToString(),
     )
@@ -57,9 +58,11 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
-        store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed)
+        limits = Quotas(settings.registry.capabilities_per_tenant, settings.registry.ladders_per_tenant)
+        store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed, limits)
         await seed_ladders(store, mesh.clock)
-        catalog = await mesh.enter(Catalog(store, store, mesh.ids.new()).running())
+        catalog = await mesh.enter(Catalog(store, store, mesh.ids.new(), mesh.clock).running())
+        await mesh.keep_short(RULES, settings.retention.records_days)
         providers = Providers(catalog, mesh.clock, settings.registry.health_fresh_s)
         mesh.depends_on(Dependency("providers", providers.lost))
         servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog)

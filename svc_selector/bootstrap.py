@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
+from mesh.dependencies import Dependency
 from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
@@ -14,13 +15,14 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub, TenantServiceStub
+from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
 from soma.selector.v1.selector_service_pb2_grpc import add_SelectorServiceServicer_to_server
 from svc_selector.adapters.catalog import Catalog
 from svc_selector.adapters.metrics import MeasuredSelector
-from svc_selector.adapters.peers import GatewayDegradation, GatewayTenants, RegistryFeed
+from svc_selector.adapters.peers import GatewayDegradation, GatewayPermissions, RegistryFeed
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.adapters.postgres.retention import RULES
@@ -52,7 +54,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             mesh.postgres, decisions, mesh.auditor, clock=mesh.clock, ids=mesh.ids, default_limit_micro_usd=limit
         )
         sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
-        await mesh.enter(background(sweeper.run, "reservation-sweeper"))
+        await mesh.enter(background(sweeper.run, "reservation-sweeper", clock=mesh.clock))
         await mesh.keep_short(RULES, settings.retention.selections_days)
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
         yield await mesh.serve(
@@ -74,6 +76,7 @@ async def _selector(
     catalog = Catalog()
     feed = RegistryFeed(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
     await mesh.enter(feed.running())
+    mesh.depends_on(Dependency("registry_view", feed.lost))
     # Whoever listens can choose; where the registry stays away, calls say so.
     await catalog.wait_loaded(settings.selector.wait_for_registry_s)
     options = SelectorOptions(
@@ -83,8 +86,10 @@ async def _selector(
     )
     return Selector(
         offers=catalog,
-        policy=RegoVerdicts(mesh.policy),
-        tenants=GatewayTenants(TenantServiceStub(gateway), mesh.clock),
+        policy=RegoVerdicts(mesh.policy, settings.tls.profile),
+        permissions=GatewayPermissions(
+            PermissionServiceStub(gateway), mesh.clock, settings.selector.permissions_max_stale_s
+        ),
         ledger=ledger,
         decisions=decisions,
         recorder=await mesh.enter(Recorder(decisions, mesh.clock).running()),

@@ -14,6 +14,11 @@ class SelectorSettings(Block):
     reservation_ttl_s: float = Field(900, gt=0, description="a reservation that is not settled lapses after this time")
     expire_every_s: float = Field(5, gt=0, description="how often lapsed reservations are freed, in seconds")
     max_stale_s: float = Field(300, gt=0, description="oldest view of the registry that is chosen by, in seconds")
+    permissions_max_stale_s: float = Field(
+        60,
+        ge=0,
+        description="how long the permissions of a caller hold while the gateway cannot be asked, in seconds",
+    )
     wait_for_registry_s: float = Field(
         30, ge=0, description="longest wait for the first view of the registry before serving, in seconds"
     )
@@ -27,7 +32,10 @@ class RetentionSettings(Block):
     """For how long decisions are kept."""
 
     selections_days: int = Field(
-        90, ge=1, le=3650, description="days that a decision is kept, and a reservation after it was closed"
+        90,
+        ge=1,
+        le=3650,
+        description="days that decisions and answers to requests are kept, and a reservation after it was closed",
     )
 
 

@@ -28,7 +28,7 @@ CLASSES: dict[str, dict[str, object]] = {
     "STREAM": {},
 }
 READS = ("Get", "List", "Find", "Validate", "Describe")
-LONG = {"Evaluate", "UploadAsset", "VerifyAudit", "ExportProvenance"}
+LONG = {"DiffDocuments", "Evaluate", "UploadAsset", "VerifyAudit", "ExportProvenance"}
 
 
 def idempotency(method: descriptor_pb2.MethodDescriptorProto) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesh.secrets.memory import MemorySecrets, MemoryTransit
+from mesh.secrets.paths import require_path
 from mesh.secrets.ports import DataKey, KeyKind, Secrets, Transit
 from mesh.secrets.secret import Secret
 from mesh.secrets.vault import Vault, VaultSecrets, VaultTransit
@@ -18,4 +19,5 @@ __all__ = [
     "Vault",
     "VaultSecrets",
     "VaultTransit",
+    "require_path",
 ]

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mesh.errors import invalid, not_found
+from mesh.secrets.paths import require_path
 from mesh.secrets.ports import DataKey, KeyKind
 from mesh.secrets.secret import Secret
 
@@ -30,19 +31,19 @@ class MemorySecrets:
 
     async def read(self, path: str) -> Mapping[str, Secret[str]]:
         """The secrets of a path; NOT_FOUND when there are none."""
-        if path not in self._paths:
+        if require_path(path) not in self._paths:
             raise not_found("secret", path)
         return dict(self._paths[path])
 
     async def write(self, path: str, values: Mapping[str, Secret[str] | str]) -> None:
         """Replace the secrets of a path."""
-        self._paths[path] = {
+        self._paths[require_path(path)] = {
             name: value if isinstance(value, Secret) else Secret(value) for name, value in values.items()
         }
 
     async def delete(self, path: str) -> None:
         """Forget a path."""
-        self._paths.pop(path, None)
+        self._paths.pop(require_path(path), None)
 
 
 class MemoryTransit:
@@ -54,7 +55,7 @@ class MemoryTransit:
 
     async def create_key(self, key: str, kind: KeyKind) -> None:
         """Make a key unless it exists."""
-        if key in self._signing or key in self._wrapping:
+        if require_path(key) in self._signing or key in self._wrapping:
             return
         if kind is KeyKind.SIGNING:
             self._signing[key] = [Ed25519PrivateKey.generate()]
@@ -63,14 +64,14 @@ class MemoryTransit:
 
     async def rotate(self, key: str) -> None:
         """Add a version to a key."""
-        if key in self._signing:
+        if require_path(key) in self._signing:
             self._signing[key].append(Ed25519PrivateKey.generate())
         else:
             _versions(self._wrapping, key).append(AESGCM(AESGCM.generate_key(_KEY_BITS)))
 
     async def destroy(self, key: str) -> None:
         """Destroy a key with all its versions."""
-        if self._signing.pop(key, None) is None and self._wrapping.pop(key, None) is None:
+        if self._signing.pop(require_path(key), None) is None and self._wrapping.pop(key, None) is None:
             raise not_found("key", key)
 
     async def sign(self, key: str, data: bytes, version: int | None = None) -> bytes:
@@ -105,6 +106,6 @@ class MemoryTransit:
 
 
 def _versions(keys: dict[str, list[K]], key: str) -> list[K]:
-    if key not in keys:
+    if require_path(key) not in keys:
         raise not_found("key", key)
     return keys[key]

@@ -28,7 +28,10 @@ class DataKey:
 
 
 class Secrets(Protocol):
-    """Named sets of secrets. A change is seen within seconds."""
+    """Named sets of secrets. A change is seen within seconds.
+
+    A path is made of plain names, parted by "/"; INVALID_ARGUMENT for any other (`mesh.secrets.paths`).
+    """
 
     async def read(self, path: str) -> Mapping[str, Secret[str]]:
         """The newest secrets of a path; NOT_FOUND when there are none."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError, invalid, not_found
+from mesh.secrets.paths import require_path
 from mesh.secrets.ports import DataKey, KeyKind
 from mesh.secrets.secret import Secret
 
@@ -58,9 +59,10 @@ class Vault:
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, object] | None:
         """The `data` of the answer; None when nothing is there.
 
-        INVALID_ARGUMENT when the store refuses the request's content, else DEPENDENCY_UNAVAILABLE. The token is read
-        again once when it is refused.
+        INVALID_ARGUMENT when the path is none or the store refuses the request's content, else DEPENDENCY_UNAVAILABLE.
+        The token is read again once when it is refused.
         """
+        require_path(path)
         fresh = self._token is None
         response = await self._send(method, path, body)
         if response.status_code == _FORBIDDEN and not fresh:
@@ -82,7 +84,9 @@ class Vault:
             if self._token is None:
                 self._token = Secret(self._settings.token_file.read_text(encoding="utf-8").strip())
             headers = {"X-Vault-Token": self._token.reveal()}
-            return await self._client.request(method, quote(path), json=body, headers=headers)
+            request = self._client.build_request(method, quote(path), json=body, headers=headers)
+            _require_unchanged(request, path)
+            return await self._client.send(request)
         except (httpx.HTTPError, OSError) as error:
             _log.warning("secret store does not answer: %s", type(error).__name__)
             raise _unavailable() from error
@@ -200,6 +204,12 @@ class VaultTransit:
         if found is None:
             raise not_found("key", key)
         return found
+
+
+def _require_unchanged(request: httpx.Request, path: str) -> None:
+    """The last guard: whatever the client makes of a path, the store is asked for this one or not at all."""
+    if not request.url.raw_path.endswith(f"/v1/{quote(path)}".encode()):
+        raise invalid("path", "names no place in the secret store")
 
 
 def _unbase64(text: str) -> bytes:

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from svc_critic.domain.evaluation import Evaluation
     from svc_critic.domain.specimen import Kind
 
+# The tools that ship with the executor. Names of tenants' own tools are counted together.
+TOOLS = frozenset((
+    "d2", "dalle3", "document_composer", "espeak", "gpt-4.1", "gpt_image", "matplotlib_chart", "mermaid",
+    "pillow_transform", "plantuml", "playwright_screenshot", "smollm2", "stable_image",
+))  # fmt: skip
 SCORES = tuple(step / 10 for step in range(1, 11))
 
 
@@ -32,4 +37,6 @@ def _tool(evaluation: Evaluation) -> str:
     """The tool, if a service that acts for somebody names it: what callers write would be labels without end."""
     request = context.current()
     trusted = request is not None and request.caller is not None and request.caller.actor != ""
-    return (evaluation.origin.tool_id if trusted else "") or "unknown"
+    if not trusted or not evaluation.origin.tool_id:
+        return "unknown"
+    return evaluation.origin.tool_id if evaluation.origin.tool_id in TOOLS else telemetry.OVERFLOW

@@ -1,7 +1,8 @@
 """The one guarded way out: judges an address by name and by number, connects to the number it judged, caps what comes.
 
 A name is resolved once and the connection goes to that very address, so that a name cannot change its mind between the
-check and the call. Redirects are followed by hand, each judged like the first address.
+check and the call. A connection is kept for the one host name whose certificate was checked. Redirects are followed by
+hand, each judged like the first address.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING
 import httpx
 
 from svc_executor.adapters.addresses import is_loopback, is_public
-from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest, EgressResponse
+from svc_executor.adapters.connections import Connections
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
@@ -29,6 +32,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"https": 443, "http": 80}
 # Asked for instead of what the caller would take: it is unpacked piece by piece, never beyond the caller's limit.
 _ENCODING, _GZIP = "gzip", 16 + zlib.MAX_WBITS
+_CONNECT_S = 10.0
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _PRIVATE_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "idempotency-key"})
 
@@ -63,10 +67,12 @@ async def resolve_by_system(host: str, port: int) -> list[str]:
 class GuardedEgress:
     """Fetches through the rules; an async context manager that owns its connections."""
 
-    def __init__(self, rules: EgressRules, *, resolve: Resolver = resolve_by_system) -> None:
+    def __init__(
+        self, rules: EgressRules, *, resolve: Resolver = resolve_by_system, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._rules = rules
         self._resolve = resolve
-        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+        self._connections = Connections(tls)
 
     async def __aenter__(self) -> GuardedEgress:
         return self
@@ -74,7 +80,7 @@ class GuardedEgress:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self._connections.aclose()
 
     async def admit(self, url: str) -> None:
         """Raise EgressError(REFUSED) unless the address may be fetched now."""
@@ -103,16 +109,20 @@ class GuardedEgress:
         url = target.url.copy_with(host=target.address)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OURS}
         headers |= {"Host": target.url.netloc.decode(), "Accept-Encoding": _ENCODING}
-        call = self._client.build_request(
-            request.method, url, headers=headers, content=request.content or None, timeout=request.timeout_s,
-            extensions={"sni_hostname": target.url.host},
-        )  # fmt: skip
         try:
-            response = await self._client.send(call, stream=True)
-            try:
-                body = await _body(response, request)
-            finally:
-                await response.aclose()
+            async with self._connections.client(target.url) as client:
+                call = client.build_request(
+                    request.method, url, headers=headers, content=request.content or None,
+                    timeout=httpx.Timeout(request.timeout_s, connect=min(_CONNECT_S, request.timeout_s)),
+                    extensions={"sni_hostname": target.url.host},
+                )  # fmt: skip
+                response = await client.send(call, stream=True)
+                try:
+                    body = await _body(response, request)
+                finally:
+                    await response.aclose()
+        except httpx.ConnectTimeout as error:
+            raise _failed(EgressFailure.UNREACHABLE, request, "cannot be reached") from error
         except httpx.TimeoutException:
             raise _failed(EgressFailure.TIMEOUT, request, "did not answer in time") from None
         except (httpx.RemoteProtocolError, httpx.ReadError, zlib.error) as error:

@@ -1,33 +1,39 @@
-"""What stands around every provider, once: slots, deadline, circuit breaker, retry with a budget."""
+"""What stands around every provider, once: places, deadline, circuit breakers, retry with a budget."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from mesh import overhead, tracing
 from mesh.errors import SomaError
-from mesh.resilience import CircuitBreaker, CircuitState, Deadline, RetryBudget, retry
-from svc_executor.domain.peers import HealthReport
-from svc_executor.domain.provider import Failure, ProviderError
+from mesh.lru import LruMap
+from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
+from svc_executor.adapters.circuits import Circuits
+from svc_executor.adapters.places import Places
+from svc_executor.domain.peers import HealthReport, HealthState
+from svc_executor.domain.provider import Failure, Fault, LimitedProvider, ProviderError
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
-    from svc_executor.domain.provider import Invocation, InvocationResult, ProbeResult, Provider
+    from svc_executor.domain.provider import Capacity, Invocation, InvocationResult, Place, ProbeResult, Provider
 
 _log = logging.getLogger(__name__)
-_BLAMED = frozenset({Failure.UNAVAILABLE, Failure.TIMEOUT})
 _REPORT_S = 10.0
+_BUDGETS = 4_096
+# An adapter keeps the deadline itself, and knows best what was consumed until then.
+_GRACE_S = 1.0
 _LOCAL = "local"
 
 
@@ -35,19 +41,22 @@ _LOCAL = "local"
 class GuardLimits:
     """How a provider is guarded. Times are in seconds; `patience_s` is the longest wait that a retry is worth.
 
-    `slots` calls run at once, and `tenant_slots` of them for one tenant, so that another always finds a place.
+    `slots` calls run at once, and `tenant_slots` of them for one tenant, so that another always finds a place; one
+    tenant has `tenant_slots_in_all` at all providers together. `failures` within `window_s` open a circuit.
     """
 
     slots: int = 4
     tenant_slots: int = 3
+    tenant_slots_in_all: int = 16
     tries: int = 2
     failures: int = 5
+    window_s: float = 10.0
     recovery_s: float = 60.0
     patience_s: float = 1.0
 
 
 class Guards:
-    """Slots by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits.
+    """Places by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits.
 
     A provider's limits are those of an account or a server with it; each tool of this machine stands for itself.
     """
@@ -60,43 +69,56 @@ class Guards:
         self._meter = meter
         self._clock = clock
         self._rng = rng
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        # A tenant's are kept while somebody holds or awaits one.
-        self._tenant_slots = WeakValueDictionary[tuple[str, str], asyncio.Semaphore]()
-        self._breakers: dict[str, CircuitBreaker] = {}
-        self._budgets: dict[str, RetryBudget] = {}
+        self._places = Places(limits.slots, limits.tenant_slots, limits.tenant_slots_in_all, clock)
+        self._circuits = Circuits(
+            clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
+        )
+        self._budgets = LruMap[str, RetryBudget](_BUDGETS)
         self._reports: set[asyncio.Task[None]] = set()
 
-    def is_open(self, capability_id: str) -> bool:
-        """Whether calls of a capability are held back now."""
-        breaker = self._breakers.get(capability_id)
-        return breaker is not None and breaker.state is CircuitState.OPEN
+    def circuit(self, capability_id: str) -> CircuitState:
+        """The state of a capability's platform-wide circuit: calls are held back while it is open."""
+        return self._circuits.state(capability_id)
+
+    def enter(
+        self, pool: str, tenant_id: str, capacity: Capacity | None, capability_id: str
+    ) -> AbstractContextManager[None]:
+        """Hold a place for a call; raises ProviderBusyError at once when none is free."""
+        return self._places.enter(pool, tenant_id, capacity, named=capability_id)
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
-        """Invoke within slot, deadline, circuit and retry budget; raises ProviderError."""
+        """Invoke within deadline, circuits and retry budget; raises ProviderError."""
         name = f"{invocation.tool_id}@{invocation.provider}"
-        breaker = self._breaker(name)
-        async with AsyncExitStack() as stack:
-            await self._enter(stack, invocation, name)
+        deadline = Deadline.within(invocation.timeout_s, self._clock)
+        try:
+            return await retry(
+                lambda: self._once(inner, invocation, name, deadline),
+                clock=self._clock,
+                rng=self._rng,
+                budget=self._budgets.get_or_create(name, RetryBudget),
+                attempts=self._limits.tries,
+                base_s=self._limits.patience_s / 4,
+                cap_s=self._limits.patience_s,
+                deadline=deadline,
+                retryable=self._worth_a_retry,
+            )
+        except SomaError as refused:  # a circuit is open
+            raise ProviderError(
+                Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s, fault=Fault.PLATFORM
+            ) from None
+
+    async def _once(self, inner: Provider, invocation: Invocation, name: str, deadline: Deadline) -> InvocationResult:
+        async with self._circuits.guard(name, invocation.tenant_id):
             try:
-                async with asyncio.timeout(invocation.timeout_s):
-                    return await retry(
-                        lambda: breaker.call(lambda: inner.invoke(invocation)),
-                        clock=self._clock,
-                        rng=self._rng,
-                        budget=self._budgets.setdefault(name, RetryBudget()),
-                        attempts=self._limits.tries,
-                        base_s=self._limits.patience_s / 4,
-                        cap_s=self._limits.patience_s,
-                        deadline=Deadline.within(invocation.timeout_s, self._clock),
-                        retryable=self._worth_a_retry,
-                    )
+                left = deadline.remaining()
+                async with asyncio.timeout(left + min(_GRACE_S, left / 10)):
+                    return await inner.invoke(replace(invocation, timeout_s=left))
             except TimeoutError:
+                # What runs on this machine is slow because of what it was given.
+                fault = Fault.CALLER if inner.provider == _LOCAL else Fault.PROVIDER
                 raise ProviderError(
-                    Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds"
+                    Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds", fault=fault
                 ) from None
-            except SomaError as refused:  # the circuit is open
-                raise ProviderError(Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s) from None
 
     def upstream(self) -> AbstractContextManager[None]:
         """Count the enclosed time as a provider's."""
@@ -108,44 +130,25 @@ class Guards:
             await asyncio.wait(set(self._reports), timeout=_REPORT_S)
 
     def _worth_a_retry(self, error: Exception) -> bool:
-        if not isinstance(error, ProviderError) or error.reason is Failure.TIMEOUT or not error.blamed:
+        """Whether the same call may soon succeed; one that consumed something is not paid for twice."""
+        if not isinstance(error, ProviderError) or error.usage is not None:
             return False
-        return error.retryable and (error.retry_after_s or 0.0) <= self._limits.patience_s
-
-    async def _enter(self, stack: AsyncExitStack, invocation: Invocation, name: str) -> None:
-        """Wait for a place, no longer than the call itself may take: the tenant's own first."""
-        pool = name if invocation.provider == _LOCAL else invocation.provider
-        own = self._tenant_slots.setdefault((pool, invocation.tenant_id), asyncio.Semaphore(self._limits.tenant_slots))
-        shared = self._slots.setdefault(pool, asyncio.Semaphore(self._limits.slots))
-        try:
-            async with asyncio.timeout(invocation.timeout_s):
-                await stack.enter_async_context(own)
-                await stack.enter_async_context(shared)
-        except TimeoutError:
-            raise ProviderError(
-                Failure.UNAVAILABLE, f"{name} was busy for {invocation.timeout_s:g} seconds", blamed=False
-            ) from None
-
-    def _breaker(self, name: str) -> CircuitBreaker:
-        if name not in self._breakers:
-            self._breakers[name] = CircuitBreaker(
-                name,
-                self._clock,
-                failures=self._limits.failures,
-                recovery_s=self._limits.recovery_s,
-                counts=_blames_provider,
-                on_transition=self._moved,
-            )
-        return self._breakers[name]
+        passing = error.reason is Failure.RATE_LIMITED or (
+            error.reason is Failure.UNAVAILABLE and error.fault is Fault.PROVIDER
+        )
+        return passing and (error.retry_after_s or 0.0) <= self._limits.patience_s
 
     def _moved(self, name: str, before: CircuitState, after: CircuitState) -> None:
         _log.warning("circuit of %s goes from %s to %s", name, before, after)
         self._meter.breaker(name, after.value)
         if after is CircuitState.HALF_OPEN:
-            return
+            return  # the next probe reports it
         opened = after is CircuitState.OPEN
         reason = "it failed repeatedly and is left alone for a while" if opened else ""
-        task = asyncio.create_task(self._report(HealthReport(name, not opened, reason, opened)))
+        state = HealthState.UNHEALTHY if opened else HealthState.HEALTHY
+        # In a context of its own: it is the executor's report, not that of the tenant whose call was the last.
+        report = self._report(HealthReport(name, state, reason, opened))
+        task = asyncio.create_task(report, context=contextvars.Context())
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
 
@@ -158,10 +161,42 @@ class Guards:
 
 
 class GuardedProvider:
-    """A `Provider` behind guards."""
+    """A `Provider` behind guards, known as `adapter`."""
+
+    def __init__(self, inner: Provider, guards: Guards, adapter: str) -> None:
+        self.provider = inner.provider
+        self._inner = inner
+        self._guards = guards
+        self._adapter = adapter
+
+    @contextmanager
+    def try_enter(self, tool_id: str, provider: str, tenant_id: str, endpoint: str = "") -> Iterator[Place]:
+        """Hold a place for one invocation of a capability; raises ProviderBusyError at once when none is free."""
+        pool = self._adapter if self.provider == _LOCAL else f"{provider} {endpoint}".rstrip()
+        capacity = self._inner.capacity if isinstance(self._inner, LimitedProvider) else None
+        with self._guards.enter(pool, tenant_id, capacity, f"{tool_id}@{provider}"):
+            yield _HeldPlace(self._inner, self._guards)
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Raises ProviderBusyError at once when no place is free."""
+        with self.try_enter(
+            invocation.tool_id, invocation.provider, invocation.tenant_id, invocation.endpoint
+        ) as place:
+            return await place.invoke(invocation)
+
+    async def probe(self) -> ProbeResult:
+        """Probes are not held back."""
+        return await self._inner.probe()
+
+    async def aclose(self) -> None:
+        """See the port."""
+        await self._inner.aclose()
+
+
+class _HeldPlace:
+    """A `Place`."""
 
     def __init__(self, inner: Provider, guards: Guards) -> None:
-        self.provider = inner.provider
         self._inner = inner
         self._guards = guards
 
@@ -180,14 +215,6 @@ class GuardedProvider:
                 span.set_attribute("gen_ai.usage.output_tokens", result.usage.output_tokens)
             return result
 
-    async def probe(self) -> ProbeResult:
-        """See the port; probes are not held back."""
-        return await self._inner.probe()
-
-    async def aclose(self) -> None:
-        """See the port."""
-        await self._inner.aclose()
-
 
 class GuardedCatalogue:
     """A `Catalogue` whose providers are guarded."""
@@ -199,7 +226,7 @@ class GuardedCatalogue:
     def provider(self, adapter: str) -> GuardedProvider | None:
         """See the port."""
         found = self._inner.provider(adapter)
-        return None if found is None else GuardedProvider(found, self._guards)
+        return None if found is None else GuardedProvider(found, self._guards, adapter)
 
 
 def _title(invocation: Invocation) -> str:
@@ -225,7 +252,3 @@ def _operation(invocation: Invocation) -> str:
     if not invocation.model:
         return "execute_tool"
     return "chat" if invocation.step_type == StepType.GENERATE_TEXT else "generate_content"
-
-
-def _blames_provider(error: Exception) -> bool:
-    return not isinstance(error, ProviderError) or (error.blamed and error.reason in _BLAMED)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.telemetry import counter, histogram
+from mesh.telemetry import OVERFLOW, counter, gauge, histogram
 from svc_executor.domain.job import ExecutionStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from svc_executor.domain.job import Execution
 
 _MILLISECONDS = 1_000
@@ -16,9 +18,10 @@ _CENTS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
 
 
 class PrometheusMeter:
-    """A `Meter`."""
+    """A `Meter`. Capabilities other than `shipped`, whose names tenants choose, are counted together as "other"."""
 
-    def __init__(self) -> None:
+    def __init__(self, shipped: Iterable[str]) -> None:
+        self._shipped = frozenset(shipped)
         self._latency = histogram(
             "multimodal_execution_latency_seconds",
             "Time a provider took for an attempt.",
@@ -41,6 +44,8 @@ class PrometheusMeter:
         self._failures = counter("failure_reason_total", "Attempts whose result was not used.", ("reason",))
         self._fallbacks = counter("multimodal_fallback_total", "Rungs that were left.", ("modality", "reason"))
         self._compensations = counter("compensations_total", "Undoings that were tried.", ("kind", "result"))
+        self._open = gauge("compensations_open", "Undoings that are not done, up to 10,000.")
+        self._lost_runs = counter("job_runs_lost_total", "Runs that were closed because their workflow was lost.")
         self._rollbacks = histogram("rollback_latency_seconds", "Time that the undoings of a run took.")
         self._breakers = counter(
             "circuit_breaker_transitions_total", "Transitions of circuit breakers.", ("tool_id", "provider", "state")
@@ -49,13 +54,14 @@ class PrometheusMeter:
     def execution(self, execution: Execution) -> None:
         """See the port."""
         chosen, modality = execution.chosen, execution.modality
-        names = (modality, chosen.tool_id, chosen.provider)
+        tool_id, provider = self._named(chosen.capability_id)
+        names = (modality, tool_id, provider)
         seconds = execution.latency_ms / _MILLISECONDS
         self._latency.labels(*names, execution.status.value).observe(seconds)
         self._cost.labels(*names).observe(execution.cost_micro_usd / _MICRO_USD_PER_CENT)
         if execution.status is ExecutionStatus.FAILED:
             self._failures.labels(execution.error_code).inc()
-            self._errors.labels(modality, chosen.tool_id, execution.error_code).inc()
+            self._errors.labels(modality, tool_id, execution.error_code).inc()
 
     def rework(self, modality: str, reason: str) -> None:
         """See the port."""
@@ -74,7 +80,21 @@ class PrometheusMeter:
         """See the port."""
         self._rollbacks.labels().observe(seconds)
 
+    def open_compensations(self, number: int) -> None:
+        """See the port."""
+        self._open.labels().set(number)
+
+    def lost_run(self) -> None:
+        """See the port."""
+        self._lost_runs.labels().inc()
+
     def breaker(self, capability_id: str, state: str) -> None:
         """See the port."""
+        self._breakers.labels(*self._named(capability_id), state).inc()
+
+    def _named(self, capability_id: str) -> tuple[str, str]:
+        """Tool and provider as metrics show them."""
+        if capability_id not in self._shipped:
+            return OVERFLOW, OVERFLOW
         tool_id, _, provider = capability_id.partition("@")
-        self._breakers.labels(tool_id, provider, state).inc()
+        return tool_id, provider

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from mesh.errors import Reason, SomaError
+from mesh.ids import derive
 from svc_executor.domain.run import CANCEL_SIGNAL, WORKFLOW
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from temporalio.client import Client
 
     from svc_executor.domain.run import JobOrder
@@ -20,6 +24,12 @@ if TYPE_CHECKING:
 QUEUE = "multimodal"
 _RPC_TIMEOUT = timedelta(seconds=5)
 _RETRY_AFTER_S = 2.0
+_FAIRNESS_KEY_BYTES = 64
+
+
+class _Signal(TypedDict):
+    start_signal: str
+    start_signal_args: Sequence[object]
 
 
 class TemporalRunner:
@@ -31,28 +41,49 @@ class TemporalRunner:
 
     async def start(self, order: JobOrder) -> None:
         """See the port."""
+        await self._begin(order, [order])
+
+    async def cancel(self, order: JobOrder, reason: str) -> None:
+        """See the port."""
+        await self._begin(order, [order], {"start_signal": CANCEL_SIGNAL, "start_signal_args": [reason]})
+
+    async def close(self, order: JobOrder, failure: str) -> None:
+        """See the port."""
+        await self._begin(order, [order, 0.0, failure])
+
+    async def is_running(self, order: JobOrder) -> bool:
+        """See the port."""
+        try:
+            found = await self._client.get_workflow_handle(order.job_id).describe(rpc_timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise _unavailable() from error
+        return found.status is WorkflowExecutionStatus.RUNNING
+
+    async def _begin(self, order: JobOrder, args: Sequence[object], signal: _Signal | None = None) -> None:
+        """Start the workflow unless it runs; tenants take turns on the queue."""
         try:
             await self._client.start_workflow(
                 WORKFLOW,
-                order,
+                args=args,
                 id=order.job_id,
                 task_queue=self._queue,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 rpc_timeout=_RPC_TIMEOUT,
+                priority=fair_priority(order.tenant_id),
+                **(signal or {}),
             )
         except WorkflowAlreadyStartedError:
             return
         except RPCError as error:
             raise _unavailable() from error
 
-    async def cancel(self, order: JobOrder, reason: str) -> None:
-        """See the port."""
-        handle = self._client.get_workflow_handle(order.job_id)
-        try:
-            await handle.signal(CANCEL_SIGNAL, reason, rpc_timeout=_RPC_TIMEOUT)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise _unavailable() from error
+
+def fair_priority(tenant_id: str) -> Priority:
+    """Let the tenant take turns with others, in the workflow and its activities."""
+    key = tenant_id if len(tenant_id.encode()) <= _FAIRNESS_KEY_BYTES else derive(tenant_id)
+    return Priority(fairness_key=key)
 
 
 def _unavailable() -> SomaError:

@@ -10,12 +10,14 @@ from svc_executor.app.produce import Begun, Producer
 from svc_executor.app.recorder import Note
 from svc_executor.domain.inputs import resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
+from svc_executor.domain.provider_call import is_repeatable
 from svc_executor.domain.run import AttemptOrder, AttemptResult
 from svc_executor.domain.timeline import EventType
 from svc_executor.domain.wording import prompt_of
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.peers import Selector
@@ -29,10 +31,19 @@ class MakeAttempt:
     """
 
     def __init__(
-        self, store: JobStore, producer: Producer, selector: Selector, recorder: Recorder, *, meter: Meter, clock: Clock
+        self,
+        store: JobStore,
+        producer: Producer,
+        calls: ProviderCalls,
+        selector: Selector,
+        recorder: Recorder,
+        *,
+        meter: Meter,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._producer = producer
+        self._calls = calls
         self._selector = selector
         self._recorder = recorder
         self._meter = meter
@@ -47,10 +58,23 @@ class MakeAttempt:
         begun = await self._begin(order)
         execution = begun.execution
         if not self.is_recorded(execution):
-            execution = await self._record(order, await self._producer(begun))
-        execution = await self._settle(order, execution)
+            execution = await self._make(order, begun)
+        called = begun.call is not None or not is_repeatable(execution)
+        if called or not execution.settled:
+            execution = await self._settle(order, execution)
         succeeded = execution.status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.REJECTED}
         return AttemptResult(succeeded, execution.error_code, execution.error_message)
+
+    async def _make(self, order: AttemptOrder, begun: Begun) -> Execution:
+        producer, calls = self._producer, self._calls
+        outcome = await producer.call(begun)
+        ended = await calls.hold(
+            begun,
+            outcome,
+            lambda: producer.finish(begun, outcome),
+            lambda error: producer.fail(begun, outcome, error),
+        )
+        return await calls.hold(begun, outcome, lambda: self._record(order, ended))
 
     @staticmethod
     def is_recorded(execution: Execution) -> bool:
@@ -74,7 +98,8 @@ class MakeAttempt:
                 if (name, each.accepted_attempt) in made
             }
             feedback = sent_back.feedback if sent_back else ()
-            return Begun(work.job, step, execution, steps, accepted, feedback)
+            call = await work.call(execution.execution_id)
+            return Begun(work.job, step, execution, steps, accepted, feedback, call)
 
     def _started(self, execution: Execution, step: Step, steps: dict[str, Step]) -> Execution:
         params = resolved(step.task, steps)
@@ -94,8 +119,7 @@ class MakeAttempt:
                 return known
             step = await work.step(order.step_id)
             await work.save_execution(ended)
-            await work.save_step(replace(step, cost_micro_usd=step.cost_micro_usd + ended.cost_micro_usd))
-            await work.save_job(replace(work.job, cost_micro_usd=work.job.cost_micro_usd + ended.cost_micro_usd))
+            await self._recorder.spent(work, ended)
             await self._tell(work, ended)
             succeeded = ended.status is ExecutionStatus.SUCCEEDED
             if not (succeeded and step.task.gate):
@@ -118,15 +142,25 @@ class MakeAttempt:
             await self._recorder.note(work, Note(EventType.ASSET, stored, step, ended, ended.asset_ids))
 
     async def _settle(self, order: AttemptOrder, execution: Execution) -> Execution:
-        """Book the true cost, or give the reservation back when there was none."""
-        if execution.settled:
-            return execution
-        if execution.cost_micro_usd:
-            await self._selector.settle(execution.reservation_id, execution.cost_micro_usd)
-        else:
-            await self._selector.release(execution.reservation_id)
+        """Book the true cost, or give the reservation back when there was none, and forget the call."""
+        if not execution.settled:
+            await settle(self._selector, execution)
+        erased = await self._calls.erase(order.job.tenant_id, execution.idempotency_key)
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             current = await work.execution(order.step_id, order.attempt) or execution
             settled = replace(current, settled=True)
-            await work.save_execution(settled)
+            if not current.settled:
+                await work.save_execution(settled)
+            if erased:
+                await work.remove_call(execution.execution_id)
         return settled
+
+
+async def settle(selector: Selector, execution: Execution) -> None:
+    """Book what an ended attempt cost, or give its reservation back when it cost nothing."""
+    if not execution.reservation_id:
+        return
+    if execution.cost_micro_usd:
+        await selector.settle(execution.reservation_id, execution.cost_micro_usd)
+    else:
+        await selector.release(execution.reservation_id)

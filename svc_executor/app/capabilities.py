@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from svc_executor.domain.peers import HealthReport
+from mesh.resilience import CircuitState
+from svc_executor.domain.peers import HealthReport, HealthState, ServedCapability
+from svc_executor.domain.provider import ProbeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mesh.clock import Clock
     from svc_executor.domain.peers import Manifest, Registry
     from svc_executor.domain.ports import Catalogue
 
@@ -43,9 +47,11 @@ class RegisterManifests:
 
 
 class ProbeProviders:
-    """Asks every provider how it fares and reports it. `is_open` tells whether a capability's circuit is open.
+    """Asks every provider how it fares and reports it. `circuit` gives the state of a capability's circuit here.
 
-    A probe speaks for each capability of its adapter: those of the manifests, and those that others registered.
+    A probe speaks for each capability of its adapter, those of the manifests and those that others registered, unless
+    it has an endpoint of its own. What was not asked is not reported. An open circuit that another process reported
+    stays until that process withdraws it, or has not confirmed it for `trusted_s` seconds.
     """
 
     def __init__(
@@ -53,12 +59,17 @@ class ProbeProviders:
         registry: Registry,
         catalogue: Catalogue,
         manifests: Sequence[Manifest],
-        is_open: Callable[[str], bool],
+        circuit: Callable[[str], CircuitState],
+        clock: Clock,
+        *,
+        trusted_s: float = 150.0,
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
         self._manifests = tuple(manifests)
-        self._is_open = is_open
+        self._circuit = circuit
+        self._clock = clock
+        self._trusted = timedelta(seconds=trusted_s)
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -68,20 +79,43 @@ class ProbeProviders:
     async def __call__(self, adapter: str) -> None:
         """Probe one adapter and report for each of its capabilities."""
         provider = self._catalogue.provider(adapter)
-        result = await provider.probe() if provider is not None else None
-        for capability_id in await self._served_by(adapter):
-            opened = self._is_open(capability_id)
-            healthy = result is not None and result.healthy
-            reason = "there is no adapter for it here" if result is None else result.detail
-            await self._report(HealthReport(capability_id, healthy and not opened, reason, opened))
+        if provider is None:
+            result = ProbeResult(healthy=False, detail="there is no adapter for it here")
+        else:
+            result = await provider.probe()
+        for served in await self._served_by(adapter):
+            report = self._report_of(served, result)
+            if report is not None:
+                await self._report(report)
 
-    async def _served_by(self, adapter: str) -> Sequence[str]:
-        own = [manifest.capability_id for manifest in self._manifests if manifest.adapter == adapter]
+    def _report_of(self, served: ServedCapability, result: ProbeResult) -> HealthReport | None:
+        """What to report of a capability after a probe of its adapter, if anything."""
+        name, circuit = served.capability_id, self._circuit(served.capability_id)
+        if circuit is CircuitState.OPEN:
+            return HealthReport(name, HealthState.UNHEALTHY, result.detail, circuit_open=True)
+        if served.circuit_open and circuit is CircuitState.CLOSED and self._is_fresh(served):
+            return None
+        asked = served.endpoint.rstrip("/") in {"", result.endpoint}
+        healthy = result.healthy if asked else None
+        if healthy is None:
+            return HealthReport(name, HealthState.UNKNOWN, result.detail) if served.circuit_open else None
+        return HealthReport(name, HealthState.HEALTHY if healthy else HealthState.UNHEALTHY, result.detail)
+
+    def _is_fresh(self, served: ServedCapability) -> bool:
+        return served.checked_at is not None and self._clock.now() - served.checked_at < self._trusted
+
+    async def _served_by(self, adapter: str) -> Sequence[ServedCapability]:
+        own = {
+            manifest.capability_id: ServedCapability(manifest.capability_id)
+            for manifest in self._manifests
+            if manifest.adapter == adapter
+        }
         try:
-            return tuple(dict.fromkeys([*own, *await self._registry.served_by(adapter)]))
+            known = await self._registry.served_by(adapter)
         except SomaError as error:
             _log.warning("the registry did not say what %s serves: %s", adapter, error.message)
-            return own
+            return tuple(own.values())
+        return tuple({**own, **{served.capability_id: served for served in known}}.values())
 
     async def _report(self, report: HealthReport) -> None:
         try:

@@ -7,16 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from svc_executor.app.recorder import Note
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.timeline import CompensationKind, EventType
 from svc_executor.domain.undoing import gives_up_assets, undoings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mesh.clock import Clock
+    from svc_executor.app.compensate import Compensator
+    from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, Job
-    from svc_executor.domain.peers import Assets, Selector
+    from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.run import CloseOrder, StepEnd
     from svc_executor.domain.timeline import Compensation
@@ -48,31 +50,43 @@ class CloseRun:
     """
 
     def __init__(
-        self, store: JobStore, assets: Assets, selector: Selector, recorder: Recorder, *, meter: Meter, clock: Clock
+        self,
+        store: JobStore,
+        assets: Assets,
+        compensator: Compensator,
+        recorder: Recorder,
+        calls: ProviderCalls,
+        *,
+        meter: Meter,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._calls = calls
         self._assets = assets
-        self._selector = selector
+        self._compensator = compensator
         self._recorder = recorder
         self._meter = meter
         self._clock = clock
 
     async def __call__(self, order: CloseOrder) -> None:
-        """End the run; raises while an undoing fails, until `last_try` records that it could not be done."""
+        """End the run; raises while an undoing fails, until `last_try` leaves it to `RetryCompensations`."""
         started = self._clock.monotonic()
         job = await self._store.job(order.job.tenant_id, order.job.job_id)
         if job.state.ended or job.run != order.job.run:
             return
         state = JobState(order.state)
         held = await self._held(job, last_try=order.last_try) if gives_up_assets(job, state) else None
+        costs = await self._known_costs(job)
         async with self._store.work(job.tenant_id, job.job_id) as work:
+            executions = await self._stop_executions(work, costs)
             await self._stop_steps(work, state)
-            executions = await self._stop_executions(work)
             todo = await self._listed(work, executions, held)
+        made = {execution.execution_id: execution for execution in executions}
         for compensation in todo:
-            await self._undo(job, compensation, last_try=order.last_try)
+            await self._undo(job, compensation, made, last_try=order.last_try)
         if todo:
             self._meter.rollback(self._clock.monotonic() - started)
+        await self._forget_calls(job)
         await self._finish(order, state)
 
     async def _held(self, job: Job, *, last_try: bool) -> list[str]:
@@ -92,15 +106,39 @@ class CloseRun:
                 stopped = replace(step, state=StepState.CANCELLED, message=f"the job was {state.lower()}")
                 await self._recorder.step_changed(work, stopped, f"{step.step_id} is cancelled")
 
-    async def _stop_executions(self, work: Work) -> list[Execution]:
+    async def _known_costs(self, job: Job) -> dict[str, int]:
+        """What calls whose attempts were not recorded cost, as far as their outcomes were kept, by attempt."""
+        costs = {}
+        for call in await self._store.calls(job.tenant_id, job.job_id):
+            outcome = await self._calls.outcome(call)
+            if outcome is not None:
+                costs[call.execution_id] = outcome.cost_micro_usd
+        return costs
+
+    async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> list[Execution]:
+        """All attempts, ended. One whose call was begun costs what is known of it, else what was reserved for it."""
+        called = {call.execution_id for call in await work.calls()}
         found = []
         for execution in await work.executions():
             stopped = execution
             if not execution.ended:
-                stopped = replace(execution, status=ExecutionStatus.CANCELLED, ended_at=self._clock.now())
+                unknown = execution.reserved_micro_usd if execution.execution_id in called else 0
+                stopped = replace(
+                    execution,
+                    status=ExecutionStatus.CANCELLED,
+                    cost_micro_usd=costs.get(execution.execution_id, unknown),
+                    ended_at=self._clock.now(),
+                )
                 await work.save_execution(stopped)
+                await self._recorder.spent(work, stopped)
             found.append(await self._recorder.reported(work, stopped))
         return found
+
+    async def _forget_calls(self, job: Job) -> None:
+        for call in await self._store.calls(job.tenant_id, job.job_id):
+            if await self._calls.erase(call.tenant_id, call.idempotency_key):
+                async with self._store.work(job.tenant_id, job.job_id) as work:
+                    await work.remove_call(call.execution_id)
 
     async def _listed(self, work: Work, executions: list[Execution], held: list[str] | None) -> list[Compensation]:
         """The undoings of this run that are to be done: listed on the first try, found again on the next."""
@@ -111,35 +149,16 @@ class CloseRun:
                 await work.save_compensation(entry)
         return [each for each in known if not each.done]
 
-    async def _undo(self, job: Job, entry: Compensation, *, last_try: bool) -> None:
-        hindrance = ""
+    async def _undo(
+        self, job: Job, entry: Compensation, executions: Mapping[str, Execution], *, last_try: bool
+    ) -> None:
         try:
-            if entry.kind is CompensationKind.ASSET:
-                await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
-            else:
-                await self._selector.release(entry.target_id)
+            await self._compensator(job, entry, executions)
         except SomaError as error:
-            self._meter.compensation(entry.kind.value, done=False)
             if not last_try:
                 raise
-            _log.warning("%s %s could not be undone: %s", entry.kind.value, entry.target_id, error.reason.value)
-            hindrance = error.message
-        else:
-            self._meter.compensation(entry.kind.value, done=True)
-        await self._tick_off(job, entry, hindrance)
-
-    async def _tick_off(self, job: Job, entry: Compensation, hindrance: str) -> None:
-        async with self._store.work(job.tenant_id, job.job_id) as work:
-            done = replace(entry, done=not hindrance, message=hindrance, updated_at=self._clock.now())
-            await work.save_compensation(done)
-            for execution in await work.executions():
-                if execution.execution_id == entry.execution_id and entry.kind is CompensationKind.RESERVATION:
-                    await work.save_execution(replace(execution, settled=not hindrance))
-            words = f"could not be undone: {hindrance}" if hindrance else "is undone"
-            step = await work.step(entry.step_id) if entry.step_id else None
-            assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
-            note = Note(EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets)
-            await self._recorder.note(work, note)
+            _log.warning("%s %s is undone later: %s", entry.kind.value, entry.target_id, error.reason.value)
+            await self._compensator.put_off(job, entry, error.message)
 
     async def _finish(self, order: CloseOrder, state: JobState) -> None:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:

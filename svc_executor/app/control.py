@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import PreconditionViolation, Reason, SomaError
 from svc_executor.app.submit import start
 from svc_executor.domain.job import JobState, Step, StepState
 from svc_executor.domain.run import JobOrder
+from svc_executor.domain.timeline import CompensationKind
 
 if TYPE_CHECKING:
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Job
+    from svc_executor.domain.job import Job, Principal
     from svc_executor.domain.peers import Assets
-    from svc_executor.domain.ports import JobStore, Runner
+    from svc_executor.domain.ports import JobStore, Runner, Work
+
+
+@dataclass(frozen=True)
+class ControlOrder:
+    """Who wants what of which job. `request_id` is empty when none was given."""
+
+    caller: Principal
+    job_id: str
+    request_id: str = ""
+    reason: str = ""
+
+    @property
+    def tenant_id(self) -> str:
+        """Tenant of the caller."""
+        return self.caller.tenant_id
+
+    def digest(self, action: str) -> str:
+        """Of what makes two requests the same."""
+        return hashlib.sha256(json.dumps([action, self.job_id, self.reason]).encode()).hexdigest()
 
 
 class CancelJob:
@@ -24,21 +46,26 @@ class CancelJob:
         self._store = store
         self._runner = runner
 
-    async def __call__(self, tenant_id: str, job_id: str, reason: str) -> Job:
-        """The job as it is now; an ended one is left alone."""
-        async with self._store.work(tenant_id, job_id) as work:
+    async def __call__(self, order: ControlOrder) -> Job:
+        """The job as it is now; an ended one is left alone. One whose run was lost is run again, to close."""
+        async with self._store.work(order.tenant_id, order.job_id) as work:
+            first = not order.request_id or await work.first_time(order.request_id, order.digest("cancel"))
             if work.job.state.ended:
                 return work.job
-            wish = reason or "cancelled by the caller"
-            if work.job.cancel_reason is None:
+            wish = order.reason or "cancelled by the caller"
+            if first and work.job.cancel_reason is None:
                 await work.save_job(replace(work.job, cancel_reason=wish))
             job = work.job
-        await self._runner.cancel(JobOrder(tenant_id, job_id, job.run), wish)
+        if job.cancel_reason is not None:
+            await self._runner.cancel(JobOrder(job.tenant_id, job.job_id, job.run), job.cancel_reason)
         return job
 
 
 class ResumeJob:
-    """Runs a failed or partial job again. Steps that succeeded and still have their assets keep their results."""
+    """Runs a failed or partial job again, or one whose run was lost, on behalf of whoever resumes it.
+
+    Steps that succeeded and still have their assets keep their results.
+    """
 
     def __init__(self, store: JobStore, runner: Runner, assets: Assets, recorder: Recorder) -> None:
         self._store = store
@@ -46,29 +73,45 @@ class ResumeJob:
         self._assets = assets
         self._recorder = recorder
 
-    async def __call__(self, tenant_id: str, job_id: str) -> Job:
-        """The job in its new run; FAILED_PRECONDITION unless it is FAILED or PARTIAL."""
-        _check(await self._store.job(tenant_id, job_id))
-        steps = await self._store.steps(tenant_id, job_id)
-        lost = {step.step_id for step in steps if not await self._kept(step)}
-        async with self._store.work(tenant_id, job_id) as work:
-            _check(work.job)
-            for step in await work.steps():
-                if step.step_id in lost:
-                    await work.save_step(_fresh(step))
-            again = replace(
-                work.job,
-                state=JobState.PENDING,
-                run=work.job.run + 1,
-                steps_ended=len(steps) - len(lost),
-                message="",
-                cancel_reason=None,
-                ended_at=None,
-            )
-            kept = f"{len(steps) - len(lost)} of {len(steps)} steps keep their results"
-            await self._recorder.job_changed(work, again, f"the job runs again; {kept}")
+    async def __call__(self, order: ControlOrder) -> Job:
+        """The job in its new run; FAILED_PRECONDITION unless it is FAILED or PARTIAL, or RUNNING without a workflow."""
+        before = await self._store.job(order.tenant_id, order.job_id)
+        lost = before.state is JobState.RUNNING and not await self._runner.is_running(_order(before))
+        if not order.request_id:
+            _check(before, before.run, lost=lost)
+        steps = await self._store.steps(order.tenant_id, order.job_id)
+        anew = {step.step_id for step in steps if not await self._kept(step)}
+        async with self._store.work(order.tenant_id, order.job_id) as work:
+            if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
+                return work.job
+            _check(work.job, before.run, lost=lost)
+            again = await self._begin_again(work, order.caller, anew)
+            kept = f"{len(steps) - len(anew)} of {len(steps)} steps keep their results"
+            why = "its run was lost, and the job runs again" if lost else "the job runs again"
+            await self._recorder.job_changed(work, again, f"{why}; {kept}")
         await start(self._runner, again)
         return again
+
+    @staticmethod
+    async def _begin_again(work: Work, caller: Principal, anew: set[str]) -> Job:
+        """The job before its next run. What the last run left to be undone is held by the job, and undone with it."""
+        for step in await work.steps():
+            if step.step_id in anew:
+                await work.save_step(_fresh(step))
+        for entry in await work.compensations():
+            if not entry.done and entry.kind is CompensationKind.ASSET:
+                await work.save_compensation(replace(entry, done=True, message="the job was resumed"))
+        job = work.job
+        return replace(
+            job,
+            state=JobState.PENDING,
+            run=job.run + 1,
+            steps_ended=job.steps_total - len(anew),
+            message="",
+            cancel_reason=None,
+            ended_at=None,
+            acts_for=caller,
+        )
 
     async def _kept(self, step: Step) -> bool:
         if step.state is not StepState.SUCCEEDED:
@@ -84,10 +127,15 @@ def _fresh(step: Step) -> Step:
     return Step(step.job_id, step.task, attempts=step.attempts, cost_micro_usd=step.cost_micro_usd)
 
 
-def _check(job: Job) -> None:
-    if not job.state.resumable:
-        raise SomaError(
-            Reason.FAILED_PRECONDITION,
-            f"job {job.job_id} is {job.state}; only a FAILED or PARTIAL job can be resumed",
-            preconditions=[PreconditionViolation("JOB_STATE", job.job_id, "wait until it is FAILED or PARTIAL")],
-        )
+def _order(job: Job) -> JobOrder:
+    return JobOrder(job.tenant_id, job.job_id, job.run)
+
+
+def _check(job: Job, run: int, *, lost: bool) -> None:
+    if job.state.resumable or (lost and job.state is JobState.RUNNING and job.run == run):
+        return
+    raise SomaError(
+        Reason.FAILED_PRECONDITION,
+        f"job {job.job_id} is {job.state}; only a FAILED or PARTIAL job, or one whose run was lost, can be resumed",
+        preconditions=[PreconditionViolation("JOB_STATE", job.job_id, "wait until it is FAILED or PARTIAL")],
+    )

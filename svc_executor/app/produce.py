@@ -1,39 +1,44 @@
-"""Making a result: inputs read, the provider invoked once, artefacts stored."""
+"""Making a result: inputs read, the provider called once, artefacts stored."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mesh.errors import Reason, SomaError
+from mesh.errors import Reason, SomaError, may_pass
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
-from svc_executor.domain.pricing import cost_micro_usd
-from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderError
+from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
+from svc_executor.domain.provider_call import CallOutcome
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
+    from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.job import Execution, Job, Step
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import Catalogue, Credentials
-    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue
+    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Place, Provider
+    from svc_executor.domain.provider_call import ProviderCall
 
-_log = logging.getLogger(__name__)
 _SPLIT = "."
 _NUL = "\x00"
 
 
 @dataclass(frozen=True)
 class Begun:
-    """An attempt with all that it is made from. `steps` and `accepted` are those of the whole job by step name."""
+    """An attempt with all that it is made from. `steps` and `accepted` are those of the whole job by step name.
+
+    `call` is that of an earlier try of the attempt.
+    """
 
     job: Job
     step: Step
@@ -41,34 +46,77 @@ class Begun:
     steps: Mapping[str, Step]
     accepted: Mapping[str, Execution]
     feedback: tuple[Feedback, ...] = ()
+    call: ProviderCall | None = None
+
+
+@runtime_checkable
+class _LimitedProvider(Protocol):
+    """A provider with a limited number of places."""
+
+    def try_enter(
+        self, tool_id: str, provider: str, tenant_id: str, endpoint: str = ""
+    ) -> AbstractContextManager[Place]:
+        """Hold a place for one invocation; raises ProviderBusyError at once when none is free."""
 
 
 class Producer:
-    """Turns an attempt that was begun into one that ended. `timeout_s` bounds the provider's time."""
+    """Calls the provider of an attempt that was begun, and makes an ended attempt of the outcome.
+
+    `timeout_s` bounds the provider's time.
+    """
 
     def __init__(
-        self, assets: Assets, catalogue: Catalogue, credentials: Credentials, clock: Clock, *, timeout_s: float
+        self,
+        assets: Assets,
+        catalogue: Catalogue,
+        credentials: Credentials,
+        calls: ProviderCalls,
+        clock: Clock,
+        *,
+        timeout_s: float,
     ) -> None:
         self._assets = assets
         self._catalogue = catalogue
         self._credentials = credentials
+        self._calls = calls
         self._clock = clock
         self._timeout_s = timeout_s
 
-    async def __call__(self, begun: Begun) -> Execution:
-        """The attempt with its result or its failure; raises only what waiting would mend."""
-        started = self._clock.monotonic()
+    async def call(self, begun: Begun) -> CallOutcome:
+        """The outcome of the attempt's call, made now unless it is known; raises only what waiting would mend."""
+        known = await self._calls.find(begun)
+        if known is not None:
+            return known
         try:
-            invocation = await self._invocation(begun)
-            result = await self._invoke(begun, invocation)
-            execution = self._made(begun.execution, result, started)
-            return replace(execution, asset_ids=await self._store(begun, result))
+            with _place(self._provider(begun), begun) as place:  # before the inputs, which a busy provider saves
+                invocation = await self._invocation(begun)
+                return await self._calls.make(begun, place.invoke, invocation)
+        except ProviderBusyError as busy:
+            raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
         except ProviderError as error:
-            return self._failed(begun.execution, error.reason.value, error.message, started)
+            return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         except SomaError as error:
-            if error.rule.retryable:
+            if may_pass(error):
                 raise
-            return self._failed(begun.execution, error.reason.value, error.message, started)
+            return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
+
+    async def finish(self, begun: Begun, outcome: CallOutcome) -> Execution:
+        """The attempt with its stored result or its failure, at what the call cost; raises as `call` does."""
+        if outcome.result is None:
+            return self._failed(begun, outcome, outcome.error_code, outcome.error_message)
+        try:
+            asset_ids = await self._store(begun, outcome.result)
+        except ProviderError as error:
+            return self._failed(begun, outcome, error.reason.value, error.message)
+        except SomaError as error:
+            if may_pass(error):
+                raise
+            return self.fail(begun, outcome, error)
+        return replace(self._made(begun.execution, outcome, outcome.result), asset_ids=asset_ids)
+
+    def fail(self, begun: Begun, outcome: CallOutcome, error: SomaError) -> Execution:
+        """The attempt as failed by an error, at what its call cost."""
+        return self._failed(begun, outcome, error.reason.value, error.message)
 
     async def _invocation(self, begun: Begun) -> Invocation:
         execution, task = begun.execution, begun.step.task
@@ -105,18 +153,12 @@ class Producer:
                 found[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
         return found
 
-    async def _invoke(self, begun: Begun, invocation: Invocation) -> InvocationResult:
+    def _provider(self, begun: Begun) -> Provider:
         chosen = begun.execution.chosen
         provider = self._catalogue.provider(chosen.adapter)
         if provider is None:
             raise ProviderError(Failure.UNAVAILABLE, f"{chosen.capability_id} has no adapter here")
-        try:
-            return await provider.invoke(invocation)
-        except (ProviderError, SomaError):
-            raise
-        except Exception:  # noqa: BLE001 - an adapter may raise anything; it costs a rung, never the job
-            _log.exception("adapter %s broke its contract", chosen.adapter)
-            raise SomaError(Reason.INTERNAL, f"{chosen.capability_id} failed for a reason of ours") from None
+        return provider
 
     async def _store(self, begun: Begun, result: InvocationResult) -> tuple[str, ...]:
         execution, job = begun.execution, begun.job
@@ -124,7 +166,7 @@ class Producer:
         for position, artefact in enumerate(_artefacts(begun.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
-                request_id=derive(execution.idempotency_key, "asset", str(position)),
+                request_id=derive(execution.execution_id, "asset", str(position)),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,
@@ -134,31 +176,35 @@ class Producer:
             stored.append(await self._assets.store(upload))
         return tuple(stored)
 
-    def _made(self, execution: Execution, result: InvocationResult, started: float) -> Execution:
-        chosen = execution.chosen
+    def _made(self, execution: Execution, outcome: CallOutcome, result: InvocationResult) -> Execution:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
             text=result.text.replace(_NUL, ""),
-            model=result.model or chosen.model,
-            cost_micro_usd=cost_micro_usd(chosen.prices, chosen.finer_prices, result.usage),
-            latency_ms=self._since(started),
+            model=result.model or execution.chosen.model,
+            cost_micro_usd=outcome.cost_micro_usd,
+            latency_ms=outcome.latency_ms,
             ended_at=self._clock.now(),
         )
 
-    def _failed(self, execution: Execution, code: str, message: str, started: float) -> Execution:
+    def _failed(self, begun: Begun, outcome: CallOutcome, code: str, message: str) -> Execution:
         return replace(
-            execution,
+            begun.execution,
             status=ExecutionStatus.FAILED,
             error_code=code,
             error_message=Redactor().text(message),
-            model=execution.chosen.model,
-            latency_ms=self._since(started),
+            model=begun.execution.chosen.model,
+            cost_micro_usd=outcome.cost_micro_usd,
+            latency_ms=outcome.latency_ms,
             ended_at=self._clock.now(),
         )
 
-    def _since(self, started: float) -> int:
-        return round((self._clock.monotonic() - started) * 1_000)
+
+def _place(provider: Provider, begun: Begun) -> AbstractContextManager[Place]:
+    chosen = begun.execution.chosen
+    if isinstance(provider, _LimitedProvider):
+        return provider.try_enter(chosen.tool_id, chosen.provider, begun.job.tenant_id, chosen.endpoint)
+    return nullcontext(provider)
 
 
 def _artefacts(step: Step, result: InvocationResult) -> Sequence[Artefact]:

@@ -72,6 +72,13 @@ class Recorder:
         if step.state.ended:
             await work.publish(JobFact(work.job, await work.steps()))
 
+    async def spent(self, work: Work, execution: Execution) -> None:
+        """Add what an attempt cost to its step and to its job."""
+        if execution.cost_micro_usd:
+            step = await work.step(execution.step_id)
+            await work.save_step(replace(step, cost_micro_usd=step.cost_micro_usd + execution.cost_micro_usd))
+            await work.save_job(replace(work.job, cost_micro_usd=work.job.cost_micro_usd + execution.cost_micro_usd))
+
     async def accepted(self, work: Work, execution: Execution) -> None:
         """Make the result of an attempt the result of its step."""
         step = await work.step(execution.step_id)

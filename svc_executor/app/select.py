@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import SomaError
+from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from svc_executor.app.recorder import Note
 from svc_executor.domain.inputs import resolved
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 _NOTHING_LEFT_MICRO_USD = 1
 _CAUSES_CHARS = 1_500
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The attempt that was sent back and the attempt whose result was lost, where this one replaces them."""
+
+    sent_back: Execution | None
+    lost: Execution | None
 
 
 class SelectCapability:
@@ -43,37 +51,47 @@ class SelectCapability:
             begun = await work.execution(order.step_id, order.attempt)
             if begun is not None:
                 return Choice(begun.chosen.capability_id)
-            need, sent_back = await self._need(work, order)
+            need, before = await self._need(work, order)
         try:
             selection = await self._selector.select(need)
         except SomaError as error:
             if error.rule.retryable:
                 raise
             return Choice(message=_refusal(error))
-        return await self._begin(order, need, selection, sent_back)
+        try:
+            return await self._begin(order, need, selection, before)
+        except SomaError as error:
+            if error.reason is Reason.CANCELLED and selection.reservation_id:
+                await self._selector.release(selection.reservation_id)
+            raise
 
-    async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, Execution | None]:
+    async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, _Before]:
         steps = {step.step_id: step for step in await work.steps()}
         step = steps[order.step_id]
         executions = await work.executions()
-        sent_back = await work.execution(order.step_id, order.rework_of) if order.rework_of else None
+        before = _Before(
+            sent_back=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,
+            lost=await work.execution(order.step_id, order.repeat_of) if order.repeat_of else None,
+        )
         need = need_of(
             work.job,
             step,
             order,
             resolved(step.task, steps),
-            sent_back=sent_back,
+            again=before.lost or before.sent_back,
             max_cost_micro_usd=_left(work.job, executions),
         )
-        return need, sent_back
+        return need, before
 
-    async def _begin(self, order: SelectOrder, need: Need, selection: Selection, sent_back: Execution | None) -> Choice:
+    async def _begin(self, order: SelectOrder, need: Need, selection: Selection, before: _Before) -> Choice:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             begun = await work.execution(order.step_id, order.attempt)
             if begun is not None:
                 return Choice(begun.chosen.capability_id)
             step = await work.step(order.step_id)
-            execution = _execution(work.job, step, need, selection, sent_back)
+            if work.job.run != order.job.run or step.state.ended:
+                raise SomaError(Reason.CANCELLED, "the run has ended meanwhile")
+            execution = _execution(work.job, step, need, selection, before)
             await work.save_execution(execution)
             step = replace(
                 step,
@@ -87,8 +105,9 @@ class SelectCapability:
             await self._recorder.note(work, Note(EventType.SELECTION, shorten(message), step, execution))
         if order.fallback_code:
             self._meter.fallback(execution.modality, order.fallback_code)
-        if sent_back is not None:
-            self._meter.rework(execution.modality, sent_back.feedback[0].code if sent_back.feedback else "QUALITY")
+        if before.sent_back is not None and before.lost is None:
+            feedback = before.sent_back.feedback
+            self._meter.rework(execution.modality, feedback[0].code if feedback else "QUALITY")
         return Choice(execution.chosen.capability_id)
 
 
@@ -112,8 +131,11 @@ def _left(job: Job, executions: list[Execution]) -> int:
     return max(job.terms.max_cost_micro_usd - spent, _NOTHING_LEFT_MICRO_USD)
 
 
-def _execution(job: Job, step: Step, need: Need, selection: Selection, sent_back: Execution | None) -> Execution:
+def _execution(job: Job, step: Step, need: Need, selection: Selection, before: _Before) -> Execution:
+    sent_back, lost = before.sent_back, before.lost
     key = derive(job.job_id, step.step_id, str(need.attempt))
+    if lost is not None and lost.chosen.capability_id == selection.chosen.capability_id:
+        key = lost.idempotency_key
     return Execution(
         execution_id=derive(job.job_id, step.step_id, str(need.attempt), "execution"),
         job_id=job.job_id,

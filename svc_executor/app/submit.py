@@ -34,12 +34,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlanOrder:
-    """A plan to run, for whom, and within which request."""
+    """A plan to run, for whom, and within which request.
+
+    `request_id` is empty when the caller gave none; `call_id` is the id of the call, which every call has.
+    """
 
     owner: Principal
     plan: Mapping[str, JsonValue]
     session_id: str = ""
     request_id: str = ""
+    call_id: str = ""
     trace_id: str = ""
     traceparent: str = ""
 
@@ -105,6 +109,7 @@ class SubmitJob:
             session_id=order.session_id,
             trace_id=order.trace_id,
             traceparent=order.traceparent,
+            request_id=order.request_id or order.call_id,
             steps_total=len(plan.tasks),
         )
         return Submission(

@@ -15,6 +15,7 @@ from mesh.settings import load
 from mesh.stores import blobs
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
+from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
@@ -25,23 +26,27 @@ from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import StartWaiting, SubmitJob
+from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
-from svc_executor.bootstrap.background import start_sweep
-from svc_executor.bootstrap.providers import Workshop
+from svc_executor.bootstrap.background import Sweeps, start_sweeps
+from svc_executor.bootstrap.providers import Workshop, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
+from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.settings import ExecutorSettings, Settings
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
-from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.workflows.wiring import Ports, parts, use_cases
+from svc_executor.workflows.workers import job_workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,6 +57,12 @@ if TYPE_CHECKING:
     from mesh.lifecycle import Service
 
 NAME = "executor"
+
+
+@dataclass(frozen=True)
+class _Stores:
+    jobs: PostgresJobs
+    results: BlobResults
 
 
 @dataclass(frozen=True)
@@ -76,15 +87,22 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.enter(store.listening())
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
-        workshop = await _work(mesh, settings.executor, peers, store, temporal)
+        stores = _Stores(store, BlobResults(bytes_))
         runner = TemporalRunner(temporal, settings.executor.task_queue)
-        await start_sweep(mesh, StartWaiting(store, runner), settings.executor.start_waiting_s)
+        workshop = await _work(mesh, settings.executor, peers, stores, temporal)
         await mesh.keep_short(RULES, settings.retention.jobs_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.
         await workshop.registered(settings.executor.wait_for_registration_s)
-        yield await mesh.serve([(add_PlanServiceServicer_to_server, plans), (add_JobServiceServicer_to_server, jobs)])
+        documents = DocumentServicer(DiffDocuments(store, peers.assets, workshop.differ))
+        yield await mesh.serve(
+            [
+                (add_PlanServiceServicer_to_server, plans),
+                (add_JobServiceServicer_to_server, jobs),
+                (add_DocumentServiceServicer_to_server, documents),
+            ]
+        )
 
 
 def compiler_of(settings: ExecutorSettings) -> Compiler:
@@ -103,13 +121,17 @@ async def _peers(mesh: Chassis) -> _Peers:
 
 
 async def _work(
-    mesh: Chassis, settings: ExecutorSettings, peers: _Peers, store: PostgresJobs, temporal: Client
+    mesh: Chassis,
+    settings: ExecutorSettings,
+    peers: _Peers,
+    stores: _Stores,
+    temporal: Client,
 ) -> Workshop:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
-    meter = PrometheusMeter()
+    meter = PrometheusMeter(shipped_capabilities(settings))
     workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
     ports = Ports(
-        store=store,
+        store=stores.jobs,
         selector=peers.selector,
         assets=peers.assets,
         critic=peers.critic,
@@ -117,21 +139,41 @@ async def _work(
         credentials=TenantCredentials(mesh.secrets),
         meter=meter,
         clock=mesh.clock,
+        results=stores.results,
     )
+    await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue))
     limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
     steps = use_cases(ports, limits, provider_timeout_s=settings.provider_timeout_s)
-    activities = JobActivities(steps, store, MintedIdentity(mesh.minter))
+    activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter))
     await mesh.enter(
-        durable.worker(
+        job_workers(
             temporal,
             settings.task_queue,
-            [MultimodalJobWorkflow],
-            activities.all,
+            activities,
             clock=mesh.clock,
-            max_concurrent_activities=settings.concurrent_activities,
+            attempts=settings.concurrent_activities,
+            control=settings.concurrent_control_activities,
         )
     )
     return workshop
+
+
+async def _sweep(mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner) -> None:
+    store, clock, shared = ports.store, mesh.clock, parts(ports)
+    sweeps = Sweeps(
+        start_waiting=StartWaiting(store, runner),
+        close_lost_runs=CloseLostRuns(store, runner, ports.meter),
+        retry_compensations=RetryCompensations(
+            store,
+            shared.compensator,
+            MintedIdentity(mesh.minter),
+            ports.meter,
+            clock,
+            wait_s=settings.compensation_retry_s,
+        ),
+        erase_left_results=EraseLeftResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
+    )
+    await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
 
 
 def _jobs(

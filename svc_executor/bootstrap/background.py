@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.lifecycle import background
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mesh.chassis import Chassis
     from svc_executor.app.submit import StartWaiting
+    from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 
 
-async def start_sweep(mesh: Chassis, start_waiting: StartWaiting, age_s: float) -> None:
-    """Start jobs that wait, now and every `age_s` seconds."""
+@dataclass(frozen=True)
+class Sweeps:
+    """What is swept."""
 
-    async def sweep() -> None:
-        while True:
-            await start_waiting(mesh.clock.now() - timedelta(seconds=age_s))
-            await mesh.clock.sleep(age_s)
+    start_waiting: StartWaiting
+    close_lost_runs: CloseLostRuns
+    retry_compensations: RetryCompensations
+    erase_left_results: EraseLeftResults
 
-    await mesh.enter(background(sweep, "start-waiting-jobs", clock=mesh.clock))
+
+async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float, every_s: float) -> None:
+    """Start jobs that wait, now and every `start_waiting_s` seconds; do the rest every `every_s` seconds."""
+
+    async def start_waiting() -> None:
+        await sweeps.start_waiting(mesh.clock.now() - timedelta(seconds=start_waiting_s))
+
+    async def every(name: str, sweep: Callable[[], Awaitable[object]], pause_s: float) -> None:
+        async def run() -> None:
+            while True:
+                await sweep()
+                await mesh.clock.sleep(pause_s)
+
+        await mesh.enter(background(run, name, clock=mesh.clock))
+
+    await every("start-waiting-jobs", start_waiting, start_waiting_s)
+    await every("close-lost-runs", sweeps.close_lost_runs, every_s)
+    await every("retry-compensations", sweeps.retry_compensations, every_s)
+    await every("erase-left-results", sweeps.erase_left_results, every_s)

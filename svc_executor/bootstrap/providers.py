@@ -14,8 +14,10 @@ from mesh.ids import rng
 from mesh.lifecycle import background
 from svc_executor.adapters import manifests
 from svc_executor.adapters.catalogue import ModuleCatalogue
+from svc_executor.adapters.documents import ProcessDiffer
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
+from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.provider import ProviderContext
 
@@ -25,23 +27,26 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from mesh.clock import Clock
-    from svc_executor.domain.peers import Registry
+    from svc_executor.domain.documents import Differ
+    from svc_executor.domain.peers import Manifest, Registry
     from svc_executor.domain.ports import Catalogue, Meter
     from svc_executor.settings import ExecutorSettings
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 _JITTER = 0.2
+_MISSED_PROBES = 1.5
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """The catalogue of guarded providers.
+    """The catalogue of guarded providers, and what compares the documents that they compose.
 
     `registered` waits so many seconds until the registry knows them all, and tells whether it does.
     """
 
     catalogue: Catalogue
+    differ: Differ
     registered: Callable[[float], Awaitable[bool]]
 
     @classmethod
@@ -50,19 +55,28 @@ class Workshop:
         cls, mesh: Chassis, settings: ExecutorSettings, registry: Registry, meter: Meter
     ) -> AsyncIterator[Workshop]:
         """Open the adapters of all manifests; register and probe them in the background."""
-        found = manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
+        found = _manifests(settings)
         limits = GuardLimits(
             slots=settings.provider_slots,
             tenant_slots=settings.tenant_slots,
+            tenant_slots_in_all=max(1, settings.concurrent_activities // 2),
             tries=settings.provider_tries,
             failures=settings.breaker_failures,
+            window_s=settings.breaker_window_s,
             recovery_s=settings.breaker_recovery_s,
         )
         chance = rng()
         async with AsyncExitStack() as stack:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
+            processes = ChildProcesses(
+                mesh.clock,
+                processes=settings.local_processes,
+                cpu_s=settings.local_cpu_s,
+                idle_s=settings.local_idle_s,
+            )
+            await stack.enter_async_context(processes.running())
             context = ProviderContext(
-                mesh.clock, egress, settings.home / "providers", settings.providers, settings.model_idle_s
+                mesh.clock, egress, settings.home / "providers", processes, settings.providers, settings.model_idle_s
             )
             inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)
@@ -70,10 +84,22 @@ class Workshop:
             stack.push_async_callback(guards.aclose)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)
-            probe = ProbeProviders(registry, catalogue, found, guards.is_open)
+            probe = ProbeProviders(
+                registry, catalogue, found, guards.circuit, mesh.clock,
+                trusted_s=settings.breaker_recovery_s + _MISSED_PROBES * settings.probe_interval_s,
+            )  # fmt: skip
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
-            yield cls(catalogue, keeper.registered)
+            yield cls(catalogue, ProcessDiffer(processes), keeper.registered)
+
+
+def shipped_capabilities(settings: ExecutorSettings) -> frozenset[str]:
+    """The ids of the capabilities that come with this process."""
+    return frozenset(manifest.capability_id for manifest in _manifests(settings))
+
+
+def _manifests(settings: ExecutorSettings) -> list[Manifest]:
+    return manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
 
 
 def _rules(settings: ExecutorSettings) -> EgressRules:

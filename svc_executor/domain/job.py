@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mesh.errors import Reason, SomaError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -75,6 +77,20 @@ class Principal:
     key_id: str = ""
 
 
+def service_principal(tenant_id: str) -> Principal:
+    """The executor itself within a tenant, with what undoing and settling need and nothing else."""
+    scopes = ("asset.read", "asset.delete", "budget.settle")
+    return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
+
+
+def request_reused(request_id: str) -> SomaError:
+    """The error for a request id that came before with another body."""
+    return SomaError(
+        Reason.IDEMPOTENCY_MISMATCH,
+        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
+    )
+
+
 @dataclass(frozen=True)
 class Terms:
     """What the plan says of the whole job; caps are 0 when it sets none, money in millionths of a US dollar."""
@@ -89,7 +105,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Job:
-    """One durable run of a plan. `run` counts from 1 and grows with each resume."""
+    """One durable run of a plan. `run` counts from 1 and grows with each resume.
+
+    `request_id` is the id of the request that submitted it; `acts_for` whoever resumed it last.
+    """
 
     job_id: str
     owner: Principal
@@ -109,6 +128,13 @@ class Job:
     cancel_reason: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    request_id: str = ""
+    acts_for: Principal | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf it acts: its owner's, until somebody resumes it."""
+        return self.acts_for or self.owner
 
     @property
     def tenant_id(self) -> str:

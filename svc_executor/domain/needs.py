@@ -35,10 +35,10 @@ def need_of(
     order: SelectOrder,
     params: Mapping[str, JsonValue],
     *,
-    sent_back: Execution | None,
+    again: Execution | None,
     max_cost_micro_usd: int,
 ) -> Need:
-    """The need of one attempt; `params` have their references resolved. A rework prefers the capability it had."""
+    """The need of one attempt; `params` have their references resolved. `again` is the attempt that it replaces."""
     task = step.task
     width, height = _resolution(task)
     prompt = prompt_of(params)
@@ -60,8 +60,8 @@ def need_of(
         output_tokens=_output_tokens(task, params),
         source_language=str(task.constraints.get("source_language", "")),
         params={name: _shown(value) for name, value in asked.items()},
-        preferred_provider=sent_back.chosen.provider if sent_back else task.preferred_provider,
-        preferred_tool=sent_back.chosen.tool_id if sent_back else task.preferred_tool,
+        preferred_provider=again.chosen.provider if again else task.preferred_provider,
+        preferred_tool=again.chosen.tool_id if again else task.preferred_tool,
         exclude=tuple(order.exclude),
         fallback_reason=shorten(order.fallback_reason),
         max_cost_micro_usd=max_cost_micro_usd,

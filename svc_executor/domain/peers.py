@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from svc_executor.domain.job import Chosen
     from svc_executor.domain.provider import Artefact, Feedback, InputArtefact, JsonValue
@@ -147,14 +149,36 @@ class Manifest:
         return f"{self.tool_id}@{self.provider}"
 
 
+class HealthState(StrEnum):
+    """How a capability fares; UNKNOWN where nobody asked."""
+
+    UNKNOWN = "UNKNOWN"
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+
+
 @dataclass(frozen=True)
 class HealthReport:
     """What the executor saw of a capability; `reason` is empty when healthy."""
 
     capability_id: str
-    healthy: bool
+    state: HealthState
     reason: str = ""
     circuit_open: bool = False
+
+
+@dataclass(frozen=True)
+class ServedCapability:
+    """A capability as the registry holds it.
+
+    `endpoint` is the base address where it is not its provider's own. `circuit_open` is what was last reported, by
+    whichever process, at `checked_at` (None: never).
+    """
+
+    capability_id: str
+    endpoint: str = ""
+    circuit_open: bool = False
+    checked_at: datetime | None = None
 
 
 class Registry(Protocol):
@@ -163,8 +187,8 @@ class Registry(Protocol):
     async def register(self, manifest: Manifest) -> None:
         """Add a capability, or replace what an earlier start registered."""
 
-    async def served_by(self, adapter: str) -> Sequence[str]:
-        """Ids of the capabilities that an adapter serves, whoever registered them."""
+    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+        """The capabilities that an adapter serves, whoever registered them."""
 
     async def report_health(self, report: HealthReport) -> None:
         """Tell how a capability fares."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Execution, Job, JobState, Principal, Step
     from svc_executor.domain.provider import Credential, Provider
+    from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobOrder
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
 
@@ -49,6 +50,21 @@ class Work(Protocol):
 
     async def save_compensation(self, compensation: Compensation) -> None:
         """Add or replace an undoing, known by its job, run and position."""
+
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """The call that was begun for an attempt and is not forgotten yet."""
+
+    async def calls(self) -> list[ProviderCall]:
+        """All such calls of the job."""
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """Add or replace the call of an attempt."""
+
+    async def remove_call(self, execution_id: str) -> None:
+        """Forget a call, if there is one."""
+
+    async def first_time(self, request_id: str, digest: str) -> bool:
+        """Whether a request comes for the first time, which is noted; IDEMPOTENCY_MISMATCH if its body was another."""
 
     async def append(self, event: JobEvent) -> None:
         """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
@@ -108,6 +124,40 @@ class JobStore(Protocol):
     async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
         """Jobs of all tenants that were PENDING since before a moment, oldest first."""
 
+    async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
+        """The calls of a job that are not forgotten yet."""
+
+    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+        """Calls of all tenants that were begun before a moment and whose attempts ended or are gone, oldest first."""
+
+    async def forget_call(self, call: ProviderCall) -> None:
+        """Forget a call, also one whose job is gone."""
+
+    async def running(self, after: str, limit: int) -> list[JobOrder]:
+        """RUNNING jobs of all tenants with ids above `after` (empty: all), in the order of their ids."""
+
+    async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
+        """Undoings of all tenants' ended jobs that are not done and were last tried before a moment, oldest first.
+
+        Each counts as tried now, so that nobody else is given it. Those of runs that a resume replaced are left out.
+        """
+
+    async def open_compensations(self, most: int) -> int:
+        """How many undoings of all tenants are not done; counts no further than `most`."""
+
+
+class Results(Protocol):
+    """Outcomes of calls, kept from the provider's answer until their attempt is recorded."""
+
+    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        """Keep an outcome under a key of its tenant; PAYLOAD_TOO_LARGE when it is too large to be kept."""
+
+    async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
+        """The outcome under a key, if there is one."""
+
+    async def erase(self, tenant_id: str, key: str) -> None:
+        """Erase it; nothing happens when there is none."""
+
 
 class Runner(Protocol):
     """Runs jobs durably."""
@@ -116,7 +166,13 @@ class Runner(Protocol):
         """Start a run; does nothing while the job is running already."""
 
     async def cancel(self, order: JobOrder, reason: str) -> None:
-        """Ask a run to stop; does nothing when it is not running."""
+        """Ask a run to stop; one that does not run is started, so that it closes."""
+
+    async def is_running(self, order: JobOrder) -> bool:
+        """Whether the job has a workflow that has not ended."""
+
+    async def close(self, order: JobOrder, failure: str) -> None:
+        """Close a run whose workflow was lost, as failed; does nothing while the job is running."""
 
 
 class Catalogue(Protocol):
@@ -157,6 +213,12 @@ class Meter(Protocol):
 
     def rollback(self, seconds: float) -> None:
         """All undoings of a run were tried."""
+
+    def open_compensations(self, number: int) -> None:
+        """So many undoings are not done."""
+
+    def lost_run(self) -> None:
+        """A run was closed whose workflow was lost."""
 
     def breaker(self, capability_id: str, state: str) -> None:
         """A circuit breaker changed its state."""

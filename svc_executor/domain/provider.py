@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, TypeVarTuple, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mesh.clock import Clock
+    from svc_executor.domain.egress import Egress
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 """A value that JSON can hold."""
 
@@ -93,13 +96,17 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Usage:
-    """What an invocation used up, in the units that prices are given in."""
+    """What an invocation used up, in the units that prices are given in.
+
+    `estimated` is True where the provider did not say and the adapter gives an upper bound.
+    """
 
     calls: int = 1
     input_tokens: int = 0
     output_tokens: int = 0
     images: int = 0
     seconds: float = 0.0
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,11 +125,16 @@ class InvocationResult:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Whether a provider would answer; `detail` is one sentence for people, empty when all is well."""
+    """Whether a provider would answer, None where it was not asked.
 
-    healthy: bool
+    `detail` is one sentence for people, empty when all is well; `endpoint` the base address that was asked, empty for
+    what runs on this machine.
+    """
+
+    healthy: bool | None
     detail: str = ""
     latency_ms: float = 0.0
+    endpoint: str = ""
 
 
 class Provider(Protocol):
@@ -151,12 +163,28 @@ class Failure(StrEnum):
     TIMEOUT = "TIMEOUT"
 
 
+class Fault(StrEnum):
+    """Whose fault a failure is.
+
+    CALLER: what the tenant sent, named or is entitled to (a source that takes too long, a page that is down, a key, a
+    limit of its account). PROVIDER: the provider is down, slow or answers nonsense, which concerns every tenant.
+    PLATFORM: ours, such as an open circuit; says nothing of the provider.
+    """
+
+    CALLER = "caller"
+    PROVIDER = "provider"
+    PLATFORM = "platform"
+
+
+_FAULTS = {Failure.UNAVAILABLE: Fault.PROVIDER, Failure.TIMEOUT: Fault.PROVIDER}
+
+
 class ProviderError(Exception):
     """A failed invocation, in words for people and without internals.
 
     `pointer` names the parameter at fault as a JSON pointer below `params`; `retry_after_s` is what the provider asked
-    for. `blamed` is False where what the caller named failed, such as the page of a screenshot: that says nothing of
-    the provider, whose circuit stays closed for others.
+    for. `fault` is by default the provider's for UNAVAILABLE and TIMEOUT, else the caller's. `usage` is what the failed
+    invocation consumed, and so costs, all the same; None when nothing was consumed.
     """
 
     def __init__(
@@ -166,22 +194,46 @@ class ProviderError(Exception):
         *,
         retry_after_s: float | None = None,
         pointer: str = "",
-        blamed: bool = True,
+        fault: Fault | None = None,
+        usage: Usage | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(reason, message)  # both, so that it can be pickled: adapters raise it in child processes too
         self.reason = reason
         self.message = message
         self.retry_after_s = retry_after_s
         self.pointer = pointer
-        self.blamed = blamed
+        self.fault = fault or _FAULTS.get(reason, Fault.CALLER)
+        self.usage = usage
 
     @property
     def retryable(self) -> bool:
         """Whether the same call may succeed a little later."""
         return self.reason in {Failure.RATE_LIMITED, Failure.UNAVAILABLE, Failure.TIMEOUT}
 
+    def __str__(self) -> str:
+        return self.message
+
     def __repr__(self) -> str:
         return f"ProviderError({self.reason.value}, {self.message!r})"
+
+
+class ProviderBusyError(Exception):
+    """No place is free at a provider now; nothing was called or consumed. Try again in `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Place(Protocol):
+    """A place at a provider, held for one invocation."""
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Invoke within deadline, circuit and retry budget; raise ProviderError."""
 
 
 def invalid_input(pointer: str, description: str) -> ProviderError:
@@ -190,71 +242,52 @@ def invalid_input(pointer: str, description: str) -> ProviderError:
 
 
 @dataclass(frozen=True)
-class EgressRequest:
-    """One HTTP request to a host that is not ours.
+class Capacity:
+    """How many invocations run at once: `slots` in all, `per_tenant` for one tenant."""
 
-    `max_bytes` caps the answer's body after decompression. Redirects of GET and HEAD are followed `max_redirects`
-    times, each judged anew; those of other methods are given back as they are.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    content: bytes = field(default=b"", repr=False)
-    timeout_s: float = 30.0
-    max_bytes: int = 32 * 1024 * 1024
-    max_redirects: int = 3
+    slots: int
+    per_tenant: int
 
 
-@dataclass(frozen=True)
-class EgressResponse:
-    """The whole answer; header names are lower case, `url` is where it came from after redirects."""
+@runtime_checkable
+class LimitedProvider(Protocol):
+    """A provider that knows its capacity; others have that of the settings."""
 
-    status: int
-    headers: Mapping[str, str]
-    content: bytes = field(repr=False)
-    url: str = ""
+    capacity: Capacity
 
 
-class EgressFailure(StrEnum):
-    """Why nothing came back."""
+class Pool(Protocol):
+    """Child processes of one adapter, which tenants share fairly."""
 
-    REFUSED = "REFUSED"
-    TIMEOUT = "TIMEOUT"
-    UNREACHABLE = "UNREACHABLE"
-    TOO_LARGE = "TOO_LARGE"
-    INCOMPLETE = "INCOMPLETE"
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts, tenant_id: str, time_s: float) -> T:
+        """Call a module-level function in a child process, which is killed after `time_s` seconds of work.
 
-
-class EgressError(Exception):
-    """A request that was refused, or whose answer did not arrive whole; text for people."""
-
-    def __init__(self, reason: EgressFailure, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
+        Arguments and result are pickled; the function's module must import little. Raises what the function raised;
+        ProviderError with the caller's fault when it took too long or too much memory.
+        """
 
 
-class Egress(Protocol):
-    """The one guarded way out."""
+class Processes(Protocol):
+    """Makes pools. `capacity` is that of each of them."""
 
-    async def admit(self, url: str) -> None:
-        """Raise EgressError(REFUSED) unless the address may be fetched now."""
+    capacity: Capacity
 
-    async def fetch(self, request: EgressRequest) -> EgressResponse:
-        """Fetch through the guard, redirects included; raise EgressError."""
+    def pool(self, name: str, *, memory_mb: int = 512) -> Pool:
+        """A pool whose children may allocate so much each; they start with the first calls and end when idle."""
 
 
 @dataclass(frozen=True)
 class ProviderContext:
     """What an adapter's `create(context)` is given.
 
-    `home` is a folder that the adapter may write below; `settings` are the process's settings for providers; after
-    `idle_s` seconds without use an adapter lets go of a model that it keeps loaded.
+    `home` is a folder that the adapter may write below; `processes` is for work that would hold the interpreter;
+    `settings` are the process's settings for providers; after `idle_s` seconds without use an adapter lets go of a
+    model that it keeps loaded.
     """
 
     clock: Clock
     egress: Egress
     home: Path
+    processes: Processes
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     idle_s: float = 300.0

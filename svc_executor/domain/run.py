@@ -49,7 +49,10 @@ class Opening:
 @dataclass(frozen=True)
 class SelectOrder:
     """Choose for an attempt. `rework_of` is the attempt sent back, 0 when none was; `fallback_code` is why the rung
-    before was left, for programs, and `fallback_reason` the same for people."""
+    before was left, for programs, and `fallback_reason` the same for people.
+
+    `repeat_of` is the attempt whose result was lost and is made again, 0 when none was.
+    """
 
     job: JobOrder
     step_id: str
@@ -58,6 +61,7 @@ class SelectOrder:
     fallback_reason: str = ""
     fallback_code: str = ""
     rework_of: int = 0
+    repeat_of: int = 0
 
 
 @dataclass(frozen=True)

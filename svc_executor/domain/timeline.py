@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,10 @@ class CompensationKind(StrEnum):
 
 @dataclass(frozen=True)
 class Compensation:
-    """One undoing, in the order it is done; `execution_id` is the attempt that had made the target."""
+    """One undoing, in the order it is done; `execution_id` is the attempt that had made the target.
+
+    `tenant_id` is given where undoings of several tenants are read.
+    """
 
     job_id: str
     run: int
@@ -66,6 +69,7 @@ class Compensation:
     updated_at: datetime
     done: bool = False
     message: str = ""
+    tenant_id: str = field(default="", compare=False)
 
     @property
     def tried(self) -> bool:
@@ -75,18 +79,21 @@ class Compensation:
 
 @dataclass(frozen=True)
 class JobFact:
-    """The job changed its state or one of its steps did."""
+    """The job changed its state or one of its steps did. `sequence` is given when the fact is published: it counts the
+    facts of a job, of both kinds, from 1."""
 
     job: Job
     steps: Sequence[Step]
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
 class ExecutionFact:
-    """An attempt ended, for good."""
+    """An attempt ended, for good. `sequence` is as in `JobFact`."""
 
     execution: Execution
     subject: str
+    sequence: int = 0
 
 
 Fact = JobFact | ExecutionFact

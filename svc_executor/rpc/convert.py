@@ -78,6 +78,7 @@ def job_message(job: Job, steps: Sequence[Step] = (), *, texts: bool = True) -> 
         start_time=timestamp(job.started_at),
         end_time=timestamp(job.ended_at),
         trace_id=job.trace_id,
+        request_id=job.request_id,
     )
 
 
@@ -99,8 +100,8 @@ def step_message(step: Step, *, texts: bool = True) -> job_pb2.Step:
     )
 
 
-def execution_message(execution: Execution) -> job_pb2.Execution:
-    """An attempt."""
+def execution_message(execution: Execution, request_id: str = "") -> job_pb2.Execution:
+    """An attempt; `request_id` is that of its job."""
     return job_pb2.Execution(
         execution_id=execution.execution_id,
         job_id=execution.job_id,
@@ -127,6 +128,7 @@ def execution_message(execution: Execution) -> job_pb2.Execution:
         end_time=timestamp(execution.ended_at),
         params=struct(execution.params),
         step_type=execution.step_type,
+        request_id=request_id,
     )
 
 
@@ -166,7 +168,7 @@ def account_message(account: JobAccount) -> job_service_pb2.JobDescription:
     return job_service_pb2.JobDescription(
         job=job_message(account.job, account.steps),
         plan=struct(account.job.plan),
-        executions=[execution_message(execution) for execution in account.executions],
+        executions=[execution_message(execution, account.job.request_id) for execution in account.executions],
         events=[event_message(event) for event in account.events],
         compensations=[compensation_message(entry) for entry in account.compensations],
     )

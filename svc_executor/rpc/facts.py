@@ -52,7 +52,7 @@ def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.Jo
 
 def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
     redactor = Redactor()
-    execution = execution_message(fact.execution)
+    execution = execution_message(fact.execution, job.request_id)
     execution.span_id = spans.of_attempt(job, execution.step_id, execution.attempt)
     redact(redactor, execution.params)
     for name in ("error_message", "fallback_reason", "rework_reason"):
@@ -63,6 +63,7 @@ def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
         input_asset_ids=fact.execution.input_asset_ids,
         prompt=redactor.text(fact.execution.prompt),
         redactions=redactor.counts,
+        sequence=fact.sequence,
     )
 
 
@@ -72,4 +73,4 @@ def _changed(fact: JobFact) -> facts_pb2.JobChanged:
     job.title, job.message = redactor.text(job.title), redactor.text(job.message)
     for step in job.steps:
         step.message = redactor.text(step.message)
-    return facts_pb2.JobChanged(job=job)
+    return facts_pb2.JobChanged(job=job, sequence=fact.sequence)

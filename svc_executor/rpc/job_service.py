@@ -9,6 +9,7 @@ from mesh import context as request_context
 from mesh.context import caller
 from mesh.errors import invalid
 from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
+from svc_executor.app.control import ControlOrder
 from svc_executor.app.submit import PlanOrder
 from svc_executor.domain.job import JobState, Principal
 from svc_executor.rpc import convert
@@ -56,6 +57,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             plan=convert.document(request.plan),
             session_id=_storable("session_id", request.session_id),
             request_id=_storable("request_id", request.request_id),
+            call_id=now.request_id if now else "",
             trace_id=now.trace_id if now else "",
             traceparent=now.traceparent if now else "",
         )
@@ -80,13 +82,14 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
         """Ask a job to stop."""
         job_id = request.job_id.lower()
-        await self._use_cases.cancel(caller().tenant_id, job_id, _storable("reason", request.reason))
+        request_id = _storable("request_id", request.request_id)
+        await self._use_cases.cancel(ControlOrder(_owner(), job_id, request_id, _storable("reason", request.reason)))
         return await self._job(job_id)
 
     async def ResumeJob(self, request: job_service_pb2.ResumeJobRequest, context: Context) -> job_pb2.Job:
         """Run a job again."""
         job_id = request.job_id.lower()
-        await self._use_cases.resume(caller().tenant_id, job_id)
+        await self._use_cases.resume(ControlOrder(_owner(), job_id, _storable("request_id", request.request_id)))
         return await self._job(job_id)
 
     async def DescribeJob(

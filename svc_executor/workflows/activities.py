@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -12,9 +14,11 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from mesh import context, tracing
-from mesh.context import Caller, RequestContext
-from mesh.errors import SomaError
+from mesh.context import RequestContext
+from mesh.errors import Reason, SomaError, may_pass
 from svc_executor.app import spans
+from svc_executor.app.acting import caller_of
+from svc_executor.domain.job import service_principal
 from svc_executor.domain.run import (  # noqa: TC001 - the Temporal SDK reads these annotations
     AttemptOrder,
     AttemptResult,
@@ -39,8 +43,8 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Job, Principal
     from svc_executor.domain.ports import Identity, JobStore
 
-_ACTOR = "executor"
 _BEAT_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,20 @@ class JobActivities:
 
     @property
     def all(self) -> Sequence[Callable[..., object]]:
-        """The activities to register with a worker."""
+        """The activities to register with the worker of jobs; older workflows have their attempts there too."""
         return (self.open_run, self.select, self.attempt, self.evaluate, self.end_step, self.close_run)
+
+    @property
+    def of_attempts(self) -> Sequence[Callable[..., object]]:
+        """Those to register with the worker of attempts."""
+        return (self.attempt, self.evaluate)
 
     @activity.defn(name=calls.OPEN)
     async def open_run(self, order: JobOrder) -> Opening:
         """See `OpenRun`."""
-        async with _beating():
-            return await self._use_cases.open_run(order)
+        with _plain_errors():
+            async with _beating():
+                return await self._use_cases.open_run(order)
 
     @activity.defn(name=calls.SELECT)
     async def select(self, order: SelectOrder) -> Choice:
@@ -95,44 +105,40 @@ class JobActivities:
     @activity.defn(name=calls.END_STEP)
     async def end_step(self, order: StepEnd) -> None:
         """See `EndStep`."""
-        async with _beating():
-            await self._use_cases.end_step(order)
+        with _plain_errors():
+            async with _beating():
+                await self._use_cases.end_step(order)
 
     @activity.defn(name=calls.CLOSE)
     async def close_run(self, order: CloseOrder) -> None:
-        """See `CloseRun`."""
-        async with self._acting(order.job, "", "close_run", int(order.last_try)):
+        """See `CloseRun`. The executor acts for itself within the tenant: a revoked key leaves nothing behind."""
+        itself = service_principal(order.job.tenant_id)
+        async with self._acting(order.job, "", "close_run", int(order.last_try), principal=itself):
             await self._use_cases.close_run(order)
-        account = await self._store.account(order.job.tenant_id, order.job.job_id)
-        if account.job.run == order.job.run and account.job.state.ended:
-            spans.ended(account)
+        with _plain_errors():
+            account = await self._store.account(order.job.tenant_id, order.job.job_id)
+            if account.job.run == order.job.run and account.job.state.ended:
+                spans.ended(account)
 
     @asynccontextmanager
-    async def _acting(self, order: JobOrder, step_id: str, work: str, attempt: int) -> AsyncIterator[None]:
-        """Work in the name of the owner, within the trace of the request that submitted the job.
+    async def _acting(
+        self, order: JobOrder, step_id: str, work: str, attempt: int, *, principal: Principal | None = None
+    ) -> AsyncIterator[None]:
+        """Work in the name of whom the job acts for, within the trace of the request that submitted the job.
 
         Tells the server all along that the activity is alive.
         """
-        job = await self._store.job(order.tenant_id, order.job_id)
-        caller = await self._caller(job.owner)
-        async with _beating():
-            with (
-                _span(job, step_id, work, attempt) as traceparent,
-                context.use(RequestContext(caller, order.job_id, job.trace_id, traceparent=traceparent)),
-                _plain_errors(),
-            ):
-                yield
-
-    async def _caller(self, owner: Principal) -> Caller:
-        return Caller(
-            tenant_id=owner.tenant_id,
-            subject=owner.subject,
-            roles=owner.roles,
-            scopes=owner.scopes,
-            key_id=owner.key_id,
-            token=await self._identity.on_behalf(owner),
-            actor=_ACTOR,
-        )
+        with _plain_errors():
+            job = await self._store.job(order.tenant_id, order.job_id)
+            caller = await caller_of(self._identity, principal or job.principal)
+            request_id = job.request_id or job.job_id
+            async with _beating():
+                with (
+                    _span(job, step_id, work, attempt) as traceparent,
+                    context.use(RequestContext(caller, request_id, job.trace_id, traceparent=traceparent)),
+                    _plain_errors(),
+                ):
+                    yield
 
 
 @contextmanager
@@ -165,12 +171,24 @@ def _is_repeated(error: BaseException) -> bool:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Tell the server which errors waiting would mend, and how long; their causes stay out of the history."""
+    """Tell the server which errors waiting would mend, and how long; their causes stay out of the history.
+
+    Only outages are tried again. Whatever else an activity raises is a defect or an answer, and final.
+    """
     try:
         yield
+    except ApplicationError:
+        raise
     except SomaError as error:
-        final = not error.rule.retryable
-        raise ApplicationError(error.message, type=error.reason.value, non_retryable=final) from None
+        wait = timedelta(seconds=error.retry_after_s) if error.retry_after_s else None
+        raise ApplicationError(
+            error.message, type=error.reason.value, non_retryable=not may_pass(error), next_retry_delay=wait
+        ) from None
+    except (ConnectionError, TimeoutError):
+        raise ApplicationError("a connection was lost", type=Reason.UNAVAILABLE.value) from None
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.exception("activity %s stopped on a defect", activity.info().activity_type)
+        raise ApplicationError(type(error).__name__, type=Reason.INTERNAL.value, non_retryable=True) from None
 
 
 @asynccontextmanager

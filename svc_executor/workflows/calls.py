@@ -28,12 +28,9 @@ OPEN, SELECT, ATTEMPT, EVALUATE, END_STEP, CLOSE = (
     "executor.end_step",
     "executor.close_run",
 )
-_DEFECTS = ["KeyError", "TypeError", "AttributeError", "ValueError", "AssertionError"]
+# The activities say themselves which errors are final.
 _PATIENT = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200),
-    backoff_coefficient=2.0,
-    maximum_interval=timedelta(seconds=10),
-    non_retryable_error_types=_DEFECTS,
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10)
 )
 _BOUNDED = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -45,8 +42,14 @@ _SHORT = timedelta(seconds=30)
 _JUDGING = timedelta(minutes=2)
 _CLOSING = timedelta(minutes=5)
 _MAKING = timedelta(hours=1)
-_HEARTBEAT = timedelta(seconds=5)
+# A worker whose event loop stands still for a while is not taken for dead.
+_HEARTBEAT = timedelta(seconds=30)
 _STOPPED = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+
+def attempts_queue(queue: str) -> str:
+    """The task queue of attempts and their evaluations, which wait for others, beside the queue of jobs."""
+    return f"{queue}-attempts"
 
 
 async def open_run(order: JobOrder) -> Opening:
@@ -81,6 +84,7 @@ async def attempt(order: AttemptOrder) -> AttemptResult:
         ATTEMPT,
         order,
         result_type=AttemptResult,
+        task_queue=attempts_queue(workflow.info().task_queue),
         start_to_close_timeout=_MAKING,
         heartbeat_timeout=_HEARTBEAT,
         retry_policy=_PATIENT,
@@ -95,6 +99,7 @@ async def evaluate(order: AttemptOrder) -> Verdict:
         EVALUATE,
         order,
         result_type=Verdict,
+        task_queue=attempts_queue(workflow.info().task_queue),
         start_to_close_timeout=_JUDGING,
         heartbeat_timeout=_HEARTBEAT,
         retry_policy=_PATIENT,

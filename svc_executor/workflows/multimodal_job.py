@@ -6,19 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.job import JobState, StepState
     from svc_executor.domain.run import CANCEL_SIGNAL, WORKFLOW, CloseOrder, JobOrder, StepBrief, StepEnd
     from svc_executor.domain.task_dsl import OnFailure
     from svc_executor.workflows import calls
-    from svc_executor.workflows.step import StepRun
+    from svc_executor.workflows.step import StepRun, stopped_by
 
 if TYPE_CHECKING:
     from svc_executor.domain.run import Opening
 
 _MET = frozenset({StepState.SUCCEEDED, StepState.FAILED})
+_BY_OPERATOR = "cancelled by an operator"
+_ALWAYS_CLOSES = "always-closes"
 
 
 @workflow.defn(name=WORKFLOW)
@@ -33,21 +35,33 @@ class MultimodalJobWorkflow:
         self._choosing = asyncio.Lock()
 
     @workflow.run
-    async def run(self, order: JobOrder, elapsed_s: float = 0.0) -> str:
-        """Run to an end and give the job's state; `elapsed_s` is the time that earlier parts of this run took."""
-        opening = await calls.open_run(order)
+    async def run(self, order: JobOrder, elapsed_s: float = 0.0, failure: str = "") -> str:
+        """Run to an end and give the job's state; `elapsed_s` is the time that earlier parts of this run took.
+
+        With a `failure` the run only closes: an earlier workflow of it was lost.
+        """
+        self._failure = failure
+        try:
+            opening = await calls.open_run(order)
+        except (ActivityError, asyncio.CancelledError) as error:
+            self._end_because(error, "")
+            return await self._close(order)
         if not opening.proceed:
             return ""
         self._cancel_reason = self._cancel_reason if opening.cancel_reason is None else opening.cancel_reason
         self._states = {step.step_id: StepState(step.state) for step in opening.steps}
         started = workflow.time()
+        overdue = f"the job took longer than {opening.seconds_left:g} seconds"
+        limit = asyncio.timeout(max(opening.seconds_left - elapsed_s, 0.0))
         try:
-            async with asyncio.timeout(max(opening.seconds_left - elapsed_s, 0.0)):
+            async with limit:
                 await self._run_steps(order, opening)
         except TimeoutError:
-            self._failure = f"the job took longer than {opening.seconds_left:g} seconds"
+            self._failure = overdue
         except asyncio.CancelledError:
-            self._cancel_reason = self._cancel_reason or "cancelled by an operator"
+            self._cancel_reason = self._cancel_reason or _BY_OPERATOR
+        except ActivityError as error:
+            self._end_because(error, overdue if limit.expired() else "")
         await self._stop_running()
         if not self._ending and self._waiting(opening):
             workflow.continue_as_new(args=[order, elapsed_s + workflow.time() - started])
@@ -61,6 +75,20 @@ class MultimodalJobWorkflow:
     @property
     def _ending(self) -> bool:
         return self._cancel_reason is not None or bool(self._failure)
+
+    def _end_because(self, error: ActivityError | asyncio.CancelledError, overdue: str) -> None:
+        """Note why the run ends: an activity that was cut off says only that it was, one with a defect says why.
+
+        Versions before this one let the error out, and nothing closed the run.
+        """
+        if not workflow.patched(_ALWAYS_CLOSES):
+            raise error
+        if isinstance(error, ActivityError) and not is_cancelled_exception(error):
+            self._failure = self._failure or stopped_by(error)
+        elif overdue:
+            self._failure = self._failure or overdue
+        elif self._cancel_reason is None:
+            self._cancel_reason = _BY_OPERATOR
 
     def _waiting(self, opening: Opening) -> list[StepBrief]:
         return [step for step in opening.steps if not self._states[step.step_id].ended]
@@ -116,17 +144,30 @@ class MultimodalJobWorkflow:
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            except asyncio.CancelledError:  # the workflow itself, while it waits; the run is closed all the same
+                if not workflow.patched(_ALWAYS_CLOSES):
+                    raise
+                self._cancel_reason = self._cancel_reason or _BY_OPERATOR
+            tasks = [task for task in tasks if not task.done()]
         self._running.clear()
 
     async def _close(self, order: JobOrder) -> str:
         state, message = self._outcome()
-        try:
-            await calls.close_run(CloseOrder(order, state.value, message))
-        except ActivityError:
-            await calls.close_run(CloseOrder(order, state.value, message, last_try=True))
-        return state.value
+        last_try = False
+        while True:
+            try:
+                await calls.close_run(CloseOrder(order, state.value, message, last_try=last_try))
+            except (ActivityError, asyncio.CancelledError) as error:
+                if is_cancelled_exception(error) and workflow.patched(_ALWAYS_CLOSES):
+                    continue  # the workflow was cancelled while it closes
+                if last_try or not isinstance(error, ActivityError):
+                    raise
+                last_try = True
+            else:
+                return state.value
 
     def _outcome(self) -> tuple[JobState, str]:
         if self._cancel_reason is not None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.job import StepState
+    from svc_executor.domain.provider_call import RESULT_LOST
     from svc_executor.domain.run import AttemptOrder, SelectOrder, StepEnd
     from svc_executor.domain.task_dsl import OnFailure
     from svc_executor.workflows import calls
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from svc_executor.domain.run import Choice, JobOrder, Opening, StepBrief
 
 _QUALITY = "QUALITY"
+_MAX_LOSSES = 2
 
 
 @dataclass
 class _Ladder:
-    """Where the step stands: rungs that were left, and why the last one was."""
+    """Where the step stands: rungs that were left, and why the last one was.
+
+    `repeat_of` is the attempt whose result was lost and is made again, `losses` how often that happened on this rung.
+    """
 
     exclude: list[str] = field(default_factory=list)
     reason: str = ""
@@ -33,6 +38,8 @@ class _Ladder:
     history: list[str] = field(default_factory=list)
     rework_of: int = 0
     reworks: int = 0
+    repeat_of: int = 0
+    losses: int = 0
 
     def leave(self, capability_id: str, code: str, message: str) -> None:
         """Go to the next rung."""
@@ -41,7 +48,14 @@ class _Ladder:
         self.code = code
         self.reason = f"{capability_id}: {code}: {message}"
         self.history.append(self.reason)
-        self.rework_of = self.reworks = 0
+        self.rework_of = self.reworks = self.repeat_of = self.losses = 0
+
+
+def stopped_by(error: ActivityError) -> str:
+    """What the timeline says of an activity that cannot be done."""
+    cause = error.cause
+    detail = f": {cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else ""
+    return f"an internal error stopped it{detail}"
 
 
 class StepRun:
@@ -71,7 +85,7 @@ class StepRun:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            return await self._give_up("an internal error stopped it")
+            return await self._give_up(stopped_by(error))
 
     async def _climb(self) -> StepState:
         while not self._ending():
@@ -85,14 +99,16 @@ class StepRun:
 
     async def _choose(self) -> Choice:
         ladder = self._ladder
+        again = ladder.rework_of or ladder.repeat_of
         order = SelectOrder(
             self._order,
             self._step.step_id,
             self._attempt,
             list(ladder.exclude),
-            fallback_reason="" if ladder.rework_of else ladder.reason,
-            fallback_code="" if ladder.rework_of else ladder.code,
+            fallback_reason="" if again else ladder.reason,
+            fallback_code="" if again else ladder.code,
             rework_of=ladder.rework_of,
+            repeat_of=ladder.repeat_of,
         )
         if not self._opening.capped:
             return await calls.select(order)
@@ -103,8 +119,13 @@ class StepRun:
         """One attempt; tells whether its result was accepted, and prepares the next one if it was not."""
         order = AttemptOrder(self._order, self._step.step_id, self._attempt)
         result = await calls.attempt(order)
+        self._ladder.repeat_of = 0
         if not result.succeeded:
-            self._ladder.leave(capability_id, result.code, result.message)
+            if result.code == RESULT_LOST and self._ladder.losses < _MAX_LOSSES:
+                self._ladder.losses += 1
+                self._ladder.repeat_of = self._attempt
+            else:
+                self._ladder.leave(capability_id, result.code, result.message)
             return False
         if not self._step.gate:
             return True

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.close_run import CloseRun, EndStep
+from svc_executor.app.compensate import Compensator
 from svc_executor.app.evaluate import EvaluateAttempt
 from svc_executor.app.open_run import OpenRun, RunLimits
 from svc_executor.app.produce import Producer
+from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.select import SelectCapability
 from svc_executor.workflows.activities import UseCases
@@ -17,7 +19,7 @@ from svc_executor.workflows.activities import UseCases
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.domain.peers import Assets, Critic, Selector
-    from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter
+    from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter, Results
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,40 @@ class Ports:
     credentials: Credentials
     meter: Meter
     clock: Clock
+    results: Results
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What use cases of runs share with sweeps."""
+
+    recorder: Recorder
+    calls: ProviderCalls
+    compensator: Compensator
+
+
+def parts(ports: Ports) -> Parts:
+    """Wire what is shared."""
+    recorder = Recorder(ports.clock)
+    return Parts(
+        recorder=recorder,
+        calls=ProviderCalls(ports.store, ports.results, ports.clock),
+        compensator=Compensator(
+            ports.store, ports.assets, ports.selector, recorder, meter=ports.meter, clock=ports.clock
+        ),
+    )
 
 
 def use_cases(ports: Ports, limits: RunLimits, *, provider_timeout_s: float) -> UseCases:
     """Wire the use cases that activities run."""
-    recorder = Recorder(ports.clock)
-    producer = Producer(ports.assets, ports.catalogue, ports.credentials, ports.clock, timeout_s=provider_timeout_s)
+    shared = parts(ports)
+    recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
+    producer = Producer(ports.assets, ports.catalogue, ports.credentials, calls, clock, timeout_s=provider_timeout_s)
     return UseCases(
-        open_run=OpenRun(ports.store, recorder, ports.clock, limits),
-        select=SelectCapability(ports.store, ports.selector, recorder, ports.meter),
-        attempt=MakeAttempt(ports.store, producer, ports.selector, recorder, meter=ports.meter, clock=ports.clock),
+        open_run=OpenRun(ports.store, recorder, clock, limits),
+        select=SelectCapability(ports.store, ports.selector, recorder, meter),
+        attempt=MakeAttempt(ports.store, producer, calls, ports.selector, recorder, meter=meter, clock=clock),
         evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
         end_step=EndStep(ports.store, recorder),
-        close_run=CloseRun(ports.store, ports.assets, ports.selector, recorder, meter=ports.meter, clock=ports.clock),
+        close_run=CloseRun(ports.store, ports.assets, shared.compensator, recorder, calls, meter=meter, clock=clock),
     )

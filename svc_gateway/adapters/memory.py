@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
-from svc_gateway.domain.keys import ApiKey, Request, Revocation, Tenant
+from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, KeyPage, Request, Revocation, Tenant, page_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -51,16 +51,13 @@ class MemoryKeys:
         key = self._keys.get(key_id)
         return key if key is not None and key.tenant_id == tenant_id else None
 
-    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> Sequence[ApiKey]:
+    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> KeyPage:
         """Keys below an id, newest first."""
-        found = [
-            key
-            for key in self._keys.values()
-            if key.tenant_id == tenant_id
-            and (not before or key.key_id < before)
-            and (active_at is None or key.usable(active_at))
-        ]
-        return sorted(found, key=lambda key: key.key_id, reverse=True)[:limit]
+        looked_at = limit if active_at is None else max(limit, MOST_LOOKED_AT)
+        own = (key for key in self._keys.values() if key.tenant_id == tenant_id)
+        below = [key for key in own if not before or key.key_id < before]
+        newest = sorted(below, key=lambda key: key.key_id, reverse=True)
+        return page_of(newest[: looked_at + 1], active_at, limit, looked_at)
 
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so."""

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from mesh.errors import Reason, SomaError
 from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
-from svc_gateway.domain.keys import ApiKey, Request, Revocation, Tenant
+from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, KeyPage, Request, Revocation, Tenant, page_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -33,12 +33,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING key_id
 """
 _KEY_OF_REQUEST = "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2"
-_LIST_KEYS = """
-SELECT * FROM api_keys
-WHERE tenant_id = $1 AND ($2 = '' OR key_id < $2)
-  AND ($3::timestamptz IS NULL OR (revoked_at IS NULL AND expires_at > $3))
-ORDER BY key_id DESC LIMIT $4
-"""
+_LIST_KEYS = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id < $2 ORDER BY key_id DESC LIMIT $3"
+_AFTER_ALL = "~"
+"""Sorts after every key id."""
+_GET_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2"
 _LOCK_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE"
 _REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2"
 _REVOKED = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1"
@@ -48,6 +46,9 @@ INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, requ
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (request_id) DO NOTHING RETURNING tenant_id
 """
+_GET_TENANT = "SELECT * FROM tenants WHERE tenant_id = $1"
+_TENANT_OF_REQUEST = "SELECT * FROM tenants WHERE request_id = $1"
+_LIST_TENANTS = "SELECT * FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2"
 _LOCK_TENANT = "SELECT * FROM tenants WHERE tenant_id = $1 FOR UPDATE"
 _UPDATE_TENANT = "UPDATE tenants SET display_name = $2, plan = $3, permissions = $4 WHERE tenant_id = $1"
 _UPDATE_OF_REQUEST = "SELECT request_digest, answer FROM tenant_updates WHERE request_id = $1"
@@ -89,16 +90,16 @@ class PostgresKeys:
     async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
         """One key of a tenant."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(
-                "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2", tenant_id, key_id
-            )
+            row = await connection.fetchrow(_GET_KEY, tenant_id, key_id)
         return _key(row)
 
-    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> Sequence[ApiKey]:
+    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> KeyPage:
         """Keys below an id, newest first."""
+        looked_at = limit if active_at is None else max(limit, MOST_LOOKED_AT)
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_LIST_KEYS, tenant_id, before, active_at, limit)
-        return [_KEY.validate_python(dict(row)) for row in rows]
+            rows = await connection.fetch(_LIST_KEYS, tenant_id, before or _AFTER_ALL, looked_at + 1)
+        keys = [_KEY.validate_python(dict(row)) for row in rows]
+        return page_of(keys, active_at, limit, looked_at)
 
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so."""
@@ -160,7 +161,7 @@ class PostgresTenants:
                     await self._audit(connection, None, tenant)
                     return None
         async with self._postgres.transaction(SYSTEM) as connection:
-            row = await connection.fetchrow("SELECT * FROM tenants WHERE request_id = $1", request.request_id)
+            row = await connection.fetchrow(_TENANT_OF_REQUEST, request.request_id)
         if row is None:
             raise SomaError(Reason.ALREADY_EXISTS, f"tenant {tenant.tenant_id!r} exists")
         return _TENANT.validate_python(_same_request(row, request))
@@ -203,15 +204,13 @@ class PostgresTenants:
     async def get(self, tenant_id: str) -> Tenant | None:
         """One tenant."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            row = await connection.fetchrow("SELECT * FROM tenants WHERE tenant_id = $1", tenant_id)
+            row = await connection.fetchrow(_GET_TENANT, tenant_id)
         return None if row is None else _TENANT.validate_python(dict(row))
 
     async def list(self, after: str, limit: int) -> Sequence[Tenant]:
         """Tenants above an id, in order."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(
-                "SELECT * FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2", after, limit
-            )
+            rows = await connection.fetch(_LIST_TENANTS, after, limit)
         return [_TENANT.validate_python(dict(row)) for row in rows]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.errors import Reason, SomaError, not_found
 from mesh.events.audit import Audited, canonical
 from mesh.identity import Claims, api_key
-from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyStore, Request, expiry, granted
+from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyPage, KeyStore, Request, expiry, granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,14 +61,6 @@ class MadeKey:
 
     key: ApiKey
     secret: str = ""
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of keys; `end` is the id that the next one follows, empty when there is none."""
-
-    keys: Sequence[ApiKey]
-    end: str = ""
 
 
 class Keys:
@@ -126,13 +118,10 @@ class Keys:
             raise not_found("API key", key_id)
         return key
 
-    async def list(self, caller: Caller, *, include_inactive: bool, size: int, before: str) -> Page:
+    async def list(self, caller: Caller, *, include_inactive: bool, size: int, before: str) -> KeyPage:
         """Keys with ids below `before` (empty: all), newest first."""
         active_at = None if include_inactive else self._clock.now()
-        found = await self._store.list(caller.tenant_id, active_at, before, size + 1)
-        if len(found) <= size:
-            return Page(found)
-        return Page(found[:size], found[size - 1].key_id)
+        return await self._store.list(caller.tenant_id, active_at, before, size)
 
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
         """Revoke a key and what was made from it."""

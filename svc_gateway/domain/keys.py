@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 KEY_LIFE = timedelta(days=365)
 TOKEN_LIFE = timedelta(minutes=15)
 DEFAULT_ROLE = "member"
+MOST_LOOKED_AT = 200
+"""Keys that are looked at for one page."""
 PLATFORM_ADMIN = "platform_admin"
 
 # What each role includes; the Rego policy gives the same order its actions.
@@ -53,6 +55,14 @@ class ApiKey:
     def revoked(self, now: datetime) -> ApiKey:
         """The key after its revocation; a second one changes nothing."""
         return self if self.revoked_at is not None else replace(self, revoked_at=now)
+
+
+@dataclass(frozen=True)
+class KeyPage:
+    """One page of keys; `end` is the id that the next one follows, empty when there is none."""
+
+    keys: Sequence[ApiKey]
+    end: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,8 +104,12 @@ class KeyStore(Protocol):
     async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
         """One key of a tenant."""
 
-    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> Sequence[ApiKey]:
-        """Keys with ids below `before` (empty: all), newest first; only usable ones when `active_at` is given."""
+    async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> KeyPage:
+        """Keys with ids below `before` (empty: all), newest first; only usable ones when `active_at` is given.
+
+        Of those it looks at no more than `MOST_LOOKED_AT`, so that a page may hold less than `limit`, even nothing, and
+        yet have an end that the next one follows.
+        """
 
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so; None when the tenant has no such key."""
@@ -123,6 +137,15 @@ class TenantStore(Protocol):
 
     async def list(self, after: str, limit: int) -> Sequence[Tenant]:
         """Tenants with ids above `after`, ordered by id."""
+
+
+def page_of(found: Sequence[ApiKey], active_at: datetime | None, limit: int, looked_at: int) -> KeyPage:
+    """The page of the newest keys, of which one more than are looked at was `found` when there are more."""
+    looked = found[:looked_at]
+    kept = [key for key in looked if active_at is None or key.usable(active_at)]
+    if len(kept) > limit:
+        return KeyPage(kept[:limit], kept[limit - 1].key_id)
+    return KeyPage(kept, looked[-1].key_id if len(found) > looked_at else "")
 
 
 def rights(roles: Iterable[str]) -> frozenset[str]:

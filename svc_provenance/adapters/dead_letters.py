@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -12,9 +11,10 @@ from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.domain.dead_letters import Cause, Letter, State
+from svc_provenance.domain.ids import is_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import asyncpg
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 CHANNEL = "dead_letters"
 _LETTER: TypeAdapter[Letter] = TypeAdapter(Letter)
 _COLUMN = {"group": "consumer_group"}
-_BESIDE = frozenset({"news", "untold", "whole"})
 _STORED = [item.name for item in fields(Letter) if item.name != "size_bytes"]
 _CHANGING = (
     "state", "cause", "detail", "attempts", "requeues", "reason", "sent_id", "updated_at", "requeue_at", "expires_at",
@@ -92,6 +91,8 @@ class PostgresLetters:
 
     async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
         """See the port."""
+        if not is_uuid(dlq_id):
+            return None
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             row = await connection.fetchrow(_ONE, tenant_id, dlq_id)
         return _letter(row) if row else None
@@ -114,32 +115,10 @@ class PostgresLetters:
             rows = await connection.fetch(_REQUEUEABLE, *_wanted(tenant_id, filters), limit)
         return [row["dlq_id"] for row in rows], rows[0]["whole"] if rows else 0
 
-    async def counts(self) -> Mapping[str, int]:
-        """Letters by state, of all tenants."""
-        async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch("SELECT state, count(*) AS number FROM dlq_messages GROUP BY state")
-        return {state.value: 0 for state in State} | {row["state"]: row["number"] for row in rows}
-
-    async def unfollowed(self, limit: int) -> Sequence[tuple[Letter, int, bool]]:
-        """Letters with news that their workflow was not told of, then those whose time is long over.
-
-        Each with its news, and whether its workflow was not told of them.
-        """
-        async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(_UNFOLLOWED, limit)
-        return [(_letter(row), row["news"], row["untold"]) for row in rows]
-
-    async def followed(self, letter: Letter, news: int) -> None:
-        """Notes that a letter's workflow was told of its news."""
-        async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(_FOLLOWED, letter.dlq_id, news)
-
 
 async def held(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
     """A letter, held until the end of the open transaction; None for an unknown one, and for what is no id."""
-    try:
-        UUID(dlq_id)
-    except ValueError:
+    if not is_uuid(dlq_id):
         return None
     row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
     return _letter(row) if row else None
@@ -157,7 +136,7 @@ async def save(connection: asyncpg.Connection, letter: Letter) -> None:
 
 
 def _letter(row: asyncpg.Record) -> Letter:
-    return _LETTER.validate_python({name: value for name, value in row.items() if name not in _BESIDE})
+    return _LETTER.validate_python(dict(row.items()))
 
 
 def _told(letter: Letter) -> bytes:
@@ -203,15 +182,6 @@ _ADD = f"""
 INSERT INTO dlq_messages ({", ".join(_COLUMN.get(name, name) for name in _STORED)})
 VALUES ({", ".join(f"${place}" for place in range(1, len(_STORED) + 1))}) ON CONFLICT (dlq_id) DO NOTHING
 """  # noqa: S608
-_SAVE = f"""
-UPDATE dlq_messages SET news = news + 1, {", ".join(f"{name} = ${place}" for place, name in enumerate(_CHANGING, 2))}
-WHERE dlq_id = $1
-"""  # noqa: S608
-# What is long overdue is told again, lest a letter wait for a workflow that nobody has any more. Any of those may come
-# next: in a fixed order, a page of letters that nothing moves would hide all others.
-_UNFOLLOWED = f"""
-SELECT {_COLUMNS}, news, followed < news AS untold FROM dlq_messages
-WHERE followed < news OR (state IN ('waiting', 'blocked') AND requeue_at < clock_timestamp() - interval '5 minutes')
-ORDER BY untold DESC, CASE WHEN followed < news THEN updated_at END, random() LIMIT $1
-"""  # noqa: S608
-_FOLLOWED = "UPDATE dlq_messages SET followed = greatest(followed, $2) WHERE dlq_id = $1"
+_CHANGES = ", ".join(f"{name} = ${place}" for place, name in enumerate(_CHANGING, 2))
+# Whoever claimed the letter tells of what it was before.
+_SAVE = f"UPDATE dlq_messages SET news = news + 1, claimed_until = NULL, {_CHANGES} WHERE dlq_id = $1"  # noqa: S608

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.model import Fact, Kind, Provenance
+from svc_provenance.domain.model import MAX_ANCESTORS, MAX_GENERATIONS, Fact, Kind, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,12 +27,13 @@ class MemoryRecord:
         self._facts: dict[tuple[str, str], dict[tuple[Kind, str], Fact]] = {}
         self._assets: dict[tuple[str, str], Provenance] = {}
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
-        """Keeps a fact; of a job, the newest word."""
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+        """Keeps a fact unless a later one of its id is there."""
         kept = self._facts.setdefault((tenant_id, fact.job_id), {})
         before = kept.get((fact.kind, fact.fact_id))
-        if before is None or before.occurred_at <= fact.occurred_at:
-            kept[(fact.kind, fact.fact_id)] = fact
+        highest = before.sequence if before else 0
+        if before is None or (fact.sequence >= highest if fact.sequence else replaces):
+            kept[(fact.kind, fact.fact_id)] = replace(fact, sequence=max(highest, fact.sequence))
             self.on_news(fact.job_id)
 
     def _asset(self, tenant_id: str, asset_id: str) -> Provenance:
@@ -57,14 +58,20 @@ class MemoryRecord:
             parent_ids=before.parent_ids or facts.parent_ids,
         )
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
-        """Keeps what the attempt that made an asset says."""
+    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+        """Keeps what the attempt that made assets says."""
+        for asset_id in asset_ids:
+            self._add_making(tenant_id, asset_id, facts)
+
+    def _add_making(self, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
         before = self._asset(tenant_id, asset_id)
-        if before.capability_id or before.deleted_at:
+        if before.capability_id:
             return
+        erased = before.deleted_at is not None
         self._assets[(tenant_id, asset_id)] = replace(
             before,
             job_id=facts.job_id,
+            request_id=facts.request_id,
             step_id=facts.step_id,
             execution_id=facts.execution_id,
             attempt=facts.attempt,
@@ -72,14 +79,14 @@ class MemoryRecord:
             capability_id=facts.capability_id,
             model=facts.model,
             subject=facts.subject,
-            params=facts.params,
-            prompt_summary=facts.prompt_summary,
+            params={} if erased else facts.params,
+            prompt_summary="" if erased else facts.prompt_summary,
             parent_ids=facts.parent_ids,
             cost_micro_usd=facts.cost_micro_usd,
             latency_ms=facts.latency_ms,
             trace_id=facts.trace_id,
             redactions=facts.redactions,
-            prompt=facts.prompt,
+            prompt="" if erased else facts.prompt,
         )
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
@@ -91,11 +98,8 @@ class MemoryRecord:
 
     async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
         """Takes parameters and prompt out."""
-        if (tenant_id, asset_id) in self._assets:
-            before = self._asset(tenant_id, asset_id)
-            self._assets[(tenant_id, asset_id)] = replace(
-                before, params={}, prompt_summary="", prompt="", deleted_at=now
-            )
+        before = self._asset(tenant_id, asset_id)
+        self._assets[(tenant_id, asset_id)] = replace(before, params={}, prompt_summary="", prompt="", deleted_at=now)
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         """All facts of a job."""
@@ -111,9 +115,9 @@ class MemoryRecord:
         """All that an asset was made from, nearest first."""
         found: dict[str, Provenance] = {}
         layer = sorted(self._asset(tenant_id, asset_id).parent_ids)
-        while layer:
-            known = [await self.provenance(tenant_id, id_) for id_ in layer if id_ not in found]
-            fresh = {item.asset_id: item for item in known if item is not None}
-            found |= fresh
-            layer = sorted({parent for item in fresh.values() for parent in item.parent_ids} - set(found))
+        for _ in range(MAX_GENERATIONS):
+            known = [await self.provenance(tenant_id, id_) for id_ in layer if id_ != asset_id and id_ not in found]
+            fresh = [item for item in known if item is not None][: MAX_ANCESTORS - len(found)]
+            found |= {item.asset_id: item for item in fresh}
+            layer = sorted({parent for item in fresh for parent in item.parent_ids})
         return list(found.values())

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, cast
 from pydantic import TypeAdapter
 
 from mesh.stores.partitions import month_of
-from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Provenance, Run, Stored, Summary, Verdict
+from svc_provenance.domain.ids import is_uuid
+from svc_provenance.domain.model import (
+    MAX_ANCESTORS,
+    MAX_GENERATIONS,
+    Attempt,
+    Choice,
+    Fact,
+    Kind,
+    Provenance,
+    Run,
+    Stored,
+    Summary,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +40,6 @@ _SUMMARIES: dict[Kind, TypeAdapter[Summary]] = {
     Kind.JOB: TypeAdapter(Run),
 }
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
-MAX_ANCESTORS = 1000
 
 
 class PostgresRecord:
@@ -36,8 +48,8 @@ class PostgresRecord:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
-        """Keeps a fact; of a job, the newest word."""
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+        """Keeps a fact unless a later one of its id is there."""
         await _connection(unit).execute(
             _FACT,
             tenant_id,
@@ -48,6 +60,8 @@ class PostgresRecord:
             fact.occurred_at,
             asdict(fact.summary),
             fact.document,
+            fact.sequence,
+            replaces,
         )
 
     async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
@@ -67,13 +81,14 @@ class PostgresRecord:
             list(facts.parent_ids) or None,
         )
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
-        """Keeps what the attempt that made an asset says."""
+    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+        """Keeps what the attempt that made assets says."""
         await _connection(unit).execute(
             _MAKING,
-            asset_id,
+            sorted(set(asset_ids)),
             tenant_id,
             facts.job_id,
+            facts.request_id or None,
             facts.step_id,
             facts.execution_id,
             facts.attempt,
@@ -110,14 +125,34 @@ class PostgresRecord:
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
         """One asset's own, once its event arrived."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(f"{_SELECT} WHERE asset_id::text = $1 AND asset_type IS NOT NULL", asset_id)
-        return _provenance(row) if row else None
+            found = await _known(connection, [asset_id], 1)
+        return found[0] if found else None
 
     async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
         """All that an asset was made from."""
+        found: dict[str, Provenance] = {}
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_ANCESTORS, asset_id, MAX_ANCESTORS)
-        return [_provenance(row) for row in rows]
+            layer = await _parents(connection, [asset_id])
+            for _ in range(MAX_GENERATIONS):
+                fresh = [id_ for id_ in layer if id_ not in found and id_ != asset_id]
+                known = await _known(connection, fresh, MAX_ANCESTORS - len(found))
+                if not known:
+                    break
+                found |= {item.asset_id: item for item in known}
+                layer = sorted({parent for item in known for parent in item.parent_ids})
+        return list(found.values())
+
+
+async def _known(connection: asyncpg.Connection, asset_ids: Sequence[str], limit: int) -> Sequence[Provenance]:
+    """The provenance of these assets, as far as their events arrived, in the order of their ids."""
+    ids = [id_ for id_ in asset_ids if is_uuid(id_)]
+    return [_provenance(row) for row in await connection.fetch(_ASSETS, ids, limit)] if ids else []
+
+
+async def _parents(connection: asyncpg.Connection, asset_ids: Sequence[str]) -> Sequence[str]:
+    ids = [id_ for id_ in asset_ids if is_uuid(id_)]
+    rows = await connection.fetch(_PARENTS, ids) if ids else []
+    return sorted({parent for row in rows for parent in row["parent_ids"]})
 
 
 def _connection(unit: Unit) -> asyncpg.Connection:
@@ -127,7 +162,7 @@ def _connection(unit: Unit) -> asyncpg.Connection:
 def _fact(row: asyncpg.Record) -> Fact:
     kind = Kind(row["kind"])
     summary = _SUMMARIES[kind].validate_python(row["summary"])
-    return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, row["document"])
+    return Fact(kind, row["fact_id"], row["job_id"], row["occurred_at"], summary, row["document"], row["sequence"])
 
 
 def _provenance(row: asyncpg.Record) -> Provenance:
@@ -135,38 +170,45 @@ def _provenance(row: asyncpg.Record) -> Provenance:
 
 
 _FACT = """
-INSERT INTO trace_facts AS t (tenant_id, job_id, month, kind, fact_id, occurred_at, summary, document)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO trace_facts AS t (tenant_id, job_id, month, kind, fact_id, occurred_at, summary, document, sequence)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (tenant_id, job_id, kind, fact_id, month) DO UPDATE
-SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = excluded.document
-WHERE t.occurred_at <= excluded.occurred_at
+SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = excluded.document,
+    sequence = greatest(t.sequence, excluded.sequence)
+WHERE CASE WHEN excluded.sequence = 0 THEN $10 ELSE excluded.sequence >= t.sequence END
 """
+# Where an earlier version wrote the row, its request_id is the job.
 _ASSET = """
 INSERT INTO asset_provenance AS p
-    (asset_id, tenant_id, asset_type, media_type, checksum, created_at, request_id, step_id, execution_id, user_id,
+    (asset_id, tenant_id, asset_type, media_type, checksum, created_at, job_id, step_id, execution_id, user_id,
      parent_ids)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (asset_id) DO UPDATE
 SET asset_type = excluded.asset_type, media_type = excluded.media_type, checksum = excluded.checksum,
     created_at = excluded.created_at,
-    request_id = coalesce(p.request_id, excluded.request_id), step_id = coalesce(p.step_id, excluded.step_id),
+    request_id = CASE WHEN p.job_id IS NULL THEN NULL ELSE p.request_id END,
+    job_id = coalesce(p.job_id, p.request_id, excluded.job_id), step_id = coalesce(p.step_id, excluded.step_id),
     execution_id = coalesce(p.execution_id, excluded.execution_id), user_id = coalesce(p.user_id, excluded.user_id),
     parent_ids = coalesce(p.parent_ids, excluded.parent_ids)
 WHERE p.asset_type IS NULL
 """
 _MAKING = """
 INSERT INTO asset_provenance AS p
-    (asset_id, tenant_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model, user_id,
-     generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    (asset_id, tenant_id, job_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model,
+     user_id, generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
+SELECT asset_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+FROM unnest($1::uuid[]) AS asset_id
 ON CONFLICT (asset_id) DO UPDATE
-SET request_id = excluded.request_id, step_id = excluded.step_id, execution_id = excluded.execution_id,
+SET job_id = excluded.job_id, request_id = excluded.request_id, step_id = excluded.step_id,
+    execution_id = excluded.execution_id,
     attempt = excluded.attempt, selection_id = excluded.selection_id, capability_id = excluded.capability_id,
-    model = excluded.model, user_id = excluded.user_id, generation_params = excluded.generation_params,
-    prompt_summary = excluded.prompt_summary, parent_ids = excluded.parent_ids,
+    model = excluded.model, user_id = excluded.user_id, parent_ids = excluded.parent_ids,
+    generation_params = CASE WHEN p.deleted_at IS NULL THEN excluded.generation_params ELSE p.generation_params END,
+    prompt_summary = CASE WHEN p.deleted_at IS NULL THEN excluded.prompt_summary ELSE p.prompt_summary END,
+    prompt = CASE WHEN p.deleted_at IS NULL THEN excluded.prompt ELSE p.prompt END,
     cost_micro_usd = excluded.cost_micro_usd, latency_ms = excluded.latency_ms, trace_id = excluded.trace_id,
-    redactions = excluded.redactions, prompt = excluded.prompt
-WHERE p.capability_id IS NULL AND p.deleted_at IS NULL
+    redactions = excluded.redactions
+WHERE p.capability_id IS NULL
 """
 _VERDICT = """
 INSERT INTO asset_provenance (asset_id, tenant_id, evaluation_id, passes, quality_score)
@@ -175,28 +217,25 @@ ON CONFLICT (asset_id) DO UPDATE
 SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
 """
 _ERASE = """
-UPDATE asset_provenance SET generation_params = '{}', prompt_summary = '', prompt = '', deleted_at = $3
-WHERE asset_id = $1 AND tenant_id = $2
+INSERT INTO asset_provenance AS p (asset_id, tenant_id, generation_params, prompt_summary, prompt, deleted_at)
+VALUES ($1, $2, '{}', '', '', $3)
+ON CONFLICT (asset_id) DO UPDATE
+SET generation_params = excluded.generation_params, prompt_summary = '', prompt = '', deleted_at = excluded.deleted_at
+WHERE p.tenant_id = excluded.tenant_id
 """
 _FACTS = """
-SELECT kind, fact_id, job_id, occurred_at, summary, document FROM trace_facts
+SELECT kind, fact_id, job_id, occurred_at, summary, document, sequence FROM trace_facts
 WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, fact_id
 """
 _COLUMNS = """
-asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, request_id AS job_id, step_id, execution_id,
-attempt, selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
+asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, step_id, execution_id, attempt,
+coalesce(job_id, request_id) AS job_id, CASE WHEN request_id <> job_id THEN request_id END AS request_id,
+selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
 parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
 deleted_at, prompt
 """
-_SELECT = f"SELECT {_COLUMNS} FROM asset_provenance"  # noqa: S608
-_ANCESTORS = f"""
-WITH RECURSIVE lineage (id, depth) AS (
-    SELECT unnest(parent_ids), 1 FROM asset_provenance WHERE asset_id::text = $1
-    UNION
-    SELECT unnest(p.parent_ids), l.depth + 1
-    FROM lineage l JOIN asset_provenance p ON p.asset_id::text = l.id
-    WHERE l.depth < 50
-), nearest AS (SELECT id, min(depth) AS depth FROM lineage GROUP BY id)
-SELECT {_COLUMNS} FROM asset_provenance JOIN nearest ON asset_id::text = nearest.id
-WHERE asset_type IS NOT NULL ORDER BY nearest.depth, asset_id LIMIT $2
+_ASSETS = f"""
+SELECT {_COLUMNS} FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND asset_type IS NOT NULL
+ORDER BY asset_provenance.asset_id LIMIT $2
 """  # noqa: S608
+_PARENTS = "SELECT parent_ids FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND parent_ids IS NOT NULL"

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.app.receipts import Due, JobKey
+from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -42,31 +43,22 @@ class PostgresReceipts:
     async def due(self, key: JobKey) -> Due | None:
         """See the port."""
         async with self._postgres.transaction(key.tenant_id) as connection:
-            row = await connection.fetchrow(
-                "SELECT news, tries, since FROM receipts_due WHERE tenant_id = $1 AND job_id = $2",
-                key.tenant_id,
-                key.job_id,
-            )
+            row = await connection.fetchrow(_DUE, key.tenant_id, key.job_id)
         return Due(**row) if row else None
 
     async def settle(self, key: JobKey, due: Due, receipt: Receipt | None) -> None:
         """See the port."""
         async with self._postgres.transaction(key.tenant_id) as connection:
-            if receipt is not None:
+            current = await connection.fetchval(_SETTLE, key.tenant_id, key.job_id, due.news, due.since)
+            if current and receipt is not None:
                 await _keep(connection, key.tenant_id, receipt)
-            await connection.execute(
-                "DELETE FROM receipts_due WHERE tenant_id = $1 AND job_id = $2 AND news = $3",
-                key.tenant_id,
-                key.job_id,
-                due.news,
-            )
 
     async def postpone(self, key: JobKey, due: Due, seconds: float, receipt: Receipt | None) -> None:
         """See the port."""
         async with self._postgres.transaction(key.tenant_id) as connection:
-            if receipt is not None:
+            current = await connection.fetchval(_POSTPONE, key.tenant_id, key.job_id, due.news, due.since, seconds)
+            if current and receipt is not None:
                 await _keep(connection, key.tenant_id, receipt)
-            await connection.execute(_POSTPONE, key.tenant_id, key.job_id, due.news, seconds)
 
     async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
         """See the port."""
@@ -87,7 +79,8 @@ class PostgresReceipts:
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(_ONE, tenant_id, id_, month_of(id_))
+            own = await connection.fetchrow(_OWN, tenant_id, id_) if is_uuid(id_) else None
+            row = own or await connection.fetchrow(_OF_JOB, tenant_id, id_, month_of(id_))
         return _receipt(row) if row else None
 
 
@@ -99,6 +92,7 @@ def _receipt(row: asyncpg.Record) -> Receipt:
     return _RECEIPT.validate_python({**row, "receipt_id": str(row["receipt_id"])})
 
 
+_DUE = "SELECT news, tries, since FROM receipts_due WHERE tenant_id = $1 AND job_id = $2"
 _DUE_NOW = """
 UPDATE receipts_due AS d
 SET tries = d.tries + 1,
@@ -111,15 +105,17 @@ WHERE d.tenant_id = found.tenant_id AND d.job_id = found.job_id
 RETURNING d.tenant_id, d.job_id
 """
 _POSTPONE = """
-UPDATE receipts_due SET tries = tries + 1, not_before = clock_timestamp() + $4 * interval '1 second'
-WHERE tenant_id = $1 AND job_id = $2 AND news = $3
+UPDATE receipts_due SET tries = tries + 1, not_before = clock_timestamp() + $5 * interval '1 second'
+WHERE tenant_id = $1 AND job_id = $2 AND news = $3 AND since = $4 RETURNING true
 """
+# The moment of its first news tells a row from one that was there before under the same number.
+_SETTLE = "DELETE FROM receipts_due WHERE tenant_id = $1 AND job_id = $2 AND news = $3 AND since = $4 RETURNING true"
 _KEEP = f"""
 INSERT INTO receipts AS r (tenant_id, month, {", ".join(_NAMES)})
 VALUES ($1, $2, {", ".join(f"${place}" for place in range(3, 3 + len(_NAMES)))})
 ON CONFLICT (tenant_id, job_id, month) DO UPDATE
 SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"receipt_id", "job_id"})}
-WHERE r.ended_at < excluded.ended_at OR (r.ended_at = excluded.ended_at AND r.trace_digest <> excluded.trace_digest)
+WHERE r.trace_digest <> excluded.trace_digest
 """  # noqa: S608
 _PAGE = f"""
 SELECT {_LISTED} FROM receipts
@@ -128,9 +124,6 @@ WHERE tenant_id = $1 AND ($2::text IS NULL OR form = $2) AND ($3::text IS NULL O
     AND ($6::timestamptz IS NULL OR (ended_at, receipt_id) < ($6, $7::uuid))
 ORDER BY ended_at DESC, receipt_id DESC LIMIT $8
 """  # noqa: S608
-_ONE = f"""
-SELECT {", ".join(_NAMES)} FROM receipts WHERE tenant_id = $1 AND receipt_id = $2::text::uuid
-UNION ALL
-SELECT {", ".join(_NAMES)} FROM receipts WHERE tenant_id = $1 AND job_id = $2 AND month = $3
-LIMIT 1
-"""  # noqa: S608
+_ANY = f"SELECT {', '.join(_NAMES)} FROM receipts WHERE tenant_id = $1"  # noqa: S608
+_OWN = f"{_ANY} AND receipt_id = $2::text::uuid"
+_OF_JOB = f"{_ANY} AND job_id = $2 AND month = $3"

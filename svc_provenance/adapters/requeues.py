@@ -12,7 +12,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from mesh.errors import SomaError
-from svc_provenance.domain.dead_letters import NEWS_SIGNAL, WORKFLOW, LetterOrder
+from svc_provenance.domain.dead_letters import NEWS_SIGNAL, QUEUE, WORKFLOW, LetterOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from mesh.clock import Clock
-    from svc_provenance.adapters.dead_letters import PostgresLetters
-    from svc_provenance.domain.dead_letters import Letter
+    from svc_provenance.adapters.letter_claims import LetterClaims, LetterNews
 
-QUEUE = "dead-letters"
 _RPC_TIMEOUT = timedelta(seconds=5)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _BATCH = 100
@@ -33,11 +31,12 @@ _log = logging.getLogger(__name__)
 class LetterFollower:
     """Tells each letter's workflow of its news. A letter has one workflow at a time, named after it.
 
-    News are kept with the letters, so nothing is forgotten while Temporal is away.
+    News are kept with the letters, so nothing is forgotten while Temporal is away. Each letter is claimed first, so
+    that of several members one tells of it.
     """
 
-    def __init__(self, letters: PostgresLetters, client: Client, clock: Clock, queue: str = QUEUE) -> None:
-        self._letters = letters
+    def __init__(self, claims: LetterClaims, client: Client, clock: Clock, queue: str = QUEUE) -> None:
+        self._claims = claims
         self._client = client
         self._clock = clock
         self._queue = queue
@@ -56,7 +55,7 @@ class LetterFollower:
                 while await self._tell():
                     pass
                 if self._clock.monotonic() >= count_at:
-                    on_counts(await self._letters.counts())
+                    on_counts(await self._claims.counts())
                     count_at = self._clock.monotonic() + every_s
             except (RPCError, SomaError) as error:
                 _log.warning("workflows of dead letters cannot be told now: %s", error)
@@ -68,15 +67,18 @@ class LetterFollower:
                 async with asyncio.timeout(every_s):
                     await self._wake.wait()
 
-    async def _tell(self) -> int:
-        found = await self._letters.unfollowed(_BATCH)
-        for letter, news, _ in found:
+    async def _tell(self) -> bool:
+        """Whether there may be more to tell now."""
+        changed = await self._claims.changed(_BATCH)
+        for letter in changed:
             await self._signalled(letter)
-            await self._letters.followed(letter, news)
-        # Overdue ones come again until their workflow has moved them: they do not count as more to do.
-        return sum(untold for *_, untold in found) if len(found) == _BATCH else 0
+            await self._claims.told(letter)
+        overdue = await self._claims.overdue(_BATCH)
+        for letter in overdue:
+            await self._signalled(letter)
+        return _BATCH in {len(changed), len(overdue)}
 
-    async def _signalled(self, letter: Letter) -> None:
+    async def _signalled(self, letter: LetterNews) -> None:
         await self._client.start_workflow(
             WORKFLOW,
             LetterOrder(letter.tenant_id, letter.dlq_id),

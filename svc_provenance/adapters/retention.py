@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import Rule, Terms
+from mesh.stores.retention import Rule, Terms, old_rows
 from svc_provenance.domain.retention import Days, Kept
 
 if TYPE_CHECKING:
@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
     from mesh.stores.postgres import Postgres
 
+UNDECIDED = "undecided_letters"
+UNDECIDED_DAYS = 180
 _WHOSE = "($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[])"
 
 
 class PostgresTerms:
     """A `TermsStore`, and the terms of all tenants for a run of retention."""
 
-    def __init__(self, postgres: Postgres, platform: Days, auditor: Auditor) -> None:
+    def __init__(
+        self, postgres: Postgres, platform: Days, auditor: Auditor, *, undecided_days: int = UNDECIDED_DAYS
+    ) -> None:
         self._postgres = postgres
         self.platform = platform
         self._auditor = auditor
+        self._undecided_days = undecided_days
 
     async def kept(self, tenant_id: str) -> Kept | None:
         """See the port."""
@@ -49,20 +54,22 @@ class PostgresTerms:
             await connection.execute(_KEEP, tenant_id, *asdict(kept.days).values(), kept.updated_by, kept.updated_at)
 
     async def terms(self) -> Mapping[str, Terms]:
-        """Terms by kind of record."""
+        """Terms by kind of record, and of dead letters that nobody decided about."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch("SELECT * FROM retention_terms")
+            rows = await connection.fetch(_TERMS)
         days = {row["tenant_id"]: asdict(_days(row)) for row in rows}
-        return {
+        kinds = {
             name.removesuffix("_days"): Terms(own, {tenant: of_tenant[name] for tenant, of_tenant in days.items()})
             for name, own in asdict(self.platform).items()
         }
+        return kinds | {UNDECIDED: Terms(self._undecided_days)}
 
 
 def _days(row: Mapping[str, int]) -> Days:
     return Days(**{item.name: row[item.name] for item in fields(Days)})
 
 
+_TERMS = "SELECT * FROM retention_terms"
 _KEPT = "SELECT * FROM retention_terms WHERE tenant_id = $1"
 _KEEP = """
 INSERT INTO retention_terms AS t
@@ -72,32 +79,48 @@ ON CONFLICT (tenant_id) DO UPDATE
 SET receipts_days = excluded.receipts_days, traces_days = excluded.traces_days, audit_days = excluded.audit_days,
     dead_letters_days = excluded.dead_letters_days, updated_by = excluded.updated_by, updated_at = excluded.updated_at
 """
+# Tenants are found one after the other by index, so that no run reads rows that stay.
+_OWNERS = """
+WITH RECURSIVE every (tenant_id) AS (
+    (SELECT tenant_id FROM {table} ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant_id FROM {table} AS t WHERE t.tenant_id > e.tenant_id ORDER BY tenant_id LIMIT 1)
+    FROM every AS e WHERE e.tenant_id IS NOT NULL
+), owners AS (SELECT tenant_id FROM every WHERE {whose})
+"""
 # A job's month is never after its end, which spares the younger parts.
 _RECEIPTS = f"""
-WITH old AS (
-    SELECT tenant_id, job_id, month FROM receipts
-    WHERE {_WHOSE} AND ended_at < $3 AND month <= $3::date AND (NOT $5 OR tableoid = 'receipts_default'::regclass)
-    LIMIT $4
+{_OWNERS.format(table="receipts", whose=_WHOSE)}, old AS (
+    SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
+        SELECT receipt_id FROM receipts
+        WHERE tenant_id = o.tenant_id AND ended_at < $3 AND month <= $3::date
+            AND (NOT $5 OR tableoid = 'receipts_default'::regclass)
+        ORDER BY ended_at LIMIT $4
+    ) AS oldest LIMIT $4
 ), gone AS (
-    DELETE FROM receipts AS r USING old
-    WHERE r.tenant_id = old.tenant_id AND r.job_id = old.job_id AND r.month = old.month RETURNING 1
+    DELETE FROM receipts WHERE receipt_id = ANY(ARRAY(SELECT receipt_id FROM old)) RETURNING 1
 )
 SELECT count(*) FROM gone
 """  # noqa: S608
-# All facts of a job go together, once the last of them is old.
+# All facts of a job go together, once the last of them is old. A job is older than its facts, so those to look at are
+# found by the moment in its id; ids without one are in the default part.
+_BEFORE = "rpad(lpad(to_hex((extract(epoch FROM $3::timestamptz) * 1000)::bigint), 12, '0'), 32, '0')::uuid::text"
+_ALL_OLD = """
+SELECT tenant_id, job_id, month FROM trace_facts AS t
+WHERE tenant_id = o.tenant_id AND {among} AND occurred_at < $3 AND NOT EXISTS (
+    SELECT FROM trace_facts AS young
+    WHERE young.tenant_id = t.tenant_id AND young.job_id = t.job_id AND young.month = t.month
+        AND young.occurred_at >= $3
+)
+"""
+_DATED = f"job_id < {_BEFORE} AND month <= $3::date AND (NOT $5 OR tableoid = 'trace_facts_default'::regclass)"
 _TRACES = f"""
-WITH old AS (
-    SELECT DISTINCT tenant_id, job_id, month FROM (
-        SELECT tenant_id, job_id, month FROM trace_facts AS t
-        WHERE {_WHOSE} AND occurred_at < $3 AND month <= $3::date
-            AND (NOT $5 OR tableoid = 'trace_facts_default'::regclass)
-            AND NOT EXISTS (
-                SELECT FROM trace_facts AS young
-                WHERE young.tenant_id = t.tenant_id AND young.job_id = t.job_id AND young.month = t.month
-                    AND young.occurred_at >= $3
-            )
-        LIMIT $4
-    ) AS facts
+{_OWNERS.format(table="trace_facts", whose=_WHOSE)}, old AS (
+    SELECT DISTINCT oldest.* FROM owners AS o CROSS JOIN LATERAL (
+        ({_ALL_OLD.format(among=_DATED)} ORDER BY job_id LIMIT $4)
+        UNION ALL
+        ({_ALL_OLD.format(among="month = '1970-01-01'")} ORDER BY job_id LIMIT $4)
+    ) AS oldest LIMIT $4
 ), gone AS (
     DELETE FROM trace_facts AS t USING old
     WHERE t.tenant_id = old.tenant_id AND t.job_id = old.job_id AND t.month = old.month RETURNING 1
@@ -114,20 +137,26 @@ WITH old AS (
 SELECT count(*) FROM gone
 """  # noqa: S608
 
-# Letters that wait for somebody's decision stay.
-_DEAD_LETTERS = f"""
+_LETTERS = """
 WITH old AS (
-    SELECT dlq_id FROM dlq_messages
-    WHERE {_WHOSE} AND state IN ('resolved', 'discarded', 'expired') AND updated_at < $3 AND NOT $5 LIMIT $4
+    SELECT dlq_id FROM dlq_messages WHERE {whose} AND state IN ({states}) AND updated_at < $3 AND NOT $5
+    ORDER BY updated_at LIMIT $4
 ), gone AS (
     DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING 1
 )
 SELECT count(*) FROM gone
-"""  # noqa: S608
+"""
+_SETTLED = _LETTERS.format(whose=_WHOSE, states="'resolved', 'discarded', 'expired'")
+# A letter that goes on by itself changes all the time; what is left is under way or waits for somebody's decision.
+_UNDECIDED = _LETTERS.format(whose=_WHOSE, states="'waiting', 'blocked', 'requeued', 'exhausted'")
+# What attempts and verdicts tell of an asset that was never stored.
+_UNHEARD = old_rows("asset_provenance", "asset_id", "asset_type IS NULL")
 
 RULES = (
     Rule("receipts", "receipts", _RECEIPTS, part=True),
     Rule("trace_facts", "traces", _TRACES, part=True),
     Rule("asset_provenance", "traces", _PROVENANCE),
-    Rule("dlq_messages", "dead_letters", _DEAD_LETTERS),
+    Rule("asset_provenance", "traces", _UNHEARD),
+    Rule("dlq_messages", "dead_letters", _SETTLED),
+    Rule("dlq_messages", UNDECIDED, _UNDECIDED),
 )

@@ -65,10 +65,10 @@ class ReceiptStore(Protocol):
         """What is due for a job; None for nothing."""
 
     async def settle(self, key: JobKey, due: Due, receipt: Receipt | None) -> None:
-        """Keeps the receipt, if there is one; nothing is due any more unless there was further news."""
+        """Keeps the receipt, if there is one, and nothing is due any more; does neither when there was further news."""
 
     async def postpone(self, key: JobKey, due: Due, seconds: float, receipt: Receipt | None) -> None:
-        """Keeps the receipt, if there is one, and leaves it due again in a while, or at the next news."""
+        """Keeps the receipt, if there is one, and leaves it due again in a while; does neither after further news."""
 
     async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
         """Receipts of a tenant, newest first, without attempts."""

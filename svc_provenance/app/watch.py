@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mesh.errors import not_found
+from mesh.lifecycle import background
 from mesh.tasks import end
 from svc_provenance.domain.trace import SUCCEEDED, join
 
@@ -141,7 +142,7 @@ class WatchTraces:
         feed.watchers += 1
         if feed.reader is None:
             # In a context of its own: the deadline of whoever came first is nobody else's.
-            reading = self._read(feed, tenant_id, job_id)
+            reading = self._keep_reading(feed, tenant_id, job_id)
             feed.reader = asyncio.create_task(reading, name=f"trace {job_id}", context=Context())
         try:
             yield feed
@@ -150,6 +151,10 @@ class WatchTraces:
             if not feed.watchers:
                 del self._feeds[key]
                 await end(feed.reader)
+
+    async def _keep_reading(self, feed: _Feed, tenant_id: str, job_id: str) -> None:
+        async with background(lambda: self._read(feed, tenant_id, job_id), "trace-reader", clock=self._clock) as reader:
+            await reader
 
     async def _read(self, feed: _Feed, tenant_id: str, job_id: str) -> None:
         """Read the facts of a job again at all news of it."""

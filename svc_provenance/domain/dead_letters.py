@@ -11,6 +11,8 @@ from mesh.errors import Reason, SomaError
 
 WORKFLOW = "RequeueDeadLetter"
 NEWS_SIGNAL = "news"
+QUEUE, FORMER_QUEUE = "maintenance", "dead-letters"
+"""Task queue of new workflows, and the one of workflows that an earlier version started and that still run."""
 _SCALE = 1 << 32
 
 

@@ -12,6 +12,8 @@ from pydantic import JsonValue
 JsonObject: TypeAlias = dict[str, JsonValue]
 Unit: TypeAlias = object
 """An open transaction, handed from the consumer to the store unread."""
+MAX_ANCESTORS, MAX_GENERATIONS = 1000, 50
+"""Bounds of a lineage; the ancestors that are given are the nearest."""
 
 
 class Kind(StrEnum):
@@ -130,7 +132,10 @@ Summary: TypeAlias = Choice | Attempt | Verdict | Stored | Run
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact of a job: what the rules need of it, and the whole of it as its message's bytes."""
+    """One fact of a job: what the rules need of it, and the whole of it as its message's bytes.
+
+    `sequence` is the place of its event among those of the job, from 1; 0 where the sender gave none.
+    """
 
     kind: Kind
     fact_id: str
@@ -138,6 +143,7 @@ class Fact:
     occurred_at: datetime
     summary: Summary
     document: bytes = field(repr=False)
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,7 @@ class MakingFacts:
     latency_ms: int
     trace_id: str
     prompt: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,3 +214,4 @@ class Provenance:
     redactions: dict[str, int] = field(default_factory=dict)
     deleted_at: datetime | None = None
     prompt: str = ""
+    request_id: str = ""

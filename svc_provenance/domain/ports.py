@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 class Record(Protocol):
     """Keeps facts and provenance. Writes belong to the unit of the event they come from."""
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact) -> None:
-        """Keeps a fact; of a job, the newest word."""
+    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+        """Keeps a fact. In the place of an earlier one of its id it is kept when its sequence is not lower.
+
+        One without a sequence replaces what is there because it arrived later, unless `replaces` says that it is late.
+        """
 
     async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says; the first word on an asset holds."""
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
-        """Keeps what the attempt that made an asset says; the first one holds."""
+    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+        """Keeps what the attempt that made assets says; of each, the first one holds."""
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
         """Keeps the newest verdict on an asset."""
@@ -43,4 +46,4 @@ class Record(Protocol):
         """One asset's own."""
 
     async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
-        """All that an asset was made from, parents before grandparents, each once."""
+        """What an asset was made from, parents before grandparents, each once, within the bounds of a lineage."""

@@ -101,6 +101,7 @@ class _Document:
             activity,
             prov__type=_typed("soma:execution"),
             soma__job_id=item.job_id,
+            soma__request_id=item.request_id,
             soma__step_id=item.step_id,
             soma__attempt=item.attempt,
             soma__selection_id=item.selection_id,

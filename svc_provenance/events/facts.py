@@ -8,7 +8,7 @@ from mesh import tracing
 from mesh.events.topics import facts_of
 from soma.events.v1 import facts_pb2
 from svc_provenance.domain.internals import RecordRedactor, SummaryRedactor
-from svc_provenance.domain.model import Fact, Kind, Stored
+from svc_provenance.domain.model import Fact, Kind, Run, Stored
 from svc_provenance.events import summaries
 from svc_provenance.events.scrub import scrub
 
@@ -81,9 +81,10 @@ class Intake:
         execution = fact.execution
         ids = (execution.execution_id, execution.job_id)
         with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
-            await self._keep(unit, event, Kind.EXECUTION, ids, summaries.attempt(execution), execution)
-            for asset_id in execution.asset_ids:
-                await self._record.add_making(unit, event.tenant_id, asset_id, making)
+            attempt = summaries.attempt(execution)
+            await self._keep(unit, event, Kind.EXECUTION, ids, attempt, execution, fact.sequence)
+            if execution.asset_ids:
+                await self._record.add_making(unit, event.tenant_id, execution.asset_ids, making)
 
     async def evaluation_done(self, unit: Unit, event: Event) -> None:
         """Keeps a verdict."""
@@ -110,18 +111,33 @@ class Intake:
         await self._record.erase(unit, event.tenant_id, asset.asset_id, event.occurred_at)
 
     async def job_changed(self, unit: Unit, event: Event) -> None:
-        """Keeps the newest word of a job."""
-        job = facts_pb2.JobChanged.FromString(event.payload).job
-        self._scrub(job, SummaryRedactor())
-        await self._keep(unit, event, Kind.JOB, (job.job_id, job.job_id), summaries.run(job), job)
+        """Keeps the newest state of a job."""
+        fact = facts_pb2.JobChanged.FromString(event.payload)
+        self._scrub(fact.job, SummaryRedactor())
+        ids = (fact.job.job_id, fact.job.job_id)
+        await self._keep(unit, event, Kind.JOB, ids, summaries.run(fact.job), fact.job, fact.sequence)
 
     def _scrub(self, message: Message, redactor: RecordRedactor) -> None:
         scrub(message, redactor)
         self._on_redacted(redactor.counts)
 
     async def _keep(  # noqa: PLR0917 - a fact and where it belongs
-        self, unit: Unit, event: Event, kind: Kind, ids: tuple[str, str], summary: Summary, document: Message
+        self,
+        unit: Unit,
+        event: Event,
+        kind: Kind,
+        ids: tuple[str, str],
+        summary: Summary,
+        document: Message,
+        sequence: int = 0,
     ) -> None:
         fact_id, job_id = ids
-        fact = Fact(kind, fact_id, job_id, event.occurred_at, summary, document.SerializeToString())
-        await self._record.add_fact(unit, event.tenant_id, fact)
+        fact = Fact(kind, fact_id, job_id, event.occurred_at, summary, document.SerializeToString(), sequence)
+        await self._record.add_fact(unit, event.tenant_id, fact, replaces=_is_newest(event, summary))
+
+
+def _is_newest(event: Event, summary: Summary) -> bool:
+    """Whether an event without a number tells the newest: events of a key arrive in order, unless a dead letter brings
+    one back. A job's end is believed even then, since nothing follows it but a run that tells of itself again.
+    """
+    return not event.dlq_id or (isinstance(summary, Run) and summary.ended)

@@ -9,7 +9,7 @@ from soma.assets.v1.asset_pb2 import Asset
 from soma.critic.v1.critic_service_pb2 import Evaluation
 from soma.executor.v1 import job_pb2
 from soma.selector.v1.selection_pb2 import JUDGEMENT_POLICY, Selection
-from svc_provenance.domain.model import Kind, Run
+from svc_provenance.domain.model import Attempt, Kind, Run
 from svc_provenance.domain.receipts import AttemptFigures, Ending, Figures, Judged, Picked
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def figures(facts: Sequence[Fact]) -> Figures | None:
     if run is None or not isinstance(run.summary, Run) or not run.summary.ended:
         return None
     job = job_pb2.Job.FromString(run.document)
-    executions = sorted(map(job_pb2.Execution.FromString, documents[Kind.EXECUTION]), key=_place)
+    executions = [
+        job_pb2.Execution.FromString(fact.document)
+        for fact in sorted((fact for fact in facts if isinstance(fact.summary, Attempt)), key=_place)
+    ]
     assets = map(Asset.FromString, documents[Kind.ASSET])
     return Figures(
         ending=Ending(
@@ -43,10 +46,10 @@ def figures(facts: Sequence[Fact]) -> Figures | None:
     )
 
 
-def _place(execution: job_pb2.Execution) -> tuple[int, int, int, int]:
-    """Attempts in the order in which they began."""
-    start = execution.start_time
-    return start.seconds, start.nanos, execution.step_index, execution.attempt
+def _place(fact: Fact) -> tuple[int, str, int]:
+    """Attempts in the order in which they ended; those of one step by their numbers where senders gave no order."""
+    attempt = fact.summary
+    return (fact.sequence, attempt.step_id, attempt.attempt) if isinstance(attempt, Attempt) else (0, "", 0)
 
 
 def _picked(selection: Selection) -> Picked:

@@ -21,8 +21,10 @@ WHO = "a subject as the identity provider names it: the record says who"
 KEPT = {
     f"soma.{owner}.{field}": reason
     for owner, reason, fields in (
-        ("selector.v1.Selection", ID, "selection_id policy_id"),
-        ("selector.v1.Selection", CODE, "degradation_level"),
+        ("selector.v1.Selection", ID, "selection_id policy_id trace_id"),
+        ("selector.v1.Selection", WHO, "subject actor"),
+        ("selector.v1.Selection", CODE, "degradation_level requested_data_classification"),
+        ("selector.v1.OmittedParams", DIGEST, "sha256"),
         ("selector.v1.Selection", NAME, "exclude"),
         ("registry.v1.Capability", NAME, "capability_id tool_id provider display_name task_types"),
         ("selector.v1.Ranked", NAME, "capability_id"),

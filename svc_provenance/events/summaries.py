@@ -131,6 +131,7 @@ def making(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) ->
         latency_ms=execution.latency_ms,
         trace_id=execution.trace_id,
         prompt=fact.prompt if full_prompt else "",
+        request_id=execution.request_id,
     )
 
 

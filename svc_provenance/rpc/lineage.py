@@ -29,7 +29,7 @@ class ProvenanceServicer(ProvenanceServiceServicer):
         self, request: provenance_service_pb2.GetProvenanceRequest, context: grpc.aio.ServicerContext
     ) -> provenance_service_pb2.Provenance:
         """Reads an asset's provenance with its lineage."""
-        own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id)
+        own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id.lower())
         return provenance_service_pb2.Provenance(asset=_provenance(own), ancestors=map(_provenance, ancestors))
 
     async def ExportProvenance(
@@ -67,4 +67,5 @@ def _provenance(item: Provenance) -> provenance_service_pb2.AssetProvenance:
         create_time=timestamp(item.created_at),
         delete_time=timestamp(item.deleted_at),
         prompt=item.prompt,
+        request_id=item.request_id,
     )

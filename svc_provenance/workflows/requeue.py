@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,16 @@ from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from mesh import durable
     from svc_provenance.app.dead_letters import Next
-    from svc_provenance.domain.dead_letters import NEWS_SIGNAL, WORKFLOW, LetterOrder
+    from svc_provenance.domain.dead_letters import FORMER_QUEUE, NEWS_SIGNAL, QUEUE, WORKFLOW, LetterOrder
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from temporalio.client import Client
+
+    from mesh.clock import Clock
     from svc_provenance.app.dead_letters import AdvanceLetter
 
 ADVANCE = "advance_dead_letter"
@@ -63,3 +70,13 @@ class LetterActivities:
     async def advance(self, order: LetterOrder) -> Next:
         """Do what is due."""
         return await self._advance(order.tenant_id, order.dlq_id)
+
+
+@asynccontextmanager
+async def workers(client: Client, activities: LetterActivities, clock: Clock) -> AsyncIterator[None]:
+    """Works on letters while entered; on those of the former queue as well, where workflows may still run."""
+    async with (
+        durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=clock),
+        durable.worker(client, FORMER_QUEUE, [RequeueWorkflow], [activities.advance], clock=clock),
+    ):
+        yield

@@ -7,80 +7,97 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
+from svc_registry.domain import Health, LadderAddress, Quotas, require_capability_quota, require_ladder_quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from svc_registry.domain import Capability, Health, Ladder, LadderKey
+    from svc_registry.domain import Capability, CapabilityKey, Changed, Ladder, LadderKey, Request
 
 
 class MemoryStore:
     """Store and change feed in one; nothing outlives the process, and events are not published."""
 
-    def __init__(self) -> None:
-        self._capabilities: dict[str, Capability] = {}
-        self._ladders: dict[tuple[str, LadderKey], Ladder] = {}
+    def __init__(self, quotas: Quotas | None = None) -> None:
+        self._quotas = quotas or Quotas()
+        self._capabilities: dict[CapabilityKey, Capability] = {}
+        self._ladders: dict[LadderAddress, Ladder] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
-        self._listeners: list[Callable[[str, str], None]] = []
+        self._listeners: list[Callable[[Changed], None]] = []
 
-    async def capabilities(self) -> Sequence[Capability]:
-        """All of them."""
-        return tuple(self._capabilities.values())
+    async def capabilities(self) -> AsyncIterator[Sequence[Capability]]:
+        """All of them, in one page."""
+        yield tuple(self._capabilities.values())
 
-    async def ladders(self) -> Sequence[Ladder]:
-        """All of them."""
-        return tuple(self._ladders.values())
+    async def ladders(self) -> AsyncIterator[Sequence[Ladder]]:
+        """All of them, in one page."""
+        yield tuple(self._ladders.values())
 
-    async def capability(self, capability_id: str) -> Capability | None:
+    async def capability(self, key: CapabilityKey) -> Capability | None:
         """One, as it is now."""
-        return self._capabilities.get(capability_id)
+        return self._capabilities.get(key)
 
     async def ladder(self, tenant_id: str, key: LadderKey) -> Ladder | None:
         """One, as it is now."""
-        return self._ladders.get((tenant_id, key))
+        return self._ladders.get(LadderAddress(tenant_id, key))
 
-    async def save_capability(self, capability: Capability, expected_version: int, subject: str) -> bool:
+    async def save_capability(
+        self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
+    ) -> bool:
         """Writes when the stored version is the expected one."""
-        before = self._capabilities.get(capability.capability_id)
+        before = self._capabilities.get(capability.key)
+        if capability.tenant_id and capability.deleted_at is None and (before is None or before.deleted_at):
+            own = [item for item in self._capabilities.values() if item.tenant_id == capability.tenant_id]
+            live = sum(item.deleted_at is None for item in own)
+            require_capability_quota(live, len(own), self._quotas.capabilities)
         if (before.version if before else 0) != expected_version:
             return False
-        self._capabilities[capability.capability_id] = capability
-        self._tell("capability", capability.capability_id)
+        self._capabilities[capability.key] = replace(capability, health=before.health if before else Health())
+        if request is not None:
+            await self.remember(request, capability.capability_id)
+        self._announce(capability.key)
         return True
 
-    async def save_health(self, capability_id: str, health: Health, action: str) -> bool:
-        """Writes health alone."""
-        before = self._capabilities.get(capability_id)
-        if before is None:
-            return False
-        self._capabilities[capability_id] = replace(before, health=health)
-        self._tell("capability", capability_id)
-        return True
+    async def change_health(
+        self, key: CapabilityKey, change: Callable[[Health], Health], audited: Callable[[Health, Health], str]
+    ) -> Capability | None:
+        """Changes health; nothing is audited."""
+        before = self._capabilities.get(key)
+        if before is None or before.deleted_at is not None:
+            return None
+        after = self._capabilities[key] = replace(before, health=change(before.health))
+        self._announce(key)
+        return after
 
     async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
         """Writes when the stored version is the expected one."""
-        before = self._ladders.get((ladder.tenant_id, ladder.key))
+        address = LadderAddress(ladder.tenant_id, ladder.key)
+        before = self._ladders.get(address)
+        if before is None and ladder.tenant_id:
+            own = sum(known.tenant_id == ladder.tenant_id for known in self._ladders)
+            require_ladder_quota(own, self._quotas.ladders)
         if (before.version if before else 0) != expected_version:
             return False
-        self._ladders[(ladder.tenant_id, ladder.key)] = ladder
-        self._tell("ladder", f"{ladder.tenant_id}/{ladder.key.modality}/{ladder.key.task_type}")
+        self._ladders[address] = ladder
+        self._announce(address)
         return True
 
-    async def replayed(self, tenant_id: str, request_id: str, digest: str) -> str | None:
-        """What the request id wrote before."""
-        kept = self._requests.get((tenant_id, request_id))
-        if kept is None:
+    async def replayed(self, request: Request) -> str | None:
+        """What the request wrote before."""
+        known = self._requests.get((request.tenant_id, request.request_id))
+        if known is None or not request.request_id:
             return None
-        if kept[0] != digest:
+        if known[0] != request.digest:
             raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
-        return kept[1]
+        return known[1]
 
-    async def remember(self, tenant_id: str, request_id: str, digest: str, capability_id: str) -> None:
-        """Keeps what a request id wrote."""
-        self._requests.setdefault((tenant_id, request_id), (digest, capability_id))
+    async def remember(self, request: Request, capability_id: str) -> None:
+        """Keeps what a request wrote."""
+        if request.request_id:
+            self._requests.setdefault((request.tenant_id, request.request_id), (request.digest, capability_id))
 
     @asynccontextmanager
-    async def listen(self, on_change: Callable[[str, str], None], on_reset: Callable[[], None]) -> AsyncIterator[None]:
+    async def listen(self, on_change: Callable[[Changed], None], on_reset: Callable[[], None]) -> AsyncIterator[None]:
         """Calls back within the process; nothing can be missed, so `on_reset` is never called."""
         self._listeners.append(on_change)
         try:
@@ -88,6 +105,6 @@ class MemoryStore:
         finally:
             self._listeners.remove(on_change)
 
-    def _tell(self, kind: str, id_: str) -> None:
+    def _announce(self, changed: Changed) -> None:
         for listener in self._listeners:
-            listener(kind, id_)
+            listener(changed)

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from itertools import takewhile
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mesh.telemetry import gauge
-from svc_registry.domain import PLATFORM, Capability, HealthState, Ladder, LadderKey, Modality
+from mesh.clock import SystemClock
+from mesh.lifecycle import background
+from svc_registry.app.gauges import HealthGauge
+from svc_registry.app.history import Change, History
+from svc_registry.app.index import CapabilityIndex, LadderIndex
+from svc_registry.domain import CapabilityKey, LadderAddress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from svc_registry.domain import ChangeFeed, Store
+    from mesh.clock import Clock
+    from svc_registry.domain import Capability, Changed, ChangeFeed, Ladder, Store
 
-HISTORY = 4096
-_LEVELS = {HealthState.UNKNOWN: 0, HealthState.HEALTHY: 1, HealthState.DEGRADED: 2, HealthState.UNHEALTHY: 3}
-
-
-@dataclass(frozen=True)
-class Change:
-    """One capability or one ladder as it is after revision `revision`."""
-
-    revision: int
-    capability: Capability | None = None
-    ladder: Ladder | None = None
+MAX_PENDING = 10_000
+"""Changes that wait to be read; with more, everything is read again."""
 
 
 @dataclass(frozen=True)
@@ -46,132 +40,170 @@ class Subscription:
         self._catalog = catalog
         self.after = after
 
-    async def next(self) -> Sequence[Change] | None:
-        """Waits for changes; None when some were lost and a new view is needed."""
-        changes = await self._catalog.changes_after(self.after)
+    async def next(self, seconds: float | None = None) -> Sequence[Change] | None:
+        """Waits for changes; none when there were none for so many seconds, None when some were lost."""
+        changes = await self._catalog.changes_after(self.after, seconds)
         if changes:
             self.after = changes[-1].revision
         return changes
 
 
 class Catalog:
-    """All capabilities and ladders, indexed by modality and task type.
+    """All capabilities and ladders.
 
     Revisions count within one process: `epoch` tells one process's from another's.
     """
 
-    def __init__(self, store: Store, feed: ChangeFeed, epoch: str) -> None:
+    def __init__(self, store: Store, feed: ChangeFeed, epoch: str, clock: Clock | None = None) -> None:
         self.epoch = epoch
+        self.capabilities = CapabilityIndex()
+        self.ladders = LadderIndex()
         self._store = store
         self._feed = feed
-        self._capabilities: dict[str, Capability] = {}
-        self._ladders: dict[tuple[str, LadderKey], Ladder] = {}
-        self._by_modality: dict[Modality, dict[str, Capability]] = {}
-        self._revision = 0
-        self._floor = 0
-        self._history: deque[Change] = deque(maxlen=HISTORY)
+        self._clock = clock or SystemClock()
+        self._deleted: dict[CapabilityKey, Capability] = {}
+        self._history = History()
         self._changed = asyncio.Condition()
-        self._health = gauge(
-            "capability_health_status", "Health, 0 (unknown), 1 (healthy) to 3 (unhealthy).", ("tool_id", "provider")
-        )
-        self._todo: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._gauge = HealthGauge()
+        self._pending: dict[Changed, None] = {}
+        self._reset = False
+        self._heard = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Catalog]:
-        """Loads everything and follows the feed until left."""
-        listening = self._feed.listen(
-            lambda kind, id_: self._todo.put_nowait((kind, id_)), lambda: self._todo.put_nowait(("reset", ""))
-        )
-        async with listening:
+        """Loads everything and follows the feed until left, also across failures of the store."""
+        async with self._feed.listen(self._on_change, self._on_reset):
             await self.reload()
-            follower = asyncio.create_task(self._follow(), name="registry-catalog")
-            try:
+            async with background(self._follow, "registry-catalog", clock=self._clock):
                 yield self
-            finally:
-                follower.cancel()
-                await asyncio.gather(follower, return_exceptions=True)
+
+    def _on_change(self, changed: Changed) -> None:
+        self._pending[changed] = None
+        if len(self._pending) > MAX_PENDING:
+            self._on_reset()
+        self._heard.set()
+
+    def _on_reset(self) -> None:
+        self._reset = True
+        self._pending.clear()
+        self._heard.set()
 
     async def _follow(self) -> None:
+        """Reads what has changed. When a read fails, what it was of stays pending for the next start."""
         while True:
-            kind, id_ = await self._todo.get()
-            await (self.reload() if kind == "reset" else self.refresh(kind, id_))
+            await self._heard.wait()
+            self._heard.clear()
+            try:
+                await self._read_pending()
+            except BaseException:
+                self._heard.set()
+                raise
+
+    async def _read_pending(self) -> None:
+        if self._reset:
+            self._pending.clear()
+            self._reset = False
+            try:
+                await self.reload()
+            except BaseException:
+                self._reset = True
+                raise
+        while self._pending:
+            changed = next(iter(self._pending))
+            del self._pending[changed]
+            try:
+                await self.refresh(changed)
+            except BaseException:
+                self._pending[changed] = None
+                raise
 
     async def reload(self) -> None:
         """Reads everything again and publishes what differs."""
-        changes: list[Capability | Ladder] = [
-            item for item in await self._store.capabilities() if self._capabilities.get(item.capability_id) != item
-        ]
-        ladders = await self._store.ladders()
-        changes += [item for item in ladders if self._ladders.get((item.tenant_id, item.key)) != item]
-        await self._publish(changes)
+        known = set(self.capabilities.all())
+        async for capabilities in self._store.capabilities():
+            known.difference_update(item.key for item in capabilities)
+            await self._publish(capabilities, ())
+        async for ladders in self._store.ladders():
+            await self._publish((), ladders)
+        for key in known:  # purged while nobody listened, or registered since: one more look decides
+            await self.refresh(key)
 
-    async def refresh(self, kind: str, id_: str) -> None:
-        """Reads one thing again and publishes it when it differs."""
-        if kind == "capability":
-            capability = await self._store.capability(id_)
-            if capability is not None and self._capabilities.get(id_) != capability:
-                await self._publish([capability])
+    async def refresh(self, changed: Changed) -> None:
+        """Reads one thing again and publishes it when it is newer."""
+        if isinstance(changed, LadderAddress):
+            ladder = await self._store.ladder(changed.tenant_id, changed.key)
+            await self._publish((), (ladder,) if ladder else ())
             return
-        tenant_id, modality, task_type = id_.split("/", 2)
-        ladder = await self._store.ladder(tenant_id, LadderKey(Modality(modality), task_type))
-        if ladder is not None and self._ladders.get((tenant_id, ladder.key)) != ladder:
-            await self._publish([ladder])
+        capability = await self._store.capability(changed)
+        if capability is None:
+            await self._publish_purged(changed)
+        else:
+            await self._publish((capability,), ())
 
-    async def _publish(self, items: Iterable[Capability | Ladder]) -> None:
+    async def _publish(self, capabilities: Sequence[Capability], ladders: Sequence[Ladder]) -> None:
+        newer = [item for item in capabilities if self._is_newer(item)]
+        changed = [item for item in ladders if self._is_newer_ladder(item)]
+        if not newer and not changed:
+            return
         async with self._changed:
-            for item in items:
-                self._revision += 1
-                self._history.append(self._apply(item))
-            self._floor = self._history[0].revision - 1 if self._history else self._revision
+            for item in newer:
+                self._apply(item)
+            for ladder in changed:
+                self.ladders.put(ladder)
+                self._history.add(ladder=ladder)
             self._changed.notify_all()
 
-    def _apply(self, item: Capability | Ladder) -> Change:
-        if isinstance(item, Ladder):
-            self._ladders[(item.tenant_id, item.key)] = item
-            return Change(self._revision, ladder=item)
-        self._capabilities[item.capability_id] = item
-        self._health.labels(item.tool_id, item.provider).set(_LEVELS[item.health.state])
-        for index in self._by_modality.values():
-            index.pop(item.capability_id, None)
-        for modality in item.modalities:
-            self._by_modality.setdefault(modality, {})[item.capability_id] = item
-        return Change(self._revision, capability=item)
+    async def _publish_purged(self, key: CapabilityKey) -> None:
+        self._deleted.pop(key, None)
+        item = self.capabilities.get(key)
+        if item is not None:
+            async with self._changed:
+                self._leave(item)
+                self._history.add(capability=replace(item, deleted_at=self._clock.now()))
+                self._changed.notify_all()
+
+    def _is_newer(self, item: Capability) -> bool:
+        before = self.capabilities.get(item.key) or self._deleted.get(item.key)
+        return item.supersedes(before) if before is not None else True
+
+    def _is_newer_ladder(self, ladder: Ladder) -> bool:
+        before = self.ladders.get(ladder.tenant_id, ladder.key)
+        return before is None or ladder.version > before.version
+
+    def _apply(self, item: Capability) -> None:
+        before = self.capabilities.get(item.key)
+        if item.deleted_at is None:
+            self._deleted.pop(item.key, None)
+            self._gauge.replace(before, item)
+            self.capabilities.put(item)
+            self._history.add(capability=item)
+            return
+        self._deleted[item.key] = item
+        if before is not None:
+            self._leave(before)
+            self._history.add(capability=item)
+
+    def _leave(self, item: Capability) -> None:
+        self.capabilities.remove(item.key)
+        self._gauge.replace(item, None)
 
     def view(self) -> View:
         """Everything as of now."""
-        return View(self._revision, tuple(self._capabilities.values()), tuple(self._ladders.values()))
+        return View(self._history.revision, tuple(self.capabilities.all().values()), tuple(self.ladders.all()))
 
     def subscribe(self, after: int) -> Subscription | None:
         """Follows changes after a revision of this epoch; None when they are no longer all kept."""
-        return Subscription(self, after) if self._floor <= after <= self._revision else None
+        return Subscription(self, after) if self._history.after(after) is not None else None
 
-    async def changes_after(self, revision: int) -> Sequence[Change] | None:
-        """Waits until there are changes after `revision`; None when some of them are no longer kept."""
+    async def changes_after(self, revision: int, seconds: float | None = None) -> Sequence[Change] | None:
+        """The next changes after `revision`, none when there are none for so many seconds.
+
+        None when some of them are no longer kept.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._revision > revision)
-            if revision < self._floor:
-                return None
-            newest_first = takewhile(lambda change: change.revision > revision, reversed(self._history))
-            return [*newest_first][::-1]
-
-    def get(self, capability_id: str) -> Capability | None:
-        """One capability."""
-        return self._capabilities.get(capability_id)
-
-    def all(self) -> Mapping[str, Capability]:
-        """All capabilities by id."""
-        return self._capabilities
-
-    def of(self, modality: Modality) -> Mapping[str, Capability]:
-        """Capabilities of a modality by id."""
-        return self._by_modality.get(modality, {})
-
-    def ladder_for(self, tenant_id: str, key: LadderKey) -> Ladder | None:
-        """The ladder in force: the tenant's own where it has a list, else the platform's."""
-        own = self._ladders.get((tenant_id, key)) if tenant_id != PLATFORM else None
-        return own if own is not None and own.capability_ids else self._ladders.get((PLATFORM, key))
-
-    def ladders_for(self, tenant_id: str) -> Sequence[Ladder]:
-        """The ladders in force, ordered by key."""
-        found = (self.ladder_for(tenant_id, key) for key in sorted({key for _, key in self._ladders}))
-        return [ladder for ladder in found if ladder is not None]
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait_for(lambda: self._history.revision > revision)
+            except TimeoutError:
+                return ()
+            return self._history.after(revision)

@@ -16,7 +16,10 @@ _USABLE = frozenset({HealthState.HEALTHY, HealthState.DEGRADED})
 
 
 class Providers:
-    """Looks at the health of all capabilities; what was last seen more than `fresh_s` seconds ago counts no more."""
+    """Looks at the health of the platform's capabilities, which every tenant needs.
+
+    What was last seen more than `fresh_s` seconds ago counts no more.
+    """
 
     def __init__(self, catalog: Catalog, clock: Clock, fresh_s: float) -> None:
         self._catalog = catalog
@@ -25,7 +28,9 @@ class Providers:
 
     async def lost(self) -> str | None:
         """Why there is nothing to choose from, "" where there is, None where none was ever probed."""
-        offered = [item for item in self._catalog.all().values() if item.lifecycle is not Lifecycle.DISABLED]
+        offered = [
+            item for item in self._catalog.capabilities.of_platform() if item.lifecycle is not Lifecycle.DISABLED
+        ]
         if not offered:
             return "no capability is registered"
         if any(self._usable(item.health) for item in offered):

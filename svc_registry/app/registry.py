@@ -2,135 +2,172 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError, invalid, not_found
-from svc_registry.app.offers import check, masked
+from mesh.errors import Reason, SomaError, not_found
+from svc_registry.app.addressing import Addressing
+from svc_registry.app.ladders import Ladders
+from svc_registry.app.offers import check, digest_of, masked
 from svc_registry.app.schemas import Schemas
 from svc_registry.domain import (
-    PLATFORM,
+    DEFAULT_PAGE,
     Capability,
-    Health,
-    Ladder,
+    CapabilityKey,
     LadderKey,
     LeftOut,
     Lifecycle,
     Page,
+    Request,
+    forget_failures,
     observe,
     taken_or_given_back,
     why_not,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
     from svc_registry.domain import Actor, CapabilityFilter, HealthState, Requirements, Store
 
-DEFAULT_PAGE = 50
 TRIES = 3
+_BUSY = "the capability is being changed by others; read it and try again"
 
 
 class Registry:
-    """The use cases. Reads come from the live catalogue, writes go to the store and come back through its feed."""
+    """The use cases. Reads come from the live catalogue, writes go to the store and come back through its feed.
+
+    `owner` names the tenant of a private capability, for those who may see those of several.
+    """
 
     def __init__(self, store: Store, catalog: Catalog, clock: Clock) -> None:
         self._store = store
         self._catalog = catalog
         self._clock = clock
         self._schemas = Schemas()
+        self._addressing = Addressing(store, catalog)
+        self.ladders = Ladders(store, catalog, clock)
 
     async def register(self, actor: Actor, offered: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
         capability = self._owned(actor, offered)
-        check(capability, self._catalog.get(capability.capability_id), self._clock.now())
-        digest = hashlib.sha256(json.dumps(asdict(capability), sort_keys=True, default=str).encode()).hexdigest()
-        if request_id and await self._store.replayed(actor.tenant_id, request_id, digest):
-            return self.get(actor, capability.capability_id)
-        saved = await self._put(actor, capability)
-        if request_id:
-            await self._store.remember(actor.tenant_id, request_id, digest, saved.capability_id)
-        return saved
-
-    async def _put(self, actor: Actor, capability: Capability) -> Capability:
+        await check(capability, self._catalog.capabilities.get(capability.key), self._clock.now())
+        request = Request(actor.tenant_id, request_id, digest_of("register", capability))
+        if await self._store.replayed(request):
+            return await self._recorded(capability.key)
         for _ in range(TRIES):
-            before = await self._store.capability(capability.capability_id)
-            if before is None:
-                if capability.version:
-                    raise SomaError(Reason.STALE_VERSION, "version must be 0 for a capability that does not exist yet")
-            else:
-                self._may_change(actor, before)
-                if actor.service and before.lifecycle is Lifecycle.DISABLED:
-                    # What ships with a service says ACTIVE at every start; an operator took it out.
-                    capability = replace(capability, lifecycle=before.lifecycle)
-                if before.same_offer(capability):
-                    return before
-                self._fresh(before, capability.version)
-            saved = await self._save(actor, before, capability)
+            saved = await self._put(actor, capability, request)
             if saved is not None:
                 return saved
-        raise SomaError(Reason.CONFLICT, "the capability is being changed by others; read it and try again")
+        raise SomaError(Reason.CONFLICT, _BUSY)
 
-    async def _save(self, actor: Actor, before: Capability | None, after: Capability) -> Capability | None:
+    async def _put(self, actor: Actor, capability: Capability, request: Request) -> Capability | None:
+        before = await self._store.capability(capability.key)
+        if before is None:
+            if capability.version:
+                raise SomaError(Reason.STALE_VERSION, "version must be 0 for a capability that does not exist yet")
+            await self._addressing.require_free(actor, capability.capability_id)
+        else:
+            if actor.service and before.deleted_at is not None:
+                return before  # What ships with a service comes at every start; an operator deleted it.
+            if actor.service and before.lifecycle is Lifecycle.DISABLED:
+                # What ships with a service says ACTIVE at every start; an operator took it out.
+                capability = replace(capability, lifecycle=before.lifecycle)
+            if before.same_offer(capability):
+                await self._store.remember(request, before.capability_id)
+                return before
+            self._require_version(before, capability.version)
+        return await self._save(actor, before, capability, request)
+
+    async def _save(
+        self, actor: Actor, before: Capability | None, after: Capability, request: Request
+    ) -> Capability | None:
         now = self._clock.now()
         version = before.version if before else 0
         new = replace(
-            after,
-            version=version + 1,
-            health=before.health if before else Health(),
-            created_at=before.created_at if before else now,
-            updated_at=now,
+            after, version=version + 1, created_at=(before.created_at if before else None) or now, updated_at=now
         )
-        if not await self._store.save_capability(new, version, actor.subject):
+        if not await self._store.save_capability(new, version, actor.subject, request):
             return None
-        await self._catalog.refresh("capability", new.capability_id)
-        return new
+        await self._catalog.refresh(new.key)
+        return replace(new, health=before.health) if before else new
 
-    async def update(self, actor: Actor, capability_id: str, offered: Capability, fields: Sequence[str]) -> Capability:
+    async def update(
+        self,
+        actor: Actor,
+        capability_id: str,
+        offered: Capability,
+        fields: Sequence[str],
+        request_id: str = "",
+        *,
+        owner: str = "",
+    ) -> Capability:
         """Changes the fields, named as in the API; "*" names all."""
         changes = masked(offered, fields)
+        request = Request(
+            actor.tenant_id, request_id, digest_of("update", capability_id, owner, offered.version, changes)
+        )
         for _ in range(TRIES):
-            before = await self._visible(actor, capability_id)
-            self._may_change(actor, before)
-            self._fresh(before, offered.version)
-            after = self._owned(actor, replace(before, **changes))  # type: ignore[arg-type]
-            check(after, before, self._clock.now())
-            if before.same_offer(after):
+            before = await self._addressing.changeable(actor, capability_id, owner)
+            if await self._store.replayed(request):
                 return before
-            saved = await self._save(actor, before, after)
+            self._require_version(before, offered.version)
+            after = self._rebound(replace(before, **changes))  # type: ignore[arg-type]
+            await check(after, before, self._clock.now())
+            if before.same_offer(after):
+                await self._store.remember(request, capability_id)
+                return before
+            saved = await self._save(actor, before, after, request)
             if saved is not None:
                 return saved
-        raise SomaError(Reason.CONFLICT, "the capability is being changed by others; read it and try again")
+        raise SomaError(Reason.CONFLICT, _BUSY)
 
-    async def disable(self, actor: Actor, capability_id: str) -> Capability:
+    async def disable(self, actor: Actor, capability_id: str, request_id: str = "", *, owner: str = "") -> Capability:
         """Takes a capability out of every later choice."""
-        before = await self._visible(actor, capability_id)
-        return await self.update(actor, capability_id, replace(before, lifecycle=Lifecycle.DISABLED), ["lifecycle"])
+        found = await self._addressing.changeable(actor, capability_id, owner)
+        disabled = replace(found, lifecycle=Lifecycle.DISABLED, version=0)
+        return await self.update(actor, capability_id, disabled, ["lifecycle"], request_id, owner=owner)
 
-    def get(self, actor: Actor, capability_id: str) -> Capability:
+    async def delete(
+        self, actor: Actor, capability_id: str, version: int = 0, request_id: str = "", *, owner: str = ""
+    ) -> Capability:
+        """Deletes a capability; its record stays for the term of retention."""
+        request = Request(actor.tenant_id, request_id, digest_of("delete", capability_id, owner, version))
+        for _ in range(TRIES):
+            if await self._store.replayed(request):
+                return await self._addressing.recorded(actor, capability_id, owner)
+            before = await self._addressing.changeable(actor, capability_id, owner)
+            self._require_version(before, version)
+            saved = await self._save(actor, before, replace(before, deleted_at=self._clock.now()), request)
+            if saved is not None:
+                return saved
+        raise SomaError(Reason.CONFLICT, _BUSY)
+
+    def get(self, actor: Actor, capability_id: str, *, owner: str = "") -> Capability:
         """One capability the actor may know of."""
-        found = self._catalog.get(capability_id)
-        if found is None or not (actor.platform or found.visible_to(actor.tenant_id)):
+        found = self._addressing.readable(actor, capability_id, owner)
+        if found is None:
             raise not_found("capability", capability_id)
         return found
 
     def list(self, actor: Actor, wanted: CapabilityFilter, size: int, token: str) -> Page[Capability]:
-        """A page ordered by id; the token is the last id of the page before."""
-        pool = self._catalog.of(wanted.modality) if wanted.modality else self._catalog.all()
-        ids = sorted(id_ for id_, item in pool.items() if id_ > token and self._matches(actor, item, wanted))
+        """A page ordered by id and owner; the token names the last one of the page before."""
+        id_, _, owner = token.partition(" ")
+        index = self._catalog.capabilities
+        behind = index.after(CapabilityKey(id_, owner)) if actor.platform else index.visible_after(actor.tenant_id, id_)
         limit = size or DEFAULT_PAGE
-        page = [pool[id_] for id_ in ids[:limit]]
-        return Page(page, page[-1].capability_id if len(ids) > limit else "")
+        found = list(islice((item for item in behind if self._matches(item, wanted)), limit + 1))
+        page = found[:limit]
+        return Page(page, capability_token(page[-1]) if len(found) > limit else "")
 
     @staticmethod
-    def _matches(actor: Actor, item: Capability, wanted: CapabilityFilter) -> bool:
+    def _matches(item: Capability, wanted: CapabilityFilter) -> bool:
         return (
-            (actor.platform or item.visible_to(actor.tenant_id))
-            and (wanted.include_disabled or item.lifecycle is not Lifecycle.DISABLED)
+            (wanted.include_disabled or item.lifecycle is not Lifecycle.DISABLED)
+            and (wanted.modality is None or wanted.modality in item.modalities)
             and (not wanted.task_type or wanted.task_type in item.task_types)
             and (wanted.kind is None or item.kind is wanted.kind)
             and (not wanted.provider or item.provider == wanted.provider)
@@ -138,108 +175,77 @@ class Registry:
             and (wanted.health_state is None or item.health.state is wanted.health_state)
         )
 
-    def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[LeftOut]]:
+    async def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[LeftOut]]:
         """Those that could serve in ladder order, and why each other of the modality could not."""
         able: list[Capability] = []
         left_out: list[LeftOut] = []
-        for item in self._catalog.of(need.modality).values():
-            if not item.visible_to(actor.tenant_id):
-                continue
-            obstacle = why_not(item, need, self._schemas.error)
+        for item in self._catalog.capabilities.visible(actor.tenant_id, need.modality):
+            obstacle = why_not(item, need)
             if obstacle is None:
                 able.append(item)
             else:
                 left_out.append(obstacle)
-        ladder = self._catalog.ladder_for(actor.tenant_id, LadderKey(need.modality, need.task_type))
+        if need.params is not None:
+            mismatches = await self._schemas.mismatches(able, need.params)
+            able = [item for item in able if item.capability_id not in mismatches]
+            left_out += mismatches.values()
+        ladder = self._catalog.ladders.in_force(actor.tenant_id, LadderKey(need.modality, need.task_type))
         rung = {id_: place for place, id_ in enumerate(ladder.capability_ids if ladder else ())}
         able.sort(key=lambda item: (rung.get(item.capability_id, len(rung)), item.capability_id))
         return able, left_out
 
     async def report_health(
-        self, capability_id: str, state: HealthState, reason: str, *, circuit_open: bool
+        self, capability_id: str, state: HealthState, reason: str, *, circuit_open: bool, owner: str = ""
     ) -> Capability:
         """Folds a report into the health of a capability."""
-        before = await self._store.capability(capability_id)
-        if before is None:
-            raise not_found("capability", capability_id)
-        health = observe(before.health, state, self._clock.now(), reason, circuit_open=circuit_open)
-        audited = "capability.report_health" if taken_or_given_back(before.health, health) else ""
-        return await self._set_health(before, health, audited)
-
-    async def reset_failures(self, actor: Actor, capability_id: str) -> Capability:
-        """Forgets failures; health becomes UNKNOWN."""
-        before = await self._visible(actor, capability_id)
-        self._may_change(actor, before)
-        return await self._set_health(before, Health(checked_at=self._clock.now()), "capability.write")
-
-    async def _set_health(self, before: Capability, health: Health, action: str) -> Capability:
-        if not await self._store.save_health(before.capability_id, health, action):
-            raise not_found("capability", before.capability_id)
-        await self._catalog.refresh("capability", before.capability_id)
-        return replace(before, health=health)
-
-    def ladder(self, actor: Actor, key: LadderKey) -> Ladder:
-        """The ladder in force for the actor's tenant."""
-        found = self._catalog.ladder_for(actor.tenant_id, key)
-        if found is None:
-            raise not_found("ladder", f"{key.modality}/{key.task_type}")
-        return found
-
-    def ladders(self, actor: Actor, size: int, token: str) -> Page[Ladder]:
-        """A page ordered by modality and task type."""
-        found = [item for item in self._catalog.ladders_for(actor.tenant_id) if _ladder_token(item) > token]
-        limit = size or DEFAULT_PAGE
-        page = found[:limit]
-        return Page(page, _ladder_token(page[-1]) if len(found) > limit else "")
-
-    async def set_ladder(self, actor: Actor, wanted: Ladder) -> Ladder:
-        """Sets the tenant's own ladder (the platform's for its administrators); an empty list gives an override up."""
-        self._known(actor, wanted.capability_ids)
-        owner = PLATFORM if actor.platform else actor.tenant_id
-        before = await self._store.ladder(owner, wanted.key)
-        version = before.version if before else 0
-        if wanted.version not in (0, version):
-            raise SomaError(Reason.STALE_VERSION, f"version must be {version} or 0, not {wanted.version}")
-        new = replace(
-            wanted, tenant_id=owner, version=version + 1, updated_by=actor.subject, updated_at=self._clock.now()
+        key = self._addressing.of_all(capability_id, owner)
+        now = self._clock.now()
+        changed = await self._store.change_health(
+            key,
+            lambda before: observe(before, state, now, reason, circuit_open=circuit_open),
+            lambda before, after: "capability.report_health" if taken_or_given_back(before, after) else "",
         )
-        if not await self._store.save_ladder(new, version):
-            raise SomaError(Reason.CONFLICT, "the ladder was changed by another; read it and try again")
-        await self._catalog.refresh("ladder", f"{owner}/{new.key.modality}/{new.key.task_type}")
-        return self._catalog.ladder_for(actor.tenant_id, new.key) or new
+        return await self._shown(key, changed)
 
-    def _known(self, actor: Actor, capability_ids: Iterable[str]) -> None:
-        for index, id_ in enumerate(capability_ids):
-            found = self._catalog.get(id_)
-            if not actor.platform and (found is None or not found.visible_to(actor.tenant_id)):
-                raise invalid(f"ladder.capability_ids[{index}]", f"capability {id_!r} does not exist")
+    async def reset_failures(self, actor: Actor, capability_id: str, *, owner: str = "") -> Capability:
+        """Forgets failures; health becomes UNKNOWN."""
+        found = await self._addressing.changeable(actor, capability_id, owner)
+        now = self._clock.now()
+        changed = await self._store.change_health(
+            found.key, lambda before: forget_failures(before, now), lambda *_: "capability.write"
+        )
+        return await self._shown(found.key, changed)
 
-    async def _visible(self, actor: Actor, capability_id: str) -> Capability:
-        found = await self._store.capability(capability_id)
-        if found is None or not (actor.platform or found.visible_to(actor.tenant_id)):
-            raise not_found("capability", capability_id)
+    async def _shown(self, key: CapabilityKey, changed: Capability | None) -> Capability:
+        if changed is None:
+            raise not_found("capability", key.capability_id)
+        await self._catalog.refresh(key)
+        return changed
+
+    async def _recorded(self, key: CapabilityKey) -> Capability:
+        found = await self._store.capability(key)
+        if found is None:
+            raise not_found("capability", key.capability_id)
         return found
 
-    @staticmethod
-    def _owned(actor: Actor, capability: Capability) -> Capability:
+    @classmethod
+    def _owned(cls, actor: Actor, capability: Capability) -> Capability:
         """Binds what a tenant's administrator registers to that tenant."""
-        if actor.platform:
+        return capability if actor.platform else cls._rebound(replace(capability, tenant_id=actor.tenant_id))
+
+    @staticmethod
+    def _rebound(capability: Capability) -> Capability:
+        """Keeps a private capability private, whatever was asked."""
+        if not capability.tenant_id:
             return capability
-        return replace(capability, allow=replace(capability.allow, tenants=(actor.tenant_id,)))
+        return replace(capability, allow=replace(capability.allow, tenants=(capability.tenant_id,)))
 
     @staticmethod
-    def _may_change(actor: Actor, before: Capability) -> None:
-        if actor.platform or before.allow.tenants == (actor.tenant_id,):
-            return
-        if not before.visible_to(actor.tenant_id):
-            raise SomaError(Reason.ALREADY_EXISTS, "this tool_id and provider are taken; choose another tool_id")
-        raise SomaError(Reason.PERMISSION_DENIED, "the capability belongs to the platform; register one of your own")
-
-    @staticmethod
-    def _fresh(before: Capability, version: int) -> None:
+    def _require_version(before: Capability, version: int) -> None:
         if version not in (0, before.version):
             raise SomaError(Reason.STALE_VERSION, f"version must be {before.version} or 0, not {version}")
 
 
-def _ladder_token(ladder: Ladder) -> str:
-    return f"{ladder.key.modality}/{ladder.key.task_type}"
+def capability_token(item: Capability) -> str:
+    """Where the page after this capability begins."""
+    return " ".join(item.key)

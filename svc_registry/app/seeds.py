@@ -1,4 +1,4 @@
-"""The platform's ladders, written where there are none."""
+"""The platform's ladders, written where nobody has edited them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 async def seed_ladders(store: Store, clock: Clock) -> None:
-    """Writes each seeded ladder whose key has none; what people changed stays."""
+    """Writes each seeded ladder whose key has none, or an older seed; what people changed stays."""
     text = resources.files("svc_registry").joinpath("seeds.yaml").read_text()
     for row in yaml.safe_load(text):
         key = LadderKey(Modality(row["modality"]), row["task_type"])
-        ladder = Ladder(key, tuple(row["capability_ids"]), PLATFORM, 1, "", clock.now())
-        await store.save_ladder(ladder, 0)
+        ids = tuple(row["capability_ids"])
+        before = await store.ladder(PLATFORM, key)
+        version = before.version if before else 0
+        if before is None or (not before.updated_by and before.capability_ids != ids):
+            await store.save_ladder(Ladder(key, ids, PLATFORM, version + 1, "", clock.now()), version)

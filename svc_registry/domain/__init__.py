@@ -1,13 +1,14 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
-from svc_registry.domain.candidates import LeftOut, Requirements, why_not
-from svc_registry.domain.health import observe, taken_or_given_back
+from svc_registry.domain.candidates import LeftOut, Requirements, params_mismatch, schema_unusable, why_not
+from svc_registry.domain.health import forget_failures, observe, taken_or_given_back
 from svc_registry.domain.model import (
     PLATFORM,
     Actor,
     AllowLists,
     AssetDefaults,
     Capability,
+    CapabilityKey,
     Constraints,
     CostTier,
     Health,
@@ -23,16 +24,30 @@ from svc_registry.domain.model import (
     PriceUnit,
     Resources,
 )
-from svc_registry.domain.ports import CapabilityFilter, ChangeFeed, Page, Store
+from svc_registry.domain.ports import (
+    DEFAULT_PAGE,
+    CapabilityFilter,
+    Changed,
+    ChangeFeed,
+    LadderAddress,
+    Page,
+    Quotas,
+    Request,
+    Store,
+)
+from svc_registry.domain.quotas import require_capability_quota, require_ladder_quota
 
 __all__ = [
+    "DEFAULT_PAGE",
     "PLATFORM",
     "Actor",
     "AllowLists",
     "AssetDefaults",
     "Capability",
     "CapabilityFilter",
+    "CapabilityKey",
     "ChangeFeed",
+    "Changed",
     "Constraints",
     "CostTier",
     "Health",
@@ -40,6 +55,7 @@ __all__ = [
     "JsonObject",
     "Kind",
     "Ladder",
+    "LadderAddress",
     "LadderKey",
     "LeftOut",
     "Lifecycle",
@@ -48,10 +64,17 @@ __all__ = [
     "Price",
     "PriceList",
     "PriceUnit",
+    "Quotas",
+    "Request",
     "Requirements",
     "Resources",
     "Store",
+    "forget_failures",
     "observe",
+    "params_mismatch",
+    "require_capability_quota",
+    "require_ladder_quota",
+    "schema_unusable",
     "taken_or_given_back",
     "why_not",
 ]

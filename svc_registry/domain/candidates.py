@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from svc_registry.domain.model import Capability, JsonObject, Lifecycle, Modality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ def _over(needed: float, limit: float, code: str, what: str) -> Iterator[tuple[s
         yield code, f"{what} of {needed:g} is above its limit of {limit:g}"
 
 
-def _obstacles(
-    capability: Capability, need: Requirements, schema_error: Callable[[Capability, JsonObject], str]
-) -> Iterator[tuple[str, str]]:
+def _obstacles(capability: Capability, need: Requirements) -> Iterator[tuple[str, str]]:
     limits = capability.constraints
     if capability.lifecycle is Lifecycle.DISABLED:
         yield "DISABLED", "it is disabled"
@@ -58,19 +56,20 @@ def _obstacles(
     yield from _over(need.prompt_chars, limits.max_prompt_chars, "PROMPT_TOO_LONG", "a prompt length in characters")
     yield from _over(need.context_tokens, limits.context_window_tokens, "CONTEXT_TOO_SMALL", "a token count")
     yield from _over(need.duration_s, limits.max_duration_s, "TOO_LONG", "a duration in seconds")
-    if need.params is not None and capability.input_schema:
-        error = schema_error(capability, need.params)
-        if error:
-            yield "PARAMS_MISMATCH", f"its parameters do not fit: {error}"
 
 
-def why_not(
-    capability: Capability, need: Requirements, schema_error: Callable[[Capability, JsonObject], str]
-) -> LeftOut | None:
-    """The first obstacle between a capability and a need, or None when it could serve.
-
-    `schema_error` says in one sentence what is wrong with parameters, "" when nothing is.
-    """
-    for code, reason in _obstacles(capability, need, schema_error):
+def why_not(capability: Capability, need: Requirements) -> LeftOut | None:
+    """The first obstacle between a capability and a need, its parameters aside, or None when it could serve."""
+    for code, reason in _obstacles(capability, need):
         return LeftOut(capability.capability_id, code, reason)
     return None
+
+
+def params_mismatch(capability_id: str, error: str) -> LeftOut:
+    """A capability whose input schema the parameters do not fit."""
+    return LeftOut(capability_id, "PARAMS_MISMATCH", f"its parameters do not fit: {error}")
+
+
+def schema_unusable(capability_id: str, problem: str) -> LeftOut:
+    """A capability whose input schema cannot be used for any parameters."""
+    return LeftOut(capability_id, "SCHEMA_UNUSABLE", f"its input_schema cannot be used: {problem}")

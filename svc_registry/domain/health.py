@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svc_registry.domain.model import Health, HealthState
@@ -19,14 +20,20 @@ def observe(before: Health, reported: HealthState, now: datetime, reason: str = 
     row, or at once while a breaker is open; before that the capability counts as DEGRADED, so that one lost probe
     does not take it away.
     """
+    version = before.version + 1
     if reported is HealthState.HEALTHY and not circuit_open:
-        return Health(HealthState.HEALTHY, 0, now)
+        return Health(HealthState.HEALTHY, 0, now, version=version)
     if reported is HealthState.UNKNOWN and not circuit_open:
-        return Health(HealthState.UNKNOWN, 0, now, reason)
+        return Health(HealthState.UNKNOWN, 0, now, reason, version=version)
     failures = before.failure_count + 1
     out = circuit_open or (reported is HealthState.UNHEALTHY and failures >= FAILURES_TO_UNHEALTHY)
     state = HealthState.UNHEALTHY if out else HealthState.DEGRADED
-    return Health(state, failures, now, reason, circuit_open)
+    return Health(state, failures, now, reason, circuit_open, version)
+
+
+def forget_failures(before: Health, now: datetime) -> Health:
+    """The health of a capability that may be tried again."""
+    return replace(Health(checked_at=now), version=before.version + 1)
 
 
 def taken_or_given_back(before: Health, after: Health) -> bool:

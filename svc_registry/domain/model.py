@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
@@ -13,6 +13,13 @@ JsonObject: TypeAlias = dict[str, JsonValue]
 
 PLATFORM = ""
 """Owner of what belongs to nobody in particular."""
+
+
+class CapabilityKey(NamedTuple):
+    """What a capability is told by. Keys are ordered by id, then by owner: the platform's comes first."""
+
+    capability_id: str
+    tenant_id: str = PLATFORM
 
 
 class Modality(StrEnum):
@@ -136,18 +143,22 @@ class AssetDefaults:
 
 @dataclass(frozen=True)
 class Health:
-    """Health as last seen; `failure_count` counts failures in a row."""
+    """Health as last seen; `failure_count` counts failures in a row, `version` the changes of health."""
 
     state: HealthState = HealthState.UNKNOWN
     failure_count: int = 0
     checked_at: datetime | None = None
     reason: str = ""
     circuit_open: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True)
 class Capability:
-    """One model or tool of one provider."""
+    """One model or tool of one provider: the platform's, or the private one of the tenant `tenant_id`.
+
+    `version` counts the changes of what its owner says of it, `health.version` those of its health.
+    """
 
     tool_id: str
     provider: str
@@ -178,6 +189,13 @@ class Capability:
     version: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    tenant_id: str = PLATFORM
+    deleted_at: datetime | None = None
+
+    @property
+    def key(self) -> CapabilityKey:
+        """What it is told by."""
+        return CapabilityKey(self.capability_id, self.tenant_id)
 
     @property
     def capability_id(self) -> str:
@@ -186,10 +204,22 @@ class Capability:
 
     def visible_to(self, tenant_id: str) -> bool:
         """True when the tenant may know of it."""
+        if self.tenant_id:
+            return self.tenant_id == tenant_id
         return not self.allow.tenants or tenant_id in self.allow.tenants
 
+    def supersedes(self, other: Capability) -> bool:
+        """True when it was read from the store after `other`, and differs from it.
+
+        The two versions only grow; a capability that was purged and registered again begins with new ones.
+        """
+        if self.created_at and other.created_at and self.created_at != other.created_at:
+            return self.created_at > other.created_at
+        mine, theirs = (self.version, self.health.version), (other.version, other.health.version)
+        return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
+
     def same_offer(self, other: Capability) -> bool:
-        """True when both say the same, leaving out health, version and times."""
+        """True when both say the same and are there, leaving out health, version and times."""
         return self._offer() == other._offer()
 
     def _offer(self) -> Capability:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from svc_registry.domain.model import Capability, CapabilityKey, Ladder
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from svc_registry.domain.model import Capability, Health, HealthState, Kind, Ladder, LadderKey, Modality
+    from svc_registry.domain.model import Health, HealthState, Kind, LadderKey, Modality
 
 T = TypeVar("T")
+DEFAULT_PAGE = 50
+"""Entries of a page for whoever asks for no number."""
 
 
 @dataclass(frozen=True)
@@ -35,44 +39,88 @@ class Page(Generic[T]):
     next_token: str = ""
 
 
+@dataclass(frozen=True)
+class LadderAddress:
+    """Whose ladder it is (PLATFORM or a tenant), and what for."""
+
+    tenant_id: str
+    key: LadderKey
+
+
+Changed = CapabilityKey | LadderAddress
+"""What a change is of."""
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """How many capabilities and ladders of its own a tenant may have."""
+
+    capabilities: int = 200
+    ladders: int = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """What makes a call idempotent: who made it, its id, and a digest of its body. Without an id it is not kept."""
+
+    tenant_id: str
+    request_id: str = ""
+    digest: str = ""
+
+
 class Store(Protocol):
-    """Keeps capabilities and ladders; the truth behind every catalogue."""
+    """Keeps capabilities and ladders; the truth behind every catalogue.
 
-    async def capabilities(self) -> Sequence[Capability]:
-        """All of them, any tenant's."""
+    What concerns one tenant is read and written in its name: another's rows do not exist then.
+    """
 
-    async def ladders(self) -> Sequence[Ladder]:
-        """All of them, any tenant's."""
+    def capabilities(self) -> AsyncIterator[Sequence[Capability]]:
+        """All of them, any tenant's, the deleted ones too, in pages."""
 
-    async def capability(self, capability_id: str) -> Capability | None:
-        """One, as it is now."""
+    def ladders(self) -> AsyncIterator[Sequence[Ladder]]:
+        """All of them, any tenant's, in pages."""
+
+    async def capability(self, key: CapabilityKey) -> Capability | None:
+        """One, as it is now, deleted or not; None when there is no record of it."""
 
     async def ladder(self, tenant_id: str, key: LadderKey) -> Ladder | None:
         """One, as it is now; exactly that tenant's."""
 
-    async def save_capability(self, capability: Capability, expected_version: int, subject: str) -> bool:
-        """Writes it and its event when the stored version is `expected_version` (0: absent); False otherwise."""
+    async def save_capability(
+        self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
+    ) -> bool:
+        """Writes it, its event and the request when the stored version is `expected_version` (0: absent).
 
-    async def save_health(self, capability_id: str, health: Health, action: str) -> bool:
-        """Writes health alone, audited as `action` unless that is empty; False when the capability is absent."""
+        False otherwise. Health is not written: that of a new capability is unknown, that of an old one stays.
+        FAILED_PRECONDITION when its tenant would have more than its quota.
+        """
+
+    async def change_health(
+        self, key: CapabilityKey, change: Callable[[Health], Health], audited: Callable[[Health, Health], str]
+    ) -> Capability | None:
+        """Applies a change to the health as it is at this moment, so that of several at once none is lost.
+
+        Audited as what `audited` says of before and after, unless that is empty. None when the capability is absent or
+        deleted.
+        """
 
     async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
-        """Writes it when the stored version is `expected_version` (0: absent); False otherwise."""
+        """Writes it when the stored version is `expected_version` (0: absent); False otherwise.
 
-    async def replayed(self, tenant_id: str, request_id: str, digest: str) -> str | None:
-        """The capability id an earlier call with this request id wrote; CONFLICT error for another digest."""
+        FAILED_PRECONDITION when its tenant would have more than its quota.
+        """
 
-    async def remember(self, tenant_id: str, request_id: str, digest: str, capability_id: str) -> None:
-        """Keeps what a request id wrote."""
+    async def replayed(self, request: Request) -> str | None:
+        """The capability id that an earlier call of this request wrote; IDEMPOTENCY_MISMATCH for another digest."""
+
+    async def remember(self, request: Request, capability_id: str) -> None:
+        """Keeps what a request wrote, unless it has no id."""
 
 
 class ChangeFeed(Protocol):
     """Tells when something changed, in any process."""
 
     def listen(
-        self, on_change: Callable[[str, str], None], on_reset: Callable[[], None]
+        self, on_change: Callable[[Changed], None], on_reset: Callable[[], None]
     ) -> AbstractAsyncContextManager[None]:
-        """Calls `on_change(kind, id)` after each committed change and `on_reset()` when changes may have been missed.
-
-        `kind` is "capability" (id: capability id) or "ladder" (id: "<tenant>/<modality>/<task_type>").
-        """
+        """Calls `on_change` after each committed change and `on_reset()` when changes may have been missed."""

@@ -8,6 +8,8 @@ from mesh.context import caller
 from mesh.identity import SERVICE_ROLE
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
+from svc_registry.app.ladders import ladder_token
+from svc_registry.app.registry import capability_token
 from svc_registry.domain import Actor, CapabilityFilter, HealthState, LadderKey
 from svc_registry.rpc.convert import (
     capability_from,
@@ -19,17 +21,17 @@ from svc_registry.rpc.convert import (
     modality_from,
     requirements_from,
 )
+from svc_registry.rpc.watching import HEARTBEAT_S, Watching, within_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator
 
     import grpc.aio
 
     from soma.registry.v1 import capability_pb2, ladder_pb2
-    from svc_registry.app import Catalog, Change, Registry, View
+    from svc_registry.app import Catalog, Registry
 
 PLATFORM_ROLES = frozenset({"platform_admin", SERVICE_ROLE})
-SNAPSHOT_CHUNK = 200
 
 
 def _actor() -> Actor:
@@ -39,11 +41,12 @@ def _actor() -> Actor:
 
 
 class CapabilityServicer(CapabilityServiceServicer):
-    """Serves the registry's use cases."""
+    """Serves the registry's use cases. A watch that has no news for `heartbeat_s` seconds sends a heartbeat."""
 
-    def __init__(self, registry: Registry, catalog: Catalog) -> None:
+    def __init__(self, registry: Registry, catalog: Catalog, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._registry = registry
         self._catalog = catalog
+        self._heartbeat_s = heartbeat_s
 
     async def RegisterCapability(
         self, request: pb.RegisterCapabilityRequest, context: grpc.aio.ServicerContext
@@ -56,7 +59,7 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.GetCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Reads one capability."""
-        return capability_to_proto(self._registry.get(_actor(), request.capability_id))
+        return capability_to_proto(self._registry.get(_actor(), request.capability_id, owner=request.owner_tenant_id))
 
     async def ListCapabilities(
         self, request: pb.ListCapabilitiesRequest, context: grpc.aio.ServicerContext
@@ -72,28 +75,48 @@ class CapabilityServicer(CapabilityServiceServicer):
             include_disabled=request.include_disabled,
         )
         page = self._registry.list(_actor(), wanted, request.page_size, request.page_token)
-        found = [capability_to_proto(item) for item in page.items]
-        return pb.ListCapabilitiesResponse(capabilities=found, next_page_token=page.next_token)
+        found = within_bytes(map(capability_to_proto, page.items))
+        token = page.next_token if len(found) == len(page.items) else capability_token(page.items[len(found) - 1])
+        return pb.ListCapabilitiesResponse(capabilities=found, next_page_token=token)
 
     async def UpdateCapability(
         self, request: pb.UpdateCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Changes the fields of the mask."""
         offered = capability_from(request.capability)
-        updated = await self._registry.update(_actor(), request.capability_id, offered, list(request.update_mask.paths))
+        updated = await self._registry.update(
+            _actor(),
+            request.capability_id,
+            offered,
+            list(request.update_mask.paths),
+            request.request_id,
+            owner=request.owner_tenant_id,
+        )
         return capability_to_proto(updated)
 
     async def DisableCapability(
         self, request: pb.DisableCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Takes a capability out of later choices."""
-        return capability_to_proto(await self._registry.disable(_actor(), request.capability_id))
+        disabled = await self._registry.disable(
+            _actor(), request.capability_id, request.request_id, owner=request.owner_tenant_id
+        )
+        return capability_to_proto(disabled)
+
+    async def DeleteCapability(
+        self, request: pb.DeleteCapabilityRequest, context: grpc.aio.ServicerContext
+    ) -> capability_pb2.Capability:
+        """Deletes a capability."""
+        deleted = await self._registry.delete(
+            _actor(), request.capability_id, request.version, request.request_id, owner=request.owner_tenant_id
+        )
+        return capability_to_proto(deleted)
 
     async def FindCandidates(
         self, request: pb.FindCandidatesRequest, context: grpc.aio.ServicerContext
     ) -> pb.FindCandidatesResponse:
         """Says who could serve, and why the others could not."""
-        able, left_out = self._registry.find(_actor(), requirements_from(request.requirements))
+        able, left_out = await self._registry.find(_actor(), requirements_from(request.requirements))
         return pb.FindCandidatesResponse(
             candidates=[capability_to_proto(item) for item in able],
             left_out=[pb.LeftOut(capability_id=o.capability_id, code=o.code, reason=o.reason) for o in left_out],
@@ -105,7 +128,11 @@ class CapabilityServicer(CapabilityServiceServicer):
         """Folds a report into a capability's health."""
         state = health_state_from(request.state) or HealthState.UNKNOWN
         item = await self._registry.report_health(
-            request.capability_id, state, request.reason, circuit_open=request.circuit_open
+            request.capability_id,
+            state,
+            request.reason,
+            circuit_open=request.circuit_open,
+            owner=request.owner_tenant_id,
         )
         return capability_to_proto(item)
 
@@ -113,76 +140,31 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.ResetFailuresRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Forgets failures."""
-        return capability_to_proto(await self._registry.reset_failures(_actor(), request.capability_id))
+        item = await self._registry.reset_failures(_actor(), request.capability_id, owner=request.owner_tenant_id)
+        return capability_to_proto(item)
 
     async def GetLadder(self, request: pb.GetLadderRequest, context: grpc.aio.ServicerContext) -> ladder_pb2.Ladder:
         """Reads the ladder in force."""
         key = LadderKey(modality_from(request.modality), request.task_type)
-        return ladder_to_proto(self._registry.ladder(_actor(), key))
+        return ladder_to_proto(self._registry.ladders.get(_actor(), key))
 
     async def ListLadders(
         self, request: pb.ListLaddersRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListLaddersResponse:
         """Lists the ladders in force."""
-        page = self._registry.ladders(_actor(), request.page_size, request.page_token)
-        found = [ladder_to_proto(item) for item in page.items]
-        return pb.ListLaddersResponse(ladders=found, next_page_token=page.next_token)
+        page = self._registry.ladders.list(_actor(), request.page_size, request.page_token)
+        found = within_bytes(map(ladder_to_proto, page.items))
+        token = page.next_token if len(found) == len(page.items) else ladder_token(page.items[len(found) - 1])
+        return pb.ListLaddersResponse(ladders=found, next_page_token=token)
 
     async def SetLadder(self, request: pb.SetLadderRequest, context: grpc.aio.ServicerContext) -> ladder_pb2.Ladder:
         """Sets the tenant's own ladder."""
-        return ladder_to_proto(await self._registry.set_ladder(_actor(), ladder_from(request.ladder)))
+        return ladder_to_proto(await self._registry.ladders.set(_actor(), ladder_from(request.ladder)))
 
     async def WatchCapabilities(
         self, request: pb.WatchCapabilitiesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.WatchCapabilitiesResponse]:
-        """Sends a snapshot, then changes; starts anew with a snapshot where changes were lost."""
-        subscription = self._catalog.subscribe(self._resume(request.resume_token))
-        while True:
-            if subscription is None:
-                view = self._catalog.view()
-                for message in self._snapshot(view):
-                    yield message
-                subscription = self._catalog.subscribe(view.revision)
-                continue
-            changes = await subscription.next()
-            if changes is None:
-                subscription = None
-                continue
-            yield self._delta(changes)
-
-    def _resume(self, token: str) -> int:
-        epoch, _, revision = token.partition(":")
-        return int(revision) if epoch == self._catalog.epoch and revision.isdecimal() else -1
-
-    def _token(self, revision: int) -> str:
-        return f"{self._catalog.epoch}:{revision}"
-
-    def _snapshot(self, view: View) -> Iterator[pb.WatchCapabilitiesResponse]:
-        items = list(view.capabilities)
-        starts = range(0, max(len(items), 1), SNAPSHOT_CHUNK)
-        for start in starts:
-            last = start == starts[-1]
-            ladders = [_owned(item.tenant_id, ladder_to_proto(item)) for item in view.ladders] if last else []
-            yield pb.WatchCapabilitiesResponse(
-                snapshot=True,
-                complete=last,
-                capabilities=[capability_to_proto(item) for item in items[start : start + SNAPSHOT_CHUNK]],
-                ladders=ladders,
-                resume_token=self._token(view.revision) if last else "",
-            )
-
-    def _delta(self, changes: Sequence[Change]) -> pb.WatchCapabilitiesResponse:
-        capabilities = [capability_to_proto(change.capability) for change in changes if change.capability]
-        ladders = [
-            _owned(change.ladder.tenant_id, ladder_to_proto(change.ladder)) for change in changes if change.ladder
-        ]
-        return pb.WatchCapabilitiesResponse(
-            complete=True,
-            capabilities=capabilities,
-            ladders=ladders,
-            resume_token=self._token(changes[-1].revision),
-        )
-
-
-def _owned(tenant_id: str, ladder: ladder_pb2.Ladder) -> pb.OwnedLadder:
-    return pb.OwnedLadder(tenant_id=tenant_id, ladder=ladder)
+        """Sends a snapshot, then changes and heartbeats; starts anew with a snapshot where changes were lost."""
+        watching = Watching(self._catalog, self._heartbeat_s)
+        async for message in watching.messages(request.resume_token):
+            yield message

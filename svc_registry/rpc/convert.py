@@ -141,7 +141,7 @@ def _constraints_from(proto: capability_pb2.Constraints) -> Constraints:
 
 
 def capability_to_proto(item: Capability) -> capability_pb2.Capability:
-    """The message of a capability."""
+    """The message of a capability; a deleted one cannot be chosen, whatever its lifecycle was."""
     return capability_pb2.Capability(
         capability_id=item.capability_id,
         tool_id=item.tool_id,
@@ -176,12 +176,14 @@ def capability_to_proto(item: Capability) -> capability_pb2.Capability:
         endpoint=item.endpoint,
         credential_path=item.credential_path,
         license=item.license,
-        lifecycle=_number(_LIFECYCLE, item.lifecycle),
+        lifecycle=_number(_LIFECYCLE, Lifecycle.DISABLED if item.deleted_at else item.lifecycle),
         health=_health_to(item.health),
         expected_latency=duration(item.expected_latency_ms / 1000),
         version=item.version,
         create_time=timestamp(item.created_at),
         update_time=timestamp(item.updated_at),
+        owner_tenant_id=item.tenant_id,
+        delete_time=timestamp(item.deleted_at),
     )
 
 
@@ -217,6 +219,7 @@ def _health_to(item: Health) -> capability_pb2.Health:
         check_time=timestamp(item.checked_at),
         reason=item.reason,
         circuit_open=item.circuit_open,
+        version=item.version,
     )
 
 

@@ -6,8 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
-from svc_selector.domain.model import Held
+from svc_selector.domain.budget import (
+    OVERALL,
+    Budget,
+    RequestKey,
+    Reservation,
+    ReservationState,
+    bookable,
+    earlier_answer,
+    period_of,
+)
+from svc_selector.domain.model import Held, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,10 +49,11 @@ class MemoryDecisions:
         kept = self._kept.get(selection_id)
         return self._document(kept) if kept and kept.subject.tenant_id == tenant_id else None
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made."""
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made."""
         selection_id = self._requests.get((tenant_id, request_id))
-        return await self.get(tenant_id, selection_id) if selection_id else None
+        kept = self._kept[selection_id] if selection_id else None
+        return Recorded(self._document(kept), kept.ask.digest) if kept else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""
@@ -71,6 +81,7 @@ class MemoryLedger:
         self._default = default_limit_micro_usd
         self._limits: dict[tuple[str, str], tuple[int, str]] = {}
         self._accounts: dict[tuple[str, str, datetime], list[int]] = {}
+        self._answers: dict[tuple[str, str], tuple[bytes, Budget]] = {}
         self._reservations: dict[str, tuple[str, str, datetime, Reservation]] = {}
 
     async def reserve(
@@ -155,7 +166,15 @@ class MemoryLedger:
         reserved, settled = self._account(tenant_id, scope, period)
         return Budget(scope, limit, reserved, settled, period, subject)
 
-    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
+    async def set_budget(
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+    ) -> Budget:
         """Sets a cap."""
+        named = (tenant_id, key.request_id) if key else None
+        if key and named in self._answers:
+            return earlier_answer(key, *self._answers[named])
         self._limits[(tenant_id, scope)] = (limit_micro_usd, subject)
-        return self._budget(tenant_id, scope)
+        budget = self._budget(tenant_id, scope)
+        if key and named:
+            self._answers[named] = (key.digest, budget)
+        return budget

@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svc_selector.app import Selections
-    from svc_selector.domain.model import Ask, Decision, Subject
+    from svc_selector.domain.model import Ask, Decision, Offer, Recorded, Subject
+
+
+PRIVATE = "private"
+"""Stands for the names of a capability that is not for every tenant."""
 
 
 class MeasuredSelector:
-    """Wraps the use case; labels are bounded by the capabilities that are registered."""
+    """Wraps the use case. Labels are bounded: what tenants name themselves is counted together.
+
+    Dry runs choose nothing, so they are counted apart.
+    """
 
     def __init__(self, selector: Selections) -> None:
         self._selector = selector
@@ -27,6 +34,9 @@ class MeasuredSelector:
             ("modality", "tool_id", "provider", "decision_source"),
         )
         self._rejected = telemetry.counter("selector_rejected_total", "Capabilities left out.", ("reason",))
+        self._dry_runs = telemetry.counter(
+            "selector_dry_runs_total", "Selections that were judged only.", ("modality", "result")
+        )
         self._reserved = telemetry.counter("budget_reserved_micro_usd", "Reserved amounts.")
         self._denied = telemetry.counter("budget_denied_total", "Selections that the budget did not bear.")
 
@@ -36,30 +46,47 @@ class MeasuredSelector:
         try:
             decision = await self._selector.select(ask, subject)
         except SomaError as error:
-            for item in error.preconditions:
-                self._rejected.labels(item.type).inc()
-            if error.quotas:
-                self._denied.labels().inc()
+            self._count_refusal(ask, error)
             raise
         finally:
             self._seconds.labels(ask.need.modality).observe(time.perf_counter() - started)
+        self._count(decision)
+        return decision
+
+    def _count_refusal(self, ask: Ask, error: SomaError) -> None:
+        if ask.dry_run:
+            self._dry_runs.labels(ask.need.modality, "refused").inc()
+            return
+        for item in error.preconditions:
+            self._rejected.labels(item.type).inc()
+        if error.quotas:
+            self._denied.labels().inc()
+
+    def _count(self, decision: Decision) -> None:
+        modality = decision.ask.need.modality
+        if decision.ask.dry_run:
+            self._dry_runs.labels(modality, "chosen").inc()
+            return
         for rejection in decision.rejected:
             self._rejected.labels(rejection.code).inc()
         if decision.chosen is not None:
-            chosen = decision.chosen
-            self._chosen.labels(ask.need.modality, chosen.tool_id, chosen.provider, decision.source.value).inc()
+            self._chosen.labels(modality, *_named(decision.chosen), decision.source.value).inc()
         if decision.held is not None:
             self._reserved.labels().inc(decision.held.amount_micro_usd)
-        return decision
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
         """Hands on."""
         return await self._selector.get(tenant_id, selection_id)
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
         """Hands on."""
         return await self._selector.by_request(tenant_id, request_id)
 
     async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
         """Hands on."""
         return await self._selector.list(tenant_id, job_id, size, token)
+
+
+def _named(offer: Offer) -> tuple[str, str]:
+    """Tool and provider as they may be shown to whoever reads metrics."""
+    return (PRIVATE, PRIVATE) if offer.is_private else (offer.tool_id, offer.provider)

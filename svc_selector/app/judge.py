@@ -2,86 +2,114 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh import tracing
-from svc_selector.domain.judge import cost, order, sift
+from svc_selector.domain.bounded import BoundedCache
+from svc_selector.domain.judge import cost, obstacles, order, sift
 from svc_selector.domain.model import Judged, Judgement, Rejection
-from svc_selector.domain.ports import Denial
+from svc_selector.domain.ports import Denial, Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from svc_selector.domain.model import Ask, Offer, Subject
-    from svc_selector.domain.ports import Offers, Policy, Tenants
+    from svc_selector.domain.model import Ask, JsonObject, Offer, Subject
+    from svc_selector.domain.permissions import Permissions
+    from svc_selector.domain.ports import Offers, Policy
 
 KEPT = 4_096
+KEPT_OFFERS = 200_000
+"""Offers in all judgements that are kept, together."""
+INLINE_BYTES = 4 << 10
+"""Parameters up to this size are checked without a thread."""
 
 
 class Judge:
     """Candidates, allow-lists, health, policy and order, in this order.
 
-    Judgements of equal asks are the same until an offer for their task type, its ladder or the tenant's plan changes,
-    so they are kept: looking one up takes a tenth of the time. Asks with parameters are judged anew, and so are all
-    asks while policy is decided elsewhere, where it may change unseen.
+    Judgements of equal asks are the same until an offer for their task type, its ladder or the caller's permissions
+    change, so they are kept: looking one up takes a tenth of the time. Asks with parameters are judged anew, and so are
+    all asks while policy is decided elsewhere, where it may change unseen.
     """
 
-    def __init__(self, offers: Offers, policy: Policy, tenants: Tenants) -> None:
+    def __init__(self, offers: Offers, policy: Policy) -> None:
         self._offers = offers
         self._policy = policy
-        self._tenants = tenants
-        self._kept: dict[Hashable, tuple[int, Judged]] = {}
+        self._kept: BoundedCache[tuple[int, Judged]] = BoundedCache(KEPT, KEPT_OFFERS)
 
-    async def judge(self, ask: Ask, subject: Subject) -> Judged:
+    async def judge(self, ask: Ask, subject: Subject, permissions: Permissions) -> Judged:
         """What is left for an ask, best first, and what was left out."""
-        plan = await self._tenants.plan(subject.tenant_id)
         if ask.need.params is not None or not self._policy.fixed:
-            return self._judge(ask, subject, plan)
-        version = self._offers.version(ask.need.modality, ask.need.task_type)
-        plain = replace(ask, request_id="", dry_run=False) if ask.request_id or ask.dry_run else ask
-        key = (plain, _lasting(subject), plan)
+            return await self._judge(ask, subject, permissions)
+        version = self._offers.version(subject.tenant_id, ask.need.modality, ask.need.task_type)
+        plain = replace(ask, request_id="", digest=b"", dry_run=False) if ask.request_id or ask.dry_run else ask
+        key = (plain, _lasting(subject), permissions)
         found = self._kept.get(key)
         if found is not None and found[0] == version:
             with tracing.span("capability_discovery", {"soma.kept": True}):
                 return found[1]
-        if len(self._kept) >= KEPT:
-            self._kept.clear()
-        judged = self._judge(ask, subject, plan)
-        self._kept[key] = (version, judged)
+        judged = await self._judge(ask, subject, permissions)
+        self._kept.put(key, (version, judged), 1 + len(judged.ranked) + len(judged.rejected))
         return judged
 
-    def _judge(self, ask: Ask, subject: Subject, plan: str) -> Judged:
+    async def _judge(self, ask: Ask, subject: Subject, permissions: Permissions) -> Judged:
         need = ask.need
+        # Taken before the first await: what changes meanwhile is for the next ask.
+        ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
+        offers = list(self._offers.of(subject.tenant_id, need.modality, need.task_type).values())
         with tracing.span("capability_discovery"):
-            able, rejected = sift(
-                self._offers.of(need.modality, need.task_type).values(),
-                ask,
-                subject,
-                lambda offer: self._offers.schema_error(offer, ask),
-            )
-        with tracing.span("policy_routing", {"soma.policy_id": self._policy.policy_id}):
-            allowed, denied = self._allowed(ask, subject, plan, able)
+            errors = await _schema_errors(offers, ask)
+            able, rejected = sift(offers, ask, subject, errors)
+        with tracing.span("policy_routing") as span:
+            verdicts = await self._verdicts(ask, subject, permissions, able)
+            span.set_attribute("soma.policy_id", verdicts.policy_id)
+        allowed, denied = _allowed(able, verdicts)
         with tracing.span("portfolio_ranking"):
-            ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
-            return Judged(order(allowed, ask, ladder), (*rejected, *denied), ladder.version)
+            return Judged(order(allowed, ask, ladder), (*rejected, *denied), ladder.version, verdicts.policy_id)
 
-    def _allowed(
-        self, ask: Ask, subject: Subject, plan: str, able: Sequence[Offer]
-    ) -> tuple[list[Offer], list[Rejection]]:
-        """What policy lets pass, and what it does not; what it gives no verdict on does not pass."""
+    async def _verdicts(self, ask: Ask, subject: Subject, permissions: Permissions, able: Sequence[Offer]) -> Verdicts:
         costs = {offer.capability_id: cost(offer.prices, ask.units) for offer in able}
-        verdicts = self._policy.verdicts(ask, subject, plan, able, costs) if able else {}
-        allowed: list[Offer] = []
-        denied: list[Rejection] = []
-        for offer in able:
-            denials = verdicts.get(offer.capability_id)
-            if denials is not None and not denials:
-                allowed.append(offer)
-                continue
-            denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
-            denied.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
-        return allowed, denied
+        return await self._policy.verdicts(ask, subject, permissions, able, costs)
+
+
+def _allowed(able: Sequence[Offer], verdicts: Verdicts) -> tuple[list[Offer], list[Rejection]]:
+    """What policy lets pass, and what it does not; what it gives no verdict on does not pass."""
+    allowed: list[Offer] = []
+    denied: list[Rejection] = []
+    for offer in able:
+        denials = verdicts.denials.get(offer.capability_id)
+        if denials is not None and not denials:
+            allowed.append(offer)
+            continue
+        denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
+        denied.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
+    return allowed, denied
+
+
+async def _schema_errors(offers: Sequence[Offer], ask: Ask) -> Mapping[str, str]:
+    """What of the parameters does not fit, by capability id.
+
+    Large parameters are checked in a thread. A tenant chooses how long its schemas take, within bounds, so others get
+    their turn after each of them.
+    """
+    params, kept = ask.need.params, ask.kept_params
+    if params is None:
+        return {}
+    offers = [offer for offer in offers if offer.schema is not None and next(obstacles(offer, ask.need), None) is None]
+    if kept is not None and kept.size_bytes > INLINE_BYTES:
+        return await asyncio.to_thread(_errors, offers, params)
+    errors: dict[str, str] = {}
+    for offer in offers:
+        errors |= _errors([offer], params)
+        if offer.is_private:
+            await asyncio.sleep(0)
+    return errors
+
+
+def _errors(offers: Sequence[Offer], params: JsonObject) -> dict[str, str]:
+    return {offer.capability_id: offer.schema.first_error(params) for offer in offers if offer.schema is not None}
 
 
 def _lasting(subject: Subject) -> tuple[str, str, tuple[str, ...], str, str, str]:

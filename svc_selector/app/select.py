@@ -11,6 +11,7 @@ from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError
 from svc_selector.app.judge import Judge
 from svc_selector.domain.judge import source_of
 from svc_selector.domain.model import Decision, Judgement, Rejection, Source
+from svc_selector.domain.permissions import within_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_selector.app.recorder import Recorder
-    from svc_selector.domain.model import Ask, Held, Judged, Ranked, Subject
-    from svc_selector.domain.ports import Decisions, Degradation, Ledger, Offers, Policy, Tenants
+    from svc_selector.domain.model import Ask, Held, Judged, Ranked, Recorded, Subject
+    from svc_selector.domain.ports import CallerPermissions, Decisions, Degradation, Ledger, Offers, Policy
 
 DEFAULT_PAGE = 50
 
@@ -43,8 +44,8 @@ class Selections(Protocol):
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
         """The document of a past decision."""
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made before."""
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made before."""
 
     async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
         """Documents of past decisions, newest first."""
@@ -58,7 +59,7 @@ class Selector:
         *,
         offers: Offers,
         policy: Policy,
-        tenants: Tenants,
+        permissions: CallerPermissions,
         ledger: Ledger,
         decisions: Decisions,
         recorder: Recorder,
@@ -68,8 +69,8 @@ class Selector:
         options: SelectorOptions,
     ) -> None:
         self._offers = offers
-        self._policy = policy
-        self._judge = Judge(offers, policy, tenants)
+        self._permissions = permissions
+        self._judge = Judge(offers, policy)
         self._ledger = ledger
         self._decisions = decisions
         self._recorder = recorder
@@ -82,13 +83,18 @@ class Selector:
         """Judges, reserves and chooses.
 
         NO_CAPABLE_CAPABILITY when nothing is left (that decision is recorded too), BUDGET_EXCEEDED when only budget
-        stood in the way, UNAVAILABLE while there is no view of the registry, or one too old to be trusted.
+        stood in the way, UNAVAILABLE while there is no view of the registry, or one too old to be trusted,
+        PERMISSION_DENIED for a persona or capsule that the caller may not use.
         """
         started = self._clock.monotonic()
         stale_since = self._fresh_enough()
         if ask.force and not self._options.allow_force:
             ask = replace(ask, force="")
-        judged = await self._judge.judge(ask, subject)
+        permissions = await self._permissions.of(subject.tenant_id, subject.key_id)
+        subject = within_permissions(subject, permissions)
+        judged = await self._judge.judge(ask, subject, permissions)
+        if ask.need.params is not None:  # from here on what is kept of them stands for them
+            ask = replace(ask, need=replace(ask.need, params=None))
         draft = self._draft(ask, subject, judged, stale_since, started)
         if ask.dry_run:
             return self._answer(replace(draft, selection_id=""))
@@ -120,7 +126,7 @@ class Selector:
             rejected=judged.rejected,
             source=source_of(first, ask) if first else Source.LADDER,
             reason=_reason(judged.ranked, judged.rejected, ask),
-            policy_id=self._policy.policy_id,
+            policy_id=judged.policy_id,
             ladder_version=judged.ladder_version,
             held=None,
             degradation_level=self._degradation.level,
@@ -173,9 +179,8 @@ class Selector:
             raise not_found("selection", selection_id)
         return document
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made before."""
-        await self._recorder.flush()
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made before; such a decision is written before it is answered."""
         return await self._decisions.by_request(tenant_id, request_id)
 
     async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:

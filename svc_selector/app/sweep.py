@@ -14,7 +14,7 @@ _log = get_logger(__name__)
 
 
 class Sweeper:
-    """Looks for lapsed reservations every `every_s` seconds."""
+    """Looks for lapsed reservations every `every_s` seconds, and at once while there are many."""
 
     def __init__(self, ledger: Ledger, clock: Clock, every_s: float) -> None:
         self._ledger = ledger
@@ -24,7 +24,6 @@ class Sweeper:
     async def run(self) -> None:
         """Sweeps for ever."""
         while True:
-            freed = await self._ledger.expire()
-            if freed:
+            while freed := await self._ledger.expire():
                 _log.warning("reservations lapsed unsettled", freed=freed)
             await self._clock.sleep(self._every_s)

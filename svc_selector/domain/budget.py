@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
 from enum import StrEnum
 
+from mesh.errors import Reason, SomaError
+
 OVERALL = ""
 """Scope of the cap on everything together; the other scopes are modalities."""
 
@@ -40,6 +42,21 @@ class Reservation:
     reserved_micro_usd: int
     settled_micro_usd: int
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class RequestKey:
+    """Names a request so that a repeat is known: the caller's id, and the digest of the whole request."""
+
+    request_id: str
+    digest: bytes
+
+
+def earlier_answer(key: RequestKey, digest: bytes, answer: Budget) -> Budget:
+    """The answer that a request id was given before; IDEMPOTENCY_MISMATCH for another request under the same id."""
+    if digest != key.digest:
+        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+    return answer
 
 
 def period_of(now: datetime) -> datetime:

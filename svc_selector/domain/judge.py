@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from svc_selector.domain.model import (
@@ -22,7 +23,7 @@ from svc_selector.domain.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 _MILLION = 1_000_000
@@ -38,6 +39,8 @@ def obstacles(offer: Offer, need: Need) -> Iterator[tuple[str, str]]:
     limits = offer.limits
     if offer.lifecycle is Lifecycle.DISABLED:
         yield "DISABLED", "it is disabled"
+    if offer.unusable is not None:
+        yield offer.unusable.code, offer.unusable.reason
     if need.task_type not in offer.task_types:
         yield "TASK_TYPE_MISMATCH", f"it serves {', '.join(offer.task_types)}, not {need.task_type}"
     if need.formats and limits.formats and not set(need.formats) & set(limits.formats):
@@ -73,19 +76,23 @@ def unwell(offer: Offer) -> Iterator[tuple[str, str]]:
         yield "UNHEALTHY", offer.health_reason or "its probes fail"
 
 
+def visible(offer: Offer, tenant_id: str) -> bool:
+    """Whether a tenant may know of an offer; those of other tenants are passed over in silence."""
+    return offer.owner in ("", tenant_id) and (not offer.tenants or tenant_id in offer.tenants)
+
+
 def sift(
-    offers: Iterable[Offer], ask: Ask, subject: Subject, schema_error: Callable[[Offer], str]
+    offers: Iterable[Offer], ask: Ask, subject: Subject, schema_errors: Mapping[str, str]
 ) -> tuple[list[Offer], list[Rejection]]:
     """Judgements one to three: those that are left, and the first reason against each of the others.
 
-    Offers of other tenants are passed over in silence. A forced offer is not asked for its health.
+    `schema_errors` says by capability id what of the parameters does not fit. A forced offer is not asked for its
+    health.
     """
     left: list[Offer] = []
     rejected: list[Rejection] = []
     for offer in offers:
-        if offer.tenants and subject.tenant_id not in offer.tenants:
-            continue
-        against = next(_against(offer, ask, subject, schema_error), None)
+        against = next(_against(offer, ask, subject, schema_errors), None)
         if against is None:
             left.append(offer)
         else:
@@ -94,11 +101,11 @@ def sift(
 
 
 def _against(
-    offer: Offer, ask: Ask, subject: Subject, schema_error: Callable[[Offer], str]
+    offer: Offer, ask: Ask, subject: Subject, schema_errors: Mapping[str, str]
 ) -> Iterator[tuple[Judgement, str, str]]:
     for code, reason in obstacles(offer, ask.need):
         yield Judgement.CANDIDATES, code, reason
-    problem = schema_error(offer) if ask.need.params is not None and offer.input_schema else ""
+    problem = schema_errors.get(offer.capability_id, "")
     if problem:
         yield Judgement.CANDIDATES, "PARAMS_MISMATCH", f"its parameters do not fit: {problem}"
     if offer.capability_id in ask.exclude:
@@ -118,11 +125,13 @@ def cost(prices: Prices, units: Units) -> int:
     return math.ceil(total)
 
 
-def _sum(prices: Prices, units: Units) -> float:
+def _sum(prices: Prices, units: Units) -> int | Fraction:
+    # Exact, so that no amount is lost to rounding and none is too large to be told.
+    seconds = int(units.seconds) if units.seconds.is_integer() else Fraction(units.seconds)
     return (
         prices.call * max(units.calls, 1)
         + prices.image * units.images
-        + prices.second * units.seconds
+        + prices.second * seconds
         + prices.input_token * units.input_tokens
         + prices.output_token * units.output_tokens
     )

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from pydantic import JsonValue
 
 JsonObject: TypeAlias = dict[str, JsonValue]
+OfferKey: TypeAlias = tuple[str, str]
+"""Owner and capability id: several tenants may each have a capability of one id."""
+
+
+class Schema(Protocol):
+    """A JSON Schema ready to check parameters."""
+
+    def first_error(self, value: JsonValue, /) -> str:
+        """What does not fit, in one sentence that quotes nothing of the value; "" when all fits."""
 
 
 class Health(StrEnum):
@@ -27,6 +37,17 @@ class Lifecycle(StrEnum):
     ACTIVE = "active"
     DEPRECATED = "deprecated"
     DISABLED = "disabled"
+
+
+class CostTier(StrEnum):
+    """Price class of an offer, or the highest that may be chosen; the lowest first."""
+
+    UNSPECIFIED = ""
+    FREE = "free"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    PREMIUM = "premium"
 
 
 class Judgement(StrEnum):
@@ -75,8 +96,20 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """Why an offer is never chosen as it is: what the registry says of it cannot be used."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Offer:
-    """A capability as the selector sees it. `document` is the registry's own, handed on unread."""
+    """A capability as the selector sees it.
+
+    `owner` is the tenant whose own it is, empty for the platform's. `document` is the registry's message without its
+    schemas, handed on unread.
+    """
 
     capability_id: str
     tool_id: str
@@ -91,13 +124,26 @@ class Offer:
     roles: tuple[str, ...] = ()
     personas: tuple[str, ...] = ()
     capsules: tuple[str, ...] = ()
-    input_schema: JsonObject = field(default_factory=dict)
+    schema: Schema | None = field(default=None, compare=False, repr=False)
+    unusable: Unusable | None = None
+    cost_tier: CostTier = CostTier.UNSPECIFIED
     lifecycle: Lifecycle = Lifecycle.ACTIVE
     health: Health = Health.UNKNOWN
     health_reason: str = ""
     circuit_open: bool = False
     version: int = 0
     document: bytes = field(default=b"", repr=False)
+    owner: str = ""
+
+    @property
+    def key(self) -> OfferKey:
+        """What tells it from every other offer."""
+        return self.owner, self.capability_id
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is not for every tenant."""
+        return bool(self.owner or self.tenants)
 
 
 @dataclass(frozen=True)
@@ -118,7 +164,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Units:
-    """Units a call will consume at most."""
+    """Units a call will consume at most, none of them negative and all finite."""
 
     calls: int = 1
     images: int = 0
@@ -126,10 +172,19 @@ class Units:
     input_tokens: int = 0
     output_tokens: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuses what cannot be priced."""
+        counts = (self.calls, self.images, self.seconds, self.input_tokens, self.output_tokens)
+        if not all(math.isfinite(count) and count >= 0 for count in counts):
+            raise ValueError("units are finite and not negative")
+
 
 @dataclass(frozen=True)
 class Subject:
-    """On whose behalf a choice is made."""
+    """On whose behalf a choice is made.
+
+    `key_id` is the API key behind the call, `requested_classification` what the request gave where it was raised.
+    """
 
     tenant_id: str
     subject: str
@@ -141,11 +196,25 @@ class Subject:
     job_id: str = ""
     step_id: str = ""
     attempt: int = 0
+    key_id: str = ""
+    requested_classification: str = ""
+
+
+@dataclass(frozen=True)
+class KeptParams:
+    """What is kept of parameters: redacted, or where they are too long their digest and their size in bytes."""
+
+    value: JsonObject | None
+    sha256: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request for a choice. `max_cost_micro_usd` of 0 leaves the tenant's caps alone to bind."""
+    """One request for a choice. `max_cost_micro_usd` of 0 leaves the tenant's caps alone to bind.
+
+    `digest` is that of the whole request, by which a repeat is known.
+    """
 
     need: Need
     units: Units = Units()
@@ -157,6 +226,9 @@ class Ask:
     max_cost_micro_usd: int = 0
     dry_run: bool = False
     request_id: str = ""
+    digest: bytes = b""
+    kept_params: KeptParams | None = None
+    max_cost_tier: CostTier = CostTier.UNSPECIFIED
 
 
 @dataclass(frozen=True)
@@ -205,6 +277,15 @@ class Judged:
     ranked: tuple[Ranked, ...]
     rejected: tuple[Rejection, ...]
     ladder_version: int
+    policy_id: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A past decision as stored, and the digest of the request that made it; empty for those of older versions."""
+
+    document: bytes
+    request_digest: bytes
 
 
 @dataclass(frozen=True, eq=False)

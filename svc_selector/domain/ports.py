@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from svc_selector.domain.budget import Budget, Reservation
-    from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Subject
+    from svc_selector.domain.budget import Budget, RequestKey, Reservation
+    from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Recorded, Subject
+    from svc_selector.domain.permissions import Permissions
 
 
 class Offers(Protocol):
@@ -24,17 +25,14 @@ class Offers(Protocol):
     def loaded(self) -> bool:
         """True once a whole snapshot was received."""
 
-    def version(self, modality: str, task_type: str) -> int:
-        """Grows with every change of an offer that serves the task type or did, and of its ladders."""
+    def version(self, tenant_id: str, modality: str, task_type: str) -> int:
+        """Grows with every change of what a tenant is offered for a task type, and of its ladders."""
 
-    def of(self, modality: str, task_type: str) -> Mapping[str, Offer]:
-        """Offers that serve a task type of a modality, by id; what serves other tasks is not even considered."""
+    def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Offer]:
+        """What a tenant is offered for a task type, by id; what serves other tasks is not even considered."""
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
         """The ladder in force for a tenant."""
-
-    def schema_error(self, offer: Offer, ask: Ask) -> str:
-        """What is wrong with the parameters of an ask, in one sentence; "" when nothing is."""
 
 
 @dataclass(frozen=True)
@@ -45,28 +43,43 @@ class Denial:
     reason: str
 
 
+@dataclass(frozen=True)
+class Verdicts:
+    """Denials by capability id, empty for an allowed one, and the policy that gave them.
+
+    An offer without an entry is denied.
+    """
+
+    policy_id: str
+    denials: Mapping[str, Sequence[Denial]]
+
+
 class Policy(Protocol):
     """Policy over all offers at once."""
-
-    @property
-    def policy_id(self) -> str:
-        """Digest of the bundle."""
 
     @property
     def fixed(self) -> bool:
         """Whether equal asks get equal verdicts for as long as this object lives."""
 
-    def verdicts(
-        self, ask: Ask, subject: Subject, plan: str, offers: Sequence[Offer], costs: Mapping[str, int]
-    ) -> Mapping[str, Sequence[Denial]]:
-        """Denials by capability id, empty for an allowed one; an offer without an entry is denied."""
+    async def verdicts(
+        self,
+        ask: Ask,
+        subject: Subject,
+        permissions: Permissions,
+        offers: Sequence[Offer],
+        costs: Mapping[str, int],
+    ) -> Verdicts:
+        """The verdicts on all offers, in one evaluation. DEPENDENCY_UNAVAILABLE when policy cannot be asked."""
 
 
-class Tenants(Protocol):
-    """What is known of tenants."""
+class CallerPermissions(Protocol):
+    """What callers may use."""
 
-    async def plan(self, tenant_id: str) -> str:
-        """The tenant's plan; "" when unknown, which policy denies."""
+    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+        """The permissions of the caller being served, who has this tenant and key.
+
+        DEPENDENCY_UNAVAILABLE when they are not known, UNAUTHENTICATED when the key is not.
+        """
 
 
 class Degradation(Protocol):
@@ -100,8 +113,13 @@ class Ledger(Protocol):
     async def budgets(self, tenant_id: str) -> Sequence[Budget]:
         """Caps and spending of the current month, the overall one first."""
 
-    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
-        """Sets a cap."""
+    async def set_budget(
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+    ) -> Budget:
+        """Sets a cap; a repeat under the same key changes nothing and is answered as the first time.
+
+        IDEMPOTENCY_MISMATCH when the id of the key stands for another request.
+        """
 
 
 class Decisions(Protocol):
@@ -113,8 +131,8 @@ class Decisions(Protocol):
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made."""
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made."""
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first, those with ids below `before` where it is given."""

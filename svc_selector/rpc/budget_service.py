@@ -8,7 +8,9 @@ from mesh.context import caller
 from mesh.rpc.wellknown import timestamp
 from soma.selector.v1 import budget_service_pb2 as pb
 from soma.selector.v1.budget_service_pb2_grpc import BudgetServiceServicer
+from svc_selector.domain.budget import RequestKey
 from svc_selector.rpc.convert import modality_name, modality_number
+from svc_selector.rpc.params import request_digest
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -33,7 +35,9 @@ class BudgetServicer(BudgetServiceServicer):
         """Sets a cap."""
         who, budget = caller(), request.budget
         scope = modality_name(budget.modality) if budget.modality else ""
-        return _budget_to(await self._ledger.set_budget(who.tenant_id, scope, budget.limit_micro_usd, who.subject))
+        key = RequestKey(request.request_id, await request_digest(request)) if request.request_id else None
+        limit = budget.limit_micro_usd
+        return _budget_to(await self._ledger.set_budget(who.tenant_id, scope, limit, who.subject, key))
 
     async def SettleReservation(
         self, request: pb.SettleReservationRequest, context: grpc.aio.ServicerContext

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
-from mesh.events.event import Event
-from mesh.events.topics import facts_of
-from mesh.ids import derive
 from mesh.redaction import Redactor
-from mesh.rpc.wellknown import json_object, redact, struct, timestamp
 from soma.common.v1 import modality_pb2
-from soma.events.v1 import facts_pb2
-from soma.registry.v1 import capability_pb2, capability_service_pb2
-from soma.selector.v1 import selection_pb2
-from svc_selector.domain.model import Ask, Need, Subject, Units
+from soma.registry.v1 import capability_pb2
+from svc_selector.domain.model import Ask, CostTier, Need, Subject, Units
+from svc_selector.rpc.params import params_from, request_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from mesh.context import Caller
-    from svc_selector.domain.model import Decision, Judged, Ranked, Rejection
-
-TOPIC = facts_of("selector")
-TOGETHER = 512 << 10
-"""Bytes of selections that are told in one event."""
+    from soma.registry.v1 import capability_service_pb2
+    from soma.selector.v1 import selection_pb2
+    from svc_selector.domain.model import JsonObject
 
 
 def modality_name(number: modality_pb2.Modality.ValueType) -> str:
@@ -37,25 +27,28 @@ def modality_number(name: str) -> modality_pb2.Modality.ValueType:
     return modality_pb2.Modality.Value("MODALITY_" + name.upper()) if name else modality_pb2.MODALITY_UNSPECIFIED
 
 
-def ask_from(request: selection_pb2.SelectRequest) -> Ask:
-    """What is asked for."""
+async def ask_from(request: selection_pb2.SelectRequest) -> Ask:
+    """What is asked for. INVALID_ARGUMENT for parameters that are no JSON."""
     units = request.estimated_units
+    params = await params_from(request.requirements)
     return Ask(
-        need=need_from(request.requirements),
+        need=_need_from(request.requirements, params.value if params else None),
         units=Units(units.calls or 1, units.images, units.seconds, units.input_tokens, units.output_tokens),
         preferred_provider=request.preference.provider,
         preferred_tool=request.preference.tool_id,
         exclude=tuple(request.exclude),
-        fallback_reason=request.fallback_reason,
+        fallback_reason=Redactor().text(request.fallback_reason),
         force=request.force,
         max_cost_micro_usd=request.max_cost_micro_usd,
         dry_run=request.dry_run,
         request_id=request.request_id,
+        digest=await request_digest(request) if request.request_id else b"",
+        kept_params=params.kept if params else None,
+        max_cost_tier=CostTier(_tier_name(request.max_cost_tier)),
     )
 
 
-def need_from(proto: capability_service_pb2.Requirements) -> Need:
-    """What a step needs."""
+def _need_from(proto: capability_service_pb2.Requirements, params: JsonObject | None) -> Need:
     return Need(
         modality=modality_name(proto.modality),
         task_type=proto.task_type,
@@ -66,23 +59,17 @@ def need_from(proto: capability_service_pb2.Requirements) -> Need:
         context_tokens=proto.context_tokens,
         duration_s=proto.duration_seconds,
         source_language=proto.source_language,
-        params=json_object(proto.params) if proto.HasField("params") else None,
+        params=params,
     )
 
 
-def _need_to(need: Need) -> capability_service_pb2.Requirements:
-    return capability_service_pb2.Requirements(
-        modality=modality_number(need.modality),
-        task_type=need.task_type,
-        formats=need.formats,
-        width_px=need.width_px,
-        height_px=need.height_px,
-        prompt_chars=need.prompt_chars,
-        context_tokens=need.context_tokens,
-        duration_seconds=need.duration_s,
-        source_language=need.source_language,
-        params=struct(need.params),
-    )
+def _tier_name(number: capability_pb2.CostTier.ValueType) -> str:
+    return capability_pb2.CostTier.Name(number).removeprefix("COST_TIER_").lower().replace("unspecified", "")
+
+
+def tier_number(tier: CostTier) -> capability_pb2.CostTier.ValueType:
+    """The message's number of a cost tier."""
+    return capability_pb2.CostTier.Value("COST_TIER_" + (tier.value or "unspecified").upper())
 
 
 def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
@@ -98,161 +85,5 @@ def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
         job_id=proto.job_id,
         step_id=proto.step_id,
         attempt=proto.attempt,
-    )
-
-
-class SelectionFacts:
-    """What is answered and stored of a decision, and what others are told.
-
-    What follows from the judgements alone is kept beside them, serialised: the serialised parts of a message joined are
-    the message with all of them. A decision is both answered and stored, so its document is kept as long as it is.
-    """
-
-    def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Judged, bytes] = WeakKeyDictionary()
-        self._documents: WeakKeyDictionary[Decision, bytes] = WeakKeyDictionary()
-
-    def message(self, decision: Decision) -> selection_pb2.Selection:
-        """The Selection of a decision."""
-        return selection_pb2.Selection.FromString(self.document(decision))
-
-    def document(self, decision: Decision) -> bytes:
-        """The serialised Selection of a decision."""
-        document = self._documents.get(decision)
-        if document is None:
-            document = self._lasting(decision) + _passing(decision).SerializeToString()
-            self._documents[decision] = document
-        return document
-
-    def events(self, decisions: Sequence[Decision]) -> list[Event]:
-        """SelectionMade of each that was made for a job, in order within it; SelectionsMade of each tenant's others.
-
-        What a job did is told choice by choice. The others may be hundreds a second, and one event for each would cost
-        more than the choice itself.
-        """
-        events: list[Event] = []
-        others: dict[str, list[Decision]] = {}
-        for decision in decisions:
-            subject = decision.subject
-            if subject.job_id:
-                made = facts_pb2.SelectionMade()
-                made.selection.MergeFromString(self.document(decision))
-                events.append(_event(made, decision, subject.job_id))
-            else:
-                others.setdefault(subject.tenant_id, []).append(decision)
-        for tenant_id, group in others.items():
-            for part in self._parts(group):
-                together = facts_pb2.SelectionsMade()
-                for decision in part:
-                    together.selections.add().MergeFromString(self.document(decision))
-                events.append(_event(together, part[0], tenant_id))
-        return events
-
-    def _parts(self, decisions: Sequence[Decision]) -> Iterator[list[Decision]]:
-        """The same in parts that fit into an event."""
-        part: list[Decision] = []
-        size = 0
-        for decision in decisions:
-            size += len(self.document(decision))
-            if part and size > TOGETHER:
-                yield part
-                part, size = [], len(self.document(decision))
-            part.append(decision)
-        yield part
-
-    def _lasting(self, decision: Decision) -> bytes:
-        judged = decision.judged
-        if judged is None:
-            return _judged_to(decision).SerializeToString()
-        kept = self._kept.get(judged)
-        if kept is None:
-            kept = self._kept[judged] = _judged_to(decision).SerializeToString()
-        return kept
-
-
-def _event(fact: facts_pb2.SelectionMade | facts_pb2.SelectionsMade, first: Decision, key: str) -> Event:
-    return Event(
-        event_id=derive("selection.made", first.selection_id),
-        type=fact.DESCRIPTOR.full_name,
-        topic=TOPIC,
-        key=key,
-        tenant_id=first.subject.tenant_id,
-        occurred_at=first.decided_at,
-        payload=fact.SerializeToString(),
-        correlation_id=key,
-    )
-
-
-def _judged_to(decision: Decision) -> selection_pb2.Selection:
-    """What equal asks get alike."""
-    ask = decision.ask
-    proto = selection_pb2.Selection(
-        ranked=[_ranked_to(item) for item in decision.ranked],
-        rejected=[_rejection_to(item) for item in decision.rejected],
-        source=selection_pb2.DecisionSource.Value("DECISION_SOURCE_" + decision.source.name),
-        reason=decision.reason,
-        policy_id=decision.policy_id,
-        ladder_version=decision.ladder_version,
-        ranker=selection_pb2.RankerView(mode="off"),
-        requirements=_need_to(ask.need),
-        exclude=ask.exclude,
-        fallback_reason=ask.fallback_reason,
-        preference=selection_pb2.Preference(provider=ask.preferred_provider, tool_id=ask.preferred_tool),
-    )
-    redact(Redactor(), proto.requirements.params)
-    if decision.chosen is not None:
-        proto.chosen.ParseFromString(decision.chosen.document)
-    return proto
-
-
-def _passing(decision: Decision) -> selection_pb2.Selection:
-    """What is of this one decision."""
-    subject = decision.subject
-    proto = selection_pb2.Selection(
-        selection_id=decision.selection_id,
-        degradation_level=decision.degradation_level,
-        stale_since=timestamp(decision.stale_since),
-        subject_context=selection_pb2.SubjectContext(
-            persona=subject.persona,
-            capsule=subject.capsule,
-            data_classification=subject.classification,
-            session_id=subject.session_id,
-            job_id=subject.job_id,
-            step_id=subject.step_id,
-            attempt=subject.attempt,
-        ),
-        create_time=timestamp(decision.decided_at),
-        dry_run=decision.ask.dry_run,
-        elapsed_us=decision.elapsed_us,
-    )
-    held = decision.held
-    if held is not None:
-        budget = selection_pb2.BudgetView(
-            reservation_id=held.reservation_id,
-            reserved_micro_usd=held.amount_micro_usd,
-            remaining_micro_usd=held.remaining_micro_usd,
-            expire_time=timestamp(held.expires_at),
-        )
-        proto.budget.CopyFrom(budget)
-    return proto
-
-
-def _ranked_to(item: Ranked) -> selection_pb2.Ranked:
-    return selection_pb2.Ranked(
-        capability_id=item.offer.capability_id,
-        rank=item.rank,
-        ladder_position=item.ladder_position,
-        health=capability_pb2.HealthState.Value("HEALTH_STATE_" + item.offer.health.name),
-        estimated_cost_micro_usd=item.cost_micro_usd,
-        reason=item.reason,
-        health_reason=item.offer.health_reason,
-    )
-
-
-def _rejection_to(item: Rejection) -> selection_pb2.Rejection:
-    return selection_pb2.Rejection(
-        capability_id=item.capability_id,
-        judgement=selection_pb2.Judgement.Value("JUDGEMENT_" + item.judgement.name),
-        code=item.code,
-        reason=item.reason,
+        key_id=who.key_id,
     )

@@ -11,14 +11,15 @@ from soma.selector.v1 import selector_service_pb2 as pb
 from soma.selector.v1.selection_pb2 import Selection
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
 from svc_selector.app.select import DEFAULT_PAGE
-from svc_selector.rpc.convert import ask_from, need_from, subject_from
+from svc_selector.rpc.convert import ask_from, subject_from
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from soma.selector.v1.selection_pb2 import SelectRequest
     from svc_selector.app import Selections
-    from svc_selector.rpc.convert import SelectionFacts
+    from svc_selector.domain.model import Ask
+    from svc_selector.rpc.facts import SelectionFacts
 
 
 class SelectorServicer(SelectorServiceServicer):
@@ -31,29 +32,28 @@ class SelectorServicer(SelectorServiceServicer):
     async def Select(self, request: SelectRequest, context: grpc.aio.ServicerContext) -> Selection:
         """Chooses a capability; a repeated request id answers with the first choice."""
         who = caller()
-        ask, subject = ask_from(request), subject_from(request.subject_context, who)
+        ask, subject = await ask_from(request), subject_from(request.subject_context, who)
         if not request.request_id or request.dry_run:
             return self._facts.message(await self._selector.select(ask, subject))
-        earlier = await self._earlier(who.tenant_id, request)
+        earlier = await self._earlier(who.tenant_id, ask)
         if earlier is not None:
             return earlier
         try:
             decision = await self._selector.select(ask, subject)
         except SomaError as error:
-            earlier = await self._earlier(who.tenant_id, request) if error.reason is Reason.CONFLICT else None
+            earlier = await self._earlier(who.tenant_id, ask) if error.reason is Reason.CONFLICT else None
             if earlier is None:
                 raise
             return earlier
         return self._facts.message(decision)
 
-    async def _earlier(self, tenant_id: str, request: SelectRequest) -> Selection | None:
-        document = await self._selector.by_request(tenant_id, request.request_id)
-        if document is None:
+    async def _earlier(self, tenant_id: str, ask: Ask) -> Selection | None:
+        recorded = await self._selector.by_request(tenant_id, ask.request_id)
+        if recorded is None:
             return None
-        selection = Selection.FromString(document)
-        if need_from(selection.requirements) != need_from(request.requirements):
+        if recorded.request_digest not in (b"", ask.digest):
             raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
-        return selection
+        return Selection.FromString(recorded.document)
 
     async def GetSelection(self, request: pb.GetSelectionRequest, context: grpc.aio.ServicerContext) -> Selection:
         """Explains a past selection."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
+from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.adapters.providers.composer import create
 from svc_executor.domain.provider import Invocation, ProviderContext
 from tests.bench.figures import Figure, percentile
@@ -59,8 +60,12 @@ async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
     """The figures of composing, in this process."""
     given = figures()
     with tempfile.TemporaryDirectory() as folder:
-        async with GuardedEgress(EgressRules()) as egress:
-            composer = create(ProviderContext(SystemClock(), egress, Path(folder)))
+        clock = SystemClock()
+        async with (
+            GuardedEgress(EgressRules()) as egress,
+            ChildProcesses(clock, processes=2, cpu_s=30.0, idle_s=60.0).running() as processes,
+        ):
+            composer = create(ProviderContext(clock, egress, Path(folder), processes))
             try:
                 words = await rounds(composer, ("markdown",), given)
                 whole = await rounds(composer, EVERYTHING, given)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mesh.clock import SystemClock
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
+from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.domain.provider import Failure, Feedback, Invocation, ProviderContext, ProviderError
 
 if TYPE_CHECKING:
@@ -57,8 +58,19 @@ def feedback(code: str, message: str = "", **hint: JsonValue) -> tuple[Feedback,
 @asynccontextmanager
 async def context(*loopback: str, home: Path | None = None, **settings: JsonValue) -> AsyncIterator[ProviderContext]:
     """Give a context whose egress may call the given host:port pairs of this machine."""
-    async with GuardedEgress(EgressRules(loopback=frozenset(loopback))) as egress:
-        yield ProviderContext(SystemClock(), egress, home or Path("unused"), settings)
+    async with (
+        GuardedEgress(EgressRules(loopback=frozenset(loopback))) as egress,
+        processes() as children,
+    ):
+        yield ProviderContext(SystemClock(), egress, home or Path("unused"), children, settings)
+
+
+@asynccontextmanager
+async def processes(cpu_s: float = 30.0) -> AsyncIterator[ChildProcesses]:
+    """Give child processes for local tools."""
+    children = ChildProcesses(SystemClock(), processes=2, cpu_s=cpu_s, idle_s=60.0)
+    async with children.running():
+        yield children
 
 
 async def refusal(provider: Provider, call: Invocation) -> ProviderError:

@@ -39,6 +39,7 @@ class Site(ConformantServer):
             "/packed-in-part": Reply(200, gzip.compress(b"whole")[:-9], {"Content-Encoding": "gzip"}),
             "/cut": Reply(200, b"x" * 1000, cut=True),
             "/hang": Reply(0, b"", hang=True),
+            "/download": Reply(200, b"x", {"Content-Disposition": "attachment; filename=x.bin"}),
             "/broken": Reply(503, b"later"),
         }
         return pages.get(request.path, Reply(404, b"nothing here"))

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from mesh.settings import VaultSettings
 
 Stores = tuple[Secrets, Transit]
+OUTSIDE = [
+    "tenants/mine/../victim/openai", "tenants/..", "..", ".", "tenants/./a", "", "/tenants/a", "tenants/a/", "a//b",
+    "tenants/%2e%2e/victim", "a%2fb", "a\\..\\b", "a\x00b", "a\nb", "a?b", "a#b", "a b", ".hidden", "ä",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -86,6 +90,22 @@ async def test_a_deleted_path_is_not_found(secrets: Secrets, name: str) -> None:
     with pytest.raises(SomaError) as caught:
         await secrets.read(name)
     assert caught.value.reason is Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+async def test_a_path_that_may_name_another_place_is_refused(secrets: Secrets, path: str) -> None:
+    for refused in (secrets.read(path), secrets.write(path, {"api_key": "k"}), secrets.delete(path)):
+        with pytest.raises(SomaError) as caught:
+            await refused
+        assert caught.value.reason is Reason.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("key", OUTSIDE)
+async def test_a_key_whose_name_may_mean_another_is_refused(transit: Transit, key: str) -> None:
+    for refused in (transit.create_key(key, KeyKind.SIGNING), transit.sign(key, b""), transit.data_key(key)):
+        with pytest.raises(SomaError) as caught:
+            await refused
+        assert caught.value.reason is Reason.INVALID_ARGUMENT
 
 
 async def test_signatures_verify_with_the_public_key_of_the_newest_version(transit: Transit, name: str) -> None:

@@ -31,6 +31,8 @@ class TemporalEngine(Engine):
             "--db-filename", str(self.folder / "temporal.db"),
             "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal",
             "--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
+            "--dynamic-config-value", "matching.useNewMatcher=true",
+            "--dynamic-config-value", "matching.enableFairness=true",
         ]  # fmt: skip
         return Command(argv, plain_environ(), folder=self.folder)
 

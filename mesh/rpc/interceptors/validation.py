@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from mesh.errors import FieldViolation, invalid_all
 from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.masks import UpdateMask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -26,7 +27,10 @@ class Validator(Protocol):
 
 
 class Validation(Interceptor):
-    """A broken rule is INVALID_ARGUMENT naming every wrong field, also in the middle of a request stream."""
+    """A broken rule is INVALID_ARGUMENT naming every wrong field, also in the middle of a request stream.
+
+    Of the resource of an update the rules of those fields hold that its `update_mask` names.
+    """
 
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
@@ -49,9 +53,17 @@ class Validation(Interceptor):
     def _check(self, message: object) -> None:
         if not isinstance(message, Message):
             return
+        mask = UpdateMask.of(message)
         violations = self._validator.collect_violations(message)
+        if mask is not None:
+            violations = [violation for violation in violations if mask.covers(_names(violation))]
         if violations:
             raise invalid_all([_field_violation(violation) for violation in violations])
+
+
+def _names(violation: protovalidate.Violation) -> list[str]:
+    field = violation.proto.field
+    return [element.field_name for element in field.elements] if field else []
 
 
 def _field_violation(violation: protovalidate.Violation) -> FieldViolation:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError, not_found
-from svc_executor.domain.job import JobState
+from mesh.errors import not_found
+from svc_executor.domain.job import JobState, request_reused
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Execution, Job, Step
     from svc_executor.domain.ports import Submission
+    from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 
@@ -29,16 +30,26 @@ class _Rows:
     executions: dict[tuple[str, int], Execution] = field(default_factory=dict)
     compensations: dict[tuple[int, int], Compensation] = field(default_factory=dict)
     events: list[JobEvent] = field(default_factory=list)
+    calls: dict[str, ProviderCall] = field(default_factory=dict)
+    fact_sequence: int = 0
 
     def copy(self) -> _Rows:
-        return _Rows(self.job, dict(self.steps), dict(self.executions), dict(self.compensations), list(self.events))
+        return replace(
+            self,
+            steps=dict(self.steps),
+            executions=dict(self.executions),
+            compensations=dict(self.compensations),
+            events=list(self.events),
+            calls=dict(self.calls),
+        )
 
 
 class MemoryWork:
     """A transaction on a copy of the rows, which replaces them at the end."""
 
-    def __init__(self, rows: _Rows) -> None:
+    def __init__(self, rows: _Rows, requests: dict[tuple[str, str], str]) -> None:
         self.rows = rows
+        self.requests = requests
         self.facts: list[Fact] = []
 
     @property
@@ -82,13 +93,38 @@ class MemoryWork:
         """See the port."""
         self.rows.compensations[compensation.run, compensation.position] = compensation
 
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """See the port."""
+        return self.rows.calls.get(execution_id)
+
+    async def calls(self) -> list[ProviderCall]:
+        """See the port."""
+        return list(self.rows.calls.values())
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        self.rows.calls[call.execution_id] = call
+
+    async def remove_call(self, execution_id: str) -> None:
+        """See the port."""
+        self.rows.calls.pop(execution_id, None)
+
+    async def first_time(self, request_id: str, digest: str) -> bool:
+        """See the port."""
+        known = self.requests.get((self.job.tenant_id, request_id))
+        if known not in {None, digest}:
+            raise request_reused(request_id)
+        self.requests[self.job.tenant_id, request_id] = digest
+        return known is None
+
     async def append(self, event: JobEvent) -> None:
         """See the port."""
         self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
 
     async def publish(self, fact: Fact) -> None:
         """See the port."""
-        self.facts.append(fact)
+        self.rows.fact_sequence += 1
+        self.facts.append(replace(fact, sequence=self.rows.fact_sequence))
 
 
 class MemoryWakeup:
@@ -115,6 +151,7 @@ class MemoryJobs:
         self.facts: list[Fact] = []
         self._jobs: dict[str, _Rows] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
+        self._later_requests: dict[tuple[str, str], str] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wakeups: dict[str, list[MemoryWakeup]] = defaultdict(list)
 
@@ -125,7 +162,7 @@ class MemoryJobs:
         if submission.request_id and key in self._requests:
             digest, job_id = self._requests[key]
             if digest != submission.digest:
-                raise reused(submission.request_id)
+                raise request_reused(submission.request_id)
             return self._jobs[job_id].job
         rows = _Rows(job, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
@@ -139,10 +176,11 @@ class MemoryJobs:
         """See the port."""
         self._rows(tenant_id, job_id)
         async with self._locks[job_id]:
-            work = MemoryWork(self._rows(tenant_id, job_id).copy())
+            work = MemoryWork(self._rows(tenant_id, job_id).copy(), dict(self._later_requests))
             yield work
             grown = len(work.rows.events) > len(self._jobs[job_id].events)
             self._jobs[job_id] = work.rows
+            self._later_requests |= work.requests
             self.facts.extend(work.facts)
         if grown:
             for wakeup in self._wakeups[job_id]:
@@ -191,16 +229,58 @@ class MemoryJobs:
         ]
         return [JobOrder(job.tenant_id, job.job_id, job.run) for job in waiting[:limit]]
 
+    async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
+        """See the port."""
+        return list(self._rows(tenant_id, job_id).calls.values())
+
+    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+        """See the port."""
+        running = {
+            each.execution_id for rows in self._jobs.values() for each in rows.executions.values() if not each.ended
+        }
+        left = [
+            call
+            for rows in self._jobs.values()
+            for call in rows.calls.values()
+            if call.started_at < before and call.execution_id not in running
+        ]
+        return sorted(left, key=lambda call: call.started_at)[:limit]
+
+    async def forget_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        self._jobs[call.job_id].calls.pop(call.execution_id, None)
+
+    async def running(self, after: str, limit: int) -> list[JobOrder]:
+        """See the port."""
+        found = [rows.job for rows in self._jobs.values() if rows.job.state is JobState.RUNNING]
+        ordered = sorted((job for job in found if job.job_id > after), key=lambda job: job.job_id)
+        return [JobOrder(job.tenant_id, job.job_id, job.run) for job in ordered[:limit]]
+
+    async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
+        """See the port."""
+        due = sorted(self._open(ended=True, before=before), key=lambda entry: entry.updated_at)[:limit]
+        claimed = [replace(entry, updated_at=now) for entry in due]
+        for entry in claimed:
+            self._jobs[entry.job_id].compensations[entry.run, entry.position] = entry
+        return claimed
+
+    async def open_compensations(self, most: int) -> int:
+        """See the port."""
+        return min(len(self._open()), most)
+
+    def _open(self, *, ended: bool = False, before: datetime | None = None) -> list[Compensation]:
+        """Undoings that are not done; with `ended` only those of ended runs."""
+        return [
+            replace(entry, tenant_id=rows.job.tenant_id)
+            for rows in self._jobs.values()
+            for entry in rows.compensations.values()
+            if not entry.done
+            and (not ended or (rows.job.state.ended and rows.job.run == entry.run))
+            and (before is None or entry.updated_at < before)
+        ]
+
     def _rows(self, tenant_id: str, job_id: str) -> _Rows:
         rows = self._jobs.get(job_id)
         if rows is None or rows.job.tenant_id != tenant_id:
             raise not_found("job", job_id)
         return rows
-
-
-def reused(request_id: str) -> SomaError:
-    """The error for a request id that came before with another body."""
-    return SomaError(
-        Reason.IDEMPOTENCY_MISMATCH,
-        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
-    )

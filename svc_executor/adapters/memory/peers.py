@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
-from svc_executor.domain.peers import Judgement, Selection
+from svc_executor.domain.peers import Judgement, Selection, ServedCapability
 from svc_executor.domain.pricing import cost_micro_usd
 from svc_executor.domain.provider import InputArtefact, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from svc_executor.domain.job import Chosen, Execution, Principal
     from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
     from svc_executor.domain.provider import Credential
+    from svc_executor.domain.provider_call import CallOutcome
 
 
 @dataclass(frozen=True)
@@ -182,19 +184,24 @@ def _good(trial: Trial) -> Judgement:
 
 
 class MemoryRegistry:
-    """Remembers what it was told."""
+    """Remembers what it was told. `opened` holds when circuits were reported open by other processes."""
 
     def __init__(self) -> None:
         self.manifests: dict[str, Manifest] = {}
+        self.opened: dict[str, datetime] = {}
         self.reports: list[HealthReport] = []
 
     async def register(self, manifest: Manifest) -> None:
         """See the port."""
         self.manifests[manifest.capability_id] = manifest
 
-    async def served_by(self, adapter: str) -> Sequence[str]:
+    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
         """See the port."""
-        return [id_ for id_, manifest in self.manifests.items() if manifest.adapter == adapter]
+        return [
+            ServedCapability(id_, str(manifest.fields.get("endpoint", "")), id_ in self.opened, self.opened.get(id_))
+            for id_, manifest in self.manifests.items()
+            if manifest.adapter == adapter
+        ]
 
     async def report_health(self, report: HealthReport) -> None:
         """See the port."""
@@ -215,6 +222,25 @@ class LocalIdentity:
     async def on_behalf(self, owner: Principal) -> str:
         """See the port."""
         return f"{owner.tenant_id}/{owner.subject}"
+
+
+class MemoryResults:
+    """`Results` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], CallOutcome] = {}
+
+    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        """See the port."""
+        self.kept[tenant_id, key] = replace(outcome, kept=True)
+
+    async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
+        """See the port."""
+        return self.kept.get((tenant_id, key))
+
+    async def erase(self, tenant_id: str, key: str) -> None:
+        """See the port."""
+        self.kept.pop((tenant_id, key), None)
 
 
 class MemoryMeter:
@@ -242,6 +268,14 @@ class MemoryMeter:
     def rollback(self, seconds: float) -> None:
         """See the port."""
         self.entries.append(f"rollback {seconds >= 0}")
+
+    def open_compensations(self, number: int) -> None:
+        """See the port."""
+        self.entries.append(f"open compensations {number}")
+
+    def lost_run(self) -> None:
+        """See the port."""
+        self.entries.append("lost run")
 
     def breaker(self, capability_id: str, state: str) -> None:
         """See the port."""

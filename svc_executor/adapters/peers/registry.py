@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 
 from soma.registry.v1 import capability_pb2, capability_service_pb2, capability_service_pb2_grpc
+from svc_executor.domain.peers import HealthState, ServedCapability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 _REASON_CHARS = 500
 _PAGE = 500
+_STATES = {
+    HealthState.UNKNOWN: capability_pb2.HEALTH_STATE_UNKNOWN,
+    HealthState.HEALTHY: capability_pb2.HEALTH_STATE_HEALTHY,
+    HealthState.UNHEALTHY: capability_pb2.HEALTH_STATE_UNHEALTHY,
+}
 
 
 class RegistryPeer:
@@ -31,30 +38,39 @@ class RegistryPeer:
             capability_service_pb2.RegisterCapabilityRequest(capability=capability_of(manifest))
         )
 
-    async def served_by(self, adapter: str) -> Sequence[str]:
+    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
         """See the port."""
-        found: list[str] = []
+        found: list[ServedCapability] = []
         token = ""
         while True:
             page = await self._registry.ListCapabilities(
                 capability_service_pb2.ListCapabilitiesRequest(page_size=_PAGE, page_token=token, adapter=adapter)
             )
-            found += [f"{item.tool_id}@{item.provider}" for item in page.capabilities]
+            found += [_served(item) for item in page.capabilities]
             token = page.next_page_token
             if not token:
                 return found
 
     async def report_health(self, report: HealthReport) -> None:
         """See the port."""
-        healthy = capability_pb2.HEALTH_STATE_HEALTHY if report.healthy else capability_pb2.HEALTH_STATE_UNHEALTHY
         await self._registry.ReportHealth(
             capability_service_pb2.ReportHealthRequest(
                 capability_id=report.capability_id,
-                state=healthy,
+                state=_STATES[report.state],
                 reason=report.reason[:_REASON_CHARS],
                 circuit_open=report.circuit_open,
             )
         )
+
+
+def _served(item: capability_pb2.Capability) -> ServedCapability:
+    health = item.health
+    return ServedCapability(
+        f"{item.tool_id}@{item.provider}",
+        item.endpoint,
+        health.circuit_open,
+        health.check_time.ToDatetime(UTC) if health.HasField("check_time") else None,
+    )
 
 
 def capability_of(manifest: Manifest) -> capability_pb2.Capability:

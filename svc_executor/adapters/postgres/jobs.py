@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from mesh.errors import Reason, SomaError, not_found
+from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM
-from svc_executor.adapters.postgres import rows
+from svc_executor.adapters.postgres import rows, sweeping
 from svc_executor.adapters.postgres.wakeups import Wakeups
 from svc_executor.adapters.postgres.work import (
     PostgresWork,
+    calls_of,
     compensations_of,
     executions_of,
     insert,
     steps_of,
 )
+from svc_executor.domain.job import request_reused
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from svc_executor.adapters.postgres.wakeups import Bell
     from svc_executor.domain.job import Job, JobState, Step
     from svc_executor.domain.ports import Submission
-    from svc_executor.domain.timeline import Fact, JobEvent
+    from svc_executor.domain.provider_call import ProviderCall
+    from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 
 class PostgresJobs:
@@ -57,7 +60,10 @@ class PostgresJobs:
         job = submission.job
         try:
             async with self._postgres.transaction(job.tenant_id) as connection:
-                request = {"request_id": submission.request_id or None, "request_digest": submission.digest}
+                request = {
+                    "request_id": submission.request_id or None,
+                    "request_digest": submission.digest,
+                }
                 await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **request})
                 for step in submission.steps:
                     await insert(connection, "job_steps", rows.step_row(step, job.tenant_id))
@@ -91,11 +97,7 @@ class PostgresJobs:
                 submission.request_id,
             )
         if row is None or row["request_digest"] != submission.digest:
-            raise SomaError(
-                Reason.IDEMPOTENCY_MISMATCH,
-                f"request_id {submission.request_id!r} was used before with another body; "
-                "send the same body or a new request_id",
-            )
+            raise request_reused(submission.request_id)
         return rows.job_of(row)
 
     @asynccontextmanager
@@ -128,15 +130,16 @@ class PostgresJobs:
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
         """See the port."""
+        # Two statements, so that each is read from an index that holds nothing else.
+        wanted, states = ("", ()) if state is None else ("AND status = $4", (state.value,))
         async with self._postgres.transaction(tenant_id) as connection:
             found = await connection.fetch(
-                """SELECT * FROM multimodal_job_plans
-                   WHERE tenant_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::uuid IS NULL OR id < $3)
-                   ORDER BY id DESC LIMIT $4""",
+                f"""SELECT * FROM multimodal_job_plans WHERE tenant_id = $1 AND id < $2 {wanted}
+                    ORDER BY id DESC LIMIT $3""",  # noqa: S608 - names are ours
                 tenant_id,
-                state.value if state else None,
-                before or None,
+                before or sweeping.LAST_ID,
                 limit,
+                *states,
             )
         return [rows.job_of(row) for row in found]
 
@@ -162,6 +165,40 @@ class PostgresJobs:
                 limit,
             )
         return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+
+    async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await _job(connection, job_id)
+            return await calls_of(connection, job_id)
+
+    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(sweeping.LEFT_CALLS, before, limit)
+        return [rows.call_of(row) for row in found]
+
+    async def forget_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        async with self._postgres.transaction(call.tenant_id) as connection:
+            await connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", call.execution_id)
+
+    async def running(self, after: str, limit: int) -> list[JobOrder]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(sweeping.RUNNING, after or sweeping.FIRST_ID, limit)
+        return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+
+    async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            found = await connection.fetch(sweeping.CLAIM_COMPENSATIONS, before, now, limit)
+        return [rows.compensation_of(row) for row in found]
+
+    async def open_compensations(self, most: int) -> int:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            return int(await connection.fetchval(sweeping.OPEN_COMPENSATIONS, most))
 
 
 async def _job(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:

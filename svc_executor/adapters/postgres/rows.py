@@ -18,6 +18,7 @@ from svc_executor.domain.job import (
     Terms,
 )
 from svc_executor.domain.provider import Feedback
+from svc_executor.domain.provider_call import ProviderCall
 from svc_executor.domain.task_dsl import OnFailure, StepType, Task
 from svc_executor.domain.timeline import Compensation, CompensationKind, EventType, JobEvent
 
@@ -49,20 +50,28 @@ def job_row(job: Job) -> Row:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
+        "source_request_id": job.request_id,
+        "acts_for": asdict(job.acts_for) if job.acts_for else None,
     }
 
 
 def job_of(row: Mapping[str, Any]) -> Job:
     """The job of a row."""
-    owner = row["owner"]
+    acts_for = row["acts_for"]
     return Job(
         job_id=str(row["id"]),
-        owner=Principal(**{**owner, "roles": tuple(owner["roles"]), "scopes": tuple(owner["scopes"])}),
+        owner=_principal(row["owner"]),
+        request_id=row["source_request_id"] or row["request_id"] or "",
+        acts_for=_principal(acts_for) if acts_for else None,
         plan=row["plan_json"],
         terms=Terms(**row["terms"]),
         state=JobState(row["status"]),
         **{name: row[name] for name in _SAME_IN_JOB},
     )
+
+
+def _principal(fields: Row) -> Principal:
+    return Principal(**{**fields, "roles": tuple(fields["roles"]), "scopes": tuple(fields["scopes"])})
 
 
 _SAME_IN_JOB = (
@@ -181,13 +190,38 @@ def event_of(row: Mapping[str, Any]) -> JobEvent:
 _SAME_IN_EVENT = ("message", "progress", "occurred_at", "step_id", "capability_id", "attempt", "terminal")
 
 
+def call_row(call: ProviderCall) -> Row:
+    """Columns of `provider_calls`."""
+    fields = asdict(call)
+    return {"plan_id": fields.pop("job_id"), **fields}
+
+
+def call_of(row: Mapping[str, Any]) -> ProviderCall:
+    """The call of a row."""
+    return ProviderCall(
+        execution_id=str(row["execution_id"]),
+        job_id=str(row["plan_id"]),
+        tenant_id=row["tenant_id"],
+        idempotency_key=row["idempotency_key"],
+        started_at=row["started_at"],
+        ends_at=row["ends_at"],
+    )
+
+
 def compensation_row(entry: Compensation, tenant_id: str) -> Row:
     """Columns of `compensations`."""
     fields = asdict(entry)
-    return {"plan_id": fields.pop("job_id"), "tenant_id": tenant_id, **fields, "kind": entry.kind.value}
+    return {"plan_id": fields.pop("job_id"), **fields, "tenant_id": tenant_id, "kind": entry.kind.value}
 
 
 def compensation_of(row: Mapping[str, Any]) -> Compensation:
     """The undoing of a row."""
-    fields = {name: value for name, value in row.items() if name not in {"plan_id", "tenant_id"}}
-    return Compensation(job_id=str(row["plan_id"]), **{**fields, "kind": CompensationKind(row["kind"])})
+    fields = {name: row[name] for name in _SAME_IN_COMPENSATION}
+    return Compensation(
+        job_id=str(row["plan_id"]), kind=CompensationKind(row["kind"]), tenant_id=row["tenant_id"], **fields
+    )
+
+
+_SAME_IN_COMPENSATION = (
+    "run", "position", "target_id", "step_id", "execution_id", "updated_at", "done", "message",
+)  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.stores.partitions import month_of
 from svc_executor.adapters.postgres import rows
+from svc_executor.domain.job import request_reused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
 
@@ -141,6 +144,38 @@ class PostgresWork:
                 policy_id="",
             )
 
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """See the port."""
+        row = await self._connection.fetchrow("SELECT * FROM provider_calls WHERE execution_id = $1", execution_id)
+        return rows.call_of(row) if row else None
+
+    async def calls(self) -> list[ProviderCall]:
+        """See the port."""
+        return await calls_of(self._connection, self.job.job_id)
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        await insert(self._connection, "provider_calls", rows.call_row(call), replace_on=("execution_id",))
+
+    async def remove_call(self, execution_id: str) -> None:
+        """See the port."""
+        await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
+
+    async def first_time(self, request_id: str, digest: str) -> bool:
+        """See the port."""
+        known = await self._connection.fetchval(
+            """INSERT INTO job_requests (tenant_id, request_id, digest, plan_id) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (tenant_id, request_id) DO UPDATE SET digest = job_requests.digest
+               RETURNING CASE WHEN xmax = 0 THEN NULL ELSE digest END""",
+            self.job.tenant_id,
+            request_id,
+            digest,
+            self.job.job_id,
+        )
+        if known not in {None, digest}:
+            raise request_reused(request_id)
+        return known is None
+
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""
         sequence = await self._connection.fetchval(
@@ -153,7 +188,11 @@ class PostgresWork:
 
     async def publish(self, fact: Fact) -> None:
         """See the port."""
-        await self._outbox.add(self._connection, self._encode(fact, self.job))
+        sequence = await self._connection.fetchval(
+            "UPDATE multimodal_job_plans SET fact_sequence = fact_sequence + 1 WHERE id = $1 RETURNING fact_sequence",
+            self.job.job_id,
+        )
+        await self._outbox.add(self._connection, self._encode(replace(fact, sequence=sequence), self.job))
 
 
 async def insert(connection: asyncpg.Connection, table: str, row: rows.Row, replace_on: tuple[str, ...] = ()) -> None:
@@ -181,6 +220,12 @@ async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Exe
         month_of(job_id),
     )
     return [rows.execution_of(row) for row in found]
+
+
+async def calls_of(connection: asyncpg.Connection, job_id: str) -> list[ProviderCall]:
+    """Calls of a job that are not forgotten yet."""
+    found = await connection.fetch("SELECT * FROM provider_calls WHERE plan_id = $1 ORDER BY started_at", job_id)
+    return [rows.call_of(row) for row in found]
 
 
 async def compensations_of(connection: asyncpg.Connection, job_id: str) -> list[Compensation]:

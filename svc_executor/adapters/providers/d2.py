@@ -15,10 +15,10 @@ from svc_executor.adapters.providers.diagram.drawing import Drawing, read_drawin
 from svc_executor.adapters.providers.diagram.result import diagram_result
 from svc_executor.adapters.providers.diagram.svg import inspect
 from svc_executor.adapters.providers.diagram.to_d2 import to_d2
-from svc_executor.domain.provider import Failure, ProbeResult, ProviderError, invalid_input
+from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError, invalid_input
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
+    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
 
 _THEMES = {"default": "0", "neutral": "1"}
 _PAD_PX = 24
@@ -37,6 +37,10 @@ class D2:
 
     provider = "local"
 
+    def __init__(self, processes: Processes) -> None:
+        self.capacity = processes.capacity
+        self._pool = processes.pool("d2")
+
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Draw `params.diagram`, or `params.source` in D2's language."""
         drawing = read_drawing(invocation, "d2", to_d2)
@@ -45,11 +49,15 @@ class D2:
         try:
             async with asyncio.timeout(invocation.timeout_s):
                 text = (await self._compile(drawing, "svg", 1.0)).decode("utf-8", errors="replace")
-                svg = inspect(text, drawing.title)
+                svg = await self._pool.run(
+                    inspect, text, drawing.title, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+                )
                 scale = drawing.scale_for(svg.width, svg.height)
                 png = await self._compile(drawing, "png", scale / _PIXELS_AT_ONE)
         except TimeoutError:
-            raise ProviderError(Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s") from None
+            raise ProviderError(
+                Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s", fault=Fault.CALLER
+            ) from None
         return diagram_result(drawing, svg, png, language="d2", ending="d2", model=_model(text))
 
     async def probe(self) -> ProbeResult:
@@ -79,9 +87,9 @@ class D2:
         return out
 
 
-def create(_context: ProviderContext) -> Provider:
+def create(context: ProviderContext) -> Provider:
     """Build the adapter."""
-    return D2()
+    return D2(context.processes)
 
 
 def _names_a_file(source: str) -> bool:
@@ -106,7 +114,7 @@ async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, byt
 
 def _failure(drawing: Drawing, err: str) -> ProviderError:
     if not drawing.raw:
-        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram")
+        return ProviderError(Failure.UNAVAILABLE, "D2 could not draw this diagram", fault=Fault.PLATFORM)
     lines = [line.removeprefix("err: ").strip() for line in err.splitlines() if line.startswith("err:")]
     text = "; ".join(lines).replace("failed to compile -: ", "").replace("-:", "line ")
     return invalid_input("/source", f"D2: {text[:400] or 'the source cannot be drawn'}")

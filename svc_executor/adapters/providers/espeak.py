@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
-import io
 import json
 import sys
-import wave
 from typing import TYPE_CHECKING
 
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
 from svc_executor.adapters.providers.params import Params
 from svc_executor.adapters.providers.speech import espeak_child
-from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError, Usage
+from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
 _MAX_CHARS = 5000
-_PEAK = 0.89 * 32767  # one decibel below full scale
-_SILENCE_S = 0.25
 _TALKATIVE = ("text", "voice", "rate_wpm", "pitch")
 
 
@@ -43,8 +38,7 @@ class Espeak:
             "pitch": params.whole("pitch", 45, low=0, high=99),
             "volume": 100,
         }
-        rate, samples = await self._speak(request, params, invocation.timeout_s)
-        content, seconds = _wav(rate, samples)
+        rate, seconds, content = await self._speak(request, params, invocation.timeout_s)
         echo = {name: request[name] for name in _TALKATIVE if name != "text"}
         metadata: dict[str, JsonValue] = {
             "duration_s": round(seconds, 3),
@@ -70,7 +64,7 @@ class Espeak:
     async def aclose(self) -> None:
         """Nothing is kept."""
 
-    async def _speak(self, request: dict[str, JsonValue], params: Params, timeout_s: float) -> tuple[int, bytes]:
+    async def _speak(self, request: dict[str, JsonValue], params: Params, timeout_s: float) -> tuple[int, float, bytes]:
         try:
             library = tools.espeak_library().path
         except MissingError as error:
@@ -80,15 +74,18 @@ class Espeak:
             async with asyncio.timeout(timeout_s):
                 code, out = await _run(argv, json.dumps(request).encode(), library.parent)
         except TimeoutError:
-            raise ProviderError(Failure.TIMEOUT, f"speech did not finish within {timeout_s:.0f} s") from None
+            raise ProviderError(
+                Failure.TIMEOUT, f"speech did not finish within {timeout_s:.0f} s", fault=Fault.CALLER
+            ) from None
         if code == espeak_child.UNKNOWN_VOICE:
             raise params.wrong("voice", f"{request['voice']!r} is not installed; try en-us, en-gb or de")
-        head, _, samples = out.partition(b"\n")
-        if code != 0 or not head.isdigit():
-            raise ProviderError(Failure.UNAVAILABLE, "the speech synthesiser failed")
-        if not samples:
+        if code == espeak_child.SILENCE:
             raise params.wrong("text", "holds nothing that can be spoken")
-        return int(head), samples
+        head, _, content = out.partition(b"\n")
+        rate, _, seconds = head.decode("ascii", errors="replace").partition(" ")
+        if code != 0 or not rate.isdigit():
+            raise ProviderError(Failure.UNAVAILABLE, "the speech synthesiser failed")
+        return int(rate), float(seconds), content
 
 
 def create(_context: ProviderContext) -> Provider:
@@ -107,23 +104,3 @@ async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, byt
         await process.wait()
         raise
     return process.returncode or 0, out
-
-
-def _wav(rate: int, pcm: bytes) -> tuple[bytes, float]:
-    """Give a WAV of even loudness with a breath of silence at both ends, and its length in seconds."""
-    samples = array.array("h", pcm[: len(pcm) // 2 * 2])
-    if sys.byteorder == "big":
-        samples.byteswap()
-    peak = max((abs(sample) for sample in samples), default=0)
-    factor = _PEAK / peak if peak else 1.0
-    loud = array.array("h", (round(sample * factor) for sample in samples))
-    if sys.byteorder == "big":
-        loud.byteswap()
-    silence = bytes(2 * int(rate * _SILENCE_S))
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(silence + loud.tobytes() + silence)
-    return out.getvalue(), len(samples) / rate + 2 * _SILENCE_S

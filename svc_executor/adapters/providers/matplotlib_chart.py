@@ -10,12 +10,11 @@ from svc_executor.adapters.providers.chart.model import as_csv, parse_chart
 from svc_executor.adapters.providers.chart.paint import WIDTH_IN, paint
 from svc_executor.adapters.providers.diagram.drawing import THEMES, slug
 from svc_executor.adapters.providers.feedback import CONTRAST, SHARPER, asks, largest
-from svc_executor.adapters.providers.offload import Worker
 from svc_executor.adapters.providers.params import Params
 from svc_executor.domain.provider import Artefact, InvocationResult, ProbeResult, Usage
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
+    from svc_executor.domain.provider import Invocation, JsonValue, Processes, Provider, ProviderContext
 
 _DEFAULT_DPI = 200.0
 _MAX_DPI = 600.0
@@ -26,8 +25,9 @@ class MatplotlibChart:
 
     provider = "local"
 
-    def __init__(self) -> None:
-        self._worker = Worker("chart")
+    def __init__(self, processes: Processes) -> None:
+        self.capacity = processes.capacity
+        self._pool = processes.pool("matplotlib_chart")
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Paint `params.chart`."""
@@ -35,7 +35,9 @@ class MatplotlibChart:
         chart = parse_chart(params.values.get("chart"))
         theme = "neutral" if asks(invocation.feedback, CONTRAST) else params.choice("theme", THEMES, "default")
         dpi = _dpi(invocation, params)
-        painted = await self._worker.run(invocation.timeout_s, paint, chart, theme, dpi)
+        painted = await self._pool.run(
+            paint, chart, theme, dpi, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+        )
         width, height = struct.unpack(">II", painted.png[16:24])
         echo: dict[str, JsonValue] = {"dpi": dpi, "theme": theme, "kind": chart.kind}
         size: dict[str, JsonValue] = {"width_px": width, "height_px": height, **echo}
@@ -60,13 +62,12 @@ class MatplotlibChart:
         return ProbeResult(healthy=True)
 
     async def aclose(self) -> None:
-        """Take no more charts."""
-        self._worker.close()
+        """Nothing is kept here."""
 
 
-def create(_context: ProviderContext) -> Provider:
+def create(context: ProviderContext) -> Provider:
     """Build the adapter."""
-    return MatplotlibChart()
+    return MatplotlibChart(context.processes)
 
 
 def _dpi(invocation: Invocation, params: Params) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from svc_executor.adapters.providers.params import Params
-from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object
-from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProviderError, Usage
+from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object, tokens_of
+from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProviderError, Usage
 
 if TYPE_CHECKING:
     from svc_executor.domain.provider import Invocation, ProbeResult, Provider, ProviderContext
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _ENDPOINT = "https://api.openai.com/v1"
 _OPENAI_HOST = "api.openai.com"
 _MAX_PROMPT = 100_000
+_CUT_OFF = "length"
 
 
 class OpenAiChat:
@@ -25,24 +27,27 @@ class OpenAiChat:
     provider = "openai"
 
     def __init__(self, context: ProviderContext) -> None:
-        self._calls = RemoteCalls("The chat provider", context)
+        self._calls = RemoteCalls("The chat provider", _ENDPOINT, context)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Answer `prompt` under `system`, within `max_tokens`; `json_schema` makes the answer an object."""
         body = _request(invocation)
-        base = (invocation.endpoint or _ENDPOINT).rstrip("/")
+        content = json.dumps(body)
+        at_most = Usage(input_tokens=tokens_of(content), output_tokens=_limit(body))
         response = await self._calls.post(
             invocation,
-            f"{base}/chat/completions",
-            json.dumps(body).encode(),
+            "/chat/completions",
+            content.encode(),
             {"Content-Type": "application/json"},
-            keyless=urlsplit(base).hostname != _OPENAI_HOST,
+            at_most=at_most,
+            keyless=urlsplit(self._calls.base(invocation)).hostname != _OPENAI_HOST,
         )
-        return _result(self._calls.json(response), body)
+        answer = self._calls.json(response, at_most)
+        return _result(answer, body, _used(answer, at_most))
 
     async def probe(self) -> ProbeResult:
-        """Say whether OpenAI's door answers; other endpoints show their health by their calls."""
-        return await self._calls.probe(f"{_ENDPOINT}/models")
+        """Say whether OpenAI answers; other endpoints show their health by their calls."""
+        return await self._calls.probe("/models")
 
     async def aclose(self) -> None:
         """Nothing is kept."""
@@ -87,28 +92,58 @@ def _prompt(params: Params) -> str:
     return "Write one paragraph that says exactly this:\n" + "\n".join(f"- {point}" for point in points)
 
 
-def _result(answer: Mapping[str, object], body: Mapping[str, object]) -> InvocationResult:
+def _limit(body: Mapping[str, object]) -> int:
+    return as_count(body.get("max_tokens")) or as_count(body.get("max_completion_tokens"))
+
+
+def _used(answer: Mapping[str, object], at_most: Usage) -> Usage:
+    told = answer.get("usage")
+    if not isinstance(told, Mapping):
+        return replace(at_most, estimated=True)
+    return Usage(
+        input_tokens=as_count(told.get("prompt_tokens")), output_tokens=as_count(told.get("completion_tokens"))
+    )
+
+
+def _result(answer: Mapping[str, object], body: Mapping[str, object], usage: Usage) -> InvocationResult:
     choices = answer.get("choices")
     choice = as_object(choices[0]) if isinstance(choices, list) and choices else {}
     message = as_object(choice.get("message"))
     finish = str(choice.get("finish_reason") or "")
-    if message.get("refusal") or finish == "content_filter":
-        raise ProviderError(Failure.CONTENT_REJECTED, "the model refuses to answer this")
     text = str(message.get("content") or "")
     structured = "response_format" in body
-    if not text.strip() or (structured and finish == "length"):
-        raise ProviderError(Failure.UNAVAILABLE, "the model did not finish within max_tokens" if text else "no answer")
-    usage = as_object(answer.get("usage"))
+    _check(message, finish, structured=structured, usage=usage)
     media_type, name = ("application/json", "answer.json") if structured else ("text/plain", "text.txt")
-    complete = finish != "length"
+    complete = finish != _CUT_OFF
     return InvocationResult(
         artefacts=(
             Artefact(text.encode(), media_type, name, "data" if structured else "text", {"complete": complete}),
         ),
         text=text,
-        usage=Usage(
-            input_tokens=as_count(usage.get("prompt_tokens")), output_tokens=as_count(usage.get("completion_tokens"))
-        ),
+        usage=usage,
         model=str(answer.get("model") or body["model"]),
         metadata={"finish_reason": finish, "complete": complete},
     )
+
+
+def _check(message: Mapping[str, object], finish: str, *, structured: bool, usage: Usage) -> None:
+    """Raise ProviderError for an answer that is none: it depends on what was asked, and it is paid for."""
+    if message.get("refusal") or finish == "content_filter":
+        raise ProviderError(Failure.CONTENT_REJECTED, "the model refuses to answer this", usage=usage)
+    text = str(message.get("content") or "")
+    if finish == _CUT_OFF and (structured or not text.strip()):
+        raise ProviderError(
+            Failure.INVALID_INPUT, "params/max_tokens: the answer does not fit", pointer="/max_tokens", usage=usage
+        )
+    if not text.strip():
+        raise ProviderError(Failure.UNAVAILABLE, "no answer", fault=Fault.CALLER, usage=usage)
+    if structured and not _is_json(text):
+        raise ProviderError(Failure.UNAVAILABLE, "the answer is not JSON", fault=Fault.CALLER, usage=usage)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

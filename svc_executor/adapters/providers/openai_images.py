@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svc_executor.adapters.providers.params import Params
-from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object
+from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object, tokens_of
 from svc_executor.adapters.providers.remote.pictures import asset_type_of, picture, prompt_of
 from svc_executor.domain.provider import Failure, InvocationResult, ProviderError, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from svc_executor.domain.provider import Invocation, JsonValue, ProbeResult, Provider, ProviderContext
 
 _ENDPOINT = "https://api.openai.com/v1"
@@ -20,6 +23,8 @@ _SIZES = {
     _DALLE: {"square": "1024x1024", "landscape": "1792x1024", "portrait": "1024x1792"},
 }
 _QUALITIES = {"gpt-image": ("auto", "low", "medium", "high"), _DALLE: ("standard", "hd")}
+# The most tokens of a picture of any shape, by OpenAI's table.
+_TOKENS = {"low": 408, "medium": 1_584, "high": 6_240, "auto": 6_240}
 _MAX_PROMPT = {"gpt-image": 32_000, _DALLE: 4_000}
 
 
@@ -29,38 +34,35 @@ class OpenAiImages:
     provider = "openai"
 
     def __init__(self, context: ProviderContext) -> None:
-        self._calls = RemoteCalls("OpenAI", context)
+        self._calls = RemoteCalls("OpenAI", _ENDPOINT, context)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Paint `prompt` (or a description of `diagram`) in `shape` square, landscape or portrait, at `quality`."""
         model = invocation.model or "gpt-image-1"
         body, echo = _request(invocation, model)
-        base = (invocation.endpoint or _ENDPOINT).rstrip("/")
+        at_most = _at_most(model, echo, str(body["prompt"]))
         response = await self._calls.post(
-            invocation, f"{base}/images/generations", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        answer = self._calls.json(response)
+            invocation, "/images/generations", json.dumps(body).encode(), {"Content-Type": "application/json"},
+            at_most=at_most,
+        )  # fmt: skip
+        answer = self._calls.json(response, at_most)
         data = answer.get("data")
         first = as_object(data[0]) if isinstance(data, list) and data else {}
+        usage = _used(answer, at_most)
         if not first.get("b64_json"):
-            raise ProviderError(Failure.UNAVAILABLE, "OpenAI gave no picture")
+            raise ProviderError(Failure.UNAVAILABLE, "OpenAI gave no picture", usage=usage)
         if first.get("revised_prompt"):
             echo["revised_prompt"] = str(first["revised_prompt"])
-        usage = as_object(answer.get("usage"))
         return InvocationResult(
-            artefacts=(picture(first["b64_json"], asset_type_of(invocation), echo, "OpenAI"),),
-            usage=Usage(
-                images=_priced(model, echo),
-                input_tokens=as_count(usage.get("input_tokens")),
-                output_tokens=as_count(usage.get("output_tokens")),
-            ),
+            artefacts=(picture(first["b64_json"], asset_type_of(invocation), echo, "OpenAI", usage),),
+            usage=usage,
             model=model,
             metadata=echo,
         )
 
     async def probe(self) -> ProbeResult:
         """Say whether the API's door answers."""
-        return await self._calls.probe(f"{_ENDPOINT}/models")
+        return await self._calls.probe("/models")
 
     async def aclose(self) -> None:
         """Nothing is kept."""
@@ -76,6 +78,20 @@ def _priced(model: str, echo: dict[str, JsonValue]) -> int:
     if model != _DALLE:
         return 1
     return 1 + (echo["quality"] == "hd") + (echo["size"] != _SIZES[_DALLE]["square"])
+
+
+def _used(answer: Mapping[str, object], at_most: Usage) -> Usage:
+    """Give the tokens that the answer tells of, and none where they are not what is paid for."""
+    told = as_object(answer.get("usage"))
+    return replace(
+        at_most, input_tokens=as_count(told.get("input_tokens")), output_tokens=as_count(told.get("output_tokens"))
+    )
+
+
+def _at_most(model: str, echo: dict[str, JsonValue], prompt: str) -> Usage:
+    if model == _DALLE:
+        return Usage(images=_priced(model, echo))
+    return Usage(images=1, input_tokens=tokens_of(prompt), output_tokens=_TOKENS[str(echo["quality"])])
 
 
 def _request(invocation: Invocation, model: str) -> tuple[dict[str, object], dict[str, JsonValue]]:

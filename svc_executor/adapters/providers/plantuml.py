@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError, in_wheel
-from svc_executor.adapters.providers.diagram.drawing import Drawing, read_drawing
+from svc_executor.adapters.providers.diagram.drawing import read_drawing
 from svc_executor.adapters.providers.diagram.java_fonts import font_configuration
 from svc_executor.adapters.providers.diagram.plantuml_process import PlantUmlProcess
+from svc_executor.adapters.providers.diagram.plantuml_processes import PlantUmlProcesses
+from svc_executor.adapters.providers.diagram.raster import finished
 from svc_executor.adapters.providers.diagram.result import diagram_result
-from svc_executor.adapters.providers.diagram.svg import Svg, inspect, rasterise
 from svc_executor.adapters.providers.diagram.to_plantuml import to_plantuml
-from svc_executor.adapters.providers.offload import Worker
-from svc_executor.domain.provider import Failure, ProbeResult, ProviderError, invalid_input
+from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError, invalid_input
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from svc_executor.adapters.providers.diagram.drawing import Drawing
     from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
 
 _MARK = re.compile(r"^[ \t]*@(start|end)(\w*)", re.MULTILINE)
@@ -59,19 +58,23 @@ class PlantUml:
 
     provider = "local"
 
-    def __init__(self, home: Path) -> None:
-        self._home = (home / "plantuml").resolve()
-        self._pixels = Worker("plantuml")
-        self._process: PlantUmlProcess | None = None
+    def __init__(self, context: ProviderContext) -> None:
+        self.capacity = context.processes.capacity
+        self._context = context
+        self._home = (context.home / "plantuml").resolve()
+        self._pool = context.processes.pool("plantuml")
+        self._processes: PlantUmlProcesses | None = None
         self._model = ""
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Draw `params.diagram`, or `params.source` in PlantUML's language."""
         drawing = read_drawing(invocation, "plantuml", to_plantuml)
         source, added = _styled(drawing)
-        text = await self._started().draw(source, invocation.timeout_s)
+        text = await self._started().draw(source, invocation.tenant_id, invocation.timeout_s)
         _check(drawing, text, added)
-        svg, png = await self._pixels.run(invocation.timeout_s, _finish, drawing, text)
+        svg, png = await self._pool.run(
+            finished, drawing, text, _MARGIN_PX, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+        )
         return diagram_result(drawing, svg, png, language="plantuml", ending="puml", model=self._model)
 
     async def probe(self) -> ProbeResult:
@@ -84,12 +87,11 @@ class PlantUml:
 
     async def aclose(self) -> None:
         """End Java."""
-        self._pixels.close()
-        if self._process is not None:
-            await self._process.aclose()
+        if self._processes is not None:
+            await self._processes.aclose()
 
-    def _started(self) -> PlantUmlProcess:
-        if self._process is None:
+    def _started(self) -> PlantUmlProcesses:
+        if self._processes is None:
             try:
                 java, jar = tools.java(), tools.plantuml_jar()
                 fonts = in_wheel("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf").path.parent
@@ -99,13 +101,16 @@ class PlantUml:
             properties = self._home / "fontconfig.properties"
             properties.write_text(font_configuration(fonts), encoding="utf-8")
             self._model = jar.path.stem
-            self._process = PlantUmlProcess(java.path, jar.path, properties)
-        return self._process
+            self._processes = PlantUmlProcesses(
+                lambda: PlantUmlProcess(java.path, jar.path, properties),
+                self.capacity, self._context.clock, self._context.idle_s,
+            )  # fmt: skip
+        return self._processes
 
 
 def create(context: ProviderContext) -> Provider:
     """Build the adapter; Java starts with the first diagram."""
-    return PlantUml(context.home)
+    return PlantUml(context)
 
 
 def _styled(drawing: Drawing) -> tuple[str, int]:
@@ -129,15 +134,10 @@ def _check(drawing: Drawing, text: str, added: int) -> None:
     if "data-diagram-type=" in text[:1000] and _NO_GRAPHVIZ not in text:
         return
     if not drawing.raw:
-        raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not draw this diagram")
+        raise ProviderError(Failure.UNAVAILABLE, "PlantUML could not draw this diagram", fault=Fault.PLATFORM)
     if _NO_GRAPHVIZ in text:
         raise invalid_input("/source", "PlantUML would need Graphviz for this kind of diagram")
     shown = [unescape(line) for line in _SHOWN.findall(text)]
     found = _LINE.search("\n".join(shown))
     line = max(1, int(found.group(1)) - added) if found else 1
     raise invalid_input("/source", f"PlantUML, line {line}: {shown[-1] if shown else 'cannot be drawn'}")
-
-
-def _finish(drawing: Drawing, text: str) -> tuple[Svg, bytes]:
-    svg = inspect(text, drawing.title, margin=_MARGIN_PX)
-    return svg, rasterise(svg, drawing.scale_for(svg.width, svg.height))

@@ -11,12 +11,11 @@ from svc_executor.adapters.providers.browser.chromium import KeptChromium, insta
 from svc_executor.adapters.providers.browser.routes import GuardedRoutes
 from svc_executor.adapters.providers.feedback import SHARPER, asks, largest
 from svc_executor.adapters.providers.params import Params
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest
 from svc_executor.domain.provider import (
     Artefact,
-    EgressError,
-    EgressFailure,
-    EgressRequest,
     Failure,
+    Fault,
     InvocationResult,
     ProbeResult,
     ProviderError,
@@ -27,7 +26,8 @@ from svc_executor.domain.provider import (
 if TYPE_CHECKING:
     from playwright.async_api import Browser, FloatRect, Page
 
-    from svc_executor.domain.provider import Egress, EgressResponse, Invocation, JsonValue, Provider, ProviderContext
+    from svc_executor.domain.egress import Egress, EgressResponse
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
 _MAX_FULL_HEIGHT = 12_000
 _SETTLE_SHARE = 0.6
@@ -94,7 +94,7 @@ class PlaywrightScreenshot:
         except EgressError as error:
             raise _unfetched(error) from error
         if document.status >= _SERVER_ERROR:
-            raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}", blamed=False)
+            raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}", fault=Fault.CALLER)
         if document.status >= _CLIENT_ERROR:
             raise invalid_input("/url", f"the page answered {document.status}")
         return document
@@ -148,9 +148,13 @@ async def _take(
         finally:
             await context.close()
     except PlaywrightTimeoutError:
-        raise ProviderError(Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s", blamed=False) from None
+        raise ProviderError(
+            Failure.TIMEOUT, f"the page was not ready within {timeout_s:.0f} s", fault=Fault.CALLER
+        ) from None
     except Error as error:
-        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page") from error
+        # A page that is a download, or ends its own renderer, is its caller's; a browser that is gone is ours.
+        fault = Fault.CALLER if browser.is_connected() else Fault.PROVIDER
+        raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page", fault=fault) from error
 
 
 async def _settle(page: Page, shot: Shot, milliseconds: float) -> None:
@@ -182,4 +186,4 @@ def _unfetched(error: EgressError) -> ProviderError:
     if error.reason is EgressFailure.REFUSED:
         return invalid_input("/url", error.message)
     reason = Failure.TIMEOUT if error.reason is EgressFailure.TIMEOUT else Failure.UNAVAILABLE
-    return ProviderError(reason, error.message, blamed=False)
+    return ProviderError(reason, error.message, fault=Fault.CALLER)

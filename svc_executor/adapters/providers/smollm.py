@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mesh import tasks
 from mesh.idle import Idle
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
@@ -22,10 +19,20 @@ from svc_executor.adapters.providers.chat.prose import (
     tidy,
     whole_sentences,
 )
+from svc_executor.adapters.providers.chat.thread import ModelThread
 from svc_executor.adapters.providers.feedback import LONGER, SHORTER, asks, largest
-from svc_executor.adapters.providers.offload import Worker
+from svc_executor.adapters.providers.housekeeping import Housekeeping
 from svc_executor.adapters.providers.params import Params, clean
-from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError, Usage
+from svc_executor.domain.provider import (
+    Artefact,
+    Capacity,
+    Failure,
+    Fault,
+    InvocationResult,
+    ProbeResult,
+    ProviderError,
+    Usage,
+)
 from svc_executor.domain.wording import prompt_of, with_feedback
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from svc_executor.adapters.providers.chat.engine import Turn
     from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
+Chat = Callable[["Sequence[Turn]", Sampling], Answer]
 _MAX_TOKENS = 1024
 _MAX_POINTS = 30
 _POINT_TOKENS = 90
@@ -46,11 +54,12 @@ class SmolLm:
     """Writes prose from a prompt, sentences from points, or JSON by a schema; the same for the same seed."""
 
     provider = "local"
+    capacity = Capacity(1, 1)
 
     def __init__(self, clock: Clock, idle_s: float) -> None:
-        self._worker = Worker("smollm")
+        self._thread = ModelThread("smollm")
         self._model = Idle("smollm", _load, clock, idle_s)
-        self._keeper: asyncio.Task[None] | None = None
+        self._housekeeping = Housekeeping(self._model.keep, "smollm-idle", clock)
 
     @property
     def loaded(self) -> bool:
@@ -59,13 +68,11 @@ class SmolLm:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Write sentences from `points`, a paragraph from `prompt`, or an object by `json_schema` from `prompt`."""
-        if self._keeper is None:
-            nobody = contextvars.Context()  # else it would speak for ever in the name of the first caller
-            self._keeper = asyncio.create_task(self._model.keep(), name="smollm-idle", context=nobody)
+        await self._housekeeping.start()
         params = Params(invocation.params)
         if params.has("json_schema"):
-            return await self._worker.run(invocation.timeout_s, self._structured, params)
-        return await self._worker.run(invocation.timeout_s, self._prose, invocation, params)
+            return await self._run(invocation, lambda chat: _structured(chat, params))
+        return await self._run(invocation, lambda chat: _prose(chat, invocation, params))
 
     async def probe(self) -> ProbeResult:
         """Say whether the model's file is there."""
@@ -77,95 +84,105 @@ class SmolLm:
 
     async def aclose(self) -> None:
         """Let go of the model."""
-        self._worker.close()
-        if self._keeper is not None:
-            await tasks.end(self._keeper)
-            self._keeper = None
+        self._thread.close()
+        await self._housekeeping.aclose()
         self._model.release()
 
-    def _chat(self, turns: Sequence[Turn], sampling: Sampling) -> Answer:
-        with self._model.use() as engine:
-            return engine.chat(turns, sampling)
+    async def _run(self, invocation: Invocation, write: Callable[[Chat], InvocationResult]) -> InvocationResult:
+        def work(stopped: Callable[[], bool]) -> InvocationResult:
+            def chat(turns: Sequence[Turn], sampling: Sampling) -> Answer:
+                if stopped():
+                    raise ProviderError(Failure.TIMEOUT, "the local model was stopped", fault=Fault.CALLER)
+                with self._model.use() as engine:
+                    return engine.chat(turns, sampling, stopped)
 
-    def _prose(self, invocation: Invocation, params: Params) -> InvocationResult:
-        points = [params.values["points"]] if isinstance(params.values.get("points"), str) else None
-        notes = Params({"points": points}) if points else params
-        entries = notes.labels("points", limit=_MAX_POINTS)
-        asked = _asked(invocation, params)
-        longer = asks(invocation.feedback, LONGER)
-        answers: list[Answer] = []
-        parts: list[str] = []
-        as_given = 0
-        for index, point in enumerate(entries):
-            # The first reads the examples afresh, whatever was asked before: equal input must give equal text.
-            sampling = Sampling(_POINT_TOKENS, grammar=ONE_SENTENCE, reuse_prefix=index > 0)
-            answer = self._chat(point_turns(point), sampling)
-            sentence = faithful(point, answer.text.strip())
-            as_given += sentence.as_given
-            answers.append(answer)
-            parts.append(sentence.text)
-        if not entries or (longer and asked):
-            answer = self._paragraph(invocation, params, asked)
-            answers.append(answer)
-            parts.append(answer.text)
-        echo = _echo(params)
-        return _result(" ".join(parts), answers, {**echo, "points_as_given": as_given} if entries else echo)
+            return write(chat)
 
-    def _paragraph(self, invocation: Invocation, params: Params, asked: str) -> Answer:
-        longer = asks(invocation.feedback, LONGER)
-        prompt = Params({"prompt": asked}).text("prompt", max_chars=5000)
-        system = params.text("system", "", max_chars=2000)
-        sentences = params.whole("sentences", 4, low=1, high=12)
-        wanted = largest(invocation.feedback, "min_chars") / _CHARS_PER_SENTENCE
-        wanted = max(wanted, largest(invocation.feedback, "min_words") * 6 / _CHARS_PER_SENTENCE)
-        if longer:
-            sentences = min(12, max(sentences + 2, int(wanted) + 1))
-        elif asks(invocation.feedback, SHORTER):
-            sentences = max(1, sentences - 2)
-        tokens = params.whole("max_tokens", (sentences + 2) * _TOKENS_PER_SENTENCE, low=8, high=_MAX_TOKENS)
-        if longer:
-            tokens = min(_MAX_TOKENS, max(tokens, (sentences + 2) * _TOKENS_PER_SENTENCE))
-        free = params.choice("style", ("prose", "free"), "prose") == "free"
-        sampling = Sampling(
-            max_tokens=tokens,
-            temperature=params.number("temperature", 0.2, low=0, high=2),
-            # A remark that a longer text does not answer asks for another text; so small a model cannot follow words.
-            seed=params.whole("seed", 7, low=0, high=2**31 - 1) + (0 if longer else len(invocation.feedback)),
-            repeat_penalty=1.1,
-            grammar="" if free else paragraph_grammar(sentences),
-        )
-        answer = self._chat(paragraph_turns(prompt, system), sampling)
-        text = answer.text if answer.complete else whole_sentences(answer.text)
-        text = text.strip() if free else tidy(text)
-        return Answer(text, answer.complete, answer.input_tokens, answer.output_tokens)
-
-    def _structured(self, params: Params) -> InvocationResult:
-        schema = params.values["json_schema"]
-        if not isinstance(schema, Mapping):
-            raise params.wrong("json_schema", "must be an object")
-        prompt, system = params.text("prompt", max_chars=5000), params.text("system", "", max_chars=2000)
-        turns = paragraph_turns(prompt, system or "Answer in JSON.")
-        sampling = Sampling(
-            max_tokens=params.whole("max_tokens", 512, low=8, high=_MAX_TOKENS),
-            temperature=params.number("temperature", 0.0, low=0, high=2),
-            seed=params.whole("seed", 7, low=0, high=2**31 - 1),
-            schema=dict(schema),
-        )
-        answer = self._chat(turns, sampling)
-        try:
-            json.loads(answer.text)
-        except ValueError as error:
-            raise ProviderError(
-                Failure.INVALID_INPUT,
-                "the answer does not fit into max_tokens: raise it, or bound the schema's lengths",
-                pointer="/max_tokens",
-            ) from error
-        return _result(answer.text, [answer], _echo(params))
+        return await self._thread.run(invocation.tenant_id, invocation.timeout_s, work)
 
 
 def create(context: ProviderContext) -> Provider:
     """Build the adapter; the model is loaded with the first prompt, and let go of after a while without any."""
     return SmolLm(context.clock, context.idle_s)
+
+
+def _prose(chat: Chat, invocation: Invocation, params: Params) -> InvocationResult:
+    points = [params.values["points"]] if isinstance(params.values.get("points"), str) else None
+    notes = Params({"points": points}) if points else params
+    entries = notes.labels("points", limit=_MAX_POINTS)
+    asked = _asked(invocation, params)
+    longer = asks(invocation.feedback, LONGER)
+    answers: list[Answer] = []
+    parts: list[str] = []
+    as_given = 0
+    for index, point in enumerate(entries):
+        # The first reads the examples afresh, whatever was asked before: equal input must give equal text.
+        sampling = Sampling(_POINT_TOKENS, grammar=ONE_SENTENCE, reuse_prefix=index > 0)
+        answer = chat(point_turns(point), sampling)
+        sentence = faithful(point, answer.text.strip())
+        as_given += sentence.as_given
+        answers.append(answer)
+        parts.append(sentence.text)
+    if not entries or (longer and asked):
+        answer = _paragraph(chat, invocation, params, asked)
+        answers.append(answer)
+        parts.append(answer.text)
+    echo = _echo(params)
+    return _result(" ".join(parts), answers, {**echo, "points_as_given": as_given} if entries else echo)
+
+
+def _paragraph(chat: Chat, invocation: Invocation, params: Params, asked: str) -> Answer:
+    longer = asks(invocation.feedback, LONGER)
+    prompt = Params({"prompt": asked}).text("prompt", max_chars=5000)
+    system = params.text("system", "", max_chars=2000)
+    sentences = params.whole("sentences", 4, low=1, high=12)
+    wanted = largest(invocation.feedback, "min_chars") / _CHARS_PER_SENTENCE
+    wanted = max(wanted, largest(invocation.feedback, "min_words") * 6 / _CHARS_PER_SENTENCE)
+    if longer:
+        sentences = min(12, max(sentences + 2, int(wanted) + 1))
+    elif asks(invocation.feedback, SHORTER):
+        sentences = max(1, sentences - 2)
+    tokens = params.whole("max_tokens", (sentences + 2) * _TOKENS_PER_SENTENCE, low=8, high=_MAX_TOKENS)
+    if longer:
+        tokens = min(_MAX_TOKENS, max(tokens, (sentences + 2) * _TOKENS_PER_SENTENCE))
+    free = params.choice("style", ("prose", "free"), "prose") == "free"
+    sampling = Sampling(
+        max_tokens=tokens,
+        temperature=params.number("temperature", 0.2, low=0, high=2),
+        # A remark that a longer text does not answer asks for another text; so small a model cannot follow words.
+        seed=params.whole("seed", 7, low=0, high=2**31 - 1) + (0 if longer else len(invocation.feedback)),
+        repeat_penalty=1.1,
+        grammar="" if free else paragraph_grammar(sentences),
+    )
+    answer = chat(paragraph_turns(prompt, system), sampling)
+    text = answer.text if answer.complete else whole_sentences(answer.text)
+    text = text.strip() if free else tidy(text)
+    return Answer(text, answer.complete, answer.input_tokens, answer.output_tokens)
+
+
+def _structured(chat: Chat, params: Params) -> InvocationResult:
+    schema = params.values["json_schema"]
+    if not isinstance(schema, Mapping):
+        raise params.wrong("json_schema", "must be an object")
+    prompt, system = params.text("prompt", max_chars=5000), params.text("system", "", max_chars=2000)
+    turns = paragraph_turns(prompt, system or "Answer in JSON.")
+    sampling = Sampling(
+        max_tokens=params.whole("max_tokens", 512, low=8, high=_MAX_TOKENS),
+        temperature=params.number("temperature", 0.0, low=0, high=2),
+        seed=params.whole("seed", 7, low=0, high=2**31 - 1),
+        schema=dict(schema),
+    )
+    answer = chat(turns, sampling)
+    try:
+        json.loads(answer.text)
+    except ValueError as error:
+        raise ProviderError(
+            Failure.INVALID_INPUT,
+            "the answer does not fit into max_tokens: raise it, or bound the schema's lengths",
+            pointer="/max_tokens",
+            usage=_usage([answer]),
+        ) from error
+    return _result(answer.text, [answer], _echo(params))
 
 
 def _load() -> ChatEngine:
@@ -190,19 +207,25 @@ def _echo(params: Params) -> dict[str, JsonValue]:
     return {"seed": 7, **{name: params.values[name] for name in known if params.has(name)}}
 
 
+def _usage(answers: Sequence[Answer]) -> Usage:
+    return Usage(
+        input_tokens=sum(answer.input_tokens for answer in answers),
+        output_tokens=sum(answer.output_tokens for answer in answers),
+    )
+
+
 def _result(text: str, answers: list[Answer], echo: dict[str, JsonValue]) -> InvocationResult:
     if not text.strip():
-        raise ProviderError(Failure.UNAVAILABLE, "the local model wrote nothing")
+        raise ProviderError(
+            Failure.UNAVAILABLE, "the local model wrote nothing", fault=Fault.CALLER, usage=_usage(answers)
+        )
     finish = {**echo, "complete": all(answer.complete for answer in answers)}
     json_like = text.lstrip().startswith("{")
     media, name = ("application/json", "answer.json") if json_like else ("text/plain", "text.txt")
     return InvocationResult(
         artefacts=(Artefact(text.encode(), media, name, "data" if json_like else "text", finish),),
         text=text,
-        usage=Usage(
-            input_tokens=sum(answer.input_tokens for answer in answers),
-            output_tokens=sum(answer.output_tokens for answer in answers),
-        ),
+        usage=_usage(answers),
         model="SmolLM2-135M-Instruct",
         metadata=finish,
     )

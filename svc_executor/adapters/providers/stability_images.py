@@ -27,7 +27,7 @@ class StabilityImages:
     provider = "stability"
 
     def __init__(self, context: ProviderContext) -> None:
-        self._calls = RemoteCalls("Stability AI", context)
+        self._calls = RemoteCalls("Stability AI", _ENDPOINT, context)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Paint `prompt` (or a description of `diagram`), without `negative_prompt`, in `shape`, from `seed`."""
@@ -35,25 +35,26 @@ class StabilityImages:
         if model not in _SERVICES:
             raise ProviderError(Failure.INVALID_INPUT, f"model must be one of {', '.join(_SERVICES)}")
         fields = _fields(invocation, model)
-        base = (invocation.endpoint or _ENDPOINT).rstrip("/")
-        url = f"{base}/v2beta/stable-image/generate/{_SERVICES[model]}"
+        path = f"/v2beta/stable-image/generate/{_SERVICES[model]}"
         # Parts without a file name: the API takes nothing but multipart/form-data.
-        form = httpx.Request("POST", url, files={name: (None, value) for name, value in fields.items()})
+        form = httpx.Request("POST", _ENDPOINT, files={name: (None, value) for name, value in fields.items()})
         headers = {"Content-Type": form.headers["Content-Type"], "Accept": "application/json"}
-        answer = self._calls.json(await self._calls.post(invocation, url, form.read(), headers))
-        if answer.get("finish_reason") == "CONTENT_FILTERED":
-            raise ProviderError(Failure.CONTENT_REJECTED, "Stability AI refuses this content")
+        usage = Usage(images=1)
+        response = await self._calls.post(invocation, path, form.read(), headers, at_most=usage)
+        answer = self._calls.json(response, usage)
+        if answer.get("finish_reason") == "CONTENT_FILTERED":  # it was made, and blurred
+            raise ProviderError(Failure.CONTENT_REJECTED, "Stability AI refuses this content", usage=usage)
         echo: dict[str, JsonValue] = {"seed": as_count(answer.get("seed")), "aspect_ratio": fields["aspect_ratio"]}
         return InvocationResult(
-            artefacts=(picture(answer.get("image"), asset_type_of(invocation), echo, "Stability AI"),),
-            usage=Usage(images=1),
+            artefacts=(picture(answer.get("image"), asset_type_of(invocation), echo, "Stability AI", usage),),
+            usage=usage,
             model=model,
             metadata=echo,
         )
 
     async def probe(self) -> ProbeResult:
         """Say whether the API's door answers."""
-        return await self._calls.probe(f"{_ENDPOINT}/v1/user/account")
+        return await self._calls.probe("/v1/user/account")
 
     async def aclose(self) -> None:
         """Nothing is kept."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.errors import Reason, SomaError
 from mesh.events.audit import DENIED, Audited, Doer
 from mesh.stores.postgres import SYSTEM
-from svc_selector.domain.model import Judgement
+from svc_selector.domain.model import Judgement, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,16 +63,17 @@ class PostgresDecisions:
             query = "SELECT document FROM selections WHERE selection_id = $1"
             return await connection.fetchval(query, selection_id)  # type: ignore[no-any-return]
 
-    async def by_request(self, tenant_id: str, request_id: str) -> bytes | None:
-        """The document of the decision that a request id made."""
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made."""
         async with self._postgres.transaction(tenant_id) as connection:
-            query = "SELECT document FROM selections WHERE tenant_id = $1 AND request_id = $2"
-            return await connection.fetchval(query, tenant_id, request_id)  # type: ignore[no-any-return]
+            row = await connection.fetchrow(_BY_REQUEST, tenant_id, request_id)
+        return Recorded(row["document"], row["request_digest"] or b"") if row else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""
+        where = (tenant_id, before or _NEWEST, size)
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_LIST, tenant_id, job_id, before or None, size)
+            rows = await (connection.fetch(_LIST_JOB, *where, job_id) if job_id else connection.fetch(_LIST, *where))
         return [row["document"] for row in rows]
 
 
@@ -85,6 +86,7 @@ def _row(decision: Decision, document: bytes) -> tuple[object, ...]:
         decision.chosen.capability_id if decision.chosen else "",
         document,
         decision.decided_at,
+        decision.ask.digest if _repeatable(decision) else None,
     )
 
 
@@ -110,13 +112,22 @@ def _refusals(decision: Decision) -> Iterator[Audited]:
 
 
 _RECORD = """
-INSERT INTO selections (selection_id, tenant_id, request_id, job_id, capability_id, document, decided_at)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[])
+INSERT INTO selections (
+    selection_id, tenant_id, request_id, job_id, capability_id, document, decided_at, request_digest
+)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[], $8::bytea[]
+)
 ON CONFLICT DO NOTHING
 RETURNING selection_id
 """
+_BY_REQUEST = "SELECT document, request_digest FROM selections WHERE tenant_id = $1 AND request_id = $2"
+_NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _LIST = """
-SELECT document FROM selections
-WHERE tenant_id = $1 AND ($2 = '' OR job_id = $2) AND ($3::uuid IS NULL OR selection_id < $3)
-ORDER BY selection_id DESC LIMIT $4
+SELECT document FROM selections WHERE tenant_id = $1 AND selection_id < $2
+ORDER BY selection_id DESC LIMIT $3
+"""
+_LIST_JOB = """
+SELECT document FROM selections WHERE tenant_id = $1 AND selection_id < $2 AND job_id = $4
+ORDER BY selection_id DESC LIMIT $3
 """

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mesh.errors import not_found
-from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
-from svc_selector.domain.budget import OVERALL, Budget, Reservation, ReservationState, bookable, period_of
+from svc_selector.adapters.postgres.budgets import Cap, PostgresBudgets
+from svc_selector.domain.budget import OVERALL, Reservation, ReservationState, bookable, period_of
 from svc_selector.domain.model import Held
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
     from mesh.stores.postgres import Postgres
     from svc_selector.adapters.postgres.decisions import PostgresDecisions
+    from svc_selector.domain.budget import Budget, RequestKey
     from svc_selector.domain.model import Decision
 
 
@@ -46,7 +47,7 @@ class PostgresLedger:
     ) -> None:
         self._postgres = postgres
         self._decisions = decisions
-        self._auditor = auditor
+        self._budgets = PostgresBudgets(postgres, auditor, clock, ids, default_limit_micro_usd)
         self._clock = clock
         self._ids = ids
         self._default = default_limit_micro_usd
@@ -138,25 +139,13 @@ class PostgresLedger:
 
     async def budgets(self, tenant_id: str) -> Sequence[Budget]:
         """Caps and spending of the current month."""
-        async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_BUDGETS, tenant_id, period_of(self._clock.now()), self._default)
-        return [Budget(**dict(row)) for row in rows]
+        return await self._budgets.list(tenant_id)
 
-    async def set_budget(self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str) -> Budget:
+    async def set_budget(
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+    ) -> Budget:
         """Sets a cap."""
-        async with self._postgres.transaction(tenant_id) as connection:
-            before = await connection.fetchrow(_CAP, tenant_id, scope)
-            after = await connection.fetchrow(_SET, tenant_id, scope, limit_micro_usd, subject)
-            await self._auditor.record(
-                connection,
-                action="budget.write",
-                resource_type="budget",
-                resource_id=scope or "overall",
-                before=canonical(dict(before)) if before else None,
-                after=canonical(dict(after)),
-                tenant_id=tenant_id,
-            )
-        return next(budget for budget in await self.budgets(tenant_id) if budget.scope == scope)
+        return await self._budgets.set(Cap(tenant_id, scope, limit_micro_usd, subject), key)
 
 
 _OPEN = """
@@ -185,25 +174,6 @@ _CLOSE = "UPDATE reservations SET state = $2, settled_micro_usd = $3 WHERE reser
 _LAPSED = """
 SELECT tenant_id, reservation_id FROM reservations
 WHERE state = 'held' AND expires_at <= $1 ORDER BY expires_at LIMIT 500
-"""
-_BUDGETS = """
-SELECT s.scope,
-       coalesce(b.limit_micro_usd, $3) AS limit_micro_usd,
-       coalesce(a.reserved_micro_usd, 0) AS reserved_micro_usd,
-       coalesce(a.settled_micro_usd, 0) AS settled_micro_usd,
-       $2::timestamptz AS period_start,
-       coalesce(b.updated_by, '') AS updated_by
-FROM (SELECT '' AS scope UNION SELECT scope FROM budgets WHERE tenant_id = $1) s
-LEFT JOIN budgets b ON b.tenant_id = $1 AND b.scope = s.scope
-LEFT JOIN budget_accounts a ON a.tenant_id = $1 AND a.scope = s.scope AND a.period_start = $2
-ORDER BY s.scope
-"""
-_CAP = "SELECT * FROM budgets WHERE tenant_id = $1 AND scope = $2 FOR UPDATE"
-_SET = """
-INSERT INTO budgets (tenant_id, scope, limit_micro_usd, updated_by) VALUES ($1, $2, $3, $4)
-ON CONFLICT (tenant_id, scope) DO UPDATE
-SET limit_micro_usd = excluded.limit_micro_usd, updated_by = excluded.updated_by
-RETURNING *
 """
 
 

@@ -23,7 +23,7 @@ from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.peers.registry import RegistryPeer
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.peers import Manifest
-from svc_executor.domain.provider import Failure, Invocation, InvocationResult, ProviderError
+from svc_executor.domain.provider import Failure, Fault, Invocation, InvocationResult, ProviderBusyError, ProviderError
 from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog as RegistryCatalog
 from svc_registry.app import Registry
@@ -35,6 +35,7 @@ from svc_selector.adapters.peers import RegistryFeed
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.domain.model import Ask, Need, Subject
+from svc_selector.domain.permissions import Permissions
 from svc_selector.rpc import SelectionFacts
 from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
 
@@ -61,6 +62,7 @@ class Outage(ScriptedProvider):
     down = False
     injected = 0
     why = Failure.UNAVAILABLE
+    fault: Fault | None = None
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Fail or make a picture."""
@@ -68,7 +70,7 @@ class Outage(ScriptedProvider):
         await asyncio.sleep(0)
         if self.down:
             self.injected += 1
-            raise ProviderError(self.why, "it is down")
+            raise ProviderError(self.why, "it is down", fault=self.fault)
         return picture(invocation)
 
 
@@ -77,9 +79,9 @@ class Tenants:
 
     level = "NONE"
 
-    async def plan(self, tenant_id: str) -> str:
-        """The plan."""
-        return "pro"
+    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+        """The permissions."""
+        return Permissions("pro")
 
 
 @dataclass
@@ -101,12 +103,18 @@ class Stand:
         return await self.selector.select(Ask(NEED, exclude=tuple(exclude)), SUBJECT)
 
     async def invoke(self, capability_id: str) -> None:
-        """Call a capability behind its guards; raises ProviderError."""
+        """Call a capability behind its guards, again while it is busy; raises ProviderError."""
         tool, provider = capability_id.split("@")
         guarded = self.providers.provider(tool)
         assert guarded is not None
         call = Invocation(tool, provider, "m", "generate_diagram", "image_diagram", {}, "key", 5.0, "acme")
-        await guarded.invoke(call)
+        while True:
+            try:
+                await guarded.invoke(call)
+            except ProviderBusyError:
+                await asyncio.sleep(0)  # a real caller waits longer before it comes again
+            else:
+                return
 
     async def step(self) -> list[str]:
         """Select and call, falling back until something is made; gives the capabilities in the order of trying."""
@@ -134,7 +142,7 @@ class Stand:
         await eventually(self._in_step)
 
     def _in_step(self) -> bool:
-        offers = self.offers.of(NEED.modality, NEED.task_type)
+        offers = self.offers.of(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
         for known in (self.registry.get(OPERATOR, FIRST), self.registry.get(OPERATOR, SECOND)):
             offer = offers.get(known.capability_id)
             if offer is None or (offer.health.value, offer.circuit_open, offer.health_reason) != (
@@ -160,14 +168,14 @@ async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
         manifests = [_manifest("mermaid"), _manifest("d2")]
         peer = RegistryPeer(server.channel)
         await RegisterManifests(peer, manifests)()
-        await registry.set_ladder(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
+        await registry.ladders.set(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
         offers = Catalog()
         await stack.enter_async_context(RegistryFeed(CapabilityServiceStub(server.channel), offers, clock).running())
         failing = Outage("local")
         limits = GuardLimits(slots=SLOTS, tries=1, failures=FAILURES, recovery_s=RECOVERY_S)
         guards = make_guards(limits, peer, meter, clock, rng=rng(1))
         shelf = GuardedCatalogue(Shelf({"mermaid": failing, "d2": ScriptedProvider("local")}), guards)
-        probe = ProbeProviders(peer, shelf, manifests, guards.is_open)
+        probe = ProbeProviders(peer, shelf, manifests, guards.circuit, clock)
         made = Stand(clock, registry, offers, _selector(offers, clock), failing, guards, meter, shelf, probe)
         await made.probed()
         yield made
@@ -193,8 +201,8 @@ def _selector(offers: Catalog, clock: FakeClock) -> Selector:
     decisions, tenants, ids = MemoryDecisions(SelectionFacts().document), Tenants(), SystemIds()
     return Selector(
         offers=offers,
-        policy=RegoVerdicts(Policy.load(PolicySettings())),
-        tenants=tenants,
+        policy=RegoVerdicts(Policy.load(PolicySettings()), "test"),
+        permissions=tenants,
         ledger=MemoryLedger(decisions, clock, ids, 1_000_000),
         decisions=decisions,
         recorder=Recorder(decisions, clock),
@@ -210,7 +218,7 @@ class NeverOpens(Guards):
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
         """Forget what was learnt before every call."""
-        self._breakers.clear()
+        self._circuits.clear()
         return await super().invoke(inner, invocation)
 
 

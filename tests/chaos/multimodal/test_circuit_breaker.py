@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_executor.domain.provider import Failure, ProviderError
+from svc_executor.domain.provider import Failure, Fault, ProviderError
 from svc_registry.domain import HealthState
 from svc_selector.domain.model import Judgement, Rejection
 from tests.chaos.multimodal.circuit import (
@@ -115,6 +115,17 @@ async def test_a_storm_of_calls_is_held_back_too() -> None:
         assert FAILURES <= stand.failing.injected < FAILURES + SLOTS
         await stand.told()
         assert await stand.step() == [SECOND]
+
+
+@pytest.mark.parametrize("why", [Failure.UNAVAILABLE, Failure.TIMEOUT])
+async def test_what_a_tenant_sends_takes_nothing_out_of_any_selection(why: Failure) -> None:
+    async with standing() as stand:
+        stand.failing.down, stand.failing.why, stand.failing.fault = True, why, Fault.CALLER
+        for _ in range(STEPS):
+            assert await stand.step() == [FIRST, SECOND]
+            assert (await stand.choose()).rejected == ()
+        known = stand.registry.get(OPERATOR, FIRST).health
+        assert (known.state, known.circuit_open, stand.meter.entries) == (HealthState.HEALTHY, False, [])
 
 
 @pytest.mark.parametrize("bug", [NeverOpens, TellsNobody])

@@ -36,14 +36,15 @@ from svc_executor.adapters.memory.peers import (
     Rung,
 )
 from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.results import BlobResults
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import Chosen
 from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
 from svc_executor.workflows.wiring import Ports, use_cases
+from svc_executor.workflows.workers import job_workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,13 +181,14 @@ async def work(orders: Orders) -> None:
             credentials=NoCredentials(),
             meter=MemoryMeter(),
             clock=clock,
+            results=BlobResults(store),
         )
         wired = use_cases(ports, RunLimits(), provider_timeout_s=10.0)
         if orders.forgetful:
             wired.attempt.__class__ = ForgetfulAttempt
         activities = JobActivities(wired, jobs, LocalIdentity())
         with faults.armed(AFTER_COMMIT, lose_the_answer):
-            async with durable.worker(client, orders.queue, [MultimodalJobWorkflow], activities.all):
+            async with job_workers(client, orders.queue, activities):
                 await asyncio.Event().wait()
 
 

@@ -16,6 +16,8 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_gateway.adapters import memory
+from svc_gateway.adapters import postgres as postgres_store
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.domain.keys import ApiKey, KeyStore, Request, Tenant, TenantStore
@@ -69,7 +71,7 @@ async def test_key_of_another_tenant_is_not_there(keys: KeyStore) -> None:
     await keys.add(kept, NONE)
     assert await keys.get("other", kept.key_id) is None
     assert await keys.revoke("other", kept.key_id, NOW) is None
-    assert await keys.list("other", None, "", 10) == []
+    assert (await keys.list("other", None, "", 10)).keys == []
     assert await keys.revocations(NOW) == []
 
 
@@ -114,7 +116,7 @@ async def test_concurrent_requests_keep_one_key(keys: KeyStore) -> None:
     request = Request("r", "digest")
     made = await asyncio.gather(*(keys.add(key(), request) for _ in range(8)))
     assert made.count(None) == 1
-    assert len(await keys.list("acme", None, "", 10)) == 1
+    assert len((await keys.list("acme", None, "", 10)).keys) == 1
 
 
 async def test_pages_are_newest_first(keys: KeyStore) -> None:
@@ -123,8 +125,27 @@ async def test_pages_are_newest_first(keys: KeyStore) -> None:
         await keys.add(kept, NONE)
     newest = sorted((kept.key_id for kept in made), reverse=True)
     first = await keys.list("acme", None, "", 2)
-    rest = await keys.list("acme", None, first[-1].key_id, 10)
-    assert [kept.key_id for kept in [*first, *rest]] == newest
+    rest = await keys.list("acme", None, first.end, 10)
+    assert [kept.key_id for kept in [*first.keys, *rest.keys]] == newest
+    assert (first.end, rest.end) == (newest[1], "")
+
+
+@pytest.mark.parametrize("usable", [0, 3])
+async def test_page_of_usable_keys_looks_at_no_more_than_some(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, usable: int
+) -> None:
+    for module in (memory, postgres_store):
+        monkeypatch.setattr(module, "MOST_LOOKED_AT", 4)
+    wanted = [key() for _ in range(usable)]
+    for kept in (*wanted, *(key(life=timedelta(0)) for _ in range(9))):
+        await keys.add(kept, NONE)
+    found: list[ApiKey] = []
+    end, pages = "", 0
+    while pages == 0 or end:
+        page = await keys.list("acme", NOW, end, 2)
+        found, end, pages = [*found, *page.keys], page.end, pages + 1
+    assert [kept.key_id for kept in found] == sorted((kept.key_id for kept in wanted), reverse=True)
+    assert pages >= 3
 
 
 async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
@@ -132,8 +153,8 @@ async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
     for kept in (good, expired, revoked):
         await keys.add(kept, NONE)
     await keys.revoke("acme", revoked.key_id, NOW)
-    assert await keys.list("acme", NOW + timedelta(hours=2), "", 10) == [good]
-    assert len(await keys.list("acme", None, "", 10)) == 3
+    assert (await keys.list("acme", NOW + timedelta(hours=2), "", 10)).keys == [good]
+    assert len((await keys.list("acme", None, "", 10)).keys) == 3
 
 
 async def test_first_revocation_counts(keys: KeyStore) -> None:

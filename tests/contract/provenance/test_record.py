@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.errors import Reason, SomaError
 from mesh.events.event import Event
 from mesh.ids import SystemIds, derive
 from mesh.stores.postgres import Postgres
@@ -21,6 +22,7 @@ from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.traces import Traces
+from svc_provenance.domain.model import MAX_GENERATIONS
 from svc_provenance.events.facts import Intake
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IDS = SystemIds()
-JOB, CHART, DOCUMENT = IDS.new(), IDS.new(), IDS.new()
+JOB, CHART, DOCUMENT, REQUEST = IDS.new(), IDS.new(), IDS.new(), IDS.new()
 
 
 @dataclass
@@ -50,8 +52,9 @@ class Books:
             async with self.postgres.transaction(tenant) as connection:
                 yield connection
 
-    async def tell(self, payload: Message, tenant: str = "acme", at: datetime = NOW) -> None:
-        event = Event(IDS.new(), payload.DESCRIPTOR.full_name, "t", "k", tenant, at, payload.SerializeToString())
+    async def tell(self, payload: Message, tenant: str = "acme", at: datetime = NOW, dlq_id: str = "") -> None:
+        kind, content = payload.DESCRIPTOR.full_name, payload.SerializeToString()
+        event = Event(IDS.new(), kind, "t", "k", tenant, at, content, dlq_id=dlq_id)
         async with self.unit(tenant) as unit:
             await Intake(self.record, IDS).handlers()[event.type](unit, event)  # type: ignore[arg-type]
 
@@ -143,6 +146,27 @@ async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(books: Boo
     assert list(ancestors) == []
 
 
+async def test_every_asset_of_an_attempt_is_told_how_it_was_made_once(books: Books) -> None:
+    await books.tell(finished(execution(1, asset_ids=[DOCUMENT, CHART, CHART], cost_micro_usd=7)))
+    for asset_id in (CHART, DOCUMENT):
+        await books.tell(stored(asset_id))
+        own, _ = await Lineage(books.record).of("acme", asset_id)
+        assert (own.attempt, own.cost_micro_usd) == (1, 7)
+
+
+async def test_provenance_names_the_request_and_the_job(books: Books) -> None:
+    told, older = (
+        finished(execution(1, asset_ids=[CHART], request_id=REQUEST)),
+        finished(execution(2, asset_ids=[DOCUMENT])),
+    )
+    for facts in ([stored(CHART), told], [older, stored(DOCUMENT)]):
+        for fact in facts:
+            await books.tell(fact)
+    made, of_an_older_executor = [(await Lineage(books.record).of("acme", id_))[0] for id_ in (CHART, DOCUMENT)]
+    assert (made.job_id, made.request_id) == (JOB, REQUEST)
+    assert (of_an_older_executor.job_id, of_an_older_executor.request_id) == (JOB, "")
+
+
 async def test_lineage_names_each_ancestor_once_nearest_first(books: Books) -> None:
     root = IDS.new()
     await books.tell(stored(root))
@@ -153,6 +177,34 @@ async def test_lineage_names_each_ancestor_once_nearest_first(books: Books) -> N
     _, ancestors = await Lineage(books.record).of("acme", DOCUMENT)
     assert {item.asset_id for item in ancestors} == {CHART, root}
     assert len(ancestors) == 2
+
+
+async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(books: Books) -> None:
+    chain = [derive("link", str(number)) for number in range(MAX_GENERATIONS + 3)]
+    for number, (child, parent) in enumerate(zip(chain, [*chain[1:], chain[0]], strict=True)):
+        await books.tell(stored(child))
+        await books.tell(finished(execution(number, asset_ids=[child]), inputs=(parent,)))
+    _, ancestors = await Lineage(books.record).of("acme", chain[0])
+    assert [item.asset_id for item in ancestors] == chain[1 : MAX_GENERATIONS + 1]
+    _, ancestors = await Lineage(books.record).of("acme", chain[-2])
+    assert ancestors[1].asset_id == chain[0]
+
+
+@pytest.mark.parametrize(
+    "asset_id", ["no-uuid", "", "{" + CHART + "}", CHART.replace("-", "")], ids=["word", "empty", "braces", "digits"]
+)
+async def test_what_is_no_id_is_not_found(books: Books, asset_id: str) -> None:
+    await books.tell(stored(CHART))
+    with pytest.raises(SomaError) as refused:
+        await Lineage(books.record).of("acme", asset_id)
+    assert refused.value.reason is Reason.NOT_FOUND
+
+
+async def test_a_parent_that_is_no_id_is_passed_over(books: Books) -> None:
+    await books.tell(stored(CHART))
+    await books.tell(finished(execution(1, asset_ids=[CHART]), inputs=("no-uuid",)))
+    own, ancestors = await Lineage(books.record).of("acme", CHART)
+    assert (own.parent_ids, list(ancestors)) == (("no-uuid",), [])
 
 
 async def test_another_tenants_record_does_not_exist(books: Books) -> None:
@@ -172,17 +224,6 @@ async def test_personal_data_is_taken_out_and_counted(books: Books) -> None:
     assert own.prompt_summary == "card [card]"
     assert own.redactions == {"phone": 1, "email": 1, "card": 1}
     assert b"ann@example.com" not in b"".join(fact.document for fact in await books.record.facts("acme", JOB))
-
-
-async def test_an_erased_asset_keeps_its_provenance_without_content(books: Books) -> None:
-    made = execution(asset_ids=[CHART])
-    made.params.update({"title": "secret plan"})
-    await books.tell(stored(CHART, made.execution_id))
-    await books.tell(finished(made, "secret plan"))
-    await books.tell(facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=CHART)), at=NOW + timedelta(days=1))
-    own, _ = await Lineage(books.record).of("acme", CHART)
-    assert (own.params, own.prompt_summary) == ({}, "")
-    assert (own.capability_id, own.deleted_at) == ("matplotlib_chart@local", NOW + timedelta(days=1))
 
 
 async def test_the_first_attempt_that_made_the_bytes_is_the_one_recorded(books: Books) -> None:
@@ -227,14 +268,6 @@ async def test_a_trace_is_not_complete_before_every_named_fact_arrived(books: Bo
     assert not (await Traces(books.record).of("acme", JOB))[0].complete
     await books.tell(stored(CHART))
     assert (await Traces(books.record).of("acme", JOB))[0].complete
-
-
-async def test_the_newest_word_of_a_job_holds(books: Books) -> None:
-    await books.tell(job(job_pb2.JOB_STATE_COMPLETED), at=NOW + timedelta(seconds=1))
-    await books.tell(job(job_pb2.JOB_STATE_RUNNING), at=NOW)
-    trace, _ = await Traces(books.record).of("acme", JOB)
-    assert trace.run is not None
-    assert trace.run.state == "completed"
 
 
 async def test_a_fruitless_choice_is_told(books: Books) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,6 +104,26 @@ async def test_watchers_are_woken_by_each_fact_and_their_parts_make_the_whole(ar
         await archive.tell(event)
     for parts in await asyncio.wait_for(asyncio.gather(*watching), 20):
         assert parts[-1].trace == built(parts[:-1]) == await archive.trace(tale)
+
+
+async def test_a_watch_ends_though_the_clock_that_told_the_end_is_behind(archive: Archive) -> None:
+    tale = rework()
+    *before, end = tale.events()
+    for event in before:
+        await archive.tell(event)
+    await archive.tell(replace(before[-1], event_id="running", **told_as_running(tale)))
+    watch = WatchTraces(archive.record, picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
+    async with asyncio.timeout(20), aclosing(watch("acme", tale.job_id)) as parts:
+        assert await anext(parts)
+        await archive.tell(replace(end, occurred_at=before[0].occurred_at))
+        *_, last = [part async for part in parts]
+    assert pb.TraceEvent.FromString(last or b"").trace.complete
+
+
+def told_as_running(tale: Tale) -> dict[str, object]:
+    """What makes an event say that the job runs, by an executor that gives no numbers."""
+    running = facts_pb2.JobChanged(job=job_pb2.Job(job_id=tale.job_id, state=job_pb2.JOB_STATE_RUNNING))
+    return {"type": running.DESCRIPTOR.full_name, "payload": running.SerializeToString()}
 
 
 async def test_a_fact_told_twice_changes_nothing(archive: Archive) -> None:

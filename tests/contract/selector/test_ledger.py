@@ -12,66 +12,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
-from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
-from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.stores.postgres import SYSTEM
 from mesh.testing import FakeClock
-from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.adapters.postgres import PostgresDecisions
 from svc_selector.domain.budget import OVERALL, ReservationState, bookable
-from svc_selector.domain.model import Ask, Decision, Need, Offer, Source, Subject
+from svc_selector.domain.model import Ask, Decision, Need, Offer, Recorded, Source, Subject
 from svc_selector.rpc import SelectionFacts
+from tests.contract.selector.books import LIMIT, Books
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from mesh.settings import PostgresSettings
-    from svc_selector.domain.ports import Decisions, Ledger
+    from svc_selector.domain.ports import Ledger
 
 TTL = timedelta(minutes=15)
-LIMIT = 1_000
 IDS = SystemIds()
-
-
-@dataclass
-class Books:
-    ledger: Ledger
-    decisions: Decisions
-    clock: FakeClock
-
-
-@pytest.fixture
-async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Books]:
-    async with Postgres.open(await database("selector")) as postgres:
-        clock = FakeClock()
-        audits = auditor("selector", AuditRecorded)
-        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
-        ledger = PostgresLedger(
-            postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT
-        )
-        yield Books(ledger, decisions, clock)
-
-
-@pytest.fixture
-def memory_books() -> Books:
-    clock = FakeClock()
-    decisions = MemoryDecisions(SelectionFacts().document)
-    return Books(MemoryLedger(decisions, clock, SystemIds(), LIMIT), decisions, clock)
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def books(request: pytest.FixtureRequest) -> Books:
-    found: Books = request.getfixturevalue(f"{request.param}_books")
-    return found
 
 
 def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", job_id: str = "") -> Decision:
     offer = Offer("d2@local", "d2", "local", ("image",), ("image_photo",))
     return Decision(
         selection_id=IDS.new(),
-        ask=Ask(Need("image", "image_photo"), request_id=request_id),
+        ask=Ask(Need("image", "image_photo"), request_id=request_id, digest=b"digest" if request_id else b""),
         subject=Subject(tenant, "alice", job_id=job_id),
         chosen=offer,
         ranked=(),
@@ -188,7 +150,7 @@ async def test_a_request_id_makes_one_decision(books: Books) -> None:
     with pytest.raises(SomaError) as lost:
         await books.decisions.record([decision(books.clock, request_id="r1")])
     assert lost.value.reason is Reason.CONFLICT
-    assert await books.decisions.by_request("acme", "r1") == SelectionFacts().document(first)
+    assert await books.decisions.by_request("acme", "r1") == Recorded(SelectionFacts().document(first), b"digest")
     await books.decisions.record([decision(books.clock, tenant="umbrella", request_id="r1")])
 
 

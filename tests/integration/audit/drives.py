@@ -33,10 +33,12 @@ from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
 from svc_critic.app import RubricBook
 from svc_critic.rpc import RubricServicer
-from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemorySelector
+from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.close_run import CloseRun
+from svc_executor.app.compensate import Compensator
 from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.submit import SubmitJob
@@ -152,6 +154,7 @@ async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
             ),
             "ResetFailures": registry_pb.ResetFailuresRequest(capability_id=name),
             "DisableCapability": registry_pb.DisableCapabilityRequest(capability_id=name),
+            "DeleteCapability": registry_pb.DeleteCapabilityRequest(capability_id=name),
             "SetLadder": registry_pb.SetLadderRequest(
                 ladder={"modality": "MODALITY_TOOL", "task_type": "tool", "capability_ids": [name]}  # type: ignore[arg-type]
             ),
@@ -181,7 +184,9 @@ async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
     """A job that is cancelled, and one that fails and runs again."""
     store = PostgresJobs(witness.postgres, FactEncoder(IDS, CLOCK), auditor)
     recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
-    close = CloseRun(store, peers, MemorySelector([]), recorder, meter=MemoryMeter(), clock=CLOCK)
+    meter, calls = MemoryMeter(), ProviderCalls(store, MemoryResults(), CLOCK)
+    compensator = Compensator(store, peers, MemorySelector([]), recorder, meter=meter, clock=CLOCK)
+    close = CloseRun(store, peers, compensator, recorder, calls, meter=meter, clock=CLOCK)
     use_cases = JobUseCases(
         store=store,
         submit=SubmitJob(store, runner, compiler_of(ExecutorSettings()), recorder, clock=CLOCK, ids=IDS),

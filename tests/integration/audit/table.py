@@ -26,6 +26,7 @@ AUDITED = {
     "soma.registry.v1.CapabilityService.RegisterCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.UpdateCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.DisableCapability": Entry("capability.write", "capability"),
+    "soma.registry.v1.CapabilityService.DeleteCapability": Entry("capability.write", "capability"),
     "soma.registry.v1.CapabilityService.ResetFailures": Entry("capability.write", "capability_health"),
     "soma.registry.v1.CapabilityService.ReportHealth": Entry(
         "capability.report_health", "capability_health", "when it takes a capability out of the choice or back"

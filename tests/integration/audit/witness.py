@@ -1,4 +1,4 @@
-"""Who watches the outbox while methods are called."""
+"""Calls methods as one caller, and notes which audit entries each call left."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mesh.stores import blobs
 from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
+from svc_executor.workflows.workers import job_workers
 from tests.unit.executor.rig import Rig
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ async def work_on(temporal_client: Client) -> AsyncIterator[Run]:
             queue = f"jobs-{SystemIds().new()}"
             rig.runner = TemporalRunner(temporal_client, queue)
             activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
-            worker = durable.worker(temporal_client, queue, [MultimodalJobWorkflow], activities.all)
-            await stack.enter_async_context(worker)
+            await stack.enter_async_context(job_workers(temporal_client, queue, activities))
             return rig
 
         yield start

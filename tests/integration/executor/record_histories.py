@@ -9,21 +9,26 @@ import asyncio
 import json
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from temporalio.client import WorkflowFailureError
+
 from mesh import durable
+from mesh.errors import Reason, SomaError
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from mesh.testing import engines
 from mesh.testing.contract import eventually
 from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
-from svc_executor.app.control import CancelJob
+from svc_executor.app.close_run import EndStep
+from svc_executor.app.control import CancelJob, ControlOrder
 from svc_executor.domain.job import StepState
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
-from tests.unit.executor.rig import Rig, down, picture, plan, task
+from svc_executor.workflows.workers import job_workers
+from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Job
     from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
+    from svc_executor.domain.run import StepEnd
 
 FOLDER = Path(__file__).with_name("histories")
 GATE: dict[str, JsonValue] = {"enabled": True}
@@ -48,7 +54,8 @@ def rig_with(client: Client, queue: str, broken: Sequence[str]) -> Rig:
 async def save(client: Client, job: Job, name: str) -> None:
     """Keep the history of a job's workflow."""
     handle = client.get_workflow_handle(job.job_id)
-    await handle.result()
+    with suppress(WorkflowFailureError):
+        await handle.result()
     text = (await handle.fetch_history()).to_json()
     document = json.loads(re.sub(r"\d+@[\w.-]+", "worker", text))  # who worked is of no account
     (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -58,7 +65,7 @@ async def run(client: Client, name: str, broken: Sequence[str], *tasks: dict[str
     """Run a plan to its end and keep its history."""
     rig = rig_with(client, name, broken)
     activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
-    async with durable.worker(client, name, [MultimodalJobWorkflow], activities.all):
+    async with job_workers(client, name, activities):
         job = await rig.submit(plan(*tasks))
         await rig.ended(job)
         await save(client, job, name)
@@ -77,7 +84,7 @@ async def run_cancelled(client: Client, name: str) -> None:
 
     rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
     activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
-    async with durable.worker(client, name, [MultimodalJobWorkflow], activities.all):
+    async with job_workers(client, name, activities):
         job = await rig.submit(plan(task("a"), task("photo", "generate_image")))
 
         async def halfway() -> bool:
@@ -85,9 +92,35 @@ async def run_cancelled(client: Client, name: str) -> None:
             return [step.state for step in steps] == [StepState.SUCCEEDED, StepState.RUNNING]
 
         await eventually(halfway)
-        await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "enough")
+        await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="enough"))
         await rig.ended(job)
         await save(client, job, name)
+
+
+async def run_overdue(client: Client, name: str, *, cancelled: bool) -> None:
+    """Time out, or cancel the workflow, while a skipped step cannot be recorded, and keep the history."""
+    rig = rig_with(client, name, ("painter",))
+    end_step = EndStep.__call__
+    skipping = asyncio.Event()
+
+    async def away(self: EndStep, order: StepEnd) -> None:
+        if order.step_id == "after":
+            skipping.set()
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the database is away")
+        await end_step(self, order)
+
+    photo = task("photo", "generate_image", on_failure="SKIP")
+    limit = 600 if cancelled else 2
+    EndStep.__call__ = away  # type: ignore[method-assign]
+    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    async with job_workers(client, name, activities):
+        after = task("after", depends_on=["photo"])
+        job = await rig.submit(plan(photo, after, budget={"max_duration_sec": limit}))
+        await skipping.wait()
+        if cancelled:
+            await client.get_workflow_handle(job.job_id).cancel()
+        await save(client, job, name)
+    EndStep.__call__ = end_step  # type: ignore[method-assign]
 
 
 async def main(version: str) -> None:
@@ -106,6 +139,8 @@ async def main(version: str) -> None:
         await run(client, f"partial_{version}", ("painter",), photo, task("after", depends_on=["photo"]), text)
         await run(client, f"failed_{version}", ("composer",), text, figure, composed)
         await run_cancelled(client, f"cancelled_{version}")
+        await run_overdue(client, f"overdue_{version}", cancelled=False)
+        await run_overdue(client, f"stopped_{version}", cancelled=True)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
-from svc_executor.app.control import CancelJob, ResumeJob
+from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import (
     Artefact,
@@ -19,6 +21,7 @@ from svc_executor.domain.timeline import EventType
 from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, states, task
 
 if TYPE_CHECKING:
+    from svc_executor.domain.peers import Need, Selection
     from svc_executor.domain.provider import Invocation
     from svc_executor.domain.timeline import JobAccount
     from tests.integration.executor.conftest import Run
@@ -115,7 +118,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
         return (steps[0].state, steps[1].state) == (StepState.SUCCEEDED, StepState.RUNNING)
 
     await eventually(halfway)
-    await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "changed my mind")
+    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="changed my mind"))
     account = await rig.ended(job)
     assert (account.job.state, account.job.message) == (JobState.CANCELLED, "changed my mind")
     assert stopped.is_set()
@@ -128,7 +131,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
 async def test_a_wish_to_cancel_before_the_start_is_kept(work_on: Run) -> None:
     rig = Rig()
     job = await rig.submit(plan(task("a")))
-    await CancelJob(rig.store, rig.runner)(job.tenant_id, job.job_id, "never mind")
+    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="never mind"))
     (order,) = rig.started
     await work_on(rig)
     await rig.runner.start(order)
@@ -210,10 +213,39 @@ async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Ru
 
 async def _resumed(rig: Rig, resume: ResumeJob, account: JobAccount) -> None:
     """Resume, and start again as the sweep does, until the last run has let go of the workflow's id."""
-    job = await resume(OWNER.tenant_id, account.job.job_id)
+    job = await resume(ControlOrder(OWNER, account.job.job_id))
 
     async def begun() -> bool:
         await rig.runner.start(JobOrder(job.tenant_id, job.job_id, job.run))
         return (await rig.store.job(job.tenant_id, job.job_id)).state is not JobState.PENDING
 
     await eventually(begun)
+
+
+async def test_a_run_is_closed_by_the_executor_and_a_resumed_one_acts_for_the_caller(work_on: Run) -> None:
+    rig = await work_on(Rig())
+    rig.shelf.providers["composer"].script = down
+    selecting, undoing = list[str](), list[str]()
+    select, release = rig.selector.select, rig.assets.release
+
+    async def note_select(need: Need) -> Selection:
+        selecting.append(context.caller().key_id)
+        return await select(need)
+
+    async def note_release(*names: str) -> None:
+        undoing.append(context.caller().subject)
+        await release(*names)
+
+    rig.selector.select, rig.assets.release = note_select, note_release  # type: ignore[method-assign]
+    account = await rig.run(task("a"), task("doc", "compose_document", depends_on=["a"]))
+    assert (set(selecting), undoing) == ({"key-1"}, ["spiffe://soma/executor"])
+    selecting.clear()
+    other = replace(OWNER, subject="user-2", key_id="key-2")
+    await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(other, account.job.job_id))
+
+    async def again() -> bool:
+        await rig.runner.start(JobOrder(OWNER.tenant_id, account.job.job_id, 2))
+        return (await rig.store.job(OWNER.tenant_id, account.job.job_id)).state is JobState.FAILED
+
+    await eventually(again)
+    assert set(selecting) == {"key-2"}

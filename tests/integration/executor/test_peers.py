@@ -24,7 +24,7 @@ from soma.selector.v1 import (
     selector_service_pb2_grpc,
 )
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
-from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
+from svc_executor.domain.peers import HealthReport, HealthState, Manifest, Need, Trial, Upload
 from svc_executor.domain.provider import Artefact
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ async def test_capabilities_are_registered_and_their_health_told(channel: grpc.a
     }  # fmt: skip
     peer = RegistryPeer(channel)
     await peer.register(Manifest("mermaid", "local", "mermaid", fields))
-    await peer.report_health(HealthReport("mermaid@local", healthy=False, reason="ill", circuit_open=True))
+    await peer.report_health(HealthReport("mermaid@local", HealthState.UNHEALTHY, reason="ill", circuit_open=True))
     registered, report = heard.requests
     assert isinstance(registered, capability_service_pb2.RegisterCapabilityRequest)
     assert (registered.capability.tool_id, registered.capability.adapter) == ("mermaid", "mermaid")

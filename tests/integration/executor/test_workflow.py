@@ -218,3 +218,28 @@ async def test_an_answer_without_anything_is_a_failure(work_on: Run) -> None:
     rig.shelf.providers["mermaid"].script = said("  ")
     account = await rig.run(task("fig"))
     assert account.steps[0].capability_id == "plantuml@local"
+
+
+async def test_a_call_whose_answer_was_lost_is_made_again_by_the_same_capability(work_on: Run) -> None:
+    rig = Rig()
+    started, calls = asyncio.Event(), list[str]()
+
+    class Restarted:
+        """Its worker is stopped in the middle of the first call."""
+
+        provider = "remote"
+
+        async def invoke(self, invocation: Invocation) -> InvocationResult:
+            calls.append(invocation.idempotency_key)
+            if len(calls) == 1:
+                started.set()
+                raise asyncio.CancelledError
+            return picture(invocation)
+
+    rig.shelf.providers["painter"] = Restarted()  # type: ignore[assignment]
+    await work_on(rig)
+    account = await rig.run(task("photo", "generate_image"))
+    assert account.job.state is JobState.COMPLETED
+    assert [each.error_code for each in account.executions] == ["RESULT_LOST", ""]
+    assert len(set(calls)) == 1
+    assert sorted(rig.selector.settled.values()) == [40_000]

@@ -38,7 +38,7 @@ from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.rpc.plan_service import PlanServicer
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
+from svc_executor.workflows.workers import job_workers
 from tests.unit.executor.rig import Rig, compiler, down, picture, plan, task
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
         await stack.enter_async_context(store.listening())
         rig = Rig(store=store, runner=TemporalRunner(client, queue))
         activities = JobActivities(rig.use_cases(), store, LocalIdentity())
-        await stack.enter_async_context(durable.worker(client, queue, [MultimodalJobWorkflow], activities.all))
+        await stack.enter_async_context(job_workers(client, queue, activities))
         use_cases = JobUseCases(
             store=store,
             submit=SubmitJob(store, rig.runner, compiler(), rig.recorder, clock=clock, ids=ids),

@@ -23,6 +23,7 @@ from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
 from svc_provenance.adapters import dead_letters as desk
 from svc_provenance.adapters.dead_letters import CHANNEL, PostgresLetters
+from svc_provenance.adapters.letter_claims import LetterClaims
 from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters, Filters
 from svc_provenance.domain.dead_letters import Letter, RequeuePace, State
@@ -97,7 +98,7 @@ class Office:
             await stack.enter_async_context(
                 durable.worker(client, self._queue, [RequeueWorkflow], [activities.advance])
             )
-            follower = LetterFollower(self.letters, client, CLOCK, self._queue)
+            follower = LetterFollower(LetterClaims(self.postgres), client, CLOCK, self._queue)
             schema = self.postgres.schema
             await stack.enter_async_context(self.postgres.listen(f"{schema}.{CHANNEL}", follower.heard))
             await stack.enter_async_context(background(lambda: follower.work(1.0, lambda _: None), "follower"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,18 +10,15 @@ import pytest
 from mesh.events.event import Event
 from mesh.events.outbox import Outbox
 from mesh.events.streams import PostgresCursors, ValkeyStreams
-from mesh.lifecycle import background
 from mesh.stores.postgres import Postgres
-from mesh.testing.contract import eventually
 from soma.events.v1.dead_letter_pb2 import DeadLettered
 from svc_provenance.adapters import dead_letters as desk
-from svc_provenance.adapters.requeues import LetterFollower
 from svc_provenance.app.dead_letters import Filters
 from svc_provenance.domain.dead_letters import Cause, Letter, State
 from tests.integration.provenance.office import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from redis.asyncio import Redis
 
@@ -60,46 +56,6 @@ async def test_many_leaves_and_counts_what_is_under_way(quiet: Office) -> None:
     again = await quiet.service.requeue_many(["acme"], [letter.dlq_id], Filters(), 100)
     assert (first.requeued, first.left) == (1, 1)
     assert (again.requeued, again.left) == (0, 1)
-
-
-class NoWorker:
-    """A Temporal whose workflows nobody works at."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    async def start_workflow(self, *_: object, id: str, **__: object) -> None:  # noqa: A002 - the client's name
-        self.told.append(id)
-
-
-async def test_overdue_letters_do_not_keep_the_others_from_being_told(quiet: Office) -> None:
-    old = CLOCK.now() - timedelta(hours=2)
-    await add(quiet, *(replace(kept(quiet, f"k{n}"), requeue_at=old, updated_at=old) for n in range(120)))
-    async with quiet.postgres.transaction("*") as connection:
-        await connection.execute("UPDATE dlq_messages SET followed = news")
-    fresh = kept(quiet, "fresh")
-    await add(quiet, fresh)
-    client = NoWorker()
-    counted: list[Mapping[str, int]] = []
-    follower = LetterFollower(quiet.letters, client, CLOCK)  # type: ignore[arg-type]
-    async with background(lambda: follower.work(600.0, counted.append), "follower"):
-        await eventually(lambda: bool(counted))
-    assert f"dead-letter-{fresh.dlq_id}" in client.told
-    assert len(client.told) <= 240, f"{len(client.told)} calls for 121 letters"
-
-
-async def test_a_page_of_letters_that_nothing_moves_hides_no_other(quiet: Office) -> None:
-    old = CLOCK.now() - timedelta(hours=2)
-    letters = [replace(kept(quiet, f"k{n}"), requeue_at=old, updated_at=old) for n in range(6)]
-    await add(quiet, *letters)
-    async with quiet.postgres.transaction("*") as connection:
-        await connection.execute("UPDATE dlq_messages SET followed = news")
-    seen: set[str] = set()
-    for _ in range(200):  # the chance to miss one of them by accident is 1 in 10^15
-        seen |= {letter.dlq_id for letter, _, _ in await quiet.letters.unfollowed(1)}
-        if len(seen) == len(letters):
-            break
-    assert seen == {letter.dlq_id for letter in letters}
 
 
 async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(

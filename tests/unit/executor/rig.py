@@ -15,6 +15,7 @@ from svc_executor.adapters.memory.peers import (
     MemoryAssets,
     MemoryCritic,
     MemoryMeter,
+    MemoryResults,
     MemorySelector,
     NoCredentials,
     Rung,
@@ -31,6 +32,7 @@ from svc_executor.workflows.wiring import Ports, use_cases
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mesh.clock import Clock
     from svc_executor.domain.job import Job, StepState
     from svc_executor.domain.ports import JobStore, Runner
     from svc_executor.domain.provider import Invocation, JsonValue
@@ -106,6 +108,8 @@ class IdleRunner:
     def __init__(self) -> None:
         self.started: list[JobOrder] = []
         self.cancelled: list[tuple[JobOrder, str]] = []
+        self.closed: list[tuple[JobOrder, str]] = []
+        self.lost: set[JobOrder] = set()
 
     async def start(self, order: JobOrder) -> None:
         """Remember a start."""
@@ -114,6 +118,14 @@ class IdleRunner:
     async def cancel(self, order: JobOrder, reason: str) -> None:
         """Remember a wish to stop."""
         self.cancelled.append((order, reason))
+
+    async def is_running(self, order: JobOrder) -> bool:
+        """Whether it was started and not lost since."""
+        return order in self.started and order not in self.lost
+
+    async def close(self, order: JobOrder, failure: str) -> None:
+        """Remember a run to close."""
+        self.closed.append((order, failure))
 
 
 def chosen(tool: str, provider: str = "local", **prices: int) -> Chosen:
@@ -142,7 +154,8 @@ class Rig:
     meter: MemoryMeter = field(default_factory=MemoryMeter)
     runner: Runner = field(default_factory=IdleRunner)
     limits: RunLimits = field(default_factory=RunLimits)
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
+    results: MemoryResults = field(default_factory=MemoryResults)
 
     def __post_init__(self) -> None:
         """Wire the parts."""
@@ -164,12 +177,23 @@ class Rig:
         assert isinstance(self.runner, IdleRunner)
         return self.runner.started
 
+    def ports(self) -> Ports:
+        """What the use cases need."""
+        return Ports(
+            self.store,
+            self.selector,
+            self.assets,
+            self.critic,
+            self.shelf,
+            NoCredentials(),
+            self.meter,
+            self.clock,
+            self.results,
+        )
+
     def use_cases(self) -> UseCases:
         """The use cases of a run."""
-        ports = Ports(
-            self.store, self.selector, self.assets, self.critic, self.shelf, NoCredentials(), self.meter, self.clock
-        )
-        return use_cases(ports, self.limits, provider_timeout_s=5.0)
+        return use_cases(self.ports(), self.limits, provider_timeout_s=5.0)
 
     async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
         """Submit a plan as the owner."""

@@ -8,12 +8,14 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
+from mesh.resilience import CircuitState
+from mesh.testing.clock import FakeClock
 from svc_executor.adapters import manifests
 from svc_executor.adapters.catalogue import ModuleCatalogue
 from svc_executor.adapters.memory.peers import MemoryRegistry
 from svc_executor.adapters.peers import capability_of
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_executor.domain.peers import Manifest
+from svc_executor.domain.peers import HealthState, Manifest
 from svc_executor.domain.provider import ProbeResult, ProviderContext
 from tests.unit.executor.rig import ScriptedProvider, Shelf
 
@@ -21,8 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from svc_executor.domain.peers import ServedCapability
+
 MERMAID = Manifest("mermaid", "local", "mermaid", {"tool_id": "mermaid", "provider": "local"})
 DRAWING = Manifest("drawing", "local", "mermaid", {"tool_id": "drawing", "provider": "local"})
+
+
+def closed(_: str) -> CircuitState:
+    return CircuitState.CLOSED
+
+
+def opened(_: str) -> CircuitState:
+    return CircuitState.OPEN
 
 
 class Refusing(MemoryRegistry):
@@ -57,11 +69,13 @@ async def test_a_manifest_that_is_refused_for_good_is_not_tried_again() -> None:
 
 async def test_a_probe_speaks_for_every_capability_of_its_adapter() -> None:
     registry = MemoryRegistry()
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID, DRAWING], lambda _: False)
+    probe = ProbeProviders(
+        registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID, DRAWING], closed, FakeClock()
+    )
     assert probe.adapters == ("mermaid",)
     await probe("mermaid")
-    assert [(report.capability_id, report.healthy) for report in registry.reports] == [
-        ("mermaid@local", True), ("drawing@local", True),
+    assert [(report.capability_id, report.state) for report in registry.reports] == [
+        ("mermaid@local", HealthState.HEALTHY), ("drawing@local", HealthState.HEALTHY),
     ]  # fmt: skip
 
 
@@ -69,18 +83,18 @@ async def test_a_probe_speaks_for_capabilities_that_others_registered() -> None:
     registry = MemoryRegistry()
     await registry.register(Manifest("sketch", "studio", "mermaid", {}))
     await registry.register(Manifest("song", "studio", "lute", {}))
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], lambda _: False)
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], closed, FakeClock())
     await probe("mermaid")
     assert [report.capability_id for report in registry.reports] == ["mermaid@local", "sketch@studio"]
 
 
 async def test_a_silent_registry_leaves_a_probe_with_the_manifests() -> None:
     class Silent(MemoryRegistry):
-        async def served_by(self, adapter: str) -> Sequence[str]:
+        async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
             raise SomaError(Reason.UNAVAILABLE, "away")
 
     registry = Silent()
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], lambda _: False)
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], closed, FakeClock())
     await probe("mermaid")
     assert [report.capability_id for report in registry.reports] == ["mermaid@local"]
 
@@ -91,21 +105,71 @@ async def test_a_probe_that_fails_reports_why() -> None:
             return ProbeResult(healthy=False, detail="the model file is missing")
 
     registry = MemoryRegistry()
-    await ProbeProviders(registry, Shelf({"mermaid": Ill("local")}), [MERMAID], lambda _: False)("mermaid")
-    assert (registry.reports[0].healthy, registry.reports[0].reason) == (False, "the model file is missing")
+    await ProbeProviders(registry, Shelf({"mermaid": Ill("local")}), [MERMAID], closed, FakeClock())("mermaid")
+    assert (registry.reports[0].state, registry.reports[0].reason) == (
+        HealthState.UNHEALTHY, "the model file is missing",
+    )  # fmt: skip
 
 
 async def test_a_good_probe_does_not_hide_an_open_circuit() -> None:
     registry = MemoryRegistry()
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], lambda _: True)
+    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], opened, FakeClock())
     await probe("mermaid")
-    assert (registry.reports[0].healthy, registry.reports[0].circuit_open) == (False, True)
+    assert (registry.reports[0].state, registry.reports[0].circuit_open) == (HealthState.UNHEALTHY, True)
+
+
+class Unasked(ScriptedProvider):
+    """A provider that has no free endpoint to ask."""
+
+    async def probe(self) -> ProbeResult:
+        return ProbeResult(healthy=None, detail="its calls tell")
+
+
+async def test_what_was_not_asked_is_not_reported() -> None:
+    registry = MemoryRegistry()
+    await ProbeProviders(registry, Shelf({"mermaid": Unasked("local")}), [MERMAID], closed, FakeClock())("mermaid")
+    assert registry.reports == []
+
+
+async def test_a_probe_does_not_speak_for_a_capability_with_an_endpoint_of_its_own() -> None:
+    registry = MemoryRegistry()
+    await registry.register(MERMAID)
+    await registry.register(Manifest("own", "local", "mermaid", {"endpoint": "https://example.com/v1"}))
+    shelf = Shelf({"mermaid": ScriptedProvider("local")})
+    await ProbeProviders(registry, shelf, [MERMAID], closed, FakeClock())("mermaid")
+    assert [report.capability_id for report in registry.reports] == ["mermaid@local"]
+
+
+@pytest.mark.parametrize("provider", [ScriptedProvider("local"), Unasked("local")])
+async def test_an_open_circuit_of_another_process_is_left_until_it_is_no_longer_confirmed(
+    provider: ScriptedProvider,
+) -> None:
+    registry, clock = MemoryRegistry(), FakeClock()
+    await registry.register(MERMAID)
+    registry.opened["mermaid@local"] = clock.now()
+    probe = ProbeProviders(registry, Shelf({"mermaid": provider}), [MERMAID], closed, clock, trusted_s=150)
+    await clock.advance(149)
+    await probe("mermaid")
+    assert registry.reports == []
+    await clock.advance(1)
+    await probe("mermaid")
+    assert [report.circuit_open for report in registry.reports] == [False]
+
+
+async def test_a_process_withdraws_its_own_open_circuit_once_a_call_may_try_again() -> None:
+    registry, clock = MemoryRegistry(), FakeClock()
+    await registry.register(MERMAID)
+    registry.opened["mermaid@local"] = clock.now()
+    shelf = Shelf({"mermaid": Unasked("local")})
+    await ProbeProviders(registry, shelf, [MERMAID], lambda _: CircuitState.HALF_OPEN, clock)("mermaid")
+    [report] = registry.reports
+    assert (report.state, report.circuit_open) == (HealthState.UNKNOWN, False)
 
 
 async def test_a_manifest_without_an_adapter_is_reported_as_unhealthy() -> None:
     registry = MemoryRegistry()
-    await ProbeProviders(registry, Shelf({}), [MERMAID], lambda _: False)("mermaid")
-    assert not registry.reports[0].healthy
+    await ProbeProviders(registry, Shelf({}), [MERMAID], closed, FakeClock())("mermaid")
+    assert registry.reports[0].state is HealthState.UNHEALTHY
 
 
 GOOD = """\
@@ -135,7 +199,7 @@ def test_a_manifest_that_lacks_a_field_is_named(tmp_path: Path) -> None:
 
 
 async def test_only_adapters_of_manifests_are_looked_up(tmp_path: Path) -> None:
-    catalogue = ModuleCatalogue(ProviderContext(SystemClock(), None, tmp_path), ["nowhere"])  # type: ignore[arg-type]
+    catalogue = ModuleCatalogue(ProviderContext(SystemClock(), None, tmp_path, None), ["nowhere"])  # type: ignore[arg-type]
     assert catalogue.provider("mermaid") is None
     assert catalogue.provider("nowhere") is None
     await catalogue.aclose()

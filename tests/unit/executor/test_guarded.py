@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh import context
 from mesh.clock import SystemClock
+from mesh.context import RequestContext
 from mesh.ids import rng
+from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
 from mesh.testing.contract import eventually
 from svc_executor.adapters.guarded import GuardedCatalogue, GuardedProvider, GuardLimits, Guards
 from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
-from svc_executor.domain.provider import Failure, Invocation, InvocationResult, ProviderError
+from svc_executor.domain.peers import HealthState
+from svc_executor.domain.provider import (
+    Capacity,
+    Failure,
+    Fault,
+    Invocation,
+    InvocationResult,
+    ProviderBusyError,
+    ProviderError,
+    Usage,
+)
 from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.domain.peers import HealthReport
 
 Script = Callable[[Invocation], InvocationResult]
 
@@ -38,7 +52,7 @@ class Stand:
             clock or SystemClock(),
             rng=rng(1),
         )
-        self.provider = GuardedProvider(self.inner, self.guards)
+        self.provider = GuardedProvider(self.inner, self.guards, "mermaid")
 
     async def failure(self, timeout_s: float = 5.0) -> ProviderError:
         """Invoke and give the failure."""
@@ -93,7 +107,7 @@ async def test_a_provider_that_does_not_answer_is_cut_off() -> None:
             return picture(invocation)
 
     stand = Stand(picture)
-    stand.provider = GuardedProvider(Silent("local"), stand.guards)
+    stand.provider = GuardedProvider(Silent("local"), stand.guards, "mermaid")
     failure = await stand.failure(timeout_s=0.05)
     assert failure.reason is Failure.TIMEOUT
     assert "mermaid@local" in failure.message
@@ -107,11 +121,28 @@ async def test_five_failures_open_the_circuit_and_tell_meter_and_registry() -> N
     assert refused.reason is Failure.UNAVAILABLE
     assert refused.retry_after_s is not None
     assert len(stand.inner.invocations) == 5
-    assert stand.guards.is_open("mermaid@local")
+    assert stand.guards.circuit("mermaid@local") is CircuitState.OPEN
     assert "breaker mermaid@local open" in stand.meter.entries
     await eventually(lambda: bool(stand.registry.reports))
     (report,) = stand.registry.reports
-    assert (report.healthy, report.circuit_open) == (False, True)
+    assert (report.state, report.circuit_open) == (HealthState.UNHEALTHY, True)
+
+
+async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> None:
+    class Witness(MemoryRegistry):
+        callers: list[object] = []  # noqa: RUF012 - one registry a test
+
+        async def report_health(self, report: HealthReport) -> None:
+            self.callers.append(context.current())
+            await super().report_health(report)
+
+    stand = Stand(failing(Failure.UNAVAILABLE), failures=1)
+    witness = Witness()
+    stand.guards._registry = witness
+    with context.use(RequestContext(None, "request-of-a-tenant", "trace")):
+        await stand.failure()
+    await eventually(lambda: bool(witness.reports))
+    assert witness.callers == [None]
 
 
 async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
@@ -120,10 +151,10 @@ async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
     for _ in range(5):
         await stand.failure()
     await clock.advance(60.0)
-    assert not stand.guards.is_open("mermaid@local")
+    assert stand.guards.circuit("mermaid@local") is not CircuitState.OPEN
     await stand.provider.invoke(invocation())
     await eventually(lambda: len(stand.registry.reports) == 2)
-    assert stand.registry.reports[-1].healthy
+    assert stand.registry.reports[-1].state is HealthState.HEALTHY
     assert [entry.rpartition(" ")[2] for entry in stand.meter.entries] == ["open", "half_open", "closed"]
 
 
@@ -133,86 +164,86 @@ async def test_bad_requests_do_not_open_a_circuit() -> None:
         assert (await stand.failure()).reason is Failure.INVALID_INPUT
 
 
-async def test_a_provider_gets_no_more_calls_at_once_than_it_has_slots() -> None:
-    running, most = 0, 0
-    release = asyncio.Event()
-
-    class Busy(ScriptedProvider):
-        async def invoke(self, invocation: Invocation) -> InvocationResult:
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            await release.wait()
-            running -= 1
-            return picture(invocation)
-
-    stand = Stand(picture, slots=2)
-    provider = GuardedProvider(Busy("local"), stand.guards)
-    calls = [asyncio.create_task(provider.invoke(invocation())) for _ in range(6)]
-    await eventually(lambda: running == 2)
-    release.set()
-    await asyncio.gather(*calls)
-    assert most == 2
-
-
-class Held(ScriptedProvider):
-    """Works on what it was asked for until it is released."""
-
-    def __init__(self) -> None:
-        super().__init__("local")
-        self.at_work: list[Invocation] = []
-        self.release = asyncio.Event()
-
-    async def invoke(self, invocation: Invocation) -> InvocationResult:
-        self.at_work.append(invocation)
-        await self.release.wait()
-        return picture(invocation)
-
-
-async def test_a_tenant_leaves_a_place_for_another() -> None:
-    stand, held = Stand(picture, slots=2, tenant_slots=1), Held()
-    provider = GuardedProvider(held, stand.guards)
-    calls = [asyncio.create_task(provider.invoke(invocation())) for _ in range(5)]
-    await eventually(lambda: len(held.at_work) == 1)
-    calls.append(asyncio.create_task(provider.invoke(replace(invocation(), tenant_id="tenant-b"))))
-    await eventually(lambda: len(held.at_work) == 2)
-    assert [call.tenant_id for call in held.at_work] == ["tenant-a", "tenant-b"]
-    held.release.set()
-    await asyncio.gather(*calls)
-    assert len(held.at_work) == 6
-
-
-async def test_tools_of_this_machine_do_not_share_places() -> None:
-    stand, held = Stand(picture, slots=1), Held()
-    provider = GuardedProvider(held, stand.guards)
-    calls = [asyncio.create_task(provider.invoke(replace(invocation(), tool_id=tool))) for tool in ("mermaid", "d2")]
-    await eventually(lambda: len(held.at_work) == 2)
-    held.release.set()
-    await asyncio.gather(*calls)
-
-
-async def test_who_waits_for_a_place_too_long_is_told_so_and_nobody_is_blamed() -> None:
-    stand, held = Stand(picture, slots=1, failures=1), Held()
-    stand.provider = GuardedProvider(held, stand.guards)
-    first = asyncio.create_task(stand.provider.invoke(invocation(timeout_s=60)))
-    await eventually(lambda: len(held.at_work) == 1)
-    refused = await stand.failure(timeout_s=0.05)
-    assert (refused.reason, refused.blamed) == (Failure.UNAVAILABLE, False)
-    assert "busy" in refused.message
-    held.release.set()
-    await first
-    assert not stand.guards.is_open("mermaid@local")
-
-
 async def test_what_the_caller_named_may_fail_without_opening_the_circuit() -> None:
     def script(_: Invocation) -> InvocationResult:
-        raise ProviderError(Failure.UNAVAILABLE, "the page answered 503", blamed=False)
+        raise ProviderError(Failure.UNAVAILABLE, "the page answered 503", fault=Fault.CALLER)
 
     stand = Stand(script, tries=3, patience_s=0.01)
     for _ in range(10):
         assert (await stand.failure()).message == "the page answered 503"
     assert len(stand.inner.invocations) == 10
-    assert not stand.guards.is_open("mermaid@local")
+    assert stand.guards.circuit("mermaid@local") is CircuitState.CLOSED
+
+
+async def test_a_failure_that_consumed_something_is_not_paid_for_twice() -> None:
+    def script(_: Invocation) -> InvocationResult:
+        raise ProviderError(Failure.UNAVAILABLE, "no answer", usage=Usage(output_tokens=9))
+
+    stand = Stand(script, tries=3, patience_s=0.01)
+    assert (await stand.failure()).usage == Usage(output_tokens=9)
+    assert len(stand.inner.invocations) == 1
+
+
+async def test_tenants_share_the_retries_that_a_provider_bears() -> None:
+    stand = Stand(failing(Failure.UNAVAILABLE), tries=2, patience_s=0.0, failures=1_000)
+    for number in range(50):
+        with pytest.raises(ProviderError):
+            await stand.provider.invoke(replace(invocation(), tenant_id=f"tenant-{number}"))
+    assert len(stand.inner.invocations) <= 50 * 1.2 + 10
+
+
+async def test_retry_budgets_of_names_that_tenants_choose_are_bounded() -> None:
+    stand = Stand(picture)
+    for number in range(5_000):
+        await stand.provider.invoke(replace(invocation(), tool_id=f"tool-{number}"))
+    assert len(stand.guards._budgets) <= 4_096
+
+
+async def test_a_place_is_held_before_the_invocation_is_known() -> None:
+    stand = Stand(picture, slots=1)
+    with stand.provider.try_enter("mermaid", "local", "tenant-a") as place:
+        with pytest.raises(ProviderBusyError):
+            await stand.provider.invoke(invocation())
+        assert (await place.invoke(invocation())).model == "m-1"
+
+
+async def test_a_busy_provider_says_so_at_once_and_nobody_is_blamed() -> None:
+    stand = Stand(picture, slots=1, failures=1)
+    with stand.provider.try_enter("mermaid", "local", "tenant-a"):
+        for _ in range(3):
+            with pytest.raises(ProviderBusyError):
+                await stand.provider.invoke(invocation())
+    assert (stand.inner.invocations, stand.guards.circuit("mermaid@local")) == ([], CircuitState.CLOSED)
+
+
+async def test_tools_of_this_machine_do_not_share_places() -> None:
+    stand = Stand(picture, slots=1)
+    other = GuardedProvider(stand.inner, stand.guards, "d2")
+    with stand.provider.try_enter("mermaid", "local", "a"), other.try_enter("mermaid", "local", "b"):
+        pass
+
+
+async def test_capabilities_of_one_tool_share_its_places_whatever_provider_they_name() -> None:
+    stand = Stand(picture, slots=1)
+    with stand.provider.try_enter("mermaid", "studio", "a"), pytest.raises(ProviderBusyError):
+        await stand.provider.invoke(invocation())
+
+
+async def test_an_endpoint_of_ones_own_takes_no_place_of_the_provider() -> None:
+    stand = Stand(picture, slots=1)
+    remote = GuardedProvider(ScriptedProvider("openai", picture), stand.guards, "openai_chat")
+    with remote.try_enter("mermaid", "openai", "a", "https://own.example"):
+        await remote.invoke(replace(invocation(), tool_id="gpt", provider="openai"))
+
+
+async def test_a_provider_with_a_capacity_of_its_own_is_held_to_that() -> None:
+    class Single(ScriptedProvider):
+        capacity = Capacity(1, 1)
+
+    stand = Stand(picture, slots=4)
+    single = GuardedProvider(Single("local"), stand.guards, "single")
+    with single.try_enter("mermaid", "local", "a"), pytest.raises(ProviderBusyError):
+        await single.invoke(invocation())
 
 
 def test_a_guarded_catalogue_has_the_same_adapters() -> None:

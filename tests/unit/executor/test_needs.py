@@ -28,7 +28,7 @@ def need(step_type: str = "generate_diagram", **fields: JsonValue) -> Need:
     terms = Terms(data_classification="sensitive", persona="p", capsule="c")
     job = Job("job", Principal("tenant-a", "user-1"), {}, terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
     order = SelectOrder(JobOrder("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
-    return need_of(job, Step("job", only), order, only.params, sent_back=None, max_cost_micro_usd=9)
+    return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=9)
 
 
 def test_constraints_become_requirements() -> None:

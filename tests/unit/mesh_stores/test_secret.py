@@ -7,9 +7,12 @@ import json
 import pickle
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
+from mesh.errors import SomaError
 from mesh.secrets import Secret
+from mesh.secrets.vault import _require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,3 +37,11 @@ def test_secrets_compare_by_value() -> None:
 
 def test_a_secret_reveals_itself_when_asked() -> None:
     assert Secret(b"key").reveal() == b"key"
+
+
+def test_a_path_that_the_client_rewrites_is_not_sent() -> None:
+    client = httpx.AsyncClient(base_url="https://vault.test/v1/")
+    _require_unchanged(client.build_request("GET", "secret/data/tenants/mine"), "secret/data/tenants/mine")
+    rewritten = "secret/data/tenants/mine/../victim"
+    with pytest.raises(SomaError, match="no place"):
+        _require_unchanged(client.build_request("GET", rewritten), rewritten)

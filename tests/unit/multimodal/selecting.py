@@ -20,12 +20,13 @@ from svc_selector.domain.model import (
     Offer,
     Subject,
 )
+from svc_selector.domain.permissions import Permissions
+from svc_selector.domain.ports import Verdicts
 from svc_selector.rpc import SelectionFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_selector.domain.ports import Denial
     from svc_selector.domain.ports import Policy as PolicyPort
 
 NEED = Need("diagram", "image_diagram")
@@ -45,10 +46,10 @@ MERMAID, PLANTUML, D2 = offer("mermaid@local"), offer("plantuml@local"), offer("
 @dataclass
 class Fixed:
     level: str = "NONE"
-    plans: dict[str, str] = field(default_factory=lambda: {"acme": "pro"})
+    permissions: dict[str, Permissions] = field(default_factory=lambda: {"acme": Permissions("pro")})
 
-    async def plan(self, tenant_id: str) -> str:
-        return self.plans.get(tenant_id, "")
+    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+        return self.permissions.get(tenant_id, Permissions())
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Bench:
     ledger: MemoryLedger
     decisions: MemoryDecisions
     clock: FakeClock
+    told: Fixed
 
 
 def bench(
@@ -71,8 +73,8 @@ def bench(
     facts = Fixed()
     selector = Selector(
         offers=catalog,
-        policy=judged_by or RegoVerdicts(Policy.load(PolicySettings())),
-        tenants=facts,
+        policy=judged_by or RegoVerdicts(Policy.load(PolicySettings()), "production"),
+        permissions=facts,
         ledger=ledger,
         decisions=decisions,
         recorder=Recorder(decisions, clock),
@@ -81,18 +83,17 @@ def bench(
         ids=ids,
         options=SelectorOptions(reservation_ttl_s=60, max_stale_s=300, allow_force=allow_force),
     )
-    return Bench(selector, catalog, ledger, decisions, clock)
+    return Bench(selector, catalog, ledger, decisions, clock, facts)
 
 
 class SilentPolicy:
     """A planted bug: a policy that forgets a candidate."""
 
-    policy_id = "silent"
     fixed = True
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def verdicts(self, *_: object) -> dict[str, Sequence[Denial]]:
+    async def verdicts(self, *_: object) -> Verdicts:
         self.asked += 1
-        return {}
+        return Verdicts("silent", {})

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mesh.errors import SomaError
+from svc_selector.app import judge
 from svc_selector.domain.model import (
     Ask,
     Health,
@@ -83,3 +84,20 @@ async def test_what_is_written_of_a_shared_judgement_is_written_whole() -> None:
         alone = SelectionFacts().message(replace(decision, judged=None))
         assert facts.message(decision) == alone
         assert (alone.chosen.ByteSize(), len(alone.ranked), len(alone.rejected)) == (0, 2, 1)
+
+
+async def test_many_other_asks_do_not_push_out_a_judgement_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "KEPT", 3)
+    made = bench([MERMAID, D2])
+    first = await made.selector.select(Ask(NEED), SUBJECT)
+    for number in range(10):
+        await made.selector.select(Ask(NEED, fallback_reason=f"reason {number}"), SUBJECT)
+        assert (await made.selector.select(Ask(NEED), SUBJECT)).judged is first.judged
+
+
+async def test_what_is_kept_of_judgements_is_bounded_by_the_offers_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "KEPT_OFFERS", 7)  # two judgements of two offers
+    made = bench([MERMAID, D2])
+    for number in range(10):
+        await made.selector.select(Ask(NEED, fallback_reason=f"reason {number}"), SUBJECT)
+    assert len(made.selector._judge._kept) == 2

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
+from mesh.json_schema import compile_schema
 from svc_selector.adapters.catalog import Catalog
 from svc_selector.domain.judge import cost, order, sift
 from svc_selector.domain.model import (
@@ -141,7 +142,7 @@ async def test_a_stale_view_is_marked_then_refused() -> None:
 
 
 async def test_parameters_that_do_not_fit_leave_an_offer_out() -> None:
-    picky = offer("d2@local", input_schema={"type": "object", "required": ["diagram"]})
+    picky = offer("d2@local", schema=compile_schema({"type": "object", "required": ["diagram"]}))
     need = replace(NEED, params={"source": "x"})
     with pytest.raises(SomaError) as refused:
         await bench([picky]).selector.select(Ask(need), SUBJECT)
@@ -179,7 +180,7 @@ def test_every_offer_is_either_left_or_rejected_with_a_reason(
     names: list[str], exclude: list[str], roles: set[str]
 ) -> None:
     offers = [offer(name, roles=("admin",) if name.endswith("y") else ()) for name in names]
-    left, rejected = sift(offers, Ask(NEED, exclude=tuple(exclude)), replace(SUBJECT, roles=tuple(roles)), lambda _: "")
+    left, rejected = sift(offers, Ask(NEED, exclude=tuple(exclude)), replace(SUBJECT, roles=tuple(roles)), {})
     assert sorted([*(item.capability_id for item in left), *(item.capability_id for item in rejected)]) == sorted(names)
     assert all(item.code and item.reason for item in rejected)
     assert not {item.capability_id for item in left} & set(exclude)

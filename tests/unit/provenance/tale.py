@@ -26,7 +26,7 @@ class Tale:
     """A job of a tenant, step by step; each fact happens 100 ms after the one before."""
 
     def __init__(self, name: str, *steps: str, title: str = "Sign-in specification") -> None:
-        self.job_id = derive("tale", name)
+        self.job_id, self.request_id = derive("tale", name), derive("request", name)
         self.title = title
         self.notes = {step: job_pb2.Step(step_id=step, step_type=f"generate_{step}") for step in steps}
         self.facts: list[Message] = []
@@ -73,6 +73,7 @@ class Tale:
         made = job_pb2.Execution(
             execution_id=self.id("execution", step, attempt),
             job_id=self.job_id,
+            request_id=self.request_id,
             step_id=step,
             step_type=f"generate_{step}",
             attempt=attempt,
@@ -84,7 +85,8 @@ class Tale:
         )
         made.start_time.FromDatetime(self.now())
         made.end_time.FromDatetime(self.now(80))
-        self._tell(facts_pb2.ExecutionFinished(execution=made, subject="alice", prompt=f"Draw the {step}"))
+        ended = facts_pb2.ExecutionFinished(execution=made, subject="alice", prompt=f"Draw the {step}")
+        self._tell(ended, numbered=True)
         for asset_id in made.asset_ids:
             self.asset(step, attempt, asset_id)
         return self
@@ -132,15 +134,17 @@ class Tale:
         """The job's own word."""
         job = job_pb2.Job(
             job_id=self.job_id, state=state, title=self.title, steps=self.notes.values(), message=message,
-            trace_id=TRACE_ID, created_by="alice",
+            trace_id=TRACE_ID, created_by="alice", request_id=self.request_id,
         )  # fmt: skip
         job.create_time.FromDatetime(START)
         job.start_time.FromDatetime(START + timedelta(milliseconds=40))
         if state not in {job_pb2.JOB_STATE_PENDING, job_pb2.JOB_STATE_RUNNING}:
             job.end_time.FromDatetime(self.now())
-        return self._tell(facts_pb2.JobChanged(job=job))
+        return self._tell(facts_pb2.JobChanged(job=job), numbered=True)
 
-    def _tell(self, fact: Message) -> Tale:
+    def _tell(self, fact: Message, *, numbered: bool = False) -> Tale:
+        if numbered:
+            fact.sequence = len(self.facts) + 1  # type: ignore[attr-defined]
         self.facts.append(fact)
         self._tick += 1
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -239,3 +239,18 @@ async def test_the_deadline_of_the_first_watcher_does_not_bind_the_others() -> N
     with context.use(RequestContext(None, "r", "", deadline=0.0)):
         await desk.all(tale)
     assert seen == [None]
+
+
+async def test_a_reader_that_crashes_is_started_again() -> None:
+    tale, desk = success(), Desk()
+    news, crashes = desk.watch._news, [RuntimeError("no news")]
+
+    def failing_once(job_id: str) -> AbstractContextManager[asyncio.Event]:
+        if crashes:
+            raise crashes.pop()
+        return news(job_id)
+
+    desk.watch._news = failing_once
+    await desk.tell(*tale.events())
+    assert (await asyncio.wait_for(desk.all(tale), 20))[-1].trace.complete
+    assert not crashes

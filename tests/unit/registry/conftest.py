@@ -25,6 +25,6 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-async def catalog(store: MemoryStore) -> AsyncIterator[Catalog]:
-    async with Catalog(store, store, "e").running() as running:
+async def catalog(store: MemoryStore, clock: FakeClock) -> AsyncIterator[Catalog]:
+    async with Catalog(store, store, "e", clock).running() as running:
         yield running

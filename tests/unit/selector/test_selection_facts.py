@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+
+import pytest
 
 from soma.events.v1.facts_pb2 import SelectionMade, SelectionsMade
 from soma.registry.v1 import capability_pb2
 from svc_selector.domain.model import Health, Held, Offer
-from svc_selector.rpc import convert
-from svc_selector.rpc.convert import SelectionFacts
+from svc_selector.rpc import facts
+from svc_selector.rpc.facts import SelectionFacts
 from tests.unit.selector.deciding import NOW, decision, of
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_health_is_told_with_its_reason_as_it_was_seen() -> None:
@@ -53,7 +52,7 @@ def test_other_choices_of_a_tenant_are_told_together() -> None:
 
 def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [of("acme", "", PLAIN) for _ in range(5)]
-    monkeypatch.setattr(convert, "TOGETHER", 2 * len(SelectionFacts().document(made[0])) + 1)
+    monkeypatch.setattr(facts, "TOGETHER", 2 * len(SelectionFacts().document(made[0])) + 1)
     events = SelectionFacts().events(made)
     told = [each.selection_id for event in events for each in SelectionsMade.FromString(event.payload).selections]
     assert told == [each.selection_id for each in made]
@@ -62,5 +61,20 @@ def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_alone_is_too_large_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convert, "TOGETHER", 1)
+    monkeypatch.setattr(facts, "TOGETHER", 1)
     assert len(SelectionFacts().events([of("acme", "", PLAIN), of("acme", "", PLAIN)])) == 2
+
+
+@pytest.mark.parametrize("job_id", ["", "j"])
+def test_an_event_carries_what_an_audit_entry_says(job_id: str) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    made = replace(of("acme", job_id, PLAIN), actor="executor", traceparent=traceparent)
+    [event] = SelectionFacts().events([made])
+    if job_id:
+        selection = SelectionMade.FromString(event.payload).selection
+    else:
+        [selection] = SelectionsMade.FromString(event.payload).selections
+    assert event.tenant_id == "acme"
+    assert (selection.subject, selection.actor) == ("alice", "executor")
+    assert (selection.selection_id, selection.policy_id) == (made.selection_id, "p")
+    assert selection.trace_id == "0af7651916cd43dd8448eb211c80319c"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest
 
 if TYPE_CHECKING:
     from playwright.async_api import Request, Route, WebSocketRoute
 
-    from svc_executor.domain.provider import Egress, EgressResponse
+    from svc_executor.domain.egress import Egress, EgressResponse
 
 _MAX_REQUESTS = 400
 _MAX_BYTES = 16 * 1024 * 1024

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from svc_executor.domain.provider import Failure, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 CONTEXT_TOKENS = 2048
@@ -52,7 +52,7 @@ class Answer:
 
 
 class _Server(Protocol):
-    def handle_chat_completions(self, prompt: object) -> object: ...
+    def handle_chat_completions(self, prompt: object, callback: Callable[[object], bool]) -> object: ...
 
 
 class ChatEngine:
@@ -75,8 +75,8 @@ class ChatEngine:
         params.api_keys = [secrets.token_hex(32)]
         self._server: _Server = xllamacpp.Server(params)
 
-    def chat(self, turns: Sequence[Turn], sampling: Sampling) -> Answer:
-        """Let the model answer; raise ProviderError."""
+    def chat(self, turns: Sequence[Turn], sampling: Sampling, stopped: Callable[[], bool] = lambda: False) -> Answer:
+        """Let the model answer, until it is done or `stopped` says so; raise ProviderError."""
         request: dict[str, object] = {
             "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
             "max_tokens": sampling.max_tokens,
@@ -84,32 +84,56 @@ class ChatEngine:
             "seed": sampling.seed,
             "repeat_penalty": sampling.repeat_penalty,
             "cache_prompt": sampling.reuse_prefix,
+            "stream": True,
+            "stream_options": {"include_usage": True},
         }
         if sampling.grammar:
             request["grammar"] = sampling.grammar
         if sampling.schema is not None:
             schema = {"name": "answer", "schema": dict(sampling.schema)}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
-        answer = self._server.handle_chat_completions(request)
-        return _answer(json.loads(answer) if isinstance(answer, str) else answer)
+        writing = _Writing(stopped)
+        self._server.handle_chat_completions(request, writing.take)
+        return writing.answer()
 
 
-def _answer(answer: object) -> Answer:
-    if not isinstance(answer, Mapping):
-        raise ProviderError(Failure.UNAVAILABLE, "the local model gave no answer")
-    if "error" in answer:
-        error = answer["error"]
-        if isinstance(error, Mapping) and error.get("code") == _CODE_TOO_LONG:
+class _Writing:
+    """Gathers an answer piece by piece."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._parts: list[str] = []
+        self._finish = ""
+        self._usage: Mapping[str, object] = {}
+        self._error: object = None
+        self._pieces = 0
+
+    def take(self, piece: object) -> bool:
+        """Take a piece; True ends the writing."""
+        self._pieces += 1
+        piece = json.loads(piece) if isinstance(piece, str) else piece
+        if not isinstance(piece, Mapping) or "error" in piece:
+            self._error = piece["error"] if isinstance(piece, Mapping) else {}
+            return True
+        for choice in piece.get("choices", ()):
+            self._parts.append(str(choice["delta"].get("content") or ""))
+            self._finish = str(choice.get("finish_reason") or self._finish)
+        self._usage = piece.get("usage") or self._usage
+        return self._stopped()
+
+    def answer(self) -> Answer:
+        """Give what was written; raise ProviderError."""
+        if isinstance(self._error, Mapping) and self._error.get("code") == _CODE_TOO_LONG:
             raise ProviderError(
                 Failure.INVALID_INPUT,
                 f"the prompt or its schema does not suit the local model, which reads {CONTEXT_TOKENS} tokens",
                 pointer="/prompt",
             )
-        raise ProviderError(Failure.UNAVAILABLE, "the local model failed")
-    choice, usage = answer["choices"][0], answer.get("usage", {})
-    return Answer(
-        text=str(choice["message"].get("content") or ""),
-        complete=choice.get("finish_reason") == "stop",
-        input_tokens=int(usage.get("prompt_tokens", 0)),
-        output_tokens=int(usage.get("completion_tokens", 0)),
-    )
+        if self._error is not None or not self._pieces:
+            raise ProviderError(Failure.UNAVAILABLE, "the local model failed")
+        return Answer(
+            text="".join(self._parts),
+            complete=self._finish == "stop",
+            input_tokens=int(str(self._usage.get("prompt_tokens", 0))),
+            output_tokens=int(str(self._usage.get("completion_tokens", len(self._parts)))),
+        )

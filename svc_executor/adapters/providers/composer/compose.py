@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from svc_executor.adapters.providers.composer.numbering import Numbered
     from svc_executor.domain.provider import InputArtefact
 
-_NOT_CONTENT = {"outputs", "missing_assets", "embed_limit_bytes", "provenance"}
+_NOT_CONTENT = {"outputs", "missing_assets", "markdown_figures", "embed_limit_bytes", "provenance"}
 
 
 def compose(spec: DocumentSpec, inputs: Mapping[str, InputArtefact | str], reader: BodyReader) -> Document:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from svc_executor.adapters.providers.composer.markdown import escape
 from svc_executor.adapters.providers.composer.model import walk
+from svc_executor.domain.documents import Change, ChangeKind, DocumentDiff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,39 +20,6 @@ if TYPE_CHECKING:
 
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+|\n+")
 _FIELDS = ("title", "subtitle", "version", "status", "date", "authors")
-
-
-class ChangeKind(StrEnum):
-    """What happened to a part."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True)
-class Change:
-    """One part that differs: `part` is what it is ("section"), `lines` its words, marked "+", "-" or " "."""
-
-    part: str
-    id: str
-    title: str
-    kind: ChangeKind
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DocumentDiff:
-    """All differences, in the order of the newer revision, removed parts last."""
-
-    old_version: str
-    new_version: str
-    changes: tuple[Change, ...]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the two say and show the same."""
-        return not self.changes
 
 
 def diff(old: Document, new: Document) -> DocumentDiff:
@@ -81,6 +47,8 @@ def render_diff(difference: DocumentDiff) -> str:
     if difference.is_empty:
         return parts[0] + "\n\nThe two say and show the same.\n"
     parts.append(_summary(difference.changes))
+    if difference.truncated:
+        parts.append("More differs than is shown here.")
     for group in dict.fromkeys(change.part for change in difference.changes):
         parts.append(f"## {group.capitalize()}s" if group != "document" else "## Document")
         for change in difference.changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -29,7 +30,7 @@ from svc_executor.adapters.providers.composer.blocks import (
 from svc_executor.adapters.providers.composer.model import KIND_NAMES
 
 if TYPE_CHECKING:
-    from svc_executor.adapters.providers.composer.document import Document, Figure, Section
+    from svc_executor.adapters.providers.composer.document import Document, Figure, File, Section
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|~&]")
 _LEADING = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[-+](?=\s|$)|=+\s*$|-{2,}\s*$|:{3})")
@@ -40,8 +41,8 @@ _FEW = 3
 _PADDED = ("`", " ")
 
 
-def render(document: Document) -> str:
-    """The whole document."""
+def render(document: Document, *, embed: bool = False) -> str:
+    """The whole document; with `embed` its pictures are inside it, up to the limit of the document."""
     spec = document.spec
     parts = [f"# {escape(spec.title)}"]
     if spec.subtitle:
@@ -58,7 +59,7 @@ def render(document: Document) -> str:
         lines = [f"- [{table.label}](#{table.anchor}): {escape(table.caption)}" for table in document.tables]
         parts += ["## Tables", "\n".join(lines)]
     for section in document.sections:
-        parts += _section(section)
+        parts += _section(section, embed=embed)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -73,41 +74,41 @@ def _content_line(section: Section) -> str:
     return f"{'  ' * (section.level - 1)}- [{escape(section.heading)}](#{section.anchor})"
 
 
-def _section(section: Section) -> list[str]:
+def _section(section: Section, *, embed: bool) -> list[str]:
     level = "#" * min(section.level + 1, _DEEPEST)
     parts = [f'<a id="{section.anchor}"></a>', f"{level} {escape(section.heading)}"]
     if section.back:
         parts.append(f"<sub>Referred to in {_jumps(section.back)}</sub>")
-    return parts + [_block(block, section.level + 1) for block in section.blocks]
+    return parts + [_block(block, section.level + 1, embed=embed) for block in section.blocks]
 
 
-def _block(block: Block, level: int) -> str:  # noqa: PLR0911 - one return a kind
+def _block(block: Block, level: int, *, embed: bool) -> str:  # noqa: PLR0911 - one return a kind
     match block:
         case Paragraph(children=children):
             return inline(children)
         case MinorHeading(rank=rank, children=children):
             return f"{'#' * min(level + rank, _DEEPEST)} {inline(children)}"
         case Listing():
-            return _listing(block, level)
+            return _listing(block, level, embed=embed)
         case CodeBlock(text=text, language=language):
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
             return f"{fence}{re.sub(r'[^A-Za-z0-9+#.-]', '', language)}\n{text}\n{fence}"
         case Quote(blocks=blocks):
-            inner = "\n\n".join(_block(child, level) for child in blocks)
+            inner = "\n\n".join(_block(child, level, embed=embed) for child in blocks)
             return "\n".join(f"> {line}".rstrip() for line in inner.split("\n"))
         case Rule():
             return "---"
         case Table():
             return _table(block)
         case FigureBlock(figure=figure, back=back):
-            return _figure(figure, back)
+            return _figure(figure, back, embed=embed and figure.embedded)
 
 
-def _listing(listing: Listing, level: int) -> str:
+def _listing(listing: Listing, level: int, *, embed: bool) -> str:
     items = []
     for index, item in enumerate(listing.items):
         mark = "-" if listing.start is None else f"{listing.start + index}."
-        inner = "\n\n".join(_block(child, level) for child in item)
+        inner = "\n\n".join(_block(child, level, embed=embed) for child in item)
         indent = " " * (len(mark) + 1)
         lines = [f"{indent}{line}".rstrip() for line in inner.split("\n")]
         items.append(f"{mark} {lines[0].strip()}" + "".join(f"\n{line}" for line in lines[1:]))
@@ -129,7 +130,7 @@ def _row(cells: Row | tuple[tuple[Inline, ...], ...], anchor: str = "") -> str:
     return "| " + " | ".join(written) + " |"
 
 
-def _figure(figure: Figure, back: tuple[Jump, ...]) -> str:
+def _figure(figure: Figure, back: tuple[Jump, ...], *, embed: bool) -> str:
     lines = [f'<a id="{figure.anchor}"></a>', ""]
     file = figure.shown
     if file is None:
@@ -137,11 +138,16 @@ def _figure(figure: Figure, back: tuple[Jump, ...]) -> str:
     elif figure.sound or figure.video:
         lines.append(f"[▶ {escape(figure.caption)} ({figure.facts})]({quote(file.path)})")
     else:
-        lines.append(f"![{escape(figure.alt)}]({quote(file.path)})")
+        lines.append(f"![{escape(figure.alt)}]({_inside(figure.raster or file) if embed else quote(file.path)})")
     lines += ["", f"**{figure.label}.** {escape(figure.caption)}"]
     if back:
         lines += ["", f"<sub>Referred to in {_jumps(back)}</sub>"]
     return "\n".join(lines)
+
+
+def _inside(file: File) -> str:
+    """The address that holds the bytes; of pixels where there are any, since many readers show no other."""
+    return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"
 
 
 def inline(children: tuple[Inline, ...], *, in_table: bool = False) -> str:

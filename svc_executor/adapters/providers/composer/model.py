@@ -168,6 +168,7 @@ class DocumentSpec(_Part):
     tests: tuple[CaseSpec, ...] = Field(default=(), max_length=1000)
     outputs: tuple[Output, ...] = Field(default=("markdown", "html", "pdf", "bundle"), min_length=1, max_length=4)
     missing_assets: Literal["error", "mark"] = "error"
+    markdown_figures: Literal["linked", "embedded"] = "linked"
     embed_limit_bytes: int = Field(default=2_000_000, ge=0, le=50_000_000)
     provenance: dict[str, OriginSpec] = Field(default_factory=dict, max_length=500)
 

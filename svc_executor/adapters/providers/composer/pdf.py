@@ -19,6 +19,7 @@ from svc_executor.adapters.providers.composer.blocks import Table
 from svc_executor.adapters.providers.composer.blocks import plain as words
 from svc_executor.adapters.providers.composer.document import Figure
 from svc_executor.adapters.providers.composer.model import KIND_NAMES
+from svc_executor.adapters.providers.composer.problems import PdfError
 from svc_executor.adapters.providers.composer.tables import day
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _TOGETHER_ROWS = 8
 _TOGETHER_CHARS = 700
 _WHOLE_ROW_CHARS = 1_500
 _MM_PER_PIXEL = 25.4 / 96
-
-
-class PdfError(Exception):
-    """Typst could not set the document; a fault of ours, the words are its own."""
 
 
 class PdfWriter:

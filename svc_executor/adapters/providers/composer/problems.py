@@ -27,3 +27,7 @@ class ComposeError(Exception):
         more = [f"and {len(problems) - _TOLD} more"] if len(problems) > _TOLD else []
         super().__init__("; ".join(told + more))
         self.problems = tuple(problems)
+
+
+class PdfError(Exception):
+    """Typst could not set the document; a fault of ours, the words are its own."""

@@ -2,139 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-import re
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from svc_executor.adapters.providers.composer import bundle, markdown
-from svc_executor.adapters.providers.composer.body import BodyReader
-from svc_executor.adapters.providers.composer.compose import compose
-from svc_executor.adapters.providers.composer.html import HtmlWriter
-from svc_executor.adapters.providers.composer.model import read
-from svc_executor.adapters.providers.composer.pdf import PdfError, PdfWriter
-from svc_executor.adapters.providers.composer.problems import ComposeError
-from svc_executor.adapters.providers.offload import Worker
-from svc_executor.domain.provider import (
-    Artefact,
-    Failure,
-    InvocationResult,
-    ProbeResult,
-    ProviderError,
-    Usage,
-)
+from svc_executor.adapters.providers.composer.writing import make
+from svc_executor.domain.provider import ProbeResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
 
-    from svc_executor.adapters.providers.composer.document import Document
-    from svc_executor.adapters.providers.composer.model import Output
-    from svc_executor.domain.provider import InputArtefact, Invocation, JsonValue, Provider, ProviderContext
-
-_log = logging.getLogger(__name__)
-
-MEDIA_TYPES: dict[Output, str] = {
-    "markdown": "text/markdown",
-    "html": "text/html",
-    "pdf": "application/pdf",
-    "bundle": "application/zip",
-}
-_ENDINGS: dict[Output, str] = {"markdown": "md", "html": "html", "pdf": "pdf", "bundle": "zip"}
-_UNSAFE = re.compile(r"[^a-z0-9]+")
-_LONGEST_NAME = 60
+_MEMORY_MB = 1_024
 
 
 class Composer:
-    """Composes in a thread of its own, one document at a time, since layout keeps a core busy."""
+    """Composes in child processes, since layout keeps a core busy."""
 
     provider = "local"
 
-    def __init__(self) -> None:
-        self._worker = Worker("document_composer")
-        self._workshop: _Workshop | None = None
+    def __init__(self, processes: Processes) -> None:
+        self.capacity = processes.capacity
+        self._pool = processes.pool("composer", memory_mb=_MEMORY_MB)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Compose `params` (see `docs/documents.md`) from the inputs that they name."""
-        return await self._worker.run(invocation.timeout_s, self._compose, invocation.params, invocation.inputs)
+        return await self._pool.run(
+            make, invocation.params, invocation.inputs, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
+        )
 
     async def probe(self) -> ProbeResult:
         """Always healthy: all it needs is in the base installation."""
         return ProbeResult(healthy=True)
 
     async def aclose(self) -> None:
-        """End the thread."""
-        self._worker.close()
-
-    def _compose(self, params: Mapping[str, JsonValue], inputs: Mapping[str, InputArtefact | str]) -> InvocationResult:
-        if self._workshop is None:
-            self._workshop = _Workshop()
-        try:
-            return self._workshop.make(params, inputs)
-        except ComposeError as error:
-            first = error.problems[0].pointer
-            raise ProviderError(Failure.INVALID_INPUT, f"the document has faults: {error}", pointer=first) from None
-        except PdfError as error:
-            _log.exception("Typst refused a document")
-            raise ProviderError(Failure.UNAVAILABLE, "the PDF could not be set, for a reason of ours") from error
+        """Nothing is kept here."""
 
 
-def create(context: ProviderContext) -> Provider:  # noqa: ARG001 - composing needs neither clock, network nor folder
+def create(context: ProviderContext) -> Provider:
     """Build the adapter; fonts and templates are read with the first document."""
-    return Composer()
-
-
-class _Workshop:
-    """The writers, which are slow to make and then serve every document."""
-
-    def __init__(self) -> None:
-        self._reader = BodyReader()
-        self._html = HtmlWriter()
-        self._pdf = PdfWriter()
-
-    def make(self, params: Mapping[str, JsonValue], inputs: Mapping[str, InputArtefact | str]) -> InvocationResult:
-        """Every output that was asked for, in that order, each rendered once."""
-        document = compose(read(params), inputs, self._reader)
-        writers: dict[Output, Callable[[], bytes]] = {
-            "markdown": lambda: markdown.render(document).encode(),
-            "html": lambda: self._html.render(document).encode(),
-            "pdf": lambda: self._pdf.render(document),
-        }
-        wanted = document.spec.outputs
-        bundled = "bundle" in wanted
-        done: dict[Output, bytes] = {name: write() for name, write in writers.items() if bundled or name in wanted}
-        if bundled:
-            rendered = {f"document.{_ENDINGS[name]}": (MEDIA_TYPES[name], content) for name, content in done.items()}
-            done["bundle"] = bundle.build(document, rendered)
-        facts = _facts(document)
-        return InvocationResult(
-            artefacts=tuple(_artefact(document, name, done[name], facts) for name in wanted),
-            usage=Usage(calls=1),
-            model=f"typst {version('typst')}",
-            metadata=facts,
-        )
-
-
-def _artefact(document: Document, name: Output, content: bytes, facts: Mapping[str, JsonValue]) -> Artefact:
-    stem = _UNSAFE.sub("-", document.spec.title.casefold())[:_LONGEST_NAME].strip("-") or "document"
-    return Artefact(
-        content=content,
-        media_type=MEDIA_TYPES[name],
-        filename=f"{stem}.{_ENDINGS[name]}",
-        asset_type="bundle" if name == "bundle" else "document",
-        metadata=facts,
-    )
-
-
-def _facts(document: Document) -> dict[str, JsonValue]:
-    """What can be said of a document without opening it."""
-    spec = document.spec
-    return {
-        "title": spec.title,
-        "kind": spec.kind,
-        "version": spec.version,
-        "content_sha256": document.digest,
-        "sections": len(document.sections),
-        "figures": len(document.figures),
-        "tables": len(document.tables),
-        "gaps": list(document.gaps),
-    }
+    return Composer(context.processes)

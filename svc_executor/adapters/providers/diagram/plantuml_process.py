@@ -7,7 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import Failure, ProviderError
+from svc_executor.domain.provider import Failure, Fault, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ _MAX_SVG_BYTES = 16 * 1024 * 1024
 
 
 class PlantUmlProcess:
-    """Serialises diagrams through one child, started with the first and again after it died or hung."""
+    """One child that draws one diagram at a time, started with the first and again after it died or hung."""
 
     def __init__(self, java: Path, jar: Path, font_properties: Path) -> None:
         self._argv: Sequence[str] = (
@@ -29,24 +29,27 @@ class PlantUmlProcess:
         )  # fmt: skip
         self._cwd = font_properties.parent
         self._process: asyncio.subprocess.Process | None = None
-        self._lock = asyncio.Lock()
+        self._drawn = 0
 
     async def draw(self, source: str, timeout_s: float) -> str:
         """Give the SVG of one `@start…@end` block; raise ProviderError with PlantUML's words when it has none."""
         try:
-            async with asyncio.timeout(timeout_s), self._lock:
-                try:
-                    return await self._exchange(source)
-                except BaseException:
-                    await self._kill()
-                    raise
+            async with asyncio.timeout(timeout_s):
+                text = await self._exchange(source)
         except TimeoutError:
-            raise ProviderError(Failure.TIMEOUT, f"PlantUML did not finish within {timeout_s:.0f} s") from None
+            await self._kill()
+            raise ProviderError(
+                Failure.TIMEOUT, f"PlantUML did not finish within {timeout_s:.0f} s", fault=Fault.CALLER
+            ) from None
+        except BaseException:
+            await self._kill()
+            raise
+        self._drawn += 1
+        return text
 
     async def aclose(self) -> None:
         """End the child."""
-        async with self._lock:
-            await self._kill()
+        await self._kill()
 
     async def _exchange(self, source: str) -> str:
         process = await self._started()
@@ -59,7 +62,9 @@ class PlantUmlProcess:
             answer = await stdout.readuntil(_END)
         # uvloop tells a child that is gone with a RuntimeError.
         except (ConnectionError, RuntimeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            raise ProviderError(Failure.UNAVAILABLE, "PlantUML ended while it drew") from error
+            # One that drew before ended because of this source.
+            fault = Fault.CALLER if self._drawn else Fault.PROVIDER
+            raise ProviderError(Failure.UNAVAILABLE, "PlantUML ended while it drew", fault=fault) from error
         return answer[: -len(_END)].decode("utf-8", errors="replace")
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -77,6 +82,7 @@ class PlantUmlProcess:
 
     async def _kill(self) -> None:
         process, self._process = self._process, None
+        self._drawn = 0
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

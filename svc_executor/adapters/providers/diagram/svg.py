@@ -1,4 +1,4 @@
-"""Inspects an engine's SVG before anybody opens it, names it, and makes it into pixels."""
+"""Inspects an engine's SVG before anybody opens it, and names it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from svc_executor.domain.provider import Failure, ProviderError
+from svc_executor.domain.provider import Failure, Fault, ProviderError
 
 _REFUSED = frozenset(
     {"script", "iframe", "object", "embed", "form", "input", "button", "link", "meta", "base", "audio", "video"}
@@ -38,7 +38,9 @@ def inspect(text: str, title: str = "", *, margin: float = 0.0) -> Svg:
     try:
         root = ET.fromstring(text)  # noqa: S314  document types, and so entities, are refused above
     except ET.ParseError as error:
-        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture that cannot be read") from error
+        raise ProviderError(
+            Failure.UNAVAILABLE, "the engine drew a picture that cannot be read", fault=Fault.PLATFORM
+        ) from error
     for element in root.iter():
         _check(element)
     box = _box(root)
@@ -46,13 +48,6 @@ def inspect(text: str, title: str = "", *, margin: float = 0.0) -> Svg:
         box = (box[0] - margin, box[1] - margin, box[2] + 2 * margin, box[3] + 2 * margin)
         text = _resized(text, box)
     return Svg(_named(text, title), box[2], box[3])
-
-
-def rasterise(svg: Svg, scale: float) -> bytes:
-    """Give a PNG on white, `scale` times the natural size."""
-    from mermaidx.raster import render_png
-
-    return bytes(render_png(svg.text, width=svg.width * scale, height=svg.height * scale, background="#ffffff"))
 
 
 def _check(element: ET.Element) -> None:
@@ -78,7 +73,7 @@ def _box(root: ET.Element) -> tuple[float, float, float, float]:
     x, y, width, height = given if len(given) == 4 else (0.0, 0.0, 0.0, 0.0)  # noqa: PLR2004  x, y, width, height
     width, height = width or _pixels(root.get("width", "")), height or _pixels(root.get("height", ""))
     if min(width, height) <= 0:
-        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture without size")
+        raise ProviderError(Failure.UNAVAILABLE, "the engine drew a picture without size", fault=Fault.PLATFORM)
     return x, y, width, height
 
 

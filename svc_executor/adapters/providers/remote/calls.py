@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import (
-    EgressError,
-    EgressFailure,
-    EgressRequest,
-    EgressResponse,
-    Failure,
-    ProbeResult,
-    ProviderError,
-)
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
+from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from svc_executor.domain.provider import Invocation, ProviderContext
+    from svc_executor.domain.provider import Invocation, ProviderContext, Usage
 
 KEY = "api_key"
 _OK, _REDIRECT = 200, 300
@@ -30,69 +24,98 @@ _REJECTED = frozenset({"content_policy_violation", "moderation_blocked", "conten
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "payment_required"})
 _PAYMENT_REQUIRED, _TOO_MANY, _TIMEOUTS, _SERVER_ERROR = 402, 429, frozenset({408, 504}), 500
 _EGRESS = {
-    EgressFailure.TIMEOUT: (Failure.TIMEOUT, "did not answer in time"),
-    EgressFailure.UNREACHABLE: (Failure.UNAVAILABLE, "cannot be reached"),
-    EgressFailure.INCOMPLETE: (Failure.UNAVAILABLE, "broke off its answer"),
-    EgressFailure.TOO_LARGE: (Failure.UNAVAILABLE, "answered with more than is accepted"),
-    EgressFailure.REFUSED: (Failure.UNAVAILABLE, "has an endpoint that the egress rules refuse"),
+    EgressFailure.TIMEOUT: (Failure.TIMEOUT, "did not answer in time", Fault.PROVIDER),
+    EgressFailure.UNREACHABLE: (Failure.UNAVAILABLE, "cannot be reached", Fault.PROVIDER),
+    EgressFailure.INCOMPLETE: (Failure.UNAVAILABLE, "broke off its answer", Fault.PROVIDER),
+    EgressFailure.TOO_LARGE: (Failure.UNAVAILABLE, "answered with more than is accepted", Fault.CALLER),
+    EgressFailure.REFUSED: (Failure.UNAVAILABLE, "has an endpoint that the egress rules refuse", Fault.CALLER),
 }
+# Where the request went out and no whole answer came back, the provider may have done the work.
+_MAY_HAVE_WORKED = frozenset({EgressFailure.TIMEOUT, EgressFailure.INCOMPLETE, EgressFailure.TOO_LARGE})
+_MOST_VALUES = 250_000
+_PROBED_AFTER_USE_S = 3_600.0
+_UNASKED = ProbeResult(healthy=None, detail="not asked; its calls tell")
 
 
 class RemoteCalls:
-    """Calls one provider, `name` to people."""
+    """Calls one provider, `name` to people, whose own address is `base`."""
 
-    def __init__(self, name: str, context: ProviderContext) -> None:
+    def __init__(self, name: str, base: str, context: ProviderContext) -> None:
         self.name = name
+        self._base = base
         self._egress = context.egress
         self._clock = context.clock
-        self._probes = str(context.settings.get("probe_remote", "")).lower() == "true"
+        self._probes = str(context.settings.get("probe_remote", "")).lower()
+        self._used_at: float | None = None
+
+    def base(self, invocation: Invocation) -> str:
+        """Give the base address of a call, without a slash at its end."""
+        return (invocation.endpoint or self._base).rstrip("/")
 
     async def post(
-        self, invocation: Invocation, url: str, content: bytes, headers: Mapping[str, str], *, keyless: bool = False
+        self,
+        invocation: Invocation,
+        path: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        at_most: Usage,
+        keyless: bool = False,
     ) -> EgressResponse:
         """Send one request with key and idempotency key; raise ProviderError for anything but success.
 
-        With `keyless` a missing key is no failure: an endpoint of one's own may ask for none.
+        `at_most` is what it may consume, which is assumed where the answer does not arrive. With `keyless` a missing
+        key is no failure: an endpoint of one's own may ask for none.
         """
+        base = self.base(invocation)
+        if base == self._base:
+            self._used_at = self._clock.monotonic()
         key = "" if keyless and KEY not in invocation.credentials else self._key(invocation)
         sent = {"Idempotency-Key": invocation.idempotency_key, "User-Agent": "somamesh", **headers}
         if key:
             sent["Authorization"] = f"Bearer {key}"
-        response = await self.fetch(EgressRequest("POST", url, sent, content, invocation.timeout_s))
+        request = EgressRequest("POST", f"{base}{path}", sent, content, invocation.timeout_s)
+        response = await self._fetch(request, at_most)
         if not _OK <= response.status < _REDIRECT:
             raise self._failure(response, key)
         return response
 
-    async def fetch(self, request: EgressRequest) -> EgressResponse:
-        """Send a request as it is; raise ProviderError when no whole answer came."""
+    async def _fetch(self, request: EgressRequest, at_most: Usage | None = None) -> EgressResponse:
         try:
             return await self._egress.fetch(request)
         except EgressError as error:
-            reason, text = _EGRESS[error.reason]
-            raise ProviderError(reason, f"{self.name} {text}") from error
+            reason, text, fault = _EGRESS[error.reason]
+            usage = at_most if error.reason in _MAY_HAVE_WORKED else None
+            raise ProviderError(reason, f"{self.name} {text}", fault=fault, usage=_estimated(usage)) from error
 
-    async def probe(self, url: str) -> ProbeResult:
-        """Say whether the provider's door answers; needs no key, so 401 is as good as 200.
+    async def probe(self, path: str) -> ProbeResult:
+        """Ask a free address of the provider's own; needs no key, so 401 is as good as 200.
 
-        Nobody is called unless the setting `probe_remote` says so: a machine that uses no remote provider stays silent.
+        It is asked from its first use until an hour after its last, so that a machine that uses no remote provider
+        stays silent; always or never where the setting `probe_remote` is "true" or "false".
         """
-        if not self._probes:
-            return ProbeResult(healthy=True, detail="not probed; its calls tell")
-        start = self._clock.monotonic()
+        now = self._clock.monotonic()
+        in_use = self._used_at is not None and now - self._used_at < _PROBED_AFTER_USE_S
+        if self._probes == "false" or not (in_use or self._probes == "true"):
+            return _UNASKED
         try:
-            response = await self.fetch(EgressRequest("GET", url, timeout_s=5.0, max_bytes=1024 * 1024))
+            response = await self._fetch(
+                EgressRequest("GET", f"{self._base}{path}", timeout_s=5.0, max_bytes=1024 * 1024)
+            )
         except ProviderError as error:
-            return ProbeResult(healthy=False, detail=error.message)
-        elapsed = (self._clock.monotonic() - start) * 1000
-        if response.status >= _SERVER_ERROR:
-            return ProbeResult(healthy=False, detail=f"{self.name} answered {response.status}", latency_ms=elapsed)
-        return ProbeResult(healthy=True, latency_ms=elapsed)
+            return ProbeResult(healthy=False, detail=error.message, endpoint=self._base)
+        elapsed = (self._clock.monotonic() - now) * 1000
+        healthy = response.status < _SERVER_ERROR
+        detail = "" if healthy else f"{self.name} answered {response.status}"
+        return ProbeResult(healthy, detail, elapsed, self._base)
 
-    def json(self, response: EgressResponse) -> Mapping[str, object]:
+    def json(self, response: EgressResponse, at_most: Usage) -> Mapping[str, object]:
         """Read an answer's JSON object; raise ProviderError when it is none."""
         body = _object(response.content)
         if body is None:
-            raise ProviderError(Failure.UNAVAILABLE, f"{self.name} gave an answer that cannot be read")
+            raise ProviderError(
+                Failure.UNAVAILABLE, f"{self.name} gave an answer that cannot be read", usage=_estimated(at_most)
+            )
         return body
 
     def _key(self, invocation: Invocation) -> str:
@@ -109,6 +132,10 @@ class RemoteCalls:
             return ProviderError(Failure.RATE_LIMITED, f"{self.name} asks to slow down", retry_after_s=wait)
         reason, text = _meaning(response.status, code, words)
         return ProviderError(reason, f"{self.name} {text}")
+
+
+def _estimated(usage: Usage | None) -> Usage | None:
+    return None if usage is None else replace(usage, estimated=True)
 
 
 def _meaning(status: int, code: str, words: str) -> tuple[Failure, str]:
@@ -134,6 +161,11 @@ def as_count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
+def tokens_of(text: str) -> int:
+    """Give about as many tokens as a text has at most: three bytes each."""
+    return len(text.encode()) // 3 + 1
+
+
 def _said(content: bytes) -> tuple[str, str]:
     """Give code and words of an error body: OpenAI's `error` object, or `name` with `errors`."""
     body = _object(content) or {}
@@ -146,9 +178,12 @@ def _said(content: bytes) -> tuple[str, str]:
 
 
 def _object(content: bytes) -> Mapping[str, object] | None:
+    """Read a JSON object; None for anything else, and for one of so many values that reading it would take long."""
+    if sum(content.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
+        return None
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, Mapping) else None
 

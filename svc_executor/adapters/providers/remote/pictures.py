@@ -16,7 +16,7 @@ from svc_executor.domain.provider import Artefact, Failure, ProviderError
 
 if TYPE_CHECKING:
     from svc_executor.adapters.providers.params import Params
-    from svc_executor.domain.provider import Invocation, JsonValue
+    from svc_executor.domain.provider import Invocation, JsonValue, Usage
 
 _TYPES = {"PNG": ("image/png", "png"), "JPEG": ("image/jpeg", "jpg"), "WEBP": ("image/webp", "webp")}
 
@@ -31,15 +31,15 @@ def prompt_of(invocation: Invocation, params: Params, *, max_chars: int) -> str:
     return f"{prompt}\n\nImprove on the last version: {remarks}"[:max_chars] if remarks else prompt
 
 
-def picture(encoded: object, asset_type: str, metadata: dict[str, JsonValue], name: str) -> Artefact:
-    """Decode and identify a picture; raise ProviderError(UNAVAILABLE) when it is none."""
+def picture(encoded: object, asset_type: str, metadata: dict[str, JsonValue], name: str, usage: Usage) -> Artefact:
+    """Decode and identify a picture; raise ProviderError(UNAVAILABLE) with the usage when it is none."""
     try:
         content = base64.b64decode(str(encoded), validate=True)
         with Image.open(io.BytesIO(content), formats=tuple(_TYPES)) as image:
             size, form = image.size, image.format or "PNG"
             image.verify()
     except (binascii.Error, UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise ProviderError(Failure.UNAVAILABLE, f"{name} gave a picture that cannot be read") from error
+        raise ProviderError(Failure.UNAVAILABLE, f"{name} gave a picture that cannot be read", usage=usage) from error
     media_type, ending = _TYPES[form]
     sized: dict[str, JsonValue] = {"width_px": size[0], "height_px": size[1], **metadata}
     return Artefact(content, media_type, f"image.{ending}", asset_type, sized)

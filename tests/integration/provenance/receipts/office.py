@@ -70,9 +70,13 @@ class Office:
         )  # fmt: skip
         await self.tell(facts_pb2.ExecutionFinished(execution=made), tenant)
 
-    async def end(self, job_id: str, at: datetime = NOW, *, attempts: int = 1, tenant: str = "acme") -> None:
+    async def end(
+        self, job_id: str, at: datetime = NOW, *, attempts: int = 1, tenant: str = "acme", message: str = ""
+    ) -> None:
         step = job_pb2.Step(step_id="a", state=job_pb2.STEP_STATE_SUCCEEDED, attempts=attempts)
-        job = job_pb2.Job(job_id=job_id, state=job_pb2.JOB_STATE_COMPLETED, steps=[step], end_time=timestamp(at))
+        job = job_pb2.Job(
+            job_id=job_id, state=job_pb2.JOB_STATE_COMPLETED, steps=[step], end_time=timestamp(at), message=message
+        )
         await self.tell(facts_pb2.JobChanged(job=job), tenant)
 
     async def job(self, number: int = 0, *, error: str = "", tenant: str = "acme") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from mesh.stores.postgres import SYSTEM
@@ -12,7 +13,7 @@ from svc_provenance.adapters.receipts import CHANNEL
 from svc_provenance.app.receipts import Filters, JobKey, ReceiptQueue, ReceiptWriter, Writing
 from svc_provenance.domain.receipts import Cause, Form, receipt_id_of
 from svc_provenance.events.receipts import figures
-from tests.integration.provenance.receipts.office import IDS, Office
+from tests.integration.provenance.receipts.office import IDS, NOW, Office
 
 
 async def test_the_end_of_a_job_makes_its_receipt_due_and_says_so(office: Office) -> None:
@@ -74,6 +75,31 @@ async def test_news_that_comes_while_a_receipt_is_written_leaves_it_due(office: 
     await office.end(job_id)
     await office.store.settle(key, due, None)
     assert await office.store.due(key) is not None
+
+
+async def test_a_job_that_ended_again_by_a_clock_that_is_behind_has_its_new_receipt(office: Office) -> None:
+    job_id = await office.job()
+    await office.end(job_id, NOW - timedelta(seconds=1), message="again")
+    receipt = await office.writer.write(JobKey("acme", job_id))
+    assert receipt is not None
+    assert await office.store.receipt("acme", job_id) == receipt
+
+
+async def test_a_writer_that_read_older_facts_writes_nothing(office: Office) -> None:
+    job_id = await office.job()
+    key = JobKey("acme", job_id)
+    kept = await office.store.receipt("acme", job_id)
+    await office.end(job_id)
+    stale = await office.store.due(key)
+    assert kept is not None
+    assert stale is not None
+    await office.store.settle(key, stale, kept)
+    await office.end(job_id)
+    older = replace(kept, trace_digest="older")
+    await office.store.settle(key, stale, older)
+    await office.store.postpone(key, stale, 1.0, older)
+    assert await office.store.receipt("acme", job_id) == kept
+    assert await office.store.due(key) is not None, "the number of its news is the same, the row is another"
 
 
 async def test_a_writer_that_heard_nothing_finds_what_is_due(office: Office) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from svc_executor.adapters.providers.composer.diff import ChangeKind, diff, render_diff
+from svc_executor.adapters.providers.composer.diff import diff, render_diff
+from svc_executor.domain.documents import ChangeKind
 from tests.unit.executor.composer.samples import SVG, artefact, composed, inputs, small
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from svc_executor.adapters.providers.composer.blocks import Break, Code, Styled, Text, plain
 from svc_executor.adapters.providers.composer.markdown import escape, inline, render
-from tests.unit.executor.composer.samples import READER, composed, inputs, simple
+from tests.unit.executor.composer.samples import PNG, READER, composed, inputs, simple, small
 
 GOLDEN = Path(__file__).parent / "golden" / "small.md"
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.sampled_from(" #*_`[]()<>|\\~&!+-=.1"))
@@ -58,6 +59,30 @@ def test_a_line_break_in_a_table_is_a_break_and_elsewhere_a_backslash() -> None:
     line = (Text("a"), Break(), Styled("strong", (Text("b"),)))
     assert inline(line, in_table=True) == "a<br>**b**"
     assert inline(line) == "a\\\n**b**"
+
+
+def test_embedded_figures_hold_their_pixels() -> None:
+    document = composed(small() | {"markdown_figures": "embedded"})
+    text = render(document, embed=True)
+    assert f"](data:image/png;base64,{base64.b64encode(PNG).decode()})" in text
+    [picture] = [token for token in _images(text) if token.startswith("data:image/png")]
+    assert base64.b64decode(picture.partition(",")[2]) == PNG
+
+
+def test_a_figure_above_the_limit_stays_linked() -> None:
+    text = render(composed(small() | {"embed_limit_bytes": 1}), embed=True)
+    assert "](data:" not in text
+    assert "](assets/" in text
+
+
+def _images(text: str) -> list[str]:
+    """Addresses of the pictures that a reader of Markdown shows."""
+    return [
+        str(child.attrs["src"])
+        for token in MarkdownIt().parse(text)
+        for child in token.children or ()
+        if child.type == "image"
+    ]
 
 
 def test_figures_link_to_the_files_of_the_bundle_and_gaps_are_marked() -> None:

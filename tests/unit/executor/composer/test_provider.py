@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,20 +13,14 @@ from mesh.clock import SystemClock
 from svc_executor.adapters import manifests
 from svc_executor.adapters.providers.composer import bundle, create
 from svc_executor.adapters.providers.composer.model import DocumentSpec
-from svc_executor.domain.provider import (
-    EgressRequest,
-    EgressResponse,
-    Failure,
-    Invocation,
-    Provider,
-    ProviderContext,
-    ProviderError,
-)
+from svc_executor.domain.provider import Failure, Invocation, Provider, ProviderContext, ProviderError
+from tests.conformance import desk
 from tests.unit.executor.composer.samples import inputs, simple, small
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from svc_executor.domain.egress import EgressRequest, EgressResponse
     from svc_executor.domain.provider import InputArtefact
 
 MANIFESTS = Path(manifests.__file__).parents[1] / "manifests"
@@ -42,9 +38,10 @@ class NoEgress:
 
 @pytest.fixture
 async def composer(tmp_path: Path) -> AsyncIterator[Provider]:
-    provider = create(ProviderContext(SystemClock(), NoEgress(), tmp_path))
-    yield provider
-    await provider.aclose()
+    async with desk.processes() as processes:
+        provider = create(ProviderContext(SystemClock(), NoEgress(), tmp_path, processes))
+        yield provider
+        await provider.aclose()
 
 
 def call(params: Mapping[str, object], given: Mapping[str, InputArtefact | str], timeout_s: float = 30) -> Invocation:
@@ -102,6 +99,15 @@ async def test_faults_are_told_together_and_the_first_is_pointed_at(composer: Pr
 async def test_numbers_may_come_as_doubles_as_protobuf_sends_them(composer: Provider) -> None:
     params = simple() | {"embed_limit_bytes": 1000.0, "outputs": ["markdown"]}
     assert (await composer.invoke(call(params, {}))).artefacts
+
+
+async def test_markdown_holds_its_pictures_where_asked_and_never_in_the_bundle(composer: Provider) -> None:
+    params = small() | {"outputs": ["markdown", "bundle"], "markdown_figures": "embedded"}
+    document, packed = (await composer.invoke(call(params, inputs()))).artefacts
+    assert b"](data:image/png;base64," in document.content
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert b"](data:" not in archive.read("document.md")
+    assert bundle.verify_bundle(packed.content) == []
 
 
 async def test_a_deadline_is_kept(composer: Provider) -> None:

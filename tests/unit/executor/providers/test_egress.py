@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
-from svc_executor.domain.provider import EgressError, EgressFailure, EgressRequest, EgressResponse
+from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 from tests.conformance.site import Site
 from tests.conformance.wire import Reply
 

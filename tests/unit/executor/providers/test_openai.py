@@ -181,7 +181,7 @@ async def test_an_endpoint_inside_is_refused(images: Provider, server: openai.Op
 
 
 async def test_nobody_is_probed_unasked(images: Provider, server: openai.OpenAiServer) -> None:
-    assert (await images.probe()).healthy
+    assert (await images.probe()).healthy is None
     assert server.received == []
 
 
@@ -210,7 +210,7 @@ async def test_a_schema_is_passed_on(chat: Provider, server: openai.OpenAiServer
 
 @pytest.mark.parametrize(
     ("finish", "schema", "reason"),
-    [("content_filter", False, Failure.CONTENT_REJECTED), ("length", True, Failure.UNAVAILABLE)],
+    [("content_filter", False, Failure.CONTENT_REJECTED), ("length", True, Failure.INVALID_INPUT)],
 )
 async def test_an_answer_that_is_none_is_an_error(
     chat: Provider, server: openai.OpenAiServer, finish: str, schema: bool, reason: Failure

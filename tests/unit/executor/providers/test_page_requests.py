@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mesh.testing.contract import eventually
 from svc_executor.adapters.providers.browser.routes import GuardedRoutes
-from svc_executor.domain.provider import EgressResponse
+from svc_executor.domain.egress import EgressResponse
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import EgressRequest
+    from svc_executor.domain.egress import EgressRequest
 
 MIB = 1 << 20
 REQUEST = SimpleNamespace(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from svc_executor.adapters.providers import playwright_screenshot
-from svc_executor.domain.provider import Failure
+from svc_executor.domain.provider import Failure, Fault
 from tests.conformance import desk
 from tests.conformance.site import Site
 
@@ -80,12 +80,17 @@ async def test_a_missing_page_is_no_picture(browser: Provider, site: Site) -> No
 
 async def test_a_page_that_fails_is_tried_elsewhere(browser: Provider, site: Site) -> None:
     error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/broken"}))
-    assert (error.reason, error.blamed) == (Failure.UNAVAILABLE, False)
+    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
+
+
+async def test_an_address_that_is_a_download_is_not_the_browsers_fault(browser: Provider, site: Site) -> None:
+    error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/download"}))
+    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
 
 
 async def test_a_silent_page_ends_in_time(browser: Provider, site: Site) -> None:
     error = await desk.refusal(browser, desk.invocation({"url": f"{site.url}/hang"}, timeout_s=0.3))
-    assert (error.reason, error.blamed) == (Failure.TIMEOUT, False)
+    assert (error.reason, error.fault) == (Failure.TIMEOUT, Fault.CALLER)
 
 
 async def test_what_never_appears_is_named(browser: Provider, site: Site) -> None:

@@ -25,7 +25,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SelectionMade(_message.Message):
-    """A capability was chosen for a step of a job, or none could be. Topic selector.events, key: job."""
+    """A capability was chosen for a step of a job, or none could be. Topic selector.events, key: job. Published once for each
+    selection that is not a dry run; the envelope names the tenant. The audit chain takes choices from here: `subject`,
+    `actor`, `trace_id`, `selection_id`, `policy_id`, `create_time` and `chosen.capability_id` are what its entry says.
+    Selections in which policy left nothing are in the chain already, as refusals that the selector recorded itself.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -49,7 +53,9 @@ Global___SelectionMade: _TypeAlias = SelectionMade  # noqa: Y015
 
 @_typing.final
 class SelectionsMade(_message.Message):
-    """Capabilities were chosen outside of any job. Topic selector.events, key: tenant."""
+    """Capabilities were chosen outside of any job. Topic selector.events, key: tenant. Each selection that is not a dry run is
+    in one such event; what SelectionMade says of the audit chain holds here for each of them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -102,10 +108,16 @@ class ExecutionFinished(_message.Message):
     INPUT_ASSET_IDS_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     REDACTIONS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """Subject on whose behalf it ran."""
     prompt: _builtins.str
     """What was asked for, in words, redacted; at most 2,000 characters."""
+    sequence: _builtins.int
+    """Number of the fact within its job, from 1: grows with every ExecutionFinished and JobChanged of the job, in the
+    order in which they were committed, whatever the clocks of the executors say. 0: sent by an executor of an older
+    version, which did not count; such a fact is older than all that have a number.
+    """
     @_builtins.property
     def execution(self) -> _job_pb2.Execution:
         """The attempt."""
@@ -126,10 +138,11 @@ class ExecutionFinished(_message.Message):
         input_asset_ids: _abc.Iterable[_builtins.str] | None = ...,
         prompt: _builtins.str = ...,
         redactions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "input_asset_ids", b"input_asset_ids", "prompt", b"prompt", "redactions", b"redactions", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "input_asset_ids", b"input_asset_ids", "prompt", b"prompt", "redactions", b"redactions", "sequence", b"sequence", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,6 +155,9 @@ class JobChanged(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Number of the fact within its job; see ExecutionFinished.sequence. Of two, the one with the higher number holds."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job with its steps."""
@@ -150,10 +166,11 @@ class JobChanged(_message.Message):
         self,
         *,
         job: _job_pb2.Job | None = ...,
+        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

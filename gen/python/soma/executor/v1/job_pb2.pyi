@@ -217,6 +217,7 @@ class Execution(_message.Message):
     PARAMS_FIELD_NUMBER: _builtins.int
     STEP_TYPE_FIELD_NUMBER: _builtins.int
     SPAN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Id."""
     job_id: _builtins.str
@@ -261,6 +262,8 @@ class Execution(_message.Message):
     """Step type, for example "generate_diagram"."""
     span_id: _builtins.str
     """Span of the attempt, 16 hex digits; empty: unknown."""
+    request_id: _builtins.str
+    """Request that submitted the job; see Job.request_id."""
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assets it made, the main one first."""
@@ -306,10 +309,11 @@ class Execution(_message.Message):
         params: _struct_pb2.Struct | None = ...,
         step_type: _builtins.str = ...,
         span_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score", "end_time", b"end_time", "params", b"params", "quality_score", b"quality_score", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score", "asset_ids", b"asset_ids", "attempt", b"attempt", "cost_micro_usd", b"cost_micro_usd", "end_time", b"end_time", "error_code", b"error_code", "error_message", b"error_message", "evaluation_id", b"evaluation_id", "execution_id", b"execution_id", "fallback_reason", b"fallback_reason", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "latency_ms", b"latency_ms", "model", b"model", "params", b"params", "provider", b"provider", "quality_score", b"quality_score", "rework_reason", b"rework_reason", "selection_id", b"selection_id", "span_id", b"span_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "step_index", b"step_index", "step_type", b"step_type", "tool_id", b"tool_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score", "asset_ids", b"asset_ids", "attempt", b"attempt", "cost_micro_usd", b"cost_micro_usd", "end_time", b"end_time", "error_code", b"error_code", "error_message", b"error_message", "evaluation_id", b"evaluation_id", "execution_id", b"execution_id", "fallback_reason", b"fallback_reason", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "latency_ms", b"latency_ms", "model", b"model", "params", b"params", "provider", b"provider", "quality_score", b"quality_score", "request_id", b"request_id", "rework_reason", b"rework_reason", "selection_id", b"selection_id", "span_id", b"span_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "step_index", b"step_index", "step_type", b"step_type", "tool_id", b"tool_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quality_score: _TypeAlias = _typing.Literal["quality_score"]  # noqa: Y015
     _WhichOneofArgType__quality_score: _TypeAlias = _typing.Literal["_quality_score", b"_quality_score"]  # noqa: Y015
@@ -408,6 +412,7 @@ class Job(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Id, UUIDv7."""
     state: Global___JobState.ValueType
@@ -426,6 +431,8 @@ class Job(_message.Message):
     """Subject who submitted it."""
     trace_id: _builtins.str
     """Trace that all of its work belongs to."""
+    request_id: _builtins.str
+    """Id of the request that submitted it: the request_id of SubmitJob, else the id of the call (x-request-id)."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """Steps, in the order of the plan."""
@@ -458,10 +465,11 @@ class Job(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         trace_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "create_time", b"create_time", "created_by", b"created_by", "end_time", b"end_time", "job_id", b"job_id", "message", b"message", "progress", b"progress", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "steps", b"steps", "title", b"title", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "create_time", b"create_time", "created_by", b"created_by", "end_time", b"end_time", "job_id", b"job_id", "message", b"message", "progress", b"progress", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "steps", b"steps", "title", b"title", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,7 +99,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Stops a job and compensates what it made. Cancelling an ended job changes nothing.
+        """Stops a job and compensates what it made. Cancelling an ended job changes nothing. A job whose run was lost is
+        ended all the same. Idempotent on request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +108,8 @@ class JobServiceServicer:
 
     def ResumeJob(self, request, context):
         """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-        are not run again.
+        are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+        request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

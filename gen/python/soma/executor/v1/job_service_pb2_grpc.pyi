@@ -41,10 +41,13 @@ class JobServiceStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
     """Lists jobs without their steps, newest first."""
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_pb2.Job]
-    """Stops a job and compensates what it made. Cancelling an ended job changes nothing."""
+    """Stops a job and compensates what it made. Cancelling an ended job changes nothing. A job whose run was lost is
+    ended all the same. Idempotent on request_id.
+    """
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ResumeJobRequest, _job_pb2.Job]
     """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-    are not run again.
+    are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+    request_id.
     """
     DescribeJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DescribeJobRequest, _job_service_pb2.JobDescription]
     """One readable account of a run: plan, steps, every attempt, events, compensations."""
@@ -63,10 +66,13 @@ class JobServiceAsyncStub(JobServiceStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists jobs without their steps, newest first."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Stops a job and compensates what it made. Cancelling an ended job changes nothing."""
+    """Stops a job and compensates what it made. Cancelling an ended job changes nothing. A job whose run was lost is
+    ended all the same. Idempotent on request_id.
+    """
     ResumeJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ResumeJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-    are not run again.
+    are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+    request_id.
     """
     DescribeJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DescribeJobRequest, _job_service_pb2.JobDescription]  # type: ignore[assignment]
     """One readable account of a run: plan, steps, every attempt, events, compensations."""
@@ -106,7 +112,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Stops a job and compensates what it made. Cancelling an ended job changes nothing."""
+        """Stops a job and compensates what it made. Cancelling an ended job changes nothing. A job whose run was lost is
+        ended all the same. Idempotent on request_id.
+        """
 
     @_abc_1.abstractmethod
     def ResumeJob(
@@ -115,7 +123,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-        are not run again.
+        are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+        request_id.
         """
 
     @_abc_1.abstractmethod

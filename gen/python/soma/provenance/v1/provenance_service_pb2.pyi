@@ -115,6 +115,7 @@ class AssetProvenance(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Asset."""
     asset_type: _builtins.str
@@ -155,6 +156,8 @@ class AssetProvenance(_message.Message):
     """Trace."""
     prompt: _builtins.str
     """What was asked for after redaction, at most 2,000 characters; only where policy lets it be kept."""
+    request_id: _builtins.str
+    """Request that the job was submitted with, redacted; empty: an upload, or made before requests were recorded."""
     @_builtins.property
     def generation_params(self) -> _struct_pb2.Struct:
         """Parameters of the execution after redaction."""
@@ -203,10 +206,11 @@ class AssetProvenance(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         prompt: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_passes", b"_passes", "_quality_score", b"_quality_score", "create_time", b"create_time", "delete_time", b"delete_time", "generation_params", b"generation_params", "passes", b"passes", "quality_score", b"quality_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_passes", b"_passes", "_quality_score", b"_quality_score", "asset_id", b"asset_id", "asset_type", b"asset_type", "attempt", b"attempt", "capability_id", b"capability_id", "checksum_sha256", b"checksum_sha256", "cost_micro_usd", b"cost_micro_usd", "create_time", b"create_time", "delete_time", b"delete_time", "evaluation_id", b"evaluation_id", "execution_id", b"execution_id", "generation_params", b"generation_params", "job_id", b"job_id", "latency_ms", b"latency_ms", "media_type", b"media_type", "model", b"model", "parent_ids", b"parent_ids", "passes", b"passes", "prompt", b"prompt", "prompt_summary", b"prompt_summary", "quality_score", b"quality_score", "redactions", b"redactions", "selection_id", b"selection_id", "step_id", b"step_id", "subject", b"subject", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_passes", b"_passes", "_quality_score", b"_quality_score", "asset_id", b"asset_id", "asset_type", b"asset_type", "attempt", b"attempt", "capability_id", b"capability_id", "checksum_sha256", b"checksum_sha256", "cost_micro_usd", b"cost_micro_usd", "create_time", b"create_time", "delete_time", b"delete_time", "evaluation_id", b"evaluation_id", "execution_id", b"execution_id", "generation_params", b"generation_params", "job_id", b"job_id", "latency_ms", b"latency_ms", "media_type", b"media_type", "model", b"model", "parent_ids", b"parent_ids", "passes", b"passes", "prompt", b"prompt", "prompt_summary", b"prompt_summary", "quality_score", b"quality_score", "redactions", b"redactions", "request_id", b"request_id", "selection_id", b"selection_id", "step_id", b"step_id", "subject", b"subject", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__passes: _TypeAlias = _typing.Literal["passes"]  # noqa: Y015
     _WhichOneofArgType__passes: _TypeAlias = _typing.Literal["_passes", b"_passes"]  # noqa: Y015

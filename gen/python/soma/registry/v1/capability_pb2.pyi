@@ -410,6 +410,7 @@ class Health(_message.Message):
     CHECK_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CIRCUIT_OPEN_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     state: Global___HealthState.ValueType
     """State."""
     failure_count: _builtins.int
@@ -418,6 +419,8 @@ class Health(_message.Message):
     """One sentence for people; empty when healthy."""
     circuit_open: _builtins.bool
     """True while the circuit breaker around it is open."""
+    version: _builtins.int
+    """Grows by one with each report and reset: of two views of one capability the higher one is the later."""
     @_builtins.property
     def check_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last checked; absent: never."""
@@ -430,10 +433,11 @@ class Health(_message.Message):
         check_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
         circuit_open: _builtins.bool = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "circuit_open", b"circuit_open", "failure_count", b"failure_count", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "circuit_open", b"circuit_open", "failure_count", b"failure_count", "reason", b"reason", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -475,10 +479,16 @@ class Capability(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
-    """"<tool_id>@<provider>", made by the server."""
+    """"<tool_id>@<provider>", made by the server. Unique together with owner_tenant_id: a tenant's private capability may
+    have the id of another tenant's, or of one of the platform's that the tenant cannot see.
+    """
     tool_id: _builtins.str
-    """Tool or model family, lower case; unique together with provider. Required, immutable."""
+    """Tool or model family, lower case; unique together with provider among the capabilities of one owner. Required,
+    immutable.
+    """
     provider: _builtins.str
     """Who runs it, lower case. Required, immutable."""
     adapter: _builtins.str
@@ -496,13 +506,19 @@ class Capability(_message.Message):
     endpoint: _builtins.str
     """Base address of a remote provider, https (or http on an allow-listed loopback); empty for local ones."""
     credential_path: _builtins.str
-    """Path of its credentials in the secret store, below the tenant's folder; empty: none needed."""
+    """Path of its credentials in the secret store, below the tenant's folder; empty: none needed. Names of lower case
+    letters, digits, "_" and "-", parted by single slashes; at most 128 characters.
+    """
     lifecycle: Global___Lifecycle.ValueType
     """May it be chosen."""
     version: _builtins.int
     """Grows by one with each change; send it back on update to detect a lost race, 0 to overwrite."""
     license: _builtins.str
     """Licence of the model or tool, an SPDX expression where there is one."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability it is, seen by nobody else; empty: the platform's. Where the platform has one of the
+    same id that the tenant may see, the platform's is meant by the id.
+    """
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[_modality_pb2.Modality.ValueType]:
         """What it works on; at least one."""
@@ -513,11 +529,13 @@ class Capability(_message.Message):
 
     @_builtins.property
     def input_schema(self) -> _struct_pb2.Struct:
-        """JSON Schema of params; empty: anything."""
+        """JSON Schema (2020-12) of params; empty: anything. At most 64 KiB as JSON, 32 levels and 64 patterns; $ref only to
+        places of the same schema ("#/…"); patterns without look-around and back-references.
+        """
 
     @_builtins.property
     def output_schema(self) -> _struct_pb2.Struct:
-        """JSON Schema of the structured output; empty: none."""
+        """JSON Schema of the structured output, bounded like input_schema; empty: none."""
 
     @_builtins.property
     def constraints(self) -> Global___Constraints:
@@ -545,7 +563,7 @@ class Capability(_message.Message):
 
     @_builtins.property
     def default_parameters(self) -> _struct_pb2.Struct:
-        """Parameters used where the step gives none."""
+        """Parameters used where the step gives none; at most 64 KiB as JSON."""
 
     @_builtins.property
     def asset_defaults(self) -> Global___AssetDefaults:
@@ -566,6 +584,10 @@ class Capability(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed, health aside."""
+
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted; absent: it was not. A deleted one is shown by DeleteCapability and WatchCapabilities alone."""
 
     def __init__(
         self,
@@ -600,10 +622,12 @@ class Capability(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         license: _builtins.str = ...,
+        owner_tenant_id: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "asset_defaults", b"asset_defaults", "constraints", b"constraints", "create_time", b"create_time", "default_parameters", b"default_parameters", "expected_latency", b"expected_latency", "health", b"health", "input_schema", b"input_schema", "output_schema", b"output_schema", "price_list", b"price_list", "resources", b"resources", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "asset_defaults", b"asset_defaults", "constraints", b"constraints", "create_time", b"create_time", "default_parameters", b"default_parameters", "delete_time", b"delete_time", "expected_latency", b"expected_latency", "health", b"health", "input_schema", b"input_schema", "output_schema", b"output_schema", "price_list", b"price_list", "resources", b"resources", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "allow", b"allow", "asset_defaults", b"asset_defaults", "capability_id", b"capability_id", "constraints", b"constraints", "cost_tier", b"cost_tier", "create_time", b"create_time", "credential_path", b"credential_path", "data_classifications", b"data_classifications", "default_parameters", b"default_parameters", "description", b"description", "display_name", b"display_name", "endpoint", b"endpoint", "expected_latency", b"expected_latency", "health", b"health", "input_schema", b"input_schema", "kind", b"kind", "license", b"license", "lifecycle", b"lifecycle", "modalities", b"modalities", "model", b"model", "output_schema", b"output_schema", "price_list", b"price_list", "provider", b"provider", "resources", b"resources", "tags", b"tags", "task_types", b"task_types", "tool_id", b"tool_id", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "allow", b"allow", "asset_defaults", b"asset_defaults", "capability_id", b"capability_id", "constraints", b"constraints", "cost_tier", b"cost_tier", "create_time", b"create_time", "credential_path", b"credential_path", "data_classifications", b"data_classifications", "default_parameters", b"default_parameters", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "endpoint", b"endpoint", "expected_latency", b"expected_latency", "health", b"health", "input_schema", b"input_schema", "kind", b"kind", "license", b"license", "lifecycle", b"lifecycle", "modalities", b"modalities", "model", b"model", "output_schema", b"output_schema", "owner_tenant_id", b"owner_tenant_id", "price_list", b"price_list", "provider", b"provider", "resources", b"resources", "tags", b"tags", "task_types", b"task_types", "tool_id", b"tool_id", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

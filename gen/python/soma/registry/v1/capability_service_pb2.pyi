@@ -58,16 +58,22 @@ class GetCapabilityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPABILITY_ID_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """"<tool_id>@<provider>". Required."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
+    empty. Empty: the platform's, or for a tenant its own of this id.
+    """
     def __init__(
         self,
         *,
         capability_id: _builtins.str = ...,
+        owner_tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "owner_tenant_id", b"owner_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,7 +145,7 @@ class ListCapabilitiesResponse(_message.Message):
     """Token of the next page; empty at the end."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[_capability_pb2.Capability]:
-        """The page."""
+        """The page, ordered by capability_id and owner_tenant_id; shorter than page_size where it would have more than 1 MiB."""
 
     def __init__(
         self,
@@ -165,19 +171,22 @@ class UpdateCapabilityRequest(_message.Message):
     CAPABILITY_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one. Required."""
     request_id: _builtins.str
     """Makes the call idempotent; at most 128 characters."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
+    empty. Empty: the platform's, or for a tenant its own of this id.
+    """
     @_builtins.property
     def capability(self) -> _capability_pb2.Capability:
-        """New values; fields outside update_mask are ignored. tool_id, provider, kind, modalities and task_types must be
-        valid where they are given.
-        """
+        """New values. Fields that update_mask names must be valid as in RegisterCapability, the others are ignored. Required."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Top-level fields to change; "*" for all that may change. Required."""
+        """Top-level fields to change, at least one; "*" alone for all that may change. Required."""
 
     def __init__(
         self,
@@ -186,10 +195,11 @@ class UpdateCapabilityRequest(_message.Message):
         capability: _capability_pb2.Capability | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        owner_tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capability", b"capability", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability", b"capability", "capability_id", b"capability_id", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability", b"capability", "capability_id", b"capability_id", "owner_tenant_id", b"owner_tenant_id", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -203,23 +213,65 @@ class DisableCapabilityRequest(_message.Message):
 
     CAPABILITY_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one. Required."""
     request_id: _builtins.str
     """Makes the call idempotent; at most 128 characters."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
+    empty. Empty: the platform's, or for a tenant its own of this id.
+    """
     def __init__(
         self,
         *,
         capability_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        owner_tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "owner_tenant_id", b"owner_tenant_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DisableCapabilityRequest: _TypeAlias = DisableCapabilityRequest  # noqa: Y015
+
+@_typing.final
+class DeleteCapabilityRequest(_message.Message):
+    """Request of DeleteCapability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPABILITY_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    capability_id: _builtins.str
+    """Which one. Required."""
+    request_id: _builtins.str
+    """Makes the call idempotent; at most 128 characters."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
+    empty. Empty: the platform's, or for a tenant its own of this id.
+    """
+    version: _builtins.int
+    """The version that was read, to detect a lost race; 0: whatever the version is."""
+    def __init__(
+        self,
+        *,
+        capability_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        owner_tenant_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "owner_tenant_id", b"owner_tenant_id", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCapabilityRequest: _TypeAlias = DeleteCapabilityRequest  # noqa: Y015
 
 @_typing.final
 class Requirements(_message.Message):
@@ -250,7 +302,7 @@ class Requirements(_message.Message):
     context_tokens: _builtins.int
     """Tokens needed, prompt and answer together; 0: any."""
     duration_seconds: _builtins.float
-    """Seconds of audio or video needed; 0: any."""
+    """Seconds of audio or video needed, at most 31,622,400 (a year); 0: any."""
     source_language: _builtins.str
     """Source language that must be spoken, for example "mermaid"; empty: none."""
     @_builtins.property
@@ -377,6 +429,7 @@ class ReportHealthRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CIRCUIT_OPEN_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one. Required."""
     state: _capability_pb2.HealthState.ValueType
@@ -385,6 +438,10 @@ class ReportHealthRequest(_message.Message):
     """One sentence for people, nothing internal; at most 500 characters."""
     circuit_open: _builtins.bool
     """True when the breaker around it is open."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
+    empty. Empty: the platform's, or for a tenant its own of this id.
+    """
     def __init__(
         self,
         *,
@@ -392,10 +449,11 @@ class ReportHealthRequest(_message.Message):
         state: _capability_pb2.HealthState.ValueType = ...,
         reason: _builtins.str = ...,
         circuit_open: _builtins.bool = ...,
+        owner_tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "circuit_open", b"circuit_open", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "circuit_open", b"circuit_open", "owner_tenant_id", b"owner_tenant_id", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -409,19 +467,25 @@ class ResetFailuresRequest(_message.Message):
 
     CAPABILITY_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one. Required."""
     request_id: _builtins.str
     """Makes the call idempotent; at most 128 characters."""
+    owner_tenant_id: _builtins.str
+    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
+    empty. Empty: the platform's, or for a tenant its own of this id.
+    """
     def __init__(
         self,
         *,
         capability_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        owner_tenant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "owner_tenant_id", b"owner_tenant_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -488,15 +552,22 @@ class WatchCapabilitiesResponse(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LADDERS_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """True for the messages of the snapshot: the first replaces all that was known."""
     complete: _builtins.bool
     """True on the last message of the snapshot and on every later one: the view is whole."""
     resume_token: _builtins.str
-    """Where to resume after this message."""
+    """Where to resume after this message; empty on all messages of the snapshot but its last."""
+    heartbeat: _builtins.bool
+    """True when the message tells no change: whoever receives it knows that the view is current. Sent at once after a resume
+    without changes, and whenever 15 seconds passed without a message.
+    """
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[_capability_pb2.Capability]:
-        """Capabilities that are new or changed, DISABLED ones included."""
+        """Capabilities that are new or changed, DISABLED ones included, by owner_tenant_id and capability_id. A deleted one
+        comes once more, DISABLED and with its delete_time.
+        """
 
     @_builtins.property
     def ladders(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnedLadder]:
@@ -510,10 +581,11 @@ class WatchCapabilitiesResponse(_message.Message):
         capabilities: _abc.Iterable[_capability_pb2.Capability] | None = ...,
         ladders: _abc.Iterable[Global___OwnedLadder] | None = ...,
         resume_token: _builtins.str = ...,
+        heartbeat: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "complete", b"complete", "ladders", b"ladders", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "complete", b"complete", "heartbeat", b"heartbeat", "ladders", b"ladders", "resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -583,7 +655,7 @@ class ListLaddersResponse(_message.Message):
     """Token of the next page; empty at the end."""
     @_builtins.property
     def ladders(self) -> _containers.RepeatedCompositeFieldContainer[_ladder_pb2.Ladder]:
-        """The page, ordered by modality and task type."""
+        """The page, ordered by modality and task type; shorter than page_size where it would have more than 1 MiB."""
 
     def __init__(
         self,

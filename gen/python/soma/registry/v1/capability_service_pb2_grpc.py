@@ -62,6 +62,11 @@ class CapabilityServiceStub:
                 request_serializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.DisableCapabilityRequest.SerializeToString,
                 response_deserializer=soma_dot_registry_dot_v1_dot_capability__pb2.Capability.FromString,
                 _registered_method=True)
+        self.DeleteCapability = channel.unary_unary(
+                '/soma.registry.v1.CapabilityService/DeleteCapability',
+                request_serializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.DeleteCapabilityRequest.SerializeToString,
+                response_deserializer=soma_dot_registry_dot_v1_dot_capability__pb2.Capability.FromString,
+                _registered_method=True)
         self.FindCandidates = channel.unary_unary(
                 '/soma.registry.v1.CapabilityService/FindCandidates',
                 request_serializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesRequest.SerializeToString,
@@ -138,6 +143,15 @@ class CapabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteCapability(self, request, context):
+        """Deletes a capability: it is no longer listed or chosen, and what was chosen before goes on. The record is kept for the
+        term of retention; registering the id again in this time continues its versions. What ships with the mesh stays
+        deleted when its service starts again, until somebody registers it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindCandidates(self, request, context):
         """Which capabilities could serve a need, and why the others could not.
         """
@@ -160,7 +174,8 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchCapabilities(self, request, context):
-        """Sends a snapshot, then changes as they happen, for all tenants. Never ends by itself.
+        """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
+        changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +228,11 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
             'DisableCapability': grpc.unary_unary_rpc_method_handler(
                     servicer.DisableCapability,
                     request_deserializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.DisableCapabilityRequest.FromString,
+                    response_serializer=soma_dot_registry_dot_v1_dot_capability__pb2.Capability.SerializeToString,
+            ),
+            'DeleteCapability': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCapability,
+                    request_deserializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.DeleteCapabilityRequest.FromString,
                     response_serializer=soma_dot_registry_dot_v1_dot_capability__pb2.Capability.SerializeToString,
             ),
             'FindCandidates': grpc.unary_unary_rpc_method_handler(
@@ -386,6 +406,33 @@ class CapabilityService:
             target,
             '/soma.registry.v1.CapabilityService/DisableCapability',
             soma_dot_registry_dot_v1_dot_capability__service__pb2.DisableCapabilityRequest.SerializeToString,
+            soma_dot_registry_dot_v1_dot_capability__pb2.Capability.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCapability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soma.registry.v1.CapabilityService/DeleteCapability',
+            soma_dot_registry_dot_v1_dot_capability__service__pb2.DeleteCapabilityRequest.SerializeToString,
             soma_dot_registry_dot_v1_dot_capability__pb2.Capability.FromString,
             options,
             channel_credentials,

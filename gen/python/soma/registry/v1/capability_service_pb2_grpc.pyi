@@ -45,6 +45,11 @@ class CapabilityServiceStub:
     """Changes the fields named in update_mask."""
     DisableCapability: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.DisableCapabilityRequest, _capability_pb2.Capability]
     """Sets the lifecycle to DISABLED; what was chosen before goes on."""
+    DeleteCapability: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.DeleteCapabilityRequest, _capability_pb2.Capability]
+    """Deletes a capability: it is no longer listed or chosen, and what was chosen before goes on. The record is kept for the
+    term of retention; registering the id again in this time continues its versions. What ships with the mesh stays
+    deleted when its service starts again, until somebody registers it.
+    """
     FindCandidates: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.FindCandidatesRequest, _capability_service_pb2.FindCandidatesResponse]
     """Which capabilities could serve a need, and why the others could not."""
     ReportHealth: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ReportHealthRequest, _capability_pb2.Capability]
@@ -52,7 +57,9 @@ class CapabilityServiceStub:
     ResetFailures: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ResetFailuresRequest, _capability_pb2.Capability]
     """Forgets failures: health becomes UNKNOWN and the capability may be tried again."""
     WatchCapabilities: _grpc.UnaryStreamMultiCallable[_capability_service_pb2.WatchCapabilitiesRequest, _capability_service_pb2.WatchCapabilitiesResponse]
-    """Sends a snapshot, then changes as they happen, for all tenants. Never ends by itself."""
+    """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
+    changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+    """
     GetLadder: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.GetLadderRequest, _ladder_pb2.Ladder]
     """Reads the ladder in force for the caller's tenant."""
     ListLadders: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ListLaddersRequest, _capability_service_pb2.ListLaddersResponse]
@@ -75,6 +82,11 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     """Changes the fields named in update_mask."""
     DisableCapability: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.DisableCapabilityRequest, _capability_pb2.Capability]  # type: ignore[assignment]
     """Sets the lifecycle to DISABLED; what was chosen before goes on."""
+    DeleteCapability: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.DeleteCapabilityRequest, _capability_pb2.Capability]  # type: ignore[assignment]
+    """Deletes a capability: it is no longer listed or chosen, and what was chosen before goes on. The record is kept for the
+    term of retention; registering the id again in this time continues its versions. What ships with the mesh stays
+    deleted when its service starts again, until somebody registers it.
+    """
     FindCandidates: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.FindCandidatesRequest, _capability_service_pb2.FindCandidatesResponse]  # type: ignore[assignment]
     """Which capabilities could serve a need, and why the others could not."""
     ReportHealth: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ReportHealthRequest, _capability_pb2.Capability]  # type: ignore[assignment]
@@ -82,7 +94,9 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     ResetFailures: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ResetFailuresRequest, _capability_pb2.Capability]  # type: ignore[assignment]
     """Forgets failures: health becomes UNKNOWN and the capability may be tried again."""
     WatchCapabilities: _aio.UnaryStreamMultiCallable[_capability_service_pb2.WatchCapabilitiesRequest, _capability_service_pb2.WatchCapabilitiesResponse]  # type: ignore[assignment]
-    """Sends a snapshot, then changes as they happen, for all tenants. Never ends by itself."""
+    """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
+    changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+    """
     GetLadder: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.GetLadderRequest, _ladder_pb2.Ladder]  # type: ignore[assignment]
     """Reads the ladder in force for the caller's tenant."""
     ListLadders: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ListLaddersRequest, _capability_service_pb2.ListLaddersResponse]  # type: ignore[assignment]
@@ -134,6 +148,17 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets the lifecycle to DISABLED; what was chosen before goes on."""
 
     @_abc_1.abstractmethod
+    def DeleteCapability(
+        self,
+        request: _capability_service_pb2.DeleteCapabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_pb2.Capability, _abc.Awaitable[_capability_pb2.Capability]]:
+        """Deletes a capability: it is no longer listed or chosen, and what was chosen before goes on. The record is kept for the
+        term of retention; registering the id again in this time continues its versions. What ships with the mesh stays
+        deleted when its service starts again, until somebody registers it.
+        """
+
+    @_abc_1.abstractmethod
     def FindCandidates(
         self,
         request: _capability_service_pb2.FindCandidatesRequest,
@@ -163,7 +188,9 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.WatchCapabilitiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_capability_service_pb2.WatchCapabilitiesResponse], _abc.AsyncIterator[_capability_service_pb2.WatchCapabilitiesResponse]]:
-        """Sends a snapshot, then changes as they happen, for all tenants. Never ends by itself."""
+        """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
+        changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+        """
 
     @_abc_1.abstractmethod
     def GetLadder(

@@ -217,7 +217,9 @@ class SettleReservationRequest(_message.Message):
     reservation_id: _builtins.str
     """Which one. Required."""
     cost_micro_usd: _builtins.int
-    """True cost in millionths of a US dollar. What passes the reservation is booked up to the cap and reported."""
+    """True cost in millionths of a US dollar, at most 1,000,000,000,000,000. What passes the reservation is booked up to
+    the cap and reported.
+    """
     def __init__(
         self,
         *,

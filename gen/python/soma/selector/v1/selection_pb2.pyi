@@ -116,11 +116,11 @@ class SubjectContext(_message.Message):
     STEP_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     persona: _builtins.str
-    """Persona id; empty: none."""
+    """Persona id, one that the caller may use, else PERMISSION_DENIED; empty: none."""
     capsule: _builtins.str
-    """Capsule id; empty: none."""
+    """Capsule id, one that the caller may use, else PERMISSION_DENIED; empty: none."""
     data_classification: _builtins.str
-    """"public", "internal", "sensitive" or "confidential"; empty: internal."""
+    """"public", "internal", "sensitive" or "confidential"; empty: internal. Below the tenant's floor it is raised to it."""
     session_id: _builtins.str
     """Session the step belongs to; empty: none."""
     job_id: _builtins.str
@@ -128,7 +128,7 @@ class SubjectContext(_message.Message):
     step_id: _builtins.str
     """Step the choice is for; empty: none."""
     attempt: _builtins.int
-    """Attempt of the step, from 1; 0: not of a step."""
+    """Attempt of the step, from 1, at most 1,000,000; 0: not of a step."""
     def __init__(
         self,
         *,
@@ -160,15 +160,15 @@ class EstimatedUnits(_message.Message):
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
-    """Invocations; 0 means 1."""
+    """Invocations, at most 1,000,000; 0 means 1."""
     images: _builtins.int
-    """Pictures."""
+    """Pictures, at most 1,000,000."""
     seconds: _builtins.float
-    """Seconds of audio or video."""
+    """Seconds of audio or video, 0 to 31,622,400 (a year)."""
     input_tokens: _builtins.int
-    """Tokens sent."""
+    """Tokens sent, at most 1,000,000,000."""
     output_tokens: _builtins.int
-    """Tokens received."""
+    """Tokens received, at most 1,000,000,000."""
     def __init__(
         self,
         *,
@@ -367,6 +367,32 @@ class BudgetView(_message.Message):
 Global___BudgetView: _TypeAlias = BudgetView  # noqa: Y015
 
 @_typing.final
+class OmittedParams(_message.Message):
+    """Parameters that are too long to be kept: what they were can be compared, not read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """SHA-256, in hexadecimal, of the parameters as serialised protobuf with sorted keys."""
+    size_bytes: _builtins.int
+    """Length of what was digested, in bytes."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OmittedParams: _TypeAlias = OmittedParams  # noqa: Y015
+
+@_typing.final
 class Selection(_message.Message):
     """One decision, complete and immutable."""
 
@@ -392,6 +418,12 @@ class Selection(_message.Message):
     PREFERENCE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     ELAPSED_US_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    PARAMS_OMITTED_FIELD_NUMBER: _builtins.int
+    REQUESTED_DATA_CLASSIFICATION_FIELD_NUMBER: _builtins.int
+    MAX_COST_TIER_FIELD_NUMBER: _builtins.int
     selection_id: _builtins.str
     """Id of the decision, UUIDv7; empty in a dry run."""
     source: Global___DecisionSource.ValueType
@@ -410,9 +442,19 @@ class Selection(_message.Message):
     """True when nothing was recorded or reserved."""
     elapsed_us: _builtins.int
     """Time the judgement took, in microseconds."""
+    subject: _builtins.str
+    """Subject who asked, from the verified identity."""
+    actor: _builtins.str
+    """Service that asked on the subject's behalf, for example "executor"; empty: the subject itself."""
+    trace_id: _builtins.str
+    """Trace of the call, 32 hexadecimal digits; empty: none."""
+    requested_data_classification: _builtins.str
+    """Classification that the request gave where the tenant's floor raised it; empty: it was judged by as given."""
+    max_cost_tier: _capability_pb2.CostTier.ValueType
+    """Highest price class that the request allowed; UNSPECIFIED: no limit of its own."""
     @_builtins.property
     def chosen(self) -> _capability_pb2.Capability:
-        """Chosen capability."""
+        """Chosen capability, without its schemas and allow-lists."""
 
     @_builtins.property
     def ranked(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ranked]:
@@ -436,11 +478,11 @@ class Selection(_message.Message):
 
     @_builtins.property
     def requirements(self) -> _capability_service_pb2.Requirements:
-        """What was asked for."""
+        """What was asked for; params redacted, and absent where params_omitted stands for them."""
 
     @_builtins.property
     def subject_context(self) -> Global___SubjectContext:
-        """On whose behalf."""
+        """On whose behalf; data_classification is the one that was judged by."""
 
     @_builtins.property
     def exclude(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -453,6 +495,10 @@ class Selection(_message.Message):
     @_builtins.property
     def preference(self) -> Global___Preference:
         """Preference given."""
+
+    @_builtins.property
+    def params_omitted(self) -> Global___OmittedParams:
+        """Stands for params of more than 16 KiB, which are checked but neither kept nor published."""
 
     def __init__(
         self,
@@ -477,10 +523,16 @@ class Selection(_message.Message):
         preference: Global___Preference | None = ...,
         dry_run: _builtins.bool = ...,
         elapsed_us: _builtins.int = ...,
+        subject: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+        params_omitted: Global___OmittedParams | None = ...,
+        requested_data_classification: _builtins.str = ...,
+        max_cost_tier: _capability_pb2.CostTier.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "preference", b"preference", "ranker", b"ranker", "requirements", b"requirements", "stale_since", b"stale_since", "subject_context", b"subject_context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "params_omitted", b"params_omitted", "preference", b"preference", "ranker", b"ranker", "requirements", b"requirements", "stale_since", b"stale_since", "subject_context", b"subject_context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "degradation_level", b"degradation_level", "dry_run", b"dry_run", "elapsed_us", b"elapsed_us", "exclude", b"exclude", "fallback_reason", b"fallback_reason", "ladder_version", b"ladder_version", "policy_id", b"policy_id", "preference", b"preference", "ranked", b"ranked", "ranker", b"ranker", "reason", b"reason", "rejected", b"rejected", "requirements", b"requirements", "selection_id", b"selection_id", "source", b"source", "stale_since", b"stale_since", "subject_context", b"subject_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "budget", b"budget", "chosen", b"chosen", "create_time", b"create_time", "degradation_level", b"degradation_level", "dry_run", b"dry_run", "elapsed_us", b"elapsed_us", "exclude", b"exclude", "fallback_reason", b"fallback_reason", "ladder_version", b"ladder_version", "max_cost_tier", b"max_cost_tier", "params_omitted", b"params_omitted", "policy_id", b"policy_id", "preference", b"preference", "ranked", b"ranked", "ranker", b"ranker", "reason", b"reason", "rejected", b"rejected", "requested_data_classification", b"requested_data_classification", "requirements", b"requirements", "selection_id", b"selection_id", "source", b"source", "stale_since", b"stale_since", "subject", b"subject", "subject_context", b"subject_context", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,16 +554,25 @@ class SelectRequest(_message.Message):
     MAX_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MAX_COST_TIER_FIELD_NUMBER: _builtins.int
     fallback_reason: _builtins.str
     """Why the choice before failed; marks the decision a fallback."""
     force: _builtins.str
     """Capability to use against health and ladder; honoured only in development."""
     max_cost_micro_usd: _builtins.int
-    """Greatest cost of this request in millionths of a US dollar; 0: only the tenant's caps hold."""
+    """Greatest cost of this request in millionths of a US dollar, at most 1,000,000,000,000,000; 0: only the tenant's caps
+    hold.
+    """
     dry_run: _builtins.bool
     """Judge only: reserve and record nothing."""
     request_id: _builtins.str
-    """Makes the call idempotent: the same id answers with the same selection; at most 128 characters."""
+    """Makes the call idempotent: the same id answers with the same selection; at most 128 characters. Any other request
+    with the same id is IDEMPOTENCY_MISMATCH.
+    """
+    max_cost_tier: _capability_pb2.CostTier.ValueType
+    """Highest price class that may be chosen; UNSPECIFIED: only the tenant's limit holds. A capability without a class
+    counts as PREMIUM.
+    """
     @_builtins.property
     def requirements(self) -> _capability_service_pb2.Requirements:
         """What is needed. Required."""
@@ -545,10 +606,11 @@ class SelectRequest(_message.Message):
         max_cost_micro_usd: _builtins.int = ...,
         dry_run: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        max_cost_tier: _capability_pb2.CostTier.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_units", b"estimated_units", "preference", b"preference", "requirements", b"requirements", "subject_context", b"subject_context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "estimated_units", b"estimated_units", "exclude", b"exclude", "fallback_reason", b"fallback_reason", "force", b"force", "max_cost_micro_usd", b"max_cost_micro_usd", "preference", b"preference", "request_id", b"request_id", "requirements", b"requirements", "subject_context", b"subject_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "estimated_units", b"estimated_units", "exclude", b"exclude", "fallback_reason", b"fallback_reason", "force", b"force", "max_cost_micro_usd", b"max_cost_micro_usd", "max_cost_tier", b"max_cost_tier", "preference", b"preference", "request_id", b"request_id", "requirements", b"requirements", "subject_context", b"subject_context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,287 @@
+"""The subschemas of a JSON Schema and how they lead to each other, to bound the work of a check before it starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from pydantic import JsonValue
+
+MAX_PATTERNS = 64
+MAX_CHAIN = 64
+"""Subschemas that may apply to the same value one inside the other."""
+
+_CONTAINER = 4
+"""What an object or a list counts as: it takes that many times as long to read as a number."""
+_ONE = frozenset({"not", "if", "then", "else"})
+_LIST = frozenset({"allOf", "anyOf", "oneOf"})
+_CHILD = frozenset(
+    {"items", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties"}
+)
+_NAMED = frozenset({"properties", "patternProperties"})
+_STORED = frozenset({"$defs", "definitions"})
+_REFUSED = frozenset(
+    {"$id", "$schema", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
+)
+_Pointer = tuple[str, ...]
+
+
+class SchemaError(ValueError):
+    """A schema that cannot be used; the text says why and follows "the schema"."""
+
+
+@dataclass
+class Levels:
+    """How many nodes and how many characters a value has at each depth.
+
+    A property's name is a node of its own, below its object; its characters count there and at the object.
+    """
+
+    nodes: list[int] = field(default_factory=list)
+    chars: list[int] = field(default_factory=list)
+
+    def add(self, depth: int, nodes: int, chars: int) -> None:
+        """Counts more at one depth."""
+        while len(self.nodes) <= depth:
+            self.nodes.append(0)
+            self.chars.append(0)
+        self.nodes[depth] += nodes
+        self.chars[depth] += chars
+
+    def size(self) -> int:
+        """Roughly the bytes of the value in memory."""
+        return 16 * sum(self.nodes) + sum(self.chars)
+
+
+def measure(value: JsonValue, deepest: int, most_nodes: int) -> Levels:
+    """Counts a value; SchemaError when it is deeper or larger, or holds a number that JSON cannot.
+
+    For `most_nodes`, an object or a list counts as five values.
+    """
+    levels, todo = Levels(), [(value, -1)]
+    total = _count([value], 0, levels)
+    while todo:
+        item, depth = todo.pop()
+        depth += 1
+        if isinstance(item, dict):
+            parts: Collection[JsonValue] = item.values()
+            text = sum(map(len, item))
+            levels.add(depth, 0, text)
+            levels.add(depth + 1, len(item), text)
+        elif isinstance(item, list):
+            parts = item
+        else:
+            continue
+        total += _count(parts, depth + 1, levels) + _CONTAINER
+        if depth >= deepest and parts:
+            raise SchemaError(f"is nested deeper than {deepest} levels")
+        if total > most_nodes:
+            raise SchemaError(f"holds more than {most_nodes} values")
+        todo.extend((part, depth) for part in parts if isinstance(part, dict | list))
+    return levels
+
+
+def _count(parts: Collection[JsonValue], depth: int, levels: Levels) -> int:
+    levels.add(depth, len(parts), sum(len(part) for part in parts if isinstance(part, str)))
+    if not all(math.isfinite(part) for part in parts if isinstance(part, float)):
+        raise SchemaError("holds a number that is not finite")
+    return len(parts)
+
+
+@dataclass
+class _Node:
+    """One subschema: what it costs itself, a value and a character of it, and which others it leads to.
+
+    `in_place` apply to the same value; `child`, `named`, `positions` and `patterned` to its parts.
+    """
+
+    cost: int = 1
+    patterns: int = 0
+    in_place: list[int] = field(default_factory=list)
+    child: dict[str, int] = field(default_factory=dict)
+    named: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    patterned: list[int] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+
+
+class SchemaGraph:
+    """The graph of a schema whose references are all local and never loop on one value."""
+
+    def __init__(self, nodes: list[_Node], order: list[int]) -> None:
+        self._nodes = nodes
+        self._order = order
+        self._levels: list[tuple[list[int], list[int]]] = []
+
+    @classmethod
+    def of(cls, schema: dict[str, JsonValue], pattern_weight: Callable[[str], int]) -> SchemaGraph:
+        """Reads a schema of bounded depth; SchemaError when it holds what cannot be bounded.
+
+        `pattern_weight` says how many evaluations the match of one character counts as.
+        """
+        nodes = _Reader(pattern_weight).read(schema)
+        return cls(nodes, _innermost_first(nodes))
+
+    def work(self, levels: Levels, enough: int) -> int:
+        """An upper bound of the evaluations for a value of this size; counting stops above `enough`."""
+        total = 0
+        for depth, (nodes, chars) in enumerate(zip(levels.nodes, levels.chars, strict=True)):
+            evaluations, matches = self._level(depth, enough + 1)
+            total += nodes * evaluations + chars * matches
+            if total > enough:
+                break
+        return total
+
+    def work_at_each(self, depths: int) -> int:
+        """The evaluations on one node at each depth, added up, of those that `work` counted before."""
+        return sum(evaluations[0] for evaluations, _ in self._levels[:depths])
+
+    def _level(self, depth: int, most: int) -> tuple[int, int]:
+        while len(self._levels) <= depth:
+            self._levels.append(self._next_level(most))
+        evaluations, matches = self._levels[depth]
+        return evaluations[0], matches[0]
+
+    def _next_level(self, most: int) -> tuple[list[int], list[int]]:
+        """For each subschema, evaluations and pattern matches on one value so many levels below where it applies."""
+        evaluations, matches = [0] * len(self._nodes), [0] * len(self._nodes)
+        before = self._levels[-1] if self._levels else None
+        for index in self._order:
+            node = self._nodes[index]
+            own = (node.cost, node.patterns) if before is None else (0, 0)
+            for result, start, below in ((evaluations, own[0], 0), (matches, own[1], 1)):
+                count = start + sum(result[other] for other in node.in_place)
+                if before is not None:
+                    count += _below(node, before[below])
+                result[index] = min(most, count * (2 if _evaluates_again(node) else 1))
+        return evaluations, matches
+
+
+def _evaluates_again(node: _Node) -> bool:
+    """Whether it looks a second time at what its neighbours evaluated."""
+    return "unevaluatedItems" in node.child or "unevaluatedProperties" in node.child
+
+
+def _below(node: _Node, counts: Sequence[int]) -> int:
+    """What can come to one part of a value: a property is named once, an item has one position."""
+    child = {name: counts[index] for name, index in node.child.items()}
+    named = max((counts[index] for index in node.named), default=0) + sum(counts[index] for index in node.patterned)
+    property_ = max(named, child.pop("additionalProperties", 0))
+    item = max(max((counts[index] for index in node.positions), default=0), child.pop("items", 0))
+    return property_ + item + sum(child.values())
+
+
+class _Reader:
+    def __init__(self, pattern_weight: Callable[[str], int]) -> None:
+        self._weight = pattern_weight
+        self._nodes: list[_Node] = []
+        self._at: dict[_Pointer, int] = {}
+        self._patterns = 0
+
+    def read(self, schema: dict[str, JsonValue]) -> list[_Node]:
+        self._add(schema, ())
+        for node in self._nodes:
+            node.in_place += [self._resolved(reference) for reference in node.references]
+        return self._nodes
+
+    def _add(self, schema: JsonValue, at: _Pointer) -> int:
+        index = self._at[at] = len(self._nodes)
+        node = _Node()
+        self._nodes.append(node)
+        for keyword, value in schema.items() if isinstance(schema, dict) else ():
+            if keyword in _REFUSED:
+                raise SchemaError(f"must not use {keyword}: only references of the form #/… are possible")
+            if not self._applicator(node, keyword, value, (*at, keyword)):
+                self._assertion(node, keyword, value)
+        return index
+
+    def _applicator(self, node: _Node, keyword: str, value: JsonValue, at: _Pointer) -> bool:
+        """Adds the subschemas of a keyword; False when it has none."""
+        if keyword in _ONE:
+            node.in_place.append(self._add(value, at))
+        elif keyword in _CHILD:
+            node.child[keyword] = self._add(value, at)
+        elif keyword in _LIST or keyword == "prefixItems":
+            (node.positions if keyword == "prefixItems" else node.in_place).extend(self._all(value, at))
+        elif keyword == "dependentSchemas":
+            node.in_place.extend(self._all(value, at))
+        elif keyword in _NAMED:
+            found = self._all(value, at)
+            (node.named if keyword == "properties" else node.patterned).extend(found)
+            if keyword == "patternProperties" and isinstance(value, dict):
+                self._count(node, list(value))
+        elif keyword in _STORED:
+            self._all(value, at)
+        else:
+            return False
+        return True
+
+    def _assertion(self, node: _Node, keyword: str, value: JsonValue) -> None:
+        if keyword == "$ref":
+            if not isinstance(value, str) or not value.startswith("#"):
+                raise SchemaError("must hold only local references, of the form #/…")
+            node.references.append(value)
+        elif keyword == "pattern" and isinstance(value, str):
+            self._count(node, [value])
+        else:
+            node.cost += 1 + _size(value)
+
+    def _count(self, node: _Node, patterns: Sequence[str]) -> None:
+        self._patterns += len(patterns)
+        if self._patterns > MAX_PATTERNS:
+            raise SchemaError(f"has more than {MAX_PATTERNS} patterns")
+        node.patterns += sum(map(self._weight, patterns))
+
+    def _all(self, value: JsonValue, at: _Pointer) -> list[int]:
+        if isinstance(value, dict):
+            return [self._add(part, (*at, name)) for name, part in value.items()]
+        if isinstance(value, list):
+            return [self._add(part, (*at, str(place))) for place, part in enumerate(value)]
+        return []
+
+    def _resolved(self, reference: str) -> int:
+        parts = unquote(reference[1:]).split("/")
+        pointer = tuple(part.replace("~1", "/").replace("~0", "~") for part in parts[1:])
+        if parts[0] or pointer not in self._at:
+            raise SchemaError(f"has the reference {reference[:100]!r}, which is no subschema of it")
+        return self._at[pointer]
+
+
+def _size(value: JsonValue) -> int:
+    """How many values there are in a value, itself left out."""
+    if isinstance(value, dict):
+        return sum(1 + _size(part) for part in value.values())
+    return sum(1 + _size(part) for part in value) if isinstance(value, list) else 0
+
+
+def _innermost_first(nodes: list[_Node]) -> list[int]:
+    """Subschemas ordered so that what applies in place comes before what it is applied by."""
+    heights: dict[int, int] = {}
+    for start in range(len(nodes)):
+        for index in _after_its_parts(nodes, start, heights):
+            heights[index] = 1 + max((heights[other] for other in nodes[index].in_place), default=0)
+            if heights[index] > MAX_CHAIN:
+                raise SchemaError(f"chains more than {MAX_CHAIN} subschemas on one value")
+    return list(heights)
+
+
+def _after_its_parts(nodes: list[_Node], start: int, done: dict[int, int]) -> Iterator[int]:
+    path, stack = {start}, [(start, iter(nodes[start].in_place))]
+    while stack:
+        index, rest = stack[-1]
+        following = next((other for other in rest if other not in done), None)
+        if following is None:
+            stack.pop()
+            path.discard(index)
+            if index not in done:
+                yield index
+        elif following in path:
+            raise SchemaError("refers to itself without going into a part of the value")
+        else:
+            path.add(following)
+            stack.append((following, iter(nodes[following].in_place)))

@@ -1,0 +1,81 @@
+"""What an `update_mask` makes of the rules of a resource: those of the fields it names hold, the others do not."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from google.protobuf import field_mask_pb2
+
+from mesh.errors import invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
+
+MASK = "update_mask"
+ALL = "*"
+_MASK_TYPE = field_mask_pb2.FieldMask.DESCRIPTOR.full_name
+_WELL_KNOWN = "google.protobuf."
+
+
+@cache
+def resource_of(request: Descriptor) -> str | None:
+    """The name of the resource that an update request carries; None for a request without an `update_mask`.
+
+    Raises TypeError for a request whose mask cannot be applied: it must be called `update_mask`, and there must be one
+    field of a message type of ours.
+    """
+    masks = [field.name for field in request.fields if field.message_type and _is_mask(field.message_type)]
+    if not masks:
+        return None
+    resources = [field.name for field in request.fields if field.message_type and _is_resource(field.message_type)]
+    if masks != [MASK] or len(resources) != 1:
+        raise TypeError(f"{request.full_name} must have one {MASK} and one resource, not {masks} and {resources}")
+    return resources[0]
+
+
+def _is_mask(message: Descriptor) -> bool:
+    return message.full_name == _MASK_TYPE
+
+
+def _is_resource(message: Descriptor) -> bool:
+    return not message.full_name.startswith(_WELL_KNOWN)
+
+
+class UpdateMask:
+    """The fields of its resource that a request names. A mask without paths, and "*", name all of them."""
+
+    def __init__(self, resource: str, paths: Sequence[tuple[str, ...]]) -> None:
+        self._resource = resource
+        self._paths = paths
+
+    @classmethod
+    def of(cls, request: Message) -> UpdateMask | None:
+        """The mask of an update request; None for any other. INVALID_ARGUMENT for a path that the resource lacks."""
+        resource = resource_of(request.DESCRIPTOR)
+        if resource is None:
+            return None
+        paths: Sequence[str] = getattr(request, MASK).paths
+        for path in paths:
+            if path == ALL and len(paths) == 1:
+                return cls(resource, ())
+            if not _exists(request.DESCRIPTOR, [resource, *path.split(".")]):  # type: ignore[arg-type] # two kinds, one API
+                raise invalid(MASK, f"{path[:100]!r} is no field of {resource!r}")
+        return cls(resource, [tuple(path.split(".")) for path in paths])
+
+    def covers(self, path: Sequence[str]) -> bool:
+        """Whether a rule at this path of the request holds: outside of the resource, or on what the mask names."""
+        if not self._paths or not path or path[0] != self._resource or len(path) == 1:
+            return True
+        inside = tuple(path[1:])
+        return any(named[: len(inside)] == inside[: len(named)] for named in self._paths)
+
+
+def _exists(message: Descriptor, names: Sequence[str]) -> bool:
+    field = message.fields_by_name.get(names[0])
+    if field is None or len(names) == 1:
+        return field is not None
+    return field.message_type is not None and not field.is_repeated and _exists(field.message_type, names[1:])

@@ -1,0 +1,127 @@
+"""Places at providers: how many calls run at once, shared fairly between tenants, without anybody waiting inside."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from svc_executor.domain.provider import Capacity, ProviderBusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mesh.clock import Clock
+
+_SHORTEST_S, _LONGEST_S = 0.2, 10.0
+_WEIGHT = 0.3
+_SWEEP_FROM = 256
+
+
+class Places:
+    """Grants `slots` places in each pool, `per_tenant` of them to one tenant and `in_all` to one tenant in all pools.
+
+    A tenant that found no place keeps its turn for a little longer than it was told to wait: meanwhile a free place is
+    not given to a tenant that holds as many or more. One instance belongs to one event loop.
+    """
+
+    def __init__(self, slots: int, per_tenant: int, in_all: int, clock: Clock) -> None:
+        self._usual = Capacity(slots, min(per_tenant, slots))
+        self._in_all = in_all
+        self._clock = clock
+        self._pools: dict[str, _Pool] = {}
+        self._held: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Returns how many pools are known now."""
+        return len(self._pools)
+
+    @contextmanager
+    def enter(self, name: str, tenant_id: str, capacity: Capacity | None = None, *, named: str = "") -> Iterator[None]:
+        """Hold a place in a pool for the enclosed block; raises ProviderBusyError at once when none is free.
+
+        `capacity` is that of the pool where it differs from the usual one; `named` is what the error calls it.
+        """
+        pool = self._pool(name, capacity or self._usual)
+        now = self._clock.monotonic()
+        if self._held[tenant_id] >= self._in_all or not pool.take(tenant_id, now):
+            wait = pool.queue(tenant_id, now)
+            raise ProviderBusyError(f"{named or name} has no free place now", wait)
+        self._held[tenant_id] += 1
+        try:
+            yield
+        finally:
+            self._held[tenant_id] -= 1
+            if not self._held[tenant_id]:
+                del self._held[tenant_id]
+            pool.leave(tenant_id, self._clock.monotonic() - now)
+
+    def _pool(self, name: str, capacity: Capacity) -> _Pool:
+        pool = self._pools.get(name)
+        if pool is None:
+            if len(self._pools) >= _SWEEP_FROM:
+                self._sweep()
+            pool = self._pools[name] = _Pool(capacity)
+        return pool
+
+    def _sweep(self) -> None:
+        now = self._clock.monotonic()
+        self._pools = {name: pool for name, pool in self._pools.items() if pool.in_use(now)}
+
+
+class _Pool:
+    """The places of one provider. `turns` are the tenants that were told to come back, in the order they asked."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._slots = capacity.slots
+        self._per_tenant = capacity.per_tenant
+        self._held: Counter[str] = Counter()
+        self._turns: OrderedDict[str, float] = OrderedDict()
+        self._usual_s = 1.0
+
+    def in_use(self, now: float) -> bool:
+        """Whether somebody holds a place or is expected back."""
+        self._expire(now)
+        return bool(self._held or self._turns)
+
+    def take(self, tenant_id: str, now: float) -> bool:
+        """Whether the tenant got a place."""
+        self._expire(now)
+        free = self._slots - self._held.total()
+        if free <= 0 or self._held[tenant_id] >= self._per_tenant or self._before(tenant_id) >= free:
+            return False
+        self._held[tenant_id] += 1
+        self._turns.pop(tenant_id, None)
+        return True
+
+    def queue(self, tenant_id: str, now: float) -> float:
+        """Keep a turn for the tenant, and give the seconds after which to ask again."""
+        ahead = self._before(tenant_id) + 1
+        wait = min(_LONGEST_S, max(_SHORTEST_S, self._usual_s * ahead / self._slots))
+        self._turns[tenant_id] = now + 2 * wait + 1
+        return wait
+
+    def leave(self, tenant_id: str, took_s: float) -> None:
+        """Give a place back after it was held for so many seconds."""
+        self._held[tenant_id] -= 1
+        if not self._held[tenant_id]:
+            del self._held[tenant_id]
+        self._usual_s += _WEIGHT * (took_s - self._usual_s)
+
+    def _before(self, tenant_id: str) -> int:
+        """How many tenants that could use a place come first: they hold fewer, or as many and asked earlier."""
+        held = self._held[tenant_id]
+        earlier = True
+        count = 0
+        for other in self._turns:
+            if other == tenant_id:
+                earlier = False
+                continue
+            others = self._held[other]
+            if others < self._per_tenant and (others < held or (others == held and earlier)):
+                count += 1
+        return count
+
+    def _expire(self, now: float) -> None:
+        for tenant_id in [tenant_id for tenant_id, until in self._turns.items() if until <= now]:
+            del self._turns[tenant_id]

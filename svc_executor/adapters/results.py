@@ -1,0 +1,81 @@
+"""Outcomes of provider calls as blobs: `<tenant>/provider-results/<key>`."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError
+from svc_executor.domain.provider import Artefact, InvocationResult, Usage
+from svc_executor.domain.provider_call import CallOutcome
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mesh.stores.blobs import Blobs
+
+MAX_BYTES = 256 * 1024 * 1024
+_FOLDER = "provider-results"
+_LENGTH = struct.Struct(">Q")
+
+
+class BlobResults:
+    """`Results`. `max_bytes` bounds what is kept of one call."""
+
+    def __init__(self, blobs: Blobs, *, max_bytes: int = MAX_BYTES) -> None:
+        self._blobs = blobs
+        self._max_bytes = max_bytes
+
+    async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        """See the port."""
+        content = encode(outcome)
+        if len(content) > self._max_bytes:
+            raise SomaError(Reason.PAYLOAD_TOO_LARGE, f"a result of {len(content)} bytes is not kept")
+        await self._blobs.put(_path(tenant_id, key), content)
+
+    async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
+        """See the port."""
+        try:
+            return decode(await self._blobs.read(_path(tenant_id, key)))
+        except SomaError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    async def erase(self, tenant_id: str, key: str) -> None:
+        """See the port."""
+        await self._blobs.delete(_path(tenant_id, key))
+
+
+def encode(outcome: CallOutcome) -> bytes:
+    """An outcome as bytes: length of the head, the head as JSON, the contents of the artefacts."""
+    fields = asdict(outcome)
+    contents = []
+    for artefact in (fields["result"] or {}).get("artefacts", ()):
+        content = artefact.pop("content")
+        artefact["size"] = len(content)
+        contents.append(content)
+    head = json.dumps(fields, separators=(",", ":")).encode()
+    return b"".join((_LENGTH.pack(len(head)), head, *contents))
+
+
+def decode(content: bytes) -> CallOutcome:
+    """The outcome of bytes, which is kept."""
+    start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
+    fields: dict[str, Any] = json.loads(content[_LENGTH.size : start])
+    result = fields.pop("result")
+    if result is None:
+        return CallOutcome(**{**fields, "kept": True}, result=None)
+    artefacts = []
+    for artefact in result.pop("artefacts"):
+        end = start + artefact.pop("size")
+        artefacts.append(Artefact(content=content[start:end], **artefact))
+        start = end
+    usage = Usage(**result.pop("usage"))
+    return CallOutcome(**{**fields, "kept": True}, result=InvocationResult(tuple(artefacts), usage=usage, **result))
+
+
+def _path(tenant_id: str, key: str) -> str:
+    return f"{tenant_id}/{_FOLDER}/{key}"

@@ -1,0 +1,76 @@
+"""Undoing one thing that a job made, or settling what is left open of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from svc_executor.app.attempt import settle
+from svc_executor.app.recorder import Note
+from svc_executor.domain.timeline import CompensationKind, EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.clock import Clock
+    from svc_executor.app.recorder import Recorder
+    from svc_executor.domain.job import Execution, Job
+    from svc_executor.domain.peers import Assets, Selector
+    from svc_executor.domain.ports import JobStore, Meter
+    from svc_executor.domain.timeline import Compensation
+
+
+class Compensator:
+    """Does an undoing and ticks it off. Safe to repeat."""
+
+    def __init__(
+        self, store: JobStore, assets: Assets, selector: Selector, recorder: Recorder, *, meter: Meter, clock: Clock
+    ) -> None:
+        self._store = store
+        self._assets = assets
+        self._selector = selector
+        self._recorder = recorder
+        self._meter = meter
+        self._clock = clock
+
+    async def __call__(self, job: Job, entry: Compensation, executions: Mapping[str, Execution]) -> None:
+        """Do it; raises the error of the service that hinders it."""
+        try:
+            await self._undo(job, entry, executions.get(entry.execution_id))
+        except SomaError:
+            self._meter.compensation(entry.kind.value, done=False)
+            raise
+        self._meter.compensation(entry.kind.value, done=True)
+        await self._tick_off(job, entry, "")
+
+    async def put_off(self, job: Job, entry: Compensation, hindrance: str) -> None:
+        """Record that it could not be done yet."""
+        await self._tick_off(job, entry, hindrance)
+
+    async def _undo(self, job: Job, entry: Compensation, execution: Execution | None) -> None:
+        if entry.kind is CompensationKind.ASSET:
+            await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
+        elif execution is not None:
+            await settle(self._selector, execution)
+        else:
+            await self._selector.release(entry.target_id)
+
+    async def _tick_off(self, job: Job, entry: Compensation, hindrance: str) -> None:
+        async with self._store.work(job.tenant_id, job.job_id) as work:
+            if any(each.done for each in await work.compensations() if _same(each, entry)):
+                return
+            done = replace(entry, done=not hindrance, message=hindrance, updated_at=self._clock.now())
+            await work.save_compensation(done)
+            for execution in await work.executions():
+                if execution.execution_id == entry.execution_id and entry.kind is CompensationKind.RESERVATION:
+                    await work.save_execution(replace(execution, settled=not hindrance))
+            words = f"could not be undone yet: {hindrance}" if hindrance else "is undone"
+            step = await work.step(entry.step_id) if entry.step_id else None
+            assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
+            note = Note(EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets)
+            await self._recorder.note(work, note)
+
+
+def _same(one: Compensation, other: Compensation) -> bool:
+    return (one.run, one.position) == (other.run, other.position)

@@ -1,0 +1,98 @@
+"""Comparing two revisions of a composed document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, not_found
+from mesh.fairness import FairSlots
+from svc_executor.domain.documents import Revision
+from svc_executor.domain.inputs import for_provider, resolved, sources
+from svc_executor.domain.task_dsl import StepType
+
+if TYPE_CHECKING:
+    from svc_executor.domain.documents import Differ, RenderedDiff, RevisionRef
+    from svc_executor.domain.job import Step
+    from svc_executor.domain.peers import Assets
+    from svc_executor.domain.ports import JobStore
+    from svc_executor.domain.provider import InputArtefact
+
+MAX_FILES = 200
+MAX_BYTES = 256 * 1024 * 1024
+_AT_ONCE, _WAITING = 2, 8
+
+
+class DiffDocuments:
+    """Reads what both documents were composed from, and compares them. Two run at once, one for each tenant."""
+
+    def __init__(self, store: JobStore, assets: Assets, differ: Differ) -> None:
+        self._store = store
+        self._assets = assets
+        self._differ = differ
+        self._slots = FairSlots("comparing documents", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
+
+    async def __call__(self, tenant_id: str, old: RevisionRef, new: RevisionRef) -> RenderedDiff:
+        """The differences; raises NOT_FOUND for a job or step that does not exist, FAILED_PRECONDITION for no document.
+
+        The bytes of the inputs are held from here to the end of the comparison.
+        """
+        async with self._slots.slot(tenant_id):
+            budget = _Budget()
+            before = await self._revision(tenant_id, old, budget)
+            after = await self._revision(tenant_id, new, budget)
+            return await self._differ(tenant_id, before, after)
+
+    async def _revision(self, tenant_id: str, ref: RevisionRef, budget: _Budget) -> Revision:
+        account = await self._store.account(tenant_id, ref.job_id)
+        steps = {step.step_id: step for step in account.steps}
+        step = steps.get(ref.step_id)
+        if step is None:
+            raise not_found("step", ref.step_id)
+        made = next((each for each in account.executions if _accepted(step, each.step_id, each.attempt)), None)
+        if made is None or step.task.step_type is not StepType.COMPOSE_DOCUMENT:
+            raise _no_document(ref)
+        own = for_provider(step.task, made.params or resolved(step.task, steps))
+        inputs: dict[str, InputArtefact | str] = {}
+        for source in sources(step.task, steps):
+            for position, asset_id in enumerate(source.asset_ids):
+                artefact = await self._load(asset_id)
+                if artefact is not None:
+                    budget.spend(len(artefact.content))
+                    ending = artefact.filename.rpartition(".")[2].lower()
+                    inputs[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
+        # What was erased since is a gap like any other.
+        return Revision({**made.chosen.default_parameters, **own, "missing_assets": "mark"}, inputs)
+
+    async def _load(self, asset_id: str) -> InputArtefact | None:
+        try:
+            return await self._assets.load(asset_id)
+        except SomaError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+
+class _Budget:
+    """The files that one comparison may still read."""
+
+    def __init__(self) -> None:
+        self._files = MAX_FILES
+        self._bytes = MAX_BYTES
+
+    def spend(self, size: int) -> None:
+        """Count one file."""
+        self._files -= 1
+        self._bytes -= size
+        if self._files < 0 or self._bytes < 0:
+            raise SomaError(
+                Reason.FAILED_PRECONDITION,
+                f"The documents have more than {MAX_FILES} files or {MAX_BYTES // 2**20} MiB of inputs",
+            )
+
+
+def _accepted(step: Step, step_id: str, attempt: int) -> bool:
+    return step_id == step.step_id and attempt == step.accepted_attempt
+
+
+def _no_document(ref: RevisionRef) -> SomaError:
+    return SomaError(Reason.FAILED_PRECONDITION, f"Step {ref.step_id} of job {ref.job_id} made no document")

@@ -1,0 +1,234 @@
+"""Calling providers so that an attempt is paid for once, whatever is away afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from mesh.errors import Reason, SomaError, may_pass
+from svc_executor.domain.pricing import cost_micro_usd
+from svc_executor.domain.provider import Failure, ProviderBusyError, ProviderError
+from svc_executor.domain.provider_call import CallOutcome, ProviderCall, is_repeatable, lost_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mesh.clock import Clock
+    from svc_executor.app.produce import Begun
+    from svc_executor.domain.job import Execution
+    from svc_executor.domain.ports import JobStore, Results
+    from svc_executor.domain.provider import Invocation, InvocationResult
+
+    Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
+
+T = TypeVar("T")
+
+_MARGIN_S = 10.0
+_LOOK_AGAIN_S = 5.0
+_KEEP_TRIES = 3
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+HOLD_S = 300.0
+
+_log = logging.getLogger(__name__)
+
+
+class ProviderCalls:
+    """Marks a call before it is made, and keeps its outcome under the attempt's key before anything else may fail.
+
+    A repeated attempt finds the outcome. Where there is none, the call may still run in another process, or its answer
+    is lost; then it is settled at its reservation. Free calls of this machine are simply made again.
+    """
+
+    def __init__(self, store: JobStore, results: Results, clock: Clock, *, hold_s: float = HOLD_S) -> None:
+        self._store = store
+        self._results = results
+        self._clock = clock
+        self._hold_s = hold_s
+
+    async def find(self, begun: Begun) -> CallOutcome | None:
+        """The outcome of an earlier call for the attempt; None when the provider is to be called.
+
+        Raises CONFLICT while an earlier call may still run.
+        """
+        call = begun.call
+        if call is None:
+            return None
+        known = await self._results.find(call.tenant_id, call.idempotency_key)
+        if known is not None:
+            return known
+        if is_repeatable(begun.execution):
+            return None
+        left = (call.ends_at - self._clock.now()).total_seconds()
+        if left > 0:
+            raise SomaError(
+                Reason.CONFLICT,
+                "an earlier try of this attempt may still wait for its provider",
+                retry_after_s=min(left, _LOOK_AGAIN_S),
+            )
+        return lost_outcome(begun.execution)
+
+    async def outcome(self, call: ProviderCall) -> CallOutcome | None:
+        """The kept outcome of a call; None when there is none, or none can be read now."""
+        try:
+            return await self._results.find(call.tenant_id, call.idempotency_key)
+        except SomaError as error:
+            _log.warning("what a call cost is taken from its reservation: %s", error.reason.value)
+            return None
+
+    async def make(self, begun: Begun, invoke: Invoke, invocation: Invocation) -> CallOutcome:
+        """Call the provider once and keep the outcome."""
+        paid = not is_repeatable(begun.execution)
+        if paid:
+            await self._mark(begun, invocation.timeout_s)
+        try:
+            outcome = await self._outcome(begun, invoke, invocation)
+        except asyncio.CancelledError:
+            if paid:
+                await _finished(self._cut(begun))
+            raise
+        except ProviderBusyError:
+            if paid:
+                await _finished(self._unmark(begun))
+            raise
+        if paid:
+            outcome = replace(outcome, kept=await _finished(self._keep(begun, outcome)))
+        return outcome
+
+    async def hold(
+        self,
+        begun: Begun,
+        outcome: CallOutcome,
+        action: Callable[[], Awaitable[T]],
+        give_up: Callable[[SomaError], T] | None = None,
+    ) -> T:
+        """Do what follows a call. While a service is away, an outcome that could not be kept is held here, for a time.
+
+        Raises the error of the service when a repeated attempt can go on, or when the time is over and there is no
+        `give_up`.
+        """
+        until, pause = self._clock.monotonic() + self._hold_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                return await action()
+            except SomaError as error:
+                if not may_pass(error) or await self._is_kept(begun, outcome):
+                    raise
+                if self._clock.monotonic() >= until:
+                    if give_up is None:
+                        raise
+                    return give_up(error)
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    async def erase(self, tenant_id: str, key: str) -> bool:
+        """Erase what was kept; False when that has to be left to the sweep."""
+        try:
+            await self._results.erase(tenant_id, key)
+        except SomaError as error:
+            _log.warning("a kept result is erased later: %s", error.reason.value)
+            return False
+        return True
+
+    async def _is_kept(self, begun: Begun, outcome: CallOutcome) -> bool:
+        """Whether a repeated attempt needs no other call, once one more try was made to keep the outcome."""
+        if outcome.kept:
+            return True
+        if not is_repeatable(begun.execution):
+            return await _finished(self._keep(begun, outcome))
+        try:
+            await self._mark(begun, 0.0)
+        except SomaError:
+            return True
+        await _finished(self._keep(begun, outcome))
+        return True
+
+    async def _mark(self, begun: Begun, timeout_s: float) -> None:
+        """Record that a call is under way, unless the attempt ended or another try has begun one meanwhile."""
+        execution, now = begun.execution, self._clock.now()
+        async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
+            current = await work.execution(execution.step_id, execution.attempt)
+            if current is None or current.ended:
+                raise SomaError(Reason.FAILED_PRECONDITION, "the attempt was ended meanwhile")
+            if await work.call(execution.execution_id) is not None:
+                raise SomaError(
+                    Reason.CONFLICT, "another try of this attempt has called the provider", retry_after_s=_LOOK_AGAIN_S
+                )
+            await work.save_call(
+                ProviderCall(
+                    execution.execution_id,
+                    begun.job.job_id,
+                    begun.job.tenant_id,
+                    execution.idempotency_key,
+                    started_at=now,
+                    ends_at=now + timedelta(seconds=timeout_s + _MARGIN_S * bool(timeout_s)),
+                )
+            )
+
+    async def _cut(self, begun: Begun) -> None:
+        """Record that the call is over: it was cut off here, so nobody waits for its answer."""
+        try:
+            async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
+                call = await work.call(begun.execution.execution_id)
+                if call is not None:
+                    await work.save_call(replace(call, ends_at=self._clock.now()))
+        except SomaError as error:
+            _log.warning("a call that was cut off counts as running until its deadline: %s", error.reason.value)
+
+    async def _unmark(self, begun: Begun) -> None:
+        async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
+            await work.remove_call(begun.execution.execution_id)
+
+    async def _outcome(self, begun: Begun, invoke: Invoke, invocation: Invocation) -> CallOutcome:
+        started, execution = self._clock.monotonic(), begun.execution
+        try:
+            result = await invoke(invocation)
+        except ProviderBusyError:
+            raise
+        except ProviderError as error:
+            outcome = CallOutcome(None, _cost_of(error, execution), 0, error.reason.value, error.message)
+        except SomaError as error:
+            if may_pass(error) and is_repeatable(execution):
+                raise
+            outcome = CallOutcome(None, execution.reserved_micro_usd, 0, error.reason.value, error.message)
+        except Exception:  # noqa: BLE001 - an adapter may raise anything; it costs a rung, never the job
+            _log.exception("adapter %s broke its contract", execution.chosen.adapter)
+            text = f"{execution.chosen.capability_id} failed for a reason of ours"
+            outcome = CallOutcome(None, execution.reserved_micro_usd, 0, Reason.INTERNAL.value, text)
+        else:
+            chosen = execution.chosen
+            outcome = CallOutcome(result, cost_micro_usd(chosen.prices, chosen.finer_prices, result.usage))
+        return replace(outcome, latency_ms=round((self._clock.monotonic() - started) * 1_000))
+
+    async def _keep(self, begun: Begun, outcome: CallOutcome) -> bool:
+        for left in reversed(range(_KEEP_TRIES)):
+            try:
+                await self._results.keep(begun.job.tenant_id, begun.execution.idempotency_key, outcome)
+            except SomaError as error:
+                if not left or not may_pass(error):
+                    _log.warning("a result could not be kept: %s", error.message)
+                    return False
+                await self._clock.sleep(_FIRST_PAUSE_S)
+            else:
+                return True
+        return False
+
+
+def _cost_of(error: ProviderError, execution: Execution) -> int:
+    """What a failed call cost: what the provider used, or the reservation where nobody knows."""
+    chosen = execution.chosen
+    if error.usage is not None:
+        return cost_micro_usd(chosen.prices, chosen.finer_prices, error.usage)
+    return execution.reserved_micro_usd if error.reason is Failure.TIMEOUT else 0
+
+
+async def _finished(work: Awaitable[T]) -> T:
+    """Finish this though the attempt is cancelled meanwhile, and be cancelled then."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_MARGIN_S)
+        raise

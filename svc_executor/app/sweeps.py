@@ -1,0 +1,115 @@
+"""What the executor looks after by itself: lost runs, undoings that failed, results that nobody needs any more.
+
+Each sweep does a bounded piece of work and may run in several processes at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh import context
+from mesh.context import RequestContext
+from mesh.errors import SomaError
+from svc_executor.app.acting import caller_of
+from svc_executor.domain.job import service_principal
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_executor.app.compensate import Compensator
+    from svc_executor.app.provider_calls import ProviderCalls
+    from svc_executor.domain.ports import Identity, JobStore, Meter, Runner
+    from svc_executor.domain.timeline import Compensation
+
+LOST = "its run was lost before it ended; resume it to go on"
+_MOST_COUNTED = 10_000
+_log = logging.getLogger(__name__)
+
+
+class CloseLostRuns:
+    """Closes RUNNING jobs that have no workflow. Each call looks at the next jobs, and begins anew after the last."""
+
+    def __init__(self, store: JobStore, runner: Runner, meter: Meter) -> None:
+        self._store = store
+        self._runner = runner
+        self._meter = meter
+        self._after = ""
+
+    async def __call__(self, limit: int = 100) -> int:
+        """Look at so many jobs, and give how many were lost."""
+        orders = await self._store.running(self._after, limit)
+        lost = 0
+        for order in orders:
+            if not await self._runner.is_running(order):
+                _log.warning("the run of job %s was lost and is closed", order.job_id)
+                await self._runner.close(order, LOST)
+                self._meter.lost_run()
+                lost += 1
+        self._after = orders[-1].job_id if len(orders) == limit else ""
+        return lost
+
+
+class RetryCompensations:
+    """Tries again what could not be undone when its run ended, until it is done. `wait_s` is the time between tries."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        compensator: Compensator,
+        identity: Identity,
+        meter: Meter,
+        clock: Clock,
+        *,
+        wait_s: float,
+    ) -> None:
+        self._store = store
+        self._compensator = compensator
+        self._identity = identity
+        self._meter = meter
+        self._clock = clock
+        self._wait = timedelta(seconds=wait_s)
+
+    async def __call__(self, limit: int = 50) -> int:
+        """Try so many, and give how many are done."""
+        now = self._clock.now()
+        done = 0
+        for entry in await self._store.claim_compensations(now - self._wait, now, limit):
+            done += await self._retry(entry)
+        self._meter.open_compensations(await self._store.open_compensations(_MOST_COUNTED))
+        return done
+
+    async def _retry(self, entry: Compensation) -> bool:
+        account = await self._store.account(entry.tenant_id, entry.job_id)
+        job = account.job
+        if job.run != entry.run or not job.state.ended:
+            return False
+        made = {execution.execution_id: execution for execution in account.executions}
+        try:
+            caller = await caller_of(self._identity, service_principal(entry.tenant_id))
+            request = RequestContext(caller, job.request_id or job.job_id, job.trace_id, traceparent=job.traceparent)
+            with context.use(request):
+                await self._compensator(job, replace(entry, message=""), made)
+        except SomaError as error:
+            _log.warning("%s %s still cannot be undone: %s", entry.kind.value, entry.target_id, error.reason.value)
+            return False
+        return True
+
+
+class EraseLeftResults:
+    """Erases kept results whose attempts ended `after_s` seconds ago or longer."""
+
+    def __init__(self, store: JobStore, calls: ProviderCalls, clock: Clock, *, after_s: float) -> None:
+        self._store = store
+        self._calls = calls
+        self._clock = clock
+        self._after = timedelta(seconds=after_s)
+
+    async def __call__(self, limit: int = 100) -> int:
+        """Erase so many, and give how many there were."""
+        left = await self._store.left_calls(self._clock.now() - self._after, limit)
+        for call in left:
+            if await self._calls.erase(call.tenant_id, call.idempotency_key):
+                await self._store.forget_call(call)
+        return len(left)

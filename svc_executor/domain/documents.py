@@ -1,0 +1,77 @@
+"""Revisions of composed documents, and what changed between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from svc_executor.domain.provider import InputArtefact, JsonValue
+
+
+@dataclass(frozen=True)
+class RevisionRef:
+    """The accepted result of a step that composed a document."""
+
+    job_id: str
+    step_id: str
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What a document was composed from."""
+
+    params: Mapping[str, JsonValue]
+    inputs: Mapping[str, InputArtefact | str] = field(repr=False)
+
+
+class ChangeKind(StrEnum):
+    """What happened to a part."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One part that differs: `part` is what it is ("section"), `lines` its words, marked "+", "-" or " "."""
+
+    part: str
+    id: str
+    title: str
+    kind: ChangeKind
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DocumentDiff:
+    """All differences, in the order of the newer revision, removed parts last; `truncated` when some were left out."""
+
+    old_version: str
+    new_version: str
+    changes: tuple[Change, ...]
+    truncated: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the two say and show the same."""
+        return not self.changes
+
+
+@dataclass(frozen=True)
+class RenderedDiff:
+    """Differences, and the same as Markdown."""
+
+    difference: DocumentDiff
+    markdown: str
+
+
+class Differ(Protocol):
+    """Compares revisions."""
+
+    async def __call__(self, tenant_id: str, old: Revision, new: Revision) -> RenderedDiff:
+        """Compose both and compare them; raises FAILED_PRECONDITION, OVERLOADED, DEADLINE_EXCEEDED."""

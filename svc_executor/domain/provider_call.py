@@ -1,0 +1,59 @@
+"""Calls of providers that cost something: what is known of them until their attempt is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from svc_executor.domain.job import Execution
+    from svc_executor.domain.provider import InvocationResult
+
+RESULT_LOST = "RESULT_LOST"
+_LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class ProviderCall:
+    """A call that was begun for an attempt. From `ends_at` on it is over, whether or not its answer arrived."""
+
+    execution_id: str
+    job_id: str
+    tenant_id: str
+    idempotency_key: str
+    started_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class CallOutcome:
+    """How a call ended: `result` is None when it failed, and then the error says why.
+
+    `cost_micro_usd` is what the call cost either way. `kept` says that a repeated attempt will find this outcome.
+    """
+
+    result: InvocationResult | None
+    cost_micro_usd: int = 0
+    latency_ms: int = 0
+    error_code: str = ""
+    error_message: str = ""
+    kept: bool = False
+
+
+def is_repeatable(execution: Execution) -> bool:
+    """Whether the provider may be called twice for an attempt: it has no price and runs on this machine."""
+    chosen = execution.chosen
+    priced = execution.reservation_id or chosen.prices or chosen.finer_prices
+    return chosen.provider == _LOCAL and not priced
+
+
+def lost_outcome(execution: Execution) -> CallOutcome:
+    """The outcome of a call whose answer nobody knows: it is taken to have cost what was reserved for it."""
+    return CallOutcome(
+        result=None,
+        cost_micro_usd=execution.reserved_micro_usd,
+        error_code=RESULT_LOST,
+        error_message="the provider was called, but its answer was lost with the worker that waited for it",
+    )

@@ -1,0 +1,97 @@
+"""Which dead letters a member of the record tells the workflows of, and how many letters there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh.stores.postgres import SYSTEM
+from svc_provenance.domain.dead_letters import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.stores.postgres import Postgres
+
+MAX_COUNT = 10_000
+"""Letters of one state beyond which they are not counted any further."""
+_LEASE, _OVERDUE = timedelta(seconds=30), timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class LetterNews:
+    """A letter that changed: `news` is the number of its newest change."""
+
+    tenant_id: str
+    dlq_id: str
+    news: int
+    correlation_id: str
+    group: str
+    topic: str
+
+
+class LetterClaims:
+    """Hands each letter to one member at a time. What a member dies with is handed out again when its claim ends."""
+
+    def __init__(self, postgres: Postgres, *, lease: timedelta = _LEASE, overdue: timedelta = _OVERDUE) -> None:
+        self._postgres = postgres
+        self._lease = lease
+        self._overdue = overdue
+
+    async def changed(self, limit: int) -> Sequence[LetterNews]:
+        """Claims letters with news that their workflow was not told of, longest waiting first."""
+        return await self._claim(_CHANGED, limit, self._lease)
+
+    async def overdue(self, limit: int) -> Sequence[LetterNews]:
+        """Claims letters whose time is long over, lest one wait for a workflow that nobody has any more.
+
+        The claim lasts: a letter that nothing moves is not given again before the others had their turn.
+        """
+        return await self._claim(_LONG_OVERDUE, limit, self._overdue)
+
+    async def told(self, letter: LetterNews) -> None:
+        """Ends the claim on a letter whose workflow was told of its news."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_TOLD, letter.dlq_id, letter.news)
+
+    async def counts(self) -> Mapping[str, int]:
+        """Letters by state, of all tenants; `MAX_COUNT` stands for as many or more."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_COUNTS, [state.value for state in State], MAX_COUNT)
+        return {row["state"]: row["number"] for row in rows}
+
+    async def _claim(self, statement: str, limit: int, lease: timedelta) -> Sequence[LetterNews]:
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(statement, limit, lease)
+        return [LetterNews(**row) for row in rows]
+
+
+_CLAIM = """
+UPDATE dlq_messages AS d SET claimed_until = clock_timestamp() + $2::interval FROM found WHERE d.dlq_id = found.id
+RETURNING d.tenant_id, d.dlq_id::text AS dlq_id, d.news, d.correlation_id, d.consumer_group AS "group", d.topic
+"""
+_FREE = "(claimed_until IS NULL OR claimed_until < clock_timestamp())"
+_CHANGED = f"""
+WITH found AS (
+    SELECT dlq_id AS id FROM dlq_messages WHERE followed < news AND {_FREE}
+    ORDER BY updated_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+{_CLAIM}
+"""  # noqa: S608
+_LONG_OVERDUE = f"""
+WITH found AS (
+    SELECT dlq_id AS id FROM dlq_messages
+    WHERE state IN ('waiting', 'blocked') AND requeue_at < clock_timestamp() - $2::interval
+        AND followed >= news AND {_FREE}
+    ORDER BY requeue_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+{_CLAIM}
+"""  # noqa: S608
+_TOLD = "UPDATE dlq_messages SET followed = greatest(followed, $2), claimed_until = NULL WHERE dlq_id = $1"
+_COUNTS = """
+SELECT state, (
+    SELECT count(*) FROM (SELECT FROM dlq_messages AS d WHERE d.state = s.state LIMIT $2) AS bounded
+) AS number
+FROM unnest($1::text[]) AS s (state)
+"""

@@ -1,0 +1,5 @@
+-- migrate:up transaction:false
+CREATE INDEX CONCURRENTLY asset_provenance_unheard ON asset_provenance (asset_id) WHERE asset_type IS NULL;
+
+-- migrate:down transaction:false
+DROP INDEX CONCURRENTLY asset_provenance_unheard;

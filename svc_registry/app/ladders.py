@@ -1,0 +1,69 @@
+"""Reading and setting ladders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, invalid, not_found
+from svc_registry.domain import DEFAULT_PAGE, PLATFORM, LadderAddress, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mesh.clock import Clock
+    from svc_registry.app.catalog import Catalog
+    from svc_registry.domain import Actor, Ladder, LadderKey, Store
+
+
+class Ladders:
+    """The use cases. Reads come from the live catalogue, writes go to the store."""
+
+    def __init__(self, store: Store, catalog: Catalog, clock: Clock) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._clock = clock
+
+    def get(self, actor: Actor, key: LadderKey) -> Ladder:
+        """The ladder in force for the actor's tenant."""
+        found = self._catalog.ladders.in_force(actor.tenant_id, key)
+        if found is None:
+            raise not_found("ladder", f"{key.modality}/{key.task_type}")
+        return found
+
+    def list(self, actor: Actor, size: int, token: str) -> Page[Ladder]:
+        """A page of those in force, ordered by modality and task type."""
+        found = [item for item in self._catalog.ladders.all_in_force(actor.tenant_id) if ladder_token(item) > token]
+        limit = size or DEFAULT_PAGE
+        page = found[:limit]
+        return Page(page, ladder_token(page[-1]) if len(found) > limit else "")
+
+    async def set(self, actor: Actor, wanted: Ladder) -> Ladder:
+        """Sets the tenant's own ladder (the platform's for its administrators); an empty list gives an override up.
+
+        Setting what is set already changes nothing.
+        """
+        self._require_known(actor, wanted.capability_ids)
+        owner = PLATFORM if actor.platform else actor.tenant_id
+        before = await self._store.ladder(owner, wanted.key)
+        version = before.version if before else 0
+        if wanted.version not in (0, version):
+            raise SomaError(Reason.STALE_VERSION, f"version must be {version} or 0, not {wanted.version}")
+        new = replace(
+            wanted, tenant_id=owner, version=version + 1, updated_by=actor.subject, updated_at=self._clock.now()
+        )
+        if before is None or before.capability_ids != new.capability_ids:
+            if not await self._store.save_ladder(new, version):
+                raise SomaError(Reason.CONFLICT, "the ladder was changed by another; read it and try again")
+            await self._catalog.refresh(LadderAddress(owner, new.key))
+        return self._catalog.ladders.in_force(actor.tenant_id, new.key) or new
+
+    def _require_known(self, actor: Actor, capability_ids: Iterable[str]) -> None:
+        for index, id_ in enumerate(capability_ids):
+            if not actor.platform and self._catalog.capabilities.meant(actor.tenant_id, id_) is None:
+                raise invalid(f"ladder.capability_ids[{index}]", f"capability {id_!r} does not exist")
+
+
+def ladder_token(ladder: Ladder) -> str:
+    """Where the page after this ladder begins."""
+    return f"{ladder.key.modality}/{ladder.key.task_type}"

@@ -1,0 +1,238 @@
+"""Capabilities and ladders of the registry as the selector sees them.
+
+The registry may be newer: what it says in values that are not known here takes a capability out, with that as its
+reason, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mesh.json_schema import CompiledSchema, SchemaError, compile_schema
+from mesh.logging import get_logger
+from mesh.rpc.wellknown import json_object
+from soma.common.v1 import modality_pb2
+from soma.registry.v1 import capability_pb2, capability_service_pb2
+from svc_selector.domain.model import CostTier, Health, Ladder, Lifecycle, Limits, Offer, Prices, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from google.protobuf.struct_pb2 import Struct
+
+    from svc_selector.adapters.catalog import LadderKey
+    from svc_selector.domain.model import OfferKey
+
+SCHEMA_UNUSABLE = "SCHEMA_UNUSABLE"
+UNSUPPORTED = "UNSUPPORTED"
+
+_log = get_logger(__name__)
+_Compiled = tuple[CompiledSchema | None, Unusable | None]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is offered anew or otherwise, and what no more."""
+
+    offers: list[Offer]
+    deleted: list[OfferKey]
+
+
+class CapabilityReader:
+    """Reads capabilities; a schema is compiled when it arrives or changes, not when it is needed."""
+
+    def __init__(self) -> None:
+        self._schemas: dict[OfferKey, tuple[bytes, _Compiled]] = {}
+
+    async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> Changes:
+        """The offers. Each may take some ms, so others get their turn between two of them."""
+        changes = Changes([], [])
+        for proto in capabilities:
+            if proto.HasField("delete_time"):
+                changes.deleted.append(_key(proto))
+                self._schemas.pop(_key(proto), None)
+            else:
+                changes.offers.append(self._offer(proto))
+            await asyncio.sleep(0)
+        return changes
+
+    def forget_all_but(self, offers: Sequence[Offer]) -> None:
+        """Drops the schemas of capabilities that are not among those offers."""
+        known = {offer.key for offer in offers}
+        self._schemas = {key: kept for key, kept in self._schemas.items() if key in known}
+
+    def _offer(self, proto: capability_pb2.Capability) -> Offer:
+        schema, unusable = self._compiled(_key(proto), proto.input_schema)
+        try:
+            offer = offer_from(proto)
+        except (ValueError, TypeError, OverflowError) as error:
+            _log.warning("a capability cannot be read", capability_id=proto.capability_id, error=type(error).__name__)
+            return _unreadable(proto)
+        return replace(offer, schema=schema, unusable=offer.unusable or unusable)
+
+    def _compiled(self, key: OfferKey, schema: Struct) -> _Compiled:
+        digest = hashlib.sha256(schema.SerializeToString(deterministic=True)).digest()
+        kept = self._schemas.get(key)
+        if kept is None or kept[0] != digest:
+            kept = self._schemas[key] = (digest, _compile(key[1], schema))
+        return kept[1]
+
+
+def _key(proto: capability_pb2.Capability) -> OfferKey:
+    return proto.owner_tenant_id, proto.capability_id
+
+
+def _compile(capability_id: str, schema: Struct) -> _Compiled:
+    if not schema.fields:
+        return None, None
+    try:
+        return compile_schema(json_object(schema)), None
+    except (SchemaError, ValueError) as error:
+        _log.warning("the schema of a capability cannot be used", capability_id=capability_id, error=str(error))
+        return None, Unusable(SCHEMA_UNUSABLE, "its input_schema cannot be used")
+
+
+def modality_name(number: int) -> str:
+    """The domain's name of a modality, for example "audio_tts"; "" for one that is not known here."""
+    known = number in modality_pb2.Modality.values()
+    return modality_pb2.Modality.Name(number).removeprefix("MODALITY_").lower() if known else ""  # type: ignore[arg-type]
+
+
+def offer_from(proto: capability_pb2.Capability) -> Offer:
+    """A capability as the selector sees it, without its schema."""
+    limits, allow = proto.constraints, proto.allow
+    return Offer(
+        capability_id=proto.capability_id,
+        tool_id=proto.tool_id,
+        provider=proto.provider,
+        modalities=tuple(filter(None, map(modality_name, proto.modalities))),
+        task_types=tuple(proto.task_types),
+        limits=Limits(
+            formats=tuple(limits.formats),
+            max_width_px=limits.max_width_px,
+            max_height_px=limits.max_height_px,
+            max_prompt_chars=limits.max_prompt_chars,
+            context_window_tokens=limits.context_window_tokens,
+            max_duration_s=limits.max_duration.ToTimedelta().total_seconds(),
+            source_languages=tuple(limits.source_languages),
+        ),
+        prices=_prices(proto.price_list),
+        needs_egress=limits.needs_egress,
+        classifications=tuple(proto.data_classifications),
+        tenants=tuple(allow.tenants),
+        roles=tuple(allow.roles),
+        personas=tuple(allow.personas),
+        capsules=tuple(allow.capsules),
+        unusable=_unsupported(proto),
+        cost_tier=_COST_TIERS.get(proto.cost_tier, CostTier.UNSPECIFIED),
+        lifecycle=_LIFECYCLES.get(proto.lifecycle, Lifecycle.ACTIVE),
+        health=_HEALTHS.get(proto.health.state, Health.UNKNOWN),
+        health_reason=proto.health.reason,
+        circuit_open=proto.health.circuit_open,
+        version=proto.version,
+        document=_document(proto),
+        owner=proto.owner_tenant_id,
+    )
+
+
+def _document(proto: capability_pb2.Capability) -> bytes:
+    """What a selection says of a capability.
+
+    Schemas and allow-lists have their effect here and may be large, and the lists name other tenants.
+    """
+    kept = capability_pb2.Capability()
+    kept.CopyFrom(proto)
+    kept.ClearField("input_schema")
+    kept.ClearField("output_schema")
+    kept.ClearField("allow")
+    return kept.SerializeToString()
+
+
+def _unreadable(proto: capability_pb2.Capability) -> Offer:
+    """What is left of a capability that cannot be read: enough to say that it is left out."""
+    return Offer(
+        proto.capability_id,
+        proto.tool_id,
+        proto.provider,
+        tuple(filter(None, map(modality_name, proto.modalities))),
+        tuple(proto.task_types),
+        tenants=tuple(proto.allow.tenants),
+        owner=proto.owner_tenant_id,
+        unusable=Unusable(UNSUPPORTED, "it cannot be read by this version of the selector"),
+    )
+
+
+def _unsupported(proto: capability_pb2.Capability) -> Unusable | None:
+    """The first value that is not known here, where guessing what it means could choose wrongly."""
+    unknown = next(_unknown_values(proto), None)
+    if unknown is None:
+        return None
+    return Unusable(UNSUPPORTED, f"its {unknown} is a value that this version of the selector does not know")
+
+
+def _unknown_values(proto: capability_pb2.Capability) -> Iterator[str]:
+    if proto.lifecycle not in capability_pb2.Lifecycle.values():
+        yield "lifecycle"
+    if proto.health.state not in capability_pb2.HealthState.values():
+        yield "health"
+    if proto.cost_tier not in capability_pb2.CostTier.values():
+        yield "cost tier"
+    if any(price.unit not in _UNITS for price in proto.price_list.prices):
+        yield "price unit"
+
+
+def _prices(listed: capability_pb2.PriceList) -> Prices:
+    whole = _by_unit({price.unit: price.micro_usd for price in listed.prices})
+    finer = {price.unit: price.micro_usd_per_million for price in listed.prices if price.micro_usd_per_million}
+    return replace(whole, finer=_by_unit(finer)) if finer else whole
+
+
+def _by_unit(amounts: Mapping[capability_pb2.PriceUnit.ValueType, int]) -> Prices:
+    return Prices(
+        call=amounts.get(capability_pb2.PRICE_UNIT_CALL, 0),
+        image=amounts.get(capability_pb2.PRICE_UNIT_IMAGE, 0),
+        second=amounts.get(capability_pb2.PRICE_UNIT_SECOND, 0),
+        input_token=amounts.get(capability_pb2.PRICE_UNIT_INPUT_TOKEN, 0),
+        output_token=amounts.get(capability_pb2.PRICE_UNIT_OUTPUT_TOKEN, 0),
+    )
+
+
+_UNITS = frozenset(
+    {
+        capability_pb2.PRICE_UNIT_CALL,
+        capability_pb2.PRICE_UNIT_IMAGE,
+        capability_pb2.PRICE_UNIT_SECOND,
+        capability_pb2.PRICE_UNIT_INPUT_TOKEN,
+        capability_pb2.PRICE_UNIT_OUTPUT_TOKEN,
+    }
+)
+_COST_TIERS = {
+    capability_pb2.COST_TIER_FREE: CostTier.FREE,
+    capability_pb2.COST_TIER_LOW: CostTier.LOW,
+    capability_pb2.COST_TIER_MEDIUM: CostTier.MEDIUM,
+    capability_pb2.COST_TIER_HIGH: CostTier.HIGH,
+    capability_pb2.COST_TIER_PREMIUM: CostTier.PREMIUM,
+}
+_LIFECYCLES = {
+    capability_pb2.LIFECYCLE_DEPRECATED: Lifecycle.DEPRECATED,
+    capability_pb2.LIFECYCLE_DISABLED: Lifecycle.DISABLED,
+}
+_HEALTHS = {
+    capability_pb2.HEALTH_STATE_HEALTHY: Health.HEALTHY,
+    capability_pb2.HEALTH_STATE_DEGRADED: Health.DEGRADED,
+    capability_pb2.HEALTH_STATE_UNHEALTHY: Health.UNHEALTHY,
+}
+
+
+def ladders_from(listed: Sequence[capability_service_pb2.OwnedLadder]) -> dict[LadderKey, Ladder]:
+    """Ladders by owner, modality and task type; those of modalities that are not known here serve nothing."""
+    ladders = {}
+    for owned in listed:
+        ladder = owned.ladder
+        if modality := modality_name(ladder.modality):
+            key = (owned.tenant_id, modality, ladder.task_type)
+            ladders[key] = Ladder(tuple(ladder.capability_ids), ladder.version)
+    return ladders

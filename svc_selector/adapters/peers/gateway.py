@@ -1,0 +1,149 @@
+"""What the gateway tells the selector: what callers may use, and the state of the mesh."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mesh.errors import Reason, SomaError, may_pass
+from mesh.lifecycle import background
+from mesh.logging import get_logger
+from soma.gateway.v1 import health_service_pb2, permission_service_pb2
+from svc_selector.domain.permissions import Permissions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mesh.clock import Clock
+    from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceAsyncStub
+    from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceAsyncStub
+
+FRESH_S = 5.0
+RETRY_S = 1.0
+ASK_S = 1.0
+"""A gateway that takes longer counts as away, so that no caller waits for it until its own deadline."""
+KEPT = 10_000
+PAUSE_S = 0.5
+
+_log = get_logger(__name__)
+_Key = tuple[str, str]
+
+
+@dataclass
+class _Entry:
+    """Permissions as last heard, in monotonic seconds: when that was, and until when nobody asks again."""
+
+    permissions: Permissions
+    heard: float
+    settled_until: float
+
+
+class GatewayPermissions:
+    """What callers may use, asked once in `FRESH_S` seconds for each tenant and key.
+
+    An unknown tenant has none. While the gateway is away the last answer holds for `max_stale_s` seconds; then, and
+    where there is none, the call fails. The gateway's refusal of a key holds at once. Callers of one key share a call.
+    """
+
+    def __init__(self, stub: PermissionServiceAsyncStub, clock: Clock, max_stale_s: float) -> None:
+        self._stub = stub
+        self._clock = clock
+        self._max_stale_s = max_stale_s
+        self._kept: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._asking: dict[_Key, asyncio.Task[Permissions]] = {}
+
+    async def of(self, tenant_id: str, key_id: str) -> Permissions:
+        """The permissions of the caller being served."""
+        key = (tenant_id, key_id)
+        kept = self._kept.get(key)
+        if kept is not None and self._clock.monotonic() < kept.settled_until:
+            self._kept.move_to_end(key)
+            return kept.permissions
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(key), name="permissions")
+            asking.add_done_callback(partial(self._answered, key))
+        # One caller that gives up does not take the answer from the others.
+        return await asyncio.shield(asking)
+
+    def _answered(self, key: _Key, asking: asyncio.Task[Permissions]) -> None:
+        del self._asking[key]
+        if not asking.cancelled():
+            asking.exception()  # told to whoever still waits, and seen where nobody does
+
+    async def _ask(self, key: _Key) -> Permissions:
+        try:
+            request = permission_service_pb2.GetEffectivePermissionsRequest()
+            answer = await self._stub.GetEffectivePermissions(request, timeout=ASK_S)
+            permissions = _permissions_from(answer)
+        except SomaError as error:
+            if error.reason is not Reason.NOT_FOUND:
+                return self._while_away(key, error)
+            permissions = Permissions()
+        now = self._clock.monotonic()
+        self._kept[key] = _Entry(permissions, now, now + FRESH_S)
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return permissions
+
+    def _while_away(self, key: _Key, error: SomaError) -> Permissions:
+        """The last answer where it may still hold; raises the error otherwise."""
+        now = self._clock.monotonic()
+        kept = self._kept.get(key)
+        if kept is None or not may_pass(error) or now - kept.heard >= self._max_stale_s:
+            self._kept.pop(key, None)
+            raise error
+        kept.settled_until = min(now + RETRY_S, kept.heard + self._max_stale_s)
+        return kept.permissions
+
+
+def _permissions_from(answer: permission_service_pb2.EffectivePermissions) -> Permissions:
+    return Permissions(
+        plan=answer.plan,
+        denied_providers=tuple(answer.denied_providers),
+        denied_tools=tuple(answer.denied_tools),
+        max_cost_tier=answer.max_cost_tier,
+        classification_floor=answer.data_classification_floor,
+        personas=tuple(answer.personas),
+        capsules=tuple(answer.capsules),
+    )
+
+
+class GatewayDegradation:
+    """The mesh's level as the gateway streams it; UNKNOWN while it is not heard."""
+
+    def __init__(self, stub: DegradationServiceAsyncStub, clock: Clock) -> None:
+        self._stub = stub
+        self._clock = clock
+        self.level = "UNKNOWN"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follows the stream until left."""
+        async with background(self._run, "degradation-feed", clock=self._clock):
+            yield
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async for status in self._stub.WatchStatus(health_service_pb2.WatchStatusRequest()):
+                    self.level = _level(status.level)
+            except SomaError as error:
+                if self.level != "UNKNOWN":
+                    _log.warning("the gateway's status is not heard", reason=error.reason.value)
+            finally:
+                self.level = "UNKNOWN"
+            await self._clock.sleep(PAUSE_S)
+
+
+def _level(number: health_service_pb2.DegradationLevel.ValueType) -> str:
+    """The name of a level; UNKNOWN for one that a newer gateway knows."""
+    if number not in health_service_pb2.DegradationLevel.values():
+        return "UNKNOWN"
+    name = health_service_pb2.DegradationLevel.Name(number)
+    return name.removeprefix("DEGRADATION_LEVEL_").replace("UNSPECIFIED", "UNKNOWN")

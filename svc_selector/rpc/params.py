@@ -1,0 +1,63 @@
+"""What of a request may be large: parameters and digests, made without holding up others."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.errors import invalid
+from mesh.redaction import Redactor
+from mesh.rpc.wellknown import json_object
+from svc_selector.domain.model import JsonObject, KeptParams
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from google.protobuf.struct_pb2 import Struct
+
+    from soma.registry.v1 import capability_service_pb2
+
+KEPT_BYTES = 16 << 10
+"""Longest parameters that are kept, serialised."""
+INLINE_BYTES = 1 << 10
+"""What is larger is read in a thread."""
+
+
+@dataclass(frozen=True)
+class Params:
+    """Parameters as they are checked, and what is kept of them."""
+
+    value: JsonObject
+    kept: KeptParams
+
+
+async def params_from(requirements: capability_service_pb2.Requirements) -> Params | None:
+    """The parameters; None where there are none. INVALID_ARGUMENT for a number that JSON does not have."""
+    if not requirements.HasField("params"):
+        return None
+    size = requirements.params.ByteSize()
+    if size <= INLINE_BYTES:
+        return _read(requirements.params, size)
+    return await asyncio.to_thread(_read, requirements.params, size)
+
+
+def _read(message: Struct, size: int) -> Params:
+    try:
+        value = json_object(message)
+    except ValueError:
+        raise invalid("requirements.params", "holds a number that is not finite") from None
+    if size <= KEPT_BYTES:
+        return Params(value, KeptParams(Redactor().object(value), size_bytes=size))
+    return Params(value, KeptParams(None, _sha256(message).hexdigest(), size))
+
+
+async def request_digest(request: Message) -> bytes:
+    """SHA-256 of a whole request: equal requests have equal ones."""
+    if request.ByteSize() <= KEPT_BYTES:
+        return _sha256(request).digest()
+    return (await asyncio.to_thread(_sha256, request)).digest()
+
+
+def _sha256(message: Message) -> hashlib._Hash:
+    return hashlib.sha256(message.SerializeToString(deterministic=True))

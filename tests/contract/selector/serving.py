@@ -1,0 +1,48 @@
+"""A selector served over gRPC, on memory."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.testing.server import served
+from soma.selector.v1.selection_pb2 import SelectRequest
+from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub, add_SelectorServiceServicer_to_server
+from svc_selector.domain.permissions import Permissions
+from svc_selector.rpc import SelectionFacts, SelectorServicer
+from tests.unit.multimodal.selecting import Bench, bench
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceAsyncStub
+    from svc_selector.domain.model import Offer
+
+TENANT = "acme"
+
+
+@dataclass
+class Serving:
+    """The stub of a served selector, and what it stands on."""
+
+    stub: SelectorServiceAsyncStub
+    bench: Bench
+
+
+@asynccontextmanager
+async def serving(offers: Sequence[Offer], permissions: Permissions | None = None) -> AsyncIterator[Serving]:
+    """Serves a selector over these offers; the caller has the plan "pro" unless told otherwise."""
+    made = bench(offers)
+    made.told.permissions[TENANT] = permissions or Permissions("pro")
+    registration = (add_SelectorServiceServicer_to_server, SelectorServicer(made.selector, SelectionFacts()))
+    async with served([registration]) as server:
+        yield Serving(SelectorServiceStub(server.channel), made)
+
+
+def request(request_id: str = "", **fields: object) -> SelectRequest:
+    """A request for a diagram."""
+    made = SelectRequest(request_id=request_id, **fields)  # type: ignore[arg-type]
+    made.requirements.modality = 4  # type: ignore[assignment]
+    made.requirements.task_type = "image_diagram"
+    return made

@@ -1,0 +1,74 @@
+"""Tenants take turns on the queues of jobs, and waiting for a provider holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.ids import SystemIds
+from mesh.testing.contract import eventually
+from svc_executor.adapters.memory.peers import LocalIdentity
+from svc_executor.adapters.temporal import TemporalRunner
+from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.domain.provider import ProviderBusyError
+from svc_executor.workflows.activities import JobActivities
+from svc_executor.workflows.workers import job_workers
+from tests.unit.executor.rig import OWNER, Rig, compiler, picture, plan, task
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from svc_executor.domain.job import Job
+    from svc_executor.domain.provider import Invocation, InvocationResult
+
+OTHER = replace(OWNER, tenant_id="tenant-b", subject="user-2")
+MANY = 150
+FEW = 12
+
+
+async def submit(rig: Rig, owner: object = OWNER) -> Job:
+    use_case = SubmitJob(rig.store, rig.runner, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
+    return await use_case(PlanOrder(owner, plan(task("a"))))  # type: ignore[arg-type]
+
+
+async def test_a_tenants_first_step_waits_for_few_of_anothers_many(temporal_client: Client) -> None:
+    queue = f"jobs-{SystemIds().new()}"
+    rig = Rig(runner=TemporalRunner(temporal_client, queue))
+    for _ in range(MANY):
+        await submit(rig)
+    job = await submit(rig, OTHER)
+    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    async with job_workers(temporal_client, queue, activities, attempts=1, control=1):
+        await rig.ended(job)
+    order = [call.tenant_id for call in rig.calls("mermaid")]
+    assert order.index(OTHER.tenant_id) <= FEW
+
+
+async def test_attempts_that_wait_for_a_provider_hold_no_slot(temporal_client: Client) -> None:
+    queue = f"jobs-{SystemIds().new()}"
+    rig = Rig(runner=TemporalRunner(temporal_client, queue))
+    free, asked = asyncio.Event(), set[str]()
+
+    class Busy:
+        provider = "local"
+
+        async def invoke(self, invocation: Invocation) -> InvocationResult:
+            if invocation.tenant_id == OWNER.tenant_id and not free.is_set():
+                asked.add(invocation.idempotency_key)
+                raise ProviderBusyError("all places are taken", 0.2)
+            return picture(invocation)
+
+    rig.shelf.providers["mermaid"] = Busy()  # type: ignore[assignment]
+    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    async with job_workers(temporal_client, queue, activities, attempts=2, control=2):
+        waiting = [await submit(rig) for _ in range(6)]
+
+        async def all_asked() -> bool:
+            return len(asked) == len(waiting)
+
+        await eventually(all_asked)
+        await rig.ended(await submit(rig, OTHER))
+        free.set()
+        for job in waiting:
+            assert [each.attempt for each in (await rig.ended(job)).executions] == [1]

@@ -1,0 +1,139 @@
+"""What the gateway asks of its tables costs no more when they have grown, and request ids go by age."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.stores.retention import CHUNK, Retention, Terms
+from mesh.testing import FakeClock
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_gateway.adapters import postgres as statements
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.adapters.retention import RULES
+from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, Request, Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from mesh.testing import engines
+    from tests.conftest import Database
+
+MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"
+ROWS = 200_000
+NOW = datetime(2026, 7, 10, tzinfo=UTC)
+DAYS = 30
+# Half of the keys belong to one tenant, one in a hundred is revoked.
+_FILL = f"""
+INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest)
+SELECT 'tenant-' || n, 'T', 'pro', '{NOW.isoformat()}', 'request-' || n, 'd' FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO api_keys (key_id, tenant_id, display_name, subject, roles, created_at, expires_at, created_by, revoked_at,
+                      request_id, request_digest)
+SELECT 'key-' || lpad(n::text, 7, '0'), CASE WHEN n % 2 = 0 THEN 'big' ELSE 'tenant-' || n END, 'k', 's', '{{member}}',
+       '{NOW.isoformat()}', '{(NOW + timedelta(days=1)).isoformat()}', 's',
+       CASE WHEN n % 100 = 0 THEN '{NOW.isoformat()}'::timestamptz - n * interval '1 second' END, 'request-' || n, 'd'
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO tenant_updates SELECT 'request-' || n, 'big', 'd', '{{}}', '{NOW.isoformat()}'
+FROM generate_series(1, {ROWS}) AS n;
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A statement, its arguments, and how many rows it may look at."""
+
+    sql: str
+    arguments: tuple[object, ...]
+    rows: int = 5
+
+
+_MIDDLE = f"key-{ROWS // 2:07d}"
+_RETENTION: tuple[object, ...] = (None, [], NOW - timedelta(days=DAYS), CHUNK, False)
+ASKED: Mapping[str, Asked] = {
+    "key": Asked(statements._GET_KEY, ("big", _MIDDLE)),
+    "key to revoke": Asked(statements._LOCK_KEY, ("big", _MIDDLE)),
+    "key of a request": Asked(statements._KEY_OF_REQUEST, ("big", f"request-{ROWS // 2}")),
+    "first page": Asked(statements._LIST_KEYS, ("big", "~", MOST_LOOKED_AT + 1), 3 * MOST_LOOKED_AT),
+    "deep page": Asked(statements._LIST_KEYS, ("big", _MIDDLE, 51), 120),
+    "late revocations": Asked(statements._REVOKED_SINCE, (NOW, NOW - timedelta(minutes=10)), 20),
+    "tenant": Asked(statements._GET_TENANT, ("tenant-5",)),
+    "tenant of a request": Asked(statements._TENANT_OF_REQUEST, ("request-5",)),
+    "tenant to change": Asked(statements._LOCK_TENANT, ("tenant-5",)),
+    "update of a request": Asked(statements._UPDATE_OF_REQUEST, ("request-5",)),
+    "page of tenants": Asked(statements._LIST_TENANTS, ("tenant-5", 51), 120),
+    **{f"retention of {rule.table}": Asked(rule.chunk, _RETENTION) for rule in RULES},
+}
+
+
+@pytest.fixture(scope="module")
+async def grown(databases: engines.Databases) -> AsyncIterator[Postgres]:
+    settings = await databases.fresh("gateway", [MIGRATIONS])
+    async with Postgres.open(settings) as postgres:
+        async with postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_FILL, timeout=110)
+        # As autovacuum does in time: the role of the context may not.
+        owner = await asyncpg.connect(databases.owner_dsn(settings))
+        await owner.execute("ANALYZE")
+        await owner.close()
+        yield postgres
+
+
+async def looked_at(connection: asyncpg.Connection, asked: Asked) -> float:
+    """Rows that the statement reads."""
+    found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked.sql}", *asked.arguments)
+    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return sum(rows_of(node) for node in nodes(plan))
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", ()) for node in nodes(child))]
+
+
+def rows_of(node: dict[str, Any]) -> float:
+    """Rows that a node takes from a table or an index."""
+    if not node["Node Type"].endswith("Scan") or "CTE" in node["Node Type"]:
+        return 0.0
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+@pytest.mark.parametrize("name", ASKED)
+async def test_statement_looks_at_few_rows_of_a_big_table(grown: Postgres, name: str) -> None:
+    async with grown.transaction(SYSTEM) as connection:
+        assert await looked_at(connection, ASKED[name]) <= ASKED[name].rows
+
+
+async def test_the_check_catches_a_statement_that_reads_the_whole_table(grown: Postgres) -> None:
+    asked = Asked("SELECT * FROM api_keys WHERE subject = $1", ("nobody",))
+    async with grown.transaction(SYSTEM) as connection:
+        assert await looked_at(connection, asked) >= ROWS
+
+
+async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Database) -> None:
+    async with Postgres.open(await database("gateway")) as postgres:
+        audits = auditor("gateway", AuditRecorded)
+        keys, tenants = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
+        for name, at in (("old", NOW - timedelta(days=DAYS + 1)), ("young", NOW - timedelta(days=DAYS - 1))):
+            request, key = Request(name, "digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")
+            await keys.add(key, request)
+            await tenants.add(Tenant(f"tenant-{name}", "", "pro", at), request)
+            await tenants.update(f"tenant-{name}", lambda tenant: tenant, request, at)
+        retention = Retention(postgres, RULES, terms, FakeClock(NOW))
+        assert await retention.run() == {"tenant_updates": 1, "api_keys": 1, "tenants": 1}
+        assert await retention.run() == {}
+        assert await keys.made("acme", Request("old", "digest")) is None
+        assert await keys.made("acme", Request("young", "digest")) is not None
+        assert await keys.get("acme", "old") is not None
+        assert await tenants.get("tenant-old") is not None
+
+
+async def terms() -> Mapping[str, Terms]:
+    return {"requests": Terms(DAYS)}

@@ -1,0 +1,169 @@
+"""All that the record does with its database, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh.clock import SystemClock
+from mesh.events.event import Event, ProtoCodec
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.events.v1.envelope_pb2 import Envelope
+from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters.audit import PostgresAudit, append
+from svc_provenance.adapters.audit_pending import PendingEntries, stage
+from svc_provenance.adapters.dead_letters import PostgresLetters
+from svc_provenance.adapters.letter_claims import LetterClaims
+from svc_provenance.adapters.postgres import PostgresRecord
+from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.adapters.retention import RULES, PostgresTerms
+from svc_provenance.app import audit, dead_letters, receipts
+from svc_provenance.app.receipts import JobKey
+from svc_provenance.domain.audit import Decision, Deed, Entry
+from svc_provenance.domain.dead_letters import Cause, Letter, State, discarded, requeued
+from svc_provenance.domain.model import AssetFacts, Fact, Kind, MakingFacts, Run, Verdict
+from svc_provenance.domain.pages import Mark
+from svc_provenance.domain.receipts import Cause as ReceiptCause
+from svc_provenance.domain.receipts import Form, Receipt
+from svc_provenance.domain.retention import Days, Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mesh.stores.postgres import Postgres
+
+TENANT = "tenant-7"
+IDS, CLOCK = SystemIds(), SystemClock()
+DAYS = Days(receipts_days=100, traces_days=100, audit_days=730, dead_letters_days=100)
+JOB = IDS.new()
+
+
+async def keep_facts(postgres: Postgres) -> None:
+    """What handlers of facts do, and what is read back."""
+    record, asset_id, parent = PostgresRecord(postgres), IDS.new(), IDS.new()
+    now = CLOCK.now()
+    making = MakingFacts(
+        "e", JOB, "s", 1, "c", "t@p", "m", "alice", (parent,), {}, "", {}, 1, 1, "t",
+    )  # fmt: skip
+    async with postgres.transaction(TENANT) as unit:
+        for _ in range(2):
+            await record.add_fact(
+                unit, TENANT, Fact(Kind.JOB, JOB, JOB, now, Run(JOB, "completed", ended=True), b"\x01")
+            )
+        await record.add_fact(
+            unit, TENANT, Fact(Kind.JOB, "o", IDS.new(), now, Run("o", "running", ended=False), b"\x01")
+        )
+        for id_ in (asset_id, parent):
+            await record.add_asset(unit, TENANT, AssetFacts(id_, "image", "", "", JOB, "s", "e", "alice", (), now))
+        await record.add_making(unit, TENANT, [asset_id], making)
+        await record.add_verdict(unit, TENANT, asset_id, Verdict("v", "e", passes=True, score=0.5))
+        await record.erase(unit, TENANT, asset_id, now)
+    await record.facts(TENANT, JOB)
+    await record.provenance(TENANT, asset_id)
+    assert await record.ancestors(TENANT, asset_id)
+
+
+async def write_receipts(postgres: Postgres) -> None:
+    """What the writer of receipts does, and what is read back."""
+    store, key = PostgresReceipts(postgres), JobKey(TENANT, JOB)
+    receipt = Receipt(
+        IDS.new(), JOB, Form.COMPACT, (), "completed", "STANDARD", None, None, {}, 0, 1, 1.0, 1, 0, 0, 1, 1, 1, "d", {},
+        (), (), complete=True, ended_at=CLOCK.now(),
+    )  # fmt: skip
+    assert await store.due_now(5)
+    due = await store.due(key)
+    assert due is not None
+    await store.postpone(key, due, 1.0, receipt)
+    await store.settle(key, due, replace(receipt, trace_digest="e"))
+    start, end = CLOCK.now() - timedelta(days=30), CLOCK.now() + timedelta(days=1)
+    for filters in (
+        receipts.Filters(),
+        receipts.Filters(Form.FULL, ReceiptCause.TOOL_FAILED),
+        receipts.Filters(start=start, end=end),
+    ):
+        for after in (None, Mark(end, IDS.new())):
+            await store.page(TENANT, filters, after, 50)
+    assert await store.receipt(TENANT, receipt.receipt_id)
+    assert await store.receipt(TENANT, JOB)
+
+
+async def move_letters(postgres: Postgres) -> None:
+    """What becomes of dead letters, and what is read back."""
+    codec, now = ProtoCodec(Envelope), CLOCK.now()
+    store, claims = (
+        PostgresLetters(postgres, Outbox(), codec, auditor("provenance", AuditRecorded)),
+        LetterClaims(postgres),
+    )
+    event = Event(IDS.new(), "noted", "executor.events", "k", TENANT, now, b"a")
+    letter = Letter(
+        IDS.new(), TENANT, "probe", "executor.events", "k", event.event_id, "noted", Cause.FAILED, "", 1, now, now,
+        requeue_at=now, value=codec.encode(event),
+    )  # fmt: skip
+    async with postgres.transaction(TENANT) as connection:
+        await desk.add(connection, letter)
+    await store.change(TENANT, letter.dlq_id, lambda one: requeued(one, now, IDS.new()), audited=False)
+    await store.change(TENANT, letter.dlq_id, lambda one: discarded(one, "enough", now), audited=True)
+    await store.letter(TENANT, letter.dlq_id)
+    for filters in _letter_filters():
+        for after in (None, Mark(now, IDS.new())):
+            await store.page(TENANT, filters, after, 50)
+        await store.requeueable(TENANT, filters, 100)
+    for found in (await claims.changed(100), await claims.overdue(100)):
+        assert found
+        await claims.told(found[0])
+    await claims.counts()
+
+
+def _letter_filters() -> Iterator[dead_letters.Filters]:
+    yield dead_letters.Filters()
+    yield dead_letters.Filters(state=State.WAITING, cause=Cause.FAILED)
+    yield dead_letters.Filters(topic="executor.events", group="probe", event_type="noted", correlation_id="j")
+
+
+async def chain_entries(postgres: Postgres) -> None:
+    """What is done with audit chains."""
+    store, now = PostgresAudit(postgres), CLOCK.now()
+    deed = Deed("job.create", "executor", "alice", "", "job", JOB, Decision.ALLOWED.value, "", "", "", "", "")
+    async with postgres.transaction(TENANT) as connection:
+        await append(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
+    async with postgres.transaction(TENANT) as connection:
+        await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
+    assert await PendingEntries(postgres).add() == 1
+    [newest] = await store.page(TENANT, audit.Filters(), 0, 1)
+    for filters in (
+        audit.Filters(subject="subject-7"),
+        audit.Filters(resource_type="job", resource_id=JOB),
+        audit.Filters(action="job.create", decision=Decision.DENIED, start=now - timedelta(days=1), end=now),
+    ):
+        await store.page(TENANT, filters, 4_000, 50)
+    assert await store.one(TENANT, newest.entry.audit_id)
+    await store.span(TENANT, None, 100, 5_000, 500)
+    await store.span(TENANT, newest, 0, 5_000, 500)
+    await store.state(TENANT)
+    await store.anchored(TENANT)
+    await store.due(1_000, now)
+    await store.note(TENANT, 1, now)
+    month = await store.oldest(now)
+    assert month is not None
+    await store.ends(month)
+
+
+async def apply_retention(postgres: Postgres) -> None:
+    """One chunk of each table's retention, of every kind of cut."""
+    terms = PostgresTerms(postgres, DAYS, auditor("provenance", AuditRecorded))
+    await terms.keep(TENANT, Kept(replace(DAYS, receipts_days=50), "ann", CLOCK.now()))
+    await terms.kept(TENANT)
+    await terms.terms()
+    before = CLOCK.now() - timedelta(days=100)
+    for rule in RULES:
+        async with postgres.transaction("*") as connection:
+            await connection.fetchval(rule.chunk, [TENANT], [], before, 500, False)
+            await connection.fetchval(rule.chunk, None, [TENANT], before, 500, False)
+            await connection.fetchval(rule.chunk, None, [], before, 500, True)
+
+
+WORK = (keep_facts, write_receipts, move_letters, chain_entries, apply_retention)

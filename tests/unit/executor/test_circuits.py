@@ -1,0 +1,115 @@
+"""Circuits: what opens one tenant's, and what opens the one of all."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.errors import SomaError
+from mesh.resilience import CircuitState
+from mesh.testing.clock import FakeClock
+from svc_executor.adapters.circuits import Circuits
+from svc_executor.domain.provider import Failure, Fault, ProviderError
+
+MODEL = "gpt@openai"
+SLOW_SOURCE = ProviderError(Failure.TIMEOUT, "the source took too long", fault=Fault.CALLER)
+DOWN = ProviderError(Failure.UNAVAILABLE, "down")
+
+
+def _raise(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+class Breakers:
+    """Circuits of five failures within ten seconds, and what they told."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.moves: list[str] = []
+        self.circuits = Circuits(
+            self.clock, lambda _name, _before, after: self.moves.append(after.value),
+            failures=5, window_s=10, recovery_s=60,
+        )  # fmt: skip
+
+    async def call(self, tenant: str, error: Exception | None = None, name: str = MODEL, took_s: float = 0) -> bool:
+        """Whether a call that ends so is let through."""
+        let_through = False
+        try:
+            async with self.circuits.guard(name, tenant):
+                let_through = True
+                await self.clock.advance(took_s)
+                _raise(error)
+        except (SomaError, ProviderError, KeyError):
+            return let_through
+        return let_through
+
+    async def fails(self, tenant: str, error: Exception, times: int = 5) -> None:
+        """Let calls of a tenant fail."""
+        for _ in range(times):
+            await self.call(tenant, error)
+
+
+@pytest.mark.parametrize(
+    "error", [SLOW_SOURCE, KeyError("an adapter met what it does not know")], ids=["slow source", "defect"]
+)
+async def test_what_a_tenant_sends_opens_only_its_own_circuit(error: Exception) -> None:
+    stand = Breakers()
+    await stand.fails("a", error)
+    assert not await stand.call("a")
+    assert await stand.call("b")
+    assert (stand.moves, stand.circuits.state(MODEL)) == ([], CircuitState.CLOSED)
+
+
+@pytest.mark.parametrize("reason", [Failure.INVALID_INPUT, Failure.AUTH_FAILED, Failure.CONTENT_REJECTED])
+async def test_refused_requests_open_no_circuit(reason: Failure) -> None:
+    stand = Breakers()
+    await stand.fails("a", ProviderError(reason, "no"), times=20)
+    assert await stand.call("a")
+
+
+async def test_a_provider_that_is_down_is_left_alone_by_all() -> None:
+    stand = Breakers()
+    await stand.fails("a", DOWN)
+    assert not await stand.call("b")
+    assert stand.moves == ["open"]
+
+
+async def test_a_provider_that_serves_others_is_left_alone_only_by_whom_it_fails() -> None:
+    stand = Breakers()
+    assert await stand.call("b")
+    await stand.fails("a", DOWN)
+    assert not await stand.call("a")
+    assert await stand.call("b")
+    assert stand.moves == []
+
+
+async def test_failures_further_apart_than_the_window_open_nothing() -> None:
+    stand = Breakers()
+    for _ in range(10):
+        assert await stand.call("a", DOWN)
+        await stand.clock.advance(2.6)
+    assert stand.moves == []
+
+
+async def test_calls_that_hang_open_the_circuit_though_they_end_far_apart() -> None:
+    stand = Breakers()
+    for _ in range(5):
+        await stand.call("a", ProviderError(Failure.TIMEOUT, "silence"), took_s=2.5)
+    assert stand.moves == ["open"]
+
+
+async def test_a_half_open_circuit_learns_nothing_from_a_callers_fault() -> None:
+    stand = Breakers()
+    await stand.fails("a", DOWN)
+    await stand.clock.advance(60)
+    await stand.call("b", ProviderError(Failure.INVALID_INPUT, "no"))
+    assert stand.circuits.state(MODEL) is CircuitState.HALF_OPEN
+    assert await stand.call("b")
+    assert stand.moves == ["open", "half_open", "closed"]
+
+
+async def test_circuits_of_names_that_tenants_choose_are_bounded() -> None:
+    stand = Breakers()
+    for number in range(20_000):
+        await stand.call("a", DOWN, name=f"model-{number}@a")
+    assert len(stand.circuits) <= 4_096 + 16_384

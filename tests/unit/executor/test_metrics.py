@@ -1,0 +1,53 @@
+"""Labels of the executor's metrics: names that tenants choose are not among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import prometheus_client
+
+from mesh.testing.clock import FakeClock
+from svc_executor.adapters.metrics import PrometheusMeter
+from svc_executor.bootstrap.providers import shipped_capabilities
+from svc_executor.domain.job import Execution, ExecutionStatus
+from svc_executor.settings import ExecutorSettings
+from tests.unit.executor.rig import chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAILED = Execution(
+    "e", "j", "s", 0, 1, "generate_diagram", "diagram", chosen("mermaid"), "sel", "key",
+    status=ExecutionStatus.FAILED, error_code="TIMEOUT", started_at=FakeClock().now(),
+)  # fmt: skip
+PRIVATE = "secret-project"
+
+
+def labels() -> Iterator[str]:
+    """Every label value that is exposed."""
+    for family in prometheus_client.REGISTRY.collect():
+        for sample in family.samples:
+            yield from sample.labels.values()
+
+
+def counted(name: str, **wanted: str) -> float:
+    return prometheus_client.REGISTRY.get_sample_value(name, wanted) or 0.0
+
+
+def test_a_capability_that_ships_is_counted_by_its_name() -> None:
+    wanted = {"modality": "diagram", "tool_id": "mermaid", "error_reason": "TIMEOUT"}
+    before = counted("multimodal_provider_errors_total", **wanted)
+    PrometheusMeter(shipped_capabilities(ExecutorSettings())).execution(FAILED)
+    assert counted("multimodal_provider_errors_total", **wanted) == before + 1
+
+
+def test_a_capability_of_a_tenant_is_counted_as_other() -> None:
+    meter = PrometheusMeter(shipped_capabilities(ExecutorSettings()))
+    wanted = {"tool_id": "other", "provider": "other", "state": "open"}
+    before = counted("circuit_breaker_transitions_total", **wanted)
+    meter.execution(replace(FAILED, chosen=chosen(PRIVATE, f"{PRIVATE}-host")))
+    meter.execution(replace(FAILED, chosen=chosen("mermaid", f"{PRIVATE}-host")))
+    meter.breaker(f"{PRIVATE}@{PRIVATE}-host", "open")
+    assert counted("circuit_breaker_transitions_total", **wanted) == before + 1
+    assert not any(PRIVATE in value for value in labels())

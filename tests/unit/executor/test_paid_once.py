@@ -1,0 +1,212 @@
+"""An attempt calls its provider once and is paid for once, whatever is away afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.testing import FakeClock
+from svc_executor.adapters.memory.jobs import MemoryJobs
+from svc_executor.domain.job import ExecutionStatus, JobState
+from svc_executor.domain.provider import Artefact, InvocationResult, Usage
+from svc_executor.domain.provider_call import RESULT_LOST
+from svc_executor.domain.run import CloseOrder
+from tests.unit.executor.rig import Rig, task
+from tests.unit.executor.test_run_steps import Run
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from svc_executor.adapters.memory.jobs import MemoryWork
+    from svc_executor.domain.provider import Invocation
+
+PRICE = 40_000
+
+
+def drawn(call: Invocation) -> InvocationResult:
+    """A picture that costs what it was reserved for."""
+    return InvocationResult(
+        (Artefact(call.idempotency_key.encode(), "image/png", "p.png", "image"),), usage=Usage(images=1)
+    )
+
+
+async def away(*_: object) -> None:
+    """A service that does not answer."""
+    raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+
+
+def priced(clock: FakeClock | None = None) -> Rig:
+    rig = Rig() if clock is None else Rig(clock=clock)
+    rig.shelf.providers["painter"].script = drawn
+    return rig
+
+
+async def begun(rig: Rig) -> Run:
+    """A run whose paid attempt is chosen."""
+    run = await Run.of(task("a", "generate_image"), rig=rig)
+    await run.steps.select(run.select("a"))
+    return run
+
+
+class Killed(BaseException):
+    """The worker is gone in this moment."""
+
+
+async def test_a_result_is_bought_once_while_the_asset_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await begun(priced())
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.assets, "store", away)
+        for _ in range(20):
+            with pytest.raises(SomaError):
+                await run.steps.attempt(run.attempt("a"))
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert len(run.rig.calls("painter")) == 1
+    assert list(run.rig.selector.settled.values()) == [PRICE]
+    assert (await run.account()).job.cost_micro_usd == PRICE
+
+
+async def test_a_result_is_bought_once_while_the_database_is_away_after_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await begun(priced())
+    work = MemoryJobs.work
+
+    def gone(store: MemoryJobs, *names: str) -> AbstractAsyncContextManager[MemoryWork]:
+        if run.rig.calls("painter"):
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        return work(store, *names)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryJobs, "work", gone)
+        for _ in range(3):
+            with pytest.raises(SomaError):
+                await run.steps.attempt(run.attempt("a"))
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert len(run.rig.calls("painter")) == 1
+
+
+async def test_a_result_is_bought_once_when_the_worker_is_killed_between_the_answer_and_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await begun(priced())
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.assets, "store", killed)
+        with pytest.raises(Killed):
+            await run.steps.attempt(run.attempt("a"))
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert len(run.rig.calls("painter")) == 1
+    assert run.rig.results.kept == {}
+
+
+async def test_a_result_that_no_store_takes_is_held_until_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    run = await begun(priced(clock))
+    patch = monkeypatch
+    patch.setattr(run.rig.results, "keep", away)
+    patch.setattr(run.rig.assets, "store", away)
+    attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
+    await clock.sleeper()
+    await clock.advance(60.0)
+    patch.undo()
+    await clock.advance(20.0)
+    assert (await attempt).succeeded
+    assert len(run.rig.calls("painter")) == 1
+
+
+async def test_a_result_that_no_store_takes_for_minutes_fails_at_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    run = await begun(priced(clock))
+    monkeypatch.setattr(run.rig.results, "keep", away)
+    monkeypatch.setattr(run.rig.assets, "store", away)
+    attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
+    await clock.sleeper()
+    await clock.advance(400.0)
+    result = await attempt
+    assert (result.succeeded, result.code) == (False, "DEPENDENCY_UNAVAILABLE")
+    assert list(run.rig.selector.settled.values()) == [PRICE]
+
+
+async def test_a_call_that_may_still_run_elsewhere_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    run = await begun(priced(clock))
+
+    def crash(_: Invocation) -> InvocationResult:
+        raise Killed
+
+    run.rig.shelf.providers["painter"].script = crash
+    with pytest.raises(Killed):
+        await run.steps.attempt(run.attempt("a"))
+    with pytest.raises(SomaError) as caught:
+        await run.steps.attempt(run.attempt("a"))
+    assert caught.value.reason is Reason.CONFLICT
+    assert caught.value.retry_after_s is not None
+    assert len(run.rig.calls("painter")) == 1
+
+
+async def test_a_call_whose_answer_was_lost_is_settled_at_its_reservation() -> None:
+    clock = FakeClock()
+    run = await begun(priced(clock))
+
+    def crash(_: Invocation) -> InvocationResult:
+        raise Killed
+
+    run.rig.shelf.providers["painter"].script = crash
+    with pytest.raises(Killed):
+        await run.steps.attempt(run.attempt("a"))
+    await clock.advance(60.0)
+    result = await run.steps.attempt(run.attempt("a"))
+    assert (result.succeeded, result.code) == (False, RESULT_LOST)
+    assert list(run.rig.selector.settled.values()) == [PRICE]
+    assert (await run.account()).job.cost_micro_usd == PRICE
+    assert len(run.rig.calls("painter")) == 1
+
+
+async def test_a_call_cut_off_by_its_worker_is_not_waited_for() -> None:
+    run = await begun(priced())
+    started = asyncio.Event()
+
+    class Endless:
+        provider = "remote"
+
+        async def invoke(self, _: Invocation) -> InvocationResult:
+            started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    run.rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
+    await started.wait()
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert (await run.steps.attempt(run.attempt("a"))).code == RESULT_LOST
+
+
+async def test_an_attempt_that_was_ended_meanwhile_does_not_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await begun(priced())
+
+    async def close(*_: object) -> dict[str, object]:
+        await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
+        return {}
+
+    monkeypatch.setattr(run.steps.attempt._producer._credentials, "read", close)
+    await run.steps.attempt(run.attempt("a"))
+    assert run.rig.calls("painter") == []
+    (execution,) = (await run.account()).executions
+    assert execution.status is ExecutionStatus.CANCELLED
+
+
+async def test_an_attempt_that_replaces_a_lost_one_has_the_same_capability_and_key() -> None:
+    run = await begun(priced())
+    await run.steps.select(run.select("a", 2, repeat_of=1))
+    first, second = (await run.account()).executions
+    assert second.chosen == first.chosen
+    assert second.idempotency_key == first.idempotency_key
+    assert second.reservation_id != first.reservation_id

@@ -1,0 +1,184 @@
+"""What is looked after in the background: lost runs, undoings that failed, kept results."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh import context
+from mesh.errors import Reason, SomaError
+from mesh.testing import FakeClock
+from svc_executor.adapters.memory.peers import LocalIdentity
+from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
+from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseLeftResults, RetryCompensations
+from svc_executor.domain.job import JobState
+from svc_executor.domain.run import CloseOrder
+from svc_executor.workflows.wiring import parts
+from tests.unit.executor.rig import OWNER, IdleRunner, Rig, task
+from tests.unit.executor.test_paid_once import away, begun, priced
+from tests.unit.executor.test_run_steps import Run
+
+if TYPE_CHECKING:
+    from mesh.context import Caller
+
+
+def runner(rig: Rig) -> IdleRunner:
+    assert isinstance(rig.runner, IdleRunner)
+    return rig.runner
+
+
+async def lost_run() -> Run:
+    """A RUNNING job whose workflow is gone."""
+    run = await Run.of(task("a"))
+    runner(run.rig).lost.add(run.order)
+    return run
+
+
+async def not_undone(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run that failed while the asset store was away, so that its asset is still held."""
+    run = await Run.of(task("a"), rig=Rig(clock=FakeClock()))
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.assets, "release", away)
+        await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no", last_try=True))
+    return run
+
+
+def retry(run: Run, wait_s: float = 60.0) -> RetryCompensations:
+    rig = run.rig
+    compensator = parts(rig.ports()).compensator
+    return RetryCompensations(rig.store, compensator, LocalIdentity(), rig.meter, rig.clock, wait_s=wait_s)
+
+
+async def pass_time(run: Run, seconds: float = 61.0) -> None:
+    assert isinstance(run.rig.clock, FakeClock)
+    await run.rig.clock.advance(seconds)
+
+
+async def test_a_running_job_without_a_workflow_is_closed_and_counted() -> None:
+    run = await lost_run()
+    rig = run.rig
+    assert await CloseLostRuns(rig.store, rig.runner, rig.meter)() == 1
+    assert runner(rig).closed == [(run.order, LOST)]
+    assert "lost run" in rig.meter.entries
+
+
+async def test_a_job_that_runs_is_left_alone() -> None:
+    run = await Run.of(task("a"))
+    assert await CloseLostRuns(run.rig.store, run.rig.runner, run.rig.meter)() == 0
+    assert runner(run.rig).closed == []
+
+
+async def test_all_running_jobs_are_looked_at_in_turn() -> None:
+    rig = Rig()
+    runs = [await Run.of(task("a"), rig=rig) for _ in range(3)]
+    runner(rig).lost.update(run.order for run in runs)
+    sweep = CloseLostRuns(rig.store, rig.runner, rig.meter)
+    assert [await sweep(2), await sweep(2), await sweep(2)] == [2, 1, 2]
+
+
+async def test_a_lost_run_can_be_resumed_and_says_so() -> None:
+    run = await lost_run()
+    rig = run.rig
+    resume = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)
+    job = await resume(ControlOrder(OWNER, run.order.job_id))
+    assert (job.state, job.run) == (JobState.PENDING, 2)
+    assert (await run.account()).events[-1].message.startswith("its run was lost, and the job runs again")
+
+
+async def test_a_job_that_runs_cannot_be_resumed() -> None:
+    run = await Run.of(task("a"))
+    resume = ResumeJob(run.rig.store, run.rig.runner, run.rig.assets, run.rig.recorder)
+    with pytest.raises(SomaError) as caught:
+        await resume(ControlOrder(OWNER, run.order.job_id))
+    assert caught.value.reason is Reason.FAILED_PRECONDITION
+
+
+async def test_what_could_not_be_undone_is_undone_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await not_undone(monkeypatch)
+    assert len(run.rig.assets.stored) == 1
+    await pass_time(run)
+    assert await retry(run)() == 1
+    assert run.rig.assets.stored == {}
+    assert all(entry.done for entry in (await run.account()).compensations)
+    assert run.rig.meter.entries[-1] == "open compensations 0"
+
+
+async def test_an_undoing_is_tried_again_only_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await not_undone(monkeypatch)
+    await pass_time(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.assets, "release", away)
+        assert await retry(run)() == 0
+        assert run.rig.meter.entries[-1] == "open compensations 1"
+    assert await retry(run)() == 0
+    await pass_time(run)
+    assert await retry(run)() == 1
+
+
+async def test_undoings_are_done_by_the_executor_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await not_undone(monkeypatch)
+    callers: list[Caller] = []
+
+    async def note(*_: object) -> None:
+        callers.append(context.caller())
+
+    monkeypatch.setattr(run.rig.assets, "release", note)
+    await pass_time(run)
+    await retry(run)()
+    (caller,) = callers
+    assert (caller.tenant_id, caller.subject, caller.key_id) == (OWNER.tenant_id, "spiffe://soma/executor", "")
+    assert set(caller.scopes) == {"asset.read", "asset.delete", "budget.settle"}
+
+
+async def test_a_resumed_job_keeps_what_its_last_run_could_not_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await not_undone(monkeypatch)
+    rig = run.rig
+    await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(OWNER, run.order.job_id))
+    await pass_time(run)
+    assert await retry(run)() == 0
+    assert len(rig.assets.stored) == 1
+
+
+async def test_a_kept_result_that_was_not_erased_is_erased_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    run = await begun(priced(clock))
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.results, "erase", away)
+        assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert len(run.rig.results.kept) == 1
+    sweep = EraseLeftResults(run.rig.store, parts(run.rig.ports()).calls, clock, after_s=60.0)
+    assert await sweep() == 0
+    await clock.advance(timedelta(minutes=2).total_seconds())
+    assert await sweep() == 1
+    assert (run.rig.results.kept, await sweep()) == ({}, 0)
+
+
+async def test_a_job_acts_for_whoever_resumed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await not_undone(monkeypatch)
+    rig = run.rig
+    other = type(OWNER)(OWNER.tenant_id, "user-2", ("member",), (), "key-2")
+    job = await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(other, run.order.job_id))
+    assert (job.principal, job.owner) == (other, OWNER)
+
+
+async def test_a_repeated_resume_with_the_same_request_id_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await not_undone(monkeypatch)
+    resume = ResumeJob(run.rig.store, run.rig.runner, run.rig.assets, run.rig.recorder)
+    order = ControlOrder(OWNER, run.order.job_id, "r-1")
+    first = await resume(order)
+    assert await resume(order) == first
+    assert first.run == 2
+
+
+async def test_a_request_id_of_another_request_is_refused() -> None:
+    rig = Rig()
+    runs = [await Run.of(task("a"), rig=rig) for _ in range(2)]
+    cancel = CancelJob(rig.store, rig.runner)
+    await cancel(ControlOrder(OWNER, runs[0].order.job_id, "r-1"))
+    with pytest.raises(SomaError) as caught:
+        await cancel(ControlOrder(OWNER, runs[1].order.job_id, "r-1"))
+    assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH

@@ -1,0 +1,189 @@
+"""Schemas of tenants: what is refused, and what bounds a check of what is accepted."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from mesh.json_schema import MAX_SCHEMA_BYTES, MAX_VALUE_DEPTH, SchemaError, compile_schema, pattern_weight
+
+TREE = {"$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}, "$ref": "#/$defs/node"}
+
+
+def nested(depth: int) -> object:
+    """A list in a list, so many times."""
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def doubling(count: int) -> dict[str, object]:
+    """Each definition refers twice to the one before."""
+    definitions: dict[str, object] = {"d0": {"type": "integer"}}
+    for place in range(1, count):
+        definitions[f"d{place}"] = {"allOf": [{"$ref": f"#/$defs/d{place - 1}"}] * 2}
+    return {"$defs": definitions, "$ref": f"#/$defs/d{count - 1}"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"$ref": "http://169.254.169.254/latest"}, "local references"),
+        ({"$ref": "other.json#/a"}, "local references"),
+        ({"$ref": "file:///etc/passwd"}, "local references"),
+        ({"$ref": 5}, "local references"),
+        ({"$ref": "#anchor"}, "no subschema"),
+        ({"$ref": "#/$defs/absent"}, "no subschema"),
+        ({"const": {"$id": "http://a/"}, "items": {"$ref": "#/const"}}, "no subschema"),
+        ({"items": {"$id": "http://169.254.169.254/"}}, r"\$id"),
+        ({"$dynamicRef": "#a"}, r"\$dynamicRef"),
+        ({"$dynamicAnchor": "a"}, r"\$dynamicAnchor"),
+        ({"$anchor": "a"}, r"\$anchor"),
+        ({"$defs": {"a": {"$schema": "http://a/"}}}, r"\$schema"),
+        ({"$ref": "#"}, "refers to itself"),
+        ({"anyOf": [{"not": {"$ref": "#"}}]}, "refers to itself"),
+        ({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, "refers to itself"),
+        (doubling(24), "multiply"),
+        ({"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(99)} | {"d99": True}}, "chains"),
+        ({"pattern": "("}, "pattern"),
+        ({"pattern": "(?=a)b"}, "pattern"),
+        ({"pattern": r"(a)\1"}, "pattern"),
+        ({"pattern": "(a{1000}){1000}"}, "pattern"),
+        ({"patternProperties": {f"^{n}": True for n in range(65)}}, "more than 64 patterns"),
+        ({"type": "no such type"}, "type"),
+        ({"properties": 5}, "properties"),
+        ({"maximum": float("inf")}, "finite"),
+        ({"const": nested(40)}, "deeper"),
+        ({"description": "x" * MAX_SCHEMA_BYTES}, "bytes"),
+        ({"enum": [*range(70_000)]}, "more than"),
+    ],
+)
+def test_a_schema_that_cannot_be_bounded_is_refused(schema: dict[str, object], why: str) -> None:
+    with pytest.raises(SchemaError, match=why):
+        compile_schema(schema)  # type: ignore[arg-type]
+
+
+def test_keywords_are_ordinary_words_where_no_schema_stands() -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://example.com/x",
+        "properties": {"$id": {"type": "string"}, "$ref": {"const": {"$ref": "http://a/"}}},
+        "default": {"$ref": "http://a/", "$anchor": "a"},
+    }
+    checked = compile_schema(schema)  # type: ignore[arg-type]
+    assert checked.first_error({"$id": "x", "$ref": {"$ref": "http://a/"}}) == ""
+    assert "$id" in checked.first_error({"$id": 5})
+
+
+def test_a_reference_into_a_part_of_the_value_may_repeat() -> None:
+    checked = compile_schema({"type": "object", "properties": {"next": {"$ref": "#"}}})
+    assert checked.first_error({"next": {"next": {}}}) == ""
+    assert checked.first_error({"next": {"next": 5}}) == 'next/next: the value is not of type "object"'
+
+
+def test_escaped_references_are_found() -> None:
+    checked = compile_schema({"$defs": {"a/b ~c": {"type": "integer"}}, "$ref": "#/$defs/a~1b%20~0c"})
+    assert checked.first_error(1) == ""
+    assert checked.first_error("1") != ""
+
+
+def test_the_sentence_does_not_repeat_what_the_value_holds() -> None:
+    checked = compile_schema({"properties": {"to": {"pattern": "^a"}}, "required": ["to"]})
+    assert "jane" not in checked.first_error({"to": "jane.doe@example.com"})
+    assert "to" in checked.first_error({})
+
+
+def test_patterns_that_backtrack_elsewhere_run_in_linear_time() -> None:
+    checked = compile_schema({"pattern": "^(a+)+$"})
+    assert checked.first_error("a" * 20_000) == ""
+    assert checked.first_error("a" * 20_000 + "b") != ""
+
+
+def test_a_pattern_weighs_more_the_more_states_it_has() -> None:
+    assert pattern_weight("^[a-z]+$") < pattern_weight("[01]*1[01]{50}x") < pattern_weight("[01]*1[01]{400}x")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"items": {"allOf": [{"minimum": 0}] * 1000}}, [1] * 10_000),
+        ({"items": {"enum": [{"a": n} for n in range(2000)]}}, [{"a": 1999}] * 10_000),
+        ({"$defs": {"n": {"items": {"allOf": [{"$ref": "#/$defs/n"}] * 2}}}, "$ref": "#/$defs/n"}, nested(40)),
+        ({"pattern": "[01]*1[01]{400}x"}, "".join(random.Random(1).choices("01", k=50_000))),
+        ({"patternProperties": {"[01]*1[01]{400}x": False}}, {"0" * 50_000: 1}),
+        ({"propertyNames": {"pattern": "[01]*1[01]{400}x"}}, {"0" * 50_000: 1}),
+    ],
+)
+def test_a_check_that_would_take_too_long_does_not_start(schema: dict[str, object], value: object) -> None:
+    assert "too large" in compile_schema(schema).first_error(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (nested(MAX_VALUE_DEPTH + 1), "deeper"),
+        ([1] * 200_000, "more than"),
+        ([[]] * 40_000, "more than"),
+        ({"a": [float("nan")]}, "finite"),
+    ],
+)
+def test_a_value_without_bounds_does_not_fit(value: object, why: str) -> None:
+    assert why in compile_schema({}).first_error(value)  # type: ignore[arg-type]
+
+
+def test_the_reason_of_a_large_value_is_told_without_its_place() -> None:
+    alternatives = {"oneOf": [{"type": "integer"}] * 2000}
+    assert compile_schema(alternatives).first_error("x" * 400_000) == "it does not fit the schema"
+    assert "oneOf" in compile_schema(alternatives).first_error("x")
+
+
+def test_a_tree_is_counted_once_for_each_of_its_branches() -> None:
+    branches = {"properties": {name: {"$ref": "#"} for name in ("left", "right", "up", "down")}}
+    checked = compile_schema(branches)
+    value: object = {}
+    for _ in range(40):
+        value = {"left": value, "right": {}}
+    assert checked.first_error(value) == ""  # type: ignore[arg-type]
+
+
+_SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "a", "ab", "é"])
+_VALUES = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+)
+_TYPES = st.sampled_from(["object", "array", "string", "integer", "null", "boolean", "number"])
+_LEAVES = (
+    st.booleans()
+    | st.builds(lambda kind: {"type": kind}, _TYPES)
+    | st.builds(lambda values: {"enum": values}, st.lists(_VALUES, min_size=1, max_size=3))
+    | st.builds(lambda text: {"pattern": text}, st.sampled_from(["^a", "b$", "^$"]))
+    | st.builds(lambda count: {"minItems": count, "maxProperties": count}, st.integers(0, 2))
+)
+
+
+def _combined(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return (
+        st.builds(
+            lambda key, parts: {key: parts},
+            st.sampled_from(["allOf", "anyOf", "oneOf"]),
+            st.lists(inner, min_size=1, max_size=3),
+        )
+        | st.builds(
+            lambda key, part: {key: part},
+            st.sampled_from(["not", "items", "contains", "additionalProperties", "propertyNames"]),
+            inner,
+        )
+        | st.builds(lambda part, rest: {"properties": {"a": part}, "unevaluatedProperties": rest}, inner, inner)
+    )
+
+
+@given(schema=st.recursive(_LEAVES, _combined, max_leaves=8), value=_VALUES)
+def test_answers_agree_with_the_reference_implementation(schema: object, value: object) -> None:
+    document = {"allOf": [schema]}
+    expected = Draft202012Validator(document).is_valid(json.loads(json.dumps(value)))  # type: ignore[arg-type]
+    assert (compile_schema(document).first_error(value) == "") == expected  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""Schemas that tenants offer: what is refused, and what an older release let in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from svc_registry.app import Catalog, Registry
+from svc_registry.app.schemas import Schemas
+from svc_registry.domain import Actor, Capability, Kind, Modality, Requirements
+
+if TYPE_CHECKING:
+    from mesh.testing import FakeClock
+    from svc_registry.adapters.memory import MemoryStore
+    from svc_registry.domain import JsonObject
+
+ACME = Actor("acme", "alice")
+D2 = Capability("d2", "acme", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
+NEED = Requirements(Modality.DIAGRAM, "image_diagram", params={"source": "a" * 40})
+REMOTE: JsonObject = {"$ref": "http://169.254.169.254/latest/meta-data"}
+BACKTRACKING: JsonObject = {"properties": {"source": {"pattern": "^(a+)+$"}}}
+
+
+@pytest.fixture
+def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Registry:
+    return Registry(store, catalog, clock)
+
+
+@pytest.mark.parametrize("field", ["input_schema", "output_schema"])
+@pytest.mark.parametrize("schema", [REMOTE, {"$ref": "#"}, {"type": "nonsense"}, {"title": "x" * 70_000}])
+async def test_a_schema_that_cannot_be_bounded_is_refused_at_registration(
+    registry: Registry, field: str, schema: JsonObject
+) -> None:
+    with pytest.raises(SomaError) as refused:
+        await registry.register(ACME, replace(D2, **{field: schema}))  # type: ignore[arg-type]
+    assert refused.value.reason is Reason.INVALID_ARGUMENT
+    assert refused.value.fields[0].field == f"capability.{field}"
+
+
+@pytest.mark.parametrize("field", ["input_schema", "output_schema"])
+async def test_a_schema_that_cannot_be_bounded_is_refused_at_an_update(registry: Registry, field: str) -> None:
+    await registry.register(ACME, D2)
+    with pytest.raises(SomaError) as refused:
+        await registry.update(ACME, "d2@acme", replace(D2, **{field: REMOTE}), [field])  # type: ignore[arg-type]
+    assert refused.value.fields[0].field == f"capability.{field}"
+
+
+async def test_a_stored_schema_that_cannot_be_used_leaves_out_its_capability_alone(
+    registry: Registry, store: MemoryStore, catalog: Catalog
+) -> None:
+    await registry.register(ACME, replace(D2, tool_id="other"))
+    stored = replace(D2, input_schema=REMOTE, version=1, tenant_id="acme")
+    await store.save_capability(stored, 0, "alice")
+    await catalog.refresh(stored.key)
+    able, left_out = await registry.find(ACME, NEED)
+    assert [item.capability_id for item in able] == ["other@acme"]
+    assert [(item.capability_id, item.code) for item in left_out] == [("d2@acme", "SCHEMA_UNUSABLE")]
+    assert "local references" in left_out[0].reason
+
+
+async def test_a_pattern_that_backtracks_elsewhere_is_checked_in_linear_time(registry: Registry) -> None:
+    await registry.register(ACME, replace(D2, input_schema=BACKTRACKING))
+    _, left_out = await registry.find(ACME, replace(NEED, params={"source": "a" * 5000 + "b"}))
+    assert [item.code for item in left_out] == ["PARAMS_MISMATCH"]
+
+
+async def test_a_new_version_is_checked_by_its_own_schema() -> None:
+    schemas = Schemas()
+    first = replace(D2, version=1, input_schema={"required": ["a"]})
+    assert "d2@acme" in await schemas.mismatches([first], {})
+    assert await schemas.mismatches([replace(first, version=2, input_schema={})], {}) == {}
+    assert await schemas.mismatches([replace(first, version=3, input_schema={"type": "object"})], {}) == {}
