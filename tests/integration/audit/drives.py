@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from google.protobuf import field_mask_pb2
 
-from mesh.clock import SystemClock
-from mesh.context import Caller, RequestContext, use
+from mesh.context import use
 from mesh.errors import SomaError
-from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
-from mesh.ids import SystemIds
 from mesh.processes import ProcessLimits, ProcessPool
-from mesh.testing.audit import entries
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_service_pb2
-from soma.gateway.v1 import identity_service_pb2
-from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
@@ -52,14 +45,6 @@ from svc_executor.domain.run import CloseOrder, JobOrder
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.app.keys import Keys, Tokens
-from svc_gateway.app.permissions import Permissions
-from svc_gateway.app.revocations import RevokedKeys
-from svc_gateway.app.statements import Statements
-from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer
-from svc_gateway.rpc.tenants import TenantServicer
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import PostgresTerms
 from svc_provenance.app.receipts import Receipts
@@ -73,66 +58,16 @@ from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.model import Ask, Decision, Judgement, Need, Rejection, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
+from tests.integration.audit.gateway_drive import gateway
+from tests.integration.audit.witness import ALICE, CLOCK, IDS, SECRET, TENANT, TRACE, Call, Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from mesh.events.audit import Auditor
-    from mesh.stores.postgres import Postgres
 
-TENANT = "acme"
-SECRET = "canary-7f3a"
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-ROLES = ("viewer", "member", "admin", "platform_admin")
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-ALICE = RequestContext(Caller(TENANT, "alice", ROLES, (), "key", "token"), "request", TRACE)
-CLOCK, IDS = SystemClock(), SystemIds()
-Told = list[tuple[str, AuditRecorded]]
-
-
-class Call:
-    """What servicers use of the context of a call."""
-
-    @staticmethod
-    def invocation_metadata() -> tuple[()]:
-        return ()
-
-    @staticmethod
-    async def send_initial_metadata(_: object) -> None:
-        """Nothing."""
-
-
-@dataclass
-class Witness:
-    """Notes which entries each deed left in the outbox."""
-
-    postgres: Postgres
-    told: dict[str, Told] = field(default_factory=dict)
-    _seen: int = 0
-
-    async def call(self, service: str, servicer: object, method: str, request: object) -> object:
-        """Call a method as Alice."""
-        with use(ALICE):
-            answer = await getattr(servicer, method)(request, Call())
-        await self.note(f"{service}.{method}")
-        return answer
-
-    async def note(self, deed: str) -> None:
-        """Note what was told since the last deed."""
-        found = await entries(self.postgres, AuditRecorded.FromString)
-        self.told[deed] = found[self._seen :]
-        self._seen = len(found)
-
-
-class Minter:
-    """Signs nothing."""
-
-    async def mint(self, claims: object, ttl_s: float) -> str:
-        return SECRET
-
-    async def sign(self, payload: dict[str, object], typ: str) -> str:
-        return SECRET
 
 
 class Idle:
@@ -143,35 +78,6 @@ class Idle:
 
     async def cancel(self, order: JobOrder, reason: str) -> None:
         """Nothing."""
-
-
-async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
-    """Tenants and keys."""
-    store = PostgresKeys(witness.postgres, auditor)
-    tenant_store = PostgresTenants(witness.postgres, auditor)
-    tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
-    use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
-    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), Statements(Minter()), tenants)
-    new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
-    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
-    update = identity_service_pb2.UpdateTenantRequest(
-        tenant_id="other",
-        tenant=identity_service_pb2.Tenant(permissions=TenantPermissions(personas=[SECRET])),
-        update_mask=field_mask_pb2.FieldMask(paths=["permissions.personas"]),
-    )
-    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
-    service = "soma.gateway.v1.ApiKeyService"
-    wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
-    made = await witness.call(service, keys, "CreateApiKey", wanted)
-    audits = AuditQueue(auditor, witness.postgres, CLOCK, lambda: "policy")
-    tokens = TokenServicer(Tokens(store, Minter(), audits.add, CLOCK))
-    bearer = Caller(TENANT, "alice", ("member",), (), made.key_id, "token")  # type: ignore[attr-defined]
-    with use(replace(ALICE, caller=bearer)):
-        await tokens.CreateToken(identity_service_pb2.CreateTokenRequest(), cast("Any", Call()))
-    await audits.flush()
-    await witness.note("soma.gateway.v1.TokenService.CreateToken")
-    gone = identity_service_pb2.RevokeApiKeyRequest(key_id=made.key_id)  # type: ignore[attr-defined]
-    await witness.call(service, keys, "RevokeApiKey", gone)
 
 
 async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:

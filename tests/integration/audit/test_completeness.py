@@ -14,8 +14,9 @@ from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditRecorded
 from svc_gateway.adapters.descriptors import Descriptors
-from tests.integration.audit.drives import DRIVES, SECRET, TENANT, TRACE, Told, Witness
+from tests.integration.audit.drives import DRIVES
 from tests.integration.audit.table import AUDITED, ELSEWHERE, NOT_AUDITED, READS, UNPROMPTED, Entry
+from tests.integration.audit.witness import SECRET, TENANT, TRACE, Told, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
