@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,3 +82,14 @@ _current: ContextVar[BackgroundTasks | None] = ContextVar("background_tasks", de
 def current() -> BackgroundTasks | None:
     """The one that was entered last, None outside of a context."""
     return _current.get()
+
+
+def no_request() -> Context:
+    """A context for work that goes on after the request in which it begins: without its caller, its trace, its span.
+
+    Background tasks that begin in it are told of by the same health as those that begin here.
+    """
+    context, known = Context(), current()
+    if known is not None:
+        context.run(known.enter)
+    return context

@@ -115,7 +115,8 @@ async def configure(service: str, settings: TelemetrySettings) -> AsyncIterator[
     Metrics and the tracer are the process's: contexts that share a process share them, and the last one to leave
     closes the port and flushes the spans.
     """
-    _PROCESS.enter(service, settings)
+    # What a process is, is found out in threads that are waited for.
+    await asyncio.to_thread(_PROCESS.enter, service, settings)
     try:
         yield _PROCESS.address
     finally:
@@ -127,6 +128,7 @@ class _Process:
     """What one process has once, however many contexts it serves."""
 
     def __init__(self) -> None:
+        self._changing = threading.Lock()
         self._users = 0
         self._server: WSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -143,14 +145,22 @@ class _Process:
 
     def enter(self, service: str, settings: TelemetrySettings) -> None:
         """Start what is wanted and not yet there."""
+        with self._changing:
+            self._enter(service, settings)
+
+    def leave(self) -> None:
+        """Stop everything once nobody is left."""
+        with self._changing:
+            self._leave()
+
+    def _enter(self, service: str, settings: TelemetrySettings) -> None:
         if settings.metrics_bind is not None and self._server is None:
             host, _, port = settings.metrics_bind.rpartition(":")
             self._server, self._thread = prometheus_client.start_http_server(int(port), host.strip("[]"))
         self._trace(service, settings.otlp_endpoint)
         self._users += 1
 
-    def leave(self) -> None:
-        """Stop everything once nobody is left."""
+    def _leave(self) -> None:
         self._users -= 1
         if self._users > 0:
             return

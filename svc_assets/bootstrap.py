@@ -31,7 +31,7 @@ from svc_assets.adapters.peers import GatewayPermissions
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, IngestLimits, Intake, Reconciler, SweepTimes
+from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_assets.settings import KIB, Settings
 
@@ -69,7 +69,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             _ingest(mesh, settings.assets, rows, blobs, inspector=ProcessInspector(pool), permissions=permissions)
         )
         reads = await _read_audit(mesh, settings.assets)
-        servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock), reads, Intake(settings.assets.intake))
+        servicer = AssetServicer(ingest, Assets(rows, blobs, mesh.clock), reads, settings.assets.upload_deadline_s)
         yield await mesh.serve([(add_AssetServiceServicer_to_server, servicer)])
 
 

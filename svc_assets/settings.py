@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from mesh.chassis import ChassisSettings
 from mesh.settings import BlobSettings, Block, Env
-from svc_assets.app.intake import IntakeLimits
 from svc_assets.domain.limits import MediaKind, SizeLimits
 
 KIB = 1024
@@ -46,12 +45,6 @@ class AssetSettings(Block):
     )
     reconcile_every_s: float = Field(300, gt=0, description="how often leftovers of a crash are repaired, in seconds")
     upload_deadline_s: float = Field(600, gt=0, description="longest time that an upload may take, in seconds")
-    upload_slots: int = Field(64, gt=0, description="uploads taken in at once; more wait")
-    upload_slots_per_tenant: int = Field(16, gt=0, description="uploads of one tenant taken in at once; more wait")
-    upload_window_s: float = Field(
-        60, gt=0, description="longest wait for each upload_window_kib of an upload, in seconds; slower ones are ended"
-    )
-    upload_window_kib: int = Field(64, gt=0, description="least progress of an upload within upload_window_s, in KiB")
     reconcile_grace_s: float = Field(
         900, gt=0, description="age at which an unfinished upload counts as left behind; longer than the deadline"
     )
@@ -70,17 +63,6 @@ class AssetSettings(Block):
         """The limits of bodies."""
         own = {kind: getattr(self, f"max_{kind}_mb") * MIB for kind in MediaKind}
         return SizeLimits(self.max_asset_size_mb * MIB, {kind: limit for kind, limit in own.items() if limit})
-
-    @property
-    def intake(self) -> IntakeLimits:
-        """How uploads are admitted."""
-        return IntakeLimits(
-            slots=self.upload_slots,
-            per_tenant=self.upload_slots_per_tenant,
-            deadline_s=self.upload_deadline_s,
-            window_s=self.upload_window_s,
-            window_bytes=self.upload_window_kib * KIB,
-        )
 
     @model_validator(mode="after")
     def _deadline_before_grace(self) -> AssetSettings:

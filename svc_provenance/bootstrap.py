@@ -31,6 +31,8 @@ from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_t
 from svc_provenance.adapters import dead_letters as desk
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
+from svc_provenance.adapters.audit_pending import CHANNEL as AUDIT_PENDING
+from svc_provenance.adapters.audit_pending import PendingEntries, stage
 from svc_provenance.adapters.dead_letters import CHANNEL as LETTERS
 from svc_provenance.adapters.dead_letters import PostgresLetters
 from svc_provenance.adapters.letter_claims import LetterClaims
@@ -46,6 +48,7 @@ from svc_provenance.app.anchoring import Anchorer, AuditUpkeep, Pace
 from svc_provenance.app.audit import Audit
 from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters
 from svc_provenance.app.lineage import Lineage
+from svc_provenance.app.pending import PendingAudit
 from svc_provenance.app.receipts import JobKey, ReceiptQueue, Receipts, ReceiptWriter, Writing
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.app.traces import Traces
@@ -108,7 +111,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
     """Takes everything in."""
     audited = AuditIntake(append, on_redacted=_count_redactions())
-    choices = ChoiceIntake(intake.selection_made, append)
+    choices = ChoiceIntake(intake.selection_made, stage)
     letters = DeadLetterIntake(desk, _pace(settings.dead_letters), mesh.clock)
     lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
     return Consumer(
@@ -163,6 +166,9 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
 
     upkeep = AuditUpkeep(store, signatures, longest_days, mesh.clock)
     await mesh.enter(background(anchorer.work, "audit-anchors", clock=mesh.clock))
+    pending = PendingAudit(PendingEntries(mesh.postgres))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{AUDIT_PENDING}", pending.heard))
+    await mesh.enter(background(pending.work, "audit-pending", clock=mesh.clock))
     servicer = AuditServicer(Audit(store, anchors, signatures))
     return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: upkeep.run())
 

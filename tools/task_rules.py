@@ -18,6 +18,7 @@ ALLOWED = {
     "mesh/lifecycle.py background": "the one place that watches",
     "mesh/lifecycle.py _serve": "ends with the context that it waits beside, and does nothing that could fail",
     "mesh/rpc/server.py _stop": "awaited at the end of the function",
+    "mesh/rpc/interceptors/progress.py Progress._next": "one message and a pause, ended within the function",
     "mesh/events/inbox.py Consumer._settle": "tries one event again; its failure is logged, its end awaited",
     "mesh/events/kafka/ending.py end_producer": "awaited within the function",
     "mesh/events/kafka/ending.py end_consumer": "awaited within the function",
@@ -31,8 +32,13 @@ ALLOWED = {
     "mesh/local/supervisor/supervisor.py Supervisor.keep": "restarts programs, itself without a context; awaited",
     "svc_executor/workflows/multimodal_job.py MultimodalJob": "workflow code: Temporal's loop, awaited by the workflow",
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
+    "svc_executor/app/provider_calls.py _finished": "awaited within the function, also when its caller is cancelled",
     "svc_executor/adapters/providers/browser/chromium.py": "an idle term of one browser",
-    "svc_executor/adapters/providers/smollm.py": "an idle term of one model",
+    "svc_executor/adapters/processes.py _Pool._pool": "opens one pool, awaited by all who need it",
+    "svc_executor/adapters/providers/chat/thread.py ModelThread.run": "one call of a model, told to stop and awaited",
+    "svc_executor/adapters/providers/housekeeping.py Housekeeping.start": "enters `background`; awaited at once",
+    "svc_gateway/app/monitor.py Monitor._ask": "one question to a part, awaited within the function",
+    "svc_gateway/app/monitor.py Monitor._first": "a pause that is ended within the function",
     "svc_executor/adapters/guarded.py": "one report of a provider's health",
     "mesh/rpc/interceptors/progress.py Progress._next": "one message and one pause, ended within the function",
     "svc_gateway/app/monitor.py Monitor._ask": "one check, ended within the function",
@@ -40,7 +46,6 @@ ALLOWED = {
     "svc_gateway/rpc/xds/server.py": "reads one stream, ended with it",
     "svc_provenance/app/watch.py": "reads for one feed, ended with it",
     "svc_selector/adapters/peers/gateway.py GatewayPermissions.of": "one call, awaited by all who need its answer",
-    "svc_registry/app/catalog.py": "follows the changes of the catalogue",
 }
 """File and function, or the beginning of both, that may begin a task, with the reason."""
 

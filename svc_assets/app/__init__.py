@@ -1,8 +1,8 @@
 """Use cases of the asset store."""
 
 from svc_assets.app.assets import Assets
+from svc_assets.app.deadline import upload_deadline
 from svc_assets.app.ingest import Ingest, Ingesting, IngestLimits
-from svc_assets.app.intake import Intake, IntakeLimits
 from svc_assets.app.reconcile import Reconciler, SweepTimes
 
-__all__ = ["Assets", "Ingest", "IngestLimits", "Ingesting", "Intake", "IntakeLimits", "Reconciler", "SweepTimes"]
+__all__ = ["Assets", "Ingest", "IngestLimits", "Ingesting", "Reconciler", "SweepTimes", "upload_deadline"]

@@ -13,6 +13,7 @@ from mesh.identity import SERVICE_ROLE
 from mesh.rpc.paging import id_token
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
+from svc_assets.app import upload_deadline
 from svc_assets.app.assets import DEFAULT_PAGE
 from svc_assets.domain.model import Listing, Release
 from svc_assets.domain.rules import is_active
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from soma.assets.v1 import asset_pb2
-    from svc_assets.app import Assets, Ingesting, Intake
+    from svc_assets.app import Assets, Ingesting
     from svc_assets.domain.model import Asset
     from svc_assets.domain.ports import ReadLog
 
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 class AssetServicer(AssetServiceServicer):
     """Serves bytes and their metadata."""
 
-    def __init__(self, ingest: Ingesting, assets: Assets, reads: ReadLog, intake: Intake) -> None:
+    def __init__(self, ingest: Ingesting, assets: Assets, reads: ReadLog, upload_deadline_s: float) -> None:
         self._ingest = ingest
-        self._intake = intake
+        self._upload_deadline_s = upload_deadline_s
         self._assets = assets
         self._reads = reads
 
@@ -43,12 +44,11 @@ class AssetServicer(AssetServiceServicer):
     ) -> asset_pb2.Asset:
         """Stores a body."""
         who = caller()
-        async with self._intake.admit(who.tenant_id):
-            messages = self._intake.paced(request_iterator, lambda message: len(message.content.data))
-            first = await anext(messages, None)
+        async with upload_deadline(self._upload_deadline_s):
+            first = await anext(aiter(request_iterator), None)
             if first is None:
                 raise invalid("content", "must not be empty")
-            body = _body(first, messages)
+            body = _body(first, request_iterator)
             return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared_from(first), body))
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:

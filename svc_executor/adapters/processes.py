@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
+from mesh.background import no_request
 from mesh.errors import SomaError
 from mesh.processes import ProcessEndedError, ProcessLimits, ProcessPool, ResourceLimitError, TimeLimitError
 from svc_executor.domain.provider import Capacity, Failure, Fault, ProviderBusyError, ProviderError
@@ -83,5 +83,5 @@ class _Pool:
     async def _pool(self) -> ProcessPool:
         if self._opened is None:
             # In a context of its own: what a pool runs for itself must not bear the identity of its first caller.
-            self._opened = asyncio.create_task(self._open(), context=contextvars.Context())
+            self._opened = asyncio.create_task(self._open(), context=no_request())
         return await asyncio.shield(self._opened)

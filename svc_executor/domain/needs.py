@@ -47,7 +47,8 @@ def need_of(
         job_id=job.job_id,
         step_id=step.step_id,
         attempt=order.attempt,
-        request_id=derive(job.job_id, step.step_id, str(order.attempt), "select"),
+        # What the cap has left may change before a repeat, which then is another request.
+        request_id=derive(job.job_id, step.step_id, str(order.attempt), str(max_cost_micro_usd), "select"),
         modality=task.modality,
         task_type=task.task_type,
         formats=_formats(task),

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from soma.selector.v1.selection_pb2 import Selection
-    from svc_provenance.events.audit import Append
 
 ACTION, RESOURCE, CONTEXT = "selection.create", "selection", "selector"
 
@@ -30,15 +29,23 @@ class Keep(Protocol):
         """Keeps it."""
 
 
+class Stage(Protocol):
+    """Keeps entries until they are added to their chain, in the open transaction."""
+
+    async def __call__(self, connection: asyncpg.Connection, chain: str, entries: Sequence[Entry], /) -> None:
+        """Keeps them."""
+
+
 class ChoiceIntake:
     """The handlers of choices. One that chose nothing has no entry: the selector records refusals by policy itself.
 
-    Each choice has an entry of its own, added with those of all events that are applied together.
+    Each choice has an entry of its own. Entries are staged: choices of one tenant come under many keys, so that several
+    consumers bring them at once, and would wait for each other's chains.
     """
 
-    def __init__(self, keep: Keep, append: Append) -> None:
+    def __init__(self, keep: Keep, stage: Stage) -> None:
         self._keep = keep
-        self._append = append
+        self._stage = stage
 
     def handlers(self) -> Mapping[str, Together]:
         """Handlers for the consumer."""
@@ -48,19 +55,19 @@ class ChoiceIntake:
         }
 
     async def of_jobs(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
-        """Keeps choices for jobs in their traces, and adds their entries to the chain of their tenant."""
+        """Keeps choices for jobs in their traces, and stages their entries."""
         for event in events:
             await self._keep(connection, event)
         made = [(event, SelectionMade.FromString(event.payload).selection) for event in events]
         await self._add(connection, [_entry(event, one, event.event_id) for event, one in made if _chose(one)])
 
     async def outside_jobs(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
-        """Adds the entries of other choices to the chain of their tenant."""
+        """Stages the entries of other choices."""
         await self._add(connection, [entry for event in events for entry in _entries(event)])
 
     async def _add(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
         if entries:
-            await self._append(connection, entries[0].chain, entries)
+            await self._stage(connection, entries[0].chain, entries)
 
 
 def _entries(event: Event) -> Iterator[Entry]:

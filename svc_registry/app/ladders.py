@@ -33,10 +33,10 @@ class Ladders:
 
     def list(self, actor: Actor, size: int, token: str) -> Page[Ladder]:
         """A page of those in force, ordered by modality and task type."""
-        found = [item for item in self._catalog.ladders.all_in_force(actor.tenant_id) if _token(item) > token]
+        found = [item for item in self._catalog.ladders.all_in_force(actor.tenant_id) if ladder_token(item) > token]
         limit = size or DEFAULT_PAGE
         page = found[:limit]
-        return Page(page, _token(page[-1]) if len(found) > limit else "")
+        return Page(page, ladder_token(page[-1]) if len(found) > limit else "")
 
     async def set(self, actor: Actor, wanted: Ladder) -> Ladder:
         """Sets the tenant's own ladder (the platform's for its administrators); an empty list gives an override up.
@@ -64,5 +64,6 @@ class Ladders:
                 raise invalid(f"ladder.capability_ids[{index}]", f"capability {id_!r} does not exist")
 
 
-def _token(ladder: Ladder) -> str:
+def ladder_token(ladder: Ladder) -> str:
+    """Where the page after this ladder begins."""
     return f"{ladder.key.modality}/{ladder.key.task_type}"

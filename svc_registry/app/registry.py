@@ -161,7 +161,7 @@ class Registry:
         limit = size or DEFAULT_PAGE
         found = list(islice((item for item in behind if self._matches(item, wanted)), limit + 1))
         page = found[:limit]
-        return Page(page, " ".join(page[-1].key) if len(found) > limit else "")
+        return Page(page, capability_token(page[-1]) if len(found) > limit else "")
 
     @staticmethod
     def _matches(item: Capability, wanted: CapabilityFilter) -> bool:
@@ -244,3 +244,8 @@ class Registry:
     def _require_version(before: Capability, version: int) -> None:
         if version not in (0, before.version):
             raise SomaError(Reason.STALE_VERSION, f"version must be {before.version} or 0, not {version}")
+
+
+def capability_token(item: Capability) -> str:
+    """Where the page after this capability begins."""
+    return " ".join(item.key)

@@ -8,6 +8,8 @@ from mesh.context import caller
 from mesh.identity import SERVICE_ROLE
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
+from svc_registry.app.ladders import ladder_token
+from svc_registry.app.registry import capability_token
 from svc_registry.domain import Actor, CapabilityFilter, HealthState, LadderKey
 from svc_registry.rpc.convert import (
     capability_from,
@@ -19,7 +21,7 @@ from svc_registry.rpc.convert import (
     modality_from,
     requirements_from,
 )
-from svc_registry.rpc.watching import HEARTBEAT_S, Watching
+from svc_registry.rpc.watching import HEARTBEAT_S, Watching, within_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,8 +75,9 @@ class CapabilityServicer(CapabilityServiceServicer):
             include_disabled=request.include_disabled,
         )
         page = self._registry.list(_actor(), wanted, request.page_size, request.page_token)
-        found = [capability_to_proto(item) for item in page.items]
-        return pb.ListCapabilitiesResponse(capabilities=found, next_page_token=page.next_token)
+        found = within_bytes(map(capability_to_proto, page.items))
+        token = page.next_token if len(found) == len(page.items) else capability_token(page.items[len(found) - 1])
+        return pb.ListCapabilitiesResponse(capabilities=found, next_page_token=token)
 
     async def UpdateCapability(
         self, request: pb.UpdateCapabilityRequest, context: grpc.aio.ServicerContext
@@ -150,8 +153,9 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> pb.ListLaddersResponse:
         """Lists the ladders in force."""
         page = self._registry.ladders.list(_actor(), request.page_size, request.page_token)
-        found = [ladder_to_proto(item) for item in page.items]
-        return pb.ListLaddersResponse(ladders=found, next_page_token=page.next_token)
+        found = within_bytes(map(ladder_to_proto, page.items))
+        token = page.next_token if len(found) == len(page.items) else ladder_token(page.items[len(found) - 1])
+        return pb.ListLaddersResponse(ladders=found, next_page_token=token)
 
     async def SetLadder(self, request: pb.SetLadderRequest, context: grpc.aio.ServicerContext) -> ladder_pb2.Ladder:
         """Sets the tenant's own ladder."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import Message
 
 from mesh.logging import get_logger
 from soma.registry.v1 import capability_pb2
@@ -20,6 +22,7 @@ MESSAGE_BYTES = 1024 * 1024
 """From where on a message takes no more; one thing that is larger goes alone."""
 MOST_BYTES = 3 * 1024 * 1024 + 512 * 1024
 """What cannot be sent in any message: receivers accept 4 MiB. Registration does not let it in."""
+M = TypeVar("M", bound=Message)
 _Entry = capability_pb2.Capability | pb.OwnedLadder
 _log = get_logger(__name__)
 
@@ -87,6 +90,18 @@ class Watching:
             _add(message, entry)
             message.resume_token = self._token(change.revision)
         yield message
+
+
+def within_bytes(entries: Iterable[M]) -> list[M]:
+    """The first entries that one message takes; at least one of any."""
+    found: list[M] = []
+    size = 0
+    for entry in entries:
+        size += entry.ByteSize()
+        if found and size > MESSAGE_BYTES:
+            break
+        found.append(entry)
+    return found
 
 
 def _snapshot_messages(view: View) -> Iterator[pb.WatchCapabilitiesResponse]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from mesh.background import no_request
 from mesh.lifecycle import background
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Housekeeping:
         self._started = True
         # In a context of its own: it must not run for ever in the name of the first caller.
         begin = self._stack.enter_async_context(background(self._work, self._name, clock=self._clock))
-        await asyncio.create_task(begin, context=contextvars.Context())
+        await asyncio.create_task(begin, context=no_request())
 
     async def aclose(self) -> None:
         """End it."""

@@ -169,6 +169,25 @@ async def audit_end(world: World) -> Json:
     return {"from_sequence": listed["audit_events"][0]["sequence"]}  # type: ignore[index]
 
 
+async def deleted_capability(world: World) -> Json:
+    """A capability to delete."""
+    made = capability(f"gone{os.urandom(4).hex()}")
+    await world.ask("registry.v1.CapabilityService.RegisterCapability", {"capability": made})
+    return {"capability_id": f"{made['tool_id']}@{made['provider']}", "request_id": os.urandom(8).hex()}
+
+
+async def revisions(world: World) -> Json:
+    """Two revisions of a document, which are the same."""
+    revision = {"job_id": world.ids["document_job_id"], "step_id": "d"}
+    return {"old_revision": revision, "new_revision": revision}
+
+
+async def permitted_tenant(world: World) -> Json:
+    """A change of what a tenant may do."""
+    changed = {"permissions": {"denied_tools": [f"growth{world.number()}"]}}
+    return {"tenant_id": TENANT, "tenant": {"tenant_id": TENANT, **changed}, "update_mask": "permissions.deniedTools"}
+
+
 async def discarded(world: World) -> Json:
     """A dead letter to discard."""
     return {"dlq_id": await world.dead_letter(), "reason": "growth"}
@@ -185,6 +204,7 @@ CALLS: Mapping[str, Make] = {
     "assets.v1.AssetService.DownloadAsset": about("asset_id"),
     "assets.v1.AssetService.ListAssets": fixed(),
     "assets.v1.AssetService.DeleteAsset": deleted_asset,
+    "assets.v1.AssetService.EraseAsset": deleted_asset,
     "critic.v1.RubricService.CreateRubric": rubric_body,
     "critic.v1.RubricService.GetRubric": about("rubric_id"),
     "critic.v1.RubricService.ListRubrics": fixed(asset_type="audio"),
@@ -198,6 +218,7 @@ CALLS: Mapping[str, Make] = {
     "registry.v1.CapabilityService.ListCapabilities": fixed(page_size=50),
     "registry.v1.CapabilityService.UpdateCapability": renamed_capability,
     "registry.v1.CapabilityService.DisableCapability": about("capability_id"),
+    "registry.v1.CapabilityService.DeleteCapability": deleted_capability,
     "registry.v1.CapabilityService.FindCandidates": fixed(requirements=NEED),
     "registry.v1.CapabilityService.ReportHealth": about("capability_id", state="HEALTH_STATE_HEALTHY"),
     "registry.v1.CapabilityService.ResetFailures": about("capability_id"),
@@ -212,6 +233,7 @@ CALLS: Mapping[str, Make] = {
     "executor.v1.JobService.ResumeJob": ended_job,
     "executor.v1.JobService.DescribeJob": about("job_id"),
     "executor.v1.JobService.WatchJob": about("job_id"),
+    "executor.v1.DocumentService.DiffDocuments": revisions,
     "executor.v1.PlanService.ValidatePlan": fixed(plan=PLAN),
     "gateway.v1.DegradationService.ListComponents": fixed(),
     "gateway.v1.DegradationService.WatchStatus": fixed(),
@@ -222,6 +244,8 @@ CALLS: Mapping[str, Make] = {
     "gateway.v1.ApiKeyService.RevokeApiKey": revoked_key,
     "gateway.v1.ApiKeyService.WatchRevocations": fixed(),
     "gateway.v1.TenantService.CreateTenant": tenant_body,
+    "gateway.v1.TenantService.UpdateTenant": permitted_tenant,
+    "gateway.v1.PermissionService.GetEffectivePermissions": fixed(),
     "gateway.v1.TenantService.GetTenant": fixed(tenant_id=TENANT),
     "gateway.v1.TenantService.ListTenants": fixed(),
     "provenance.v1.AuditService.ListAuditEvents": fixed(),

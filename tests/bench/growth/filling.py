@@ -20,6 +20,7 @@ SINGLE = {
     "partitioned_tables": "one row a table that is cut by month",
     "retention_runs": "one row a task",
     "outbox_bus": "one row",
+    "blob_sweeps": "one row",
 }
 """Tables that do not grow, whatever tenants do, each with the reason."""
 

@@ -19,7 +19,7 @@ from tests.bench.figures import percentile
 from tests.bench.growth import statements
 from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, KEY, RUBRIC, SERVICE, capability
 from tests.bench.growth.filling import fill, tables
-from tests.bench.growth.world import PLAN, TENANT, World
+from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -116,6 +116,9 @@ async def furnish(world: World) -> None:
     await world.ended(ids["job_id"])
     listed = await world.ask("assets.v1.AssetService.ListAssets", {"job_id": ids["job_id"]})
     ids["made_id"] = str(listed["assets"][0]["asset_id"])  # type: ignore[index]
+    document = await world.ask("executor.v1.JobService.SubmitJob", {"plan": DOCUMENT})
+    ids["document_job_id"] = str(document["job_id"])
+    await world.ended(ids["document_job_id"])
     need = {"requirements": {"modality": "MODALITY_TOOL", "task_type": "growth"}, "request_id": "furnish"}
     chosen = await _until(world, "selector.v1.SelectorService.Select", need, "selection_id")
     ids["selection_id"] = str(chosen["selection_id"])

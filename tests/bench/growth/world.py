@@ -23,6 +23,16 @@ PLAN: Json = {
     "version": "1.0",
     "tasks": [{"task_id": "a", "step_type": "generate_diagram", "task_type": "chart", "params": CHART}],
 }
+DOCUMENT: Json = {
+    "version": "1.0",
+    "tasks": [
+        {
+            "task_id": "d",
+            "step_type": "compose_document",
+            "params": {"title": "Growth", "sections": [{"id": "one", "title": "One", "body": "Words."}]},
+        }
+    ],
+}
 
 
 def method(name: str) -> MethodDescriptor:

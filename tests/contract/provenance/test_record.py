@@ -190,7 +190,9 @@ async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(boo
     assert ancestors[1].asset_id == chain[0]
 
 
-@pytest.mark.parametrize("asset_id", ["no-uuid", "", "{" + CHART + "}", CHART.replace("-", "")])
+@pytest.mark.parametrize(
+    "asset_id", ["no-uuid", "", "{" + CHART + "}", CHART.replace("-", "")], ids=["word", "empty", "braces", "digits"]
+)
 async def test_what_is_no_id_is_not_found(books: Books, asset_id: str) -> None:
     await books.tell(stored(CHART))
     with pytest.raises(SomaError) as refused:

@@ -1,4 +1,4 @@
-"""Slow uploads are bounded in number by tenant and ended when they do not get on."""
+"""Slow uploads are bounded in number by tenant and ended at their deadline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from google.api.httpbody_pb2 import HttpBody
 
 from mesh.errors import Reason, SomaError
+from mesh.settings import ServerSettings
 from mesh.testing.contract import eventually
 from mesh.testing.server import Served, served
 from mesh.testing.tokens import ALICE
@@ -18,7 +19,6 @@ from soma.assets.v1.asset_pb2 import ASSET_STATUS_READY
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub, add_AssetServiceServicer_to_server
 from svc_assets.adapters.memory import MemoryBytes, MemoryReads, MemoryRows, MemorySweep
-from svc_assets.app import Intake, IntakeLimits
 from svc_assets.rpc import AssetServicer
 from tests.contract.assets.conftest import now
 from tests.contract.assets.store import Store
@@ -30,25 +30,26 @@ if TYPE_CHECKING:
     import grpc.aio
 
 HOSTILE = replace(ALICE, tenant_id="hostile", subject="mallory")
-LIMITS = IntakeLimits(slots=4, per_tenant=2, waiting_per_tenant=5)
+PLACES = ServerSettings(max_concurrent_uploads=4, tenant_uploads=2, drain_seconds=2.0, stream_drain_seconds=0.0)
 
 
 @asynccontextmanager
-async def assets(folder: Path, limits: IntakeLimits) -> AsyncIterator[tuple[Served, Intake, Store]]:
-    clock, intake = now(), Intake(limits)
+async def assets(folder: Path, deadline_s: float = 600.0) -> AsyncIterator[tuple[Served, Store]]:
+    clock = now()
     store = Store(MemoryRows(), MemoryBytes(clock), MemorySweep(), clock, folder)
-    servicer = AssetServicer(store.ingest, store.assets, MemoryReads(), intake)
-    async with served([(add_AssetServiceServicer_to_server, servicer)]) as server:
-        yield server, intake, store
+    servicer = AssetServicer(store.ingest, store.assets, MemoryReads(), deadline_s)
+    async with served([(add_AssetServiceServicer_to_server, servicer)], settings=PLACES) as server:
+        yield server, store
 
 
 def message(body: bytes) -> UploadAssetRequest:
     return UploadAssetRequest(content=HttpBody(data=body))
 
 
-async def endless(first: bytes = b"first") -> AsyncIterator[UploadAssetRequest]:
+async def endless(*bodies: bytes) -> AsyncIterator[UploadAssetRequest]:
     """An upload that begins and does not go on."""
-    yield message(first)
+    for body in bodies:
+        yield message(body)
     await asyncio.Event().wait()
 
 
@@ -65,53 +66,24 @@ def left(folder: Path) -> list[Path]:
 
 
 async def test_a_tenant_with_many_slow_uploads_leaves_places_to_others(tmp_path: Path) -> None:
-    async with assets(tmp_path, LIMITS) as (server, intake, _):
+    async with assets(tmp_path) as (server, _):
         hostile = await server.channel_as(HOSTILE)
-        slow = [asyncio.ensure_future(upload(hostile, endless())) for _ in range(20)]
-        await eventually(lambda: sum(call.done() for call in slow) == 20 - 2 - 5)
+        slow = [asyncio.ensure_future(upload(hostile, endless(b"first"))) for _ in range(20)]
+        await eventually(lambda: sum(call.done() for call in slow) == 20 - 2)
         refused = [call.exception() for call in slow if call.done()]
         assert {error.reason for error in refused if isinstance(error, SomaError)} == {Reason.OVERLOADED}
-        assert (intake.held, intake.waiting) == (2, 5)
         stored = await AssetServiceStub(server.channel).UploadAsset(whole(b"innocent"))
         assert stored.status == ASSET_STATUS_READY
         for call in slow:
             call.cancel()
-        await eventually(lambda: (intake.held, intake.waiting) == (0, 0))
         await asyncio.gather(*slow, return_exceptions=True)
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [replace(LIMITS, window_s=0.05), replace(LIMITS, deadline_s=0.05)],
-    ids=["no progress", "past its deadline"],
-)
-async def test_an_upload_that_does_not_get_on_is_ended_and_stores_nothing(tmp_path: Path, limits: IntakeLimits) -> None:
-    async with assets(tmp_path, limits) as (server, intake, store):
+@pytest.mark.parametrize("first", [[], [b"first"]], ids=["silent", "begun"])
+async def test_an_upload_past_its_deadline_is_ended_and_stores_nothing(tmp_path: Path, first: list[bytes]) -> None:
+    async with assets(tmp_path, deadline_s=0.05) as (server, store):
         with pytest.raises(SomaError, match="it stored nothing") as ended:
-            await upload(server.channel, endless())
+            await upload(server.channel, endless(*first))
         assert ended.value.reason is Reason.DEADLINE_EXCEEDED
-        assert intake.held == 0
         assert await store.left_behind() == (set(), [])
     assert left(tmp_path) == []
-
-
-async def test_an_upload_that_sends_nothing_at_all_is_ended(tmp_path: Path) -> None:
-    async with assets(tmp_path, replace(LIMITS, window_s=0.05)) as (server, _, _):
-
-        async def silent() -> AsyncIterator[UploadAssetRequest]:
-            await asyncio.Event().wait()
-            yield message(b"")
-
-        with pytest.raises(SomaError) as ended:
-            await upload(server.channel, silent())
-    assert ended.value.reason is Reason.DEADLINE_EXCEEDED
-
-
-async def test_an_upload_that_gets_on_is_passed_on_whole() -> None:
-    intake = Intake(replace(LIMITS, window_s=30.0, window_bytes=10))
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for size in (4, 4, 4, 0):
-            yield bytes(size)
-
-    assert [len(piece) async for piece in intake.paced(pieces(), len)] == [4, 4, 4, 0]

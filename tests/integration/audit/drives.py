@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import field_mask_pb2
 
-from mesh.context import use
+from mesh.clock import SystemClock
+from mesh.context import Caller, use
 from mesh.errors import SomaError
+from mesh.events.audit_queue import AuditQueue
 from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds
 from mesh.processes import ProcessLimits, ProcessPool
 from soma.assets.v1 import asset_service_pb2 as assets_pb
 from soma.critic.v1 import rubric_pb2
 from soma.executor.v1 import job_service_pb2
+from soma.gateway.v1 import identity_service_pb2
+from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
@@ -22,7 +27,7 @@ from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, IngestLimits, Intake, IntakeLimits
+from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
@@ -45,6 +50,14 @@ from svc_executor.domain.run import CloseOrder, JobOrder
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.app.keys import Keys, Tokens
+from svc_gateway.app.permissions import Permissions
+from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.statements import Statements
+from svc_gateway.app.tenants import Tenants
+from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer
+from svc_gateway.rpc.tenants import TenantServicer
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import PostgresTerms
 from svc_provenance.app.receipts import Receipts
@@ -58,8 +71,7 @@ from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.model import Ask, Decision, Judgement, Need, Rejection, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
-from tests.integration.audit.gateway_drive import gateway
-from tests.integration.audit.witness import ALICE, CLOCK, IDS, SECRET, TENANT, TRACE, Call, Witness
+from tests.integration.audit.witness import ALICE, SECRET, TENANT, TRACE, Call, Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -68,6 +80,17 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
 
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+CLOCK, IDS = SystemClock(), SystemIds()
+
+
+class Minter:
+    """Signs nothing."""
+
+    async def mint(self, claims: object, ttl_s: float) -> str:
+        return SECRET
+
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        return SECRET
 
 
 class Idle:
@@ -78,6 +101,35 @@ class Idle:
 
     async def cancel(self, order: JobOrder, reason: str) -> None:
         """Nothing."""
+
+
+async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
+    """Tenants and keys."""
+    store = PostgresKeys(witness.postgres, auditor)
+    tenant_store = PostgresTenants(witness.postgres, auditor)
+    tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
+    use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
+    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), Statements(Minter()), tenants)
+    new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
+    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
+    update = identity_service_pb2.UpdateTenantRequest(
+        tenant_id="other",
+        tenant=identity_service_pb2.Tenant(permissions=TenantPermissions(personas=[SECRET])),
+        update_mask=field_mask_pb2.FieldMask(paths=["permissions.personas"]),
+    )
+    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
+    service = "soma.gateway.v1.ApiKeyService"
+    wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
+    made = await witness.call(service, keys, "CreateApiKey", wanted)
+    audits = AuditQueue(auditor, witness.postgres, CLOCK, lambda: "policy")
+    tokens = TokenServicer(Tokens(store, Minter(), audits.add, CLOCK))
+    bearer = Caller(TENANT, "alice", ("member",), (), made.key_id, "token")  # type: ignore[attr-defined]
+    with use(replace(ALICE, caller=bearer)):
+        await tokens.CreateToken(identity_service_pb2.CreateTokenRequest(), cast("Any", Call()))
+    await audits.flush()
+    await witness.note("soma.gateway.v1.TokenService.CreateToken")
+    gone = identity_service_pb2.RevokeApiKeyRequest(key_id=made.key_id)  # type: ignore[attr-defined]
+    await witness.call(service, keys, "RevokeApiKey", gone)
 
 
 async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
@@ -170,7 +222,7 @@ async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
     reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
     service, servicer = (
         "soma.assets.v1.AssetService",
-        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, Intake(IntakeLimits())),
+        AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),
     )
     stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
     by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryReads, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
-from svc_assets.app import Assets, Ingest, IngestLimits, Intake, IntakeLimits
+from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetServicer
 from svc_critic.adapters.heuristics import heuristics
@@ -97,7 +97,7 @@ def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
         permissions=MemoryPermissions(),
         limits=IngestLimits(SizeLimits(50_000_000), 1_000, 900.0),
     )
-    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReads(), Intake(IntakeLimits()))
+    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReads(), 600.0)
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from svc_executor.domain.peers import Need
 
 
-def need(step_type: str = "generate_diagram", **fields: JsonValue) -> Need:
+def need(step_type: str = "generate_diagram", left: int = 9, **fields: JsonValue) -> Need:
     only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
     terms = Terms(data_classification="sensitive", persona="p", capsule="c")
     job = Job("job", Principal("tenant-a", "user-1"), {}, terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
     order = SelectOrder(JobOrder("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
-    return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=9)
+    return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=left)
 
 
 def test_constraints_become_requirements() -> None:
@@ -50,6 +50,11 @@ def test_context_of_job_and_attempt_is_passed_on() -> None:
 
 def test_the_same_attempt_asks_under_the_same_id() -> None:
     assert need().request_id == need().request_id
+
+
+def test_what_the_cap_has_left_makes_another_request() -> None:
+    """Under one id the selector answers one request alone."""
+    assert need(left=8).request_id != need(left=9).request_id
 
 
 @pytest.mark.parametrize(

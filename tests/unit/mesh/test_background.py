@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from grpc_health.v1 import health_pb2
 
-from mesh.background import STEADY_S, BackgroundTasks, current
+from mesh.background import STEADY_S, BackgroundTasks, current, no_request
+from mesh.context import RequestContext, use
+from mesh.context import current as request_now
 from mesh.dependencies import Dependencies, of_background
 from mesh.errors import Reason, SomaError
 from mesh.health import REASON_KEY, Health
@@ -161,3 +163,17 @@ async def test_contexts_of_one_process_do_not_tell_of_each_others_tasks(clock: F
             return tuple(own.names())
 
     assert await asyncio.gather(serve("a"), serve("b")) == [("a",), ("b",)]
+
+
+async def test_work_that_outlives_its_request_is_told_of_as_well(watched: BackgroundTasks, clock: FakeClock) -> None:
+    async def begin() -> None:
+        async with background(Crashing(0), "late", clock=clock):
+            await asyncio.sleep(0)
+
+    watched.enter()
+    with use(RequestContext(None, "r", "t")):
+        work = asyncio.create_task(begin(), context=no_request())
+        request = no_request().run(request_now)
+    await work
+    assert request is None
+    assert tuple(watched.names()) == ("late",)

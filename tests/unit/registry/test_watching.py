@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import pytest
 
+from mesh.context import Caller, RequestContext, use
+from soma.registry.v1 import capability_service_pb2 as pb
+from svc_registry.app import Registry
 from svc_registry.domain import Capability, Kind, Ladder, LadderKey, Modality
+from svc_registry.rpc import CapabilityServicer
 from svc_registry.rpc.watching import MESSAGE_BYTES, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from soma.registry.v1 import capability_service_pb2 as pb
+    from mesh.testing import FakeClock
+    from svc_registry.adapters.memory import MemoryStore
     from svc_registry.app import Catalog
 
+Listing: TypeAlias = pb.ListCapabilitiesRequest | pb.ListLaddersRequest
+P = TypeVar("P", pb.ListCapabilitiesResponse, pb.ListLaddersResponse)
 MEBIBYTE = 1024 * 1024
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), version=1)
 LARGE = replace(D2, tool_id="large", input_schema={"description": "x" * (5 * MEBIBYTE // 2)})
@@ -116,6 +123,31 @@ async def test_without_changes_there_are_heartbeats(catalog: Catalog) -> None:
         while message.heartbeat:
             message = await anext(watch)
     assert message.capabilities[0].tool_id == "d2"
+
+
+async def test_pages_of_lists_are_cut_by_bytes_and_cover_everything(
+    catalog: Catalog, store: MemoryStore, clock: FakeClock
+) -> None:
+    long = tuple(f"{'x' * 100}{n}@b" for n in range(100))
+    ladders = [Ladder(LadderKey(Modality.DIAGRAM, f"t{n:03}"), long, "", 1) for n in range(200)]
+    await catalog._publish(offers(250, 10), ladders)
+    servicer = CapabilityServicer(Registry(store, catalog, clock), catalog)
+    with use(RequestContext(Caller("acme", "alice", ("member",), (), "k", "t"), "r", "t", None)):
+        listed = await pages(servicer.ListCapabilities, pb.ListCapabilitiesRequest(page_size=500))
+        ordered = await pages(servicer.ListLadders, pb.ListLaddersRequest(page_size=500))
+    assert [len(page.capabilities) for page in listed] == [104, 104, 42]
+    assert len({item.tool_id for page in listed for item in page.capabilities}) == 250
+    assert len({item.task_type for page in ordered for item in page.ladders}) == 200
+    assert all(page.ByteSize() <= MESSAGE_BYTES + 10_000 for page in (*listed, *ordered))
+
+
+async def pages(method: Callable[..., Awaitable[P]], request: Listing) -> list[P]:
+    """All pages of a list."""
+    found: list[P] = []
+    while not found or request.page_token:
+        found.append(await method(request, None))
+        request.page_token = found[-1].next_page_token
+    return found
 
 
 @pytest.mark.parametrize("token", ["", "other:1", "e:99", "e:x", "e", ":1", "e:-1"])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
 from mesh.ids import derive
+from mesh.lifecycle import background
+from mesh.testing.contract import eventually
 from soma.events.v1 import facts_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.adapters.audit import append
+from svc_provenance.adapters.audit_pending import CHANNEL, PendingEntries, stage
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.audit import Filters
+from svc_provenance.app.pending import PendingAudit
 from svc_provenance.events.choices import ChoiceIntake
 from svc_provenance.events.facts import Intake
 from tests.chaos.audit.ward import IDS, NOW, TENANT, Ward
@@ -20,6 +25,7 @@ from tests.chaos.audit.ward import IDS, NOW, TENANT, Ward
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import asyncpg
     from google.protobuf.message import Message
 
     from svc_provenance.domain.audit import Linked
@@ -44,10 +50,16 @@ def told(fact: Message, tenant: str = TENANT) -> Event:
 
 
 async def take(place: Ward, *events: Event) -> None:
-    """What the inbox does with events of one type and tenant."""
-    intake = ChoiceIntake(Intake(PostgresRecord(place.postgres), IDS).selection_made, append)  # type: ignore[arg-type]
+    """What the inbox does with events of one type and tenant, and what becomes of their entries."""
     async with place.postgres.transaction(events[0].tenant_id) as connection:
-        await intake.handlers()[events[0].type].apply(connection, events)
+        await bring(place, connection, *events)
+    while await PendingEntries(place.postgres).add():
+        pass
+
+
+async def bring(place: Ward, connection: asyncpg.Connection, *events: Event) -> None:
+    intake = ChoiceIntake(Intake(PostgresRecord(place.postgres), IDS).selection_made, stage)  # type: ignore[arg-type]
+    await intake.handlers()[events[0].type].apply(connection, events)
 
 
 async def chain(place: Ward, tenant: str = TENANT) -> Sequence[Linked]:
@@ -102,3 +114,37 @@ async def test_a_choice_of_an_earlier_selector_has_an_entry_without_its_author(p
     await take(place, told(facts_pb2.SelectionsMade(selections=[made])))
     [linked] = await chain(place)
     assert (linked.entry.deed.subject, linked.entry.occurred_at) == ("", NOW)
+
+
+async def test_who_brings_choices_holds_no_chain(place: Ward) -> None:
+    """Two that bring choices of the same tenants in opposite orders would wait for each other."""
+    first, second = (told(facts_pb2.SelectionsMade(selections=[selection(name)])) for name in "ab")
+    async with place.postgres.transaction("*") as one, place.postgres.transaction("*") as other:
+        await bring(place, one, first)
+        await bring(place, other, replace(second, tenant_id="umbrella"))
+        async with asyncio.timeout(20):
+            await bring(place, one, replace(first, tenant_id="umbrella"))
+            await bring(place, other, second)
+    while await PendingEntries(place.postgres).add():
+        pass
+    assert [len(await chain(place, tenant)) for tenant in (TENANT, "umbrella")] == [2, 2]
+
+
+async def test_three_members_add_each_entry_once_as_they_hear_of_it(place: Ward) -> None:
+    async with AsyncExitStack() as stack:
+        for member in range(3):
+            pending = PendingAudit(PendingEntries(place.postgres))
+            await stack.enter_async_context(place.postgres.listen(f"{place.postgres.schema}.{CHANNEL}", pending.heard))
+            await stack.enter_async_context(background(pending.work, f"member {member}"))
+        for number in range(30):
+            async with place.postgres.transaction("*") as connection:
+                tenant = (TENANT, "umbrella")[number % 2]
+                made = facts_pb2.SelectionsMade(selections=[selection(str(number)), selection(f"{number} again")])
+                await bring(place, connection, told(made, tenant))
+
+        async def added() -> bool:
+            return [len(await chain(place, tenant)) for tenant in (TENANT, "umbrella")] == [30, 30]
+
+        await eventually(added, within_s=30)
+    for tenant in (TENANT, "umbrella"):
+        assert (await place.audit.verify(tenant)).faults == []

@@ -77,3 +77,13 @@ async def test_what_strayed_moves_into_the_month_that_is_made_for_it(place: Ward
     await place.store.lay_out(later.date())
     assert await place.owner.fetchval("SELECT count(*) FROM audit_events_default") == 0
     assert (await place.audit.verify(TENANT)).entries == 6
+
+
+async def test_every_part_has_the_index_of_actions_a_new_one_as_well(place: Ward) -> None:
+    month = (place.clock.now() + timedelta(days=400)).date().replace(day=1)
+    await place.owner.execute("SELECT soma_make_month('audit_events', $1)", month)
+    parts = await place.owner.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_events'::regclass")
+    of_parts = await place.owner.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_events_action'::regclass"
+    )
+    assert of_parts == parts > 1

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[4] / "svc_provenance" / "migrations"
 MANY = 1_000
+pytestmark = pytest.mark.timeout(600)
 _PART = re.compile(r"_(\d{4}_\d{2}|default)$")
 _STATEMENT = re.compile(r"\s*(--.*\n|\s)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 _PIECES = ("_CLAIM", "_ALL_OLD", "_OWNERS", "_LETTERS")
@@ -76,6 +77,12 @@ def test_no_statement_reads_a_whole_table_that_grows(
 ) -> None:
     found = {(" ".join(plan.statement.split())[:200], name) for plan in plans for name in whole_reads(plan, grown[1])}
     assert found == set()
+
+
+def test_entries_of_one_action_are_found_by_index(plans: Sequence[Plan]) -> None:
+    pages = [plan for plan in plans if "FROM audit_events" in plan.statement]
+    conditions = [str(node.get("Index Cond", "")) for plan in pages for node in plan.nodes()]
+    assert any("action = " in condition for condition in conditions)
 
 
 async def test_a_statement_that_reads_a_whole_table_is_found(

@@ -15,6 +15,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from svc_provenance.adapters import dead_letters as desk
 from svc_provenance.adapters.audit import PostgresAudit, append
+from svc_provenance.adapters.audit_pending import PendingEntries, stage
 from svc_provenance.adapters.dead_letters import PostgresLetters
 from svc_provenance.adapters.letter_claims import LetterClaims
 from svc_provenance.adapters.postgres import PostgresRecord
@@ -129,6 +130,9 @@ async def chain_entries(postgres: Postgres) -> None:
     deed = Deed("job.create", "executor", "alice", "", "job", JOB, Decision.ALLOWED.value, "", "", "", "", "")
     async with postgres.transaction(TENANT) as connection:
         await append(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
+    async with postgres.transaction(TENANT) as connection:
+        await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
+    assert await PendingEntries(postgres).add() == 1
     [newest] = await store.page(TENANT, audit.Filters(), 0, 1)
     for filters in (
         audit.Filters(subject="subject-7"),

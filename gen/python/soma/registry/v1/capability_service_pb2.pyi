@@ -145,7 +145,7 @@ class ListCapabilitiesResponse(_message.Message):
     """Token of the next page; empty at the end."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[_capability_pb2.Capability]:
-        """The page."""
+        """The page, ordered by capability_id and owner_tenant_id; shorter than page_size where it would have more than 1 MiB."""
 
     def __init__(
         self,
@@ -655,7 +655,7 @@ class ListLaddersResponse(_message.Message):
     """Token of the next page; empty at the end."""
     @_builtins.property
     def ladders(self) -> _containers.RepeatedCompositeFieldContainer[_ladder_pb2.Ladder]:
-        """The page, ordered by modality and task type."""
+        """The page, ordered by modality and task type; shorter than page_size where it would have more than 1 MiB."""
 
     def __init__(
         self,
