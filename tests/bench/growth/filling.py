@@ -37,7 +37,11 @@ SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS
        EXISTS (
          SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)) AS key,
        EXISTS (
-         SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)
+         SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique
+           AND a.attnum = (
+             SELECT l.attnum FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
+             JOIN pg_attribute l ON l.attrelid = i.indrelid AND l.attnum = k.number
+             WHERE l.attname <> 'tenant_id' ORDER BY k.place DESC LIMIT 1)
            AND NOT EXISTS (
              SELECT FROM pg_attribute o WHERE o.attrelid = i.indrelid AND o.attnum = ANY(i.indkey)
                AND o.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype)))
@@ -102,7 +106,7 @@ def expression(column: Mapping[str, object], tenant: str) -> str:
     if kind == "uuid":
         return f"uuidv7(-({_AGE}))"
     if kind == "text":
-        # Words are kept as they are where numbers or ids beside them tell keys apart: they may be kinds or states.
+        # Words are kept where others beside them tell keys apart: they may be kinds or states.
         other = f"{own} || '-' || g" if column["words"] else own
         return f"CASE WHEN {own} ~ {_UUID} THEN uuidv7(-({_AGE}))::text ELSE {other} END"
     return f"{own} + g + 1" if kind in {"bigint", "integer"} else own
