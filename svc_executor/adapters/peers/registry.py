@@ -59,6 +59,7 @@ class RegistryPeer:
                 state=_STATES[report.state],
                 reason=report.reason[:_REASON_CHARS],
                 circuit_open=report.circuit_open,
+                owner_tenant_id=report.owner_tenant_id,
             )
         )
 
@@ -70,6 +71,7 @@ def _served(item: capability_pb2.Capability) -> ServedCapability:
         item.endpoint,
         health.circuit_open,
         health.check_time.ToDatetime(UTC) if health.HasField("check_time") else None,
+        item.owner_tenant_id,
     )
 
 
