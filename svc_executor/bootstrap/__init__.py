@@ -37,7 +37,7 @@ from svc_executor.app.submit import StartWaiting, SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
-from svc_executor.bootstrap.providers import Workshop, shipped_capabilities
+from svc_executor.bootstrap.providers import Workshop, circuit_trusted_s, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
@@ -82,7 +82,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
-        peers = await _peers(mesh)
+        peers = await _peers(mesh, circuit_trusted_s(settings.executor))
         store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
@@ -111,12 +111,12 @@ def compiler_of(settings: ExecutorSettings) -> Compiler:
     return Compiler(json.loads(schema), max_steps=settings.max_steps, quality_gates=settings.quality_gates)
 
 
-async def _peers(mesh: Chassis) -> _Peers:
+async def _peers(mesh: Chassis, confirm_within_s: float) -> _Peers:
     return _Peers(
         selector=SelectorPeer(await mesh.peer("selector")),
         assets=AssetsPeer(await mesh.peer("assets")),
         critic=CriticPeer(await mesh.peer("critic")),
-        registry=RegistryPeer(await mesh.peer("registry")),
+        registry=RegistryPeer(await mesh.peer("registry"), mesh.ids.new(), confirm_within_s),
     )
 
 

@@ -266,7 +266,7 @@ async def test_capabilities_are_registered_and_their_health_told(channel: grpc.a
         "tool_id": "mermaid", "provider": "local", "kind": "CAPABILITY_KIND_TOOL",
         "modalities": ["MODALITY_DIAGRAM"], "task_types": ["image_diagram"],
     }  # fmt: skip
-    peer = RegistryPeer(channel)
+    peer = RegistryPeer(channel, "process-1", 149.5)
     await peer.register(Manifest("mermaid", "local", "mermaid", fields))
     await peer.report_health(HealthReport("mermaid@local", HealthState.UNHEALTHY, "ill", True, "tenant-a"))
     registered, report = heard.requests
@@ -278,4 +278,6 @@ async def test_capabilities_are_registered_and_their_health_told(channel: grpc.a
         reason="ill",
         circuit_open=True,
         owner_tenant_id="tenant-a",
+        reporter="process-1",
+        confirm_within_seconds=150,
     )
