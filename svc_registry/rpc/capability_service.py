@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
@@ -126,7 +127,8 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.FindCandidatesRequest, context: grpc.aio.ServicerContext
     ) -> pb.FindCandidatesResponse:
         """Says who could serve, and why the others could not."""
-        able, left_out = await self._registry.find(_actor(), requirements_from(request.requirements))
+        need = await asyncio.to_thread(requirements_from, request.requirements)  # its parameters may be large
+        able, left_out = await self._registry.find(_actor(), need)
         candidates = within_bytes(map(_shown, able))
         room = MESSAGE_BYTES - sum(item.ByteSize() for item in candidates)
         others = within_bytes(map(_left_out, left_out), room) if room > 0 else []

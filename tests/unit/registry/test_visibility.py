@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from mesh.context import Caller, RequestContext, use
+from mesh.errors import SomaError
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Registry
 from svc_registry.domain import AllowLists, Capability, Kind, Modality
@@ -92,3 +93,14 @@ async def test_an_answer_that_fits_is_whole(servicer: CapabilityServicer, catalo
     await catalog._publish([D2, *many(3, "other")], [])
     answer = await find(servicer)
     assert (len(answer.candidates), len(answer.left_out), answer.truncated) == (1, 3, False)
+
+
+@pytest.mark.parametrize("values", [[0.0] * 50_001, [float("nan")] * 200], ids=["too many", "not finite"])
+async def test_parameters_that_cannot_be_checked_are_refused_by_name(
+    servicer: CapabilityServicer, values: list[float]
+) -> None:
+    need = pb.Requirements(modality="MODALITY_DIAGRAM", task_type="image_diagram")
+    need.params.update({"x": values})
+    with use(as_caller("acme", "viewer")), pytest.raises(SomaError) as refused:
+        await servicer.FindCandidates(pb.FindCandidatesRequest(requirements=need), CALL)
+    assert [violation.field for violation in refused.value.fields] == ["requirements.params"]

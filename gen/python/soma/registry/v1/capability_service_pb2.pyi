@@ -311,7 +311,7 @@ class Requirements(_message.Message):
 
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Parameters, checked against each candidate's input_schema; absent: not checked. At most 20,000 values, objects and
+        """Parameters, checked against each candidate's input_schema; absent: not checked. At most 50,000 values, objects and
         lists counted as well as what they hold; more is INVALID_ARGUMENT.
         """
 
