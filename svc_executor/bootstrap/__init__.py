@@ -13,6 +13,7 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.settings import load
 from mesh.stores import blobs
+from mesh.stores.retention import Task
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
@@ -90,7 +91,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         stores = _Stores(store, BlobResults(bytes_))
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         workshop = await _work(mesh, settings.executor, peers, stores, temporal)
-        await mesh.keep_short(RULES, settings.retention.jobs_days)
+        sweep = durable.PayloadSweep(bytes_, lambda: durable.history_kept(temporal))
+        rules = (*RULES, Task("workflow_payloads", "payloads", sweep))
+        terms = settings.retention
+        await mesh.keep_short(rules, terms.jobs_days, payloads=terms.workflow_payloads_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.
