@@ -10,7 +10,7 @@ from mesh.stores.postgres import SYSTEM
 from svc_provenance.domain.dead_letters import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mesh.stores.postgres import Postgres
 
@@ -55,6 +55,11 @@ class LetterClaims:
         async with self._postgres.transaction(SYSTEM) as connection:
             await connection.execute(_TOLD, letter.dlq_id, letter.news)
 
+    async def release(self, letters: Iterable[LetterNews]) -> None:
+        """Ends the claim on letters whose workflows were not told, for others to go on at once."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_RELEASE, [letter.dlq_id for letter in letters])
+
     async def counts(self) -> Mapping[str, int]:
         """Letters by state, of all tenants; `MAX_COUNT` stands for as many or more."""
         async with self._postgres.transaction(SYSTEM) as connection:
@@ -89,6 +94,7 @@ WITH found AS (
 {_CLAIM}
 """  # noqa: S608
 _TOLD = "UPDATE dlq_messages SET followed = greatest(followed, $2), claimed_until = NULL WHERE dlq_id = $1"
+_RELEASE = "UPDATE dlq_messages SET claimed_until = NULL WHERE dlq_id = ANY($1::uuid[])"
 _COUNTS = """
 SELECT state, (
     SELECT count(*) FROM (SELECT FROM dlq_messages AS d WHERE d.state = s.state LIMIT $2) AS bounded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from mesh.errors import SomaError
 from svc_provenance.domain.dead_letters import NEWS_SIGNAL, QUEUE, WORKFLOW, LetterOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from temporalio.client import Client
 
@@ -70,13 +71,28 @@ class LetterFollower:
     async def _tell(self) -> bool:
         """Whether there may be more to tell now."""
         changed = await self._claims.changed(_BATCH)
-        for letter in changed:
-            await self._signalled(letter)
-            await self._claims.told(letter)
+        await self._tell_each(changed, self._claims.told)
         overdue = await self._claims.overdue(_BATCH)
-        for letter in overdue:
-            await self._signalled(letter)
+        await self._tell_each(overdue, _leave)
         return _BATCH in {len(changed), len(overdue)}
+
+    async def _tell_each(
+        self, letters: Sequence[LetterNews], then: Callable[[LetterNews], Coroutine[None, None, None]]
+    ) -> None:
+        """One that cannot be told keeps its claim, so that it is not the first again; the others are handed back."""
+        left = deque(letters)
+        try:
+            while left:
+                letter = left.popleft()
+                try:
+                    await self._signalled(letter)
+                except asyncio.CancelledError:
+                    left.append(letter)
+                    raise
+                await then(letter)
+        finally:
+            if left:
+                await self._claims.release(left)
 
     async def _signalled(self, letter: LetterNews) -> None:
         await self._client.start_workflow(
@@ -90,3 +106,7 @@ class LetterFollower:
             memo={"correlation_id": letter.correlation_id, "group": letter.group, "topic": letter.topic},
             rpc_timeout=_RPC_TIMEOUT,
         )
+
+
+async def _leave(_: LetterNews) -> None:
+    """The claim on a letter that is overdue lasts, so that others have their turn."""

@@ -40,7 +40,10 @@ SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS
          SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)
            AND NOT EXISTS (
              SELECT FROM pg_attribute o WHERE o.attrelid = i.indrelid AND o.attnum = ANY(i.indkey)
-               AND o.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype))) AS words
+               AND o.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype)))
+         AND NOT EXISTS (
+           SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'c' AND a.attnum = ANY(c.conkey)
+         ) AS words
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """

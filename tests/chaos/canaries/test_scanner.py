@@ -81,7 +81,7 @@ def test_no_log_line_holds_a_canary(log: io.StringIO, encoding: str) -> None:
 
 
 def test_planted_without_redaction_the_log_is_full_of_them(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh_logging, "_clean", lambda text: text)
+    monkeypatch.setattr(mesh_logging._LineRedactor, "text", lambda _, text: text)
     tell("plain")
     assert found(log.getvalue().encode()) == EVERY
 

@@ -108,6 +108,21 @@ async def test_what_a_member_died_with_is_handed_out_again(quiet: Office) -> Non
     assert list(await LetterClaims(quiet.postgres).changed(10)) == [lost]
 
 
+async def test_what_a_member_did_not_get_to_before_its_end_is_free_at_once(quiet: Office) -> None:
+    await add(quiet, *(kept(quiet, f"k{number}") for number in range(5)))
+    reached = asyncio.Event()
+
+    class Slow(NoWorker):
+        async def start_workflow(self, *_: object, **__: object) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+    follower = LetterFollower(LetterClaims(quiet.postgres), Slow(), CLOCK)  # type: ignore[arg-type]
+    async with background(lambda: follower.work(600.0, lambda _: None), "follower"):
+        await asyncio.wait_for(reached.wait(), 20)
+    assert len(await LetterClaims(quiet.postgres).changed(10)) == 5
+
+
 async def test_what_temporal_did_not_take_is_told_of_later(quiet: Office) -> None:
     letters = [kept(quiet, f"k{number}") for number in range(3)]
     await add(quiet, *letters)

@@ -115,6 +115,7 @@ async def move_letters(postgres: Postgres) -> None:
     for found in (await claims.changed(100), await claims.overdue(100)):
         assert found
         await claims.told(found[0])
+        await claims.release(found[1:])
     await claims.counts()
 
 
