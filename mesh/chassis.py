@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Codec
     from mesh.rpc.registrar import Registration
     from mesh.rpc.revocations import Watch
-    from mesh.stores.retention import Rule
+    from mesh.stores.retention import Rule, Task
 
 T = TypeVar("T")
 SIGNING_KEY = "soma-identity"
@@ -159,11 +159,14 @@ class Chassis:
         client = await self.enter(valkey.open(self.settings.valkey))
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
 
-    async def keep_short(self, rules: Sequence[Rule], days: int) -> None:
-        """Remove once a day what the rules call old, with one term for all of them and for every tenant."""
+    async def keep_short(self, rules: Sequence[Rule | Task], days: int, **days_of: int) -> None:
+        """Remove once a day what the rules call old, with one term for every tenant.
+
+        It is `days` for all rules, but for those whose terms `days_of` names.
+        """
 
         async def terms() -> Mapping[str, Terms]:
-            return dict.fromkeys((rule.terms for rule in rules), Terms(days))
+            return {rule.terms: Terms(days_of.get(rule.terms, days)) for rule in rules}
 
         retention = Retention(self.postgres, rules, terms, self.clock)
         await self.enter(background(retention.keep, "retention", clock=self.clock))

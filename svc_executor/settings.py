@@ -92,6 +92,14 @@ class RetentionSettings(Block):
     jobs_days: int = Field(
         90, ge=1, le=3650, description="days that a job is kept after its end, with its steps, attempts and timeline"
     )
+    workflow_payloads_days: int = Field(
+        30,
+        ge=3,
+        le=3650,
+        description=(
+            "days that stored payloads of workflows are kept, at least two days more than Temporal keeps histories"
+        ),
+    )
 
 
 class Settings(ChassisSettings):

@@ -14,14 +14,18 @@ from temporalio.converter import (
     WorkflowSerializationContext,
 )
 
+from mesh.clock import SystemClock
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from temporalio.converter import SerializationContext
 
+    from mesh.clock import Clock
+
 THRESHOLD_BYTES = 64 * 1024
 _ENCODING = b"soma/claim"
-_FOLDER = "workflows"
+FOLDER = "workflows"
 _OUTSIDE = "none"
 
 
@@ -36,20 +40,28 @@ class BlobStore(Protocol):
 
 
 class ClaimCheck(PayloadCodec, WithSerializationContext):
-    """Payloads above `threshold` bytes are stored under their workflow and their digest.
+    """Payloads above `threshold` bytes are stored under the day, their workflow and their digest.
 
-    So a retry stores nothing twice, and all that a workflow left can be found. The digest is checked when it is read.
+    So a retry of the day stores nothing twice, and a day that is over gets no more, which the sweep relies on. The
+    digest is checked when it is read.
     """
 
-    def __init__(self, blobs: BlobStore, threshold: int = THRESHOLD_BYTES, workflow_id: str = "") -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        threshold: int = THRESHOLD_BYTES,
+        workflow_id: str = "",
+        clock: Clock | None = None,
+    ) -> None:
         self._blobs = blobs
         self._threshold = threshold
         self._workflow_id = workflow_id
+        self._clock = clock or SystemClock()
 
     def with_context(self, context: SerializationContext) -> ClaimCheck:
         """The same codec for the payloads of one workflow."""
         if isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
-            return ClaimCheck(self._blobs, self._threshold, context.workflow_id or "")
+            return ClaimCheck(self._blobs, self._threshold, context.workflow_id or "", self._clock)
         return self
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -64,7 +76,7 @@ class ClaimCheck(PayloadCodec, WithSerializationContext):
         if payload.ByteSize() <= self._threshold:
             return payload
         content = payload.SerializeToString(deterministic=True)
-        key = f"{_FOLDER}/{_owner(self._workflow_id)}/{hashlib.sha256(content).hexdigest()}"
+        key = f"{FOLDER}/{self._clock.now():%Y%m%d}/{_owner(self._workflow_id)}/{hashlib.sha256(content).hexdigest()}"
         await self._blobs.put(key, content)
         return Payload(metadata={"encoding": _ENCODING}, data=key.encode())
 

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import since_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic import JsonValue
 
     from mesh.redaction import Redactor
+
+_VALUE_BYTES = 2
+"""A value within an object or a list has at least so many bytes."""
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
@@ -54,6 +57,26 @@ def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:
 def json_object(message: Struct) -> dict[str, JsonValue]:
     """The JSON object of a message; whole numbers come back as int, which JSON does not tell from float."""
     return {key: _whole(value) for key, value in MessageToDict(message).items()}
+
+
+def has_more_values(message: Struct, most: int) -> bool:
+    """Whether an object holds more than so many values, objects and lists counted as well as what they hold."""
+    if message.ByteSize() <= _VALUE_BYTES * most:
+        return False
+    waiting: list[Iterable[Value]] = [message.fields.values()]
+    left = most - len(message.fields)
+    while waiting and left >= 0:
+        for value in waiting.pop():
+            kind = value.WhichOneof("kind")
+            if kind == "struct_value":
+                waiting.append(value.struct_value.fields.values())
+                left -= len(value.struct_value.fields)
+            elif kind == "list_value":
+                waiting.append(value.list_value.values)
+                left -= len(value.list_value.values)
+            if left < 0:
+                break
+    return left < 0
 
 
 def redact(redactor: Redactor, message: Struct) -> None:

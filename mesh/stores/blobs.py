@@ -122,11 +122,14 @@ class Blobs:
         """Whether `pages` gives keys in order, so that it can go on after one. Folders have no order."""
         return not isinstance(self._store, LocalStore)
 
-    async def pages(self, after: str = "", size: int = 500) -> AsyncIterator[Sequence[BlobInfo]]:
-        """All blobs, at most `size` at a time; those after the key `after` where the store `is_ordered`, else all."""
+    async def pages(self, after: str = "", size: int = 500, *, prefix: str = "") -> AsyncIterator[Sequence[BlobInfo]]:
+        """All blobs below `prefix`, at most `size` at a time.
+
+        Those after the key `after` where the store `is_ordered`, else all. The prefix is of whole segments.
+        """
         offset = after if after and self.is_ordered else None
         with _translated(after):
-            async for page in obstore.list(self._store, offset=offset, chunk_size=size):
+            async for page in obstore.list(self._store, prefix or None, offset=offset, chunk_size=size):
                 yield [BlobInfo(entry["path"], entry["size"], entry["last_modified"]) for entry in page]
 
 

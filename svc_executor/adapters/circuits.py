@@ -1,4 +1,6 @@
-"""Circuit breakers around providers: one for each tenant and capability, and one for each capability platform-wide.
+"""Circuit breakers around providers: one for each tenant and capability, and one for each capability and all tenants.
+
+A capability is told by its id and its owner: one of a tenant's private id says nothing of the platform's.
 
 A failure is held against the platform-wide circuit only when it is the provider's fault, and no other tenant was
 served meanwhile; so what one tenant sends stops nobody else.
@@ -7,20 +9,22 @@ served meanwhile; so what one tenant sends stops nobody else.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.lru import LruMap
 from mesh.resilience import CircuitBreaker, CircuitState
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.provider import Failure, Fault, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mesh.clock import Clock
-    from mesh.resilience import Transition
 
+Transition = Callable[[CapabilityKey, CircuitState, CircuitState], None]
 _DOWN = frozenset({Failure.UNAVAILABLE, Failure.TIMEOUT})
 _CAPABILITIES, _TENANTS = 4_096, 16_384
 _WITNESSES = 2
@@ -37,25 +41,25 @@ class Circuits:
         self._failures = failures
         self._window_s = window_s
         self._recovery_s = recovery_s
-        self._platform = LruMap[str, CircuitBreaker](_CAPABILITIES)
-        self._tenants = LruMap[tuple[str, str], CircuitBreaker](_TENANTS)
-        self._served = LruMap[str, _Served](_CAPABILITIES)
+        self._platform = LruMap[CapabilityKey, CircuitBreaker](_CAPABILITIES)
+        self._tenants = LruMap[tuple[str, CapabilityKey], CircuitBreaker](_TENANTS)
+        self._served = LruMap[CapabilityKey, _Served](_CAPABILITIES)
 
     def __len__(self) -> int:
         """Returns how many breakers are held now."""
         return len(self._platform) + len(self._tenants)
 
-    def state(self, capability_id: str) -> CircuitState:
+    def state(self, capability: CapabilityKey) -> CircuitState:
         """Returns the state of the platform-wide circuit."""
-        breaker = self._platform.get(capability_id)
+        breaker = self._platform.get(capability)
         return CircuitState.CLOSED if breaker is None else breaker.state
 
     @asynccontextmanager
-    async def guard(self, capability_id: str, tenant_id: str) -> AsyncIterator[None]:
+    async def guard(self, capability: CapabilityKey, tenant_id: str) -> AsyncIterator[None]:
         """Watch the enclosed call; raises SomaError(UNAVAILABLE) while one of its circuits is open."""
-        served = self._served.get_or_create(capability_id, _Served)
-        own = self._tenants.get_or_create((tenant_id, capability_id), lambda: self._of_tenant(capability_id))
-        shared = self._platform.get_or_create(capability_id, lambda: self._of_platform(capability_id))
+        served = self._served.get_or_create(capability, _Served)
+        own = self._tenants.get_or_create((tenant_id, capability), lambda: self._of_tenant(capability))
+        shared = self._platform.get_or_create(capability, lambda: self._of_platform(capability))
 
         def against_provider(error: Exception) -> bool | None:
             if _is_fault_of_provider(error):
@@ -73,15 +77,17 @@ class Circuits:
         self._tenants.clear()
         self._served.clear()
 
-    def _of_platform(self, capability_id: str) -> CircuitBreaker:
+    def _of_platform(self, capability: CapabilityKey) -> CircuitBreaker:
         return CircuitBreaker(
-            capability_id, self._clock, failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
-            on_transition=self._on_transition,
+            capability.capability_id, self._clock,
+            failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
+            on_transition=lambda _, before, after: self._on_transition(capability, before, after),
         )  # fmt: skip
 
-    def _of_tenant(self, capability_id: str) -> CircuitBreaker:
+    def _of_tenant(self, capability: CapabilityKey) -> CircuitBreaker:
         return CircuitBreaker(
-            capability_id, self._clock, failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
+            capability.capability_id, self._clock,
+            failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
             counts=_concerns_tenant,
         )  # fmt: skip
 

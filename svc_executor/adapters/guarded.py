@@ -15,6 +15,7 @@ from mesh.lru import LruMap
 from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
 from svc_executor.adapters.circuits import Circuits
 from svc_executor.adapters.places import Places
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.peers import HealthReport, HealthState
 from svc_executor.domain.provider import Failure, Fault, LimitedProvider, ProviderError
 from svc_executor.domain.task_dsl import StepType
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
-    from svc_executor.domain.provider import Capacity, Invocation, InvocationResult, Place, ProbeResult, Provider
+    from svc_executor.domain.provider import (
+        Capacity,
+        Invocation,
+        InvocationResult,
+        Place,
+        ProbeResult,
+        Provider,
+    )
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0
@@ -73,12 +81,12 @@ class Guards:
         self._circuits = Circuits(
             clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
         )
-        self._budgets = LruMap[str, RetryBudget](_BUDGETS)
+        self._budgets = LruMap[CapabilityKey, RetryBudget](_BUDGETS)
         self._reports: set[asyncio.Task[None]] = set()
 
-    def circuit(self, capability_id: str) -> CircuitState:
+    def circuit(self, capability: CapabilityKey) -> CircuitState:
         """The state of a capability's platform-wide circuit: calls are held back while it is open."""
-        return self._circuits.state(capability_id)
+        return self._circuits.state(capability)
 
     def enter(
         self, pool: str, tenant_id: str, capacity: Capacity | None, capability_id: str
@@ -88,14 +96,13 @@ class Guards:
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
         """Invoke within deadline, circuits and retry budget; raises ProviderError."""
-        name = f"{invocation.tool_id}@{invocation.provider}"
         deadline = Deadline.within(invocation.timeout_s, self._clock)
         try:
             return await retry(
-                lambda: self._once(inner, invocation, name, deadline),
+                lambda: self._once(inner, invocation, deadline),
                 clock=self._clock,
                 rng=self._rng,
-                budget=self._budgets.get_or_create(name, RetryBudget),
+                budget=self._budgets.get_or_create(invocation.capability, RetryBudget),
                 attempts=self._limits.tries,
                 base_s=self._limits.patience_s / 4,
                 cap_s=self._limits.patience_s,
@@ -107,8 +114,8 @@ class Guards:
                 Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s, fault=Fault.PLATFORM
             ) from None
 
-    async def _once(self, inner: Provider, invocation: Invocation, name: str, deadline: Deadline) -> InvocationResult:
-        async with self._circuits.guard(name, invocation.tenant_id):
+    async def _once(self, inner: Provider, invocation: Invocation, deadline: Deadline) -> InvocationResult:
+        async with self._circuits.guard(invocation.capability, invocation.tenant_id):
             try:
                 left = deadline.remaining()
                 async with asyncio.timeout(left + min(_GRACE_S, left / 10)):
@@ -116,6 +123,7 @@ class Guards:
             except TimeoutError:
                 # What runs on this machine is slow because of what it was given.
                 fault = Fault.CALLER if inner.provider == _LOCAL else Fault.PROVIDER
+                name = invocation.capability.capability_id
                 raise ProviderError(
                     Failure.TIMEOUT, f"{name} did not answer within {invocation.timeout_s:g} seconds", fault=fault
                 ) from None
@@ -138,16 +146,16 @@ class Guards:
         )
         return passing and (error.retry_after_s or 0.0) <= self._limits.patience_s
 
-    def _moved(self, name: str, before: CircuitState, after: CircuitState) -> None:
-        _log.warning("circuit of %s goes from %s to %s", name, before, after)
-        self._meter.breaker(name, after.value)
+    def _moved(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
+        _log.warning("circuit of %s goes from %s to %s", capability.capability_id, before, after)
+        self._meter.breaker(capability, after.value)
         if after is CircuitState.HALF_OPEN:
             return  # the next probe reports it
         opened = after is CircuitState.OPEN
         reason = "it failed repeatedly and is left alone for a while" if opened else ""
         state = HealthState.UNHEALTHY if opened else HealthState.HEALTHY
         # In a context of its own: it is the executor's report, not that of the tenant whose call was the last.
-        report = self._report(HealthReport(name, state, reason, opened))
+        report = self._report(HealthReport(capability.capability_id, state, reason, opened, capability.owner_tenant_id))
         task = asyncio.create_task(report, context=contextvars.Context())
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
@@ -240,7 +248,7 @@ def _attributes(invocation: Invocation) -> dict[str, str]:
     about = {
         "gen_ai.operation.name": _operation(invocation),
         "gen_ai.provider.name": invocation.provider,
-        "soma.capability_id": f"{invocation.tool_id}@{invocation.provider}",
+        "soma.capability_id": invocation.capability.capability_id,
         "soma.task_type": invocation.task_type,
     }
     if invocation.model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.telemetry import OVERFLOW, counter, gauge, histogram
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.job import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class PrometheusMeter:
     def execution(self, execution: Execution) -> None:
         """See the port."""
         chosen, modality = execution.chosen, execution.modality
-        tool_id, provider = self._named(chosen.capability_id)
+        tool_id, provider = self._named(CapabilityKey(chosen.capability_id, chosen.owner_tenant_id))
         names = (modality, tool_id, provider)
         seconds = execution.latency_ms / _MILLISECONDS
         self._latency.labels(*names, execution.status.value).observe(seconds)
@@ -88,13 +89,13 @@ class PrometheusMeter:
         """See the port."""
         self._lost_runs.labels().inc()
 
-    def breaker(self, capability_id: str, state: str) -> None:
+    def breaker(self, capability: CapabilityKey, state: str) -> None:
         """See the port."""
-        self._breakers.labels(*self._named(capability_id), state).inc()
+        self._breakers.labels(*self._named(capability), state).inc()
 
-    def _named(self, capability_id: str) -> tuple[str, str]:
+    def _named(self, capability: CapabilityKey) -> tuple[str, str]:
         """Tool and provider as metrics show them."""
-        if capability_id not in self._shipped:
+        if capability.owner_tenant_id or capability.capability_id not in self._shipped:
             return OVERFLOW, OVERFLOW
-        tool_id, _, provider = capability_id.partition("@")
+        tool_id, _, provider = capability.capability_id.partition("@")
         return tool_id, provider

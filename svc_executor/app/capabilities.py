@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.resilience import CircuitState
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.peers import HealthReport, HealthState, ServedCapability
 from svc_executor.domain.provider import ProbeResult
 
@@ -59,7 +60,7 @@ class ProbeProviders:
         registry: Registry,
         catalogue: Catalogue,
         manifests: Sequence[Manifest],
-        circuit: Callable[[str], CircuitState],
+        circuit: Callable[[CapabilityKey], CircuitState],
         clock: Clock,
         *,
         trusted_s: float = 150.0,
@@ -90,23 +91,23 @@ class ProbeProviders:
 
     def _report_of(self, served: ServedCapability, result: ProbeResult) -> HealthReport | None:
         """What to report of a capability after a probe of its adapter, if anything."""
-        name, circuit = served.capability_id, self._circuit(served.capability_id)
+        circuit = self._circuit(served.key)
         if circuit is CircuitState.OPEN:
-            return HealthReport(name, HealthState.UNHEALTHY, result.detail, circuit_open=True)
+            return _report(served, HealthState.UNHEALTHY, result, circuit_open=True)
         if served.circuit_open and circuit is CircuitState.CLOSED and self._is_fresh(served):
             return None
         asked = served.endpoint.rstrip("/") in {"", result.endpoint}
         healthy = result.healthy if asked else None
         if healthy is None:
-            return HealthReport(name, HealthState.UNKNOWN, result.detail) if served.circuit_open else None
-        return HealthReport(name, HealthState.HEALTHY if healthy else HealthState.UNHEALTHY, result.detail)
+            return _report(served, HealthState.UNKNOWN, result) if served.circuit_open else None
+        return _report(served, HealthState.HEALTHY if healthy else HealthState.UNHEALTHY, result)
 
     def _is_fresh(self, served: ServedCapability) -> bool:
         return served.checked_at is not None and self._clock.now() - served.checked_at < self._trusted
 
     async def _served_by(self, adapter: str) -> Sequence[ServedCapability]:
         own = {
-            manifest.capability_id: ServedCapability(manifest.capability_id)
+            CapabilityKey(manifest.capability_id): ServedCapability(manifest.capability_id)
             for manifest in self._manifests
             if manifest.adapter == adapter
         }
@@ -115,10 +116,16 @@ class ProbeProviders:
         except SomaError as error:
             _log.warning("the registry did not say what %s serves: %s", adapter, error.message)
             return tuple(own.values())
-        return tuple({**own, **{served.capability_id: served for served in known}}.values())
+        return tuple({**own, **{served.key: served for served in known}}.values())
 
     async def _report(self, report: HealthReport) -> None:
         try:
             await self._registry.report_health(report)
         except SomaError as error:
             _log.warning("health of %s could not be reported: %s", report.capability_id, error.message)
+
+
+def _report(
+    served: ServedCapability, state: HealthState, result: ProbeResult, *, circuit_open: bool = False
+) -> HealthReport:
+    return HealthReport(served.capability_id, state, result.detail, circuit_open, served.owner_tenant_id)

@@ -140,6 +140,7 @@ class Producer:
             inputs=inputs,
             feedback=begun.feedback,
             endpoint=chosen.endpoint,
+            owner_tenant_id=chosen.owner_tenant_id,
             credentials=await self._credentials.read(begun.job.tenant_id, chosen.credential_path),
         )
 

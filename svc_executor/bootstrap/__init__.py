@@ -13,6 +13,7 @@ from mesh.chassis import chassis
 from mesh.events.event import ProtoCodec
 from mesh.settings import load
 from mesh.stores import blobs
+from mesh.stores.retention import Task
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
@@ -37,7 +38,7 @@ from svc_executor.app.submit import StartWaiting, SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
-from svc_executor.bootstrap.providers import Workshop, shipped_capabilities
+from svc_executor.bootstrap.providers import Workshop, circuit_trusted_s, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
@@ -82,7 +83,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
-        peers = await _peers(mesh)
+        peers = await _peers(mesh, circuit_trusted_s(settings.executor))
         store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
@@ -90,7 +91,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         stores = _Stores(store, BlobResults(bytes_))
         runner = TemporalRunner(temporal, settings.executor.task_queue)
         workshop = await _work(mesh, settings.executor, peers, stores, temporal)
-        await mesh.keep_short(RULES, settings.retention.jobs_days)
+        sweep = durable.PayloadSweep(bytes_, lambda: durable.history_kept(temporal))
+        rules = (*RULES, Task("workflow_payloads", "payloads", sweep))
+        terms = settings.retention
+        await mesh.keep_short(rules, terms.jobs_days, payloads=terms.workflow_payloads_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.
@@ -111,12 +115,12 @@ def compiler_of(settings: ExecutorSettings) -> Compiler:
     return Compiler(json.loads(schema), max_steps=settings.max_steps, quality_gates=settings.quality_gates)
 
 
-async def _peers(mesh: Chassis) -> _Peers:
+async def _peers(mesh: Chassis, confirm_within_s: float) -> _Peers:
     return _Peers(
         selector=SelectorPeer(await mesh.peer("selector")),
         assets=AssetsPeer(await mesh.peer("assets")),
         critic=CriticPeer(await mesh.peer("critic")),
-        registry=RegistryPeer(await mesh.peer("registry")),
+        registry=RegistryPeer(await mesh.peer("registry"), mesh.ids.new(), confirm_within_s),
     )
 
 

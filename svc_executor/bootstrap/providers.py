@@ -86,11 +86,16 @@ class Workshop:
             register = RegisterManifests(registry, found)
             probe = ProbeProviders(
                 registry, catalogue, found, guards.circuit, mesh.clock,
-                trusted_s=settings.breaker_recovery_s + _MISSED_PROBES * settings.probe_interval_s,
+                trusted_s=circuit_trusted_s(settings),
             )  # fmt: skip
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
             yield cls(catalogue, ProcessDiffer(processes), keeper.registered)
+
+
+def circuit_trusted_s(settings: ExecutorSettings) -> float:
+    """For how long a circuit that was reported open is left so, though its reporter is silent."""
+    return settings.breaker_recovery_s + _MISSED_PROBES * settings.probe_interval_s
 
 
 def shipped_capabilities(settings: ExecutorSettings) -> frozenset[str]:

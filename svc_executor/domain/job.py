@@ -181,7 +181,8 @@ class Step:
 class Chosen:
     """The capability of an attempt as it was when chosen.
 
-    `prices` are in millionths of a US dollar a unit; `finer_prices` are for a million units, on top.
+    `prices` are in millionths of a US dollar a unit; `finer_prices` are for a million units, on top. `owner_tenant_id`
+    names the tenant of a private capability; it is empty for the platform's.
     """
 
     capability_id: str
@@ -197,6 +198,7 @@ class Chosen:
     prices: Mapping[str, int] = field(default_factory=dict)
     finer_prices: Mapping[str, int] = field(default_factory=dict)
     default_parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    owner_tenant_id: str = ""
 
 
 @dataclass(frozen=True)

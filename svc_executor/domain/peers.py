@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from svc_executor.domain.capability import CapabilityKey
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -159,12 +161,16 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True)
 class HealthReport:
-    """What the executor saw of a capability; `reason` is empty when healthy."""
+    """What the executor saw of a capability; `reason` is empty when healthy.
+
+    `owner_tenant_id` names the tenant of a private capability; empty: the platform's.
+    """
 
     capability_id: str
     state: HealthState
     reason: str = ""
     circuit_open: bool = False
+    owner_tenant_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,13 +178,19 @@ class ServedCapability:
     """A capability as the registry holds it.
 
     `endpoint` is the base address where it is not its provider's own. `circuit_open` is what was last reported, by
-    whichever process, at `checked_at` (None: never).
+    whichever process, at `checked_at` (None: never). `owner_tenant_id` names the tenant of a private capability.
     """
 
     capability_id: str
     endpoint: str = ""
     circuit_open: bool = False
     checked_at: datetime | None = None
+    owner_tenant_id: str = ""
+
+    @property
+    def key(self) -> CapabilityKey:
+        """What tells it from all others."""
+        return CapabilityKey(self.capability_id, self.owner_tenant_id)
 
 
 class Registry(Protocol):

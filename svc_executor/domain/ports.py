@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from svc_executor.domain.capability import CapabilityKey
     from svc_executor.domain.job import Execution, Job, JobState, Principal, Step
     from svc_executor.domain.provider import Credential, Provider
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
@@ -220,5 +221,5 @@ class Meter(Protocol):
     def lost_run(self) -> None:
         """A run was closed whose workflow was lost."""
 
-    def breaker(self, capability_id: str, state: str) -> None:
+    def breaker(self, capability: CapabilityKey, state: str) -> None:
         """A circuit breaker changed its state."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, TypeVarTuple, runtime_checkable
 
+from svc_executor.domain.capability import CapabilityKey
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -61,7 +63,7 @@ class Invocation:
 
     `params` are the step's over the capability's defaults; `inputs` the outputs of earlier steps by their name, an
     artefact or a text; `idempotency_key` is the same when the attempt is made again after a crash; `timeout_s` is what
-    is left of the deadline; `endpoint` the base address of a remote provider.
+    is left of the deadline; `endpoint` the base address of a remote provider; `owner_tenant_id` as in `CapabilityKey`.
     """
 
     tool_id: str
@@ -78,6 +80,12 @@ class Invocation:
     feedback: tuple[Feedback, ...] = ()
     endpoint: str = ""
     credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
+    owner_tenant_id: str = ""
+
+    @property
+    def capability(self) -> CapabilityKey:
+        """The capability that is called."""
+        return CapabilityKey(f"{self.tool_id}@{self.provider}", self.owner_tenant_id)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
-    from svc_registry.domain import Actor, CapabilityFilter, HealthState, Requirements, Store
+    from svc_registry.domain import Actor, CapabilityFilter, Report, Requirements, Store
 
 TRIES = 3
 _BUSY = "the capability is being changed by others; read it and try again"
@@ -194,15 +194,12 @@ class Registry:
         able.sort(key=lambda item: (rung.get(item.capability_id, len(rung)), item.capability_id))
         return able, left_out
 
-    async def report_health(
-        self, capability_id: str, state: HealthState, reason: str, *, circuit_open: bool, owner: str = ""
-    ) -> Capability:
-        """Folds a report into the health of a capability."""
-        key = self._addressing.of_all(capability_id, owner)
+    async def report_health(self, key: CapabilityKey, report: Report) -> Capability:
+        """Folds a report into the health of exactly this capability."""
         now = self._clock.now()
         changed = await self._store.change_health(
             key,
-            lambda before: observe(before, state, now, reason, circuit_open=circuit_open),
+            lambda before: observe(before, report, now),
             lambda before, after: "capability.report_health" if taken_or_given_back(before, after) else "",
         )
         return await self._shown(key, changed)

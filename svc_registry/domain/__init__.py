@@ -1,7 +1,7 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
 from svc_registry.domain.candidates import LeftOut, Requirements, params_mismatch, schema_unusable, why_not
-from svc_registry.domain.health import forget_failures, observe, taken_or_given_back
+from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, forget_failures, observe, taken_or_given_back
 from svc_registry.domain.model import (
     PLATFORM,
     Actor,
@@ -38,6 +38,7 @@ from svc_registry.domain.ports import (
 from svc_registry.domain.quotas import require_capability_quota, require_ladder_quota
 
 __all__ = [
+    "CONFIRM_WITHIN_S",
     "DEFAULT_PAGE",
     "PLATFORM",
     "Actor",
@@ -65,6 +66,7 @@ __all__ = [
     "PriceList",
     "PriceUnit",
     "Quotas",
+    "Report",
     "Request",
     "Requirements",
     "Resources",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - the storage adapter reads the annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
 from enum import StrEnum
@@ -143,7 +144,11 @@ class AssetDefaults:
 
 @dataclass(frozen=True)
 class Health:
-    """Health as last seen; `failure_count` counts failures in a row, `version` the changes of health."""
+    """Health as last seen; `failure_count` counts failures in a row, `version` the changes of health.
+
+    `open_circuits` are the reporters whose circuit is open, each with the moment until which that holds unless it is
+    confirmed. While there is one, `checked_at` is of the last report of an open circuit.
+    """
 
     state: HealthState = HealthState.UNKNOWN
     failure_count: int = 0
@@ -151,6 +156,7 @@ class Health:
     reason: str = ""
     circuit_open: bool = False
     version: int = 0
+    open_circuits: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,6 +213,13 @@ class Capability:
         if self.tenant_id:
             return self.tenant_id == tenant_id
         return not self.allow.tenants or tenant_id in self.allow.tenants
+
+    def shown_to(self, actor: Actor) -> Capability:
+        """What an actor is shown of it: tenants learn of no other tenant's name from the allow-list."""
+        if actor.platform:
+            return self
+        own = tuple(tenant for tenant in self.allow.tenants if tenant == actor.tenant_id)
+        return replace(self, allow=replace(self.allow, tenants=own))
 
     def supersedes(self, other: Capability) -> bool:
         """True when it was read from the store after `other`, and differs from it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
@@ -10,7 +11,7 @@ from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
 from svc_registry.app.ladders import ladder_token
 from svc_registry.app.registry import capability_token
-from svc_registry.domain import Actor, CapabilityFilter, HealthState, LadderKey
+from svc_registry.domain import CONFIRM_WITHIN_S, Actor, CapabilityFilter, CapabilityKey, HealthState, LadderKey, Report
 from svc_registry.rpc.convert import (
     capability_from,
     capability_to_proto,
@@ -21,7 +22,7 @@ from svc_registry.rpc.convert import (
     modality_from,
     requirements_from,
 )
-from svc_registry.rpc.watching import HEARTBEAT_S, Watching, within_bytes
+from svc_registry.rpc.watching import HEARTBEAT_S, MESSAGE_BYTES, Watching, within_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from soma.registry.v1 import capability_pb2, ladder_pb2
     from svc_registry.app import Catalog, Registry
+    from svc_registry.domain import Capability, LeftOut
 
 PLATFORM_ROLES = frozenset({"platform_admin", SERVICE_ROLE})
 
@@ -38,6 +40,15 @@ def _actor() -> Actor:
     who = caller()
     roles = set(who.roles)
     return Actor(who.tenant_id, who.subject, platform=bool(PLATFORM_ROLES & roles), service=SERVICE_ROLE in roles)
+
+
+def _shown(item: Capability) -> capability_pb2.Capability:
+    """The message of a capability as the caller may see it."""
+    return capability_to_proto(item.shown_to(_actor()))
+
+
+def _left_out(item: LeftOut) -> pb.LeftOut:
+    return pb.LeftOut(capability_id=item.capability_id, code=item.code, reason=item.reason)
 
 
 class CapabilityServicer(CapabilityServiceServicer):
@@ -53,13 +64,13 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> capability_pb2.Capability:
         """Registers or replaces a capability."""
         offered = capability_from(request.capability)
-        return capability_to_proto(await self._registry.register(_actor(), offered, request.request_id))
+        return _shown(await self._registry.register(_actor(), offered, request.request_id))
 
     async def GetCapability(
         self, request: pb.GetCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Reads one capability."""
-        return capability_to_proto(self._registry.get(_actor(), request.capability_id, owner=request.owner_tenant_id))
+        return _shown(self._registry.get(_actor(), request.capability_id, owner=request.owner_tenant_id))
 
     async def ListCapabilities(
         self, request: pb.ListCapabilitiesRequest, context: grpc.aio.ServicerContext
@@ -75,7 +86,7 @@ class CapabilityServicer(CapabilityServiceServicer):
             include_disabled=request.include_disabled,
         )
         page = self._registry.list(_actor(), wanted, request.page_size, request.page_token)
-        found = within_bytes(map(capability_to_proto, page.items))
+        found = within_bytes(map(_shown, page.items))
         token = page.next_token if len(found) == len(page.items) else capability_token(page.items[len(found) - 1])
         return pb.ListCapabilitiesResponse(capabilities=found, next_page_token=token)
 
@@ -92,7 +103,7 @@ class CapabilityServicer(CapabilityServiceServicer):
             request.request_id,
             owner=request.owner_tenant_id,
         )
-        return capability_to_proto(updated)
+        return _shown(updated)
 
     async def DisableCapability(
         self, request: pb.DisableCapabilityRequest, context: grpc.aio.ServicerContext
@@ -101,7 +112,7 @@ class CapabilityServicer(CapabilityServiceServicer):
         disabled = await self._registry.disable(
             _actor(), request.capability_id, request.request_id, owner=request.owner_tenant_id
         )
-        return capability_to_proto(disabled)
+        return _shown(disabled)
 
     async def DeleteCapability(
         self, request: pb.DeleteCapabilityRequest, context: grpc.aio.ServicerContext
@@ -110,16 +121,21 @@ class CapabilityServicer(CapabilityServiceServicer):
         deleted = await self._registry.delete(
             _actor(), request.capability_id, request.version, request.request_id, owner=request.owner_tenant_id
         )
-        return capability_to_proto(deleted)
+        return _shown(deleted)
 
     async def FindCandidates(
         self, request: pb.FindCandidatesRequest, context: grpc.aio.ServicerContext
     ) -> pb.FindCandidatesResponse:
         """Says who could serve, and why the others could not."""
-        able, left_out = await self._registry.find(_actor(), requirements_from(request.requirements))
+        need = await asyncio.to_thread(requirements_from, request.requirements)  # its parameters may be large
+        able, left_out = await self._registry.find(_actor(), need)
+        candidates = within_bytes(map(_shown, able))
+        room = MESSAGE_BYTES - sum(item.ByteSize() for item in candidates)
+        others = within_bytes(map(_left_out, left_out), room) if room > 0 else []
         return pb.FindCandidatesResponse(
-            candidates=[capability_to_proto(item) for item in able],
-            left_out=[pb.LeftOut(capability_id=o.capability_id, code=o.code, reason=o.reason) for o in left_out],
+            candidates=candidates,
+            left_out=others,
+            truncated=len(candidates) < len(able) or len(others) < len(left_out),
         )
 
     async def ReportHealth(
@@ -127,21 +143,23 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> capability_pb2.Capability:
         """Folds a report into a capability's health."""
         state = health_state_from(request.state) or HealthState.UNKNOWN
-        item = await self._registry.report_health(
-            request.capability_id,
+        report = Report(
             state,
             request.reason,
-            circuit_open=request.circuit_open,
-            owner=request.owner_tenant_id,
+            request.circuit_open,
+            request.reporter,
+            request.confirm_within_seconds or CONFIRM_WITHIN_S,
         )
-        return capability_to_proto(item)
+        key = CapabilityKey(request.capability_id, request.owner_tenant_id)
+        item = await self._registry.report_health(key, report)
+        return _shown(item)
 
     async def ResetFailures(
         self, request: pb.ResetFailuresRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Forgets failures."""
         item = await self._registry.reset_failures(_actor(), request.capability_id, owner=request.owner_tenant_id)
-        return capability_to_proto(item)
+        return _shown(item)
 
     async def GetLadder(self, request: pb.GetLadderRequest, context: grpc.aio.ServicerContext) -> ladder_pb2.Ladder:
         """Reads the ladder in force."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import invalid
-from mesh.rpc.wellknown import duration, json_object, moment, struct, timestamp
+from mesh.rpc.wellknown import duration, has_more_values, json_object, moment, struct, timestamp
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2, ladder_pb2
 from svc_registry.domain import (
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+    from google.protobuf.struct_pb2 import Struct
+
+    from svc_registry.domain import JsonObject
+
+MAX_VALUES = 50_000
+"""Most values of parameters: what is checked takes time by their number, not by their bytes."""
 
 
 def _pairs(wrapper: _EnumTypeWrapper[Any], prefix: str, members: type[StrEnum]) -> dict[int, StrEnum]:
@@ -242,6 +248,15 @@ def ladder_to_proto(item: Ladder) -> ladder_pb2.Ladder:
     )
 
 
+def _params_from(proto: Struct) -> JsonObject:
+    if has_more_values(proto, MAX_VALUES):
+        raise invalid("requirements.params", f"must hold at most {MAX_VALUES:,} values")
+    try:
+        return json_object(proto)
+    except ValueError:
+        raise invalid("requirements.params", "holds a number that is not finite") from None
+
+
 def requirements_from(proto: capability_service_pb2.Requirements) -> Requirements:
     """A need."""
     return Requirements(
@@ -254,5 +269,5 @@ def requirements_from(proto: capability_service_pb2.Requirements) -> Requirement
         context_tokens=proto.context_tokens,
         duration_s=proto.duration_seconds,
         source_language=proto.source_language,
-        params=json_object(proto.params) if proto.HasField("params") else None,
+        params=_params_from(proto.params) if proto.HasField("params") else None,
     )

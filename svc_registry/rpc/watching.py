@@ -92,13 +92,13 @@ class Watching:
         yield message
 
 
-def within_bytes(entries: Iterable[M]) -> list[M]:
-    """The first entries that one message takes; at least one of any."""
+def within_bytes(entries: Iterable[M], most: int = MESSAGE_BYTES) -> list[M]:
+    """The first entries that so many bytes of a message take; at least one of any."""
     found: list[M] = []
     size = 0
     for entry in entries:
         size += entry.ByteSize()
-        if found and size > MESSAGE_BYTES:
+        if found and size > most:
             break
         found.append(entry)
     return found

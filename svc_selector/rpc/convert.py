@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.errors import invalid
+from mesh.identity import SERVICE_ROLE
 from mesh.redaction import Redactor
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2
@@ -73,7 +75,12 @@ def tier_number(tier: CostTier) -> capability_pb2.CostTier.ValueType:
 
 
 def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
-    """On whose behalf: tenant, subject and roles come from the verified identity alone."""
+    """On whose behalf: tenant, subject and roles come from the verified identity alone.
+
+    INVALID_ARGUMENT for a job that no service names: its selections appear in the job's trace.
+    """
+    if proto.job_id and not who.actor and SERVICE_ROLE not in who.roles:
+        raise invalid("subject_context.job_id", "only a service that runs the job may name it; leave it empty")
     return Subject(
         tenant_id=who.tenant_id,
         subject=who.subject,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import invalid
 from mesh.redaction import Redactor
-from mesh.rpc.wellknown import json_object
+from mesh.rpc.wellknown import has_more_values, json_object
 from svc_selector.domain.model import JsonObject, KeptParams
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 16 << 10
 """Longest parameters that are kept, serialised."""
+MAX_VALUES = 50_000
+"""Most values of parameters: what is checked and redacted takes time by their number, not by their bytes."""
 INLINE_BYTES = 1 << 10
 """What is larger is read in a thread."""
 
@@ -33,12 +35,17 @@ class Params:
 
 
 async def params_from(requirements: capability_service_pb2.Requirements) -> Params | None:
-    """The parameters; None where there are none. INVALID_ARGUMENT for a number that JSON does not have."""
+    """The parameters; None where there are none.
+
+    INVALID_ARGUMENT for a number that JSON does not have, and for more than `MAX_VALUES` values.
+    """
     if not requirements.HasField("params"):
         return None
     size = requirements.params.ByteSize()
     if size <= INLINE_BYTES:
         return _read(requirements.params, size)
+    if has_more_values(requirements.params, MAX_VALUES):
+        raise invalid("requirements.params", f"must hold at most {MAX_VALUES:,} values")
     return await asyncio.to_thread(_read, requirements.params, size)
 
 

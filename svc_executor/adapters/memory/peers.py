@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from svc_executor.domain.capability import CapabilityKey
     from svc_executor.domain.job import Chosen, Execution, Principal
     from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
     from svc_executor.domain.provider import Credential
@@ -277,6 +278,6 @@ class MemoryMeter:
         """See the port."""
         self.entries.append("lost run")
 
-    def breaker(self, capability_id: str, state: str) -> None:
+    def breaker(self, capability: CapabilityKey, state: str) -> None:
         """See the port."""
-        self.entries.append(f"breaker {capability_id} {state}")
+        self.entries.append(f"breaker {capability.capability_id} {state}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _REASON_CHARS = 500
 _PAGE = 500
+_DAY_S = 86_400
 _STATES = {
     HealthState.UNKNOWN: capability_pb2.HEALTH_STATE_UNKNOWN,
     HealthState.HEALTHY: capability_pb2.HEALTH_STATE_HEALTHY,
@@ -27,10 +29,15 @@ _STATES = {
 
 
 class RegistryPeer:
-    """A `Registry` over gRPC."""
+    """A `Registry` over gRPC.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    `reporter` names this process in its reports, which confirm an open circuit within `confirm_within_s` seconds.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, reporter: str, confirm_within_s: float) -> None:
         self._registry = capability_service_pb2_grpc.CapabilityServiceStub(channel)
+        self._reporter = reporter
+        self._confirm_within_s = math.ceil(confirm_within_s)
 
     async def register(self, manifest: Manifest) -> None:
         """See the port."""
@@ -59,6 +66,9 @@ class RegistryPeer:
                 state=_STATES[report.state],
                 reason=report.reason[:_REASON_CHARS],
                 circuit_open=report.circuit_open,
+                owner_tenant_id=report.owner_tenant_id,
+                reporter=self._reporter,
+                confirm_within_seconds=min(self._confirm_within_s, _DAY_S),
             )
         )
 
@@ -70,6 +80,7 @@ def _served(item: capability_pb2.Capability) -> ServedCapability:
         item.endpoint,
         health.circuit_open,
         health.check_time.ToDatetime(UTC) if health.HasField("check_time") else None,
+        item.owner_tenant_id,
     )
 
 

@@ -113,4 +113,5 @@ def _chosen(capability: capability_pb2.Capability) -> Chosen:
             _UNITS[price.unit]: price.micro_usd_per_million for price in prices if price.micro_usd_per_million
         },
         default_parameters=fields(capability.default_parameters),
+        owner_tenant_id=capability.owner_tenant_id,
     )

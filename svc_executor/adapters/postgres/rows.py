@@ -130,13 +130,19 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "tenant_id": tenant_id,
         "tool_id": execution.chosen.tool_id,
         "provider": execution.chosen.provider,
-        "chosen": asdict(execution.chosen),
+        "chosen": _chosen_fields(execution.chosen),
         "status": execution.status.value,
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
         "feedback": [asdict(point) for point in execution.feedback],
         **{name: getattr(execution, name) for name in _SAME_IN_EXECUTION},
     }
+
+
+def _chosen_fields(chosen: Chosen) -> Row:
+    """The owner only where there is one: processes of an older release read the platform's as before."""
+    fields = asdict(chosen)
+    return fields if chosen.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
 
 
 def execution_of(row: Mapping[str, Any]) -> Execution:

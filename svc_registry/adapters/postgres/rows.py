@@ -23,6 +23,7 @@ _OF_CAPABILITY = (
 _OF_HEALTH = {
     "health_status": "state", "health_failures": "failure_count", "health_checked_at": "checked_at",
     "health_reason": "reason", "circuit_open": "circuit_open", "health_version": "version",
+    "open_circuits": "open_circuits",
 }  # fmt: skip
 COLUMNS = ", ".join((*_OF_CAPABILITY, *_OF_HEALTH, "document"))
 
@@ -67,6 +68,7 @@ def health_columns(health: Health) -> tuple[object, ...]:
         health.reason,
         health.circuit_open,
         health.version,
+        {reporter: at.isoformat() for reporter, at in health.open_circuits.items()},
     )
 
 

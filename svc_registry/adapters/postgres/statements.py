@@ -31,7 +31,7 @@ RETURNING 1
 UPDATE_HEALTH = """
 UPDATE multimodal_capabilities
 SET health_status = $4, health_failures = $5, health_checked_at = $6, health_reason = $7, circuit_open = $8,
-    health_version = $9
+    health_version = $9, open_circuits = $10
 WHERE tenant_id = $1 AND tool_id = $2 AND provider = $3
 """
 LOCK_OF_TENANT = "SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))"

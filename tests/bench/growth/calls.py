@@ -51,6 +51,12 @@ def about(field: str, called: str = "", **body: object) -> Make:
     return make
 
 
+async def health_report(world: World) -> Json:
+    """A good report about the tenant's own capability."""
+    owner, id_ = world.ids["owner_tenant_id"], world.ids["capability_id"]
+    return {"capability_id": id_, "owner_tenant_id": owner, "state": "HEALTH_STATE_HEALTHY"}
+
+
 async def asset_body(world: World) -> list[Json]:
     """An upload of bytes that were never there before."""
     text = base64.b64encode(b"growth " + os.urandom(600).hex().encode()).decode()
@@ -219,7 +225,7 @@ CALLS: Mapping[str, Make] = {
     "registry.v1.CapabilityService.DisableCapability": about("capability_id"),
     "registry.v1.CapabilityService.DeleteCapability": deleted_capability,
     "registry.v1.CapabilityService.FindCandidates": fixed(requirements=NEED),
-    "registry.v1.CapabilityService.ReportHealth": about("capability_id", state="HEALTH_STATE_HEALTHY"),
+    "registry.v1.CapabilityService.ReportHealth": health_report,
     "registry.v1.CapabilityService.ResetFailures": about("capability_id"),
     "registry.v1.CapabilityService.WatchCapabilities": fixed(),
     "registry.v1.CapabilityService.GetLadder": fixed(modality="MODALITY_DIAGRAM", task_type="image_diagram"),

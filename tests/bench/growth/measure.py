@@ -101,7 +101,7 @@ async def furnish(world: World) -> None:
     ids = world.ids
     await world.ask("selector.v1.BudgetService.SetBudget", {"budget": {"limit_micro_usd": "10000000000"}})
     made = await world.ask("registry.v1.CapabilityService.RegisterCapability", {"capability": capability("growth")})
-    ids["capability_id"] = str(made["capability_id"])
+    ids["capability_id"], ids["owner_tenant_id"] = str(made["capability_id"]), str(made.get("owner_tenant_id", ""))
     upload = [{"filename": "a.txt", "content": {"content_type": "text/plain", "data": "Z3Jvd3Ro"}}]
     ids["asset_id"] = str((await world.ask("assets.v1.AssetService.UploadAsset", upload))["asset_id"])
     ids["key_id"] = str(

@@ -166,7 +166,7 @@ async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
             served([(add_CapabilityServiceServicer_to_server, servicer)], caller=EXECUTOR)
         )
         manifests = [_manifest("mermaid"), _manifest("d2")]
-        peer = RegistryPeer(server.channel)
+        peer = RegistryPeer(server.channel, "executor-1", 150)
         await RegisterManifests(peer, manifests)()
         await registry.ladders.set(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
         offers = Catalog()

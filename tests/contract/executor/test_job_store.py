@@ -38,7 +38,9 @@ def an_execution(job: Job, step_id: str = "b", index: int = 1, attempt: int = 1)
         attempt=attempt,
         step_type="generate_diagram",
         modality="diagram",
-        chosen=Chosen("t@p", "t", "p", "t", prices={"image": 3}, default_parameters={"theme": "plain"}),
+        chosen=Chosen(
+            "t@p", "t", "p", "t", prices={"image": 3}, default_parameters={"theme": "plain"}, owner_tenant_id="tenant-a"
+        ),
         selection_id="selection",
         idempotency_key="key",
         params={"nested": [1, 2.5, None, {"a": True}]},

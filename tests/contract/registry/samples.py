@@ -21,6 +21,7 @@ from svc_registry.domain import (
     PriceList,
     PriceUnit,
     Quotas,
+    Report,
     Request,
     observe,
 )
@@ -54,7 +55,7 @@ LADDER = Ladder(KEY, ("mermaid@local", "d2@local"), PLATFORM, 1, "", NOW)
 
 
 def failed(before: Health) -> Health:
-    return observe(before, HealthState.UNHEALTHY, NOW, "down", circuit_open=True)
+    return observe(before, Report(HealthState.UNHEALTHY, "down", circuit_open=True, reporter="p1"), NOW)
 
 
 def unaudited(before: Health, after: Health) -> str:

@@ -44,7 +44,7 @@ async def test_a_write_over_an_older_version_is_refused(store: BothStore) -> Non
 
 async def test_health_changes_nothing_else(store: BothStore) -> None:
     await store.save_capability(MERMAID, 0, "alice")
-    degraded = Health(HealthState.DEGRADED, 1, NOW, "slow", version=1)
+    degraded = Health(HealthState.DEGRADED, 1, NOW, "slow", version=1, open_circuits={"p1": NOW})
     changed = await store.change_health(MERMAID.key, lambda _: degraded, unaudited)
     assert changed == await store.capability(MERMAID.key) == replace(MERMAID, health=degraded)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.testing.server import served
+from mesh.testing.tokens import ALICE
 from soma.selector.v1.selection_pb2 import SelectRequest
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub, add_SelectorServiceServicer_to_server
 from svc_selector.domain.permissions import Permissions
@@ -16,6 +17,7 @@ from tests.unit.multimodal.selecting import Bench, bench
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from mesh.identity import Claims
     from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceAsyncStub
     from svc_selector.domain.model import Offer
 
@@ -31,12 +33,14 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(offers: Sequence[Offer], permissions: Permissions | None = None) -> AsyncIterator[Serving]:
+async def serving(
+    offers: Sequence[Offer], permissions: Permissions | None = None, caller: Claims = ALICE
+) -> AsyncIterator[Serving]:
     """Serves a selector over these offers; the caller has the plan "pro" unless told otherwise."""
     made = bench(offers)
     made.told.permissions[TENANT] = permissions or Permissions("pro")
     registration = (add_SelectorServiceServicer_to_server, SelectorServicer(made.selector, SelectionFacts()))
-    async with served([registration]) as server:
+    async with served([registration], caller=caller) as server:
         yield Serving(SelectorServiceStub(server.channel), made)
 
 

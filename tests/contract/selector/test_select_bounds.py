@@ -17,6 +17,7 @@ from mesh.json_schema import compile_schema
 from svc_selector.domain.judge import cost
 from svc_selector.domain.model import Prices, Units
 from svc_selector.rpc.convert import ask_from
+from svc_selector.rpc.params import MAX_VALUES, params_from
 from tests.contract.selector.serving import request, serving
 from tests.unit.multimodal.selecting import D2, offer
 
@@ -102,6 +103,33 @@ async def test_a_parameter_that_is_not_finite_is_refused_by_name(number: float) 
         with pytest.raises(SomaError) as refused:
             await selector.stub.Select(made)
     assert [violation.field for violation in refused.value.fields] == ["requirements.params"]
+
+
+def nested(values: int) -> Struct:
+    """Parameters of so many values in objects within lists."""
+    made = Struct()
+    made.update({"x": [{"y": 1}] * ((values - 1) // 2)})
+    return made
+
+
+@pytest.mark.parametrize(("values", "fits"), [(MAX_VALUES - 1, True), (MAX_VALUES + 1, False), (400_001, False)])
+async def test_parameters_of_too_many_values_are_refused_by_name(values: int, *, fits: bool) -> None:
+    made = request()
+    made.requirements.params.CopyFrom(nested(values))
+    if fits:
+        assert (await params_from(made.requirements)) is not None
+        return
+    with pytest.raises(SomaError) as refused:
+        await params_from(made.requirements)
+    assert refused.value.reason is Reason.INVALID_ARGUMENT
+    assert [violation.field for violation in refused.value.fields] == ["requirements.params"]
+
+
+@pytest.mark.parametrize("formats", [[""], ["x" * 33], ["x" * 1_000_000]], ids=len)
+def test_a_format_that_no_capability_can_have_is_refused(formats: list[str]) -> None:
+    made = request()
+    made.requirements.formats.extend(formats)
+    assert refused_fields(made) == {"requirements.formats"}
 
 
 async def test_long_parameters_are_kept_as_their_digest_and_size() -> None:

@@ -60,6 +60,7 @@ class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service
             provider="local",
             model="11",
             license="MIT",
+            owner_tenant_id="tenant-a",
             price_list=capability_pb2.PriceList(
                 prices=[capability_pb2.Price(unit=capability_pb2.PRICE_UNIT_IMAGE, micro_usd=7)]
             ),
@@ -189,6 +190,7 @@ async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.C
     assert (request.preference.tool_id, request.max_cost_micro_usd, request.request_id) == ("mermaid", 9, "request")
     assert (selection.selection_id, selection.reservation_id, selection.reserved_micro_usd) == (ONE, TWO, 7)
     assert (selection.chosen.adapter, selection.chosen.prices) == ("mermaid", {"image": 7})
+    assert selection.chosen.owner_tenant_id == "tenant-a"
     assert selection.chosen.default_parameters == {"theme": "plain", "scale": 2}
 
 
@@ -264,9 +266,9 @@ async def test_capabilities_are_registered_and_their_health_told(channel: grpc.a
         "tool_id": "mermaid", "provider": "local", "kind": "CAPABILITY_KIND_TOOL",
         "modalities": ["MODALITY_DIAGRAM"], "task_types": ["image_diagram"],
     }  # fmt: skip
-    peer = RegistryPeer(channel)
+    peer = RegistryPeer(channel, "process-1", 149.5)
     await peer.register(Manifest("mermaid", "local", "mermaid", fields))
-    await peer.report_health(HealthReport("mermaid@local", HealthState.UNHEALTHY, reason="ill", circuit_open=True))
+    await peer.report_health(HealthReport("mermaid@local", HealthState.UNHEALTHY, "ill", True, "tenant-a"))
     registered, report = heard.requests
     assert isinstance(registered, capability_service_pb2.RegisterCapabilityRequest)
     assert (registered.capability.tool_id, registered.capability.adapter) == ("mermaid", "mermaid")
@@ -275,4 +277,7 @@ async def test_capabilities_are_registered_and_their_health_told(channel: grpc.a
         state=capability_pb2.HEALTH_STATE_UNHEALTHY,
         reason="ill",
         circuit_open=True,
+        owner_tenant_id="tenant-a",
+        reporter="process-1",
+        confirm_within_seconds=150,
     )

@@ -92,6 +92,13 @@ async def test_pages_give_every_blob_once_in_bounded_parts(store: Blobs) -> None
     assert {(entry.size, entry.modified.tzinfo is not None) for page in pages for entry in page} == {(2, True)}
 
 
+async def test_pages_below_a_prefix_are_of_whole_segments(store: Blobs) -> None:
+    for key in ("a/1", "a/b/2", "ab/3"):
+        await store.put(key, b"")
+    found = [entry.key async for page in store.pages(prefix="a") for entry in page]
+    assert sorted(found) == ["a/1", "a/b/2"]
+
+
 async def test_pages_of_an_ordered_store_go_on_after_a_key() -> None:
     async with blobs.open(BlobSettings(url="memory:///")) as store:
         for key in ("a/1", "a/2", "b/1"):

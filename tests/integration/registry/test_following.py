@@ -10,7 +10,7 @@ import asyncpg
 from mesh.clock import SystemClock
 from mesh.testing.contract import eventually
 from svc_registry.app import Catalog, Registry
-from svc_registry.domain import Actor, HealthState
+from svc_registry.domain import Actor, CapabilityKey, HealthState, Report
 
 if TYPE_CHECKING:
     from mesh.settings import PostgresSettings
@@ -47,7 +47,7 @@ async def test_changes_are_served_again_after_the_connections_broke(
         dsn = databases.owner_dsn(settings)
         await run(dsn, _CUT, _EDIT, _CUT)  # an edit that is announced to nobody, between two breaks
         await eventually(lambda: reader.get(OPERATOR, "d2@local").version == 2)
-        await writer.report_health("d2@local", HealthState.UNHEALTHY, "down", circuit_open=True)
+        await writer.report_health(CapabilityKey("d2@local"), Report(HealthState.UNHEALTHY, "down", circuit_open=True))
         await eventually(lambda: reader.get(OPERATOR, "d2@local").health.circuit_open)
         edited = replace(reader.get(OPERATOR, "d2@local"), tags=("new",), version=0)
         await writer.update(OPERATOR, "d2@local", edited, ["tags"])

@@ -37,7 +37,7 @@ STATEMENTS = {
     "UPDATE_CAPABILITY": (
         sql.UPDATE_CAPABILITY, f"{KEY}, 2, '{{}}', '{{}}', '{{}}', '{{}}', 'low', '{{}}', now(), now(), NULL, 1"
     ),
-    "UPDATE_HEALTH": (sql.UPDATE_HEALTH, f"{KEY}, 'healthy', 0, now(), '', false, 1"),
+    "UPDATE_HEALTH": (sql.UPDATE_HEALTH, f"{KEY}, 'healthy', 0, now(), '', false, 1, '{{}}'"),
     "COUNT_CAPABILITIES": (sql.COUNT_CAPABILITIES, "'t7'"),
     "LADDERS": (sql.LADDERS, "'t7', 'diagram', 'task3', 500"),
     "LADDER": (sql.LADDER, "'t7', 'diagram', 'task3'"),

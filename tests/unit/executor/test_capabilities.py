@@ -15,7 +15,7 @@ from svc_executor.adapters.catalogue import ModuleCatalogue
 from svc_executor.adapters.memory.peers import MemoryRegistry
 from svc_executor.adapters.peers import capability_of
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_executor.domain.peers import HealthState, Manifest
+from svc_executor.domain.peers import HealthState, Manifest, ServedCapability
 from svc_executor.domain.provider import ProbeResult, ProviderContext
 from tests.unit.executor.rig import ScriptedProvider, Shelf
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from svc_executor.domain.peers import ServedCapability
+    from svc_executor.domain.capability import CapabilityKey
 
 MERMAID = Manifest("mermaid", "local", "mermaid", {"tool_id": "mermaid", "provider": "local"})
 DRAWING = Manifest("drawing", "local", "mermaid", {"tool_id": "drawing", "provider": "local"})
 
 
-def closed(_: str) -> CircuitState:
+def closed(_: CapabilityKey) -> CircuitState:
     return CircuitState.CLOSED
 
 
-def opened(_: str) -> CircuitState:
+def opened(_: CapabilityKey) -> CircuitState:
     return CircuitState.OPEN
 
 
@@ -154,6 +154,21 @@ async def test_an_open_circuit_of_another_process_is_left_until_it_is_no_longer_
     await clock.advance(1)
     await probe("mermaid")
     assert [report.circuit_open for report in registry.reports] == [False]
+
+
+async def test_private_capabilities_of_equal_ids_are_each_reported_for_their_owner() -> None:
+    class Owned(MemoryRegistry):
+        async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+            return [ServedCapability("mermaid@local", owner_tenant_id=owner) for owner in ("", "acme", "umbrella")]
+
+    def open_for_acme(capability: CapabilityKey) -> CircuitState:
+        return CircuitState.OPEN if capability.owner_tenant_id == "acme" else CircuitState.CLOSED
+
+    registry, shelf = Owned(), Shelf({"mermaid": ScriptedProvider("local")})
+    await ProbeProviders(registry, shelf, [MERMAID], open_for_acme, FakeClock())("mermaid")
+    assert [(report.owner_tenant_id, report.circuit_open) for report in registry.reports] == [
+        ("", False), ("acme", True), ("umbrella", False),
+    ]  # fmt: skip
 
 
 async def test_a_process_withdraws_its_own_open_circuit_once_a_call_may_try_again() -> None:

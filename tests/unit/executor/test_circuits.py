@@ -8,9 +8,10 @@ from mesh.errors import SomaError
 from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
 from svc_executor.adapters.circuits import Circuits
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.provider import Failure, Fault, ProviderError
 
-MODEL = "gpt@openai"
+MODEL = CapabilityKey("gpt@openai")
 SLOW_SOURCE = ProviderError(Failure.TIMEOUT, "the source took too long", fault=Fault.CALLER)
 DOWN = ProviderError(Failure.UNAVAILABLE, "down")
 
@@ -31,11 +32,13 @@ class Breakers:
             failures=5, window_s=10, recovery_s=60,
         )  # fmt: skip
 
-    async def call(self, tenant: str, error: Exception | None = None, name: str = MODEL, took_s: float = 0) -> bool:
+    async def call(
+        self, tenant: str, error: Exception | None = None, capability: CapabilityKey = MODEL, took_s: float = 0
+    ) -> bool:
         """Whether a call that ends so is let through."""
         let_through = False
         try:
-            async with self.circuits.guard(name, tenant):
+            async with self.circuits.guard(capability, tenant):
                 let_through = True
                 await self.clock.advance(took_s)
                 _raise(error)
@@ -111,5 +114,15 @@ async def test_a_half_open_circuit_learns_nothing_from_a_callers_fault() -> None
 async def test_circuits_of_names_that_tenants_choose_are_bounded() -> None:
     stand = Breakers()
     for number in range(20_000):
-        await stand.call("a", DOWN, name=f"model-{number}@a")
+        await stand.call("a", DOWN, CapabilityKey(f"model-{number}@a"))
     assert len(stand.circuits) <= 4_096 + 16_384
+
+
+async def test_a_circuit_of_a_private_capability_leaves_the_platforms_of_the_same_id_closed() -> None:
+    stand = Breakers()
+    private = CapabilityKey(MODEL.capability_id, "a")
+    for _ in range(5):
+        await stand.call("a", DOWN, private)
+    assert stand.circuits.state(private) is CircuitState.OPEN
+    assert stand.circuits.state(MODEL) is CircuitState.CLOSED
+    assert await stand.call("a")

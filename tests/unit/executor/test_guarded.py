@@ -18,6 +18,7 @@ from mesh.testing.clock import FakeClock
 from mesh.testing.contract import eventually
 from svc_executor.adapters.guarded import GuardedCatalogue, GuardedProvider, GuardLimits, Guards
 from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.peers import HealthState
 from svc_executor.domain.provider import (
     Capacity,
@@ -121,11 +122,21 @@ async def test_five_failures_open_the_circuit_and_tell_meter_and_registry() -> N
     assert refused.reason is Failure.UNAVAILABLE
     assert refused.retry_after_s is not None
     assert len(stand.inner.invocations) == 5
-    assert stand.guards.circuit("mermaid@local") is CircuitState.OPEN
+    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.OPEN
     assert "breaker mermaid@local open" in stand.meter.entries
     await eventually(lambda: bool(stand.registry.reports))
     (report,) = stand.registry.reports
     assert (report.state, report.circuit_open) == (HealthState.UNHEALTHY, True)
+
+
+async def test_a_circuit_of_a_private_capability_is_reported_for_its_owner() -> None:
+    stand = Stand(failing(Failure.UNAVAILABLE), failures=1)
+    with pytest.raises(ProviderError):
+        await stand.provider.invoke(replace(invocation(), owner_tenant_id="tenant-a"))
+    await eventually(lambda: bool(stand.registry.reports))
+    (report,) = stand.registry.reports
+    assert (report.capability_id, report.owner_tenant_id) == ("mermaid@local", "tenant-a")
+    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.CLOSED
 
 
 async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> None:
@@ -151,7 +162,7 @@ async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
     for _ in range(5):
         await stand.failure()
     await clock.advance(60.0)
-    assert stand.guards.circuit("mermaid@local") is not CircuitState.OPEN
+    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is not CircuitState.OPEN
     await stand.provider.invoke(invocation())
     await eventually(lambda: len(stand.registry.reports) == 2)
     assert stand.registry.reports[-1].state is HealthState.HEALTHY
@@ -172,7 +183,7 @@ async def test_what_the_caller_named_may_fail_without_opening_the_circuit() -> N
     for _ in range(10):
         assert (await stand.failure()).message == "the page answered 503"
     assert len(stand.inner.invocations) == 10
-    assert stand.guards.circuit("mermaid@local") is CircuitState.CLOSED
+    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.CLOSED
 
 
 async def test_a_failure_that_consumed_something_is_not_paid_for_twice() -> None:
@@ -213,7 +224,7 @@ async def test_a_busy_provider_says_so_at_once_and_nobody_is_blamed() -> None:
         for _ in range(3):
             with pytest.raises(ProviderBusyError):
                 await stand.provider.invoke(invocation())
-    assert (stand.inner.invocations, stand.guards.circuit("mermaid@local")) == ([], CircuitState.CLOSED)
+    assert (stand.inner.invocations, stand.guards.circuit(CapabilityKey("mermaid@local"))) == ([], CircuitState.CLOSED)
 
 
 async def test_tools_of_this_machine_do_not_share_places() -> None:

@@ -10,6 +10,7 @@ import prometheus_client
 from mesh.testing.clock import FakeClock
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.bootstrap.providers import shipped_capabilities
+from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.job import Execution, ExecutionStatus
 from svc_executor.settings import ExecutorSettings
 from tests.unit.executor.rig import chosen
@@ -48,6 +49,14 @@ def test_a_capability_of_a_tenant_is_counted_as_other() -> None:
     before = counted("circuit_breaker_transitions_total", **wanted)
     meter.execution(replace(FAILED, chosen=chosen(PRIVATE, f"{PRIVATE}-host")))
     meter.execution(replace(FAILED, chosen=chosen("mermaid", f"{PRIVATE}-host")))
-    meter.breaker(f"{PRIVATE}@{PRIVATE}-host", "open")
+    meter.breaker(CapabilityKey(f"{PRIVATE}@{PRIVATE}-host"), "open")
     assert counted("circuit_breaker_transitions_total", **wanted) == before + 1
     assert not any(PRIVATE in value for value in labels())
+
+
+def test_a_private_capability_with_the_id_of_one_that_ships_is_counted_as_other() -> None:
+    meter = PrometheusMeter(shipped_capabilities(ExecutorSettings()))
+    shipped = {"tool_id": "mermaid", "provider": "local", "state": "open"}
+    before = counted("circuit_breaker_transitions_total", **shipped)
+    meter.breaker(CapabilityKey("mermaid@local", "acme"), "open")
+    assert counted("circuit_breaker_transitions_total", **shipped) == before

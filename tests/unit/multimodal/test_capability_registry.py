@@ -18,6 +18,7 @@ from svc_registry.domain import (
     AllowLists,
     Capability,
     CapabilityFilter,
+    CapabilityKey,
     Constraints,
     Health,
     HealthState,
@@ -26,6 +27,7 @@ from svc_registry.domain import (
     LadderKey,
     Lifecycle,
     Modality,
+    Report,
     Requirements,
     observe,
     why_not,
@@ -60,7 +62,7 @@ async def test_registering_twice_changes_nothing(registry: Registry) -> None:
 
 async def test_a_changed_offer_gets_a_new_version_and_keeps_its_health(registry: Registry) -> None:
     await registry.register(PLATFORM_ADMIN, D2)
-    await registry.report_health("d2@local", HealthState.HEALTHY, "", circuit_open=False)
+    await registry.report_health(CapabilityKey("d2@local"), Report(HealthState.HEALTHY))
     changed = await registry.register(PLATFORM_ADMIN, replace(D2, description="better"))
     assert (changed.version, changed.health.state) == (2, HealthState.HEALTHY)
 
@@ -203,7 +205,7 @@ def test_a_capability_leaves_only_after_three_failures_in_a_row(reports: list[He
     health = Health()
     in_a_row = 0
     for report in reports:
-        health = observe(health, report, now, circuit_open=False)
+        health = observe(health, Report(report), now)
         in_a_row = 0 if report is HealthState.HEALTHY else in_a_row + 1
         assert health.failure_count == in_a_row
         if health.state is HealthState.UNHEALTHY:
@@ -213,5 +215,5 @@ def test_a_capability_leaves_only_after_three_failures_in_a_row(reports: list[He
 
 
 def test_an_open_breaker_takes_out_at_once() -> None:
-    health = observe(Health(), HealthState.DEGRADED, FakeClock().now(), circuit_open=True)
+    health = observe(Health(), Report(HealthState.DEGRADED, circuit_open=True), FakeClock().now())
     assert health.state is HealthState.UNHEALTHY

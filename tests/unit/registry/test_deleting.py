@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_registry.app import Catalog, Registry
-from svc_registry.domain import Actor, Capability, CapabilityFilter, HealthState, Kind, Lifecycle, Modality
+from svc_registry.domain import Actor, Capability, CapabilityFilter, HealthState, Kind, Lifecycle, Modality, Report
 from svc_registry.rpc import capability_to_proto
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ async def test_an_edit_keeps_a_report_that_came_between_its_read_and_its_write(
     save = store.save_capability
 
     async def report_then_save(*args: object) -> bool:
-        await registry.report_health("mine@acme", HealthState.UNHEALTHY, "down", circuit_open=True)
+        await registry.report_health(MINE.key, Report(HealthState.UNHEALTHY, "down", circuit_open=True))
         return await save(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store, "save_capability", report_then_save)

@@ -16,12 +16,14 @@ from svc_registry.domain import (
     AllowLists,
     Capability,
     CapabilityFilter,
+    CapabilityKey,
     HealthState,
     Kind,
     Ladder,
     LadderKey,
     Lifecycle,
     Modality,
+    Report,
     Requirements,
 )
 
@@ -33,6 +35,7 @@ OPERATOR = Actor("ops", "root", platform=True)
 EXECUTOR = Actor("*", "spiffe://soma/executor", platform=True, service=True)
 ACME, UMBRELLA = Actor("acme", "alice"), Actor("umbrella", "bob")
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
+OPEN = Report(HealthState.UNHEALTHY, circuit_open=True)
 NEED = Requirements(Modality.DIAGRAM, "image_diagram")
 
 
@@ -149,11 +152,20 @@ async def test_pages_of_operators_cover_all_owners_once(registry: Registry) -> N
 async def test_health_is_reported_for_each_owner(registry: Registry) -> None:
     await registry.register(ACME, D2)
     await registry.register(UMBRELLA, D2)
-    await registry.report_health("d2@local", HealthState.UNHEALTHY, "", circuit_open=True, owner="acme")
+    await registry.report_health(CapabilityKey("d2@local", "acme"), OPEN)
     assert registry.get(ACME, "d2@local").health.circuit_open
     assert not registry.get(UMBRELLA, "d2@local").health.circuit_open
-    report = registry.report_health("d2@local", HealthState.UNHEALTHY, "", circuit_open=True)
+    report = registry.report_health(CapabilityKey("d2@local"), OPEN)
     assert await refusal(report) is Reason.NOT_FOUND
+
+
+async def test_a_report_about_the_platforms_never_falls_on_a_private_one(registry: Registry) -> None:
+    await registry.register(OPERATOR, D2)
+    await registry.delete(OPERATOR, "d2@local")
+    await registry.register(ACME, D2)
+    report = registry.report_health(CapabilityKey("d2@local"), OPEN)
+    assert await refusal(report) is Reason.NOT_FOUND
+    assert not registry.get(ACME, "d2@local").health.circuit_open
 
 
 async def test_a_tenants_ladder_knows_what_the_tenant_sees(registry: Registry) -> None:
@@ -169,7 +181,7 @@ async def test_the_metric_shows_no_private_names(registry: Registry) -> None:
     await registry.register(ACME, replace(D2, tool_id="secret-project", provider="acme"))
     await registry.register(UMBRELLA, replace(D2, tool_id="other-secret", provider="umbrella"))
     await registry.register(OPERATOR, D2)
-    await registry.report_health("secret-project@acme", HealthState.DEGRADED, "", circuit_open=False)
+    await registry.report_health(CapabilityKey("secret-project@acme", "acme"), Report(HealthState.DEGRADED))
     shown = prometheus_client.generate_latest().decode()
     assert "secret-project" not in shown
     assert "other-secret" not in shown

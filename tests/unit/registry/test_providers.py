@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from svc_registry.app import Catalog, Providers, Registry
-from svc_registry.domain import Actor, Capability, HealthState, Kind, Lifecycle, Modality
+from svc_registry.domain import Actor, Capability, HealthState, Kind, Lifecycle, Modality, Report
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
@@ -36,7 +36,7 @@ def providers(catalog: Catalog, clock: FakeClock) -> Providers:
 async def report(registry: Registry, capability: Capability, state: HealthState, *, times: int = 1) -> None:
     """Tell the registry how a capability fares."""
     for _ in range(times):
-        await registry.report_health(capability.capability_id, state, "", circuit_open=False)
+        await registry.report_health(capability.key, Report(state))
 
 
 async def test_without_capabilities_there_is_none(providers: Providers) -> None:

@@ -116,7 +116,8 @@ class ExecutionFinished(_message.Message):
     sequence: _builtins.int
     """Number of the fact within its job, from 1: grows with every ExecutionFinished and JobChanged of the job, in the
     order in which they were committed, whatever the clocks of the executors say. 0: sent by an executor of an older
-    version, which did not count; such a fact is older than all that have a number.
+    version, which did not count; such a fact counts in the order of arrival: it holds over all that was heard before,
+    with a number or without, unless it is an older one that was sent again.
     """
     @_builtins.property
     def execution(self) -> _job_pb2.Execution:

@@ -313,7 +313,9 @@ class AllowLists(_message.Message):
     CAPSULES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tenants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tenant ids. A capability registered by a tenant administrator is always bound to that tenant."""
+        """Tenant ids. A capability registered by a tenant administrator is always bound to that tenant. Tenants are shown no
+        names but their own.
+        """
 
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -311,7 +311,9 @@ class Requirements(_message.Message):
 
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Parameters, checked against each candidate's input_schema; absent: not checked."""
+        """Parameters, checked against each candidate's input_schema; absent: not checked. At most 50,000 values, objects and
+        lists counted as well as what they hold; more is INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
@@ -391,12 +393,15 @@ Global___LeftOut: _TypeAlias = LeftOut  # noqa: Y015
 
 @_typing.final
 class FindCandidatesResponse(_message.Message):
-    """Response of FindCandidates."""
+    """Response of FindCandidates; about 1 MiB at most."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CANDIDATES_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """True when there were more candidates, or more that were left out, than the response takes: the first are given."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[_capability_pb2.Capability]:
         """Those that could serve, in ladder order."""
@@ -410,10 +415,11 @@ class FindCandidatesResponse(_message.Message):
         *,
         candidates: _abc.Iterable[_capability_pb2.Capability] | None = ...,
         left_out: _abc.Iterable[Global___LeftOut] | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "left_out", b"left_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "left_out", b"left_out", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -430,6 +436,8 @@ class ReportHealthRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CIRCUIT_OPEN_FIELD_NUMBER: _builtins.int
     OWNER_TENANT_ID_FIELD_NUMBER: _builtins.int
+    REPORTER_FIELD_NUMBER: _builtins.int
+    CONFIRM_WITHIN_SECONDS_FIELD_NUMBER: _builtins.int
     capability_id: _builtins.str
     """Which one. Required."""
     state: _capability_pb2.HealthState.ValueType
@@ -439,8 +447,12 @@ class ReportHealthRequest(_message.Message):
     circuit_open: _builtins.bool
     """True when the breaker around it is open."""
     owner_tenant_id: _builtins.str
-    """Tenant whose private capability is meant, for platform administrators and services; for others their own tenant or
-    empty. Empty: the platform's, or for a tenant its own of this id.
+    """Tenant whose private capability is meant; empty: the platform's."""
+    reporter: _builtins.str
+    """Process that reports, the same in all its reports and unlike that of any other process; empty: of an older release."""
+    confirm_within_seconds: _builtins.int
+    """Seconds within which the reporter confirms an open circuit, at most 86,400; without confirmation it counts as closed.
+    0: 150.
     """
     def __init__(
         self,
@@ -450,10 +462,12 @@ class ReportHealthRequest(_message.Message):
         reason: _builtins.str = ...,
         circuit_open: _builtins.bool = ...,
         owner_tenant_id: _builtins.str = ...,
+        reporter: _builtins.str = ...,
+        confirm_within_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "circuit_open", b"circuit_open", "owner_tenant_id", b"owner_tenant_id", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability_id", b"capability_id", "circuit_open", b"circuit_open", "confirm_within_seconds", b"confirm_within_seconds", "owner_tenant_id", b"owner_tenant_id", "reason", b"reason", "reporter", b"reporter", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -160,7 +160,9 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportHealth(self, request, context):
-        """Reports the result of a probe, of calls, or of a breaker's transition.
+        """Reports the result of a probe, of calls, or of a breaker's transition. A circuit that one reporter opened stays open
+        until that reporter reports it closed, does not confirm it in time, or failures are reset; meanwhile what others
+        report changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,10 @@ class CapabilityServiceStub:
     FindCandidates: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.FindCandidatesRequest, _capability_service_pb2.FindCandidatesResponse]
     """Which capabilities could serve a need, and why the others could not."""
     ReportHealth: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ReportHealthRequest, _capability_pb2.Capability]
-    """Reports the result of a probe, of calls, or of a breaker's transition."""
+    """Reports the result of a probe, of calls, or of a breaker's transition. A circuit that one reporter opened stays open
+    until that reporter reports it closed, does not confirm it in time, or failures are reset; meanwhile what others
+    report changes nothing.
+    """
     ResetFailures: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ResetFailuresRequest, _capability_pb2.Capability]
     """Forgets failures: health becomes UNKNOWN and the capability may be tried again."""
     WatchCapabilities: _grpc.UnaryStreamMultiCallable[_capability_service_pb2.WatchCapabilitiesRequest, _capability_service_pb2.WatchCapabilitiesResponse]
@@ -90,7 +93,10 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     FindCandidates: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.FindCandidatesRequest, _capability_service_pb2.FindCandidatesResponse]  # type: ignore[assignment]
     """Which capabilities could serve a need, and why the others could not."""
     ReportHealth: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ReportHealthRequest, _capability_pb2.Capability]  # type: ignore[assignment]
-    """Reports the result of a probe, of calls, or of a breaker's transition."""
+    """Reports the result of a probe, of calls, or of a breaker's transition. A circuit that one reporter opened stays open
+    until that reporter reports it closed, does not confirm it in time, or failures are reset; meanwhile what others
+    report changes nothing.
+    """
     ResetFailures: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ResetFailuresRequest, _capability_pb2.Capability]  # type: ignore[assignment]
     """Forgets failures: health becomes UNKNOWN and the capability may be tried again."""
     WatchCapabilities: _aio.UnaryStreamMultiCallable[_capability_service_pb2.WatchCapabilitiesRequest, _capability_service_pb2.WatchCapabilitiesResponse]  # type: ignore[assignment]
@@ -172,7 +178,10 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.ReportHealthRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_capability_pb2.Capability, _abc.Awaitable[_capability_pb2.Capability]]:
-        """Reports the result of a probe, of calls, or of a breaker's transition."""
+        """Reports the result of a probe, of calls, or of a breaker's transition. A circuit that one reporter opened stays open
+        until that reporter reports it closed, does not confirm it in time, or failures are reset; meanwhile what others
+        report changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def ResetFailures(

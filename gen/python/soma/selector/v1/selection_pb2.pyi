@@ -124,7 +124,9 @@ class SubjectContext(_message.Message):
     session_id: _builtins.str
     """Session the step belongs to; empty: none."""
     job_id: _builtins.str
-    """Job the step belongs to; empty: none."""
+    """Job the step belongs to; empty: none. Only services name one, since the selection appears in the job's trace; from
+    others it is INVALID_ARGUMENT.
+    """
     step_id: _builtins.str
     """Step the choice is for; empty: none."""
     attempt: _builtins.int
