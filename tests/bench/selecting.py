@@ -7,10 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.identity import Claims
 from soma.common.v1 import modality_pb2
-from soma.gateway.v1 import identity_service_pb2
-from soma.gateway.v1.identity_service_pb2_grpc import TenantServiceStub
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1 import selection_pb2
@@ -21,7 +18,7 @@ from tests.bench.load import closed_loop, open_loop
 from tests.bench.probes import cpu_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
     import grpc.aio
 
@@ -62,9 +59,9 @@ def capability(number: int) -> capability_pb2.Capability:
 
 
 async def identity(rig: Rig, tenant: str) -> Identity:
-    """The metadata of a caller who may do everything in a tenant."""
-    token = await rig.token(Claims(tenant, "bench", roles=("platform_admin",)))
-    return [("authorization", f"Bearer {token}")]
+    """The metadata of a caller who may do everything in a tenant, which is made unless it is there."""
+    key = rig.key if tenant == "dev" else await asyncio.to_thread(rig.tenant_key, tenant)
+    return [("authorization", f"Bearer {key}")]
 
 
 async def register(rig: Rig, who: Identity) -> None:
@@ -80,15 +77,6 @@ async def register(rig: Rig, who: Identity) -> None:
 
         for number in range(CAPABILITIES):
             group.create_task(one(number))
-
-
-async def create(rig: Rig, tenants: Iterable[str], who: Identity) -> None:
-    """Creates tenants whose plan lets them choose."""
-    async with rig.direct("gateway") as channel:
-        for tenant_id in tenants:
-            tenant = identity_service_pb2.Tenant(tenant_id=tenant_id, plan="dev")
-            request = identity_service_pb2.CreateTenantRequest(tenant=tenant)
-            await TenantServiceStub(channel).CreateTenant(request, metadata=who)
 
 
 def calls(channel: grpc.aio.Channel, kind: str, identities: list[Identity]) -> list[Caller]:
@@ -111,7 +99,6 @@ async def prepared(rig: Rig) -> AsyncIterator[tuple[grpc.aio.Channel, list[Ident
     own = await identity(rig, "dev")
     await register(rig, own)
     tenants = [f"bench{number}" for number in range(CALLERS)]
-    await create(rig, tenants, own)
     others = [await identity(rig, tenant) for tenant in tenants]
     async with rig.direct("selector") as channel:
         every = [*calls(channel, FREE, [own]), *calls(channel, PAID, others)]

@@ -69,6 +69,16 @@ class Running:
         trust = ssl.create_default_context(cafile=str(self.authority))
         return httpx.Client(base_url=self.url, headers=headers, verify=trust, timeout=60, trust_env=False)
 
+    def tenant_key(self, tenant_id: str, plan: str = "dev", roles: tuple[str, ...] = ("admin",)) -> str:
+        """An API key of a tenant, which is made unless it is there."""
+        with self.client() as owner:
+            made = owner.post("/v1/tenants", json={"tenant_id": tenant_id, "plan": plan})
+            assert made.status_code in {httpx.codes.OK, httpx.codes.CONFLICT}, made.text
+            key = {"api_key": {"display_name": "tests", "roles": list(roles)}, "tenant_id": tenant_id}
+            answer = owner.post("/v1/api-keys", json=key)
+            assert answer.status_code == httpx.codes.OK, answer.text
+            return str(answer.json()["secret"])
+
     def variable(self, wanted: str) -> str:
         """A setting of the services."""
         for line in (self.home.run / "services.env").read_text().splitlines():

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
     Make = Callable[[World], Awaitable[Json | list[Json]]]
 
-ACTOR, SERVICE, KEY = "actor", "service", "key"
+ACTOR, SERVICE = "actor", "service"
 CALLERS = {
     "selector.v1.BudgetService.SettleReservation": ACTOR,
     "selector.v1.BudgetService.ReleaseReservation": ACTOR,
     "registry.v1.CapabilityService.ReportHealth": ACTOR,
     "registry.v1.CapabilityService.WatchCapabilities": SERVICE,
     "gateway.v1.ApiKeyService.WatchRevocations": SERVICE,
-    "gateway.v1.TokenService.CreateToken": KEY,
 }
 """Who calls a method that the tenant's administrator may not call."""
 RUBRIC: Json = {"display_name": "growth", "asset_type": "audio", "criteria": [{"dimension": "clarity", "weight": 1}]}

@@ -17,7 +17,7 @@ from mesh.local.engines import PostgresEngine
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements
-from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, KEY, RUBRIC, SERVICE, capability
+from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, RUBRIC, SERVICE, capability
 from tests.bench.growth.filling import fill, tables
 from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
 
@@ -69,13 +69,12 @@ async def world_of(rig: Rig, ids: dict[str, str]) -> AsyncIterator[World]:
         channels: dict[str, grpc.aio.Channel] = {
             context: await stack.enter_async_context(rig.direct(context)) for context in CONTEXTS
         }
-        tokens = {
-            TENANT: await rig.token(Claims(TENANT, "growth", roles=ROLES), 7_200),
-            ACTOR: await rig.token(Claims(TENANT, "growth", roles=ROLES, actor="spiffe://soma/executor"), 7_200),
-            KEY: rig.key,
-            SERVICE: await rig.token(Claims(SYSTEM_TENANT, "spiffe://soma/growth", roles=(SERVICE_ROLE,)), 7_200),
-        }
+        service = Claims(SYSTEM_TENANT, "spiffe://soma/growth", roles=(SERVICE_ROLE,))
+        tokens = {TENANT: rig.key, SERVICE: await rig.token(service, 7_200)}
         world = World(channels, tokens, lambda: _dead_letter(rig, world), ids)
+        key = await world.ask("gateway.v1.ApiKeyService.CreateApiKey", {"api_key": {"display_name": "actor"}})
+        actor = Claims(TENANT, "growth", ROLES, key_id=str(key["key_id"]), actor="spiffe://soma/executor")
+        tokens[ACTOR] = await rig.token(actor, 7_200)
         yield world
 
 

@@ -46,7 +46,7 @@ class World:
     """Channels to each context, tokens by caller, and ids of what the tenant has."""
 
     channels: Mapping[str, grpc.aio.Channel]
-    tokens: Mapping[str, str]
+    tokens: dict[str, str]
     dead_letter: Callable[[], Awaitable[str]]
     ids: dict[str, str] = field(default_factory=dict)
     numbers: int = 0

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import httpx
 
 from mesh.clock import SystemClock
-from mesh.identity import Claims
 from mesh.ids import SystemIds
 from mesh.testing.contract import eventually
 from tests.chaos.messages.clients import JobClient, Tally, Weather, steadfast
@@ -34,7 +33,6 @@ SHARE = 0.05
 """Of the facts: poison."""
 LOSS = 0.05
 CLIENTS = 12
-_TOKEN_S = 7_200
 _TIMEOUT = httpx.Timeout(10.0, connect=3.0, read=14.0)  # a heartbeat comes every 10 s
 
 
@@ -107,17 +105,15 @@ class Trial:
         """A trial on a mesh that runs. `loss` is the share of good answers that are lost on their way."""
         clock, tally, tenant_id = SystemClock(), Tally(), f"messages-{SystemIds().new()}"
         weather = Weather(loss, dice, tally)
-        token = await mesh.token(Claims(tenant_id, "client", roles=("admin", "platform_admin")), ttl_s=_TOKEN_S)
+        key = await asyncio.to_thread(mesh.tenant_key, tenant_id)
         trust = ssl.create_default_context(cafile=str(mesh.authority))
-        headers = {"authorization": f"Bearer {token}"}
+        headers = {"authorization": f"Bearer {key}"}
         async with (
             httpx.AsyncClient(
                 base_url=mesh.url, headers=headers, verify=trust, timeout=_TIMEOUT, trust_env=False
             ) as api,
             Doors.open(mesh, tenant_id, tally, weather, clock) as doors,
         ):
-            made = await api.post("/v1/tenants", json={"tenant_id": tenant_id, "plan": "dev"})
-            assert made.status_code == 200, made.text
             yield cls(mesh, seed, dice, tenant_id, api, Stores(mesh), Inquiry(api, clock), doors, tally, weather)
 
     def make(self, jobs: int, facts: int, poisons: Sequence[str], share: float = SHARE) -> list[str | Fact]:

@@ -108,6 +108,17 @@ async def test_an_upload_that_won_is_a_success_though_bytes_cannot_be_deleted(st
 
 
 @every_store
+async def test_the_row_of_a_lost_race_stays_until_its_bytes_are_deleted(store: Store) -> None:
+    """Regression: it went with the commit, and nothing pointed to the bytes when they could not be deleted."""
+    racing = replace(store, blobs=Together(store.blobs))  # type: ignore[arg-type]
+    failing, _ = faulty(racing, "blobs", "delete", after=False, error=outage())
+    await asyncio.gather(failing.put(LARGE), failing.put(LARGE, origin=Origin(job_id="j1")))
+    paths, unclaimed = await store.left_behind()
+    assert len(paths) == 1
+    assert paths == {row.storage_path for row in unclaimed}
+
+
+@every_store
 async def test_a_cancelled_put_leaves_a_row_that_a_sweep_finds(store: Store) -> None:
     """Regression: the row went at once, though the object store may have taken the bytes."""
     cut, _ = faulty(store, "blobs", "put", after=True, error=asyncio.CancelledError())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import protovalidate
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -13,6 +14,8 @@ from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims
 from mesh.ids import SystemIds
+from mesh.rpc.call import Call, Route
+from mesh.rpc.interceptors.validation import Validation
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2, permission_service_pb2
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
@@ -60,7 +63,14 @@ class Gateway:
         request = identity_service_pb2.UpdateTenantRequest(
             tenant_id="acme", tenant=tenant, update_mask=FieldMask(paths=paths)
         )
-        return await self.tenants.UpdateTenant(request, cast("Context", None))
+        route = Route("soma.gateway.v1.TenantService", "UpdateTenant", False, False, None)
+        call = Call(route, request, context=cast("Any", None), metadata={})
+
+        async def proceed(_: Call) -> object:
+            return await self.tenants.UpdateTenant(request, cast("Context", None))
+
+        answer = await Validation(protovalidate.Validator()).around(call, proceed)
+        return cast("identity_service_pb2.Tenant", answer)
 
     async def effective(self, key_id: str = "k") -> permission_service_pb2.EffectivePermissions:
         with acting_as(Claims("acme", "alice", ("member",), key_id=key_id)):
@@ -162,7 +172,7 @@ async def test_update_changes_what_the_mask_names(gateway: Gateway) -> None:
     assert (after.plan, list(after.permissions.personas), after.permissions.max_cost_tier) == ("pro", ["boss"], "low")
     after = await gateway.update(offered, "plan", "permissions")
     assert (after.plan, list(after.permissions.capsules), after.permissions.max_cost_tier) == ("enterprise", [], "high")
-    after = await gateway.update(identity_service_pb2.Tenant(), "*")
+    after = await gateway.update(identity_service_pb2.Tenant(tenant_id="acme"), "*")
     assert (after.plan, after.display_name, list(after.permissions.personas)) == ("none", "acme", [])
 
 

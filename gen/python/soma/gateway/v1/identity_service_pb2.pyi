@@ -473,12 +473,12 @@ class UpdateTenantRequest(_message.Message):
     """Makes the call idempotent; at most 128 characters."""
     @_builtins.property
     def tenant(self) -> Global___Tenant:
-        """New values; fields outside update_mask are ignored, those in it must be valid."""
+        """New values; fields outside update_mask are ignored, those in it must be valid. Required."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Fields to change: "display_name", "plan", "permissions" as a whole, or a field of it such as
-        "permissions.denied_tools"; "*" for all. Required.
+        "permissions.denied_tools"; "*" alone for all, which takes a whole tenant. Required.
         """
 
     def __init__(
