@@ -38,7 +38,7 @@ from soma.gateway.v1.permission_service_pb2_grpc import add_PermissionServiceSer
 from svc_gateway.adapters import checks
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.adapters.keyfile import KeyFile
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_alone
 from svc_gateway.adapters.retention import RULES
 from svc_gateway.adapters.sources import EdgeSources
 from svc_gateway.app.edge import EdgeKeeper
@@ -145,7 +145,8 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
         tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
-        await ensure_first_key(tenant, plan, file, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
+        alone = first_key_alone(mesh.postgres)
+        await ensure_first_key(tenant, plan, file, alone=alone, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
     return _Identity(
         keys, Tokens(store, mesh.minter, audits.add, mesh.clock), tenants, permissions, revoked, statements
     )

@@ -12,6 +12,7 @@ from mesh.local.pki import EDGE
 from mesh.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mesh.local.home import Home
@@ -32,8 +33,8 @@ class Edge(EnvoyEngine):
     start_timeout_s = 90.0
     stop_grace_s = 5.0
 
-    def __init__(self, home: Home, pki: Pki, xds_port: int, edge_port: int) -> None:
-        super().__init__(home, lambda admin: bootstrap(admin, xds_port, pki.authority, pki.pair(EDGE)))
+    def __init__(self, home: Home, pki: Pki, xds_ports: Sequence[int], edge_port: int) -> None:
+        super().__init__(home, lambda admin: bootstrap(admin, xds_ports, pki.authority, pki.pair(EDGE)))
         self._pki = pki
         self._edge_port = edge_port
 
@@ -55,7 +56,7 @@ class Edge(EnvoyEngine):
         return response.status_code < _SERVER_ERROR
 
 
-def bootstrap(admin_port: int, xds_port: int, authority: Path, pair: KeyPair) -> dict[str, object]:
+def bootstrap(admin_port: int, xds_ports: Sequence[int], authority: Path, pair: KeyPair) -> dict[str, object]:
     """Give Envoy's bootstrap: the admin interface, and the control plane over mutual TLS (delta ADS)."""
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
@@ -71,7 +72,7 @@ def bootstrap(admin_port: int, xds_port: int, authority: Path, pair: KeyPair) ->
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": {"clusters": [_control_plane(xds_port, authority, pair)]},
+        "static_resources": {"clusters": [_control_plane(xds_ports, authority, pair)]},
         "overload_manager": {"resource_monitors": [_connection_limit()]},
     }
 
@@ -84,14 +85,14 @@ def _connection_limit() -> dict[str, object]:
     return {"name": name, "typed_config": config}
 
 
-def _control_plane(port: int, authority: Path, pair: KeyPair) -> dict[str, object]:
-    endpoint = {"endpoint": {"address": _socket(port)}}
+def _control_plane(ports: Sequence[int], authority: Path, pair: KeyPair) -> dict[str, object]:
+    endpoints = [{"endpoint": {"address": _socket(port)}} for port in ports]
     identity = {"san_type": "URI", "matcher": {"exact": _GATEWAY_IDENTITY}}
     return {
         "name": _CONTROL_PLANE,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": _CONTROL_PLANE, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": {"cluster_name": _CONTROL_PLANE, "endpoints": [{"lb_endpoints": endpoints}]},
         "typed_extension_protocol_options": {
             _HTTP2: {
                 "@type": f"type.googleapis.com/{_HTTP2}",

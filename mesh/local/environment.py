@@ -85,36 +85,42 @@ class Engines:
 
 @dataclass(frozen=True)
 class ServicePorts:
-    """Loopback ports of the services: gRPC and metrics by context, and the control plane's xDS port.
+    """Loopback ports of the services, one for each replica: gRPC and metrics by context, and the control plane's xDS.
 
     Example pages may be served on `pages`; nothing ever listens on `absent`, where an example looks for a provider that
     is down. Only these two may be fetched on loopback.
     """
 
-    grpc: Mapping[str, int]
-    metrics: Mapping[str, int]
-    xds: int
+    grpc: Mapping[str, tuple[int, ...]]
+    metrics: Mapping[str, tuple[int, ...]]
+    xds: tuple[int, ...]
     pages: int
     absent: int
 
     @classmethod
-    def settle(cls, home: Home, contexts: Sequence[str]) -> ServicePorts:
+    def settle(cls, home: Home, contexts: Sequence[str], replicas: int = 1) -> ServicePorts:
         """Give the ports of the last run, replacing those that another program took meanwhile."""
         file = home.run / "ports.json"
         known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        names = [_XDS, _PAGES, _ABSENT, *contexts, *(f"{context}.{_METRICS}" for context in contexts)]
+        served = [_XDS, *contexts, *(f"{context}.{_METRICS}" for context in contexts)]
         ports: dict[str, int] = {}
-        for name in names:
+        for name in [_PAGES, _ABSENT, *(each for one in served for each in _of_replicas(one, replicas))]:
             port = known.get(name, 0)
             ports[name] = port if port and port_is_free(port) else free_port()
         write_private(file, json.dumps(ports, indent=2))
+        found = {name: tuple(ports[port] for port in _of_replicas(name, replicas)) for name in served}
         return cls(
-            {context: ports[context] for context in contexts},
-            {context: ports[f"{context}.{_METRICS}"] for context in contexts},
-            ports[_XDS],
+            {context: found[context] for context in contexts},
+            {context: found[f"{context}.{_METRICS}"] for context in contexts},
+            found[_XDS],
             ports[_PAGES],
             ports[_ABSENT],
         )
+
+
+def _of_replicas(name: str, replicas: int) -> list[str]:
+    """Names of a port of each replica; the first replica's is the plain name."""
+    return [name, *(f"{name}.{number}" for number in range(2, replicas + 1))]
 
 
 def example_ports(home: Home) -> tuple[int, int]:
@@ -160,7 +166,7 @@ def shared(
         "SA01_TLS_CA_FILE": str(pki.authority),
         "SA01_IDENTITY_REVOCATIONS_DIR": str(home.revocations),
         "SA01_GATEWAY_BOOTSTRAP_KEY_FILE": str(bootstrap_key_file(home)),
-        "SA01_GATEWAY_XDS_BIND": f"{LOOPBACK}:{ports.xds}",
+        "SA01_GATEWAY_XDS_BIND": f"{LOOPBACK}:{ports.xds[0]}",
         "SA01_GATEWAY_EDGE_BIND": f"{LOOPBACK}:{edge_port}",
         "SA01_GATEWAY_EDGE_CERT_FILE": str(edge.certificate),
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
@@ -196,10 +202,10 @@ def _of_bus(engines: Engines) -> dict[str, str]:
 def _of_context(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, context: str) -> dict[str, str]:
     own = f"SA01_{context.upper()}"
     pair = pki.pair(context)
-    address = f"{LOOPBACK}:{ports.grpc[context]}"
+    addresses = [f"{LOOPBACK}:{port}" for port in ports.grpc[context]]
     return {
-        f"SA01_PEERS_{context.upper()}": address,
-        f"{own}_SERVER_BIND": address,
+        f"SA01_PEERS_{context.upper()}": addresses[0] if len(addresses) == 1 else f"ipv4:{','.join(addresses)}",
+        f"{own}_SERVER_BIND": addresses[0],
         f"{own}_POSTGRES_DSN": databases.dsn_of(home, engines.postgres, context),
         f"{own}_POSTGRES_SCHEMA_NAME": context,
         f"{own}_VAULT_TOKEN_FILE": str(home.secrets / f"vault-token-{context}"),
@@ -213,15 +219,21 @@ def of_process(
     ports: ServicePorts,
     contexts: Sequence[str],
     *,
+    replica: int = 0,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Give the whole environment of a process that serves these contexts.
+    """Give the whole environment of a process that serves these contexts, as the replica of this index.
 
     The operator's own settings pass through, except for what is owned, under whichever name a context would read it.
     """
-    metrics = f"{LOOPBACK}:{ports.metrics[contexts[0]]}"
+    own = {"SA01_TELEMETRY_METRICS_BIND": f"{LOOPBACK}:{ports.metrics[contexts[0]][replica]}"}
+    if replica:
+        # The set that a replica keeps may be older than another's, which it must not take the place of.
+        own["SA01_IDENTITY_REVOCATIONS_DIR"] = f"{values['SA01_IDENTITY_REVOCATIONS_DIR']}/{replica + 1}"
+        own["SA01_GATEWAY_XDS_BIND"] = f"{LOOPBACK}:{ports.xds[replica]}"
+        own |= {f"SA01_{each.upper()}_SERVER_BIND": f"{LOOPBACK}:{ports.grpc[each][replica]}" for each in contexts}
     passed = {name: value for name, value in environ.items() if not _is_owned(name, tuple(ports.grpc))}
-    return {**passed, **values, "SA01_TELEMETRY_METRICS_BIND": metrics}
+    return {**passed, **values, **own}
 
 
 def _is_owned(variable: str, contexts: Sequence[str]) -> bool:

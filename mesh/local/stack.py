@@ -45,6 +45,7 @@ class Options:
 
     edge_port: int = DEFAULT_EDGE_PORT
     mesh: bool = False
+    replicas: int = 1
     bus: BusKind = BusKind.VALKEY
 
 
@@ -120,12 +121,13 @@ class LocalMesh:
         await self._supervisor.keep(engines.all())
         self._set(Phase.STARTING, "preparing databases and secrets")
         await self._provision(engines, found)
-        ports = environment.ServicePorts.settle(home, names)
+        ports = environment.ServicePorts.settle(home, names, self._options.replicas)
         values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
         environment.write(home, values)
         await self._wait_for(self._browser)
         self._set(Phase.STARTING, "starting the services")
-        await self._supervisor.keep(services.processes(home, names, values, ports, mesh=self._options.mesh))
+        mesh, replicas = self._options.mesh, self._options.replicas
+        await self._supervisor.keep(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
         self._set(Phase.STARTING, "opening the edge")
         await self._supervisor.keep([Edge(home, self._pki, ports.xds, self._options.edge_port)])
 

@@ -12,6 +12,7 @@ from mesh.clock import SystemClock
 from mesh.rpc.channel import MeshChannel
 from mesh.rpc.credentials import channel_credentials
 from mesh.rpc.outgoing import Outgoing
+from mesh.rpc.targets import endpoints
 from mesh.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ async def connect(
 
     `address` is host:port or another target of gRPC's name syntax. Calls are shared among all addresses that it
     resolves to where `service_config`, the gRPC service config as JSON, balances the load; it also has deadlines and
-    retries per method. The name is resolved again when a connection ends, every 5 seconds at most. Calls carry the
-    current caller's token, or what `token` gives where there is no caller; the trace, the request id, and what is left
-    of the request's deadline. They fail with SomaError.
+    retries per method. The certificate of each address in a list must be good for the first. A name is resolved again
+    when a connection ends, every 5 seconds at most. Calls carry the current caller's token, or what `token` gives where
+    there is no caller; the trace, the request id, and what is left of the request's deadline. They fail with SomaError.
     """
     if not address:
         raise SettingsError("the address of a peer is not set: set SA01_PEERS_<CONTEXT>=host:port")
@@ -64,6 +65,9 @@ async def connect(
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
     ]
+    if len(named := endpoints(address)) > 1:
+        # Else the whole list would be the name that certificates are checked against, and none would hold it.
+        options.append(("grpc.default_authority", named[0]))
     credentials = channel_credentials(tls)
     inner = (
         grpc.aio.insecure_channel(address, options=options)

@@ -169,7 +169,8 @@ class BlobSettings(Block):
 class PeerSettings(Block):
     """Addresses of the other contexts: host:port, or `ipv4:1.2.3.4:1,1.2.3.5:1` and likewise `ipv6:` for several.
 
-    Calls are shared among all addresses that the host resolves to, so that a headless service needs one name.
+    Calls are shared among all addresses that the host resolves to, so that a headless service needs one name. The
+    certificate of each address in a list must be good for the first.
     """
 
     gateway: PeerAddress = Field("", description="gateway service; empty: not called")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.stores.postgres import Postgres
 
 CHANNEL = "gateway_revocations"
+_FIRST_KEY_LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.first_key'))"
 _KEY: TypeAdapter[ApiKey] = TypeAdapter(ApiKey)
 _REVOCATION: TypeAdapter[Revocation] = TypeAdapter(Revocation)
 _TENANT: TypeAdapter[Tenant] = TypeAdapter(Tenant)
@@ -56,6 +57,14 @@ _INSERT_UPDATE = """
 INSERT INTO tenant_updates (request_id, tenant_id, request_digest, answer, created_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (request_id) DO NOTHING RETURNING request_id
 """
+
+
+@asynccontextmanager
+async def first_key_alone(postgres: Postgres) -> AsyncIterator[None]:
+    """Entered by one process at a time; the others wait, or fail as the database's statements do."""
+    async with postgres.transaction(SYSTEM) as connection:
+        await connection.execute(_FIRST_KEY_LOCK)
+        yield
 
 
 class PostgresKeys:

@@ -11,6 +11,7 @@ from svc_gateway.domain.keys import PLATFORM_ADMIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from svc_gateway.app.tenants import Tenants
 
@@ -29,9 +30,26 @@ class KeyFile(Protocol):
 
 
 async def ensure_first_key(
-    tenant_id: str, plan: str, file: KeyFile, *, keys: Keys, tenants: Tenants, verify: Callable[[str], Caller]
+    tenant_id: str,
+    plan: str,
+    file: KeyFile,
+    *,
+    alone: AbstractAsyncContextManager[None],
+    keys: Keys,
+    tenants: Tenants,
+    verify: Callable[[str], Caller],
 ) -> None:
-    """Make the tenant with this plan unless it exists, and a key unless the file holds one that is good."""
+    """Make the tenant with this plan unless it exists, and a key unless the file holds one that is good.
+
+    `alone` is entered by one replica of the gateway at a time: each starts with this.
+    """
+    async with alone:
+        await _ensure(tenant_id, plan, file, keys, tenants, verify)
+
+
+async def _ensure(  # noqa: PLR0917 - what it stands on
+    tenant_id: str, plan: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Caller]
+) -> None:
     platform = Caller(tenant_id=tenant_id, subject=_SUBJECT, roles=_ROLES, scopes=(), key_id="", token="")
     try:
         await tenants.get(platform, tenant_id)

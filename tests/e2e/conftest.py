@@ -74,8 +74,8 @@ class Running:
         with self.client() as owner:
             made = owner.post("/v1/tenants", json={"tenant_id": tenant_id, "plan": plan})
             assert made.status_code in {httpx.codes.OK, httpx.codes.CONFLICT}, made.text
-            key = {"api_key": {"display_name": "tests", "roles": list(roles)}, "tenant_id": tenant_id}
-            answer = owner.post("/v1/api-keys", json=key)
+            key = {"display_name": "tests", "roles": list(roles)}
+            answer = owner.post("/v1/api-keys", params={"tenant_id": tenant_id}, json=key)
             assert answer.status_code == httpx.codes.OK, answer.text
             return str(answer.json()["secret"])
 

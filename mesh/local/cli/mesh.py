@@ -31,18 +31,21 @@ UP_WITH = "SA01_UP_WITH"
 def up(
     *,
     mesh: Annotated[bool, typer.Option("--mesh", help="One process for each service.")] = False,
+    replicas: Annotated[int, typer.Option(help="Processes of each service, with --mesh.", min=1, max=9)] = 1,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when ready; stop with `soma down`.")] = False,
     port: Annotated[int, typer.Option(help="Port of the edge.", min=1, max=65535)] = DEFAULT_EDGE_PORT,
     bus: Annotated[BusKind, typer.Option(envvar="SA01_BUS_KIND", help="What carries the events.")] = BusKind.VALKEY,
     as_json: Json = False,
 ) -> None:
     """Start engines, services and edge, and keep them running until Ctrl-C."""
+    if replicas > 1 and not mesh:
+        raise CommandError("--replicas needs --mesh: without it all services share one process")
     home = Home.from_environment()
     running = asyncio.run(present(home, as_json=as_json))
     if running is not None:
         show_state(home, running, as_json=as_json, note="already runs")
         return
-    options = Options(edge_port=port, mesh=mesh, bus=bus)
+    options = Options(edge_port=port, mesh=mesh, replicas=replicas, bus=bus)
     if detach:
         show_state(home, start_detached(home, options, as_json=as_json), as_json=as_json)
     else:

@@ -87,7 +87,7 @@ def say(text: str, *, as_json: bool) -> None:
 def _command(options: Options) -> list[str]:
     argv = [sys.executable, "-m", "mesh.local.cli", "up", "--json"]
     argv += ["--port", str(options.edge_port), "--bus", options.bus]
-    return [*argv, "--mesh"] if options.mesh else argv
+    return [*argv, "--mesh", "--replicas", str(options.replicas)] if options.mesh else argv
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

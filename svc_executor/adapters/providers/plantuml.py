@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from html import unescape
 from typing import TYPE_CHECKING
@@ -99,7 +100,10 @@ class PlantUml:
                 raise ProviderError(Failure.UNAVAILABLE, str(error)) from error
             self._home.mkdir(parents=True, exist_ok=True)
             properties = self._home / "fontconfig.properties"
-            properties.write_text(font_configuration(fonts), encoding="utf-8")
+            # In one step: other replicas may share the folder, and Java may read the file right now.
+            fresh = properties.with_name(f".{properties.name}.{os.getpid()}")
+            fresh.write_text(font_configuration(fonts), encoding="utf-8")
+            fresh.replace(properties)
             self._model = jar.path.stem
             self._processes = PlantUmlProcesses(
                 lambda: PlantUmlProcess(java.path, jar.path, properties),

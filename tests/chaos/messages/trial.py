@@ -105,7 +105,7 @@ class Trial:
         """A trial on a mesh that runs. `loss` is the share of good answers that are lost on their way."""
         clock, tally, tenant_id = SystemClock(), Tally(), f"messages-{SystemIds().new()}"
         weather = Weather(loss, dice, tally)
-        key = await asyncio.to_thread(mesh.tenant_key, tenant_id)
+        key = await asyncio.to_thread(mesh.tenant_key, tenant_id, roles=("admin", "platform_admin"))
         trust = ssl.create_default_context(cafile=str(mesh.authority))
         headers = {"authorization": f"Bearer {key}"}
         async with (

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.local.api import JobEvent
-from mesh.local.cli import output
+from mesh.local.cli import mesh, output
 from mesh.local.cli.app import build, main
+from mesh.local.cli.errors import CommandError
 from mesh.local.client import EdgeClient, EdgeError
 from mesh.local.environment import ServicePorts
 from mesh.local.supervisor import StateFile
@@ -257,3 +258,8 @@ def test_the_demo_registers_what_its_plan_wants_first(posted: list[dict[str, obj
     assert _soma("demo", "--plan", str(plan), "--out", str(tmp_path / "out"), "--json").exit_code == 0
     assert [entry["path"] for entry in posted] == ["/v1/multimodal/capabilities", "/v1/multimodal/jobs"]
     assert str(posted[0]["endpoint"]).startswith("http://127.0.0.1:")
+
+
+def test_replicas_without_a_process_for_each_service_are_refused() -> None:
+    with pytest.raises(CommandError, match="--mesh"):
+        mesh.up(replicas=3)

@@ -126,3 +126,23 @@ def test_what_holds_is_written_down_for_shells(given: Given, home: Home) -> None
 def test_the_executor_reads_what_the_operator_allowed(given: Given) -> None:
     settings = load(Settings, "executor", given({"SA01_EXECUTOR_EGRESS_LOOPBACK": "127.0.0.1:11434"}))
     assert settings.executor.egress_loopback == ("127.0.0.1:11434",)
+
+
+def test_replicas_share_everything_but_their_ports_and_the_revocations_that_they_heard(home: Home) -> None:
+    pki = Pki(home.pki, FakeClock())
+    pki.ensure(CONTEXTS)
+    engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
+    ports = ServicePorts.settle(home, CONTEXTS, 3)
+    values = environment.shared(home, engines, pki, ports, 8010, environ={})
+    first, _, third = (
+        environment.of_process(values, ports, ["executor"], replica=replica, environ={}) for replica in range(3)
+    )
+    assert {name for name in third if third[name] != first.get(name)} == {
+        "SA01_EXECUTOR_SERVER_BIND",
+        "SA01_GATEWAY_XDS_BIND",
+        "SA01_TELEMETRY_METRICS_BIND",
+        "SA01_IDENTITY_REVOCATIONS_DIR",
+    }
+    addresses = [f"127.0.0.1:{port}" for port in ports.grpc["executor"]]
+    assert first["SA01_PEERS_EXECUTOR"] == third["SA01_PEERS_EXECUTOR"] == f"ipv4:{','.join(addresses)}"
+    assert third["SA01_EXECUTOR_SERVER_BIND"] == addresses[2]

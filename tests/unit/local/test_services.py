@@ -71,16 +71,33 @@ def test_an_unknown_context_is_refused_with_those_that_are_known() -> None:
 @pytest.mark.parametrize(("mesh", "expected"), [(False, ["services"]), (True, ["svc-ant", "svc-bee"])])
 async def test_contexts_are_served_until_they_are_stopped(home: Home, *, mesh: bool, expected: list[str]) -> None:
     ports = ServicePorts.settle(home, ["ant", "bee"])
-    values = {f"SA01_{name.upper()}_SERVER_BIND": f"127.0.0.1:{port}" for name, port in ports.grpc.items()}
+    values = {f"SA01_{name.upper()}_SERVER_BIND": f"127.0.0.1:{port}" for name, [port] in ports.grpc.items()}
     programs = services.processes(home, ["ant", "bee"], {**values, "SA01_HOME": str(home.root)}, ports, mesh=mesh)
     assert [program.name for program in programs] == expected
     await asyncio.gather(*(program.start() for program in programs))
-    answers = [await _ask(port) for port in ports.grpc.values()]
+    answers = [await _ask(port) for [port] in ports.grpc.values()]
     assert [answer.split()[0] for answer in answers] == ["ant", "bee"]
     assert {int(answer.split()[1]) for answer in answers} == {program.pid for program in programs}
     await asyncio.gather(*(program.stop() for program in programs))
     with pytest.raises(ConnectionRefusedError):
-        await _ask(ports.grpc["ant"])
+        await _ask(ports.grpc["ant"][0])
+
+
+@pytest.mark.usefixtures("tiny")
+async def test_each_replica_of_a_context_is_a_process_with_ports_of_its_own(home: Home) -> None:
+    ports = ServicePorts.settle(home, ["ant"], 3)
+    values = {
+        "SA01_HOME": str(home.root),
+        "SA01_ANT_SERVER_BIND": f"127.0.0.1:{ports.grpc['ant'][0]}",
+        "SA01_IDENTITY_REVOCATIONS_DIR": str(home.revocations),
+    }
+    programs = services.processes(home, ["ant"], values, ports, mesh=True, replicas=3)
+    assert [program.name for program in programs] == ["svc-ant-1", "svc-ant-2", "svc-ant-3"]
+    assert [program.address for program in programs] == [f"127.0.0.1:{port}" for port in ports.grpc["ant"]]
+    await asyncio.gather(*(program.start() for program in programs))
+    answers = [await _ask(port) for port in ports.grpc["ant"]]
+    assert [int(answer.split()[1]) for answer in answers] == [program.pid for program in programs]
+    await asyncio.gather(*(program.stop() for program in programs))
 
 
 @pytest.mark.usefixtures("tiny")

@@ -69,7 +69,7 @@ async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
         feed = Feed()
         feed.publish(builder.build(state))
         xds = await stack.enter_async_context(control_plane(feed, pki, rejected, 0))
-        engine = EnvoyEngine(edge_home, lambda admin: bootstrap(admin, xds, pki.authority, pair))
+        engine = EnvoyEngine(edge_home, lambda admin: bootstrap(admin, [xds], pki.authority, pair))
         await engine.start()
         stack.push_async_callback(engine.stop)
         running = EdgeUnderTest(

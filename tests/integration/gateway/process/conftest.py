@@ -69,7 +69,7 @@ async def mesh(
     }
     gateway = GatewayProcess(home, environ, address)
     await gateway.start()
-    envoy = EnvoyEngine(home, lambda admin: bootstrap(admin, xds, pki.authority, edge))
+    envoy = EnvoyEngine(home, lambda admin: bootstrap(admin, [xds], pki.authority, edge))
     try:
         await envoy.start()
         running = Mesh(

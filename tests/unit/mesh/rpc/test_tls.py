@@ -83,8 +83,8 @@ async def running(tls: TlsSettings) -> AsyncIterator[Server]:
         yield server
 
 
-async def check(server: Server, tls: TlsSettings) -> int:
-    async with connect(server.address, tls, service_config="{}") as channel:
+async def check(server: Server, tls: TlsSettings, address: str = "") -> int:
+    async with connect(address or server.address, tls, service_config="{}") as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
         return int(answer.status)
 
@@ -92,6 +92,13 @@ async def check(server: Server, tls: TlsSettings) -> int:
 async def test_a_peer_with_a_certificate_of_our_authority_is_served(authority: Authority) -> None:
     async with running(authority.issue("server")) as server:
         assert await check(server, authority.issue("client")) == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_each_of_several_addresses_is_known_by_the_name_of_the_first(authority: Authority) -> None:
+    settings = authority.issue("server")
+    async with running(settings) as first, running(settings) as second:
+        several = f"ipv4:{first.address},{second.address}"
+        assert await check(first, authority.issue("client"), several) == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_a_peer_of_another_authority_is_not(authority: Authority, tmp_path: Path) -> None:
