@@ -52,7 +52,9 @@ def promtool() -> str:
 
 def test_rules_and_alerts_pass_their_own_tests() -> None:
     files = sorted(str(path) for path in (FOLDER / "tests").glob("*.yml"))
-    run = subprocess.run([promtool(), "test", "rules", *files], capture_output=True, text=True, check=False, timeout=300)
+    run = subprocess.run(
+        [promtool(), "test", "rules", *files], capture_output=True, text=True, check=False, timeout=300
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
