@@ -9,6 +9,7 @@ import envoy_data_plane.envoy.config.route.v3 as ro
 import envoy_data_plane.envoy.extensions.filters.http.buffer.v3 as f_buffer
 import envoy_data_plane.envoy.extensions.filters.http.cors.v3 as f_cors
 import envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3 as f_jwt
+import envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 as previous_hosts
 import envoy_data_plane.envoy.type.matcher.v3 as matcher
 import envoy_data_plane.envoy.type.v3 as kinds
 from envoy_data_plane.google.protobuf import Any
@@ -154,7 +155,9 @@ def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
     return ro.Route(
         name=method.path[1:],
         match=match,
-        route=_action(method.context, timeout=timeout, idle=idle, longest=_longest(method, limits)),
+        route=_action(
+            method.context, timeout=timeout, idle=idle, longest=_longest(method, limits), again=_may_repeat(method)
+        ),
         response_headers_to_add=[] if method.streaming else [default_header("x-mesh-overhead-seconds", _OVERHEAD)],
         typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL if method.public else REQUIRED)},
     )
@@ -167,8 +170,19 @@ def _longest(method: Method, limits: Limits) -> float | None:
     return None if method.streaming else limits.unary_timeout_s
 
 
-def _action(cluster: str, *, timeout: float, idle: float | None, longest: float | None = None) -> ro.RouteAction:
-    """Retries only what never reached a server: everything else may have had an effect."""
+def _may_repeat(method: Method) -> bool:
+    """Whether a call only reads, and has one answer."""
+    return not method.streaming and bool(method.bindings) and all(each.verb == "GET" for each in method.bindings)
+
+
+def _action(
+    cluster: str, *, timeout: float, idle: float | None, longest: float | None = None, again: bool = False
+) -> ro.RouteAction:
+    """Retries what never reached a server, and with `again` what lost its server: all else may have had an effect.
+
+    A retry goes to another server: one that has just died has no requests and is thought to be the least loaded.
+    """
+    others = Any.pack(previous_hosts.PreviousHostsPredicate())
     return ro.RouteAction(
         cluster=cluster,
         timeout=seconds(timeout),
@@ -177,8 +191,12 @@ def _action(cluster: str, *, timeout: float, idle: float | None, longest: float 
         if longest is None
         else ro.RouteActionMaxStreamDuration(max_stream_duration=seconds(longest)),
         retry_policy=ro.RetryPolicy(
-            retry_on="connect-failure,refused-stream",
+            retry_on="connect-failure,refused-stream,reset" if again else "connect-failure,refused-stream",
             num_retries=2,
+            retry_host_predicate=[
+                ro.RetryPolicyRetryHostPredicate(name="envoy.retry_host_predicates.previous_hosts", typed_config=others)
+            ],
+            host_selection_retry_max_attempts=5,
             retry_back_off=ro.RetryPolicyRetryBackOff(base_interval=seconds(0.05), max_interval=seconds(0.5)),
         ),
     )

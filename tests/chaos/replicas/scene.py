@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 _SETTLED_WITHIN_S = 300.0
-_ROUTES = {
+ROUTES = {
     "assets": "/v1/multimodal/assets",
     "critic": "/v1/multimodal/rubrics",
     "executor": "/v1/multimodal/jobs",
@@ -36,6 +36,7 @@ _ROUTES = {
     "registry": "/v1/multimodal/ladders",
     "selector": "/v1/selections",
 }
+"""A cheap read of each context."""
 _ACCOUNT = "SELECT * FROM selector.budget_accounts WHERE tenant_id = $1 AND scope = 'tool'"
 _RESERVATIONS = "SELECT * FROM selector.reservations WHERE tenant_id = $1 AND modality = 'tool'"
 _UNSENT = "SELECT " + " + ".join(
@@ -126,7 +127,7 @@ class Scene:
         return Evidence(
             stored=[
                 Asset(each["asset_id"], each["filename"], each["checksum_sha256"])
-                async for each in self.trial.inquiry._pages(_ROUTES["assets"], "assets")
+                async for each in self.trial.inquiry._pages(ROUTES["assets"], "assets")
                 if each["filename"].endswith(".txt")
             ],
             account=Account(PRICE * AFFORDED, *spent),
@@ -153,7 +154,7 @@ class Scene:
 
     async def _all_answered(self, context: str) -> bool:
         for _ in range(len(self.members.all) // len(ASKED)):
-            await self.trial.api.get(_ROUTES[context])
+            await self.trial.api.get(ROUTES[context])
         served = await self.members.calls()
         return all(served[member.name] for member in self.members.all if member.context == context)
 

@@ -139,13 +139,30 @@ def test_what_is_open_to_everybody_takes_few_requests_at_once(snapshot: Snapshot
     assert (most("control"), most("registry")) == (256, 4_096)
 
 
-def test_retries_are_for_calls_that_reached_nobody(snapshot: Snapshot) -> None:
-    policies = {
-        route.route.retry_policy.retry_on
+def test_reads_are_retried_when_their_server_is_lost_and_all_else_only_when_it_reached_nobody(
+    snapshot: Snapshot,
+) -> None:
+    nobody, lost = "connect-failure,refused-stream", "connect-failure,refused-stream,reset"
+    retried = {
+        route.name: route.route.retry_policy.retry_on
         for route in routes(snapshot)
         if route.route is not None and route.route.retry_policy is not None
     }
-    assert policies == {"connect-failure,refused-stream"}
+    assert set(retried.values()) == {nobody, lost}
+    assert retried["soma.gateway.v1.ApiKeyService/ListApiKeys"] == lost
+    assert retried["soma.gateway.v1.ApiKeyService/CreateApiKey"] == nobody
+    assert retried["soma.gateway.v1.ApiKeyService/RevokeApiKey"] == nobody
+    assert retried["soma.executor.v1.JobService/WatchJob"] == nobody
+
+
+def test_a_retry_goes_to_another_replica(snapshot: Snapshot) -> None:
+    predicates = [
+        {predicate.name for predicate in route.route.retry_policy.retry_host_predicate}
+        for route in routes(snapshot)
+        if route.route is not None and route.route.retry_policy is not None
+    ]
+    assert predicates
+    assert all(names == {"envoy.retry_host_predicates.previous_hosts"} for names in predicates)
 
 
 def test_last_route_refuses_what_nobody_serves(snapshot: Snapshot) -> None:
