@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 RUN = Path(__file__).with_name("interrupted.py")
 ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import signal, sys, pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+"""Runs pytest so that it hears SIGINT, also where this run ignores it, as jobs in the background of a shell do."""
 
 
 class Running:
@@ -61,7 +67,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
     async def run(home: Path | None = None) -> Running:
         told = tmp_path / "told.json"
         environ = {**os.environ, TOLD: str(told), **({HOME: str(home)} if home else {})}
-        argv = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--timeout", "1200", str(RUN)]
+        argv = [sys.executable, "-c", PROGRAM, "-n0", "-p", "no:cacheprovider", "--timeout", "1200", str(RUN)]
         null = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, env=environ, stdout=null, stderr=null)
         runs.append(Running(process, told))
