@@ -73,7 +73,8 @@ class LetterClaims:
 
 
 _CLAIM = """
-UPDATE dlq_messages AS d SET claimed_until = clock_timestamp() + $2::interval FROM found WHERE d.dlq_id = found.id
+UPDATE dlq_messages AS d SET claimed_until = clock_timestamp() + $2::interval
+WHERE d.dlq_id = ANY(ARRAY(SELECT id FROM found))
 RETURNING d.tenant_id, d.dlq_id::text AS dlq_id, d.news, d.correlation_id, d.consumer_group AS "group", d.topic
 """
 _FREE = "(claimed_until IS NULL OR claimed_until < clock_timestamp())"

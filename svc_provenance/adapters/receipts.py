@@ -97,11 +97,10 @@ _DUE_NOW = """
 UPDATE receipts_due AS d
 SET tries = d.tries + 1,
     not_before = clock_timestamp() + least(3600, 10 * power(2, least(d.tries, 20))) * interval '1 second'
-FROM (
-    SELECT tenant_id, job_id FROM receipts_due WHERE not_before <= clock_timestamp()
+WHERE d.ctid = ANY(ARRAY(
+    SELECT ctid FROM receipts_due WHERE not_before <= statement_timestamp()
     ORDER BY not_before LIMIT $1 FOR UPDATE SKIP LOCKED
-) AS found
-WHERE d.tenant_id = found.tenant_id AND d.job_id = found.job_id
+))
 RETURNING d.tenant_id, d.job_id
 """
 _POSTPONE = """

@@ -13,6 +13,7 @@ from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.submit import PlanOrder, SubmitJob
 from svc_executor.domain.provider import ProviderBusyError
 from svc_executor.workflows.activities import JobActivities
+from svc_executor.workflows.calls import ATTEMPT
 from svc_executor.workflows.workers import job_workers
 from tests.unit.executor.rig import OWNER, Rig, compiler, picture, plan, task
 
@@ -33,15 +34,34 @@ async def submit(rig: Rig, owner: object = OWNER) -> Job:
 
 
 async def test_a_tenants_first_step_waits_for_few_of_anothers_many(temporal_client: Client) -> None:
+    """The only slot is held until the other tenant's attempt stands in the queue, behind all of the first one's."""
     queue = f"jobs-{SystemIds().new()}"
     rig = Rig(runner=TemporalRunner(temporal_client, queue))
+    queued, order = asyncio.Event(), list[str]()
+
+    class Held:
+        provider = "local"
+
+        async def invoke(self, invocation: Invocation) -> InvocationResult:
+            order.append(invocation.tenant_id)
+            await queued.wait()
+            return picture(invocation)
+
+    rig.shelf.providers["mermaid"] = Held()  # type: ignore[assignment]
     for _ in range(MANY):
         await submit(rig)
     job = await submit(rig, OTHER)
+
+    async def is_queued() -> bool:
+        history = await temporal_client.get_workflow_handle(job.job_id).fetch_history()
+        kinds = [event.activity_task_scheduled_event_attributes.activity_type.name for event in history.events]
+        return ATTEMPT in kinds
+
     activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
     async with job_workers(temporal_client, queue, activities, attempts=1, control=1):
+        await eventually(is_queued, within_s=60.0)
+        queued.set()
         await rig.ended(job)
-    order = [call.tenant_id for call in rig.calls("mermaid")]
     assert order.index(OTHER.tenant_id) <= FEW
 
 
