@@ -26,19 +26,13 @@ if TYPE_CHECKING:
     from tests.bench.rig import Rig
 
 HOSTILE, AT_ONCE = 2, 6
-ROLES = ["viewer", "member", "admin"]
+ROLES = ("viewer", "member", "admin")
 
 
-async def tenant(owner: httpx.AsyncClient, rig: Rig, name: str) -> httpx.AsyncClient:
+async def tenant(rig: Rig, name: str) -> httpx.AsyncClient:
     """A new tenant with an administrator's key."""
     tenant_id = f"{name}-{os.urandom(3).hex()}"
-    made = await owner.post("/v1/tenants", json={"tenant_id": tenant_id, "plan": "pro"})
-    made.raise_for_status()
-    key = await owner.post(
-        "/v1/api-keys", json={"api_key": {"display_name": name, "roles": ROLES}, "tenant_id": tenant_id}
-    )
-    key.raise_for_status()
-    return client_of(rig, str(key.json()["secret"]))
+    return client_of(rig, await asyncio.to_thread(rig.tenant_key, tenant_id, "pro", ROLES))
 
 
 def client_of(rig: Rig, credential: str) -> httpx.AsyncClient:
@@ -62,9 +56,8 @@ def restarts(rig: Rig) -> dict[str, int]:
 async def soak(rig: Rig, quiet_s: float, noisy_s: float, console: Console) -> bool:
     """The comparison; True when nothing restarted and nothing of the innocent tenant failed."""
     async with AsyncExitStack() as stack:
-        owner = await stack.enter_async_context(client_of(rig, rig.key))
         names = ["innocent", *(f"hostile{number}" for number in range(HOSTILE))]
-        clients = [await stack.enter_async_context(await tenant(owner, rig, name)) for name in names]
+        clients = [await stack.enter_async_context(await tenant(rig, name)) for name in names]
         warm, quiet, noisy = Innocent(), Innocent(), Innocent()
         await warm.work(clients[0], 10)
         await quiet.work(clients[0], quiet_s)
