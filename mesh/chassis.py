@@ -20,7 +20,7 @@ from mesh.identity.statements import RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import Service, background
 from mesh.policy import Policy, RegoAuthorizer
-from mesh.processes import ProcessLimits, ProcessPool
+from mesh.processes import ProcessLimits, ProcessorUse, ProcessPool
 from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
 from mesh.rpc.revocations import RevokedKeys
@@ -87,6 +87,7 @@ class Chassis:
         self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
+        self.processor_use = ProcessorUse(self.clock)
         self.outbox = Outbox()
         self._service_config = service_config
         self._stack = stack
@@ -190,7 +191,7 @@ class Chassis:
 
     async def process_pool(self, name: str, limits: ProcessLimits) -> ProcessPool:
         """Child processes for what would hold the event loop."""
-        return await self.enter(ProcessPool.open(name, limits, self.clock))
+        return await self.enter(ProcessPool.open(name, limits, self.clock, self.processor_use))
 
     async def audit_queue(self) -> AuditQueue:
         """A queue for audit entries of what changes no row, which is written until the chassis is left."""

@@ -10,29 +10,43 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 _RETRY_AFTER_S = 2.0
+_LOOK_EVERY_S = 0.25
 
 
 class FairSlots:
     """A bounded number of slots. Waiting tenants get free ones in turn, each tenant's requests in their order.
 
     At most `per_tenant` slots are held for one tenant at once. At most `waiting_per_tenant` of its requests wait, and
-    `waiting` of all tenants together; one more is OVERLOADED. One instance belongs to one event loop.
+    `waiting` of all tenants together; one more is OVERLOADED. Tenants whose use is heavy leave `reserved` slots to
+    the others. Whoever became heavy while he held such a slot keeps it, and the others get another in its place, so
+    that up to `reserved` more than `slots` are held. One instance belongs to one event loop.
     """
 
     def __init__(
-        self, name: str, slots: int, *, per_tenant: int, waiting_per_tenant: int = 64, waiting: int = 1_024
+        self,
+        name: str,
+        slots: int,
+        *,
+        per_tenant: int,
+        waiting_per_tenant: int = 64,
+        waiting: int = 1_024,
+        reserved: int = 0,
+        is_heavy: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._name = name
-        self._free = slots
+        self._slots = slots
+        self._reserved = min(reserved, slots - 1)
+        self._is_heavy = is_heavy
         self._per_tenant = min(per_tenant, slots)
         self._waiting_per_tenant = waiting_per_tenant
         self._max_waiting = waiting
         self._held: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._waiting = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
@@ -55,7 +69,7 @@ class FairSlots:
 
     def try_acquire(self, tenant_id: str) -> bool:
         """Take a slot if one is free for this tenant now; whoever gets True calls `release` later."""
-        if self._free == 0 or self._held[tenant_id] >= self._per_tenant:
+        if not self._may(tenant_id):
             return False
         self._take(tenant_id)
         return True
@@ -79,6 +93,7 @@ class FairSlots:
         queue.append(turn)
         self._queues[tenant_id] = queue
         self._waiting += 1
+        self._look_later()
         try:
             await turn
         except asyncio.CancelledError:
@@ -88,19 +103,42 @@ class FairSlots:
                 self._leave(tenant_id, turn)
             raise
 
+    def _may(self, tenant_id: str) -> bool:
+        """Whether the tenant may hold one more slot now."""
+        if self._held[tenant_id] >= self._per_tenant:
+            return False
+        held = self._held.total()
+        if not self._reserved:
+            return held < self._slots
+        heavy = sum(count for holder, count in self._held.items() if self._is_heavy(holder))
+        if self._is_heavy(tenant_id):
+            return held < self._slots and heavy < self._slots - self._reserved
+        return held < self._slots or (held - heavy < self._reserved and held < self._slots + self._reserved)
+
     def _take(self, tenant_id: str) -> None:
-        self._free -= 1
         self._held[tenant_id] += 1
 
     def _give(self, tenant_id: str) -> None:
-        self._free += 1
         self._held[tenant_id] -= 1
         if not self._held[tenant_id]:
             del self._held[tenant_id]
 
     def _release(self, tenant_id: str) -> None:
         self._give(tenant_id)
-        while self._free and (tenant := self._next()) is not None:
+        self._hand_out()
+
+    def _look_later(self) -> None:
+        """While requests wait, look now and then whose use has become heavy, or has no longer been."""
+        if self._reserved and self._timer is None and self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._hand_out()
+        self._look_later()
+
+    def _hand_out(self) -> None:
+        while (tenant := self._next()) is not None:
             self._take(tenant)
             queue = self._queues[tenant]
             turn = queue.popleft()
@@ -116,7 +154,7 @@ class FairSlots:
 
     def _next(self) -> str | None:
         """The tenant whose turn it is: the one that has waited longest since it was last served."""
-        return next((tenant for tenant in self._queues if self._held[tenant] < self._per_tenant), None)
+        return next((tenant for tenant in self._queues if self._may(tenant)), None)
 
     def _leave(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
         queue = self._queues.get(tenant_id)

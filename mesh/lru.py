@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,6 +35,10 @@ class LruMap(Generic[K, V]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
         return made
+
+    def values(self) -> Iterable[V]:
+        """The entries, the least recently used first."""
+        return self._entries.values()
 
     def clear(self) -> None:
         """Removes all entries."""

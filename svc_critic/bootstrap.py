@@ -38,7 +38,7 @@ MIB = 1024 * 1024
 
 def _share(workers: int) -> int:
     """Workers that one tenant may take, so that another finds one."""
-    return max(1, workers - 1)
+    return max(1, workers // 2)
 
 
 def _limits(own: CriticSettings) -> ProcessLimits:
@@ -69,10 +69,16 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
             rubrics=book,
-            evaluators=Evaluators(heuristics(pool, own.workers)),
+            evaluators=Evaluators(heuristics(pool, _share(own.workers))),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
-            slots=FairSlots("the critic", own.workers, per_tenant=_share(own.workers)),
+            slots=FairSlots(
+                "the critic",
+                own.workers,
+                per_tenant=_share(own.workers),
+                reserved=own.workers // 2,
+                is_heavy=mesh.processor_use.is_heavy,
+            ),
             clock=mesh.clock,
             ids=mesh.ids,
         )

@@ -12,7 +12,7 @@ class CriticSettings(Block):
     """What the critic adds."""
 
     workers: int = Field(
-        2, ge=1, le=64, description="assets measured at once, each in a child process; one tenant leaves one to others"
+        4, ge=1, le=64, description="assets measured at once, each in a child process; half of them for heavy use"
     )
     worker_idle_s: float = Field(
         300.0, gt=0, description="time without use after which a measuring process ends, in seconds"

@@ -31,7 +31,7 @@ class ExecutorSettings(Block):
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
     tenant_slots: int = Field(3, ge=1, description="of these, the most of one tenant")
     local_processes: int = Field(
-        2, ge=1, description="child processes of each local tool at once, one of them for one tenant"
+        4, ge=1, description="child processes of each local tool at once, one for a tenant, half for heavy use"
     )
     local_cpu_s: float = Field(
         20.0, gt=0, description="processor time that one call of a local tool may take, in seconds"

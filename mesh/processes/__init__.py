@@ -4,5 +4,10 @@ from __future__ import annotations
 
 from mesh.processes.limits import ProcessEndedError, ProcessLimits, ResourceLimitError, TimeLimitError
 from mesh.processes.pool import ProcessPool
+from mesh.processes.priority import RunningProcess, session_of
+from mesh.processes.use import ProcessorUse
 
-__all__ = ["ProcessEndedError", "ProcessLimits", "ProcessPool", "ResourceLimitError", "TimeLimitError"]
+__all__ = [
+    "ProcessEndedError", "ProcessLimits", "ProcessPool", "ProcessorUse", "ResourceLimitError", "RunningProcess",
+    "TimeLimitError", "session_of",
+]  # fmt: skip

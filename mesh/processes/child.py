@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.processes.limits import ProcessEndedError, ResourceLimitError, TimeLimitError
+from mesh.processes.priority import RunningProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class Child:
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
         self._limits = limits
+        self.running = RunningProcess(process.pid)
         self.calls = 0
         self.idle_since = 0.0
 
@@ -51,7 +53,7 @@ class Child:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", str(_WORKER), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL, env={**environ, **threads},
+                stderr=asyncio.subprocess.DEVNULL, env={**environ, **threads}, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise ProcessEndedError("a child process could not be started") from error

@@ -10,6 +10,7 @@ from mesh.fairness import FairSlots
 from mesh.lifecycle import background
 from mesh.processes.child import Child
 from mesh.processes.limits import ProcessEndedError, ProcessLimits, ResourceLimitError, TimeLimitError
+from mesh.processes.use import ProcessorUse
 from mesh.telemetry import counter, gauge
 
 if TYPE_CHECKING:
@@ -26,16 +27,21 @@ class ProcessPool:
 
     Functions are module-level ones of modules that import little (never grpc); arguments and results are pickled.
     Children start with the first calls and are used again. The time limit of a call begins when a child begins it.
+    Calls of tenants whose use is heavy run at the lowest priority, in children that nobody else is given. Pools
+    that are given one `use` count together; otherwise each counts for itself.
     """
 
-    def __init__(self, name: str, limits: ProcessLimits, clock: Clock) -> None:
+    def __init__(self, name: str, limits: ProcessLimits, clock: Clock, use: ProcessorUse | None = None) -> None:
         self._limits = limits
         self._clock = clock
+        self._use = use = use or ProcessorUse(clock)
         self._slots = FairSlots(
             f"{name} processes",
             limits.processes,
             per_tenant=limits.per_tenant,
             waiting_per_tenant=limits.waiting_per_tenant,
+            reserved=limits.processes // 2,
+            is_heavy=use.is_heavy,
         )
         self._idle: list[Child] = []
         self._calls = counter("process_pool_calls_total", "Calls of child processes by result.", ("pool", "result"))
@@ -44,9 +50,11 @@ class ProcessPool:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, name: str, limits: ProcessLimits, clock: Clock) -> AsyncIterator[ProcessPool]:
+    async def open(
+        cls, name: str, limits: ProcessLimits, clock: Clock, use: ProcessorUse | None = None
+    ) -> AsyncIterator[ProcessPool]:
         """Opens a pool; at the end all of its children are killed."""
-        pool = cls(name, limits, clock)
+        pool = cls(name, limits, clock, use)
         async with background(pool._end_idle, f"{name}-processes", clock=clock):
             try:
                 yield pool
@@ -62,10 +70,11 @@ class ProcessPool:
         self._waiting.set(self._slots.waiting + 1)
         async with self._slots.slot(tenant_id):
             self._waiting.set(self._slots.waiting)
-            child = await self._take()
+            child = await self._take(lowered=self._use.is_heavy(tenant_id))
             result = "failed"
             try:
-                value = await child.call(function, args, min(time_s or self._limits.time_s, self._limits.time_s))
+                with self._use.metered(tenant_id, child.running):
+                    value = await child.call(function, args, min(time_s or self._limits.time_s, self._limits.time_s))
                 result = "ok"
             except TimeLimitError:
                 result = "time_limit"
@@ -84,13 +93,19 @@ class ProcessPool:
                 await self._give_back(child)
             return cast("T", value)
 
-    async def _take(self) -> Child:
-        while self._idle:
-            child = self._idle.pop()
-            if child.usable:
-                return child
-            await child.kill()
-        return await Child.start(self._limits)
+    async def _take(self, *, lowered: bool) -> Child:
+        """A child for a call, of lowered priority or not: an idle one if there is such a one."""
+        while found := [child for child in self._idle if child.running.lowered == lowered]:
+            self._idle.remove(found[-1])
+            if found[-1].usable:
+                return found[-1]
+            await found[-1].kill()
+        if self._idle and self._slots.held + len(self._idle) > self._limits.processes:
+            await self._idle.pop(0).kill()
+        child = await Child.start(self._limits)
+        if lowered:
+            child.running.lower()
+        return child
 
     async def _give_back(self, child: Child) -> None:
         if child.usable:

@@ -87,6 +87,9 @@ def _silence() -> None:
 
 
 def _limit(memory_bytes: int, nice: int) -> None:
+    # It leads a session, and Linux may share the processor between sessions.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(nice))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))

@@ -22,7 +22,7 @@ from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
@@ -67,17 +67,19 @@ class Guards:
     """Places by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits.
 
     A provider's limits are those of an account or a server with it; each tool of this machine stands for itself.
+    `is_heavy` tells which tenants used much processor time of this machine lately.
     """
 
     def __init__(
-        self, limits: GuardLimits, registry: Registry, meter: Meter, clock: Clock, *, rng: random.Random
-    ) -> None:
+        self, limits: GuardLimits, registry: Registry, meter: Meter, clock: Clock, *,
+        rng: random.Random, is_heavy: Callable[[str], bool] = lambda _: False,
+    ) -> None:  # fmt: skip
         self._limits = limits
         self._registry = registry
         self._meter = meter
         self._clock = clock
         self._rng = rng
-        self._places = Places(limits.slots, limits.tenant_slots, limits.tenant_slots_in_all, clock)
+        self._places = Places(limits.slots, limits.tenant_slots, limits.tenant_slots_in_all, clock, is_heavy)
         self._circuits = Circuits(
             clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
         )

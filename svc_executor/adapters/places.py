@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from svc_executor.domain.provider import Capacity, ProviderBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mesh.clock import Clock
 
@@ -22,13 +22,17 @@ class Places:
     """Grants `slots` places in each pool, `per_tenant` of them to one tenant and `in_all` to one tenant in all pools.
 
     A tenant that found no place keeps its turn for a little longer than it was told to wait: meanwhile a free place is
-    not given to a tenant that holds as many or more. One instance belongs to one event loop.
+    not given to a tenant that holds as many or more. Tenants for whom `is_heavy` holds leave the reserved places of a
+    pool to the others. One instance belongs to one event loop.
     """
 
-    def __init__(self, slots: int, per_tenant: int, in_all: int, clock: Clock) -> None:
+    def __init__(
+        self, slots: int, per_tenant: int, in_all: int, clock: Clock, is_heavy: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._usual = Capacity(slots, min(per_tenant, slots))
         self._in_all = in_all
         self._clock = clock
+        self._is_heavy = is_heavy
         self._pools: dict[str, _Pool] = {}
         self._held: Counter[str] = Counter()
 
@@ -61,7 +65,7 @@ class Places:
         if pool is None:
             if len(self._pools) >= _SWEEP_FROM:
                 self._sweep()
-            pool = self._pools[name] = _Pool(capacity)
+            pool = self._pools[name] = _Pool(capacity, self._is_heavy)
         return pool
 
     def _sweep(self) -> None:
@@ -72,9 +76,11 @@ class Places:
 class _Pool:
     """The places of one provider. `turns` are the tenants that were told to come back, in the order they asked."""
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, is_heavy: Callable[[str], bool]) -> None:
         self._slots = capacity.slots
         self._per_tenant = capacity.per_tenant
+        self._reserved = min(capacity.reserved, capacity.slots - 1)
+        self._is_heavy = is_heavy
         self._held: Counter[str] = Counter()
         self._turns: OrderedDict[str, float] = OrderedDict()
         self._usual_s = 1.0
@@ -87,8 +93,7 @@ class _Pool:
     def take(self, tenant_id: str, now: float) -> bool:
         """Whether the tenant got a place."""
         self._expire(now)
-        free = self._slots - self._held.total()
-        if free <= 0 or self._held[tenant_id] >= self._per_tenant or self._before(tenant_id) >= free:
+        if self._before(tenant_id) >= self._free(tenant_id):
             return False
         self._held[tenant_id] += 1
         self._turns.pop(tenant_id, None)
@@ -108,6 +113,26 @@ class _Pool:
             del self._held[tenant_id]
         self._usual_s += _WEIGHT * (took_s - self._usual_s)
 
+    def _free(self, tenant_id: str) -> int:
+        """How many places there are for the tenant now."""
+        held = self._held.total()
+        if not self._may(tenant_id):
+            return 0
+        if not self._reserved or self._is_heavy(tenant_id):
+            return self._slots - held
+        # Whoever became heavy while he held a reserved place keeps it, and the others get another instead.
+        instead = min(self._reserved - (held - self._held_by_heavy()), self._slots + self._reserved - held)
+        return max(self._slots - held, instead)
+
+    def _may(self, tenant_id: str) -> bool:
+        """Whether the tenant may hold one more place, when one is free."""
+        if self._held[tenant_id] >= self._per_tenant:
+            return False
+        return not self._is_heavy(tenant_id) or self._held_by_heavy() < self._slots - self._reserved
+
+    def _held_by_heavy(self) -> int:
+        return sum(count for holder, count in self._held.items() if self._is_heavy(holder))
+
     def _before(self, tenant_id: str) -> int:
         """How many tenants that could use a place come first: they hold fewer, or as many and asked earlier."""
         held = self._held[tenant_id]
@@ -118,7 +143,7 @@ class _Pool:
                 earlier = False
                 continue
             others = self._held[other]
-            if others < self._per_tenant and (others < held or (others == held and earlier)):
+            if self._may(other) and (others < held or (others == held and earlier)):
                 count += 1
         return count
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from mesh.clock import Clock
+    from mesh.processes import ProcessorUse
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -30,9 +31,10 @@ _LONGEST_S = 3_600.0
 class ChildProcesses:
     """`Processes` with up to `processes` children in each pool, one of them for one tenant. Times are in seconds."""
 
-    def __init__(self, clock: Clock, *, processes: int, cpu_s: float, idle_s: float) -> None:
-        self.capacity = Capacity(processes, _PER_TENANT)
+    def __init__(self, clock: Clock, use: ProcessorUse, *, processes: int, cpu_s: float, idle_s: float) -> None:
+        self.capacity = Capacity(processes, _PER_TENANT, reserved=processes // 2)
         self._clock = clock
+        self._use = use
         self._cpu_s = cpu_s
         self._idle_s = idle_s
         self._stack = AsyncExitStack()
@@ -49,7 +51,9 @@ class ChildProcesses:
             processes=self.capacity.slots, per_tenant=_PER_TENANT, cpu_s=self._cpu_s, time_s=_LONGEST_S,
             memory_mb=memory_mb, idle_s=self._idle_s,
         )  # fmt: skip
-        return _Pool(name, lambda: self._stack.enter_async_context(ProcessPool.open(name, limits, self._clock)))
+        return _Pool(
+            name, lambda: self._stack.enter_async_context(ProcessPool.open(name, limits, self._clock, self._use))
+        )
 
 
 class _Pool:

@@ -70,6 +70,7 @@ class Workshop:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
             processes = ChildProcesses(
                 mesh.clock,
+                mesh.processor_use,
                 processes=settings.local_processes,
                 cpu_s=settings.local_cpu_s,
                 idle_s=settings.local_idle_s,
@@ -80,7 +81,7 @@ class Workshop:
             )
             inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)
-            guards = Guards(limits, registry, meter, mesh.clock, rng=chance)
+            guards = Guards(limits, registry, meter, mesh.clock, rng=chance, is_heavy=mesh.processor_use.is_heavy)
             stack.push_async_callback(guards.aclose)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)

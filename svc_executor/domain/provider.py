@@ -251,10 +251,14 @@ def invalid_input(pointer: str, description: str) -> ProviderError:
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many invocations run at once: `slots` in all, `per_tenant` for one tenant."""
+    """How many invocations run at once: `slots` in all, `per_tenant` for one tenant.
+
+    Tenants whose use of processor time is heavy leave `reserved` of the slots to the others.
+    """
 
     slots: int
     per_tenant: int
+    reserved: int = 0
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
+from mesh.processes import ProcessorUse
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.adapters.providers.composer import create
@@ -63,7 +64,7 @@ async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
         clock = SystemClock()
         async with (
             GuardedEgress(EgressRules()) as egress,
-            ChildProcesses(clock, processes=2, cpu_s=30.0, idle_s=60.0).running() as processes,
+            ChildProcesses(clock, ProcessorUse(clock), processes=2, cpu_s=30.0, idle_s=60.0).running() as processes,
         ):
             composer = create(ProviderContext(clock, egress, Path(folder), processes))
             try:

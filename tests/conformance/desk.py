@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mesh.clock import SystemClock
+from mesh.processes import ProcessorUse
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.domain.provider import Failure, Feedback, Invocation, ProviderContext, ProviderError
@@ -68,7 +69,7 @@ async def context(*loopback: str, home: Path | None = None, **settings: JsonValu
 @asynccontextmanager
 async def processes(cpu_s: float = 30.0) -> AsyncIterator[ChildProcesses]:
     """Give child processes for local tools."""
-    children = ChildProcesses(SystemClock(), processes=2, cpu_s=cpu_s, idle_s=60.0)
+    children = ChildProcesses(SystemClock(), ProcessorUse(SystemClock()), processes=2, cpu_s=cpu_s, idle_s=60.0)
     async with children.running():
         yield children
 

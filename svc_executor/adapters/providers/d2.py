@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
+from mesh.processes.program import run_program
 from svc_executor.adapters.providers.diagram.drawing import Drawing, read_drawing
 from svc_executor.adapters.providers.diagram.result import diagram_result
 from svc_executor.adapters.providers.diagram.svg import inspect
@@ -48,12 +47,12 @@ class D2:
             raise invalid_input("/source", "must not name files: leave out imports with @ and the word icon")
         try:
             async with asyncio.timeout(invocation.timeout_s):
-                text = (await self._compile(drawing, "svg", 1.0)).decode("utf-8", errors="replace")
+                text = (await self._compile(invocation, drawing, "svg", 1.0)).decode("utf-8", errors="replace")
                 svg = await self._pool.run(
                     inspect, text, drawing.title, tenant_id=invocation.tenant_id, time_s=invocation.timeout_s
                 )
                 scale = drawing.scale_for(svg.width, svg.height)
-                png = await self._compile(drawing, "png", scale / _PIXELS_AT_ONE)
+                png = await self._compile(invocation, drawing, "png", scale / _PIXELS_AT_ONE)
         except TimeoutError:
             raise ProviderError(
                 Failure.TIMEOUT, f"D2 did not finish within {invocation.timeout_s:.0f} s", fault=Fault.CALLER
@@ -71,7 +70,7 @@ class D2:
     async def aclose(self) -> None:
         """Nothing is kept."""
 
-    async def _compile(self, drawing: Drawing, form: str, scale: float) -> bytes:
+    async def _compile(self, invocation: Invocation, drawing: Drawing, form: str, scale: float) -> bytes:
         try:
             program = tools.d2().path
         except MissingError as error:
@@ -81,9 +80,14 @@ class D2:
                 str(program), "--bundle=false", f"--theme={_THEMES[drawing.theme]}", f"--pad={_PAD_PX}",
                 f"--scale={scale:.4f}", "--layout=elk", f"--stdout-format={form}", "-", "-",
             )  # fmt: skip
-            code, out, err = await _run(argv, drawing.source.encode(), Path(folder))
+            code, out, err = await self._pool.run(
+                run_program, argv, drawing.source.encode(), folder, {"HOME": folder, "TMPDIR": folder},
+                tenant_id=invocation.tenant_id, time_s=invocation.timeout_s,
+            )  # fmt: skip
+        if code < 0:
+            raise ProviderError(Failure.TIMEOUT, "D2 needed too much time or memory", fault=Fault.CALLER)
         if code != 0 or not out:
-            raise _failure(drawing, err)
+            raise _failure(drawing, err.decode("utf-8", errors="replace"))
         return out
 
 
@@ -96,20 +100,6 @@ def _names_a_file(source: str) -> bool:
     if "\\" in source:
         return bool(_HIDDEN_FILE.search(_ESCAPE.sub("", source)))
     return bool(_FILE.search(source))
-
-
-async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, bytes, str]:
-    pipe = asyncio.subprocess.PIPE
-    environ = {"HOME": str(cwd), "TMPDIR": str(cwd)}
-    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=environ)
-    try:
-        out, err = await process.communicate(stdin)
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
-    return process.returncode or 0, out, err.decode("utf-8", errors="replace")
 
 
 def _failure(drawing: Drawing, err: str) -> ProviderError:

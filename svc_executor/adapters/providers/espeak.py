@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
 
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
+from mesh.processes.program import run_program
 from svc_executor.adapters.providers.params import Params
 from svc_executor.adapters.providers.speech import espeak_child
 from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
+    from svc_executor.domain.provider import Invocation, JsonValue, Processes, Provider, ProviderContext
 
 _MAX_CHARS = 5000
 _TALKATIVE = ("text", "voice", "rate_wpm", "pitch")
@@ -27,6 +24,10 @@ class Espeak:
     """Reads a text aloud as a WAV file."""
 
     provider = "local"
+
+    def __init__(self, processes: Processes) -> None:
+        self.capacity = processes.capacity
+        self._pool = processes.pool("espeak")
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Speak `params.text` in `voice` (en-us) at `rate_wpm` (160) and `pitch` (45)."""
@@ -38,7 +39,7 @@ class Espeak:
             "pitch": params.whole("pitch", 45, low=0, high=99),
             "volume": 100,
         }
-        rate, seconds, content = await self._speak(request, params, invocation.timeout_s)
+        rate, seconds, content = await self._speak(request, params, invocation)
         echo = {name: request[name] for name in _TALKATIVE if name != "text"}
         metadata: dict[str, JsonValue] = {
             "duration_s": round(seconds, 3),
@@ -64,23 +65,24 @@ class Espeak:
     async def aclose(self) -> None:
         """Nothing is kept."""
 
-    async def _speak(self, request: dict[str, JsonValue], params: Params, timeout_s: float) -> tuple[int, float, bytes]:
+    async def _speak(
+        self, request: dict[str, JsonValue], params: Params, invocation: Invocation
+    ) -> tuple[int, float, bytes]:
         try:
             library = tools.espeak_library().path
         except MissingError as error:
             raise ProviderError(Failure.UNAVAILABLE, str(error)) from error
         argv = (sys.executable, "-I", espeak_child.__file__, str(library), str(library.parent / "espeak-ng-data"))
-        try:
-            async with asyncio.timeout(timeout_s):
-                code, out = await _run(argv, json.dumps(request).encode(), library.parent)
-        except TimeoutError:
-            raise ProviderError(
-                Failure.TIMEOUT, f"speech did not finish within {timeout_s:.0f} s", fault=Fault.CALLER
-            ) from None
+        code, out, _ = await self._pool.run(
+            run_program, argv, json.dumps(request).encode(), str(library.parent), {},
+            tenant_id=invocation.tenant_id, time_s=invocation.timeout_s,
+        )  # fmt: skip
         if code == espeak_child.UNKNOWN_VOICE:
             raise params.wrong("voice", f"{request['voice']!r} is not installed; try en-us, en-gb or de")
         if code == espeak_child.SILENCE:
             raise params.wrong("text", "holds nothing that can be spoken")
+        if code < 0:
+            raise ProviderError(Failure.TIMEOUT, "the speech needed too much time or memory", fault=Fault.CALLER)
         head, _, content = out.partition(b"\n")
         rate, _, seconds = head.decode("ascii", errors="replace").partition(" ")
         if code != 0 or not rate.isdigit():
@@ -88,19 +90,6 @@ class Espeak:
         return int(rate), float(seconds), content
 
 
-def create(_context: ProviderContext) -> Provider:
+def create(context: ProviderContext) -> Provider:
     """Build the adapter."""
-    return Espeak()
-
-
-async def _run(argv: tuple[str, ...], stdin: bytes, cwd: Path) -> tuple[int, bytes]:
-    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=null, cwd=cwd, env={})
-    try:
-        out, _ = await process.communicate(stdin)
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
-    return process.returncode or 0, out
+    return Espeak(context.processes)

@@ -31,6 +31,12 @@ def spin() -> None:
         pass
 
 
+def spin_after(path: str) -> None:
+    """Leave the id of the process in a file, then hold the interpreter for ever."""
+    write(path)
+    spin()
+
+
 def stand_still() -> None:
     """Wait for ever without using the processor."""
     signal.pause()
@@ -38,9 +44,15 @@ def stand_still() -> None:
 
 def write_and_stand_still(path: str) -> None:
     """Leave the id of the process in a file, then wait for ever."""
-    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123 - as little as possible is imported
-        file.write(str(os.getpid()))
+    write(path)
     signal.pause()
+
+
+def write(path: str) -> None:
+    """Leave the id of the process in a file, which is there with its text at once."""
+    with open(f"{path}.new", "w", encoding="ascii") as file:  # noqa: PTH123 - as little as possible is imported
+        file.write(str(os.getpid()))
+    os.rename(f"{path}.new", path)  # noqa: PTH104
 
 
 def allocate(mebibytes: int) -> int:

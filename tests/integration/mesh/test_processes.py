@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,15 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
-from mesh.processes import ProcessEndedError, ProcessLimits, ProcessPool, ResourceLimitError, TimeLimitError
+from mesh.processes import (
+    ProcessEndedError,
+    ProcessLimits,
+    ProcessorUse,
+    ProcessPool,
+    ResourceLimitError,
+    TimeLimitError,
+)  # fmt: skip
+from mesh.processes.program import run_program
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from tests.integration.mesh import process_work as work
@@ -125,6 +134,78 @@ async def test_one_tenant_leaves_a_process_to_another(tmp_path: Path) -> None:
         for call in held:
             call.cancel()
         await asyncio.gather(*held, return_exceptions=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="scheduling classes are Linux's")
+async def test_a_call_of_heavy_use_yields_to_all_others(tmp_path: Path) -> None:
+    clock = FakeClock()
+    use = ProcessorUse(clock)
+    async with ProcessPool.open("probe", ProcessLimits(), clock, use) as pool:
+        use.note("innocent", 0.1)
+        spinning = asyncio.create_task(pool.run(work.spin_after, str(tmp_path / "pid"), tenant_id="greedy"))
+        await eventually((tmp_path / "pid").exists)
+        greedy = int((tmp_path / "pid").read_text())
+        assert os.sched_getscheduler(greedy) == os.SCHED_OTHER
+        use.note("greedy", 100.0)
+        await clock.advance(1.0)
+        await eventually(lambda: os.sched_getscheduler(greedy) == os.SCHED_IDLE)
+        spinning.cancel()
+        await asyncio.gather(spinning, return_exceptions=True)
+        lowered = await pool.run(work.identity, tenant_id="greedy")
+        assert os.sched_getscheduler(lowered) == os.SCHED_IDLE
+        light = await pool.run(work.identity, tenant_id="innocent")
+        assert light != lowered
+        assert os.sched_getscheduler(light) == os.SCHED_OTHER
+
+
+async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> None:
+    clock = FakeClock()
+    use = ProcessorUse(clock)
+    async with ProcessPool.open("probe", ProcessLimits(processes=2, per_tenant=2), clock, use) as pool:
+        files = [tmp_path / str(number) for number in range(2)]
+        held = [
+            asyncio.create_task(pool.run(work.spin_after, str(file), tenant_id=f"greedy{number}"))
+            for number, file in enumerate(files)
+        ]
+        await eventually(lambda: all(file.exists() for file in files))
+        use.note("innocent", 0.1)
+        for number in range(2):
+            use.note(f"greedy{number}", 100.0)
+        await clock.advance(1.0)
+        assert await pool.run(work.double, b"x", tenant_id="innocent") == b"xx"
+        assert not any(call.done() for call in held)
+        for call in held:
+            call.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+
+
+async def test_processor_time_of_a_call_is_noted_for_its_tenant() -> None:
+    use = ProcessorUse(SystemClock(), heavy_s=0.2)
+    async with ProcessPool.open("probe", ProcessLimits(cpu_s=1.0), SystemClock(), use) as pool:
+        await pool.run(work.identity, tenant_id="innocent")
+        use.note("innocent", 0.1)
+        with pytest.raises(TimeLimitError):
+            await pool.run(work.spin, tenant_id="greedy")
+        await eventually(lambda: use.is_heavy("greedy"))
+        assert not use.is_heavy("innocent")
+
+
+async def test_a_program_that_a_call_started_ends_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    script = f"import os, signal; open({str(file)!r}, 'w').write(str(os.getpid())); signal.pause()"
+    async with pool_of() as pool:
+        argv = (sys.executable, "-c", script)
+        call = asyncio.create_task(pool.run(run_program, argv, b"", str(tmp_path), {}, tenant_id=TENANT))
+        await eventually(lambda: file.exists() and file.read_text() != "")
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await eventually(lambda: not psutil.pid_exists(int(file.read_text())))
+
+
+async def test_a_program_gets_its_input_and_gives_its_output(pool: ProcessPool, tmp_path: Path) -> None:
+    script = "import sys; sys.stdout.write(sys.stdin.read() * 2); sys.stderr.write('e'); sys.exit(3)"
+    argv = (sys.executable, "-c", script)
+    assert await pool.run(run_program, argv, b"in", str(tmp_path), {}, tenant_id=TENANT) == (3, b"inin", b"e")
 
 
 async def test_idle_processes_end(tmp_path: Path) -> None:

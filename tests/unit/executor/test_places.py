@@ -8,7 +8,7 @@ import pytest
 
 from mesh.testing.clock import FakeClock
 from svc_executor.adapters.places import Places
-from svc_executor.domain.provider import ProviderBusyError
+from svc_executor.domain.provider import Capacity, ProviderBusyError
 
 
 class Desk:
@@ -16,14 +16,16 @@ class Desk:
 
     def __init__(self, slots: int = 2, per_tenant: int = 2, in_all: int = 100) -> None:
         self.clock = FakeClock()
-        self.places = Places(slots, per_tenant, in_all, self.clock)
+        self.heavy: set[str] = set()
+        self.places = Places(slots, per_tenant, in_all, self.clock, self.heavy.__contains__)
+        self.capacity: Capacity | None = None
         self.held: dict[str, list[ExitStack]] = {}
 
     def enters(self, tenant: str, pool: str = "model") -> bool:
         """Whether a tenant gets a place now; it keeps it."""
         stack = ExitStack()
         try:
-            stack.enter_context(self.places.enter(pool, tenant))
+            stack.enter_context(self.places.enter(pool, tenant, self.capacity))
         except ProviderBusyError:
             return False
         self.held.setdefault(tenant, []).append(stack)
@@ -82,6 +84,21 @@ async def test_the_wait_grows_with_what_calls_take_and_with_those_ahead() -> Non
             pass
         waits.append(caught.value.retry_after_s)
     assert waits == [pytest.approx(4, rel=0.1), pytest.approx(8, rel=0.1)]
+
+
+def test_tenants_of_heavy_use_leave_the_reserved_places_to_others() -> None:
+    desk = Desk()
+    desk.capacity = Capacity(4, 4, reserved=2)
+    desk.heavy |= {"a", "b"}
+    assert [desk.enters(tenant) for tenant in "aabcc"] == [True, True, False, True, True]
+
+
+def test_a_reserved_place_of_a_tenant_that_became_heavy_is_made_up_for() -> None:
+    desk = Desk()
+    desk.capacity = Capacity(2, 1, reserved=1)
+    assert [desk.enters(tenant) for tenant in "abc"] == [True, True, False]
+    desk.heavy |= {"a", "b"}
+    assert [desk.enters(tenant) for tenant in "acd"] == [False, True, False]
 
 
 def test_one_tenant_has_a_bounded_number_of_places_in_all() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from mesh.fairness import FairSlots
+from mesh.testing.contract import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,27 +101,76 @@ async def test_slot_granted_to_a_request_that_goes_away_in_the_same_moment_is_no
     await work.end()
 
 
-steps = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["ask", "cancel"])), max_size=40)
+class Heavy(set[str]):
+    """The tenants whose use is heavy."""
+
+    def slots(self, slots: int = 4, per_tenant: int = 4) -> FairSlots:
+        return FairSlots("probe", slots, per_tenant=per_tenant, reserved=slots // 2, is_heavy=self.__contains__)
 
 
-@given(steps)
-def test_slots_are_neither_lost_nor_made(plan: Sequence[tuple[str, str]]) -> None:
+async def test_heavy_tenants_leave_the_reserved_slots_to_others() -> None:
+    work = Work(Heavy("ab").slots())
+    for tenant in "aaabbc":
+        work.ask(tenant)
+    await settle()
+    assert sorted(work.order) == ["a", "a", "c"]
+    await work.end()
+
+
+async def test_a_light_tenant_gets_a_slot_though_heavy_ones_hold_the_reserved() -> None:
+    heavy = Heavy()
+    work = Work(heavy.slots())
+    for tenant in "aabb":
+        work.ask(tenant)
+    await settle()
+    heavy.update("ab")
+    for tenant in "abccc":
+        work.ask(tenant)
+    await settle()
+    assert work.order == ["a", "a", "b", "b", "c", "c"]
+    assert work.slots.waiting == 3
+    await work.end()
+
+
+async def test_a_waiting_tenant_is_served_when_the_holders_become_heavy() -> None:
+    heavy = Heavy()
+    work = Work(heavy.slots(2, 1))
+    for tenant in "abc":
+        work.ask(tenant)
+    await settle()
+    assert work.order == ["a", "b"]
+    heavy.update("ab")
+    await eventually(lambda: work.order == ["a", "b", "c"])
+    await work.end()
+
+
+steps = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["ask", "cancel", "turn"])), max_size=40)
+
+
+@given(steps, st.integers(0, 2))
+def test_slots_are_neither_lost_nor_made(plan: Sequence[tuple[str, str]], reserved: int) -> None:
     async def run() -> None:
-        slots = FairSlots("probe", 3, per_tenant=2, waiting_per_tenant=50)
+        heavy = Heavy()
+        slots = FairSlots(
+            "probe", 3, per_tenant=2, waiting_per_tenant=50, reserved=reserved, is_heavy=heavy.__contains__
+        )
         work = Work(slots)
         for tenant, step in plan:
-            if step == "ask" or not work.tasks:
+            if step == "turn":
+                heavy ^= {tenant}
+            elif step == "ask" or not work.tasks:
                 work.ask(tenant)
             else:
                 work.tasks.pop(0).cancel()
             await asyncio.sleep(0)
-            assert slots.held <= 3
+            assert slots.held <= 3 + reserved
         await settle()
         waiting = [task for task in work.tasks if not task.done()]
         assert slots.held >= min(1, len(waiting))
         await work.end()
         await settle()
         assert (slots.held, slots.waiting) == (0, 0)
+        heavy.clear()
         assert all(slots.try_acquire(tenant) for tenant in "abc")
 
     asyncio.run(run())

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from mesh.local.locate.chromium import Browser as Installed
 from mesh.local.locate.chromium import chromium
 from mesh.local.locate.wheels import MissingError
+from mesh.processes import ProcessLimits, session_of
 from svc_executor.domain.provider import Failure, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from playwright.async_api import Browser, Playwright
 
@@ -90,6 +91,7 @@ class KeptChromium:
         except Error as error:
             await self._end()
             raise ProviderError(Failure.UNAVAILABLE, "Chromium could not be started") from error
+        await _put_behind(self._browser)
         return self._browser
 
     async def _end_when_idle(self) -> None:
@@ -105,3 +107,18 @@ class KeptChromium:
             await browser.close()
         if playwright is not None:
             await playwright.stop()
+
+
+async def _put_behind(browser: Browser) -> None:
+    """Let event loops come before pages."""
+    session = await browser.new_browser_cdp_session()
+    told = await session.send("SystemInfo.getProcessInfo")
+    await session.detach()
+    main = [process["id"] for process in told["processInfo"] if process["type"] == "browser"]
+    await asyncio.to_thread(_nice, main)
+
+
+def _nice(leaders: Sequence[int]) -> None:
+    for leader in leaders:
+        for process in session_of(leader):
+            process.put_behind(ProcessLimits.nice)

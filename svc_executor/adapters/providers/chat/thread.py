@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mesh.errors import SomaError
 from mesh.fairness import FairSlots
+from mesh.processes import ProcessLimits
 from svc_executor.domain.provider import Failure, Fault, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RETRY_AFTER_S = 2.0
+
+
+def _put_behind() -> None:
+    """Give this thread, and those that it starts, a nice value, so that the event loop comes first (Linux only)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ProcessLimits.nice)
 
 
 @dataclass
@@ -31,7 +40,7 @@ class ModelThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(1, name, _put_behind)
         self._slots = FairSlots(name, 1, per_tenant=1)
         self._tasks: set[asyncio.Task[object]] = set()
 

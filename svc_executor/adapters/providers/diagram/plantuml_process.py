@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
+import sys
 from typing import TYPE_CHECKING
 
+from mesh.local import launch
+from mesh.processes import ProcessLimits, RunningProcess
 from svc_executor.domain.provider import Failure, Fault, ProviderError
 
 if TYPE_CHECKING:
@@ -22,7 +26,11 @@ class PlantUmlProcess:
     """One child that draws one diagram at a time, started with the first and again after it died or hung."""
 
     def __init__(self, java: Path, jar: Path, font_properties: Path) -> None:
+        end_with_us = (
+            sys.executable, "-I", "-S", launch.__file__, f"--parent={os.getpid()}", f"--signal={signal.SIGKILL}", "--",
+        )  # fmt: skip
         self._argv: Sequence[str] = (
+            *end_with_us,
             str(java), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms24m", "-Xmx256m", "-Djava.awt.headless=true",
             f"-Dsun.awt.fontconfig={font_properties}", "-jar", str(jar), "-tsvg", "-pipe", "-charset", "UTF-8",
             "-pipedelimitor", _DELIMITER, "--no-error-image",
@@ -75,9 +83,11 @@ class PlantUmlProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL, cwd=self._cwd, env=environ, limit=_MAX_SVG_BYTES,
+                start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise ProviderError(Failure.UNAVAILABLE, "Java could not be started for PlantUML") from error
+        RunningProcess(self._process.pid).put_behind(ProcessLimits.nice)
         return self._process
 
     async def _kill(self) -> None:
