@@ -1,9 +1,10 @@
-"""How much processor time of child processes each tenant used lately, and who used much."""
+"""Which tenants' calls of child processes use much processor time."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.25
 _TENANTS = 4_096
-_COMPARED_EVERY_S = 0.5
-_ACTIVE_S = 0.05
-_ABOVE_MEAN = 1.1
 
 
 @dataclass
@@ -30,44 +28,37 @@ class _Used:
 
 
 class ProcessorUse:
-    """Seconds of processor time by tenant, of which the earlier ones count less: after `memory_s` 37 % of them.
+    """A call is long once it used `long_s` seconds of processor time. A tenant is heavy while one of its calls is long.
 
-    A tenant's use is heavy when it is well above the mean of those that used anything, and above `heavy_s` seconds:
-    a tenant alone is never heavy. With the defaults, three seconds are a tenth of one core for a long time.
+    It stays heavy while its long calls used more than `heavy_s` seconds lately; earlier seconds count less: after
+    `memory_s` seconds 37 % of them.
     """
 
-    def __init__(self, clock: Clock, *, heavy_s: float = 3.0, memory_s: float = 30.0) -> None:
+    def __init__(self, clock: Clock, *, long_s: float = 4.0, heavy_s: float = 3.0, memory_s: float = 30.0) -> None:
         self._clock = clock
+        self._long_s = long_s
         self._heavy_s = heavy_s
         self._memory_s = memory_s
+        self._long: Counter[str] = Counter()
         self._used = LruMap[str, _Used](_TENANTS)
-        self._bound_s = math.inf
-        self._compared_at = -math.inf
-
-    def note(self, tenant_id: str, seconds: float) -> None:
-        """Add seconds to a tenant's use."""
-        used = self._used.get_or_create(tenant_id, lambda: _Used(0.0, self._clock.monotonic()))
-        used.seconds, used.at = self._left(used) + seconds, self._clock.monotonic()
 
     def is_heavy(self, tenant_id: str) -> bool:
-        """Whether the tenant used much lately, and more than others."""
+        """Whether the tenant has a long call, or had such calls lately."""
+        if self._long[tenant_id]:
+            return True
         used = self._used.get(tenant_id)
-        return used is not None and self._left(used) > self._bound()
+        return used is not None and self._left(used) > self._heavy_s
 
     @contextmanager
     def metered(self, tenant_id: str, process: RunningProcess) -> Iterator[None]:
-        """Note what a process uses in the enclosed block, and lower its priority once its tenant's use is heavy."""
+        """Count what a process uses in the enclosed call, and lower its priority once its tenant is heavy."""
+        call = _Call(self, tenant_id, process)
         loop = asyncio.get_running_loop()
-        seen = process.processor_s()
         timer: asyncio.TimerHandle
 
         def look() -> None:
-            nonlocal seen, timer
-            now = process.processor_s()
-            self.note(tenant_id, max(0.0, now - seen))
-            seen = max(seen, now)
-            if not process.lowered and self.is_heavy(tenant_id):
-                process.lower()
+            nonlocal timer
+            call.look()
             timer = loop.call_later(_LOOK_EVERY_S, look)
 
         timer = loop.call_later(_LOOK_EVERY_S, look)
@@ -75,16 +66,55 @@ class ProcessorUse:
             yield
         finally:
             timer.cancel()
-            self.note(tenant_id, max(0.0, process.processor_s() - seen))
+            call.end()
 
-    def _bound(self) -> float:
-        """The use from which a tenant's is heavy; it may be a moment old."""
-        now = self._clock.monotonic()
-        if now - self._compared_at >= _COMPARED_EVERY_S:
-            active = [left for used in self._used.values() if (left := self._left(used)) > _ACTIVE_S]
-            mean = sum(active) / len(active) if len(active) > 1 else math.inf
-            self._bound_s, self._compared_at = max(self._heavy_s, mean * _ABOVE_MEAN), now
-        return self._bound_s
+    def begin_long(self, tenant_id: str) -> None:
+        """A call of the tenant has become long."""
+        self._long[tenant_id] += 1
+
+    def note_long(self, tenant_id: str, seconds: float) -> None:
+        """A long call of the tenant used some seconds more."""
+        used = self._used.get_or_create(tenant_id, lambda: _Used(0.0, self._clock.monotonic()))
+        used.seconds, used.at = self._left(used) + seconds, self._clock.monotonic()
+
+    def end_long(self, tenant_id: str) -> None:
+        """A long call of the tenant has ended."""
+        self._long[tenant_id] -= 1
+        if not self._long[tenant_id]:
+            del self._long[tenant_id]
+
+    def is_long(self, seconds: float) -> bool:
+        """Whether a call that used so much is long."""
+        return seconds > self._long_s
 
     def _left(self, used: _Used) -> float:
         return used.seconds * math.exp((used.at - self._clock.monotonic()) / self._memory_s)
+
+
+class _Call:
+    """One call, looked at now and then."""
+
+    def __init__(self, use: ProcessorUse, tenant_id: str, process: RunningProcess) -> None:
+        self._use = use
+        self._tenant_id = tenant_id
+        self._process = process
+        self._began = self._seen = process.processor_s()
+        self._long = False
+
+    def look(self) -> None:
+        """Count what was used since the last look."""
+        now = max(self._seen, self._process.processor_s())  # of a process that has ended there is nothing to read
+        used, self._seen = now - self._seen, now
+        if not self._long and self._use.is_long(now - self._began):
+            self._long, used = True, now - self._began
+            self._use.begin_long(self._tenant_id)
+        if self._long:
+            self._use.note_long(self._tenant_id, used)
+        if not self._process.lowered and self._use.is_heavy(self._tenant_id):
+            self._process.lower()
+
+    def end(self) -> None:
+        """Count the rest."""
+        self.look()
+        if self._long:
+            self._use.end_long(self._tenant_id)

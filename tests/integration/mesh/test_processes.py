@@ -141,13 +141,11 @@ async def test_a_call_of_heavy_use_yields_to_all_others(tmp_path: Path) -> None:
     clock = FakeClock()
     use = ProcessorUse(clock)
     async with ProcessPool.open("probe", ProcessLimits(), clock, use) as pool:
-        use.note("innocent", 0.1)
         spinning = asyncio.create_task(pool.run(work.spin_after, str(tmp_path / "pid"), tenant_id="greedy"))
         await eventually((tmp_path / "pid").exists)
         greedy = int((tmp_path / "pid").read_text())
         assert os.sched_getscheduler(greedy) == os.SCHED_OTHER
-        use.note("greedy", 100.0)
-        await clock.advance(1.0)
+        use.note_long("greedy", 100.0)
         await eventually(lambda: os.sched_getscheduler(greedy) == os.SCHED_IDLE)
         spinning.cancel()
         await asyncio.gather(spinning, return_exceptions=True)
@@ -168,10 +166,8 @@ async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> No
             for number, file in enumerate(files)
         ]
         await eventually(lambda: all(file.exists() for file in files))
-        use.note("innocent", 0.1)
         for number in range(2):
-            use.note(f"greedy{number}", 100.0)
-        await clock.advance(1.0)
+            use.note_long(f"greedy{number}", 100.0)
         assert await pool.run(work.double, b"x", tenant_id="innocent") == b"xx"
         assert not any(call.done() for call in held)
         for call in held:
@@ -179,14 +175,13 @@ async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> No
         await asyncio.gather(*held, return_exceptions=True)
 
 
-async def test_processor_time_of_a_call_is_noted_for_its_tenant() -> None:
-    use = ProcessorUse(SystemClock(), heavy_s=0.2)
+async def test_a_long_call_makes_its_tenant_heavy() -> None:
+    use = ProcessorUse(SystemClock(), long_s=0.2, heavy_s=0.1)
     async with ProcessPool.open("probe", ProcessLimits(cpu_s=1.0), SystemClock(), use) as pool:
         await pool.run(work.identity, tenant_id="innocent")
-        use.note("innocent", 0.1)
         with pytest.raises(TimeLimitError):
             await pool.run(work.spin, tenant_id="greedy")
-        await eventually(lambda: use.is_heavy("greedy"))
+        assert use.is_heavy("greedy")
         assert not use.is_heavy("innocent")
 
 

@@ -6,6 +6,21 @@ import pytest
 
 from mesh.processes import ProcessorUse
 from mesh.testing import FakeClock
+from mesh.testing.contract import eventually
+
+
+class Process:
+    """A process whose processor time is told."""
+
+    def __init__(self) -> None:
+        self.used_s = 1.5
+        self.lowered = False
+
+    def processor_s(self) -> float:
+        return self.used_s
+
+    def lower(self) -> None:
+        self.lowered = True
 
 
 @pytest.fixture
@@ -15,47 +30,71 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def use(clock: FakeClock) -> ProcessorUse:
-    return ProcessorUse(clock, heavy_s=3.0, memory_s=30.0)
+    return ProcessorUse(clock, long_s=4.0, heavy_s=3.0, memory_s=30.0)
 
 
-async def _heavy(use: ProcessorUse, clock: FakeClock, *tenants: str) -> list[bool]:
-    await clock.advance(0.6)  # what tenants use is compared now and then
-    return [use.is_heavy(tenant) for tenant in tenants]
+@pytest.fixture
+def process() -> Process:
+    return Process()
 
 
-async def test_a_tenant_alone_is_never_heavy(use: ProcessorUse, clock: FakeClock) -> None:
+def call(use: ProcessorUse, process: Process, seconds: float, tenant: str = "a") -> None:
+    with use.metered(tenant, process):  # type: ignore[arg-type]
+        process.used_s += seconds
+
+
+async def test_short_calls_never_make_heavy(use: ProcessorUse, process: Process) -> None:
     for _ in range(100):
-        use.note("a", 1.0)
-        assert await _heavy(use, clock, "a", "b") == [False, False]
+        call(use, process, 3.9)
+    assert not use.is_heavy("a")
+    assert not process.lowered
 
 
-async def test_who_uses_most_is_heavy(use: ProcessorUse, clock: FakeClock) -> None:
-    use.note("a", 15.0)
-    use.note("b", 22.0)
-    use.note("c", 22.0)
-    use.note("d", 1.0)
-    assert await _heavy(use, clock, "a", "b", "c", "d") == [False, True, True, False]
+async def test_a_long_call_makes_its_tenant_heavy_and_no_other(use: ProcessorUse, process: Process) -> None:
+    call(use, process, 4.1)
+    assert [use.is_heavy("a"), use.is_heavy("b")] == [True, False]
 
 
-async def test_tenants_that_use_the_same_are_not_heavy(use: ProcessorUse, clock: FakeClock) -> None:
-    use.note("a", 20.0)
-    use.note("b", 20.0)
-    assert await _heavy(use, clock, "a", "b") == [False, False]
+async def test_a_tenant_is_heavy_while_its_call_is_long(use: ProcessorUse, clock: FakeClock, process: Process) -> None:
+    with use.metered("a", process):  # type: ignore[arg-type]
+        assert not use.is_heavy("a")
+        process.used_s += 5.0
+        await eventually(lambda: use.is_heavy("a"))
+        assert process.lowered
+        await clock.advance(3_600.0)
+        assert use.is_heavy("a")
+    assert not use.is_heavy("a")
 
 
-async def test_little_is_never_heavy(use: ProcessorUse, clock: FakeClock) -> None:
-    use.note("a", 2.9)
-    use.note("b", 0.1)
-    assert await _heavy(use, clock, "a") == [False]
+async def test_another_call_of_a_heavy_tenant_is_lowered(use: ProcessorUse, process: Process) -> None:
+    call(use, process, 10.0)
+    other = Process()
+    with use.metered("a", other):  # type: ignore[arg-type]
+        await eventually(lambda: other.lowered)
 
 
-async def test_earlier_use_is_forgotten(use: ProcessorUse, clock: FakeClock) -> None:
-    use.note("a", 10.0)
-    use.note("b", 0.1)
-    assert await _heavy(use, clock, "a") == [True]
+async def test_earlier_use_is_forgotten(use: ProcessorUse, clock: FakeClock, process: Process) -> None:
+    call(use, process, 10.0)
     await clock.advance(30.0)
-    use.note("b", 0.1)
-    assert await _heavy(use, clock, "a") == [True]
-    await clock.advance(30.0)
-    use.note("b", 0.1)
-    assert await _heavy(use, clock, "a") == [False]
+    assert use.is_heavy("a")
+    await clock.advance(10.0)
+    assert not use.is_heavy("a")
+
+
+async def test_a_process_that_is_gone_takes_nothing_back(use: ProcessorUse, process: Process) -> None:
+    with use.metered("a", process):  # type: ignore[arg-type]
+        process.used_s += 5.0
+        await eventually(lambda: use.is_heavy("a"))
+        process.used_s = 0.0
+    assert use.is_heavy("a")
+
+
+async def test_a_call_that_fails_is_counted(use: ProcessorUse, process: Process) -> None:
+    def fail() -> None:
+        with use.metered("a", process):  # type: ignore[arg-type]
+            process.used_s += 5.0
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert use.is_heavy("a")
