@@ -21,6 +21,12 @@ class ExecutorSettings(Block):
     quality_gates: Annotated[bool, Env("SA01_MULTIMODAL_QUALITY_GATES_ENABLED")] = Field(
         False, description="judge every step unless its plan or the step itself says otherwise"
     )
+    tenant_running_jobs: int = Field(
+        16, ge=1, le=1_000, description="jobs of one tenant that run at once; its others wait for their turn"
+    )
+    tenant_open_jobs: int = Field(
+        1_000, ge=1, le=100_000, description="jobs of one tenant that run or wait; more are refused"
+    )
     max_steps: int = Field(MAX_STEPS, ge=1, le=MAX_STEPS, description="most steps of a plan")
     parallel_steps: int = Field(4, ge=1, le=64, description="steps of one job that run at once")
     max_rework_attempts: Annotated[int, Env("MAX_REWORK_ATTEMPTS")] = Field(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from svc_executor.app.compensate import Compensator
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
+    from svc_executor.app.starting import StartJobs
     from svc_executor.domain.job import Execution, Job
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Meter, Work
@@ -57,10 +58,12 @@ class CloseRun:
         recorder: Recorder,
         calls: ProviderCalls,
         *,
+        starting: StartJobs,
         meter: Meter,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._starting = starting
         self._calls = calls
         self._assets = assets
         self._compensator = compensator
@@ -88,6 +91,7 @@ class CloseRun:
             self._meter.rollback(self._clock.monotonic() - started)
         await self._forget_calls(job)
         await self._finish(order, state)
+        await self._starting.after(job)
 
     async def _held(self, job: Job, *, last_try: bool) -> list[str]:
         """Assets that the job holds, also those that a crash kept from being recorded."""

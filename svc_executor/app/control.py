@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import PreconditionViolation, Reason, SomaError
-from svc_executor.app.submit import start
 from svc_executor.domain.job import JobState, Step, StepState
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import CompensationKind
 
 if TYPE_CHECKING:
     from svc_executor.app.recorder import Recorder
+    from svc_executor.app.starting import StartJobs
     from svc_executor.domain.job import Job, Principal
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Runner, Work
@@ -67,9 +67,12 @@ class ResumeJob:
     Steps that succeeded and still have their assets keep their results.
     """
 
-    def __init__(self, store: JobStore, runner: Runner, assets: Assets, recorder: Recorder) -> None:
+    def __init__(
+        self, store: JobStore, runner: Runner, assets: Assets, recorder: Recorder, starting: StartJobs
+    ) -> None:
         self._store = store
         self._runner = runner
+        self._starting = starting
         self._assets = assets
         self._recorder = recorder
 
@@ -89,7 +92,7 @@ class ResumeJob:
             kept = f"{len(steps) - len(anew)} of {len(steps)} steps keep their results"
             why = "its run was lost, and the job runs again" if lost else "the job runs again"
             await self._recorder.job_changed(work, again, f"{why}; {kept}")
-        await start(self._runner, again)
+        await self._starting.one(again)
         return again
 
     @staticmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from svc_executor.app.recorder import Note, Recorder
 from svc_executor.domain.compiler import PlanRefusedError
 from svc_executor.domain.job import Job, Step, Terms
 from svc_executor.domain.ports import Submission
-from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
@@ -23,13 +21,12 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_executor.app.starting import StartJobs
     from svc_executor.domain.compiler import Compiler
     from svc_executor.domain.job import Principal
-    from svc_executor.domain.ports import JobStore, Runner
+    from svc_executor.domain.ports import JobStore
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class PlanOrder:
 
 
 class SubmitJob:
-    """Checks and stores a plan and starts its job. A start that fails is made up for by `StartWaiting`.
+    """Checks and stores a plan, and starts its job when it is its turn.
 
     `enabled` false refuses every plan.
     """
@@ -57,7 +54,7 @@ class SubmitJob:
     def __init__(
         self,
         store: JobStore,
-        runner: Runner,
+        starting: StartJobs,
         compiler: Compiler,
         recorder: Recorder,
         *,
@@ -66,7 +63,7 @@ class SubmitJob:
         enabled: bool = True,
     ) -> None:
         self._store = store
-        self._runner = runner
+        self._starting = starting
         self._compiler = compiler
         self._recorder = recorder
         self._clock = clock
@@ -74,7 +71,10 @@ class SubmitJob:
         self._enabled = enabled
 
     async def __call__(self, order: PlanOrder) -> Job:
-        """The job; raises INVALID_PLAN with every error, IDEMPOTENCY_MISMATCH, FAILED_PRECONDITION when off."""
+        """The job; raises INVALID_PLAN with every error, IDEMPOTENCY_MISMATCH, FAILED_PRECONDITION when off.
+
+        RATE_LIMITED when the tenant has as many open jobs as it may.
+        """
         if not self._enabled:
             raise SomaError(
                 Reason.FAILED_PRECONDITION,
@@ -88,7 +88,7 @@ class SubmitJob:
         if job.job_id == submission.job.job_id:
             spans.compiled(job, compiled)
         if not job.state.ended:
-            await start(self._runner, job)
+            await self._starting.one(job)
         return job
 
     def _compile(self, document: Mapping[str, JsonValue]) -> Plan:
@@ -117,31 +117,9 @@ class SubmitJob:
             steps=[Step(job.job_id, task) for task in plan.tasks],
             first_event=self._recorder.event(job, Note(EventType.JOB, "the job is accepted")),
             request_id=order.request_id,
+            most_open=self._starting.most_open,
             digest=_digest(order),
         )
-
-
-class StartWaiting:
-    """Starts jobs whose start was lost, because a process or the runner was down at that moment."""
-
-    def __init__(self, store: JobStore, runner: Runner) -> None:
-        self._store = store
-        self._runner = runner
-
-    async def __call__(self, before: datetime, limit: int = 100) -> int:
-        """Start jobs that wait since before a moment, and tell how many there were."""
-        waiting = await self._store.unstarted(before, limit)
-        for order in waiting:
-            await self._runner.start(order)
-        return len(waiting)
-
-
-async def start(runner: Runner, job: Job) -> None:
-    """Start a run now if the runner answers; the job is safe in the store either way."""
-    try:
-        await runner.start(JobOrder(job.tenant_id, job.job_id, job.run))
-    except SomaError as error:
-        _log.warning("job %s is started later: %s", job.job_id, error.reason.value)
 
 
 def _terms(plan: Plan) -> Terms:

@@ -34,7 +34,8 @@ from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
-from svc_executor.app.submit import StartWaiting, SubmitJob
+from svc_executor.app.starting import JobLimits, StartJobs, StartWaiting
+from svc_executor.app.submit import SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
@@ -145,9 +146,10 @@ async def _work(
         clock=mesh.clock,
         results=stores.results,
     )
-    await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue))
+    starting = _starting(settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
+    await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)
     limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
-    steps = use_cases(ports, limits, provider_timeout_s=settings.provider_timeout_s)
+    steps = use_cases(ports, limits, starting, provider_timeout_s=settings.provider_timeout_s)
     activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter))
     await mesh.enter(
         job_workers(
@@ -162,10 +164,12 @@ async def _work(
     return workshop
 
 
-async def _sweep(mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner) -> None:
+async def _sweep(
+    mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner, starting: StartJobs
+) -> None:
     store, clock, shared = ports.store, mesh.clock, parts(ports)
     sweeps = Sweeps(
-        start_waiting=StartWaiting(store, runner),
+        start_waiting=StartWaiting(store, starting),
         close_lost_runs=CloseLostRuns(store, runner, ports.meter),
         retry_compensations=RetryCompensations(
             store,
@@ -180,18 +184,22 @@ async def _sweep(mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner
     await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
 
 
+def _starting(settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
+    return StartJobs(store, runner, JobLimits(settings.tenant_running_jobs, settings.tenant_open_jobs))
+
+
 def _jobs(
     mesh: Chassis, settings: ExecutorSettings, assets: AssetsPeer, store: PostgresJobs, runner: TemporalRunner
 ) -> JobUseCases:
-    recorder = Recorder(mesh.clock)
+    recorder, starting = Recorder(mesh.clock), _starting(settings, store, runner)
     submit = SubmitJob(
-        store, runner, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
+        store, starting, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
     )
     return JobUseCases(
         store=store,
         submit=submit,
         list=ListJobs(store),
         cancel=CancelJob(store, runner),
-        resume=ResumeJob(store, runner, assets, recorder),
+        resume=ResumeJob(store, runner, assets, recorder, starting),
         watch=WatchJob(store, recorder, heartbeat_s=settings.heartbeat_s),
     )

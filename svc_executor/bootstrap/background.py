@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mesh.chassis import Chassis
-    from svc_executor.app.submit import StartWaiting
+    from svc_executor.app.starting import StartWaiting
     from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TEXT_SHOWN = 4_000
 PROMPT_REPORTED = 2_000
+_RETRY_AFTER_S = 5.0
 
 
 class JobState(StrEnum):
@@ -81,6 +82,15 @@ def service_principal(tenant_id: str) -> Principal:
     """The executor itself within a tenant, with what undoing and settling need and nothing else."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
     return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
+
+
+def too_many_open(most: int) -> SomaError:
+    """The error of a tenant that has as many open jobs as it may."""
+    return SomaError(
+        Reason.RATE_LIMITED,
+        f"Your tenant has {most} jobs that have not ended, as many as it may; submit again when some have ended",
+        retry_after_s=_RETRY_AFTER_S,
+    )
 
 
 def request_reused(request_id: str) -> SomaError:

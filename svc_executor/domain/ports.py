@@ -83,6 +83,7 @@ class Submission:
     first_event: JobEvent
     request_id: str = ""
     digest: str = ""
+    most_open: int = 1_000
 
 
 class Wakeup(Protocol):
@@ -98,7 +99,8 @@ class JobStore(Protocol):
     async def submit(self, submission: Submission) -> Job:
         """Add a job, or give back the one that the same request made before.
 
-        Raises IDEMPOTENCY_MISMATCH when that request had another body.
+        Raises IDEMPOTENCY_MISMATCH when that request had another body, RATE_LIMITED when `most_open` jobs of the tenant
+        have not ended.
         """
 
     def work(self, tenant_id: str, job_id: str) -> AbstractAsyncContextManager[Work]:
@@ -122,8 +124,11 @@ class JobStore(Protocol):
     def wakeup(self, job_id: str) -> AbstractAsyncContextManager[Wakeup]:
         """Be woken when the timeline of a job grows."""
 
-    async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
-        """Jobs of all tenants that were PENDING since before a moment, oldest first."""
+    async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
+        """The PENDING jobs among the `running` oldest that have not ended, in the order of their ids."""
+
+    async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
+        """Tenants above `after` (empty: all) whose oldest PENDING job was made before a moment, in order."""
 
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
         """The calls of a job that are not forgotten yet."""

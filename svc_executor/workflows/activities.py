@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from mesh import context, tracing
 from mesh.context import RequestContext
@@ -181,9 +181,12 @@ def _plain_errors() -> Iterator[None]:
         raise
     except SomaError as error:
         wait = timedelta(seconds=error.retry_after_s) if error.retry_after_s else None
+        # To wait for a place is no failure: it is neither logged as one nor counted.
+        usual = error.reason is Reason.OVERLOADED
         raise ApplicationError(
-            error.message, type=error.reason.value, non_retryable=not may_pass(error), next_retry_delay=wait
-        ) from None
+            error.message, type=error.reason.value, non_retryable=not may_pass(error), next_retry_delay=wait,
+            category=ApplicationErrorCategory.BENIGN if usual else ApplicationErrorCategory.UNSPECIFIED,
+        ) from None  # fmt: skip
     except (ConnectionError, TimeoutError):
         raise ApplicationError("a connection was lost", type=Reason.UNAVAILABLE.value) from None
     except Exception as error:  # noqa: BLE001 - see above

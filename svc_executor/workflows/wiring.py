@@ -18,6 +18,7 @@ from svc_executor.workflows.activities import UseCases
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.app.starting import StartJobs
     from svc_executor.domain.peers import Assets, Critic, Selector
     from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter, Results
 
@@ -58,7 +59,7 @@ def parts(ports: Ports) -> Parts:
     )
 
 
-def use_cases(ports: Ports, limits: RunLimits, *, provider_timeout_s: float) -> UseCases:
+def use_cases(ports: Ports, limits: RunLimits, starting: StartJobs, *, provider_timeout_s: float) -> UseCases:
     """Wire the use cases that activities run."""
     shared = parts(ports)
     recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
@@ -69,5 +70,7 @@ def use_cases(ports: Ports, limits: RunLimits, *, provider_timeout_s: float) -> 
         attempt=MakeAttempt(ports.store, producer, calls, ports.selector, recorder, meter=meter, clock=clock),
         evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
         end_step=EndStep(ports.store, recorder),
-        close_run=CloseRun(ports.store, ports.assets, shared.compensator, recorder, calls, meter=meter, clock=clock),
+        close_run=CloseRun(
+            ports.store, ports.assets, shared.compensator, recorder, calls, starting=starting, meter=meter, clock=clock
+        ),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from svc_executor.domain.job import JobState, request_reused
+from svc_executor.domain.job import JobState, request_reused, too_many_open
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
@@ -164,6 +164,8 @@ class MemoryJobs:
             if digest != submission.digest:
                 raise request_reused(submission.request_id)
             return self._jobs[job_id].job
+        if len(self._unended(job.tenant_id)) >= submission.most_open:
+            raise too_many_open(submission.most_open)
         rows = _Rows(job, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
         self._jobs[job.job_id] = rows
@@ -220,14 +222,24 @@ class MemoryJobs:
         finally:
             self._wakeups[job_id].remove(mine)
 
-    async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
+    async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
         """See the port."""
-        waiting = [
-            rows.job
-            for rows in self._jobs.values()
-            if rows.job.state is JobState.PENDING and rows.job.created_at < before
-        ]
-        return [JobOrder(job.tenant_id, job.job_id, job.run) for job in waiting[:limit]]
+        oldest = self._unended(tenant_id)[:running]
+        return [JobOrder(tenant_id, job.job_id, job.run) for job in oldest if job.state is JobState.PENDING]
+
+    async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
+        """See the port."""
+        tenants = sorted({rows.job.tenant_id for rows in self._jobs.values()})
+        oldest = {
+            tenant: next((job for job in self._unended(tenant) if job.state is JobState.PENDING), None)
+            for tenant in tenants
+            if tenant > after
+        }
+        return [tenant for tenant, job in oldest.items() if job is not None and job.created_at < before][:limit]
+
+    def _unended(self, tenant_id: str) -> list[Job]:
+        own = (rows.job for rows in self._jobs.values() if rows.job.tenant_id == tenant_id)
+        return sorted((job for job in own if not job.state.ended), key=lambda job: job.job_id)
 
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
         """See the port."""

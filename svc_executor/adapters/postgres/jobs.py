@@ -21,7 +21,7 @@ from svc_executor.adapters.postgres.work import (
     insert,
     steps_of,
 )
-from svc_executor.domain.job import request_reused
+from svc_executor.domain.job import request_reused, too_many_open
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
@@ -60,6 +60,9 @@ class PostgresJobs:
         job = submission.job
         try:
             async with self._postgres.transaction(job.tenant_id) as connection:
+                full = await connection.fetchval(sweeping.HAS_OPEN, job.tenant_id, submission.most_open - 1)
+                if full and not await self._is_known(connection, submission):
+                    raise too_many_open(submission.most_open)
                 request = {
                     "request_id": submission.request_id or None,
                     "request_digest": submission.digest,
@@ -71,6 +74,11 @@ class PostgresJobs:
         except asyncpg.UniqueViolationError:
             return await self._made_before(submission)
         return job
+
+    @staticmethod
+    async def _is_known(connection: asyncpg.Connection, submission: Submission) -> bool:
+        known = "SELECT true FROM multimodal_job_plans WHERE tenant_id = $1 AND request_id = $2"
+        return bool(await connection.fetchval(known, submission.job.tenant_id, submission.request_id or None))
 
     async def _begun(self, connection: asyncpg.Connection, submission: Submission) -> None:
         job = submission.job
@@ -155,16 +163,17 @@ class PostgresJobs:
         with self._wakeups.of(job_id) as bell:
             yield bell
 
-    async def unstarted(self, before: datetime, limit: int) -> list[JobOrder]:
+    async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            found = await connection.fetch(sweeping.OLDEST_OPEN, tenant_id, running)
+        return [JobOrder(tenant_id, str(row["id"]), row["run"]) for row in found if row["status"] == "PENDING"]
+
+    async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(
-                """SELECT id, tenant_id, run FROM multimodal_job_plans
-                   WHERE status = 'PENDING' AND created_at < $1 ORDER BY created_at LIMIT $2""",
-                before,
-                limit,
-            )
-        return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+            found = await connection.fetch(sweeping.WAITING_TENANTS, after, before, limit)
+        return [row["tenant_id"] for row in found]
 
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
         """See the port."""

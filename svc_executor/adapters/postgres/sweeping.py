@@ -30,3 +30,32 @@ RETURNING c.*
 """
 
 OPEN_COMPENSATIONS = "SELECT count(*) FROM (SELECT FROM compensations WHERE NOT done LIMIT $1) AS open"
+
+OLDEST_OPEN = """
+(SELECT id, run, status FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'PENDING' ORDER BY id LIMIT $2)
+UNION ALL
+(SELECT id, run, status FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'RUNNING' ORDER BY id LIMIT $2)
+ORDER BY id LIMIT $2
+"""
+
+HAS_OPEN = """
+SELECT true FROM (
+    (SELECT FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'PENDING' LIMIT $2 + 1)
+    UNION ALL
+    (SELECT FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'RUNNING' LIMIT $2 + 1)
+) AS open OFFSET $2 LIMIT 1
+"""
+
+# One step through the index for each tenant that has waiting jobs, and no more.
+WAITING_TENANTS = """
+WITH RECURSIVE waiting (tenant_id, created_at) AS (
+    (SELECT tenant_id, created_at FROM multimodal_job_plans
+     WHERE status = 'PENDING' AND tenant_id > $1 ORDER BY tenant_id, id LIMIT 1)
+    UNION ALL
+    SELECT found.tenant_id, found.created_at FROM waiting, LATERAL (
+        SELECT p.tenant_id, p.created_at FROM multimodal_job_plans p
+        WHERE p.status = 'PENDING' AND p.tenant_id > waiting.tenant_id ORDER BY p.tenant_id, p.id LIMIT 1
+    ) AS found
+)
+SELECT tenant_id FROM waiting WHERE created_at < $2 LIMIT $3
+"""

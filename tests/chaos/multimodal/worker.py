@@ -37,8 +37,10 @@ from svc_executor.adapters.memory.peers import (
 )
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.results import BlobResults
+from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.open_run import RunLimits
+from svc_executor.app.starting import StartJobs
 from svc_executor.domain.job import Chosen
 from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.rpc.facts import FactEncoder
@@ -183,7 +185,8 @@ async def work(orders: Orders) -> None:
             clock=clock,
             results=BlobResults(store),
         )
-        wired = use_cases(ports, RunLimits(), provider_timeout_s=10.0)
+        starting = StartJobs(jobs, TemporalRunner(client, orders.queue))
+        wired = use_cases(ports, RunLimits(), starting, provider_timeout_s=10.0)
         if orders.forgetful:
             wired.attempt.__class__ = ForgetfulAttempt
         activities = JobActivities(wired, jobs, LocalIdentity())

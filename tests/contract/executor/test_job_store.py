@@ -207,15 +207,40 @@ async def test_pages_are_newest_first_and_filtered_by_state(store: JobStore, sub
     assert [job.job_id for job in await store.page("tenant-a", JobState.FAILED, "", 9)] == [jobs[1].job_id]
 
 
-async def test_waiting_jobs_of_all_tenants_are_found_oldest_first(store: JobStore, submission: Submit) -> None:
-    first = await store.submit(submission())
-    second = await store.submit(submission(tenant="tenant-b"))
-    third = await store.submit(submission())
-    async with store.work("tenant-a", first.job_id) as work:
+async def test_the_oldest_open_jobs_of_a_tenant_start_next(store: JobStore, submission: Submit) -> None:
+    jobs = [await store.submit(submission()) for _ in range(5)]
+    await store.submit(submission(tenant="tenant-b"))
+    for job, state in zip(jobs, (JobState.COMPLETED, JobState.RUNNING), strict=False):
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.save_job(replace(work.job, state=state))
+    assert await store.next_to_start("tenant-a", 1) == []
+    assert await store.next_to_start("tenant-a", 3) == [JobOrder("tenant-a", job.job_id, 1) for job in jobs[2:4]]
+    assert await store.next_to_start("tenant-c", 3) == []
+
+
+async def test_tenants_with_waiting_jobs_are_found_in_order(store: JobStore, submission: Submit) -> None:
+    jobs = {tenant: await store.submit(submission(tenant=tenant)) for tenant in ("tenant-c", "tenant-a", "tenant-b")}
+    last = await store.submit(submission(tenant="tenant-a"))
+    later = last.created_at + timedelta(seconds=1)
+    async with store.work("tenant-b", jobs["tenant-b"].job_id) as work:
         await work.save_job(replace(work.job, state=JobState.RUNNING))
-    waiting = await store.unstarted(third.created_at, 10)
-    assert waiting == [JobOrder("tenant-b", second.job_id, 1)]
-    assert len(await store.unstarted(third.created_at + timedelta(seconds=1), 10)) == 2
+    assert await store.waiting_tenants("", later, 10) == ["tenant-a", "tenant-c"]
+    assert await store.waiting_tenants("", later, 1) == ["tenant-a"]
+    assert await store.waiting_tenants("tenant-a", later, 10) == ["tenant-c"]
+    assert await store.waiting_tenants("", jobs["tenant-c"].created_at, 10) == []
+
+
+async def test_no_more_jobs_than_allowed_are_open(store: JobStore, submission: Submit) -> None:
+    jobs = [await store.submit(replace(submission(request_id=str(n)), most_open=2)) for n in range(2)]
+    with pytest.raises(SomaError) as refused:
+        await store.submit(replace(submission(request_id="2"), most_open=2))
+    assert refused.value.reason is Reason.RATE_LIMITED
+    again = await store.submit(replace(submission(request_id="1"), most_open=2))
+    assert again.job_id == jobs[1].job_id
+    assert await store.submit(replace(submission(tenant="tenant-b"), most_open=2))
+    async with store.work("tenant-a", jobs[0].job_id) as work:
+        await work.save_job(replace(work.job, state=JobState.FAILED))
+    assert await store.submit(replace(submission(request_id="2"), most_open=2))
 
 
 async def test_facts_of_committed_transactions_are_accepted(store: JobStore, submission: Submit) -> None:

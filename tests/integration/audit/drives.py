@@ -41,6 +41,7 @@ from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
+from svc_executor.app.starting import StartJobs
 from svc_executor.app.submit import SubmitJob
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap import compiler_of
@@ -186,13 +187,14 @@ async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
     recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
     meter, calls = MemoryMeter(), ProviderCalls(store, MemoryResults(), CLOCK)
     compensator = Compensator(store, peers, MemorySelector([]), recorder, meter=meter, clock=CLOCK)
-    close = CloseRun(store, peers, compensator, recorder, calls, meter=meter, clock=CLOCK)
+    starting = StartJobs(store, runner)
+    close = CloseRun(store, peers, compensator, recorder, calls, starting=starting, meter=meter, clock=CLOCK)
     use_cases = JobUseCases(
         store=store,
-        submit=SubmitJob(store, runner, compiler_of(ExecutorSettings()), recorder, clock=CLOCK, ids=IDS),
+        submit=SubmitJob(store, starting, compiler_of(ExecutorSettings()), recorder, clock=CLOCK, ids=IDS),
         list=ListJobs(store),
         cancel=CancelJob(store, runner),
-        resume=ResumeJob(store, runner, peers, recorder),
+        resume=ResumeJob(store, runner, peers, recorder, starting),
         watch=WatchJob(store, recorder, heartbeat_s=1),
     )
     service, servicer = "soma.executor.v1.JobService", JobServicer(use_cases)

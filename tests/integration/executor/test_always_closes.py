@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_executor.app.close_run import CloseRun, EndStep
-from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
+from svc_executor.app.control import CancelJob, ControlOrder
 from svc_executor.app.open_run import OpenRun
 from svc_executor.app.sweeps import LOST, CloseLostRuns
 from svc_executor.domain.job import JobState, StepState
@@ -165,7 +165,7 @@ async def test_a_job_whose_workflow_is_gone_can_be_resumed(work_on: Run, tempora
     rig = await work_on(Rig())
     job = await lost(rig, temporal_client)
     rig.shelf.providers["painter"] = ScriptedProvider("remote")
-    resume = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)
+    resume = rig.resume
     await resume(ControlOrder(OWNER, job.job_id))
     account = await rig.ended(job)
     assert (account.job.state, account.job.run) == (JobState.COMPLETED, 2)

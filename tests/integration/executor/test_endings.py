@@ -188,7 +188,7 @@ async def test_a_partial_job_is_resumed_from_its_recorded_results(work_on: Run) 
     account = await rig.run(task("fig"), task("photo", "generate_image", on_failure="CONTINUE"))
     assert account.job.state is JobState.PARTIAL
     rig.shelf.providers["painter"].script = picture
-    resume = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)
+    resume = rig.resume
     await _resumed(rig, resume, account)
     again = await rig.ended(account.job)
     assert (again.job.state, again.job.run) == (JobState.COMPLETED, 2)
@@ -202,7 +202,7 @@ async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Ru
     rig.shelf.providers["composer"].script = down
     account = await rig.run(task("fig"), task("doc", "compose_document", depends_on=["fig"]))
     rig.shelf.providers["composer"].script = picture
-    await _resumed(rig, ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder), account)
+    await _resumed(rig, rig.resume, account)
     again = await rig.ended(account.job)
     assert again.job.state is JobState.COMPLETED
     assert [call.idempotency_key for call in rig.calls("mermaid")] == [
@@ -241,7 +241,7 @@ async def test_a_run_is_closed_by_the_executor_and_a_resumed_one_acts_for_the_ca
     assert (set(selecting), undoing) == ({"key-1"}, ["spiffe://soma/executor"])
     selecting.clear()
     other = replace(OWNER, subject="user-2", key_id="key-2")
-    await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(other, account.job.job_id))
+    await rig.resume(ControlOrder(other, account.job.job_id))
 
     async def again() -> bool:
         await rig.runner.start(JobOrder(OWNER.tenant_id, account.job.job_id, 2))

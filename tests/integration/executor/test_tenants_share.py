@@ -29,7 +29,7 @@ FEW = 12
 
 
 async def submit(rig: Rig, owner: object = OWNER) -> Job:
-    use_case = SubmitJob(rig.store, rig.runner, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
+    use_case = SubmitJob(rig.store, rig.starting, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
     return await use_case(PlanOrder(owner, plan(task("a"))))  # type: ignore[arg-type]
 
 

@@ -97,10 +97,10 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
         await stack.enter_async_context(job_workers(client, queue, activities))
         use_cases = JobUseCases(
             store=store,
-            submit=SubmitJob(store, rig.runner, compiler(), rig.recorder, clock=clock, ids=ids),
+            submit=SubmitJob(store, rig.starting, compiler(), rig.recorder, clock=clock, ids=ids),
             list=ListJobs(store),
             cancel=CancelJob(store, rig.runner),
-            resume=ResumeJob(store, rig.runner, rig.assets, rig.recorder),
+            resume=ResumeJob(store, rig.runner, rig.assets, rig.recorder, rig.starting),
             watch=WatchJob(store, rig.recorder, heartbeat_s=0.3),
         )
         server = await stack.enter_async_context(

@@ -20,8 +20,10 @@ from svc_executor.adapters.memory.peers import (
     NoCredentials,
     Rung,
 )
+from svc_executor.app.control import ResumeJob
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.recorder import Recorder
+from svc_executor.app.starting import JobLimits, StartJobs
 from svc_executor.app.submit import PlanOrder, SubmitJob
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.compiler import Compiler
@@ -154,6 +156,7 @@ class Rig:
     meter: MemoryMeter = field(default_factory=MemoryMeter)
     runner: Runner = field(default_factory=IdleRunner)
     limits: RunLimits = field(default_factory=RunLimits)
+    job_limits: JobLimits = field(default_factory=JobLimits)
     clock: Clock = field(default_factory=SystemClock)
     results: MemoryResults = field(default_factory=MemoryResults)
 
@@ -191,13 +194,23 @@ class Rig:
             self.results,
         )
 
+    @property
+    def starting(self) -> StartJobs:
+        """What starts runs."""
+        return StartJobs(self.store, self.runner, self.job_limits)
+
+    @property
+    def resume(self) -> ResumeJob:
+        """What runs jobs again."""
+        return ResumeJob(self.store, self.runner, self.assets, self.recorder, self.starting)
+
     def use_cases(self) -> UseCases:
         """The use cases of a run."""
-        return use_cases(self.ports(), self.limits, provider_timeout_s=5.0)
+        return use_cases(self.ports(), self.limits, self.starting, provider_timeout_s=5.0)
 
     async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
         """Submit a plan as the owner."""
-        submit = SubmitJob(self.store, self.runner, compiler(), self.recorder, clock=self.clock, ids=SystemIds())
+        submit = SubmitJob(self.store, self.starting, compiler(), self.recorder, clock=self.clock, ids=SystemIds())
         return await submit(PlanOrder(OWNER, plan, request_id=request_id, trace_id="0" * 32))
 
     async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:

@@ -11,7 +11,7 @@ from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from svc_executor.adapters.memory.peers import LocalIdentity
-from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
+from svc_executor.app.control import CancelJob, ControlOrder
 from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import CloseOrder
@@ -83,7 +83,7 @@ async def test_all_running_jobs_are_looked_at_in_turn() -> None:
 async def test_a_lost_run_can_be_resumed_and_says_so() -> None:
     run = await lost_run()
     rig = run.rig
-    resume = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)
+    resume = rig.resume
     job = await resume(ControlOrder(OWNER, run.order.job_id))
     assert (job.state, job.run) == (JobState.PENDING, 2)
     assert (await run.account()).events[-1].message.startswith("its run was lost, and the job runs again")
@@ -91,7 +91,7 @@ async def test_a_lost_run_can_be_resumed_and_says_so() -> None:
 
 async def test_a_job_that_runs_cannot_be_resumed() -> None:
     run = await Run.of(task("a"))
-    resume = ResumeJob(run.rig.store, run.rig.runner, run.rig.assets, run.rig.recorder)
+    resume = run.rig.resume
     with pytest.raises(SomaError) as caught:
         await resume(ControlOrder(OWNER, run.order.job_id))
     assert caught.value.reason is Reason.FAILED_PRECONDITION
@@ -137,7 +137,7 @@ async def test_undoings_are_done_by_the_executor_itself(monkeypatch: pytest.Monk
 async def test_a_resumed_job_keeps_what_its_last_run_could_not_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     rig = run.rig
-    await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(OWNER, run.order.job_id))
+    await rig.resume(ControlOrder(OWNER, run.order.job_id))
     await pass_time(run)
     assert await retry(run)() == 0
     assert len(rig.assets.stored) == 1
@@ -161,13 +161,13 @@ async def test_a_job_acts_for_whoever_resumed_it(monkeypatch: pytest.MonkeyPatch
     run = await not_undone(monkeypatch)
     rig = run.rig
     other = type(OWNER)(OWNER.tenant_id, "user-2", ("member",), (), "key-2")
-    job = await ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder)(ControlOrder(other, run.order.job_id))
+    job = await rig.resume(ControlOrder(other, run.order.job_id))
     assert (job.principal, job.owner) == (other, OWNER)
 
 
 async def test_a_repeated_resume_with_the_same_request_id_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
-    resume = ResumeJob(run.rig.store, run.rig.runner, run.rig.assets, run.rig.recorder)
+    resume = run.rig.resume
     order = ControlOrder(OWNER, run.order.job_id, "r-1")
     first = await resume(order)
     assert await resume(order) == first

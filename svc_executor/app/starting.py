@@ -1,0 +1,81 @@
+"""Starting runs: so many of each tenant at once, the others in the order in which their jobs were made."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from svc_executor.domain.run import JobOrder
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from svc_executor.domain.job import Job
+    from svc_executor.domain.ports import JobStore, Runner
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """How many jobs of one tenant run at once, and how many may be open: those that run and those that wait."""
+
+    running: int = 16
+    open: int = 1_000
+
+
+class StartJobs:
+    """Starts those jobs of a tenant whose turn it is. A start that fails is made up for by `StartWaiting`."""
+
+    def __init__(self, store: JobStore, runner: Runner, limits: JobLimits = JobLimits()) -> None:
+        self._store = store
+        self._runner = runner
+        self._limits = limits
+
+    @property
+    def most_open(self) -> int:
+        """How many jobs of a tenant may be open."""
+        return self._limits.open
+
+    async def one(self, job: Job) -> None:
+        """Start a job if it is its turn; it is safe in the store either way."""
+        order = JobOrder(job.tenant_id, job.job_id, job.run)
+        try:
+            if order in await self._store.next_to_start(job.tenant_id, self._limits.running):
+                await self._runner.start(order)
+        except SomaError as error:
+            _log.warning("job %s is started later: %s", job.job_id, error.reason.value)
+
+    async def next(self, tenant_id: str) -> int:
+        """Start all jobs of a tenant whose turn it is, and give how many there were."""
+        orders = await self._store.next_to_start(tenant_id, self._limits.running)
+        for order in orders:
+            await self._runner.start(order)
+        return len(orders)
+
+    async def after(self, job: Job) -> None:
+        """Start what waited for a job that has ended."""
+        try:
+            await self.next(job.tenant_id)
+        except SomaError as error:
+            _log.warning("jobs that waited for %s are started later: %s", job.job_id, error.reason.value)
+
+
+class StartWaiting:
+    """Starts jobs whose turn it is and whose start was lost: a process or the runner was down at that moment.
+
+    Each call looks at the next tenants, and begins anew after the last.
+    """
+
+    def __init__(self, store: JobStore, starting: StartJobs) -> None:
+        self._store = store
+        self._starting = starting
+        self._after = ""
+
+    async def __call__(self, before: datetime, limit: int = 100) -> int:
+        """Start jobs of so many tenants with jobs that wait since before a moment, and tell how many there were."""
+        tenants = await self._store.waiting_tenants(self._after, before, limit)
+        self._after = tenants[-1] if len(tenants) == limit else ""
+        return sum([await self._starting.next(tenant_id) for tenant_id in tenants])

@@ -1,0 +1,99 @@
+"""Jobs of one tenant run so many at once; the others wait for their turn."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.ids import SystemIds
+from svc_executor.app.starting import JobLimits, StartWaiting
+from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.domain.job import JobState, Principal
+from svc_executor.domain.run import CloseOrder, JobOrder
+from tests.unit.executor.rig import IdleRunner, Rig, compiler, plan, task
+
+if TYPE_CHECKING:
+    from svc_executor.domain.job import Job
+
+
+class DownRunner(IdleRunner):
+    """Refuses to start anything until it is up."""
+
+    up = False
+
+    async def start(self, order: JobOrder) -> None:
+        if not self.up:
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        await super().start(order)
+
+
+def order_of(job: Job) -> JobOrder:
+    return JobOrder(job.tenant_id, job.job_id, job.run)
+
+
+async def submitted(rig: Rig, count: int, tenant: str = "tenant-a") -> list[JobOrder]:
+    submit = SubmitJob(rig.store, rig.starting, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
+    owner = Principal(tenant, "someone")
+    return [order_of(await submit(PlanOrder(owner, plan(task("a"))))) for _ in range(count)]
+
+
+async def close(rig: Rig, order: JobOrder) -> None:
+    await rig.use_cases().close_run(CloseOrder(order, JobState.COMPLETED.value, ""))
+
+
+async def test_no_more_jobs_of_a_tenant_start_than_may_run() -> None:
+    rig = Rig(job_limits=JobLimits(running=2))
+    jobs = await submitted(rig, 4)
+    others = await submitted(rig, 1, "tenant-b")
+    assert rig.started == [*jobs[:2], *others]
+
+
+async def test_the_oldest_waiting_job_starts_when_one_has_ended() -> None:
+    rig = Rig(job_limits=JobLimits(running=2))
+    jobs = await submitted(rig, 4)
+    for order in jobs[:2]:
+        await rig.use_cases().open_run(order)
+    await close(rig, jobs[1])
+    assert rig.started == jobs[:3]
+
+
+async def test_a_start_that_failed_is_made_up_for() -> None:
+    runner = DownRunner()
+    rig = Rig(job_limits=JobLimits(running=1), runner=runner)
+    jobs = await submitted(rig, 2)
+    sweep = StartWaiting(rig.store, rig.starting)
+    later = rig.clock.now() + timedelta(seconds=1)
+    runner.up = True
+    assert await sweep(later) == 1
+    await rig.use_cases().open_run(jobs[0])
+    runner.up = False
+    await close(rig, jobs[0])
+    assert rig.started == jobs[:1]
+    runner.up = True
+    assert await sweep(later) == 1
+    assert rig.started == jobs
+
+
+async def test_many_waiting_jobs_of_one_tenant_do_not_keep_the_sweep_from_another() -> None:
+    runner = DownRunner()
+    rig = Rig(job_limits=JobLimits(running=1), runner=runner)
+    greedy = await submitted(rig, 20, "greedy")
+    innocent = await submitted(rig, 1, "innocent")
+    runner.up = True
+    sweep = StartWaiting(rig.store, rig.starting)
+    later = rig.clock.now() + timedelta(seconds=1)
+    await sweep(later, 1)
+    await sweep(later, 1)
+    assert rig.started == [greedy[0], innocent[0]]
+
+
+async def test_more_open_jobs_than_allowed_are_refused_for_that_tenant_alone() -> None:
+    rig = Rig(job_limits=JobLimits(running=1, open=3))
+    await submitted(rig, 3)
+    with pytest.raises(SomaError, match="3 jobs that have not ended") as refused:
+        await submitted(rig, 1)
+    assert refused.value.reason is Reason.RATE_LIMITED
+    await submitted(rig, 3, "tenant-b")
