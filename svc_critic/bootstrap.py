@@ -37,8 +37,8 @@ MIB = 1024 * 1024
 
 
 def _share(workers: int) -> int:
-    """Workers that one tenant may take, so that another finds one."""
-    return max(1, workers // 2)
+    """Workers that one tenant may take: few enough that two or three leave one to another."""
+    return max(1, workers // 4)
 
 
 def _limits(own: CriticSettings) -> ProcessLimits:
@@ -69,7 +69,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
             rubrics=book,
-            evaluators=Evaluators(heuristics(pool, _share(own.workers))),
+            evaluators=Evaluators(heuristics(pool, max(1, own.workers // 2))),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
             slots=FairSlots(
