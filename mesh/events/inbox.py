@@ -40,9 +40,10 @@ _GRACE_S = 10.0
 _IN_HAND = 2_000
 _log = logging.getLogger(__name__)
 
-_FORGET = """
+# statement_timestamp() is the same for the whole statement, so that the index on handled_at serves.
+FORGET = """
 DELETE FROM inbox WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM inbox WHERE handled_at < clock_timestamp() - $1::interval LIMIT $2))
+  SELECT ctid FROM inbox WHERE handled_at < statement_timestamp() - $1::interval ORDER BY handled_at LIMIT $2))
 """
 
 
@@ -288,4 +289,4 @@ class Consumer:
         answer = ""
         while answer != "DELETE 0":
             async with self._postgres.transaction(SYSTEM) as connection:
-                answer = await connection.execute(_FORGET, self._keep, _TIDY_ROWS)
+                answer = await connection.execute(FORGET, self._keep, _TIDY_ROWS)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # One relay of a schema works at a time: two would each skip what the other has locked and so break the order of a key.
 _TURN = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox'))"
-# The planner takes the policy of the table for a filter that hardly a row passes, and so reads and sorts all there are
-# to give the first few. Every statement here has an index that gives its rows in order.
+# Rows come and go faster than statistics of them are made, by which the planner may read and sort all there are to give
+# the first few. Every statement here has an index that gives its rows in order.
 INDEX_ONLY = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('enable_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM
 from mesh.stores.retention import MONTHS_AHEAD
+from svc_provenance.adapters.filtering import where
 from svc_provenance.app.audit import ChainState
 from svc_provenance.domain.audit import (
     DEED_FIELDS,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from svc_provenance.app.audit import Filters
 
 _DROP_TIMEOUT_S = 600.0
+_CLOCKS_DIFFER = timedelta(days=1)
 
 
 async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> Sequence[Linked]:
@@ -59,20 +62,21 @@ class PostgresAudit:
 
     async def page(self, chain: str, filters: Filters, before: int, limit: int) -> Sequence[Linked]:
         """See the port."""
+        wanted, values = where(
+            3,
+            ("sequence < {}", before or None),
+            ("subject = {}", filters.subject),
+            ("action = {}", filters.action),
+            ("resource_type = {}", filters.resource_type),
+            ("resource_id = {}", filters.resource_id),
+            ("decision = {}", filters.decision.value if filters.decision else ""),
+            ("occurred_at >= {}", filters.start),
+            # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
+            ("recorded_at >= {}", filters.start - _CLOCKS_DIFFER if filters.start else None),
+            ("occurred_at < {}", filters.end),
+        )
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            rows = await connection.fetch(
-                _PAGE,
-                chain,
-                before or None,
-                filters.subject,
-                filters.action,
-                filters.resource_type,
-                filters.resource_id,
-                filters.decision.value if filters.decision else "",
-                filters.start,
-                filters.end,
-                limit,
-            )
+            rows = await connection.fetch(_PAGE.format(filters=wanted), chain, limit, *values)
         return [_linked(row) for row in rows]
 
     async def one(self, chain: str, audit_id: str) -> Linked | None:
@@ -85,8 +89,11 @@ class PostgresAudit:
         """See the port."""
         place = after.entry.sequence if after else None
         moment = after.entry.recorded_at if after else None
+        span, values = where(
+            4, ("(sequence, recorded_at) > ({}, {})", place, moment), ("sequence >= {}", first or None)
+        )
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            rows = await connection.fetch(_SPAN, chain, place, moment, first or None, last, limit)
+            rows = await connection.fetch(_SPAN.format(filters=span), chain, last, limit, *values)
         return [_linked(row) for row in rows]
 
     async def state(self, chain: str) -> ChainState:
@@ -104,6 +111,8 @@ class PostgresAudit:
 
     async def due(self, entries: int, before: datetime) -> Mapping[str, End]:
         """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_SET_ASIDE)
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_DUE, entries, before)
         return {row["tenant_id"]: End(row["sequence"], row["digest"]) for row in rows}
@@ -196,31 +205,34 @@ RETURNING sequence, digest, greatest(recorded_at, clock_timestamp()) AS moment
 _APPEND = f"INSERT INTO audit_events ({_NAMES}) VALUES ({', '.join(f'${n + 1}' for n in range(len(_COLUMNS)))})"  # noqa: S608
 _HEAD = "UPDATE audit_heads SET sequence = $2, digest = $3, recorded_at = $4 WHERE tenant_id = $1"
 _PAGE = f"""
-SELECT {_NAMES} FROM audit_events
-WHERE tenant_id = $1 AND ($2::bigint IS NULL OR sequence < $2)
-    AND ($3 = '' OR subject = $3) AND ($4 = '' OR action = $4)
-    AND ($5 = '' OR resource_type = $5) AND ($6 = '' OR resource_id = $6) AND ($7 = '' OR decision = $7)
-    AND ($8::timestamptz IS NULL OR occurred_at >= $8) AND ($9::timestamptz IS NULL OR occurred_at < $9)
-ORDER BY sequence DESC LIMIT $10
+SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1{{filters}} ORDER BY sequence DESC LIMIT $2
 """  # noqa: S608
 _ONE = f"SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1 AND audit_id = $2 ORDER BY sequence LIMIT 1"  # noqa: S608
 _SPAN = f"""
 SELECT {_NAMES} FROM audit_events
-WHERE tenant_id = $1 AND ($2::bigint IS NULL OR (sequence, recorded_at) > ($2, $3))
-    AND ($4::bigint IS NULL OR sequence >= $4) AND sequence <= $5
-ORDER BY sequence, recorded_at LIMIT $6
+WHERE tenant_id = $1 AND sequence <= $2{{filters}} ORDER BY sequence, recorded_at LIMIT $3
 """  # noqa: S608
 _STATE = """
 SELECT h.sequence, h.digest, s.sequence AS start_sequence, s.digest AS start_digest, s.key_version, s.signature,
     s.created_at, coalesce((SELECT max(sequence) FROM audit_events WHERE tenant_id = $1), 0) AS last
 FROM (SELECT) AS one LEFT JOIN audit_heads h ON h.tenant_id = $1 LEFT JOIN audit_starts s ON s.tenant_id = $1
 """
-_DUE = """
-SELECT h.tenant_id, h.sequence, h.digest FROM audit_heads h LEFT JOIN audit_anchored a USING (tenant_id)
-WHERE h.sequence > coalesce(a.sequence, 0)
+# Chains that did not grow since their last anchor are set aside, so that a look reads those that did alone; a trigger
+# takes them up again. OFFSET 0 keeps the planner from reading all anchors.
+_NEWEST_ANCHOR = "SELECT sequence, anchored_at FROM audit_anchored WHERE tenant_id = h.tenant_id OFFSET 0"
+_SET_ASIDE = f"""
+WITH still AS (
+    SELECT h.tenant_id FROM audit_heads h CROSS JOIN LATERAL ({_NEWEST_ANCHOR}) a
+    WHERE NOT h.anchored AND h.sequence <= a.sequence ORDER BY h.tenant_id LIMIT 1000 FOR UPDATE OF h SKIP LOCKED
+)
+UPDATE audit_heads SET anchored = true WHERE tenant_id = ANY(ARRAY(SELECT tenant_id FROM still))
+"""  # noqa: S608
+_DUE = f"""
+SELECT h.tenant_id, h.sequence, h.digest FROM audit_heads h LEFT JOIN LATERAL ({_NEWEST_ANCHOR}) a ON true
+WHERE NOT h.anchored AND h.sequence > coalesce(a.sequence, 0)
     AND (a.sequence IS NULL OR h.sequence - a.sequence >= $1 OR a.anchored_at <= $2)
 ORDER BY a.anchored_at NULLS FIRST LIMIT 1000
-"""
+"""  # noqa: S608
 _NOTE = """
 INSERT INTO audit_anchored AS a (tenant_id, sequence, anchored_at) VALUES ($1, $2, $3)
 ON CONFLICT (tenant_id) DO UPDATE SET sequence = excluded.sequence, anchored_at = excluded.anchored_at
@@ -234,7 +246,18 @@ SELECT month FROM (
 ) AS oldest
 WHERE month + interval '1 month' <= $1::timestamptz
 """
-_ENDS = """
-SELECT DISTINCT ON (tenant_id) tenant_id, sequence, digest FROM audit_events
-WHERE recorded_at >= $1::date AND recorded_at < $1::date + interval '1 month' ORDER BY tenant_id, sequence DESC
-"""
+# Chains are found one after the other by index, and of each its last entry alone.
+_IN_MONTH = "recorded_at >= $1::date AND recorded_at < $1::date + interval '1 month'"
+_ENDS = f"""
+WITH RECURSIVE every (tenant_id) AS (
+    (SELECT tenant_id FROM audit_events WHERE {_IN_MONTH} ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant_id FROM audit_events AS t WHERE t.tenant_id > e.tenant_id AND {_IN_MONTH}
+            ORDER BY tenant_id LIMIT 1)
+    FROM every AS e WHERE e.tenant_id IS NOT NULL
+)
+SELECT last.* FROM every AS e CROSS JOIN LATERAL (
+    SELECT tenant_id, sequence, digest FROM audit_events WHERE tenant_id = e.tenant_id AND {_IN_MONTH}
+    ORDER BY sequence DESC LIMIT 1
+) AS last
+"""  # noqa: S608

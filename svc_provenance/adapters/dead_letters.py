@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.domain.dead_letters import Cause, Letter, State
+from svc_provenance.adapters.filtering import where
+from svc_provenance.app.dead_letters import MOST_REMAINING
+from svc_provenance.domain.dead_letters import Letter
 from svc_provenance.domain.ids import is_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import asyncpg
 
@@ -99,20 +101,18 @@ class PostgresLetters:
 
     async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Letter]:
         """See the port."""
+        mark = (after.at, after.id_) if after else (None, None)
+        wanted, values = where(3, *_wanted(filters), ("(created_at, dlq_id) < ({}, {}::text::uuid)", *mark))
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            rows = await connection.fetch(
-                _PAGE,
-                *_wanted(tenant_id, filters),
-                after.at if after else None,
-                after.id_ if after else None,
-                limit,
-            )
+            rows = await connection.fetch(_PAGE.format(filters=wanted), tenant_id, limit, *values)
         return [_letter(row) for row in rows]
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """See the port."""
+        wanted, values = where(4, *_wanted(filters))
+        statement = _REQUEUEABLE.format(filters=wanted)
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            rows = await connection.fetch(_REQUEUEABLE, *_wanted(tenant_id, filters), limit)
+            rows = await connection.fetch(statement, tenant_id, limit, limit + MOST_REMAINING, *values)
         return [row["dlq_id"] for row in rows], rows[0]["whole"] if rows else 0
 
 
@@ -144,40 +144,29 @@ def _told(letter: Letter) -> bytes:
     return canonical({name: value for name, value in asdict(letter).items() if name not in {"value", "updated_at"}})
 
 
-def _wanted(tenant_id: str, filters: Filters) -> tuple[str | None, ...]:
-    def given(choice: State | Cause | None) -> str | None:
-        return choice.value if choice else None
-
-    return (
-        tenant_id,
-        given(filters.state),
-        given(filters.cause),
-        filters.topic or None,
-        filters.group or None,
-        filters.event_type or None,
-        filters.correlation_id or None,
-    )
+def _wanted(filters: Filters) -> Iterator[tuple[str, str]]:
+    yield "state = {}", filters.state.value if filters.state else ""
+    yield "cause = {}", filters.cause.value if filters.cause else ""
+    yield "topic = {}", filters.topic
+    yield "consumer_group = {}", filters.group
+    yield "event_type = {}", filters.event_type
+    yield "correlation_id = {}", filters.correlation_id
 
 
 _READ = {"group": 'consumer_group AS "group"', "dlq_id": "dlq_id::text AS dlq_id"}
 _LISTED = ", ".join(_READ.get(name, name) for name in _STORED if name != "value")
 _COLUMNS = f"{_LISTED}, octet_length(value) AS size_bytes"
 _ONE = f"SELECT {_COLUMNS}, value FROM dlq_messages WHERE tenant_id = $1 AND dlq_id = $2::text::uuid"  # noqa: S608
-_FILTERED = """
-tenant_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR cause = $3)
-    AND ($4::text IS NULL OR topic = $4) AND ($5::text IS NULL OR consumer_group = $5)
-    AND ($6::text IS NULL OR event_type = $6) AND ($7::text IS NULL OR correlation_id = $7)
-"""
 _PAGE = f"""
-SELECT {_COLUMNS} FROM dlq_messages
-WHERE {_FILTERED} AND ($8::timestamptz IS NULL OR (created_at, dlq_id) < ($8, $9::text::uuid))
-ORDER BY created_at DESC, dlq_id DESC LIMIT $10
+SELECT {_COLUMNS} FROM dlq_messages WHERE tenant_id = $1{{filters}} ORDER BY created_at DESC, dlq_id DESC LIMIT $2
 """  # noqa: S608
-_REQUEUEABLE = f"""
-SELECT dlq_id::text AS dlq_id, count(*) OVER () AS whole FROM dlq_messages
-WHERE {_FILTERED} AND cause <> 'malformed' AND state IN ('waiting', 'blocked', 'exhausted', 'expired')
-ORDER BY created_at, dlq_id LIMIT $8
-"""  # noqa: S608
+_REQUEUEABLE = """
+SELECT dlq_id::text AS dlq_id, count(*) OVER () AS whole FROM (
+    SELECT dlq_id, created_at FROM dlq_messages
+    WHERE tenant_id = $1 AND cause <> 'malformed' AND state IN ('waiting', 'blocked', 'exhausted', 'expired'){filters}
+    ORDER BY created_at, dlq_id LIMIT $3
+) AS counted ORDER BY created_at, counted.dlq_id LIMIT $2
+"""
 _ADD = f"""
 INSERT INTO dlq_messages ({", ".join(_COLUMN.get(name, name) for name in _STORED)})
 VALUES ({", ".join(f"${place}" for place in range(1, len(_STORED) + 1))}) ON CONFLICT (dlq_id) DO NOTHING

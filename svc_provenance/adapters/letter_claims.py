@@ -85,10 +85,11 @@ WITH found AS (
 )
 {_CLAIM}
 """  # noqa: S608
+# statement_timestamp() is the same for the whole statement, so that letters whose time is to come are not read.
 _LONG_OVERDUE = f"""
 WITH found AS (
     SELECT dlq_id AS id FROM dlq_messages
-    WHERE state IN ('waiting', 'blocked') AND requeue_at < clock_timestamp() - $2::interval
+    WHERE state IN ('waiting', 'blocked') AND requeue_at < statement_timestamp() - $2::interval
         AND followed >= news AND {_FREE}
     ORDER BY requeue_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )

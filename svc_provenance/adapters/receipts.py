@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
+from svc_provenance.adapters.filtering import where
 from svc_provenance.app.receipts import Due, JobKey
 from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.receipts import Receipt
@@ -62,18 +63,16 @@ class PostgresReceipts:
 
     async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
         """See the port."""
+        wanted, values = where(
+            3,
+            ("form = {}", filters.form.value if filters.form else None),
+            ("{} = ANY(causes)", filters.cause.value if filters.cause else None),
+            ("ended_at >= {}", filters.start),
+            ("ended_at < {}", filters.end),
+            ("(ended_at, receipt_id) < ({}, {}::uuid)", after.at if after else None, after.id_ if after else None),
+        )
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(
-                _PAGE,
-                tenant_id,
-                filters.form.value if filters.form else None,
-                filters.cause.value if filters.cause else None,
-                filters.start,
-                filters.end,
-                after.at if after else None,
-                after.id_ if after else None,
-                limit,
-            )
+            rows = await connection.fetch(_PAGE.format(filters=wanted), tenant_id, limit, *values)
         return [_receipt(row) for row in rows]
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
@@ -117,11 +116,7 @@ SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"r
 WHERE r.trace_digest <> excluded.trace_digest
 """  # noqa: S608
 _PAGE = f"""
-SELECT {_LISTED} FROM receipts
-WHERE tenant_id = $1 AND ($2::text IS NULL OR form = $2) AND ($3::text IS NULL OR $3 = ANY(causes))
-    AND ($4::timestamptz IS NULL OR ended_at >= $4) AND ($5::timestamptz IS NULL OR ended_at < $5)
-    AND ($6::timestamptz IS NULL OR (ended_at, receipt_id) < ($6, $7::uuid))
-ORDER BY ended_at DESC, receipt_id DESC LIMIT $8
+SELECT {_LISTED} FROM receipts WHERE tenant_id = $1{{filters}} ORDER BY ended_at DESC, receipt_id DESC LIMIT $2
 """  # noqa: S608
 _ANY = f"SELECT {', '.join(_NAMES)} FROM receipts WHERE tenant_id = $1"  # noqa: S608
 _OWN = f"{_ANY} AND receipt_id = $2::text::uuid"

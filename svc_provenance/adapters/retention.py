@@ -79,18 +79,18 @@ ON CONFLICT (tenant_id) DO UPDATE
 SET receipts_days = excluded.receipts_days, traces_days = excluded.traces_days, audit_days = excluded.audit_days,
     dead_letters_days = excluded.dead_letters_days, updated_by = excluded.updated_by, updated_at = excluded.updated_at
 """
-# Tenants are found one after the other by index, so that no run reads rows that stay.
+# Tenants are found one after the other by index, so that no run reads rows that stay, as with tenants of longer terms.
 _OWNERS = """
 WITH RECURSIVE every (tenant_id) AS (
-    (SELECT tenant_id FROM {table} ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id FROM {table} WHERE {held} ORDER BY tenant_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT tenant_id FROM {table} AS t WHERE t.tenant_id > e.tenant_id ORDER BY tenant_id LIMIT 1)
+    SELECT (SELECT tenant_id FROM {table} WHERE {held} AND tenant_id > e.tenant_id ORDER BY tenant_id LIMIT 1)
     FROM every AS e WHERE e.tenant_id IS NOT NULL
 ), owners AS (SELECT tenant_id FROM every WHERE {whose})
 """
 # A job's month is never after its end, which spares the younger parts.
 _RECEIPTS = f"""
-{_OWNERS.format(table="receipts", whose=_WHOSE)}, old AS (
+{_OWNERS.format(table="receipts", held="true", whose=_WHOSE)}, old AS (
     SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
         SELECT receipt_id FROM receipts
         WHERE tenant_id = o.tenant_id AND ended_at < $3 AND month <= $3::date
@@ -103,7 +103,8 @@ _RECEIPTS = f"""
 SELECT count(*) FROM gone
 """  # noqa: S608
 # All facts of a job go together, once the last of them is old. A job is older than its facts, so those to look at are
-# found by the moment in its id; ids without one are in the default part.
+# found by the moment in its id; ids without one are in the default part. The limit is within DISTINCT, which would
+# else read the old facts of all tenants for each chunk.
 _BEFORE = "rpad(lpad(to_hex((extract(epoch FROM $3::timestamptz) * 1000)::bigint), 12, '0'), 32, '0')::uuid::text"
 _ALL_OLD = """
 SELECT tenant_id, job_id, month FROM trace_facts AS t
@@ -115,12 +116,14 @@ WHERE tenant_id = o.tenant_id AND {among} AND occurred_at < $3 AND NOT EXISTS (
 """
 _DATED = f"job_id < {_BEFORE} AND month <= $3::date AND (NOT $5 OR tableoid = 'trace_facts_default'::regclass)"
 _TRACES = f"""
-{_OWNERS.format(table="trace_facts", whose=_WHOSE)}, old AS (
-    SELECT DISTINCT oldest.* FROM owners AS o CROSS JOIN LATERAL (
-        ({_ALL_OLD.format(among=_DATED)} ORDER BY job_id LIMIT $4)
-        UNION ALL
-        ({_ALL_OLD.format(among="month = '1970-01-01'")} ORDER BY job_id LIMIT $4)
-    ) AS oldest LIMIT $4
+{_OWNERS.format(table="trace_facts", held="true", whose=_WHOSE)}, old AS (
+    SELECT DISTINCT * FROM (
+        SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
+            ({_ALL_OLD.format(among=_DATED)} ORDER BY job_id LIMIT $4)
+            UNION ALL
+            ({_ALL_OLD.format(among="month = '1970-01-01'")} ORDER BY job_id LIMIT $4)
+        ) AS oldest LIMIT $4
+    ) AS facts
 ), gone AS (
     DELETE FROM trace_facts AS t USING old
     WHERE t.tenant_id = old.tenant_id AND t.job_id = old.job_id AND t.month = old.month RETURNING 1
@@ -129,26 +132,42 @@ SELECT count(*) FROM gone
 """  # noqa: S608
 # Provenance stays as long as its asset, and as long as a trace beyond the asset's end.
 _PROVENANCE = f"""
-WITH old AS (
-    SELECT asset_id FROM asset_provenance WHERE {_WHOSE} AND deleted_at < $3 AND NOT $5 LIMIT $4
+{_OWNERS.format(table="asset_provenance", held="deleted_at IS NOT NULL", whose=_WHOSE)}, old AS (
+    SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
+        SELECT asset_id FROM asset_provenance WHERE tenant_id = o.tenant_id AND deleted_at < $3 AND NOT $5
+        ORDER BY deleted_at LIMIT $4
+    ) AS oldest LIMIT $4
 ), gone AS (
     DELETE FROM asset_provenance AS p USING old WHERE p.asset_id = old.asset_id RETURNING 1
 )
 SELECT count(*) FROM gone
 """  # noqa: S608
 
-_LETTERS = """
+_LETTERS_AT_REST = "state IN ('resolved', 'discarded', 'expired')"
+_SETTLED = f"""
+{_OWNERS.format(table="dlq_messages", held=_LETTERS_AT_REST, whose=_WHOSE)}, old AS (
+    SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
+        SELECT dlq_id FROM dlq_messages
+        WHERE tenant_id = o.tenant_id AND {_LETTERS_AT_REST} AND updated_at < $3 AND NOT $5
+        ORDER BY updated_at LIMIT $4
+    ) AS oldest LIMIT $4
+), gone AS (
+    DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING 1
+)
+SELECT count(*) FROM gone
+"""  # noqa: S608
+# A letter that goes on by itself changes all the time; what is left is under way or waits for somebody's decision. No
+# tenant has a term of its own for them.
+_UNDECIDED = f"""
 WITH old AS (
-    SELECT dlq_id FROM dlq_messages WHERE {whose} AND state IN ({states}) AND updated_at < $3 AND NOT $5
+    SELECT dlq_id FROM dlq_messages
+    WHERE {_WHOSE} AND state IN ('waiting', 'blocked', 'requeued', 'exhausted') AND updated_at < $3 AND NOT $5
     ORDER BY updated_at LIMIT $4
 ), gone AS (
     DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING 1
 )
 SELECT count(*) FROM gone
-"""
-_SETTLED = _LETTERS.format(whose=_WHOSE, states="'resolved', 'discarded', 'expired'")
-# A letter that goes on by itself changes all the time; what is left is under way or waits for somebody's decision.
-_UNDECIDED = _LETTERS.format(whose=_WHOSE, states="'waiting', 'blocked', 'requeued', 'exhausted'")
+"""  # noqa: S608
 # What attempts and verdicts tell of an asset that was never stored.
 _UNHEARD = old_rows("asset_provenance", "asset_id", "asset_type IS NULL")
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_S = 600.0
 """How long a letter's workflow waits for news before it looks by itself."""
+MOST_REMAINING = 10_000
+"""Letters that are left by filters are counted up to this number."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ class Letters(Protocol):
         """Letters of a tenant, newest first, without their events."""
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
-        """Ids of letters that can be sent again, oldest first, and how many there are in all."""
+        """Ids of letters that can be sent again, oldest first, and how many there are in all.
+
+        Beyond the ids, `MOST_REMAINING` are counted.
+        """
 
 
 class DeadLetters:
@@ -125,7 +130,7 @@ class DeadLetters:
                 # One that was under way keeps the id it was sent with.
                 sent += letter.sent_id == sent_id
                 left += letter.sent_id != sent_id
-        return Outcome(sent, left, max(0, remaining - sent))
+        return Outcome(sent, left, min(MOST_REMAINING, max(0, remaining - sent)))
 
     async def _requeue(self, tenants: Sequence[str], dlq_id: str, sent_id: str) -> Letter:
         return await self._change(tenants, dlq_id, lambda one: requeued(one, self._clock.now(), sent_id))

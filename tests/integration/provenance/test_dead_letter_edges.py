@@ -13,6 +13,7 @@ from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.stores.postgres import Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLettered
 from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.app import dead_letters as app
 from svc_provenance.app.dead_letters import Filters
 from svc_provenance.domain.dead_letters import Cause, Letter, State
 from tests.integration.provenance.office import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
@@ -56,6 +57,14 @@ async def test_many_leaves_and_counts_what_is_under_way(quiet: Office) -> None:
     again = await quiet.service.requeue_many(["acme"], [letter.dlq_id], Filters(), 100)
     assert (first.requeued, first.left) == (1, 1)
     assert (again.requeued, again.left) == (0, 1)
+
+
+async def test_what_the_filters_leave_is_counted_up_to_a_number(quiet: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (desk, app):
+        monkeypatch.setattr(module, "MOST_REMAINING", 2)
+    await add(quiet, *(kept(quiet, f"k{number}") for number in range(6)))
+    told = [await quiet.service.requeue_many(["acme"], [], Filters(), 2) for _ in range(3)]
+    assert [(each.requeued, each.remaining) for each in told] == [(2, 2), (2, 2), (2, 0)]
 
 
 async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(

@@ -44,6 +44,20 @@ async def test_chains_stay_due_while_their_anchors_cannot_be_signed(place: Ward)
     assert due == [1, 1, 0]
 
 
+async def test_a_look_reads_the_chains_alone_that_grew_since_their_anchor(place: Ward) -> None:
+    async def looked_at() -> int:
+        await place.store.due(1, place.clock.now())
+        return int(await place.owner.fetchval("SELECT count(*) FROM audit_heads WHERE NOT anchored"))
+
+    await place.race(1, 2)
+    assert await looked_at() == 1
+    await place.anchor()
+    assert await looked_at() == 0
+    await place.race(1, 1)
+    assert list(await place.store.due(1, place.clock.now())) == [TENANT]
+    assert await looked_at() == 1
+
+
 def anchor_files(place: Ward) -> list[bytes]:
     return [file.read_bytes() for file in place.folder.rglob("*.json")]
 

@@ -50,11 +50,14 @@ class Explained(Postgres):
     """A Postgres that collects the plans of what runs in its transactions."""
 
     plans: list[Plan]
+    first: str = "SELECT"
+    """What each transaction begins with."""
 
     @asynccontextmanager
     async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[asyncpg.Connection]:
         """The same, heard."""
         async with super().transaction(tenant_id) as connection:
+            await connection.execute(self.first)
             connection.add_log_listener(self._note_plan)
             try:
                 yield connection

@@ -12,9 +12,10 @@ import asyncpg
 import pytest
 
 import svc_provenance.adapters
+from svc_provenance.adapters import letter_claims
 from tests.integration.provenance.statements.explained import Explained, Plan, explain_all
 from tests.integration.provenance.statements.rows import GROWING, grow
-from tests.integration.provenance.statements.work import WORK
+from tests.integration.provenance.statements.work import WORK, read_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,9 @@ MANY = 1_000
 pytestmark = pytest.mark.timeout(600)
 _PART = re.compile(r"_(\d{4}_\d{2}|default)$")
 _STATEMENT = re.compile(r"\s*(--.*\n|\s)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-_PIECES = ("_CLAIM", "_ALL_OLD", "_OWNERS", "_LETTERS")
+_PIECES = ("_CLAIM", "_ALL_OLD", "_OWNERS")
+_GENERIC = "SET LOCAL plan_cache_mode = force_generic_plan"
+_CURSOR = re.compile(r"\((ended_at, receipt_id|created_at, dlq_id)\) < \(|sequence < \$|\(sequence, recorded_at\) > \(")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,11 @@ async def plans(grown: tuple[PostgresSettings, Mapping[str, float]]) -> Sequence
         for work in WORK:
             await work(postgres)
         return postgres.plans
+
+
+def conditions(plan: Plan) -> list[str]:
+    """What the indexes that a plan reads are searched for."""
+    return [str(node.get("Index Cond", "")) for node in plan.nodes()]
 
 
 def whole_reads(plan: Plan, rows: Mapping[str, float]) -> Iterator[str]:
@@ -81,8 +89,25 @@ def test_no_statement_reads_a_whole_table_that_grows(
 
 def test_entries_of_one_action_are_found_by_index(plans: Sequence[Plan]) -> None:
     pages = [plan for plan in plans if "FROM audit_events" in plan.statement]
-    conditions = [str(node.get("Index Cond", "")) for plan in pages for node in plan.nodes()]
-    assert any("action = " in condition for condition in conditions)
+    assert any("action = " in condition for plan in pages for condition in conditions(plan))
+
+
+async def test_pages_begin_at_their_cursor_also_in_plans_for_all_values(
+    grown: tuple[PostgresSettings, Mapping[str, float]],
+) -> None:
+    async with Explained.open(grown[0]) as postgres:
+        postgres.first = _GENERIC
+        postgres.plans = []
+        await read_pages(postgres)
+    later = [plan for plan in postgres.plans if _CURSOR.search(plan.statement)]
+    assert len({plan.statement for plan in later}) == 3 * 3 + 1
+    for plan in later:
+        assert any("<" in condition or ">" in condition for condition in conditions(plan)), plan.statement
+
+
+async def test_letters_whose_time_is_to_come_are_not_read(plans: Sequence[Plan]) -> None:
+    (claim,) = (plan for plan in plans if _plain(letter_claims._LONG_OVERDUE) == _plain(plan.statement))
+    assert any("requeue_at <" in condition for condition in conditions(claim))
 
 
 async def test_a_statement_that_reads_a_whole_table_is_found(

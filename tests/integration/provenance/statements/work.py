@@ -79,14 +79,6 @@ async def write_receipts(postgres: Postgres) -> None:
     assert due is not None
     await store.postpone(key, due, 1.0, receipt)
     await store.settle(key, due, replace(receipt, trace_digest="e"))
-    start, end = CLOCK.now() - timedelta(days=30), CLOCK.now() + timedelta(days=1)
-    for filters in (
-        receipts.Filters(),
-        receipts.Filters(Form.FULL, ReceiptCause.TOOL_FAILED),
-        receipts.Filters(start=start, end=end),
-    ):
-        for after in (None, Mark(end, IDS.new())):
-            await store.page(TENANT, filters, after, 50)
     assert await store.receipt(TENANT, receipt.receipt_id)
     assert await store.receipt(TENANT, JOB)
 
@@ -109,8 +101,6 @@ async def move_letters(postgres: Postgres) -> None:
     await store.change(TENANT, letter.dlq_id, lambda one: discarded(one, "enough", now), audited=True)
     await store.letter(TENANT, letter.dlq_id)
     for filters in _letter_filters():
-        for after in (None, Mark(now, IDS.new())):
-            await store.page(TENANT, filters, after, 50)
         await store.requeueable(TENANT, filters, 100)
     for found in (await claims.changed(100), await claims.overdue(100)):
         assert found
@@ -135,15 +125,7 @@ async def chain_entries(postgres: Postgres) -> None:
         await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
     assert await PendingEntries(postgres).add() == 1
     [newest] = await store.page(TENANT, audit.Filters(), 0, 1)
-    for filters in (
-        audit.Filters(subject="subject-7"),
-        audit.Filters(resource_type="job", resource_id=JOB),
-        audit.Filters(action="job.create", decision=Decision.DENIED, start=now - timedelta(days=1), end=now),
-    ):
-        await store.page(TENANT, filters, 4_000, 50)
     assert await store.one(TENANT, newest.entry.audit_id)
-    await store.span(TENANT, None, 100, 5_000, 500)
-    await store.span(TENANT, newest, 0, 5_000, 500)
     await store.state(TENANT)
     await store.anchored(TENANT)
     await store.due(1_000, now)
@@ -151,6 +133,40 @@ async def chain_entries(postgres: Postgres) -> None:
     month = await store.oldest(now)
     assert month is not None
     await store.ends(month)
+
+
+async def read_pages(postgres: Postgres) -> None:
+    """Pages of all that is listed, first ones and later ones."""
+    await _pages_of_receipts(PostgresReceipts(postgres))
+    letters = PostgresLetters(postgres, Outbox(), ProtoCodec(Envelope), auditor("provenance", AuditRecorded))
+    for filters in _letter_filters():
+        for after in (None, Mark(CLOCK.now(), IDS.new())):
+            await letters.page(TENANT, filters, after, 50)
+    await _pages_of_a_chain(PostgresAudit(postgres))
+
+
+async def _pages_of_receipts(store: PostgresReceipts) -> None:
+    start, end = CLOCK.now() - timedelta(days=30), CLOCK.now() + timedelta(days=1)
+    for filters in (
+        receipts.Filters(),
+        receipts.Filters(Form.FULL, ReceiptCause.TOOL_FAILED),
+        receipts.Filters(start=start, end=end),
+    ):
+        for after in (None, Mark(end, IDS.new())):
+            await store.page(TENANT, filters, after, 50)
+
+
+async def _pages_of_a_chain(store: PostgresAudit) -> None:
+    now = CLOCK.now()
+    for filters in (
+        audit.Filters(subject="subject-7"),
+        audit.Filters(resource_type="job", resource_id=JOB),
+        audit.Filters(action="job.create", decision=Decision.DENIED, start=now - timedelta(days=1), end=now),
+    ):
+        await store.page(TENANT, filters, 4_000, 50)
+    [newest] = await store.page(TENANT, audit.Filters(), 0, 1)
+    await store.span(TENANT, None, 100, 5_000, 500)
+    await store.span(TENANT, newest, 0, 5_000, 500)
 
 
 async def apply_retention(postgres: Postgres) -> None:
@@ -167,4 +183,4 @@ async def apply_retention(postgres: Postgres) -> None:
             await connection.fetchval(rule.chunk, None, [], before, 500, True)
 
 
-WORK = (keep_facts, write_receipts, move_letters, chain_entries, apply_retention)
+WORK = (keep_facts, write_receipts, move_letters, chain_entries, read_pages, apply_retention)

@@ -354,7 +354,7 @@ class RequeueDeadLettersResponse(_message.Message):
     left: _builtins.int
     """Letters that could not be: malformed, settled or under way."""
     remaining: _builtins.int
-    """Letters that the filters still leave."""
+    """Letters that the filters still leave; 10000 means so many or more."""
     def __init__(
         self,
         *,
