@@ -31,7 +31,7 @@ def table(growth: Growth) -> Shown:
     for heading in ("empty", "full", "ratio"):
         shown.add_column(heading, justify="right")
     for name in sorted(CALLS, key=growth.ratio, reverse=True):
-        empty, full = (percentile(taken[name], 0.95) * 1_000 for taken in (growth.empty, growth.full))
+        empty, full = (percentile(taken.get(name) or [0.0], 0.95) * 1_000 for taken in (growth.empty, growth.full))
         shown.add_row(name, number(empty), number(full), number(growth.ratio(name)))
     return shown
 
@@ -64,9 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(table(growth))
     if growth.copied_from_nothing:
         console.print("filled with rows of no content:", ", ".join(growth.copied_from_nothing))
+    for failure in growth.failed:
+        console.print(failure, highlight=False, markup=False)
     worst = max(CALLS, key=growth.ratio)
     console.print(f"worst: {worst} {growth.ratio(worst):.2f}", highlight=False)
-    return 0
+    return 1 if growth.failed else 0
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type, a.attnotnull AS
            AND a.attnum = (
              SELECT l.attnum FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
              JOIN pg_attribute l ON l.attrelid = i.indrelid AND l.attnum = k.number
-             WHERE l.attname NOT IN ('tenant_id', 'modality', 'kind') ORDER BY k.place DESC LIMIT 1)
+             WHERE l.attname NOT IN ('tenant_id', 'modality', 'kind', 'scope') ORDER BY k.place DESC LIMIT 1)
            AND NOT EXISTS (
              SELECT FROM pg_attribute o WHERE o.attrelid = i.indrelid AND o.attnum = ANY(i.indkey)
                AND o.atttypid IN ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype)))
