@@ -79,6 +79,10 @@ class JobServiceServicer:
 
     def SubmitJob(self, request, context):
         """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id.
+
+        So many jobs of a tenant run at once (16 by default); the others are PENDING and start in the order in which they
+        were submitted. A tenant with as many jobs that have not ended as it may (1,000 by default) gets
+        RESOURCE_EXHAUSTED with reason RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,12 @@ class JobServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     SubmitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.SubmitJobRequest, _job_pb2.Job]
-    """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id."""
+    """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id.
+
+    So many jobs of a tenant run at once (16 by default); the others are PENDING and start in the order in which they
+    were submitted. A tenant with as many jobs that have not ended as it may (1,000 by default) gets
+    RESOURCE_EXHAUSTED with reason RATE_LIMITED.
+    """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_pb2.Job]
     """Reads a job with its steps."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
@@ -60,7 +65,12 @@ class JobServiceAsyncStub(JobServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.SubmitJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id."""
+    """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id.
+
+    So many jobs of a tenant run at once (16 by default); the others are PENDING and start in the order in which they
+    were submitted. A tenant with as many jobs that have not ended as it may (1,000 by default) gets
+    RESOURCE_EXHAUSTED with reason RATE_LIMITED.
+    """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Reads a job with its steps."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
@@ -88,7 +98,12 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.SubmitJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id."""
+        """Checks and stores a plan, starts its job and answers at once. Idempotent on request_id.
+
+        So many jobs of a tenant run at once (16 by default); the others are PENDING and start in the order in which they
+        were submitted. A tenant with as many jobs that have not ended as it may (1,000 by default) gets
+        RESOURCE_EXHAUSTED with reason RATE_LIMITED.
+        """
 
     @_abc_1.abstractmethod
     def GetJob(
