@@ -55,7 +55,9 @@ class UploadAssetRequest(_message.Message):
     """Declared size in bytes, 0: unknown. A declared size over the limit is refused at once. First message only."""
     @_builtins.property
     def origin(self) -> _asset_pb2.Origin:
-        """Where it comes from. First message only."""
+        """Where it comes from. Only services fill in job_id, step_id and execution_id, since the asset appears in the job's
+        account; from others they are INVALID_ARGUMENT. First message only.
+        """
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
