@@ -76,7 +76,12 @@ class AssetServicer(AssetServiceServicer):
         """Lists assets."""
         size = request.page_size or DEFAULT_PAGE
         wanted = Listing(
-            request.asset_type, request.job_id, request.include_tombstoned, size + 1, id_token(request.page_token)
+            request.asset_type,
+            request.job_id,
+            request.include_tombstoned,
+            size + 1,
+            id_token(request.page_token),
+            request.only_held,
         )
         found = await self._assets.list(caller().tenant_id, wanted)
         self._reads.note("asset_list", request.job_id or "*")

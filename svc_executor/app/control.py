@@ -64,7 +64,7 @@ class CancelJob:
 class ResumeJob:
     """Runs a failed or partial job again, or one whose run was lost, on behalf of whoever resumes it.
 
-    Steps that succeeded and still have their assets keep their results.
+    Steps that succeeded and whose assets the job still holds keep their results.
     """
 
     def __init__(self, store: JobStore, runner: Runner, assets: Assets, recorder: Recorder) -> None:
@@ -80,7 +80,8 @@ class ResumeJob:
         if not order.request_id:
             _check(before, before.run, lost=lost)
         steps = await self._store.steps(order.tenant_id, order.job_id)
-        anew = {step.step_id for step in steps if not await self._kept(step)}
+        held = frozenset(await self._assets.held_by(order.job_id))
+        anew = {step.step_id for step in steps if not _is_kept(step, held)}
         async with self._store.work(order.tenant_id, order.job_id) as work:
             if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
                 return work.job
@@ -113,13 +114,10 @@ class ResumeJob:
             acts_for=caller,
         )
 
-    async def _kept(self, step: Step) -> bool:
-        if step.state is not StepState.SUCCEEDED:
-            return False
-        for asset_id in step.asset_ids:
-            if not await self._assets.readable(asset_id):
-                return False
-        return True
+
+def _is_kept(step: Step, held: frozenset[str]) -> bool:
+    """Whether a step keeps its result. An asset that the job gave up may be there for others, but can go with them."""
+    return step.state is StepState.SUCCEEDED and held.issuperset(step.asset_ids)
 
 
 def _fresh(step: Step) -> Step:

@@ -143,10 +143,6 @@ class MemoryAssets:
         artefact = asset.upload.artefact
         return InputArtefact(asset_id, artefact.media_type, artefact.filename, artefact.content)
 
-    async def readable(self, asset_id: str) -> bool:
-        """See the port."""
-        return asset_id in self.stored
-
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
         """See the port."""
         asset = self.stored.get(asset_id)
@@ -159,7 +155,7 @@ class MemoryAssets:
         else:
             del self.stored[asset_id], self._live[asset.checksum]
 
-    async def of_job(self, job_id: str) -> list[str]:
+    async def held_by(self, job_id: str) -> list[str]:
         """See the port."""
         return [asset_id for asset_id, asset in self.stored.items() if job_id in asset.holders]
 
