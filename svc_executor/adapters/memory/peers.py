@@ -245,6 +245,7 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         self.entries: list[str] = []
+        self.open_circuits: Callable[[], Mapping[CapabilityKey, int]] = dict
 
     def execution(self, execution: Execution) -> None:
         """See the port."""
@@ -277,3 +278,7 @@ class MemoryMeter:
     def breaker(self, capability: CapabilityKey, state: str) -> None:
         """See the port."""
         self.entries.append(f"breaker {capability.capability_id} {state}")
+
+    def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
+        """See the port."""
+        self.open_circuits = open_now
