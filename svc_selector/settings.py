@@ -23,7 +23,8 @@ class SelectorSettings(Block):
         30, ge=0, description="longest wait for the first view of the registry before serving, in seconds"
     )
     allow_force: bool = Field(
-        False, description="honour `force` in requests, whatever the capability's health; in the profiles dev and test only"
+        False,
+        description="honour `force` in requests, whatever the capability's health; in the profiles dev and test only",
     )
     default_monthly_budget_micro_usd: int = Field(
         10_000_000, ge=0, description="overall monthly cap of a tenant that has set none, in millionths of a US dollar"

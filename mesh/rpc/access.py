@@ -1,4 +1,4 @@
-"""Who may call a method, by the option `soma.common.v1.access` of its contract, and who may name the job of a record."""
+"""Who may call a method, by the option `soma.common.v1.access` of its contract, and who may name a job."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ TOPIC = facts_of("critic")
 
 
 def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> Order:
-    """What is to be judged. INVALID_ARGUMENT for a job that no service names: the verdict appears in the job's trace."""
+    """What is to be judged. INVALID_ARGUMENT for a job that no service names: the verdict appears in its trace."""
     context = request.context
     check_job_fields(context, "context", who)
     return Order(

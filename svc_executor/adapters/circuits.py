@@ -100,14 +100,12 @@ class Circuits:
         )  # fmt: skip
 
     def _note(self, circuit: tuple[str, CapabilityKey], state: CircuitState) -> None:
-        """Keep until when a tenant's circuit is open; what opened first ends first, whether it is called again or not."""
+        """Keep until when a tenant's circuit is open, called again or not; what opened first ends first."""
         now = self._clock.monotonic()
         self._open_until.pop(circuit, None)
         if state is CircuitState.OPEN:
             self._open_until[circuit] = now + self._recovery_s
-        while self._open_until and (
-            len(self._open_until) > _TENANTS or next(iter(self._open_until.values())) <= now
-        ):
+        while self._open_until and (len(self._open_until) > _TENANTS or next(iter(self._open_until.values())) <= now):
             self._open_until.popitem(last=False)
 
 
