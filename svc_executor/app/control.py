@@ -14,6 +14,8 @@ from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import CompensationKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Job, Principal
     from svc_executor.domain.peers import Assets
@@ -80,8 +82,7 @@ class ResumeJob:
         if not order.request_id:
             _check(before, before.run, lost=lost)
         steps = await self._store.steps(order.tenant_id, order.job_id)
-        held = frozenset(await self._assets.held_by(order.job_id))
-        anew = {step.step_id for step in steps if not _is_kept(step, held)}
+        anew = await self._to_run_again(order.job_id, steps)
         async with self._store.work(order.tenant_id, order.job_id) as work:
             if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
                 return work.job
@@ -92,6 +93,14 @@ class ResumeJob:
             await self._recorder.job_changed(work, again, f"{why}; {kept}")
         await start(self._runner, again)
         return again
+
+    async def _to_run_again(self, job_id: str, steps: Sequence[Step]) -> set[str]:
+        """The steps that did not succeed, and those whose assets the job gave up: they can go with another holder."""
+        succeeded = [step for step in steps if step.state is StepState.SUCCEEDED]
+        made = {asset_id for step in succeeded for asset_id in step.asset_ids}
+        lost = made.difference(await self._assets.held_by(job_id)) if made else made
+        kept = {step.step_id for step in succeeded if lost.isdisjoint(step.asset_ids)}
+        return {step.step_id for step in steps} - kept
 
     @staticmethod
     async def _begin_again(work: Work, caller: Principal, anew: set[str]) -> Job:
@@ -113,11 +122,6 @@ class ResumeJob:
             ended_at=None,
             acts_for=caller,
         )
-
-
-def _is_kept(step: Step, held: frozenset[str]) -> bool:
-    """Whether a step keeps its result. An asset that the job gave up may be there for others, but can go with them."""
-    return step.state is StepState.SUCCEEDED and held.issuperset(step.asset_ids)
 
 
 def _fresh(step: Step) -> Step:
