@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mesh.chassis import ChassisSettings
 from mesh.settings import Block
@@ -22,7 +22,10 @@ class SelectorSettings(Block):
     wait_for_registry_s: float = Field(
         30, ge=0, description="longest wait for the first view of the registry before serving, in seconds"
     )
-    allow_force: bool = Field(False, description="honour `force` in requests; for development only")
+    allow_force: bool = Field(
+        False,
+        description="honour `force` in requests, whatever the capability's health; in the profiles dev and test only",
+    )
     default_monthly_budget_micro_usd: int = Field(
         10_000_000, ge=0, description="overall monthly cap of a tenant that has set none, in millionths of a US dollar"
     )
@@ -44,3 +47,9 @@ class Settings(ChassisSettings):
 
     selector: SelectorSettings = SelectorSettings()
     retention: RetentionSettings = RetentionSettings()
+
+    @model_validator(mode="after")
+    def _force_is_for_development(self) -> Settings:
+        if self.selector.allow_force and self.tls.profile == "production":
+            raise ValueError("SA01_SELECTOR_ALLOW_FORCE is refused in production: it is for SA01_PROFILE=dev or test")
+        return self

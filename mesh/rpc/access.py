@@ -1,12 +1,20 @@
-"""Reads from the contracts who may call a method: the option `soma.common.v1.access`, found by name."""
+"""Who may call a method, by the option `soma.common.v1.access` of its contract, and who may name a job."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from google.protobuf import descriptor_pool
 
+from mesh.errors import FieldViolation, invalid_all
+from mesh.identity import SERVICE_ROLE
 from mesh.rpc.call import Access
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from mesh.context import Caller
 
 _EXTENSION = "soma.common.v1.access"
 _OPEN_SERVICES = frozenset(
@@ -16,11 +24,31 @@ _OPEN_SERVICES = frozenset(
 
 _RAW_BODY = "google.api.HttpBody"
 _READING = frozenset({"read", "watch", "validate"})
+JOB_FIELDS = ("job_id", "step_id", "execution_id")
+"""Fields of a request that place what it writes in the account of a job."""
 
 
 def changes(action: str) -> bool:
     """Whether whoever may perform an action may change something: all verbs but those of reading."""
     return action.rpartition(".")[2] not in _READING
+
+
+def is_service(who: Caller) -> bool:
+    """Whether a service calls, on behalf of a subject or for itself."""
+    return bool(who.actor) or SERVICE_ROLE in who.roles
+
+
+def check_job_fields(message: Message, path: str, who: Caller) -> None:
+    """INVALID_ARGUMENT when a caller other than a service fills in any of `JOB_FIELDS`.
+
+    What is written with them appears in the job's account. `path` is where `message` is within the request.
+    """
+    if is_service(who):
+        return
+    named = [name for name in JOB_FIELDS if getattr(message, name, "")]
+    if named:
+        text = "only a service that runs the job may name it; leave it empty"
+        raise invalid_all([FieldViolation(f"{path}.{name}", text) for name in named])
 
 
 def declared_access(service: str, method: str) -> Access | None:

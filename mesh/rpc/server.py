@@ -65,7 +65,7 @@ async def serving(
         settings.max_concurrent_calls,
         settings.max_concurrent_streams,
         max_uploads=settings.max_concurrent_uploads,
-        tenant=TenantLimits(settings.tenant_share, settings.tenant_uploads),
+        tenant=TenantLimits(settings.tenant_share, settings.tenant_uploads, settings.tenant_event_streams),
     )
     timer = clock or SystemClock()
     progress = Progress(timer, settings.upload_grace_s, settings.upload_bytes_per_s)

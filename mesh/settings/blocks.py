@@ -38,6 +38,9 @@ class ServerSettings(Block):
     tenant_share: float = Field(
         0.5, gt=0, le=1, description="share of calls and of streams that one tenant may have open at once"
     )
+    tenant_event_streams: int = Field(
+        100, gt=0, description="event streams, such as those of WatchJob, that one tenant may have open; not downloads"
+    )
     tenant_uploads: int = Field(50, gt=0, description="calls with a request stream that one tenant may have open")
     upload_grace_s: float = Field(
         30.0, gt=0, description="time that a request stream has in any case before it must keep up its rate, in seconds"

@@ -125,7 +125,7 @@ class MemoryRows:
             if row.asset.tenant_id == tenant_id
             and row.asset.status in shown
             and wanted.asset_type in ("", row.asset.asset_type)
-            and (wanted.job_id in ("", row.asset.origin.job_id) or wanted.job_id in row.holders)
+            and _is_of_job(row, wanted)
             and (not wanted.before or row.asset.asset_id < wanted.before)
         ]
         return sorted(found, key=lambda asset: asset.asset_id, reverse=True)[: wanted.size]
@@ -188,6 +188,11 @@ class MemoryRows:
             for asset_id, row in rows.items()
             if row is None or row.asset.status is Status.TOMBSTONED or row.asset.is_inline
         ]
+
+
+def _is_of_job(row: _Row, wanted: Listing) -> bool:
+    own = () if wanted.only_held else (row.asset.origin.job_id,)
+    return not wanted.job_id or wanted.job_id in row.holders or wanted.job_id in own
 
 
 def _counted(row: _Row) -> Asset:

@@ -150,10 +150,14 @@ class StoredBlob:
 
 @dataclass(frozen=True)
 class Listing:
-    """Which assets to list, newest first; `before` is the last id of the page before."""
+    """Which assets to list, newest first; `before` is the last id of the page before.
+
+    Those of a job are what it stored and what it holds; with `only_held` only the latter.
+    """
 
     asset_type: str = ""
     job_id: str = ""
     include_tombstoned: bool = False
     size: int = 50
     before: str = ""
+    only_held: bool = False

@@ -9,7 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller, current
 from mesh.errors import invalid
-from mesh.identity import SERVICE_ROLE
+from mesh.rpc.access import is_service
 from mesh.rpc.paging import id_token
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
@@ -49,7 +49,7 @@ class AssetServicer(AssetServiceServicer):
             if first is None:
                 raise invalid("content", "must not be empty")
             body = _body(first, request_iterator)
-            return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared_from(first), body))
+            return asset_to(await self._ingest.store(who.tenant_id, who.subject, declared_from(first, who), body))
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Reads the metadata."""
@@ -76,7 +76,12 @@ class AssetServicer(AssetServiceServicer):
         """Lists assets."""
         size = request.page_size or DEFAULT_PAGE
         wanted = Listing(
-            request.asset_type, request.job_id, request.include_tombstoned, size + 1, id_token(request.page_token)
+            request.asset_type,
+            request.job_id,
+            request.include_tombstoned,
+            size + 1,
+            id_token(request.page_token),
+            request.only_held,
         )
         found = await self._assets.list(caller().tenant_id, wanted)
         self._reads.note("asset_list", request.job_id or "*")
@@ -86,7 +91,7 @@ class AssetServicer(AssetServiceServicer):
     async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Gives up the caller's hold, or a job's."""
         who = caller()
-        giver = Release(who.subject, request.job_id, by_service=bool(who.actor) or SERVICE_ROLE in who.roles)
+        giver = Release(who.subject, request.job_id, by_service=is_service(who))
         return asset_to(await self._assets.delete(who.tenant_id, request.asset_id, giver, request.reason))
 
     async def EraseAsset(self, request: pb.EraseAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
+from mesh.rpc.access import check_job_fields
 from mesh.rpc.wellknown import json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from mesh.context import Caller
     from mesh.ids import Ids
     from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
     from svc_assets.domain.model import Asset
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
 TOPIC = facts_of("assets")
 
 
-def declared_from(proto: UploadAssetRequest) -> Declared:
-    """What the first message of an upload says."""
+def declared_from(proto: UploadAssetRequest, who: Caller) -> Declared:
+    """What the first message of an upload says.
+
+    INVALID_ARGUMENT for a job that no service names: the asset would be the job's, held by it and told in its trace.
+    """
     origin = proto.origin
+    check_job_fields(origin, "origin", who)
     return Declared(
         filename=proto.filename,
         media_type=proto.content.content_type,

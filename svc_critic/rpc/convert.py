@@ -8,6 +8,7 @@ from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.ids import derive
 from mesh.redaction import Redactor
+from mesh.rpc.access import check_job_fields
 from mesh.rpc.wellknown import redact, struct, timestamp
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.events.v1 import facts_pb2
@@ -17,14 +18,16 @@ from svc_critic.domain.rubric import Criterion, Dimension, Rubric
 from svc_critic.domain.specimen import Brief
 
 if TYPE_CHECKING:
+    from mesh.context import Caller
     from svc_critic.domain.judgement import CriterionScore, Feedback
 
 TOPIC = facts_of("critic")
 
 
-def order_from(request: critic_service_pb2.EvaluateRequest) -> Order:
-    """What is to be judged."""
+def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> Order:
+    """What is to be judged. INVALID_ARGUMENT for a job that no service names: the verdict appears in its trace."""
     context = request.context
+    check_job_fields(context, "context", who)
     return Order(
         asset_id=request.asset_id,
         rubric=RubricChoice(rubric_from(request.rubric) if request.HasField("rubric") else None, request.rubric_id),

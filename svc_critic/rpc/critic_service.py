@@ -27,7 +27,8 @@ class CriticServicer(CriticServiceServicer):
 
     async def Evaluate(self, request: pb.EvaluateRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
         """Judges an asset."""
-        return evaluation_to(await self._evaluate(caller().tenant_id, order_from(request)))
+        who = caller()
+        return evaluation_to(await self._evaluate(who.tenant_id, order_from(request, who)))
 
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
         """Reads a past verdict."""

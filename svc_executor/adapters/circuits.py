@@ -8,7 +8,7 @@ served meanwhile; so what one tenant sends stops nobody else.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ class Circuits:
         self._platform = LruMap[CapabilityKey, CircuitBreaker](_CAPABILITIES)
         self._tenants = LruMap[tuple[str, CapabilityKey], CircuitBreaker](_TENANTS)
         self._served = LruMap[CapabilityKey, _Served](_CAPABILITIES)
+        self._open_until = OrderedDict[tuple[str, CapabilityKey], float]()
 
     def __len__(self) -> int:
         """Returns how many breakers are held now."""
@@ -54,11 +55,16 @@ class Circuits:
         breaker = self._platform.get(capability)
         return CircuitState.CLOSED if breaker is None else breaker.state
 
+    def open_tenants(self) -> Counter[CapabilityKey]:
+        """Counts the tenants whose own circuit is open, by capability. May be called from any thread."""
+        now = self._clock.monotonic()
+        return Counter(capability for (_, capability), until in tuple(self._open_until.items()) if until > now)
+
     @asynccontextmanager
     async def guard(self, capability: CapabilityKey, tenant_id: str) -> AsyncIterator[None]:
         """Watch the enclosed call; raises SomaError(UNAVAILABLE) while one of its circuits is open."""
         served = self._served.get_or_create(capability, _Served)
-        own = self._tenants.get_or_create((tenant_id, capability), lambda: self._of_tenant(capability))
+        own = self._tenants.get_or_create((tenant_id, capability), lambda: self._of_tenant(tenant_id, capability))
         shared = self._platform.get_or_create(capability, lambda: self._of_platform(capability))
 
         def against_provider(error: Exception) -> bool | None:
@@ -76,6 +82,7 @@ class Circuits:
         self._platform.clear()
         self._tenants.clear()
         self._served.clear()
+        self._open_until.clear()
 
     def _of_platform(self, capability: CapabilityKey) -> CircuitBreaker:
         return CircuitBreaker(
@@ -84,12 +91,22 @@ class Circuits:
             on_transition=lambda _, before, after: self._on_transition(capability, before, after),
         )  # fmt: skip
 
-    def _of_tenant(self, capability: CapabilityKey) -> CircuitBreaker:
+    def _of_tenant(self, tenant_id: str, capability: CapabilityKey) -> CircuitBreaker:
         return CircuitBreaker(
             capability.capability_id, self._clock,
             failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
             counts=_concerns_tenant,
+            on_transition=lambda _, _before, after: self._note((tenant_id, capability), after),
         )  # fmt: skip
+
+    def _note(self, circuit: tuple[str, CapabilityKey], state: CircuitState) -> None:
+        """Keep until when a tenant's circuit is open, called again or not; what opened first ends first."""
+        now = self._clock.monotonic()
+        self._open_until.pop(circuit, None)
+        if state is CircuitState.OPEN:
+            self._open_until[circuit] = now + self._recovery_s
+        while self._open_until and (len(self._open_until) > _TENANTS or next(iter(self._open_until.values())) <= now):
+            self._open_until.popitem(last=False)
 
 
 class _Served:

@@ -83,6 +83,7 @@ class Guards:
         self._circuits = Circuits(
             clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
         )
+        meter.tenant_circuits(self._circuits.open_tenants)
         self._budgets = LruMap[CapabilityKey, RetryBudget](_BUDGETS)
         self._reports: set[asyncio.Task[None]] = set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.telemetry import OVERFLOW, counter, gauge, histogram
@@ -9,7 +10,7 @@ from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.job import ExecutionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from svc_executor.domain.job import Execution
 
@@ -52,6 +53,12 @@ class PrometheusMeter:
             "circuit_breaker_transitions_total", "Transitions of circuit breakers.", ("tool_id", "provider", "state")
         )
 
+        self._open_tenants = gauge(
+            "circuit_breaker_open_tenants",
+            "Tenants whose own circuit around a capability is open.",
+            ("tool_id", "provider"),
+        )
+
     def execution(self, execution: Execution) -> None:
         """See the port."""
         chosen, modality = execution.chosen, execution.modality
@@ -92,6 +99,14 @@ class PrometheusMeter:
     def breaker(self, capability: CapabilityKey, state: str) -> None:
         """See the port."""
         self._breakers.labels(*self._named(capability), state).inc()
+
+    def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
+        """See the port."""
+        for names in {self._named(CapabilityKey(shipped)) for shipped in self._shipped} | {(OVERFLOW, OVERFLOW)}:
+            self._open_tenants.labels(*names).set_function(partial(self._sum, open_now, names))
+
+    def _sum(self, open_now: Callable[[], Mapping[CapabilityKey, int]], names: tuple[str, str]) -> float:
+        return sum(number for capability, number in open_now().items() if self._named(capability) == names)
 
     def _named(self, capability: CapabilityKey) -> tuple[str, str]:
         """Tool and provider as metrics show them."""

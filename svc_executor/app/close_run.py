@@ -96,7 +96,7 @@ class CloseRun:
     async def _held(self, job: Job, *, last_try: bool) -> list[str]:
         """Assets that the job holds, also those that a crash kept from being recorded."""
         try:
-            return await self._assets.of_job(job.job_id)
+            return await self._assets.held_by(job.job_id)
         except SomaError as error:
             if not last_try:
                 raise

@@ -13,6 +13,8 @@ from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import CompensationKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from svc_executor.app.recorder import Recorder
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.job import Job, Principal
@@ -64,7 +66,7 @@ class CancelJob:
 class ResumeJob:
     """Runs a failed or partial job again, or one whose run was lost, on behalf of whoever resumes it.
 
-    Steps that succeeded and still have their assets keep their results.
+    Steps that succeeded and whose assets the job still holds keep their results.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class ResumeJob:
         if not order.request_id:
             _check(before, before.run, lost=lost)
         steps = await self._store.steps(order.tenant_id, order.job_id)
-        anew = {step.step_id for step in steps if not await self._kept(step)}
+        anew = await self._to_run_again(order.job_id, steps)
         async with self._store.work(order.tenant_id, order.job_id) as work:
             if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
                 return work.job
@@ -94,6 +96,14 @@ class ResumeJob:
             await self._recorder.job_changed(work, again, f"{why}; {kept}")
         await self._starting.one(again)
         return again
+
+    async def _to_run_again(self, job_id: str, steps: Sequence[Step]) -> set[str]:
+        """The steps that did not succeed, and those whose assets the job gave up: they can go with another holder."""
+        succeeded = [step for step in steps if step.state is StepState.SUCCEEDED]
+        made = {asset_id for step in succeeded for asset_id in step.asset_ids}
+        lost = made.difference(await self._assets.held_by(job_id)) if made else made
+        kept = {step.step_id for step in succeeded if lost.isdisjoint(step.asset_ids)}
+        return {step.step_id for step in steps} - kept
 
     @staticmethod
     async def _begin_again(work: Work, caller: Principal, anew: set[str]) -> Job:
@@ -115,14 +125,6 @@ class ResumeJob:
             ended_at=None,
             acts_for=caller,
         )
-
-    async def _kept(self, step: Step) -> bool:
-        if step.state is not StepState.SUCCEEDED:
-            return False
-        for asset_id in step.asset_ids:
-            if not await self._assets.readable(asset_id):
-                return False
-        return True
 
 
 def _fresh(step: Step) -> Step:

@@ -93,14 +93,11 @@ class Assets(Protocol):
     async def load(self, asset_id: str) -> InputArtefact:
         """Read an asset whole; NOT_FOUND when it is gone."""
 
-    async def readable(self, asset_id: str) -> bool:
-        """Whether an asset can still be read."""
-
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         """Give up what a job holds of an asset; nobody's bytes are erased. Idempotent, also for what is gone."""
 
-    async def of_job(self, job_id: str) -> list[str]:
-        """Ids of the readable assets that a job stored."""
+    async def held_by(self, job_id: str) -> list[str]:
+        """Ids of the readable assets that a job holds: without a hold their bytes may go at any time."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -228,3 +228,6 @@ class Meter(Protocol):
 
     def breaker(self, capability: CapabilityKey, state: str) -> None:
         """A circuit breaker changed its state."""
+
+    def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
+        """Shows how many tenants have a circuit of their own open, by capability, whenever it is asked."""

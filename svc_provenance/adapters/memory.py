@@ -90,8 +90,10 @@ class MemoryRecord:
         )
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
-        """Keeps the newest verdict on an asset."""
+        """Keeps a verdict on an asset unless a newer one is there."""
         before = self._asset(tenant_id, asset_id)
+        if before.evaluation_id > verdict.evaluation_id:
+            return
         self._assets[(tenant_id, asset_id)] = replace(
             before, evaluation_id=verdict.evaluation_id, passes=verdict.passes, quality=verdict.score
         )

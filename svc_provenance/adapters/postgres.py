@@ -107,7 +107,7 @@ class PostgresRecord:
         )
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
-        """Keeps the newest verdict on an asset."""
+        """Keeps a verdict on an asset unless a newer one is there."""
         await _connection(unit).execute(
             _VERDICT, asset_id, tenant_id, verdict.evaluation_id, verdict.passes, verdict.score
         )
@@ -211,10 +211,11 @@ SET job_id = excluded.job_id, request_id = excluded.request_id, step_id = exclud
 WHERE p.capability_id IS NULL
 """
 _VERDICT = """
-INSERT INTO asset_provenance (asset_id, tenant_id, evaluation_id, passes, quality_score)
+INSERT INTO asset_provenance AS p (asset_id, tenant_id, evaluation_id, passes, quality_score)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (asset_id) DO UPDATE
 SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
+WHERE p.evaluation_id IS NULL OR p.evaluation_id COLLATE "C" <= excluded.evaluation_id
 """
 _ERASE = """
 INSERT INTO asset_provenance AS p (asset_id, tenant_id, generation_params, prompt_summary, prompt, deleted_at)

@@ -34,7 +34,7 @@ class Record(Protocol):
         """Keeps what the attempt that made assets says; of each, the first one holds."""
 
     async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
-        """Keeps the newest verdict on an asset."""
+        """Keeps a verdict on an asset unless a newer one is there: ids of verdicts (UUIDv7) grow with time."""
 
     async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
         """Takes parameters and prompt out of an erased asset's provenance; the rest stays."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.errors import invalid
-from mesh.identity import SERVICE_ROLE
 from mesh.redaction import Redactor
+from mesh.rpc.access import check_job_fields
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2
 from svc_selector.domain.model import Ask, CostTier, Need, Subject, Units
@@ -79,8 +78,7 @@ def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:
 
     INVALID_ARGUMENT for a job that no service names: its selections appear in the job's trace.
     """
-    if proto.job_id and not who.actor and SERVICE_ROLE not in who.roles:
-        raise invalid("subject_context.job_id", "only a service that runs the job may name it; leave it empty")
+    check_job_fields(proto, "subject_context", who)
     return Subject(
         tenant_id=who.tenant_id,
         subject=who.subject,

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError
+from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.identity import SYSTEM_TENANT
 from mesh.rpc.access import sends_events
 from mesh.rpc.call import Call, Interceptor
@@ -27,18 +27,23 @@ TRANSCODED_KEY = "x-envoy-original-path"
 
 @dataclass(frozen=True)
 class TenantLimits:
-    """What one tenant may have open at once: a share of all calls and of all streams, and a number of uploads."""
+    """What one tenant may have open at once: a share of all calls and of all streams, and numbers of some of them.
+
+    `event_streams` are the response streams but for those of raw bodies, which end by themselves.
+    """
 
     share: float = 1.0
     uploads: int | None = None
+    event_streams: int | None = None
 
 
 class Admission(Interceptor):
     """Counts calls and streams apart, so that idle streams cannot shut out calls. Public calls always pass.
 
     Uploads, which last as long as their clients please, are a part of the calls, at most `max_uploads` of them. Of each
-    kind a tenant may have a share, so that none shuts out another; services' own calls belong to no tenant. Public
-    streams, which nobody has to say who they are to open, have a limit of their own and take no other's place.
+    kind a tenant may have a share, so that none shuts out another, and of event streams, which each wait for news and
+    are sent it, a number; services' own calls belong to no tenant. Public streams, which nobody has to say who they are
+    to open, have a limit of their own and take no other's place.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Admission(Interceptor):
         self._calls = _Places("calls", max_calls, _part(max_calls, tenant.share))
         self._uploads = _Places("uploads", max_uploads, tenant.uploads)
         self._streams = _Places("streams", max_streams, _part(max_streams, tenant.share))
+        self._event_streams = _Places("event_streams", None, tenant.event_streams)
         self._public_streams = _Places("public_streams", max_public_streams, None)
         self._tasks: set[asyncio.Task[object]] = set()
         self._cut: set[asyncio.Task[object]] = set()
@@ -82,8 +88,7 @@ class Admission(Interceptor):
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is served outside of a task")
-        kind = self._public_streams if call.route.public else self._streams
-        with kind.taken(_tenant(call)), self._shown(call):
+        with self._placed(call), self._shown(call):
             self._tasks.add(task)
             try:
                 return await proceed(call)
@@ -96,6 +101,20 @@ class Admission(Interceptor):
             finally:
                 self._tasks.discard(task)
                 self._cut.discard(task)
+
+    @contextmanager
+    def _placed(self, call: Call) -> Iterator[None]:
+        """A place for a stream while entered."""
+        if call.route.public:
+            kinds = [self._public_streams]
+        elif sends_events(call.route.service, call.route.name):
+            kinds = [self._event_streams, self._streams]
+        else:
+            kinds = [self._streams]
+        with ExitStack() as places:
+            for kind in kinds:
+                places.enter_context(kind.taken(_tenant(call)))
+            yield
 
     @contextmanager
     def _shown(self, call: Call) -> Iterator[None]:
@@ -131,7 +150,9 @@ class _Places:
         if self._total is not None and self._taken >= self._total:
             raise self._full("total", "The service has as much work as it can take; retry")
         if tenant and self._of_tenant is not None and self._by_tenant[tenant] >= self._of_tenant:
-            raise self._full("tenant", f"Your tenant has as many {self._kind} open here as it may; end some or retry")
+            name = self._kind.replace("_", " ")
+            quota = QuotaViolation(f"tenant:{self._kind}", f"{self._of_tenant} may be open at once")
+            raise self._full("tenant", f"Your tenant has as many {name} open here as it may; end some or retry", quota)
         self._taken += 1
         if tenant:
             self._by_tenant[tenant] += 1
@@ -144,9 +165,9 @@ class _Places:
                 if not self._by_tenant[tenant]:
                     del self._by_tenant[tenant]
 
-    def _full(self, scope: str, text: str) -> SomaError:
+    def _full(self, scope: str, text: str, *quotas: QuotaViolation) -> SomaError:
         self._refused.labels(self._kind, scope).inc()
-        return SomaError(Reason.OVERLOADED, text, retry_after_s=1.0)
+        return SomaError(Reason.OVERLOADED, text, quotas=quotas, retry_after_s=1.0)
 
 
 def _tenant(call: Call) -> str:

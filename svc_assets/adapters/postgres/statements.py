@@ -88,6 +88,9 @@ WHERE NOT EXISTS (
     WHERE a.asset_id = listed.id AND a.status <> 'tombstoned' AND a.storage_path <> ''
 )
 """
+_HELD_BY_JOB = """
+a.asset_id = ANY (ARRAY(SELECT h.asset_id FROM asset_holders h WHERE h.tenant_id = $1 AND h.holder = {job}))
+"""
 _OF_JOB = """
 a.asset_id = ANY (ARRAY(
     SELECT h.asset_id FROM asset_holders h WHERE h.tenant_id = $1 AND h.holder = {job}
@@ -105,7 +108,7 @@ def listing(tenant_id: str, wanted: Listing) -> tuple[str, list[object]]:
     for value, condition in (
         (wanted.before, "a.asset_id < {argument}::uuid"),
         (wanted.asset_type, "a.asset_type = {argument}"),
-        (wanted.job_id, _OF_JOB.replace("{job}", "{argument}")),
+        (wanted.job_id, (_HELD_BY_JOB if wanted.only_held else _OF_JOB).replace("{job}", "{argument}")),
     ):
         if value:
             arguments.append(value)

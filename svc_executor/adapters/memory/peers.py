@@ -143,10 +143,6 @@ class MemoryAssets:
         artefact = asset.upload.artefact
         return InputArtefact(asset_id, artefact.media_type, artefact.filename, artefact.content)
 
-    async def readable(self, asset_id: str) -> bool:
-        """See the port."""
-        return asset_id in self.stored
-
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
         """See the port."""
         asset = self.stored.get(asset_id)
@@ -159,7 +155,7 @@ class MemoryAssets:
         else:
             del self.stored[asset_id], self._live[asset.checksum]
 
-    async def of_job(self, job_id: str) -> list[str]:
+    async def held_by(self, job_id: str) -> list[str]:
         """See the port."""
         return [asset_id for asset_id, asset in self.stored.items() if job_id in asset.holders]
 
@@ -249,6 +245,7 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         self.entries: list[str] = []
+        self.open_circuits: Callable[[], Mapping[CapabilityKey, int]] = dict
 
     def execution(self, execution: Execution) -> None:
         """See the port."""
@@ -281,3 +278,7 @@ class MemoryMeter:
     def breaker(self, capability: CapabilityKey, state: str) -> None:
         """See the port."""
         self.entries.append(f"breaker {capability.capability_id} {state}")
+
+    def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
+        """See the port."""
+        self.open_circuits = open_now

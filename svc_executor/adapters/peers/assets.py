@@ -44,16 +44,6 @@ class AssetsPeer:
         ]
         return InputArtefact(asset_id, asset.media_type, asset.filename, b"".join(parts))
 
-    async def readable(self, asset_id: str) -> bool:
-        """See the port."""
-        try:
-            asset = await self._get(asset_id)
-        except SomaError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return False
-            raise
-        return asset.status == asset_pb2.ASSET_STATUS_READY
-
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         """See the port."""
         request = asset_service_pb2.DeleteAssetRequest(asset_id=asset_id, job_id=job_id, reason=reason)
@@ -63,10 +53,10 @@ class AssetsPeer:
             if error.reason is not Reason.NOT_FOUND:
                 raise
 
-    async def of_job(self, job_id: str) -> list[str]:
+    async def held_by(self, job_id: str) -> list[str]:
         """See the port."""
         found: list[str] = []
-        request = asset_service_pb2.ListAssetsRequest(job_id=job_id, page_size=_PAGE)
+        request = asset_service_pb2.ListAssetsRequest(job_id=job_id, page_size=_PAGE, only_held=True)
         while True:
             page = await self._assets.ListAssets(request)
             found.extend(asset.asset_id for asset in page.assets if asset.status == asset_pb2.ASSET_STATUS_READY)

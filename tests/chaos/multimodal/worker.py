@@ -127,13 +127,10 @@ class FolderAssets:
     async def load(self, asset_id: str) -> InputArtefact:
         return InputArtefact(asset_id, "image/png", "p.png", (self._folder / asset_id).read_bytes())
 
-    async def readable(self, asset_id: str) -> bool:
-        return (self._folder / asset_id).exists()
-
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         (self._folder / asset_id).unlink(missing_ok=True)
 
-    async def of_job(self, job_id: str) -> list[str]:
+    async def held_by(self, job_id: str) -> list[str]:
         return []
 
 

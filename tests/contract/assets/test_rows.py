@@ -126,6 +126,18 @@ async def test_lists_are_newest_first_filtered_and_paged(store: Store) -> None:
 
 
 @every_store
+async def test_what_a_job_gave_up_is_its_own_and_not_held_by_it(store: Store) -> None:
+    given_up = await store.put(b"shared", origin=Origin(job_id="j1"))
+    await store.put(b"shared", origin=Origin(job_id="j2"))
+    held = await store.put(b"other", origin=Origin(job_id="j1"))
+    await store.delete(given_up, job_id="j1")
+    of_job, only_held = Listing(job_id="j1"), Listing(job_id="j1", only_held=True)
+    assert {asset.asset_id for asset in await store.rows.list("acme", of_job)} == {given_up.asset_id, held.asset_id}
+    assert [asset.asset_id for asset in await store.rows.list("acme", only_held)] == [held.asset_id]
+    assert len(await store.rows.list("acme", Listing(only_held=True))) == 2
+
+
+@every_store
 async def test_a_refused_body_stores_nothing(store: Store) -> None:
     with pytest.raises(SomaError) as large:
         await store.put(b"x" * (MAX + 1))

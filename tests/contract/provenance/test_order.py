@@ -14,10 +14,12 @@ from svc_provenance.app.traces import Traces
 from svc_provenance.domain.model import Fact, Kind, Run
 from tests.contract.provenance.test_record import (
     CHART,
+    IDS,
     JOB,
     NOW,
     Books,
     books,
+    evaluation,
     execution,
     finished,
     job,
@@ -127,6 +129,26 @@ async def test_the_number_of_an_event_decides_whichever_clock_it_carries(books: 
     await books.tell(ended, at=EARLIER)
     await books.tell(running, at=NOW, dlq_id="d")
     assert await state(books) == "completed"
+
+
+def verdict(score: float) -> facts_pb2.EvaluationDone:
+    told = evaluation(1, passes=score > 0.5)
+    told.evaluation.evaluation_id, told.evaluation.score = IDS.new(), score
+    return told
+
+
+async def test_an_older_verdict_that_comes_late_does_not_replace_a_newer_one(books: Books) -> None:
+    """A dead letter brings one back; one of the same bytes in another job comes under another key."""
+    first, second, third = (verdict(score) for score in (0.2, 0.9, 0.3))
+    await books.tell(stored(CHART))
+    await books.tell(second)
+    for late in ({"dlq_id": "d"}, {"at": NOW + timedelta(days=1)}):
+        await books.tell(first, **late)  # type: ignore[arg-type]
+        own, _ = await Lineage(books.record).of("acme", CHART)
+        assert (own.evaluation_id, own.passes, own.quality) == (second.evaluation.evaluation_id, True, 0.9)
+    await books.tell(third, dlq_id="d")
+    own, _ = await Lineage(books.record).of("acme", CHART)
+    assert (own.evaluation_id, own.quality) == (third.evaluation.evaluation_id, 0.3)
 
 
 async def test_an_attempt_is_kept_with_the_number_of_its_event(books: Books) -> None:

@@ -25,7 +25,8 @@ async def test_a_caller_cannot_name_a_job(role: str, *, dry_run: bool) -> None:
             await selector.stub.Select(request(subject_context=OF_A_JOB, dry_run=dry_run))
         assert await selector.bench.selector.list("acme", "j", 1, "") == []
     assert refused.value.reason is Reason.INVALID_ARGUMENT
-    assert [violation.field for violation in refused.value.fields] == ["subject_context.job_id"]
+    named = [violation.field for violation in refused.value.fields]
+    assert named == ["subject_context.job_id", "subject_context.step_id"]
 
 
 @pytest.mark.parametrize(

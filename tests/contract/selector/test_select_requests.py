@@ -44,7 +44,7 @@ CHANGES: dict[str, Callable[[SelectRequest], object]] = {
     "requirements": lambda made: made.requirements.formats.append("png"),
     "params": lambda made: made.requirements.params.update({"prompt": "john.doe@example.com"}),
     "units": lambda made: made.estimated_units.CopyFrom(EstimatedUnits(images=2)),
-    "subject": lambda made: made.subject_context.CopyFrom(SubjectContext(step_id="s")),
+    "subject": lambda made: made.subject_context.CopyFrom(SubjectContext(session_id="s")),
     "preference": lambda made: made.preference.CopyFrom(Preference(provider="local")),
     "exclude": lambda made: made.exclude.append("mermaid@local"),
     "fallback": lambda made: setattr(made, "fallback_reason", "it failed"),

@@ -63,6 +63,7 @@ async def everything(store: Store, grown: Recording) -> None:
         ("", "image"), ("", "job7"), ("", SystemIds().new()), (0, 1)
     ):
         await store.rows.list("t7", Listing(kind, job, bool(tombstones), 51, before))
+        await store.rows.list("t7", Listing(kind, job, bool(tombstones), 51, before, only_held=True))
     await store.rows.discard(first, store.clock.now())
     await store.swept()
     days = Terms(1_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from mesh.identity import Claims
     from mesh.testing import Served
     from soma.critic.v1.critic_service_pb2_grpc import CriticServiceAsyncStub
     from soma.critic.v1.rubric_pb2_grpc import RubricServiceAsyncStub
@@ -73,6 +75,11 @@ class Mesh:
 
     async def put(self, body: bytes, asset_type: str) -> str:
         return await upload(self.assets.channel, body, asset_type)
+
+
+def for_a_job(claims: Claims) -> Claims:
+    """The executor on behalf of a subject."""
+    return replace(claims, actor="spiffe://soma/executor")
 
 
 async def upload(channel: grpc.aio.Channel, body: bytes, asset_type: str) -> str:
@@ -123,7 +130,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
             (add_CriticServiceServicer_to_server, CriticServicer(evaluate)),
             (add_RubricServiceServicer_to_server, RubricServicer(book)),
         ]
-        async with served(registrations, issuer=assets.issuer) as critic:
+        async with served(registrations, caller=for_a_job(ALICE), issuer=assets.issuer) as critic:
             yield Mesh(critic, assets, postgres)
 
 
@@ -160,6 +167,27 @@ async def test_a_verdict_is_told_to_others_once(mesh: Mesh) -> None:
     async with mesh.postgres.transaction(SYSTEM) as connection:
         rows = await connection.fetch("SELECT type, key, tenant_id FROM outbox")
     assert [tuple(row) for row in rows] == [("soma.events.v1.EvaluationDone", "job-1", ALICE.tenant_id)]
+
+
+@pytest.mark.parametrize("role", ["member", "admin", "platform_admin"])
+async def test_a_caller_cannot_put_a_verdict_into_a_job(mesh: Mesh, role: str) -> None:
+    asset = await mesh.put(png(boxes(THEME, THEME.labels)), "diagram")
+    member = CriticServiceStub(await mesh.critic.channel_as(replace(ALICE, roles=(role,))))
+    context = critic_service_pb2.EvaluationContext(job_id="job-1", step_id="diagram", execution_id="execution-1")
+    with pytest.raises(SomaError) as refused:
+        await member.Evaluate(asking(asset, context=context))
+    assert refused.value.reason is Reason.INVALID_ARGUMENT
+    named = {violation.field for violation in refused.value.fields}
+    assert named == {"context.job_id", "context.step_id", "context.execution_id"}
+    of_job = critic_service_pb2.ListEvaluationsRequest(job_id="job-1")
+    assert not (await member.ListEvaluations(of_job)).evaluations
+
+
+async def test_a_caller_has_an_asset_judged_that_no_job_asked_for(mesh: Mesh) -> None:
+    asset = await mesh.put(png(boxes(THEME, THEME.labels)), "diagram")
+    member = CriticServiceStub(await mesh.critic.channel_as(replace(ALICE, roles=("member",))))
+    context = critic_service_pb2.EvaluationContext(request=THEME.request, tool_id="mermaid")
+    assert not (await member.Evaluate(asking(asset, context=context))).job_id
 
 
 async def test_past_verdicts_are_read_and_listed(mesh: Mesh) -> None:
@@ -258,7 +286,7 @@ async def test_asset_that_takes_too_long_is_not_judged_and_costs_nobody_else(mes
     hostile = await mesh.put(deep.encode(), "diagram")
     bobs = await upload(await mesh.assets.channel_as(BOB), png(boxes(THEME, THEME.labels)), "diagram")
     busy = [asyncio.ensure_future(mesh.judge.Evaluate(asking(hostile))) for _ in range(3)]
-    assert (await CriticServiceStub(await mesh.critic.channel_as(BOB)).Evaluate(asking(bobs))).passes
+    assert (await CriticServiceStub(await mesh.critic.channel_as(for_a_job(BOB))).Evaluate(asking(bobs))).passes
     assert not all(call.done() for call in busy)
     for call in busy:
         with pytest.raises(SomaError, match="too complex") as refused:

@@ -211,6 +211,22 @@ async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Ru
     assert len(rig.assets.stored) == 2
 
 
+async def test_what_the_job_gave_up_is_made_again_even_while_another_job_holds_it(work_on: Run) -> None:
+    rig = await work_on(Rig())
+    rig.shelf.providers["painter"].script = down
+    account = await rig.run(task("fig"), task("photo", "generate_image", on_failure="CONTINUE"))
+    [asset] = rig.assets.stored.values()
+    rig.assets.stored[asset.asset_id] = replace(asset, holders=asset.holders | {"another job"})
+    await rig.assets.release(asset.asset_id, account.job.job_id, "given up by its owner")
+    rig.shelf.providers["painter"].script = picture
+    await _resumed(rig, ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder), account)
+    again = await rig.ended(account.job)
+    assert (again.job.state, len(rig.calls("mermaid"))) == (JobState.COMPLETED, 2)
+    await rig.assets.release(asset.asset_id, "another job", "it is over")
+    held = await rig.assets.held_by(account.job.job_id)
+    assert {asset_id for step in again.steps for asset_id in step.asset_ids} == set(held)
+
+
 async def _resumed(rig: Rig, resume: ResumeJob, account: JobAccount) -> None:
     """Resume, and start again as the sweep does, until the last run has let go of the workflow's id."""
     job = await resume(ControlOrder(OWNER, account.job.job_id))

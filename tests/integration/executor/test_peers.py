@@ -112,6 +112,7 @@ class Assets(asset_service_pb2_grpc.AssetServiceServicer):
     async def ListAssets(
         self, request: asset_service_pb2.ListAssetsRequest, context: object
     ) -> asset_service_pb2.ListAssetsResponse:
+        self._heard.requests.append(asset_service_pb2.ListAssetsRequest.FromString(request.SerializeToString()))
         asset_id, token = (TWO, "") if request.page_token else (ONE, "more")
         asset = asset_pb2.Asset(asset_id=asset_id, status=asset_pb2.ASSET_STATUS_READY)
         return asset_service_pb2.ListAssetsResponse(assets=[asset], next_page_token=token)
@@ -232,9 +233,8 @@ async def test_an_asset_is_read_whole(channel: grpc.aio.Channel) -> None:
         await AssetsPeer(channel).load(TWO)
 
 
-async def test_what_is_gone_is_not_readable_and_may_be_given_up_again(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, heard: Heard) -> None:
     peer = AssetsPeer(channel)
-    assert [await peer.readable(asset_id) for asset_id in (ONE, TWO, GONE)] == [True, False, False]
     await peer.release(ONE, "job", "it failed")
     await peer.release(GONE, "job", "it failed")
     assert heard.requests == [
@@ -243,8 +243,10 @@ async def test_what_is_gone_is_not_readable_and_may_be_given_up_again(channel: g
     ]
 
 
-async def test_all_assets_of_a_job_are_found(channel: grpc.aio.Channel) -> None:
-    assert await AssetsPeer(channel).of_job("job") == [ONE, TWO]
+async def test_all_assets_that_a_job_holds_are_found(channel: grpc.aio.Channel, heard: Heard) -> None:
+    assert await AssetsPeer(channel).held_by("job") == [ONE, TWO]
+    assert all(isinstance(each, asset_service_pb2.ListAssetsRequest) and each.only_held for each in heard.requests)
+    assert len(heard.requests) == 2
 
 
 async def test_a_trial_and_its_verdict(channel: grpc.aio.Channel, heard: Heard) -> None:

@@ -111,6 +111,26 @@ async def test_a_half_open_circuit_learns_nothing_from_a_callers_fault() -> None
     assert stand.moves == ["open", "half_open", "closed"]
 
 
+async def test_tenants_whose_own_circuit_is_open_are_counted_while_it_is() -> None:
+    stand = Breakers()
+    other = CapabilityKey("gpt@openai", "a")
+    assert stand.circuits.open_tenants() == {}
+    for tenant in ("a", "b"):
+        await stand.fails(tenant, SLOW_SOURCE)
+    assert stand.circuits.open_tenants() == {MODEL: 2}
+    await stand.clock.advance(30)
+    for _ in range(5):
+        await stand.call("a", SLOW_SOURCE, other)
+    assert stand.circuits.open_tenants() == {MODEL: 2, other: 1}
+    await stand.clock.advance(30)
+    assert stand.circuits.open_tenants() == {other: 1}, "a circuit that nobody calls again is not open for ever"
+    await stand.call("a", SLOW_SOURCE)
+    assert stand.circuits.open_tenants() == {MODEL: 1, other: 1}, "the one call that was let through failed"
+    await stand.clock.advance(60)
+    assert await stand.call("a")
+    assert stand.circuits.open_tenants() == {}
+
+
 async def test_circuits_of_names_that_tenants_choose_are_bounded() -> None:
     stand = Breakers()
     for number in range(20_000):

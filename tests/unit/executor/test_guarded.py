@@ -124,6 +124,7 @@ async def test_five_failures_open_the_circuit_and_tell_meter_and_registry() -> N
     assert len(stand.inner.invocations) == 5
     assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.OPEN
     assert "breaker mermaid@local open" in stand.meter.entries
+    assert stand.meter.open_circuits() == {CapabilityKey("mermaid@local"): 1}
     await eventually(lambda: bool(stand.registry.reports))
     (report,) = stand.registry.reports
     assert (report.state, report.circuit_open) == (HealthState.UNHEALTHY, True)

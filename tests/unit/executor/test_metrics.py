@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,21 @@ def test_a_capability_of_a_tenant_is_counted_as_other() -> None:
     meter.execution(replace(FAILED, chosen=chosen("mermaid", f"{PRIVATE}-host")))
     meter.breaker(CapabilityKey(f"{PRIVATE}@{PRIVATE}-host"), "open")
     assert counted("circuit_breaker_transitions_total", **wanted) == before + 1
+    assert not any(PRIVATE in value for value in labels())
+
+
+def test_open_circuits_of_tenants_are_counted_by_capability_and_name_no_tenant() -> None:
+    meter = PrometheusMeter(shipped_capabilities(ExecutorSettings()))
+    is_open = Counter({CapabilityKey("mermaid@local"): 3, CapabilityKey("mermaid@local", PRIVATE): 1})
+    is_open[CapabilityKey(f"{PRIVATE}@{PRIVATE}-host", PRIVATE)] = 2
+    meter.tenant_circuits(lambda: is_open)
+    shown = {
+        tool: counted("circuit_breaker_open_tenants", tool_id=tool, provider=provider)
+        for tool, provider in (("mermaid", "local"), ("d2", "local"), ("other", "other"))
+    }
+    assert shown == {"mermaid": 3, "d2": 0, "other": 3}
+    del is_open[CapabilityKey("mermaid@local")]
+    assert counted("circuit_breaker_open_tenants", tool_id="mermaid", provider="local") == 0
     assert not any(PRIVATE in value for value in labels())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,17 @@ import grpc.aio
 import pytest
 from prometheus_client import REGISTRY
 
-from mesh.errors import Reason, SomaError
+from mesh.context import Caller
+from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
-from mesh.rpc.interceptors.admission import TRANSCODED_KEY
+from mesh.rpc.call import Access, Call, Route
+from mesh.rpc.interceptors.admission import TRANSCODED_KEY, Admission, TenantLimits
 from mesh.settings import ServerSettings
 from mesh.testing import FakeClock, Issuer, served
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import BOB
+from soma.assets.v1 import asset_service_pb2 as _assets  # noqa: F401 - puts its contract into the pool
+from soma.executor.v1 import job_service_pb2 as _jobs  # noqa: F401 - puts its contract into the pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,6 +50,12 @@ class Hostile:
         self._servicer = servicer
         self._stub = probe.grpc.ProbeStub(channel)
         self._calls: list[asyncio.Task[Reason | None]] = []
+        self._refusals: list[SomaError] = []
+
+    @property
+    def refusals(self) -> list[SomaError]:
+        """How those were refused that were."""
+        return self._refusals
 
     async def open(self, kind: str, count: int) -> list[Reason | None]:
         """Open so many calls; gives the refusals of those that ended."""
@@ -74,6 +85,7 @@ class Hostile:
             else:
                 await outcome
         except SomaError as error:
+            self._refusals.append(error)
             return error.reason
         return None
 
@@ -84,9 +96,11 @@ class Hostile:
 
 
 @asynccontextmanager
-async def beside(probe: Dynamic, servicer: Dynamic, caller: Claims = BOB) -> AsyncIterator[tuple[Served, Hostile]]:
+async def beside(
+    probe: Dynamic, servicer: Dynamic, caller: Claims = BOB, settings: ServerSettings = SETTINGS
+) -> AsyncIterator[tuple[Served, Hostile]]:
     """A small server, and somebody who is hostile to it."""
-    async with served([(probe.grpc.add_ProbeServicer_to_server, servicer)], settings=SETTINGS) as running:
+    async with served([(probe.grpc.add_ProbeServicer_to_server, servicer)], settings=settings) as running:
         hostile = Hostile(probe, servicer, await running.channel_as(caller))
         try:
             yield running, hostile
@@ -103,6 +117,66 @@ async def test_one_tenant_gets_no_more_than_its_share(
         assert refused == [Reason.OVERLOADED] * (12 - share)
         for innocent in ("UnaryUnary", "StreamUnary", "UnaryStream"):
             assert await invoke(running.channel, innocent, {"text": "hi"})
+
+
+FEW = SETTINGS.model_copy(update={"tenant_event_streams": 3})
+
+
+async def test_one_tenant_watches_no_more_than_its_number_of_streams(
+    probe: Dynamic, servicer: Dynamic, invoke: Invoke
+) -> None:
+    async with beside(probe, servicer, settings=FEW) as (running, hostile):
+        assert await hostile.open("UnaryStream", 9) == [Reason.OVERLOADED] * 6
+        refused = hostile.refusals[0]
+        assert (refused.rule.grpc_code, refused.retry_after_s) == ("RESOURCE_EXHAUSTED", 1.0)
+        assert refused.quotas == (QuotaViolation("tenant:event_streams", "3 may be open at once"),)
+        assert await invoke(running.channel, "UnaryStream", {"text": "hi"})
+        assert await invoke(await running.channel_as(BOB), "UnaryUnary", {"text": "hi"})
+        await hostile.leave()
+        again = await running.channel_as(BOB)
+
+        async def served_again() -> bool:
+            try:
+                return bool(await invoke(again, "UnaryStream", {"text": "hi"}))
+            except SomaError:
+                return False
+
+        await eventually(served_again)
+
+
+async def test_own_streams_of_services_are_bounded_in_total_only(probe: Dynamic, servicer: Dynamic) -> None:
+    async with beside(probe, servicer, SERVICE, FEW) as (_, services):
+        assert await services.open("UnaryStream", 8) == []
+        assert await services.open("UnaryStream", 1) == [Reason.OVERLOADED]
+
+
+async def test_downloads_do_not_count_as_event_streams() -> None:
+    admission = Admission(8, 8, tenant=TenantLimits(event_streams=1))
+    caller = Caller("acme", "alice", (), (), "key", "token")
+    entered, refused = Counter[str](), Counter[str]()
+
+    async def opened(service: str, name: str) -> None:
+        route = Route(service, name, request_streaming=False, response_streaming=True, access=Access("x", public=False))
+        call = Call(route, None, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
+
+        async def proceed(_: Call) -> None:
+            entered[name] += 1
+            await asyncio.Event().wait()
+
+        try:
+            await admission.around(call, proceed)
+        except SomaError:
+            refused[name] += 1
+
+    methods = [("soma.assets.v1.AssetService", "DownloadAsset"), ("soma.executor.v1.JobService", "WatchJob")]
+    tasks = [asyncio.ensure_future(opened(*method)) for method in methods for _ in range(3)]
+    try:
+        await eventually(lambda: entered.total() + refused.total() == len(tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert (entered, refused) == ({"DownloadAsset": 3, "WatchJob": 1}, {"WatchJob": 2})
 
 
 async def test_refused_tenant_is_served_again_when_its_calls_have_ended(

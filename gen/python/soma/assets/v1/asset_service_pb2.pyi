@@ -55,7 +55,9 @@ class UploadAssetRequest(_message.Message):
     """Declared size in bytes, 0: unknown. A declared size over the limit is refused at once. First message only."""
     @_builtins.property
     def origin(self) -> _asset_pb2.Origin:
-        """Where it comes from. First message only."""
+        """Where it comes from. Only services fill in job_id, step_id and execution_id, since the asset appears in the job's
+        account; from others they are INVALID_ARGUMENT. First message only.
+        """
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
@@ -150,16 +152,21 @@ class ListAssetsRequest(_message.Message):
     INCLUDE_TOMBSTONED_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ONLY_HELD_FIELD_NUMBER: _builtins.int
     asset_type: _builtins.str
     """Only of this type."""
     job_id: _builtins.str
-    """Only of this job."""
+    """Only of this job: those that it stored, and those that it holds."""
     include_tombstoned: _builtins.bool
     """Also tombstones."""
     page_size: _builtins.int
     """Most entries a page, 1 to 500; 0 means 50."""
     page_token: _builtins.str
     """next_page_token of the page before; the filters must be the same."""
+    only_held: _builtins.bool
+    """With job_id: only what the job still holds, not what it stored and gave up, which may be erased at any time. Without
+    a job_id it changes nothing.
+    """
     def __init__(
         self,
         *,
@@ -168,10 +175,11 @@ class ListAssetsRequest(_message.Message):
         include_tombstoned: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        only_held: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_type", b"asset_type", "include_tombstoned", b"include_tombstoned", "job_id", b"job_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_type", b"asset_type", "include_tombstoned", b"include_tombstoned", "job_id", b"job_id", "only_held", b"only_held", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

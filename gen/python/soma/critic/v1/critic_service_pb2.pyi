@@ -37,7 +37,9 @@ class EvaluationContext(_message.Message):
     request: _builtins.str
     """The original request in words or labels; relevance is measured against it. At most 20,000 characters."""
     job_id: _builtins.str
-    """Job; empty: none."""
+    """Job; empty: none. Only services fill in this and the next two fields, since the verdict appears in the job's trace;
+    from others they are INVALID_ARGUMENT.
+    """
     step_id: _builtins.str
     """Step; empty: none."""
     execution_id: _builtins.str

@@ -111,8 +111,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-        are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+        """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and whose assets the job still
+        holds are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
         request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

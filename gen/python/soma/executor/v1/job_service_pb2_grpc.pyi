@@ -50,8 +50,8 @@ class JobServiceStub:
     ended all the same. Idempotent on request_id.
     """
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ResumeJobRequest, _job_pb2.Job]
-    """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-    are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+    """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and whose assets the job still
+    holds are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
     request_id.
     """
     DescribeJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DescribeJobRequest, _job_service_pb2.JobDescription]
@@ -80,8 +80,8 @@ class JobServiceAsyncStub(JobServiceStub):
     ended all the same. Idempotent on request_id.
     """
     ResumeJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ResumeJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-    are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+    """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and whose assets the job still
+    holds are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
     request_id.
     """
     DescribeJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DescribeJobRequest, _job_service_pb2.JobDescription]  # type: ignore[assignment]
@@ -137,8 +137,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ResumeJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and still have their assets
-        are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
+        """Runs a FAILED or PARTIAL job again from its recorded results: steps that succeeded and whose assets the job still
+        holds are not run again. A RUNNING job is resumed only when its run was lost. It then acts for the caller. Idempotent on
         request_id.
         """
 

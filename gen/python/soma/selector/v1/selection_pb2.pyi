@@ -128,7 +128,7 @@ class SubjectContext(_message.Message):
     others it is INVALID_ARGUMENT.
     """
     step_id: _builtins.str
-    """Step the choice is for; empty: none."""
+    """Step of the job that the choice is for; empty: none. From others than services it is INVALID_ARGUMENT."""
     attempt: _builtins.int
     """Attempt of the step, from 1, at most 1,000,000; 0: not of a step."""
     def __init__(
