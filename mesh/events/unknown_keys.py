@@ -33,7 +33,6 @@ class UnknownKeys:
         self._refused = counter(
             "identity_unknown_keys_total", "Calls refused because their key does not exist, although signed by ours."
         )
-        self._refused.labels()
 
     def note(self, caller: Caller) -> None:
         """Take a refusal; never waits."""
