@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -54,7 +55,10 @@ class KeyIds:
 
     def with_ids(self, added: Iterable[bytes]) -> KeyIds:
         """The set with more ids; the same object when it has them all."""
-        return self._changed(added, set.update)
+        items = set(added)
+        if len(items) > BUCKETS:  # nearly every bucket changes: quicker as a whole
+            return self.from_bytes(b"".join(sorted(items.union(ids_in(self.to_bytes())))))
+        return self._changed(items, set.update)
 
     def without_ids(self, removed: Iterable[bytes]) -> KeyIds:
         """The set without some ids."""
@@ -97,10 +101,15 @@ class KeyIds:
 
     @classmethod
     def from_bytes(cls, ids: bytes) -> KeyIds:
-        """The set of ids that follow each other; ValueError when the last is cut off."""
+        """The set of ids that follow each other in ascending order; ValueError when the last is cut off."""
         if len(ids) % ID_BYTES:
             raise ValueError("the last id is cut off")
-        return cls().with_ids(ids_in(ids))
+        places = range(0, len(ids), ID_BYTES)
+        starts = [
+            ID_BYTES * bisect_left(places, index, key=lambda start: _bucket_of(ids[start : start + 2]))
+            for index in range(BUCKETS + 1)
+        ]
+        return cls(tuple(ids[start:end] for start, end in pairwise(starts)))
 
     def _changed(self, ids: Iterable[bytes], change: Callable[[set[bytes], set[bytes]], None]) -> KeyIds:
         by_bucket: dict[int, set[bytes]] = defaultdict(set)
@@ -124,10 +133,6 @@ def ids_in(joined: bytes) -> list[bytes]:
 
 
 def _fits(index: int, ids: bytes) -> bool:
-    """Whether these are whole ids of the bucket, each once and in order."""
-    items = ids_in(ids)
-    return len(ids) % ID_BYTES == 0 and all(_bucket_of(item) == index for item in items) and _ascending(items)
-
-
-def _ascending(items: Sequence[bytes]) -> bool:
-    return all(one < other for one, other in pairwise(items))
+    """Whether these are whole ids, and the first and the last are the bucket's."""
+    ends = (ids[:ID_BYTES], ids[-ID_BYTES:]) if ids else ()
+    return len(ids) % ID_BYTES == 0 and all(_bucket_of(item) == index for item in ends)

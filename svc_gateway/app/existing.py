@@ -16,7 +16,7 @@ from mesh.logging import get_logger
 from svc_gateway.domain.keys import KEY_LIFE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from mesh.clock import Clock
@@ -103,23 +103,26 @@ class ExistingKeys:
         return self._as_of - (LONG_OVERLAP if review else OVERLAP)
 
     async def _read_pages(self, since: datetime, now: datetime) -> None:
-        after = ""
+        after, new = "", list[bytes]()
         while True:
             page = await self._store.created(since, after, PAGE)
-            self._add(page, now)
+            new += self._new_in(page, now)
             if len(page) < PAGE:
-                return
+                break
             since, after = page[-1].created_at, page[-1].key_id
+        # All keys together are the work of a second.
+        many = len(new) > PAGE
+        self._ids = await asyncio.to_thread(self._ids.with_ids, new) if many else self._ids.with_ids(new)
 
-    def _add(self, page: Sequence[CreatedKey], now: datetime) -> None:
-        new: Mapping[bytes, CreatedKey] = {
-            item: key
-            for key in page
-            if key.expires_at + KEPT > now and (item := id_of(key.tenant_id, key.key_id)) not in self._ids
-        }
-        for item, key in new.items():
-            self._ends[_hour_of(key.expires_at + KEPT)] += item
-        self._ids = self._ids.with_ids(new)
+    def _new_in(self, page: Sequence[CreatedKey], now: datetime) -> list[bytes]:
+        """Ids of a page that are not known, whose end is noted."""
+        new = []
+        for key in page:
+            item, end = id_of(key.tenant_id, key.key_id), key.expires_at + KEPT
+            if end > now and item not in self._ids:
+                self._ends[_hour_of(end)] += item
+                new.append(item)
+        return new
 
     def _forget(self, now: datetime) -> None:
         over = [hour for hour in self._ends if hour < _hour_of(now)]

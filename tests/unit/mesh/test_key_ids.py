@@ -50,6 +50,14 @@ def test_only_changed_buckets_are_new() -> None:
     assert after.changed_since(after) == []
 
 
+def test_many_ids_at_once_are_the_same_as_one_after_the_other() -> None:
+    first, all_ids = id_of("a", "0"), [id_of("a", str(number)) for number in range(BUCKETS + 2)]
+    one_by_one = KeyIds()
+    for item in all_ids:
+        one_by_one = one_by_one.with_ids([item])
+    assert KeyIds().with_ids([first]).with_ids(all_ids) == one_by_one
+
+
 def test_adding_what_is_there_gives_the_same_set() -> None:
     ids = KeyIds().with_ids([id_of("acme", "1")])
     assert ids.with_ids([id_of("acme", "1")]) is ids
@@ -61,13 +69,7 @@ def test_ids_of_tenants_differ() -> None:
 
 @pytest.mark.parametrize(
     "bucket",
-    [
-        {BUCKETS: b""},
-        {0: b"\0" * 15},
-        {0: b"\0" * 32},
-        {0: b"\0" + b"\1" * 15 + b"\0" * 16},
-        {0: b"\xff" * 16},
-    ],
+    [{BUCKETS: b""}, {-1: b""}, {0: b"\0" * 15}, {0: b"\xff" * 16}, {0: b"\0" * 16 + b"\xff" * 16}],
 )
 def test_bucket_that_cannot_be_is_refused(bucket: dict[int, bytes]) -> None:
     with pytest.raises(ValueError, match="bucket"):
