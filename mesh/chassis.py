@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,12 +16,14 @@ from mesh.events.outbox import Outbox
 from mesh.events.refusals import Refusals
 from mesh.events.relay import Relay
 from mesh.events.streams import PostgresCursors, ValkeyStreams
+from mesh.events.unknown_keys import UnknownKeys
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
-from mesh.identity.statements import RevocationsFile
+from mesh.identity.statements import KeyIdsFile, RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import Service, background
 from mesh.policy import Policy, RegoAuthorizer
 from mesh.processes import ProcessLimits, ProcessorUse, ProcessPool
+from mesh.rpc.api_keys import ExistingKeys
 from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
 from mesh.rpc.revocations import RevokedKeys
@@ -44,15 +47,15 @@ from mesh.stores.postgres import Postgres
 from mesh.stores.retention import Retention, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     import grpc.aio
-    from joserfc.jwk import KeySet
 
     from mesh.events.audit import MakeMessage
     from mesh.events.bus import Bus
     from mesh.events.event import Codec
+    from mesh.rpc.api_keys import Watch as WatchKeys
     from mesh.rpc.registrar import Registration
     from mesh.rpc.revocations import Watch
     from mesh.stores.retention import Rule, Task
@@ -61,7 +64,7 @@ T = TypeVar("T")
 SIGNING_KEY = "soma-identity"
 """Transit key that signs tokens and API keys."""
 REVOCATIONS_WAIT_S = 3.0
-"""How long a start waits for the revoked keys; after that it serves without, and refuses API keys."""
+"""How long a start waits for the existing and the revoked keys; after that it serves without, and refuses API keys."""
 
 
 class ChassisSettings(Block):
@@ -93,8 +96,9 @@ class Chassis:
         self._stack = stack
         self._dependencies: list[Dependency] = []
         self._background = BackgroundTasks()
-        self._follows_revocations = False
+        self._follows_keys = False
         self.revoked: RevokedKeys
+        self.existing: ExistingKeys
         self.postgres: Postgres
         self.bus: Bus
         self.codec: Codec
@@ -132,20 +136,37 @@ class Chassis:
             clock=self.clock,
             ids=self.ids,
         )
-        jwks = await self.enter(jwks_source(identity, self.transit, SIGNING_KEY, self.clock))
-        self.revoked = RevokedKeys(
-            self.clock, _revocations_file(self.name, identity, jwks), identity.revocations_max_age_s
-        )
-        await self.revoked.restore()
-        self.verifier = TokenVerifier(
-            jwks, identity.issuer, identity.audience, self.clock, self.revoked, is_current=self.revoked.is_current
-        )
         self.postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
+        await self._know_keys(identity)
         self.bus = await self._open_bus()
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
         relay = Relay(self.postgres, self.bus, codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
         self.depends_on(Dependency("outbox", lambda: _waiting(relay, settings.bus.late_s)))
+
+    async def _know_keys(self, identity: IdentitySettings) -> None:
+        """What verifies credentials, with what an earlier process left of the existing and the revoked keys."""
+        jwks = await self.enter(jwks_source(identity, self.transit, SIGNING_KEY, self.clock))
+        folder, max_age_s = identity.revocations_dir, identity.revocations_max_age_s
+        revoked_file = None if folder is None else RevocationsFile(folder / f"{self.name}.json", jwks, identity.issuer)
+        keys_file = None if folder is None else KeyIdsFile(folder / f"{self.name}.keys", jwks, identity.issuer)
+        self.revoked = RevokedKeys(self.clock, revoked_file, max_age_s)
+        self.existing = ExistingKeys(self.clock, keys_file, max_age_s)
+        await self.revoked.restore()
+        await self.existing.restore()
+        unknown = UnknownKeys(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
+        self._stack.push_async_callback(unknown.close)
+        await self.enter(background(unknown.write, "audit-unknown-keys", clock=self.clock))
+        self.verifier = TokenVerifier(
+            jwks,
+            identity.issuer,
+            identity.audience,
+            self.clock,
+            self.revoked,
+            existing=self.existing,
+            is_current=lambda: self.revoked.is_current() and self.existing.is_current(),
+            on_absent=unknown.note,
+        )
 
     async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
         """Opens a part, to be closed before all that was opened earlier."""
@@ -200,15 +221,23 @@ class Chassis:
         await self.enter(background(queue.write, "audit-queue", clock=self.clock))
         return queue
 
-    async def follow_revocations(self, watch: Watch) -> None:
-        """Keeps the set of revoked keys true to the gateway's stream."""
-        self._follows_revocations = True
-        await self.enter(background(lambda: self.revoked.follow(watch), "revocations", clock=self.clock))
+    async def follow_keys(self, revoked: Watch, existing: WatchKeys) -> None:
+        """Keeps the sets of revoked and of existing keys true to the gateway's streams."""
+        self._follows_keys = True
+        await self.enter(background(lambda: self.revoked.follow(revoked), "revocations", clock=self.clock))
+        await self.enter(background(lambda: self.existing.follow(existing), "api-keys", clock=self.clock))
+
+    async def wait_for_keys(self) -> bool:
+        """Waits a moment until both sets are current; false when they are not."""
+        heard = await asyncio.gather(
+            self.revoked.wait_current(REVOCATIONS_WAIT_S), self.existing.wait_current(REVOCATIONS_WAIT_S)
+        )
+        return all(heard)
 
     async def serve(self, registrations: Sequence[Registration]) -> Service:
         """Serves, behind the one chain, until the chassis is left."""
-        if self._follows_revocations and not await self.revoked.wait_current(REVOCATIONS_WAIT_S):
-            logging.get_logger(__name__).warning("API keys are refused until the gateway tells which are revoked")
+        if self._follows_keys and not await self.wait_for_keys():
+            logging.get_logger(__name__).warning("API keys are refused until the gateway tells which exist")
         refusals = Refusals(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
         self._stack.push_async_callback(refusals.close)
         await self.enter(background(refusals.write, "audit-refusals", clock=self.clock))
@@ -225,12 +254,6 @@ class Chassis:
         )
         await self.enter(background(judged.run, "dependencies", clock=self.clock))
         return Service(self.name, opened.address)
-
-
-def _revocations_file(name: str, identity: IdentitySettings, jwks: Callable[[], KeySet]) -> RevocationsFile | None:
-    """Where a context keeps the revoked keys."""
-    folder = identity.revocations_dir
-    return None if folder is None else RevocationsFile(folder / f"{name}.json", jwks, identity.issuer)
 
 
 async def _waiting(relay: Relay, late_s: float) -> str:

@@ -21,7 +21,7 @@ platform := {"tenant.write"}
 
 internal := {
 	"capability.report_health", "capability.watch", "capability.write", "budget.settle", "revocation.watch",
-	"tenant.read", "capability.read", "ladder.read", "health.read",
+	"api_key.watch", "tenant.read", "capability.read", "ladder.read", "health.read",
 }
 
 granted := {

@@ -39,6 +39,11 @@ test_permissions_are_read_on_behalf_of_anybody if {
 
 test_service_watches if authz.allow with input as asks(["service"], "capability.watch")
 
+test_only_services_watch_keys if {
+	authz.allow with input as asks(["service"], "api_key.watch")
+	not authz.allow with input as asks(["platform_admin"], "api_key.watch")
+}
+
 test_service_alone_reads_no_jobs if not authz.allow with input as asks(["service"], "job.read")
 
 test_member_settles_nothing if not authz.allow with input as asks(["member"], "budget.settle")

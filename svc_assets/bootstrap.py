@@ -21,7 +21,7 @@ from mesh.stores.retention import Retention, Terms
 from soma.assets.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from svc_assets.adapters.blobs import StoredBytes
@@ -58,7 +58,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         gateway = await mesh.peer("gateway")
         keys = ApiKeyServiceStub(gateway)
-        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        await mesh.follow_keys(
+            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
+        )
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))

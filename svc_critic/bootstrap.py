@@ -16,7 +16,7 @@ from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
@@ -61,7 +61,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     codec = ProtoCodec(Envelope)
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        await mesh.follow_keys(
+            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
+        )
         own = settings.critic
         await mesh.keep_short(RULES, settings.retention.evaluations_days)
         pool = await mesh.process_pool(NAME, _limits(own))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import httpx
 
-from mesh.chassis import REVOCATIONS_WAIT_S, SIGNING_KEY, chassis
+from mesh.chassis import SIGNING_KEY, chassis
 from mesh.events.event import ProtoCodec
 from mesh.identity import jwks_source
 from mesh.lifecycle import background
@@ -42,6 +42,7 @@ from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_k
 from svc_gateway.adapters.retention import RULES
 from svc_gateway.adapters.sources import EdgeSources
 from svc_gateway.app.edge import EdgeKeeper
+from svc_gateway.app.existing import ExistingKeys
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.monitor import Check, Monitor, Pace
@@ -53,7 +54,7 @@ from svc_gateway.domain.degradation import Thresholds
 from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
 from svc_gateway.rpc.control import ControlServer
 from svc_gateway.rpc.health import ApiServicer, DegradationServicer
-from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer, revocations
+from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer, existing_keys, revocations
 from svc_gateway.rpc.permissions import PermissionServicer
 from svc_gateway.rpc.tenants import TenantServicer
 from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
@@ -86,6 +87,7 @@ class _Identity:
     tenants: Tenants
     permissions: Permissions
     revoked: RevokedKeys
+    existing: ExistingKeys
     statements: Statements
 
 
@@ -107,7 +109,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
                 (add_TokenServiceServicer_to_server, TokenServicer(identity.tokens)),
                 (
                     add_ApiKeyServiceServicer_to_server,
-                    ApiKeyServicer(identity.keys, identity.revoked, identity.statements, identity.tenants),
+                    ApiKeyServicer(
+                        identity.keys, identity.revoked, identity.existing, identity.statements, identity.tenants
+                    ),
                 ),
                 (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
                 (add_PermissionServiceServicer_to_server, PermissionServicer(identity.permissions)),
@@ -135,21 +139,25 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     permissions = Permissions(tenant_store, store, settings.tls.profile)
     keys = Keys(store, permissions, mesh.minter, settings.gateway.environment, clock=mesh.clock, ids=mesh.ids)
     tenants = Tenants(tenant_store, mesh.clock)
-    revoked = RevokedKeys(store, mesh.clock)
+    revoked, existing = RevokedKeys(store, mesh.clock), ExistingKeys(store, mesh.clock)
     await mesh.enter(revoked.following())
-    # This process refuses revoked keys by the same stream that it serves to the others.
+    await mesh.enter(existing.following())
+    # This process judges keys by the same streams that it serves to the others.
     audits = await mesh.audit_queue()
     statements = Statements(mesh.minter)
-    await mesh.follow_revocations(lambda: revocations(revoked, statements))
-    await mesh.revoked.wait_current(REVOCATIONS_WAIT_S)
+    await mesh.follow_keys(
+        lambda: revocations(revoked, statements), lambda known: existing_keys(existing, statements, known)
+    )
+    await mesh.wait_for_keys()
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
         tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
         alone = first_key_alone(mesh.postgres)
-        await ensure_first_key(tenant, plan, file, alone=alone, keys=keys, tenants=tenants, verify=mesh.verifier.verify)
-    return _Identity(
-        keys, Tokens(store, mesh.minter, audits.add, mesh.clock), tenants, permissions, revoked, statements
-    )
+        await ensure_first_key(
+            tenant, plan, file, alone=alone, keys=keys, tenants=tenants, verify=mesh.verifier.authenticate
+        )
+    tokens = Tokens(store, mesh.minter, audits.add, mesh.clock)
+    return _Identity(keys, tokens, tenants, permissions, revoked, existing, statements)
 
 
 async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:

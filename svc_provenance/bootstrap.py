@@ -21,7 +21,7 @@ from mesh.telemetry import counter, gauge
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from soma.provenance.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
@@ -87,7 +87,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     codec = ProtoCodec(Envelope)
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        await mesh.follow_keys(
+            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
+        )
         record = PostgresRecord(mesh.postgres)
         await mesh.enter(_consumer(mesh, settings, _intake(mesh, record)))
         days, undecided = Days(**settings.retention.model_dump()), settings.dead_letters.undecided_days

@@ -15,7 +15,7 @@ from mesh.settings import load
 from soma.events.v1 import facts_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from svc_registry.adapters.postgres import RULES, PostgresStore
@@ -57,7 +57,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     codec = ProtoCodec(Envelope)
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        await mesh.follow_keys(
+            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
+        )
         limits = Quotas(settings.registry.capabilities_per_tenant, settings.registry.ladders_per_tenant)
         store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed, limits)
         await seed_ladders(store, mesh.clock)

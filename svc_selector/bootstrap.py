@@ -14,7 +14,7 @@ from mesh.settings import load
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
-from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
@@ -70,7 +70,10 @@ async def _selector(
 ) -> Selector:
     gateway = await mesh.peer("gateway")
     keys = ApiKeyServiceStub(gateway)
-    await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+    await mesh.follow_keys(
+        lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+        lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
+    )
     degradation = GatewayDegradation(DegradationServiceStub(gateway), mesh.clock)
     await mesh.enter(degradation.running())
     catalog = Catalog()

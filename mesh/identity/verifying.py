@@ -17,6 +17,7 @@ from mesh.clock import EPOCH
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity.claims import SERVICE_ROLE, SYSTEM_TENANT, Payload, bare_token
+from mesh.identity.key_ids import Existence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -68,11 +69,35 @@ class _Verified:
     caller: Caller
 
 
+class Keys(Protocol):
+    """What is known of which keys exist."""
+
+    def judge(self, tenant_id: str, key_id: str, issued_at: float) -> Existence:
+        """Whether the key of a credential exists that was issued at a time, in seconds since 1970."""
+
+    async def confirm(self, tenant_id: str, key_id: str) -> None:
+        """Wait until that is known of a key, for a moment."""
+
+
+class UnconfirmedKeyError(SomaError):
+    """DEPENDENCY_UNAVAILABLE: the key may have been made since the known ones were read."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            "Whether this key exists cannot be told at the moment: retry",
+            retry_after_s=1.0,
+        )
+        self.caller = caller
+
+
 class TokenVerifier:
     """Tells who a token belongs to. Signatures are cached by digest; at most 4,096, the least used leave first.
 
-    `jwks` gives the keys now, `revoked` says whether a key id is revoked, and `is_current` whether that is known well
-    enough to accept API keys: without, only short-lived tokens pass. All three are asked on every call.
+    `jwks` gives the keys now, `revoked` says whether a key id is revoked, `existing` whether there is such a key (None:
+    not asked), and `is_current` whether both are known well enough to accept API keys: if not, only short-lived tokens
+    pass. All are asked on every call. `on_absent` hears of each caller whose key does not exist although the
+    signature is true. A service's own tokens come from no key.
     """
 
     def __init__(
@@ -83,18 +108,34 @@ class TokenVerifier:
         clock: Clock,
         revoked: Callable[[str], bool],
         *,
+        existing: Keys | None = None,
         is_current: Callable[[], bool] = lambda: True,
+        on_absent: Callable[[Caller], None] = lambda _: None,
     ) -> None:
         self._jwks = jwks
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
         self._revoked = revoked
+        self._existing = existing
         self._is_current = is_current
+        self._on_absent = on_absent
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
 
+    async def authenticate(self, token: str) -> Caller:
+        """Like `verify`, but waits a moment where the key may just have been made."""
+        try:
+            return self.verify(token)
+        except UnconfirmedKeyError as error:
+            if self._existing is not None:
+                await self._existing.confirm(error.caller.tenant_id, error.caller.key_id)
+            return self.verify(token)
+
     def verify(self, token: str) -> Caller:
-        """The caller of a JWS or of an API key that holds one; SomaError UNAUTHENTICATED when it is not good."""
+        """The caller of a JWS or of an API key that holds one; SomaError UNAUTHENTICATED when it is not good.
+
+        UnconfirmedKeyError when it cannot be told yet.
+        """
         if len(token) > MAX_TOKEN_CHARS:
             raise _refused("The token is not one of ours")
         sent = bare_token(token)
@@ -147,12 +188,19 @@ class TokenVerifier:
             raise _refused("The token is signed with a key that is no longer used: get a new one")
         if self._revoked(payload.jti):
             raise _refused("The token has been revoked")
-        if not self._is_current() and (payload.kind == "key" or payload.exp - payload.iat > SHORT_LIVED_S):
-            raise SomaError(
-                Reason.DEPENDENCY_UNAVAILABLE,
-                "Whether this key is revoked cannot be told at the moment: use a short-lived token, or retry",
-                retry_after_s=1.0,
-            )
+        existence = self._existence(payload)
+        if existence is Existence.ABSENT:
+            self._on_absent(found.caller)
+            raise _refused("The key of this token does not exist")
+        if not self._is_current():
+            _refuse_all_but_short_lived(payload)
+        elif existence is Existence.UNCONFIRMED:
+            raise UnconfirmedKeyError(found.caller)
+
+    def _existence(self, payload: Payload) -> Existence:
+        if self._existing is None or payload.tenant == SYSTEM_TENANT:
+            return Existence.EXISTS
+        return self._existing.judge(payload.tenant, payload.jti, payload.iat)
 
     def _remember(self, digest: bytes, found: _Verified) -> None:
         self._cache[digest] = found
@@ -173,6 +221,15 @@ def _plain(key: Key) -> OKPKey:
     """The key without its `alg`, which the library would hold against the name it knows."""
     described = key.as_dict(private=False)
     return OKPKey.import_key({name: str(described[name]) for name in ("kty", "crv", "x")})
+
+
+def _refuse_all_but_short_lived(payload: Payload) -> None:
+    if payload.kind == "key" or payload.exp - payload.iat > SHORT_LIVED_S:
+        raise SomaError(
+            Reason.DEPENDENCY_UNAVAILABLE,
+            "Whether this key is revoked cannot be told at the moment: use a short-lived token, or retry",
+            retry_after_s=1.0,
+        )
 
 
 def _refused(text: str) -> SomaError:

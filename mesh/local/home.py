@@ -59,7 +59,7 @@ class Home:
 
     @property
     def revocations(self) -> Path:
-        """The last set of revoked keys that each service heard."""
+        """The last sets of existing and revoked keys that each service heard."""
         return self.root / "revocations"
 
     @property

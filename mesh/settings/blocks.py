@@ -153,11 +153,11 @@ class IdentitySettings(Block):
     )
     revocations_dir: Path | None = Field(
         None,
-        description="folder that keeps the last signed set of revoked keys, so that a restart needs no gateway; none: "
-        "API keys are refused until the gateway was heard",
+        description="folder that keeps the last signed sets of existing and of revoked keys, so that a restart needs "
+        "no gateway; none: API keys are refused until the gateway was heard",
     )
     revocations_max_age_s: float = Field(
-        900.0, gt=0, description="age of that set, in seconds, after which API keys are refused and only tokens pass"
+        900.0, gt=0, description="age of either set, in seconds, after which API keys are refused and only tokens pass"
     )
 
 

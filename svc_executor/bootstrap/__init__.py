@@ -19,7 +19,7 @@ from soma.events.v1.envelope_pb2 import Envelope
 from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
-from soma.gateway.v1.identity_service_pb2 import WatchRevocationsRequest
+from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_executor.adapters.credentials import TenantCredentials
 from svc_executor.adapters.identity import MintedIdentity
@@ -83,7 +83,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     codec = ProtoCodec(Envelope)
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_revocations(lambda: keys.WatchRevocations(WatchRevocationsRequest()))
+        await mesh.follow_keys(
+            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
+        )
         peers = await _peers(mesh, circuit_trusted_s(settings.executor))
         store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
-from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, KeyPage, Request, Revocation, Tenant, page_of
+from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, CreatedKey, KeyPage, Request, Revocation, Tenant, page_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,6 +30,7 @@ class MemoryKeys:
         self._keys: dict[str, ApiKey] = {}
         self._requests: dict[str, dict[str, tuple[str, str]]] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._created_listeners: list[Callable[[], None]] = []
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
@@ -39,6 +40,8 @@ class MemoryKeys:
         self._keys[key.key_id] = key
         if request.request_id:
             self._requests.setdefault(key.tenant_id, {})[request.request_id] = (request.digest, key.key_id)
+        for created in self._created_listeners:
+            created()
         return None
 
     async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
@@ -85,6 +88,21 @@ class MemoryKeys:
             yield
         finally:
             self._listeners.remove(changed)
+
+    async def created(self, since: datetime, after: str, limit: int) -> Sequence[CreatedKey]:
+        """Keys of all tenants in the order of their creation."""
+        places = sorted((key.created_at, key.key_id) for key in self._keys.values())
+        found = [self._keys[key_id] for created_at, key_id in places if (created_at, key_id) > (since, after)][:limit]
+        return [CreatedKey(key.key_id, key.tenant_id, key.created_at, key.expires_at) for key in found]
+
+    @asynccontextmanager
+    async def listen_created(self, created: Callable[[], None]) -> AsyncIterator[None]:
+        """Call back after every new key."""
+        self._created_listeners.append(created)
+        try:
+            yield
+        finally:
+            self._created_listeners.remove(created)
 
 
 class MemoryTenants:

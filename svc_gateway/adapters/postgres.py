@@ -12,7 +12,16 @@ from pydantic import TypeAdapter
 from mesh.errors import Reason, SomaError
 from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
-from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, KeyPage, Request, Revocation, Tenant, page_of
+from svc_gateway.domain.keys import (
+    MOST_LOOKED_AT,
+    ApiKey,
+    CreatedKey,
+    KeyPage,
+    Request,
+    Revocation,
+    Tenant,
+    page_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,9 +31,11 @@ if TYPE_CHECKING:
     from mesh.stores.postgres import Postgres
 
 CHANNEL = "gateway_revocations"
+CREATED_CHANNEL = "gateway_api_keys"
 _FIRST_KEY_LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.first_key'))"
 _KEY: TypeAdapter[ApiKey] = TypeAdapter(ApiKey)
 _REVOCATION: TypeAdapter[Revocation] = TypeAdapter(Revocation)
+_CREATED_KEY: TypeAdapter[CreatedKey] = TypeAdapter(CreatedKey)
 _TENANT: TypeAdapter[Tenant] = TypeAdapter(Tenant)
 
 _INSERT_KEY = """
@@ -42,6 +53,13 @@ _LOCK_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2 FOR UPD
 _REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2"
 _REVOKED = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1"
 _REVOKED_SINCE = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at >= $2 AND expires_at > $1"
+_CREATED = """
+SELECT key_id, tenant_id, created_at, expires_at FROM api_keys WHERE (created_at, key_id) > ($1, $2)
+ORDER BY created_at, key_id LIMIT $3
+"""
+_BY_INDEX = "SET LOCAL enable_sort = off"
+"""The planner takes the policy on tenants for selective, and would read and sort the whole table for each page."""
+_NOTIFY = "SELECT pg_notify($1, $2)"
 _INSERT_TENANT = """
 INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest, permissions)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -68,7 +86,7 @@ async def first_key_alone(postgres: Postgres) -> AsyncIterator[None]:
 
 
 class PostgresKeys:
-    """API keys of all processes of the gateway; revocations are announced by NOTIFY, after their commit."""
+    """API keys of all processes of the gateway; NOTIFY tells of new ones and of revocations, after their commit."""
 
     def __init__(self, postgres: Postgres, auditor: Auditor) -> None:
         self._postgres = postgres
@@ -84,6 +102,7 @@ class PostgresKeys:
             )  # fmt: skip
             if made is not None:
                 await self._audit(connection, None, key)
+                await connection.execute(_NOTIFY, CREATED_CHANNEL, key.key_id)
                 return None
             row = await connection.fetchrow(_KEY_OF_REQUEST, key.tenant_id, request.request_id)
         return _KEY.validate_python(_same_request(row, request))
@@ -120,7 +139,7 @@ class PostgresKeys:
             if after is not before:
                 await connection.execute(_REVOKE, tenant_id, key_id, now)
                 await self._audit(connection, before, after)
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, key_id)
+            await connection.execute(_NOTIFY, CHANNEL, key_id)
         return after
 
     async def _audit(self, connection: asyncpg.Connection, before: ApiKey | None, after: ApiKey) -> None:
@@ -147,6 +166,19 @@ class PostgresKeys:
     async def listen(self, changed: Callable[[], None]) -> AsyncIterator[None]:
         """Call back after every revocation, and after each reconnection."""
         async with self._postgres.listen(CHANNEL, lambda _key_id: changed()):
+            yield
+
+    async def created(self, since: datetime, after: str, limit: int) -> Sequence[CreatedKey]:
+        """Keys of all tenants in the order of their creation."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_BY_INDEX)
+            rows = await connection.fetch(_CREATED, since, after, limit)
+        return [_CREATED_KEY.validate_python(dict(row)) for row in rows]
+
+    @asynccontextmanager
+    async def listen_created(self, created: Callable[[], None]) -> AsyncIterator[None]:
+        """Call back after every new key, and after each reconnection."""
+        async with self._postgres.listen(CREATED_CHANNEL, lambda _key_id: created()):
             yield
 
 

@@ -10,7 +10,7 @@ from svc_gateway.app.keys import Keys, NewKey
 from svc_gateway.domain.keys import PLATFORM_ADMIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from svc_gateway.app.tenants import Tenants
@@ -37,7 +37,7 @@ async def ensure_first_key(
     alone: AbstractAsyncContextManager[None],
     keys: Keys,
     tenants: Tenants,
-    verify: Callable[[str], Caller],
+    verify: Callable[[str], Awaitable[Caller]],
 ) -> None:
     """Make the tenant with this plan unless it exists, and a key unless the file holds one that is good.
 
@@ -48,7 +48,7 @@ async def ensure_first_key(
 
 
 async def _ensure(  # noqa: PLR0917 - what it stands on
-    tenant_id: str, plan: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Caller]
+    tenant_id: str, plan: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Awaitable[Caller]]
 ) -> None:
     platform = Caller(tenant_id=tenant_id, subject=_SUBJECT, roles=_ROLES, scopes=(), key_id="", token="")
     try:
@@ -62,11 +62,11 @@ async def _ensure(  # noqa: PLR0917 - what it stands on
         file.write(made.secret)
 
 
-async def _good(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Caller]) -> bool:
+async def _good(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Awaitable[Caller]]) -> bool:
     if not secret:
         return False
     try:
-        caller = verify(secret)
+        caller = await verify(secret)
         await keys.get(caller, caller.key_id)
     except SomaError as error:
         if error.reason not in {Reason.UNAUTHENTICATED, Reason.NOT_FOUND}:

@@ -74,6 +74,16 @@ class Revocation:
 
 
 @dataclass(frozen=True)
+class CreatedKey:
+    """A key that was made, and its place in the order in which keys are made."""
+
+    key_id: str
+    tenant_id: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Tenant:
     """A customer."""
 
@@ -93,7 +103,7 @@ class Request:
 
 
 class KeyStore(Protocol):
-    """Keeps keys. A revocation is told to every process that listens."""
+    """Keeps keys. New keys and revocations are told to every process that listens."""
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key; the key made before by the same request instead, IDEMPOTENCY_MISMATCH for another body."""
@@ -117,8 +127,17 @@ class KeyStore(Protocol):
     async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         """Every revoked key, of all tenants, that has not expired; with `since`, of those revoked then or later."""
 
+    async def created(self, since: datetime, after: str, limit: int) -> Sequence[CreatedKey]:
+        """Keys of all tenants in the order of their creation and ids, from `since` on.
+
+        Of those that were made at that very moment, the ones with ids above `after`.
+        """
+
     def listen(self, changed: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Call back after every revocation, and whenever some may have been missed."""
+
+    def listen_created(self, created: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Call back after every new key, and whenever some may have been missed."""
 
 
 class TenantStore(Protocol):

@@ -11,12 +11,14 @@ from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
 from svc_gateway.app.keys import NewKey
+from svc_gateway.app.statements import KEYS_SIGNED_S
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     import grpc.aio
 
+    from svc_gateway.app.existing import ExistingKeys, KeysRead
     from svc_gateway.app.keys import Keys, Tokens
     from svc_gateway.app.revocations import RevokedKeys
     from svc_gateway.app.statements import Statements
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_PAGE = 50
 _MOST_REVOCATIONS = 5_000
+_MOST_ID_BYTES = 1024 * 1024
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
@@ -45,9 +48,12 @@ class TokenServicer(pb_grpc.TokenServiceServicer):
 class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
     """API keys of the caller's tenant."""
 
-    def __init__(self, keys: Keys, revoked: RevokedKeys, statements: Statements, tenants: Tenants) -> None:
+    def __init__(
+        self, keys: Keys, revoked: RevokedKeys, existing: ExistingKeys, statements: Statements, tenants: Tenants
+    ) -> None:
         self._keys = keys
         self._revoked = revoked
+        self._existing = existing
         self._statements = statements
         self._tenants = tenants
 
@@ -95,6 +101,43 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         """Sends revoked keys, then each new one."""
         async for message in revocations(self._revoked, self._statements):
             yield message
+
+    async def WatchApiKeys(
+        self, request: pb.WatchApiKeysRequest, context: Context
+    ) -> AsyncIterator[pb.WatchApiKeysResponse]:
+        """Sends the ids of keys, then what changes."""
+        async for message in existing_keys(self._existing, self._statements, request.bucket_digests):
+            yield message
+
+
+async def existing_keys(
+    existing: ExistingKeys, statements: Statements, bucket_digests: Sequence[int]
+) -> AsyncIterator[pb.WatchApiKeysResponse]:
+    """The messages of WatchApiKeys."""
+    signed_at = 0.0
+    async for read in existing.watch(bucket_digests):
+        *parts, message = _bucket_messages(read)
+        for part in parts:
+            yield part
+        message.as_of.FromDatetime(read.as_of)
+        at = read.as_of.timestamp()
+        if at - signed_at >= KEYS_SIGNED_S:
+            message.statement = await statements.of_keys(read.ids, read.as_of)
+            signed_at = at
+        yield message
+
+
+def _bucket_messages(read: KeysRead) -> list[pb.WatchApiKeysResponse]:
+    """One message at least, none of them too large."""
+    messages, size = [pb.WatchApiKeysResponse()], 0
+    for index in read.changed:
+        ids = read.ids.buckets[index]
+        if size + len(ids) > _MOST_ID_BYTES:
+            messages.append(pb.WatchApiKeysResponse())
+            size = 0
+        messages[-1].buckets.add(index=index, ids=ids)
+        size += len(ids)
+    return messages
 
 
 async def revocations(revoked: RevokedKeys, statements: Statements) -> AsyncIterator[pb.WatchRevocationsResponse]:

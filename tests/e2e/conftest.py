@@ -6,15 +6,17 @@ import os
 import ssl
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import asyncpg
 import httpx
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.identity import Claims, TokenMinter
+from mesh.identity import SYSTEM_TENANT, Claims, TokenMinter
 from mesh.ids import SystemIds
+from mesh.local.engines import PostgresEngine
 from mesh.local.environment import bootstrap_key_file
 from mesh.local.home import Home
 from mesh.local.ports import free_port
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_S = 600
+_NEW_KEY = """
+INSERT INTO gateway.api_keys (key_id, tenant_id, display_name, subject, roles, created_at, expires_at, created_by,
+                              request_digest)
+VALUES ($1, $2, 'tests', 'tests', '{}', now(), now() + interval '1 day', 'tests', '')
+"""
 
 
 @dataclass
@@ -99,7 +106,9 @@ class Running:
         return next(entry.pid for entry in state.programs if entry.name == program)
 
     async def token(self, claims: Claims, ttl_s: float = 900) -> str:
-        """A token signed by this mesh's own key."""
+        """A token signed by this mesh's own key, of a new API key unless the claims name one or are a service's."""
+        if not claims.key_id and claims.tenant_id != SYSTEM_TENANT:
+            claims = replace(claims, key_id=await self._new_key_id(claims.tenant_id))
         address = self.variable("SA01_VAULT_ADDRESS")
         settings = VaultSettings(address=address, token_file=self.home.secrets / "vault-token-gateway")
         async with Vault.open(settings) as vault:
@@ -112,6 +121,17 @@ class Running:
                 ids=SystemIds(),
             )
             return await minter.mint(claims, ttl_s)
+
+    async def _new_key_id(self, tenant_id: str) -> str:
+        """An API key of a tenant that need not exist; its credential is nobody's."""
+        port = int(self.variable("SA01_REGISTRY_POSTGRES_DSN").rpartition(":")[2].partition("/")[0])
+        key_id = SystemIds().new()
+        connection = await asyncpg.connect(PostgresEngine(self.home, port).dsn_of("soma"))
+        try:
+            await connection.execute(_NEW_KEY, key_id, tenant_id)
+        finally:
+            await connection.close()
+        return key_id
 
 
 @pytest.fixture(scope="package")

@@ -17,7 +17,7 @@ _BEARER = "bearer "
 class Verifier(Protocol):
     """Tells who a token belongs to."""
 
-    def verify(self, token: str) -> Caller:
+    async def authenticate(self, token: str) -> Caller:
         """The caller; SomaError UNAUTHENTICATED for a token that is not good."""
 
 
@@ -32,7 +32,7 @@ class Identity(Interceptor):
         token = credential(call)
         if token:
             try:
-                call.caller = self._verifier.verify(token)
+                call.caller = await self._verifier.authenticate(token)
             except SomaError:
                 if not call.route.public:
                     raise

@@ -26,6 +26,7 @@ CALLERS = {
     "registry.v1.CapabilityService.ReportHealth": ACTOR,
     "registry.v1.CapabilityService.WatchCapabilities": SERVICE,
     "gateway.v1.ApiKeyService.WatchRevocations": SERVICE,
+    "gateway.v1.ApiKeyService.WatchApiKeys": SERVICE,
 }
 """Who calls a method that the tenant's administrator may not call."""
 RUBRIC: Json = {"display_name": "growth", "asset_type": "audio", "criteria": [{"dimension": "clarity", "weight": 1}]}
@@ -248,6 +249,7 @@ CALLS: Mapping[str, Make] = {
     "gateway.v1.ApiKeyService.ListApiKeys": fixed(),
     "gateway.v1.ApiKeyService.RevokeApiKey": revoked_key,
     "gateway.v1.ApiKeyService.WatchRevocations": fixed(),
+    "gateway.v1.ApiKeyService.WatchApiKeys": fixed(),
     "gateway.v1.TenantService.CreateTenant": tenant_body,
     "gateway.v1.TenantService.UpdateTenant": permitted_tenant,
     "gateway.v1.PermissionService.GetEffectivePermissions": fixed(),

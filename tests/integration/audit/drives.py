@@ -52,6 +52,7 @@ from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.app.existing import ExistingKeys
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
@@ -110,7 +111,9 @@ async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
     tenant_store = PostgresTenants(witness.postgres, auditor)
     tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
     use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
-    keys = ApiKeyServicer(use_cases, RevokedKeys(store, CLOCK), Statements(Minter()), tenants)
+    keys = ApiKeyServicer(
+        use_cases, RevokedKeys(store, CLOCK), ExistingKeys(store, CLOCK), Statements(Minter()), tenants
+    )
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
     update = identity_service_pb2.UpdateTenantRequest(

@@ -46,7 +46,7 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
     key_store, tenant_store = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
     keys = Keys(key_store, Permissions(tenant_store, key_store, "dev"), issuer.minter, "dev", clock=CLOCK, ids=IDS)
 
-    def verify(secret: str) -> Caller:
+    async def verify(secret: str) -> Caller:
         return issuer.verifier.verify(secret)
 
     async def replica() -> None:
@@ -59,7 +59,7 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
     await asyncio.gather(*(replica() for _ in range(REPLICAS)))
     async with postgres.transaction(SYSTEM) as connection:
         made = await connection.fetch("SELECT key_id FROM api_keys")
-    assert [row["key_id"] for row in made] == [verify(KeyFile(tmp_path / "key").read()).key_id]
+    assert [row["key_id"] for row in made] == [(await verify(KeyFile(tmp_path / "key").read())).key_id]
 
 
 async def test_a_replica_that_fails_to_make_the_key_lets_the_next_one_try(database_of_gateway: Postgres) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
-from mesh.events import refusals
+from mesh.events import refusals, unknown_keys
 from mesh.events.audit import Audited, Auditor
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.refusals import Refusals
+from mesh.events.unknown_keys import UnknownKeys
 from mesh.lifecycle import background
 from mesh.testing.audit import auditor, entries
 from mesh.testing.contract import eventually
@@ -131,3 +133,28 @@ async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, mo
     await waiting.close()
     assert len(await entries(postgres, AuditRecorded.FromString)) == 5
     assert shed._value.get() - before == 3
+
+
+async def test_key_that_does_not_exist_is_counted_each_time_and_audited_once(postgres: Postgres) -> None:
+    unknown = UnknownKeys(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
+    before = REGISTRY.get_sample_value("identity_unknown_keys_total") or 0.0
+    for key_id in ("key-1", "key-2", "key-1"):
+        unknown.note(Caller("acme", "mallory", (), (), key_id, "secret token"))
+    await unknown.close()
+    found = await entries(postgres, AuditRecorded.FromString)
+    assert (REGISTRY.get_sample_value("identity_unknown_keys_total") or 0.0) - before == 3
+    assert [(tenant, entry.action, entry.resource_id, entry.subject, entry.reason) for tenant, entry in found] == [
+        ("", "api_key.use", key_id, "mallory", "tenant acme has no such key") for key_id in ("key-1", "key-2")
+    ]
+    assert all(entry.decision == AUDIT_DECISION_DENIED for _, entry in found)
+
+
+async def test_flood_of_keys_that_do_not_exist_is_counted_and_waits_in_bounds(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unknown_keys, "LIMIT", 2)
+    unknown = UnknownKeys(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
+    for place in range(5):
+        unknown.note(Caller("acme", "mallory", (), (), f"key-{place}", ""))
+    await unknown.close()
+    assert len(await entries(postgres, AuditRecorded.FromString)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,17 @@ from mesh.chassis import SIGNING_KEY
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims, TokenMinter, api_key, jwks_source
-from mesh.identity.statements import TYPE, RevocationsFile, StoredRevocations, expires_at_s, statement_of
+from mesh.identity.key_ids import KeyIds, id_of
+from mesh.identity.statements import (
+    KEYS_TYPE,
+    TYPE,
+    KeyIdsFile,
+    RevocationsFile,
+    StoredRevocations,
+    expires_at_s,
+    statement_of,
+    statement_of_keys,
+)
 from mesh.ids import SystemIds
 from mesh.rpc.client import connect
 from mesh.secrets import KeyKind, Vault, VaultTransit
@@ -62,17 +73,22 @@ async def key_of(minter: TokenMinter, key_id: str) -> str:
     return api_key("test", await minter.mint(claims, LIFE.total_seconds()))
 
 
-async def heard(settings: Settings, minter: TokenMinter, *key_ids: str) -> None:
+async def heard(settings: Settings, minter: TokenMinter, existing: set[str], revoked_ids: set[str]) -> None:
     """Leave on disk what an earlier process heard a second ago."""
     now = CLOCK.now()
-    revoked = dict.fromkeys(key_ids, expires_at_s(now + LIFE))
+    revoked = dict.fromkeys(revoked_ids, expires_at_s(now + LIFE))
     statement = await minter.sign(statement_of(revoked, int(now.timestamp())), TYPE)
+    ids = KeyIds().with_ids(id_of("acme", key_id) for key_id in existing)
+    statement_on_keys = await minter.sign(statement_of_keys(ids, int(now.timestamp())), KEYS_TYPE)
     assert settings.identity.revocations_dir is not None
     async with Vault.open(settings.vault) as vault:
         transit = VaultTransit(vault, settings.vault.transit_mount)
         async with jwks_source(settings.identity, transit, SIGNING_KEY, CLOCK) as jwks:
             file = RevocationsFile(settings.identity.revocations_dir / "critic.json", jwks, "soma")
             file.write(StoredRevocations(statement, revoked))
+            assert KeyIdsFile(settings.identity.revocations_dir / "critic.keys", jwks, "soma").write(
+                statement_on_keys, ids
+            )
 
 
 async def refusals(settings: Settings, *tokens: str) -> list[Reason | None]:
@@ -101,10 +117,19 @@ async def test_without_a_set_on_disk_keys_are_refused_and_short_lived_tokens_pas
     assert await refusals(settings, await key_of(minter, "key-1"), token) == [Reason.DEPENDENCY_UNAVAILABLE, None]
 
 
-async def test_with_the_last_signed_set_on_disk_all_keys_but_the_revoked_pass(
+async def test_with_the_last_signed_sets_on_disk_existing_keys_that_are_not_revoked_pass(
     settings: Settings, minter: TokenMinter
 ) -> None:
-    await heard(settings, minter, "key-2")
+    await heard(settings, minter, {"key-1", "key-2"}, {"key-2"})
     derived = await minter.mint(Claims("acme", "alice", ("member",), key_id="key-2"), 900)
     keys = [await key_of(minter, "key-1"), await key_of(minter, "key-2")]
     assert await refusals(settings, *keys, derived) == [None, Reason.UNAUTHENTICATED, Reason.UNAUTHENTICATED]
+
+
+async def test_without_the_existing_keys_on_disk_the_revoked_ones_are_not_enough(
+    settings: Settings, minter: TokenMinter
+) -> None:
+    await heard(settings, minter, {"key-1"}, {"key-2"})
+    assert settings.identity.revocations_dir is not None
+    await asyncio.to_thread((settings.identity.revocations_dir / "critic.keys").unlink)
+    assert await refusals(settings, await key_of(minter, "key-1")) == [Reason.DEPENDENCY_UNAVAILABLE]

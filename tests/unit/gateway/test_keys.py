@@ -210,7 +210,7 @@ async def test_first_key_is_made_once_and_again_when_it_is_no_good(shop: Shop) -
     file = File()
     known: dict[str, Caller] = {}
 
-    def verify(secret: str) -> Caller:
+    async def verify(secret: str) -> Caller:
         if secret not in known:
             raise SomaError(Reason.UNAUTHENTICATED, "not one of ours")
         return known[secret]

@@ -12,6 +12,7 @@ from mesh.ids import SystemIds
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
+from svc_gateway.app.existing import ExistingKeys
 from svc_gateway.app.keys import Keys, NewKey
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
@@ -47,7 +48,9 @@ class Lists:
         self._tenants = Tenants(tenants, clock)
         permissions = Permissions(tenants, store, "test")
         self._keys = Keys(store, permissions, Minter(), "test", clock=clock, ids=SystemIds())
-        self._key_lists = ApiKeyServicer(self._keys, RevokedKeys(store, clock), Statements(Minter()), self._tenants)
+        self._key_lists = ApiKeyServicer(
+            self._keys, RevokedKeys(store, clock), ExistingKeys(store, clock), Statements(Minter()), self._tenants
+        )
         self._tenant_lists = TenantServicer(self._tenants)
         self.key_ids: list[str] = []
 

@@ -386,6 +386,95 @@ class WatchRevocationsResponse(_message.Message):
 Global___WatchRevocationsResponse: _TypeAlias = WatchRevocationsResponse  # noqa: Y015
 
 @_typing.final
+class WatchApiKeysRequest(_message.Message):
+    """Request of WatchApiKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_DIGESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bucket_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For each of the 4,096 buckets that the caller has: the first eight bytes, big endian, of the SHA-256 of its ids, 0 for an
+        empty one. Buckets that are the same here are not sent. Empty: the caller has none.
+        """
+
+    def __init__(
+        self,
+        *,
+        bucket_digests: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_digests", b"bucket_digests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchApiKeysRequest: _TypeAlias = WatchApiKeysRequest  # noqa: Y015
+
+@_typing.final
+class ApiKeyBucket(_message.Message):
+    """The ids in one bucket, as a whole: they take the place of what the receiver had in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Number of the bucket: the first 12 bits of its ids."""
+    ids: _builtins.bytes
+    """First 16 bytes of the SHA-256 of tenant_id, a zero byte and key_id, one after the other in ascending order."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        ids: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiKeyBucket: _TypeAlias = ApiKeyBucket  # noqa: Y015
+
+@_typing.final
+class WatchApiKeysResponse(_message.Message):
+    """One message of WatchApiKeys. Keys stay for 30 days after they have expired, since work that they began may go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    statement: _builtins.str
+    """A JWS of the type "soma-api-keys" over as_of in whole seconds and the SHA-256 of all ids in ascending order, signed with
+    the key that signs tokens: what makes a copy on disk trustworthy. Sent about once a minute; empty in between, and when
+    it could not be signed.
+    """
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiKeyBucket]:
+        """Buckets that differ from what was sent before, at most 1 MiB of ids."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When this gateway began to read the ids; absent while more buckets of the same state follow."""
+
+    def __init__(
+        self,
+        *,
+        buckets: _abc.Iterable[Global___ApiKeyBucket] | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        statement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "buckets", b"buckets", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchApiKeysResponse: _TypeAlias = WatchApiKeysResponse  # noqa: Y015
+
+@_typing.final
 class Tenant(_message.Message):
     """A customer."""
 

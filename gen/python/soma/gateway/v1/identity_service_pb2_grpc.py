@@ -136,6 +136,11 @@ class ApiKeyServiceStub:
                 request_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchRevocationsRequest.SerializeToString,
                 response_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchRevocationsResponse.FromString,
                 _registered_method=True)
+        self.WatchApiKeys = channel.unary_stream(
+                '/soma.gateway.v1.ApiKeyService/WatchApiKeys',
+                request_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchApiKeysRequest.SerializeToString,
+                response_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchApiKeysResponse.FromString,
+                _registered_method=True)
 
 
 class ApiKeyServiceServicer:
@@ -179,6 +184,14 @@ class ApiKeyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchApiKeys(self, request, context):
+        """Sends which key ids exist in all tenants, those in bucket_digests left out, then what changes. Tells several times a
+        second when it last read them, so that a caller can be sure that an id does not exist. Never ends by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ApiKeyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -206,6 +219,11 @@ def add_ApiKeyServiceServicer_to_server(servicer, server):
                     servicer.WatchRevocations,
                     request_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchRevocationsRequest.FromString,
                     response_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchRevocationsResponse.SerializeToString,
+            ),
+            'WatchApiKeys': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchApiKeys,
+                    request_deserializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchApiKeysRequest.FromString,
+                    response_serializer=soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchApiKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -344,6 +362,33 @@ class ApiKeyService:
             '/soma.gateway.v1.ApiKeyService/WatchRevocations',
             soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchRevocationsRequest.SerializeToString,
             soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/soma.gateway.v1.ApiKeyService/WatchApiKeys',
+            soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchApiKeysRequest.SerializeToString,
+            soma_dot_gateway_dot_v1_dot_identity__service__pb2.WatchApiKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -78,6 +78,10 @@ class ApiKeyServiceStub:
     """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
     Never ends by itself.
     """
+    WatchApiKeys: _grpc.UnaryStreamMultiCallable[_identity_service_pb2.WatchApiKeysRequest, _identity_service_pb2.WatchApiKeysResponse]
+    """Sends which key ids exist in all tenants, those in bucket_digests left out, then what changes. Tells several times a
+    second when it last read them, so that a caller can be sure that an id does not exist. Never ends by itself.
+    """
 
 @_typing.type_check_only
 class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
@@ -97,6 +101,10 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     WatchRevocations: _aio.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
     """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
     Never ends by itself.
+    """
+    WatchApiKeys: _aio.UnaryStreamMultiCallable[_identity_service_pb2.WatchApiKeysRequest, _identity_service_pb2.WatchApiKeysResponse]  # type: ignore[assignment]
+    """Sends which key ids exist in all tenants, those in bucket_digests left out, then what changes. Tells several times a
+    second when it last read them, so that a caller can be sure that an id does not exist. Never ends by itself.
     """
 
 class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -144,6 +152,16 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_identity_service_pb2.WatchRevocationsResponse], _abc.AsyncIterator[_identity_service_pb2.WatchRevocationsResponse]]:
         """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
         Never ends by itself.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchApiKeys(
+        self,
+        request: _identity_service_pb2.WatchApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_identity_service_pb2.WatchApiKeysResponse], _abc.AsyncIterator[_identity_service_pb2.WatchApiKeysResponse]]:
+        """Sends which key ids exist in all tenants, those in bucket_digests left out, then what changes. Tells several times a
+        second when it last read them, so that a caller can be sure that an id does not exist. Never ends by itself.
         """
 
 def add_ApiKeyServiceServicer_to_server(servicer: ApiKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
