@@ -55,11 +55,14 @@ _CHECKS = """
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
 WHERE contype = 'c' AND conrelid = $1::regclass AND coninhcount = 0
 """
+_SET = {("compensations", "done"): "true"}
+"""Values of queues whose rows would be work that is due: a million of those is no growth but an outage."""
 _UUID = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 _AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _EMPTY = {
     "uuid": "uuidv7()", "text": "'x' || g", "jsonb": "'{}'::jsonb", "boolean": "false", "bigint": "g", "integer": "1",
-    "double precision": "0", "timestamp with time zone": "clock_timestamp()", "bytea": "''::bytea", "smallint": "1",
+    "double precision": "0", "timestamp with time zone": "clock_timestamp() + interval '1 day'",
+    "bytea": "''::bytea", "smallint": "1",
     "text[]": "'{}'::text[]", "date": "current_date",
 }  # fmt: skip
 
@@ -116,7 +119,8 @@ async def fill(connection: asyncpg.Connection, table: Table, rows: int, tenant: 
     """Adds rows to a table; of every thousand, one is the tenant's. Gives how many were there to copy from.
 
     Constraints between tables are not checked and triggers do not fire: the copies are to be numerous, not consistent.
-    Where there is nothing to copy, rows of no content are made, and checks of the table are dropped for them.
+    Where there is nothing to copy, rows of no content are made, which are not due yet, and checks of the table are
+    dropped for them.
     """
     await connection.execute("SET session_replication_role = replica")
     await connection.execute("DROP TABLE IF EXISTS pg_temp.template")
@@ -129,7 +133,8 @@ async def fill(connection: asyncpg.Connection, table: Table, rows: int, tenant: 
         await connection.execute(row[0])
     names = ", ".join(f'"{column["name"]}"' for column in table.written)
     values = [
-        expression(column, tenant) if copied or column["name"] == "tenant_id" else _empty(column)
+        _SET.get((table.name, column["name"]))
+        or (expression(column, tenant) if copied or column["name"] == "tenant_id" else _empty(column))
         for column in table.written
     ]
     source = f"JOIN template t ON t.place = g % {copied}" if copied else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from svc_provenance.adapters import retention
+from svc_provenance.adapters import letter_claims, retention
 from tests.integration.mesh.test_resending import rows_read
 
 if TYPE_CHECKING:
@@ -53,3 +53,8 @@ async def kept(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
 async def test_a_chunk_reads_what_is_due(kept: asyncpg.Connection, chunk: str, most: int) -> None:
     read = await rows_read(kept, chunk, "NULL", "'{long}'", "now()", 100, "false")
     assert 20 <= read <= most
+
+
+async def test_counting_a_state_that_no_letter_has_reads_none(kept: asyncpg.Connection) -> None:
+    await kept.execute("SET enable_seqscan = on")
+    assert await rows_read(kept, letter_claims._COUNTS, "ARRAY['waiting', 'expired']", "100") <= 10
