@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from google.protobuf.message import Message
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
 
 MAX_VALUES = 60_000
 """Most values of a request: with as many, its rules are checked within a few tenths of a second."""
@@ -26,23 +27,17 @@ def count_values(message: Message, most: int = MAX_VALUES) -> int:
     count, waiting = 0, [message]
     while waiting and count <= most:
         for field, value in waiting.pop().ListFields():
-            parts = _parts(field, value)
-            count += len(parts) if parts is not None else 1
+            count += len(value) if field.is_repeated else 1
             if count > most:
+                # Before the elements are looked at: each would become an object.
                 break
             if field.message_type is not None:
-                held = parts if parts is not None else (value,)
-                waiting.extend(part for part in held if isinstance(part, Message))
+                waiting.extend(_messages(field.message_type, value) if field.is_repeated else (value,))
     return count
 
 
-def _parts(field: FieldDescriptor, value: object) -> list[object] | None:
-    """The elements of a repeated field or the values of a map; None for a single value."""
-    if not field.is_repeated:
-        return None
-    values = getattr(value, "values", None)
-    return list(values() if callable(values) and _is_map(field) else value)  # type: ignore[call-overload, no-any-return]
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+def _messages(kind: Descriptor, value: Any) -> Iterator[Message]:  # noqa: ANN401  a list or a map of any field
+    if not kind.GetOptions().map_entry:
+        yield from value
+    elif kind.fields_by_name["value"].message_type is not None:
+        yield from value.values()
