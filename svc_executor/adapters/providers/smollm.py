@@ -192,7 +192,7 @@ def _structured(chat: Chat, params: Params) -> InvocationResult:
 
 def _check_schema(params: Params, schema: Mapping[str, JsonValue]) -> None:
     try:
-        compile_schema(schema)  # type: ignore[arg-type]  two names of one type
+        compile_schema(schema)  # type: ignore[arg-type] # two names of one type
     except SchemaError as error:
         raise params.wrong("json_schema", f"must be a JSON Schema (2020-12) within bounds: {error}") from None
     if _has_pattern(schema):
