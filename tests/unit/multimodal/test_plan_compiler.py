@@ -178,6 +178,14 @@ def test_of_very_many_errors_the_first_thousand_are_looked_for() -> None:
     assert len(found(plan(task("a", depends_on=[1] * 5_000)))) == 1_000
 
 
+@pytest.mark.parametrize(("count", "codes"), [(1_000, []), (1_001, ["TOO_MANY"]), (100_000, ["TOO_MANY"])])
+def test_a_task_has_at_most_a_thousand_references(count: int, codes: list[str]) -> None:
+    document = plan(task("a", params={"p": "${b.text}" * count}), task("b"))
+    assert (found(document) if codes else []) == [("/tasks/0/params", code) for code in codes]
+    if not codes:
+        COMPILER.compile(document)
+
+
 def test_200_steps_in_a_row_compile() -> None:
     chain = [task(f"t{number}", depends_on=[f"t{number - 1}"] if number else []) for number in range(200)]
     assert len(compiled(*chain).layers) == 200
