@@ -35,7 +35,8 @@ async def run(
     async with World.open(rig, provider, site) as world:
         for scenario in scenarios:
             found = await outcome(scenario, world)
-            console.print(f"{scenario.number} {scenario.title}: {found}", highlight=False, markup=False, soft_wrap=True)
+            line = f"{scenario.number} {scenario.title}: {found}: {found.happened}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
             outcomes.append(found)
     return outcomes
 

@@ -202,7 +202,7 @@ async def owner_revoked(world: World) -> str:
         "params": {"prompt": f"about {slow['tool_id']}"},
     }  # fmt: skip
     picture = {**_PICTURE, "params": {"chart": {**CHART["chart"], "title": os.urandom(4).hex()}}}
-    plan = {"version": "1.0", "tasks": [picture, waits]}
+    body = {"plan": {"version": "1.0", "tasks": [picture, waits]}, "request_id": os.urandom(8).hex()}
 
     async def called() -> bool:
         return bool(world.provider.calls(f"about {slow['tool_id']}"))
@@ -215,7 +215,7 @@ async def owner_revoked(world: World) -> str:
         return not await held()
 
     with world.provider.held():
-        job_id = (await tenant.ask("POST", JOBS, json={"plan": plan}, headers=identity))["job_id"]
+        job_id = (await tenant.ask("POST", JOBS, json=body, headers=identity))["job_id"]
         await eventually(called)
         expect(await held(), "the job holds nothing")
         await tenant.call("DELETE", f"/v1/api-keys/{made['key_id']}")

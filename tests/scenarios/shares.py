@@ -191,8 +191,13 @@ async def _drops(over: asyncio.Event) -> AsyncIterator[bytes]:
 async def slow_uploads(world: World) -> str:
     """31: uploads of a byte a second leave room for others."""
     over, tenant = asyncio.Event(), world.hostile
-    sent = {"params": {"filename": "slow"}, "headers": {"content-type": "text/plain"}}
-    tasks = [asyncio.create_task(tenant.call("POST", UPLOADS, content=_drops(over), **sent)) for _ in range(60)]
+    headers = {"content-type": "text/plain"}
+    tasks = [
+        asyncio.create_task(
+            tenant.client.post(UPLOADS, params={"filename": "slow"}, headers=headers, content=_drops(over))
+        )
+        for _ in range(60)
+    ]
     try:
         async with watching(world, "assets") as watches:
             for _ in range(10):

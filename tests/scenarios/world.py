@@ -31,6 +31,8 @@ JOBS, CAPABILITIES, SELECTIONS = "/v1/multimodal/jobs", "/v1/multimodal/capabili
 UPLOADS, ASSETS = "/v1/uploads", "/v1/multimodal/assets"
 UNENDED = {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
 SLOW = "slow"
+_TRIES = 6
+_ENDED_ON_THE_WAY = {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}
 Json = dict[str, Any]
 
 
@@ -79,8 +81,19 @@ class Tenant:
     client: httpx.AsyncClient
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
-        """An answer, whatever its status."""
-        return await self.client.request(method, path, **options)
+        """An answer, whatever its status; asked for again where the edge or a deadline ended the call.
+
+        What is asked must be repeatable. A service that is held up is told by `watching`, not by these.
+        """
+        for _ in range(_TRIES):
+            try:
+                answer = await self.client.request(method, path, **options)
+            except httpx.TransportError:
+                answer = httpx.Response(httpx.codes.SERVICE_UNAVAILABLE)
+            if answer.status_code not in _ENDED_ON_THE_WAY:
+                break
+            await asyncio.sleep(1)
+        return answer
 
     async def ask(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401  httpx's own
         """The body of an answer that must be good."""
@@ -90,17 +103,14 @@ class Tenant:
         return found
 
     async def submit(self, *tasks: Mapping[str, object], **fields: object) -> str:
-        """The id of a job that is made of these tasks, under a title of its own."""
-        plan = {"version": "1.0", "metadata": {"title": os.urandom(6).hex()}, "tasks": list(tasks), **fields}
-        return str((await self.ask("POST", JOBS, json={"plan": plan}))["job_id"])
+        """The id of a job that is made of these tasks."""
+        body = {"plan": {"version": "1.0", "tasks": list(tasks), **fields}, "request_id": os.urandom(8).hex()}
+        return str((await self.ask("POST", JOBS, json=body))["job_id"])
 
     async def ended(self, job_id: str) -> Json:
         """A job once it has ended; outages on the way are waited for."""
         while True:
-            try:
-                answer = await self.call("GET", f"{JOBS}/{job_id}")
-            except httpx.TransportError:
-                answer = httpx.Response(httpx.codes.SERVICE_UNAVAILABLE)
+            answer = await self.call("GET", f"{JOBS}/{job_id}")
             if answer.is_success and answer.json()["state"] not in UNENDED:
                 found: Json = answer.json()
                 return found
