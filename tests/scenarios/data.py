@@ -193,19 +193,16 @@ async def health_kept(world: World) -> str:
 
 async def owner_revoked(world: World) -> str:
     """28: what a job made goes, though the key that it was submitted with was revoked."""
-    tenant = world.hostile
+    tenant = await world.tenant("leaving")
     slow = await world.paid(tenant, SLOW)
     made = await tenant.ask("POST", "/v1/api-keys", json={"display_name": "gone", "roles": ["member", "viewer"]})
     identity = {"authorization": f"Bearer {made['secret']}"}
     waits = {
         "task_id": "b", "step_type": "generate_text", "task_type": slow["task_types"][0], "depends_on": ["a"],
-        "params": {"prompt": f"about {slow['tool_id']}"},
+        "params": {"prompt": f"about {slow['tool_id']}", "max_tokens": 1},
     }  # fmt: skip
     picture = {**_PICTURE, "params": {"chart": {**CHART["chart"], "title": os.urandom(4).hex()}}}
     body = {"plan": {"version": "1.0", "tasks": [picture, waits]}, "request_id": os.urandom(8).hex()}
-
-    async def called() -> bool:
-        return bool(world.provider.calls(f"about {slow['tool_id']}"))
 
     async def held() -> list[str]:
         listed = await tenant.ask("GET", ASSETS, params={"job_id": job_id})
@@ -216,7 +213,7 @@ async def owner_revoked(world: World) -> str:
 
     with world.provider.held():
         job_id = (await tenant.ask("POST", JOBS, json=body, headers=identity))["job_id"]
-        await eventually(called)
+        await world.called(tenant, job_id, f"about {slow['tool_id']}")
         expect(await held(), "the job holds nothing")
         await tenant.call("DELETE", f"/v1/api-keys/{made['key_id']}")
         await tenant.ask("POST", f"{JOBS}/{job_id}:cancel", json={})

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tests.scenarios.scenario import Scenario, WrongError, expect
-from tests.scenarios.world import JOBS, SELECTIONS, SLOW, UNENDED, eventually
+from tests.scenarios.world import JOBS, SELECTIONS, SLOW, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +34,9 @@ async def store_away(world: World) -> str:
         "params": {"prompt": about, "shape": "square", "quality": "low"}, "quality_gate": {"enabled": False},
     }  # fmt: skip
 
-    async def called() -> bool:
-        answer = await tenant.call("GET", f"{JOBS}/{job_id}")
-        job = answer.json() if answer.is_success else {}
-        expect(job.get("state", "JOB_STATE_RUNNING") in UNENDED, f"before the provider was called: {job}")
-        return bool(world.provider.calls(about))
-
     with world.rig.paused("assets"):
         job_id = await tenant.submit(step)
-        await eventually(called)
+        await world.called(tenant, job_id, about)
         await asyncio.sleep(_AWAY_S)
     job = await tenant.ended(job_id)
     calls, cost = len(world.provider.calls(about)), int(job["cost_micro_usd"])
@@ -77,15 +71,12 @@ async def failed_after(world: World) -> str:
 async def _cancelled(world: World) -> str:
     tenant, capability = world.hostile, await world.paid(world.hostile, SLOW)
 
-    async def called() -> bool:
-        return bool(world.provider.calls(f"about {capability['tool_id']}"))
-
     async def booked() -> bool:
         return all(int(each["cost_micro_usd"]) > 0 for each in await tenant.attempts(job_id))
 
     with world.provider.held():
         job_id = await tenant.submit(_words(capability, max_tokens=100))
-        await eventually(called)
+        await world.called(tenant, job_id, f"about {capability['tool_id']}")
         await tenant.ask("POST", f"{JOBS}/{job_id}:cancel", json={})
         await tenant.ended(job_id)
     try:

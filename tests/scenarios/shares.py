@@ -16,7 +16,7 @@ from tests.bench.soak.hostile import capability, graph
 from tests.bench.soak.innocent import CHART
 from tests.scenarios.scenario import Scenario, expect
 from tests.scenarios.watching import watching
-from tests.scenarios.world import CAPABILITIES, JOBS, SELECTIONS, SLOW, UNENDED, UPLOADS, eventually
+from tests.scenarios.world import CAPABILITIES, JOBS, SELECTIONS, SLOW, UNENDED, UPLOADS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -133,25 +133,23 @@ async def large_capabilities(world: World) -> str:
 
 async def slots(world: World) -> str:
     """17: attempts that wait for one tenant's slow provider leave room for others."""
-    slow = await world.paid(world.hostile, SLOW)
+    hostile = await world.tenant("waiting")
+    slow = await world.paid(hostile, SLOW)
     step = {
         "task_id": "a", "step_type": "generate_text", "task_type": slow["task_types"][0],
         "params": {"prompt": f"about {slow['tool_id']}", "max_tokens": 1},
     }  # fmt: skip
 
-    async def called() -> bool:
-        return bool(world.provider.calls(f"about {slow['tool_id']}"))
-
     with world.provider.held():
-        jobs = [await world.hostile.submit(*({**step, "task_id": f"s{n}"} for n in range(4))) for _ in range(15)]
-        await eventually(called)
+        jobs = [await hostile.submit(*({**step, "task_id": f"s{n}"} for n in range(4))) for _ in range(15)]
+        await world.called(hostile, jobs[0], f"about {slow['tool_id']}")
         job = await world.innocent.run(_CHART)
         expect(job["state"] == "JOB_STATE_COMPLETED", f"the innocent job ended {job['state']}")
-        waiting = [await world.hostile.ask("GET", f"{JOBS}/{each}") for each in jobs]
+        waiting = [await hostile.ask("GET", f"{JOBS}/{each}") for each in jobs]
         over = [each for each in waiting if each["state"] not in UNENDED]
         expect(not over, f"{len(over)} hostile jobs ended before: {over[:1]}")
         for each in jobs:
-            await world.hostile.call("POST", f"{JOBS}/{each}:cancel", json={})
+            await hostile.call("POST", f"{JOBS}/{each}:cancel", json={})
     return f"a job ended while {len(jobs)} jobs of another tenant waited for their provider"
 
 

@@ -182,6 +182,17 @@ class World:
             "price_list": {"prices": [{"unit": unit, "micro_usd": 1_000} for unit in units]},
         })  # fmt: skip
 
+    async def called(self, tenant: Tenant, job_id: str, about: str) -> None:
+        """Waits until the provider is called about something; raises WrongError when the job ended before."""
+
+        async def reached() -> bool:
+            answer = await tenant.call("GET", f"{JOBS}/{job_id}")
+            job = answer.json() if answer.is_success else {}
+            expect(job.get("state", "JOB_STATE_RUNNING") in UNENDED, f"before the provider was called: {job}")
+            return bool(self.provider.calls(about))
+
+        await eventually(reached)
+
     def restarts(self) -> dict[str, int]:
         """How often each program was started again."""
         return restarts(self.rig)
