@@ -9,6 +9,7 @@ import os
 import zipfile
 from typing import TYPE_CHECKING
 
+import httpx
 import psutil
 
 from tests.bench.soak.hostile import DRAWING, SVG, capability
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.scenarios.watching import Watch
-    from tests.scenarios.world import Json, World
+    from tests.scenarios.world import Json, Tenant, World
 
 _LETTERS = 1_000_000
 
@@ -114,6 +115,14 @@ _FILES: Mapping[str, tuple[str, str]] = {
 }
 
 
+async def _evaluated(tenant: Tenant, body: Json) -> str:
+    """The status of an evaluation, which is not repeated: whether it ends in time is its own matter."""
+    try:
+        return str((await tenant.client.post("/v1/multimodal/evaluations", json=body)).status_code)
+    except httpx.TransportError as error:
+        return type(error).__name__
+
+
 async def judged(world: World) -> str:
     """8: files that take long to measure."""
     tenant, told = world.hostile, list[str]()
@@ -127,7 +136,7 @@ async def judged(world: World) -> str:
             if stored.is_success:
                 about = {"request": "word " * 4_000, "expected_labels": labels}
                 body = {"asset_id": stored.json()["asset_id"], "context": about}
-                told.append(str((await tenant.call("POST", "/v1/multimodal/evaluations", json=body)).status_code))
+                told.append(await _evaluated(tenant, body))
     return f"{' '.join(told)}. {_said(watches)}"
 
 
