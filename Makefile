@@ -4,10 +4,10 @@ BIN := .venv/bin
 LOCKS := requirements/dev.txt requirements/assets.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down check test chaos bench proto lock format clean release
+.PHONY: help install demo up down check test chaos scenarios bench proto lock format clean release
 
 help: ## This list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: .venv/.installed ## Make .venv from the locked requirements
 
@@ -51,6 +51,9 @@ test: install ## Every test that a pull request needs, against real engines
 
 chaos: install ## The long forms of the invariants
 	$(BIN)/pytest -m slow tests/chaos tests/e2e tests/integration/mesh
+
+scenarios: install ## Defects that were found once, as scenarios against a mesh of its own
+	$(BIN)/python -m tests.scenarios --mesh
 
 # `make bench growth` compares empty tables with full ones; `make bench edge jobs` measures those parts.
 ifeq (bench,$(firstword $(MAKECMDGOALS)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from mesh.rpc import status
 from mesh.rpc.call import Call, Proceed, Route, enter
@@ -44,7 +45,24 @@ def wrap(handler: Handler, route: Route, chain: Sequence[Interceptor], clock: Cl
         enter(call)
         return await proceed(call)
 
-    return _factory(route)(serve, handler.request_deserializer, handler.response_serializer)
+    return _factory(route)(serve, _decoding(handler.request_deserializer), handler.response_serializer)
+
+
+class Undecodable:
+    """Stands for a request that is no message of its type; gRPC alone would answer with the text of its own error."""
+
+
+def _decoding(deserialize: Callable[[bytes], object] | None) -> Callable[[bytes], object] | None:
+    if deserialize is None:
+        return None
+
+    def decode(content: bytes) -> object:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            return Undecodable()
+
+    return decode
 
 
 def _link(interceptor: Interceptor, inner: Proceed) -> Proceed:

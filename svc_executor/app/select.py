@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from svc_executor.app.recorder import Note
-from svc_executor.domain.inputs import resolved
+from svc_executor.domain.inputs import InputsTooLargeError, resolved
 from svc_executor.domain.job import Execution, StepState
 from svc_executor.domain.needs import need_of
 from svc_executor.domain.run import Choice, SelectOrder
@@ -51,7 +51,10 @@ class SelectCapability:
             begun = await work.execution(order.step_id, order.attempt)
             if begun is not None:
                 return Choice(begun.chosen.capability_id)
-            need, before = await self._need(work, order)
+            try:
+                need, before = await self._need(work, order)
+            except InputsTooLargeError as error:
+                return Choice(message=str(error))
         try:
             selection = await self._selector.select(need)
         except SomaError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class SubmitJob:
                 "Multimodal jobs are switched off here; set SA01_ENABLE_multimodal_capabilities=true to allow them",
             )
         accepted = self._clock.now()
-        plan = self._compile(order.plan)
+        # In a thread: a plan of as many values as a request may have takes a second of processor time.
+        plan = await asyncio.to_thread(self._compile, order.plan)
         compiled = self._clock.now()
         submission = self._submission(order, plan, accepted)
         job = await self._store.submit(submission)

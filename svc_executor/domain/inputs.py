@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from svc_executor.domain.task_dsl import Task
 
 
+MAX_INSERTED_CHARS = 1_000_000
+"""Most characters that references may bring into the params of one task, a text counted each time it is named."""
+
+
+class InputsTooLargeError(Exception):
+    """Params that would become too large with the texts they name; text for people."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Assets that go in under one name, the main one first."""
@@ -26,8 +34,23 @@ class Source:
 
 
 def resolved(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
-    """The params of a task with the texts of earlier steps in place; a step without a result gives no text."""
-    return resolve_params(task.params, lambda step_id: steps[step_id].text if step_id in steps else "")
+    """The params of a task with the texts of earlier steps in place; a step without a result gives no text.
+
+    Raises InputsTooLargeError before anything is put in place.
+    """
+
+    def text_of(step_id: str) -> str:
+        return steps[step_id].text if step_id in steps else ""
+
+    inserted = 0
+    for found in references(dict(task.params)):
+        inserted += len(text_of(found.target)) if found.kind is ReferenceKind.STEP_TEXT else 0
+        if inserted > MAX_INSERTED_CHARS:
+            raise InputsTooLargeError(
+                f"{task.task_id}: the texts of other steps in its params have more than {MAX_INSERTED_CHARS:,} "
+                "characters together"
+            )
+    return resolve_params(task.params, text_of)
 
 
 def sources(task: Task, steps: Mapping[str, Step]) -> list[Source]:

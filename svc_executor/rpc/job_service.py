@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -54,7 +55,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         now = request_context.current()
         order = PlanOrder(
             owner=_owner(),
-            plan=convert.document(request.plan),
+            plan=await asyncio.to_thread(convert.document, request.plan),
             session_id=_storable("session_id", request.session_id),
             request_id=_storable("request_id", request.request_id),
             call_id=now.request_id if now else "",

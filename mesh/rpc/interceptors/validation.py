@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from google.protobuf.message import Message
 
-from mesh.errors import FieldViolation, invalid_all
+from mesh.errors import FieldViolation, Reason, SomaError, invalid_all
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.masks import UpdateMask
+from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
+from mesh.rpc.wrap import Undecodable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -22,14 +24,16 @@ if TYPE_CHECKING:
 class Validator(Protocol):
     """Finds the rules that a message breaks."""
 
-    def collect_violations(self, message: Message, /) -> Sequence[protovalidate.Violation]:
-        """Every broken rule, none for a valid message."""
+    def collect_violations(self, message: Message, /, *, fail_fast: bool) -> Sequence[protovalidate.Violation]:
+        """Every broken rule, none for a valid message; with `fail_fast` the first one found."""
 
 
 class Validation(Interceptor):
     """A broken rule is INVALID_ARGUMENT naming every wrong field, also in the middle of a request stream.
 
-    Of the resource of an update the rules of those fields hold that its `update_mask` names.
+    Of the resource of an update the rules of those fields hold that its `update_mask` names. What cannot be read, or
+    holds more than `MAX_VALUES` values, is refused before its rules are looked at; of more than `FEW_VALUES` values the
+    first wrong one is named.
     """
 
     def __init__(self, validator: Validator) -> None:
@@ -51,10 +55,16 @@ class Validation(Interceptor):
             yield message
 
     def _check(self, message: object) -> None:
+        if isinstance(message, Undecodable):
+            raise SomaError(Reason.INVALID_ARGUMENT, "the request is no message of its type, or is nested too deeply")
         if not isinstance(message, Message):
             return
+        values = count_values(message)
+        if values > MAX_VALUES:
+            raise SomaError(Reason.INVALID_ARGUMENT, f"the request holds more than {MAX_VALUES:,} values")
         mask = UpdateMask.of(message)
-        violations = self._validator.collect_violations(message)
+        # With a mask, the first broken rule may be one that does not hold.
+        violations = self._validator.collect_violations(message, fail_fast=mask is None and values > FEW_VALUES)
         if mask is not None:
             violations = [violation for violation in violations if mask.covers(_names(violation))]
         if violations:

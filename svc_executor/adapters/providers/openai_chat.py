@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from svc_executor.adapters.providers.params import Params
-from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object, tokens_of
+from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object, host_of, tokens_of
 from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProviderError, Usage
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class OpenAiChat:
             content.encode(),
             {"Content-Type": "application/json"},
             at_most=at_most,
-            keyless=urlsplit(self._calls.base(invocation)).hostname != _OPENAI_HOST,
+            keyless=host_of(self._calls.base(invocation)) != _OPENAI_HOST,
         )
         answer = self._calls.json(response, at_most)
         return _result(answer, body, _used(answer, at_most))
@@ -65,7 +64,7 @@ def _request(invocation: Invocation) -> dict[str, object]:
     turns = [{"role": "system", "content": params.text("system", max_chars=20_000)}] if params.has("system") else []
     turns.append({"role": "user", "content": _prompt(params)})
     body: dict[str, object] = {"model": invocation.model, "messages": turns, "stream": False}
-    host = urlsplit(invocation.endpoint or _ENDPOINT).hostname
+    host = host_of(invocation.endpoint or _ENDPOINT)
     # OpenAI itself has given max_tokens up; most of those who speak its language know only that.
     limit = "max_completion_tokens" if host == _OPENAI_HOST else "max_tokens"
     body[limit] = params.whole("max_tokens", 1024, low=1, high=128_000)

@@ -108,7 +108,7 @@ def create(context: ProviderContext) -> Provider:
 def _shot(invocation: Invocation) -> Shot:
     params = Params(invocation.params)
     url = params.text("url", max_chars=2000)
-    if urlsplit(url).scheme not in {"http", "https"}:
+    if not _is_web(url):
         raise params.wrong("url", "must be an http or https address")
     width = params.whole("width", 1280, low=320, high=3840)
     scale = params.number("scale", 2.0, low=0.25, high=4)
@@ -122,6 +122,13 @@ def _shot(invocation: Invocation) -> Shot:
         wait_for=params.text("wait_for", "", max_chars=500),
         scale=scale,
     )
+
+
+def _is_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in {"http", "https"}
+    except ValueError:  # brackets that hold no address
+        return False
 
 
 async def _take(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mesh.idle import Idle
+from mesh.json_schema import SchemaError, compile_schema
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
 from svc_executor.adapters.providers.chat.engine import Answer, ChatEngine, Sampling
@@ -48,6 +49,9 @@ _MAX_POINTS = 30
 _POINT_TOKENS = 90
 _TOKENS_PER_SENTENCE = 45
 _CHARS_PER_SENTENCE = 110
+_PATTERNS = frozenset({"pattern", "patternProperties"})
+_NAMED = frozenset({"properties", "$defs", "definitions"})
+_VALUES = frozenset({"const", "enum", "default", "examples"})
 
 
 class SmolLm:
@@ -164,6 +168,7 @@ def _structured(chat: Chat, params: Params) -> InvocationResult:
     schema = params.values["json_schema"]
     if not isinstance(schema, Mapping):
         raise params.wrong("json_schema", "must be an object")
+    _check_schema(params, schema)
     prompt, system = params.text("prompt", max_chars=5000), params.text("system", "", max_chars=2000)
     turns = paragraph_turns(prompt, system or "Answer in JSON.")
     sampling = Sampling(
@@ -183,6 +188,29 @@ def _structured(chat: Chat, params: Params) -> InvocationResult:
             usage=_usage([answer]),
         ) from error
     return _result(answer.text, [answer], _echo(params))
+
+
+def _check_schema(params: Params, schema: Mapping[str, JsonValue]) -> None:
+    try:
+        compile_schema(schema)  # type: ignore[arg-type] # two names of one type
+    except SchemaError as error:
+        raise params.wrong("json_schema", f"must be a JSON Schema (2020-12) within bounds: {error}") from None
+    if _has_pattern(schema):
+        # llama.cpp follows every way to read a pattern at each character: a short one takes it for ever.
+        raise params.wrong("json_schema", "must have no pattern: the local model writes by types, lengths and values")
+
+
+def _has_pattern(schema: JsonValue) -> bool:
+    if isinstance(schema, list):
+        return any(map(_has_pattern, schema))
+    if not isinstance(schema, Mapping):
+        return False
+    return any(
+        any(map(_has_pattern, value.values()))
+        if keyword in _NAMED and isinstance(value, Mapping)
+        else keyword in _PATTERNS or (keyword not in _VALUES and _has_pattern(value))
+        for keyword, value in schema.items()
+    )
 
 
 def _load() -> ChatEngine:

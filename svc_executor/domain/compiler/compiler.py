@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.compiler.graph import cycles, layers
@@ -20,9 +21,13 @@ from svc_executor.domain.task_dsl import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from svc_executor.domain.provider import JsonValue
+
+
+MAX_ERRORS = 1_000
+"""Most errors that are looked for."""
 
 
 class PlanRefusedError(Exception):
@@ -44,9 +49,15 @@ class Compiler:
         self._quality_gates = quality_gates
 
     def compile(self, document: Mapping[str, JsonValue]) -> Plan:
-        """The plan of a document; raises PlanRefusedError with every error at once."""
+        """The plan of a document; raises PlanRefusedError with every error at once, of many the first `MAX_ERRORS`."""
         tasks = raw_tasks(document)
-        errors = {*self._structure.errors(document), *meaning_errors(tasks, self._max_steps), *_cycle_errors(tasks)}
+        # Cycles are looked for among as many tasks as a plan may have: that takes time by the square of their number.
+        found = chain(
+            meaning_errors(tasks, self._max_steps),
+            _cycle_errors(tasks[: self._max_steps]),
+            self._structure.errors(document),
+        )
+        errors = set(islice(found, MAX_ERRORS))
         if errors:
             raise PlanRefusedError(sorted(errors, key=lambda error: (pointer_order(error.pointer), error.code)))
         return self._plan(document, tasks)
@@ -74,21 +85,19 @@ def pointer_order(pointer: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((not token.isdecimal(), int(token) if token.isdecimal() else 0, token) for token in tokens)
 
 
-def _cycle_errors(tasks: Sequence[RawTask]) -> set[PlanError]:
+def _cycle_errors(tasks: Sequence[RawTask]) -> Iterator[PlanError]:
     index = {task.task_id: task.index for task in reversed(tasks)}
     edges = {
         task.task_id: [name for name in task.dependencies if name in index and name != task.task_id]
         for task in tasks
         if index[task.task_id] == task.index
     }
-    return {
-        PlanError(
+    for cycle in cycles(edges):
+        yield PlanError(
             f"/tasks/{index[cycle[0]]}/depends_on",
             "CIRCULAR_REFERENCE",
             f"these tasks wait for each other: {' → '.join((*cycle, cycle[0]))}",
         )
-        for cycle in cycles(edges)
-    }
 
 
 def _task(raw: RawTask, *, gates: bool) -> Task:

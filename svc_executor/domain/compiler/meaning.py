@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.references import Reference, ReferenceKind, references
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.provider import JsonValue
 
+MAX_REFERENCES = 1_000
+"""Most references in the params of one task: they are looked for again whenever the task is worked on."""
 _WEIGHT_TOLERANCE = 1e-6
 _STEP_REFERENCES = frozenset({ReferenceKind.STEP_ASSET, ReferenceKind.STEP_TEXT})
 
@@ -51,8 +54,8 @@ class RawTask:
 
     @property
     def references(self) -> Iterator[Reference]:
-        """References in its params."""
-        yield from references(self.fields.get("params"), f"{self.pointer}/params")
+        """References in its params; of more than may be there, one more."""
+        yield from islice(references(self.fields.get("params"), f"{self.pointer}/params"), MAX_REFERENCES + 1)
 
     @property
     def dependencies(self) -> tuple[str, ...]:
@@ -113,8 +116,11 @@ def _dangling(task: RawTask, known: set[str]) -> Iterator[PlanError]:
 
 
 def _references(task: RawTask, known: set[str]) -> Iterator[PlanError]:
-    for found in task.references:
-        if found.kind is ReferenceKind.MALFORMED:
+    for number, found in enumerate(task.references):
+        if number == MAX_REFERENCES:
+            message = f"more than {MAX_REFERENCES:,} references are too many for one task"
+            yield PlanError(f"{task.pointer}/params", "TOO_MANY", message)
+        elif found.kind is ReferenceKind.MALFORMED:
             yield PlanError(
                 found.pointer,
                 "BAD_REFERENCE",

@@ -12,7 +12,7 @@ from svc_executor.domain.peers import Judgement
 from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.run import AttemptOrder, CloseOrder, JobOrder, SelectOrder, StepEnd
 from svc_executor.domain.timeline import EventType, ExecutionFact
-from tests.unit.executor.rig import OWNER, Rig, picture, plan, task
+from tests.unit.executor.rig import OWNER, Rig, picture, plan, said, task
 
 if TYPE_CHECKING:
     from svc_executor.domain.provider import Invocation, JsonValue
@@ -260,3 +260,16 @@ async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_
     (asset_id,) = rig.assets.stored
     assert rig.assets.released == [asset_id]
     assert rig.assets.stored[asset_id].holders == {other.order.job_id}
+
+
+@pytest.mark.parametrize(("chars", "chosen"), [(1_000, "talker@local"), (1_001, "")])
+async def test_a_step_whose_params_would_become_too_large_gets_no_capability(chars: int, chosen: str) -> None:
+    again = {"prompt": "${a.text}" * 1_000}
+    run = await Run.of(task("a", "generate_text"), task("b", "generate_text", params=again))
+    run.rig.shelf.providers["talker"].script = said("x" * chars)
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    await run.steps.evaluate(run.attempt("a"))
+    choice = await run.steps.select(run.select("b"))
+    assert choice.capability_id == chosen
+    assert ("1,000,000" in choice.message) == (not chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -165,6 +166,24 @@ def test_one_error_is_found_at_its_place(document: dict[str, JsonValue], pointer
 def test_201_steps_are_too_many() -> None:
     codes = {code for _, code in found(plan(*(task(f"t{number}") for number in range(201))))}
     assert codes == {"TOO_MANY", "TOO_MANY_STEPS"}
+
+
+def test_cycles_are_looked_for_among_as_many_steps_as_a_plan_may_have() -> None:
+    pairs = [task(f"t{number}", depends_on=[f"t{number ^ 1}"]) for number in range(2_000)]
+    codes = Counter(code for _, code in found(plan(*pairs)))
+    assert codes == {"CIRCULAR_REFERENCE": 100, "TOO_MANY": 1, "TOO_MANY_STEPS": 1}
+
+
+def test_of_very_many_errors_the_first_thousand_are_looked_for() -> None:
+    assert len(found(plan(task("a", depends_on=[1] * 5_000)))) == 1_000
+
+
+@pytest.mark.parametrize(("count", "codes"), [(1_000, []), (1_001, ["TOO_MANY"]), (100_000, ["TOO_MANY"])])
+def test_a_task_has_at_most_a_thousand_references(count: int, codes: list[str]) -> None:
+    document = plan(task("a", params={"p": "${b.text}" * count}), task("b"))
+    assert (found(document) if codes else []) == [("/tasks/0/params", code) for code in codes]
+    if not codes:
+        COMPILER.compile(document)
 
 
 def test_200_steps_in_a_row_compile() -> None:

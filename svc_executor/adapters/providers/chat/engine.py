@@ -93,7 +93,14 @@ class ChatEngine:
             schema = {"name": "answer", "schema": dict(sampling.schema)}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         writing = _Writing(stopped)
-        self._server.handle_chat_completions(request, writing.take)
+        try:
+            self._server.handle_chat_completions(request, writing.take)
+        except ValueError as error:
+            if sampling.schema is None:
+                raise
+            raise ProviderError(
+                Failure.INVALID_INPUT, "the local model cannot write by this schema", pointer="/json_schema"
+            ) from error
         return writing.answer()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError
@@ -159,6 +160,14 @@ def as_object(value: object) -> Mapping[str, object]:
 def as_count(value: object) -> int:
     """Take a value for a count; anything else is 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def host_of(url: str) -> str:
+    """Give the host of an address; empty for what is none, which the egress rules refuse."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def tokens_of(text: str) -> int:

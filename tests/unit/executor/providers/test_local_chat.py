@@ -82,6 +82,33 @@ async def test_a_schema_bounds_the_answer(chat: Provider) -> None:
     assert result.artefacts[0].media_type == "application/json"
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"pattern": {"pattern": "^((a{1,9}){1,9}){1,9}$"}}},
+        {"type": "array", "items": {"anyOf": [{"type": "string", "pattern": "^a$"}]}},
+        {"patternProperties": {"^a": {}}},
+        {"properties": {"a": 7}},
+        {"$ref": "#"},
+        {"$ref": "https://example.com/schema"},
+        {"type": "integer", "minimum": -1e300, "maximum": 1e300},
+    ],
+)
+async def test_a_schema_that_the_model_cannot_follow_is_refused(chat: Provider, schema: JsonValue) -> None:
+    call: dict[str, JsonValue] = {"prompt": "Name a requirement.", "json_schema": schema}
+    assert await desk.pointer_of_refusal(chat, call) == "/json_schema"
+
+
+async def test_a_property_may_be_called_like_a_keyword(chat: Provider) -> None:
+    schema: JsonValue = {
+        "type": "object",
+        "properties": {"pattern": {"const": {"pattern": "x"}}},
+        "required": ["pattern"],
+    }
+    result = await chat.invoke(desk.invocation({"prompt": "Name a requirement.", "json_schema": schema}))
+    assert json.loads(result.text) == {"pattern": {"pattern": "x"}}
+
+
 async def test_an_answer_cut_off_is_an_error_and_no_half_object(chat: Provider) -> None:
     schema: JsonValue = {"type": "array", "items": {"type": "string", "minLength": 20}, "minItems": 20}
     call: dict[str, JsonValue] = {"prompt": "List words.", "json_schema": schema, "max_tokens": 8}

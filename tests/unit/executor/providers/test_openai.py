@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from svc_executor.adapters.providers import openai_chat, openai_images
-from svc_executor.domain.provider import Failure
+from svc_executor.domain.provider import Failure, Fault
 from tests.conformance import desk, openai
 from tests.conformance.diagrams import ARCHITECTURE
 from tests.conformance.wire import HANG, Reply
@@ -47,6 +47,11 @@ def call(server: openai.OpenAiServer, model: str, params: dict[str, JsonValue], 
         credentials={"api_key": desk.Key(key)},
         step_type="generate_image",
     )
+
+
+async def test_an_endpoint_that_is_no_address_is_called_by_nobody(chat: Provider, server: openai.OpenAiServer) -> None:
+    error = await desk.refusal(chat, replace(call(server, "gpt-4.1", {"prompt": "hello"}), endpoint="https://[::1"))
+    assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
 
 
 @pytest.mark.parametrize(

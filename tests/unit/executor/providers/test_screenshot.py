@@ -68,7 +68,15 @@ async def test_the_page_after_a_redirect_is_the_one_shown(browser: Provider, sit
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/", "https://10.0.0.1/", "https://[::1]/", "http://example.com/", "file:///etc/passwd"]
+    "url",
+    [
+        "http://127.0.0.1:1/",
+        "https://10.0.0.1/",
+        "https://[::1]/",
+        "http://example.com/",
+        "file:///etc/passwd",
+        "https://[::1",
+    ],
 )
 async def test_an_address_that_is_not_public_is_refused(browser: Provider, url: str) -> None:
     assert await desk.pointer_of_refusal(browser, {"url": url}) == "/url"

@@ -1,0 +1,111 @@
+"""Requests that nobody could serve are refused before anything looks at them: too many values, or no message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from mesh.errors import SomaError
+from mesh.rpc.call import Call, Route
+from mesh.rpc.interceptors.validation import Validation
+from mesh.rpc.status import DETAILS_KEY
+from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
+from soma.registry.v1.capability_pb2 import Capability, PriceList
+from soma.registry.v1.capability_service_pb2 import FindCandidatesRequest, UpdateCapabilityRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import protovalidate
+    from google.protobuf.message import Message
+
+
+class Rules:
+    """Breaks no rule, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[bool] = []
+
+    def collect_violations(self, message: Message, /, *, fail_fast: bool) -> Sequence[protovalidate.Violation]:
+        self.asked.append(fail_fast)
+        return []
+
+
+async def check(request: object, rules: Rules) -> None:
+    route = Route("soma.test", "Test", request_streaming=False, response_streaming=False, access=None)
+
+    async def proceed(_: Call) -> object:
+        return None
+
+    await Validation(rules).around(Call(route, request, context=None, metadata={}), proceed)  # type: ignore[arg-type]
+
+
+def finding(value: object) -> FindCandidatesRequest:
+    request = FindCandidatesRequest()
+    request.requirements.params.update({"x": value})
+    return request
+
+
+def test_fields_elements_and_what_they_hold_are_counted() -> None:
+    prices = [{"micro_usd": 1, "unit": "PRICE_UNIT_CALL"}] * 1_000
+    assert count_values(PriceList(prices=prices)) == 3_000  # type: ignore[arg-type]
+    assert count_values(Capability(tags=["a"] * 5_000, tool_id="a")) == 5_001
+
+
+def test_a_map_is_counted_with_what_it_holds() -> None:
+    struct = Struct()
+    struct.update({f"key{number}": [number, {}] for number in range(2_000)})
+    assert count_values(struct) == 3 * 2_000
+
+
+def test_a_short_message_is_not_counted() -> None:
+    assert count_values(finding([1])) == 0
+
+
+@pytest.mark.parametrize("value", [[[]] * MAX_VALUES, {str(number): {} for number in range(MAX_VALUES)}, "x" * 10**6])
+async def test_rules_are_looked_at_for_as_many_values_as_can_be_checked(value: object) -> None:
+    rules = Rules()
+    if isinstance(value, str):
+        await check(finding(value), rules)
+        assert rules.asked == [False]
+        return
+    with pytest.raises(SomaError, match="more than 60,000 values"):
+        await check(finding(value), rules)
+    assert rules.asked == []
+
+
+async def test_of_many_values_the_first_wrong_one_is_named_unless_a_mask_says_what_counts() -> None:
+    rules, many = Rules(), ["a"] * 3 * FEW_VALUES
+    await check(Capability(tags=many), rules)
+    update = UpdateCapabilityRequest(capability=Capability(tags=many))
+    update.update_mask.paths.append("display_name")
+    await check(update, rules)
+    assert rules.asked == [True, False]
+
+
+async def test_a_mask_of_many_paths_is_refused() -> None:
+    update = UpdateCapabilityRequest()
+    update.update_mask.paths.extend(["tags"] * 201)
+    with pytest.raises(SomaError, match="at most 200"):
+        await check(update, Rules())
+
+
+@pytest.mark.parametrize("kind", ["UnaryUnary", "StreamUnary"])
+async def test_what_is_no_message_is_refused_in_the_usual_shape(
+    raw: grpc.aio.Channel, authorized: tuple[tuple[str, str], ...], kind: str
+) -> None:
+    path, metadata = f"/probe.v1.Probe/{kind}", grpc.aio.Metadata(*authorized)
+    no_message = b"\xff\xff"
+    if kind == "UnaryUnary":
+        answer = raw.unary_unary(path)(no_message, metadata=metadata)
+    else:
+        answer = raw.stream_unary(path)(iter([no_message]), metadata=metadata)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await answer
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no message of its type" in (caught.value.details() or "")
+    assert DETAILS_KEY in (caught.value.trailing_metadata() or ())
