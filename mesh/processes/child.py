@@ -43,6 +43,7 @@ class Child:
         self._limits = limits
         self.running = RunningProcess(process.pid)
         self.calls = 0
+        self._waits = True
         self.idle_since = 0.0
 
     @classmethod
@@ -64,15 +65,17 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """Whether it may get another call."""
-        return self._process.returncode is None and self.calls < self._limits.calls
+        """Whether it may get another call: it waits for one, and was not told to end."""
+        return self._waits and self._process.returncode is None and self.calls < self._limits.calls
 
     async def call(self, function: Callable[..., object], args: tuple[object, ...], time_s: float) -> object:
         """The result of a call, or what it raised. On any failure to answer the process is killed."""
         self.calls += 1
+        self._waits = False
         try:
             async with asyncio.timeout(time_s):
                 worked, value = await self._exchange(pickle.dumps((function, args)))
+            self._waits = True
         except TimeoutError:
             await self.kill()
             raise TimeLimitError(f"it took more than {time_s:g} seconds") from None
@@ -92,6 +95,7 @@ class Child:
 
     async def kill(self) -> None:
         """End the process at once, whatever it does."""
+        self._waits = False
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 
 from mesh.fairness import FairSlots
 from mesh.lifecycle import background
 from mesh.processes.child import Child
 from mesh.processes.limits import ProcessEndedError, ProcessLimits, ResourceLimitError, TimeLimitError
+from mesh.processes.priority import LOWEST_NICE
 from mesh.processes.use import ProcessorUse
 from mesh.telemetry import counter, gauge
 
@@ -102,7 +104,8 @@ class ProcessPool:
             await found[-1].kill()
         if self._idle and self._slots.held + len(self._idle) > self._limits.processes:
             await self._idle.pop(0).kill()
-        child = await Child.start(self._limits)
+        # The child gives itself and its session this nice value, and must not raise what is lowered here.
+        child = await Child.start(replace(self._limits, nice=LOWEST_NICE) if lowered else self._limits)
         if lowered:
             child.running.lower()
         return child

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_LOWEST_NICE = 19
+LOWEST_NICE = 19
 _AFTER_NAME = 2
 """The third field of `/proc/<pid>/stat`; the second, a name in parentheses, may hold spaces."""
 _SESSION = 6 - 1 - _AFTER_NAME
@@ -34,33 +34,66 @@ class RunningProcess:
         self._proc = Path("/proc") / str(pid)
         self._started = time.monotonic()
         self.lowered = False
+        self._group_lowered = False
 
     def processor_s(self) -> float:
-        """Seconds of processor time that it and its ended children used until now; 0.0 when it has ended."""
+        """Seconds of processor time that it and what it started used until now; 0.0 when it has ended."""
         if not self._proc.parent.joinpath("self").exists():
             return time.monotonic() - self._started
-        try:
-            fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return sum(map(int, fields[_TIMES])) / _TICKS
+        return sum(map(_used_s, _with_descendants(self._proc)))
 
     def put_behind(self, nice: int) -> None:
         """Give it and its threads a nice value, so that event loops come first."""
         with contextlib.suppress(OSError):
             (self._proc / "autogroup").write_text(str(nice))
-        with contextlib.suppress(OSError):
-            for thread in (self._proc / "task").iterdir():
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+        for thread in _threads(self._proc):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, thread, nice)
 
     def lower(self) -> None:
-        """Let it run only while nothing else wants the processor (`SCHED_IDLE`). It cannot be raised again.
+        """Let it and what it started run only while nothing else wants the processor. It cannot be raised again.
 
-        Linux may group processes by session and share between groups (sched_autogroup); its group is lowered, too.
+        Linux may group processes by session and share between groups (sched_autogroup); its group is lowered, too. Call
+        it again now and then: the kernel may be too busy to lower the group, and a program may be starting.
         """
         self.lowered = True
+        if not self._group_lowered:
+            with contextlib.suppress(OSError):
+                (self._proc / "autogroup").write_text(str(LOWEST_NICE))
+                self._group_lowered = True
+        for process in _with_descendants(self._proc):
+            for thread in _threads(process):
+                _put_last(thread)
+
+
+def _with_descendants(proc: Path) -> Iterator[Path]:
+    """A process, then what it started and has not ended. In this order nothing that ends meanwhile counts twice."""
+    yield proc
+    with contextlib.suppress(OSError):
+        for children in (proc / "task").glob("*/children"):
+            for pid in children.read_text().split():
+                yield from _with_descendants(proc.parent / pid)
+
+
+def _used_s(proc: Path) -> float:
+    """Seconds of processor time of a process and its ended children."""
+    try:
+        fields = (proc / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[_TIMES])) / _TICKS
+
+
+def _threads(proc: Path) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(thread.name) for thread in (proc / "task").iterdir()]
+    return []
+
+
+def _put_last(thread: int) -> None:
+    """`SCHED_IDLE`, or where that is not allowed the lowest priority. A thread may have ended meanwhile."""
+    try:
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+    except OSError:
         with contextlib.suppress(OSError):
-            (self._proc / "autogroup").write_text(str(_LOWEST_NICE))
-        with contextlib.suppress(OSError, AttributeError):
-            for thread in (self._proc / "task").iterdir():
-                os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, thread, LOWEST_NICE)

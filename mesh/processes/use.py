@@ -110,7 +110,7 @@ class _Call:
             self._use.begin_long(self._tenant_id)
         if self._long:
             self._use.note_long(self._tenant_id, used)
-        if not self._process.lowered and self._use.is_heavy(self._tenant_id):
+        if self._use.is_heavy(self._tenant_id):
             self._process.lower()
 
     def end(self) -> None:

@@ -22,8 +22,8 @@ class Places:
     """Grants `slots` places in each pool, `per_tenant` of them to one tenant and `in_all` to one tenant in all pools.
 
     A tenant that found no place keeps its turn for a little longer than it was told to wait: meanwhile a free place is
-    not given to a tenant that holds as many or more. Tenants for whom `is_heavy` holds leave the reserved places of a
-    pool to the others. One instance belongs to one event loop.
+    not given to a tenant that holds as many or more. Who has all places that it may have keeps nobody from one. Tenants
+    for whom `is_heavy` holds leave the reserved places of a pool to the others. One instance belongs to one event loop.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Places:
         """
         pool = self._pool(name, capacity or self._usual)
         now = self._clock.monotonic()
-        if self._held[tenant_id] >= self._in_all or not pool.take(tenant_id, now):
+        if not pool.take(tenant_id, now):
             wait = pool.queue(tenant_id, now)
             raise ProviderBusyError(f"{named or name} has no free place now", wait)
         self._held[tenant_id] += 1
@@ -65,8 +65,11 @@ class Places:
         if pool is None:
             if len(self._pools) >= _SWEEP_FROM:
                 self._sweep()
-            pool = self._pools[name] = _Pool(capacity, self._is_heavy)
+            pool = self._pools[name] = _Pool(capacity, self._is_heavy, self._is_full)
         return pool
+
+    def _is_full(self, tenant_id: str) -> bool:
+        return self._held[tenant_id] >= self._in_all
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()
@@ -74,13 +77,17 @@ class Places:
 
 
 class _Pool:
-    """The places of one provider. `turns` are the tenants that were told to come back, in the order they asked."""
+    """The places of one provider. `turns` are the tenants that were told to come back, in the order they asked.
 
-    def __init__(self, capacity: Capacity, is_heavy: Callable[[str], bool]) -> None:
+    `is_full` tells which tenants hold as many places of all pools as they may.
+    """
+
+    def __init__(self, capacity: Capacity, is_heavy: Callable[[str], bool], is_full: Callable[[str], bool]) -> None:
         self._slots = capacity.slots
         self._per_tenant = capacity.per_tenant
         self._reserved = min(capacity.reserved, capacity.slots - 1)
         self._is_heavy = is_heavy
+        self._is_full = is_full
         self._held: Counter[str] = Counter()
         self._turns: OrderedDict[str, float] = OrderedDict()
         self._usual_s = 1.0
@@ -126,7 +133,7 @@ class _Pool:
 
     def _may(self, tenant_id: str) -> bool:
         """Whether the tenant may hold one more place, when one is free."""
-        if self._held[tenant_id] >= self._per_tenant:
+        if self._held[tenant_id] >= self._per_tenant or self._is_full(tenant_id):
             return False
         return not self._is_heavy(tenant_id) or self._held_by_heavy() < self._slots - self._reserved
 

@@ -66,7 +66,8 @@ class StartJobs:
 class StartWaiting:
     """Starts jobs whose turn it is and whose start was lost: a process or the runner was down at that moment.
 
-    Each call looks at the next tenants, and begins anew after the last.
+    Each call looks at the next tenants, and begins anew after the last. When jobs of a tenant cannot be started, the
+    next call goes on after it.
     """
 
     def __init__(self, store: JobStore, starting: StartJobs) -> None:
@@ -77,5 +78,10 @@ class StartWaiting:
     async def __call__(self, before: datetime, limit: int = 100) -> int:
         """Start jobs of so many tenants with jobs that wait since before a moment, and tell how many there were."""
         tenants = await self._store.waiting_tenants(self._after, before, limit)
-        self._after = tenants[-1] if len(tenants) == limit else ""
-        return sum([await self._starting.next(tenant_id) for tenant_id in tenants])
+        started = 0
+        for tenant_id in tenants:
+            self._after = tenant_id
+            started += await self._starting.next(tenant_id)
+        if len(tenants) < limit:
+            self._after = ""
+        return started

@@ -125,7 +125,7 @@ class JobStore(Protocol):
         """Be woken when the timeline of a job grows."""
 
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
-        """The PENDING jobs among the `running` oldest that have not ended, in the order of their ids."""
+        """The oldest PENDING jobs, so many as may run in addition to the RUNNING ones, in the order of their ids."""
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
         """Tenants above `after` (empty: all) whose oldest PENDING job was made before a moment, in order."""

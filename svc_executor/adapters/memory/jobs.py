@@ -224,8 +224,10 @@ class MemoryJobs:
 
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
         """See the port."""
-        oldest = self._unended(tenant_id)[:running]
-        return [JobOrder(tenant_id, job.job_id, job.run) for job in oldest if job.state is JobState.PENDING]
+        unended = self._unended(tenant_id)
+        waiting = [job for job in unended if job.state is JobState.PENDING]
+        free = max(0, running - (len(unended) - len(waiting)))
+        return [JobOrder(tenant_id, job.job_id, job.run) for job in waiting[:free]]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
         """See the port."""

@@ -166,8 +166,8 @@ class PostgresJobs:
     async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            found = await connection.fetch(sweeping.OLDEST_OPEN, tenant_id, running)
-        return [JobOrder(tenant_id, str(row["id"]), row["run"]) for row in found if row["status"] == "PENDING"]
+            found = await connection.fetch(sweeping.NEXT_TO_START, tenant_id, running)
+        return [JobOrder(tenant_id, str(row["id"]), row["run"]) for row in found]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
         """See the port."""

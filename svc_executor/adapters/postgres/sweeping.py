@@ -31,11 +31,13 @@ RETURNING c.*
 
 OPEN_COMPENSATIONS = "SELECT count(*) FROM (SELECT FROM compensations WHERE NOT done LIMIT $1) AS open"
 
-OLDEST_OPEN = """
-(SELECT id, run, status FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'PENDING' ORDER BY id LIMIT $2)
-UNION ALL
-(SELECT id, run, status FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'RUNNING' ORDER BY id LIMIT $2)
-ORDER BY id LIMIT $2
+# Jobs that run count whatever their age: one that was resumed is older than many that run.
+NEXT_TO_START = """
+SELECT id, run FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'PENDING' ORDER BY id LIMIT $2 - (
+    SELECT count(*) FROM (
+        SELECT FROM multimodal_job_plans WHERE tenant_id = $1 AND status = 'RUNNING' LIMIT $2
+    ) AS running
+)
 """
 
 HAS_OPEN = """

@@ -218,6 +218,16 @@ async def test_the_oldest_open_jobs_of_a_tenant_start_next(store: JobStore, subm
     assert await store.next_to_start("tenant-c", 3) == []
 
 
+async def test_jobs_that_run_take_the_places_of_older_ones_that_wait(store: JobStore, submission: Submit) -> None:
+    jobs = [await store.submit(submission()) for _ in range(4)]
+    for job in jobs[2:]:
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.save_job(replace(work.job, state=JobState.RUNNING))
+    counts = [len(await store.next_to_start("tenant-a", running)) for running in (1, 2, 3, 4)]
+    assert counts == [0, 0, 1, 2]
+    assert await store.next_to_start("tenant-a", 3) == [JobOrder("tenant-a", jobs[0].job_id, 1)]
+
+
 async def test_tenants_with_waiting_jobs_are_found_in_order(store: JobStore, submission: Submit) -> None:
     jobs = {tenant: await store.submit(submission(tenant=tenant)) for tenant in ("tenant-c", "tenant-a", "tenant-b")}
     last = await store.submit(submission(tenant="tenant-a"))

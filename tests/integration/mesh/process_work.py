@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 
 class OddError(Exception):
@@ -18,6 +19,11 @@ class OddError(Exception):
 def identity() -> int:
     """The id of the process."""
     return os.getpid()
+
+
+def group_of(process: int) -> str:
+    """The group of sessions that share the processor with others, and its nice value."""
+    return Path(f"/proc/{process}/autogroup").read_text()
 
 
 def double(text: bytes) -> bytes:

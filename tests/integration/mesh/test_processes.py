@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -28,7 +29,6 @@ from tests.integration.mesh import process_work as work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
 TENANT = "acme"
 
@@ -154,6 +154,32 @@ async def test_a_call_of_heavy_use_yields_to_all_others(tmp_path: Path) -> None:
         light = await pool.run(work.identity, tenant_id="innocent")
         assert light != lowered
         assert os.sched_getscheduler(light) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel does not group by session")
+async def test_the_session_of_a_child_for_heavy_use_is_lowered_too() -> None:
+    use = ProcessorUse(FakeClock())
+    use.note_long("greedy", 100.0)
+    async with ProcessPool.open("probe", ProcessLimits(), FakeClock(), use) as pool:
+        child = await pool.run(work.identity, tenant_id="greedy")
+        assert work.group_of(child).endswith("nice 19\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are told of by Linux")
+async def test_a_program_counts_and_yields_while_it_runs(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    script = f"import os; open({str(file)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
+    use = ProcessorUse(SystemClock(), long_s=1.0, heavy_s=0.5)
+    async with ProcessPool.open("probe", ProcessLimits(), SystemClock(), use) as pool:
+        await pool.run(work.identity, tenant_id="innocent")
+        argv = (sys.executable, "-c", script)
+        call = asyncio.create_task(pool.run(run_program, argv, b"", str(tmp_path), {}, tenant_id="greedy"))
+        await eventually(lambda: file.exists() and file.read_text() != "")
+        program = int(file.read_text())
+        await eventually(lambda: use.is_heavy("greedy") and os.sched_getscheduler(program) == os.SCHED_IDLE)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert use.is_heavy("greedy")
 
 
 async def test_heavy_calls_do_not_hold_back_another_tenant(tmp_path: Path) -> None:

@@ -108,6 +108,15 @@ def test_one_tenant_has_a_bounded_number_of_places_in_all() -> None:
     assert desk.enters("b", "model-4")
 
 
+def test_a_tenant_with_all_its_places_holds_no_turn_before_others() -> None:
+    desk = Desk(slots=1, in_all=2)
+    assert [desk.enters("a", "other-1"), desk.enters("a", "other-2"), desk.enters("a")] == [True, True, False]
+    assert desk.enters("b")
+    desk.leaves("b")
+    desk.leaves("a")
+    assert [desk.enters("c"), desk.enters("a")] == [False, True]
+
+
 async def test_pools_that_nobody_uses_are_forgotten() -> None:
     desk = Desk()
     for number in range(2_000):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
+from svc_executor.app.control import ControlOrder
 from svc_executor.app.starting import JobLimits, StartWaiting
 from svc_executor.app.submit import PlanOrder, SubmitJob
 from svc_executor.domain.job import JobState, Principal
 from svc_executor.domain.run import CloseOrder, JobOrder
-from tests.unit.executor.rig import IdleRunner, Rig, compiler, plan, task
+from tests.unit.executor.rig import OWNER, IdleRunner, Rig, compiler, plan, task
 
 if TYPE_CHECKING:
     from svc_executor.domain.job import Job
@@ -88,6 +90,46 @@ async def test_many_waiting_jobs_of_one_tenant_do_not_keep_the_sweep_from_anothe
     await sweep(later, 1)
     await sweep(later, 1)
     assert rig.started == [greedy[0], innocent[0]]
+
+
+class RefusingRunner(IdleRunner):
+    """Cannot start the jobs of one tenant."""
+
+    async def start(self, order: JobOrder) -> None:
+        if order.tenant_id == "a-refused":
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        await super().start(order)
+
+
+async def test_a_tenant_whose_jobs_cannot_start_does_not_keep_the_sweep_from_another() -> None:
+    runner = DownRunner()
+    rig = Rig(runner=runner)
+    await submitted(rig, 1, "a-refused")
+    innocent = await submitted(rig, 1, "innocent")
+    rig.runner = RefusingRunner()
+    sweep = StartWaiting(rig.store, rig.starting)
+    later = rig.clock.now() + timedelta(seconds=1)
+    for _ in range(2):
+        with suppress(SomaError):
+            await sweep(later)
+    assert rig.started == innocent
+
+
+async def test_resumed_jobs_wait_while_as_many_run_as_may() -> None:
+    rig = Rig(job_limits=JobLimits(running=2))
+    failed = await submitted(rig, 2)
+    for order in failed:
+        await rig.use_cases().open_run(order)
+        await rig.use_cases().close_run(CloseOrder(order, JobState.FAILED.value, "no"))
+    running = await submitted(rig, 2)
+    for order in running:
+        await rig.use_cases().open_run(order)
+    rig.started.clear()
+    for order in reversed(failed):
+        await rig.resume(ControlOrder(OWNER, order.job_id))
+    assert rig.started == []
+    await close(rig, running[0])
+    assert rig.started == [JobOrder("tenant-a", failed[0].job_id, 2)]
 
 
 async def test_more_open_jobs_than_allowed_are_refused_for_that_tenant_alone() -> None:
