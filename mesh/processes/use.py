@@ -34,7 +34,7 @@ class ProcessorUse:
     `memory_s` seconds 37 % of them.
     """
 
-    def __init__(self, clock: Clock, *, long_s: float = 4.0, heavy_s: float = 3.0, memory_s: float = 30.0) -> None:
+    def __init__(self, clock: Clock, *, long_s: float = 2.0, heavy_s: float = 3.0, memory_s: float = 30.0) -> None:
         self._clock = clock
         self._long_s = long_s
         self._heavy_s = heavy_s
