@@ -134,7 +134,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 
 async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
-    store = PostgresKeys(mesh.postgres, mesh.auditor)
+    store = PostgresKeys(mesh.postgres, mesh.auditor, settings.gateway.tenant_api_keys)
     tenant_store = PostgresTenants(mesh.postgres, mesh.auditor)
     permissions = Permissions(tenant_store, store, settings.tls.profile)
     keys = Keys(store, permissions, mesh.minter, settings.gateway.environment, clock=mesh.clock, ids=mesh.ids)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from mesh.chassis import ChassisSettings
 from mesh.settings import Block, Env, TemporalSettings
 from mesh.settings.blocks import Address  # noqa: TC001 - pydantic reads the annotation
+from svc_gateway.domain.keys import MOST_MADE
 
 
 class GatewaySettings(Block):
@@ -50,6 +51,9 @@ class GatewaySettings(Block):
     )
     bootstrap_plan: Literal["none", "dev", "pro", "enterprise"] = Field(
         "none", description="plan of that tenant when it is made; dev counts in the profiles dev and test only"
+    )
+    tenant_api_keys: int = Field(
+        MOST_MADE, ge=1, le=100_000, description="API keys that one tenant may make within 30 days; more are refused"
     )
     request_ids_days: int = Field(
         30, ge=1, le=3650, description="days for which a repeated request_id gets the answer of the first request"

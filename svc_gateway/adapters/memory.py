@@ -6,7 +6,19 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
-from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, CreatedKey, KeyPage, Request, Revocation, Tenant, page_of
+from svc_gateway.domain.keys import (
+    MADE_WITHIN,
+    MOST_LOOKED_AT,
+    MOST_MADE,
+    ApiKey,
+    CreatedKey,
+    KeyPage,
+    Request,
+    Revocation,
+    Tenant,
+    page_of,
+    too_many_made,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -26,7 +38,8 @@ def _replayed(known: dict[str, tuple[str, str]], request: Request) -> str | None
 class MemoryKeys:
     """API keys in a dictionary."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_made: int = MOST_MADE) -> None:
+        self._most_made = most_made
         self._keys: dict[str, ApiKey] = {}
         self._requests: dict[str, dict[str, tuple[str, str]]] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -37,6 +50,10 @@ class MemoryKeys:
         earlier = await self.made(key.tenant_id, request)
         if earlier is not None:
             return earlier
+        since = key.created_at - MADE_WITHIN
+        lately = [each for each in self._keys.values() if each.tenant_id == key.tenant_id and each.created_at > since]
+        if len(lately) >= self._most_made:
+            raise too_many_made(self._most_made)
         self._keys[key.key_id] = key
         if request.request_id:
             self._requests.setdefault(key.tenant_id, {})[request.request_id] = (request.digest, key.key_id)

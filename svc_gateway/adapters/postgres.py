@@ -13,7 +13,9 @@ from mesh.errors import Reason, SomaError
 from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
 from svc_gateway.domain.keys import (
+    MADE_WITHIN,
     MOST_LOOKED_AT,
+    MOST_MADE,
     ApiKey,
     CreatedKey,
     KeyPage,
@@ -21,6 +23,7 @@ from svc_gateway.domain.keys import (
     Revocation,
     Tenant,
     page_of,
+    too_many_made,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ INSERT INTO api_keys (key_id, tenant_id, display_name, subject, roles, created_a
                       request_id, request_digest, personas, capsules)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING key_id
+"""
+_OVER_MOST = """
+SELECT true FROM (SELECT created_at FROM api_keys WHERE tenant_id = $1 ORDER BY key_id DESC OFFSET $2 LIMIT 1) AS before
+WHERE created_at > $3
 """
 _KEY_OF_REQUEST = "SELECT * FROM api_keys WHERE tenant_id = $1 AND request_id = $2"
 _LIST_KEYS = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id < $2 ORDER BY key_id DESC LIMIT $3"
@@ -88,9 +95,10 @@ async def first_key_alone(postgres: Postgres) -> AsyncIterator[None]:
 class PostgresKeys:
     """API keys of all processes of the gateway; NOTIFY tells of new ones and of revocations, after their commit."""
 
-    def __init__(self, postgres: Postgres, auditor: Auditor) -> None:
+    def __init__(self, postgres: Postgres, auditor: Auditor, most_made: int = MOST_MADE) -> None:
         self._postgres = postgres
         self._auditor = auditor
+        self._most_made = most_made
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
@@ -101,6 +109,9 @@ class PostgresKeys:
                 list(key.personas), list(key.capsules),
             )  # fmt: skip
             if made is not None:
+                since = key.created_at - MADE_WITHIN
+                if await connection.fetchval(_OVER_MOST, key.tenant_id, self._most_made, since):
+                    raise too_many_made(self._most_made)
                 await self._audit(connection, None, key)
                 await connection.execute(_NOTIFY, CREATED_CHANNEL, key.key_id)
                 return None
@@ -139,7 +150,7 @@ class PostgresKeys:
             if after is not before:
                 await connection.execute(_REVOKE, tenant_id, key_id, now)
                 await self._audit(connection, before, after)
-            await connection.execute(_NOTIFY, CHANNEL, key_id)
+                await connection.execute(_NOTIFY, CHANNEL, key_id)
         return after
 
     async def _audit(self, connection: asyncpg.Connection, before: ApiKey | None, after: ApiKey) -> None:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 KEY_LIFE = timedelta(days=365)
 TOKEN_LIFE = timedelta(minutes=15)
+MOST_MADE = 1_000
+"""Keys that a tenant may make within `MADE_WITHIN`: every process knows all keys, and all revoked ones."""
+MADE_WITHIN = timedelta(days=30)
 DEFAULT_ROLE = "member"
 MOST_LOOKED_AT = 200
 """Keys that are looked at for one page."""
+_RETRY_AFTER_S = 3_600.0
 PLATFORM_ADMIN = "platform_admin"
 
 # What each role includes; the Rego policy gives the same order its actions.
@@ -106,7 +110,10 @@ class KeyStore(Protocol):
     """Keeps keys. New keys and revocations are told to every process that listens."""
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
-        """Keep a new key; the key made before by the same request instead, IDEMPOTENCY_MISMATCH for another body."""
+        """Keep a new key; the key made before by the same request instead, IDEMPOTENCY_MISMATCH for another body.
+
+        RATE_LIMITED when the tenant made as many keys lately as it may.
+        """
 
     async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
         """The key that the same request made before, if any; IDEMPOTENCY_MISMATCH for another body."""
@@ -165,6 +172,15 @@ def page_of(found: Sequence[ApiKey], active_at: datetime | None, limit: int, loo
     if len(kept) > limit:
         return KeyPage(kept[:limit], kept[limit - 1].key_id)
     return KeyPage(kept, looked[-1].key_id if len(found) > looked_at else "")
+
+
+def too_many_made(most: int) -> SomaError:
+    """The error of a tenant that made as many keys lately as it may."""
+    return SomaError(
+        Reason.RATE_LIMITED,
+        f"Your tenant made {most} API keys within {MADE_WITHIN.days} days, as many as it may; make tokens from a key",
+        retry_after_s=_RETRY_AFTER_S,
+    )
 
 
 def rights(roles: Iterable[str]) -> frozenset[str]:

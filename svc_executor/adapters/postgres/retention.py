@@ -9,7 +9,7 @@ WITH old AS (
     SELECT id FROM multimodal_job_plans
     WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
         AND ended_at < $3 AND status IN ('COMPLETED', 'PARTIAL', 'FAILED', 'CANCELLED')
-    LIMIT $4 FOR UPDATE SKIP LOCKED
+    ORDER BY ended_at LIMIT $4 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM multimodal_job_plans AS p USING old WHERE p.id = old.id RETURNING 1
 )

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.errors import Reason, SomaError
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
+from mesh.testing.contract import eventually
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.memory import MemoryKeys
-from svc_gateway.adapters.postgres import PostgresKeys
-from svc_gateway.domain.keys import CreatedKey
+from svc_gateway.adapters.postgres import CHANNEL, PostgresKeys
+from svc_gateway.domain.keys import CreatedKey, Request
 from tests.contract.gateway.test_key_store import MIGRATIONS, NONE, NOW, key
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["memory", "postgres"])
 async def keys(request: pytest.FixtureRequest, databases: engines.Databases) -> AsyncIterator[KeyStore]:
     if request.param == "memory":
-        yield MemoryKeys()
+        yield MemoryKeys(most_made=9)
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield PostgresKeys(postgres, auditor("gateway", AuditRecorded))
+        yield PostgresKeys(postgres, auditor("gateway", AuditRecorded), most_made=9)
 
 
 async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_creation(keys: KeyStore) -> None:
@@ -50,6 +52,20 @@ async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_c
     ]
 
 
+async def test_a_tenant_makes_so_many_keys_within_a_month_whatever_became_of_them(keys: KeyStore) -> None:
+    made = [replace(key(life=timedelta(seconds=1)), created_at=NOW + timedelta(days=day)) for day in range(9)]
+    for kept in made:
+        await keys.add(kept, NONE)
+    await keys.revoke("acme", made[0].key_id, NOW)
+    late = replace(key(), created_at=NOW + timedelta(days=29))
+    with pytest.raises(SomaError, match="9 API keys") as refused:
+        await keys.add(late, Request("again", "digest"))
+    assert refused.value.reason is Reason.RATE_LIMITED
+    assert await keys.get("acme", late.key_id) is None
+    await keys.add(key("other"), NONE)
+    assert await keys.add(replace(late, created_at=NOW + timedelta(days=31)), Request("again", "digest")) is None
+
+
 async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:
     heard = asyncio.Event()
     async with asyncio.timeout(20), keys.listen_created(heard.set):
@@ -58,3 +74,19 @@ async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:
         heard.clear()
         await keys.add(key(), NONE)
         await heard.wait()
+
+
+async def test_a_key_that_is_revoked_again_tells_nobody(databases: engines.Databases) -> None:
+    heard: list[str] = []
+    async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
+        store = PostgresKeys(postgres, auditor("gateway", AuditRecorded))
+        first, second = key(), key()
+        for kept in (first, second):
+            await store.add(kept, NONE)
+        async with postgres.listen(CHANNEL, heard.append):
+            await eventually(lambda: bool(heard))  # it is connected
+            heard.clear()
+            for kept in (first, first, second):
+                await store.revoke("acme", kept.key_id, NOW)
+            await eventually(lambda: second.key_id in heard)
+    assert heard == [first.key_id, second.key_id]
