@@ -238,7 +238,7 @@ def api_key(home: Home) -> str:
     """Give the API key of the development tenant; raise EdgeError when the gateway has not left one."""
     file = bootstrap_key_file(home)
     if not file.exists():
-        raise EdgeError(f"there is no API key in {file}: the gateway leaves it there when it first starts")
+        raise EdgeError(f"there is no API key in {file}: the gateway leaves it there at the first `soma up`")
     return file.read_text(encoding="utf-8").strip()
 
 
@@ -257,7 +257,7 @@ def _error(response: httpx.Response) -> EdgeError:
         return EdgeError(f"HTTP {response.status_code}: {response.text[:500]}", code=response.status_code)
     wrong = [item.text for detail in body.details for item in (*detail.field_violations, *detail.violations)]
     return EdgeError(
-        "\n  ".join([body.message, *wrong]),
+        "\n  ".join([body.message, *(text for text in wrong if text != body.message)]),
         code=response.status_code,
         reason=next((detail.reason for detail in body.details if detail.reason), ""),
         trace_id=next((d.metadata["trace_id"] for d in body.details if "trace_id" in d.metadata), ""),

@@ -76,7 +76,7 @@ class LocalMesh:
         self._lock.acquire()
         self._owner = True
         try:
-            self._set(Phase.STARTING, "ending what an earlier run left")
+            self._set(Phase.STARTING, "looking for what an earlier run left")
             await end_leftovers(self._home)
             self._check_edge_port()
             await self._start_all()

@@ -142,5 +142,9 @@ def _check(job: Job, run: int, *, lost: bool) -> None:
     raise SomaError(
         Reason.FAILED_PRECONDITION,
         f"job {job.job_id} is {job.state}; only a FAILED or PARTIAL job, or one whose run was lost, can be resumed",
-        preconditions=[PreconditionViolation("JOB_STATE", job.job_id, "wait until it is FAILED or PARTIAL")],
+        preconditions=[
+            PreconditionViolation(
+                "JOB_STATE", job.job_id, "submit its plan anew" if job.state.ended else "wait until it has ended"
+            )
+        ],
     )

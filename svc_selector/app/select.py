@@ -201,7 +201,8 @@ def _choose(decision: Decision, ranked: Ranked) -> Decision:
 def _reason(ranked: Sequence[Ranked], rejected: Sequence[Rejection], ask: Ask) -> str:
     why = f"after {ask.fallback_reason}: " if ask.fallback_reason else ""
     if not ranked:
-        return f"{why}nothing could be chosen: all {len(rejected)} capabilities were left out"
+        all_of_them = "the only capability was" if len(rejected) == 1 else f"all {len(rejected)} capabilities were"
+        return f"{why}nothing could be chosen: {all_of_them} left out"
     first = ranked[0]
     others = f"; {len(ranked) - 1} more could serve" if len(ranked) > 1 else ""
     out = f", {len(rejected)} left out" if rejected else ""
@@ -221,7 +222,7 @@ def nothing_left(decision: Decision) -> SomaError:
         quotas = [QuotaViolation(f"budget:{item.capability_id}", item.reason) for item in budget]
         return SomaError(Reason.BUDGET_EXCEEDED, text, quotas=quotas, preconditions=details)
     what = f"{ask.need.modality}/{ask.need.task_type}"
-    text = f"no capability for {what} is left; {len(details)} were rejected, each with its reason in the details"
+    text = f"no capability for {what} is left; {len(details)} left out, for the reasons in the details"
     if not details:
         text = f"no capability serves {what}; GET /v1/multimodal/capabilities lists what there is"
     return SomaError(

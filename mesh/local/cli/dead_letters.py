@@ -11,12 +11,13 @@ from pydantic import Field, JsonValue
 
 from mesh.local.api import Answer
 from mesh.local.cli.errors import CommandError
-from mesh.local.cli.output import Json, emit, line, state_text, table
+from mesh.local.cli.output import Json, emit, full_name, line, state_text, table
 from mesh.local.client import EdgeClient
 from mesh.local.home import Home
 
 dlq_app = typer.Typer(no_args_is_help=True, help="See what could not be applied; send it again or give it up.")
 _PATH = "/v1/admin/dlq"
+_STATES = ("WAITING", "BLOCKED", "REQUEUED", "RESOLVED", "EXHAUSTED", "DISCARDED", "EXPIRED")
 _STATE, _CAUSE = "DEAD_LETTER_STATE_", "DEAD_LETTER_CAUSE_"
 
 
@@ -62,7 +63,7 @@ class Requeued(Answer):
 @dlq_app.command("list")
 def list_letters(
     *,
-    state: Annotated[str, typer.Option(help="Only these, for example exhausted.")] = "",
+    state: Annotated[str, typer.Option(help=f"Only these: {', '.join(_STATES).lower()}.")] = "",
     cause: Annotated[str, typer.Option(help="Only these: malformed, failed, policy or timeout.")] = "",
     topic: Annotated[str, typer.Option(help="Only of this topic.")] = "",
     platform: Annotated[bool, typer.Option("--platform", help="Those of the platform, not the tenant's.")] = False,
@@ -71,7 +72,7 @@ def list_letters(
 ) -> None:
     """List letters, newest first."""
     query = {"page_size": str(limit)}
-    query |= {"state": _STATE + state.upper().removeprefix(_STATE)} if state else {}
+    query |= {"state": full_name(_STATE, state, _STATES)} if state else {}
     query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
     query |= {"topic": topic} if topic else {}
     query |= {"platform": "true"} if platform else {}
@@ -92,7 +93,7 @@ def list_letters(
         )
         for letter in DeadLetterPage.model_validate_json(text).dead_letters
     ]
-    table(("letter", "state", "since", "group", "event", "cause", "sent again"), rows)
+    table(("letter", "state", "since", "group", "event", "cause", "sent again"), rows, whole={"letter"})
 
 
 @dlq_app.command()

@@ -13,7 +13,7 @@ from mesh.ids import SystemIds
 from mesh.local import demo as demonstration
 from mesh.local.cli.jobs import COMPLETED, show_trace
 from mesh.local.cli.mesh import stop
-from mesh.local.cli.output import Json, console, emit, line, money, score, state_text
+from mesh.local.cli.output import Json, console, counted, emit, line, money, score, state_text
 from mesh.local.cli.progress import follow
 from mesh.local.cli.starting import present, start_detached
 from mesh.local.client import EdgeClient
@@ -73,10 +73,10 @@ def _run(home: Home, plan: Path, out: Path, *, as_json: bool) -> tuple[Job, Deci
 def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, seconds: float) -> None:
     show_trace(trace)
     totals = trace.totals
-    line(
-        state_text(job.state), f" in {seconds:.1f} s: {totals.attempts} attempts, {totals.fallbacks} fallbacks, "
-        f"{totals.reworks} reworks, quality {score(totals.mean_quality)}, cost {money(totals.cost_micro_usd)}",
-    )  # fmt: skip
+    tries = ((totals.attempts, "attempt"), (totals.fallbacks, "fallback"), (totals.reworks, "rework"))
+    said = ", ".join(counted(number, thing) for number, thing in tries)
+    judged = f"quality {score(totals.mean_quality)}, cost {money(totals.cost_micro_usd)}"
+    line(state_text(job.state), f" in {seconds:.1f} s: {said}, {judged}")
     if job.message:
         line(job.message)
     for file in documents:

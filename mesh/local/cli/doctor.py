@@ -25,7 +25,7 @@ def doctor(
         emit({"healthy": healthy, "findings": [finding.model_dump() for finding in findings]})
     else:
         rows = [(finding.part, _mark(finding), finding.where or finding.advice) for finding in findings]
-        table(("part", "", "where, or how to get it"), rows)
+        table(("part", "state", "where, or how to get it"), rows)
         console.print("all that is needed is there" if healthy else "[red]something needed is missing[/]")
     if not healthy:
         raise typer.Exit(1)

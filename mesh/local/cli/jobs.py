@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mesh.ids import SystemIds
-from mesh.local.cli.output import Json, duration, emit, line, money, score, state_text, table
+from mesh.local.cli.output import Json, duration, emit, full_name, line, money, score, state_text, table
 from mesh.local.cli.progress import follow
 from mesh.local.client import EdgeClient, api_key
 from mesh.local.demo import PAGES_URL, read_plan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mesh.local.api import Job
     from mesh.local.traces import DecisionTrace, Execution
 
+_STATES = ("PENDING", "RUNNING", "COMPLETED", "PARTIAL", "FAILED", "CANCELLED")
 COMPLETED = "JOB_STATE_COMPLETED"
 job_app = typer.Typer(no_args_is_help=True, help="Submit, follow and read jobs.")
 JobId = Annotated[str, typer.Argument(help="Id of the job.")]
@@ -65,12 +66,12 @@ def describe(job_id: JobId, *, as_json: Json = False) -> None:
 @job_app.command("list")
 def list_jobs(
     *,
-    state: Annotated[str, typer.Option(help="Only these, for example RUNNING.")] = "",
+    state: Annotated[str, typer.Option(help=f"Only these: {', '.join(_STATES).lower()}.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="Most jobs shown.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
-    wanted = f"JOB_STATE_{state.upper().removeprefix('JOB_STATE_')}" if state else ""
+    wanted = full_name("JOB_STATE_", state, _STATES)
     with EdgeClient.of_home(Home.from_environment()) as client:
         page = client.jobs(state=wanted, page_size=limit)
     if as_json:
@@ -80,7 +81,7 @@ def list_jobs(
         (job.job_id, state_text(job.state), f"{job.progress:.0%}", money(job.cost_micro_usd), job.title)
         for job in page.jobs
     ]
-    table(("job", "state", "done", "cost", "title"), rows)
+    table(("job", "state", "done", "cost", "title"), rows, whole={"job"})
 
 
 @job_app.command()

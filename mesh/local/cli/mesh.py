@@ -109,7 +109,8 @@ def show_state(home: Home, state: MeshState, *, as_json: bool, note: str = "") -
     rows = [
         (one.name, state_text(one.state), str(one.pid or ""), one.address, str(one.restarts)) for one in state.programs
     ]
-    table(("program", "state", "pid", "address", "restarts"), rows)
+    if rows:
+        table(("program", "state", "pid", "address", "restarts"), rows)
     if state.phase is Phase.READY:
         line("API key: ", ("soma token --key", "bold"), "   CA: ", (str(home.pki / "ca.pem"), "bold"))
 

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mesh.local.cli.errors import CommandError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 Json = Annotated[bool, typer.Option("--json", help="Answer with JSON instead of text.")]
 console = Console(highlight=False)
@@ -40,9 +42,17 @@ def emit(value: BaseModel | Mapping[str, object], *, indent: int | None = 2) -> 
         typer.echo(TypeAdapter(object).dump_json(value, indent=indent).decode())
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "") -> None:
-    """Print a table; plain text is shown as it is, never read as markup."""
-    made = Table(*columns, title=title or None, header_style="bold", title_justify="left")
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "", *, whole: Collection[str] = ()
+) -> None:
+    """Print a table; plain text is shown as it is, never read as markup.
+
+    A narrow terminal breaks long words, it cuts none off; those in the `whole` columns, which are copied into other
+    commands, stay in one piece.
+    """
+    made = Table(title=title or None, header_style="bold", title_justify="left")
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     console.print(made)
@@ -59,6 +69,14 @@ def state_text(state: str) -> Text:
     return Text(word.lower(), _COLOURS.get(word.upper(), ""))
 
 
+def full_name(prefix: str, word: str, known: Sequence[str]) -> str:
+    """Give the enum value of the API that a person means by a word, running or JOB_STATE_RUNNING; none for no word."""
+    plain = word.upper().removeprefix(prefix)
+    if word and plain not in known:
+        raise CommandError(f"'{word}' is none of the states {', '.join(known).lower()}")
+    return prefix + plain if word else ""
+
+
 def money(micro_usd: int) -> str:
     """Give an amount in US dollars."""
     return f"${micro_usd / _MICRO:.4f}" if micro_usd else "free"
@@ -67,6 +85,11 @@ def money(micro_usd: int) -> str:
 def duration(milliseconds: int) -> str:
     """Give a time in seconds or milliseconds."""
     return f"{milliseconds / _MILLI:.1f} s" if milliseconds >= _MILLI else f"{milliseconds} ms"
+
+
+def counted(number: int, thing: str) -> str:
+    """Give a number of things: 1 rework, 2 reworks."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def score(value: float | None) -> str:

@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 
 from mesh.local.api import Answer
-from mesh.local.cli.output import Json, duration, line, money, score, state_text, table
+from mesh.local.cli.output import Json, counted, duration, line, money, score, state_text, table
 from mesh.local.client import EdgeClient
 from mesh.local.home import Home
 
@@ -146,7 +146,10 @@ def _figures(receipt: Receipt) -> list[tuple[str, str]]:
         ("degradation", str(receipt.degradation_level)),
         ("candidates", str(receipt.candidates)),
         ("confidence", score(receipt.confidence)),
-        ("attempts", f"{receipt.attempts} ({receipt.fallbacks} fallbacks, {receipt.reworks} reworks)"),
+        (
+            "attempts",
+            f"{receipt.attempts} ({counted(receipt.fallbacks, 'fallback')}, {counted(receipt.reworks, 'rework')})",
+        ),
         ("time", f"{duration(receipt.latency_ms)} ({duration(receipt.provider_ms)} at providers)"),
         ("cost", money(receipt.cost_micro_usd)),
         ("trace digest", receipt.trace_digest),

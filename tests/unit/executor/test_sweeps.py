@@ -95,6 +95,15 @@ async def test_a_job_that_runs_cannot_be_resumed() -> None:
     with pytest.raises(SomaError) as caught:
         await resume(ControlOrder(OWNER, run.order.job_id))
     assert caught.value.reason is Reason.FAILED_PRECONDITION
+    assert [item.description for item in caught.value.preconditions] == ["wait until it has ended"]
+
+
+async def test_a_cancelled_job_cannot_be_resumed_and_is_not_waited_for() -> None:
+    run = await Run.of(task("a"))
+    await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
+    with pytest.raises(SomaError) as caught:
+        await run.rig.resume(ControlOrder(OWNER, run.order.job_id))
+    assert [item.description for item in caught.value.preconditions] == ["submit its plan anew"]
 
 
 async def test_what_could_not_be_undone_is_undone_later(monkeypatch: pytest.MonkeyPatch) -> None:
