@@ -12,6 +12,12 @@ SYSTEM_TENANT = "*"
 """The tenant of a service's own work across tenants; good in the token of a service only."""
 SERVICE_ROLE = "service"
 
+
+def service_subject(service: str) -> str:
+    """The subject of a service's own work."""
+    return f"spiffe://soma/{service}"
+
+
 _API_KEY = re.compile(r"soma_[a-z0-9-]+_(?P<jws>.+)", re.DOTALL)
 
 
@@ -56,6 +62,12 @@ class Payload(BaseModel):
     iat: int
     nbf: int | None = None
     act: Actor | None = None
+
+    @property
+    def is_own_work(self) -> bool:
+        """Whether a service works for itself, across tenants or within one: such tokens come from no API key."""
+        own = self.act is not None and self.sub == service_subject(self.act.sub)
+        return self.kind == "token" and (self.tenant == SYSTEM_TENANT or own)
 
 
 def api_key(environment: str, token: str) -> str:

@@ -198,7 +198,7 @@ class TokenVerifier:
             raise UnconfirmedKeyError(found.caller)
 
     def _existence(self, payload: Payload) -> Existence:
-        if self._existing is None or payload.tenant == SYSTEM_TENANT:
+        if self._existing is None or payload.is_own_work:
             return Existence.EXISTS
         return self._existing.judge(payload.tenant, payload.jti, payload.iat)
 
