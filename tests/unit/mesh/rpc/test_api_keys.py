@@ -183,18 +183,6 @@ async def test_own_token_of_a_service_needs_no_key(service: Service, gateway: Ga
     assert service.refusal(await issuer.token(within, 300)) is None
 
 
-async def test_a_service_that_acts_for_somebody_needs_a_key_that_exists(
-    service: Service, gateway: Gateway, issuer: Issuer, clock: FakeClock
-) -> None:
-    acting = [
-        await issuer.token(Claims("acme", subject, ("member",), key_id=MADE_UP, actor=actor), 300)
-        for subject, actor in (("alice", "executor"), ("spiffe://soma/executor", "critic"), ("executor", "executor"))
-    ]
-    await clock.advance(SETTLED_S + 1)
-    await service.hear(await gateway.reading(KEY))
-    assert [service.refusal(token) for token in acting] == [Reason.UNAUTHENTICATED] * 3
-
-
 async def test_call_with_a_new_key_waits_until_the_gateway_tells_of_it(
     service: Service, gateway: Gateway, issuer: Issuer
 ) -> None:
