@@ -179,8 +179,6 @@ async def test_key_of_one_tenant_is_none_of_another(
 async def test_own_token_of_a_service_needs_no_key(service: Service, gateway: Gateway, issuer: Issuer) -> None:
     await service.hear(await gateway.reading(KEY))
     assert service.refusal(await issuer.token(Claims("*", "spiffe://soma/selector", ("service",)), 300)) is None
-    within = Claims("acme", "spiffe://soma/executor", ("member",), actor="executor")
-    assert service.refusal(await issuer.token(within, 300)) is None
 
 
 async def test_call_with_a_new_key_waits_until_the_gateway_tells_of_it(
