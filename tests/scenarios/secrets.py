@@ -224,7 +224,7 @@ SCENARIOS = (
     Scenario(
         16, "a revoked key and a service that starts without the gateway", "never accepted",
         "tests/integration/mesh/test_start_without_gateway.py::"
-        "test_with_the_last_signed_set_on_disk_all_keys_but_the_revoked_pass", revoked, apart=True,
+        "test_with_the_last_signed_sets_on_disk_existing_keys_that_are_not_revoked_pass", revoked, apart=True,
     ),
     Scenario(
         18, "a connection of one name used for another", "each name proves itself",

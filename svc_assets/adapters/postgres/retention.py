@@ -6,12 +6,11 @@ from mesh.stores.retention import Rule
 
 _REQUESTS = """
 WITH old AS (
-    SELECT tenant_id, request_id FROM upload_requests
+    SELECT ctid AS place FROM upload_requests
     WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5 AND created_at < $3
     ORDER BY created_at LIMIT $4 FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM upload_requests AS r USING old
-    WHERE r.tenant_id = old.tenant_id AND r.request_id = old.request_id RETURNING 1
+    DELETE FROM upload_requests WHERE ctid = ANY(ARRAY(SELECT place FROM old)) RETURNING 1
 )
 SELECT count(*) FROM gone
 """

@@ -219,7 +219,7 @@ async def test_what_the_job_gave_up_is_made_again_even_while_another_job_holds_i
     rig.assets.stored[asset.asset_id] = replace(asset, holders=asset.holders | {"another job"})
     await rig.assets.release(asset.asset_id, account.job.job_id, "given up by its owner")
     rig.shelf.providers["painter"].script = picture
-    await _resumed(rig, ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder), account)
+    await _resumed(rig, rig.resume, account)
     again = await rig.ended(account.job)
     assert (again.job.state, len(rig.calls("mermaid"))) == (JobState.COMPLETED, 2)
     await rig.assets.release(asset.asset_id, "another job", "it is over")
