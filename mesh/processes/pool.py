@@ -107,7 +107,7 @@ class ProcessPool:
         # The child gives itself and its session this nice value, and must not raise what is lowered here.
         child = await Child.start(replace(self._limits, nice=LOWEST_NICE) if lowered else self._limits)
         if lowered:
-            child.running.lower()
+            child.running.lower_priority()
         return child
 
     async def _give_back(self, child: Child) -> None:

@@ -42,7 +42,7 @@ class RunningProcess:
             return time.monotonic() - self._started
         return sum(map(_used_s, _with_descendants(self._proc)))
 
-    def put_behind(self, nice: int) -> None:
+    def set_nice(self, nice: int) -> None:
         """Give it and its threads a nice value, so that event loops come first."""
         with contextlib.suppress(OSError):
             (self._proc / "autogroup").write_text(str(nice))
@@ -50,7 +50,7 @@ class RunningProcess:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, thread, nice)
 
-    def lower(self) -> None:
+    def lower_priority(self) -> None:
         """Let it and what it started run only while nothing else wants the processor. It cannot be raised again.
 
         Linux may group processes by session and share between groups (sched_autogroup); its group is lowered, too. Call
@@ -63,7 +63,7 @@ class RunningProcess:
                 self._group_lowered = True
         for process in _with_descendants(self._proc):
             for thread in _threads(process):
-                _put_last(thread)
+                _set_idle_class(thread)
 
 
 def _with_descendants(proc: Path) -> Iterator[Path]:
@@ -90,7 +90,7 @@ def _threads(proc: Path) -> list[int]:
     return []
 
 
-def _put_last(thread: int) -> None:
+def _set_idle_class(thread: int) -> None:
     """`SCHED_IDLE`, or where that is not allowed the lowest priority. A thread may have ended meanwhile."""
     try:
         os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))

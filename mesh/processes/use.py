@@ -111,7 +111,7 @@ class _Call:
         if self._long:
             self._use.note_long(self._tenant_id, used)
         if self._use.is_heavy(self._tenant_id):
-            self._process.lower()
+            self._process.lower_priority()
 
     def end(self) -> None:
         """Count the rest."""

@@ -10,7 +10,7 @@ from svc_executor.domain.provider import Failure, ProviderBusyError, ProviderErr
 
 if TYPE_CHECKING:
     from svc_executor.domain.documents import RenderedDiff, Revision
-    from svc_executor.domain.provider import Processes
+    from svc_executor.domain.processes import Processes
 
 _TIME_S = 45.0
 _MEMORY_MB = 1_536

@@ -28,14 +28,8 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
-    from svc_executor.domain.provider import (
-        Capacity,
-        Invocation,
-        InvocationResult,
-        Place,
-        ProbeResult,
-        Provider,
-    )
+    from svc_executor.domain.processes import Capacity
+    from svc_executor.domain.provider import Invocation, InvocationResult, Place, ProbeResult, Provider
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0

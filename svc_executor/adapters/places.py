@@ -6,7 +6,8 @@ from collections import Counter, OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import Capacity, ProviderBusyError
+from svc_executor.domain.processes import Capacity
+from svc_executor.domain.provider import ProviderBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

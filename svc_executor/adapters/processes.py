@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from mesh.background import no_request
 from mesh.errors import SomaError
 from mesh.processes import ProcessEndedError, ProcessLimits, ProcessPool, ResourceLimitError, TimeLimitError
-from svc_executor.domain.provider import Capacity, Failure, Fault, ProviderBusyError, ProviderError
+from svc_executor.domain.processes import Capacity
+from svc_executor.domain.provider import Failure, Fault, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

@@ -91,7 +91,7 @@ class CloseRun:
             self._meter.rollback(self._clock.monotonic() - started)
         await self._forget_calls(job)
         await self._finish(order, state)
-        await self._starting.after(job)
+        await self._starting.start_after(job)
 
     async def _held(self, job: Job, *, last_try: bool) -> list[str]:
         """Assets that the job holds, also those that a crash kept from being recorded."""

@@ -94,7 +94,7 @@ class ResumeJob:
             kept = f"{len(steps) - len(anew)} of {len(steps)} steps keep their results"
             why = "its run was lost, and the job runs again" if lost else "the job runs again"
             await self._recorder.job_changed(work, again, f"{why}; {kept}")
-        await self._starting.one(again)
+        await self._starting.start(again)
         return again
 
     async def _to_run_again(self, job_id: str, steps: Sequence[Step]) -> set[str]:

@@ -39,7 +39,7 @@ class StartJobs:
         """How many jobs of a tenant may be open."""
         return self._limits.open
 
-    async def one(self, job: Job) -> None:
+    async def start(self, job: Job) -> None:
         """Start a job if it is its turn; it is safe in the store either way."""
         order = JobOrder(job.tenant_id, job.job_id, job.run)
         try:
@@ -48,17 +48,17 @@ class StartJobs:
         except SomaError as error:
             _log.warning("job %s is started later: %s", job.job_id, error.reason.value)
 
-    async def next(self, tenant_id: str) -> int:
+    async def start_next(self, tenant_id: str) -> int:
         """Start all jobs of a tenant whose turn it is, and give how many there were."""
         orders = await self._store.next_to_start(tenant_id, self._limits.running)
         for order in orders:
             await self._runner.start(order)
         return len(orders)
 
-    async def after(self, job: Job) -> None:
+    async def start_after(self, job: Job) -> None:
         """Start what waited for a job that has ended."""
         try:
-            await self.next(job.tenant_id)
+            await self.start_next(job.tenant_id)
         except SomaError as error:
             _log.warning("jobs that waited for %s are started later: %s", job.job_id, error.reason.value)
 
@@ -81,7 +81,7 @@ class StartWaiting:
         started = 0
         for tenant_id in tenants:
             self._after = tenant_id
-            started += await self._starting.next(tenant_id)
+            started += await self._starting.start_next(tenant_id)
         if len(tenants) < limit:
             self._after = ""
         return started

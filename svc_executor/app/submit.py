@@ -90,7 +90,7 @@ class SubmitJob:
         if job.job_id == submission.job.job_id:
             spans.compiled(job, compiled)
         if not job.state.ended:
-            await self._starting.one(job)
+            await self._starting.start(job)
         return job
 
     def _compile(self, document: Mapping[str, JsonValue]) -> Plan:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, TypeVarTuple, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from svc_executor.domain.capability import CapabilityKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mesh.clock import Clock
     from svc_executor.domain.egress import Egress
+    from svc_executor.domain.processes import Capacity, Processes
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 JsonValue: TypeAlias = "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 """A value that JSON can hold."""
 
@@ -249,43 +248,11 @@ def invalid_input(pointer: str, description: str) -> ProviderError:
     return ProviderError(Failure.INVALID_INPUT, f"params{pointer}: {description}", pointer=pointer)
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """How many invocations run at once: `slots` in all, `per_tenant` for one tenant.
-
-    Tenants whose use of processor time is heavy leave `reserved` of the slots to the others.
-    """
-
-    slots: int
-    per_tenant: int
-    reserved: int = 0
-
-
 @runtime_checkable
 class LimitedProvider(Protocol):
     """A provider that knows its capacity; others have that of the settings."""
 
     capacity: Capacity
-
-
-class Pool(Protocol):
-    """Child processes of one adapter, which tenants share fairly."""
-
-    async def run(self, function: Callable[[*Ts], T], *args: *Ts, tenant_id: str, time_s: float) -> T:
-        """Call a module-level function in a child process, which is killed after `time_s` seconds of work.
-
-        Arguments and result are pickled; the function's module must import little. Raises what the function raised;
-        ProviderError with the caller's fault when it took too long or too much memory.
-        """
-
-
-class Processes(Protocol):
-    """Makes pools. `capacity` is that of each of them."""
-
-    capacity: Capacity
-
-    def pool(self, name: str, *, memory_mb: int = 512) -> Pool:
-        """A pool whose children may allocate so much each; they start with the first calls and end when idle."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,6 @@ _CREATED = """
 SELECT key_id, tenant_id, created_at, expires_at FROM api_keys WHERE (created_at, key_id) > ($1, $2)
 ORDER BY created_at, key_id LIMIT $3
 """
-_BY_INDEX = "SET LOCAL enable_sort = off"
-"""The planner takes the policy on tenants for selective, and would read and sort the whole table for each page."""
 _NOTIFY = "SELECT pg_notify($1, $2)"
 _INSERT_TENANT = """
 INSERT INTO tenants (tenant_id, display_name, plan, created_at, request_id, request_digest, permissions)
@@ -182,7 +180,6 @@ class PostgresKeys:
     async def created(self, since: datetime, after: str, limit: int) -> Sequence[CreatedKey]:
         """Keys of all tenants in the order of their creation."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(_BY_INDEX)
             rows = await connection.fetch(_CREATED, since, after, limit)
         return [_CREATED_KEY.validate_python(dict(row)) for row in rows]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol, cast
 
 from google.protobuf.message import Message
 
+from mesh import context
 from mesh.errors import FieldViolation, Reason, SomaError, invalid_all
+from mesh.fairness import FairSlots
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.masks import UpdateMask
 from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     import protovalidate
 
     from mesh.rpc.call import Proceed
+
+
+_AT_ONCE = 2
+"""Messages of many values that are checked at the same time."""
 
 
 class Validator(Protocol):
@@ -38,11 +45,12 @@ class Validation(Interceptor):
 
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
+        self._slots = FairSlots("checking requests", _AT_ONCE, per_tenant=1)
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call with valid messages only."""
         if not call.route.request_streaming:
-            self._check(call.request)
+            await self._check_fairly(call.request)
             return await proceed(call)
         messages = self._checked(cast("AsyncIterator[object]", call.request))
         call.request = messages
@@ -51,8 +59,17 @@ class Validation(Interceptor):
 
     async def _checked(self, messages: AsyncIterator[object]) -> AsyncGenerator[object, None]:
         async for message in messages:
-            self._check(message)
+            await self._check_fairly(message)
             yield message
+
+    async def _check_fairly(self, message: object) -> None:
+        """Check a message; one of many values off the event loop, one of a tenant at a time."""
+        if not isinstance(message, Message) or count_values(message, FEW_VALUES) <= FEW_VALUES:
+            self._check(message)
+            return
+        now = context.current()
+        async with self._slots.slot(now.caller.tenant_id if now and now.caller else ""):
+            await asyncio.to_thread(self._check, message)
 
     def _check(self, message: object) -> None:
         if isinstance(message, Undecodable):

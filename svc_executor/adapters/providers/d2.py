@@ -17,7 +17,8 @@ from svc_executor.adapters.providers.diagram.to_d2 import to_d2
 from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError, invalid_input
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
 
 _THEMES = {"default": "0", "neutral": "1"}
 _PAD_PX = 24

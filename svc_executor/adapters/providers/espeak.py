@@ -14,7 +14,8 @@ from svc_executor.adapters.providers.speech import espeak_child
 from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, JsonValue, Processes, Provider, ProviderContext
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
 _MAX_CHARS = 5000
 _TALKATIVE = ("text", "voice", "rate_wpm", "pitch")

@@ -14,7 +14,8 @@ from svc_executor.adapters.providers.params import Params
 from svc_executor.domain.provider import Artefact, InvocationResult, ProbeResult, Usage
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, JsonValue, Processes, Provider, ProviderContext
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
 _DEFAULT_DPI = 200.0
 _MAX_DPI = 600.0

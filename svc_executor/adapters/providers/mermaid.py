@@ -12,7 +12,8 @@ from svc_executor.adapters.providers.diagram.to_mermaid import to_mermaid
 from svc_executor.domain.provider import ProbeResult
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
 
 
 class Mermaid:

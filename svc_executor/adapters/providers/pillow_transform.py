@@ -8,7 +8,8 @@ from svc_executor.adapters.providers.picture.transform import transform
 from svc_executor.domain.provider import InputArtefact, ProbeResult, invalid_input
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
 
 _MAX_BYTES = 50 * 1024 * 1024
 _MEMORY_MB = 1_024

@@ -24,16 +24,8 @@ from svc_executor.adapters.providers.chat.thread import ModelThread
 from svc_executor.adapters.providers.feedback import LONGER, SHORTER, asks, largest
 from svc_executor.adapters.providers.housekeeping import Housekeeping
 from svc_executor.adapters.providers.params import Params, clean
-from svc_executor.domain.provider import (
-    Artefact,
-    Capacity,
-    Failure,
-    Fault,
-    InvocationResult,
-    ProbeResult,
-    ProviderError,
-    Usage,
-)
+from svc_executor.domain.processes import Capacity
+from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
 from svc_executor.domain.wording import prompt_of, with_feedback
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from svc_executor.adapters.guarded import GuardedCatalogue, GuardedProvider, Gua
 from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.peers import HealthState
+from svc_executor.domain.processes import Capacity
 from svc_executor.domain.provider import (
-    Capacity,
     Failure,
     Fault,
     Invocation,

@@ -8,7 +8,8 @@ import pytest
 
 from mesh.testing.clock import FakeClock
 from svc_executor.adapters.places import Places
-from svc_executor.domain.provider import Capacity, ProviderBusyError
+from svc_executor.domain.processes import Capacity
+from svc_executor.domain.provider import ProviderBusyError
 
 
 class Desk:

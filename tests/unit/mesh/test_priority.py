@@ -53,12 +53,12 @@ def threads() -> Iterator[set[int]]:
 
 
 def test_a_thread_that_ended_does_not_spare_the_others(kernel: Kernel, threads: set[int]) -> None:
-    RunningProcess(os.getpid()).put_behind(10)
+    RunningProcess(os.getpid()).set_nice(10)
     assert threads <= set(kernel.nice)
 
 
 def test_where_the_idle_class_is_refused_the_lowest_priority_stands_in(kernel: Kernel, threads: set[int]) -> None:
-    RunningProcess(os.getpid()).lower()
+    RunningProcess(os.getpid()).lower_priority()
     assert {kernel.nice.get(thread) for thread in threads} == {19}
 
 
@@ -74,5 +74,5 @@ def test_a_group_that_could_not_be_lowered_is_tried_again(kernel: Kernel, monkey
     monkeypatch.setattr(Path, "write_text", write)
     process = RunningProcess(os.getpid())
     for _ in range(3):
-        process.lower()
+        process.lower_priority()
     assert written == ["autogroup 19"] * 2

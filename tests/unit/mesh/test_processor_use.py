@@ -19,7 +19,7 @@ class Process:
     def processor_s(self) -> float:
         return self.used_s
 
-    def lower(self) -> None:
+    def lower_priority(self) -> None:
         self.lowered = True
 
 

@@ -91,7 +91,7 @@ class KeptChromium:
         except Error as error:
             await self._end()
             raise ProviderError(Failure.UNAVAILABLE, "Chromium could not be started") from error
-        await _put_behind(self._browser)
+        await _set_nice(self._browser)
         return self._browser
 
     async def _end_when_idle(self) -> None:
@@ -109,7 +109,7 @@ class KeptChromium:
             await playwright.stop()
 
 
-async def _put_behind(browser: Browser) -> None:
+async def _set_nice(browser: Browser) -> None:
     """Let event loops come before pages."""
     session = await browser.new_browser_cdp_session()
     told = await session.send("SystemInfo.getProcessInfo")
@@ -121,4 +121,4 @@ async def _put_behind(browser: Browser) -> None:
 def _nice(leaders: Sequence[int]) -> None:
     for leader in leaders:
         for process in session_of(leader):
-            process.put_behind(ProcessLimits.nice)
+            process.set_nice(ProcessLimits.nice)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 _RETRY_AFTER_S = 2.0
 
 
-def _put_behind() -> None:
+def _set_nice() -> None:
     """Give this thread, and those that it starts, a nice value, so that the event loop comes first (Linux only)."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), ProcessLimits.nice)
@@ -40,7 +40,7 @@ class ModelThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._threads = ThreadPoolExecutor(1, name, _put_behind)
+        self._threads = ThreadPoolExecutor(1, name, _set_nice)
         self._slots = FairSlots(name, 1, per_tenant=1)
         self._tasks: set[asyncio.Task[object]] = set()
 

@@ -8,7 +8,8 @@ from svc_executor.adapters.providers.composer.writing import make
 from svc_executor.domain.provider import ProbeResult
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, Processes, Provider, ProviderContext
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, InvocationResult, Provider, ProviderContext
 
 _MEMORY_MB = 1_024
 

@@ -87,7 +87,7 @@ class PlantUmlProcess:
             )  # fmt: skip
         except OSError as error:
             raise ProviderError(Failure.UNAVAILABLE, "Java could not be started for PlantUML") from error
-        RunningProcess(self._process.pid).put_behind(ProcessLimits.nice)
+        RunningProcess(self._process.pid).set_nice(ProcessLimits.nice)
         return self._process
 
     async def _kill(self) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_executor.adapters.providers.diagram.plantuml_process import PlantUmlProcess
-    from svc_executor.domain.provider import Capacity
+    from svc_executor.domain.processes import Capacity
 
 
 class PlantUmlProcesses:

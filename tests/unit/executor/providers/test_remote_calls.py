@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from svc_executor.domain.provider import Invocation, JsonValue, Processes, Provider
+    from svc_executor.domain.processes import Processes
+    from svc_executor.domain.provider import Invocation, JsonValue, Provider
 
 NO_PROCESSES: Processes = None  # type: ignore[assignment]  # a remote provider has none
 COST = Usage(input_tokens=5, output_tokens=100)

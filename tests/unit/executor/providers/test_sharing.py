@@ -12,7 +12,8 @@ from mesh.testing.clock import FakeClock
 from mesh.testing.contract import eventually
 from svc_executor.adapters.providers.chat.thread import ModelThread
 from svc_executor.adapters.providers.diagram.plantuml_processes import PlantUmlProcesses
-from svc_executor.domain.provider import Capacity, Failure, Fault, ProviderError
+from svc_executor.domain.processes import Capacity
+from svc_executor.domain.provider import Failure, Fault, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

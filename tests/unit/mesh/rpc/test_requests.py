@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import grpc
@@ -9,11 +11,13 @@ import grpc.aio
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
+from mesh import context
 from mesh.errors import SomaError
 from mesh.rpc.call import Call, Route
 from mesh.rpc.interceptors.validation import Validation
 from mesh.rpc.status import DETAILS_KEY
 from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
+from mesh.testing.contract import eventually
 from soma.registry.v1.capability_pb2 import Capability, PriceList
 from soma.registry.v1.capability_service_pb2 import FindCandidatesRequest, UpdateCapabilityRequest
 
@@ -35,13 +39,31 @@ class Rules:
         return []
 
 
-async def check(request: object, rules: Rules) -> None:
+async def check(request: object, rules: Rules, validation: Validation | None = None) -> None:
     route = Route("soma.test", "Test", request_streaming=False, response_streaming=False, access=None)
 
     async def proceed(_: Call) -> object:
         return None
 
-    await Validation(rules).around(Call(route, request, context=None, metadata={}), proceed)  # type: ignore[arg-type]
+    await (validation or Validation(rules)).around(Call(route, request, context=None, metadata={}), proceed)  # type: ignore[arg-type]
+
+
+class SlowRules(Rules):
+    """Holds each check until it is let go, and remembers who is being checked, and in which thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[int] = []
+        self.let_go = threading.Event()
+
+    def collect_violations(self, message: Message, /, *, fail_fast: bool) -> Sequence[protovalidate.Violation]:
+        self.threads.append(threading.get_ident())
+        self.let_go.wait(30)
+        return super().collect_violations(message, fail_fast=fail_fast)
+
+
+def request_of(tenant: str) -> context.RequestContext:
+    return context.RequestContext(context.Caller(tenant, "someone", (), (), "", token=""), "r", "t")
 
 
 def finding(value: object) -> FindCandidatesRequest:
@@ -85,6 +107,24 @@ async def test_of_many_values_the_first_wrong_one_is_named_unless_a_mask_says_wh
     update.update_mask.paths.append("display_name")
     await check(update, rules)
     assert rules.asked == [True, False]
+
+
+async def test_many_values_are_checked_off_the_loop_and_those_of_one_tenant_one_after_the_other() -> None:
+    rules = SlowRules()
+    validation = Validation(rules)
+
+    async def ask(tenant: str) -> None:
+        with context.use(request_of(tenant)):
+            await check(finding([1.0] * 10_000), rules, validation)
+
+    greedy = [asyncio.create_task(ask("greedy")) for _ in range(4)]
+    await eventually(lambda: len(rules.threads) == 1)
+    innocent = asyncio.create_task(ask("innocent"))
+    await eventually(lambda: len(rules.threads) == 2)
+    rules.let_go.set()
+    await asyncio.gather(*greedy, innocent)
+    assert threading.get_ident() not in rules.threads
+    assert len(rules.threads) == 5
 
 
 async def test_a_mask_of_many_paths_is_refused() -> None:
