@@ -64,24 +64,26 @@ class Validation(Interceptor):
 
     async def _check_fairly(self, message: object) -> None:
         """Check a message; one of many values off the event loop, one of a tenant at a time."""
-        if not isinstance(message, Message) or count_values(message, FEW_VALUES) <= FEW_VALUES:
-            self._check(message)
-            return
-        now = context.current()
-        async with self._slots.slot(now.caller.tenant_id if now and now.caller else ""):
-            await asyncio.to_thread(self._check, message)
-
-    def _check(self, message: object) -> None:
         if isinstance(message, Undecodable):
             raise SomaError(Reason.INVALID_ARGUMENT, "the request is no message of its type, or is nested too deeply")
         if not isinstance(message, Message):
             return
-        values = count_values(message)
-        if values > MAX_VALUES:
+        if count_values(message, FEW_VALUES) <= FEW_VALUES:
+            self._check(message)
+            return
+        now = context.current()
+        async with self._slots.slot(now.caller.tenant_id if now and now.caller else ""):
+            await asyncio.to_thread(self._check_many, message)
+
+    def _check_many(self, message: Message) -> None:
+        if count_values(message) > MAX_VALUES:
             raise SomaError(Reason.INVALID_ARGUMENT, f"the request holds more than {MAX_VALUES:,} values")
+        self._check(message, fail_fast=True)
+
+    def _check(self, message: Message, *, fail_fast: bool = False) -> None:
         mask = UpdateMask.of(message)
         # With a mask, the first broken rule may be one that does not hold.
-        violations = self._validator.collect_violations(message, fail_fast=mask is None and values > FEW_VALUES)
+        violations = self._validator.collect_violations(message, fail_fast=fail_fast and mask is None)
         if mask is not None:
             violations = [violation for violation in violations if mask.covers(_names(violation))]
         if violations:

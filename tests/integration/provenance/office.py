@@ -119,12 +119,15 @@ class Office:
         return await self.letters.page(tenant, Filters(), None, 100)
 
     async def reached(self, state: State, count: int = 1, tenant: str = "acme") -> Letter:
-        """Waits until so many letters are in a state, and gives the newest."""
+        """Waits until so many letters are in a state, and gives the newest.
+
+        Longer than Temporal takes to give an activity to another worker whose first one died with it: 30 s.
+        """
 
         async def there() -> bool:
             return sum(letter.state is state for letter in await self.all(tenant)) == count
 
-        await eventually(there, within_s=30)
+        await eventually(there, within_s=90)
         return next(letter for letter in await self.all(tenant) if letter.state is state)
 
 
