@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import PreconditionViolation, Reason, SomaError
-from svc_executor.domain.job import JobState, Step, StepState
+from svc_executor.domain.job import JobState, Step, StepState, too_many_open
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import CompensationKind
 
@@ -79,7 +79,10 @@ class ResumeJob:
         self._recorder = recorder
 
     async def __call__(self, order: ControlOrder) -> Job:
-        """The job in its new run; FAILED_PRECONDITION unless it is FAILED or PARTIAL, or RUNNING without a workflow."""
+        """The job in its new run; FAILED_PRECONDITION unless it is FAILED or PARTIAL, or RUNNING without a workflow.
+
+        RATE_LIMITED when the tenant has as many open jobs as it may have.
+        """
         before = await self._store.job(order.tenant_id, order.job_id)
         lost = before.state is JobState.RUNNING and not await self._runner.is_running(_order(before))
         if not order.request_id:
@@ -90,6 +93,8 @@ class ResumeJob:
             if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
                 return work.job
             _check(work.job, before.run, lost=lost)
+            if work.job.state.ended and await work.has_open(self._starting.most_open):
+                raise too_many_open(self._starting.most_open)
             again = await self._begin_again(work, order.caller, anew)
             kept = f"{len(steps) - len(anew)} of {len(steps)} steps keep their results"
             why = "its run was lost, and the job runs again" if lost else "the job runs again"

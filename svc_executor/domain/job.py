@@ -88,7 +88,7 @@ def too_many_open(most: int) -> SomaError:
     """The error of a tenant that has as many open jobs as it may."""
     return SomaError(
         Reason.RATE_LIMITED,
-        f"Your tenant has {most} jobs that have not ended, as many as it may; submit again when some have ended",
+        f"Your tenant has {most} jobs that have not ended, as many as it may; try again when some have ended",
         retry_after_s=_RETRY_AFTER_S,
     )
 

@@ -67,6 +67,9 @@ class Work(Protocol):
     async def first_time(self, request_id: str, digest: str) -> bool:
         """Whether a request comes for the first time, which is noted; IDEMPOTENCY_MISMATCH if its body was another."""
 
+    async def has_open(self, count: int) -> bool:
+        """Whether the job's tenant has at least so many jobs, at least one, that run or wait."""
+
     async def append(self, event: JobEvent) -> None:
         """Put an event at the end of the timeline; its sequence is given here and watchers are woken at commit."""
 

@@ -14,7 +14,7 @@ from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     from svc_executor.domain.job import Execution, Job, Step
@@ -47,9 +47,12 @@ class _Rows:
 class MemoryWork:
     """A transaction on a copy of the rows, which replaces them at the end."""
 
-    def __init__(self, rows: _Rows, requests: dict[tuple[str, str], str]) -> None:
+    def __init__(
+        self, rows: _Rows, requests: dict[tuple[str, str], str], open_jobs: Callable[[str], list[Job]]
+    ) -> None:
         self.rows = rows
         self.requests = requests
+        self._open_jobs = open_jobs
         self.facts: list[Fact] = []
 
     @property
@@ -117,6 +120,10 @@ class MemoryWork:
         self.requests[self.job.tenant_id, request_id] = digest
         return known is None
 
+    async def has_open(self, count: int) -> bool:
+        """See the port."""
+        return len(self._open_jobs(self.job.tenant_id)) >= count
+
     async def append(self, event: JobEvent) -> None:
         """See the port."""
         self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
@@ -178,7 +185,7 @@ class MemoryJobs:
         """See the port."""
         self._rows(tenant_id, job_id)
         async with self._locks[job_id]:
-            work = MemoryWork(self._rows(tenant_id, job_id).copy(), dict(self._later_requests))
+            work = MemoryWork(self._rows(tenant_id, job_id).copy(), dict(self._later_requests), self._unended)
             yield work
             grown = len(work.rows.events) > len(self._jobs[job_id].events)
             self._jobs[job_id] = work.rows

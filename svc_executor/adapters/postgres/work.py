@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.stores.partitions import month_of
-from svc_executor.adapters.postgres import rows
+from svc_executor.adapters.postgres import rows, sweeping
 from svc_executor.domain.job import request_reused
 
 if TYPE_CHECKING:
@@ -175,6 +175,10 @@ class PostgresWork:
         if known not in {None, digest}:
             raise request_reused(request_id)
         return known is None
+
+    async def has_open(self, count: int) -> bool:
+        """See the port."""
+        return bool(await self._connection.fetchval(sweeping.HAS_OPEN, self.job.tenant_id, count - 1))
 
     async def append(self, event: JobEvent) -> None:
         """See the port; the locked row of the job holds the counter, so that there are neither gaps nor races."""

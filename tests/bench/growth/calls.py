@@ -29,6 +29,8 @@ CALLERS = {
     "gateway.v1.ApiKeyService.WatchApiKeys": SERVICE,
 }
 """Who calls a method that the tenant's administrator may not call."""
+BEGIN_JOBS = frozenset(f"executor.v1.JobService.{method}" for method in ("SubmitJob", "CancelJob", "ResumeJob"))
+"""Methods whose answer is a job that then runs."""
 RUBRIC: Json = {"display_name": "growth", "asset_type": "audio", "criteria": [{"dimension": "clarity", "weight": 1}]}
 RETENTION: Json = {"receipts_days": 80, "traces_days": 80, "audit_days": 400, "dead_letters_days": 20}
 NEED: Json = {"modality": "MODALITY_TOOL", "task_type": "growth"}

@@ -13,12 +13,12 @@ import grpc.aio
 
 from mesh.clock import SystemClock
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
-from mesh.ids import SystemIds
+from mesh.ids import SystemIds, rng
 from mesh.local.engines import PostgresEngine
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements
-from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, RUBRIC, SERVICE, capability
+from tests.bench.growth.calls import ACTOR, BEGIN_JOBS, CALLERS, CALLS, RUBRIC, SERVICE, capability
 from tests.bench.growth.filling import fill, tables
 from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
 ROLES = ("viewer", "member", "admin", "platform_admin")
 WARM = 3
+PAUSE_S = 0.05
+"""After each call, for what it leaves to do in the background."""
 AT_ONCE = 2
 WAIT_S = 60.0
 LIVE = {"multimodal_capabilities": 5_000, "ladders": 5_000}
@@ -95,6 +97,7 @@ async def measure(rig: Rig, rows: int, times: int, say: Callable[[str], None]) -
         growth.empty, growth.statements_empty = await _all_calls(rig, world, times, growth.failed)
         say("filling tables")
         await _fill(rig, rows, growth, say)
+        await _checkpoint(rig)
         say("measuring with full tables")
         growth.full, growth.statements_full = await _all_calls(rig, world, times, growth.failed)
     return growth
@@ -166,25 +169,40 @@ async def _all_calls(
     connection = await asyncpg.connect(owner_dsn(rig))
     try:
         await statements.forget(connection)
-        taken: dict[str, list[float]] = {}
-        for name in CALLS:
-            try:
-                taken[name] = await _calls(world, name, times)
-            except (grpc.aio.AioRpcError, RuntimeError) as error:
-                failed.append(f"{name}: {error}")
+        taken = await _rounds(world, times, failed)
         return taken, await statements.costs(connection, CONTEXTS)
     finally:
         await connection.close()
 
 
-async def _calls(world: World, name: str, times: int) -> list[float]:
-    """Seconds of some calls, one after the other; the first ones, which open connections and plans, do not count."""
-    caller = CALLERS.get(name, TENANT)
-    taken = []
+async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list[float]]:
+    """Seconds of the calls of each method, in rounds of one call of every method in an order of chance.
+
+    What a call leaves to do in the background so meets all methods alike, with empty tables and with full ones. The
+    first rounds, which open connections and plans, do not count. A method that failed is not called again.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in CALLS}
+    names, dice = list(CALLS), rng(0)
     for _ in range(WARM + times):
-        body = await CALLS[name](world)
-        taken.append((await world.timed(name, body, caller))[1])
-    return taken[WARM:]
+        dice.shuffle(names)
+        for name in list(names):
+            try:
+                taken[name].append(await _call(world, name))
+            except (grpc.aio.AioRpcError, RuntimeError) as error:
+                failed.append(f"{name}: {error}")
+                names.remove(name)
+                del taken[name]
+    return {name: seconds[WARM:] for name, seconds in taken.items()}
+
+
+async def _call(world: World, name: str) -> float:
+    """Seconds of one call. What it began has ended before the next one, or had a moment to."""
+    body = await CALLS[name](world)
+    answer, seconds = await world.timed(name, body, CALLERS.get(name, TENANT))
+    if name in BEGIN_JOBS:
+        await world.ended(str(answer["job_id"]))
+    await asyncio.sleep(PAUSE_S)
+    return seconds
 
 
 async def _fill(rig: Rig, rows: int, growth: Growth, say: Callable[[str], None]) -> None:
@@ -210,6 +228,15 @@ async def _fill(rig: Rig, rows: int, growth: Growth, say: Callable[[str], None])
     finally:
         await connection.close()
     await asyncio.gather(*(fill_from(queue) for _ in range(AT_ONCE)))
+
+
+async def _checkpoint(rig: Rig) -> None:
+    """Have the server write what the filling left to write, which it would do while calls are measured."""
+    connection = await asyncpg.connect(owner_dsn(rig))
+    try:
+        await connection.execute("CHECKPOINT", timeout=3_600)
+    finally:
+        await connection.close()
 
 
 async def _restart(rig: Rig) -> None:

@@ -253,6 +253,20 @@ async def test_no_more_jobs_than_allowed_are_open(store: JobStore, submission: S
     assert await store.submit(replace(submission(request_id="2"), most_open=2))
 
 
+async def test_a_transaction_on_a_job_sees_how_many_jobs_of_its_tenant_are_open(
+    store: JobStore, submission: Submit
+) -> None:
+    waiting, runs, ended = [await store.submit(submission()) for _ in range(3)]
+    await store.submit(submission(tenant="tenant-b"))
+    for job, state in ((runs, JobState.RUNNING), (ended, JobState.FAILED)):
+        async with store.work("tenant-a", job.job_id) as work:
+            await work.save_job(replace(work.job, state=state))
+    async with store.work("tenant-a", ended.job_id) as work:
+        assert [await work.has_open(count) for count in (1, 2, 3)] == [True, True, False]
+    async with store.work("tenant-a", waiting.job_id) as work:
+        assert await work.has_open(2)
+
+
 async def test_facts_of_committed_transactions_are_accepted(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     async with store.work("tenant-a", job.job_id) as work:

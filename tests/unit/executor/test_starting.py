@@ -139,3 +139,19 @@ async def test_more_open_jobs_than_allowed_are_refused_for_that_tenant_alone() -
         await submitted(rig, 1)
     assert refused.value.reason is Reason.RATE_LIMITED
     await submitted(rig, 3, "tenant-b")
+
+
+async def test_a_job_is_not_resumed_while_as_many_are_open_as_may_be() -> None:
+    rig = Rig(job_limits=JobLimits(running=1, open=2))
+    (failed,) = await submitted(rig, 1)
+    await rig.use_cases().open_run(failed)
+    await rig.use_cases().close_run(CloseOrder(failed, JobState.FAILED.value, "no"))
+    first, _ = await submitted(rig, 2)
+    again = ControlOrder(OWNER, failed.job_id, request_id="again")
+    with pytest.raises(SomaError, match="2 jobs that have not ended") as refused:
+        await rig.resume(again)
+    assert refused.value.reason is Reason.RATE_LIMITED
+    assert (await rig.store.job(failed.tenant_id, failed.job_id)).state is JobState.FAILED
+    await rig.use_cases().open_run(first)
+    await close(rig, first)
+    assert (await rig.resume(again)).state is JobState.PENDING
