@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and shows; ends with the call that grows most."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of each table, of 1,000 tenants")
-    parser.add_argument("--times", type=int, default=60, help="calls of each method, with empty and with full tables")
+    parser.add_argument("--times", type=int, default=60, help="rounds of calls, with empty and with full tables")
     given = parser.parse_args(arguments)
     progress = Console(stderr=True)
     with running(embedded=False) as rig, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

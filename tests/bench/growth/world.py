@@ -23,6 +23,10 @@ PLAN: Json = {
     "version": "1.0",
     "tasks": [{"task_id": "a", "step_type": "generate_diagram", "task_type": "chart", "params": CHART}],
 }
+HOPELESS: Json = {
+    "version": "1.0",
+    "tasks": [{"task_id": "a", "step_type": "generate_image", "task_type": "image_photo", "params": {"prompt": "a"}}],
+}
 DOCUMENT: Json = {
     "version": "1.0",
     "tasks": [
