@@ -5,133 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
+from svc_executor.adapters.memory.work import JobRows, MemoryWork
 from svc_executor.domain.job import JobState, request_reused, too_many_open
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.job import Job, Step
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
-
-
-@dataclass
-class _Rows:
-    job: Job
-    steps: dict[str, Step]
-    executions: dict[tuple[str, int], Execution] = field(default_factory=dict)
-    compensations: dict[tuple[int, int], Compensation] = field(default_factory=dict)
-    events: list[JobEvent] = field(default_factory=list)
-    calls: dict[str, ProviderCall] = field(default_factory=dict)
-    fact_sequence: int = 0
-
-    def copy(self) -> _Rows:
-        return replace(
-            self,
-            steps=dict(self.steps),
-            executions=dict(self.executions),
-            compensations=dict(self.compensations),
-            events=list(self.events),
-            calls=dict(self.calls),
-        )
-
-
-class MemoryWork:
-    """A transaction on a copy of the rows, which replaces them at the end."""
-
-    def __init__(
-        self, rows: _Rows, requests: dict[tuple[str, str], str], open_jobs: Callable[[str], list[Job]]
-    ) -> None:
-        self.rows = rows
-        self.requests = requests
-        self._open_jobs = open_jobs
-        self.facts: list[Fact] = []
-
-    @property
-    def job(self) -> Job:
-        """The job as it stands in this transaction."""
-        return self.rows.job
-
-    async def steps(self) -> list[Step]:
-        """See the port."""
-        return list(self.rows.steps.values())
-
-    async def step(self, step_id: str) -> Step:
-        """See the port."""
-        return self.rows.steps[step_id]
-
-    async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """See the port."""
-        return self.rows.executions.get((step_id, attempt))
-
-    async def executions(self) -> list[Execution]:
-        """See the port."""
-        return list(self.rows.executions.values())
-
-    async def compensations(self) -> list[Compensation]:
-        """See the port."""
-        return [entry for _, entry in sorted(self.rows.compensations.items())]
-
-    async def save_job(self, job: Job) -> None:
-        """See the port."""
-        self.rows.job = job
-
-    async def save_step(self, step: Step) -> None:
-        """See the port."""
-        self.rows.steps[step.step_id] = step
-
-    async def save_execution(self, execution: Execution) -> None:
-        """See the port."""
-        self.rows.executions[execution.step_id, execution.attempt] = execution
-
-    async def save_compensation(self, compensation: Compensation) -> None:
-        """See the port."""
-        self.rows.compensations[compensation.run, compensation.position] = compensation
-
-    async def call(self, execution_id: str) -> ProviderCall | None:
-        """See the port."""
-        return self.rows.calls.get(execution_id)
-
-    async def calls(self) -> list[ProviderCall]:
-        """See the port."""
-        return list(self.rows.calls.values())
-
-    async def save_call(self, call: ProviderCall) -> None:
-        """See the port."""
-        self.rows.calls[call.execution_id] = call
-
-    async def remove_call(self, execution_id: str) -> None:
-        """See the port."""
-        self.rows.calls.pop(execution_id, None)
-
-    async def first_time(self, request_id: str, digest: str) -> bool:
-        """See the port."""
-        known = self.requests.get((self.job.tenant_id, request_id))
-        if known not in {None, digest}:
-            raise request_reused(request_id)
-        self.requests[self.job.tenant_id, request_id] = digest
-        return known is None
-
-    async def has_open(self, count: int) -> bool:
-        """See the port."""
-        return len(self._open_jobs(self.job.tenant_id)) >= count
-
-    async def append(self, event: JobEvent) -> None:
-        """See the port."""
-        self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
-
-    async def publish(self, fact: Fact) -> None:
-        """See the port."""
-        self.rows.fact_sequence += 1
-        self.facts.append(replace(fact, sequence=self.rows.fact_sequence))
 
 
 class MemoryWakeup:
@@ -156,7 +46,7 @@ class MemoryJobs:
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []
-        self._jobs: dict[str, _Rows] = {}
+        self._jobs: dict[str, JobRows] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
         self._later_requests: dict[tuple[str, str], str] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -173,7 +63,7 @@ class MemoryJobs:
             return self._jobs[job_id].job
         if len(self._unended(job.tenant_id)) >= submission.most_open:
             raise too_many_open(submission.most_open)
-        rows = _Rows(job, {step.step_id: step for step in submission.steps})
+        rows = JobRows(job, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
         self._jobs[job.job_id] = rows
         if submission.request_id:
@@ -300,7 +190,7 @@ class MemoryJobs:
             and (before is None or entry.updated_at < before)
         ]
 
-    def _rows(self, tenant_id: str, job_id: str) -> _Rows:
+    def _rows(self, tenant_id: str, job_id: str) -> JobRows:
         rows = self._jobs.get(job_id)
         if rows is None or rows.job.tenant_id != tenant_id:
             raise not_found("job", job_id)

@@ -11,7 +11,7 @@ import base64
 import os
 from typing import TYPE_CHECKING
 
-from tests.bench.growth.world import HOPELESS, PLAN, TENANT, Json
+from tests.bench.growth.world import FAILING_PLAN, PLAN, TENANT, Json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +30,7 @@ CALLERS = {
     "gateway.v1.ApiKeyService.WatchApiKeys": SERVICE,
 }
 """Who calls a method that the tenant's administrator may not call."""
-BEGIN_JOBS = frozenset(f"executor.v1.JobService.{method}" for method in ("SubmitJob", "CancelJob", "ResumeJob"))
+STARTS_JOB = frozenset(f"executor.v1.JobService.{method}" for method in ("SubmitJob", "CancelJob", "ResumeJob"))
 """Methods whose answer is a job that then runs."""
 RUBRIC: Json = {"display_name": "growth", "asset_type": "audio", "criteria": [{"dimension": "clarity", "weight": 1}]}
 RETENTION: Json = {"receipts_days": 80, "traces_days": 80, "audit_days": 400, "dead_letters_days": 20}
@@ -145,7 +145,9 @@ async def new_job(world: World) -> Json:
 
 async def failed_job(world: World) -> Json:
     """A job that has failed, to be resumed: nothing here makes photographs."""
-    made = await world.ask("executor.v1.JobService.SubmitJob", {"plan": HOPELESS, "request_id": os.urandom(8).hex()})
+    made = await world.ask(
+        "executor.v1.JobService.SubmitJob", {"plan": FAILING_PLAN, "request_id": os.urandom(8).hex()}
+    )
     ended = await world.ended(str(made["job_id"]))
     if ended["state"] != "JOB_STATE_FAILED":
         raise RuntimeError(f"the job was to fail: {ended}")

@@ -56,8 +56,7 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) 
 WHERE contype = 'c' AND conrelid = $1::regclass AND coninhcount = 0
 """
 _SET = {("compensations", "done"): "true", ("api_keys", "created_at"): "clock_timestamp() - interval '40 days'"}
-"""Values of rows that would be work that is due, or counted against a tenant's limit: as many as those are an outage,
-or cannot be."""
+"""Values of columns that keep rows from being work that is due, and from counting against a limit of their tenant."""
 _UUID = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 _AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _EMPTY = {

@@ -18,7 +18,7 @@ from mesh.local.engines import PostgresEngine
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements
-from tests.bench.growth.calls import ACTOR, BEGIN_JOBS, CALLERS, CALLS, RUBRIC, SERVICE, capability
+from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, RUBRIC, SERVICE, STARTS_JOB, capability
 from tests.bench.growth.filling import fill, tables
 from tests.bench.growth.quiet import quiet
 from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
@@ -34,7 +34,7 @@ CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "
 ROLES = ("viewer", "member", "admin", "platform_admin")
 WARM = 5
 REPEATS = 5
-"""Calls of a round that change nothing are made so often: the more there are, the less p95 is a matter of chance."""
+"""Calls of a method that only reads, in each round: the more samples, the less p95 varies from run to run."""
 READS = ("Get", "List", "Find", "Watch", "Describe", "Diff", "Download", "Export", "Validate", "Verify")
 AT_ONCE = 2
 WAIT_S = 60.0
@@ -178,10 +178,10 @@ async def _all_calls(
 
 
 async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list[float]]:
-    """Seconds of the calls of each method, in rounds of calls of every method in an order of chance.
+    """Seconds of the calls of each method, in rounds: each round calls every method, in random order.
 
-    What a call leaves to do in the background meets all methods alike in this way, with empty tables and with full
-    ones. The first rounds, which open connections and plans, do not count. A method that failed is not called again.
+    Background work that one call leaves then falls on all methods alike, with empty tables and with full ones. The
+    first rounds, which open connections and prepare statements, do not count. A method that failed is not called again.
     """
     taken: dict[str, list[float]] = {name: [] for name in CALLS}
     names, dice = list(CALLS), rng(0)
@@ -199,13 +199,13 @@ async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list
 
 
 async def _call(world: World, name: str) -> list[float]:
-    """Seconds of one call, or of some that change nothing, each begun once what was left to do before it is done."""
+    """Seconds of one call, or of several of a method that only reads; each waits until the machine is quiet."""
     body, seconds = await CALLS[name](world), list[float]()
     for _ in range(REPEATS if name.rpartition(".")[2].startswith(READS) else 1):
         await quiet()
         answer, taken = await world.timed(name, body, CALLERS.get(name, TENANT))
         seconds.append(taken)
-        if name in BEGIN_JOBS and "job_id" in answer:  # a job that ended before it was cancelled is not resumed
+        if name in STARTS_JOB and "job_id" in answer:  # a job that ended before it was cancelled is not resumed
             await world.ended(str(answer["job_id"]))
     return seconds
 
@@ -236,7 +236,7 @@ async def _fill(rig: Rig, rows: int, growth: Growth, say: Callable[[str], None])
 
 
 async def _checkpoint(rig: Rig) -> None:
-    """Have the server write what the filling left to write, which it would do while calls are measured."""
+    """Make Postgres write the filled pages now: it would else write them while calls are measured."""
     connection = await asyncpg.connect(owner_dsn(rig))
     try:
         await connection.execute("CHECKPOINT", timeout=3_600)

@@ -23,7 +23,7 @@ PLAN: Json = {
     "version": "1.0",
     "tasks": [{"task_id": "a", "step_type": "generate_diagram", "task_type": "chart", "params": CHART}],
 }
-HOPELESS: Json = {
+FAILING_PLAN: Json = {
     "version": "1.0",
     "tasks": [{"task_id": "a", "step_type": "generate_image", "task_type": "image_photo", "params": {"prompt": "a"}}],
 }

@@ -121,7 +121,7 @@ class Office:
     async def reached(self, state: State, count: int = 1, tenant: str = "acme") -> Letter:
         """Waits until so many letters are in a state, and gives the newest.
 
-        Longer than Temporal takes to give an activity to another worker whose first one died with it: 30 s.
+        Up to 90 s: an activity that was lost with its worker times out only after 30 s, and is then retried.
         """
 
         async def there() -> bool:

@@ -1,0 +1,129 @@
+"""One transaction on one job in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from svc_executor.domain.job import request_reused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.provider_call import ProviderCall
+    from svc_executor.domain.timeline import Compensation, Fact, JobEvent
+
+
+@dataclass
+class JobRows:
+    """What is kept of one job."""
+
+    job: Job
+    steps: dict[str, Step]
+    executions: dict[tuple[str, int], Execution] = field(default_factory=dict)
+    compensations: dict[tuple[int, int], Compensation] = field(default_factory=dict)
+    events: list[JobEvent] = field(default_factory=list)
+    calls: dict[str, ProviderCall] = field(default_factory=dict)
+    fact_sequence: int = 0
+
+    def copy(self) -> JobRows:
+        """The rows, to be changed apart from these."""
+        return replace(
+            self,
+            steps=dict(self.steps),
+            executions=dict(self.executions),
+            compensations=dict(self.compensations),
+            events=list(self.events),
+            calls=dict(self.calls),
+        )
+
+
+class MemoryWork:
+    """A transaction on a copy of the rows, which replaces them at the end."""
+
+    def __init__(
+        self, rows: JobRows, requests: dict[tuple[str, str], str], open_jobs: Callable[[str], list[Job]]
+    ) -> None:
+        self.rows = rows
+        self.requests = requests
+        self._open_jobs = open_jobs
+        self.facts: list[Fact] = []
+
+    @property
+    def job(self) -> Job:
+        """The job as it stands in this transaction."""
+        return self.rows.job
+
+    async def steps(self) -> list[Step]:
+        """See the port."""
+        return list(self.rows.steps.values())
+
+    async def step(self, step_id: str) -> Step:
+        """See the port."""
+        return self.rows.steps[step_id]
+
+    async def execution(self, step_id: str, attempt: int) -> Execution | None:
+        """See the port."""
+        return self.rows.executions.get((step_id, attempt))
+
+    async def executions(self) -> list[Execution]:
+        """See the port."""
+        return list(self.rows.executions.values())
+
+    async def compensations(self) -> list[Compensation]:
+        """See the port."""
+        return [entry for _, entry in sorted(self.rows.compensations.items())]
+
+    async def save_job(self, job: Job) -> None:
+        """See the port."""
+        self.rows.job = job
+
+    async def save_step(self, step: Step) -> None:
+        """See the port."""
+        self.rows.steps[step.step_id] = step
+
+    async def save_execution(self, execution: Execution) -> None:
+        """See the port."""
+        self.rows.executions[execution.step_id, execution.attempt] = execution
+
+    async def save_compensation(self, compensation: Compensation) -> None:
+        """See the port."""
+        self.rows.compensations[compensation.run, compensation.position] = compensation
+
+    async def call(self, execution_id: str) -> ProviderCall | None:
+        """See the port."""
+        return self.rows.calls.get(execution_id)
+
+    async def calls(self) -> list[ProviderCall]:
+        """See the port."""
+        return list(self.rows.calls.values())
+
+    async def save_call(self, call: ProviderCall) -> None:
+        """See the port."""
+        self.rows.calls[call.execution_id] = call
+
+    async def remove_call(self, execution_id: str) -> None:
+        """See the port."""
+        self.rows.calls.pop(execution_id, None)
+
+    async def first_time(self, request_id: str, digest: str) -> bool:
+        """See the port."""
+        known = self.requests.get((self.job.tenant_id, request_id))
+        if known not in {None, digest}:
+            raise request_reused(request_id)
+        self.requests[self.job.tenant_id, request_id] = digest
+        return known is None
+
+    async def has_open(self, count: int) -> bool:
+        """See the port."""
+        return len(self._open_jobs(self.job.tenant_id)) >= count
+
+    async def append(self, event: JobEvent) -> None:
+        """See the port."""
+        self.rows.events.append(replace(event, sequence=len(self.rows.events) + 1))
+
+    async def publish(self, fact: Fact) -> None:
+        """See the port."""
+        self.rows.fact_sequence += 1
+        self.facts.append(replace(fact, sequence=self.rows.fact_sequence))
