@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM
 from mesh.stores.retention import MONTHS_AHEAD
 from svc_provenance.adapters.filtering import where
+from svc_provenance.adapters.listing import MOST_SCANNED, Listing
 from svc_provenance.app.audit import ChainState
 from svc_provenance.domain.audit import (
     DEED_FIELDS,
@@ -27,7 +28,7 @@ from svc_provenance.domain.reach import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import date, datetime
+    from datetime import date
 
     import asyncpg
 
@@ -55,29 +56,27 @@ async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[E
 
 
 class PostgresAudit:
-    """An `AuditStore` and a `Ledger`."""
+    """An `AuditStore` and a `Ledger`; a page of a list looks at `scanned` entries at most."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, scanned: int = MOST_SCANNED) -> None:
         self._postgres = postgres
+        self._listing = Listing("audit_events", _NAMES, ("sequence",), scanned)
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> Sequence[Linked]:
+    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[Linked], int]:
         """See the port."""
-        wanted, values = where(
-            3,
-            ("sequence < {}", before or None),
-            ("subject = {}", filters.subject),
-            ("action = {}", filters.action),
-            ("resource_type = {}", filters.resource_type),
-            ("resource_id = {}", filters.resource_id),
+        # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
+        month = _first_of_month(filters.start - _CLOCKS_DIFFER) if filters.start else None
+        indexed, judged = _by_index(filters)
+        bounds = (("sequence < {}", before or None), ("recorded_at >= {}", month), *indexed)
+        filtered = (
+            *judged,
             ("decision = {}", filters.decision.value if filters.decision else ""),
             ("occurred_at >= {}", filters.start),
-            # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
-            ("recorded_at >= {}", filters.start - _CLOCKS_DIFFER if filters.start else None),
             ("occurred_at < {}", filters.end),
         )
         async with self._postgres.transaction(_tenant(chain)) as connection:
-            rows = await connection.fetch(_PAGE.format(filters=wanted), chain, limit, *values)
-        return [_linked(row) for row in rows]
+            rows, last = await self._listing.page(connection, chain, bounds, filtered, limit)
+        return [_linked(row) for row in rows], last["sequence"] if last else 0
 
     async def one(self, chain: str, audit_id: str) -> Linked | None:
         """See the port."""
@@ -159,8 +158,27 @@ class PostgresAudit:
         return int(gone)
 
 
+def _by_index(filters: Filters) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
+    """Filters that one index serves together, the one that mostly leaves fewest entries, and those of the others."""
+    resource = (("resource_type = {}", filters.resource_type), ("resource_id = {}", filters.resource_id))
+    subject, action = (("subject = {}", filters.subject),), (("action = {}", filters.action),)
+    if filters.resource_type and filters.resource_id:
+        return resource, (*subject, *action)
+    if filters.subject:
+        return subject, (*resource, *action)
+    if filters.resource_type and not filters.action:
+        return resource[:1], resource[1:]
+    return action, resource
+
+
 def _tenant(chain: str) -> str:
     return SYSTEM if chain == PLATFORM else chain
+
+
+def _first_of_month(moment: datetime) -> datetime:
+    """Where the part of the table begins that holds what is recorded at a moment."""
+    utc = moment.astimezone(UTC)
+    return datetime(utc.year, utc.month, 1, tzinfo=UTC)
 
 
 def _row(linked: Linked) -> tuple[object, ...]:
@@ -204,9 +222,6 @@ RETURNING sequence, digest, greatest(recorded_at, clock_timestamp()) AS moment
 """
 _APPEND = f"INSERT INTO audit_events ({_NAMES}) VALUES ({', '.join(f'${n + 1}' for n in range(len(_COLUMNS)))})"  # noqa: S608
 _HEAD = "UPDATE audit_heads SET sequence = $2, digest = $3, recorded_at = $4 WHERE tenant_id = $1"
-_PAGE = f"""
-SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1{{filters}} ORDER BY sequence DESC LIMIT $2
-"""  # noqa: S608
 _ONE = f"SELECT {_NAMES} FROM audit_events WHERE tenant_id = $1 AND audit_id = $2 ORDER BY sequence LIMIT 1"  # noqa: S608
 _SPAN = f"""
 SELECT {_NAMES} FROM audit_events

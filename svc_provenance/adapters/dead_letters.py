@@ -11,12 +11,14 @@ from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.filtering import where
+from svc_provenance.adapters.listing import MOST_SCANNED, Listing
 from svc_provenance.app.dead_letters import MOST_REMAINING
 from svc_provenance.domain.dead_letters import Letter
 from svc_provenance.domain.ids import is_uuid
+from svc_provenance.domain.pages import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import asyncpg
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
     from svc_provenance.app.dead_letters import Filters
-    from svc_provenance.domain.pages import Mark
 
 CHANNEL = "dead_letters"
 _LETTER: TypeAdapter[Letter] = TypeAdapter(Letter)
@@ -37,13 +38,16 @@ _CHANGING = (
 
 
 class PostgresLetters:
-    """The `Letters` of a cluster. A trigger notifies `CHANNEL` of changes."""
+    """The `Letters` of a cluster. A trigger notifies `CHANNEL` of changes; a page looks at no more than `scanned`."""
 
-    def __init__(self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor) -> None:
+    def __init__(
+        self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor, scanned: int = MOST_SCANNED
+    ) -> None:
         self._postgres = postgres
         self._outbox = outbox
         self._codec = codec
         self._auditor = auditor
+        self._listing = Listing("dlq_messages", _COLUMNS, ("created_at", "dlq_id"), scanned)
 
     async def change(
         self, tenant_id: str, dlq_id: str, decide: Callable[[Letter], Letter], *, audited: bool
@@ -99,17 +103,21 @@ class PostgresLetters:
             row = await connection.fetchrow(_ONE, tenant_id, dlq_id)
         return _letter(row) if row else None
 
-    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Letter]:
+    async def page(
+        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
+    ) -> tuple[Sequence[Letter], Mark | None]:
         """See the port."""
-        mark = (after.at, after.id_) if after else (None, None)
-        wanted, values = where(3, *_wanted(filters), ("(created_at, dlq_id) < ({}, {}::text::uuid)", *mark))
+        bounds = (
+            ("correlation_id = {}", filters.correlation_id),
+            ("(created_at, dlq_id) < ({}, {}::text::uuid)", *((after.at, after.id_) if after else (None, None))),
+        )
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            rows = await connection.fetch(_PAGE.format(filters=wanted), tenant_id, limit, *values)
-        return [_letter(row) for row in rows]
+            rows, last = await self._listing.page(connection, tenant_id, bounds, _judged(filters), limit)
+        return [_letter(row) for row in rows], Mark(last["created_at"], last["dlq_id"]) if last else None
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """See the port."""
-        wanted, values = where(4, *_wanted(filters))
+        wanted, values = where(4, *_judged(filters), ("correlation_id = {}", filters.correlation_id))
         statement = _REQUEUEABLE.format(filters=wanted)
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             rows = await connection.fetch(statement, tenant_id, limit, limit + MOST_REMAINING, *values)
@@ -144,22 +152,20 @@ def _told(letter: Letter) -> bytes:
     return canonical({name: value for name, value in asdict(letter).items() if name not in {"value", "updated_at"}})
 
 
-def _wanted(filters: Filters) -> Iterator[tuple[str, str]]:
-    yield "state = {}", filters.state.value if filters.state else ""
-    yield "cause = {}", filters.cause.value if filters.cause else ""
-    yield "topic = {}", filters.topic
-    yield "consumer_group = {}", filters.group
-    yield "event_type = {}", filters.event_type
-    yield "correlation_id = {}", filters.correlation_id
+def _judged(filters: Filters) -> Sequence[tuple[str, str]]:
+    return (
+        ("state = {}", filters.state.value if filters.state else ""),
+        ("cause = {}", filters.cause.value if filters.cause else ""),
+        ("topic = {}", filters.topic),
+        ("consumer_group = {}", filters.group),
+        ("event_type = {}", filters.event_type),
+    )
 
 
 _READ = {"group": 'consumer_group AS "group"', "dlq_id": "dlq_id::text AS dlq_id"}
 _LISTED = ", ".join(_READ.get(name, name) for name in _STORED if name != "value")
 _COLUMNS = f"{_LISTED}, octet_length(value) AS size_bytes"
 _ONE = f"SELECT {_COLUMNS}, value FROM dlq_messages WHERE tenant_id = $1 AND dlq_id = $2::text::uuid"  # noqa: S608
-_PAGE = f"""
-SELECT {_COLUMNS} FROM dlq_messages WHERE tenant_id = $1{{filters}} ORDER BY created_at DESC, dlq_id DESC LIMIT $2
-"""  # noqa: S608
 _REQUEUEABLE = """
 SELECT dlq_id::text AS dlq_id, count(*) OVER () AS whole FROM (
     SELECT dlq_id, created_at FROM dlq_messages

@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.filtering import where
+from svc_provenance.adapters.listing import MOST_SCANNED, Listing
 from svc_provenance.app.receipts import Due, JobKey
 from svc_provenance.domain.ids import is_uuid
+from svc_provenance.domain.pages import Mark
 from svc_provenance.domain.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from mesh.stores.postgres import Postgres
     from svc_provenance.app.receipts import Filters
-    from svc_provenance.domain.pages import Mark
 
 _RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Receipt)
 _NAMES = [item.name for item in fields(Receipt)]
@@ -30,10 +30,14 @@ CHANNEL = "receipts_due"
 
 
 class PostgresReceipts:
-    """A `ReceiptStore`. A trigger on the facts of traces makes receipts due, and notifies `CHANNEL`."""
+    """A `ReceiptStore`. A trigger on the facts of traces makes receipts due, and notifies `CHANNEL`.
 
-    def __init__(self, postgres: Postgres) -> None:
+    A page of a list looks at `scanned` receipts at most.
+    """
+
+    def __init__(self, postgres: Postgres, scanned: int = MOST_SCANNED) -> None:
         self._postgres = postgres
+        self._listing = Listing("receipts", _LISTED, ("ended_at", "receipt_id"), scanned)
 
     async def due_now(self, limit: int) -> Sequence[JobKey]:
         """See the port."""
@@ -61,19 +65,22 @@ class PostgresReceipts:
             if current and receipt is not None:
                 await _keep(connection, key.tenant_id, receipt)
 
-    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
+    async def page(
+        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
+    ) -> tuple[Sequence[Receipt], Mark | None]:
         """See the port."""
-        wanted, values = where(
-            3,
-            ("form = {}", filters.form.value if filters.form else None),
-            ("{} = ANY(causes)", filters.cause.value if filters.cause else None),
+        bounds = (
             ("ended_at >= {}", filters.start),
             ("ended_at < {}", filters.end),
-            ("(ended_at, receipt_id) < ({}, {}::uuid)", after.at if after else None, after.id_ if after else None),
+            ("(ended_at, receipt_id) < ({}, {}::uuid)", *((after.at, after.id_) if after else (None, None))),
+        )
+        judged = (
+            ("form = {}", filters.form.value if filters.form else None),
+            ("{} = ANY(causes)", filters.cause.value if filters.cause else None),
         )
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_PAGE.format(filters=wanted), tenant_id, limit, *values)
-        return [_receipt(row) for row in rows]
+            rows, last = await self._listing.page(connection, tenant_id, bounds, judged, limit)
+        return [_receipt(row) for row in rows], Mark(last["ended_at"], str(last["receipt_id"])) if last else None
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
         """See the port."""
@@ -114,9 +121,6 @@ VALUES ($1, $2, {", ".join(f"${place}" for place in range(3, 3 + len(_NAMES)))})
 ON CONFLICT (tenant_id, job_id, month) DO UPDATE
 SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"receipt_id", "job_id"})}
 WHERE r.trace_digest <> excluded.trace_digest
-"""  # noqa: S608
-_PAGE = f"""
-SELECT {_LISTED} FROM receipts WHERE tenant_id = $1{{filters}} ORDER BY ended_at DESC, receipt_id DESC LIMIT $2
 """  # noqa: S608
 _ANY = f"SELECT {', '.join(_NAMES)} FROM receipts WHERE tenant_id = $1"  # noqa: S608
 _OWN = f"{_ANY} AND receipt_id = $2::text::uuid"

@@ -56,8 +56,11 @@ class Report:
 class AuditStore(Protocol):
     """Keeps chains."""
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> Sequence[Linked]:
-        """Entries before a place (0: the end), newest first."""
+    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[Linked], int]:
+        """Entries before a place (0: the end), newest first, and the place that the next page ends before; 0 for none.
+
+        A page may have fewer than `limit`, even none, before the end: it looks at so many entries at most.
+        """
 
     async def one(self, chain: str, audit_id: str) -> Linked | None:
         """An entry by its id."""
@@ -108,8 +111,7 @@ class Audit:
 
     async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[Linked], int]:
         """A page, newest first, and the place that the next page ends before; 0 for no next page."""
-        found = await self._store.page(chain, filters, before, limit + 1)
-        return found[:limit], found[limit - 1].entry.sequence if len(found) > limit else 0
+        return await self._store.page(chain, filters, before, limit)
 
     async def of(self, chain: str, audit_id: str) -> Linked:
         """One entry; NOT_FOUND when the chain has none of this id."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
 from svc_provenance.domain.dead_letters import AT_REST, advanced, discarded, requeued, wake_at
-from svc_provenance.domain.pages import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_provenance.domain.dead_letters import Cause, Letter, State
+    from svc_provenance.domain.pages import Mark
 
 LONGEST_WAIT_S = 600.0
 """How long a letter's workflow waits for news before it looks by itself."""
@@ -68,8 +68,13 @@ class Letters(Protocol):
     async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
         """One letter with its event."""
 
-    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Letter]:
-        """Letters of a tenant, newest first, without their events."""
+    async def page(
+        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
+    ) -> tuple[Sequence[Letter], Mark | None]:
+        """Letters of a tenant, newest first, without their events, and where the next page goes on; None at the end.
+
+        A page may have fewer than `limit`, even none, before the end: it looks at so many letters at most.
+        """
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """Ids of letters that can be sent again, oldest first, and how many there are in all.
@@ -98,9 +103,7 @@ class DeadLetters:
         self, tenant_id: str, filters: Filters, after: Mark | None, size: int
     ) -> tuple[Sequence[Letter], Mark | None]:
         """A page, and where it ended if there is a next one."""
-        found = await self._letters.page(tenant_id, filters, after, size + 1)
-        page = found[:size]
-        return page, Mark(page[-1].created_at, page[-1].dlq_id) if len(found) > size else None
+        return await self._letters.page(tenant_id, filters, after, size)
 
     async def requeue(self, tenants: Sequence[str], dlq_id: str) -> Letter:
         """Sends a letter's event again."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import not_found
 from mesh.logging import unforeseen
-from svc_provenance.domain.pages import Mark
 from svc_provenance.domain.receipts import trace_digest, write
 from svc_provenance.domain.trace import join
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.pages import Mark
     from svc_provenance.domain.ports import Record
     from svc_provenance.domain.receipts import Cause, Figures, Form, Receipt
 
@@ -70,8 +70,13 @@ class ReceiptStore(Protocol):
     async def postpone(self, key: JobKey, due: Due, seconds: float, receipt: Receipt | None) -> None:
         """Keeps the receipt, if there is one, and leaves it due again in a while; does neither after further news."""
 
-    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
-        """Receipts of a tenant, newest first, without attempts."""
+    async def page(
+        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
+    ) -> tuple[Sequence[Receipt], Mark | None]:
+        """Receipts of a tenant, newest first, without attempts, and where the next page goes on; None at the end.
+
+        A page may have fewer than `limit`, even none, before the end: it looks at so many receipts at most.
+        """
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
         """A receipt by its own id or its job's."""
@@ -205,10 +210,7 @@ class Receipts:
         self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
     ) -> tuple[Sequence[Receipt], Mark | None]:
         """A page, newest first, and where the next one goes on; None at the end."""
-        found = await self._store.page(tenant_id, filters, after, limit + 1)
-        page = found[:limit]
-        more = len(found) > limit
-        return page, Mark(page[-1].ended_at, page[-1].receipt_id) if more else None
+        return await self._store.page(tenant_id, filters, after, limit)
 
     async def of(self, tenant_id: str, id_: str) -> Receipt:
         """A receipt by its own id or its job's; NOT_FOUND when there is none."""

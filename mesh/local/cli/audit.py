@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import typer
 
 from mesh.local.api import Answer
+from mesh.local.cli.listing import first_page
 from mesh.local.cli.output import Json, emit, line, table
 from mesh.local.client import EdgeClient
 from mesh.local.home import Home
@@ -87,10 +88,11 @@ def list_events(
     as_json: Json = False,
 ) -> None:
     """List entries, newest first."""
-    query = {"page_size": str(limit), "subject": subject, "action": action, "resource_type": resource}
+    query = {"subject": subject, "action": action, "resource_type": resource}
     query |= {"decision": f"{_DECISION}DENIED" if denied else "", "platform": "true" if platform else ""}
     with EdgeClient.of_home(Home.from_environment()) as client:
-        text = client.raw(f"{_PATH}?{urlencode({name: value for name, value in query.items() if value})}")
+        given = {name: value for name, value in query.items() if value}
+        text = first_page(client, _PATH, "audit_events", given, limit)
     if as_json:
         typer.echo(text)
         return

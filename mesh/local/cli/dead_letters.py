@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
 from typing import Annotated
-from urllib.parse import urlencode
 
 import typer
 from pydantic import Field, JsonValue
 
 from mesh.local.api import Answer
 from mesh.local.cli.errors import CommandError
+from mesh.local.cli.listing import first_page
 from mesh.local.cli.output import Json, emit, full_name, line, state_text, table
 from mesh.local.client import EdgeClient
 from mesh.local.home import Home
@@ -71,13 +71,12 @@ def list_letters(
     as_json: Json = False,
 ) -> None:
     """List letters, newest first."""
-    query = {"page_size": str(limit)}
-    query |= {"state": full_name(_STATE, state, _STATES)} if state else {}
+    query = {"state": full_name(_STATE, state, _STATES)} if state else {}
     query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
     query |= {"topic": topic} if topic else {}
     query |= {"platform": "true"} if platform else {}
     with EdgeClient.of_home(Home.from_environment()) as client:
-        text = client.raw(f"{_PATH}?{urlencode(query)}")
+        text = first_page(client, _PATH, "dead_letters", query, limit)
     if as_json:
         typer.echo(text)
         return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
 from typing import Annotated
-from urllib.parse import urlencode
 
 import typer
 from pydantic import Field
 
 from mesh.local.api import Answer
+from mesh.local.cli.listing import first_page
 from mesh.local.cli.output import Json, counted, duration, line, money, score, state_text, table
 from mesh.local.client import EdgeClient
 from mesh.local.home import Home
@@ -74,11 +74,10 @@ def list_receipts(
     as_json: Json = False,
 ) -> None:
     """List receipts, newest first."""
-    query = {"page_size": str(limit)}
-    query |= {"form": _FORM + form.upper().removeprefix(_FORM)} if form else {}
+    query = {"form": _FORM + form.upper().removeprefix(_FORM)} if form else {}
     query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
     with EdgeClient.of_home(Home.from_environment()) as client:
-        text = client.raw(f"{_PATH}?{urlencode(query)}")
+        text = first_page(client, _PATH, "receipts", query, limit)
     if as_json:
         typer.echo(text)
         return

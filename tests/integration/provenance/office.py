@@ -116,7 +116,8 @@ class Office:
 
     async def all(self, tenant: str = "acme") -> Sequence[Letter]:
         """Its letters, newest first."""
-        return await self.letters.page(tenant, Filters(), None, 100)
+        letters, _ = await self.letters.page(tenant, Filters(), None, 100)
+        return letters
 
     async def reached(self, state: State, count: int = 1, tenant: str = "acme") -> Letter:
         """Waits until so many letters are in a state, and gives the newest.

@@ -89,7 +89,9 @@ async def test_each_of_many_choices_outside_of_jobs_can_be_proven(place: Ward) -
     digests = {linked.entry.deed.resource_id: linked.entry.deed.after_digest for linked in await chain(place)}
     for one in made:
         assert digests[one.selection_id] == hashlib.sha256(one.SerializeToString(deterministic=True)).hexdigest()
-        [found] = await place.store.page(TENANT, Filters(resource_type="selection", resource_id=one.selection_id), 0, 9)
+        [found], _ = await place.store.page(
+            TENANT, Filters(resource_type="selection", resource_id=one.selection_id), 0, 9
+        )
         assert await place.store.one(TENANT, found.entry.audit_id) == found
     assert (await place.audit.verify(TENANT)).faults == []
 

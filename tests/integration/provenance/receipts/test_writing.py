@@ -34,7 +34,7 @@ async def test_a_job_has_one_receipt_however_often_it_is_written(office: Office)
     assert await office.writer.write(key) is None
     await office.end(job_id)
     await asyncio.gather(*(office.writer.write(key) for _ in range(4)))
-    page = await office.store.page("acme", Filters(), None, 10)
+    page, _ = await office.store.page("acme", Filters(), None, 10)
     assert [receipt.receipt_id for receipt in page] == [receipt_id_of("acme", job_id)]
     assert await office.store.due(key) is None
 
@@ -154,7 +154,7 @@ async def test_a_flood_over_small_queues_and_a_writer_that_dies_leaves_one_recei
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-    page = await office.store.page("acme", Filters(), None, 500)
+    page, _ = await office.store.page("acme", Filters(), None, 500)
     assert sorted(receipt.job_id for receipt in page) == sorted(jobs)
     wanted_full = {job_id for place, job_id in enumerate(jobs) if not place % 3}
     assert {receipt.job_id for receipt in page if receipt.causes} == wanted_full

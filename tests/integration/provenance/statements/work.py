@@ -112,6 +112,7 @@ async def move_letters(postgres: Postgres) -> None:
 def _letter_filters() -> Iterator[dead_letters.Filters]:
     yield dead_letters.Filters()
     yield dead_letters.Filters(state=State.WAITING, cause=Cause.FAILED)
+    yield dead_letters.Filters(correlation_id="j")
     yield dead_letters.Filters(topic="executor.events", group="probe", event_type="noted", correlation_id="j")
 
 
@@ -124,7 +125,7 @@ async def chain_entries(postgres: Postgres) -> None:
     async with postgres.transaction(TENANT) as connection:
         await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
     assert await PendingEntries(postgres).add() == 1
-    [newest] = await store.page(TENANT, audit.Filters(), 0, 1)
+    [newest], _ = await store.page(TENANT, audit.Filters(), 0, 1)
     assert await store.one(TENANT, newest.entry.audit_id)
     await store.state(TENANT)
     await store.anchored(TENANT)
@@ -164,7 +165,7 @@ async def _pages_of_a_chain(store: PostgresAudit) -> None:
         audit.Filters(action="job.create", decision=Decision.DENIED, start=now - timedelta(days=1), end=now),
     ):
         await store.page(TENANT, filters, 4_000, 50)
-    [newest] = await store.page(TENANT, audit.Filters(), 0, 1)
+    [newest], _ = await store.page(TENANT, audit.Filters(), 0, 1)
     await store.span(TENANT, None, 100, 5_000, 500)
     await store.span(TENANT, newest, 0, 5_000, 500)
 

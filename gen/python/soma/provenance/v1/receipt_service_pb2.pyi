@@ -418,7 +418,9 @@ class ListReceiptsResponse(_message.Message):
     RECEIPTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty at the end."""
+    """Token of the next page; empty at the end. A page looks at 10,000 entries at most: with filters that few of them
+    pass it may hold fewer entries than page_size, even none, and there is a next page all the same.
+    """
     @_builtins.property
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Receipt]:
         """The page, without attempts."""

@@ -1,0 +1,204 @@
+"""Pages of lists whose filters no index serves: each looks at a bounded number of entries, together at all of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import EPOCH
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds, rng
+from mesh.stores.postgres import Postgres
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters.audit import PostgresAudit, append
+from svc_provenance.adapters.dead_letters import PostgresLetters
+from svc_provenance.adapters.listing import Listing
+from svc_provenance.adapters.receipts import PostgresReceipts
+from svc_provenance.app import audit, dead_letters, receipts
+from svc_provenance.app.receipts import JobKey
+from svc_provenance.domain.audit import Decision, Deed, Entry
+from svc_provenance.domain.dead_letters import Cause, Letter, State
+from svc_provenance.domain.receipts import Form, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from mesh.events.event import Codec
+    from svc_provenance.domain.pages import Mark
+    from tests.conftest import Database
+
+TENANT, MANY, SCANNED = "acme", 60, 7
+IDS = SystemIds()
+
+
+@pytest.fixture
+async def postgres(database: Database) -> AsyncIterator[Postgres]:
+    async with Postgres.open(await database("provenance")) as opened:
+        yield opened
+
+
+async def letters(postgres: Postgres, count: int = MANY) -> PostgresLetters:
+    """A desk with letters of which every 20th is discarded, all of one moment in fours."""
+    async with postgres.transaction(TENANT) as connection:
+        for number in range(count):
+            at = EPOCH + timedelta(seconds=number // 4)
+            state = State.DISCARDED if number % 20 == 3 else State.EXHAUSTED
+            letter = Letter(
+                IDS.new(), TENANT, "probe", f"topic-{number % 3}", "k", IDS.new(), "noted", Cause.FAILED, "", 1, at, at,
+                state=state, correlation_id=f"job-{number % 5}", value=b"v",
+            )  # fmt: skip
+            await desk.add(connection, letter)
+    no_codec: Codec = None  # type: ignore[assignment]
+    return PostgresLetters(postgres, Outbox(), no_codec, auditor("provenance", AuditRecorded), SCANNED)
+
+
+async def walked(store: PostgresLetters, filters: dead_letters.Filters, size: int) -> list[list[Letter]]:
+    """All pages of a list."""
+    pages: list[list[Letter]] = []
+    mark: Mark | None = None
+    while not pages or mark is not None:
+        page, mark = await store.page(TENANT, filters, mark, size)
+        pages.append(list(page))
+        assert len(page) <= size
+        assert len(pages) <= MANY
+    return pages
+
+
+async def test_pages_together_hold_what_passes_the_filters_once_and_in_order(postgres: Postgres) -> None:
+    store = await letters(postgres)
+    everything = [letter for page in await walked(store, dead_letters.Filters(), 500) for letter in page]
+    assert len(everything) == MANY
+    dice = rng(1)
+    for _ in range(40):
+        filters = dead_letters.Filters(
+            state=dice.choice([None, *State]), topic=dice.choice(["", "topic-1"]),
+            correlation_id=dice.choice(["", "job-3"]), cause=dice.choice([None, Cause.FAILED]),
+        )  # fmt: skip
+        found = [letter for page in await walked(store, filters, dice.randint(1, 9)) for letter in page]
+        assert found == [letter for letter in everything if passes(letter, filters)]
+
+
+def passes(letter: Letter, filters: dead_letters.Filters) -> bool:
+    return (
+        filters.state in {None, letter.state}
+        and filters.cause in {None, letter.cause}
+        and filters.topic in {"", letter.topic}
+        and filters.correlation_id in {"", letter.correlation_id}
+    )
+
+
+async def test_a_page_ends_when_it_has_looked_at_enough(postgres: Postgres) -> None:
+    store = await letters(postgres)
+    pages = await walked(store, dead_letters.Filters(state=State.RESOLVED), 5)
+    assert pages == [[]] * (MANY // SCANNED + 1)
+
+
+async def test_letters_of_a_job_are_found_without_a_look_at_the_others(postgres: Postgres) -> None:
+    store = await letters(postgres, 5 * SCANNED - 5)
+    page, mark = await store.page(TENANT, dead_letters.Filters(correlation_id="job-3", state=State.DISCARDED), None, 5)
+    assert (len(page), mark) == (2, None)
+
+
+async def test_entries_of_a_chain_are_listed_whole_by_bounded_pages(postgres: Postgres) -> None:
+    store = PostgresAudit(postgres, SCANNED)
+    at = EPOCH + timedelta(days=20_000)
+    made = [
+        Entry(TENANT, 0, IDS.new(), at + timedelta(minutes=number), at, deed(number)) for number in range(MANY)
+    ]  # fmt: skip
+    async with postgres.transaction(TENANT) as connection:
+        await append(connection, TENANT, made)
+    for filters in (
+        audit.Filters(decision=Decision.DENIED),
+        audit.Filters(resource_id="id-4"),
+        audit.Filters(resource_type="job", action="job.read"),
+        audit.Filters(resource_type="job", resource_id="id-4", action="job.read"),
+        audit.Filters(subject="subject-1", action="job.read", resource_id="id-4"),
+        audit.Filters(start=at + timedelta(minutes=10), end=at + timedelta(minutes=12)),
+    ):
+        found: list[str] = []
+        before = pages = 0
+        while not pages or before:
+            page, before = await store.page(TENANT, filters, before, 4)
+            found += [linked.entry.audit_id for linked in page]
+            pages += 1
+        assert found == [entry.audit_id for entry in reversed(made) if wanted(entry, filters)]
+        assert found
+
+
+def deed(number: int) -> Deed:
+    decision = Decision.DENIED if number % 25 == 2 else Decision.ALLOWED
+    action, subject = ("job.read" if number % 2 else "job.write"), f"subject-{number % 2}"
+    return Deed(action, "executor", subject, "", "job", f"id-{number % 9}", decision.value, "", "", "", "", "")
+
+
+def wanted(entry: Entry, filters: audit.Filters) -> bool:
+    done = entry.deed
+    return (
+        filters.subject in {"", done.subject}
+        and filters.action in {"", done.action}
+        and filters.resource_type in {"", done.resource_type}
+        and filters.resource_id in {"", done.resource_id}
+        and (filters.decision is None or filters.decision.value == done.decision)
+        and (filters.start is None or filters.start <= entry.occurred_at)
+        and (filters.end is None or entry.occurred_at < filters.end)
+    )
+
+
+async def test_receipts_are_listed_whole_by_bounded_pages(postgres: Postgres) -> None:
+    store, made = PostgresReceipts(postgres, SCANNED), []
+    for number in range(MANY):
+        form = Form.FULL if number % 20 == 3 else Form.COMPACT
+        receipt = Receipt(
+            IDS.new(), IDS.new(), form, (), "completed", "STANDARD", None, None, {}, 0, 1, 1.0, 1, 0, 0, 1, 1, 1, "d",
+            {}, (), (), complete=True, ended_at=EPOCH + timedelta(minutes=number),
+        )  # fmt: skip
+        made.append(receipt)
+        async with postgres.transaction(TENANT) as connection:
+            await connection.execute(_DUE, TENANT, receipt.job_id)
+        due = await store.due(JobKey(TENANT, receipt.job_id))
+        assert due is not None
+        await store.settle(JobKey(TENANT, receipt.job_id), due, receipt)
+    found: list[str] = []
+    mark: Mark | None = None
+    pages = 0
+    while not pages or mark:
+        page, mark = await store.page(TENANT, receipts.Filters(form=Form.FULL), mark, 4)
+        found += [receipt.receipt_id for receipt in page]
+        pages += 1
+    assert found == [receipt.receipt_id for receipt in reversed(made) if receipt.form is Form.FULL]
+    assert pages == MANY // SCANNED + 1
+
+
+_DUE = "INSERT INTO receipts_due (tenant_id, job_id, since) VALUES ($1, $2, now())"
+
+
+async def test_a_page_reads_no_more_rows_than_it_may(postgres: Postgres) -> None:
+    await letters(postgres, 400)
+    nothing, first = await rows_read(postgres, "state = 'resolved'"), await rows_read(postgres, "state = 'exhausted'")
+    assert 0 < nothing <= 100
+    assert 0 < first <= 10, "a page that is full reads no further"
+
+
+async def rows_read(postgres: Postgres, condition: str) -> int:
+    """Rows that a page of 3 letters reads of the table when 100 may be looked at."""
+    listing = Listing("dlq_messages", "dlq_id, created_at", ("created_at", "dlq_id"), 100)
+    statement = listing._statement("", f" AND {condition}")
+    async with postgres.transaction(TENANT) as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", TENANT, 4)
+    return sum(int(node["Actual Rows"]) for node in nodes(json.loads(plan) if isinstance(plan, str) else plan))
+
+
+def nodes(plan: list[Mapping[str, dict[str, object]]]) -> Iterator[Mapping[str, float]]:
+    """Nodes of a plan that read a table."""
+    waiting: list[dict[str, object]] = [plan[0]["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.get("Plans", [])  # type: ignore[operator]
+        if "Relation Name" in node:
+            yield node  # type: ignore[misc]
