@@ -9,7 +9,7 @@ WITH old AS (
     SELECT tenant_id, scope, period_start FROM budget_accounts
     WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
         AND period_start < $3::timestamptz - interval '32 days' AND reserved_micro_usd = 0
-    LIMIT $4 FOR UPDATE SKIP LOCKED
+    ORDER BY period_start LIMIT $4 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM budget_accounts AS kept USING old
     WHERE (kept.tenant_id, kept.scope, kept.period_start) = (old.tenant_id, old.scope, old.period_start)
