@@ -7,12 +7,15 @@ import os
 import random
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 _SEQUENCE_BITS = 12
 _TAIL_BITS = 62
 _FREE_BITS = ~(0xF << 76) & ~(0x3 << 62)
 """All bits but those of version and variant."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENTROPY_BYTES = 512
 """Drawn at once, because asking the system costs more than the rest of an id."""
 
@@ -54,6 +57,15 @@ def derive(*parts: str) -> str:
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)
     return _text(int.from_bytes(digest.digest()[:16], "big"), 8)
+
+
+def made_at(id_: str) -> datetime | None:
+    """When a UUIDv7 was made, to the millisecond; None for any other id."""
+    try:
+        made = UUID(id_)
+    except ValueError:
+        return None
+    return _EPOCH + timedelta(milliseconds=made.int >> 80) if made.version == 7 else None  # noqa: PLR2004
 
 
 def rng(seed: int | None = None) -> random.Random:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -57,10 +58,11 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.enter(background(sweeper.run, "reservation-sweeper", clock=mesh.clock))
         await mesh.keep_short(RULES, settings.retention.selections_days)
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
+        reservation_ttl = timedelta(seconds=settings.selector.reservation_ttl_s)
         yield await mesh.serve(
             [
                 (add_SelectorServiceServicer_to_server, SelectorServicer(selector, facts)),
-                (add_BudgetServiceServicer_to_server, BudgetServicer(ledger)),
+                (add_BudgetServiceServicer_to_server, BudgetServicer(ledger, reservation_ttl)),
             ]
         )
 

@@ -11,7 +11,9 @@ from mesh.settings import Block
 class SelectorSettings(Block):
     """What the selector adds."""
 
-    reservation_ttl_s: float = Field(900, gt=0, description="a reservation that is not settled lapses after this time")
+    reservation_ttl_s: float = Field(
+        900, ge=120, description="a reservation that is neither settled nor renewed lapses after this time"
+    )
     expire_every_s: float = Field(5, gt=0, description="how often lapsed reservations are freed, in seconds")
     max_stale_s: float = Field(300, gt=0, description="oldest view of the registry that is chosen by, in seconds")
     permissions_max_stale_s: float = Field(

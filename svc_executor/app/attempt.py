@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh import overhead
+from mesh.errors import SomaError, may_pass
 from svc_executor.app.produce import Begun, Producer
 from svc_executor.app.recorder import Note
 from svc_executor.domain.inputs import resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
-from svc_executor.domain.provider_call import is_repeatable
+from svc_executor.domain.provider_call import CallOutcome, is_repeatable, waited
 from svc_executor.domain.run import AttemptOrder, AttemptResult
 from svc_executor.domain.timeline import EventType
 from svc_executor.domain.wording import prompt_of
@@ -67,14 +68,28 @@ class MakeAttempt:
 
     async def _make(self, order: AttemptOrder, begun: Begun) -> Execution:
         producer, calls = self._producer, self._calls
-        outcome = await producer.call(begun)
+        outcome = await self._call(begun)
+        stored: dict[str, None] = {}
         ended = await calls.hold(
             begun,
             outcome,
-            lambda: producer.finish(begun, outcome),
-            lambda error: producer.fail(begun, outcome, error),
+            lambda: producer.finish(begun, outcome, stored),
+            lambda error: producer.fail(begun, outcome, error, stored),
         )
-        return await calls.hold(begun, outcome, lambda: self._record(order, ended))
+        recorded = await calls.hold(begun, outcome, lambda: self._record(order, ended))
+        await producer.give_up(begun, (asset_id for asset_id in ended.asset_ids if asset_id not in recorded.asset_ids))
+        return recorded
+
+    async def _call(self, begun: Begun) -> CallOutcome:
+        """The outcome of the provider's call, which is not made on a reservation that has lapsed meanwhile."""
+        try:
+            if begun.call is None and waited(begun.execution, self._clock.now()):
+                await self._selector.renew(begun.execution.reservation_id)
+        except SomaError as error:
+            if may_pass(error):
+                raise
+            return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
+        return await self._producer.call(begun)
 
     @staticmethod
     def is_recorded(execution: Execution) -> bool:

@@ -75,12 +75,14 @@ class CloseRun:
         """End the run; raises while an undoing fails, until `last_try` leaves it to `RetryCompensations`."""
         started = self._clock.monotonic()
         job = await self._store.job(order.job.tenant_id, order.job.job_id)
-        if job.state.ended or job.run != order.job.run:
+        if _is_over(job, order):
             return
         state = JobState(order.state)
         held = await self._held(job, last_try=order.last_try) if gives_up_assets(job, state) else None
         costs = await self._known_costs(job)
         async with self._store.work(job.tenant_id, job.job_id) as work:
+            if _is_over(work.job, order):  # ended or resumed while its peers were asked
+                return
             executions = await self._stop_executions(work, costs)
             await self._stop_steps(work, state)
             todo = await self._listed(work, executions, held)
@@ -166,8 +168,13 @@ class CloseRun:
 
     async def _finish(self, order: CloseOrder, state: JobState) -> None:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            if work.job.state.ended:
+            if _is_over(work.job, order):
                 return
             ended = replace(work.job, state=state, message=order.message, ended_at=self._clock.now())
             detail = f": {order.message}" if order.message else ""
             await self._recorder.job_changed(work, ended, f"the job is {state.lower()}{detail}")
+
+
+def _is_over(job: Job, order: CloseOrder) -> bool:
+    """Whether the run that is to be closed has ended, or another one has begun."""
+    return job.state.ended or job.run != order.job.run

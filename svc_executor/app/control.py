@@ -12,6 +12,8 @@ from svc_executor.domain.job import JobState, Step, StepState, too_many_open
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import CompensationKind
 
+_CLOSING_S = 5.0
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -93,6 +95,7 @@ class ResumeJob:
             if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
                 return work.job
             _check(work.job, before.run, lost=lost)
+            await _check_not_closing(work)
             if work.job.state.ended and await work.has_open(self._starting.most_open):
                 raise too_many_open(self._starting.most_open)
             again = await self._begin_again(work, order.caller, anew)
@@ -139,6 +142,14 @@ def _fresh(step: Step) -> Step:
 
 def _order(job: Job) -> JobOrder:
     return JobOrder(job.tenant_id, job.job_id, job.run)
+
+
+async def _check_not_closing(work: Work) -> None:
+    """CONFLICT while what a lost run leaves is being undone: the next run would build upon it."""
+    job = work.job
+    if not job.state.ended and any(entry.run == job.run for entry in await work.compensations()):
+        text = f"the lost run of job {job.job_id} is being closed; try again in a moment"
+        raise SomaError(Reason.CONFLICT, text, retry_after_s=_CLOSING_S)
 
 
 def _check(job: Job, run: int, *, lost: bool) -> None:

@@ -18,7 +18,7 @@ from svc_executor.domain.provider_call import CallOutcome
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
@@ -100,23 +100,32 @@ class Producer:
                 raise
             return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
 
-    async def finish(self, begun: Begun, outcome: CallOutcome) -> Execution:
-        """The attempt with its stored result or its failure, at what the call cost; raises as `call` does."""
+    async def finish(self, begun: Begun, outcome: CallOutcome, stored: dict[str, None]) -> Execution:
+        """The attempt with its stored result or its failure, at what the call cost; raises as `call` does.
+
+        `stored` receives the ids of assets in their order, so that those of an attempt that fails half-way are known.
+        """
         if outcome.result is None:
             return self._failed(begun, outcome, outcome.error_code, outcome.error_message)
         try:
-            asset_ids = await self._store(begun, outcome.result)
+            await self._store(begun, outcome.result, stored)
         except ProviderError as error:
             return self._failed(begun, outcome, error.reason.value, error.message)
         except SomaError as error:
             if may_pass(error):
                 raise
-            return self.fail(begun, outcome, error)
-        return replace(self._made(begun.execution, outcome, outcome.result), asset_ids=asset_ids)
+            return self.fail(begun, outcome, error, stored)
+        return replace(self._made(begun.execution, outcome, outcome.result), asset_ids=tuple(stored))
 
-    def fail(self, begun: Begun, outcome: CallOutcome, error: SomaError) -> Execution:
-        """The attempt as failed by an error, at what its call cost."""
-        return self._failed(begun, outcome, error.reason.value, error.message)
+    def fail(self, begun: Begun, outcome: CallOutcome, error: SomaError, stored: Iterable[str]) -> Execution:
+        """The attempt as failed by an error, at what its call cost, with the assets that were stored before."""
+        failed = self._failed(begun, outcome, error.reason.value, error.message)
+        return replace(failed, asset_ids=tuple(stored))
+
+    async def give_up(self, begun: Begun, asset_ids: Iterable[str]) -> None:
+        """Give up assets that no attempt records."""
+        for asset_id in asset_ids:
+            await self._assets.release(asset_id, begun.job.job_id, "its attempt was ended before it was recorded")
 
     async def _invocation(self, begun: Begun) -> Invocation:
         execution, task = begun.execution, begun.step.task
@@ -161,9 +170,8 @@ class Producer:
             raise ProviderError(Failure.UNAVAILABLE, f"{chosen.capability_id} has no adapter here")
         return provider
 
-    async def _store(self, begun: Begun, result: InvocationResult) -> tuple[str, ...]:
+    async def _store(self, begun: Begun, result: InvocationResult, stored: dict[str, None]) -> None:
         execution, job = begun.execution, begun.job
-        stored: list[str] = []
         for position, artefact in enumerate(_artefacts(begun.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
@@ -174,8 +182,7 @@ class Producer:
                 session_id=job.session_id,
                 classification=job.terms.data_classification,
             )
-            stored.append(await self._assets.store(upload))
-        return tuple(stored)
+            stored[await self._assets.store(upload)] = None
 
     def _made(self, execution: Execution, outcome: CallOutcome, result: InvocationResult) -> Execution:
         return replace(

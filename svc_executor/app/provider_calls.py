@@ -203,6 +203,7 @@ class ProviderCalls:
         return replace(outcome, latency_ms=round((self._clock.monotonic() - started) * 1_000))
 
     async def _keep(self, begun: Begun, outcome: CallOutcome) -> bool:
+        started = self._clock.monotonic()
         for left in reversed(range(_KEEP_TRIES)):
             try:
                 await self._results.keep(begun.job.tenant_id, begun.execution.execution_id, outcome)
@@ -212,8 +213,18 @@ class ProviderCalls:
                     return False
                 await self._clock.sleep(_FIRST_PAUSE_S)
             else:
+                if self._clock.monotonic() - started > _MARGIN_S:
+                    await self._erase_unmarked(begun)
                 return True
         return False
+
+    async def _erase_unmarked(self, begun: Begun) -> None:
+        """Erase what was kept so late that nobody waited for it any more, and its attempt was closed meanwhile."""
+        job, execution_id = begun.job, begun.execution.execution_id
+        async with self._store.work(job.tenant_id, job.job_id) as work:
+            marked = await work.call(execution_id) is not None
+        if not marked:
+            await self.erase(job.tenant_id, execution_id)
 
 
 def _cost_of(error: ProviderError, execution: Execution) -> int:

@@ -47,8 +47,7 @@ def need_of(
         job_id=job.job_id,
         step_id=step.step_id,
         attempt=order.attempt,
-        # What the cap has left may change before a repeat, which then is another request.
-        request_id=derive(job.job_id, step.step_id, str(order.attempt), str(max_cost_micro_usd), "select"),
+        request_id=_request_id(job, step, order, max_cost_micro_usd),
         modality=task.modality,
         task_type=task.task_type,
         formats=_formats(task),
@@ -71,6 +70,11 @@ def need_of(
         persona=job.terms.persona,
         capsule=job.terms.capsule,
     )  # fmt: skip
+
+
+def _request_id(job: Job, step: Step, order: SelectOrder, max_cost_micro_usd: int) -> str:
+    """Another run asks anew, since what the one before reserved is given back; so does a repeat with less cap left."""
+    return derive(job.job_id, step.step_id, str(order.attempt), str(order.job.run), str(max_cost_micro_usd), "select")
 
 
 def min_width_px(task: Task) -> int:

@@ -64,6 +64,9 @@ class Selector(Protocol):
     async def select(self, need: Need) -> Selection:
         """Choose; the same request_id gives the same selection. Raises NO_CAPABLE_CAPABILITY, BUDGET_EXCEEDED."""
 
+    async def renew(self, reservation_id: str) -> None:
+        """Hold a reservation for its full time again. Raises BUDGET_EXCEEDED when it lapsed and no budget is left."""
+
     async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
         """Book the true cost; idempotent."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from mesh.ids import made_at
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 RESULT_LOST = "RESULT_LOST"
 _LOCAL = "local"
+_FRESH = timedelta(minutes=1)
+"""Reservations lapse after two minutes at the earliest."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,14 @@ def is_repeatable(execution: Execution) -> bool:
     chosen = execution.chosen
     priced = execution.reservation_id or chosen.prices or chosen.finer_prices
     return chosen.provider == _LOCAL and not priced
+
+
+def waited(execution: Execution, now: datetime) -> bool:
+    """Whether an attempt's reservation was made so long ago that it is to be renewed before the provider is called."""
+    if not execution.reservation_id:
+        return False
+    reserved_at = made_at(execution.reservation_id)
+    return reserved_at is None or now - reserved_at > _FRESH
 
 
 def lost_outcome(execution: Execution) -> CallOutcome:

@@ -14,6 +14,8 @@ from svc_selector.domain.budget import (
     ReservationState,
     bookable,
     earlier_answer,
+    held_again,
+    is_settled,
     period_of,
 )
 from svc_selector.domain.model import Held, Recorded
@@ -128,10 +130,19 @@ class MemoryLedger:
             raise not_found("reservation", reservation_id)
         return modality, period, kept
 
+    async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
+        """Holds a reservation for its full time again."""
+        modality, period, kept = self._find(tenant_id, reservation_id)
+        again = held_again(kept, self._headroom(tenant_id, modality, period))
+        self._book(tenant_id, modality, period, again, 0)
+        renewed = replace(kept, state=ReservationState.HELD, expires_at=self._clock.now() + ttl)
+        self._reservations[reservation_id] = (tenant_id, modality, period, renewed)
+        return renewed
+
     async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
         """Books the true cost, up to the cap."""
         modality, period, kept = self._find(tenant_id, reservation_id)
-        if kept.state in (ReservationState.SETTLED, ReservationState.RELEASED):
+        if is_settled(kept, cost_micro_usd):
             return kept
         held = kept.reserved_micro_usd if kept.state is ReservationState.HELD else 0
         booked = bookable(cost_micro_usd, held, self._headroom(tenant_id, modality, period))

@@ -64,6 +64,28 @@ def period_of(now: datetime) -> datetime:
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
+def held_again(reservation: Reservation, headroom: int) -> int:
+    """What is to be reserved anew so that a reservation is held: nothing, or its amount once it has lapsed.
+
+    `headroom` is what the caps have left. BUDGET_EXCEEDED when that is too little, FAILED_PRECONDITION for one that was
+    settled or released.
+    """
+    if reservation.state is ReservationState.HELD:
+        return 0
+    if reservation.state is not ReservationState.EXPIRED:
+        raise SomaError(Reason.FAILED_PRECONDITION, f"the reservation is {reservation.state.value}")
+    if headroom < reservation.reserved_micro_usd:
+        text = f"the reservation of {reservation.reserved_micro_usd} micro-USD has lapsed and the budget has less left"
+        raise SomaError(Reason.BUDGET_EXCEEDED, text)
+    return reservation.reserved_micro_usd
+
+
+def is_settled(reservation: Reservation, cost_micro_usd: int) -> bool:
+    """Whether there is nothing to book: it was settled, or was given back and cost nothing."""
+    given_back = reservation.state is ReservationState.RELEASED
+    return reservation.state is ReservationState.SETTLED or (given_back and not cost_micro_usd)
+
+
 def bookable(cost: int, held: int, headroom: int) -> int:
     """What may be booked of a cost: all of it, unless the cap has less left than what was held and is free."""
     return min(cost, held + max(headroom, 0))

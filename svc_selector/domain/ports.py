@@ -101,8 +101,18 @@ class Ledger(Protocol):
         None when a cap does not bear it; then nothing was written.
         """
 
+    async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
+        """Holds a reservation for `ttl` from now on; one that has lapsed is held again.
+
+        BUDGET_EXCEEDED when a cap does not bear that, FAILED_PRECONDITION for one that was settled or released,
+        NOT_FOUND for an unknown one.
+        """
+
     async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
-        """Books the true cost, up to the cap. Idempotent. NOT_FOUND for an unknown one."""
+        """Books the true cost, up to the cap, also of one that has lapsed or was released. Idempotent.
+
+        NOT_FOUND for an unknown one.
+        """
 
     async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
         """Gives a reservation back. Idempotent. NOT_FOUND for an unknown one."""

@@ -13,6 +13,8 @@ from svc_selector.rpc.convert import modality_name, modality_number
 from svc_selector.rpc.params import request_digest
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import grpc.aio
 
     from svc_selector.domain.budget import Budget, Reservation
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
 
 
 class BudgetServicer(BudgetServiceServicer):
-    """Serves budgets and reservations straight from the ledger: there is no rule between the two."""
+    """Serves budgets and reservations straight from the ledger: there is no rule between the two.
 
-    def __init__(self, ledger: Ledger) -> None:
+    `reservation_ttl` is how long a reservation that is renewed is held.
+    """
+
+    def __init__(self, ledger: Ledger, reservation_ttl: timedelta) -> None:
         self._ledger = ledger
+        self._reservation_ttl = reservation_ttl
 
     async def ListBudgets(
         self, request: pb.ListBudgetsRequest, context: grpc.aio.ServicerContext
@@ -38,6 +44,14 @@ class BudgetServicer(BudgetServiceServicer):
         key = RequestKey(request.request_id, await request_digest(request)) if request.request_id else None
         limit = budget.limit_micro_usd
         return _budget_to(await self._ledger.set_budget(who.tenant_id, scope, limit, who.subject, key))
+
+    async def RenewReservation(
+        self, request: pb.RenewReservationRequest, context: grpc.aio.ServicerContext
+    ) -> pb.Reservation:
+        """Holds a reservation for its full time again."""
+        return _reservation_to(
+            await self._ledger.renew(caller().tenant_id, request.reservation_id, self._reservation_ttl)
+        )
 
     async def SettleReservation(
         self, request: pb.SettleReservationRequest, context: grpc.aio.ServicerContext

@@ -39,6 +39,7 @@ class MemorySelector:
         self.reserved: dict[str, int] = {}
         self.settled: dict[str, int] = {}
         self.released: set[str] = set()
+        self.renewed: list[str] = []
         self._rungs = tuple(rungs)
         self._cap = cap_micro_usd
         self._answers: dict[str, Selection] = {}
@@ -48,6 +49,12 @@ class MemorySelector:
         if need.request_id not in self._answers:
             self._answers[need.request_id] = self._choose(need)
         return self._answers[need.request_id]
+
+    async def renew(self, reservation_id: str) -> None:
+        """See the port."""
+        if reservation_id not in self.reserved:
+            raise SomaError(Reason.BUDGET_EXCEEDED, "the reservation has lapsed and the budget has less left")
+        self.renewed.append(reservation_id)
 
     async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
         """See the port."""

@@ -44,6 +44,10 @@ class SelectorPeer:
             reserved_micro_usd=answer.budget.reserved_micro_usd,
         )
 
+    async def renew(self, reservation_id: str) -> None:
+        """See the port."""
+        await self._budgets.RenewReservation(budget_service_pb2.RenewReservationRequest(reservation_id=reservation_id))
+
     async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
         """See the port."""
         await self._budgets.SettleReservation(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from mesh.errors import not_found
 from mesh.stores.postgres import SYSTEM
 from svc_selector.adapters.postgres.budgets import Cap, PostgresBudgets
-from svc_selector.domain.budget import OVERALL, Reservation, ReservationState, bookable, period_of
+from svc_selector.domain.budget import (
+    OVERALL,
+    Reservation,
+    ReservationState,
+    bookable,
+    held_again,
+    is_settled,
+    period_of,
+)
 from svc_selector.domain.model import Held
 
 if TYPE_CHECKING:
@@ -92,11 +100,20 @@ class PostgresLedger:
         scopes = [OVERALL, account.modality]
         await connection.execute(_BOOK, account.tenant_id, scopes, account.period, reserved, settled)
 
+    async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
+        """Holds a reservation for its full time again."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            row, headroom = await self._locked(connection, tenant_id, reservation_id)
+            again = held_again(_reservation(row), min(headroom.values()))
+            if again:
+                await self._book(connection, _account(row), reserved=again, settled=0)
+            return _reservation(await connection.fetchrow(_RENEW, reservation_id, self._clock.now() + ttl))
+
     async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
         """Books the true cost, up to the cap."""
         async with self._postgres.transaction(tenant_id) as connection:
             row, headroom = await self._locked(connection, tenant_id, reservation_id)
-            if row["state"] in (ReservationState.SETTLED, ReservationState.RELEASED):
+            if is_settled(_reservation(row), cost_micro_usd):
                 return _reservation(row)
             held = row["reserved_micro_usd"] if row["state"] == ReservationState.HELD else 0
             booked = bookable(cost_micro_usd, held, min(headroom.values()))
@@ -131,9 +148,10 @@ class PostgresLedger:
         return len(rows)
 
     async def _expire_one(self, tenant_id: str, reservation_id: str) -> None:
+        """Frees a reservation unless it was renewed meanwhile."""
         async with self._postgres.transaction(tenant_id) as connection:
             row, _ = await self._locked(connection, tenant_id, reservation_id)
-            if row["state"] == ReservationState.HELD:
+            if row["state"] == ReservationState.HELD and row["expires_at"] <= self._clock.now():
                 await self._book(connection, _account(row), reserved=-row["reserved_micro_usd"], settled=0)
                 await connection.fetchrow(_CLOSE, reservation_id, ReservationState.EXPIRED, 0)
 
@@ -170,6 +188,7 @@ INSERT INTO reservations (reservation_id, tenant_id, modality, period_start, sta
 VALUES ($1, $2, $3, $4, 'held', $5, $6)
 """
 _FIND = "SELECT * FROM reservations WHERE reservation_id = $1"
+_RENEW = "UPDATE reservations SET state = 'held', expires_at = $2 WHERE reservation_id = $1 RETURNING *"
 _CLOSE = "UPDATE reservations SET state = $2, settled_micro_usd = $3 WHERE reservation_id = $1 RETURNING *"
 _LAPSED = """
 SELECT tenant_id, reservation_id FROM reservations

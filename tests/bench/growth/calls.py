@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ACTOR, SERVICE = "actor", "service"
 CALLERS = {
+    "selector.v1.BudgetService.RenewReservation": ACTOR,
     "selector.v1.BudgetService.SettleReservation": ACTOR,
     "selector.v1.BudgetService.ReleaseReservation": ACTOR,
     "registry.v1.CapabilityService.ReportHealth": ACTOR,
@@ -171,7 +172,7 @@ async def settled(world: World) -> Json:
 
 
 async def released(world: World) -> Json:
-    """A reservation to release."""
+    """A reservation to renew or to release."""
     return {"reservation_id": await reservation(world)}
 
 
@@ -280,6 +281,7 @@ CALLS: Mapping[str, Make] = {
     "provenance.v1.TraceService.WatchTrace": about("job_id", "id"),
     "selector.v1.BudgetService.ListBudgets": fixed(),
     "selector.v1.BudgetService.SetBudget": fixed(budget={"limit_micro_usd": "10000000000"}),
+    "selector.v1.BudgetService.RenewReservation": released,
     "selector.v1.BudgetService.SettleReservation": settled,
     "selector.v1.BudgetService.ReleaseReservation": released,
     "selector.v1.SelectorService.Select": selection_body,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -102,14 +103,28 @@ async def test_releasing_gives_everything_back_once(books: Books) -> None:
     for _ in range(2):
         assert (await books.ledger.release("acme", held.reservation_id)).state is ReservationState.RELEASED
     assert await spent(books.ledger) == (0, 0)
-    assert (await books.ledger.settle("acme", held.reservation_id, 400)).settled_micro_usd == 0
+    assert (await books.ledger.settle("acme", held.reservation_id, 0)).state is ReservationState.RELEASED
+
+
+async def test_a_call_that_was_made_on_a_released_reservation_is_booked_once(books: Books) -> None:
+    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+    assert held is not None
+    await books.ledger.release("acme", held.reservation_id)
+    for _ in range(2):
+        assert (await books.ledger.settle("acme", held.reservation_id, 400)).settled_micro_usd == 400
+    assert await spent(books.ledger) == (0, 400)
 
 
 async def test_a_reservation_of_another_tenant_does_not_exist(books: Books) -> None:
     held = await books.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
     id_ = held.reservation_id
-    for call in (books.ledger.release("umbrella", id_), books.ledger.settle("umbrella", id_, 1)):
+    ledger = books.ledger
+    for call in (
+        ledger.release("umbrella", id_),
+        ledger.settle("umbrella", id_, 1),
+        ledger.renew("umbrella", id_, TTL),
+    ):
         with pytest.raises(SomaError) as hidden:
             await call
         assert hidden.value.reason is Reason.NOT_FOUND
@@ -218,7 +233,9 @@ async def test_the_race_above_catches_a_ledger_that_looks_first_and_books_later(
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["reserve", "settle", "release", "expire"]), st.integers(0, 600), st.integers(0, 5)),
+        st.tuples(
+            st.sampled_from(["reserve", "settle", "release", "renew", "expire"]), st.integers(0, 600), st.integers(0, 5)
+        ),
         max_size=40,
     )
 )
@@ -233,6 +250,9 @@ async def test_no_order_of_calls_overspends(steps: list[tuple[str, int, int]]) -
         elif action == "expire":
             await clock.advance(TTL.total_seconds() * (amount % 2))
             await ledger.expire()
+        elif action == "renew":
+            with suppress(SomaError):
+                await ledger.renew("acme", held[index % len(held)] if held else "", TTL)
         elif held:
             chosen = held[index % len(held)]
             await (ledger.settle("acme", chosen, amount * 3) if action == "settle" else ledger.release("acme", chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ async def set_to(books: Books, limit: int, request_id: str = "r", modality: int 
     budget = Budget(limit_micro_usd=limit, modality=modality)  # type: ignore[arg-type]
     with acting_as():
         request = SetBudgetRequest(budget=budget, request_id=request_id)
-        return await BudgetServicer(books.ledger).SetBudget(request, None)  # type: ignore[arg-type]
+        return await BudgetServicer(books.ledger, timedelta(minutes=15)).SetBudget(request, None)  # type: ignore[arg-type]
 
 
 async def limit(books: Books) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import field_mask_pb2
@@ -172,7 +173,9 @@ async def selector(witness: Witness, auditor: Auditor, _: Path) -> None:
     decisions = PostgresDecisions(witness.postgres, Outbox(), auditor, SelectionFacts())
     ledger = PostgresLedger(witness.postgres, decisions, auditor, clock=CLOCK, ids=IDS, default_limit_micro_usd=1)
     cap = budget_service_pb2.SetBudgetRequest(budget=budget_service_pb2.Budget(limit_micro_usd=5))
-    await witness.call("soma.selector.v1.BudgetService", BudgetServicer(ledger), "SetBudget", cap)
+    await witness.call(
+        "soma.selector.v1.BudgetService", BudgetServicer(ledger, timedelta(minutes=15)), "SetBudget", cap
+    )
     denied = Rejection("d2@local", Judgement.POLICY, "EGRESS_DENIED", "no")
     decision = Decision(
         selection_id=IDS.new(), ask=Ask(Need("image", "image_photo")), subject=Subject(TENANT, "alice"), chosen=None,

@@ -65,6 +65,7 @@ UNPROMPTED = {
 """What happens without a method of its own."""
 
 NOT_AUDITED = {
+    "soma.selector.v1.BudgetService.RenewReservation": "holds what a selection had reserved; facts tell it",
     "soma.selector.v1.BudgetService.SettleReservation": "books what a selection had reserved; facts tell it",
     "soma.selector.v1.BudgetService.ReleaseReservation": "gives back what a selection had reserved; facts tell it",
     "soma.critic.v1.CriticService.Evaluate": "an evaluation is a fact, and changes nothing that was there",

@@ -73,6 +73,12 @@ class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service
             budget=selection_pb2.BudgetView(reservation_id=TWO, reserved_micro_usd=7),
         )
 
+    async def RenewReservation(
+        self, request: budget_service_pb2.RenewReservationRequest, context: object
+    ) -> budget_service_pb2.Reservation:
+        self._heard.requests.append(request)
+        return budget_service_pb2.Reservation()
+
     async def SettleReservation(
         self, request: budget_service_pb2.SettleReservationRequest, context: object
     ) -> budget_service_pb2.Reservation:
@@ -201,11 +207,13 @@ async def test_a_refusal_keeps_its_reason(channel: grpc.aio.Channel) -> None:
     assert caught.value.reason is Reason.NO_CAPABLE_CAPABILITY
 
 
-async def test_reservations_are_settled_and_released(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_reservations_are_renewed_settled_and_released(channel: grpc.aio.Channel, heard: Heard) -> None:
     peer = SelectorPeer(channel)
+    await peer.renew(TWO)
     await peer.settle(TWO, 5)
     await peer.release(TWO)
     assert heard.requests == [
+        budget_service_pb2.RenewReservationRequest(reservation_id=TWO),
         budget_service_pb2.SettleReservationRequest(reservation_id=TWO, cost_micro_usd=5),
         budget_service_pb2.ReleaseReservationRequest(reservation_id=TWO),
     ]

@@ -45,6 +45,11 @@ class BudgetServiceStub:
                 request_serializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.SetBudgetRequest.SerializeToString,
                 response_deserializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.Budget.FromString,
                 _registered_method=True)
+        self.RenewReservation = channel.unary_unary(
+                '/soma.selector.v1.BudgetService/RenewReservation',
+                request_serializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.RenewReservationRequest.SerializeToString,
+                response_deserializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.Reservation.FromString,
+                _registered_method=True)
         self.SettleReservation = channel.unary_unary(
                 '/soma.selector.v1.BudgetService/SettleReservation',
                 request_serializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.SettleReservationRequest.SerializeToString,
@@ -75,8 +80,18 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewReservation(self, request, context):
+        """Holds a reservation for its full time again, to be called right before a call that was put off; one that has lapsed
+        is held again where the caps have the amount left. BUDGET_EXCEEDED where they have not, FAILED_PRECONDITION for one
+        that was settled or released.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SettleReservation(self, request, context):
-        """Books the true cost of a reservation. Idempotent: a settled reservation stays as it is.
+        """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
+        lapsed or was released settles, too, for a call that was made all the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +116,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.SetBudget,
                     request_deserializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.SetBudgetRequest.FromString,
                     response_serializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.Budget.SerializeToString,
+            ),
+            'RenewReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewReservation,
+                    request_deserializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.RenewReservationRequest.FromString,
+                    response_serializer=soma_dot_selector_dot_v1_dot_budget__service__pb2.Reservation.SerializeToString,
             ),
             'SettleReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleReservation,
@@ -168,6 +188,33 @@ class BudgetService:
             '/soma.selector.v1.BudgetService/SetBudget',
             soma_dot_selector_dot_v1_dot_budget__service__pb2.SetBudgetRequest.SerializeToString,
             soma_dot_selector_dot_v1_dot_budget__service__pb2.Budget.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soma.selector.v1.BudgetService/RenewReservation',
+            soma_dot_selector_dot_v1_dot_budget__service__pb2.RenewReservationRequest.SerializeToString,
+            soma_dot_selector_dot_v1_dot_budget__service__pb2.Reservation.FromString,
             options,
             channel_credentials,
             insecure,

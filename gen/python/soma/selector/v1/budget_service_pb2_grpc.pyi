@@ -37,8 +37,15 @@ class BudgetServiceStub:
     """Reads the caps of the caller's tenant for the current month."""
     SetBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.SetBudgetRequest, _budget_service_pb2.Budget]
     """Sets a cap. Lowering it below what is spent denies further calls, it takes nothing back."""
+    RenewReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.RenewReservationRequest, _budget_service_pb2.Reservation]
+    """Holds a reservation for its full time again, to be called right before a call that was put off; one that has lapsed
+    is held again where the caps have the amount left. BUDGET_EXCEEDED where they have not, FAILED_PRECONDITION for one
+    that was settled or released.
+    """
     SettleReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.SettleReservationRequest, _budget_service_pb2.Reservation]
-    """Books the true cost of a reservation. Idempotent: a settled reservation stays as it is."""
+    """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
+    lapsed or was released settles, too, for a call that was made all the same.
+    """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _budget_service_pb2.Reservation]
     """Gives a reservation back. Idempotent."""
 
@@ -51,8 +58,15 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """Reads the caps of the caller's tenant for the current month."""
     SetBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.SetBudgetRequest, _budget_service_pb2.Budget]  # type: ignore[assignment]
     """Sets a cap. Lowering it below what is spent denies further calls, it takes nothing back."""
+    RenewReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.RenewReservationRequest, _budget_service_pb2.Reservation]  # type: ignore[assignment]
+    """Holds a reservation for its full time again, to be called right before a call that was put off; one that has lapsed
+    is held again where the caps have the amount left. BUDGET_EXCEEDED where they have not, FAILED_PRECONDITION for one
+    that was settled or released.
+    """
     SettleReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.SettleReservationRequest, _budget_service_pb2.Reservation]  # type: ignore[assignment]
-    """Books the true cost of a reservation. Idempotent: a settled reservation stays as it is."""
+    """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
+    lapsed or was released settles, too, for a call that was made all the same.
+    """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _budget_service_pb2.Reservation]  # type: ignore[assignment]
     """Gives a reservation back. Idempotent."""
 
@@ -76,12 +90,25 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets a cap. Lowering it below what is spent denies further calls, it takes nothing back."""
 
     @_abc_1.abstractmethod
+    def RenewReservation(
+        self,
+        request: _budget_service_pb2.RenewReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.Reservation, _abc.Awaitable[_budget_service_pb2.Reservation]]:
+        """Holds a reservation for its full time again, to be called right before a call that was put off; one that has lapsed
+        is held again where the caps have the amount left. BUDGET_EXCEEDED where they have not, FAILED_PRECONDITION for one
+        that was settled or released.
+        """
+
+    @_abc_1.abstractmethod
     def SettleReservation(
         self,
         request: _budget_service_pb2.SettleReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.Reservation, _abc.Awaitable[_budget_service_pb2.Reservation]]:
-        """Books the true cost of a reservation. Idempotent: a settled reservation stays as it is."""
+        """Books the true cost of a reservation, up to the cap. Idempotent: a settled reservation stays as it is. One that has
+        lapsed or was released settles, too, for a call that was made all the same.
+        """
 
     @_abc_1.abstractmethod
     def ReleaseReservation(

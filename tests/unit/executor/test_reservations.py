@@ -1,0 +1,214 @@
+"""No provider is called on a reservation that has lapsed, and no run acts on what belongs to another run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.errors import Reason, SomaError
+from mesh.ids import SystemIds, derive, made_at
+from mesh.testing import FakeClock
+from svc_executor.app.control import ControlOrder
+from svc_executor.domain.job import ExecutionStatus, JobState, StepState
+from svc_executor.domain.provider import Artefact, InvocationResult
+from svc_executor.domain.provider_call import waited
+from svc_executor.domain.run import CloseOrder
+from tests.unit.executor.rig import OWNER, IdleRunner, task
+from tests.unit.executor.test_paid_once import Killed, begun, priced
+from tests.unit.executor.test_run_steps import Run
+
+if TYPE_CHECKING:
+    from svc_executor.domain.peers import Upload
+    from svc_executor.domain.provider_call import CallOutcome
+
+
+def closing(run: Run, state: JobState = JobState.FAILED) -> CloseOrder:
+    return CloseOrder(run.order, state.value, "it was lost")
+
+
+def resuming(run: Run) -> ControlOrder:
+    return ControlOrder(OWNER, run.order.job_id)
+
+
+async def test_an_attempt_that_waited_holds_its_reservation_again_before_the_call() -> None:
+    run = await begun(priced())
+    (reservation,) = run.rig.selector.reserved
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert run.rig.selector.renewed == [reservation]
+
+
+async def test_an_attempt_whose_reservation_cannot_be_held_again_calls_nobody_and_costs_nothing() -> None:
+    run = await begun(priced())
+    run.rig.selector.reserved.clear()
+    result = await run.steps.attempt(run.attempt("a"))
+    assert (result.succeeded, result.code) == (False, "BUDGET_EXCEEDED")
+    assert run.rig.calls("painter") == []
+    assert (await run.account()).job.cost_micro_usd == 0
+
+
+async def test_an_attempt_waits_while_the_selector_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await begun(priced())
+
+    async def away(_: str) -> None:
+        raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.selector, "renew", away)
+        with pytest.raises(SomaError):
+            await run.steps.attempt(run.attempt("a"))
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+
+
+async def test_a_reservation_of_this_minute_is_not_renewed() -> None:
+    run = await begun(priced())
+    (execution,) = (await run.account()).executions
+    fresh = object.__new__(type(execution))
+    fresh.__dict__.update({**execution.__dict__, "reservation_id": SystemIds().new()})
+    now = SystemClock().now()
+    assert not waited(fresh, now)
+    assert waited(fresh, now + timedelta(seconds=61))
+
+
+def test_a_uuid_of_version_7_tells_when_it_was_made() -> None:
+    before, made, after = SystemClock().now(), made_at(SystemIds().new()), SystemClock().now()
+    assert made is not None
+    assert before - timedelta(milliseconds=1) <= made <= after
+    assert made_at(derive("x")) is None
+    assert made_at("none") is None
+
+
+async def test_each_run_asks_the_selector_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    run = await Run.of(task("a"))
+    select = run.rig.selector.select
+
+    async def remembering(need):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        asked.append(need.request_id)
+        return await select(need)
+
+    monkeypatch.setattr(run.rig.selector, "select", remembering)
+
+    async def ended(*_: object) -> None:
+        raise SomaError(Reason.UNAVAILABLE, "the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.steps.select, "_begin", ended)
+        with pytest.raises(SomaError):
+            await run.steps.select(run.select("a"))
+    await run.steps.close_run(closing(run))
+    await run.rig.resume(resuming(run))
+    run.order = run.rig.started[-1]
+    await run.steps.open_run(run.order)
+    await run.steps.select(run.select("a"))
+    assert len(set(asked)) == 2
+
+
+async def lost(*tasks: dict[str, object]) -> Run:
+    """A run that has made its steps and whose workflow is gone."""
+    run = await Run.of(*(tasks or (task("a"),)))  # type: ignore[arg-type]
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    assert isinstance(run.rig.runner, IdleRunner)
+    run.rig.runner.lost.add(run.order)
+    return run
+
+
+async def test_a_run_that_is_resumed_while_it_is_being_closed_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await lost()
+    held_by = run.rig.assets.held_by
+
+    async def resumed_meanwhile(job_id: str) -> list[str]:
+        monkeypatch.undo()
+        await run.rig.resume(resuming(run))
+        return await held_by(job_id)
+
+    monkeypatch.setattr(run.rig.assets, "held_by", resumed_meanwhile)
+    await run.steps.close_run(closing(run))
+    account = await run.account()
+    assert (account.job.state, account.job.run) == (JobState.PENDING, 2)
+    assert [step.state for step in account.steps] == [StepState.SUCCEEDED]
+    (asset,) = run.rig.assets.stored.values()
+    assert asset.holders == {run.order.job_id}
+
+
+async def test_a_run_whose_results_are_being_undone_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await lost()
+    refused: list[SomaError] = []
+    release = run.rig.assets.release
+
+    async def resumed_meanwhile(*names: str) -> None:
+        try:
+            await run.rig.resume(resuming(run))
+        except SomaError as error:
+            refused.append(error)
+        await release(*names)
+
+    monkeypatch.setattr(run.rig.assets, "release", resumed_meanwhile)
+    await run.steps.close_run(closing(run))
+    assert [error.reason for error in refused] == [Reason.CONFLICT]
+    assert (await run.account()).job.state is JobState.FAILED
+
+
+def two_files() -> InvocationResult:
+    return InvocationResult(
+        tuple(Artefact(name.encode(), "text/csv", f"{name}.csv", "data") for name in ("first", "second"))
+    )
+
+
+async def test_an_attempt_that_fails_half_way_names_what_it_stored_so_that_it_is_undone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await Run.of(task("a"))
+    run.rig.shelf.providers["mermaid"].script = lambda _: two_files()
+    store = run.rig.assets.store
+
+    async def too_large(upload: Upload) -> str:
+        if upload.artefact.filename == "second.csv":
+            raise SomaError(Reason.PAYLOAD_TOO_LARGE, "too large")
+        return await store(upload)
+
+    monkeypatch.setattr(run.rig.assets, "store", too_large)
+    await run.steps.select(run.select("a"))
+    assert (await run.steps.attempt(run.attempt("a"))).code == "PAYLOAD_TOO_LARGE"
+    (execution,) = (await run.account()).executions
+    assert (execution.status, list(execution.asset_ids)) == (ExecutionStatus.FAILED, list(run.rig.assets.stored))
+    await run.steps.close_run(closing(run))
+    assert all(not asset.holders for asset in run.rig.assets.stored.values())
+
+
+async def test_what_an_attempt_stores_after_its_run_was_closed_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await Run.of(task("a"))
+    store = run.rig.assets.store
+
+    async def late(upload: Upload) -> str:
+        await run.steps.close_run(closing(run, JobState.CANCELLED))
+        return await store(upload)
+
+    monkeypatch.setattr(run.rig.assets, "store", late)
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    assert all(not asset.holders for asset in run.rig.assets.stored.values())
+
+
+async def test_a_result_that_is_kept_after_its_attempt_was_closed_is_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    rig = priced(clock)
+    run = await begun(rig)
+    keep = rig.results.keep
+
+    async def late(tenant_id: str, key: str, outcome: CallOutcome) -> None:
+        await clock.advance(60.0)
+        await run.steps.close_run(closing(run, JobState.CANCELLED))
+        await keep(tenant_id, key, outcome)
+
+    async def killed(_: Upload) -> str:
+        raise Killed
+
+    monkeypatch.setattr(rig.results, "keep", late)
+    monkeypatch.setattr(rig.assets, "store", killed)
+    with pytest.raises(Killed):
+        await run.steps.attempt(run.attempt("a"))
+    assert rig.results.kept == {}
