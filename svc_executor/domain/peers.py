@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Need:
-    """What a step asks of the selector. `max_cost_micro_usd` is 0 without a cap."""
+    """What a step asks of the selector. `max_cost_micro_usd` is 0 and `max_cost_tier` empty without a cap."""
 
     job_id: str
     step_id: str
@@ -45,6 +45,7 @@ class Need:
     data_classification: str = ""
     persona: str = ""
     capsule: str = ""
+    max_cost_tier: str = ""
 
 
 @dataclass(frozen=True)
