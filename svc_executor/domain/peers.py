@@ -154,6 +154,7 @@ class HealthState(StrEnum):
 
     UNKNOWN = "UNKNOWN"
     HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
     UNHEALTHY = "UNHEALTHY"
 
 
@@ -175,8 +176,9 @@ class HealthReport:
 class ServedCapability:
     """A capability as the registry holds it.
 
-    `endpoint` is the base address where it is not its provider's own. `circuit_open` is what was last reported, by
-    whichever process, at `checked_at` (None: never). `owner_tenant_id` names the tenant of a private capability.
+    `endpoint` is the base address where it is not its provider's own. `circuit_open` and `state` are what was last
+    reported, by whichever process, at `checked_at` (None: never). `owner_tenant_id` names the tenant of a private
+    capability.
     """
 
     capability_id: str
@@ -184,6 +186,7 @@ class ServedCapability:
     circuit_open: bool = False
     checked_at: datetime | None = None
     owner_tenant_id: str = ""
+    state: HealthState = HealthState.UNKNOWN
 
     @property
     def key(self) -> CapabilityKey:
