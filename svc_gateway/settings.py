@@ -11,6 +11,7 @@ from mesh.chassis import ChassisSettings
 from mesh.settings import Block, Env, TemporalSettings
 from mesh.settings.blocks import Address  # noqa: TC001 - pydantic reads the annotation
 from svc_gateway.domain.keys import MOST_MADE
+from svc_gateway.domain.permissions import MOST_ASSET_MIB
 
 
 class GatewaySettings(Block):
@@ -33,10 +34,11 @@ class GatewaySettings(Block):
     )
     tenants_tracked: int = Field(10_000, gt=0, description="tenants whose rate a proxy counts at the same time")
     body_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest JSON body, in bytes")
-    max_asset_size_mb: Annotated[int, Env("SA01_MULTIMODAL_MAX_ASSET_SIZE_MB")] = Field(
-        50,
+    max_asset_size_mb: int = Field(
+        MOST_ASSET_MIB,
         gt=0,
-        description="largest upload in MiB; the edge refuses what declares 2 MiB more, the assets service the rest",
+        description="largest upload in MiB; the edge refuses unread what declares 2 MiB more, the assets service "
+        "what is over the limit of its type or tenant; no less than the largest of those",
     )
     unary_timeout_s: float = Field(
         30.0, gt=0, description="time limit of a call that does not stream, with its body, in seconds"

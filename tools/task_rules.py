@@ -39,7 +39,7 @@ ALLOWED = {
     "svc_executor/adapters/providers/housekeeping.py Housekeeping.start": "enters `background`; awaited at once",
     "svc_gateway/app/monitor.py Monitor._ask": "one question to a part, awaited within the function",
     "svc_gateway/app/monitor.py Monitor._first": "a pause that is ended within the function",
-    "svc_executor/adapters/guarded.py": "one report of a provider's health",
+    "svc_executor/adapters/reports.py": "one report of a provider's health",
     "svc_gateway/rpc/xds/server.py": "reads one stream, ended with it",
     "svc_provenance/app/watch.py": "reads for one feed, ended with it",
     "svc_selector/adapters/peers/gateway.py GatewayPermissions.of": "one call, awaited by all who need its answer",

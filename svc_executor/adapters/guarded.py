@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from mesh.lru import LruMap
 from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
 from svc_executor.adapters.circuits import Circuits
 from svc_executor.adapters.places import Places
+from svc_executor.adapters.reports import HealthReports
 from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.peers import HealthReport, HealthState
 from svc_executor.domain.provider import Failure, Fault, LimitedProvider, ProviderError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider import Invocation, InvocationResult, Place, ProbeResult, Provider
 
 _log = logging.getLogger(__name__)
-_REPORT_S = 10.0
 _BUDGETS = 4_096
 # An adapter keeps the deadline itself, and knows best what was consumed until then.
 _GRACE_S = 1.0
@@ -69,7 +68,6 @@ class Guards:
         rng: random.Random, is_heavy: Callable[[str], bool] = lambda _: False,
     ) -> None:  # fmt: skip
         self._limits = limits
-        self._registry = registry
         self._meter = meter
         self._clock = clock
         self._rng = rng
@@ -79,7 +77,7 @@ class Guards:
         )
         meter.tenant_circuits(self._circuits.open_tenants)
         self._budgets = LruMap[CapabilityKey, RetryBudget](_BUDGETS)
-        self._reports: set[asyncio.Task[None]] = set()
+        self._reports = HealthReports(registry, clock)
 
     def circuit(self, capability: CapabilityKey) -> CircuitState:
         """The state of a capability's platform-wide circuit: calls are held back while it is open."""
@@ -92,10 +90,13 @@ class Guards:
         return self._places.enter(pool, tenant_id, capacity, named=capability_id)
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
-        """Invoke within deadline, circuits and retry budget; raises ProviderError."""
+        """Invoke within deadline, circuits and retry budget; raises ProviderError.
+
+        A success tells how the capability fares where its probes do not: at an endpoint of its own, and remotely.
+        """
         deadline = Deadline.within(invocation.timeout_s, self._clock)
         try:
-            return await retry(
+            result = await retry(
                 lambda: self._once(inner, invocation, deadline),
                 clock=self._clock,
                 rng=self._rng,
@@ -110,6 +111,9 @@ class Guards:
             raise ProviderError(
                 Failure.UNAVAILABLE, refused.message, retry_after_s=refused.retry_after_s, fault=Fault.PLATFORM
             ) from None
+        if invocation.endpoint or inner.provider != _LOCAL:
+            self._reports.succeeded(invocation.capability)
+        return result
 
     async def _once(self, inner: Provider, invocation: Invocation, deadline: Deadline) -> InvocationResult:
         async with self._circuits.guard(invocation.capability, invocation.tenant_id):
@@ -131,8 +135,7 @@ class Guards:
 
     async def aclose(self) -> None:
         """Give reports under way a moment to arrive."""
-        if self._reports:
-            await asyncio.wait(set(self._reports), timeout=_REPORT_S)
+        await self._reports.aclose()
 
     def _worth_a_retry(self, error: Exception) -> bool:
         """Whether the same call may soon succeed; one that consumed something is not paid for twice."""
@@ -151,18 +154,7 @@ class Guards:
         opened = after is CircuitState.OPEN
         reason = "it failed repeatedly and is left alone for a while" if opened else ""
         state = HealthState.UNHEALTHY if opened else HealthState.HEALTHY
-        # In a context of its own: it is the executor's report, not that of the tenant whose call was the last.
-        report = self._report(HealthReport(capability.capability_id, state, reason, opened, capability.owner_tenant_id))
-        task = asyncio.create_task(report, context=contextvars.Context())
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
-
-    async def _report(self, report: HealthReport) -> None:
-        try:
-            async with asyncio.timeout(_REPORT_S):
-                await self._registry.report_health(report)
-        except (SomaError, TimeoutError) as error:
-            _log.warning("health of %s could not be reported: %s", report.capability_id, error)
+        self._reports.send(HealthReport(capability.capability_id, state, reason, opened, capability.owner_tenant_id))
 
 
 class GuardedProvider:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from svc_executor.domain.peers import Manifest, Registry
     from svc_executor.domain.ports import Catalogue
 
+_LAPSE_S, _LAPSE_PROBES = 3_600.0, 3
+"""How long health counts that nobody confirms: in seconds, and at least so many probes."""
+_STATES = {True: HealthState.HEALTHY, False: HealthState.UNHEALTHY, None: HealthState.UNKNOWN}
+_UNASKED = ProbeResult(healthy=None, detail="not asked; its calls tell")
 _log = logging.getLogger(__name__)
 
 
@@ -51,8 +55,12 @@ class ProbeProviders:
     """Asks every provider how it fares and reports it. `circuit` gives the state of a capability's circuit here.
 
     A probe speaks for each capability of its adapter, those of the manifests and those that others registered, unless
-    it has an endpoint of its own. What was not asked is not reported. An open circuit that another process reported
-    stays until that process withdraws it, or has not confirmed it for `trusted_s` seconds.
+    it has an endpoint of its own. What did not change is reported again only when nobody has confirmed it for a while:
+    half of `interval_s`, the time between two probes, for the platform's capabilities, by which the registry judges
+    whether any provider is well; half of the time after which health lapses for those of tenants, which are many. What
+    was not asked is not reported until the health that the registry has of it lapses; then it is UNKNOWN. An open
+    circuit that another process reported stays until that process withdraws it, or has not confirmed it for `trusted_s`
+    seconds.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class ProbeProviders:
         clock: Clock,
         *,
         trusted_s: float = 150.0,
+        interval_s: float = 60.0,
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
@@ -71,6 +80,8 @@ class ProbeProviders:
         self._circuit = circuit
         self._clock = clock
         self._trusted = timedelta(seconds=trusted_s)
+        self._lapse = timedelta(seconds=max(_LAPSE_S, _LAPSE_PROBES * interval_s))
+        self._half_interval = timedelta(seconds=interval_s / 2)
 
     @property
     def adapters(self) -> Sequence[str]:
@@ -94,16 +105,24 @@ class ProbeProviders:
         circuit = self._circuit(served.key)
         if circuit is CircuitState.OPEN:
             return _report(served, HealthState.UNHEALTHY, result, circuit_open=True)
-        if served.circuit_open and circuit is CircuitState.CLOSED and self._is_fresh(served):
+        if served.circuit_open and circuit is CircuitState.CLOSED and self._is_younger(served, self._trusted):
             return None
-        asked = served.endpoint.rstrip("/") in {"", result.endpoint}
-        healthy = result.healthy if asked else None
-        if healthy is None:
-            return _report(served, HealthState.UNKNOWN, result) if served.circuit_open else None
-        return _report(served, HealthState.HEALTHY if healthy else HealthState.UNHEALTHY, result)
+        if served.endpoint.rstrip("/") not in {"", result.endpoint}:
+            result = _UNASKED
+        state = _STATES[result.healthy]
+        if served.circuit_open or not self._is_known(served, state):
+            return _report(served, state, result)
+        return None
 
-    def _is_fresh(self, served: ServedCapability) -> bool:
-        return served.checked_at is not None and self._clock.now() - served.checked_at < self._trusted
+    def _is_known(self, served: ServedCapability, state: HealthState) -> bool:
+        """Whether the registry need not be told that the state is this."""
+        if state is HealthState.UNKNOWN:
+            return served.state is HealthState.UNKNOWN or self._is_younger(served, self._lapse)
+        term = self._lapse / 2 if served.owner_tenant_id else self._half_interval
+        return served.state is state and self._is_younger(served, term)
+
+    def _is_younger(self, served: ServedCapability, age: timedelta) -> bool:
+        return served.checked_at is not None and self._clock.now() - served.checked_at < age
 
     async def _served_by(self, adapter: str) -> Sequence[ServedCapability]:
         own = {

@@ -132,6 +132,7 @@ def _terms(plan: Plan) -> Terms:
         data_classification=plan.data_classification,
         persona=plan.persona,
         capsule=plan.capsule,
+        max_cost_tier=plan.max_cost_tier,
     )
 
 

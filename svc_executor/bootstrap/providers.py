@@ -87,7 +87,7 @@ class Workshop:
             register = RegisterManifests(registry, found)
             probe = ProbeProviders(
                 registry, catalogue, found, guards.circuit, mesh.clock,
-                trusted_s=circuit_trusted_s(settings),
+                trusted_s=circuit_trusted_s(settings), interval_s=settings.probe_interval_s,
             )  # fmt: skip
             keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
             await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))

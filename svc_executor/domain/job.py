@@ -103,7 +103,10 @@ def request_reused(request_id: str) -> SomaError:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the plan says of the whole job; caps are 0 when it sets none, money in millionths of a US dollar."""
+    """What the plan says of the whole job; caps are 0 or empty when it sets none.
+
+    Money is in millionths of a US dollar.
+    """
 
     max_cost_micro_usd: int = 0
     max_duration_s: int = 0
@@ -111,6 +114,7 @@ class Terms:
     data_classification: str = ""
     persona: str = ""
     capsule: str = ""
+    max_cost_tier: str = ""
 
 
 @dataclass(frozen=True)

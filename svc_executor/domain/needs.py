@@ -69,6 +69,7 @@ def need_of(
         data_classification=job.terms.data_classification,
         persona=job.terms.persona,
         capsule=job.terms.capsule,
+        max_cost_tier=job.terms.max_cost_tier,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Need:
-    """What a step asks of the selector. `max_cost_micro_usd` is 0 without a cap."""
+    """What a step asks of the selector. `max_cost_micro_usd` is 0 and `max_cost_tier` empty without a cap."""
 
     job_id: str
     step_id: str
@@ -45,6 +45,7 @@ class Need:
     data_classification: str = ""
     persona: str = ""
     capsule: str = ""
+    max_cost_tier: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class HealthState(StrEnum):
 
     UNKNOWN = "UNKNOWN"
     HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
     UNHEALTHY = "UNHEALTHY"
 
 
@@ -177,8 +179,9 @@ class HealthReport:
 class ServedCapability:
     """A capability as the registry holds it.
 
-    `endpoint` is the base address where it is not its provider's own. `circuit_open` is what was last reported, by
-    whichever process, at `checked_at` (None: never). `owner_tenant_id` names the tenant of a private capability.
+    `endpoint` is the base address where it is not its provider's own. `circuit_open` and `state` are what was last
+    reported, by whichever process, at `checked_at` (None: never). `owner_tenant_id` names the tenant of a private
+    capability.
     """
 
     capability_id: str
@@ -186,6 +189,7 @@ class ServedCapability:
     circuit_open: bool = False
     checked_at: datetime | None = None
     owner_tenant_id: str = ""
+    state: HealthState = HealthState.UNKNOWN
 
     @property
     def key(self) -> CapabilityKey:

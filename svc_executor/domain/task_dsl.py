@@ -88,7 +88,7 @@ class Task:
 class Plan:
     """A plan without errors. `layers` holds task ids: all tasks of one may run at once, after those before it.
 
-    `max_cost_micro_usd` and `max_duration_s` are 0 when the plan sets no cap.
+    `max_cost_micro_usd` and `max_duration_s` are 0 when the plan sets no cap, `max_cost_tier` is empty.
     """
 
     title: str
@@ -100,6 +100,7 @@ class Plan:
     data_classification: str = ""
     persona: str = ""
     capsule: str = ""
+    max_cost_tier: str = ""
 
     def task(self, task_id: str) -> Task:
         """The task of that name; KeyError when there is none."""

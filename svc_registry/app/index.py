@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CapabilityIndex:
-    """Capabilities that are not deleted, by key, and by owner and modality."""
+    """Capabilities that are not deleted, by key, by owner and modality, and by adapter."""
 
     def __init__(self) -> None:
         self._items: dict[CapabilityKey, Capability] = {}
@@ -22,6 +22,7 @@ class CapabilityIndex:
         self._ids: dict[str, list[str]] = {}
         self._by_modality: dict[tuple[str, Modality], dict[str, Capability]] = {}
         self._owners: dict[str, set[str]] = {}
+        self._by_adapter: dict[str, list[CapabilityKey]] = {}
 
     def put(self, item: Capability) -> None:
         """Adds a capability, or replaces it."""
@@ -32,6 +33,10 @@ class CapabilityIndex:
             self._owners.setdefault(item.capability_id, set()).add(item.tenant_id)
         else:
             self._leave_modalities(before)
+        if before is None or before.adapter != item.adapter:
+            if before is not None:
+                self._leave_adapter(before)
+            insort(self._by_adapter.setdefault(item.adapter, []), item.key)
         self._items[item.key] = item
         for modality in item.modalities:
             self._by_modality.setdefault((item.tenant_id, modality), {})[item.capability_id] = item
@@ -42,6 +47,7 @@ class CapabilityIndex:
         if before is None:
             return
         self._leave_modalities(before)
+        self._leave_adapter(before)
         del self._keys[bisect_right(self._keys, key) - 1]
         ids = self._ids[key.tenant_id]
         del ids[bisect_right(ids, key.capability_id) - 1]
@@ -58,6 +64,12 @@ class CapabilityIndex:
             found.pop(item.capability_id, None)
             if not found:
                 del self._by_modality[item.tenant_id, modality]
+
+    def _leave_adapter(self, item: Capability) -> None:
+        keys = self._by_adapter[item.adapter]
+        del keys[bisect_right(keys, item.key) - 1]
+        if not keys:
+            del self._by_adapter[item.adapter]
 
     def get(self, key: CapabilityKey) -> Capability | None:
         """Exactly this one."""
@@ -91,10 +103,11 @@ class CapabilityIndex:
             if self.meant(tenant_id, id_) is item:
                 yield item
 
-    def after(self, token: CapabilityKey) -> Iterator[Capability]:
-        """Those of all owners behind a key, in the order of keys."""
-        for place in range(bisect_right(self._keys, token), len(self._keys)):
-            yield self._items[self._keys[place]]
+    def after(self, token: CapabilityKey, adapter: str = "") -> Iterator[Capability]:
+        """Those of all owners behind a key, in the order of keys; of one adapter where it is named."""
+        keys = self._by_adapter.get(adapter, []) if adapter else self._keys
+        for place in range(bisect_right(keys, token), len(keys)):
+            yield self._items[keys[place]]
 
     def visible_after(self, tenant_id: str, capability_id: str) -> Iterator[Capability]:
         """Those that a tenant may use behind an id, in the order of ids."""

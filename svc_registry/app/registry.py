@@ -157,7 +157,10 @@ class Registry:
         """A page ordered by id and owner; the token names the last one of the page before."""
         id_, _, owner = token.partition(" ")
         index = self._catalog.capabilities
-        behind = index.after(CapabilityKey(id_, owner)) if actor.platform else index.visible_after(actor.tenant_id, id_)
+        if actor.platform:
+            behind = index.after(CapabilityKey(id_, owner), wanted.adapter)
+        else:
+            behind = index.visible_after(actor.tenant_id, id_)
         limit = size or DEFAULT_PAGE
         found = list(islice((item for item in behind if self._matches(item, wanted)), limit + 1))
         page = found[:limit]

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider_call import CallOutcome
 
 
+_TIERS = ("free", "low", "medium", "high", "premium")
+
+
 @dataclass(frozen=True)
 class Rung:
     """A capability on the ladder of one task type."""
 
     task_type: str
     chosen: Chosen
+    cost_tier: str = "free"
 
 
 class MemorySelector:
@@ -72,6 +76,7 @@ class MemorySelector:
             rung.chosen
             for rung in self._rungs
             if rung.task_type == need.task_type and rung.chosen.capability_id not in left_out
+            if not need.max_cost_tier or _TIERS.index(rung.cost_tier) <= _TIERS.index(need.max_cost_tier)
         ]
         if not fitting:
             raise SomaError(Reason.NO_CAPABLE_CAPABILITY, f"no capability is left for {need.task_type}")

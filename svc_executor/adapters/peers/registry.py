@@ -24,8 +24,10 @@ _DAY_S = 86_400
 _STATES = {
     HealthState.UNKNOWN: capability_pb2.HEALTH_STATE_UNKNOWN,
     HealthState.HEALTHY: capability_pb2.HEALTH_STATE_HEALTHY,
+    HealthState.DEGRADED: capability_pb2.HEALTH_STATE_DEGRADED,
     HealthState.UNHEALTHY: capability_pb2.HEALTH_STATE_UNHEALTHY,
 }
+_NAMES = {number: state for state, number in _STATES.items()}
 
 
 class RegistryPeer:
@@ -53,7 +55,7 @@ class RegistryPeer:
             page = await self._registry.ListCapabilities(
                 capability_service_pb2.ListCapabilitiesRequest(page_size=_PAGE, page_token=token, adapter=adapter)
             )
-            found += [_served(item) for item in page.capabilities]
+            found += [served_of(item) for item in page.capabilities]
             token = page.next_page_token
             if not token:
                 return found
@@ -73,7 +75,8 @@ class RegistryPeer:
         )
 
 
-def _served(item: capability_pb2.Capability) -> ServedCapability:
+def served_of(item: capability_pb2.Capability) -> ServedCapability:
+    """What probing needs to know of a capability; a state of a later release counts as UNKNOWN."""
     health = item.health
     return ServedCapability(
         f"{item.tool_id}@{item.provider}",
@@ -81,6 +84,7 @@ def _served(item: capability_pb2.Capability) -> ServedCapability:
         health.circuit_open,
         health.check_time.ToDatetime(UTC) if health.HasField("check_time") else None,
         item.owner_tenant_id,
+        _NAMES.get(health.state, HealthState.UNKNOWN),
     )
 
 

@@ -96,6 +96,7 @@ def _request(need: Need) -> selection_pb2.SelectRequest:
         fallback_reason=need.fallback_reason,
         max_cost_micro_usd=need.max_cost_micro_usd,
         request_id=need.request_id,
+        max_cost_tier=capability_pb2.CostTier.Value(f"COST_TIER_{need.max_cost_tier.upper() or 'UNSPECIFIED'}"),
     )
 
 

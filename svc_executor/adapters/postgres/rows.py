@@ -38,7 +38,8 @@ def job_row(job: Job) -> Row:
         "status": job.state.value,
         "title": job.title,
         "owner": asdict(job.owner),
-        "terms": asdict(job.terms),
+        # Without what is not set: a process of an earlier release can read it then.
+        "terms": {name: value for name, value in asdict(job.terms).items() if value},
         "run": job.run,
         "message": job.message,
         "cost_micro_usd": job.cost_micro_usd,

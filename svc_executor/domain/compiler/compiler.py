@@ -76,6 +76,7 @@ class Compiler:
             data_classification=_text(own, "data_classification"),
             persona=_text(own, "persona"),
             capsule=_text(own, "capsule"),
+            max_cost_tier=_text(own, "max_cost_tier"),
         )
 
 

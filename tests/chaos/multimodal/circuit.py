@@ -19,8 +19,9 @@ from soma.registry.v1.capability_service_pb2_grpc import (
     add_CapabilityServiceServicer_to_server,
 )
 from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
-from svc_executor.adapters.memory.peers import MemoryMeter
+from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.adapters.peers.registry import RegistryPeer
+from svc_executor.adapters.reports import HealthReports
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.peers import Manifest
 from svc_executor.domain.provider import Failure, Fault, Invocation, InvocationResult, ProviderBusyError, ProviderError
@@ -42,7 +43,8 @@ from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from svc_executor.domain.peers import HealthReport
+    from mesh.resilience import CircuitState
+    from svc_executor.domain.capability import CapabilityKey
     from svc_executor.domain.provider import Provider
     from svc_selector.domain.model import Decision
 
@@ -225,5 +227,6 @@ class NeverOpens(Guards):
 class TellsNobody(Guards):
     """A planted bug: the circuit opens, and the registry does not hear of it."""
 
-    async def _report(self, report: HealthReport) -> None:
-        pass
+    def _moved(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
+        self._reports = HealthReports(MemoryRegistry(), self._clock)
+        super()._moved(capability, before, after)

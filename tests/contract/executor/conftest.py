@@ -50,7 +50,7 @@ def submission() -> Submit:
             job_id=ids.new(),
             owner=Principal(tenant, "user-1", ("member",), ("jobs",), "key-1"),
             plan={"version": "1.0"},
-            terms=Terms(max_cost_micro_usd=7, keep_on_failure=True),
+            terms=Terms(max_cost_micro_usd=7, keep_on_failure=True, max_cost_tier="low"),
             created_at=START + timedelta(seconds=next(made)),
             steps_total=2,
             **fields,  # type: ignore[arg-type]

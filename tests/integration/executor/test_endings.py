@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
+from svc_executor.adapters.memory.peers import Rung
 from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import (
@@ -18,7 +19,7 @@ from svc_executor.domain.provider import (
 )
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import EventType
-from tests.unit.executor.rig import OWNER, Rig, down, picture, plan, states, task
+from tests.unit.executor.rig import OWNER, Rig, chosen, down, picture, plan, states, task
 
 if TYPE_CHECKING:
     from svc_executor.domain.peers import Need, Selection
@@ -75,6 +76,17 @@ async def test_a_plan_may_keep_what_a_failed_job_made(work_on: Run) -> None:
     account = await rig.run(*steps, policy_overrides={"keep_assets_on_failure": True})
     assert account.job.state is JobState.FAILED
     assert list(rig.assets.stored) == list(account.steps[0].asset_ids)
+
+
+async def test_a_limit_of_the_cost_tier_decides_which_capabilities_a_job_may_use(work_on: Run) -> None:
+    rungs = (Rung("image_photo", chosen("painter"), "high"), Rung("image_photo", chosen("sketcher"), "medium"))
+    rig = await work_on(Rig(rungs=rungs))
+    refused = await rig.run(task("photo", "generate_image"), policy_overrides={"max_cost_tier": "low"})
+    assert refused.job.state is JobState.FAILED
+    assert "no capability is left for image_photo" in refused.steps[0].message
+    made = await rig.run(task("photo", "generate_image"), policy_overrides={"max_cost_tier": "medium"})
+    assert made.job.state is JobState.COMPLETED
+    assert (len(rig.calls("painter")), len(rig.calls("sketcher"))) == (0, 1)
 
 
 async def test_an_undoing_that_fails_is_tried_again_and_recorded_when_it_cannot_be_done(work_on: Run) -> None:

@@ -201,6 +201,14 @@ async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.C
     assert selection.chosen.default_parameters == {"theme": "plain", "scale": 2}
 
 
+@pytest.mark.parametrize("tier", ["", "free", "low", "medium", "high", "premium"])
+async def test_a_limit_of_the_cost_tier_is_passed_on(channel: grpc.aio.Channel, heard: Heard, tier: str) -> None:
+    await SelectorPeer(channel).select(a_need(max_cost_tier=tier))
+    (request,) = heard.requests
+    assert isinstance(request, selection_pb2.SelectRequest)
+    assert capability_pb2.CostTier.Name(request.max_cost_tier) == f"COST_TIER_{tier.upper() or 'UNSPECIFIED'}"
+
+
 async def test_a_refusal_keeps_its_reason(channel: grpc.aio.Channel) -> None:
     with pytest.raises(SomaError) as caught:
         await SelectorPeer(channel).select(a_need(exclude=("mermaid@local",)))

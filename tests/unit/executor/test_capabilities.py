@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +11,11 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
+from soma.registry.v1 import capability_pb2
 from svc_executor.adapters import manifests
 from svc_executor.adapters.catalogue import ModuleCatalogue
 from svc_executor.adapters.memory.peers import MemoryRegistry
-from svc_executor.adapters.peers import capability_of
+from svc_executor.adapters.peers import capability_of, served_of
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.peers import HealthState, Manifest, ServedCapability
 from svc_executor.domain.provider import ProbeResult, ProviderContext
@@ -156,6 +158,68 @@ async def test_an_open_circuit_of_another_process_is_left_until_it_is_no_longer_
     assert [report.circuit_open for report in registry.reports] == [False]
 
 
+class Served(MemoryRegistry):
+    """Serves one capability, last reported as `state` so many seconds ago."""
+
+    def __init__(self, clock: FakeClock, state: HealthState, age_s: float, owner: str = "", endpoint: str = "") -> None:
+        super().__init__()
+        at = clock.now() - timedelta(seconds=age_s)
+        self._served = ServedCapability("mermaid@local", endpoint, False, at, owner, state)
+
+    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+        return [self._served]
+
+
+class Failing(ScriptedProvider):
+    """A provider that answers probes with an error."""
+
+    async def probe(self) -> ProbeResult:
+        return ProbeResult(healthy=False, detail="it answered 500")
+
+
+async def reported(
+    provider: ScriptedProvider, state: HealthState, age_s: float, owner: str = "", endpoint: str = ""
+) -> list[HealthState]:
+    """The states that a probe reports of the owner's capability, by what the registry has."""
+    clock = FakeClock()
+    registry = Served(clock, state, age_s, owner, endpoint)
+    await ProbeProviders(registry, Shelf({"mermaid": provider}), [MERMAID], closed, clock, interval_s=60.0)("mermaid")
+    return [report.state for report in registry.reports if report.owner_tenant_id == owner]
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "owner", "states"),
+    [
+        (HealthState.HEALTHY, 29, "", []),
+        (HealthState.HEALTHY, 30, "", [HealthState.HEALTHY]),
+        (HealthState.HEALTHY, 1_799, "acme", []),
+        (HealthState.HEALTHY, 1_800, "acme", [HealthState.HEALTHY]),
+        (HealthState.UNKNOWN, 1, "acme", [HealthState.HEALTHY]),
+        (HealthState.DEGRADED, 1, "acme", [HealthState.HEALTHY]),
+        (HealthState.UNHEALTHY, 1, "acme", [HealthState.HEALTHY]),
+    ],
+)
+async def test_what_did_not_change_is_confirmed_before_it_is_too_old_and_not_at_each_probe(
+    state: HealthState, age_s: float, owner: str, states: list[HealthState]
+) -> None:
+    assert await reported(ScriptedProvider("local"), state, age_s, owner) == states
+
+
+async def test_failed_probes_are_reported_until_they_have_taken_the_capability_out() -> None:
+    assert await reported(Failing("local"), HealthState.DEGRADED, 1, "acme") == [HealthState.UNHEALTHY]
+    assert await reported(Failing("local"), HealthState.UNHEALTHY, 1, "acme") == []
+
+
+@pytest.mark.parametrize("state", [HealthState.HEALTHY, HealthState.DEGRADED, HealthState.UNHEALTHY])
+@pytest.mark.parametrize(("provider", "endpoint"), [(Unasked("local"), ""), (ScriptedProvider("local"), "https://own")])
+async def test_health_that_nobody_confirms_becomes_unknown(
+    provider: ScriptedProvider, endpoint: str, state: HealthState
+) -> None:
+    assert await reported(provider, state, 3_599, "", endpoint) == []
+    assert await reported(provider, state, 3_600, "", endpoint) == [HealthState.UNKNOWN]
+    assert await reported(provider, HealthState.UNKNOWN, 3_600, "", endpoint) == []
+
+
 async def test_private_capabilities_of_equal_ids_are_each_reported_for_their_owner() -> None:
     class Owned(MemoryRegistry):
         async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
@@ -195,6 +259,12 @@ modalities: [MODALITY_DIAGRAM]
 task_types: [image_diagram]
 price_list: {version: "1", prices: [{unit: PRICE_UNIT_CALL, micro_usd: 5}]}
 """
+
+
+@pytest.mark.parametrize("state", list(HealthState))
+def test_the_state_that_the_registry_has_is_read(state: HealthState) -> None:
+    number = capability_pb2.HealthState.Value(f"HEALTH_STATE_{state}")
+    assert served_of(capability_pb2.Capability(health=capability_pb2.Health(state=number))).state is state
 
 
 def test_manifests_are_read_from_their_folder(tmp_path: Path) -> None:

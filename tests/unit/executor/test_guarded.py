@@ -42,9 +42,16 @@ Script = Callable[[Invocation], InvocationResult]
 class Stand:
     """A guarded provider, and all that its guards tell."""
 
-    def __init__(self, script: Script, clock: Clock | None = None, **limits: float) -> None:
-        self.inner = ScriptedProvider("local", script)
-        self.registry = MemoryRegistry()
+    def __init__(
+        self,
+        script: Script,
+        clock: Clock | None = None,
+        provider: str = "local",
+        registry: MemoryRegistry | None = None,
+        **limits: float,
+    ) -> None:
+        self.inner = ScriptedProvider(provider, script)
+        self.registry = registry or MemoryRegistry()
         self.meter = MemoryMeter()
         self.guards = Guards(
             GuardLimits(**{"tries": 1, **limits}),  # type: ignore[arg-type]
@@ -148,9 +155,8 @@ async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> No
             self.callers.append(context.current())
             await super().report_health(report)
 
-    stand = Stand(failing(Failure.UNAVAILABLE), failures=1)
     witness = Witness()
-    stand.guards._registry = witness
+    stand = Stand(failing(Failure.UNAVAILABLE), registry=witness, failures=1)
     with context.use(RequestContext(None, "request-of-a-tenant", "trace")):
         await stand.failure()
     await eventually(lambda: bool(witness.reports))
@@ -168,6 +174,30 @@ async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
     await eventually(lambda: len(stand.registry.reports) == 2)
     assert stand.registry.reports[-1].state is HealthState.HEALTHY
     assert [entry.rpartition(" ")[2] for entry in stand.meter.entries] == ["open", "half_open", "closed"]
+
+
+@pytest.mark.parametrize(("provider", "endpoint"), [("openai", ""), ("local", "https://own.example/v1")])
+async def test_a_success_is_reported_once_a_minute_where_probes_do_not_tell(provider: str, endpoint: str) -> None:
+    clock = FakeClock()
+    stand = Stand(picture, clock, provider)
+    call = replace(invocation(), endpoint=endpoint, owner_tenant_id="tenant-a")
+    for pause in (0.0, 1.0, 58.0, 1.0, 59.0):
+        await clock.advance(pause)
+        await stand.provider.invoke(call)
+    await stand.guards.aclose()
+    assert [(report.capability_id, report.state, report.owner_tenant_id) for report in stand.registry.reports] == [
+        ("mermaid@local", HealthState.HEALTHY, "tenant-a")
+    ] * 2
+
+
+async def test_a_success_of_a_local_tool_and_a_failure_are_not_reported() -> None:
+    stand = Stand(picture)
+    await stand.provider.invoke(invocation())
+    failed = Stand(failing(Failure.UNAVAILABLE), provider="openai", failures=2)
+    await failed.failure()
+    for each in (stand, failed):
+        await each.guards.aclose()
+        assert each.registry.reports == []
 
 
 async def test_bad_requests_do_not_open_a_circuit() -> None:

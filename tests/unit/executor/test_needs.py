@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def need(step_type: str = "generate_diagram", left: int = 9, **fields: JsonValue) -> Need:
     only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
-    terms = Terms(data_classification="sensitive", persona="p", capsule="c")
+    terms = Terms(data_classification="sensitive", persona="p", capsule="c", max_cost_tier="low")
     job = Job("job", Principal("tenant-a", "user-1"), {}, terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
     order = SelectOrder(JobOrder("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
     return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=left)
@@ -46,6 +46,7 @@ def test_context_of_job_and_attempt_is_passed_on() -> None:
     assert (asked.job_id, asked.step_id, asked.attempt, asked.session_id) == ("job", "a", 2, "s")
     assert (asked.data_classification, asked.persona, asked.capsule) == ("sensitive", "p", "c")
     assert (asked.exclude, asked.fallback_reason, asked.max_cost_micro_usd) == (("x@y",), "it failed", 9)
+    assert asked.max_cost_tier == "low"
 
 
 def test_the_same_attempt_asks_under_the_same_id() -> None:

@@ -191,6 +191,13 @@ def test_200_steps_in_a_row_compile() -> None:
     assert len(compiled(*chain).layers) == 200
 
 
+def test_a_plan_may_limit_the_cost_tier() -> None:
+    assert COMPILER.compile(plan(task("a"), policy_overrides={"max_cost_tier": "low"})).max_cost_tier == "low"
+    assert COMPILER.compile(plan(task("a"))).max_cost_tier == ""
+    [error] = errors(plan(task("a"), policy_overrides={"max_cost_tier": "cheap"}))
+    assert error.pointer == "/policy_overrides/max_cost_tier"
+
+
 def test_a_doubled_dollar_writes_a_plain_reference() -> None:
     assert list(references("cost $${x} and $${")) == []
     assert resolve("cost $${x}, ${a.text}", lambda _: "5") == "cost ${x}, 5"

@@ -1,0 +1,69 @@
+"""Reports of health that calls give rise to, sent beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.errors import SomaError
+from mesh.lru import LruMap
+from svc_executor.domain.capability import CapabilityKey
+from svc_executor.domain.peers import HealthReport, HealthState
+
+if TYPE_CHECKING:
+    from mesh.clock import Clock
+    from svc_executor.domain.peers import Registry
+
+_log = logging.getLogger(__name__)
+_REPORT_S = 10.0
+_SUCCESS_EVERY_S = 60.0
+_REMEMBERED = 4_096
+
+
+@dataclass
+class _Reported:
+    """When the last success was reported, by the monotonic clock."""
+
+    at: float = -math.inf
+
+
+class HealthReports:
+    """Sends reports to the registry; a call does not wait for them."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._successes = LruMap[CapabilityKey, _Reported](_REMEMBERED)
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def succeeded(self, capability: CapabilityKey) -> None:
+        """Report a capability as HEALTHY, once a minute at most."""
+        now = self._clock.monotonic()
+        last = self._successes.get_or_create(capability, _Reported)
+        if now - last.at >= _SUCCESS_EVERY_S:
+            last.at = now
+            self.send(
+                HealthReport(capability.capability_id, HealthState.HEALTHY, owner_tenant_id=capability.owner_tenant_id)
+            )
+
+    def send(self, report: HealthReport) -> None:
+        """Report, in the name of the executor and not of the tenant whose call was the last."""
+        task = asyncio.create_task(self._send(report), context=contextvars.Context())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def aclose(self) -> None:
+        """Give reports under way a moment to arrive."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=_REPORT_S)
+
+    async def _send(self, report: HealthReport) -> None:
+        try:
+            async with asyncio.timeout(_REPORT_S):
+                await self._registry.report_health(report)
+        except (SomaError, TimeoutError) as error:
+            _log.warning("health of %s could not be reported: %s", report.capability_id, error)
