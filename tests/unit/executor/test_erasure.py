@@ -3,16 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
 
 from svc_executor.app.control import ControlOrder
+from svc_executor.app.erasure import EraseTexts
+from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.domain.task_dsl import StepType, Task
 from tests.unit.executor.rig import OWNER, task
 from tests.unit.executor.test_run_steps import TENANT, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
 
 TEXT = task("a", "generate_text", params={"prompt": "who?"})
 QUOTE = task("b", depends_on=["a"], params={"source": "graph TD; A[${a.text}]"})
 HINDRANCE = "b needs the text of a, which was erased"
+
+
+class OneJob:
+    """`Texts` of one job, with what they were told to replace."""
+
+    def __init__(self, erased: ErasedTexts, *tasks: Task) -> None:
+        self.erased = erased
+        self.known = tasks
+        self.replaced: list[tuple[str, bool]] = []
+
+    async def jobs_with(self, _: ErasedAsset) -> Sequence[str]:
+        return ["job"]
+
+    async def erase(self, *_: str) -> ErasedTexts:
+        return self.erased
+
+    async def tasks(self, _: str) -> Sequence[Task]:
+        return self.known
+
+    async def replace_inputs(self, _job: str, step_id: str, *_: object, ended_only: bool) -> None:
+        self.replaced.append((step_id, ended_only))
+
+
+@pytest.mark.parametrize(
+    ("erased", "replaced"),
+    [
+        (ErasedTexts(), []),
+        (ErasedTexts(frozenset({"a"}), frozenset({"a"})), [("b", False)]),
+        # Of an attempt that was sent back or that an earlier run made: what runs now was given another text.
+        (ErasedTexts(frozenset(), frozenset({"a"})), [("b", True)]),
+        (ErasedTexts(frozenset({"c"}), frozenset({"c"})), []),
+    ],
+)
+async def test_only_attempts_that_were_given_the_text_lose_it(
+    erased: ErasedTexts, replaced: list[tuple[str, bool]]
+) -> None:
+    texts = OneJob(
+        erased,
+        Task("a", 0, StepType.GENERATE_TEXT, "text", "text_chat", params={"prompt": "who?"}),
+        Task("b", 1, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), params={"prompt": "Shorten ${a.text}"}),
+        Task("c", 2, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), params={"prompt": "$${a.text}"}),
+    )
+    await EraseTexts()(texts, ErasedAsset(TENANT, "asset", "job", START))
+    assert texts.replaced == replaced
 
 
 async def written() -> Run:
