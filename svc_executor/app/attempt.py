@@ -132,6 +132,8 @@ class MakeAttempt:
             known = await work.execution(order.step_id, order.attempt)
             if known is not None and known.ended:
                 return known
+            if known is not None:  # an erasure may have changed what it was asked
+                ended = replace(ended, params=known.params, prompt=known.prompt)
             step = await work.step(order.step_id)
             await work.save_execution(ended)
             await self._recorder.spent(work, ended)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from mesh.errors import Reason, SomaError, may_pass
 from mesh.ids import derive
 from mesh.redaction import Redactor
+from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
@@ -88,11 +89,14 @@ class Producer:
         if known is not None:
             return known
         try:
+            check_texts(begun.step.task, begun.steps)
             with _place(self._provider(begun), begun) as place:  # before the inputs, which a busy provider saves
                 invocation = await self._invocation(begun)
                 return await self._calls.make(begun, place.invoke, invocation)
         except ProviderBusyError as busy:
             raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
+        except ErasedTextError as error:
+            return CallOutcome(None, error_code=Reason.FAILED_PRECONDITION.value, error_message=str(error))
         except ProviderError as error:
             return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         except SomaError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from svc_executor.app.recorder import Note
+from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import InputsTooLargeError, resolved
 from svc_executor.domain.job import Execution, StepState
 from svc_executor.domain.needs import need_of
@@ -53,7 +54,7 @@ class SelectCapability:
                 return Choice(begun.chosen.capability_id)
             try:
                 need, before = await self._need(work, order)
-            except InputsTooLargeError as error:
+            except (InputsTooLargeError, ErasedTextError) as error:
                 return Choice(message=str(error))
         try:
             selection = await self._selector.select(need)
@@ -71,6 +72,7 @@ class SelectCapability:
     async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, _Before]:
         steps = {step.step_id: step for step in await work.steps()}
         step = steps[order.step_id]
+        check_texts(step.task, steps)
         executions = await work.executions()
         before = _Before(
             sent_back=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,

@@ -39,6 +39,7 @@ from svc_executor.app.submit import SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
+from svc_executor.bootstrap.consuming import consumer
 from svc_executor.bootstrap.providers import Workshop, circuit_trusted_s, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.document_service import DocumentServicer
@@ -90,6 +91,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         peers = await _peers(mesh, circuit_trusted_s(settings.executor))
         store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
+        await mesh.enter(consumer(mesh))
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
         stores = _Stores(store, BlobResults(bytes_))

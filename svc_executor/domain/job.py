@@ -171,7 +171,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a job; `text` is the whole text of the accepted result, `accepted_attempt` 0 when there is none."""
+    """One step of a job; `text` is the whole text of the accepted result, `accepted_attempt` 0 when there is none.
+
+    `erased`: an asset of the result was erased, and the text with it.
+    """
 
     job_id: str
     task: Task
@@ -184,6 +187,7 @@ class Step:
     accepted_attempt: int = 0
     quality_score: float | None = None
     cost_micro_usd: int = 0
+    erased: bool = False
 
     @property
     def step_id(self) -> str:

@@ -16,8 +16,21 @@ WITH old AS (
 SELECT count(*) FROM gone
 """
 
+# What was begun before an erasure has ended long before.
+_ERASED = """
+WITH old AS (
+    SELECT tenant_id, asset_id FROM erased_assets
+    WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5 AND erased_at < $3
+    ORDER BY erased_at LIMIT $4 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM erased_assets AS e USING old WHERE e.tenant_id = old.tenant_id AND e.asset_id = old.asset_id RETURNING 1
+)
+SELECT count(*) FROM gone
+"""
+
 RULES = (
     Rule("multimodal_job_plans", "jobs", _JOBS),
+    Rule("erased_assets", "jobs", _ERASED),
     # Parts that no job is left in; the schema lets only empty ones go.
     Rule("multimodal_executions", "jobs", part=True),
 )

@@ -107,7 +107,7 @@ def step_of(row: Mapping[str, Any]) -> Step:
 
 
 _SAME_IN_STEP = (
-    "text", "capability_id", "message", "attempts", "accepted_attempt", "quality_score", "cost_micro_usd",
+    "text", "capability_id", "message", "attempts", "accepted_attempt", "quality_score", "cost_micro_usd", "erased",
 )  # fmt: skip
 
 

@@ -14,7 +14,10 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.postgres.erasure import PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.app.erasure import EraseTexts
+from svc_executor.domain.erasure import ErasedAsset
 from svc_executor.domain.job import JobState
 from svc_executor.rpc.facts import FactEncoder
 
@@ -29,6 +32,8 @@ ROWS = 200_000
 OLD = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = "019d4000-0000-7000-8000-000000000007"
 MOST_DROPPED = 1_000
+DRIVERS_OWN = "typeinfo_tree"
+"""How the driver learns of a type."""
 SMALL = {"partitioned_tables", "retention_runs"}
 
 _FILL = f"""
@@ -47,6 +52,8 @@ FROM multimodal_job_plans;
 INSERT INTO compensations SELECT id, 1, 0, tenant_id, 'asset', 'x', 'a', 'e', true, '', now() FROM multimodal_job_plans;
 INSERT INTO provider_calls SELECT id, id, tenant_id, 'k', now(), now() FROM multimodal_job_plans;
 INSERT INTO job_requests SELECT tenant_id, id::text, 'd', id FROM multimodal_job_plans;
+INSERT INTO asset_texts SELECT tenant_id, id::text, id FROM multimodal_job_plans;
+INSERT INTO erased_assets SELECT tenant_id, id::text, now() FROM multimodal_job_plans;
 INSERT INTO multimodal_executions (id, plan_id, month, step_index, attempt, tenant_id, step_id, step_type, modality,
     tool_id, provider, model, chosen, status, selection_id, reservation_id, reserved_micro_usd, settled, reported,
     idempotency_key, params, prompt, input_asset_ids, asset_ids, text, latency_ms, cost_micro_usd, evaluation_id,
@@ -91,7 +98,7 @@ def literal(value: object) -> str:
         return "NULL"
     if isinstance(value, bool | int):
         return str(value)
-    return "'{}'" if value == [] else f"'{value}'"
+    return f"'{{{','.join(map(str, value))}}}'" if isinstance(value, list) else f"'{value}'"
 
 
 async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set[str]:
@@ -141,9 +148,12 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await work.execution("a", 1)
         await work.calls()
         await work.first_time("r", "d")
+    async with postgres.transaction("acme") as connection:
+        await EraseTexts()(PostgresTexts(connection), ErasedAsset("acme", JOB, JOB, later))
     for rule in RULES:
         if rule.chunk:
             postgres.noted.append((rule.chunk, (None, [], OLD, 500, False)))
     assert len(postgres.noted) > len(uses)
-    found = {query: tables for query, args in postgres.noted if (tables := await scans(postgres, query, args))}
+    noted = [(query, args) for query, args in postgres.noted if DRIVERS_OWN not in query]
+    found = {query: tables for query, args in noted if (tables := await scans(postgres, query, args))}
     assert found == {}

@@ -348,7 +348,9 @@ class Step(_message.Message):
     state: Global___StepState.ValueType
     """State."""
     text: _builtins.str
-    """Text of the accepted result, cut at 4,000 characters; empty when there is none."""
+    """Text of the accepted result, cut at 4,000 characters; empty when there is none, and when an asset of the result was
+    erased.
+    """
     capability_id: _builtins.str
     """Capability of the accepted result."""
     message: _builtins.str

@@ -1,0 +1,68 @@
+"""Assets that are gone, and what jobs still keep of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from svc_executor.domain.references import ReferenceKind, references
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from svc_executor.domain.job import Step
+    from svc_executor.domain.provider import JsonValue
+    from svc_executor.domain.task_dsl import Task
+
+
+class ErasedTextError(Exception):
+    """Params that name a text which was erased; text for people."""
+
+
+@dataclass(frozen=True)
+class ErasedAsset:
+    """An asset that is gone; `job_id` is the job that stored it first, empty when none did."""
+
+    tenant_id: str
+    asset_id: str
+    job_id: str
+    erased_at: datetime
+
+
+@dataclass(frozen=True)
+class ErasedTexts:
+    """Steps of a job that lost a text: those whose result had the asset, and those of which any attempt had it."""
+
+    results: frozenset[str] = field(default_factory=frozenset)
+    attempts: frozenset[str] = field(default_factory=frozenset)
+
+
+class Texts(Protocol):
+    """What jobs keep of the content of their assets, within one transaction."""
+
+    async def jobs_with(self, asset: ErasedAsset) -> Sequence[str]:
+        """Jobs that may keep a text of the asset, each locked; none can be recorded with it from here on."""
+
+    async def erase(self, job_id: str, asset_id: str) -> ErasedTexts:
+        """Remove the texts of the steps and attempts of a job that have the asset."""
+
+    async def tasks(self, job_id: str) -> Sequence[Task]:
+        """The tasks of a job."""
+
+    async def replace_inputs(
+        self, job_id: str, step_id: str, params: Mapping[str, JsonValue], prompt: str, *, ended_only: bool
+    ) -> None:
+        """Replace what the attempts of a step were asked; with `ended_only` those that still run keep theirs."""
+
+
+def quoted_steps(task: Task) -> set[str]:
+    """Steps whose text the params name."""
+    return {found.target for found in references(dict(task.params)) if found.kind is ReferenceKind.STEP_TEXT}
+
+
+def check_texts(task: Task, steps: Mapping[str, Step]) -> None:
+    """Raises ErasedTextError when the params name a text that was erased."""
+    erased = sorted(name for name in quoted_steps(task) if name in steps and steps[name].erased)
+    if erased:
+        raise ErasedTextError(f"{task.task_id} needs the text of {', '.join(erased)}, which was erased")

@@ -1,0 +1,1 @@
+"""What the executor takes in from the topics of other contexts."""

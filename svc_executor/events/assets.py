@@ -1,0 +1,42 @@
+"""Takes in that assets are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.events.topics import facts_of
+from soma.events.v1 import facts_pb2
+from svc_executor.domain.erasure import ErasedAsset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import asyncpg
+
+    from mesh.events.event import Event
+    from mesh.events.inbox import Handler
+    from svc_executor.app.erasure import EraseTexts
+    from svc_executor.domain.erasure import Texts
+
+TOPIC = facts_of("assets")
+
+
+class AssetIntake:
+    """The handlers, by the type of their event. `texts` gives what jobs keep, in the transaction of a connection."""
+
+    def __init__(self, erase: EraseTexts, texts: Callable[[asyncpg.Connection], Texts]) -> None:
+        self._erase = erase
+        self._texts = texts
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Handlers for the consumer."""
+        return {facts_pb2.AssetTombstoned.DESCRIPTOR.full_name: self.asset_tombstoned}
+
+    async def asset_tombstoned(self, connection: asyncpg.Connection, event: Event) -> None:
+        """Removes what jobs keep of the asset.
+
+        Whether an administrator erased it or the last holder gave it up: its bytes are gone either way.
+        """
+        asset = facts_pb2.AssetTombstoned.FromString(event.payload).asset
+        erased = ErasedAsset(event.tenant_id, asset.asset_id, asset.origin.job_id, event.occurred_at)
+        await self._erase(self._texts(connection), erased)

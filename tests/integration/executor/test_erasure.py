@@ -1,0 +1,220 @@
+"""An erased text is nowhere in the executor: not in steps, not in attempts, not in what later steps were asked."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.clock import SystemClock
+from mesh.events.dead_letters import Undertaker
+from mesh.events.event import Event, ProtoCodec
+from mesh.events.inbox import Consumer
+from mesh.events.memory import MemoryBus
+from mesh.events.outbox import Outbox
+from mesh.events.relay import Relay
+from mesh.ids import SystemIds
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.stores.retention import Retention, Terms
+from mesh.testing.audit import auditor
+from mesh.testing.contract import eventually
+from soma.assets.v1 import asset_pb2
+from soma.events.v1 import facts_pb2
+from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
+from soma.events.v1.envelope_pb2 import Envelope
+from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.postgres.erasure import PostgresTexts
+from svc_executor.adapters.postgres.retention import RULES
+from svc_executor.app.erasure import EraseTexts
+from svc_executor.domain.job import StepState
+from svc_executor.events.assets import TOPIC, AssetIntake
+from svc_executor.rpc.facts import FactEncoder
+from tests.unit.executor.rig import Rig, said, task
+from tests.unit.executor.test_run_steps import TENANT, Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tests.conftest import Database
+
+SECRET = "the patient's name is Ada"
+CLOCK, IDS = SystemClock(), SystemIds()
+TEXT = task("a", "generate_text", params={"prompt": "who?"})
+QUOTE = task(
+    "b", "generate_diagram", depends_on=["a"], params={"source": "graph TD; A[${a.text}]", "prompt": "${a.text}"}
+)
+HANDLERS = AssetIntake(EraseTexts(), PostgresTexts).handlers()
+
+
+@pytest.fixture
+async def postgres(database: Database) -> AsyncIterator[Postgres]:
+    async with Postgres.open(await database("executor")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rig(postgres: Postgres) -> Rig:
+    """An executor on Postgres whose every text is the secret."""
+    rig = Rig(store=PostgresJobs(postgres, FactEncoder(IDS, CLOCK), auditor("executor", AuditRecorded)))
+    rig.shelf.providers["talker"].script = said(SECRET)
+    return rig
+
+
+def tombstone(asset_id: str, job_id: str = "", tenant_id: str = TENANT) -> Event:
+    asset = asset_pb2.Asset(asset_id=asset_id, origin=asset_pb2.Origin(job_id=job_id))
+    payload = facts_pb2.AssetTombstoned(asset=asset, reason="asked for")
+    kind = payload.DESCRIPTOR.full_name
+    key = job_id or asset_id
+    return Event(IDS.new(), kind, TOPIC, key, tenant_id, CLOCK.now(), payload.SerializeToString(), correlation_id=key)
+
+
+async def hear(postgres: Postgres, event: Event) -> None:
+    async with postgres.transaction(event.tenant_id) as connection:
+        await HANDLERS[event.type](connection, event)
+
+
+async def written(rig: Rig, *tasks: object) -> tuple[Run, str]:
+    """A job whose first step made the secret, and the asset that has it."""
+    run = await Run.of(*(tasks or (TEXT,)), rig=rig)  # type: ignore[arg-type]
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    account = await run.account()
+    assert account.steps[0].text == account.executions[0].text == SECRET
+    return run, account.steps[0].asset_ids[0]
+
+
+async def kept(postgres: Postgres) -> str:
+    """All that the executor keeps of steps and attempts, as text."""
+    async with postgres.transaction(SYSTEM) as connection:
+        steps = await connection.fetch("SELECT to_jsonb(s)::text AS row FROM job_steps s")
+        attempts = await connection.fetch("SELECT to_jsonb(e)::text AS row FROM multimodal_executions e")
+    return "\n".join(row["row"] for row in (*steps, *attempts))
+
+
+async def test_an_erased_text_is_neither_in_the_step_nor_in_its_attempt(postgres: Postgres, rig: Rig) -> None:
+    run, asset_id = await written(rig)
+    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    assert SECRET not in await kept(postgres)
+    (step,) = (await run.account()).steps
+    assert (step.state, step.asset_ids, step.erased) == (StepState.SUCCEEDED, (asset_id,), True)
+
+
+async def test_every_job_that_has_the_asset_loses_the_text(postgres: Postgres, rig: Rig) -> None:
+    first, asset_id = await written(rig)
+    second, same = await written(rig)
+    assert same == asset_id
+    await hear(postgres, tombstone(asset_id, first.order.job_id))
+    assert SECRET not in await kept(postgres)
+    assert (await second.account()).steps[0].erased
+
+
+async def test_other_texts_and_other_tenants_keep_theirs(postgres: Postgres, rig: Rig) -> None:
+    run, asset_id = await written(rig)
+    await hear(postgres, tombstone(asset_id, run.order.job_id, "tenant-b"))
+    await hear(postgres, tombstone(IDS.new(), run.order.job_id))
+    assert (await run.account()).steps[0].text == SECRET
+
+
+async def test_what_a_later_step_was_asked_is_as_the_plan_has_it_again(postgres: Postgres, rig: Rig) -> None:
+    run, asset_id = await written(rig, TEXT, QUOTE)
+    await run.steps.select(run.select("b"))
+    await run.steps.attempt(run.attempt("b"))
+    assert SECRET in str((await run.account()).executions[1].params)
+    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    assert SECRET not in await kept(postgres)
+    quoting = (await run.account()).executions[1]
+    assert (quoting.params, quoting.prompt) == (QUOTE["params"], "${a.text}")
+
+
+async def test_a_text_that_is_recorded_after_the_erasure_of_its_asset_is_not_kept(postgres: Postgres, rig: Rig) -> None:
+    run = await Run.of(TEXT, rig=rig)
+    await run.steps.select(run.select("a"))
+    store = rig.assets.store
+
+    async def store_and_erase(upload: object) -> str:
+        asset_id = await store(upload)  # type: ignore[arg-type]
+        await hear(postgres, tombstone(asset_id))
+        return asset_id
+
+    rig.assets.store = store_and_erase  # type: ignore[method-assign]
+    await run.steps.attempt(run.attempt("a"))
+    assert SECRET not in await kept(postgres)
+    assert (await run.account()).steps[0].erased
+
+
+async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: Postgres, rig: Rig) -> None:
+    """The event names no job, and no row of the attempt is to be seen yet."""
+    first, asset_id = await written(rig)
+    async with rig.store.work(TENANT, first.order.job_id) as work:
+        attempt = (await work.executions())[0]
+    async with postgres.transaction(SYSTEM) as connection:
+        await connection.execute("DELETE FROM asset_texts")
+    async with rig.store.work(TENANT, first.order.job_id) as work:
+        await work.save_execution(attempt)
+        erasing = asyncio.create_task(hear(postgres, tombstone(asset_id)))
+
+        async def waits() -> bool:
+            async with postgres.transaction(SYSTEM) as connection:
+                query = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+                return bool(await connection.fetchval(query))
+
+        await eventually(waits)
+    await erasing
+    assert SECRET not in await kept(postgres)
+
+
+async def test_attempts_of_an_older_release_are_found_by_the_job_that_stored_the_asset(
+    postgres: Postgres, rig: Rig
+) -> None:
+    run, asset_id = await written(rig)
+    async with postgres.transaction(SYSTEM) as connection:
+        await connection.execute("DELETE FROM asset_texts")
+    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    assert SECRET not in await kept(postgres)
+
+
+@pytest.mark.parametrize("job_id", ["", "no job", IDS.new()])
+async def test_an_asset_of_no_job_here_is_nothing_to_do(postgres: Postgres, job_id: str) -> None:
+    await hear(postgres, tombstone(IDS.new(), job_id))
+    assert await kept(postgres) == ""
+
+
+async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgres, rig: Rig) -> None:
+    run, asset_id = await written(rig)
+    bus, codec, event = MemoryBus(), ProtoCodec(Envelope), tombstone(asset_id, run.order.job_id)
+    undertaker = Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK)
+    consumer = Consumer(bus, postgres, codec, "executor", (TOPIC,), HANDLERS, undertaker=undertaker, clock=CLOCK)
+
+    async def applied() -> bool:
+        async with postgres.transaction(SYSTEM) as connection:
+            return bool(await connection.fetchval("SELECT count(*) = 2 FROM inbox"))
+
+    async with Relay(postgres, bus, codec, CLOCK, poll_s=0.1), consumer:
+        async with postgres.transaction(TENANT) as connection:
+            await Outbox().add(connection, event)
+            await Outbox().add(connection, tombstone(asset_id, run.order.job_id))
+        await eventually(applied)
+    assert SECRET not in await kept(postgres)
+    assert (await run.account()).steps[0].erased
+
+
+async def test_erasures_are_forgotten_with_the_jobs_of_their_time(postgres: Postgres, rig: Rig) -> None:
+    run, asset_id = await written(rig)
+    await hear(postgres, tombstone(asset_id, run.order.job_id))
+
+    async def left(days: int) -> int:
+        async def terms() -> Mapping[str, Terms]:
+            return {"jobs": Terms(days)}
+
+        await Retention(postgres, RULES, terms, CLOCK).run()
+        async with postgres.transaction(SYSTEM) as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM erased_assets"))
+
+    assert await left(1) == 1
+    async with postgres.transaction(SYSTEM) as connection:
+        await connection.execute("UPDATE erased_assets SET erased_at = erased_at - $1::interval", timedelta(days=2))
+        await connection.execute("DELETE FROM retention_runs")
+    assert await left(1) == 0
