@@ -17,7 +17,7 @@ from svc_executor.domain.wording import shorten, summary
 
 if TYPE_CHECKING:
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.job import ExecutionSummary, Job, Step
     from svc_executor.domain.peers import Need, Selection, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
 
@@ -120,7 +120,7 @@ def _refusal(error: SomaError) -> str:
     return f"{error.message} ({shorten(causes, _CAUSES_CHARS)})" if causes else error.message
 
 
-def _left(job: Job, executions: list[Execution]) -> int:
+def _left(job: Job, executions: list[ExecutionSummary]) -> int:
     """What the plan's cap leaves, in millionths of a US dollar; 0 without a cap.
 
     What is asked for by attempts that are not settled counts as spent. A cap that is used up leaves one millionth, so

@@ -104,7 +104,6 @@ class SubmitJob:
         job = Job(
             job_id=self._ids.new(),
             owner=order.owner,
-            plan=order.plan,
             terms=_terms(plan),
             created_at=accepted,
             title=plan.title,
@@ -116,6 +115,7 @@ class SubmitJob:
         )
         return Submission(
             job=job,
+            plan=order.plan,
             steps=[Step(job.job_id, task) for task in plan.tasks],
             first_event=self._recorder.event(job, Note(EventType.JOB, "the job is accepted")),
             request_id=order.request_id,

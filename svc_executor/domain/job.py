@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -115,14 +115,13 @@ class Terms:
 
 @dataclass(frozen=True)
 class Job:
-    """One durable run of a plan. `run` counts from 1 and grows with each resume.
+    """One durable run of a plan, which is read apart. `run` counts from 1 and grows with each resume.
 
     `request_id` is the id of the request that submitted it; `acts_for` whoever resumed it last.
     """
 
     job_id: str
     owner: Principal
-    plan: Mapping[str, JsonValue]
     terms: Terms
     created_at: datetime
     title: str = ""
@@ -212,9 +211,10 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Execution:
-    """One attempt of a step with one capability. `settled`: its reservation is booked or given back; `reported`: the
-    fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when none was."""
+class ExecutionSummary:
+    """One attempt of a step with one capability, without what may be large. `settled`: its reservation is booked or
+    given back; `reported`: the fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when
+    none was."""
 
     execution_id: str
     job_id: str
@@ -230,11 +230,9 @@ class Execution:
     reserved_micro_usd: int = 0
     status: ExecutionStatus = ExecutionStatus.RUNNING
     model: str = ""
-    params: Mapping[str, JsonValue] = field(default_factory=dict)
     prompt: str = ""
     input_asset_ids: tuple[str, ...] = ()
     asset_ids: tuple[str, ...] = ()
-    text: str = field(default="", repr=False)
     latency_ms: int = 0
     cost_micro_usd: int = 0
     quality_score: float | None = None
@@ -255,3 +253,16 @@ class Execution:
     def ended(self) -> bool:
         """Whether its result is recorded."""
         return self.status is not ExecutionStatus.RUNNING
+
+
+@dataclass(frozen=True)
+class Execution(ExecutionSummary):
+    """One attempt, whole. `params` are those of its task with references resolved, `text` the whole text it gave."""
+
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+
+    @property
+    def summary(self) -> ExecutionSummary:
+        """The attempt without its params and its text."""
+        return ExecutionSummary(**{each.name: getattr(self, each.name) for each in fields(ExecutionSummary)})

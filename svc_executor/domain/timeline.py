@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from svc_executor.domain.job import Execution, Job, JobState, Step, StepState
+    from svc_executor.domain.provider import JsonValue
 
 
 class EventType(StrEnum):
@@ -104,6 +105,7 @@ class JobAccount:
     """Everything recorded of a job."""
 
     job: Job
+    plan: Mapping[str, JsonValue]
     steps: Sequence[Step]
     executions: Sequence[Execution]
     events: Sequence[JobEvent]

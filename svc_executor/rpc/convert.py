@@ -167,7 +167,7 @@ def account_message(account: JobAccount) -> job_service_pb2.JobDescription:
     """Everything recorded of a job."""
     return job_service_pb2.JobDescription(
         job=job_message(account.job, account.steps),
-        plan=struct(account.job.plan),
+        plan=struct(account.plan),
         executions=[execution_message(execution, account.job.request_id) for execution in account.executions],
         events=[event_message(event) for event in account.events],
         compensations=[compensation_message(entry) for entry in account.compensations],
