@@ -84,7 +84,7 @@ class MakeAttempt:
     async def _begin(self, order: AttemptOrder) -> Begun:
         """The attempt with its inputs; the first time, what it is made from is recorded."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            steps = {step.step_id: step for step in await work.steps()}
+            steps = await work.step_with_inputs(order.step_id)
             made = {(each.step_id, each.attempt): each for each in await work.executions()}
             execution = await work.execution(order.step_id, order.attempt)
             if execution is None:

@@ -12,7 +12,7 @@ from svc_executor.domain.run import JobOrder, Opening, StepBrief
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import ExecutionSummary, Step
+    from svc_executor.domain.job import ExecutionSummary, StepSummary
     from svc_executor.domain.ports import JobStore
 
 
@@ -47,7 +47,7 @@ class OpenRun:
             attempts: dict[str, list[ExecutionSummary]] = defaultdict(list)
             for execution in await work.executions():
                 attempts[execution.step_id].append(execution)
-            steps = [_brief(step, attempts[step.step_id]) for step in await work.steps()]
+            steps = [_brief(step, attempts[step.step_id]) for step in await work.step_summaries()]
         return Opening(
             proceed=True,
             steps=steps,
@@ -59,7 +59,7 @@ class OpenRun:
         )
 
 
-def _brief(step: Step, made: list[ExecutionSummary]) -> StepBrief:
+def _brief(step: StepSummary, made: list[ExecutionSummary]) -> StepBrief:
     """A step as its run begins; an attempt without a recorded result is taken up again under its number."""
     last = max(made, key=lambda execution: execution.attempt, default=None)
     next_attempt = 1 if last is None else last.attempt + int(last.ended)

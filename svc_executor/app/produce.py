@@ -35,7 +35,8 @@ _NUL = "\x00"
 
 @dataclass(frozen=True)
 class Begun:
-    """An attempt with all that it is made from. `steps` and `accepted` are those of the whole job by step name.
+    """An attempt with all that it is made from. `steps` are the step and those it depends on, `accepted` their
+    results, by step name.
 
     `call` is that of an earlier try of the attempt.
     """

@@ -69,7 +69,7 @@ class SelectCapability:
             raise
 
     async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, _Before]:
-        steps = {step.step_id: step for step in await work.steps()}
+        steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         executions = await work.executions()
         before = _Before(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
-    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.job import Job, StepSummary
     from svc_executor.domain.timeline import JobEvent
 
 JOB = "multimodal_job"
@@ -64,7 +64,7 @@ def compiled(job: Job, end: datetime) -> None:
     tracing.record(COMPILATION, of_run(job), own, start=job.created_at, end=end, attributes=about)
 
 
-def ended(job: Job, steps: Sequence[Step], events: Sequence[JobEvent]) -> None:
+def ended(job: Job, steps: Sequence[StepSummary], events: Sequence[JobEvent]) -> None:
     """Write the spans of a run that ended and of the steps it worked on. Writing them again changes nothing."""
     began = _began(job, events)
     over = job.ended_at or began
@@ -83,7 +83,7 @@ def ended(job: Job, steps: Sequence[Step], events: Sequence[JobEvent]) -> None:
     tracing.record(JOB, submission(job), of_run(job), start=began, end=over, attributes=about, failed=failed)
 
 
-def _step_ended(job: Job, step: Step, *, start: datetime, end: datetime) -> None:
+def _step_ended(job: Job, step: StepSummary, *, start: datetime, end: datetime) -> None:
     """A step lasts from the moment its inputs were there, so the wait for a free place is part of it."""
     tracing.record(
         title(step),
@@ -102,12 +102,12 @@ def _step_ended(job: Job, step: Step, *, start: datetime, end: datetime) -> None
     )
 
 
-def title(step: Step) -> str:
+def title(step: StepSummary) -> str:
     """`step_NN_<type>`, as its plan numbers and types it."""
     return f"step_{step.task.index + 1:02d}_{step.task.step_type.value}"
 
 
-def _worked_on(events: Sequence[JobEvent], step: Step) -> list[JobEvent]:
+def _worked_on(events: Sequence[JobEvent], step: StepSummary) -> list[JobEvent]:
     return [event for event in events if event.step_id == step.step_id and event.type is not EventType.COMPENSATION]
 
 

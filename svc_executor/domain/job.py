@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_executor.domain.provider import Feedback, JsonValue
-    from svc_executor.domain.task_dsl import Task
+    from svc_executor.domain.task_dsl import Task, TaskSummary
 
 TEXT_SHOWN = 4_000
 PROMPT_REPORTED = 2_000
@@ -179,6 +179,34 @@ class Step:
     accepted_attempt: int = 0
     quality_score: float | None = None
     cost_micro_usd: int = 0
+
+    @property
+    def step_id(self) -> str:
+        """Name of the step, the task_id of the plan."""
+        return self.task.task_id
+
+    @property
+    def summary(self) -> StepSummary:
+        """The step without what may be large."""
+        same = {each.name: getattr(self, each.name) for each in fields(StepSummary)}
+        return StepSummary(**{**same, "task": self.task.summary, "text": self.text[:TEXT_SHOWN]})
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """One step without what may be large; `text` is the beginning of its text, `TEXT_SHOWN` characters at most."""
+
+    job_id: str
+    task: TaskSummary
+    state: StepState
+    asset_ids: tuple[str, ...]
+    text: str
+    capability_id: str
+    message: str
+    attempts: int
+    accepted_attempt: int
+    quality_score: float | None
+    cost_micro_usd: int
 
     @property
     def step_id(self) -> str:

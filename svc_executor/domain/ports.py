@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_executor.domain.capability import CapabilityKey
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step, StepSummary
     from svc_executor.domain.provider import Credential, JsonValue, Provider
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobOrder
@@ -26,7 +26,13 @@ class Work(Protocol):
         """The job as it stands in this transaction."""
 
     async def steps(self) -> list[Step]:
+        """All steps, whole, in the order of the plan."""
+
+    async def step_summaries(self) -> list[StepSummary]:
         """All steps, in the order of the plan."""
+
+    async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
+        """A step and those that it depends on, whole, by name; KeyError when the plan has none of that name."""
 
     async def step(self, step_id: str) -> Step:
         """One step; KeyError when the plan has none of that name."""
@@ -116,8 +122,8 @@ class JobStore(Protocol):
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Read a job."""
 
-    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
-        """Read its steps."""
+    async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
+        """Read its steps, in the order of the plan."""
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
         """Read everything recorded of a job, as of one moment: that may be much."""

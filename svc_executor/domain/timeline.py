@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.job import Execution, Job, JobState, Step, StepState
+    from svc_executor.domain.job import Execution, Job, JobState, Step, StepState, StepSummary
     from svc_executor.domain.provider import JsonValue
 
 
@@ -84,7 +84,7 @@ class JobFact:
     facts of a job, of both kinds, from 1."""
 
     job: Job
-    steps: Sequence[Step]
+    steps: Sequence[StepSummary]
     sequence: int = 0
 
 

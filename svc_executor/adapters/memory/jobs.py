@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.job import Job, StepSummary
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
@@ -89,9 +89,9 @@ class MemoryJobs:
         """See the port."""
         return self._rows(tenant_id, job_id).job
 
-    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+    async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
         """See the port."""
-        return list(self._rows(tenant_id, job_id).steps.values())
+        return [step.summary for step in self._rows(tenant_id, job_id).steps.values()]
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
         """See the port."""

@@ -10,7 +10,7 @@ from svc_executor.domain.job import request_reused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
@@ -60,6 +60,15 @@ class MemoryWork:
     async def steps(self) -> list[Step]:
         """See the port."""
         return list(self.rows.steps.values())
+
+    async def step_summaries(self) -> list[StepSummary]:
+        """See the port."""
+        return [step.summary for step in self.rows.steps.values()]
+
+    async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
+        """See the port."""
+        step = self.rows.steps[step_id]
+        return {name: self.rows.steps[name] for name in (*step.task.depends_on, step_id)}
 
     async def step(self, step_id: str) -> Step:
         """See the port."""

@@ -20,6 +20,7 @@ from svc_executor.adapters.postgres.work import (
     insert,
     job_of,
     plan_of,
+    step_summaries_of,
     steps_of,
 )
 from svc_executor.domain.job import request_reused, too_many_open
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.stores.postgres import Postgres
     from svc_executor.adapters.postgres.wakeups import Bell
-    from svc_executor.domain.job import Job, JobState, Step
+    from svc_executor.domain.job import Job, JobState, StepSummary
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
@@ -122,11 +123,11 @@ class PostgresJobs:
         async with self._postgres.transaction(tenant_id) as connection:
             return await job_of(connection, job_id)
 
-    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+    async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
-            return await steps_of(connection, job_id)
+            return await step_summaries_of(connection, job_id)
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
         """See the port."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.stores.partitions import month_of
 from svc_executor.domain.job import (
+    TEXT_SHOWN,
     Chosen,
     Execution,
     ExecutionStatus,
@@ -16,6 +17,7 @@ from svc_executor.domain.job import (
     Principal,
     Step,
     StepState,
+    StepSummary,
     Terms,
 )
 from svc_executor.domain.provider import Feedback
@@ -111,6 +113,30 @@ def step_of(row: Mapping[str, Any]) -> Step:
 _SAME_IN_STEP = (
     "text", "capability_id", "message", "attempts", "accepted_attempt", "quality_score", "cost_micro_usd",
 )  # fmt: skip
+
+
+STEP_SUMMARY_COLUMNS = ", ".join(
+    (
+        "plan_id",
+        "task - '{params,constraints,rubric}'::text[] AS task_summary",
+        "status",
+        "asset_ids",
+        f"left(text, {TEXT_SHOWN}) AS text_shown",
+        *(name for name in _SAME_IN_STEP if name != "text"),
+    )
+)
+
+
+def step_summary_of(row: Mapping[str, Any]) -> StepSummary:
+    """The step of a row of `STEP_SUMMARY_COLUMNS`."""
+    return StepSummary(
+        job_id=str(row["plan_id"]),
+        task=_task_of(row["task_summary"]).summary,
+        state=StepState(row["status"]),
+        asset_ids=tuple(row["asset_ids"]),
+        text=row["text_shown"],
+        **{name: row[name] for name in _SAME_IN_STEP if name != "text"},
+    )
 
 
 def _task_of(fields: Row) -> Task:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
-    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
@@ -57,6 +57,20 @@ class PostgresWork:
     async def steps(self) -> list[Step]:
         """See the port."""
         return await steps_of(self._connection, self.job.job_id)
+
+    async def step_summaries(self) -> list[StepSummary]:
+        """See the port."""
+        return await step_summaries_of(self._connection, self.job.job_id)
+
+    async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
+        """See the port."""
+        step = await self.step(step_id)
+        found = await self._connection.fetch(
+            "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = ANY($2)",
+            self.job.job_id,
+            list(step.task.depends_on),
+        )
+        return {each.step_id: each for each in (*map(rows.step_of, found), step)}
 
     async def step(self, step_id: str) -> Step:
         """See the port."""
@@ -234,9 +248,18 @@ async def plan_of(connection: asyncpg.Connection, job_id: str) -> Mapping[str, J
 
 
 async def steps_of(connection: asyncpg.Connection, job_id: str) -> list[Step]:
-    """Steps of a job in the order of the plan."""
+    """Steps of a job, whole, in the order of the plan."""
     found = await connection.fetch("SELECT * FROM job_steps WHERE plan_id = $1 ORDER BY step_index", job_id)
     return [rows.step_of(row) for row in found]
+
+
+async def step_summaries_of(connection: asyncpg.Connection, job_id: str) -> list[StepSummary]:
+    """Steps of a job in the order of the plan, without what may be large."""
+    found = await connection.fetch(
+        f"SELECT {rows.STEP_SUMMARY_COLUMNS} FROM job_steps WHERE plan_id = $1 ORDER BY step_index",  # noqa: S608 - names are ours
+        job_id,
+    )
+    return [rows.step_summary_of(row) for row in found]
 
 
 async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:

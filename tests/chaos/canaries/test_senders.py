@@ -54,7 +54,9 @@ def attempt(text: str) -> bytes:
 
 def job(text: str) -> bytes:
     """The event of a job with such a title."""
-    return _event(JobFact(replace(JOB, title=text, message=text), [Step(JOB.job_id, TASK, text=text, message=text)]))
+    return _event(
+        JobFact(replace(JOB, title=text, message=text), [Step(JOB.job_id, TASK, text=text, message=text).summary])
+    )
 
 
 def verdict(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from svc_executor.domain.job import Job
+    from svc_executor.domain.ports import JobStore
     from tests.conftest import Database
     from tests.contract.executor.conftest import Submit
 
@@ -114,3 +116,36 @@ async def test_what_is_told_of_everything_recorded_has_the_plan_and_whole_attemp
     account = await jobs.account("tenant-a", job.job_id)
     assert (account.plan, account.executions) == ({"version": "1.0"}, [an_execution(job)])
     assert {"plan_json", "params", "text"} <= await postgres.columns()
+
+
+async def test_the_steps_of_a_job_are_shown_and_told_without_their_params(
+    jobs: PostgresJobs, postgres: RecordingPostgres, job: Job
+) -> None:
+    shown = await jobs.steps("tenant-a", job.job_id)
+    async with jobs.work("tenant-a", job.job_id) as work:
+        await Recorder(SystemClock()).job_changed(work, job, "the job runs")
+    read = await postgres.columns()
+    assert [step.task.depends_on for step in shown] == [(), ("a",)]
+    assert {"task_summary", "text_shown"} <= read
+    assert not {"task", "text"} & read
+
+
+async def test_of_a_text_the_beginning_is_shown(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    async with store.work("tenant-a", job.job_id) as work:
+        await work.save_step(replace(await work.step("a"), text="é" * 4_001))
+        assert (await work.step_summaries())[0].text == "é" * 4_000
+        assert (await work.step("a")).text == "é" * 4_001
+
+
+async def test_a_step_is_read_with_those_it_depends_on(store: JobStore, submission: Submit) -> None:
+    given = submission()
+    job = await store.submit(given)
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.step_with_inputs("a") == {"a": given.steps[0]}
+        assert await work.step_with_inputs("b") == {"a": given.steps[0], "b": given.steps[1]}
+        with pytest.raises(KeyError):
+            await work.step_with_inputs("c")
+        await work.save_execution(an_execution(job))
+        await work.save_execution(replace(an_execution(job, attempt=2), reported=True))
+        assert await work.unreported() == [an_execution(job)]
