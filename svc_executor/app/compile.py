@@ -35,7 +35,7 @@ class CompilePlan:
         if not is_large(document):
             return await asyncio.to_thread(self._compiler.compile, document)
         async with self._slots.slot(tenant_id):
-            work = asyncio.create_task(asyncio.to_thread(self._compiler.compile, document))
+            work = asyncio.get_running_loop().run_in_executor(None, self._compiler.compile, document)
             try:
                 return await asyncio.shield(work)
             finally:

@@ -47,10 +47,10 @@ async def test_documents_are_compared_without_reading_all_of_their_jobs() -> Non
 
     async def differ(_: str, old: Revision, new: Revision) -> RenderedDiff:
         compared.extend((old, new))
-        raise NotImplementedError
+        raise LookupError("compared")
 
     ref = RevisionRef(run.order.job_id, "doc")
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(LookupError, match="compared"):
         await DiffDocuments(run.rig.store, run.rig.assets, differ)(TENANT, ref, ref)
     assert [each.params["sections"] for each in compared] == [[{**SECTION, "body": "Words."}]] * 2
 
