@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Step
     from svc_executor.domain.peers import Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
 
@@ -99,9 +99,11 @@ class MakeAttempt:
     async def _begin(self, order: AttemptOrder) -> Begun:
         """The attempt with its inputs; the first time, what it is made from is recorded."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            steps = {step.step_id: step for step in await work.steps()}
+            steps = await work.step_with_inputs(order.step_id)
             made = {(each.step_id, each.attempt): each for each in await work.executions()}
-            execution = made[order.step_id, order.attempt]
+            execution = await work.execution(order.step_id, order.attempt)
+            if execution is None:
+                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never begun")
             step = steps[order.step_id]
             if execution.started_at is None:
                 execution = self._started(execution, step, steps)
@@ -173,7 +175,7 @@ class MakeAttempt:
         return settled
 
 
-async def settle(selector: Selector, execution: Execution) -> None:
+async def settle(selector: Selector, execution: ExecutionSummary) -> None:
     """Book what an ended attempt cost, or give its reservation back when it cost nothing."""
     if not execution.reservation_id:
         return

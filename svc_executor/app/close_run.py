@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.app.starting import StartJobs
-    from svc_executor.domain.job import Execution, Job
+    from svc_executor.domain.job import ExecutionSummary, Job
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.run import CloseOrder, StepEnd
@@ -103,8 +103,8 @@ class CloseRun:
             if not last_try:
                 raise
             _log.warning("assets of job %s could not be listed: %s", job.job_id, error.reason.value)
-            account = await self._store.account(job.tenant_id, job.job_id)
-            return [asset_id for execution in account.executions for asset_id in execution.asset_ids]
+            async with self._store.work(job.tenant_id, job.job_id) as work:
+                return [asset_id for execution in await work.executions() for asset_id in execution.asset_ids]
 
     async def _stop_steps(self, work: Work, state: JobState) -> None:
         for step in await work.steps():
@@ -121,11 +121,10 @@ class CloseRun:
                 costs[call.execution_id] = outcome.cost_micro_usd
         return costs
 
-    async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> list[Execution]:
+    async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> list[ExecutionSummary]:
         """All attempts, ended. One whose call was begun costs what is known of it, else what was reserved for it."""
         called = {call.execution_id for call in await work.calls()}
-        found = []
-        for execution in await work.executions():
+        for execution in await work.unreported():
             stopped = execution
             if not execution.ended:
                 unknown = execution.reserved_micro_usd if execution.execution_id in called else 0
@@ -137,8 +136,8 @@ class CloseRun:
                 )
                 await work.save_execution(stopped)
                 await self._recorder.spent(work, stopped)
-            found.append(await self._recorder.reported(work, stopped))
-        return found
+            await self._recorder.reported(work, stopped)
+        return await work.executions()
 
     async def _forget_calls(self, job: Job) -> None:
         for call in await self._store.calls(job.tenant_id, job.job_id):
@@ -146,7 +145,9 @@ class CloseRun:
                 async with self._store.work(job.tenant_id, job.job_id) as work:
                     await work.remove_call(call.execution_id)
 
-    async def _listed(self, work: Work, executions: list[Execution], held: list[str] | None) -> list[Compensation]:
+    async def _listed(
+        self, work: Work, executions: list[ExecutionSummary], held: list[str] | None
+    ) -> list[Compensation]:
         """The undoings of this run that are to be done: listed on the first try, found again on the next."""
         known = [each for each in await work.compensations() if each.run == work.job.run]
         if not known:
@@ -156,7 +157,7 @@ class CloseRun:
         return [each for each in known if not each.done]
 
     async def _undo(
-        self, job: Job, entry: Compensation, executions: Mapping[str, Execution], *, last_try: bool
+        self, job: Job, entry: Compensation, executions: Mapping[str, ExecutionSummary], *, last_try: bool
     ) -> None:
         try:
             await self._compensator(job, entry, executions)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, Job
+    from svc_executor.domain.job import ExecutionSummary, Job
     from svc_executor.domain.peers import Assets, Selector
-    from svc_executor.domain.ports import JobStore, Meter
+    from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.timeline import Compensation
 
 
@@ -34,7 +34,7 @@ class Compensator:
         self._meter = meter
         self._clock = clock
 
-    async def __call__(self, job: Job, entry: Compensation, executions: Mapping[str, Execution]) -> None:
+    async def __call__(self, job: Job, entry: Compensation, executions: Mapping[str, ExecutionSummary]) -> None:
         """Do it; raises the error of the service that hinders it."""
         try:
             await self._undo(job, entry, executions.get(entry.execution_id))
@@ -48,7 +48,7 @@ class Compensator:
         """Record that it could not be done yet."""
         await self._tick_off(job, entry, hindrance)
 
-    async def _undo(self, job: Job, entry: Compensation, execution: Execution | None) -> None:
+    async def _undo(self, job: Job, entry: Compensation, execution: ExecutionSummary | None) -> None:
         if entry.kind is CompensationKind.ASSET:
             await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
         elif execution is not None:
@@ -62,14 +62,20 @@ class Compensator:
                 return
             done = replace(entry, done=not hindrance, message=hindrance, updated_at=self._clock.now())
             await work.save_compensation(done)
-            for execution in await work.executions():
-                if execution.execution_id == entry.execution_id and entry.kind is CompensationKind.RESERVATION:
-                    await work.save_execution(replace(execution, settled=not hindrance))
+            if entry.kind is CompensationKind.RESERVATION:
+                await _mark_settled(work, entry.execution_id, settled=not hindrance)
             words = f"could not be undone yet: {hindrance}" if hindrance else "is undone"
             step = await work.step(entry.step_id) if entry.step_id else None
             assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
             note = Note(EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets)
             await self._recorder.note(work, note)
+
+
+async def _mark_settled(work: Work, execution_id: str, *, settled: bool) -> None:
+    for made in await work.executions():
+        execution = await work.execution(made.step_id, made.attempt) if made.execution_id == execution_id else None
+        if execution is not None:
+            await work.save_execution(replace(execution, settled=settled))
 
 
 def _same(one: Compensation, other: Compensation) -> bool:

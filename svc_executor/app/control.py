@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from svc_executor.app.recorder import Recorder
     from svc_executor.app.starting import StartJobs
-    from svc_executor.domain.job import Job, Principal
+    from svc_executor.domain.job import Job, Principal, StepSummary
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Runner, Work
 
@@ -105,7 +105,7 @@ class ResumeJob:
         await self._starting.start(again)
         return again
 
-    async def _to_run_again(self, job_id: str, steps: Sequence[Step]) -> set[str]:
+    async def _to_run_again(self, job_id: str, steps: Sequence[StepSummary]) -> set[str]:
         """The steps that did not succeed, and those whose assets the job gave up: they can go with another holder."""
         succeeded = [step for step in steps if step.state is StepState.SUCCEEDED]
         made = {asset_id for step in succeeded for asset_id in step.asset_ids}

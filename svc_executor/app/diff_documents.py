@@ -12,7 +12,7 @@ from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from svc_executor.domain.documents import Differ, RenderedDiff, RevisionRef
-    from svc_executor.domain.job import Step
+    from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore
     from svc_executor.domain.provider import InputArtefact
@@ -43,12 +43,8 @@ class DiffDocuments:
             return await self._differ(tenant_id, before, after)
 
     async def _revision(self, tenant_id: str, ref: RevisionRef, budget: _Budget) -> Revision:
-        account = await self._store.account(tenant_id, ref.job_id)
-        steps = {step.step_id: step for step in account.steps}
-        step = steps.get(ref.step_id)
-        if step is None:
-            raise not_found("step", ref.step_id)
-        made = next((each for each in account.executions if _accepted(step, each.step_id, each.attempt)), None)
+        steps, made = await self._recorded(tenant_id, ref)
+        step = steps[ref.step_id]
         if made is None or step.task.step_type is not StepType.COMPOSE_DOCUMENT:
             raise _no_document(ref)
         own = for_provider(step.task, made.params or resolved(step.task, steps))
@@ -62,6 +58,15 @@ class DiffDocuments:
                     inputs[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
         # What was erased since is a gap like any other.
         return Revision({**made.chosen.default_parameters, **own, "missing_assets": "mark"}, inputs)
+
+    async def _recorded(self, tenant_id: str, ref: RevisionRef) -> tuple[dict[str, Step], Execution | None]:
+        """The step with those it depends on, and its accepted attempt."""
+        try:
+            async with self._store.work(tenant_id, ref.job_id) as work:
+                steps = await work.step_with_inputs(ref.step_id)
+                return steps, await work.execution(ref.step_id, steps[ref.step_id].accepted_attempt)
+        except KeyError:
+            raise not_found("step", ref.step_id) from None
 
     async def _load(self, asset_id: str) -> InputArtefact | None:
         try:
@@ -88,10 +93,6 @@ class _Budget:
                 Reason.FAILED_PRECONDITION,
                 f"The documents have more than {MAX_FILES} files or {MAX_BYTES // 2**20} MiB of inputs",
             )
-
-
-def _accepted(step: Step, step_id: str, attempt: int) -> bool:
-    return step_id == step.step_id and attempt == step.accepted_attempt
 
 
 def _no_document(ref: RevisionRef) -> SomaError:

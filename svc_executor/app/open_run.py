@@ -12,7 +12,7 @@ from svc_executor.domain.run import JobOrder, Opening, StepBrief
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.job import ExecutionSummary, StepSummary
     from svc_executor.domain.ports import JobStore
 
 
@@ -44,10 +44,10 @@ class OpenRun:
                 now = self._clock.now()
                 job = replace(job, state=JobState.RUNNING, started_at=job.started_at or now)
                 await self._recorder.job_changed(work, job, "the job runs")
-            attempts: dict[str, list[Execution]] = defaultdict(list)
+            attempts: dict[str, list[ExecutionSummary]] = defaultdict(list)
             for execution in await work.executions():
                 attempts[execution.step_id].append(execution)
-            steps = [_brief(step, attempts[step.step_id]) for step in await work.steps()]
+            steps = [_brief(step, attempts[step.step_id]) for step in await work.step_summaries()]
         return Opening(
             proceed=True,
             steps=steps,
@@ -59,7 +59,7 @@ class OpenRun:
         )
 
 
-def _brief(step: Step, made: list[Execution]) -> StepBrief:
+def _brief(step: StepSummary, made: list[ExecutionSummary]) -> StepBrief:
     """A step as its run begins; an attempt without a recorded result is taken up again under its number."""
     last = max(made, key=lambda execution: execution.attempt, default=None)
     next_attempt = 1 if last is None else last.attempt + int(last.ended)

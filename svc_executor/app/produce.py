@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_executor.app.provider_calls import ProviderCalls
-    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import Catalogue, Credentials
     from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Place, Provider
@@ -36,7 +36,8 @@ _NUL = "\x00"
 
 @dataclass(frozen=True)
 class Begun:
-    """An attempt with all that it is made from. `steps` and `accepted` are those of the whole job by step name.
+    """An attempt with all that it is made from. `steps` are the step and those it depends on, `accepted` their
+    results, by step name.
 
     `call` is that of an earlier try of the attempt.
     """
@@ -45,7 +46,7 @@ class Begun:
     step: Step
     execution: Execution
     steps: Mapping[str, Step]
-    accepted: Mapping[str, Execution]
+    accepted: Mapping[str, ExecutionSummary]
     feedback: tuple[Feedback, ...] = ()
     call: ProviderCall | None = None
 
@@ -240,6 +241,6 @@ def _origins(begun: Begun, inputs: Mapping[str, InputArtefact | str]) -> dict[st
         if execution is None:
             continue
         artefact = inputs.get(name)
-        content = artefact.content if isinstance(artefact, InputArtefact) else execution.text.encode()
+        content = artefact.content if isinstance(artefact, InputArtefact) else begun.steps[name].text.encode()
         found[name] = origin_of(execution, hashlib.sha256(content).hexdigest())
     return found

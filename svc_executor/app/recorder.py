@@ -59,7 +59,7 @@ class Recorder:
         """Save a job in a new state."""
         await work.save_job(job)
         await self.note(work, Note(EventType.JOB, message, terminal=job.state.ended))
-        await work.publish(JobFact(job, await work.steps()))
+        await work.publish(JobFact(job, await work.step_summaries()))
 
     async def step_changed(self, work: Work, step: Step, message: str, execution: Execution | None = None) -> None:
         """Save a step in a new state; the fact is published once it ended."""
@@ -70,7 +70,7 @@ class Recorder:
             await work.save_job(replace(work.job, steps_ended=work.job.steps_ended + ended))
         await self.note(work, Note(EventType.STEP, message, step, execution, step.asset_ids))
         if step.state.ended:
-            await work.publish(JobFact(work.job, await work.steps()))
+            await work.publish(JobFact(work.job, await work.step_summaries()))
 
     async def spent(self, work: Work, execution: Execution) -> None:
         """Add what an attempt cost to its step and to its job."""

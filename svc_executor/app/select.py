@@ -18,7 +18,7 @@ from svc_executor.domain.wording import shorten, summary
 
 if TYPE_CHECKING:
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.job import ExecutionSummary, Job, Step
     from svc_executor.domain.peers import Need, Selection, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
 
@@ -70,7 +70,7 @@ class SelectCapability:
             raise
 
     async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, _Before]:
-        steps = {step.step_id: step for step in await work.steps()}
+        steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         check_texts(step.task, steps)
         executions = await work.executions()
@@ -122,7 +122,7 @@ def _refusal(error: SomaError) -> str:
     return f"{error.message} ({shorten(causes, _CAUSES_CHARS)})" if causes else error.message
 
 
-def _left(job: Job, executions: list[Execution]) -> int:
+def _left(job: Job, executions: list[ExecutionSummary]) -> int:
     """What the plan's cap leaves, in millionths of a US dollar; 0 without a cap.
 
     What is asked for by attempts that are not settled counts as spent. A cap that is used up leaves one millionth, so

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
-    from svc_executor.domain.job import Job, Step
-    from svc_executor.domain.timeline import JobAccount, JobEvent
+    from svc_executor.domain.job import Job, StepSummary
+    from svc_executor.domain.timeline import JobEvent
 
 JOB = "multimodal_job"
 COMPILATION = "plan_compilation"
@@ -64,35 +64,33 @@ def compiled(job: Job, end: datetime) -> None:
     tracing.record(COMPILATION, of_run(job), own, start=job.created_at, end=end, attributes=about)
 
 
-def ended(account: JobAccount) -> None:
+def ended(job: Job, steps: Sequence[StepSummary], events: Sequence[JobEvent]) -> None:
     """Write the spans of a run that ended and of the steps it worked on. Writing them again changes nothing."""
-    job = account.job
-    began = _began(account)
+    began = _began(job, events)
     over = job.ended_at or began
     about: tracing.Attributes = {"soma.job_id": job.job_id, "soma.run": job.run, "soma.state": job.state.value}
     failed = "" if job.state in {JobState.COMPLETED, JobState.PARTIAL} else job.state.value
-    for step in account.steps:
-        events = [event for event in _worked_on(account.events, step) if event.occurred_at >= began]
-        if events:
-            _step_ended(account, step, events, began)
+    for step in steps:
+        own = [event for event in _worked_on(events, step) if event.occurred_at >= began]
+        if own:
+            needed = [
+                event.occurred_at
+                for other in steps
+                if other.step_id in step.task.depends_on
+                for event in _worked_on(events, other)[-1:]
+            ]
+            _step_ended(job, step, start=max([began, *needed]), end=own[-1].occurred_at)
     tracing.record(JOB, submission(job), of_run(job), start=began, end=over, attributes=about, failed=failed)
 
 
-def _step_ended(account: JobAccount, step: Step, events: Sequence[JobEvent], began: datetime) -> None:
+def _step_ended(job: Job, step: StepSummary, *, start: datetime, end: datetime) -> None:
     """A step lasts from the moment its inputs were there, so the wait for a free place is part of it."""
-    job = account.job
-    needed = [
-        event.occurred_at
-        for other in account.steps
-        if other.step_id in step.task.depends_on
-        for event in _worked_on(account.events, other)[-1:]
-    ]
     tracing.record(
         title(step),
         of_run(job),
         of_step(job, step.step_id),
-        start=max([began, *needed]),
-        end=events[-1].occurred_at,
+        start=start,
+        end=end,
         attributes={
             "soma.job_id": job.job_id,
             "soma.step_id": step.step_id,
@@ -104,23 +102,20 @@ def _step_ended(account: JobAccount, step: Step, events: Sequence[JobEvent], beg
     )
 
 
-def title(step: Step) -> str:
+def title(step: StepSummary) -> str:
     """`step_NN_<type>`, as its plan numbers and types it."""
     return f"step_{step.task.index + 1:02d}_{step.task.step_type.value}"
 
 
-def _worked_on(events: Sequence[JobEvent], step: Step) -> list[JobEvent]:
+def _worked_on(events: Sequence[JobEvent], step: StepSummary) -> list[JobEvent]:
     return [event for event in events if event.step_id == step.step_id and event.type is not EventType.COMPENSATION]
 
 
-def _began(account: JobAccount) -> datetime:
+def _began(job: Job, events: Sequence[JobEvent]) -> datetime:
     """When the current run began: the first with the job, a later one when it was set running again."""
-    job = account.job
     if job.run == 1:
         return job.created_at
     restarts = [
-        event.occurred_at
-        for event in account.events
-        if event.type is EventType.JOB and event.job_state is JobState.RUNNING
+        event.occurred_at for event in events if event.type is EventType.JOB and event.job_state is JobState.RUNNING
     ]
     return restarts[-1] if restarts else job.started_at or job.created_at

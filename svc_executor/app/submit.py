@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import FieldViolation, Reason, SomaError
 from svc_executor.app import spans
+from svc_executor.app.compile import CompilePlan
 from svc_executor.app.recorder import Note, Recorder
 from svc_executor.domain.compiler import PlanRefusedError
 from svc_executor.domain.job import Job, Step, Terms
@@ -65,7 +66,7 @@ class SubmitJob:
     ) -> None:
         self._store = store
         self._starting = starting
-        self._compiler = compiler
+        self._compile = CompilePlan(compiler)
         self._recorder = recorder
         self._clock = clock
         self._ids = ids
@@ -74,7 +75,7 @@ class SubmitJob:
     async def __call__(self, order: PlanOrder) -> Job:
         """The job; raises INVALID_PLAN with every error, IDEMPOTENCY_MISMATCH, FAILED_PRECONDITION when off.
 
-        RATE_LIMITED when the tenant has as many open jobs as it may.
+        RATE_LIMITED when the tenant has as many open jobs as it may, OVERLOADED when too many large plans wait.
         """
         if not self._enabled:
             raise SomaError(
@@ -82,10 +83,10 @@ class SubmitJob:
                 "Multimodal jobs are switched off here; set SA01_ENABLE_multimodal_capabilities=true to allow them",
             )
         accepted = self._clock.now()
-        # In a thread: a plan of as many values as a request may have takes a second of processor time.
-        plan = await asyncio.to_thread(self._compile, order.plan)
+        plan = await self._compiled(order)
         compiled = self._clock.now()
-        submission = self._submission(order, plan, accepted)
+        digest = await asyncio.to_thread(_digest, order)
+        submission = self._submission(order, plan, digest, accepted)
         job = await self._store.submit(submission)
         if job.job_id == submission.job.job_id:
             spans.compiled(job, compiled)
@@ -93,18 +94,17 @@ class SubmitJob:
             await self._starting.start(job)
         return job
 
-    def _compile(self, document: Mapping[str, JsonValue]) -> Plan:
+    async def _compiled(self, order: PlanOrder) -> Plan:
         try:
-            return self._compiler.compile(document)
+            return await self._compile(order.owner.tenant_id, order.plan)
         except PlanRefusedError as refused:
             fields = [FieldViolation(error.pointer, f"{error.code}: {error.message}") for error in refused.errors]
             raise SomaError(Reason.INVALID_PLAN, f"{refused}; the details name each", fields=fields) from None
 
-    def _submission(self, order: PlanOrder, plan: Plan, accepted: datetime) -> Submission:
+    def _submission(self, order: PlanOrder, plan: Plan, digest: str, accepted: datetime) -> Submission:
         job = Job(
             job_id=self._ids.new(),
             owner=order.owner,
-            plan=order.plan,
             terms=_terms(plan),
             created_at=accepted,
             title=plan.title,
@@ -116,11 +116,12 @@ class SubmitJob:
         )
         return Submission(
             job=job,
+            plan=order.plan,
             steps=[Step(job.job_id, task) for task in plan.tasks],
             first_event=self._recorder.event(job, Note(EventType.JOB, "the job is accepted")),
             request_id=order.request_id,
             most_open=self._starting.most_open,
-            digest=_digest(order),
+            digest=digest,
         )
 
 

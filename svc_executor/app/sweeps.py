@@ -81,11 +81,11 @@ class RetryCompensations:
         return done
 
     async def _retry(self, entry: Compensation) -> bool:
-        account = await self._store.account(entry.tenant_id, entry.job_id)
-        job = account.job
+        async with self._store.work(entry.tenant_id, entry.job_id) as work:
+            job = work.job
+            made = {execution.execution_id: execution for execution in await work.executions()}
         if job.run != entry.run or not job.state.ended:
             return False
-        made = {execution.execution_id: execution for execution in account.executions}
         try:
             caller = await caller_of(self._identity, service_principal(entry.tenant_id))
             request = RequestContext(caller, job.request_id or job.job_id, job.trace_id, traceparent=job.traceparent)

@@ -12,7 +12,7 @@ from svc_executor.domain.wording import CRITIC_PARAMS, with_feedback
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from svc_executor.domain.job import Execution, Step
+    from svc_executor.domain.job import ExecutionSummary, Step
     from svc_executor.domain.provider import Feedback, JsonValue
     from svc_executor.domain.task_dsl import Task
 
@@ -36,20 +36,22 @@ class Source:
 def resolved(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
     """The params of a task with the texts of earlier steps in place; a step without a result gives no text.
 
-    Raises InputsTooLargeError before anything is put in place.
+    Raises InputsTooLargeError before a text of too many is put in place.
     """
 
-    def text_of(step_id: str) -> str:
-        return steps[step_id].text if step_id in steps else ""
-
     inserted = 0
-    for found in references(dict(task.params)):
-        inserted += len(text_of(found.target)) if found.kind is ReferenceKind.STEP_TEXT else 0
+
+    def text_of(step_id: str) -> str:
+        nonlocal inserted
+        text = steps[step_id].text if step_id in steps else ""
+        inserted += len(text)
         if inserted > MAX_INSERTED_CHARS:
             raise InputsTooLargeError(
                 f"{task.task_id}: the texts of other steps in its params have more than {MAX_INSERTED_CHARS:,} "
                 "characters together"
             )
+        return text
+
     return resolve_params(task.params, text_of)
 
 
@@ -92,7 +94,7 @@ def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[F
     return dict(params)
 
 
-def origin_of(execution: Execution, checksum_sha256: str) -> dict[str, JsonValue]:
+def origin_of(execution: ExecutionSummary, checksum_sha256: str) -> dict[str, JsonValue]:
     """Where an input of a document comes from, for its provenance summary."""
     return {
         "asset_id": execution.asset_ids[0] if execution.asset_ids else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_executor.domain.provider import Feedback, JsonValue
-    from svc_executor.domain.task_dsl import Task
+    from svc_executor.domain.task_dsl import Task, TaskSummary
 
 TEXT_SHOWN = 4_000
 PROMPT_REPORTED = 2_000
@@ -119,14 +119,13 @@ class Terms:
 
 @dataclass(frozen=True)
 class Job:
-    """One durable run of a plan. `run` counts from 1 and grows with each resume.
+    """One durable run of a plan, which is read apart. `run` counts from 1 and grows with each resume.
 
     `request_id` is the id of the request that submitted it; `acts_for` whoever resumed it last.
     """
 
     job_id: str
     owner: Principal
-    plan: Mapping[str, JsonValue]
     terms: Terms
     created_at: datetime
     title: str = ""
@@ -194,6 +193,35 @@ class Step:
         """Name of the step, the task_id of the plan."""
         return self.task.task_id
 
+    @property
+    def summary(self) -> StepSummary:
+        """The step without what may be large."""
+        same = {each.name: getattr(self, each.name) for each in fields(StepSummary)}
+        return StepSummary(**{**same, "task": self.task.summary, "text": self.text[:TEXT_SHOWN]})
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """One step without what may be large; `text` is the beginning of its text, `TEXT_SHOWN` characters at most."""
+
+    job_id: str
+    task: TaskSummary
+    state: StepState
+    asset_ids: tuple[str, ...]
+    text: str
+    capability_id: str
+    message: str
+    attempts: int
+    accepted_attempt: int
+    quality_score: float | None
+    cost_micro_usd: int
+    erased: bool
+
+    @property
+    def step_id(self) -> str:
+        """Name of the step, the task_id of the plan."""
+        return self.task.task_id
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -220,9 +248,10 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Execution:
-    """One attempt of a step with one capability. `settled`: its reservation is booked or given back; `reported`: the
-    fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when none was."""
+class ExecutionSummary:
+    """One attempt of a step with one capability, without what may be large. `settled`: its reservation is booked or
+    given back; `reported`: the fact that it ended is in the outbox; `rework_of`: the attempt that was sent back, 0 when
+    none was."""
 
     execution_id: str
     job_id: str
@@ -238,11 +267,9 @@ class Execution:
     reserved_micro_usd: int = 0
     status: ExecutionStatus = ExecutionStatus.RUNNING
     model: str = ""
-    params: Mapping[str, JsonValue] = field(default_factory=dict)
     prompt: str = ""
     input_asset_ids: tuple[str, ...] = ()
     asset_ids: tuple[str, ...] = ()
-    text: str = field(default="", repr=False)
     latency_ms: int = 0
     cost_micro_usd: int = 0
     quality_score: float | None = None
@@ -263,3 +290,16 @@ class Execution:
     def ended(self) -> bool:
         """Whether its result is recorded."""
         return self.status is not ExecutionStatus.RUNNING
+
+
+@dataclass(frozen=True)
+class Execution(ExecutionSummary):
+    """One attempt, whole. `params` are those of its task with references resolved, `text` the whole text it gave."""
+
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+
+    @property
+    def summary(self) -> ExecutionSummary:
+        """The attempt without its params and its text."""
+        return ExecutionSummary(**{each.name: getattr(self, each.name) for each in fields(ExecutionSummary)})

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_executor.domain.capability import CapabilityKey
-    from svc_executor.domain.job import Execution, Job, JobState, Principal, Step
-    from svc_executor.domain.provider import Credential, Provider
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step, StepSummary
+    from svc_executor.domain.provider import Credential, JsonValue, Provider
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobOrder
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
@@ -26,16 +26,25 @@ class Work(Protocol):
         """The job as it stands in this transaction."""
 
     async def steps(self) -> list[Step]:
+        """All steps, whole, in the order of the plan."""
+
+    async def step_summaries(self) -> list[StepSummary]:
         """All steps, in the order of the plan."""
+
+    async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
+        """A step and those that it depends on, whole, by name; KeyError when the plan has none of that name."""
 
     async def step(self, step_id: str) -> Step:
         """One step; KeyError when the plan has none of that name."""
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """One attempt, if it was begun."""
+        """One attempt, whole, if it was begun."""
 
-    async def executions(self) -> list[Execution]:
+    async def executions(self) -> list[ExecutionSummary]:
         """All attempts, in the order they began."""
+
+    async def unreported(self) -> list[Execution]:
+        """The attempts, whole, that are not reported yet, in the order they began."""
 
     async def compensations(self) -> list[Compensation]:
         """All undoings of all runs, in order."""
@@ -79,9 +88,10 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Submission:
-    """A new job with its steps. `digest` is of the request's body; `request_id` is empty when none was given."""
+    """A new job. `digest` is of the request's body; `request_id` is empty when none was given."""
 
     job: Job
+    plan: Mapping[str, JsonValue]
     steps: Sequence[Step]
     first_event: JobEvent
     request_id: str = ""
@@ -112,11 +122,11 @@ class JobStore(Protocol):
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """Read a job."""
 
-    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
-        """Read its steps."""
+    async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
+        """Read its steps, in the order of the plan."""
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
-        """Read everything recorded of a job, as of one moment."""
+        """Read everything recorded of a job, as of one moment: that may be much."""
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
         """Jobs with ids below `before` (empty: all), newest first."""

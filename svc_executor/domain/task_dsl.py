@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -81,6 +81,23 @@ class Task:
     rubric: str | Mapping[str, JsonValue] = ""
     preferred_provider: str = ""
     preferred_tool: str = ""
+    on_failure: OnFailure = OnFailure.FAIL_JOB
+
+    @property
+    def summary(self) -> TaskSummary:
+        """The task without what may be large."""
+        return TaskSummary(**{each.name: getattr(self, each.name) for each in fields(TaskSummary)})
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """A task without its params, constraints and rubric."""
+
+    task_id: str
+    index: int
+    step_type: StepType
+    depends_on: tuple[str, ...] = ()
+    gate: bool = False
     on_failure: OnFailure = OnFailure.FAIL_JOB
 
 

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.job import Execution, Job, JobState, Step, StepState
+    from svc_executor.domain.job import Execution, Job, JobState, Step, StepState, StepSummary
+    from svc_executor.domain.provider import JsonValue
 
 
 class EventType(StrEnum):
@@ -83,7 +84,7 @@ class JobFact:
     facts of a job, of both kinds, from 1."""
 
     job: Job
-    steps: Sequence[Step]
+    steps: Sequence[StepSummary]
     sequence: int = 0
 
 
@@ -104,6 +105,7 @@ class JobAccount:
     """Everything recorded of a job."""
 
     job: Job
+    plan: Mapping[str, JsonValue]
     steps: Sequence[Step]
     executions: Sequence[Execution]
     events: Sequence[JobEvent]

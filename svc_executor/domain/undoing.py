@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.job import Execution, Job
+    from svc_executor.domain.job import ExecutionSummary, Job
 
 _UNDONE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
@@ -23,7 +23,7 @@ def gives_up_assets(job: Job, state: JobState) -> bool:
 
 
 def undoings(
-    job: Job, executions: Sequence[Execution], held: Sequence[str] | None, now: datetime
+    job: Job, executions: Sequence[ExecutionSummary], held: Sequence[str] | None, now: datetime
 ) -> Iterator[Compensation]:
     """Undoings of a run, newest result first, each asset once: assets that the job holds, reservations left open.
 
@@ -43,8 +43,8 @@ def undoings(
 
 
 def _targets(
-    executions: Sequence[Execution], held: Sequence[str] | None
-) -> Iterator[tuple[CompensationKind, str, Execution | None]]:
+    executions: Sequence[ExecutionSummary], held: Sequence[str] | None
+) -> Iterator[tuple[CompensationKind, str, ExecutionSummary | None]]:
     left = dict.fromkeys(held or ())
     recorded = {asset_id for execution in executions for asset_id in execution.asset_ids}
     for asset_id in [each for each in left if each not in recorded]:

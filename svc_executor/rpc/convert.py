@@ -13,7 +13,7 @@ from svc_executor.domain.job import TEXT_SHOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.job import Execution, Job, Step, StepSummary
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan, PlanError
     from svc_executor.domain.timeline import Compensation, JobAccount, JobEvent
@@ -62,7 +62,7 @@ def step_state(name: str) -> job_pb2.StepState.ValueType:
     return job_pb2.StepState.Value(f"STEP_STATE_{name}")
 
 
-def job_message(job: Job, steps: Sequence[Step] = (), *, texts: bool = True) -> job_pb2.Job:
+def job_message(job: Job, steps: Sequence[Step | StepSummary] = (), *, texts: bool = True) -> job_pb2.Job:
     """A job with its steps; `texts` false leaves their texts out."""
     return job_pb2.Job(
         job_id=job.job_id,
@@ -82,7 +82,7 @@ def job_message(job: Job, steps: Sequence[Step] = (), *, texts: bool = True) -> 
     )
 
 
-def step_message(step: Step, *, texts: bool = True) -> job_pb2.Step:
+def step_message(step: Step | StepSummary, *, texts: bool = True) -> job_pb2.Step:
     """A step."""
     return job_pb2.Step(
         step_id=step.step_id,
@@ -167,7 +167,7 @@ def account_message(account: JobAccount) -> job_service_pb2.JobDescription:
     """Everything recorded of a job."""
     return job_service_pb2.JobDescription(
         job=job_message(account.job, account.steps),
-        plan=struct(account.job.plan),
+        plan=struct(account.plan),
         executions=[execution_message(execution, account.job.request_id) for execution in account.executions],
         events=[event_message(event) for event in account.events],
         compensations=[compensation_message(entry) for entry in account.compensations],

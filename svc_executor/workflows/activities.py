@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import Identity, JobStore
 
 _BEAT_S = 1.0
+_ALL_EVENTS = 2**31
 _log = logging.getLogger(__name__)
 
 
@@ -116,9 +117,15 @@ class JobActivities:
         async with self._acting(order.job, "", "close_run", int(order.last_try), principal=itself):
             await self._use_cases.close_run(order)
         with _plain_errors():
-            account = await self._store.account(order.job.tenant_id, order.job.job_id)
-            if account.job.run == order.job.run and account.job.state.ended:
-                spans.ended(account)
+            await self._write_spans(order.job)
+
+    async def _write_spans(self, order: JobOrder) -> None:
+        """Write the spans of a run that ended; nothing when the job runs again already."""
+        job = await self._store.job(order.tenant_id, order.job_id)
+        if job.run == order.run and job.state.ended:
+            steps = await self._store.steps(order.tenant_id, order.job_id)
+            events = await self._store.events(order.tenant_id, order.job_id, 0, _ALL_EVENTS)
+            spans.ended(job, steps, events)
 
     @asynccontextmanager
     async def _acting(

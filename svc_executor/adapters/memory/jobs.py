@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
-    from svc_executor.domain.job import Job, Step
+    from svc_executor.domain.job import Job, StepSummary
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
@@ -63,7 +63,7 @@ class MemoryJobs:
             return self._jobs[job_id].job
         if len(self._unended(job.tenant_id)) >= submission.most_open:
             raise too_many_open(submission.most_open)
-        rows = JobRows(job, {step.step_id: step for step in submission.steps})
+        rows = JobRows(job, submission.plan, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
         self._jobs[job.job_id] = rows
         if submission.request_id:
@@ -89,15 +89,16 @@ class MemoryJobs:
         """See the port."""
         return self._rows(tenant_id, job_id).job
 
-    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+    async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
         """See the port."""
-        return list(self._rows(tenant_id, job_id).steps.values())
+        return [step.summary for step in self._rows(tenant_id, job_id).steps.values()]
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
         """See the port."""
         rows = self._rows(tenant_id, job_id)
         undone = [entry for _, entry in sorted(rows.compensations.items())]
-        return JobAccount(rows.job, [*rows.steps.values()], [*rows.executions.values()], [*rows.events], undone)
+        made = [*rows.executions.values()]
+        return JobAccount(rows.job, rows.plan, [*rows.steps.values()], made, [*rows.events], undone)
 
     async def page(self, tenant_id: str, state: JobState | None, before: str, limit: int) -> list[Job]:
         """See the port."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from svc_executor.domain.job import request_reused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
@@ -20,6 +21,7 @@ class JobRows:
     """What is kept of one job."""
 
     job: Job
+    plan: Mapping[str, JsonValue]
     steps: dict[str, Step]
     executions: dict[tuple[str, int], Execution] = field(default_factory=dict)
     compensations: dict[tuple[int, int], Compensation] = field(default_factory=dict)
@@ -59,6 +61,15 @@ class MemoryWork:
         """See the port."""
         return list(self.rows.steps.values())
 
+    async def step_summaries(self) -> list[StepSummary]:
+        """See the port."""
+        return [step.summary for step in self.rows.steps.values()]
+
+    async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
+        """See the port."""
+        step = self.rows.steps[step_id]
+        return {name: self.rows.steps[name] for name in (*step.task.depends_on, step_id)}
+
     async def step(self, step_id: str) -> Step:
         """See the port."""
         return self.rows.steps[step_id]
@@ -67,9 +78,13 @@ class MemoryWork:
         """See the port."""
         return self.rows.executions.get((step_id, attempt))
 
-    async def executions(self) -> list[Execution]:
+    async def executions(self) -> list[ExecutionSummary]:
         """See the port."""
-        return list(self.rows.executions.values())
+        return [execution.summary for execution in self.rows.executions.values()]
+
+    async def unreported(self) -> list[Execution]:
+        """See the port."""
+        return [execution for execution in self.rows.executions.values() if not execution.reported]
 
     async def compensations(self) -> list[Compensation]:
         """See the port."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM
@@ -19,6 +18,9 @@ from svc_executor.adapters.postgres.work import (
     compensations_of,
     executions_of,
     insert,
+    job_of,
+    plan_of,
+    step_summaries_of,
     steps_of,
 )
 from svc_executor.domain.job import request_reused, too_many_open
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.stores.postgres import Postgres
     from svc_executor.adapters.postgres.wakeups import Bell
-    from svc_executor.domain.job import Job, JobState, Step
+    from svc_executor.domain.job import Job, JobState, StepSummary
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
@@ -63,11 +65,12 @@ class PostgresJobs:
                 full = await connection.fetchval(sweeping.HAS_OPEN, job.tenant_id, submission.most_open - 1)
                 if full and not await self._is_known(connection, submission):
                     raise too_many_open(submission.most_open)
+                plan = {"plan_json": submission.plan}
                 request = {
                     "request_id": submission.request_id or None,
                     "request_digest": submission.digest,
                 }
-                await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **request})
+                await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **plan, **request})
                 for step in submission.steps:
                     await insert(connection, "job_steps", rows.step_row(step, job.tenant_id))
                 await self._begun(connection, submission)
@@ -90,7 +93,7 @@ class PostgresJobs:
             resource_type="job",
             resource_id=job.job_id,
             before=None,
-            after=canonical(rows.job_row(job)),
+            after=canonical({**rows.job_row(job), "plan_json": submission.plan}),
             tenant_id=job.tenant_id,
         )
 
@@ -100,7 +103,8 @@ class PostgresJobs:
     async def _made_before(self, submission: Submission) -> Job:
         async with self._postgres.transaction(submission.job.tenant_id) as connection:
             row = await connection.fetchrow(
-                "SELECT * FROM multimodal_job_plans WHERE tenant_id = $1 AND request_id = $2",
+                f"""SELECT {rows.JOB_COLUMNS}, request_digest FROM multimodal_job_plans
+                    WHERE tenant_id = $1 AND request_id = $2""",  # noqa: S608 - names are ours
                 submission.job.tenant_id,
                 submission.request_id,
             )
@@ -117,19 +121,20 @@ class PostgresJobs:
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            return await _job(connection, job_id)
+            return await job_of(connection, job_id)
 
-    async def steps(self, tenant_id: str, job_id: str) -> list[Step]:
+    async def steps(self, tenant_id: str, job_id: str) -> list[StepSummary]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            await _job(connection, job_id)
-            return await steps_of(connection, job_id)
+            await job_of(connection, job_id)
+            return await step_summaries_of(connection, job_id)
 
     async def account(self, tenant_id: str, job_id: str) -> JobAccount:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             return JobAccount(
-                job=await _job(connection, job_id, "FOR SHARE"),  # holds off changes, which lock the row first
+                job=await job_of(connection, job_id, "FOR SHARE"),  # holds off changes, which lock the row first
+                plan=await plan_of(connection, job_id),
                 steps=await steps_of(connection, job_id),
                 executions=await executions_of(connection, job_id),
                 events=await _events(connection, job_id, 0, None),
@@ -142,7 +147,7 @@ class PostgresJobs:
         wanted, states = ("", ()) if state is None else ("AND status = $4", (state.value,))
         async with self._postgres.transaction(tenant_id) as connection:
             found = await connection.fetch(
-                f"""SELECT * FROM multimodal_job_plans WHERE tenant_id = $1 AND id < $2 {wanted}
+                f"""SELECT {rows.JOB_COLUMNS} FROM multimodal_job_plans WHERE tenant_id = $1 AND id < $2 {wanted}
                     ORDER BY id DESC LIMIT $3""",  # noqa: S608 - names are ours
                 tenant_id,
                 before or sweeping.LAST_ID,
@@ -154,7 +159,7 @@ class PostgresJobs:
     async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            await _job(connection, job_id)
+            await job_of(connection, job_id)
             return await _events(connection, job_id, after, limit)
 
     @asynccontextmanager
@@ -178,7 +183,7 @@ class PostgresJobs:
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
-            await _job(connection, job_id)
+            await job_of(connection, job_id)
             return await calls_of(connection, job_id)
 
     async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
@@ -208,13 +213,6 @@ class PostgresJobs:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             return int(await connection.fetchval(sweeping.OPEN_COMPENSATIONS, most))
-
-
-async def _job(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:
-    row = await connection.fetchrow(f"SELECT * FROM multimodal_job_plans WHERE id = $1 {lock}", job_id)  # noqa: S608
-    if row is None:
-        raise not_found("job", job_id)
-    return rows.job_of(row)
 
 
 async def _events(connection: asyncpg.Connection, job_id: str, after: int, limit: int | None) -> list[JobEvent]:

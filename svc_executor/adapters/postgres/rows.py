@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.stores.partitions import month_of
 from svc_executor.domain.job import (
+    TEXT_SHOWN,
     Chosen,
     Execution,
     ExecutionStatus,
+    ExecutionSummary,
     Job,
     JobState,
     Principal,
     Step,
     StepState,
+    StepSummary,
     Terms,
 )
 from svc_executor.domain.provider import Feedback
@@ -29,12 +32,11 @@ Row = dict[str, Any]
 
 
 def job_row(job: Job) -> Row:
-    """Columns of `multimodal_job_plans`, those of the request aside."""
+    """Columns of `multimodal_job_plans`, the plan and those of the request aside."""
     return {
         "id": job.job_id,
         "tenant_id": job.tenant_id,
         "session_id": job.session_id,
-        "plan_json": job.plan,
         "status": job.state.value,
         "title": job.title,
         "owner": asdict(job.owner),
@@ -64,7 +66,6 @@ def job_of(row: Mapping[str, Any]) -> Job:
         owner=_principal(row["owner"]),
         request_id=row["source_request_id"] or row["request_id"] or "",
         acts_for=_principal(acts_for) if acts_for else None,
-        plan=row["plan_json"],
         terms=Terms(**row["terms"]),
         state=JobState(row["status"]),
         **{name: row[name] for name in _SAME_IN_JOB},
@@ -79,6 +80,10 @@ _SAME_IN_JOB = (
     "created_at", "title", "session_id", "trace_id", "traceparent", "run", "message", "cost_micro_usd", "steps_total",
     "steps_ended", "cancel_reason", "started_at", "ended_at",
 )  # fmt: skip
+JOB_COLUMNS = ", ".join(
+    ("id", "owner", "source_request_id", "request_id", "acts_for", "terms", "status", *_SAME_IN_JOB)
+)
+"""What a job is made of. The plan, of up to some megabytes, is read only where it is shown."""
 
 
 def step_row(step: Step, tenant_id: str) -> Row:
@@ -111,6 +116,30 @@ _SAME_IN_STEP = (
 )  # fmt: skip
 
 
+STEP_SUMMARY_COLUMNS = ", ".join(
+    (
+        "plan_id",
+        "task - '{params,constraints,rubric}'::text[] AS task_summary",
+        "status",
+        "asset_ids",
+        f"left(text, {TEXT_SHOWN}) AS text_shown",
+        *(name for name in _SAME_IN_STEP if name != "text"),
+    )
+)
+
+
+def step_summary_of(row: Mapping[str, Any]) -> StepSummary:
+    """The step of a row of `STEP_SUMMARY_COLUMNS`."""
+    return StepSummary(
+        job_id=str(row["plan_id"]),
+        task=_task_of(row["task_summary"]).summary,
+        state=StepState(row["status"]),
+        asset_ids=tuple(row["asset_ids"]),
+        text=row["text_shown"],
+        **{name: row[name] for name in _SAME_IN_STEP if name != "text"},
+    )
+
+
 def _task_of(fields: Row) -> Task:
     return Task(
         **{
@@ -136,7 +165,7 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
         "feedback": [asdict(point) for point in execution.feedback],
-        **{name: getattr(execution, name) for name in _SAME_IN_EXECUTION},
+        **{name: getattr(execution, name) for name in (*_SAME_IN_EXECUTION, *_LARGE_IN_EXECUTION)},
     }
 
 
@@ -147,25 +176,39 @@ def _chosen_fields(chosen: Chosen) -> Row:
 
 
 def execution_of(row: Mapping[str, Any]) -> Execution:
-    """The attempt of a row."""
-    return Execution(
-        execution_id=str(row["id"]),
-        job_id=str(row["plan_id"]),
-        chosen=Chosen(**row["chosen"]),
-        status=ExecutionStatus(row["status"]),
-        input_asset_ids=tuple(row["input_asset_ids"]),
-        asset_ids=tuple(row["asset_ids"]),
-        feedback=tuple(Feedback(**point) for point in row["feedback"]),
+    """The attempt of a row of `EXECUTION_COLUMNS`."""
+    return Execution(**_summary_fields(row), **{name: row[name] for name in _LARGE_IN_EXECUTION})
+
+
+def execution_summary_of(row: Mapping[str, Any]) -> ExecutionSummary:
+    """The attempt of a row of `EXECUTION_SUMMARY_COLUMNS`."""
+    return ExecutionSummary(**_summary_fields(row))
+
+
+def _summary_fields(row: Mapping[str, Any]) -> Row:
+    return {
+        "execution_id": str(row["id"]),
+        "job_id": str(row["plan_id"]),
+        "chosen": Chosen(**row["chosen"]),
+        "status": ExecutionStatus(row["status"]),
+        "input_asset_ids": tuple(row["input_asset_ids"]),
+        "asset_ids": tuple(row["asset_ids"]),
+        "feedback": tuple(Feedback(**point) for point in row["feedback"]),
         **{name: row[name] for name in _SAME_IN_EXECUTION},
-    )
+    }
 
 
 _SAME_IN_EXECUTION = (
     "step_id", "step_index", "attempt", "step_type", "modality", "model", "selection_id", "reservation_id",
-    "reserved_micro_usd", "settled", "reported", "idempotency_key", "params", "prompt", "text", "latency_ms",
+    "reserved_micro_usd", "settled", "reported", "idempotency_key", "prompt", "latency_ms",
     "cost_micro_usd", "quality_score", "evaluation_id", "fallback_reason", "rework_reason", "rework_of", "error_code",
     "error_message", "trace_id", "started_at", "ended_at",
 )  # fmt: skip
+_LARGE_IN_EXECUTION = ("params", "text")
+EXECUTION_SUMMARY_COLUMNS = ", ".join(
+    ("id", "plan_id", "chosen", "status", "input_asset_ids", "asset_ids", "feedback", *_SAME_IN_EXECUTION)
+)
+EXECUTION_COLUMNS = ", ".join((EXECUTION_SUMMARY_COLUMNS, *_LARGE_IN_EXECUTION))
 
 
 def event_row(event: JobEvent, tenant_id: str) -> Row:

@@ -12,14 +12,15 @@ from svc_executor.adapters.postgres import rows, sweeping
 from svc_executor.domain.job import request_reused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import asyncpg
 
     from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
-    from svc_executor.domain.job import Execution, Job, Step
+    from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
+    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
@@ -51,14 +52,25 @@ class PostgresWork:
         auditor: Auditor,
     ) -> PostgresWork:
         """Lock the job; NOT_FOUND when this tenant has none of that id."""
-        row = await connection.fetchrow("SELECT * FROM multimodal_job_plans WHERE id = $1 FOR UPDATE", job_id)
-        if row is None:
-            raise not_found("job", job_id)
-        return cls(connection, rows.job_of(row), outbox, encode, auditor)
+        return cls(connection, await job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
 
     async def steps(self) -> list[Step]:
         """See the port."""
         return await steps_of(self._connection, self.job.job_id)
+
+    async def step_summaries(self) -> list[StepSummary]:
+        """See the port."""
+        return await step_summaries_of(self._connection, self.job.job_id)
+
+    async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
+        """See the port."""
+        step = await self.step(step_id)
+        found = await self._connection.fetch(
+            "SELECT * FROM job_steps WHERE plan_id = $1 AND step_id = ANY($2)",
+            self.job.job_id,
+            list(step.task.depends_on),
+        )
+        return {each.step_id: each for each in (*map(rows.step_of, found), step)}
 
     async def step(self, step_id: str) -> Step:
         """See the port."""
@@ -72,8 +84,8 @@ class PostgresWork:
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
         """See the port."""
         row = await self._connection.fetchrow(
-            """SELECT * FROM multimodal_executions
-               WHERE plan_id = $1 AND month = $2 AND step_id = $3 AND attempt = $4""",
+            f"""SELECT {rows.EXECUTION_COLUMNS} FROM multimodal_executions
+                WHERE plan_id = $1 AND month = $2 AND step_id = $3 AND attempt = $4""",  # noqa: S608 - names are ours
             self.job.job_id,
             month_of(self.job.job_id),
             step_id,
@@ -81,9 +93,15 @@ class PostgresWork:
         )
         return rows.execution_of(row) if row else None
 
-    async def executions(self) -> list[Execution]:
+    async def executions(self) -> list[ExecutionSummary]:
         """See the port."""
-        return await executions_of(self._connection, self.job.job_id)
+        found = await _executions(self._connection, rows.EXECUTION_SUMMARY_COLUMNS, self.job.job_id)
+        return [rows.execution_summary_of(row) for row in found]
+
+    async def unreported(self) -> list[Execution]:
+        """See the port."""
+        found = await _executions(self._connection, rows.EXECUTION_COLUMNS, self.job.job_id, "AND NOT reported")
+        return [rows.execution_of(row) for row in found]
 
     async def compensations(self) -> list[Compensation]:
         """See the port."""
@@ -92,7 +110,7 @@ class PostgresWork:
     async def save_job(self, job: Job) -> None:
         """See the port."""
         row = rows.job_row(job)
-        keys = {name: row.pop(name) for name in ("id", "tenant_id", "plan_json", "owner", "terms", "created_at")}
+        keys = {name: row.pop(name) for name in ("id", "tenant_id", "owner", "terms", "created_at")}
         assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(row, start=2))
         statement = f"UPDATE multimodal_job_plans SET {assignments} WHERE id = $1"  # noqa: S608 - names are ours
         await self._connection.execute(statement, keys["id"], *row.values())
@@ -104,13 +122,14 @@ class PostgresWork:
         action = job.action_from(before)
         if action:
             ended = action == "job.end"
+            plan = {"plan_json": await plan_of(self._connection, job.job_id)}
             await self._auditor.record(
                 self._connection,
                 action=action,
                 resource_type="job",
                 resource_id=job.job_id,
-                before=canonical(rows.job_row(before)),
-                after=canonical(rows.job_row(job)),
+                before=canonical({**rows.job_row(before), **plan}),
+                after=canonical({**rows.job_row(job), **plan}),
                 tenant_id=job.tenant_id,
                 reason=job.state.lower() if ended else job.cancel_reason or "",
                 policy_id="" if ended else None,
@@ -209,21 +228,55 @@ async def insert(connection: asyncpg.Connection, table: str, row: rows.Row, repl
     await connection.execute(statement, *row.values())
 
 
+async def job_of(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:
+    """A job without its plan; NOT_FOUND when this tenant has none of that id."""
+    row = await connection.fetchrow(
+        f"SELECT {rows.JOB_COLUMNS} FROM multimodal_job_plans WHERE id = $1 {lock}",  # noqa: S608 - names are ours
+        job_id,
+    )
+    if row is None:
+        raise not_found("job", job_id)
+    return rows.job_of(row)
+
+
+async def plan_of(connection: asyncpg.Connection, job_id: str) -> Mapping[str, JsonValue]:
+    """The plan of a job that is there."""
+    plan: Mapping[str, JsonValue] = await connection.fetchval(
+        "SELECT plan_json FROM multimodal_job_plans WHERE id = $1", job_id
+    )
+    return plan
+
+
 async def steps_of(connection: asyncpg.Connection, job_id: str) -> list[Step]:
-    """Steps of a job in the order of the plan."""
+    """Steps of a job, whole, in the order of the plan."""
     found = await connection.fetch("SELECT * FROM job_steps WHERE plan_id = $1 ORDER BY step_index", job_id)
     return [rows.step_of(row) for row in found]
 
 
-async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
-    """Attempts of a job in the order they began."""
+async def step_summaries_of(connection: asyncpg.Connection, job_id: str) -> list[StepSummary]:
+    """Steps of a job in the order of the plan, without what may be large."""
     found = await connection.fetch(
-        """SELECT * FROM multimodal_executions WHERE plan_id = $1 AND month = $2
-           ORDER BY created_at, step_index, attempt""",
+        f"SELECT {rows.STEP_SUMMARY_COLUMNS} FROM job_steps WHERE plan_id = $1 ORDER BY step_index",  # noqa: S608 - names are ours
+        job_id,
+    )
+    return [rows.step_summary_of(row) for row in found]
+
+
+async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
+    """Attempts of a job, whole, in the order they began."""
+    return [rows.execution_of(row) for row in await _executions(connection, rows.EXECUTION_COLUMNS, job_id)]
+
+
+async def _executions(
+    connection: asyncpg.Connection, columns: str, job_id: str, which: str = ""
+) -> list[asyncpg.Record]:
+    found: list[asyncpg.Record] = await connection.fetch(
+        f"""SELECT {columns} FROM multimodal_executions WHERE plan_id = $1 AND month = $2 {which}
+            ORDER BY created_at, step_index, attempt""",  # noqa: S608 - names are ours
         job_id,
         month_of(job_id),
     )
-    return [rows.execution_of(row) for row in found]
+    return found
 
 
 async def calls_of(connection: asyncpg.Connection, job_id: str) -> list[ProviderCall]:

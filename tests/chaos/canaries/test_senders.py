@@ -35,7 +35,7 @@ FLOCK = hatch(SEED)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 IDS = SystemIds()
 TASK = Task("a", 0, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram")
-JOB = Job(IDS.new(), Principal("t", "user-1"), {}, Terms(), NOW)
+JOB = Job(IDS.new(), Principal("t", "user-1"), Terms(), NOW)
 CHOSEN = Chosen("tool@local", "tool", "local", "adapter")
 EXECUTION = Execution(
     IDS.new(), JOB.job_id, "a", 0, 1, "generate_diagram", "diagram", CHOSEN, IDS.new(), "key",
@@ -54,7 +54,9 @@ def attempt(text: str) -> bytes:
 
 def job(text: str) -> bytes:
     """The event of a job with such a title."""
-    return _event(JobFact(replace(JOB, title=text, message=text), [Step(JOB.job_id, TASK, text=text, message=text)]))
+    return _event(
+        JobFact(replace(JOB, title=text, message=text), [Step(JOB.job_id, TASK, text=text, message=text).summary])
+    )
 
 
 def verdict(text: str) -> bytes:

@@ -49,7 +49,6 @@ def submission() -> Submit:
         job = Job(
             job_id=ids.new(),
             owner=Principal(tenant, "user-1", ("member",), ("jobs",), "key-1"),
-            plan={"version": "1.0"},
             terms=Terms(max_cost_micro_usd=7, keep_on_failure=True, max_cost_tier="low"),
             created_at=START + timedelta(seconds=next(made)),
             steps_total=2,
@@ -60,6 +59,8 @@ def submission() -> Submit:
             Task("b", 1, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram", ("a",), rubric={"criteria": []}),
         ]
         event = JobEvent(0, EventType.JOB, job.job_id, "accepted", JobState.PENDING, 0.0, job.created_at)
-        return Submission(job, [Step(job.job_id, task) for task in tasks], event, request_id, digest)
+        return Submission(
+            job, {"version": "1.0"}, [Step(job.job_id, task) for task in tasks], event, request_id, digest
+        )
 
     return make

@@ -63,7 +63,7 @@ async def test_a_submitted_job_reads_back_equal_with_its_steps_and_first_event(
     given = submission(title="SRS", session_id="s-1", trace_id="t", traceparent="tp")
     assert await store.submit(given) == given.job
     assert await store.job("tenant-a", given.job.job_id) == given.job
-    assert await store.steps("tenant-a", given.job.job_id) == list(given.steps)
+    assert await store.steps("tenant-a", given.job.job_id) == [step.summary for step in given.steps]
     assert await store.events("tenant-a", given.job.job_id, 0, 10) == [replace(given.first_event, sequence=1)]
 
 
@@ -137,7 +137,7 @@ async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: 
         async with store.work("tenant-a", job.job_id) as work:
             await work.save_execution(version)
     async with store.work("tenant-a", job.job_id) as work:
-        assert await work.executions() == [ended]
+        assert await work.executions() == [ended.summary]
         assert await work.execution("b", 1) == ended
         assert await work.execution("b", 2) is None
 
@@ -270,5 +270,5 @@ async def test_a_transaction_on_a_job_sees_how_many_jobs_of_its_tenant_are_open(
 async def test_facts_of_committed_transactions_are_accepted(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     async with store.work("tenant-a", job.job_id) as work:
-        await work.publish(JobFact(work.job, await work.steps()))
+        await work.publish(JobFact(work.job, await work.step_summaries()))
         await work.publish(ExecutionFact(an_execution(job), "user-1"))

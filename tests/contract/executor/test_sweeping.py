@@ -145,7 +145,7 @@ async def test_facts_of_a_job_are_numbered_in_the_order_of_their_commits(store: 
     job = await store.submit(submission())
     for _ in range(2):
         async with store.work("tenant-a", job.job_id) as work:
-            await work.publish(JobFact(work.job, await work.steps()))
+            await work.publish(JobFact(work.job, await work.step_summaries()))
             await work.publish(ExecutionFact(an_execution(job), "user-1"))
     assert await numbers(store) == [1, 2, 3, 4]
 

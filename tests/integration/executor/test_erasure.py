@@ -149,7 +149,8 @@ async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: 
     """The event names no job, and no row of the attempt is to be seen yet."""
     first, asset_id = await written(rig)
     async with rig.store.work(TENANT, first.order.job_id) as work:
-        attempt = (await work.executions())[0]
+        attempt = await work.execution("a", 1)
+        assert attempt is not None
     async with postgres.transaction(SYSTEM) as connection:
         await connection.execute("DELETE FROM asset_texts")
     async with rig.store.work(TENANT, first.order.job_id) as work:

@@ -145,7 +145,10 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await use()
     async with store.work("acme", JOB) as work:
         await work.executions()
+        await work.unreported()
         await work.execution("a", 1)
+        await work.step_summaries()
+        await work.step_with_inputs("a")
         await work.calls()
         await work.first_time("r", "d")
     async with postgres.transaction("acme") as connection:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def need(step_type: str = "generate_diagram", left: int = 9, **fields: JsonValue) -> Need:
     only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
     terms = Terms(data_classification="sensitive", persona="p", capsule="c", max_cost_tier="low")
-    job = Job("job", Principal("tenant-a", "user-1"), {}, terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
+    job = Job("job", Principal("tenant-a", "user-1"), terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
     order = SelectOrder(JobOrder("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
     return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=left)
 

@@ -186,6 +186,14 @@ def test_a_task_has_at_most_a_thousand_references(count: int, codes: list[str]) 
         COMPILER.compile(document)
 
 
+@pytest.mark.parametrize(("count", "codes"), [(10_000, []), (10_001, ["TOO_MANY"])])
+def test_a_task_has_at_most_ten_thousand_escaped_references(count: int, codes: list[str]) -> None:
+    document = plan(task("a", params={"p": ["$${b.text}" * count]}))
+    assert (found(document) if codes else []) == [("/tasks/0/params", code) for code in codes]
+    if not codes:
+        COMPILER.compile(document)
+
+
 def test_200_steps_in_a_row_compile() -> None:
     chain = [task(f"t{number}", depends_on=[f"t{number - 1}"] if number else []) for number in range(200)]
     assert len(compiled(*chain).layers) == 200
