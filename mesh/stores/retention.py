@@ -17,7 +17,7 @@ from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     import asyncpg
 
@@ -91,6 +91,7 @@ class Rule:
     terms: str
     chunk: str = ""
     part: bool = False
+    by_tenant: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,31 +181,41 @@ class Retention:
         return removed
 
     async def _clear(self, rule: Rule | Task, terms: Terms, now: datetime, removed: dict[str, int]) -> bool:
-        try:
-            async for rows in self._steps(rule, terms, now):
-                removed[rule.table] = removed.get(rule.table, 0) + rows
-                self._removed.labels(rule.table).inc(rows)
-        except _TakenError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one table must not keep the others long; the next run tries again
-            _log.warning("retention left %s as it is: %s", rule.table, error, exc_info=unforeseen(error))
+        """Whether all of it was done; what fails keeps neither the other tenants of the table nor other tables long."""
+        whole = True
+        for steps in self._pieces(rule, terms, now):
+            try:
+                async for rows in steps:
+                    removed[rule.table] = removed.get(rule.table, 0) + rows
+                    self._removed.labels(rule.table).inc(rows)
+            except _TakenError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the next run tries again
+                _log.warning("retention left rows of %s: %s", rule.table, error, exc_info=unforeseen(error))
+                whole = False
+        if not whole:
             self._failures.labels(rule.table).inc()
-            return False
-        return True
+        return whole
 
-    async def _steps(self, rule: Rule | Task, terms: Terms, now: datetime) -> AsyncIterator[int]:
-        """Rows removed by each transaction."""
+    def _pieces(self, rule: Rule | Task, terms: Terms, now: datetime) -> Iterator[AsyncIterator[int]]:
+        """Work that is done whether or not other work on the table fails: the rows removed by each transaction."""
+        before = now - timedelta(days=terms.longest)
         if isinstance(rule, Task):
-            if rows := await rule.run(now, now - timedelta(days=terms.longest)):
-                yield rows
+            yield self._upkeep(rule, now, before)
             return
         if rule.part:
-            await self._make_months(rule.table, now)
-            async for rows in self._drop_months(rule.table, now - timedelta(days=terms.longest)):
-                yield rows
+            yield self._months(rule.table, now, before)
         for cut in cuts(terms, now, by_part=rule.part) if rule.chunk else ():
-            while rows := await self._delete(rule, cut):
-                yield rows
+            yield self._delete(rule, cut)
+
+    async def _upkeep(self, task: Task, now: datetime, before: datetime) -> AsyncIterator[int]:
+        if rows := await task.run(now, before):
+            yield rows
+
+    async def _months(self, table: str, now: datetime, before: datetime) -> AsyncIterator[int]:
+        await self._make_months(table, now)
+        async for rows in self._drop_months(table, before):
+            yield rows
 
     async def _make_months(self, table: str, now: datetime) -> None:
         async with self._postgres.transaction(SYSTEM) as connection:
@@ -222,14 +233,18 @@ class Retention:
             if rows:
                 yield rows
 
-    async def _delete(self, rule: Rule, cut: Cut) -> int:
-        async with self._postgres.transaction(SYSTEM) as connection:
-            await self._lead(connection)
-            tenants = list(cut.tenants) if cut.tenants is not None else None
-            rows: int = await connection.fetchval(
-                rule.chunk, tenants, list(cut.others), cut.before, CHUNK, cut.strays_only
-            )
-            return rows
+    async def _delete(self, rule: Rule, cut: Cut) -> AsyncIterator[int]:
+        tenants = list(cut.tenants) if cut.tenants is not None else None
+        given = (tenants, list(cut.others), cut.before, CHUNK, cut.strays_only)
+        last = ""
+        while True:
+            async with self._postgres.transaction(SYSTEM) as connection:
+                await self._lead(connection)
+                row = await connection.fetchrow(rule.chunk, *given, *([last] if rule.by_tenant else []))
+            if not row[0]:
+                return
+            last = row[1] if rule.by_tenant else last
+            yield row[0]
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
         """Take the lock of the schema's retention for this transaction."""

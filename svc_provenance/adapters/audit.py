@@ -166,8 +166,7 @@ def _by_index(filters: Filters) -> tuple[Sequence[tuple[str, str]], Sequence[tup
         return resource, (*subject, *action)
     if filters.subject:
         return subject, (*resource, *action)
-    if filters.resource_type and not filters.action:
-        return resource[:1], resource[1:]
+    # A type alone is judged: the entries of all its resources are in no order of their sequence in any index.
     return action, resource
 
 

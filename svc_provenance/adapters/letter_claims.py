@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mesh.events.outbox_rows import INDEX_ONLY
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.domain.dead_letters import State
 
@@ -46,7 +47,7 @@ class LetterClaims:
     async def overdue(self, limit: int) -> Sequence[LetterNews]:
         """Claims letters whose time is long over, lest one wait for a workflow that nobody has any more.
 
-        The claim lasts: a letter that nothing moves is not given again before the others had their turn.
+        A letter that nothing moves is given again as long after its claim: the others have their turn first.
         """
         return await self._claim(_LONG_OVERDUE, limit, self._overdue)
 
@@ -68,32 +69,35 @@ class LetterClaims:
 
     async def _claim(self, statement: str, limit: int, lease: timedelta) -> Sequence[LetterNews]:
         async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(INDEX_ONLY)
             rows = await connection.fetch(statement, limit, lease)
         return [LetterNews(**row) for row in rows]
 
 
 _CLAIM = """
-UPDATE dlq_messages AS d SET claimed_until = clock_timestamp() + $2::interval
+UPDATE dlq_messages AS d SET claimed_until = clock_timestamp() + {lease}
 WHERE d.dlq_id = ANY(ARRAY(SELECT id FROM found))
 RETURNING d.tenant_id, d.dlq_id::text AS dlq_id, d.news, d.correlation_id, d.consumer_group AS "group", d.topic
 """
-_FREE = "(claimed_until IS NULL OR claimed_until < clock_timestamp())"
 _CHANGED = f"""
 WITH found AS (
-    SELECT dlq_id AS id FROM dlq_messages WHERE followed < news AND {_FREE}
+    SELECT dlq_id AS id FROM dlq_messages
+    WHERE followed < news AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
     ORDER BY updated_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-{_CLAIM}
+{_CLAIM.format(lease="$2::interval")}
 """  # noqa: S608
-# statement_timestamp() is the same for the whole statement, so that letters whose time is to come are not read.
+# statement_timestamp() is the same for the whole statement, so that letters whose time is to come are not read. A claim
+# moves a letter to the end of the index, so that later batches do not pass over those of earlier ones; it takes no
+# lease, since both times have to be as long over.
 _LONG_OVERDUE = f"""
 WITH found AS (
     SELECT dlq_id AS id FROM dlq_messages
-    WHERE state IN ('waiting', 'blocked') AND requeue_at < statement_timestamp() - $2::interval
-        AND followed >= news AND {_FREE}
-    ORDER BY requeue_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    WHERE state IN ('waiting', 'blocked') AND followed >= news
+        AND greatest(requeue_at, claimed_until) < statement_timestamp() - $2::interval
+    ORDER BY greatest(requeue_at, claimed_until) LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-{_CLAIM}
+{_CLAIM.format(lease="interval '0'")}
 """  # noqa: S608
 _TOLD = "UPDATE dlq_messages SET followed = greatest(followed, $2), claimed_until = NULL WHERE dlq_id = $1"
 _RELEASE = "UPDATE dlq_messages SET claimed_until = NULL WHERE dlq_id = ANY($1::uuid[])"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.events.outbox_rows import INDEX_ONLY
 from svc_provenance.adapters.filtering import where
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class Listing:
         """At most `limit` entries, and the one that the next page goes on after; None at the end.
 
         An index serves `bounds`; `filters` are judged entry by entry. When `most` entries were looked at, the page ends
-        there, with however many entries it has.
+        there, with however many entries it has. The transaction is left with settings of the planner that suit no
+        other statement.
         """
         bound, values = where(3, *bounds)
         wanted, filter_values = where(3 + len(values), *filters)
         statement = self._statement(bound, wanted)
+        # To read and sort all of a tenant's entries seems cheaper than to walk over `most` of them by an index.
+        await connection.execute(INDEX_ONLY)
         rows = await connection.fetch(statement, tenant_id, limit + 1, *values, *filter_values)
         if len(rows) > limit:
             return rows[:limit], rows[limit - 1]

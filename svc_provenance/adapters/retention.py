@@ -80,27 +80,35 @@ SET receipts_days = excluded.receipts_days, traces_days = excluded.traces_days, 
     dead_letters_days = excluded.dead_letters_days, updated_by = excluded.updated_by, updated_at = excluded.updated_at
 """
 # Tenants are found one after the other by index, so that no run reads rows that stay, as with tenants of longer terms.
+# A chunk takes them in this order, and the next one begins with the last.
 _OWNERS = """
 WITH RECURSIVE every (tenant_id) AS (
-    (SELECT tenant_id FROM {table} WHERE {held} ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id FROM {table} WHERE {held} AND tenant_id >= $6 ORDER BY tenant_id LIMIT 1)
     UNION ALL
     SELECT (SELECT tenant_id FROM {table} WHERE {held} AND tenant_id > e.tenant_id ORDER BY tenant_id LIMIT 1)
     FROM every AS e WHERE e.tenant_id IS NOT NULL
 ), owners AS (SELECT tenant_id FROM every WHERE {whose})
 """
-# A job's month is never after its end, which spares the younger parts.
+# A job's month is never after its end, which spares the younger parts. What is in no month's part is of a month before
+# the oldest part, or of one that is to get its part; so no part is read for it, least of all one that holds young rows.
+_MONTHS = r"""
+month < least($3::date + 1, (
+    SELECT CASE WHEN $5 THEN min(to_date(right(part.relname, 7), 'YYYY_MM')) END
+    FROM pg_inherits JOIN pg_class AS part ON part.oid = inhrelid
+    WHERE inhparent = '{table}'::regclass AND part.relname ~ '_\d{{4}}_\d{{2}}$'
+))
+"""
 _RECEIPTS = f"""
 {_OWNERS.format(table="receipts", held="true", whose=_WHOSE)}, old AS (
     SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
         SELECT receipt_id FROM receipts
-        WHERE tenant_id = o.tenant_id AND ended_at < $3 AND month <= $3::date
-            AND (NOT $5 OR tableoid = 'receipts_default'::regclass)
+        WHERE tenant_id = o.tenant_id AND ended_at < $3 AND {_MONTHS.format(table="receipts")}
         ORDER BY ended_at LIMIT $4
     ) AS oldest LIMIT $4
 ), gone AS (
-    DELETE FROM receipts WHERE receipt_id = ANY(ARRAY(SELECT receipt_id FROM old)) RETURNING 1
+    DELETE FROM receipts WHERE receipt_id = ANY(ARRAY(SELECT receipt_id FROM old)) RETURNING tenant_id
 )
-SELECT count(*) FROM gone
+SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
 # All facts of a job go together, once the last of them is old. A job is older than its facts, so those to look at are
 # found by the moment in its id; ids without one are in the default part. The limit is within DISTINCT, which would
@@ -114,7 +122,7 @@ WHERE tenant_id = o.tenant_id AND {among} AND occurred_at < $3 AND NOT EXISTS (
         AND young.occurred_at >= $3
 )
 """
-_DATED = f"job_id < {_BEFORE} AND month <= $3::date AND (NOT $5 OR tableoid = 'trace_facts_default'::regclass)"
+_DATED = f"job_id < {_BEFORE} AND {_MONTHS.format(table='trace_facts')}"
 _TRACES = f"""
 {_OWNERS.format(table="trace_facts", held="true", whose=_WHOSE)}, old AS (
     SELECT DISTINCT * FROM (
@@ -126,9 +134,10 @@ _TRACES = f"""
     ) AS facts
 ), gone AS (
     DELETE FROM trace_facts AS t USING old
-    WHERE t.tenant_id = old.tenant_id AND t.job_id = old.job_id AND t.month = old.month RETURNING 1
+    WHERE t.tenant_id = old.tenant_id AND t.job_id = old.job_id AND t.month = old.month
+    RETURNING t.tenant_id
 )
-SELECT count(*) FROM gone
+SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
 # Provenance stays as long as its asset, and as long as a trace beyond the asset's end.
 _PROVENANCE = f"""
@@ -138,9 +147,9 @@ _PROVENANCE = f"""
         ORDER BY deleted_at LIMIT $4
     ) AS oldest LIMIT $4
 ), gone AS (
-    DELETE FROM asset_provenance AS p USING old WHERE p.asset_id = old.asset_id RETURNING 1
+    DELETE FROM asset_provenance AS p USING old WHERE p.asset_id = old.asset_id RETURNING p.tenant_id
 )
-SELECT count(*) FROM gone
+SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
 
 _LETTERS_AT_REST = "state IN ('resolved', 'discarded', 'expired')"
@@ -152,9 +161,9 @@ _SETTLED = f"""
         ORDER BY updated_at LIMIT $4
     ) AS oldest LIMIT $4
 ), gone AS (
-    DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING 1
+    DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING d.tenant_id
 )
-SELECT count(*) FROM gone
+SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
 # A letter that goes on by itself changes all the time; what is left is under way or waits for somebody's decision. No
 # tenant has a term of its own for them.
@@ -172,10 +181,10 @@ SELECT count(*) FROM gone
 _UNHEARD = old_rows("asset_provenance", "asset_id", "asset_type IS NULL")
 
 RULES = (
-    Rule("receipts", "receipts", _RECEIPTS, part=True),
-    Rule("trace_facts", "traces", _TRACES, part=True),
-    Rule("asset_provenance", "traces", _PROVENANCE),
+    Rule("receipts", "receipts", _RECEIPTS, part=True, by_tenant=True),
+    Rule("trace_facts", "traces", _TRACES, part=True, by_tenant=True),
+    Rule("asset_provenance", "traces", _PROVENANCE, by_tenant=True),
     Rule("asset_provenance", "traces", _UNHEARD),
-    Rule("dlq_messages", "dead_letters", _SETTLED),
+    Rule("dlq_messages", "dead_letters", _SETTLED, by_tenant=True),
     Rule("dlq_messages", UNDECIDED, _UNDECIDED),
 )

@@ -23,6 +23,7 @@ from svc_provenance.app.dead_letters import Next
 from svc_provenance.domain.dead_letters import FORMER_QUEUE, QUEUE, WORKFLOW, LetterOrder
 from svc_provenance.workflows.requeue import LetterActivities, workers
 from tests.integration.provenance.office import CLOCK, IDS, SLOW, Office
+from tests.integration.provenance.reads import Counting
 from tests.integration.provenance.test_dead_letter_edges import add, kept
 
 if TYPE_CHECKING:
@@ -141,6 +142,17 @@ async def test_letters_that_are_long_overdue_take_turns(quiet: Office) -> None:
     turns = [await claims.overdue(2) for _ in range(4)]
     assert [len(turn) for turn in turns] == [2, 2, 2, 0]
     assert {letter.dlq_id for turn in turns for letter in turn} == {letter.dlq_id for letter in letters}
+
+
+async def test_claims_of_overdue_letters_read_no_letter_that_was_claimed_before(quiet: Office) -> None:
+    """As after an outage: many are overdue, and stay so until their workflows moved them."""
+    letters = [replace(kept(quiet, f"k{number}"), requeue_at=OLD, updated_at=OLD) for number in range(400)]
+    await add(quiet, *letters)
+    await all_told(quiet)
+    counting = Counting(quiet.postgres)
+    claims = LetterClaims(counting)  # type: ignore[arg-type]
+    assert [len(await claims.overdue(20)) for _ in range(20)] == [20] * 20
+    assert max(counting.reads) <= 4 * 20
 
 
 async def test_a_letter_that_waits_in_time_is_left_alone(quiet: Office) -> None:

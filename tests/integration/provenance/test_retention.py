@@ -147,6 +147,7 @@ async def test_the_facts_of_a_job_go_together(archive: Archive) -> None:
 
 async def test_rows_in_no_months_part_go_at_the_longest_term(archive: Archive) -> None:
     await archive.job("acme", "no-moment", NOW - timedelta(days=61))
+    await archive.job("acme", made_in(2025, 3), datetime(2026, 3, 1, tzinfo=UTC))
     young = await archive.job("acme", "no-moment-either", NOW - timedelta(days=59))
     await archive.retention().run()
     assert await archive.left() == await archive.left("receipts") == {young}
@@ -187,9 +188,9 @@ async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archiv
     traces = next(rule for rule in RULES if rule.table == "trace_facts")
     run = archive.retention([traces])
     # Stopped between two transactions, as by a kill.
-    steps = run._steps(traces, (await archive.terms.terms())["traces"], NOW)
+    *_, steps = run._pieces(traces, (await archive.terms.terms())["traces"], NOW)
     await anext(steps)
-    await steps.aclose()
+    await steps.aclose()  # type: ignore[attr-defined]
     async with archive.postgres.transaction(SYSTEM) as connection:
         counts = await connection.fetch("SELECT count(*) AS facts FROM trace_facts GROUP BY job_id")
     assert 0 < len(counts) < 600
@@ -265,10 +266,14 @@ async def _asleep(clock: FakeClock) -> None:
 
 
 async def test_a_part_that_somebody_holds_is_left_to_the_next_run(archive: Archive) -> None:
-    await archive.job("acme", made_in(2026, 2), datetime(2026, 2, 20, tzinfo=UTC))
+    """The rows of tenants with a shorter term are not."""
+    await archive.set_days("brief", traces_days=10)
+    held = await archive.job("acme", made_in(2026, 2), datetime(2026, 2, 20, tzinfo=UTC))
+    await archive.job("brief", made_in(2026, 6), NOW - timedelta(days=15))
     async with archive.postgres.transaction("acme") as reader:
         await reader.fetch("SELECT * FROM trace_facts")
-        assert await archive.retention().run() == {"receipts": 1}
+        assert await archive.retention().run() == {"receipts": 1, "trace_facts": 1}
+    assert await archive.left() == {held}
     assert await archive.retention().is_due()
     assert await archive.retention().run() == {"trace_facts": 1}
 

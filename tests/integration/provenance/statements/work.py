@@ -179,9 +179,10 @@ async def apply_retention(postgres: Postgres) -> None:
     before = CLOCK.now() - timedelta(days=100)
     for rule in RULES:
         async with postgres.transaction("*") as connection:
-            await connection.fetchval(rule.chunk, [TENANT], [], before, 500, False)
-            await connection.fetchval(rule.chunk, None, [TENANT], before, 500, False)
-            await connection.fetchval(rule.chunk, None, [], before, 500, True)
+            after = [""] if rule.by_tenant else []
+            await connection.fetchval(rule.chunk, [TENANT], [], before, 500, False, *after)
+            await connection.fetchval(rule.chunk, None, [TENANT], before, 500, False, *after)
+            await connection.fetchval(rule.chunk, None, [], before, 500, True, *after)
 
 
 WORK = (keep_facts, write_receipts, move_letters, chain_entries, read_pages, apply_retention)
