@@ -59,9 +59,12 @@ class FairSlots:
         return self._held.total()
 
     @asynccontextmanager
-    async def slot(self, tenant_id: str) -> AsyncIterator[None]:
-        """Hold a slot for the enclosed block, after waiting for it; raises SomaError(OVERLOADED) when too many wait."""
-        await self._acquire(tenant_id)
+    async def slot(self, tenant_id: str, within_s: float | None = None) -> AsyncIterator[None]:
+        """Hold a slot for the enclosed block, after waiting for it, at most `within_s` seconds; 0 does not wait.
+
+        Raises SomaError(OVERLOADED) when too many wait, and when none got free in time.
+        """
+        await self._acquire(tenant_id, within_s)
         try:
             yield
         finally:
@@ -78,22 +81,33 @@ class FairSlots:
         """Give back a slot that `try_acquire` granted."""
         self._release(tenant_id)
 
-    async def _acquire(self, tenant_id: str) -> None:
+    async def _acquire(self, tenant_id: str, within_s: float | None) -> None:
         if self.try_acquire(tenant_id):
             return
         queue = self._queues.get(tenant_id, deque())
-        if len(queue) >= self._waiting_per_tenant or self._waiting >= self._max_waiting:
-            raise SomaError(
-                Reason.OVERLOADED,
-                f"Too many requests wait for {self._name}; try again shortly",
-                metadata={"component": self._name},
-                retry_after_s=_RETRY_AFTER_S,
-            )
+        if len(queue) >= self._waiting_per_tenant or self._waiting >= self._max_waiting or within_s == 0:
+            raise self._refusal()
         turn = asyncio.get_running_loop().create_future()
         queue.append(turn)
         self._queues[tenant_id] = queue
         self._waiting += 1
         self._look_later()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._granted(tenant_id, turn)
+        except TimeoutError:
+            raise self._refusal() from None
+
+    def _refusal(self) -> SomaError:
+        return SomaError(
+            Reason.OVERLOADED,
+            f"Too many requests wait for {self._name}; try again shortly",
+            metadata={"component": self._name},
+            retry_after_s=_RETRY_AFTER_S,
+        )
+
+    async def _granted(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
+        """Wait for the turn; a request that goes away leaves the queue, or gives back what it was granted just then."""
         try:
             await turn
         except asyncio.CancelledError:

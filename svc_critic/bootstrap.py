@@ -23,7 +23,7 @@ from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.adapters.retention import RULES
-from svc_critic.app import Evaluate, Evaluators, RubricBook
+from svc_critic.app import Evaluate, Evaluators, RubricBook, Turns
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from svc_critic.settings import CriticSettings, Settings
 
@@ -69,19 +69,20 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.keep_short(RULES, settings.retention.evaluations_days)
         pool = await mesh.process_pool(NAME, _limits(own))
         book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
+        slots = FairSlots(
+            "the critic",
+            own.workers,
+            per_tenant=_share(own.workers),
+            reserved=own.workers // 2,
+            is_heavy=mesh.processor_use.is_heavy,
+        )
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
             rubrics=book,
             evaluators=Evaluators(heuristics(pool, max(1, own.workers // 2))),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
-            slots=FairSlots(
-                "the critic",
-                own.workers,
-                per_tenant=_share(own.workers),
-                reserved=own.workers // 2,
-                is_heavy=mesh.processor_use.is_heavy,
-            ),
+            turns=Turns(slots, _share(own.workers)),
             clock=mesh.clock,
             ids=mesh.ids,
         )

@@ -3,5 +3,6 @@
 from svc_critic.app.evaluate import Evaluate, Order
 from svc_critic.app.evaluators import Evaluators
 from svc_critic.app.rubrics import RubricBook
+from svc_critic.app.turns import Turns
 
-__all__ = ["Evaluate", "Evaluators", "Order", "RubricBook"]
+__all__ = ["Evaluate", "Evaluators", "Order", "RubricBook", "Turns"]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.clock import Clock
-    from mesh.fairness import FairSlots
     from mesh.ids import Ids
     from svc_critic.app.evaluators import Evaluators
     from svc_critic.app.rubrics import RubricBook
+    from svc_critic.app.turns import Turns
     from svc_critic.domain.ports import AssetReader, Evaluations, Meter
     from svc_critic.domain.specimen import Kind
 
@@ -52,7 +52,7 @@ class Evaluate:
         evaluators: Evaluators,
         evaluations: Evaluations,
         meter: Meter,
-        slots: FairSlots,
+        turns: Turns,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -61,22 +61,24 @@ class Evaluate:
         self._evaluators = evaluators
         self._evaluations = evaluations
         self._meter = meter
-        self._slots = slots
+        self._turns = turns
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, tenant_id: str, order: Order) -> Evaluation:
+    async def __call__(self, tenant_id: str, order: Order, *, by_service: bool = False) -> Evaluation:
         """The verdict; a request id that was used gives the verdict it got then.
 
         NOT_FOUND for an asset or a rubric that is not the tenant's, UNSUPPORTED_MEDIA_TYPE for what nobody can judge,
         FAILED_PRECONDITION when nothing of the rubric can be measured or measuring needs too much, OVERLOADED when too
-        many assets wait, IDEMPOTENCY_MISMATCH.
+        many assets wait, or an asset of a job cannot be judged soon (`by_service`), IDEMPOTENCY_MISMATCH.
         """
         if order.request_id:
             earlier = await self._evaluations.by_request(tenant_id, order.once)
             if earlier is not None:
                 return earlier
-        async with self._slots.slot(tenant_id):  # before the bytes are read: those that wait hold no memory
+        async with self._turns.turn(
+            tenant_id, by_service=by_service
+        ):  # before the bytes are read: those that wait hold no memory
             made, kind = await self._judged(tenant_id, order)
         kept = await self._evaluations.record(made, order.once)
         if kept.evaluation_id == made.evaluation_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.rpc.access import is_service
 from mesh.rpc.paging import id_token
 from soma.critic.v1 import critic_service_pb2 as pb
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceServicer
@@ -28,7 +29,8 @@ class CriticServicer(CriticServiceServicer):
     async def Evaluate(self, request: pb.EvaluateRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
         """Judges an asset."""
         who = caller()
-        return evaluation_to(await self._evaluate(who.tenant_id, order_from(request, who)))
+        order = order_from(request, who)
+        return evaluation_to(await self._evaluate(who.tenant_id, order, by_service=is_service(who)))
 
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
         """Reads a past verdict."""

@@ -220,7 +220,7 @@ class PostgresRows:
             given = sql.RELEASE_ALL if giver is None else sql.RELEASE
             await connection.execute(given, key, *([] if giver is None else [await _given(connection, before, giver)]))
             left = _asset(await connection.fetchrow(sql.BY_ID, key))
-            if left.reference_count == 0:
+            if not await connection.fetchval(sql.IS_HELD, key):
                 await connection.execute(sql.TOMBSTONE, key, now)
                 left = replace(left, status=Status.TOMBSTONED, deleted_at=now, metadata={})
                 await self._outbox.add(connection, self._facts.tombstoned(left, reason))

@@ -13,8 +13,10 @@ a.asset_id::text AS asset_id, a.tenant_id, a.asset_type, a.format, a.media_type,
 a.classification, a.status, a.storage_path, a.metadata, a.parent_id, a.replaces_id, a.origin, a.created_by,
 a.created_at, a.deleted_at
 """
+# Triggers keep the number. It is null, and counted here, for a row whose holders have not changed since they do.
 SELECT = f"""
-SELECT {COLUMNS}, (SELECT count(*) FROM asset_holders h WHERE h.asset_id = a.asset_id) AS reference_count
+SELECT {COLUMNS},
+       coalesce(a.holders, (SELECT count(*) FROM asset_holders h WHERE h.asset_id = a.asset_id)) AS reference_count
 FROM multimodal_assets a
 """
 BY_ID = f"{SELECT} WHERE a.asset_id = $1 AND a.status IN ('ready', 'tombstoned')"
@@ -60,6 +62,7 @@ ON CONFLICT DO NOTHING RETURNING 1
 HOLDER_SUBJECT = "SELECT subject FROM asset_holders WHERE asset_id = $1 AND holder = $2"
 RELEASE = "DELETE FROM asset_holders WHERE asset_id = $1 AND holder = ANY($2::text[])"
 RELEASE_ALL = "DELETE FROM asset_holders WHERE asset_id = $1"
+IS_HELD = "SELECT EXISTS (SELECT 1 FROM asset_holders WHERE asset_id = $1)"
 TOMBSTONE = """
 UPDATE multimodal_assets
 SET status = 'tombstoned', deleted_at = $2, metadata = '{}', sweep_after = $2, content = NULL,

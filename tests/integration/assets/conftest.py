@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from mesh.stores.postgres import SYSTEM, Postgres
@@ -13,8 +14,6 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import asyncpg
-
     from mesh.testing import engines
 
 ROWS = 200_000
@@ -22,10 +21,11 @@ _FILL = """
 INSERT INTO multimodal_assets
     (asset_id, tenant_id, asset_type, format, media_type, filename, size_bytes, checksum, classification, status,
      storage_path, bytes_erased, metadata, parent_id, replaces_id, origin, job_id, created_by, created_at, deleted_at,
-     sweep_after)
+     sweep_after, holders)
 SELECT gen_random_uuid(), 't' || i % 50, CASE WHEN i % 100 = 0 THEN 'audio' ELSE 'image' END, 'png', 'image/png', 'a',
        1, 'sum' || i, 'internal', status, 'path', status = 'tombstoned', '{}', '', '', '{}', 'job' || i / 10, 'alice',
-       now(), CASE WHEN status = 'tombstoned' THEN now() END, now() + interval '9 years'
+       now(), CASE WHEN status = 'tombstoned' THEN now() END, now() + interval '9 years',
+       CASE WHEN status = 'ready' THEN 1 ELSE 0 END
 FROM generate_series(1, $1) AS i,
      LATERAL (SELECT CASE i % 20 WHEN 0 THEN 'tombstoned' WHEN 1 THEN 'pending' ELSE 'ready' END AS status) AS s
 """
@@ -58,6 +58,8 @@ class Recording(Postgres):
 async def grown(databases: engines.Databases) -> AsyncIterator[Recording]:
     """A filled database, with statistics."""
     settings = await databases.fresh("assets", [ROOT / "svc_assets" / "migrations"])
+    owner = await asyncpg.connect(databases.owner_dsn(settings))
+    await owner.execute("ALTER TABLE assets.asset_holders DISABLE TRIGGER USER")
     async with Recording.open(settings) as opened:
         assert isinstance(opened, Recording)
         opened.statements = []
@@ -65,7 +67,9 @@ async def grown(databases: engines.Databases) -> AsyncIterator[Recording]:
             await connection.execute(_FILL, ROWS, timeout=100)
             for statement in (_HOLDERS, _REQUESTS):
                 await connection.execute(statement, timeout=100)
+        await owner.execute("ALTER TABLE assets.asset_holders ENABLE TRIGGER USER")
         async with Postgres.transaction(opened, SYSTEM) as connection:
             for table in ("multimodal_assets", "asset_holders", "upload_requests"):
                 await connection.execute(f"ANALYZE {table}", timeout=100)
         yield opened
+    await owner.close()

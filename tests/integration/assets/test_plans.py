@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
+    from svc_assets.domain.model import Asset
     from tests.integration.assets.conftest import Recording
 
 Plan: TypeAlias = "Mapping[str, object]"
@@ -38,6 +39,11 @@ SELECT c.conrelid::regclass::text FROM pg_constraint c
 WHERE c.contype = 'f' AND c.connamespace = current_schema()::regnamespace AND NOT EXISTS (
     SELECT 1 FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
         AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] = c.conkey)
+"""
+
+_MANY = """
+INSERT INTO asset_holders (tenant_id, asset_id, holder, subject)
+SELECT 't1', $1::text::uuid, 'many' || i, 'alice' FROM generate_series(1, 500) AS i
 """
 
 
@@ -91,8 +97,13 @@ async def explained(postgres: Postgres, statement: str, arguments: tuple[object,
     async with Postgres.transaction(postgres, SYSTEM) as connection:
         await connection.execute("SELECT set_config('soma.tenant_id', 't1', true)")
         found = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
-    plans = json.loads(found) if isinstance(found, str) else found
-    return list(unbounded(plans[0]["Plan"]))
+    return list(unbounded(decoded(found)))
+
+
+def decoded(found: str | list[dict[str, Plan]]) -> Plan:
+    """The plan that EXPLAIN answers with, as text where the connection leaves JSON as it is."""
+    plans: list[dict[str, Plan]] = json.loads(found) if isinstance(found, str) else found
+    return plans[0]["Plan"]
 
 
 async def test_every_statement_is_bounded_by_an_index(grown: Recording, store: Store) -> None:
@@ -102,6 +113,46 @@ async def test_every_statement_is_bounded_by_an_index(grown: Recording, store: S
     assert len(own) > 30
     found = {text: bad for text, args in own.items() if (bad := await explained(grown, text, args))}
     assert found == {}
+
+
+def rows_read(plan: Plan, table: str) -> float:
+    """How many rows of a table the nodes of an executed plan read, also those that a filter removed."""
+    own = float(str(plan["Actual Rows"])) + float(str(plan.get("Rows Removed by Filter", 0)))
+    read = own * float(str(plan["Actual Loops"])) if plan.get("Relation Name") == table else 0.0
+    children: list[Plan] = plan.get("Plans", [])  # type: ignore[assignment]
+    return read + sum(rows_read(child, table) for child in children)
+
+
+async def holders_read(grown: Recording, store: Store, asset: Asset) -> dict[str, float]:
+    """How many rows of holders each statement reads that reads, joins, lists or releases an asset."""
+    grown.statements.clear()
+    await store.rows.get("t1", asset.asset_id)
+    await store.read(asset)
+    await store.put(b"much used", "t1", request_id="many")
+    await store.put(b"much used", "t1")
+    await store.rows.list("t1", Listing())
+    await store.rows.list("t1", Listing(job_id="many7"))
+    await store.delete(asset, subject="mallory")
+    found = {}
+    for statement, arguments in list(grown.statements):
+        if statement.lstrip().startswith("SELECT") and "asset_holders" in statement:
+            async with Postgres.transaction(grown, "t1") as connection:
+                plans = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
+            found[statement] = rows_read(decoded(plans), "asset_holders")
+    return found
+
+
+async def test_no_read_of_an_asset_reads_all_its_holders(grown: Recording, store: Store) -> None:
+    """Regression: each read counted them."""
+    asset = await store.put(b"much used", "t1", request_id="many")
+    async with Postgres.transaction(grown, "t1") as connection:
+        await connection.execute(_MANY, asset.asset_id)
+    found = await holders_read(grown, store, asset)
+    assert len(found) >= 6
+    assert {statement: rows for statement, rows in found.items() if rows > 5} == {}
+    shown = await store.rows.get("t1", asset.asset_id)
+    assert shown is not None
+    assert shown.reference_count == 501
 
 
 async def test_an_id_that_is_none_does_not_reach_the_database(grown: Recording, store: Store) -> None:

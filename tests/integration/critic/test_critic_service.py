@@ -34,7 +34,7 @@ from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
-from svc_critic.app import Evaluate, Evaluators, RubricBook
+from svc_critic.app import Evaluate, Evaluators, RubricBook, Turns
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from tests.integration.critic.samples.audio import babble, wav
 from tests.integration.critic.samples.pictures import boxes, png
@@ -122,7 +122,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
             evaluators=Evaluators(heuristics(pool, 2)),
             evaluations=PostgresEvaluations(postgres, Outbox(), evaluation_done),
             meter=PrometheusMeter(),
-            slots=FairSlots("the critic", 2, per_tenant=1),
+            turns=Turns(FairSlots("the critic", 2, per_tenant=1), 1),
             clock=clock,
             ids=ids,
         )
@@ -285,7 +285,9 @@ async def test_asset_that_takes_too_long_is_not_judged_and_costs_nobody_else(mes
     deep = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{"<text>a" * depth}{"</text>" * depth}</svg>'
     hostile = await mesh.put(deep.encode(), "diagram")
     bobs = await upload(await mesh.assets.channel_as(BOB), png(boxes(THEME, THEME.labels)), "diagram")
-    busy = [asyncio.ensure_future(mesh.judge.Evaluate(asking(hostile))) for _ in range(3)]
+    member = CriticServiceStub(await mesh.critic.channel_as(replace(ALICE, roles=("member",))))
+    request = critic_service_pb2.EvaluateRequest(asset_id=hostile)
+    busy = [asyncio.ensure_future(member.Evaluate(request)) for _ in range(3)]
     assert (await CriticServiceStub(await mesh.critic.channel_as(for_a_job(BOB))).Evaluate(asking(bobs))).passes
     assert not all(call.done() for call in busy)
     for call in busy:

@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.testing.contract import eventually
-from svc_executor.adapters.memory.peers import LocalIdentity
+from svc_executor.adapters.memory.peers import LocalIdentity, MemoryCritic
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.starting import JobLimits
 from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.domain.peers import Judgement
 from svc_executor.domain.provider import ProviderBusyError
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.calls import ATTEMPT
@@ -19,9 +21,11 @@ from svc_executor.workflows.workers import job_workers
 from tests.unit.executor.rig import OWNER, Rig, compiler, picture, plan, task
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
     from temporalio.client import Client
 
     from svc_executor.domain.job import Job
+    from svc_executor.domain.peers import Trial
     from svc_executor.domain.provider import Invocation, InvocationResult
 
 OTHER = replace(OWNER, tenant_id="tenant-b", subject="user-2")
@@ -30,9 +34,9 @@ MOST_BEFORE = 60
 """Usually it is at most three; now and then Temporal dispatches a new tenant's task only after 20 to 30 others."""
 
 
-async def submit(rig: Rig, owner: object = OWNER) -> Job:
+async def submit(rig: Rig, owner: object = OWNER, **fields: JsonValue) -> Job:
     use_case = SubmitJob(rig.store, rig.starting, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
-    return await use_case(PlanOrder(owner, plan(task("a"))))  # type: ignore[arg-type]
+    return await use_case(PlanOrder(owner, plan(task("a", **fields))))  # type: ignore[arg-type]
 
 
 async def test_a_tenants_first_step_waits_for_few_of_anothers_many(temporal_client: Client) -> None:
@@ -94,3 +98,25 @@ async def test_attempts_that_wait_for_a_provider_hold_no_slot(temporal_client: C
         free.set()
         for job in waiting:
             assert [each.attempt for each in (await rig.ended(job)).executions] == [1]
+
+
+async def test_evaluations_that_the_critic_refuses_for_now_hold_no_slot(temporal_client: Client) -> None:
+    queue = f"jobs-{SystemIds().new()}"
+    free, asked, held = asyncio.Event(), set[str](), set[str]()
+
+    def judged(trial: Trial) -> Judgement:
+        if trial.job_id in held and not free.is_set():
+            asked.add(trial.job_id)
+            raise SomaError(Reason.OVERLOADED, "too many wait", retry_after_s=0.2)
+        return Judgement(f"evaluation of {trial.asset_id}", passes=True, score=0.9)
+
+    rig = Rig(runner=TemporalRunner(temporal_client, queue), critic=MemoryCritic(judged))
+    activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
+    waiting = [await submit(rig, quality_gate={"enabled": True}) for _ in range(6)]
+    held.update(job.job_id for job in waiting)
+    async with job_workers(temporal_client, queue, activities, attempts=2, control=2):
+        await eventually(lambda: asked == held, within_s=60.0)
+        await rig.ended(await submit(rig, OTHER, quality_gate={"enabled": True}))
+        free.set()
+        for job in waiting:
+            assert [each.quality_score for each in (await rig.ended(job)).executions] == [0.9]

@@ -80,6 +80,18 @@ async def test_more_than_may_wait_is_refused() -> None:
     assert (work.slots.held, work.slots.waiting) == (0, 0)
 
 
+@pytest.mark.parametrize("within_s", [0, 0.001])
+async def test_a_request_waits_no_longer_than_it_may(within_s: float) -> None:
+    slots = FairSlots("probe", 1, per_tenant=1)
+    async with slots.slot("a", within_s):
+        with pytest.raises(SomaError) as refused:
+            async with slots.slot("b", within_s):
+                pass
+        assert refused.value.reason is Reason.OVERLOADED
+        assert (slots.held, slots.waiting) == (1, 0)
+    assert slots.held == 0
+
+
 async def test_slot_granted_to_a_request_that_goes_away_in_the_same_moment_is_not_lost() -> None:
     slots = FairSlots("probe", 1, per_tenant=1)
     work = Work(slots)

@@ -57,7 +57,9 @@ class CriticServiceServicer:
     """
 
     def Evaluate(self, request, context):
-        """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id.
+        """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id. A tenant has few
+        assets measured at once; 64 more of its calls wait, one more is OVERLOADED. Calls of services, for jobs, do not wait in
+        line: few of a tenant wait, at most two seconds; others are OVERLOADED at once, with the time after which to call again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,10 @@ class CriticServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CriticServiceAsyncStub: ...
     Evaluate: _grpc.UnaryUnaryMultiCallable[_critic_service_pb2.EvaluateRequest, _critic_service_pb2.Evaluation]
-    """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id."""
+    """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id. A tenant has few
+    assets measured at once; 64 more of its calls wait, one more is OVERLOADED. Calls of services, for jobs, do not wait in
+    line: few of a tenant wait, at most two seconds; others are OVERLOADED at once, with the time after which to call again.
+    """
     GetEvaluation: _grpc.UnaryUnaryMultiCallable[_critic_service_pb2.GetEvaluationRequest, _critic_service_pb2.Evaluation]
     """Reads a past evaluation."""
     ListEvaluations: _grpc.UnaryUnaryMultiCallable[_critic_service_pb2.ListEvaluationsRequest, _critic_service_pb2.ListEvaluationsResponse]
@@ -46,7 +49,10 @@ class CriticServiceAsyncStub(CriticServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Evaluate: _aio.UnaryUnaryMultiCallable[_critic_service_pb2.EvaluateRequest, _critic_service_pb2.Evaluation]  # type: ignore[assignment]
-    """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id."""
+    """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id. A tenant has few
+    assets measured at once; 64 more of its calls wait, one more is OVERLOADED. Calls of services, for jobs, do not wait in
+    line: few of a tenant wait, at most two seconds; others are OVERLOADED at once, with the time after which to call again.
+    """
     GetEvaluation: _aio.UnaryUnaryMultiCallable[_critic_service_pb2.GetEvaluationRequest, _critic_service_pb2.Evaluation]  # type: ignore[assignment]
     """Reads a past evaluation."""
     ListEvaluations: _aio.UnaryUnaryMultiCallable[_critic_service_pb2.ListEvaluationsRequest, _critic_service_pb2.ListEvaluationsResponse]  # type: ignore[assignment]
@@ -61,7 +67,10 @@ class CriticServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _critic_service_pb2.EvaluateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_critic_service_pb2.Evaluation, _abc.Awaitable[_critic_service_pb2.Evaluation]]:
-        """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id."""
+        """Judges an asset against a rubric and says what the producer should change. Idempotent on request_id. A tenant has few
+        assets measured at once; 64 more of its calls wait, one more is OVERLOADED. Calls of services, for jobs, do not wait in
+        line: few of a tenant wait, at most two seconds; others are OVERLOADED at once, with the time after which to call again.
+        """
 
     @_abc_1.abstractmethod
     def GetEvaluation(
