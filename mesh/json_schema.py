@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import jsonschema_rs
 
-from mesh.json_schema_graph import Levels, SchemaError, SchemaGraph, measure
+from mesh.json_schema_graph import SchemaGraph
+from mesh.json_size import Levels, SchemaError, measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,8 +71,7 @@ class CompiledSchema:
 
 def compile_schema(schema: Mapping[str, JsonValue]) -> CompiledSchema:
     """Compiles a schema of at most 64 KiB and 32 levels whose references are all local; SchemaError for any other."""
-    _require_bounds(schema)
-    document = {name: value for name, value in schema.items() if name not in _IGNORED}
+    document = _bounded_copy(schema)
     graph = SchemaGraph.of(document, pattern_weight)
     try:
         validator = _validator(document, _PATTERN_SIZES[-1])
@@ -105,14 +105,17 @@ def _validator(document: dict[str, JsonValue], pattern_size: int) -> jsonschema_
     )
 
 
-def _require_bounds(schema: Mapping[str, JsonValue]) -> None:
+def _bounded_copy(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     try:
         measure(dict(schema), MAX_SCHEMA_DEPTH, MAX_SCHEMA_BYTES)
-        size = len(json.dumps(dict(schema), ensure_ascii=False, separators=(",", ":")).encode())
+        text = json.dumps(dict(schema), ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
     except (TypeError, ValueError) as error:
         raise SchemaError(str(error)[:MAX_TEXT]) from None
     if size > MAX_SCHEMA_BYTES:
         raise SchemaError(f"has {size} bytes as JSON, at most {MAX_SCHEMA_BYTES} are possible")
+    copy: dict[str, JsonValue] = json.loads(text)
+    return {name: value for name, value in copy.items() if name not in _IGNORED}
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from mesh.json_size import SchemaError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pydantic import JsonValue
+
+    from mesh.json_size import Levels
 
 MAX_PATTERNS = 64
 MAX_CHAIN = 64
 """Subschemas that may apply to the same value one inside the other."""
 
-_CONTAINER = 4
-"""What an object or a list counts as: it takes that many times as long to read as a number."""
 _ONE = frozenset({"not", "if", "then", "else"})
 _LIST = frozenset({"allOf", "anyOf", "oneOf"})
 _CHILD = frozenset(
@@ -25,72 +26,31 @@ _CHILD = frozenset(
 )
 _NAMED = frozenset({"properties", "patternProperties"})
 _STORED = frozenset({"$defs", "definitions"})
-_REFUSED = frozenset(
-    {"$id", "$schema", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
+_ASSERTIONS = frozenset(
+    {
+        *("$ref", "type", "const", "enum", "required", "dependentRequired", "pattern", "minLength", "maxLength"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems"),
+        *("minItems", "maxItems", "minContains", "maxContains", "minProperties", "maxProperties"),
+    }
 )
+_ANNOTATIONS = frozenset(
+    {
+        *("$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "format"),
+        *("contentEncoding", "contentMediaType", "contentSchema"),
+    }
+)
+KEYWORDS = frozenset(
+    {*_ONE, *_LIST, *_CHILD, *_NAMED, *_STORED, *_ASSERTIONS, *_ANNOTATIONS, "prefixItems", "dependentSchemas"}
+)
+"""Keywords whose work is counted, and those that make no work."""
+_LOCAL = "only references of the form #/… are possible"
+_REFUSED = {
+    **dict.fromkeys(("$id", "$schema", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary"), _LOCAL),
+    **dict.fromkeys(("$recursiveRef", "$recursiveAnchor"), _LOCAL),
+    "dependencies": "dependentRequired and dependentSchemas took its place",
+}
+"""Keywords that the engine acts on, in some draft or in all, and that are not counted; each with what is possible."""
 _Pointer = tuple[str, ...]
-
-
-class SchemaError(ValueError):
-    """A schema that cannot be used; the text says why and follows "the schema"."""
-
-
-@dataclass
-class Levels:
-    """How many nodes and how many characters a value has at each depth.
-
-    A property's name is a node of its own, below its object; its characters count there and at the object.
-    """
-
-    nodes: list[int] = field(default_factory=list)
-    chars: list[int] = field(default_factory=list)
-
-    def add(self, depth: int, nodes: int, chars: int) -> None:
-        """Counts more at one depth."""
-        while len(self.nodes) <= depth:
-            self.nodes.append(0)
-            self.chars.append(0)
-        self.nodes[depth] += nodes
-        self.chars[depth] += chars
-
-    def size(self) -> int:
-        """Roughly the bytes of the value in memory."""
-        return 16 * sum(self.nodes) + sum(self.chars)
-
-
-def measure(value: JsonValue, deepest: int, most_nodes: int) -> Levels:
-    """Counts a value; SchemaError when it is deeper or larger, or holds a number that JSON cannot.
-
-    For `most_nodes`, an object or a list counts as five values.
-    """
-    levels, todo = Levels(), [(value, -1)]
-    total = _count([value], 0, levels)
-    while todo:
-        item, depth = todo.pop()
-        depth += 1
-        if isinstance(item, dict):
-            parts: Collection[JsonValue] = item.values()
-            text = sum(map(len, item))
-            levels.add(depth, 0, text)
-            levels.add(depth + 1, len(item), text)
-        elif isinstance(item, list):
-            parts = item
-        else:
-            continue
-        total += _count(parts, depth + 1, levels) + _CONTAINER
-        if depth >= deepest and parts:
-            raise SchemaError(f"is nested deeper than {deepest} levels")
-        if total > most_nodes:
-            raise SchemaError(f"holds more than {most_nodes} values")
-        todo.extend((part, depth) for part in parts if isinstance(part, dict | list))
-    return levels
-
-
-def _count(parts: Collection[JsonValue], depth: int, levels: Levels) -> int:
-    levels.add(depth, len(parts), sum(len(part) for part in parts if isinstance(part, str)))
-    if not all(math.isfinite(part) for part in parts if isinstance(part, float)):
-        raise SchemaError("holds a number that is not finite")
-    return len(parts)
 
 
 @dataclass
@@ -122,6 +82,8 @@ class SchemaGraph:
     def of(cls, schema: dict[str, JsonValue], pattern_weight: Callable[[str], int]) -> SchemaGraph:
         """Reads a schema of bounded depth; SchemaError when it holds what cannot be bounded.
 
+        Keywords that are not counted are deleted from the schema: in draft 2020-12 they have no meaning, and so they
+        have none in any release of the engine.
         `pattern_weight` says how many evaluations the match of one character counts as.
         """
         nodes = _Reader(pattern_weight).read(schema)
@@ -193,10 +155,14 @@ class _Reader:
         index = self._at[at] = len(self._nodes)
         node = _Node()
         self._nodes.append(node)
-        for keyword, value in schema.items() if isinstance(schema, dict) else ():
+        if not isinstance(schema, dict):
+            return index
+        for keyword, value in [*schema.items()]:
             if keyword in _REFUSED:
-                raise SchemaError(f"must not use {keyword}: only references of the form #/… are possible")
-            if not self._applicator(node, keyword, value, (*at, keyword)):
+                raise SchemaError(f"must not use {keyword}: {_REFUSED[keyword]}")
+            if keyword not in KEYWORDS:
+                del schema[keyword]
+            elif not self._applicator(node, keyword, value, (*at, keyword)):
                 self._assertion(node, keyword, value)
         return index
 

@@ -8,10 +8,21 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import (
+    Draft3Validator,
+    Draft4Validator,
+    Draft6Validator,
+    Draft7Validator,
+    Draft201909Validator,
+    Draft202012Validator,
+)
 
+from mesh import json_schema
 from mesh.json_schema import MAX_SCHEMA_BYTES, MAX_VALUE_DEPTH, SchemaError, compile_schema, pattern_weight
+from mesh.json_schema_graph import KEYWORDS
 
+DRAFTS = (Draft3Validator, Draft4Validator, Draft6Validator, Draft7Validator, Draft201909Validator)
+KEYWORDS_OF_DRAFTS = {name for draft in (*DRAFTS, Draft202012Validator) for name in draft.VALIDATORS}
 TREE = {"$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}, "$ref": "#/$defs/node"}
 
 
@@ -45,6 +56,8 @@ def doubling(count: int) -> dict[str, object]:
         ({"$dynamicRef": "#a"}, r"\$dynamicRef"),
         ({"$dynamicAnchor": "a"}, r"\$dynamicAnchor"),
         ({"$anchor": "a"}, r"\$anchor"),
+        ({"dependencies": {"a": ["b"]}}, "must not use dependencies"),
+        ({"properties": {"x": {"dependencies": {"a": {"$ref": "http://a/"}}}}}, "must not use dependencies"),
         ({"$defs": {"a": {"$schema": "http://a/"}}}, r"\$schema"),
         ({"$ref": "#"}, "refers to itself"),
         ({"anyOf": [{"not": {"$ref": "#"}}]}, "refers to itself"),
@@ -79,6 +92,28 @@ def test_keywords_are_ordinary_words_where_no_schema_stands() -> None:
     checked = compile_schema(schema)  # type: ignore[arg-type]
     assert checked.first_error({"$id": "x", "$ref": {"$ref": "http://a/"}}) == ""
     assert "$id" in checked.first_error({"$id": 5})
+
+
+@pytest.mark.parametrize("keyword", sorted(KEYWORDS_OF_DRAFTS - KEYWORDS))
+def test_a_keyword_that_is_not_counted_is_refused_or_has_no_effect(keyword: str) -> None:
+    """Of all drafts, since the engine acts on some keywords in drafts that no longer have them."""
+    values: list[object] = [False, True, 1, "a", "integer", ["b"], [False], {"a": ["b"]}, {"a": False}, {"not": {}}]
+    for value in values:
+        try:
+            checked = compile_schema({"prefixItems": [True], "allOf": [{keyword: value}]})  # type: ignore[dict-item]
+        except SchemaError:
+            continue
+        for instance in ({"a": 1}, [1, 2], [], "a", 1, 1.5, None, True):
+            assert checked.first_error(instance) == "", (value, instance)  # type: ignore[arg-type]
+
+
+def test_the_engine_is_given_only_keywords_that_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(json_schema, "_validator", lambda document, _: given.append(document))
+    written = {"x-note": {"type": 5}, "nullable": True, "items": {"additionalItems": False, "title": "t"}}
+    compile_schema(written)  # type: ignore[arg-type]
+    assert given == [{"items": {"title": "t"}}]
+    assert written["nullable"] is True
 
 
 def test_a_reference_into_a_part_of_the_value_may_repeat() -> None:
@@ -163,7 +198,13 @@ _LEAVES = (
     | st.builds(lambda values: {"enum": values}, st.lists(_VALUES, min_size=1, max_size=3))
     | st.builds(lambda text: {"pattern": text}, st.sampled_from(["^a", "b$", "^$"]))
     | st.builds(lambda count: {"minItems": count, "maxProperties": count}, st.integers(0, 2))
+    | st.builds(lambda name: {"dependentRequired": {"a": [name]}}, st.sampled_from("ab"))
+    | st.just({"uniqueItems": True})
 )
+
+
+_WITHOUT_EFFECT = ("additionalItems", "contentSchema", "x-note")
+"""Keywords of other drafts, annotations, and what is no keyword."""
 
 
 def _combined(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -175,9 +216,14 @@ def _combined(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
         )
         | st.builds(
             lambda key, part: {key: part},
-            st.sampled_from(["not", "items", "contains", "additionalProperties", "propertyNames"]),
+            st.sampled_from(["not", "items", "contains", "additionalProperties", "propertyNames", *_WITHOUT_EFFECT]),
             inner,
         )
+        | st.builds(
+            lambda key, part: {key: {"a": part}}, st.sampled_from(["dependentSchemas", "patternProperties"]), inner
+        )
+        | st.builds(lambda part, rest: {"prefixItems": [part], "items": rest}, inner, inner)
+        | st.builds(lambda test, one, other: {"if": test, "then": one, "else": other}, inner, inner, inner)
         | st.builds(lambda part, rest: {"properties": {"a": part}, "unevaluatedProperties": rest}, inner, inner)
     )
 
