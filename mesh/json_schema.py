@@ -79,7 +79,7 @@ def compile_schema(schema: Mapping[str, JsonValue]) -> CompiledSchema:
         raise SchemaError(_sentence(error)) from None
     except (ValueError, OverflowError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(str(error)[:MAX_TEXT]) from None
-    if graph.work(Levels([1], [0]), MAX_WORK) > MAX_WORK:
+    if graph.work(Levels([1], [0], [0]), MAX_WORK) > MAX_WORK:
         raise SchemaError("its references and combinations multiply beyond what can be checked")
     return CompiledSchema(validator, graph)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from mesh.json_size import SchemaError
+from mesh.json_size import BYTES_OF_NODE, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,18 +50,26 @@ _REFUSED = {
     "dependencies": "dependentRequired and dependentSchemas took its place",
 }
 """Keywords that the engine acts on, in some draft or in all, and that are not counted; each with what is possible."""
+_MANY = 10
+"""Up to so many, the values of an enum are compared one by one; more texts are hashed, and the value's text is too."""
+_HASHED_CHARACTER = 1 / 256
 _Pointer = tuple[str, ...]
+_Level = tuple[list[float], ...]
+"""Evaluations, matches of a character and searches for equal items, for each subschema."""
 
 
 @dataclass
 class _Node:
     """One subschema: what it costs itself, a value and a character of it, and which others it leads to.
 
+    `searches` says how often it looks for equal items in a list.
+
     `in_place` apply to the same value; `child`, `named`, `positions` and `patterned` to its parts.
     """
 
     cost: int = 1
-    patterns: int = 0
+    patterns: float = 0
+    searches: int = 0
     in_place: list[int] = field(default_factory=list)
     child: dict[str, int] = field(default_factory=dict)
     named: list[int] = field(default_factory=list)
@@ -76,7 +84,7 @@ class SchemaGraph:
     def __init__(self, nodes: list[_Node], order: list[int]) -> None:
         self._nodes = nodes
         self._order = order
-        self._levels: list[tuple[list[int], list[int]]] = []
+        self._levels: dict[int, _Level] = {}
 
     @classmethod
     def of(cls, schema: dict[str, JsonValue], pattern_weight: Callable[[str], int]) -> SchemaGraph:
@@ -89,39 +97,42 @@ class SchemaGraph:
         nodes = _Reader(pattern_weight).read(schema)
         return cls(nodes, _innermost_first(nodes))
 
-    def work(self, levels: Levels, enough: int) -> int:
+    def work(self, levels: Levels, enough: int) -> float:
         """An upper bound of the evaluations for a value of this size; counting stops above `enough`."""
-        total = 0
-        for depth, (nodes, chars) in enumerate(zip(levels.nodes, levels.chars, strict=True)):
-            evaluations, matches = self._level(depth, enough + 1)
-            total += nodes * evaluations + chars * matches
+        total, rest = 0.0, levels.size() / BYTES_OF_NODE
+        for depth, (nodes, chars, comparisons) in enumerate(
+            zip(levels.nodes, levels.chars, levels.comparisons, strict=True)
+        ):
+            evaluations, matches, searches = (counts[0] for counts in self._level(depth, enough + 1))
+            total += nodes * evaluations + chars * matches + comparisons * searches * rest
             if total > enough:
                 break
+            rest -= nodes
         return total
 
-    def work_at_each(self, depths: int) -> int:
+    def work_at_each(self, depths: int) -> float:
         """The evaluations on one node at each depth, added up, of those that `work` counted before."""
-        return sum(evaluations[0] for evaluations, _ in self._levels[:depths])
+        return sum(self._levels[depth][0][0] for depth in range(depths))
 
-    def _level(self, depth: int, most: int) -> tuple[int, int]:
-        while len(self._levels) <= depth:
-            self._levels.append(self._next_level(most))
-        evaluations, matches = self._levels[depth]
-        return evaluations[0], matches[0]
+    def _level(self, depth: int, most: int) -> _Level:
+        for place in range(len(self._levels), depth + 1):
+            # Each has its place: two threads may find the same one, at the same time.
+            self._levels[place] = self._next_level(self._levels.get(place - 1), most)
+        return self._levels[depth]
 
-    def _next_level(self, most: int) -> tuple[list[int], list[int]]:
-        """For each subschema, evaluations and pattern matches on one value so many levels below where it applies."""
-        evaluations, matches = [0] * len(self._nodes), [0] * len(self._nodes)
-        before = self._levels[-1] if self._levels else None
+    def _next_level(self, before: _Level | None, most: int) -> _Level:
+        """For each subschema, what is done with one value so many levels below where it applies."""
+        level = tuple([0.0] * len(self._nodes) for _ in range(3))
         for index in self._order:
             node = self._nodes[index]
-            own = (node.cost, node.patterns) if before is None else (0, 0)
-            for result, start, below in ((evaluations, own[0], 0), (matches, own[1], 1)):
-                count = start + sum(result[other] for other in node.in_place)
+            again = 2 if _evaluates_again(node) else 1
+            own = (node.cost, node.patterns, node.searches) if before is None else (0, 0, 0)
+            for kind, result in enumerate(level):
+                count = own[kind] + sum(result[other] for other in node.in_place)
                 if before is not None:
-                    count += _below(node, before[below])
-                result[index] = min(most, count * (2 if _evaluates_again(node) else 1))
-        return evaluations, matches
+                    count += _below(node, before[kind])
+                result[index] = min(most, count * again)
+        return level
 
 
 def _evaluates_again(node: _Node) -> bool:
@@ -129,7 +140,7 @@ def _evaluates_again(node: _Node) -> bool:
     return "unevaluatedItems" in node.child or "unevaluatedProperties" in node.child
 
 
-def _below(node: _Node, counts: Sequence[int]) -> int:
+def _below(node: _Node, counts: Sequence[float]) -> float:
     """What can come to one part of a value: a property is named once, an item has one position."""
     child = {name: counts[index] for name, index in node.child.items()}
     named = max((counts[index] for index in node.named), default=0) + sum(counts[index] for index in node.patterned)
@@ -196,6 +207,8 @@ class _Reader:
             self._count(node, [value])
         else:
             node.cost += 1 + _size(value)
+            node.searches += keyword == "uniqueItems" and value is True
+            node.patterns += _HASHED_CHARACTER if keyword == "enum" and _size(value) > _MANY else 0
 
     def _count(self, node: _Node, patterns: Sequence[str]) -> None:
         self._patterns += len(patterns)

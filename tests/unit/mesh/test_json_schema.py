@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,11 @@ from jsonschema import (
 
 from mesh import json_schema
 from mesh.json_schema import MAX_SCHEMA_BYTES, MAX_VALUE_DEPTH, SchemaError, compile_schema, pattern_weight
-from mesh.json_schema_graph import KEYWORDS
+from mesh.json_schema_graph import KEYWORDS, SchemaGraph
+from mesh.json_size import Levels, measure
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 DRAFTS = (Draft3Validator, Draft4Validator, Draft6Validator, Draft7Validator, Draft201909Validator)
 KEYWORDS_OF_DRAFTS = {name for draft in (*DRAFTS, Draft202012Validator) for name in draft.VALIDATORS}
@@ -40,6 +46,11 @@ def doubling(count: int) -> dict[str, object]:
     for place in range(1, count):
         definitions[f"d{place}"] = {"allOf": [{"$ref": f"#/$defs/d{place - 1}"}] * 2}
     return {"$defs": definitions, "$ref": f"#/$defs/d{count - 1}"}
+
+
+def same_leaves(count: int) -> list[object]:
+    """Lists that differ only in their brackets."""
+    return [[[1] if number >> place & 1 else 1 for place in range(10)] for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -153,10 +164,43 @@ def test_a_pattern_weighs_more_the_more_states_it_has() -> None:
         ({"pattern": "[01]*1[01]{400}x"}, "".join(random.Random(1).choices("01", k=50_000))),
         ({"patternProperties": {"[01]*1[01]{400}x": False}}, {"0" * 50_000: 1}),
         ({"propertyNames": {"pattern": "[01]*1[01]{400}x"}}, {"0" * 50_000: 1}),
+        ({"uniqueItems": True}, [10**30 + n for n in range(500)]),
+        ({"items": {"uniqueItems": True}}, [same_leaves(500)]),
+        ({"uniqueItems": True}, [{**{str(key): key for key in range(5000)}, "z": n} for n in range(7)]),
+        ({"allOf": [{"uniqueItems": True}] * 200}, [*range(10_000)]),
+        ({"allOf": [{"enum": [str(n) for n in range(11)]}] * 200}, "x" * 1_000_000),
     ],
 )
 def test_a_check_that_would_take_too_long_does_not_start(schema: dict[str, object], value: object) -> None:
     assert "too large" in compile_schema(schema).first_error(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[*range(20_000)], [str(n) for n in range(20_000)], [{str(key): n for key in range(10)} for n in range(100)]],
+    ids=["numbers", "texts", "objects"],
+)
+def test_equal_items_are_found_in_lists_of_usual_size(value: list[object]) -> None:
+    checked = compile_schema({"uniqueItems": True})
+    assert checked.first_error(value) == ""  # type: ignore[arg-type]
+    assert "non-unique" in checked.first_error([*value, value[0]])  # type: ignore[list-item]
+
+
+def test_threads_that_count_at_once_find_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema: dict[str, JsonValue] = {"items": {"items": {"enum": [*range(50)]}}}
+    levels = measure([[1, 2], [3]], 8, 100)
+    expected = SchemaGraph.of(schema, pattern_weight).work(levels, 10_000)
+    raced = SchemaGraph.of(schema, pattern_weight)
+    count, others = SchemaGraph._next_level, [True]
+
+    def overtaken(graph: SchemaGraph, *known: object) -> object:
+        if others.pop() if others else False:
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(raced.work, Levels([1], [0], [0]), 10_000).result()
+        return count(graph, *known)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SchemaGraph, "_next_level", overtaken)
+    assert [raced.work(levels, 10_000) for _ in range(2)] == [expected] * 2
 
 
 @pytest.mark.parametrize(
