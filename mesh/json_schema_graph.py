@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mesh.json_size import Levels
 
 MAX_PATTERNS = 64
+MAX_PATTERN_WEIGHT = 2_048
+"""What the patterns of a schema may weigh together: 512 KiB once compiled."""
 MAX_CHAIN = 64
 """Subschemas that may apply to the same value one inside the other."""
 
@@ -154,7 +156,7 @@ class _Reader:
         self._weight = pattern_weight
         self._nodes: list[_Node] = []
         self._at: dict[_Pointer, int] = {}
-        self._patterns = 0
+        self._patterns = self._pattern_weight = 0
 
     def read(self, schema: dict[str, JsonValue]) -> list[_Node]:
         self._add(schema, ())
@@ -214,7 +216,12 @@ class _Reader:
         self._patterns += len(patterns)
         if self._patterns > MAX_PATTERNS:
             raise SchemaError(f"has more than {MAX_PATTERNS} patterns")
-        node.patterns += sum(map(self._weight, patterns))
+        for pattern in patterns:
+            weight = self._weight(pattern)
+            node.patterns += weight
+            self._pattern_weight += weight
+            if self._pattern_weight > MAX_PATTERN_WEIGHT:
+                raise SchemaError("has patterns that are too large together")
 
     def _all(self, value: JsonValue, at: _Pointer) -> list[int]:
         if isinstance(value, dict):

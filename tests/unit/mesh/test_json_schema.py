@@ -80,6 +80,8 @@ def same_leaves(count: int) -> list[object]:
         ({"pattern": r"(a)\1"}, "pattern"),
         ({"pattern": "(a{1000}){1000}"}, "pattern"),
         ({"patternProperties": {f"^{n}": True for n in range(65)}}, "more than 64 patterns"),
+        ({"properties": {f"p{n}": {"pattern": "^.{1,200}$"} for n in range(3)}}, "too large together"),
+        ({"patternProperties": {f"^{n}.{{1,200}}$": True for n in range(3)}}, "too large together"),
         ({"type": "no such type"}, "type"),
         ({"properties": 5}, "properties"),
         ({"maximum": float("inf")}, "finite"),
