@@ -36,7 +36,44 @@ _BYTES_OF_WEIGHT = 256
 _IGNORED = frozenset({"$id", "$schema"})
 """Of the root alone: names of the document, which change nothing where there is no other document."""
 
-__all__ = ["CompiledSchema", "SchemaError", "compile_schema"]
+__all__ = ["BoundedValue", "CompiledSchema", "SchemaError", "compile_schema"]
+
+
+class BoundedValue:
+    """A value that is checked against several schemas, within `MAX_WORK` evaluations for all of them together."""
+
+    def __init__(self, value: JsonValue) -> None:
+        self.value = value
+        self._left: float = MAX_WORK
+        self._levels: Levels | SchemaError | None = None
+
+    def levels(self) -> Levels:
+        """Its size at each depth; SchemaError for a value without bounds."""
+        size = self._size()
+        if isinstance(size, SchemaError):
+            raise SchemaError(*size.args)
+        return size
+
+    def alone(self) -> BoundedValue:
+        """The same value with evaluations of its own; its size is counted once."""
+        copy = BoundedValue(self.value)
+        copy._levels = self._size()
+        return copy
+
+    def _size(self) -> Levels | SchemaError:
+        if self._levels is None:
+            try:
+                self._levels = measure(self.value, MAX_VALUE_DEPTH, MAX_VALUE_NODES)
+            except SchemaError as error:
+                self._levels = error
+        return self._levels
+
+    def take(self, work: float) -> bool:
+        """Takes evaluations from those that are left; False, and takes none, where they do not suffice."""
+        if work > self._left:
+            return False
+        self._left -= work
+        return True
 
 
 class CompiledSchema:
@@ -51,11 +88,18 @@ class CompiledSchema:
 
         The sentence names places and expectations, not what the value holds there. It takes 50 ms at most.
         """
+        return self.first_error_in(BoundedValue(value))
+
+    def first_error_in(self, bounded: BoundedValue) -> str:
+        """The same, taking the work from what the value has left; one for which it does not suffice does not fit."""
         try:
-            levels = measure(value, MAX_VALUE_DEPTH, MAX_VALUE_NODES)
-            if self._graph.work(levels, MAX_WORK) > MAX_WORK:
+            levels = bounded.levels()
+            work = self._graph.work(levels, MAX_WORK)
+            if work > MAX_WORK:
                 return "it is too large to be checked against this schema"
-            return "" if self._validator.is_valid(value) else self._error(value, levels)
+            if not bounded.take(work):
+                return "it is too large to be checked against this schema after the others"
+            return "" if self._validator.is_valid(bounded.value) else self._error(bounded.value, levels)
         except (ValueError, OverflowError) as error:
             return str(error)[:MAX_TEXT]
 
