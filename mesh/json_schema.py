@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import jsonschema_rs
 
-from mesh.json_schema_graph import Levels, SchemaError, SchemaGraph, measure
+from mesh.json_schema_graph import SchemaGraph
+from mesh.json_size import Levels, SchemaError, measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,44 @@ _BYTES_OF_WEIGHT = 256
 _IGNORED = frozenset({"$id", "$schema"})
 """Of the root alone: names of the document, which change nothing where there is no other document."""
 
-__all__ = ["CompiledSchema", "SchemaError", "compile_schema"]
+__all__ = ["BoundedValue", "CompiledSchema", "SchemaError", "compile_schema"]
+
+
+class BoundedValue:
+    """A value that is checked against several schemas, within `MAX_WORK` evaluations for all of them together."""
+
+    def __init__(self, value: JsonValue) -> None:
+        self.value = value
+        self._left: float = MAX_WORK
+        self._levels: Levels | SchemaError | None = None
+
+    def levels(self) -> Levels:
+        """Its size at each depth; SchemaError for a value without bounds."""
+        size = self._size()
+        if isinstance(size, SchemaError):
+            raise SchemaError(*size.args)
+        return size
+
+    def alone(self) -> BoundedValue:
+        """The same value with evaluations of its own; its size is counted once."""
+        copy = BoundedValue(self.value)
+        copy._levels = self._size()
+        return copy
+
+    def _size(self) -> Levels | SchemaError:
+        if self._levels is None:
+            try:
+                self._levels = measure(self.value, MAX_VALUE_DEPTH, MAX_VALUE_NODES)
+            except SchemaError as error:
+                self._levels = error
+        return self._levels
+
+    def take(self, work: float) -> bool:
+        """Takes evaluations from those that are left; False, and takes none, where they do not suffice."""
+        if work > self._left:
+            return False
+        self._left -= work
+        return True
 
 
 class CompiledSchema:
@@ -50,11 +88,18 @@ class CompiledSchema:
 
         The sentence names places and expectations, not what the value holds there. It takes 50 ms at most.
         """
+        return self.first_error_in(BoundedValue(value))
+
+    def first_error_in(self, bounded: BoundedValue) -> str:
+        """The same, taking the work from what the value has left; one for which it does not suffice does not fit."""
         try:
-            levels = measure(value, MAX_VALUE_DEPTH, MAX_VALUE_NODES)
-            if self._graph.work(levels, MAX_WORK) > MAX_WORK:
+            levels = bounded.levels()
+            work = self._graph.work(levels, MAX_WORK)
+            if work > MAX_WORK:
                 return "it is too large to be checked against this schema"
-            return "" if self._validator.is_valid(value) else self._error(value, levels)
+            if not bounded.take(work):
+                return "it is too large to be checked against this schema after the others"
+            return "" if self._validator.is_valid(bounded.value) else self._error(bounded.value, levels)
         except (ValueError, OverflowError) as error:
             return str(error)[:MAX_TEXT]
 
@@ -70,8 +115,7 @@ class CompiledSchema:
 
 def compile_schema(schema: Mapping[str, JsonValue]) -> CompiledSchema:
     """Compiles a schema of at most 64 KiB and 32 levels whose references are all local; SchemaError for any other."""
-    _require_bounds(schema)
-    document = {name: value for name, value in schema.items() if name not in _IGNORED}
+    document = _bounded_copy(schema)
     graph = SchemaGraph.of(document, pattern_weight)
     try:
         validator = _validator(document, _PATTERN_SIZES[-1])
@@ -79,7 +123,7 @@ def compile_schema(schema: Mapping[str, JsonValue]) -> CompiledSchema:
         raise SchemaError(_sentence(error)) from None
     except (ValueError, OverflowError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(str(error)[:MAX_TEXT]) from None
-    if graph.work(Levels([1], [0]), MAX_WORK) > MAX_WORK:
+    if graph.work(Levels([1], [0], [0]), MAX_WORK) > MAX_WORK:
         raise SchemaError("its references and combinations multiply beyond what can be checked")
     return CompiledSchema(validator, graph)
 
@@ -105,14 +149,17 @@ def _validator(document: dict[str, JsonValue], pattern_size: int) -> jsonschema_
     )
 
 
-def _require_bounds(schema: Mapping[str, JsonValue]) -> None:
+def _bounded_copy(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     try:
         measure(dict(schema), MAX_SCHEMA_DEPTH, MAX_SCHEMA_BYTES)
-        size = len(json.dumps(dict(schema), ensure_ascii=False, separators=(",", ":")).encode())
+        text = json.dumps(dict(schema), ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
     except (TypeError, ValueError) as error:
         raise SchemaError(str(error)[:MAX_TEXT]) from None
     if size > MAX_SCHEMA_BYTES:
         raise SchemaError(f"has {size} bytes as JSON, at most {MAX_SCHEMA_BYTES} are possible")
+    copy: dict[str, JsonValue] = json.loads(text)
+    return {name: value for name, value in copy.items() if name not in _IGNORED}
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from mesh.json_size import BYTES_OF_NODE, SchemaError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pydantic import JsonValue
 
+    from mesh.json_size import Levels
+
 MAX_PATTERNS = 64
+MAX_PATTERN_WEIGHT = 2_048
+"""What the patterns of a schema may weigh together: 512 KiB once compiled."""
 MAX_CHAIN = 64
 """Subschemas that may apply to the same value one inside the other."""
 
-_CONTAINER = 4
-"""What an object or a list counts as: it takes that many times as long to read as a number."""
 _ONE = frozenset({"not", "if", "then", "else"})
 _LIST = frozenset({"allOf", "anyOf", "oneOf"})
 _CHILD = frozenset(
@@ -25,83 +28,50 @@ _CHILD = frozenset(
 )
 _NAMED = frozenset({"properties", "patternProperties"})
 _STORED = frozenset({"$defs", "definitions"})
-_REFUSED = frozenset(
-    {"$id", "$schema", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
+_ASSERTIONS = frozenset(
+    {
+        *("$ref", "type", "const", "enum", "required", "dependentRequired", "pattern", "minLength", "maxLength"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems"),
+        *("minItems", "maxItems", "minContains", "maxContains", "minProperties", "maxProperties"),
+    }
 )
+_ANNOTATIONS = frozenset(
+    {
+        *("$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "format"),
+        *("contentEncoding", "contentMediaType", "contentSchema"),
+    }
+)
+KEYWORDS = frozenset(
+    {*_ONE, *_LIST, *_CHILD, *_NAMED, *_STORED, *_ASSERTIONS, *_ANNOTATIONS, "prefixItems", "dependentSchemas"}
+)
+"""Keywords whose work is counted, and those that make no work."""
+_LOCAL = "only references of the form #/… are possible"
+_REFUSED = {
+    **dict.fromkeys(("$id", "$schema", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary"), _LOCAL),
+    **dict.fromkeys(("$recursiveRef", "$recursiveAnchor"), _LOCAL),
+    "dependencies": "dependentRequired and dependentSchemas took its place",
+}
+"""Keywords that the engine acts on, in some draft or in all, and that are not counted; each with what is possible."""
+_MANY = 10
+"""Up to so many, the values of an enum are compared one by one; more texts are hashed, and the value's text is too."""
+_HASHED_CHARACTER = 1 / 256
 _Pointer = tuple[str, ...]
-
-
-class SchemaError(ValueError):
-    """A schema that cannot be used; the text says why and follows "the schema"."""
-
-
-@dataclass
-class Levels:
-    """How many nodes and how many characters a value has at each depth.
-
-    A property's name is a node of its own, below its object; its characters count there and at the object.
-    """
-
-    nodes: list[int] = field(default_factory=list)
-    chars: list[int] = field(default_factory=list)
-
-    def add(self, depth: int, nodes: int, chars: int) -> None:
-        """Counts more at one depth."""
-        while len(self.nodes) <= depth:
-            self.nodes.append(0)
-            self.chars.append(0)
-        self.nodes[depth] += nodes
-        self.chars[depth] += chars
-
-    def size(self) -> int:
-        """Roughly the bytes of the value in memory."""
-        return 16 * sum(self.nodes) + sum(self.chars)
-
-
-def measure(value: JsonValue, deepest: int, most_nodes: int) -> Levels:
-    """Counts a value; SchemaError when it is deeper or larger, or holds a number that JSON cannot.
-
-    For `most_nodes`, an object or a list counts as five values.
-    """
-    levels, todo = Levels(), [(value, -1)]
-    total = _count([value], 0, levels)
-    while todo:
-        item, depth = todo.pop()
-        depth += 1
-        if isinstance(item, dict):
-            parts: Collection[JsonValue] = item.values()
-            text = sum(map(len, item))
-            levels.add(depth, 0, text)
-            levels.add(depth + 1, len(item), text)
-        elif isinstance(item, list):
-            parts = item
-        else:
-            continue
-        total += _count(parts, depth + 1, levels) + _CONTAINER
-        if depth >= deepest and parts:
-            raise SchemaError(f"is nested deeper than {deepest} levels")
-        if total > most_nodes:
-            raise SchemaError(f"holds more than {most_nodes} values")
-        todo.extend((part, depth) for part in parts if isinstance(part, dict | list))
-    return levels
-
-
-def _count(parts: Collection[JsonValue], depth: int, levels: Levels) -> int:
-    levels.add(depth, len(parts), sum(len(part) for part in parts if isinstance(part, str)))
-    if not all(math.isfinite(part) for part in parts if isinstance(part, float)):
-        raise SchemaError("holds a number that is not finite")
-    return len(parts)
+_Level = tuple[list[float], ...]
+"""Evaluations, matches of a character and searches for equal items, for each subschema."""
 
 
 @dataclass
 class _Node:
     """One subschema: what it costs itself, a value and a character of it, and which others it leads to.
 
+    `searches` says how often it looks for equal items in a list.
+
     `in_place` apply to the same value; `child`, `named`, `positions` and `patterned` to its parts.
     """
 
     cost: int = 1
-    patterns: int = 0
+    patterns: float = 0
+    searches: int = 0
     in_place: list[int] = field(default_factory=list)
     child: dict[str, int] = field(default_factory=dict)
     named: list[int] = field(default_factory=list)
@@ -116,50 +86,55 @@ class SchemaGraph:
     def __init__(self, nodes: list[_Node], order: list[int]) -> None:
         self._nodes = nodes
         self._order = order
-        self._levels: list[tuple[list[int], list[int]]] = []
+        self._levels: dict[int, _Level] = {}
 
     @classmethod
     def of(cls, schema: dict[str, JsonValue], pattern_weight: Callable[[str], int]) -> SchemaGraph:
         """Reads a schema of bounded depth; SchemaError when it holds what cannot be bounded.
 
+        Keywords that are not counted are deleted from the schema: in draft 2020-12 they have no meaning, and so they
+        have none in any release of the engine.
         `pattern_weight` says how many evaluations the match of one character counts as.
         """
         nodes = _Reader(pattern_weight).read(schema)
         return cls(nodes, _innermost_first(nodes))
 
-    def work(self, levels: Levels, enough: int) -> int:
+    def work(self, levels: Levels, enough: int) -> float:
         """An upper bound of the evaluations for a value of this size; counting stops above `enough`."""
-        total = 0
-        for depth, (nodes, chars) in enumerate(zip(levels.nodes, levels.chars, strict=True)):
-            evaluations, matches = self._level(depth, enough + 1)
-            total += nodes * evaluations + chars * matches
+        total, rest = 0.0, levels.size() / BYTES_OF_NODE
+        for depth, (nodes, chars, comparisons) in enumerate(
+            zip(levels.nodes, levels.chars, levels.comparisons, strict=True)
+        ):
+            evaluations, matches, searches = (counts[0] for counts in self._level(depth, enough + 1))
+            total += nodes * evaluations + chars * matches + comparisons * searches * rest
             if total > enough:
                 break
+            rest -= nodes
         return total
 
-    def work_at_each(self, depths: int) -> int:
+    def work_at_each(self, depths: int) -> float:
         """The evaluations on one node at each depth, added up, of those that `work` counted before."""
-        return sum(evaluations[0] for evaluations, _ in self._levels[:depths])
+        return sum(self._levels[depth][0][0] for depth in range(depths))
 
-    def _level(self, depth: int, most: int) -> tuple[int, int]:
-        while len(self._levels) <= depth:
-            self._levels.append(self._next_level(most))
-        evaluations, matches = self._levels[depth]
-        return evaluations[0], matches[0]
+    def _level(self, depth: int, most: int) -> _Level:
+        for place in range(len(self._levels), depth + 1):
+            # Each has its place: two threads may find the same one, at the same time.
+            self._levels[place] = self._next_level(self._levels.get(place - 1), most)
+        return self._levels[depth]
 
-    def _next_level(self, most: int) -> tuple[list[int], list[int]]:
-        """For each subschema, evaluations and pattern matches on one value so many levels below where it applies."""
-        evaluations, matches = [0] * len(self._nodes), [0] * len(self._nodes)
-        before = self._levels[-1] if self._levels else None
+    def _next_level(self, before: _Level | None, most: int) -> _Level:
+        """For each subschema, what is done with one value so many levels below where it applies."""
+        level = tuple([0.0] * len(self._nodes) for _ in range(3))
         for index in self._order:
             node = self._nodes[index]
-            own = (node.cost, node.patterns) if before is None else (0, 0)
-            for result, start, below in ((evaluations, own[0], 0), (matches, own[1], 1)):
-                count = start + sum(result[other] for other in node.in_place)
+            again = 2 if _evaluates_again(node) else 1
+            own = (node.cost, node.patterns, node.searches) if before is None else (0, 0, 0)
+            for kind, result in enumerate(level):
+                count = own[kind] + sum(result[other] for other in node.in_place)
                 if before is not None:
-                    count += _below(node, before[below])
-                result[index] = min(most, count * (2 if _evaluates_again(node) else 1))
-        return evaluations, matches
+                    count += _below(node, before[kind])
+                result[index] = min(most, count * again)
+        return level
 
 
 def _evaluates_again(node: _Node) -> bool:
@@ -167,7 +142,7 @@ def _evaluates_again(node: _Node) -> bool:
     return "unevaluatedItems" in node.child or "unevaluatedProperties" in node.child
 
 
-def _below(node: _Node, counts: Sequence[int]) -> int:
+def _below(node: _Node, counts: Sequence[float]) -> float:
     """What can come to one part of a value: a property is named once, an item has one position."""
     child = {name: counts[index] for name, index in node.child.items()}
     named = max((counts[index] for index in node.named), default=0) + sum(counts[index] for index in node.patterned)
@@ -181,7 +156,7 @@ class _Reader:
         self._weight = pattern_weight
         self._nodes: list[_Node] = []
         self._at: dict[_Pointer, int] = {}
-        self._patterns = 0
+        self._patterns = self._pattern_weight = 0
 
     def read(self, schema: dict[str, JsonValue]) -> list[_Node]:
         self._add(schema, ())
@@ -193,10 +168,14 @@ class _Reader:
         index = self._at[at] = len(self._nodes)
         node = _Node()
         self._nodes.append(node)
-        for keyword, value in schema.items() if isinstance(schema, dict) else ():
+        if not isinstance(schema, dict):
+            return index
+        for keyword, value in [*schema.items()]:
             if keyword in _REFUSED:
-                raise SchemaError(f"must not use {keyword}: only references of the form #/… are possible")
-            if not self._applicator(node, keyword, value, (*at, keyword)):
+                raise SchemaError(f"must not use {keyword}: {_REFUSED[keyword]}")
+            if keyword not in KEYWORDS:
+                del schema[keyword]
+            elif not self._applicator(node, keyword, value, (*at, keyword)):
                 self._assertion(node, keyword, value)
         return index
 
@@ -230,12 +209,19 @@ class _Reader:
             self._count(node, [value])
         else:
             node.cost += 1 + _size(value)
+            node.searches += keyword == "uniqueItems" and value is True
+            node.patterns += _HASHED_CHARACTER if keyword == "enum" and _size(value) > _MANY else 0
 
     def _count(self, node: _Node, patterns: Sequence[str]) -> None:
         self._patterns += len(patterns)
         if self._patterns > MAX_PATTERNS:
             raise SchemaError(f"has more than {MAX_PATTERNS} patterns")
-        node.patterns += sum(map(self._weight, patterns))
+        for pattern in patterns:
+            weight = self._weight(pattern)
+            node.patterns += weight
+            self._pattern_weight += weight
+            if self._pattern_weight > MAX_PATTERN_WEIGHT:
+                raise SchemaError("has patterns that are too large together")
 
     def _all(self, value: JsonValue, at: _Pointer) -> list[int]:
         if isinstance(value, dict):

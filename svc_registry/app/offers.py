@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mesh.errors import invalid
-from svc_registry.app.schemas import schema_problem
 from svc_registry.domain import Capability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from svc_registry.app.schemas import Schemas
 
 UNCHANGEABLE = frozenset(
     {"tool_id", "provider", "tenant_id", "version", "health", "created_at", "updated_at", "deleted_at"}
@@ -25,10 +26,10 @@ CHANGEABLE = {API_NAMES.get(name, name): name for name in Capability.__dataclass
 """Names of the fields by what the API calls them."""
 
 
-async def check(offered: Capability, before: Capability | None, now: datetime) -> None:
+async def check(offered: Capability, before: Capability | None, schemas: Schemas, now: datetime) -> None:
     """Raises INVALID_ARGUMENT, naming the field, for what cannot be offered in place of `before`."""
     for name, schema in (("input_schema", offered.input_schema), ("output_schema", offered.output_schema)):
-        problem = await schema_problem(schema)
+        problem = await schemas.problem(schema, offered.tenant_id)
         if problem:
             raise invalid(f"capability.{name}", f"must be a JSON Schema (2020-12) within bounds: {problem}")
     if len(json.dumps(offered.default_parameters, ensure_ascii=False).encode()) > MAX_PARAMETERS_BYTES:

@@ -54,7 +54,7 @@ class Registry:
     async def register(self, actor: Actor, offered: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
         capability = self._owned(actor, offered)
-        await check(capability, self._catalog.capabilities.get(capability.key), self._clock.now())
+        await check(capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now())
         request = Request(actor.tenant_id, request_id, digest_of("register", capability))
         if await self._store.replayed(request):
             return await self._recorded(capability.key)
@@ -116,7 +116,7 @@ class Registry:
                 return before
             self._require_version(before, offered.version)
             after = self._rebound(replace(before, **changes))  # type: ignore[arg-type]
-            await check(after, before, self._clock.now())
+            await check(after, before, self._schemas, self._clock.now())
             if before.same_offer(after):
                 await self._store.remember(request, capability_id)
                 return before
@@ -189,7 +189,7 @@ class Registry:
             else:
                 left_out.append(obstacle)
         if need.params is not None:
-            mismatches = await self._schemas.mismatches(able, need.params)
+            mismatches = await self._schemas.mismatches(able, need.params, actor.tenant_id)
             able = [item for item in able if item.capability_id not in mismatches]
             left_out += mismatches.values()
         ladder = self._catalog.ladders.in_force(actor.tenant_id, LadderKey(need.modality, need.task_type))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mesh.json_schema import CompiledSchema, SchemaError, compile_schema
+from mesh.json_schema import BoundedValue, CompiledSchema, SchemaError, compile_schema
+from mesh.thread_slots import ThreadSlots
 from svc_registry.domain import LeftOut, params_mismatch, schema_unusable
 
 if TYPE_CHECKING:
@@ -20,32 +21,45 @@ _AT_ONCE = 32
 
 
 class Schemas:
-    """Checks parameters against input schemas; the compiled ones used last are cached by capability and version."""
+    """Checks parameters against input schemas; the compiled ones used last are cached by capability and version.
+
+    A tenant chooses how long its schemas take, within bounds: it has one check at a time, and its private capabilities
+    have one bound together in each call.
+    """
 
     def __init__(self) -> None:
+        self._threads = ThreadSlots("checking schemas")
         self._compiled: OrderedDict[tuple[CapabilityKey, int], CompiledSchema | str] = OrderedDict()
 
-    async def mismatches(self, capabilities: Sequence[Capability], params: JsonObject) -> dict[str, LeftOut]:
+    async def problem(self, schema: JsonObject, tenant_id: str) -> str:
+        """Why a document is no JSON Schema (draft 2020-12) that can be checked within bounds; "" when it is one."""
+        return await self._threads.run(tenant_id, partial(_problem, schema)) if schema else ""
+
+    async def mismatches(
+        self, capabilities: Sequence[Capability], params: JsonObject, tenant_id: str
+    ) -> dict[str, LeftOut]:
         """Those whose input schema the parameters do not fit, by capability id, each with its reason.
 
         A schema that cannot be used, which an older release let in, leaves out its capability alone.
         """
         found: dict[str, LeftOut] = {}
+        bounded = BoundedValue(params)
         with_schema = [item for item in capabilities if item.input_schema]
         for start in range(0, len(with_schema), _AT_ONCE):
             turn = with_schema[start : start + _AT_ONCE]
-            found |= await asyncio.to_thread(self._turn, turn, params)
+            found |= await self._threads.run(tenant_id, partial(self._turn, turn, bounded))
         return found
 
-    def _turn(self, capabilities: Sequence[Capability], params: JsonObject) -> dict[str, LeftOut]:
-        pairs = ((item.capability_id, self._mismatch(item, params)) for item in capabilities)
+    def _turn(self, capabilities: Sequence[Capability], bounded: BoundedValue) -> dict[str, LeftOut]:
+        pairs = ((item.capability_id, self._mismatch(item, bounded)) for item in capabilities)
         return {id_: left_out for id_, left_out in pairs if left_out is not None}
 
-    def _mismatch(self, capability: Capability, params: JsonObject) -> LeftOut | None:
+    def _mismatch(self, capability: Capability, bounded: BoundedValue) -> LeftOut | None:
         compiled = self._of(capability)
         if isinstance(compiled, str):
             return schema_unusable(capability.capability_id, compiled)
-        error = compiled.first_error(params)
+        private = capability.tenant_id or capability.allow.tenants
+        error = compiled.first_error_in(bounded if private else bounded.alone())
         return params_mismatch(capability.capability_id, error) if error else None
 
     def _of(self, capability: Capability) -> CompiledSchema | str:
@@ -62,12 +76,9 @@ class Schemas:
         return compiled
 
 
-async def schema_problem(schema: JsonObject) -> str:
-    """Why a document is no JSON Schema (draft 2020-12) that can be checked within bounds; "" when it is one."""
-    if not schema:
-        return ""
+def _problem(schema: JsonObject) -> str:
     try:
-        await asyncio.to_thread(compile_schema, schema)
+        compile_schema(schema)
     except SchemaError as error:
         return str(error)
     return ""

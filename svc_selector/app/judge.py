@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh import tracing
+from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
-from svc_selector.domain.judge import cost, obstacles, order, sift
+from svc_selector.domain.judge import cost, order, sift
 from svc_selector.domain.model import Judged, Judgement, Rejection
 from svc_selector.domain.ports import Denial, Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from svc_selector.domain.model import Ask, JsonObject, Offer, Subject
+    from svc_selector.domain.model import Ask, Offer, Subject
     from svc_selector.domain.permissions import Permissions
     from svc_selector.domain.ports import Offers, Policy
 
 KEPT = 4_096
 KEPT_OFFERS = 200_000
 """Offers in all judgements that are kept, together."""
-INLINE_BYTES = 4 << 10
-"""Parameters up to this size are checked without a thread."""
 
 
 class Judge:
@@ -37,6 +35,7 @@ class Judge:
     def __init__(self, offers: Offers, policy: Policy) -> None:
         self._offers = offers
         self._policy = policy
+        self._schemas = SchemaChecks()
         self._kept: BoundedCache[tuple[int, Judged]] = BoundedCache(KEPT, KEPT_OFFERS)
 
     async def judge(self, ask: Ask, subject: Subject, permissions: Permissions) -> Judged:
@@ -60,7 +59,7 @@ class Judge:
         ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
         offers = list(self._offers.of(subject.tenant_id, need.modality, need.task_type).values())
         with tracing.span("capability_discovery"):
-            errors = await _schema_errors(offers, ask)
+            errors = await self._schemas.errors(offers, ask, subject.tenant_id)
             able, rejected = sift(offers, ask, subject, errors)
         with tracing.span("policy_routing") as span:
             verdicts = await self._verdicts(ask, subject, permissions, able)
@@ -86,30 +85,6 @@ def _allowed(able: Sequence[Offer], verdicts: Verdicts) -> tuple[list[Offer], li
         denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
         denied.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
     return allowed, denied
-
-
-async def _schema_errors(offers: Sequence[Offer], ask: Ask) -> Mapping[str, str]:
-    """What of the parameters does not fit, by capability id.
-
-    Large parameters are checked in a thread. A tenant chooses how long its schemas take, within bounds, so others get
-    their turn after each of them.
-    """
-    params, kept = ask.need.params, ask.kept_params
-    if params is None:
-        return {}
-    offers = [offer for offer in offers if offer.schema is not None and next(obstacles(offer, ask.need), None) is None]
-    if kept is not None and kept.size_bytes > INLINE_BYTES:
-        return await asyncio.to_thread(_errors, offers, params)
-    errors: dict[str, str] = {}
-    for offer in offers:
-        errors |= _errors([offer], params)
-        if offer.is_private:
-            await asyncio.sleep(0)
-    return errors
-
-
-def _errors(offers: Sequence[Offer], params: JsonObject) -> dict[str, str]:
-    return {offer.capability_id: offer.schema.first_error(params) for offer in offers if offer.schema is not None}
 
 
 def _lasting(subject: Subject) -> tuple[str, str, tuple[str, ...], str, str, str]:

@@ -6,9 +6,12 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pydantic import JsonValue
+
+if TYPE_CHECKING:
+    from mesh.json_schema import BoundedValue
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 OfferKey: TypeAlias = tuple[str, str]
@@ -18,8 +21,11 @@ OfferKey: TypeAlias = tuple[str, str]
 class Schema(Protocol):
     """A JSON Schema ready to check parameters."""
 
-    def first_error(self, value: JsonValue, /) -> str:
-        """What does not fit, in one sentence that quotes nothing of the value; "" when all fits."""
+    def first_error_in(self, bounded: BoundedValue, /) -> str:
+        """What does not fit, in one sentence that quotes nothing of the value; "" when all fits.
+
+        The work is taken from what is left for all checks of the value; where that does not suffice, it does not fit.
+        """
 
 
 class Health(StrEnum):

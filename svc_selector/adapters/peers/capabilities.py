@@ -48,14 +48,14 @@ class CapabilityReader:
         self._schemas: dict[OfferKey, tuple[bytes, _Compiled]] = {}
 
     async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> Changes:
-        """The offers. Each may take some ms, so others get their turn between two of them."""
+        """The offers. Schemas are compiled in a thread, since one may take some ms; others get their turn meanwhile."""
         changes = Changes([], [])
         for proto in capabilities:
             if proto.HasField("delete_time"):
                 changes.deleted.append(_key(proto))
                 self._schemas.pop(_key(proto), None)
             else:
-                changes.offers.append(self._offer(proto))
+                changes.offers.append(await self._offer(proto))
             await asyncio.sleep(0)
         return changes
 
@@ -64,8 +64,8 @@ class CapabilityReader:
         known = {offer.key for offer in offers}
         self._schemas = {key: kept for key, kept in self._schemas.items() if key in known}
 
-    def _offer(self, proto: capability_pb2.Capability) -> Offer:
-        schema, unusable = self._compiled(_key(proto), proto.input_schema)
+    async def _offer(self, proto: capability_pb2.Capability) -> Offer:
+        schema, unusable = await self._compiled(_key(proto), proto.input_schema)
         try:
             offer = offer_from(proto)
         except (ValueError, TypeError, OverflowError) as error:
@@ -73,11 +73,14 @@ class CapabilityReader:
             return _unreadable(proto)
         return replace(offer, schema=schema, unusable=offer.unusable or unusable)
 
-    def _compiled(self, key: OfferKey, schema: Struct) -> _Compiled:
+    async def _compiled(self, key: OfferKey, schema: Struct) -> _Compiled:
+        if not schema.fields:
+            self._schemas.pop(key, None)
+            return None, None
         digest = hashlib.sha256(schema.SerializeToString(deterministic=True)).digest()
         kept = self._schemas.get(key)
         if kept is None or kept[0] != digest:
-            kept = self._schemas[key] = (digest, _compile(key[1], schema))
+            kept = self._schemas[key] = (digest, await asyncio.to_thread(_compile, key[1], schema))
         return kept[1]
 
 
@@ -86,8 +89,6 @@ def _key(proto: capability_pb2.Capability) -> OfferKey:
 
 
 def _compile(capability_id: str, schema: Struct) -> _Compiled:
-    if not schema.fields:
-        return None, None
     try:
         return compile_schema(json_object(schema)), None
     except (SchemaError, ValueError) as error:

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import (
+    Draft3Validator,
+    Draft4Validator,
+    Draft6Validator,
+    Draft7Validator,
+    Draft201909Validator,
+    Draft202012Validator,
+)
 
+from mesh import json_schema
 from mesh.json_schema import MAX_SCHEMA_BYTES, MAX_VALUE_DEPTH, SchemaError, compile_schema, pattern_weight
+from mesh.json_schema_graph import KEYWORDS, SchemaGraph
+from mesh.json_size import Levels, measure
 
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+DRAFTS = (Draft3Validator, Draft4Validator, Draft6Validator, Draft7Validator, Draft201909Validator)
+KEYWORDS_OF_DRAFTS = {name for draft in (*DRAFTS, Draft202012Validator) for name in draft.VALIDATORS}
 TREE = {"$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}, "$ref": "#/$defs/node"}
 
 
@@ -31,6 +48,11 @@ def doubling(count: int) -> dict[str, object]:
     return {"$defs": definitions, "$ref": f"#/$defs/d{count - 1}"}
 
 
+def same_leaves(count: int) -> list[object]:
+    """Lists that differ only in their brackets."""
+    return [[[1] if number >> place & 1 else 1 for place in range(10)] for number in range(count)]
+
+
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
@@ -45,6 +67,8 @@ def doubling(count: int) -> dict[str, object]:
         ({"$dynamicRef": "#a"}, r"\$dynamicRef"),
         ({"$dynamicAnchor": "a"}, r"\$dynamicAnchor"),
         ({"$anchor": "a"}, r"\$anchor"),
+        ({"dependencies": {"a": ["b"]}}, "must not use dependencies"),
+        ({"properties": {"x": {"dependencies": {"a": {"$ref": "http://a/"}}}}}, "must not use dependencies"),
         ({"$defs": {"a": {"$schema": "http://a/"}}}, r"\$schema"),
         ({"$ref": "#"}, "refers to itself"),
         ({"anyOf": [{"not": {"$ref": "#"}}]}, "refers to itself"),
@@ -56,6 +80,8 @@ def doubling(count: int) -> dict[str, object]:
         ({"pattern": r"(a)\1"}, "pattern"),
         ({"pattern": "(a{1000}){1000}"}, "pattern"),
         ({"patternProperties": {f"^{n}": True for n in range(65)}}, "more than 64 patterns"),
+        ({"properties": {f"p{n}": {"pattern": "^.{1,200}$"} for n in range(3)}}, "too large together"),
+        ({"patternProperties": {f"^{n}.{{1,200}}$": True for n in range(3)}}, "too large together"),
         ({"type": "no such type"}, "type"),
         ({"properties": 5}, "properties"),
         ({"maximum": float("inf")}, "finite"),
@@ -79,6 +105,28 @@ def test_keywords_are_ordinary_words_where_no_schema_stands() -> None:
     checked = compile_schema(schema)  # type: ignore[arg-type]
     assert checked.first_error({"$id": "x", "$ref": {"$ref": "http://a/"}}) == ""
     assert "$id" in checked.first_error({"$id": 5})
+
+
+@pytest.mark.parametrize("keyword", sorted(KEYWORDS_OF_DRAFTS - KEYWORDS))
+def test_a_keyword_that_is_not_counted_is_refused_or_has_no_effect(keyword: str) -> None:
+    """Of all drafts, since the engine acts on some keywords in drafts that no longer have them."""
+    values: list[object] = [False, True, 1, "a", "integer", ["b"], [False], {"a": ["b"]}, {"a": False}, {"not": {}}]
+    for value in values:
+        try:
+            checked = compile_schema({"prefixItems": [True], "allOf": [{keyword: value}]})  # type: ignore[dict-item]
+        except SchemaError:
+            continue
+        for instance in ({"a": 1}, [1, 2], [], "a", 1, 1.5, None, True):
+            assert checked.first_error(instance) == "", (value, instance)  # type: ignore[arg-type]
+
+
+def test_the_engine_is_given_only_keywords_that_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(json_schema, "_validator", lambda document, _: given.append(document))
+    written = {"x-note": {"type": 5}, "nullable": True, "items": {"additionalItems": False, "title": "t"}}
+    compile_schema(written)  # type: ignore[arg-type]
+    assert given == [{"items": {"title": "t"}}]
+    assert written["nullable"] is True
 
 
 def test_a_reference_into_a_part_of_the_value_may_repeat() -> None:
@@ -118,10 +166,43 @@ def test_a_pattern_weighs_more_the_more_states_it_has() -> None:
         ({"pattern": "[01]*1[01]{400}x"}, "".join(random.Random(1).choices("01", k=50_000))),
         ({"patternProperties": {"[01]*1[01]{400}x": False}}, {"0" * 50_000: 1}),
         ({"propertyNames": {"pattern": "[01]*1[01]{400}x"}}, {"0" * 50_000: 1}),
+        ({"uniqueItems": True}, [10**30 + n for n in range(500)]),
+        ({"items": {"uniqueItems": True}}, [same_leaves(500)]),
+        ({"uniqueItems": True}, [{**{str(key): key for key in range(5000)}, "z": n} for n in range(7)]),
+        ({"allOf": [{"uniqueItems": True}] * 200}, [*range(10_000)]),
+        ({"allOf": [{"enum": [str(n) for n in range(11)]}] * 200}, "x" * 1_000_000),
     ],
 )
 def test_a_check_that_would_take_too_long_does_not_start(schema: dict[str, object], value: object) -> None:
     assert "too large" in compile_schema(schema).first_error(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[*range(20_000)], [str(n) for n in range(20_000)], [{str(key): n for key in range(10)} for n in range(100)]],
+    ids=["numbers", "texts", "objects"],
+)
+def test_equal_items_are_found_in_lists_of_usual_size(value: list[object]) -> None:
+    checked = compile_schema({"uniqueItems": True})
+    assert checked.first_error(value) == ""  # type: ignore[arg-type]
+    assert "non-unique" in checked.first_error([*value, value[0]])  # type: ignore[list-item]
+
+
+def test_threads_that_count_at_once_find_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema: dict[str, JsonValue] = {"items": {"items": {"enum": [*range(50)]}}}
+    levels = measure([[1, 2], [3]], 8, 100)
+    expected = SchemaGraph.of(schema, pattern_weight).work(levels, 10_000)
+    raced = SchemaGraph.of(schema, pattern_weight)
+    count, others = SchemaGraph._next_level, [True]
+
+    def overtaken(graph: SchemaGraph, *known: object) -> object:
+        if others.pop() if others else False:
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(raced.work, Levels([1], [0], [0]), 10_000).result()
+        return count(graph, *known)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SchemaGraph, "_next_level", overtaken)
+    assert [raced.work(levels, 10_000) for _ in range(2)] == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -163,7 +244,13 @@ _LEAVES = (
     | st.builds(lambda values: {"enum": values}, st.lists(_VALUES, min_size=1, max_size=3))
     | st.builds(lambda text: {"pattern": text}, st.sampled_from(["^a", "b$", "^$"]))
     | st.builds(lambda count: {"minItems": count, "maxProperties": count}, st.integers(0, 2))
+    | st.builds(lambda name: {"dependentRequired": {"a": [name]}}, st.sampled_from("ab"))
+    | st.just({"uniqueItems": True})
 )
+
+
+_WITHOUT_EFFECT = ("additionalItems", "contentSchema", "x-note")
+"""Keywords of other drafts, annotations, and what is no keyword."""
 
 
 def _combined(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -175,9 +262,14 @@ def _combined(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
         )
         | st.builds(
             lambda key, part: {key: part},
-            st.sampled_from(["not", "items", "contains", "additionalProperties", "propertyNames"]),
+            st.sampled_from(["not", "items", "contains", "additionalProperties", "propertyNames", *_WITHOUT_EFFECT]),
             inner,
         )
+        | st.builds(
+            lambda key, part: {key: {"a": part}}, st.sampled_from(["dependentSchemas", "patternProperties"]), inner
+        )
+        | st.builds(lambda part, rest: {"prefixItems": [part], "items": rest}, inner, inner)
+        | st.builds(lambda test, one, other: {"if": test, "then": one, "else": other}, inner, inner, inner)
         | st.builds(lambda part, rest: {"properties": {"a": part}, "unevaluatedProperties": rest}, inner, inner)
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -70,6 +72,35 @@ async def test_a_pattern_that_backtracks_elsewhere_is_checked_in_linear_time(reg
 async def test_a_new_version_is_checked_by_its_own_schema() -> None:
     schemas = Schemas()
     first = replace(D2, version=1, input_schema={"required": ["a"]})
-    assert "d2@acme" in await schemas.mismatches([first], {})
-    assert await schemas.mismatches([replace(first, version=2, input_schema={})], {}) == {}
-    assert await schemas.mismatches([replace(first, version=3, input_schema={"type": "object"})], {}) == {}
+    assert "d2@acme" in await schemas.mismatches([first], {}, "acme")
+    assert await schemas.mismatches([replace(first, version=2, input_schema={})], {}, "acme") == {}
+    assert await schemas.mismatches([replace(first, version=3, input_schema={"type": "object"})], {}, "acme") == {}
+
+
+async def test_private_capabilities_share_one_bound_and_those_of_the_platform_have_their_own() -> None:
+    schema: JsonObject = {"properties": {"x": {"items": {"allOf": [{"minimum": 0}] * 100}}}}
+    private = [replace(D2, tool_id=name, tenant_id="acme", input_schema=schema) for name in ("a", "b", "c")]
+    public = [replace(D2, tool_id=f"p{name}", input_schema=schema) for name in ("a", "b", "c")]
+    found = await Schemas().mismatches([*private, *public], {"x": [1] * 1_100}, "acme")
+    assert list(found) == ["c@acme"]
+    assert "after the others" in found["c@acme"].reason
+
+
+async def test_a_tenant_has_one_check_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def stopped(schema: JsonObject) -> None:
+        if schema["title"] == "acme":
+            begun.set()
+            assert go_on.wait(30)
+
+    monkeypatch.setattr("svc_registry.app.schemas.compile_schema", stopped)
+    schemas = Schemas()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(schemas.problem({"title": "acme"}, "acme"))
+        assert await asyncio.to_thread(begun.wait, 30)
+        begun.clear()
+        group.create_task(schemas.problem({"title": "acme"}, "acme"))
+        assert await schemas.problem({"title": "umbrella"}, "umbrella") == ""
+        assert not begun.is_set()
+        go_on.set()

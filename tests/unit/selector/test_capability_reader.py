@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from soma.common.v1.modality_pb2 import MODALITY_IMAGE
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.ladder_pb2 import Ladder
+from svc_selector.adapters.peers import capabilities
 from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from
 from svc_selector.domain.judge import sift
 from svc_selector.domain.model import Ask, CostTier, Need, Offer, Subject
@@ -60,6 +63,14 @@ async def test_a_schema_is_compiled_once_until_it_changes() -> None:
     [third] = (await reader.read([proto])).offers
     assert first.schema is second.schema is not None
     assert third.schema is not first.schema
+
+
+async def test_schemas_are_compiled_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(capabilities, "compile_schema", lambda _: threads.append(threading.current_thread()))
+    await read(with_schema({"type": "object"}), with_schema({}, "c@d"))
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 async def test_schemas_of_capabilities_that_are_gone_are_dropped() -> None:

@@ -5,56 +5,94 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_selector.app.judge import INLINE_BYTES
+from mesh.json_schema import compile_schema
+from svc_selector.app.schema_checks import INLINE_BYTES, SchemaChecks
 from svc_selector.domain.model import Ask, KeptParams, Lifecycle, Offer
 from tests.unit.multimodal.selecting import NEED, SUBJECT, bench, offer
 
+if TYPE_CHECKING:
+    from mesh.json_schema import BoundedValue
+    from svc_selector.domain.model import JsonObject
+
 
 class Watched:
-    """A schema that fits all, and notes in which thread and after how many turns of the loop it was asked."""
+    """A schema that fits all, and notes whether it was asked on the event loop."""
 
     def __init__(self) -> None:
-        self.turns = 0
-        self.asked: list[tuple[int, bool]] = []
+        self.asked: list[bool] = []
 
-    def first_error(self, value: object) -> str:
-        self.asked.append((self.turns, threading.current_thread() is threading.main_thread()))
+    def first_error_in(self, bounded: BoundedValue) -> str:
+        self.asked.append(threading.current_thread() is threading.main_thread())
         return ""
 
-    async def count(self) -> None:
-        while True:
-            self.turns += 1
-            await asyncio.sleep(0)
+
+class Stopped(Watched):
+    """A schema whose check goes on until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def first_error_in(self, bounded: BoundedValue) -> str:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        return super().first_error_in(bounded)
 
 
-async def checked(offers: list[Offer], schema: Watched, size: int) -> None:
+def ask_of(params: JsonObject, size: int) -> Ask:
+    return Ask(replace(NEED, params=params), kept_params=KeptParams({}, size_bytes=size))
+
+
+async def checked(offers: list[Offer], size: int) -> None:
     """Selects with parameters of a size."""
-    ask = Ask(replace(NEED, params={"x": 1}), kept_params=KeptParams({"x": 1}, size_bytes=size))
-    others = asyncio.create_task(schema.count())
-    await asyncio.sleep(0)
-    await bench(offers).selector.select(ask, SUBJECT)
-    others.cancel()
-
-
-async def test_others_get_their_turn_after_each_schema_of_a_tenant() -> None:
-    schema = Watched()
-    await checked([offer(f"t{number}@acme", owner="acme", schema=schema) for number in range(4)], schema, 10)
-    turns = [turn for turn, _ in schema.asked]
-    assert turns == sorted(set(turns))
+    await bench(offers).selector.select(ask_of({"x": 1}, size), SUBJECT)
 
 
 @pytest.mark.parametrize(("size", "on_loop"), [(INLINE_BYTES, True), (INLINE_BYTES + 1, False)])
 async def test_large_parameters_are_checked_in_a_thread(size: int, on_loop: bool) -> None:
     schema = Watched()
-    await checked([offer("t@local", schema=schema)], schema, size)
-    assert [where for _, where in schema.asked] == [on_loop]
+    await checked([offer("t@local", schema=schema)], size)
+    assert schema.asked == [on_loop]
+
+
+@pytest.mark.parametrize("private", [{"owner": "acme"}, {"tenants": ("acme",)}])
+async def test_private_offers_are_checked_in_a_thread(private: dict[str, object]) -> None:
+    schema, public = Watched(), Watched()
+    await checked([offer("t@acme", schema=schema, **private), offer("t@local", schema=public)], 10)
+    assert (schema.asked, public.asked) == ([False], [True])
+
+
+async def test_one_ask_of_a_tenant_is_checked_at_a_time() -> None:
+    schema, other = Stopped(), Watched()
+    offers = [offer("t@acme", owner="acme", schema=schema), offer("t@umbrella", owner="umbrella", schema=other)]
+    checks = SchemaChecks()
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(checks.errors(offers[:1], ask_of({}, 10), "acme"))
+        assert await asyncio.to_thread(schema.begun.wait, 30)
+        schema.begun.clear()
+        group.create_task(checks.errors(offers[:1], ask_of({}, 10), "acme"))
+        await checks.errors(offers[1:], ask_of({}, 10), "umbrella")
+        assert not schema.begun.is_set()
+        schema.go_on.set()
+    assert schema.asked == [False, False]
+
+
+async def test_private_offers_share_one_bound_and_those_of_the_platform_have_their_own() -> None:
+    schema = compile_schema({"properties": {"x": {"items": {"allOf": [{"minimum": 0}] * 100}}}})
+    private = [offer(f"{name}@acme", owner="acme", schema=schema) for name in ("a", "b", "c")]
+    public = [offer(f"{name}@local", schema=schema) for name in ("a", "b", "c")]
+    errors = await SchemaChecks().errors([*private, *public], ask_of({"x": [1] * 1_100}, 10), "acme")
+    assert [name for name, error in errors.items() if error] == ["c@acme"]
+    assert "after the others" in errors["c@acme"]
 
 
 async def test_what_cannot_serve_anyhow_is_not_checked() -> None:
     schema = Watched()
     disabled = offer("t@local", schema=schema, lifecycle=Lifecycle.DISABLED)
-    await checked([disabled, offer("u@local", schema=schema)], schema, 10)
+    await checked([disabled, offer("u@local", schema=schema)], 10)
     assert len(schema.asked) == 1
