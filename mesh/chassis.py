@@ -224,6 +224,8 @@ class Chassis:
     async def follow_keys(self, revoked: Watch, existing: WatchKeys) -> None:
         """Keeps the sets of revoked and of existing keys true to the gateway's streams."""
         self._follows_keys = True
+        if self.settings.identity.revocations_dir is not None:
+            await self.enter(background(self.revoked.keep_file, "revocations-file", clock=self.clock))
         await self.enter(background(lambda: self.revoked.follow(revoked), "revocations", clock=self.clock))
         await self.enter(background(lambda: self.existing.follow(existing), "api-keys", clock=self.clock))
 
