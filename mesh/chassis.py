@@ -248,6 +248,7 @@ class Chassis:
             authorizer=RegoAuthorizer(self.policy),
             clock=self.clock,
             refused=refusals.note,
+            revocations=self.revoked,
         )
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)

@@ -14,7 +14,7 @@ from mesh.logging import get_logger
 from mesh.rpc.wellknown import moment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -80,6 +80,7 @@ class RevokedKeys:
         self._max_age_s = max_age_s
         self._until: dict[str, int] = {}
         self._ends: list[tuple[int, str]] = []
+        self._listeners: list[Callable[[Iterable[str]], None]] = []
         self._parts = _Parts()
         self._sent = _Sent()
         self._unsaved = asyncio.Event()
@@ -89,6 +90,10 @@ class RevokedKeys:
     def __call__(self, key_id: str) -> bool:
         """Whether the key is revoked."""
         return key_id in self._until
+
+    def on_revoked(self, listener: Callable[[Iterable[str]], None]) -> None:
+        """Call with the ids of keys as soon as they are known to be revoked."""
+        self._listeners.append(listener)
 
     def is_current(self) -> bool:
         """Whether a gateway's whole set was read recently enough to accept what is not in it."""
@@ -168,10 +173,13 @@ class RevokedKeys:
             _, key_id = heapq.heappop(self._ends)
             if self._until.get(key_id, now + 1) <= now:
                 del self._until[key_id]
+        added = [key_id for key_id in told if key_id not in self._until]
         for key_id, until in told.items():
             if until > self._until.get(key_id, 0):
                 self._until[key_id] = until
                 heapq.heappush(self._ends, (until, key_id))
+        for listener in self._listeners if added else ():
+            listener(added)
 
     def _complete(self, as_of: int) -> None:
         self._as_of = max(as_of, self._as_of or 0)

@@ -132,3 +132,12 @@ async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, file: ObservedFi
         await gateway.revoke("first")
         await eventually(lambda: bool(file.written))
     assert threading.get_ident() not in file.threads
+
+
+async def test_listeners_hear_of_each_key_once(clock: FakeClock, gateway: Gateway) -> None:
+    revoked, heard = RevokedKeys(clock), list[str]()
+    revoked.on_revoked(heard.extend)
+    async with following(revoked, gateway):
+        for key_id in ("first", "second", "first"):
+            await gateway.revoke(key_id)
+    assert heard == ["first", "second"]
