@@ -224,6 +224,8 @@ class Chassis:
     async def follow_keys(self, revoked: Watch, existing: WatchKeys) -> None:
         """Keeps the sets of revoked and of existing keys true to the gateway's streams."""
         self._follows_keys = True
+        if self.settings.identity.revocations_dir is not None:
+            await self.enter(background(self.revoked.keep_file, "revocations-file", clock=self.clock))
         await self.enter(background(lambda: self.revoked.follow(revoked), "revocations", clock=self.clock))
         await self.enter(background(lambda: self.existing.follow(existing), "api-keys", clock=self.clock))
 
@@ -246,6 +248,7 @@ class Chassis:
             authorizer=RegoAuthorizer(self.policy),
             clock=self.clock,
             refused=refusals.note,
+            revocations=self.revoked,
         )
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)

@@ -19,6 +19,7 @@ ALLOWED = {
     "mesh/lifecycle.py _serve": "ends with the context that it waits beside, and does nothing that could fail",
     "mesh/rpc/server.py _stop": "awaited at the end of the function",
     "mesh/rpc/interceptors/progress.py Progress._next": "one message and a pause, ended within the function",
+    "mesh/rpc/interceptors/stream_identity.py StreamIdentity._registered": "a pause, ended with its stream",
     "mesh/events/inbox.py Consumer._settle": "tries one event again; its failure is logged, its end awaited",
     "mesh/events/kafka/ending.py end_producer": "awaited within the function",
     "mesh/events/kafka/ending.py end_consumer": "awaited within the function",

@@ -15,6 +15,7 @@ from mesh.rpc.interceptors.idempotency import Idempotency
 from mesh.rpc.interceptors.identity import Identity
 from mesh.rpc.interceptors.logging import Logging
 from mesh.rpc.interceptors.metrics import Metrics
+from mesh.rpc.interceptors.stream_identity import StreamIdentity
 from mesh.rpc.interceptors.tenancy import Tenancy
 from mesh.rpc.interceptors.tracing import Tracing
 from mesh.rpc.interceptors.validation import Validation
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mesh.rpc.call import Interceptor
     from mesh.rpc.interceptors.authorization import Authorizer, Refused
     from mesh.rpc.interceptors.identity import Verifier
+    from mesh.rpc.interceptors.stream_identity import Revocations
     from mesh.rpc.interceptors.validation import Validator
 
 
@@ -40,10 +42,11 @@ def standard_chain(
     tracer: Tracer | None = None,
     default_deadline_s: float | None = 60.0,
     refused: Refused | None = None,
+    revocations: Revocations | None = None,
 ) -> list[Interceptor]:
     """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds.
 
-    `refused` hears of callers who were refused what changes something.
+    `refused` hears of callers who were refused what changes something. `revocations` end open streams of their keys.
     """
     return [
         Errors(),
@@ -51,6 +54,7 @@ def standard_chain(
         Metrics(clock),
         Logging(clock),
         Identity(verifier),
+        StreamIdentity(clock, revocations),
         Tenancy(),
         Authorization(authorizer, refused),
         Deadline(clock, default_deadline_s),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from mesh.errors import SomaError
@@ -12,7 +14,7 @@ from mesh.logging import get_logger
 from mesh.rpc.wellknown import moment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.2
 MAX_AGE_S = 900.0
+STORE_PAUSE_S = 1.0
+"""The least time between two writes of the file, in seconds."""
 _NEVER = 253_402_300_799
 """Seconds since 1970 that stand for a key without an end: the end of the year 9999."""
 
@@ -66,8 +70,8 @@ Watch: TypeAlias = "Callable[[], AsyncIterable[Revocations]]"
 class RevokedKeys:
     """Says whether a key is revoked. A key leaves the set when it expires: no gateway takes back what another told.
 
-    `is_current` says whether the set is known as of at most `max_age_s` seconds ago. With a file the set outlives the
-    process.
+    `is_current` says whether the set is known as of at most `max_age_s` seconds ago. With a file, which `keep_file`
+    writes, the set outlives the process.
     """
 
     def __init__(self, clock: Clock, file: RevocationsFile | None = None, max_age_s: float = MAX_AGE_S) -> None:
@@ -75,13 +79,21 @@ class RevokedKeys:
         self._file = file
         self._max_age_s = max_age_s
         self._until: dict[str, int] = {}
-        self._sent: dict[str, int] = {}
+        self._ends: list[tuple[int, str]] = []
+        self._listeners: list[Callable[[Iterable[str]], None]] = []
+        self._parts = _Parts()
+        self._sent = _Sent()
+        self._unsaved = asyncio.Event()
         self._as_of: int | None = None
         self._heard = asyncio.Event()
 
     def __call__(self, key_id: str) -> bool:
         """Whether the key is revoked."""
         return key_id in self._until
+
+    def on_revoked(self, listener: Callable[[Iterable[str]], None]) -> None:
+        """Call with the ids of keys as soon as they are known to be revoked."""
+        self._listeners.append(listener)
 
     def is_current(self) -> bool:
         """Whether a gateway's whole set was read recently enough to accept what is not in it."""
@@ -115,7 +127,7 @@ class RevokedKeys:
         while True:
             try:
                 async for message in watch():
-                    await self._take(message)
+                    self._take(message)
                     heard = True
             except SomaError as error:
                 if heard:
@@ -123,43 +135,105 @@ class RevokedKeys:
                 heard = False
             await self._clock.sleep(PAUSE_S)
 
-    async def _take(self, message: Revocations) -> None:
+    async def keep_file(self) -> None:
+        """Keeps the file true to the set for ever: written after changes, at most once a second, and when cancelled."""
+        try:
+            while True:
+                await self._unsaved.wait()
+                await self._store()
+                await self._clock.sleep(STORE_PAUSE_S)
+        finally:
+            if self._unsaved.is_set():
+                await self._store()
+
+    def _take(self, message: Revocations) -> None:
         told = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
-        self._sent = told if message.snapshot else {**self._sent, **told}
         self._add(told)
+        if message.snapshot:
+            self._parts = _Parts(snapshot=True)
+        self._parts.revoked.update(told)
         as_of = moment(message.as_of)
         if as_of is None:
             return
-        self._complete(int(as_of.timestamp()))
-        self._sent = {key_id: until for key_id, until in self._sent.items() if until > as_of.timestamp()}
-        if message.statement or told:  # without either nothing has changed, and what is on disk is still whole
-            await self._store(message.statement)
+        parts, self._parts = self._parts, _Parts()
+        if parts.snapshot:
+            self._sent.revoked = parts.revoked
+        else:
+            self._sent.revoked.update(parts.revoked)
+        self._sent.as_of = int(as_of.timestamp())
+        self._complete(self._sent.as_of)
+        if message.statement or parts.revoked:  # without either what is on disk is still whole
+            self._sent.statement = message.statement
+            self._unsaved.set()
 
     def _add(self, told: Mapping[str, int]) -> None:
+        """Add keys, and drop those that have expired. A key that was known with a later end keeps it."""
         now = self._clock.now().timestamp()
-        known = {key_id: until for key_id, until in self._until.items() if until > now}
-        # A key that was known with a later end keeps it.
-        self._until = known | {key_id: max(until, known.get(key_id, 0)) for key_id, until in told.items()}
+        while self._ends and self._ends[0][0] <= now:
+            _, key_id = heapq.heappop(self._ends)
+            if self._until.get(key_id, now + 1) <= now:
+                del self._until[key_id]
+        added = [key_id for key_id in told if key_id not in self._until]
+        for key_id, until in told.items():
+            if until > self._until.get(key_id, 0):
+                self._until[key_id] = until
+                heapq.heappush(self._ends, (until, key_id))
+        for listener in self._listeners if added else ():
+            listener(added)
 
     def _complete(self, as_of: int) -> None:
         self._as_of = max(as_of, self._as_of or 0)
         self._heard.set()
 
-    async def _store(self, statement: str) -> None:
-        """Keep the set on disk; what cannot be kept leaves nothing there, since an older set would lack revocations."""
+    async def _store(self) -> None:
+        """Keep the set on disk as it is now. It is sorted, hashed and written in a thread, since it may be large."""
+        self._unsaved.clear()
         if self._file is None:
             return
-        extra = {key_id: until for key_id, until in self._until.items() if key_id not in self._sent}
+        sent = self._sent
+        sent.revoked = {key_id: until for key_id, until in sent.revoked.items() if until > sent.as_of}
+        stored = StoredRevocations(sent.statement, dict(sent.revoked), dict(self._until))
+        writing = asyncio.get_running_loop().run_in_executor(None, _write, self._file, stored)
         try:
-            if self._file.stated(statement, self._sent) is None:
-                _log.warning("the revoked keys are not kept on disk: they are not signed")
-                await asyncio.to_thread(self._file.remove)
-            else:
-                await asyncio.to_thread(self._file.write, StoredRevocations(statement, self._sent, extra))
-        except OSError as error:
-            _log.warning("the revoked keys are not kept on disk", error=type(error).__name__)
-            with suppress(OSError):
-                await asyncio.to_thread(self._file.remove)
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait((writing,))  # the next write must not run beside this one
+            raise
+
+
+@dataclass
+class _Parts:
+    """What a gateway has told of a change, or of its whole set, before it has told all of it."""
+
+    snapshot: bool = False
+    revoked: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Sent:
+    """What the gateway that is heard has told in all, as of a moment in seconds since 1970, and its statement on it."""
+
+    revoked: dict[str, int] = field(default_factory=dict)
+    as_of: int = 0
+    statement: str = ""
+
+
+def _write(file: RevocationsFile, known: StoredRevocations) -> None:
+    """Put a set on disk, `extra` being all known keys.
+
+    What cannot be kept leaves nothing there, since an older set would lack revocations.
+    """
+    try:
+        if file.stated(known.statement, known.revoked) is None:
+            _log.warning("the revoked keys are not kept on disk: they are not signed")
+            file.remove()
+            return
+        extra = {key_id: until for key_id, until in known.extra.items() if key_id not in known.revoked}
+        file.write(replace(known, extra=extra))
+    except OSError as error:
+        _log.warning("the revoked keys are not kept on disk", error=type(error).__name__)
+        with suppress(OSError):
+            file.remove()
 
 
 def _seconds(expire_time: Timestamp) -> int:

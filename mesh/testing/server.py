@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.context import Caller
     from mesh.identity import Claims
     from mesh.rpc.interceptors.authorization import Authorizer
+    from mesh.rpc.interceptors.stream_identity import Revocations
     from mesh.rpc.registrar import AccessOf, Registration
     from mesh.rpc.server import Server
 
@@ -71,12 +72,15 @@ async def served(
     clock: Clock | None = None,
     issuer: Issuer | None = None,
     settings: ServerSettings | None = None,
+    revocations: Revocations | None = None,
     service_config: str = "{}",
 ) -> AsyncIterator[Served]:
     """Serve `registrations` on a free port behind the standard chain; every caller is allowed unless told otherwise."""
     clock = clock or SystemClock()
     issuer = issuer or await Issuer.create(clock)
-    chain = standard_chain(verifier=issuer.verifier, authorizer=authorizer or AllowAll(), clock=clock)
+    chain = standard_chain(
+        verifier=issuer.verifier, authorizer=authorizer or AllowAll(), clock=clock, revocations=revocations
+    )
     settings = settings or ServerSettings(drain_seconds=2.0, stream_drain_seconds=0.0)
     async with AsyncExitStack() as stack:
         running = serving("test", settings, PLAINTEXT, registrations, chain, clock=clock, access_of=access_of)

@@ -155,7 +155,7 @@ async def _work(
     await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)
     limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
     steps = use_cases(ports, limits, starting, provider_timeout_s=settings.provider_timeout_s)
-    activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter))
+    activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter, mesh.revoked))
     await mesh.enter(
         job_workers(
             temporal,
@@ -179,7 +179,7 @@ async def _sweep(
         retry_compensations=RetryCompensations(
             store,
             shared.compensator,
-            MintedIdentity(mesh.minter),
+            MintedIdentity(mesh.minter, mesh.revoked),
             ports.meter,
             clock,
             wait_s=settings.compensation_retry_s,

@@ -212,7 +212,7 @@ class Identity(Protocol):
     """Makes the tokens that the executor calls its peers with."""
 
     async def on_behalf(self, owner: Principal) -> str:
-        """A token for the owner of a job, with the executor as the actor."""
+        """A token for the owner of a job, with the executor as the actor. UNAUTHENTICATED when its key is revoked."""
 
 
 class Meter(Protocol):

@@ -76,20 +76,24 @@ class RevokedKeys:
                 yield
 
     async def refresh(self) -> None:
-        """Add what the store has. Nothing is taken back before it expires: another reader may have seen more."""
+        """Add what the store has. Nothing is taken back before it expires: another reader may have seen more.
+
+        The set may be large, so it is made anew only for keys that are not in it yet; those that have expired, which
+        nothing asks for any more, leave it then, or when watchers are next told of a reading.
+        """
         now = self._clock.now()
         since = None if self._as_of is None else self._as_of - OVERLAP
-        found = {item.key_id: item for item in await self._store.revocations(now, since)}
+        found = await self._store.revocations(now, since)
         async with self._changed:
             self._as_of = now if self._as_of is None else max(now, self._as_of)
-            known = {key_id: item for key_id, item in self._current.items() if item.expires_at > now}
-            merged = known | found
-            changed = merged.keys() != self._current.keys()
+            added = {item.key_id: item for item in found if item.key_id not in self._current}
             due = self._announced is None or self._as_of - self._announced >= timedelta(seconds=RENEW_S)
-            if not changed and not due:
+            if not added and not due:
                 return
+            known = {key_id: item for key_id, item in self._current.items() if item.expires_at > now}
+            changed = bool(added) or len(known) < len(self._current)
             if changed:
-                self._current = merged
+                self._current = known | added
             self._announced = self._as_of
             self._changed.notify_all()
         if changed:

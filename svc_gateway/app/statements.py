@@ -42,8 +42,8 @@ class Statements:
         async with self._lock:
             if self._last is not None and self._last[0] is current and self._last[1] == moment:
                 return self._last[2]
-            revoked = {key_id: expires_at_s(item.expires_at) for key_id, item in current.items()}
-            signed = await self._signed(statement_of(revoked, moment), TYPE)
+            content = await asyncio.to_thread(_content, current, moment)
+            signed = await self._signed(content, TYPE)
             self._last = (current, moment, signed) if signed else self._last
             return signed
 
@@ -65,3 +65,7 @@ class Statements:
         except SomaError as error:
             get_logger("svc_gateway").warning("keys are not signed", type=typ, reason=error.reason.value)
             return ""
+
+
+def _content(current: Mapping[str, Revocation], moment: int) -> dict[str, object]:
+    return statement_of({key_id: expires_at_s(item.expires_at) for key_id, item in current.items()}, moment)

@@ -1,4 +1,4 @@
-"""Keys that exist and keys that do not, at the gateway and at a service that follows it."""
+"""Keys that exist, that do not and that are revoked, at the gateway and at a service that follows it."""
 
 from __future__ import annotations
 
@@ -238,3 +238,18 @@ async def test_service_follows_a_gateway_that_was_started_again(mesh: Mesh) -> N
             await eventually(opens)
             assert await at_critic(critic, before) is None
             assert await at_critic(critic, await mesh.forged("key")) is Reason.UNAUTHENTICATED
+
+
+async def test_open_stream_ends_when_its_key_is_revoked(mesh: Mesh) -> None:
+    async with mesh.gateway() as gateway, calling(gateway, mesh.first_key) as first:
+        keys, wanted = ApiKeyServiceStub(first), identity.ApiKey(display_name="new", roles=["member"])
+        made = await keys.CreateApiKey(identity.CreateApiKeyRequest(api_key=wanted))
+        watcher = await mesh.signed(Claims("*", "spiffe://soma/critic", ("service",), key_id=made.key_id), 900)
+        async with calling(gateway, watcher) as channel:
+            stream = aiter(ApiKeyServiceStub(channel).WatchRevocations(identity.WatchRevocationsRequest()))
+            await anext(stream)
+            await keys.RevokeApiKey(identity.RevokeApiKeyRequest(key_id=made.key_id))
+            with pytest.raises(SomaError) as ended:
+                async for _ in stream:
+                    pass
+    assert ended.value.reason is Reason.UNAUTHENTICATED

@@ -227,6 +227,7 @@ async def test_the_standard_chain_is_in_its_named_order() -> None:
         "Metrics",
         "Logging",
         "Identity",
+        "StreamIdentity",
         "Tenancy",
         "Authorization",
         "Deadline",

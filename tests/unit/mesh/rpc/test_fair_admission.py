@@ -244,7 +244,7 @@ async def test_upload_that_brings_nothing_ends_with_its_grace(probe: Dynamic, se
         served([registration], settings=settings, clock=clock, issuer=issuer) as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
-        metadata = (("authorization", f"Bearer {await issuer.token()}"),)
+        metadata = (("authorization", f"Bearer {await issuer.token(SERVICE)}"),)
         call = probe.grpc.ProbeStub(channel).StreamUnary(metadata=metadata)
         await call.write(probe.pb2.Ask(text="x" * 8))  # 10 bytes: ten seconds more
         await servicer.seen.started.wait()
@@ -264,7 +264,7 @@ async def test_time_that_the_server_takes_does_not_count(probe: Dynamic, service
         served([registration], settings=settings, clock=clock, issuer=issuer) as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
-        metadata = (("authorization", f"Bearer {await issuer.token()}"),)
+        metadata = (("authorization", f"Bearer {await issuer.token(ttl_s=7_200)}"),)
         call = probe.grpc.ProbeStub(channel).StreamUnary(metadata=metadata)
         await call.write(probe.pb2.Ask(behaviour="wait"))
         await servicer.seen.started.wait()

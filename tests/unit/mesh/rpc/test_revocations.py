@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh import tasks
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims, TokenVerifier, api_key
 from mesh.identity.statements import TYPE, RevocationsFile, expires_at_s, statement_of
@@ -56,15 +57,18 @@ class Service:
         )
 
     async def hear(self, *messages: WatchRevocationsResponse) -> None:
-        """Take in the messages of one stream, which then ends."""
+        """Take in the messages of one stream, which then ends, and write what is to be kept."""
 
         async def stream() -> AsyncIterator[WatchRevocationsResponse]:
             for message in messages:
                 yield message
             raise StopFollowing
 
+        keeping = asyncio.create_task(self.revoked.keep_file())
+        await asyncio.sleep(0)
         with pytest.raises(StopFollowing):
             await self.revoked.follow(stream)
+        await tasks.end(keeping)
 
     def on_disk(self) -> str | None:
         """What the service keeps."""

@@ -67,7 +67,9 @@ class Token(_message.Message):
     """Always "Bearer"."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it expires."""
+        """When it expires. Event streams and uploads that are open with it end then, with UNAUTHENTICATED: resume events with
+        a new token.
+        """
 
     def __init__(
         self,

@@ -170,7 +170,8 @@ class ApiKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes a key, in effect everywhere within a second. Idempotent.
+        """Revokes a key, in effect everywhere within a second: streams that are open with it, or with a token made from it, end
+        with UNAUTHENTICATED. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -73,7 +73,9 @@ class ApiKeyServiceStub:
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListApiKeysRequest, _identity_service_pb2.ListApiKeysResponse]
     """Lists keys without their secrets, newest first."""
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeApiKeyRequest, _identity_service_pb2.ApiKey]
-    """Revokes a key, in effect everywhere within a second. Idempotent."""
+    """Revokes a key, in effect everywhere within a second: streams that are open with it, or with a token made from it, end
+    with UNAUTHENTICATED. Idempotent.
+    """
     WatchRevocations: _grpc.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]
     """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
     Never ends by itself.
@@ -97,7 +99,9 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListApiKeysRequest, _identity_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """Lists keys without their secrets, newest first."""
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeApiKeyRequest, _identity_service_pb2.ApiKey]  # type: ignore[assignment]
-    """Revokes a key, in effect everywhere within a second. Idempotent."""
+    """Revokes a key, in effect everywhere within a second: streams that are open with it, or with a token made from it, end
+    with UNAUTHENTICATED. Idempotent.
+    """
     WatchRevocations: _aio.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
     """Sends the revoked key ids that have not expired, then each new one, and at least every 60 s when it last read them.
     Never ends by itself.
@@ -142,7 +146,9 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.ApiKey, _abc.Awaitable[_identity_service_pb2.ApiKey]]:
-        """Revokes a key, in effect everywhere within a second. Idempotent."""
+        """Revokes a key, in effect everywhere within a second: streams that are open with it, or with a token made from it, end
+        with UNAUTHENTICATED. Idempotent.
+        """
 
     @_abc_1.abstractmethod
     def WatchRevocations(

@@ -1,0 +1,56 @@
+"""A job whose key is revoked while it runs, on the real Temporal server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.ids import SystemIds
+from mesh.testing import Issuer
+from svc_executor.adapters.identity import MintedIdentity
+from svc_executor.adapters.temporal import TemporalRunner
+from svc_executor.domain.job import JobState, StepState, service_principal
+from svc_executor.workflows.activities import JobActivities
+from svc_executor.workflows.workers import job_workers
+from tests.unit.executor.rig import OWNER, Rig, picture, states, task
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from svc_executor.domain.provider import Invocation, InvocationResult
+
+STEPS = (task("photo", "generate_image"), task("after", "generate_image", depends_on=["photo"]))
+
+
+async def test_a_job_of_a_revoked_key_calls_no_more_providers_and_is_closed(temporal_client: Client) -> None:
+    rig, queue, revoked = Rig(), f"jobs-{SystemIds().new()}", set[str]()
+    issuer = await Issuer.create()
+
+    def revoking(invocation: Invocation) -> InvocationResult:
+        revoked.add(OWNER.key_id)
+        return picture(invocation)
+
+    rig.runner = TemporalRunner(temporal_client, queue)
+    rig.shelf.providers["painter"].script = revoking
+    identity = MintedIdentity(issuer.minter, revoked.__contains__)
+    async with job_workers(temporal_client, queue, JobActivities(rig.use_cases(), rig.store, identity)):
+        account = await rig.run(*STEPS)
+    assert account.job.state is JobState.FAILED
+    assert [entry.done for entry in account.compensations] == [True]
+    assert states(account)["after"] is StepState.FAILED
+    assert len(rig.calls("painter")) == 1
+    after = next(step for step in account.steps if step.step_id == "after")
+    assert "UNAUTHENTICATED: The key that the job was submitted with has been revoked" in after.message
+
+
+async def test_a_token_is_refused_also_while_one_is_cached() -> None:
+    issuer, revoked = await Issuer.create(), set[str]()
+    identity = MintedIdentity(issuer.minter, revoked.__contains__)
+    assert await identity.on_behalf(OWNER)
+    revoked.add(OWNER.key_id)
+    with pytest.raises(SomaError) as refused:
+        await identity.on_behalf(OWNER)
+    assert refused.value.reason is Reason.UNAUTHENTICATED
+    assert await identity.on_behalf(service_principal(OWNER.tenant_id))
