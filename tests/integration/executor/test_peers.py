@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc.aio
+    from google.protobuf.message import Message
 
     from mesh.rpc.server import Registration
     from svc_executor.domain.provider import JsonValue
@@ -73,23 +74,11 @@ class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service
             budget=selection_pb2.BudgetView(reservation_id=TWO, reserved_micro_usd=7),
         )
 
-    async def RenewReservation(
-        self, request: budget_service_pb2.RenewReservationRequest, context: object
-    ) -> budget_service_pb2.Reservation:
+    async def _changed(self, request: Message, context: object) -> budget_service_pb2.Reservation:
         self._heard.requests.append(request)
         return budget_service_pb2.Reservation()
 
-    async def SettleReservation(
-        self, request: budget_service_pb2.SettleReservationRequest, context: object
-    ) -> budget_service_pb2.Reservation:
-        self._heard.requests.append(request)
-        return budget_service_pb2.Reservation()
-
-    async def ReleaseReservation(
-        self, request: budget_service_pb2.ReleaseReservationRequest, context: object
-    ) -> budget_service_pb2.Reservation:
-        self._heard.requests.append(request)
-        return budget_service_pb2.Reservation()
+    RenewReservation = SettleReservation = ReleaseReservation = _changed
 
 
 class Assets(asset_service_pb2_grpc.AssetServiceServicer):
