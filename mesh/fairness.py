@@ -60,15 +60,12 @@ class FairSlots:
 
     @asynccontextmanager
     async def slot(self, tenant_id: str, within_s: float | None = None) -> AsyncIterator[None]:
-        """Hold a slot for the enclosed block, after waiting for it, at most `within_s` seconds; 0 does not wait.
-
-        Raises SomaError(OVERLOADED) when too many wait, and when none got free in time.
-        """
-        await self._acquire(tenant_id, within_s)
+        """Hold a slot for the enclosed block, after waiting for it as `acquire` does."""
+        await self.acquire(tenant_id, within_s)
         try:
             yield
         finally:
-            self._release(tenant_id)
+            self.release(tenant_id)
 
     def try_acquire(self, tenant_id: str) -> bool:
         """Take a slot if one is free for this tenant now; whoever gets True calls `release` later."""
@@ -78,10 +75,15 @@ class FairSlots:
         return True
 
     def release(self, tenant_id: str) -> None:
-        """Give back a slot that `try_acquire` granted."""
-        self._release(tenant_id)
+        """Give back a slot that `try_acquire` or `acquire` granted."""
+        self._give(tenant_id)
+        self._hand_out()
 
-    async def _acquire(self, tenant_id: str, within_s: float | None) -> None:
+    async def acquire(self, tenant_id: str, within_s: float | None = None) -> None:
+        """Wait for a slot, at most `within_s` seconds; 0 does not wait. Whoever gets one calls `release` later.
+
+        Raises SomaError(OVERLOADED) when too many wait, and when none got free in time.
+        """
         if self.try_acquire(tenant_id):
             return
         queue = self._queues.get(tenant_id, deque())
@@ -112,7 +114,7 @@ class FairSlots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release(tenant_id)
+                self.release(tenant_id)
             else:
                 self._leave(tenant_id, turn)
             raise
@@ -122,8 +124,10 @@ class FairSlots:
         if self._held[tenant_id] >= self._per_tenant:
             return False
         held = self._held.total()
+        if held < self._slots - self._reserved:
+            return True
         if not self._reserved:
-            return held < self._slots
+            return False
         heavy = sum(count for holder, count in self._held.items() if self._is_heavy(holder))
         if self._is_heavy(tenant_id):
             return held < self._slots and heavy < self._slots - self._reserved
@@ -136,10 +140,6 @@ class FairSlots:
         self._held[tenant_id] -= 1
         if not self._held[tenant_id]:
             del self._held[tenant_id]
-
-    def _release(self, tenant_id: str) -> None:
-        self._give(tenant_id)
-        self._hand_out()
 
     def _look_later(self) -> None:
         """While requests wait, look now and then whose use has become heavy, or has no longer been."""

@@ -12,6 +12,7 @@ import asyncpg
 from mesh import context, telemetry
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
+from mesh.fairness import FairSlots
 from mesh.stores.failures import DRIVER_FAILURES, RETRY_AFTER_S, is_connection_failure, translated, unavailable
 from mesh.stores.listening import Listener
 from mesh.stores.migrations import migrate, rollback
@@ -29,6 +30,9 @@ _COMMAND_TIMEOUT_S = 30.0
 _log = logging.getLogger(__name__)
 _PING_TIMEOUT_S = 2.0
 _WAITERS_PER_CONNECTION = 32
+"""Transactions of one tenant that wait, for each connection of the pool."""
+_TENANTS_WAITING = 8
+"""Tenants that may have as many waiting at once: together more than the calls that a process serves."""
 _GONE_AFTER = "2s"
 """How often the server looks, within a statement, whether its client is still there: a killed one's rows get free."""
 
@@ -43,7 +47,7 @@ class Postgres:
         self._pool = pool
         self._settings = settings
         self._clock = clock
-        self._waiting = 0
+        self._shares = _shares(settings.pool_max)
         self._heard = clock.monotonic()
         in_use = telemetry.gauge("db_pool_in_use", "Database connections lent out", ("context",))
         self._in_use = in_use.labels(settings.schema_name)
@@ -87,7 +91,7 @@ class Postgres:
         none gets free), CONFLICT on a lost race.
         """
         tenant = _own_tenant() if tenant_id is None else tenant_id
-        connection = await self._acquire()
+        connection = await self._acquire(tenant)
         try:
             with translated():
                 async with connection.transaction():
@@ -96,16 +100,16 @@ class Postgres:
                     yield connection
             self._heard = self._clock.monotonic()
         finally:
-            await self._release(connection)
+            await self._release(connection, tenant)
 
     async def ping(self) -> None:
         """Ask the database for an answer; DEPENDENCY_UNAVAILABLE when there is none within two seconds."""
-        connection = await self._acquire()
+        connection = await self._acquire(SYSTEM)
         try:
             with translated():
                 await connection.fetchval("SELECT 1", timeout=_PING_TIMEOUT_S)
         finally:
-            await self._release(connection)
+            await self._release(connection, SYSTEM)
 
     @asynccontextmanager
     async def listen(self, channel: str, callback: Callable[[str], None]) -> AsyncIterator[None]:
@@ -117,29 +121,36 @@ class Postgres:
         async with listener:
             yield
 
-    async def _acquire(self) -> asyncpg.Connection:
-        if self._waiting >= self._settings.pool_max * _WAITERS_PER_CONNECTION:
-            raise self._exhausted()
-        self._waiting += 1
+    async def _acquire(self, tenant: str) -> asyncpg.Connection:
+        if not self._shares.try_acquire(tenant):
+            await self._wait_for_turn(tenant)
         try:
             with translated():
                 connection = await self._pool.acquire(timeout=self._patience())
-        except SomaError as error:
-            raise (self._exhausted() if self.in_use >= self._settings.pool_max else error) from error.__cause__
-        finally:
-            self._waiting -= 1
+        except BaseException as error:
+            self._shares.release(tenant)
+            if isinstance(error, SomaError) and self.in_use >= self._settings.pool_max:
+                raise self._exhausted() from error.__cause__
+            raise
         if self.in_use == 1:
             self._heard = self._clock.monotonic()  # nobody asked until now
         self._in_use.set(self.in_use)
         return connection
 
-    async def _release(self, connection: asyncpg.Connection) -> None:
+    async def _wait_for_turn(self, tenant: str) -> None:
+        try:
+            await self._shares.acquire(tenant, self._patience())
+        except SomaError as error:
+            raise self._exhausted() from error
+
+    async def _release(self, connection: asyncpg.Connection, tenant: str) -> None:
         try:
             await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
         except DRIVER_FAILURES as error:
             # What was committed stays committed, so this is nobody's failure: the pool drops it and opens another.
             _log.warning("a connection was lost while it was given back: %s", error)
         finally:
+            self._shares.release(tenant)
             self._in_use.set(self.in_use)
 
     def _patience(self) -> float:
@@ -161,6 +172,23 @@ class Postgres:
             command_timeout=_COMMAND_TIMEOUT_S,
             server_settings=_session(self._settings),
         )
+
+
+def _shares(connections: int) -> FairSlots:
+    """Connections in fair shares: three quarters at most for one tenant, and one of each eight for `SYSTEM` alone.
+
+    Whose transactions wait take turns, tenant by tenant, so that one who wants many waits behind his own.
+    """
+    waiting = connections * _WAITERS_PER_CONNECTION
+    return FairSlots(
+        "the database",
+        connections,
+        per_tenant=connections - connections // 4,
+        waiting_per_tenant=waiting,
+        waiting=waiting * _TENANTS_WAITING,
+        reserved=connections // 8,
+        is_heavy=lambda tenant: tenant != SYSTEM,
+    )
 
 
 def _session(settings: PostgresSettings) -> dict[str, str]:

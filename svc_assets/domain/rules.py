@@ -86,7 +86,12 @@ def check_declared(declared: Declared) -> None:
     if declared.origin.job_id.startswith(SUBJECT_MARK):
         raise invalid("origin.job_id", f"must not begin with {SUBJECT_MARK!r}")
     if len(json.dumps(declared.metadata).encode()) > MAX_METADATA_BYTES:
-        raise invalid("metadata", f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
+        raise metadata_too_large()
+
+
+def metadata_too_large() -> SomaError:
+    """The error for metadata of more than `MAX_METADATA_BYTES`."""
+    return invalid("metadata", f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
 
 
 def strictest(*classifications: str) -> str:

@@ -8,28 +8,33 @@ from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
-from mesh.rpc.wellknown import json_object, struct, timestamp
+from mesh.rpc.wellknown import has_more_values, json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
 from svc_assets.domain.model import Declared, Origin
+from svc_assets.domain.rules import MAX_METADATA_BYTES, metadata_too_large
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from google.protobuf.message import Message
+    from google.protobuf.struct_pb2 import Struct
 
     from mesh.context import Caller
     from mesh.ids import Ids
     from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
-    from svc_assets.domain.model import Asset
+    from svc_assets.domain.model import Asset, JsonObject
 
 TOPIC = facts_of("assets")
+_BYTES_OF_JSON = 6
+"""A message of JSON has at most so many bytes for each of its text."""
 
 
 def declared_from(proto: UploadAssetRequest, who: Caller) -> Declared:
     """What the first message of an upload says.
 
-    INVALID_ARGUMENT for a job that no service names: the asset would be the job's, held by it and told in its trace.
+    INVALID_ARGUMENT for metadata that are too large, before they are read, and for a job that no service names: the
+    asset would be the job's, held by it and told in its trace.
     """
     origin = proto.origin
     check_job_fields(origin, "origin", who)
@@ -41,10 +46,20 @@ def declared_from(proto: UploadAssetRequest, who: Caller) -> Declared:
         parent_id=proto.parent_id,
         replaces_id=proto.replaces_id,
         origin=Origin(origin.session_id, origin.job_id, origin.step_id, origin.execution_id),
-        metadata=json_object(proto.metadata),
+        metadata=_metadata_from(proto.metadata),
         request_id=proto.request_id,
         size_bytes=proto.size_bytes,
     )
+
+
+def _metadata_from(proto: Struct) -> JsonObject:
+    """The metadata; those that must be longer than the limit are refused by what costs nothing to look at.
+
+    JSON has at least two bytes a value, and the message at most eleven, a number in a list, beside those of its texts.
+    """
+    if proto.ByteSize() > _BYTES_OF_JSON * MAX_METADATA_BYTES or has_more_values(proto, MAX_METADATA_BYTES // 2):
+        raise metadata_too_large()
+    return json_object(proto)
 
 
 def asset_to(item: Asset) -> asset_pb2.Asset:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf import struct_pb2
 
+from mesh.rpc import wellknown
+from mesh.rpc.bounded import ANSWER_BYTES, ParamsRoom
 from mesh.rpc.wellknown import timestamp
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from svc_executor.domain.job import TEXT_SHOWN
@@ -100,8 +102,10 @@ def step_message(step: Step | StepSummary, *, texts: bool = True) -> job_pb2.Ste
     )
 
 
-def execution_message(execution: Execution, request_id: str = "") -> job_pb2.Execution:
-    """An attempt; `request_id` is that of its job."""
+def execution_message(
+    execution: Execution, params: struct_pb2.Struct | None, request_id: str = ""
+) -> job_pb2.Execution:
+    """An attempt with these of its parameters; `request_id` is that of its job."""
     return job_pb2.Execution(
         execution_id=execution.execution_id,
         job_id=execution.job_id,
@@ -126,7 +130,7 @@ def execution_message(execution: Execution, request_id: str = "") -> job_pb2.Exe
         idempotency_key=execution.idempotency_key,
         start_time=timestamp(execution.started_at),
         end_time=timestamp(execution.ended_at),
-        params=struct(execution.params),
+        params=params,
         step_type=execution.step_type,
         request_id=request_id,
     )
@@ -164,11 +168,15 @@ def compensation_message(entry: Compensation) -> job_service_pb2.Compensation:
 
 
 def account_message(account: JobAccount) -> job_service_pb2.JobDescription:
-    """Everything recorded of a job."""
+    """Everything recorded of a job; takes long where plan or parameters are large: call it in a thread."""
+    room = ParamsRoom(ANSWER_BYTES)
     return job_service_pb2.JobDescription(
         job=job_message(account.job, account.steps),
         plan=struct(account.plan),
-        executions=[execution_message(execution, account.job.request_id) for execution in account.executions],
+        executions=[
+            execution_message(execution, wellknown.struct(room.fit(execution.params)), account.job.request_id)
+            for execution in account.executions
+        ],
         events=[event_message(event) for event in account.events],
         compensations=[compensation_message(entry) for entry in account.compensations],
     )

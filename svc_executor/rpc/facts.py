@@ -8,7 +8,8 @@ from mesh import tracing
 from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
-from mesh.rpc.wellknown import redact
+from mesh.rpc.bounded import ParamsRoom
+from mesh.rpc.wellknown import struct
 from soma.events.v1 import facts_pb2
 from svc_executor.app import spans
 from svc_executor.domain.timeline import ExecutionFact
@@ -52,9 +53,9 @@ def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.Jo
 
 def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
     redactor = Redactor()
-    execution = execution_message(fact.execution, job.request_id)
+    params = redactor.object(ParamsRoom().fit(fact.execution.params))
+    execution = execution_message(fact.execution, struct(params), job.request_id)
     execution.span_id = spans.of_attempt(job, execution.step_id, execution.attempt)
-    redact(redactor, execution.params)
     for name in ("error_message", "fallback_reason", "rework_reason"):
         setattr(execution, name, redactor.text(getattr(execution, name)))
     return facts_pb2.ExecutionFinished(

@@ -97,7 +97,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.DescribeJobRequest, context: Context
     ) -> job_service_pb2.JobDescription:
         """Tell everything recorded of a job."""
-        return convert.account_message(await self._use_cases.store.account(caller().tenant_id, request.job_id.lower()))
+        account = await self._use_cases.store.account(caller().tenant_id, request.job_id.lower())
+        return await asyncio.to_thread(convert.account_message, account)  # its plan and parameters may be large
 
     async def WatchJob(
         self, request: job_service_pb2.WatchJobRequest, context: Context

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter
 
+from mesh.rpc.bounded import OMITTED
 from mesh.stores.partitions import month_of
 from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.model import (
     MAX_ANCESTORS,
     MAX_GENERATIONS,
+    MAX_LINEAGE_BYTES,
+    MAX_PARAMS_BYTES,
     Attempt,
     Choice,
     Fact,
@@ -125,28 +128,36 @@ class PostgresRecord:
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
         """One asset's own, once its event arrived."""
         async with self._postgres.transaction(tenant_id) as connection:
-            found = await _known(connection, [asset_id], 1)
+            found, _ = await _known(connection, [asset_id], 1, MAX_LINEAGE_BYTES)
         return found[0] if found else None
 
     async def ancestors(self, tenant_id: str, asset_id: str) -> Sequence[Provenance]:
         """All that an asset was made from."""
         found: dict[str, Provenance] = {}
+        room = MAX_LINEAGE_BYTES
         async with self._postgres.transaction(tenant_id) as connection:
             layer = await _parents(connection, [asset_id])
             for _ in range(MAX_GENERATIONS):
                 fresh = [id_ for id_ in layer if id_ not in found and id_ != asset_id]
-                known = await _known(connection, fresh, MAX_ANCESTORS - len(found))
+                known, used = await _known(connection, fresh, MAX_ANCESTORS - len(found), room)
                 if not known:
                     break
+                room -= used
                 found |= {item.asset_id: item for item in known}
                 layer = sorted({parent for item in known for parent in item.parent_ids})
         return list(found.values())
 
 
-async def _known(connection: asyncpg.Connection, asset_ids: Sequence[str], limit: int) -> Sequence[Provenance]:
-    """The provenance of these assets, as far as their events arrived, in the order of their ids."""
+async def _known(
+    connection: asyncpg.Connection, asset_ids: Sequence[str], limit: int, room: int
+) -> tuple[Sequence[Provenance], int]:
+    """The provenance of these assets, as far as their events arrived, in the order of their ids; bytes of parameters.
+
+    Parameters for which there is no room have their size in their place.
+    """
     ids = [id_ for id_ in asset_ids if is_uuid(id_)]
-    return [_provenance(row) for row in await connection.fetch(_ASSETS, ids, limit)] if ids else []
+    rows = await connection.fetch(_ASSETS, ids, limit, MAX_PARAMS_BYTES, room) if ids else []
+    return [_provenance(row) for row in rows], sum(row["params_bytes"] for row in rows)
 
 
 async def _parents(connection: asyncpg.Connection, asset_ids: Sequence[str]) -> Sequence[str]:
@@ -166,7 +177,8 @@ def _fact(row: asyncpg.Record) -> Fact:
 
 
 def _provenance(row: asyncpg.Record) -> Provenance:
-    return _PROVENANCE.validate_python({key: value for key, value in dict(row).items() if value is not None})
+    known = {key: value for key, value in row.items() if value is not None and key != "params_bytes"}
+    return _PROVENANCE.validate_python(known)
 
 
 _FACT = """
@@ -231,12 +243,22 @@ WHERE tenant_id = $1 AND job_id = $2 AND month = $3 ORDER BY occurred_at, kind, 
 _COLUMNS = """
 asset_id::text AS asset_id, asset_type, media_type, checksum, created_at, step_id, execution_id, attempt,
 coalesce(job_id, request_id) AS job_id, CASE WHEN request_id <> job_id THEN request_id END AS request_id,
-selection_id, capability_id, model, user_id AS subject, generation_params AS params, prompt_summary,
+selection_id, capability_id, model, user_id AS subject, prompt_summary,
 parent_ids, evaluation_id, passes, quality_score AS quality, cost_micro_usd, latency_ms, trace_id, redactions,
 deleted_at, prompt
 """
 _ASSETS = f"""
-SELECT {_COLUMNS} FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND asset_type IS NOT NULL
-ORDER BY asset_provenance.asset_id LIMIT $2
+SELECT {_COLUMNS}, CASE WHEN fits THEN params_bytes ELSE 0 END AS params_bytes,
+    CASE WHEN fits THEN generation_params
+    ELSE jsonb_build_object('{OMITTED}', jsonb_build_object('size_bytes', params_bytes)) END AS params
+FROM (
+    SELECT *, params_bytes <= $3 AND
+        sum(CASE WHEN params_bytes <= $3 THEN params_bytes ELSE 0 END) OVER (ORDER BY asset_id) <= $4 AS fits
+    FROM (
+        SELECT *, coalesce(octet_length(generation_params::text), 0) AS params_bytes FROM asset_provenance
+        WHERE asset_id = ANY($1::uuid[]) AND asset_type IS NOT NULL ORDER BY asset_id LIMIT $2
+    ) AS found
+) AS sized
+ORDER BY sized.asset_id
 """  # noqa: S608
 _PARENTS = "SELECT parent_ids FROM asset_provenance WHERE asset_id = ANY($1::uuid[]) AND parent_ids IS NOT NULL"

@@ -14,6 +14,11 @@ Unit: TypeAlias = object
 """An open transaction, handed from the consumer to the store unread."""
 MAX_ANCESTORS, MAX_GENERATIONS = 1000, 50
 """Bounds of a lineage; the ancestors that are given are the nearest."""
+MAX_PARAMS_BYTES, MAX_LINEAGE_BYTES = 32 << 10, 512 << 10
+"""Longest parameters of one asset that are read, and of a lineage's generation after generation, as they are stored.
+
+They bound what versions before 0.1.0 stored; since then it is at most 16 KiB of canonical JSON, which has no spaces.
+"""
 
 
 class Kind(StrEnum):

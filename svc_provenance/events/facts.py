@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh import tracing
 from mesh.events.topics import facts_of
+from mesh.rpc.bounded import bound
 from soma.events.v1 import facts_pb2
 from svc_provenance.domain.internals import RecordRedactor, SummaryRedactor
 from svc_provenance.domain.model import Fact, Kind, Run, Stored
@@ -75,6 +76,7 @@ class Intake:
         fact = facts_pb2.ExecutionFinished.FromString(event.payload)
         full = await self._full_prompt(event.tenant_id)
         redactor = RecordRedactor() if full else SummaryRedactor()
+        await bound(fact.execution.params)
         redactor.counts.update(fact.redactions)  # what the sender took out already
         self._scrub(fact, redactor)
         making = summaries.making(fact, redactor, full_prompt=full)

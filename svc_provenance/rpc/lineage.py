@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from google.protobuf.struct_pb2 import Struct
@@ -13,6 +14,8 @@ from soma.provenance.v1.provenance_service_pb2_grpc import ProvenanceServiceServ
 from svc_provenance.domain.prov import prov_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import grpc.aio
 
     from svc_provenance.app.lineage import Lineage
@@ -30,14 +33,22 @@ class ProvenanceServicer(ProvenanceServiceServicer):
     ) -> provenance_service_pb2.Provenance:
         """Reads an asset's provenance with its lineage."""
         own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id.lower())
-        return provenance_service_pb2.Provenance(asset=_provenance(own), ancestors=map(_provenance, ancestors))
+        return await asyncio.to_thread(_lineage, own, ancestors)  # hundreds of ancestors may have large parameters
 
     async def ExportProvenance(
         self, request: provenance_service_pb2.ExportProvenanceRequest, context: grpc.aio.ServicerContext
     ) -> Struct:
         """Writes an asset's lineage as PROV-JSON."""
         own, ancestors = await self._lineage.of(caller().tenant_id, request.asset_id.lower())
-        return struct(prov_json(own, ancestors)) or Struct()
+        return await asyncio.to_thread(_document, own, ancestors)
+
+
+def _lineage(own: Provenance, ancestors: Sequence[Provenance]) -> provenance_service_pb2.Provenance:
+    return provenance_service_pb2.Provenance(asset=_provenance(own), ancestors=map(_provenance, ancestors))
+
+
+def _document(own: Provenance, ancestors: Sequence[Provenance]) -> Struct:
+    return struct(prov_json(own, ancestors)) or Struct()
 
 
 def _provenance(item: Provenance) -> provenance_service_pb2.AssetProvenance:

@@ -63,7 +63,7 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.RegisterCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Registers or replaces a capability."""
-        offered = capability_from(request.capability)
+        offered = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
         return _shown(await self._registry.register(_actor(), offered, request.request_id))
 
     async def GetCapability(
@@ -94,7 +94,7 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.UpdateCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Changes the fields of the mask."""
-        offered = capability_from(request.capability)
+        offered = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
         updated = await self._registry.update(
             _actor(),
             request.capability_id,

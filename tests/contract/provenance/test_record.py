@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.traces import Traces
-from svc_provenance.domain.model import MAX_GENERATIONS
+from svc_provenance.domain.model import MAX_GENERATIONS, Kind
 from svc_provenance.events.facts import Intake
 
 if TYPE_CHECKING:
@@ -277,3 +278,15 @@ async def test_a_fruitless_choice_is_told(books: Books) -> None:
     await books.tell(made)
     trace, _ = await Traces(books.record).of("acme", JOB)
     assert "Then nothing could be chosen" in trace.steps[0].story
+
+
+async def test_of_large_parameters_size_and_digest_are_kept(books: Books) -> None:
+    made = execution(asset_ids=[CHART])
+    made.params.update({"kind": "bar", "data": [1] * 50_000})
+    await books.tell(stored(CHART))
+    await books.tell(finished(made))
+    own, _ = await Lineage(books.record).of("acme", CHART)
+    left_out = {"sha256": hashlib.sha256(b"[" + b"1," * 49_999 + b"1]").hexdigest(), "size_bytes": 100_001}
+    assert own.params == {"kind": "bar", "data": {"params_omitted": left_out}}
+    [fact] = [fact for fact in await books.record.facts("acme", JOB) if fact.kind is Kind.EXECUTION]
+    assert len(fact.document) < 1_000

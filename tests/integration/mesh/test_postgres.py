@@ -171,7 +171,7 @@ async def test_waiters_are_bounded(hasty: Postgres) -> None:
     async with hasty.transaction("a"), hasty.transaction("a"):
         results = await asyncio.gather(*(ids(hasty, "a") for _ in range(100)), return_exceptions=True)
     assert {type(result) for result in results} == {SomaError}
-    assert hasty._waiting == 0
+    assert hasty._shares.waiting == 0
 
 
 async def test_a_lost_race_is_a_conflict(store: Postgres) -> None:
@@ -222,12 +222,12 @@ async def test_a_stopped_server_is_an_unavailable_dependency(store: Postgres, po
 
 
 async def test_a_connection_lost_while_it_is_given_back_fails_nobody(store: Postgres) -> None:
-    connection = await store._acquire()
+    connection = await store._acquire("a")
     await connection.execute("BEGIN")  # so that giving it back needs an answer
     async with store.transaction(SYSTEM) as other:
         lost = connection.get_server_pid()
         assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", lost)
-    await store._release(connection)
+    await store._release(connection, "a")
     await store.ping()
 
 
@@ -246,12 +246,12 @@ async def test_a_statement_ends_soon_after_its_client_was_killed(store: Postgres
         with pytest.raises(asyncpg.PostgresConnectionError):
             await connection.execute("SELECT pg_sleep(600)")
 
-    connection = await store._acquire()
+    connection = await store._acquire("a")
     waiting = asyncio.create_task(sleep(connection))
     await eventually(asleep)
     connection.terminate()
     await waiting
-    await store._release(connection)
+    await store._release(connection, "a")
     await eventually(awake)
 
 

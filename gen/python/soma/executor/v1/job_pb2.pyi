@@ -278,7 +278,10 @@ class Execution(_message.Message):
 
     @_builtins.property
     def params(self) -> _struct_pb2.Struct:
-        """Parameters given to the provider, secrets left out."""
+        """Parameters given to the provider, secrets left out. Where they are longer than 16 KiB as canonical JSON, or those
+        of all attempts of a job than 512 KiB, the largest entries are {"params_omitted": {"sha256": ..., "size_bytes":
+        ...}} of their canonical JSON; with many entries all of them together are.
+        """
 
     def __init__(
         self,

@@ -160,7 +160,10 @@ class AssetProvenance(_message.Message):
     """Request that the job was submitted with, redacted; empty: an upload, or made before requests were recorded."""
     @_builtins.property
     def generation_params(self) -> _struct_pb2.Struct:
-        """Parameters of the execution after redaction."""
+        """Parameters of the execution after redaction. Where they are longer than 16 KiB as canonical JSON, the largest
+        entries are {"params_omitted": {"sha256": ..., "size_bytes": ...}} of their canonical JSON; with many entries all of
+        them together are. In a lineage with more than 512 KiB of parameters those of the farthest ancestors are omitted.
+        """
 
     @_builtins.property
     def parent_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
