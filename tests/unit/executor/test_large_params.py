@@ -24,7 +24,6 @@ from svc_executor.rpc.job_service import JobServicer
 JOB = Job(
     job_id="01900000-0000-7000-8000-000000000001",
     owner=Principal("acme", "ann", (), (), "k"),
-    plan={"version": "1.0"},
     terms=Terms(),
     created_at=SystemClock().now(),
     steps_total=1,
@@ -68,7 +67,7 @@ def test_a_fact_tells_the_size_of_what_is_too_large() -> None:
 
 def test_a_description_has_every_attempt_and_bounded_parameters() -> None:
     attempts = [replace(ATTEMPT, attempt=number, params={"a": "x" * 16_000}) for number in range(100)]
-    described = account_message(JobAccount(JOB, [], attempts, [], []))
+    described = account_message(JobAccount(JOB, {"version": "1.0"}, [], attempts, [], []))
     assert [attempt.attempt for attempt in described.executions] == list(range(100))
     whole = [attempt for attempt in described.executions if OMITTED not in str(attempt.params)]
     assert len(whole) == ANSWER_BYTES // 16_008
@@ -79,7 +78,7 @@ async def test_a_job_is_described_in_a_thread() -> None:
     plan = Threads()
 
     async def account(tenant_id: str, job_id: str) -> JobAccount:
-        return JobAccount(replace(JOB, plan=cast("Any", plan)), [], [], [], [])
+        return JobAccount(JOB, cast("Any", plan), [], [], [], [])
 
     servicer = JobServicer(cast("Any", SimpleNamespace(store=SimpleNamespace(account=account))))
     with use(RequestContext(Caller("acme", "ann", (), (), "k1", "t"), "r1", "t1")):

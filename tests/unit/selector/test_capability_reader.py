@@ -90,7 +90,10 @@ async def test_capabilities_of_one_id_have_schemas_of_their_own() -> None:
     for _ in range(2):
         offers = (await reader.read([mine, yours])).offers
         assert [offer.key for offer in offers] == [("acme", "a@b"), ("umbrella", "a@b")]
-        assert [bool(offer.schema and offer.schema.first_error({"x": 1})) for offer in offers] == [False, True]
+        assert [bool(offer.schema and offer.schema.first_error_in(BoundedValue({"x": 1}))) for offer in offers] == [
+            False,
+            True,
+        ]
 
 
 async def test_a_deleted_capability_is_offered_no_more() -> None:
