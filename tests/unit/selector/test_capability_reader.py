@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from mesh.json_schema import BoundedValue
 from soma.common.v1.modality_pb2 import MODALITY_IMAGE
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.ladder_pb2 import Ladder
