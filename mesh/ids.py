@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -15,7 +15,8 @@ _SEQUENCE_BITS = 12
 _TAIL_BITS = 62
 _FREE_BITS = ~(0xF << 76) & ~(0x3 << 62)
 """All bits but those of version and variant."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME_ORDERED = 7
+"""Version of UUIDs that begin with the moment they were made."""
 _ENTROPY_BYTES = 512
 """Drawn at once, because asking the system costs more than the rest of an id."""
 
@@ -63,9 +64,9 @@ def made_at(id_: str) -> datetime | None:
     """When a UUIDv7 was made, to the millisecond; None for any other id."""
     try:
         made = UUID(id_)
-    except ValueError:
+        return datetime.fromtimestamp((made.int >> 80) / 1_000, UTC) if made.version == _TIME_ORDERED else None
+    except (ValueError, OverflowError):
         return None
-    return _EPOCH + timedelta(milliseconds=made.int >> 80) if made.version == 7 else None  # noqa: PLR2004
 
 
 def rng(seed: int | None = None) -> random.Random:

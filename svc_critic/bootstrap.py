@@ -23,7 +23,7 @@ from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.adapters.retention import RULES
-from svc_critic.app import Evaluate, Evaluators, RubricBook, Turns
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricBook
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from svc_critic.settings import CriticSettings, Settings
 
@@ -82,7 +82,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             evaluators=Evaluators(heuristics(pool, max(1, own.workers // 2))),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
-            turns=Turns(slots, _share(own.workers)),
+            slots=EvaluationSlots(slots, _share(own.workers)),
             clock=mesh.clock,
             ids=mesh.ids,
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.events.event import Event
+from mesh.stores.postgres import INDEX_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 
 # One relay of a schema works at a time: two would each skip what the other has locked and so break the order of a key.
 _TURN = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox'))"
-# Rows come and go faster than statistics of them are made, by which the planner may read and sort all there are to give
-# the first few. Every statement here has an index that gives its rows in order.
-INDEX_ONLY = """
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-       set_config('enable_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
-"""
 _COLUMNS = """
 id, event_id::text, type, topic, key, tenant_id, occurred_at, payload, schema_version, causation_id, correlation_id,
 traceparent, consumer_group, dlq_id

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from mesh.errors import SomaError
 from mesh.events.bus import Record
-from mesh.events.outbox_rows import INDEX_ONLY, OLDEST, OutboxRows
+from mesh.events.outbox_rows import OLDEST, OutboxRows
 from mesh.lifecycle import background
 from mesh.logging import unforeseen
-from mesh.stores.postgres import SYSTEM
+from mesh.stores.postgres import INDEX_ONLY, SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable

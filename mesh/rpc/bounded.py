@@ -29,13 +29,13 @@ _MOST_NOTES = 16
 """Entries of parameters that are left out one by one; if that is not enough, all of them are."""
 
 
-class ParamsRoom:
+class ParamsSizeLimit:
     """Room for the parameters of some attempts: each has at most `KEPT_BYTES`, all of them at most `total` bytes."""
 
     def __init__(self, total: int = KEPT_BYTES) -> None:
         self._left = total
 
-    def fit(self, value: Mapping[str, object]) -> Mapping[str, JsonValue]:
+    def apply(self, value: Mapping[str, object]) -> Mapping[str, JsonValue]:
         """The object; where there is no room for it, with size and SHA-256 in the place of its largest entries.
 
         Of an object that has too many entries, size and SHA-256 of all of it. Both are those of the canonical JSON.
@@ -76,7 +76,7 @@ async def bound(message: Struct) -> None:
 
 def _bound(message: Struct) -> None:
     value = json_object(message)
-    kept = ParamsRoom().fit(value)
+    kept = ParamsSizeLimit().apply(value)
     if kept is not value:
         message.Clear()
         message.update(kept)

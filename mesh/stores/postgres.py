@@ -33,6 +33,12 @@ _WAITERS_PER_CONNECTION = 32
 """Transactions of one tenant that wait, for each connection of the pool."""
 _TENANTS_WAITING = 8
 """Tenants that may have as many waiting at once: together more than the calls that a process serves."""
+INDEX_ONLY = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
+"""
+"""Makes the planner walk an index for the rest of a transaction, all of whose statements have one that gives their rows
+in order. It may else read and sort all rows to give the first few, where its statistics are older than they."""
 _GONE_AFTER = "2s"
 """How often the server looks, within a statement, whether its client is still there: a killed one's rows get free."""
 

@@ -3,6 +3,6 @@
 from svc_critic.app.evaluate import Evaluate, Order
 from svc_critic.app.evaluators import Evaluators
 from svc_critic.app.rubrics import RubricBook
-from svc_critic.app.turns import Turns
+from svc_critic.app.slots import EvaluationSlots
 
-__all__ = ["Evaluate", "Evaluators", "Order", "RubricBook", "Turns"]
+__all__ = ["Evaluate", "EvaluationSlots", "Evaluators", "Order", "RubricBook"]

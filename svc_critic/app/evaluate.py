@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
     from svc_critic.app.evaluators import Evaluators
     from svc_critic.app.rubrics import RubricBook
-    from svc_critic.app.turns import Turns
+    from svc_critic.app.slots import EvaluationSlots
     from svc_critic.domain.ports import AssetReader, Evaluations, Meter
     from svc_critic.domain.specimen import Kind
 
@@ -52,7 +52,7 @@ class Evaluate:
         evaluators: Evaluators,
         evaluations: Evaluations,
         meter: Meter,
-        turns: Turns,
+        slots: EvaluationSlots,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -61,7 +61,7 @@ class Evaluate:
         self._evaluators = evaluators
         self._evaluations = evaluations
         self._meter = meter
-        self._turns = turns
+        self._slots = slots
         self._clock = clock
         self._ids = ids
 
@@ -76,7 +76,7 @@ class Evaluate:
             earlier = await self._evaluations.by_request(tenant_id, order.once)
             if earlier is not None:
                 return earlier
-        async with self._turns.turn(
+        async with self._slots.slot(
             tenant_id, by_service=by_service
         ):  # before the bytes are read: those that wait hold no memory
             made, kind = await self._judged(tenant_id, order)

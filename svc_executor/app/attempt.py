@@ -11,7 +11,7 @@ from svc_executor.app.produce import Begun, Producer
 from svc_executor.app.recorder import Note
 from svc_executor.domain.inputs import resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
-from svc_executor.domain.provider_call import CallOutcome, is_repeatable, waited
+from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
 from svc_executor.domain.run import AttemptOrder, AttemptResult
 from svc_executor.domain.timeline import EventType
 from svc_executor.domain.wording import prompt_of
@@ -77,13 +77,14 @@ class MakeAttempt:
             lambda error: producer.fail(begun, outcome, error, stored),
         )
         recorded = await calls.hold(begun, outcome, lambda: self._record(order, ended))
-        await producer.give_up(begun, (asset_id for asset_id in ended.asset_ids if asset_id not in recorded.asset_ids))
+        unrecorded = [asset_id for asset_id in ended.asset_ids if asset_id not in recorded.asset_ids]
+        await producer.release_assets(begun, unrecorded)
         return recorded
 
     async def _call(self, begun: Begun) -> CallOutcome:
         """The outcome of the provider's call, which is not made on a reservation that has lapsed meanwhile."""
         try:
-            if begun.call is None and waited(begun.execution, self._clock.now()):
+            if begun.call is None and needs_renewal(begun.execution, self._clock.now()):
                 await self._selector.renew(begun.execution.reservation_id)
         except SomaError as error:
             if may_pass(error):

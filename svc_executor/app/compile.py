@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mesh.fairness import FairSlots
+from mesh.thread_slots import ThreadSlots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,19 +29,13 @@ class CompilePlan:
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
-        self._slots = FairSlots("compiling plans", _AT_ONCE, per_tenant=1)
+        self._threads = ThreadSlots("compiling plans", _AT_ONCE)
 
     async def __call__(self, tenant_id: str, document: Mapping[str, JsonValue]) -> Plan:
         """The plan; raises PlanRefusedError with every error, OVERLOADED when too many large plans wait."""
         if not is_large(document):
             return await asyncio.to_thread(self._compiler.compile, document)
-        async with self._slots.slot(tenant_id):
-            work = asyncio.get_running_loop().run_in_executor(None, self._compiler.compile, document)
-            try:
-                return await asyncio.shield(work)
-            finally:
-                # A thread cannot be stopped: the slot of a caller who has gone is held until it is free.
-                await asyncio.wait([work])
+        return await self._threads.run(tenant_id, partial(self._compiler.compile, document))
 
 
 def is_large(document: Mapping[str, JsonValue]) -> bool:

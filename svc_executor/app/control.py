@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import PreconditionViolation, Reason, SomaError
-from svc_executor.domain.job import JobState, Step, StepState, too_many_open
+from svc_executor.domain.errors import too_many_open
+from svc_executor.domain.job import JobState, Step, StepState
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import CompensationKind
-
-_CLOSING_S = 5.0
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Job, Principal, StepSummary
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Runner, Work
+
+_CLOSING_S = 5.0
+"""How soon a lost run that is being closed may be resumed, in seconds."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Producer:
         failed = self._failed(begun, outcome, error.reason.value, error.message)
         return replace(failed, asset_ids=tuple(stored))
 
-    async def give_up(self, begun: Begun, asset_ids: Iterable[str]) -> None:
+    async def release_assets(self, begun: Begun, asset_ids: Iterable[str]) -> None:
         """Give up assets that no attempt records."""
         for asset_id in asset_ids:
             await self._assets.release(asset_id, begun.job.job_id, "its attempt was ended before it was recorded")

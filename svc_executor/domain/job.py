@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 TEXT_SHOWN = 4_000
 PROMPT_REPORTED = 2_000
-_RETRY_AFTER_S = 5.0
 
 
 class JobState(StrEnum):
@@ -82,23 +79,6 @@ def service_principal(tenant_id: str) -> Principal:
     """The executor itself within a tenant, with what undoing and settling need and nothing else."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
     return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
-
-
-def too_many_open(most: int) -> SomaError:
-    """The error of a tenant that has as many open jobs as it may."""
-    return SomaError(
-        Reason.RATE_LIMITED,
-        f"Your tenant has {most} jobs that have not ended, as many as it may; try again when some have ended",
-        retry_after_s=_RETRY_AFTER_S,
-    )
-
-
-def request_reused(request_id: str) -> SomaError:
-    """The error for a request id that came before with another body."""
-    return SomaError(
-        Reason.IDEMPOTENCY_MISMATCH,
-        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
-    )
 
 
 @dataclass(frozen=True)

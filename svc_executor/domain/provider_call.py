@@ -54,7 +54,7 @@ def is_repeatable(execution: Execution) -> bool:
     return chosen.provider == _LOCAL and not priced
 
 
-def waited(execution: Execution, now: datetime) -> bool:
+def needs_renewal(execution: Execution, now: datetime) -> bool:
     """Whether an attempt's reservation was made so long ago that it is to be renewed before the provider is called."""
     if not execution.reservation_id:
         return False

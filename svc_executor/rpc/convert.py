@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from google.protobuf import struct_pb2
 
 from mesh.rpc import wellknown
-from mesh.rpc.bounded import ANSWER_BYTES, ParamsRoom
+from mesh.rpc.bounded import ANSWER_BYTES, ParamsSizeLimit
 from mesh.rpc.wellknown import timestamp
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from svc_executor.domain.job import TEXT_SHOWN
@@ -169,12 +169,12 @@ def compensation_message(entry: Compensation) -> job_service_pb2.Compensation:
 
 def account_message(account: JobAccount) -> job_service_pb2.JobDescription:
     """Everything recorded of a job; takes long where plan or parameters are large: call it in a thread."""
-    room = ParamsRoom(ANSWER_BYTES)
+    limit = ParamsSizeLimit(ANSWER_BYTES)
     return job_service_pb2.JobDescription(
         job=job_message(account.job, account.steps),
         plan=struct(account.plan),
         executions=[
-            execution_message(execution, wellknown.struct(room.fit(execution.params)), account.job.request_id)
+            execution_message(execution, wellknown.struct(limit.apply(execution.params)), account.job.request_id)
             for execution in account.executions
         ],
         events=[event_message(event) for event in account.events],

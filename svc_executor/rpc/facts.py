@@ -8,7 +8,7 @@ from mesh import tracing
 from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
-from mesh.rpc.bounded import ParamsRoom
+from mesh.rpc.bounded import ParamsSizeLimit
 from mesh.rpc.wellknown import struct
 from soma.events.v1 import facts_pb2
 from svc_executor.app import spans
@@ -53,7 +53,7 @@ def _message(fact: Fact, job: Job) -> facts_pb2.ExecutionFinished | facts_pb2.Jo
 
 def _finished(fact: ExecutionFact, job: Job) -> facts_pb2.ExecutionFinished:
     redactor = Redactor()
-    params = redactor.object(ParamsRoom().fit(fact.execution.params))
+    params = redactor.object(ParamsSizeLimit().apply(fact.execution.params))
     execution = execution_message(fact.execution, struct(params), job.request_id)
     execution.span_id = spans.of_attempt(job, execution.step_id, execution.attempt)
     for name in ("error_message", "fallback_reason", "rework_reason"):

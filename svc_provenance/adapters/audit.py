@@ -66,10 +66,10 @@ class PostgresAudit:
         """See the port."""
         # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
         month = _first_of_month(filters.start - _CLOCKS_DIFFER) if filters.start else None
-        indexed, judged = _by_index(filters)
+        indexed, others = _by_index(filters)
         bounds = (("sequence < {}", before or None), ("recorded_at >= {}", month), *indexed)
         filtered = (
-            *judged,
+            *others,
             ("decision = {}", filters.decision.value if filters.decision else ""),
             ("occurred_at >= {}", filters.start),
             ("occurred_at < {}", filters.end),
@@ -166,7 +166,7 @@ def _by_index(filters: Filters) -> tuple[Sequence[tuple[str, str]], Sequence[tup
         return resource, (*subject, *action)
     if filters.subject:
         return subject, (*resource, *action)
-    # A type alone is judged: the entries of all its resources are in no order of their sequence in any index.
+    # A type alone is a filter: the entries of all its resources are in no order of their sequence in any index.
     return action, resource
 
 

@@ -112,12 +112,12 @@ class PostgresLetters:
             ("(created_at, dlq_id) < ({}, {}::text::uuid)", *((after.at, after.id_) if after else (None, None))),
         )
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            rows, last = await self._listing.page(connection, tenant_id, bounds, _judged(filters), limit)
+            rows, last = await self._listing.page(connection, tenant_id, bounds, _filter_conditions(filters), limit)
         return [_letter(row) for row in rows], Mark(last["created_at"], last["dlq_id"]) if last else None
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """See the port."""
-        wanted, values = where(4, *_judged(filters), ("correlation_id = {}", filters.correlation_id))
+        wanted, values = where(4, *_filter_conditions(filters), ("correlation_id = {}", filters.correlation_id))
         statement = _REQUEUEABLE.format(filters=wanted)
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             rows = await connection.fetch(statement, tenant_id, limit, limit + MOST_REMAINING, *values)
@@ -152,7 +152,7 @@ def _told(letter: Letter) -> bytes:
     return canonical({name: value for name, value in asdict(letter).items() if name not in {"value", "updated_at"}})
 
 
-def _judged(filters: Filters) -> Sequence[tuple[str, str]]:
+def _filter_conditions(filters: Filters) -> Sequence[tuple[str, str]]:
     return (
         ("state = {}", filters.state.value if filters.state else ""),
         ("cause = {}", filters.cause.value if filters.cause else ""),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mesh.events.outbox_rows import INDEX_ONLY
-from mesh.stores.postgres import SYSTEM
+from mesh.stores.postgres import INDEX_ONLY, SYSTEM
 from svc_provenance.domain.dead_letters import State
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.events.outbox_rows import INDEX_ONLY
+from mesh.stores.postgres import INDEX_ONLY
 from svc_provenance.adapters.filtering import where
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Listing:
     ) -> tuple[Sequence[asyncpg.Record], asyncpg.Record | None]:
         """At most `limit` entries, and the one that the next page goes on after; None at the end.
 
-        An index serves `bounds`; `filters` are judged entry by entry. When `most` entries were looked at, the page ends
+        An index serves `bounds`; `filters` are checked entry by entry. Once `most` entries were read, the page ends
         there, with however many entries it has. The transaction is left with settings of the planner that suit no
         other statement.
         """
@@ -59,12 +59,12 @@ class Listing:
 
     def _statement(self, bound: str, wanted: str) -> str:
         """The last entry that is looked at is read whatever the filters say: the next page goes on after it."""
-        scanned, judged = (", ".join(f"{name}{column} DESC" for column in self.order) for name in ("", "judged."))
+        scanned, filtered = (", ".join(f"{name}{column} DESC" for column in self.order) for name in ("", "filtered."))
         return f"""
 SELECT {self.columns}, place, wanted FROM (
     SELECT *, true{wanted} AS wanted FROM (
         SELECT *, row_number() OVER (ORDER BY {scanned}) AS place FROM {self.table}
         WHERE tenant_id = $1{bound} ORDER BY {scanned} LIMIT {self.most}
     ) AS scanned
-) AS judged WHERE wanted OR place = {self.most} ORDER BY {judged} LIMIT $2
+) AS filtered WHERE wanted OR place = {self.most} ORDER BY {filtered} LIMIT $2
 """  # noqa: S608

@@ -74,12 +74,12 @@ class PostgresReceipts:
             ("ended_at < {}", filters.end),
             ("(ended_at, receipt_id) < ({}, {}::uuid)", *((after.at, after.id_) if after else (None, None))),
         )
-        judged = (
+        filter_conditions = (
             ("form = {}", filters.form.value if filters.form else None),
             ("{} = ANY(causes)", filters.cause.value if filters.cause else None),
         )
         async with self._postgres.transaction(tenant_id) as connection:
-            rows, last = await self._listing.page(connection, tenant_id, bounds, judged, limit)
+            rows, last = await self._listing.page(connection, tenant_id, bounds, filter_conditions, limit)
         return [_receipt(row) for row in rows], Mark(last["ended_at"], str(last["receipt_id"])) if last else None
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:

@@ -12,13 +12,13 @@ from svc_selector.domain.budget import (
     RequestKey,
     Reservation,
     ReservationState,
+    amount_to_reserve,
     bookable,
     earlier_answer,
-    held_again,
-    is_settled,
+    nothing_to_book,
     period_of,
 )
-from svc_selector.domain.model import Held, Recorded
+from svc_selector.domain.decision import Held, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
-    from svc_selector.domain.model import Decision
+    from svc_selector.domain.decision import Decision
 
 
 class MemoryDecisions:
@@ -133,7 +133,7 @@ class MemoryLedger:
     async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
         """Holds a reservation for its full time again."""
         modality, period, kept = self._find(tenant_id, reservation_id)
-        again = held_again(kept, self._headroom(tenant_id, modality, period))
+        again = amount_to_reserve(kept, self._headroom(tenant_id, modality, period))
         self._book(tenant_id, modality, period, again, 0)
         renewed = replace(kept, state=ReservationState.HELD, expires_at=self._clock.now() + ttl)
         self._reservations[reservation_id] = (tenant_id, modality, period, renewed)
@@ -142,7 +142,7 @@ class MemoryLedger:
     async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
         """Books the true cost, up to the cap."""
         modality, period, kept = self._find(tenant_id, reservation_id)
-        if is_settled(kept, cost_micro_usd):
+        if nothing_to_book(kept, cost_micro_usd):
             return kept
         held = kept.reserved_micro_usd if kept.state is ReservationState.HELD else 0
         booked = bookable(cost_micro_usd, held, self._headroom(tenant_id, modality, period))

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svc_selector.app import Selections
-    from svc_selector.domain.model import Ask, Decision, Offer, Recorded, Subject
+    from svc_selector.domain.decision import Decision, Recorded
+    from svc_selector.domain.model import Ask, Offer, Subject
 
 
 PRIVATE = "private"

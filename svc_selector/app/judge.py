@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from mesh import tracing
 from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
+from svc_selector.domain.decision import Judged, Rejection
 from svc_selector.domain.judge import cost, order, sift
-from svc_selector.domain.model import Judged, Judgement, Rejection
+from svc_selector.domain.model import Judgement
 from svc_selector.domain.ports import Denial, Verdicts
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mesh.clock import Clock
-    from svc_selector.domain.model import Decision
+    from svc_selector.domain.decision import Decision
     from svc_selector.domain.ports import Decisions
 
 BATCH = 200

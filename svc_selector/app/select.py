@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from mesh import context
 from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
 from svc_selector.app.judge import Judge
+from svc_selector.domain.decision import Decision, Rejection
 from svc_selector.domain.judge import source_of
-from svc_selector.domain.model import Decision, Judgement, Rejection, Source
+from svc_selector.domain.model import Judgement, Source
 from svc_selector.domain.permissions import within_permissions
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_selector.app.recorder import Recorder
-    from svc_selector.domain.model import Ask, Held, Judged, Ranked, Recorded, Subject
+    from svc_selector.domain.decision import Held, Judged, Ranked, Recorded
+    from svc_selector.domain.model import Ask, Subject
     from svc_selector.domain.ports import CallerPermissions, Decisions, Degradation, Ledger, Offers, Policy
 
 DEFAULT_PAGE = 50

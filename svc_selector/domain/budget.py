@@ -64,7 +64,7 @@ def period_of(now: datetime) -> datetime:
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def held_again(reservation: Reservation, headroom: int) -> int:
+def amount_to_reserve(reservation: Reservation, headroom: int) -> int:
     """What is to be reserved anew so that a reservation is held: nothing, or its amount once it has lapsed.
 
     `headroom` is what the caps have left. BUDGET_EXCEEDED when that is too little, FAILED_PRECONDITION for one that was
@@ -80,7 +80,7 @@ def held_again(reservation: Reservation, headroom: int) -> int:
     return reservation.reserved_micro_usd
 
 
-def is_settled(reservation: Reservation, cost_micro_usd: int) -> bool:
+def nothing_to_book(reservation: Reservation, cost_micro_usd: int) -> bool:
     """Whether there is nothing to book: it was settled, or was given back and cost nothing."""
     given_back = reservation.state is ReservationState.RELEASED
     return reservation.state is ReservationState.SETTLED or (given_back and not cost_micro_usd)

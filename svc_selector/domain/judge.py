@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from svc_selector.domain.decision import Ranked, Rejection
 from svc_selector.domain.model import (
     Ask,
     Health,
@@ -15,8 +16,6 @@ from svc_selector.domain.model import (
     Need,
     Offer,
     Prices,
-    Ranked,
-    Rejection,
     Source,
     Subject,
     Units,

@@ -1,10 +1,9 @@
-"""The model: offers, needs, decisions and what they cost."""
+"""The model: offers, needs and what they cost."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -238,86 +237,8 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Rejection:
-    """An offer that was left out: by which judgement, with a code for programs and a sentence for people."""
-
-    capability_id: str
-    judgement: Judgement
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """An offer that could be chosen, at its place (from 1)."""
-
-    offer: Offer
-    rank: int
-    ladder_position: int
-    cost_micro_usd: int
-    reason: str
-
-
-@dataclass(frozen=True)
 class Ladder:
     """Order of preference in force; version 0 when there is none."""
 
     capability_ids: tuple[str, ...] = ()
     version: int = 0
-
-
-@dataclass(frozen=True)
-class Held:
-    """A reservation; `remaining_micro_usd` is what the tightest cap has left afterwards."""
-
-    reservation_id: str
-    amount_micro_usd: int
-    remaining_micro_usd: int
-    expires_at: datetime
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What the judgements left and what they left out. Equal asks on an unchanged mesh share one object."""
-
-    ranked: tuple[Ranked, ...]
-    rejected: tuple[Rejection, ...]
-    ladder_version: int
-    policy_id: str
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A past decision as stored, and the digest of the request that made it; empty for those of older versions."""
-
-    document: bytes
-    request_digest: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """One decision, complete and immutable. `chosen` is None when nothing was left.
-
-    `actor` is a service that asked on the subject's behalf, `traceparent` the W3C trace of the call.
-    `judged` is what it follows from, as long as the budget changed nothing of it: what is written of equal decisions
-    is then the same.
-    """
-
-    selection_id: str
-    ask: Ask
-    subject: Subject
-    chosen: Offer | None
-    ranked: tuple[Ranked, ...]
-    rejected: tuple[Rejection, ...]
-    source: Source
-    reason: str
-    policy_id: str
-    ladder_version: int
-    held: Held | None
-    degradation_level: str
-    stale_since: datetime | None
-    decided_at: datetime
-    elapsed_us: int
-    actor: str = ""
-    traceparent: str = ""
-    judged: Judged | None = field(default=None, repr=False)

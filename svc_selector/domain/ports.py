@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from svc_selector.domain.budget import Budget, RequestKey, Reservation
-    from svc_selector.domain.model import Ask, Decision, Held, Ladder, Offer, Recorded, Subject
+    from svc_selector.domain.decision import Decision, Held, Recorded
+    from svc_selector.domain.model import Ask, Ladder, Offer, Subject
     from svc_selector.domain.permissions import Permissions
 
 

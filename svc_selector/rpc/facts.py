@@ -17,7 +17,8 @@ from svc_selector.rpc.convert import modality_number, tier_number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from svc_selector.domain.model import Ask, Decision, Judged, Ranked, Rejection
+    from svc_selector.domain.decision import Decision, Judged, Ranked, Rejection
+    from svc_selector.domain.model import Ask
 
 TOPIC = facts_of("selector")
 TOGETHER = 512 << 10

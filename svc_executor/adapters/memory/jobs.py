@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
 from svc_executor.adapters.memory.work import JobRows, MemoryWork
-from svc_executor.domain.job import JobState, request_reused, too_many_open
+from svc_executor.domain.errors import request_reused, too_many_open
+from svc_executor.domain.job import JobState
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.job import request_reused
+from svc_executor.domain.errors import request_reused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -23,7 +23,7 @@ from svc_executor.adapters.postgres.work import (
     step_summaries_of,
     steps_of,
 )
-from svc_executor.domain.job import request_reused, too_many_open
+from svc_executor.domain.errors import request_reused, too_many_open
 from svc_executor.domain.run import JobOrder
 from svc_executor.domain.timeline import JobAccount
 

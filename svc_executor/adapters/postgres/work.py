@@ -9,7 +9,7 @@ from mesh.errors import not_found
 from mesh.events.audit import canonical
 from mesh.stores.partitions import month_of
 from svc_executor.adapters.postgres import rows, sweeping
-from svc_executor.domain.job import request_reused
+from svc_executor.domain.errors import request_reused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

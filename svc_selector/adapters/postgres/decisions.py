@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.errors import Reason, SomaError
 from mesh.events.audit import DENIED, Audited, Doer
 from mesh.stores.postgres import SYSTEM
-from svc_selector.domain.model import Judgement, Recorded
+from svc_selector.domain.decision import Recorded
+from svc_selector.domain.model import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
-    from svc_selector.domain.model import Decision
+    from svc_selector.domain.decision import Decision
 
 
 class Facts(Protocol):

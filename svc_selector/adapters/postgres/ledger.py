@@ -12,12 +12,12 @@ from svc_selector.domain.budget import (
     OVERALL,
     Reservation,
     ReservationState,
+    amount_to_reserve,
     bookable,
-    held_again,
-    is_settled,
+    nothing_to_book,
     period_of,
 )
-from svc_selector.domain.model import Held
+from svc_selector.domain.decision import Held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mesh.stores.postgres import Postgres
     from svc_selector.adapters.postgres.decisions import PostgresDecisions
     from svc_selector.domain.budget import Budget, RequestKey
-    from svc_selector.domain.model import Decision
+    from svc_selector.domain.decision import Decision
 
 
 class _Account(NamedTuple):
@@ -104,7 +104,7 @@ class PostgresLedger:
         """Holds a reservation for its full time again."""
         async with self._postgres.transaction(tenant_id) as connection:
             row, headroom = await self._locked(connection, tenant_id, reservation_id)
-            again = held_again(_reservation(row), min(headroom.values()))
+            again = amount_to_reserve(_reservation(row), min(headroom.values()))
             if again:
                 await self._book(connection, _account(row), reserved=again, settled=0)
             return _reservation(await connection.fetchrow(_RENEW, reservation_id, self._clock.now() + ttl))
@@ -113,7 +113,7 @@ class PostgresLedger:
         """Books the true cost, up to the cap."""
         async with self._postgres.transaction(tenant_id) as connection:
             row, headroom = await self._locked(connection, tenant_id, reservation_id)
-            if is_settled(_reservation(row), cost_micro_usd):
+            if nothing_to_book(_reservation(row), cost_micro_usd):
                 return _reservation(row)
             held = row["reserved_micro_usd"] if row["state"] == ReservationState.HELD else 0
             booked = bookable(cost_micro_usd, held, min(headroom.values()))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mesh.resilience import CircuitState
     from svc_executor.domain.capability import CapabilityKey
     from svc_executor.domain.provider import Provider
-    from svc_selector.domain.model import Decision
+    from svc_selector.domain.decision import Decision
 
 FAILURES = 5
 RECOVERY_S = 60.0

@@ -11,7 +11,7 @@ import pytest
 
 from svc_executor.domain.provider import Failure, Fault, ProviderError
 from svc_registry.domain import HealthState
-from svc_selector.domain.model import Judgement, Rejection
+from svc_selector.domain.model import Judgement
 from tests.chaos.multimodal.circuit import (
     FAILURES,
     FIRST,
@@ -26,6 +26,7 @@ from tests.chaos.multimodal.circuit import (
 
 if TYPE_CHECKING:
     from svc_executor.adapters.guarded import Guards
+    from svc_selector.domain.decision import Rejection
     from tests.chaos.multimodal.circuit import Stand
 
 STEPS = 20

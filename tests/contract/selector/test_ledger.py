@@ -19,7 +19,8 @@ from mesh.testing import FakeClock
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.postgres import PostgresDecisions
 from svc_selector.domain.budget import OVERALL, ReservationState, bookable
-from svc_selector.domain.model import Ask, Decision, Need, Offer, Recorded, Source, Subject
+from svc_selector.domain.decision import Decision, Recorded
+from svc_selector.domain.model import Ask, Need, Offer, Source, Subject
 from svc_selector.rpc import SelectionFacts
 from tests.contract.selector.books import LIMIT, Books
 

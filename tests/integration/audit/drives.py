@@ -72,7 +72,8 @@ from svc_registry.app import Catalog, Registry
 from svc_registry.bootstrap import capability_changed
 from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
-from svc_selector.domain.model import Ask, Decision, Judgement, Need, Rejection, Source, Subject
+from svc_selector.domain.decision import Decision, Rejection
+from svc_selector.domain.model import Ask, Judgement, Need, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
 from tests.integration.audit.witness import ALICE, SECRET, TENANT, TRACE, Call, Witness
 

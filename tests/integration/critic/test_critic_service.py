@@ -34,7 +34,7 @@ from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
-from svc_critic.app import Evaluate, Evaluators, RubricBook, Turns
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricBook
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from tests.integration.critic.samples.audio import babble, wav
 from tests.integration.critic.samples.pictures import boxes, png
@@ -122,7 +122,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
             evaluators=Evaluators(heuristics(pool, 2)),
             evaluations=PostgresEvaluations(postgres, Outbox(), evaluation_done),
             meter=PrometheusMeter(),
-            turns=Turns(FairSlots("the critic", 2, per_tenant=1), 1),
+            slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=1), 1),
             clock=clock,
             ids=ids,
         )

@@ -20,7 +20,7 @@ from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
 from mesh.events.streams import PostgresCursors, ValkeyStreams
-from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.stores.postgres import INDEX_ONLY, SYSTEM, Postgres
 from mesh.testing.contract import eventually, take
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ async def test_no_statement_reads_the_table_as_it_grows(
         if analyzed:
             await connection.execute("VACUUM ANALYZE probe.outbox")
         await connection.execute("SET search_path = probe; SET soma.tenant_id = '*'; SET ROLE probe; BEGIN")
-        await connection.execute(outbox_rows.INDEX_ONLY)
+        await connection.execute(INDEX_ONLY)
         for name, values in {
             "UNSENT": (500,),
             "UNSENT_UNHINDERED": (500, 1, 50_000, 100_000),

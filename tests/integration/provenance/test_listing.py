@@ -106,7 +106,7 @@ async def test_entries_of_a_chain_are_listed_whole_by_bounded_pages(postgres: Po
     store = PostgresAudit(postgres, SCANNED)
     at = EPOCH + timedelta(days=20_000)
     made = [
-        Entry(TENANT, 0, IDS.new(), at + timedelta(minutes=number), at, deed(number)) for number in range(MANY)
+        Entry(TENANT, 0, IDS.new(), at + timedelta(minutes=number), at, action_of(number)) for number in range(MANY)
     ]  # fmt: skip
     async with postgres.transaction(TENANT) as connection:
         await append(connection, TENANT, made)
@@ -130,7 +130,7 @@ async def test_entries_of_a_chain_are_listed_whole_by_bounded_pages(postgres: Po
         assert found
 
 
-def deed(number: int) -> Deed:
+def action_of(number: int) -> Deed:
     decision = Decision.DENIED if number % 25 == 2 else Decision.ALLOWED
     action, subject = ("job.read" if number % 2 else "job.write"), f"subject-{number % 2}"
     return Deed(action, "executor", subject, "", "job", f"id-{number % 9}", decision.value, "", "", "", "", "")

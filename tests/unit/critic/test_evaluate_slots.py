@@ -12,7 +12,7 @@ from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
-from svc_critic.app import Evaluate, Evaluators, RubricBook, Turns
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricBook
 from svc_critic.app.evaluate import Order
 from svc_critic.domain.judgement import Facet
 from svc_critic.domain.ports import Examination
@@ -59,7 +59,7 @@ def evaluating(assets: HeldAssets, wait_s: float = 2.0) -> Evaluate:
         evaluators=Evaluators([Lenient()]),
         evaluations=MemoryEvaluations(),
         meter=Silent(),
-        turns=Turns(FairSlots("the critic", 2, per_tenant=1, waiting_per_tenant=64), 1, wait_s),
+        slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=1, waiting_per_tenant=64), 1, wait_s),
         clock=clock,
         ids=SystemIds(),
     )

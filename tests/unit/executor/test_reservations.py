@@ -14,7 +14,7 @@ from mesh.testing import FakeClock
 from svc_executor.app.control import ControlOrder
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import Artefact, InvocationResult
-from svc_executor.domain.provider_call import waited
+from svc_executor.domain.provider_call import needs_renewal
 from svc_executor.domain.run import CloseOrder
 from tests.unit.executor.rig import OWNER, IdleRunner, task
 from tests.unit.executor.test_paid_once import Killed, begun, priced
@@ -68,8 +68,8 @@ async def test_a_reservation_of_this_minute_is_not_renewed() -> None:
     fresh = object.__new__(type(execution))
     fresh.__dict__.update({**execution.__dict__, "reservation_id": SystemIds().new()})
     now = SystemClock().now()
-    assert not waited(fresh, now)
-    assert waited(fresh, now + timedelta(seconds=61))
+    assert not needs_renewal(fresh, now)
+    assert needs_renewal(fresh, now + timedelta(seconds=61))
 
 
 def test_a_uuid_of_version_7_tells_when_it_was_made() -> None:
@@ -78,6 +78,7 @@ def test_a_uuid_of_version_7_tells_when_it_was_made() -> None:
     assert before - timedelta(milliseconds=1) <= made <= after
     assert made_at(derive("x")) is None
     assert made_at("none") is None
+    assert made_at("ffffffff-ffff-7fff-bfff-ffffffffffff") is None, "of a year that no datetime has"
 
 
 async def test_each_run_asks_the_selector_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from mesh.fairness import FairSlots
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
-from svc_critic.app import Evaluate, Evaluators, Order, RubricBook, Turns
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, Order, RubricBook
 from svc_critic.domain.evaluation import Listing, Origin, RubricChoice
 from svc_critic.domain.judgement import Code, Facet, facet
 from svc_critic.domain.ports import Examination
@@ -87,7 +87,7 @@ class Critic:
             evaluators=Evaluators([self.evaluator]),
             evaluations=MemoryEvaluations(),
             meter=self.tally,
-            turns=Turns(FairSlots("the critic", 2, per_tenant=1), 1),
+            slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=1), 1),
             clock=self.clock,
             ids=SystemIds(),
         )

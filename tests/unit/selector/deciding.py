@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mesh.ids import SystemIds
-from svc_selector.domain.model import Ask, Decision, Need, Offer, Ranked, Source, Subject
+from svc_selector.domain.decision import Decision, Ranked
+from svc_selector.domain.model import Ask, Need, Offer, Source, Subject
 
 if TYPE_CHECKING:
-    from svc_selector.domain.model import Held
+    from svc_selector.domain.decision import Held
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from tests.unit.selector.deciding import of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_selector.domain.model import Decision
+    from svc_selector.domain.decision import Decision
 
 
 class Store(MemoryDecisions):

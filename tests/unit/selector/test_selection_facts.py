@@ -8,7 +8,8 @@ import pytest
 
 from soma.events.v1.facts_pb2 import SelectionMade, SelectionsMade
 from soma.registry.v1 import capability_pb2
-from svc_selector.domain.model import Health, Held, Offer
+from svc_selector.domain.decision import Held
+from svc_selector.domain.model import Health, Offer
 from svc_selector.rpc import facts
 from svc_selector.rpc.facts import SelectionFacts
 from tests.unit.selector.deciding import NOW, decision, of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
-from mesh.rpc.bounded import KEPT_BYTES, OMITTED, ParamsRoom, bound
+from mesh.rpc.bounded import KEPT_BYTES, OMITTED, ParamsSizeLimit, bound
 from mesh.rpc.wellknown import json_object
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ LARGE_LEFT_OUT = {"sha256": hashlib.sha256(b"[" + b"1," * 49_999 + b"1]").hexdig
 
 def test_small_parameters_stay_as_they_are() -> None:
     small = {"kind": "bar", "data": [1, 2.5, None, {"deep": ["x"]}]}
-    assert ParamsRoom().fit(small) is small
+    assert ParamsSizeLimit().apply(small) is small
 
 
 def test_the_largest_entry_is_left_out_and_the_others_stay() -> None:
-    assert ParamsRoom().fit(LARGE) == {"kind": "bar", "data": {OMITTED: LARGE_LEFT_OUT}}
+    assert ParamsSizeLimit().apply(LARGE) == {"kind": "bar", "data": {OMITTED: LARGE_LEFT_OUT}}
 
 
 def test_of_too_many_entries_none_is_kept() -> None:
     many = {str(number): "x" for number in range(10_000)}
-    [(name, left_out)] = ParamsRoom().fit(many).items()
+    [(name, left_out)] = ParamsSizeLimit().apply(many).items()
     assert name == OMITTED
     assert isinstance(left_out, dict)
     assert set(left_out) == {"sha256", "size_bytes"}
@@ -37,15 +37,15 @@ def test_of_too_many_entries_none_is_kept() -> None:
 
 def test_bytes_are_those_of_the_canonical_json() -> None:
     longest = {"a": "x" * (KEPT_BYTES - len('{"a":""}'))}
-    assert ParamsRoom().fit(longest) is longest
+    assert ParamsSizeLimit().apply(longest) is longest
     longer = {"a": f"{longest['a']}x"}
-    assert OMITTED in str(ParamsRoom().fit(longer))
+    assert OMITTED in str(ParamsSizeLimit().apply(longer))
 
 
 def test_all_of_an_answer_share_its_room() -> None:
-    room = ParamsRoom(2 * KEPT_BYTES)
+    room = ParamsSizeLimit(2 * KEPT_BYTES)
     each = {"a": "x" * (KEPT_BYTES - 100)}
-    assert [room.fit(each) is each for _ in range(3)] == [True, True, False]
+    assert [room.apply(each) is each for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("value", [{"kind": "bar"}, LARGE, {}])
@@ -53,4 +53,4 @@ async def test_a_message_is_bound_like_its_object(value: dict[str, JsonValue]) -
     message = Struct()
     message.update(value)
     await bound(message)
-    assert json_object(message) == ParamsRoom().fit(value)
+    assert json_object(message) == ParamsSizeLimit().apply(value)

@@ -15,7 +15,7 @@ _SERVICES = 1_024
 """Calls of services under way at once, of all tenants."""
 
 
-class Turns:
+class EvaluationSlots:
     """Grants the slots in which assets are measured.
 
     Callers wait for a slot as `slots` lets them. A service that calls for a job has a worker of its own busy meanwhile,
@@ -29,7 +29,7 @@ class Turns:
         self._wait_s = wait_s
 
     @asynccontextmanager
-    async def turn(self, tenant_id: str, *, by_service: bool) -> AsyncIterator[None]:
+    async def slot(self, tenant_id: str, *, by_service: bool) -> AsyncIterator[None]:
         """Hold a slot for the enclosed block; raises SomaError(OVERLOADED) for a call that may not wait, or longer."""
         if not by_service:
             async with self._slots.slot(tenant_id):

@@ -1,0 +1,24 @@
+"""Errors of jobs."""
+
+from __future__ import annotations
+
+from mesh.errors import Reason, SomaError
+
+_RETRY_AFTER_S = 5.0
+
+
+def too_many_open(most: int) -> SomaError:
+    """The error of a tenant that has as many open jobs as it may."""
+    return SomaError(
+        Reason.RATE_LIMITED,
+        f"Your tenant has {most} jobs that have not ended, as many as it may; try again when some have ended",
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def request_reused(request_id: str) -> SomaError:
+    """The error for a request id that came before with another body."""
+    return SomaError(
+        Reason.IDEMPOTENCY_MISMATCH,
+        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
+    )
