@@ -26,11 +26,13 @@ from svc_executor.adapters.identity import MintedIdentity
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
+from svc_executor.adapters.postgres.erasure import PostgresErasures
 from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.diff_documents import DiffDocuments
+from svc_executor.app.erasure import ContinueErasures, EraseTexts
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
@@ -185,6 +187,7 @@ async def _sweep(
             wait_s=settings.compensation_retry_s,
         ),
         erase_left_results=EraseLeftResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
+        continue_erasures=ContinueErasures(PostgresErasures(mesh.postgres), EraseTexts(clock), clock),
     )
     await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mesh.chassis import Chassis
+    from svc_executor.app.erasure import ContinueErasures
     from svc_executor.app.starting import StartWaiting
     from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 
@@ -24,6 +25,7 @@ class Sweeps:
     close_lost_runs: CloseLostRuns
     retry_compensations: RetryCompensations
     erase_left_results: EraseLeftResults
+    continue_erasures: ContinueErasures
 
 
 async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float, every_s: float) -> None:
@@ -44,3 +46,4 @@ async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float,
     await every("close-lost-runs", sweeps.close_lost_runs, every_s)
     await every("retry-compensations", sweeps.retry_compensations, every_s)
     await every("erase-left-results", sweeps.erase_left_results, every_s)
+    await every("continue-erasures", sweeps.continue_erasures, every_s)

@@ -28,7 +28,7 @@ def consumer(mesh: Chassis) -> Consumer:
         mesh.codec,
         mesh.name,
         (TOPIC,),
-        AssetIntake(EraseTexts(), PostgresTexts).handlers(),
+        AssetIntake(EraseTexts(mesh.clock), PostgresTexts).handlers(),
         undertaker=Undertaker(mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock),
         clock=mesh.clock,
         batch=_BATCH,

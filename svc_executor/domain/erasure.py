@@ -9,6 +9,7 @@ from svc_executor.domain.references import ReferenceKind, references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from svc_executor.domain.job import Step
@@ -41,8 +42,14 @@ class ErasedTexts:
 class Texts(Protocol):
     """What jobs keep of the content of their assets, within one transaction."""
 
-    async def jobs_with(self, asset: ErasedAsset) -> Sequence[str]:
-        """Jobs that may keep a text of the asset, each locked; none can be recorded with it from here on."""
+    async def mark(self, asset: ErasedAsset, now: datetime) -> None:
+        """Note that the asset is gone and that jobs may still keep a text of it."""
+
+    async def next_jobs(self, asset: ErasedAsset, limit: int) -> Sequence[str]:
+        """So many jobs at most that may keep a text of the asset, each locked.
+
+        No text can be recorded with the asset once this transaction has ended.
+        """
 
     async def erase(self, job_id: str, asset_id: str) -> ErasedTexts:
         """Remove the texts of the steps and attempts of a job that have the asset."""
@@ -54,6 +61,19 @@ class Texts(Protocol):
         self, job_id: str, step_id: str, params: Mapping[str, JsonValue], prompt: str, *, ended_only: bool
     ) -> None:
         """Replace what the attempts of a step were asked; with `ended_only` those that still run keep theirs."""
+
+    async def forget_jobs(self, asset: ErasedAsset, job_ids: Sequence[str]) -> None:
+        """Note that these jobs keep no text of the asset any more, and whether there are others that do."""
+
+
+class Erasures(Protocol):
+    """The erasures that have not reached every job yet."""
+
+    async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
+        """The asset that has been due longest, if there is one; nobody else is given it before `until`."""
+
+    def texts(self, tenant_id: str) -> AbstractAsyncContextManager[Texts]:
+        """What the jobs of a tenant keep, in a transaction."""
 
 
 def quoted_steps(task: Task) -> set[str]:

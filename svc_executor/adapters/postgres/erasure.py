@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mesh.stores.partitions import month_of
+from mesh.stores.postgres import SYSTEM
 from svc_executor.adapters.postgres.work import steps_of
-from svc_executor.domain.erasure import ErasedTexts
+from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
 
     import asyncpg
 
-    from svc_executor.domain.erasure import ErasedAsset
+    from mesh.stores.postgres import Postgres
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Task
 
-_KEEPING = "SELECT plan_id::text AS id FROM asset_texts WHERE tenant_id = $1 AND asset_id = $2"
+_NEXT = """
+SELECT plan_id::text AS id FROM asset_texts WHERE tenant_id = $1 AND asset_id = $2 ORDER BY plan_id LIMIT $3
+"""
 # In one order for all, so that two erasures do not wait for each other.
 _LOCK_JOBS = "SELECT id::text AS id FROM multimodal_job_plans WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 # The triggers of texts share this lock (20261129185000_asset_texts.sql).
 _LOCK_ASSET = "SELECT pg_advisory_xact_lock(hashtext('soma.erased_assets'), hashtext($1))"
-_MARK = "INSERT INTO erased_assets (tenant_id, asset_id, erased_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+_MARK = """
+INSERT INTO erased_assets (tenant_id, asset_id, erased_at, continue_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant_id, asset_id) DO UPDATE SET continue_at = excluded.continue_at
+"""
+_FORGET = "DELETE FROM asset_texts WHERE tenant_id = $1 AND asset_id = $2 AND plan_id = ANY($3::uuid[])"
+_FINISH = """
+UPDATE erased_assets SET continue_at = NULL WHERE tenant_id = $1 AND asset_id = $2
+    AND NOT EXISTS (SELECT FROM asset_texts WHERE tenant_id = $1 AND asset_id = $2)
+"""
+_CLAIM = """
+WITH due AS (
+    SELECT tenant_id, asset_id FROM erased_assets WHERE continue_at <= $1
+    ORDER BY continue_at LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE erased_assets AS e SET continue_at = $2 FROM due
+WHERE e.tenant_id = due.tenant_id AND e.asset_id = due.asset_id
+RETURNING e.tenant_id, e.asset_id, e.erased_at
+"""
 _ERASE_ATTEMPTS = """
 UPDATE multimodal_executions SET text = '' WHERE plan_id = $1 AND month = $2 AND $3 = ANY(asset_ids) RETURNING step_id
 """
@@ -42,20 +64,19 @@ class PostgresTexts:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def jobs_with(self, asset: ErasedAsset) -> Sequence[str]:
+    async def mark(self, asset: ErasedAsset, now: datetime) -> None:
+        """See the port."""
+        await self._connection.execute(_MARK, asset.tenant_id, asset.asset_id, asset.erased_at, now)
+
+    async def next_jobs(self, asset: ErasedAsset, limit: int) -> Sequence[str]:
         """See the port. The first job is known without a row, too: attempts of older releases have none."""
-        known = await self._keeping(asset) | ({asset.job_id} if _is_uuid(asset.job_id) else set())
-        locked = await self._lock(known)
+        found = await self._connection.fetch(_NEXT, asset.tenant_id, asset.asset_id, limit)
+        known = {row["id"] for row in found} | ({asset.job_id} if _is_uuid(asset.job_id) else set())
+        locked = await self._connection.fetch(_LOCK_JOBS, list(known)) if known else []
+        # Jobs are locked before the asset, as by those who record attempts. What they recorded before is left for the
+        # next call; what they record after it finds the asset marked.
         await self._connection.execute(_LOCK_ASSET, asset.asset_id)
-        await self._connection.execute(_MARK, asset.tenant_id, asset.asset_id, asset.erased_at)
-        # Jobs are locked before the asset, as by those who record attempts; but for any that came in between.
-        return [*locked, *await self._lock(await self._keeping(asset) - known)]
-
-    async def _keeping(self, asset: ErasedAsset) -> set[str]:
-        return {row["id"] for row in await self._connection.fetch(_KEEPING, asset.tenant_id, asset.asset_id)}
-
-    async def _lock(self, job_ids: set[str]) -> list[str]:
-        return [row["id"] for row in await self._connection.fetch(_LOCK_JOBS, list(job_ids))] if job_ids else []
+        return [row["id"] for row in locked]
 
     async def erase(self, job_id: str, asset_id: str) -> ErasedTexts:
         """See the port."""
@@ -74,6 +95,30 @@ class PostgresTexts:
         await self._connection.execute(
             _REPLACE_INPUTS, job_id, month_of(job_id), step_id, dict(params), prompt, ended_only
         )
+
+    async def forget_jobs(self, asset: ErasedAsset, job_ids: Sequence[str]) -> None:
+        """See the port."""
+        await self._connection.execute(_FORGET, asset.tenant_id, asset.asset_id, list(job_ids))
+        await self._connection.execute(_FINISH, asset.tenant_id, asset.asset_id)
+
+
+class PostgresErasures:
+    """`Erasures` in Postgres."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
+        """See the port."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            row = await connection.fetchrow(_CLAIM, now, until)
+        return ErasedAsset(row["tenant_id"], row["asset_id"], "", row["erased_at"]) if row else None
+
+    @asynccontextmanager
+    async def texts(self, tenant_id: str) -> AsyncIterator[PostgresTexts]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            yield PostgresTexts(connection)
 
 
 def _is_uuid(text: str) -> bool:

@@ -26,9 +26,9 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.postgres.erasure import PostgresTexts
+from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
-from svc_executor.app.erasure import EraseTexts
+from svc_executor.app.erasure import ContinueErasures, EraseTexts
 from svc_executor.domain.job import StepState
 from svc_executor.events.assets import TOPIC, AssetIntake
 from svc_executor.rpc.facts import FactEncoder
@@ -46,7 +46,7 @@ TEXT = task("a", "generate_text", params={"prompt": "who?"})
 QUOTE = task(
     "b", "generate_diagram", depends_on=["a"], params={"source": "graph TD; A[${a.text}]", "prompt": "${a.text}"}
 )
-HANDLERS = AssetIntake(EraseTexts(), PostgresTexts).handlers()
+HANDLERS = AssetIntake(EraseTexts(CLOCK), PostgresTexts).handlers()
 
 
 @pytest.fixture
@@ -76,13 +76,17 @@ async def hear(postgres: Postgres, event: Event) -> None:
         await HANDLERS[event.type](connection, event)
 
 
-async def written(rig: Rig, *tasks: object) -> tuple[Run, str]:
-    """A job whose first step made the secret, and the asset that has it."""
+async def go_on(postgres: Postgres) -> None:
+    await ContinueErasures(PostgresErasures(postgres), EraseTexts(CLOCK), CLOCK)()
+
+
+async def written(rig: Rig, *tasks: object, text: str = SECRET) -> tuple[Run, str]:
+    """A job whose first step made a text, which is kept, and the asset that has it."""
     run = await Run.of(*(tasks or (TEXT,)), rig=rig)  # type: ignore[arg-type]
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
     account = await run.account()
-    assert account.steps[0].text == account.executions[0].text == SECRET
+    assert account.steps[0].text == account.executions[0].text == text
     return run, account.steps[0].asset_ids[0]
 
 
@@ -164,6 +168,7 @@ async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: 
 
         await eventually(waits)
     await erasing
+    await go_on(postgres)
     assert SECRET not in await kept(postgres)
 
 

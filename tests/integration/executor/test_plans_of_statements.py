@@ -14,7 +14,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.postgres.erasure import PostgresTexts
+from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.erasure import ErasedAsset
@@ -53,7 +53,8 @@ INSERT INTO compensations SELECT id, 1, 0, tenant_id, 'asset', 'x', 'a', 'e', tr
 INSERT INTO provider_calls SELECT id, id, tenant_id, 'k', now(), now() FROM multimodal_job_plans;
 INSERT INTO job_requests SELECT tenant_id, id::text, 'd', id FROM multimodal_job_plans;
 INSERT INTO asset_texts SELECT tenant_id, id::text, id FROM multimodal_job_plans;
-INSERT INTO erased_assets SELECT tenant_id, id::text, now() FROM multimodal_job_plans;
+INSERT INTO erased_assets SELECT tenant_id, id::text, now(), CASE WHEN status = 'RUNNING' THEN now() END
+FROM multimodal_job_plans;
 INSERT INTO multimodal_executions (id, plan_id, month, step_index, attempt, tenant_id, step_id, step_type, modality,
     tool_id, provider, model, chosen, status, selection_id, reservation_id, reserved_micro_usd, settled, reported,
     idempotency_key, params, prompt, input_asset_ids, asset_ids, text, latency_ms, cost_micro_usd, evaluation_id,
@@ -140,6 +141,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         lambda: store.left_calls(later, 100),
         lambda: store.claim_compensations(later, later, 50),
         lambda: store.open_compensations(100),
+        lambda: PostgresErasures(postgres).claim(later, later),
     ]
     for use in uses:
         await use()
@@ -152,7 +154,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await work.calls()
         await work.first_time("r", "d")
     async with postgres.transaction("acme") as connection:
-        await EraseTexts()(PostgresTexts(connection), ErasedAsset("acme", JOB, JOB, later))
+        await EraseTexts(SystemClock())(PostgresTexts(connection), ErasedAsset("acme", JOB, JOB, later))
     for rule in RULES:
         if rule.chunk:
             postgres.noted.append((rule.chunk, (None, [], OLD, 500, False)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.clock import SystemClock
 from svc_executor.app.control import ControlOrder
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
@@ -35,7 +36,9 @@ class OneJob:
         self.known = tasks
         self.replaced: list[tuple[str, bool]] = []
 
-    async def jobs_with(self, _: ErasedAsset) -> Sequence[str]:
+    async def mark(self, _: ErasedAsset, now: datetime) -> None: ...
+
+    async def next_jobs(self, _: ErasedAsset, limit: int) -> Sequence[str]:
         return ["job"]
 
     async def erase(self, *_: str) -> ErasedTexts:
@@ -46,6 +49,8 @@ class OneJob:
 
     async def replace_inputs(self, _job: str, step_id: str, *_: object, ended_only: bool) -> None:
         self.replaced.append((step_id, ended_only))
+
+    async def forget_jobs(self, _: ErasedAsset, job_ids: Sequence[str]) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ async def test_only_attempts_that_were_given_the_text_lose_it(
         Task("b", 1, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), params={"prompt": "Shorten ${a.text}"}),
         Task("c", 2, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), params={"prompt": "$${a.text}"}),
     )
-    await EraseTexts()(texts, ErasedAsset(TENANT, "asset", "job", START))
+    await EraseTexts(SystemClock())(texts, ErasedAsset(TENANT, "asset", "job", START))
     assert texts.replaced == replaced
 
 
