@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
 ROLES = ("viewer", "member", "admin", "platform_admin")
 WARM = 5
-REPEATS = 5
-"""Calls of a method that only reads, in each round: the more samples, the less p95 varies from run to run."""
+READ_CALLS, WRITE_CALLS = 5, 3
+"""Calls of a method in each round, more if it only reads: the more there are, the less p95 varies by chance."""
 READS = ("Get", "List", "Find", "Watch", "Describe", "Diff", "Download", "Export", "Validate", "Verify")
 AT_ONCE = 2
 WAIT_S = 60.0
@@ -199,9 +199,11 @@ async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list
 
 
 async def _call(world: World, name: str) -> list[float]:
-    """Seconds of one call, or of several of a method that only reads; each waits until the machine is quiet."""
+    """Seconds of the calls of one round; each waits until the machine is quiet. One that writes has a request each."""
+    reads = name.rpartition(".")[2].startswith(READS)
     body, seconds = await CALLS[name](world), list[float]()
-    for _ in range(REPEATS if name.rpartition(".")[2].startswith(READS) else 1):
+    for number in range(READ_CALLS if reads else WRITE_CALLS):
+        body = body if reads or not number else await CALLS[name](world)
         await quiet()
         answer, taken = await world.timed(name, body, CALLERS.get(name, TENANT))
         seconds.append(taken)
