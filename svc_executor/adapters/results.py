@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
+from svc_executor.domain.pricing import MAX_COST_MICRO_USD
 from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import CallOutcome
 
@@ -52,6 +53,7 @@ class BlobResults:
 def encode(outcome: CallOutcome) -> bytes:
     """An outcome as bytes: length of the head, the head as JSON, the contents of the artefacts."""
     fields = asdict(outcome)
+    del fields["made"]  # so that workers of versions that do not know it can read the outcome
     contents = []
     for artefact in (fields["result"] or {}).get("artefacts", ()):
         content = artefact.pop("content")
@@ -62,19 +64,20 @@ def encode(outcome: CallOutcome) -> bytes:
 
 
 def decode(content: bytes) -> CallOutcome:
-    """The outcome of bytes, which is kept."""
+    """The outcome of bytes, which is kept. A cost that an older version did not bound is bounded here."""
     start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
     fields: dict[str, Any] = json.loads(content[_LENGTH.size : start])
+    fields |= {"kept": True, "cost_micro_usd": min(fields["cost_micro_usd"], MAX_COST_MICRO_USD)}
     result = fields.pop("result")
     if result is None:
-        return CallOutcome(**{**fields, "kept": True}, result=None)
+        return CallOutcome(**fields, result=None)
     artefacts = []
     for artefact in result.pop("artefacts"):
         end = start + artefact.pop("size")
         artefacts.append(Artefact(content=content[start:end], **artefact))
         start = end
     usage = Usage(**result.pop("usage"))
-    return CallOutcome(**{**fields, "kept": True}, result=InvocationResult(tuple(artefacts), usage=usage, **result))
+    return CallOutcome(**fields, result=InvocationResult(tuple(artefacts), usage=usage, **result))
 
 
 def _path(tenant_id: str, key: str) -> str:

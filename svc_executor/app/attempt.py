@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Execution, ExecutionSummary, Step
     from svc_executor.domain.peers import Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
+
+_log = logging.getLogger(__name__)
 
 
 class MakeAttempt:
@@ -69,6 +72,7 @@ class MakeAttempt:
     async def _make(self, order: AttemptOrder, begun: Begun) -> Execution:
         producer, calls = self._producer, self._calls
         outcome = await self._call(begun)
+        begun = await self._book(begun, outcome)
         stored: dict[str, None] = {}
         ended = await calls.hold(
             begun,
@@ -82,15 +86,34 @@ class MakeAttempt:
         return recorded
 
     async def _call(self, begun: Begun) -> CallOutcome:
-        """The outcome of the provider's call, which is not made on a reservation that has lapsed meanwhile."""
+        """The outcome of the provider's call, which is not made on a reservation that has lapsed meanwhile.
+
+        The reservation of a call that was made before is held as long as may be: that call is paid for either way.
+        """
         try:
-            if begun.call is None and needs_renewal(begun.execution, self._clock.now()):
+            if needs_renewal(begun.execution, self._clock.now()):
                 await self._selector.renew(begun.execution.reservation_id)
         except SomaError as error:
-            if may_pass(error):
+            if begun.call is None and may_pass(error):
                 raise
-            return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
+            if begun.call is None:
+                return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         return await self._producer.call(begun)
+
+    async def _book(self, begun: Begun, outcome: CallOutcome) -> Begun:
+        """Settle what a call cost at once, since its attempt may wait for longer than its reservation lasts.
+
+        While the selector is away, it is settled once the attempt is recorded.
+        """
+        execution = begun.execution
+        if not execution.reservation_id or not outcome.cost_micro_usd:
+            return begun
+        try:
+            await self._selector.settle(execution.reservation_id, outcome.cost_micro_usd)
+        except SomaError as error:
+            _log.warning("what a call cost is settled later: %s", error.reason.value)
+            return begun
+        return replace(begun, execution=replace(execution, settled=True))
 
     @staticmethod
     def is_recorded(execution: Execution) -> bool:

@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError, may_pass
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from svc_executor.domain.erasure import ErasedTextError, check_texts
-from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
+from svc_executor.domain.inputs import for_call, origin_of, referenced_steps, sources, with_notes
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
@@ -136,8 +136,8 @@ class Producer:
         execution, task = begun.execution, begun.step.task
         chosen = execution.chosen
         inputs = await self._inputs(begun)
-        own = for_provider(task, execution.params)
-        params = with_notes(task, {**chosen.default_parameters, **own}, begun.feedback)
+        asked = for_call(task, execution.params, chosen.default_parameters)
+        params = with_notes(task, asked, begun.feedback)
         if task.step_type is StepType.COMPOSE_DOCUMENT:
             params["provenance"] = _origins(begun, inputs)
         return Invocation(

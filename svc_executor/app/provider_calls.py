@@ -133,8 +133,11 @@ class ProviderCalls:
         return True
 
     async def _is_kept(self, begun: Begun, outcome: CallOutcome) -> bool:
-        """Whether a repeated attempt needs no other call, once one more try was made to keep the outcome."""
-        if outcome.kept:
+        """Whether a repeated attempt needs no other call, once one more try was made to keep the outcome.
+
+        What was decided without a call is decided again, and never kept: it would be taken for the result of a call.
+        """
+        if outcome.kept or not outcome.made:
             return True
         if not is_repeatable(begun.execution):
             return await _finished(self._keep(begun, outcome))
@@ -200,7 +203,7 @@ class ProviderCalls:
         else:
             chosen = execution.chosen
             outcome = CallOutcome(result, cost_micro_usd(chosen.prices, chosen.finer_prices, result.usage))
-        return replace(outcome, latency_ms=round((self._clock.monotonic() - started) * 1_000))
+        return replace(outcome, made=True, latency_ms=round((self._clock.monotonic() - started) * 1_000))
 
     async def _keep(self, begun: Begun, outcome: CallOutcome) -> bool:
         started = self._clock.monotonic()

@@ -12,15 +12,21 @@ from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import InputsTooLargeError, resolved
 from svc_executor.domain.job import Execution, StepState
 from svc_executor.domain.needs import need_of
+from svc_executor.domain.pricing import greatest_cost
 from svc_executor.domain.run import Choice, SelectOrder
 from svc_executor.domain.timeline import EventType
 from svc_executor.domain.wording import shorten, summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import ExecutionSummary, Job, Step
     from svc_executor.domain.peers import Need, Selection, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
+    from svc_executor.domain.provider import JsonValue
+
+    _NeedWith = Callable[[Sequence[Mapping[str, JsonValue]]], Need]
 
 _NOTHING_LEFT_MICRO_USD = 1
 _CAUSES_CHARS = 1_500
@@ -53,11 +59,11 @@ class SelectCapability:
             if begun is not None:
                 return Choice(begun.chosen.capability_id)
             try:
-                need, before = await self._need(work, order)
+                need_with, before = await self._need(work, order)
             except (InputsTooLargeError, ErasedTextError) as error:
                 return Choice(message=str(error))
         try:
-            selection = await self._selector.select(need)
+            need, selection = await self._select(need_with)
         except SomaError as error:
             if error.rule.retryable:
                 raise
@@ -69,7 +75,23 @@ class SelectCapability:
                 await self._selector.release(selection.reservation_id)
             raise
 
-    async def _need(self, work: Work, order: SelectOrder) -> tuple[Need, _Before]:
+    async def _select(self, need_with: _NeedWith) -> tuple[Need, Selection]:
+        """Select, and again with the default parameters of the choice where they may cost more than it reserved."""
+        defaults: list[Mapping[str, JsonValue]] = []
+        need = need_with(defaults)
+        while True:
+            selection = await self._selector.select(need)
+            if not selection.reservation_id:
+                return need, selection
+            defaults.append(selection.chosen.default_parameters)
+            counted = need_with(defaults)
+            if counted == need or greatest_cost(selection.chosen, counted) <= selection.reserved_micro_usd:
+                return need, selection
+            await self._selector.release(selection.reservation_id)
+            need = counted
+
+    async def _need(self, work: Work, order: SelectOrder) -> tuple[_NeedWith, _Before]:
+        """What is asked for, given the default parameters that are to be counted."""
         steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         check_texts(step.task, steps)
@@ -78,15 +100,13 @@ class SelectCapability:
             sent_back=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,
             lost=await work.execution(order.step_id, order.repeat_of) if order.repeat_of else None,
         )
-        need = need_of(
-            work.job,
-            step,
-            order,
-            resolved(step.task, steps),
-            again=before.lost or before.sent_back,
-            max_cost_micro_usd=_left(work.job, executions),
-        )
-        return need, before
+        job, params, left = work.job, resolved(step.task, steps), _left(work.job, executions)
+        again = before.lost or before.sent_back
+
+        def need_with(defaults: Sequence[Mapping[str, JsonValue]]) -> Need:
+            return need_of(job, step, order, params, again=again, max_cost_micro_usd=left, defaults=defaults)
+
+        return need_with, before
 
     async def _begin(self, order: SelectOrder, need: Need, selection: Selection, before: _Before) -> Choice:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from svc_executor.domain.task_dsl import Task
 
 
+DEFAULT_OUTPUT_TOKENS = 1_024
+"""Longest answer of a model in tokens where nothing says how long it may be."""
 MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
 
@@ -80,6 +82,20 @@ def for_provider(task: Task, params: Mapping[str, JsonValue]) -> dict[str, JsonV
     if task.step_type is StepType.INVOKE_TOOL:
         return dict(params)
     return {name: value for name, value in params.items() if name not in CRITIC_PARAMS}
+
+
+def for_call(task: Task, params: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """What a provider is called with: the params over the capability's `defaults`.
+
+    `max_tokens` is at most the plan's `max_output_tokens`, also where a text does not name it.
+    """
+    given = {**defaults, **for_provider(task, params)}
+    asked, most = given.get("max_tokens"), task.constraints.get("max_output_tokens")
+    if asked is None and task.step_type is StepType.GENERATE_TEXT:
+        asked = DEFAULT_OUTPUT_TOKENS
+    if isinstance(asked, (int, float)) and isinstance(most, (int, float)):
+        given["max_tokens"] = min(asked, int(most))
+    return given
 
 
 def with_notes(task: Task, params: Mapping[str, JsonValue], feedback: Sequence[Feedback]) -> dict[str, JsonValue]:

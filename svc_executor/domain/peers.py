@@ -34,6 +34,7 @@ class Need:
     images: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    context_tokens: int = 0
     source_language: str = ""
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     preferred_provider: str = ""

@@ -36,7 +36,8 @@ class ProviderCall:
 class CallOutcome:
     """How a call ended: `result` is None when it failed, and then the error says why.
 
-    `cost_micro_usd` is what the call cost either way. `kept` says that a repeated attempt will find this outcome.
+    `cost_micro_usd` is what the call cost either way. `made` says that the provider was called here and answered or
+    failed, `kept` that a repeated attempt will find this outcome.
     """
 
     result: InvocationResult | None
@@ -45,6 +46,7 @@ class CallOutcome:
     error_code: str = ""
     error_message: str = ""
     kept: bool = False
+    made: bool = False
 
 
 def is_repeatable(execution: Execution) -> bool:

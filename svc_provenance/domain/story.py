@@ -21,14 +21,17 @@ def step_story(note: StepNote, known: Joined) -> str:
     """A paragraph about a step: each attempt with its reason, its cost and how it ended."""
     sentences: list[str] = []
     told: set[str] = set()
-    for attempt in known.attempts_of(note.step_id):
+    attempts = known.attempts_of(note.step_id)
+    for attempt in attempts:
         choice = known.choices.get(attempt.selection_id)
         own = choice if choice is not None and choice.selection_id not in told else None
         told.add(attempt.selection_id)
         sentences.append(_why(attempt, own))
         sentences.append(_how(attempt, own, known.verdicts.get(attempt.evaluation_id)))
+    made = {attempt.attempt for attempt in attempts}
     for choice in known.unused_of(note.step_id):
-        sentences.append(_unused(choice, ended=known.ended, first=not sentences))
+        replaced = choice.attempt in made
+        sentences.append(_unused(choice, ended=known.ended, first=not sentences, replaced=replaced))
     if not sentences:
         sentences.append("Nothing was tried.")
     if note.message and note.state in _STATES:
@@ -93,12 +96,14 @@ def _plain(text: str) -> str:
     return _MICRO.sub(lambda found: _usd(int(found[1])), text)
 
 
-def _unused(choice: Choice, *, ended: bool, first: bool) -> str:
+def _unused(choice: Choice, *, ended: bool, first: bool, replaced: bool) -> str:
     if not choice.chosen:
         told = f" ({_plain('; '.join(choice.left_out))})" if choice.left_out else ""
         reason = _bare(choice)
         start = _upper(reason) if first and not choice.fallback_reason else f"Then {_lower(reason)}"
         return f"{start.rstrip('.')}{told}."
+    if replaced:
+        return f"{choice.chosen} had been chosen for attempt {choice.attempt} before; another choice replaced that."
     if ended:
         return f"{choice.chosen} was chosen for attempt {choice.attempt}, which did not come to an end."
     return f"Attempt {choice.attempt} is under way with {choice.chosen}: {_bare(choice)}."

@@ -117,11 +117,16 @@ def _against(
 
 
 def cost(prices: Prices, units: Units) -> int:
-    """Greatest cost of a call in millionths of a US dollar, rounded up once."""
+    """Greatest cost of a call in millionths of a US dollar, rounded up once.
+
+    At least 1 where any unit has a price: a call of which no priced unit is estimated may cost something all the same.
+    """
     total = _sum(prices, units)
-    if prices.finer is not None:
-        return -int(-(total * _MILLION + _sum(prices.finer, units)) // _MILLION)
-    return math.ceil(total)
+    if prices.finer is None:
+        found = math.ceil(total)
+    else:
+        found = -int(-(total * _MILLION + _sum(prices.finer, units)) // _MILLION)
+    return found or int(not prices.free)
 
 
 def _sum(prices: Prices, units: Units) -> int | Fraction:

@@ -99,6 +99,12 @@ class Prices:
     output_token: int = 0
     finer: Prices | None = None
 
+    @property
+    def free(self) -> bool:
+        """Whether no unit has a price."""
+        whole = self.call or self.image or self.second or self.input_token or self.output_token
+        return not whole and (self.finer is None or self.finer.free)
+
 
 @dataclass(frozen=True)
 class Unusable:

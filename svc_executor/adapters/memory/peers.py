@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
 from svc_executor.domain.peers import Judgement, Selection, ServedCapability
-from svc_executor.domain.pricing import cost_micro_usd
-from svc_executor.domain.provider import InputArtefact, Usage
+from svc_executor.domain.pricing import greatest_cost
+from svc_executor.domain.provider import InputArtefact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,12 +80,12 @@ class MemorySelector:
         ]
         if not fitting:
             raise SomaError(Reason.NO_CAPABLE_CAPABILITY, f"no capability is left for {need.task_type}")
-        affordable = [chosen for chosen in fitting if self._bears(need, _estimate(chosen, need))]
+        affordable = [chosen for chosen in fitting if self._bears(need, greatest_cost(chosen, need))]
         if not affordable:
             raise SomaError(Reason.BUDGET_EXCEEDED, f"the budget does not bear any capability for {need.task_type}")
         wish = (need.preferred_tool, need.preferred_provider)
         best = min(affordable, key=lambda chosen: not _meets(chosen, wish))
-        amount = _estimate(best, need)
+        amount = greatest_cost(best, need)
         reservation = derive(need.request_id, "reservation") if amount else ""
         if amount:
             self.reserved[reservation] = amount
@@ -101,11 +101,6 @@ class MemorySelector:
         own = need.max_cost_micro_usd
         spent = sum(self.reserved.values()) + sum(self.settled.values())
         return (not own or amount <= own) and (self._cap is None or spent + amount <= self._cap)
-
-
-def _estimate(chosen: Chosen, need: Need) -> int:
-    usage = Usage(1, need.input_tokens, need.output_tokens, need.images, need.duration_s)
-    return cost_micro_usd(chosen.prices, chosen.finer_prices, usage)
 
 
 def _meets(chosen: Chosen, wish: tuple[str, str]) -> bool:
@@ -241,7 +236,7 @@ class MemoryResults:
 
     async def keep(self, tenant_id: str, key: str, outcome: CallOutcome) -> None:
         """See the port."""
-        self.kept[tenant_id, key] = replace(outcome, kept=True)
+        self.kept[tenant_id, key] = replace(outcome, kept=True, made=False)
 
     async def find(self, tenant_id: str, key: str) -> CallOutcome | None:
         """See the port."""

@@ -70,7 +70,7 @@ def _request(need: Need) -> selection_pb2.SelectRequest:
             width_px=need.width_px,
             height_px=need.height_px,
             prompt_chars=need.prompt_chars,
-            context_tokens=need.input_tokens + need.output_tokens if need.output_tokens else 0,
+            context_tokens=need.context_tokens,
             duration_seconds=need.duration_s,
             source_language=need.source_language,
             params=struct(need.params),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svc_executor.adapters.providers.params import Params
-from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object, host_of, tokens_of
+from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_object, host_of, tokens_of, tokens_used
+from svc_executor.domain.inputs import DEFAULT_OUTPUT_TOKENS
 from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProviderError, Usage
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class OpenAiChat:
         """Answer `prompt` under `system`, within `max_tokens`; `json_schema` makes the answer an object."""
         body = _request(invocation)
         content = json.dumps(body)
-        at_most = Usage(input_tokens=tokens_of(content), output_tokens=_limit(body))
+        at_most = Usage(input_tokens=tokens_of(content), output_tokens=_limit(invocation))
         response = await self._calls.post(
             invocation,
             "/chat/completions",
@@ -42,7 +42,8 @@ class OpenAiChat:
             keyless=host_of(self._calls.base(invocation)) != _OPENAI_HOST,
         )
         answer = self._calls.json(response, at_most)
-        return _result(answer, body, _used(answer, at_most))
+        usage = tokens_used(answer.get("usage"), "prompt_tokens", "completion_tokens", at_most)
+        return _result(answer, body, usage)
 
     async def probe(self) -> ProbeResult:
         """Say whether OpenAI answers; other endpoints show their health by their calls."""
@@ -67,7 +68,7 @@ def _request(invocation: Invocation) -> dict[str, object]:
     host = host_of(invocation.endpoint or _ENDPOINT)
     # OpenAI itself has given max_tokens up; most of those who speak its language know only that.
     limit = "max_completion_tokens" if host == _OPENAI_HOST else "max_tokens"
-    body[limit] = params.whole("max_tokens", 1024, low=1, high=128_000)
+    body[limit] = _limit(invocation)
     if params.has("temperature"):
         body["temperature"] = params.number("temperature", low=0, high=2)
     if params.has("seed"):
@@ -91,17 +92,9 @@ def _prompt(params: Params) -> str:
     return "Write one paragraph that says exactly this:\n" + "\n".join(f"- {point}" for point in points)
 
 
-def _limit(body: Mapping[str, object]) -> int:
-    return as_count(body.get("max_tokens")) or as_count(body.get("max_completion_tokens"))
-
-
-def _used(answer: Mapping[str, object], at_most: Usage) -> Usage:
-    told = answer.get("usage")
-    if not isinstance(told, Mapping):
-        return replace(at_most, estimated=True)
-    return Usage(
-        input_tokens=as_count(told.get("prompt_tokens")), output_tokens=as_count(told.get("completion_tokens"))
-    )
+def _limit(invocation: Invocation) -> int:
+    """Give the longest answer in tokens."""
+    return Params(invocation.params).whole("max_tokens", DEFAULT_OUTPUT_TOKENS, low=1, high=128_000)
 
 
 def _result(answer: Mapping[str, object], body: Mapping[str, object], usage: Usage) -> InvocationResult:

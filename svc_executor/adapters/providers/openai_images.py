@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svc_executor.adapters.providers.params import Params
-from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_count, as_object, tokens_of
+from svc_executor.adapters.providers.remote.calls import RemoteCalls, as_object, tokens_of, tokens_used
 from svc_executor.adapters.providers.remote.pictures import asset_type_of, picture, prompt_of
 from svc_executor.domain.provider import Failure, InvocationResult, ProviderError, Usage
 
@@ -48,7 +47,7 @@ class OpenAiImages:
         answer = self._calls.json(response, at_most)
         data = answer.get("data")
         first = as_object(data[0]) if isinstance(data, list) and data else {}
-        usage = _used(answer, at_most)
+        usage = _used(answer, model, at_most)
         if not first.get("b64_json"):
             raise ProviderError(Failure.UNAVAILABLE, "OpenAI gave no picture", usage=usage)
         if first.get("revised_prompt"):
@@ -80,12 +79,11 @@ def _priced(model: str, echo: dict[str, JsonValue]) -> int:
     return 1 + (echo["quality"] == "hd") + (echo["size"] != _SIZES[_DALLE]["square"])
 
 
-def _used(answer: Mapping[str, object], at_most: Usage) -> Usage:
-    """Give the tokens that the answer tells of, and none where they are not what is paid for."""
-    told = as_object(answer.get("usage"))
-    return replace(
-        at_most, input_tokens=as_count(told.get("input_tokens")), output_tokens=as_count(told.get("output_tokens"))
-    )
+def _used(answer: Mapping[str, object], model: str, at_most: Usage) -> Usage:
+    """Give the tokens of the answer; DALL·E 3 is paid by the picture and has none."""
+    if model == _DALLE:
+        return at_most
+    return tokens_used(answer.get("usage"), "input_tokens", "output_tokens", at_most)
 
 
 def _at_most(model: str, echo: dict[str, JsonValue], prompt: str) -> Usage:

@@ -44,7 +44,7 @@ class StabilityImages:
         answer = self._calls.json(response, usage)
         if answer.get("finish_reason") == "CONTENT_FILTERED":  # it was made, and blurred
             raise ProviderError(Failure.CONTENT_REJECTED, "Stability AI refuses this content", usage=usage)
-        echo: dict[str, JsonValue] = {"seed": as_count(answer.get("seed")), "aspect_ratio": fields["aspect_ratio"]}
+        echo: dict[str, JsonValue] = {"seed": as_count(answer.get("seed")) or 0, "aspect_ratio": fields["aspect_ratio"]}
         return InvocationResult(
             artefacts=(picture(answer.get("image"), asset_type_of(invocation), echo, "Stability AI", usage),),
             usage=usage,

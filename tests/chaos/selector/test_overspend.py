@@ -168,7 +168,7 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
 @asynccontextmanager
 async def swept_and_watched(race: Race) -> AsyncIterator[None]:
     """The selector's own sweeper frees what lapsed, and the accounts are looked at."""
-    sweeper = Sweeper(race.ledger, SystemClock(), SWEEP_S)
+    sweeper = Sweeper(race.ledger, SystemClock(), SWEEP_S, grace_s=0)
     async with background(sweeper.run, "sweeper"):
         watching = asyncio.create_task(race.watch())
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
 from svc_executor.adapters.memory.peers import MemoryResults
-from svc_executor.adapters.results import BlobResults
+from svc_executor.adapters.results import BlobResults, decode, encode
 from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import CallOutcome
 
@@ -75,3 +76,13 @@ async def test_a_result_beyond_the_bound_is_not_kept() -> None:
             await results.keep("tenant-a", "key-1", OUTCOME)
         assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
         assert await results.find("tenant-a", "key-1") is None
+
+
+@pytest.mark.parametrize("result", [RESULT, None])
+def test_a_cost_that_an_older_version_did_not_bound_is_bounded(result: InvocationResult | None) -> None:
+    assert decode(encode(CallOutcome(result, cost_micro_usd=10**30))).cost_micro_usd == 10**15
+
+
+def test_workers_of_other_versions_read_an_outcome() -> None:
+    assert b"made" not in encode(replace(OUTCOME, made=True))
+    assert decode(encode(replace(OUTCOME, made=True))) == replace(OUTCOME, kept=True)

@@ -175,7 +175,7 @@ def a_need(**fields: object) -> Need:
 async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.Channel, heard: Heard) -> None:
     need = a_need(
         formats=("png",), width_px=1200, images=1, params={"source": "graph", "n": 2}, preferred_tool="mermaid",
-        max_cost_micro_usd=9, data_classification="internal",
+        max_cost_micro_usd=9, data_classification="internal", output_tokens=6_240, context_tokens=640,
     )  # fmt: skip
     selection = await SelectorPeer(channel).select(need)
     (request,) = heard.requests
@@ -183,6 +183,7 @@ async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.C
     assert request.requirements.modality == modality_pb2.MODALITY_DIAGRAM
     assert (request.requirements.params["source"], list(request.requirements.formats)) == ("graph", ["png"])
     assert (request.subject_context.job_id, request.subject_context.attempt) == ("job", 2)
+    assert (request.requirements.context_tokens, request.estimated_units.output_tokens) == (640, 6_240)
     assert (request.preference.tool_id, request.max_cost_micro_usd, request.request_id) == ("mermaid", 9, "request")
     assert (selection.selection_id, selection.reservation_id, selection.reserved_micro_usd) == (ONE, TWO, 7)
     assert (selection.chosen.adapter, selection.chosen.prices) == ("mermaid", {"image": 7})

@@ -20,15 +20,24 @@ from svc_executor.domain.wording import labels_of, prompt_of, request_of, shorte
 from tests.unit.executor.rig import compiler, plan, task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from svc_executor.domain.peers import Need
 
+PICTURES = ("generate_image", "generate_diagram", "transform_asset")
 
-def need(step_type: str = "generate_diagram", left: int = 9, **fields: JsonValue) -> Need:
+
+def need(
+    step_type: str = "generate_diagram",
+    left: int = 9,
+    defaults: Sequence[Mapping[str, JsonValue]] = (),
+    **fields: JsonValue,
+) -> Need:
     only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
     terms = Terms(data_classification="sensitive", persona="p", capsule="c", max_cost_tier="low")
     job = Job("job", Principal("tenant-a", "user-1"), terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
     order = SelectOrder(JobOrder("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
-    return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=left)
+    return need_of(job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=left, defaults=defaults)
 
 
 def test_constraints_become_requirements() -> None:
@@ -64,10 +73,12 @@ def test_what_the_cap_has_left_makes_another_request() -> None:
         ("generate_image", {"prompt": "x", "n": 3}, 3, 18_720, 0),
         ("generate_image", {"prompt": "x", "quality": "low"}, 1, 408, 0),
         ("generate_image", {"prompt": "x", "quality": "hd", "shape": "landscape"}, 3, 6_240, 0),
-        ("generate_diagram", {"source": "x"}, 1, 0, 0),
-        ("generate_text", {"prompt": "x"}, 0, 1024, 0),
-        ("generate_text", {"prompt": "x", "max_tokens": 64}, 0, 64, 0),
-        ("synthesize_speech", {"text": "x" * 25}, 0, 0, 3),
+        ("generate_diagram", {"source": "x"}, 1, 6_240, 0),
+        ("transform_asset", {"prompt": "x"}, 1, 6_240, 0),
+        ("generate_text", {"prompt": "x"}, 1, 1024, 0),
+        ("generate_text", {"prompt": "x", "max_tokens": 64}, 1, 64, 0),
+        ("synthesize_speech", {"text": "x" * 25}, 1, 1024, 3),
+        ("invoke_tool", {"n": 10**12, "max_tokens": 1e300}, 1_000_000, 1_000_000_000, 0),
     ],
 )
 def test_units_are_estimated_from_what_is_asked(
@@ -81,20 +92,36 @@ def test_the_system_text_is_counted_among_what_is_sent() -> None:
     assert need("generate_text", params={"prompt": "x" * 10, "system": "y" * 20}).input_tokens == 15
 
 
+@pytest.mark.parametrize(
+    ("step_type", "fields", "tokens"),
+    [
+        ("generate_text", {"params": {"prompt": "x" * 10}}, 5 + 1_024),
+        ("generate_text", {"params": {"prompt": "x" * 10}, "constraints": {"max_output_tokens": 2_000}}, 2_005),
+        ("analyze_image", {"params": {"prompt": "x" * 10, "max_tokens": 64}}, 69),
+        ("analyze_image", {"params": {"prompt": "x" * 10}}, 0),
+        ("generate_image", {"params": {"prompt": "x" * 10}}, 0),
+    ],
+)
+def test_a_context_window_is_asked_for_texts_alone(step_type: str, fields: dict[str, JsonValue], tokens: int) -> None:
+    assert need(step_type, **fields).context_tokens == tokens
+
+
+@pytest.mark.parametrize("step_type", PICTURES)
 @pytest.mark.parametrize("quality", ["auto", "low", "medium", "high", None])
 @pytest.mark.parametrize("tokens", [272, 400, 408, 1_056, 1_568, 1_584, 4_160, 6_208, 6_240])
-def test_what_a_picture_by_the_token_costs_was_reserved(quality: str | None, tokens: int) -> None:
+def test_what_a_picture_by_the_token_costs_was_reserved(quality: str | None, tokens: int, step_type: str) -> None:
     most = {"low": 408, "medium": 1_584}.get(str(quality), 6_240)
     prices = {"input_token": 5, "output_token": 40}
-    asked = need("generate_image", params={"prompt": "A door", **({"quality": quality} if quality else {})})
+    asked = need(step_type, params={"prompt": "A door", **({"quality": quality} if quality else {})})
     reserved = cost_micro_usd(prices, {}, Usage(1, asked.input_tokens, asked.output_tokens))
     assert reserved >= cost_micro_usd(prices, {}, Usage(1, 2, min(tokens, most)))
 
 
+@pytest.mark.parametrize("step_type", PICTURES)
 @pytest.mark.parametrize("shape", ["square", "landscape", "portrait"])
 @pytest.mark.parametrize("quality", ["standard", "hd"])
-def test_what_a_picture_by_the_piece_costs_was_reserved(shape: str, quality: str) -> None:
-    asked = need("generate_image", params={"prompt": "A door", "shape": shape, "quality": quality})
+def test_what_a_picture_by_the_piece_costs_was_reserved(shape: str, quality: str, step_type: str) -> None:
+    asked = need(step_type, params={"prompt": "A door", "shape": shape, "quality": quality})
     assert asked.images == 1 + (quality == "hd") + (shape != "square")
 
 

@@ -105,6 +105,21 @@ async def test_a_result_is_bought_once_when_the_worker_is_killed_between_the_ans
     assert run.rig.results.kept == {}
 
 
+async def test_what_was_decided_without_a_call_is_not_kept_as_the_result_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await begun(priced())
+    painter = run.rig.shelf.providers.pop("painter")
+    with monkeypatch.context() as patch:
+        patch.setattr(run.steps.attempt, "_record", away)
+        with pytest.raises(SomaError):
+            await run.steps.attempt(run.attempt("a"))
+    assert run.rig.results.kept == {}
+    run.rig.shelf.providers["painter"] = painter
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert len(run.rig.calls("painter")) == 1
+
+
 async def test_a_result_that_no_store_takes_is_held_until_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     run = await begun(priced(clock))

@@ -17,7 +17,7 @@ from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.provider_call import needs_renewal
 from svc_executor.domain.run import CloseOrder
 from tests.unit.executor.rig import OWNER, IdleRunner, task
-from tests.unit.executor.test_paid_once import Killed, begun, priced
+from tests.unit.executor.test_paid_once import PRICE, Killed, away, begun, priced
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
@@ -60,6 +60,33 @@ async def test_an_attempt_waits_while_the_selector_is_away(monkeypatch: pytest.M
         with pytest.raises(SomaError):
             await run.steps.attempt(run.attempt("a"))
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
+
+
+async def test_a_paid_call_is_settled_while_its_result_cannot_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await begun(priced())
+    (reservation,) = run.rig.selector.reserved
+    monkeypatch.setattr(run.rig.assets, "store", away)
+    with pytest.raises(SomaError):
+        await run.steps.attempt(run.attempt("a"))
+    assert run.rig.selector.settled == {reservation: PRICE}
+
+
+async def test_the_reservation_of_a_call_that_was_made_is_held_as_long_as_the_budget_bears_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await begun(priced())
+    (reservation,) = run.rig.selector.reserved
+    with monkeypatch.context() as patch:
+        patch.setattr(run.rig.assets, "store", away)
+        patch.setattr(run.rig.selector, "settle", away)
+        for _ in range(2):
+            with pytest.raises(SomaError):
+                await run.steps.attempt(run.attempt("a"))
+    assert run.rig.selector.renewed == [reservation] * 2
+    run.rig.selector.reserved.clear()
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert run.rig.selector.settled == {reservation: PRICE}
+    assert len(run.rig.calls("painter")) == 1
 
 
 async def test_a_reservation_of_this_minute_is_not_renewed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from mesh.errors import Reason, SomaError
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
 from svc_executor.domain.run import CloseOrder
-from tests.unit.executor.rig import task
+from tests.unit.executor.rig import Rig, Rung, chosen, task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, begun, drawn, priced
 from tests.unit.executor.test_run_steps import Run
 
@@ -209,3 +210,14 @@ async def test_a_choice_that_comes_after_the_end_of_its_run_begins_nothing(monke
     assert caught.value.reason is Reason.CANCELLED
     assert run.rig.selector.reserved == {}
     assert list((await run.account()).executions) == []
+
+
+@pytest.mark.parametrize("tokens", [10**22, 10**30])
+async def test_an_absurd_number_of_tokens_ends_the_attempt_and_its_run(tokens: int) -> None:
+    rig = Rig(rungs=(Rung("image_photo", chosen("painter", "remote", output_token=40)),))
+    rig.shelf.providers["painter"].script = lambda call: replace(drawn(call), usage=Usage(output_tokens=tokens))
+    run = await begun(rig)
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    await run.steps.close_run(close(run))
+    assert booked(run) == [10**15]
+    assert await cost(run) == (10**15,) * 3

@@ -12,18 +12,19 @@ import pytest
 from google.protobuf.json_format import MessageToJson, Parse
 
 from mesh.ids import SystemIds
+from soma.executor.v1 import job_pb2
 from soma.provenance.v1 import trace_service_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
 from svc_provenance.events.facts import Intake
 from svc_provenance.rpc.trace_writer import trace_message
-from tests.unit.provenance.tales import TALES
+from tests.unit.provenance.tale import Tale, ranked
+from tests.unit.provenance.tales import CHART, TALES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.events.event import Event
-    from tests.unit.provenance.tale import Tale
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -77,6 +78,16 @@ async def test_an_attempt_under_way_is_told() -> None:
     trace = await traced(tale, tale.events()[:2])
     assert trace.story.startswith("Job “Sign-in specification” is under way.")
     assert "Attempt 1 is under way with matplotlib_chart@local" in trace.steps[0].story
+
+
+async def test_a_choice_that_another_one_replaced_is_told_as_such() -> None:
+    tale = Tale("replaced", "chart").job(job_pb2.JOB_STATE_PENDING)
+    tale.selection("chart", 1, CHART, f"{CHART}: rung 1 of the ladder", ranked=[ranked(CHART, 1)])
+    tale.execution("chart", 1, CHART, selection_id=tale.id("selection", "chart", 2))
+    tale.step("chart", job_pb2.STEP_STATE_SUCCEEDED, 1).job(job_pb2.JOB_STATE_COMPLETED)
+    story = (await traced(tale)).steps[0].story
+    assert f"{CHART} had been chosen for attempt 1 before; another choice replaced that." in story
+    assert "did not come to an end" not in story
 
 
 async def test_each_attempt_is_linked_to_its_span() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -34,6 +35,7 @@ _EGRESS = {
 # Where the request went out and no whole answer came back, the provider may have done the work.
 _MAY_HAVE_WORKED = frozenset({EgressFailure.TIMEOUT, EgressFailure.INCOMPLETE, EgressFailure.TOO_LARGE})
 _MOST_VALUES = 250_000
+_MOST_TOKENS = 10**9
 _PROBED_AFTER_USE_S = 3_600.0
 _UNASKED = ProbeResult(healthy=None, detail="not asked; its calls tell")
 
@@ -157,9 +159,26 @@ def as_object(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def as_count(value: object) -> int:
-    """Take a value for a count; anything else is 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+def as_count(value: object) -> int | None:
+    """Take a value for a count; 3.0 is one too. None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def tokens_used(told: object, sent: str, received: str, at_most: Usage) -> Usage:
+    """Give the tokens that the `usage` of an answer tells under the names `sent` and `received`.
+
+    A number that it does not tell is taken to be that of `at_most`. None is above 1,000,000,000.
+    """
+    found = as_object(told)
+    input_tokens, output_tokens = as_count(found.get(sent)), as_count(found.get(received))
+    return replace(
+        at_most,
+        input_tokens=at_most.input_tokens if input_tokens is None else min(input_tokens, _MOST_TOKENS),
+        output_tokens=at_most.output_tokens if output_tokens is None else min(output_tokens, _MOST_TOKENS),
+        estimated=input_tokens is None or output_tokens is None,
+    )
 
 
 def host_of(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,40 @@ async def test_an_answer_that_does_not_arrive_whole_costs_what_it_may_have_at_mo
     server.next.append(reply)
     pictures = await desk.refusal(images, call(server, "dall-e-3", quality="hd"))
     assert pictures.usage == Usage(images=2, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"prompt_tokens": 12.0, "completion_tokens": 9.0}, Usage(input_tokens=12, output_tokens=9)),
+        ({"prompt_tokens": 0, "completion_tokens": 9}, Usage(input_tokens=0, output_tokens=9)),
+        ({"prompt_tokens": 21, "completion_tokens": 10**22}, Usage(input_tokens=21, output_tokens=10**9)),
+        ({"prompt_tokens": 5}, Usage(input_tokens=5, output_tokens=50, estimated=True)),
+        ({"prompt_tokens": 5, "completion_tokens": 1.5}, Usage(input_tokens=5, output_tokens=50, estimated=True)),
+        ({"prompt_tokens": 5, "completion_tokens": -1}, Usage(input_tokens=5, output_tokens=50, estimated=True)),
+    ],
+)
+async def test_tokens_that_an_answer_tells_are_counted_and_others_are_as_many_as_they_may_be(
+    chat: Provider, server: openai.OpenAiServer, told: dict[str, JsonValue], usage: Usage
+) -> None:
+    choice = {"message": {"content": "A name."}, "finish_reason": "stop"}
+    server.next.append(Reply.of(200, {"model": "m", "choices": [choice], "usage": told}))
+    assert (await chat.invoke(call(server, max_tokens=50))).usage == usage
+
+
+@pytest.mark.parametrize("told", [{}, {"input_tokens": "10"}, None, 7])
+async def test_a_picture_by_the_token_whose_answer_tells_none_costs_what_it_may_have_at_most(
+    images: Provider, server: openai.OpenAiServer, told: JsonValue
+) -> None:
+    data = [{"b64_json": base64.b64encode(openai.png(8, 8)).decode()}]
+    server.next.append(Reply.of(200, {"data": data, "usage": told}))
+    usage = (await images.invoke(call(server, "gpt-image-1", quality="medium"))).usage
+    assert (usage.estimated, usage.output_tokens) == (True, 1_584)
+    assert usage.input_tokens > len("Name it.") / 4
+
+
+async def test_a_picture_by_the_piece_has_no_tokens(images: Provider, server: openai.OpenAiServer) -> None:
+    assert (await images.invoke(call(server, "dall-e-3"))).usage == Usage(images=1)
 
 
 async def test_a_picture_that_cannot_be_read_is_paid_for(images: Provider, server: openai.OpenAiServer) -> None:
