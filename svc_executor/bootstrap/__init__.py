@@ -155,7 +155,9 @@ async def _work(
     )
     starting = _starting(settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
     await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)
-    limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
+    limits = RunLimits(
+        settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds, settings.max_step_attempts
+    )
     steps = use_cases(ports, limits, starting, provider_timeout_s=settings.provider_timeout_s)
     activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter, mesh.revoked))
     await mesh.enter(
