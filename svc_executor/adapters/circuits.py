@@ -3,7 +3,7 @@
 A capability is told by its id and its owner: one of a tenant's private id says nothing of the platform's.
 
 A failure is held against the platform-wide circuit only when it is the provider's fault, and no other tenant was
-served meanwhile; so what one tenant sends stops nobody else.
+served while the failed call ran, or within the window before it ended; so what one tenant sends stops nobody else.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ class Circuits:
         served = self._served.get_or_create(capability, _Served)
         own = self._tenants.get_or_create((tenant_id, capability), lambda: self._of_tenant(tenant_id, capability))
         shared = self._platform.get_or_create(capability, lambda: self._of_platform(capability))
+        started = self._clock.monotonic()
 
         def against_provider(error: Exception) -> bool | None:
             if _is_fault_of_provider(error):
-                since = self._clock.monotonic() - self._window_s
+                since = min(started, self._clock.monotonic() - self._window_s)
                 return None if served.another(tenant_id, since) else True
             return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError, not_found
 from mesh.fairness import FairSlots
 from svc_executor.domain.documents import Revision
-from svc_executor.domain.inputs import for_provider, resolved, sources
+from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, for_provider, resolved, sources
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import JobStore
     from svc_executor.domain.provider import InputArtefact
 
-MAX_FILES = 200
-MAX_BYTES = 256 * 1024 * 1024
 _AT_ONCE, _WAITING = 2, 8
 
 
@@ -37,12 +35,15 @@ class DiffDocuments:
         The bytes of the inputs are held from here to the end of the comparison.
         """
         async with self._slots.slot(tenant_id):
-            budget = _Budget()
-            before = await self._revision(tenant_id, old, budget)
-            after = await self._revision(tenant_id, new, budget)
+            budget = InputBudget()
+            try:
+                before = await self._revision(tenant_id, old, budget)
+                after = await self._revision(tenant_id, new, budget)
+            except InputsTooLargeError as error:
+                raise SomaError(Reason.FAILED_PRECONDITION, f"The documents have {error}") from None
             return await self._differ(tenant_id, before, after)
 
-    async def _revision(self, tenant_id: str, ref: RevisionRef, budget: _Budget) -> Revision:
+    async def _revision(self, tenant_id: str, ref: RevisionRef, budget: InputBudget) -> Revision:
         steps, made = await self._recorded(tenant_id, ref)
         step = steps[ref.step_id]
         if made is None or step.task.step_type is not StepType.COMPOSE_DOCUMENT:
@@ -51,9 +52,8 @@ class DiffDocuments:
         inputs: dict[str, InputArtefact | str] = {}
         for source in sources(step.task, steps):
             for position, asset_id in enumerate(source.asset_ids):
-                artefact = await self._load(asset_id)
+                artefact = await self._load(asset_id, budget)
                 if artefact is not None:
-                    budget.spend(len(artefact.content))
                     ending = artefact.filename.rpartition(".")[2].lower()
                     inputs[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
         # What was erased since is a gap like any other.
@@ -68,31 +68,15 @@ class DiffDocuments:
         except KeyError:
             raise not_found("step", ref.step_id) from None
 
-    async def _load(self, asset_id: str) -> InputArtefact | None:
+    async def _load(self, asset_id: str, budget: InputBudget) -> InputArtefact | None:
         try:
-            return await self._assets.load(asset_id)
+            asset = await self._assets.describe(asset_id)
+            budget.spend(asset.size_bytes)
+            return await self._assets.load(asset)
         except SomaError as error:
             if error.reason in {Reason.NOT_FOUND, Reason.FAILED_PRECONDITION}:  # erased, before or meanwhile
                 return None
             raise
-
-
-class _Budget:
-    """The files that one comparison may still read."""
-
-    def __init__(self) -> None:
-        self._files = MAX_FILES
-        self._bytes = MAX_BYTES
-
-    def spend(self, size: int) -> None:
-        """Count one file."""
-        self._files -= 1
-        self._bytes -= size
-        if self._files < 0 or self._bytes < 0:
-            raise SomaError(
-                Reason.FAILED_PRECONDITION,
-                f"The documents have more than {MAX_FILES} files or {MAX_BYTES // 2**20} MiB of inputs",
-            )
 
 
 def _no_document(ref: RevisionRef) -> SomaError:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunLimits:
-    """Limits of every run: steps at once, tries after a bad verdict, and seconds when the plan sets none."""
+    """Limits of every run: steps at once, tries after a bad verdict, seconds when the plan sets none, and attempts of
+    one step.
+    """
 
     parallel_steps: int = 4
     max_rework: int = 2
     max_seconds: float = 3_600.0
+    max_attempts: int = 20
 
 
 class OpenRun:
@@ -56,6 +59,7 @@ class OpenRun:
             capped=job.terms.max_cost_micro_usd > 0,
             seconds_left=job.terms.max_duration_s or self._limits.max_seconds,
             cancel_reason=job.cancel_reason,
+            max_attempts=self._limits.max_attempts,
         )
 
 

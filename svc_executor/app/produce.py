@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mesh.errors import Reason, SomaError, may_pass
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from svc_executor.domain.erasure import ErasedTextError, check_texts
-from svc_executor.domain.inputs import for_call, origin_of, referenced_steps, sources, with_notes
+from svc_executor.domain.inputs import (
+    LARGE_INPUT_BYTES,
+    InputBudget,
+    InputsTooLargeError,
+    for_call,
+    origin_of,
+    referenced_steps,
+    sources,
+    with_notes,
+)
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
@@ -25,8 +34,8 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
-    from svc_executor.domain.peers import Assets
-    from svc_executor.domain.ports import Catalogue, Credentials
+    from svc_executor.domain.peers import AssetInfo, Assets
+    from svc_executor.domain.ports import Catalogue, Credentials, InputSlots
     from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Place, Provider
     from svc_executor.domain.provider_call import ProviderCall
 
@@ -39,7 +48,8 @@ class Begun:
     """An attempt with all that it is made from. `steps` are the step and those it depends on, `accepted` their
     results, by step name.
 
-    `call` is that of an earlier try of the attempt.
+    `call` is that of an earlier try of the attempt. `inputs` are the assets that its provider is given, by input name,
+    as soon as they are known.
     """
 
     job: Job
@@ -49,6 +59,7 @@ class Begun:
     accepted: Mapping[str, ExecutionSummary]
     feedback: tuple[Feedback, ...] = ()
     call: ProviderCall | None = None
+    inputs: Mapping[str, AssetInfo] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -75,6 +86,7 @@ class Producer:
         calls: ProviderCalls,
         clock: Clock,
         *,
+        large_inputs: InputSlots,
         timeout_s: float,
     ) -> None:
         self._assets = assets
@@ -82,6 +94,7 @@ class Producer:
         self._credentials = credentials
         self._calls = calls
         self._clock = clock
+        self._large_inputs = large_inputs
         self._timeout_s = timeout_s
 
     async def call(self, begun: Begun) -> CallOutcome:
@@ -92,10 +105,14 @@ class Producer:
         try:
             check_texts(begun.step.task, begun.steps)
             with _place(self._provider(begun), begun) as place:  # before the inputs, which a busy provider saves
-                invocation = await self._invocation(begun)
-                return await self._calls.make(begun, place.invoke, invocation)
+                begun = replace(begun, inputs=await self._input_assets(begun))
+                with self._input_slot(begun):
+                    invocation = await self._invocation(begun)
+                    return await self._calls.make(begun, place.invoke, invocation)
         except ProviderBusyError as busy:
             raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
+        except InputsTooLargeError as error:
+            return CallOutcome(None, error_code=Failure.INVALID_INPUT.value, error_message=f"the step has {error}")
         except ErasedTextError as error:
             return CallOutcome(None, error_code=Reason.FAILED_PRECONDITION.value, error_message=str(error))
         except ProviderError as error:
@@ -158,15 +175,29 @@ class Producer:
             credentials=await self._credentials.read(begun.job.tenant_id, chosen.credential_path),
         )
 
-    async def _inputs(self, begun: Begun) -> dict[str, InputArtefact | str]:
-        """Assets under the name of their source: the main one, and the others with their file ending behind it."""
-        found: dict[str, InputArtefact | str] = {}
+    async def _input_assets(self, begun: Begun) -> dict[str, AssetInfo]:
+        """Assets under the name of their source: the main one, and the others with their file ending behind it.
+
+        Raises InputsTooLargeError before any of them is read.
+        """
+        budget = InputBudget()
+        found: dict[str, AssetInfo] = {}
         for source in sources(begun.step.task, begun.steps):
             for position, asset_id in enumerate(source.asset_ids):
-                artefact = await self._assets.load(asset_id)
-                ending = artefact.filename.rpartition(_SPLIT)[2].lower()
-                found[source.name if position == 0 else f"{source.name}.{ending}"] = artefact
+                asset = await self._assets.describe(asset_id)
+                budget.spend(asset.size_bytes)
+                ending = asset.filename.rpartition(_SPLIT)[2].lower()
+                found[source.name if position == 0 else f"{source.name}.{ending}"] = asset
         return found
+
+    def _input_slot(self, begun: Begun) -> AbstractContextManager[None]:
+        """A slot for inputs that are large, which stay in memory until the call is over."""
+        if sum(asset.size_bytes for asset in begun.inputs.values()) <= LARGE_INPUT_BYTES:
+            return nullcontext()
+        return self._large_inputs.enter(begun.job.tenant_id)
+
+    async def _inputs(self, begun: Begun) -> dict[str, InputArtefact | str]:
+        return {name: await self._assets.load(asset) for name, asset in begun.inputs.items()}
 
     def _provider(self, begun: Begun) -> Provider:
         chosen = begun.execution.chosen

@@ -23,6 +23,7 @@ from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevoc
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_executor.adapters.credentials import TenantCredentials
 from svc_executor.adapters.identity import MintedIdentity
+from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
@@ -152,10 +153,13 @@ async def _work(
         meter=meter,
         clock=mesh.clock,
         results=stores.results,
+        large_inputs=LargeInputSlots(mesh.clock),
     )
     starting = _starting(settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
     await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)
-    limits = RunLimits(settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds)
+    limits = RunLimits(
+        settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds, settings.max_step_attempts
+    )
     steps = use_cases(ports, limits, starting, provider_timeout_s=settings.provider_timeout_s)
     activities = JobActivities(steps, stores.jobs, MintedIdentity(mesh.minter, mesh.revoked))
     await mesh.enter(

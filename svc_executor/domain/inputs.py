@@ -23,8 +23,31 @@ MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
 
 
+MAX_INPUT_FILES = 200
+MAX_INPUT_BYTES = 256 * 1024 * 1024
+"""Most files, and bytes of them together, that are read for one attempt or one comparison."""
+
+LARGE_INPUT_BYTES = 8 * 1024 * 1024
+"""Inputs of more bytes are large: a process holds those of a few attempts at once."""
+
+
 class InputsTooLargeError(Exception):
-    """Params that would become too large with the texts they name; text for people."""
+    """Params that would become too large with the texts they name, or too large assets; text for people."""
+
+
+class InputBudget:
+    """The files that may still be read for one attempt, or one comparison, which holds them all in memory."""
+
+    def __init__(self) -> None:
+        self._files = MAX_INPUT_FILES
+        self._bytes = MAX_INPUT_BYTES
+
+    def spend(self, size_bytes: int) -> None:
+        """Count one file, before it is read. Raises InputsTooLargeError for one too many."""
+        self._files -= 1
+        self._bytes -= size_bytes
+        if self._files < 0 or self._bytes < 0:
+            raise InputsTooLargeError(f"more than {MAX_INPUT_FILES} files or {MAX_INPUT_BYTES // 2**20} MiB of inputs")
 
 
 @dataclass(frozen=True)

@@ -89,14 +89,27 @@ class Upload:
     classification: str = ""
 
 
+@dataclass(frozen=True)
+class AssetInfo:
+    """A readable asset without its bytes."""
+
+    asset_id: str
+    media_type: str
+    filename: str
+    size_bytes: int
+
+
 class Assets(Protocol):
     """Stores and reads bytes."""
 
     async def store(self, upload: Upload) -> str:
         """Store an artefact and give its asset id; the same request_id stores once."""
 
-    async def load(self, asset_id: str) -> InputArtefact:
-        """Read an asset whole; NOT_FOUND when it is gone."""
+    async def describe(self, asset_id: str) -> AssetInfo:
+        """What an asset is, before its bytes are read; NOT_FOUND when it is gone."""
+
+    async def load(self, asset: AssetInfo) -> InputArtefact:
+        """Read an asset whole; NOT_FOUND or FAILED_PRECONDITION when it is gone meanwhile."""
 
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         """Give up what a job holds of an asset; nobody's bytes are erased. Idempotent, also for what is gone."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
     from svc_executor.domain.capability import CapabilityKey
@@ -199,6 +199,13 @@ class Catalogue(Protocol):
 
     def provider(self, adapter: str) -> Provider | None:
         """The adapter of that name, made on first use; None when there is none."""
+
+
+class InputSlots(Protocol):
+    """Bounds how many attempts hold large inputs in the memory of this process."""
+
+    def enter(self, tenant_id: str) -> AbstractContextManager[None]:
+        """Hold a slot for the enclosed block; raises ProviderBusyError at once when none is free."""
 
 
 class Credentials(Protocol):

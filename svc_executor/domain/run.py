@@ -34,7 +34,8 @@ class Opening:
     """The job as it stands at the start of a run.
 
     `proceed` is false when there is nothing to run. `parallel` steps run at once; `capped` says that choices must be
-    made one after the other because the plan has a cost cap; `seconds_left` is the time the run may take.
+    made one after the other because the plan has a cost cap; `seconds_left` is the time the run may take. A step has
+    `max_attempts` at most in this run, reworks included; 0: any number, as in runs that an earlier version opened.
     """
 
     proceed: bool
@@ -44,6 +45,7 @@ class Opening:
     capped: bool = False
     seconds_left: float = 0.0
     cancel_reason: str | None = None
+    max_attempts: int = 0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _QUALITY = "QUALITY"
 _MAX_LOSSES = 2
+_BOUNDED_ATTEMPTS = "bounded-attempts"
 
 
 @dataclass
@@ -94,8 +95,16 @@ class StepRun:
                 return await self._give_up(choice.message)
             if await self._try(choice.capability_id):
                 return StepState.SUCCEEDED
+            if self._is_last and not self._ending():
+                return await self._give_up(f"it had the {self._opening.max_attempts} attempts that a step may have")
             self._attempt += 1
         raise asyncio.CancelledError
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether no attempt may follow this one in this run; versions before this one knew no such bound."""
+        made, most = self._attempt - self._step.next_attempt + 1, self._opening.max_attempts
+        return 0 < most <= made and workflow.patched(_BOUNDED_ATTEMPTS)
 
     async def _choose(self) -> Choice:
         ladder = self._ladder
@@ -121,7 +130,7 @@ class StepRun:
         result = await calls.attempt(order)
         self._ladder.repeat_of = 0
         if not result.succeeded:
-            if result.code == RESULT_LOST and self._ladder.losses < _MAX_LOSSES:
+            if result.code == RESULT_LOST and self._ladder.losses < _MAX_LOSSES and not self._is_last:
                 self._ladder.losses += 1
                 self._ladder.repeat_of = self._attempt
             else:
@@ -134,7 +143,7 @@ class StepRun:
         verdict = await calls.evaluate(order)
         if verdict.passes:
             return True
-        if self._ladder.reworks < self._opening.max_rework and not verdict.repeated:
+        if self._ladder.reworks < self._opening.max_rework and not verdict.repeated and not self._is_last:
             self._ladder.reworks += 1
             self._ladder.rework_of = self._attempt
         else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.peers import Assets, Critic, Selector
-    from svc_executor.domain.ports import Catalogue, Credentials, JobStore, Meter, Results
+    from svc_executor.domain.ports import Catalogue, Credentials, InputSlots, JobStore, Meter, Results
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Ports:
     meter: Meter
     clock: Clock
     results: Results
+    large_inputs: InputSlots
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ def use_cases(ports: Ports, limits: RunLimits, starting: StartJobs, *, provider_
     """Wire the use cases that activities run."""
     shared = parts(ports)
     recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
-    producer = Producer(ports.assets, ports.catalogue, ports.credentials, calls, clock, timeout_s=provider_timeout_s)
+    producer = Producer(
+        ports.assets, ports.catalogue, ports.credentials, calls, clock,
+        large_inputs=ports.large_inputs, timeout_s=provider_timeout_s,
+    )  # fmt: skip
     return UseCases(
         open_run=OpenRun(ports.store, recorder, clock, limits),
         select=SelectCapability(ports.store, ports.selector, recorder, meter),

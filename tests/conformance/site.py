@@ -16,6 +16,8 @@ for (const url of ['http://169.254.169.254/latest/', 'http://127.0.0.1:1/', 'fil
   fetch(url).then(() => { document.title = 'leak'; }).catch(() => {});
 new WebSocket('ws://127.0.0.1:1/').onopen = () => { document.title = 'leak'; };
 </script></html>"""
+_TALL = b"""<!doctype html><title>tall</title><div style="height:20000px">x</div>
+<script>Object.defineProperty(Element.prototype, 'scrollHeight', {get: () => 1});</script>"""
 _STYLE = b"body{margin:0;background:#0b3d91;color:#fff;font:20px sans-serif}main{padding:40px}"
 
 
@@ -32,6 +34,7 @@ class Site(ConformantServer):
             "/loop": Reply(302, b"", {"Location": "/loop"}),
             "/inside": Reply(302, b"", {"Location": "http://10.0.0.1/"}),
             "/long": Reply(200, b'<title>long</title><div style="height:3000px">x</div>', _HTML),
+            "/tall": Reply(200, _TALL, _HTML),
             "/large": Reply(200, b"x" * 100_000),
             "/bomb": Reply(200, gzip.compress(b"\0" * 5_000_000), {"Content-Encoding": "gzip"}),
             "/packed-otherwise": Reply(200, b"\x00", {"Content-Encoding": "br"}),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
-from svc_executor.domain.peers import Judgement, Selection, ServedCapability
+from svc_executor.domain.peers import AssetInfo, Judgement, Selection, ServedCapability
 from svc_executor.domain.pricing import greatest_cost
 from svc_executor.domain.provider import InputArtefact
 
@@ -142,13 +142,17 @@ class MemoryAssets:
         self._live[checksum] = self._requests[upload.request_id] = asset_id
         return asset_id
 
-    async def load(self, asset_id: str) -> InputArtefact:
+    async def describe(self, asset_id: str) -> AssetInfo:
         """See the port."""
-        asset = self.stored.get(asset_id)
-        if asset is None:
+        if asset_id not in self.stored:
             raise not_found("asset", asset_id)
-        artefact = asset.upload.artefact
-        return InputArtefact(asset_id, artefact.media_type, artefact.filename, artefact.content)
+        artefact = self.stored[asset_id].upload.artefact
+        return AssetInfo(asset_id, artefact.media_type, artefact.filename, len(artefact.content))
+
+    async def load(self, asset: AssetInfo) -> InputArtefact:
+        """See the port."""
+        content = self.stored[asset.asset_id].upload.artefact.content
+        return InputArtefact(asset.asset_id, asset.media_type, asset.filename, content)
 
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:  # noqa: ARG002 - kept by nobody here
         """See the port."""

@@ -9,6 +9,7 @@ from google.api import httpbody_pb2
 from mesh.errors import Reason, SomaError, not_found
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 from svc_executor.adapters.peers.structs import struct
+from svc_executor.domain.peers import AssetInfo
 from svc_executor.domain.provider import InputArtefact
 
 if TYPE_CHECKING:
@@ -33,16 +34,18 @@ class AssetsPeer:
         answer = await self._assets.UploadAsset(_messages(upload))
         return answer.asset_id
 
-    async def load(self, asset_id: str) -> InputArtefact:
+    async def describe(self, asset_id: str) -> AssetInfo:
         """See the port."""
-        asset = await self._get(asset_id)
+        asset = await self._assets.GetAsset(asset_service_pb2.GetAssetRequest(asset_id=asset_id))
         if asset.status != asset_pb2.ASSET_STATUS_READY:
             raise not_found("asset", asset_id)
-        parts = [
-            body.data
-            async for body in self._assets.DownloadAsset(asset_service_pb2.DownloadAssetRequest(asset_id=asset_id))
-        ]
-        return InputArtefact(asset_id, asset.media_type, asset.filename, b"".join(parts))
+        return AssetInfo(asset_id, asset.media_type, asset.filename, asset.size_bytes)
+
+    async def load(self, asset: AssetInfo) -> InputArtefact:
+        """See the port."""
+        request = asset_service_pb2.DownloadAssetRequest(asset_id=asset.asset_id)
+        parts = [body.data async for body in self._assets.DownloadAsset(request)]
+        return InputArtefact(asset.asset_id, asset.media_type, asset.filename, b"".join(parts))
 
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         """See the port."""
@@ -63,9 +66,6 @@ class AssetsPeer:
             if not page.next_page_token:
                 return found
             request.page_token = page.next_page_token
-
-    async def _get(self, asset_id: str) -> asset_pb2.Asset:
-        return await self._assets.GetAsset(asset_service_pb2.GetAssetRequest(asset_id=asset_id))
 
 
 def _messages(upload: Upload) -> Iterator[asset_service_pb2.UploadAssetRequest]:

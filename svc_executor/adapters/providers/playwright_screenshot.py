@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from svc_executor.domain.egress import Egress, EgressResponse
     from svc_executor.domain.provider import Invocation, JsonValue, Provider, ProviderContext
 
-_MAX_FULL_HEIGHT = 12_000
+_MAX_FULL_SIDE = 12_000
+_MAX_PIXELS = 40_000_000
 _SETTLE_SHARE = 0.6
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
@@ -46,6 +48,17 @@ class Shot:
     scale: float
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a page. `scale` is what it was taken at; `cut` tells that the page goes on below it."""
+
+    png: bytes
+    scale: float
+    cut: bool
+    title: str
+    browser_version: str
+
+
 class PlaywrightScreenshot:
     """Opens a page in a fresh, networkless browser context and takes its picture."""
 
@@ -57,21 +70,25 @@ class PlaywrightScreenshot:
         self._chromium = KeptChromium(context.clock, fetch=self._fetch_chromium)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Take a picture of `url` at `width` by `height`, of the `full_page`, once `wait_for` (CSS) is visible."""
+        """Take a picture of `url` at `width` by `height`, of the `full_page`, once `wait_for` (CSS) is visible.
+
+        A full page that would have too many pixels is taken at a smaller scale, and cut where that is not enough.
+        """
         shot = _shot(invocation)
         document = await self._document(shot, invocation.timeout_s)
         routes = GuardedRoutes(self._egress, document, invocation.timeout_s)
         async with self._chromium.browser() as browser:
-            png, title, version = await _take(browser, shot, document.url, routes, invocation.timeout_s)
-        width, height = struct.unpack(">II", png[16:24])
+            taken = await _take(browser, shot, document.url, routes, invocation.timeout_s)
+        width, height = struct.unpack(">II", taken.png[16:24])
         metadata: dict[str, JsonValue] = {
-            "width_px": width, "height_px": height, "scale": shot.scale, "url": document.url, "title": title,
-            "status": document.status, "requests": routes.requests, "refused_requests": routes.refused,
+            "width_px": width, "height_px": height, "scale": taken.scale, "cut": taken.cut, "url": document.url,
+            "title": taken.title, "status": document.status, "requests": routes.requests,
+            "refused_requests": routes.refused,
         }  # fmt: skip
         return InvocationResult(
-            artefacts=(Artefact(png, "image/png", "screenshot.png", "screenshot", metadata),),
+            artefacts=(Artefact(taken.png, "image/png", "screenshot.png", "screenshot", metadata),),
             usage=Usage(images=1),
-            model=f"chromium {version}",
+            model=f"chromium {taken.browser_version}",
             metadata={"scale": shot.scale, "width": shot.width, "height": shot.height},
         )
 
@@ -111,13 +128,18 @@ def _shot(invocation: Invocation) -> Shot:
     if not _is_web(url):
         raise params.wrong("url", "must be an http or https address")
     width = params.whole("width", 1280, low=320, high=3840)
+    height = params.whole("height", 800, low=240, high=4320)
     scale = params.number("scale", 2.0, low=0.25, high=4)
+    largest_scale = math.sqrt(_MAX_PIXELS / (width * height))
+    if scale > largest_scale:
+        raise params.wrong("scale", f"makes more than {_MAX_PIXELS:,} pixels of {width} x {height}")
     if asks(invocation.feedback, SHARPER):
-        scale = min(4.0, max(scale, 2.0, largest(invocation.feedback, "min_width_px") / width))
+        wanted = max(scale, 2.0, largest(invocation.feedback, "min_width_px") / width)
+        scale = min(4.0, wanted, largest_scale)
     return Shot(
         url=url,
         width=width,
-        height=params.whole("height", 800, low=240, high=4320),
+        height=height,
         full_page=params.flag("full_page", default=False),
         wait_for=params.text("wait_for", "", max_chars=500),
         scale=scale,
@@ -131,9 +153,7 @@ def _is_web(url: str) -> bool:
         return False
 
 
-async def _take(
-    browser: Browser, shot: Shot, url: str, routes: GuardedRoutes, timeout_s: float
-) -> tuple[bytes, str, str]:
+async def _take(browser: Browser, shot: Shot, url: str, routes: GuardedRoutes, timeout_s: float) -> Picture:
     from playwright.async_api import Error
     from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
@@ -150,8 +170,8 @@ async def _take(
             page = await context.new_page()
             await page.goto(url, wait_until="load", timeout=milliseconds)
             await _settle(page, shot, milliseconds)
-            png = await _picture(page, shot, milliseconds)
-            return png, await page.title(), browser.version
+            png, scale, cut = await _picture(page, shot, milliseconds)
+            return Picture(png, scale, cut, await page.title(), browser.version)
         finally:
             await context.close()
     except PlaywrightTimeoutError:
@@ -179,14 +199,31 @@ async def _settle(page: Page, shot: Shot, milliseconds: float) -> None:
         raise invalid_input("/wait_for", "is not a CSS selector") from error
 
 
-async def _picture(page: Page, shot: Shot, milliseconds: float) -> bytes:
+async def _picture(page: Page, shot: Shot, milliseconds: float) -> tuple[bytes, float, bool]:
     if not shot.full_page:
-        return await page.screenshot(animations="disabled", timeout=milliseconds)
-    height = await page.evaluate("document.documentElement.scrollHeight")
-    if height > _MAX_FULL_HEIGHT:
-        clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(shot.width), "height": float(_MAX_FULL_HEIGHT)}
-        return await page.screenshot(full_page=True, clip=clip, animations="disabled", timeout=milliseconds)
-    return await page.screenshot(full_page=True, animations="disabled", timeout=milliseconds)
+        return await page.screenshot(animations="disabled", timeout=milliseconds), shot.scale, False
+    page_width, page_height = await _content_size(page)
+    width = min(max(page_width, shot.width), _MAX_FULL_SIDE)
+    fits = width * min(page_height, _MAX_FULL_SIDE) * shot.scale**2 <= _MAX_PIXELS
+    scale = shot.scale if fits else min(shot.scale, 1.0)
+    height = min(_MAX_FULL_SIDE, _MAX_PIXELS // (width * scale**2))
+    # The browser cuts this to the page as it is then, which may have grown meanwhile.
+    clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(height)}
+    png = await page.screenshot(
+        full_page=True, clip=clip, animations="disabled", timeout=milliseconds,
+        scale="device" if scale == shot.scale else "css",
+    )  # fmt: skip
+    return png, scale, page_width > width or page_height > height
+
+
+async def _content_size(page: Page) -> tuple[float, float]:
+    """Width and height of the whole page in CSS pixels, as the browser measures them.
+
+    A script of the page can change what `scrollWidth` and `scrollHeight` say.
+    """
+    session = await page.context.new_cdp_session(page)
+    size = (await session.send("Page.getLayoutMetrics"))["cssContentSize"]
+    return float(size["width"]), float(size["height"])
 
 
 def _unfetched(error: EgressError) -> ProviderError:

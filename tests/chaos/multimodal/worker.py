@@ -27,6 +27,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import faults
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.peers import (
     LocalIdentity,
     MemoryCritic,
@@ -42,6 +43,7 @@ from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.starting import StartJobs
 from svc_executor.domain.job import Chosen
+from svc_executor.domain.peers import AssetInfo
 from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.workflows.activities import JobActivities
@@ -124,8 +126,12 @@ class FolderAssets:
         (self._folder / asset_id).write_bytes(upload.artefact.content)
         return asset_id
 
-    async def load(self, asset_id: str) -> InputArtefact:
-        return InputArtefact(asset_id, "image/png", "p.png", (self._folder / asset_id).read_bytes())
+    async def describe(self, asset_id: str) -> AssetInfo:
+        return AssetInfo(asset_id, "image/png", "p.png", (self._folder / asset_id).stat().st_size)
+
+    async def load(self, asset: AssetInfo) -> InputArtefact:
+        content = (self._folder / asset.asset_id).read_bytes()
+        return InputArtefact(asset.asset_id, asset.media_type, asset.filename, content)
 
     async def release(self, asset_id: str, job_id: str, reason: str) -> None:
         (self._folder / asset_id).unlink(missing_ok=True)
@@ -181,6 +187,7 @@ async def work(orders: Orders) -> None:
             meter=MemoryMeter(),
             clock=clock,
             results=BlobResults(store),
+            large_inputs=LargeInputSlots(clock),
         )
         starting = StartJobs(jobs, TemporalRunner(client, orders.queue))
         wired = use_cases(ports, RunLimits(), starting, provider_timeout_s=10.0)

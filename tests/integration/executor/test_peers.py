@@ -24,7 +24,7 @@ from soma.selector.v1 import (
     selector_service_pb2_grpc,
 )
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
-from svc_executor.domain.peers import HealthReport, HealthState, Manifest, Need, Trial, Upload
+from svc_executor.domain.peers import AssetInfo, HealthReport, HealthState, Manifest, Need, Trial, Upload
 from svc_executor.domain.provider import Artefact
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Assets(asset_service_pb2_grpc.AssetServiceServicer):
             raise not_found("asset", GONE)
         ready = request.asset_id == ONE
         status = asset_pb2.ASSET_STATUS_READY if ready else asset_pb2.ASSET_STATUS_TOMBSTONED
-        return asset_pb2.Asset(asset_id=ONE, status=status, media_type="image/png", filename="p.png")
+        return asset_pb2.Asset(asset_id=ONE, status=status, media_type="image/png", filename="p.png", size_bytes=5)
 
     async def DownloadAsset(
         self, request: asset_service_pb2.DownloadAssetRequest, context: object
@@ -233,10 +233,13 @@ async def test_an_artefact_is_sent_in_pieces_with_its_fields_in_the_first(
 
 
 async def test_an_asset_is_read_whole(channel: grpc.aio.Channel) -> None:
-    loaded = await AssetsPeer(channel).load(ONE)
+    peer = AssetsPeer(channel)
+    asset = await peer.describe(ONE)
+    assert asset == AssetInfo(ONE, "image/png", "p.png", 5)
+    loaded = await peer.load(asset)
     assert (loaded.content, loaded.media_type, loaded.filename) == (b"bytes", "image/png", "p.png")
     with pytest.raises(SomaError):
-        await AssetsPeer(channel).load(TWO)
+        await peer.describe(TWO)
 
 
 async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, heard: Heard) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
 from mesh.ids import SystemIds
+from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.memory.peers import (
     MemoryAssets,
@@ -192,6 +193,7 @@ class Rig:
             self.meter,
             self.clock,
             self.results,
+            LargeInputSlots(self.clock),
         )
 
     @property

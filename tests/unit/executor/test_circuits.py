@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
 from mesh.errors import SomaError
@@ -99,6 +102,33 @@ async def test_calls_that_hang_open_the_circuit_though_they_end_far_apart() -> N
     for _ in range(5):
         await stand.call("a", ProviderError(Failure.TIMEOUT, "silence"), took_s=2.5)
     assert stand.moves == ["open"]
+
+
+@pytest.mark.parametrize(("served_after_s", "moves"), [(-11, ["open"]), (0, []), (100, [])])
+async def test_hanging_calls_say_nothing_of_a_provider_that_served_another_tenant_meanwhile(
+    served_after_s: int, moves: list[str]
+) -> None:
+    stand = Breakers()
+
+    async def hangs() -> None:
+        with suppress(ProviderError):
+            async with stand.circuits.guard(MODEL, "a"):
+                await stand.clock.sleep(120)
+                raise ProviderError(Failure.TIMEOUT, "silence")
+
+    if served_after_s < 0:
+        assert await stand.call("b")
+        await stand.clock.advance(-served_after_s)
+    async with asyncio.TaskGroup() as calls:
+        for _ in range(5):
+            calls.create_task(hangs())
+        await stand.clock.sleeper()
+        if served_after_s >= 0:
+            await stand.clock.advance(served_after_s)
+            assert await stand.call("b")
+        await stand.clock.advance(120 - max(served_after_s, 0))
+    assert stand.moves == moves
+    assert not await stand.call("a")
 
 
 async def test_a_half_open_circuit_learns_nothing_from_a_callers_fault() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -13,6 +13,7 @@ from soma.executor.v1 import document_service_pb2 as pb
 from svc_executor.adapters.documents import ProcessDiffer
 from svc_executor.adapters.providers.composer.revisions import MAX_CHANGES, MAX_CHARS, bounded
 from svc_executor.app.diff_documents import DiffDocuments
+from svc_executor.domain import inputs
 from svc_executor.domain.documents import Change, ChangeKind, DocumentDiff, RevisionRef
 from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.run import AttemptOrder, JobOrder, SelectOrder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from svc_executor.domain.documents import RenderedDiff
+    from svc_executor.domain.peers import AssetInfo
     from svc_executor.domain.provider import Invocation, JsonValue
 
 
@@ -128,9 +130,17 @@ async def test_another_tenants_document_is_not_found(library: Library) -> None:
     assert await library.refused(ref, ref, tenant="tenant-b") is Reason.NOT_FOUND
 
 
-async def test_inputs_beyond_the_bound_are_refused(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("svc_executor.app.diff_documents.MAX_FILES", 1)
+@pytest.mark.parametrize("bound", ["MAX_INPUT_FILES", "MAX_INPUT_BYTES"])
+async def test_inputs_beyond_the_bound_are_refused_before_they_are_read(
+    library: Library, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
     ref = await library.composed("It opens.", "1.0")
+
+    async def unread(_: AssetInfo) -> NoReturn:
+        raise AssertionError("an asset is read")
+
+    monkeypatch.setattr(inputs, bound, 0)
+    monkeypatch.setattr(library.rig.assets, "load", unread)
     assert await library.refused(ref, ref) is Reason.FAILED_PRECONDITION
 
 

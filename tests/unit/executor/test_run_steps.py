@@ -142,7 +142,7 @@ async def test_of_two_tries_at_once_the_first_record_stays() -> None:
     await run.steps.attempt(run.attempt("a"))
     account = await run.account()
     assert account.steps[0].asset_ids == account.executions[0].asset_ids
-    content = (await run.rig.assets.load(account.steps[0].asset_ids[0])).content
+    content = run.rig.assets.stored[account.steps[0].asset_ids[0]].upload.artefact.content
     assert content == picture(inner.invocations[0]).artefacts[0].content
 
 

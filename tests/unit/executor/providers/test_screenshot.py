@@ -59,7 +59,32 @@ async def test_scale_sets_the_pixels_and_rework_raises_them(browser: Provider, s
 
 async def test_a_full_page_is_as_long_as_its_content(browser: Provider, site: Site) -> None:
     params: dict[str, JsonValue] = {"url": f"{site.url}/long", "full_page": True, "scale": 1}
-    assert desk.opened(await browser.invoke(desk.invocation(params))).height >= 3000
+    result = await browser.invoke(desk.invocation(params))
+    assert desk.opened(result).height >= 3000
+    assert result.artefacts[0].metadata["cut"] is False
+
+
+@pytest.mark.parametrize(("width", "scale", "height"), [(1280, 4, 12_000), (3840, 2, 10_416)])
+async def test_a_full_page_of_too_many_pixels_is_taken_at_a_smaller_scale(
+    browser: Provider, site: Site, width: int, scale: float, height: int
+) -> None:
+    params: dict[str, JsonValue] = {"url": f"{site.url}/tall", "full_page": True, "width": width, "scale": scale}
+    metadata = (await browser.invoke(desk.invocation(params))).artefacts[0].metadata
+    assert (metadata["width_px"], metadata["height_px"]) == (width, height)
+    assert (metadata["scale"], metadata["cut"]) == (1.0, True)
+
+
+async def test_a_picture_of_too_many_pixels_is_refused(browser: Provider, site: Site) -> None:
+    params: dict[str, JsonValue] = {"url": site.url, "width": 3840, "height": 4320, "scale": 4}
+    assert await desk.pointer_of_refusal(browser, params) == "/scale"
+
+
+def test_rework_raises_the_pixels_within_their_bound() -> None:
+    params: dict[str, JsonValue] = {"url": "https://example.org", "width": 3840, "height": 4320, "scale": 1}
+    remark = desk.feedback("RESOLUTION_TOO_LOW", min_width_px=15_360)
+    shot = playwright_screenshot._shot(desk.invocation(params, feedback=remark))
+    assert shot.scale > 1.5
+    assert int(shot.width * shot.height * shot.scale**2) <= 40_000_000
 
 
 async def test_the_page_after_a_redirect_is_the_one_shown(browser: Provider, site: Site) -> None:
