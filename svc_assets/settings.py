@@ -43,7 +43,9 @@ class AssetSettings(Block):
         le=1024,
         description="largest body that is stored in its row, in KiB; larger ones go to the blob store",
     )
-    reconcile_every_s: float = Field(300, gt=0, description="how often leftovers of a crash are repaired, in seconds")
+    reconcile_every_s: float = Field(
+        300, gt=0, description="how often leftovers of crashes and of erasures are removed, in seconds"
+    )
     upload_deadline_s: float = Field(600, gt=0, description="longest time that an upload may take, in seconds")
     reconcile_grace_s: float = Field(
         900, gt=0, description="age at which an unfinished upload counts as left behind; longer than the deadline"

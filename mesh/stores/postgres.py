@@ -92,6 +92,7 @@ class Postgres:
     async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[asyncpg.Connection]:
         """Run one transaction as a tenant: the caller's when none is named, every tenant's with `SYSTEM`.
 
+        It takes a connection of that tenant's share: with `SYSTEM`, what one tenant asked for would hold up all others.
         Commits at the end, rolls back on any error. Keep model and network calls out of it. Raises OVERLOADED when no
         connection gets free in time, DEPENDENCY_UNAVAILABLE when the database does not answer (also when that is why
         none gets free), CONFLICT on a lost race.

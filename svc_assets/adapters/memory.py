@@ -180,6 +180,13 @@ class MemoryRows:
         elif row is not None and row.asset.status is Status.TOMBSTONED:
             row.bytes_erased = True
 
+    async def claim_holders(self, now: datetime, again_after: datetime) -> Asset | None:
+        """None: an erasure leaves no holders."""
+        return None
+
+    async def remove_holders(self, asset: Asset, now: datetime) -> None:
+        """Removes nothing: there are none left."""
+
     async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
         """Those of the ids that no row may have bytes for."""
         rows = {asset_id: self._rows.get(asset_id) for asset_id in asset_ids}

@@ -1,4 +1,4 @@
-"""Deletes bytes that no asset has: of uploads that never ended, of tombstones, and of no row at all."""
+"""Deletes what crashes and erasures leave: bytes that no asset has any more, and holders of tombstones."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class Reconciler:
         """Sweeps now and then, for ever."""
         while True:
             await self.sweep_rows()
+            await self.sweep_holders()
             await self.sweep_blobs()
             await self._clock.sleep(self._times.every_s)
 
@@ -86,6 +87,21 @@ class Reconciler:
             _log.warning("bytes could not be deleted", asset_id=asset.asset_id, reason=error.reason.value)
             return False
         self._removed("tombstone" if asset.status is Status.TOMBSTONED else "upload")
+        return True
+
+    async def sweep_holders(self) -> int:
+        """Removes the holders that erasures left, some at a time; answers how many times. What fails is tried later."""
+        now, done = self._clock.now(), 0
+        while (asset := await self._rows.claim_holders(now, self._later(AGAIN_S))) is not None:
+            done += await self._remove_holders(asset, now)
+        return done
+
+    async def _remove_holders(self, asset: Asset, now: datetime) -> bool:
+        try:
+            await self._rows.remove_holders(asset, now)
+        except SomaError as error:
+            _log.warning("holders could not be removed", asset_id=asset.asset_id, reason=error.reason.value)
+            return False
         return True
 
     async def sweep_blobs(self) -> int:

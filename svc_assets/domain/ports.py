@@ -61,7 +61,10 @@ class Rows(Protocol):
         """
 
     async def erase(self, tenant_id: str, asset_id: str, reason: str, now: datetime) -> Asset | None:
-        """Ends all holds and makes a tombstone; None when there is no such asset."""
+        """Makes a tombstone, which nobody holds; None when there is no such asset.
+
+        Where it had very many holders, records of them may be left for `remove_holders`.
+        """
 
     async def claim(self, now: datetime, again_after: datetime, limit: int) -> Sequence[Asset]:
         """Rows whose bytes are to be deleted: PENDING ones become ERASING, so that they never become READY.
@@ -71,6 +74,15 @@ class Rows(Protocol):
 
     async def bytes_deleted(self, asset: Asset) -> None:
         """Confirms that the bytes are gone: an ERASING row goes, a tombstone remembers it."""
+
+    async def claim_holders(self, now: datetime, again_after: datetime) -> Asset | None:
+        """A tombstone whose records of holders are due to be removed, None when there is none.
+
+        It is not claimed again before a moment, unless some are removed.
+        """
+
+    async def remove_holders(self, asset: Asset, now: datetime) -> None:
+        """Removes some of the records of holders that a tombstone has left; the others are due at `now`."""
 
     async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
         """Those of the ids that no row may have bytes for: it is not there, a tombstone, or has them itself."""

@@ -252,7 +252,7 @@ class PostgresTenants:
 
     async def get(self, tenant_id: str) -> Tenant | None:
         """One tenant."""
-        async with self._postgres.transaction(SYSTEM) as connection:
+        async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(_GET_TENANT, tenant_id)
         return None if row is None else _TENANT.validate_python(dict(row))
 

@@ -46,6 +46,10 @@ class MemoryDecisions:
                     raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
             self._kept.setdefault(decision.selection_id, decision)
 
+    async def record_one(self, decision: Decision) -> None:
+        """Keeps one decision."""
+        await self.record([decision])
+
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""
         kept = self._kept.get(selection_id)

@@ -137,7 +137,13 @@ class Decisions(Protocol):
     """Past decisions."""
 
     async def record(self, decisions: Sequence[Decision]) -> None:
-        """Writes decisions and their events; one that is there already is left as it is."""
+        """Writes decisions of any tenants and their events; one that is there already is left as it is.
+
+        Waits for no tenant's share of the store, so that the calls of one do not hold up the decisions of others.
+        """
+
+    async def record_one(self, decision: Decision) -> None:
+        """Writes a decision that its call waits for; waits for the share of its tenant."""
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""

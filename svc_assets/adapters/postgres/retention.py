@@ -14,12 +14,12 @@ WITH old AS (
 )
 SELECT count(*) FROM gone
 """
-# Holders go with the last hold, request ids with their row. Assets that are there are never removed by age.
+# Holders go before their tombstone, request ids with it. Assets that are there are never removed by age.
 _TOMBSTONES = """
 WITH old AS (
     SELECT asset_id FROM multimodal_assets
     WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
-        AND status = 'tombstoned' AND bytes_erased AND deleted_at < $3
+        AND status = 'tombstoned' AND bytes_erased AND holders_due_at IS NULL AND deleted_at < $3
     ORDER BY deleted_at LIMIT $4 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM multimodal_assets AS a USING old WHERE a.asset_id = old.asset_id RETURNING 1

@@ -13,7 +13,8 @@ from mesh.errors import Reason, SomaError
 from mesh.events.audit import DENIED, canonical
 from mesh.stores.postgres import SYSTEM
 from svc_assets.adapters.postgres import statements as sql
-from svc_assets.domain.model import DIRECT, SUBJECT_MARK, Asset, EarlierUpload, Status
+from svc_assets.adapters.postgres.holders import given_up, remove_some
+from svc_assets.domain.model import Asset, EarlierUpload, Status
 from svc_assets.domain.rules import repeated, strictest
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class PostgresRows:
         return await self._end_holds(tenant_id, asset_id, giver, reason, now)
 
     async def erase(self, tenant_id: str, asset_id: str, reason: str, now: datetime) -> Asset | None:
-        """Ends all holds and makes a tombstone."""
+        """Makes a tombstone; the holders that are not removed with it are left to the sweep."""
         return await self._end_holds(tenant_id, asset_id, None, reason, now)
 
     async def _end_holds(
@@ -217,12 +218,14 @@ class PostgresRows:
             before = _asset(row) if row else None
             if before is None or before.status is Status.TOMBSTONED:
                 return before
-            given = sql.RELEASE_ALL if giver is None else sql.RELEASE
-            await connection.execute(given, key, *([] if giver is None else [await _given(connection, before, giver)]))
-            left = _asset(await connection.fetchrow(sql.BY_ID, key))
-            if not await connection.fetchval(sql.IS_HELD, key):
+            if giver is not None:
+                await connection.execute(sql.RELEASE, key, await given_up(connection, before, giver))
+            if giver is None or not await connection.fetchval(sql.IS_HELD, key):
                 await connection.execute(sql.TOMBSTONE, key, now)
-                left = replace(left, status=Status.TOMBSTONED, deleted_at=now, metadata={})
+            if giver is None:
+                await remove_some(connection, before.asset_id, now)
+            left = _asset(await connection.fetchrow(sql.BY_ID, key))
+            if left.status is Status.TOMBSTONED:
                 await self._outbox.add(connection, self._facts.tombstoned(left, reason))
             if left != before:
                 await self._audit(connection, "asset.delete" if giver else "asset.erase", before, left, reason)
@@ -240,22 +243,22 @@ class PostgresRows:
         async with self._postgres.transaction(asset.tenant_id) as connection:
             await connection.execute(statement, asset.asset_id)
 
+    async def claim_holders(self, now: datetime, again_after: datetime) -> Asset | None:
+        """A tombstone that has holders left."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            row = await connection.fetchrow(sql.CLAIM_HOLDERS, now, again_after)
+        return _asset(row) if row else None
+
+    async def remove_holders(self, asset: Asset, now: datetime) -> None:
+        """Removes some holders of a tombstone."""
+        async with self._postgres.transaction(asset.tenant_id) as connection:
+            await remove_some(connection, asset.asset_id, now)
+
     async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
         """Those of the ids that no row may have bytes for."""
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(sql.UNREFERENCED, [UUID(asset_id) for asset_id in asset_ids])
         return [row[0] for row in rows]
-
-
-async def _given(connection: asyncpg.Connection, asset: Asset, giver: Release) -> list[str]:
-    """The holders that a release takes away."""
-    if not giver.job_id:
-        legacy = [DIRECT] if asset.created_by == giver.subject else []
-        return [SUBJECT_MARK + giver.subject, *legacy]
-    taken_by = await connection.fetchval(sql.HOLDER_SUBJECT, asset.asset_id, giver.job_id)
-    if taken_by not in (None, "", giver.subject) and not giver.by_service:
-        raise SomaError(Reason.PERMISSION_DENIED, "another subject's job holds this asset")
-    return [giver.job_id]
 
 
 def _values(asset: Asset, status: Status) -> tuple[object, ...]:

@@ -13,10 +13,13 @@ a.asset_id::text AS asset_id, a.tenant_id, a.asset_type, a.format, a.media_type,
 a.classification, a.status, a.storage_path, a.metadata, a.parent_id, a.replaces_id, a.origin, a.created_by,
 a.created_at, a.deleted_at
 """
-# Triggers keep the number. It is null, and counted here, for a row whose holders have not changed since they do.
+# Triggers keep the number. It is null, and counted here, for a row whose holders have not changed since they do. A
+# tombstone has holders only until the sweep has removed them.
 SELECT = f"""
 SELECT {COLUMNS},
-       coalesce(a.holders, (SELECT count(*) FROM asset_holders h WHERE h.asset_id = a.asset_id)) AS reference_count
+       CASE a.status WHEN 'tombstoned' THEN 0 ELSE
+           coalesce(a.holders, (SELECT count(*) FROM asset_holders h WHERE h.asset_id = a.asset_id))
+       END AS reference_count
 FROM multimodal_assets a
 """
 BY_ID = f"{SELECT} WHERE a.asset_id = $1 AND a.status IN ('ready', 'tombstoned')"
@@ -61,7 +64,25 @@ ON CONFLICT DO NOTHING RETURNING 1
 """
 HOLDER_SUBJECT = "SELECT subject FROM asset_holders WHERE asset_id = $1 AND holder = $2"
 RELEASE = "DELETE FROM asset_holders WHERE asset_id = $1 AND holder = ANY($2::text[])"
-RELEASE_ALL = "DELETE FROM asset_holders WHERE asset_id = $1"
+REMOVE_HOLDERS = """
+DELETE FROM asset_holders WHERE asset_id = $1 AND holder = ANY (ARRAY(
+    SELECT h.holder FROM asset_holders h WHERE h.asset_id = $1 ORDER BY h.holder LIMIT $2
+))
+"""
+HOLDERS_LEFT = """
+UPDATE multimodal_assets a
+SET holders_due_at = CASE WHEN EXISTS (SELECT 1 FROM asset_holders h WHERE h.asset_id = a.asset_id)
+    THEN $2::timestamptz END
+WHERE a.asset_id = $1
+"""
+CLAIM_HOLDERS = f"""
+WITH due AS (
+    SELECT asset_id FROM multimodal_assets WHERE holders_due_at <= $1
+    ORDER BY holders_due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE multimodal_assets a SET holders_due_at = $2
+FROM due WHERE a.asset_id = due.asset_id RETURNING {COLUMNS}, 0 AS reference_count
+"""
 IS_HELD = "SELECT EXISTS (SELECT 1 FROM asset_holders WHERE asset_id = $1)"
 TOMBSTONE = """
 UPDATE multimodal_assets
@@ -94,6 +115,11 @@ WHERE NOT EXISTS (
 _HELD_BY_JOB = """
 a.asset_id = ANY (ARRAY(SELECT h.asset_id FROM asset_holders h WHERE h.tenant_id = $1 AND h.holder = {job}))
 """
+_STORED_BY_JOB = """
+a.asset_id = ANY (ARRAY(
+    SELECT b.asset_id FROM multimodal_assets b WHERE b.tenant_id = $1 AND b.job_id = {job} AND b.job_id <> ''
+))
+"""
 _OF_JOB = """
 a.asset_id = ANY (ARRAY(
     SELECT h.asset_id FROM asset_holders h WHERE h.tenant_id = $1 AND h.holder = {job}
@@ -111,12 +137,18 @@ def listing(tenant_id: str, wanted: Listing) -> tuple[str, list[object]]:
     for value, condition in (
         (wanted.before, "a.asset_id < {argument}::uuid"),
         (wanted.asset_type, "a.asset_type = {argument}"),
-        (wanted.job_id, (_HELD_BY_JOB if wanted.only_held else _OF_JOB).replace("{job}", "{argument}")),
+        (wanted.job_id, "{of_job}"),
     ):
         if value:
             arguments.append(value)
             where.append(condition.replace("{argument}", f"${len(arguments)}"))
     one = f"({SELECT} WHERE {' AND '.join(where)} ORDER BY a.asset_id DESC LIMIT $2)"
-    shown = ("ready", "tombstoned") if wanted.include_tombstoned else ("ready",)
-    union = " UNION ALL ".join(one.replace("{status}", status) for status in shown)
+    shown = {"ready": _HELD_BY_JOB if wanted.only_held else _OF_JOB}
+    if wanted.include_tombstoned and not (wanted.job_id and wanted.only_held):
+        shown["tombstoned"] = _STORED_BY_JOB  # nobody holds it, whatever is left of its holders
+    job = f"${len(arguments)}"
+    union = " UNION ALL ".join(
+        one.replace("{status}", status).replace("{of_job}", condition.replace("{job}", job))
+        for status, condition in shown.items()
+    )
     return f"SELECT * FROM ({union}) AS found ORDER BY asset_id::uuid DESC LIMIT $2", arguments

@@ -46,6 +46,11 @@ class PostgresDecisions:
         async with self._postgres.transaction(SYSTEM) as connection:
             await self.write(connection, decisions)
 
+    async def record_one(self, decision: Decision) -> None:
+        """Writes one decision and its events."""
+        async with self._postgres.transaction(decision.subject.tenant_id) as connection:
+            await self.write(connection, [decision])
+
     async def write(self, connection: asyncpg.Connection, decisions: Sequence[Decision]) -> None:
         """Writes them within an open transaction; one that is there already, or whose request is, stays as it is."""
         given = [_row(decision, self._facts.document(decision)) for decision in decisions]

@@ -65,7 +65,7 @@ class PostgresLedger:
     ) -> Held | None:
         """Holds an amount under every cap, the decision written with it."""
         now = self._clock.now()
-        async with self._postgres.transaction(SYSTEM) as connection:
+        async with self._postgres.transaction(tenant_id) as connection:
             headroom = await self._lock(connection, tenant_id, modality, period_of(now))
             if min(headroom.values()) < amount_micro_usd:
                 return None
@@ -148,8 +148,8 @@ class PostgresLedger:
         return len(rows)
 
     async def _expire_one(self, tenant_id: str, reservation_id: str) -> None:
-        """Frees a reservation unless it was renewed meanwhile."""
-        async with self._postgres.transaction(tenant_id) as connection:
+        """Frees a reservation unless it was renewed meanwhile; not as its tenant, whose calls may wait in hundreds."""
+        async with self._postgres.transaction(SYSTEM) as connection:
             row, _ = await self._locked(connection, tenant_id, reservation_id)
             if row["state"] == ReservationState.HELD and row["expires_at"] <= self._clock.now():
                 await self._book(connection, _account(row), reserved=-row["reserved_micro_usd"], settled=0)

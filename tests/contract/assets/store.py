@@ -89,6 +89,7 @@ class Store:
         """Lets every grace pass and sweeps."""
         await self.clock.advance(GRACE_S + 1)
         await self.reconciler.sweep_rows()
+        await self.reconciler.sweep_holders()
         await self.clock.advance(2 * DAY_S)
         await self.reconciler.sweep_blobs()
 

@@ -1,0 +1,27 @@
+"""Reading a tenant takes a connection of that tenant's share, not of the system's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing.audit import auditor
+from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_gateway.adapters.postgres import PostgresTenants
+from tests.contract.gateway.test_key_store import NONE, tenant
+from tests.integration.mesh.test_pool_shares import held
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mesh.settings import PostgresSettings
+
+
+async def test_reading_a_tenant_does_not_wait_for_the_system(
+    database: Callable[..., Awaitable[PostgresSettings]],
+) -> None:
+    async with Postgres.open(await database("gateway", pool_max=8)) as postgres:
+        tenants = PostgresTenants(postgres, auditor("gateway", AuditRecorded))
+        await tenants.add(tenant("acme"), NONE)
+        async with held(postgres, *[SYSTEM] * 6):
+            assert await tenants.get("acme") == tenant("acme")

@@ -1,0 +1,91 @@
+"""What tenants ask the selector for takes connections of their own share; its own work waits for no tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.events.outbox import Outbox
+from mesh.ids import SystemIds
+from mesh.stores.postgres import SYSTEM, Postgres
+from mesh.testing import FakeClock
+from mesh.testing.audit import auditor
+from mesh.testing.contract import eventually
+from soma.events.v1.audit_pb2 import AuditRecorded
+from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.app import Recorder
+from svc_selector.rpc import SelectionFacts
+from tests.contract.selector.books import LIMIT
+from tests.contract.selector.test_ledger import TTL, decision
+from tests.integration.mesh.test_pool_shares import held
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from mesh.settings import PostgresSettings
+    from svc_selector.domain.decision import Held
+
+CALLS = 260
+SHARE = 6
+"""Connections that one tenant may hold of the 8 of a pool."""
+
+
+@dataclass
+class Selector:
+    """The stores of one process of the selector."""
+
+    settings: PostgresSettings
+    postgres: Postgres
+    clock: FakeClock
+    decisions: PostgresDecisions
+    ledger: PostgresLedger
+
+    async def reserve(self, tenant: str) -> Held | None:
+        return await self.ledger.reserve(tenant, "image", 1, TTL, decision(self.clock, tenant=tenant))
+
+
+@pytest.fixture
+async def selector(database: Callable[..., Awaitable[PostgresSettings]]) -> AsyncIterator[Selector]:
+    settings, clock = await database("selector", pool_max=8), FakeClock()
+    async with Postgres.open(settings) as postgres:
+        audits = auditor("selector", AuditRecorded)
+        decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
+        ledger = PostgresLedger(
+            postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT
+        )
+        yield Selector(settings, postgres, clock, decisions, ledger)
+
+
+async def test_reservations_that_wait_for_their_budget_hold_up_no_other_tenant(selector: Selector) -> None:
+    """Regression: all tenants' reservations stood in one line, that of the system."""
+    await selector.reserve("hostile")
+    calls: list[asyncio.Task[Held | None]] = []
+    try:
+        async with Postgres.open(selector.settings) as elsewhere, elsewhere.transaction("hostile") as connection:
+            await connection.execute("SELECT FROM budget_accounts FOR UPDATE")
+            calls += [asyncio.create_task(selector.reserve("hostile")) for _ in range(CALLS)]
+            await eventually(lambda: selector.postgres._shares.waiting == CALLS - SHARE)
+            assert await selector.reserve("innocent") is not None
+    finally:
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_decision_that_its_call_waits_for_takes_a_connection_of_its_tenant(selector: Selector) -> None:
+    async with held(selector.postgres, *[SYSTEM] * SHARE):
+        await Recorder(selector.decisions, selector.clock).record(decision(selector.clock, request_id="r1"))
+    assert await selector.decisions.by_request("acme", "r1") is not None
+
+
+async def test_batches_of_decisions_and_the_sweep_of_reservations_wait_for_no_tenant(selector: Selector) -> None:
+    await selector.ledger.reserve("acme", "image", 1, TTL, None)
+    recorder = Recorder(selector.decisions, selector.clock)
+    await recorder.record(decision(selector.clock))
+    await selector.clock.advance(TTL.total_seconds() + 1)
+    async with held(selector.postgres, *["acme"] * SHARE):
+        await recorder.flush()
+        assert await selector.ledger.expire() == 1
+    assert len(await selector.decisions.list("acme", "", 10, "")) == 1
+    assert (await selector.ledger.budgets("acme"))[0].reserved_micro_usd == 0
