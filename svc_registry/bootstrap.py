@@ -19,7 +19,7 @@ from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevoc
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from svc_registry.adapters.postgres import RULES, PostgresStore
-from svc_registry.app import Catalog, Providers, Registry, seed_ladders
+from svc_registry.app import Catalog, Providers, Registry, correct_egress, seed_ladders
 from svc_registry.domain import Quotas
 from svc_registry.rpc import CapabilityServicer, capability_to_proto
 from svc_registry.settings import Settings
@@ -65,6 +65,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed, limits)
         await seed_ladders(store, mesh.clock)
         catalog = await mesh.enter(Catalog(store, store, mesh.ids.new(), mesh.clock).running())
+        await correct_egress(store, catalog, mesh.clock)
         await mesh.keep_short(RULES, settings.retention.records_days)
         providers = Providers(catalog, mesh.clock, settings.registry.health_fresh_s)
         mesh.depends_on(Dependency("providers", providers.lost))

@@ -86,6 +86,10 @@ class GuardedEgress:
         """Raise EgressError(REFUSED) unless the address may be fetched now."""
         await self._judge(url)
 
+    def is_listed(self, host: str) -> bool:
+        """Say whether a pattern of `allow` names the host, and none of `deny`."""
+        return _matches(host, self._rules.allow) and not _matches(host, self._rules.deny)
+
     async def fetch(self, request: EgressRequest) -> EgressResponse:
         """Fetch through the guard, redirects included; raise EgressError."""
         try:
@@ -154,9 +158,9 @@ class GuardedEgress:
     def _judge_name(self, text: str, url: httpx.URL, host: str) -> None:
         if url.scheme == "http" and not self._rules.plain_http:
             raise _refused(text, "only https addresses may be fetched")
-        if any(fnmatchcase(host, pattern.lower()) for pattern in self._rules.deny):
+        if _matches(host, self._rules.deny):
             raise _refused(text, "the host is on the deny list")
-        if self._rules.allow and not any(fnmatchcase(host, pattern.lower()) for pattern in self._rules.allow):
+        if self._rules.allow and not _matches(host, self._rules.allow):
             raise _refused(text, "the host is not on the allow list")
 
     async def _addresses(self, text: str, host: str, port: int) -> list[str]:
@@ -202,6 +206,10 @@ def _redirected(request: EgressRequest, place: str) -> EgressRequest:
     if moved:
         headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE_HEADERS}
     return replace(request, url=str(after), headers=headers)
+
+
+def _matches(host: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(host, pattern.lower()) for pattern in patterns)
 
 
 def _shown(text: str) -> str:

@@ -62,5 +62,8 @@ class Egress(Protocol):
     async def admit(self, url: str) -> None:
         """Raise EgressError(REFUSED) unless the address may be fetched now."""
 
+    def is_listed(self, host: str) -> bool:
+        """Say whether a host is named among those that may be fetched; False where every public one may."""
+
     async def fetch(self, request: EgressRequest) -> EgressResponse:
         """Fetch through the guard, redirects included; raise EgressError."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
+from mesh.addresses import is_loopback
 from mesh.health import OVERALL, Health
 from mesh.rpc import reflection
 from mesh.rpc.access import declared_access
@@ -95,17 +95,10 @@ def _bind(server: grpc.aio.Server, bind: str, tls: TlsSettings) -> str:
     """Private keys are handed out here: without mutual TLS this port stays on the machine."""
     credentials = server_credentials(tls)
     host = bind.rpartition(":")[0]
-    if credentials is None and not _loopback(host):
+    if credentials is None and not is_loopback(host):
         raise SettingsError("SA01_GATEWAY_XDS_BIND must be a loopback address while SA01_TLS_* are not set")
     try:
         port = server.add_insecure_port(bind) if credentials is None else server.add_secure_port(bind, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {bind}: is it in use?") from error
     return f"{host}:{port}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,10 +1,21 @@
 """Use cases of the registry."""
 
 from svc_registry.app.catalog import Catalog, Subscription, View
+from svc_registry.app.egress import correct_egress
 from svc_registry.app.history import Change
 from svc_registry.app.ladders import Ladders
 from svc_registry.app.providers import Providers
 from svc_registry.app.registry import Registry
 from svc_registry.app.seeds import seed_ladders
 
-__all__ = ["Catalog", "Change", "Ladders", "Providers", "Registry", "Subscription", "View", "seed_ladders"]
+__all__ = [
+    "Catalog",
+    "Change",
+    "Ladders",
+    "Providers",
+    "Registry",
+    "Subscription",
+    "View",
+    "correct_egress",
+    "seed_ladders",
+]

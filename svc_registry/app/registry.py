@@ -24,6 +24,7 @@ from svc_registry.domain import (
     observe,
     taken_or_given_back,
     why_not,
+    with_egress,
 )
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ class Registry:
 
     async def register(self, actor: Actor, offered: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
-        capability = self._owned(actor, offered)
+        asked = self._owned(actor, offered)
+        capability = self._with_egress(asked)
         await check(capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now())
-        request = Request(actor.tenant_id, request_id, digest_of("register", capability))
+        # Of what was asked for: what is made of it depends on the capabilities that the platform has then.
+        request = Request(actor.tenant_id, request_id, digest_of("register", asked))
         if await self._store.replayed(request):
             return await self._recorded(capability.key)
         for _ in range(TRIES):
@@ -115,7 +118,7 @@ class Registry:
             if await self._store.replayed(request):
                 return before
             self._require_version(before, offered.version)
-            after = self._rebound(replace(before, **changes))  # type: ignore[arg-type]
+            after = self._with_egress(self._rebound(replace(before, **changes)))  # type: ignore[arg-type]
             await check(after, before, self._schemas, self._clock.now())
             if before.same_offer(after):
                 await self._store.remember(request, capability_id)
@@ -239,6 +242,9 @@ class Registry:
         if not capability.tenant_id:
             return capability
         return replace(capability, allow=replace(capability.allow, tenants=(capability.tenant_id,)))
+
+    def _with_egress(self, capability: Capability) -> Capability:
+        return with_egress(capability, self._catalog.capabilities.of_platform())
 
     @staticmethod
     def _require_version(before: Capability, version: int) -> None:

@@ -1,6 +1,7 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
 from svc_registry.domain.candidates import LeftOut, Requirements, params_mismatch, schema_unusable, why_not
+from svc_registry.domain.egress import with_egress
 from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, forget_failures, observe, taken_or_given_back
 from svc_registry.domain.model import (
     PLATFORM,
@@ -79,4 +80,5 @@ __all__ = [
     "schema_unusable",
     "taken_or_given_back",
     "why_not",
+    "with_egress",
 ]

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from svc_selector.domain.bounded import BoundedCache
+from svc_selector.domain.judge import tier_in_force
 from svc_selector.domain.ports import Denial, Verdicts
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _input(
                 "tool_id": offer.tool_id,
                 "provider": offer.provider,
                 "cost_micro_usd": costs[offer.capability_id],
-                "cost_tier": offer.cost_tier.value,
+                "cost_tier": tier_in_force(offer, costs[offer.capability_id]).value,
                 "needs_egress": offer.needs_egress,
                 "classifications": list(offer.classifications),
             }

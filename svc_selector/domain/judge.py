@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from svc_selector.domain.decision import Ranked, Rejection
 from svc_selector.domain.model import (
     Ask,
+    CostTier,
     Health,
     Judgement,
     Ladder,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 
 _MILLION = 1_000_000
+_TIERS = tuple(CostTier)
+_UP_TO = ((10_000, CostTier.LOW), (100_000, CostTier.MEDIUM), (1_000_000, CostTier.HIGH))
+"""What a call of a tier costs at most, in millionths of a US dollar."""
 
 
 def _over(needed: float, limit: float, code: str, what: str) -> Iterator[tuple[str, str]]:
@@ -139,6 +143,14 @@ def _sum(prices: Prices, units: Units) -> int | Fraction:
         + prices.input_token * units.input_tokens
         + prices.output_token * units.output_tokens
     )
+
+
+def tier_in_force(offer: Offer, amount: int) -> CostTier:
+    """Tier that an offer is judged by for a call that costs so much: a private one's is not below its prices."""
+    if not offer.owner or offer.cost_tier is CostTier.UNSPECIFIED or offer.prices == Prices():
+        return offer.cost_tier
+    by_prices = next((tier for limit, tier in _UP_TO if amount <= limit), CostTier.PREMIUM)
+    return max(offer.cost_tier, by_prices, key=_TIERS.index)
 
 
 def _preferred(offer: Offer, ask: Ask) -> bool:

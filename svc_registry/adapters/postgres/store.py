@@ -54,6 +54,11 @@ def _scope(tenant_id: str) -> str:
     return tenant_id or SYSTEM
 
 
+def _scope_of_write(tenant_id: str, request: Request | None) -> str:
+    """The owner's, or the system's where the request that is remembered with the write is of another tenant."""
+    return _scope(tenant_id) if request is None or request.tenant_id == tenant_id else SYSTEM
+
+
 def _columns(request: Request) -> tuple[str, str, str]:
     return request.tenant_id, request.request_id, request.digest
 
@@ -111,7 +116,7 @@ class PostgresStore:
         write, columns = sql.INSERT_CAPABILITY, offer_columns(capability)
         if expected_version:
             write, columns = sql.UPDATE_CAPABILITY, (*columns, expected_version)
-        async with self._postgres.transaction(_scope(capability.tenant_id)) as connection:
+        async with self._postgres.transaction(_scope_of_write(capability.tenant_id, request)) as connection:
             before = await self._locked(connection, capability.key)
             if capability.tenant_id and capability.deleted_at is None and (before is None or before.deleted_at):
                 await self._require_capability_quota(connection, capability.tenant_id)

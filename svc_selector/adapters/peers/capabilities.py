@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mesh.addresses import is_remote
 from mesh.json_schema import CompiledSchema, SchemaError, compile_schema
 from mesh.logging import get_logger
 from mesh.rpc.wellknown import json_object
@@ -121,7 +122,7 @@ def offer_from(proto: capability_pb2.Capability) -> Offer:
             source_languages=tuple(limits.source_languages),
         ),
         prices=_prices(proto.price_list),
-        needs_egress=limits.needs_egress,
+        needs_egress=limits.needs_egress or is_remote(proto.endpoint),
         classifications=tuple(proto.data_classifications),
         tenants=tuple(allow.tenants),
         roles=tuple(allow.roles),

@@ -103,6 +103,14 @@ async def test_a_request_is_remembered_with_what_it_writes(store: BothStore) -> 
     assert await store.replayed(REQUEST) == "mermaid@local"
 
 
+async def test_a_request_of_another_tenant_than_the_owner_is_remembered_with_what_it_writes(store: BothStore) -> None:
+    operator = replace(REQUEST, tenant_id="dev")
+    assert await store.save_capability(PRIVATE, 0, "root", operator)
+    assert await store.capability(PRIVATE.key) == PRIVATE
+    assert await store.replayed(operator) == "mermaid@local"
+    assert await store.replayed(REQUEST) is None
+
+
 async def test_a_call_without_a_request_id_is_not_remembered(store: BothStore) -> None:
     await store.remember(replace(REQUEST, request_id=""), "mermaid@local")
     assert await store.replayed(replace(REQUEST, request_id="")) is None

@@ -145,6 +145,15 @@ async def test_the_cost_tier_is_read() -> None:
     assert (named.cost_tier, unnamed.cost_tier) == (CostTier.HIGH, CostTier.UNSPECIFIED)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "needed"),
+    [("", False), ("http://127.0.0.1:11434/v1", False), ("https://llm.example/v1", True), ("https://[::1", True)],
+)
+async def test_an_endpoint_on_another_machine_needs_egress_whatever_is_said(endpoint: str, needed: bool) -> None:
+    [offer] = await read(capability(endpoint=endpoint, owner_tenant_id="acme"))
+    assert offer.needs_egress is needed
+
+
 def test_a_ladder_for_a_modality_of_a_newer_registry_is_passed_over() -> None:
     known = Ladder(modality=MODALITY_IMAGE, task_type="image_photo", capability_ids=["a@b"])
     newer = Ladder(modality=NEWER, task_type="smell")  # type: ignore[arg-type]

@@ -49,6 +49,7 @@ class RemoteCalls:
         self._egress = context.egress
         self._clock = context.clock
         self._probes = str(context.settings.get("probe_remote", "")).lower()
+        self._listed = context.egress.is_listed(host_of(base))
         self._used_at: float | None = None
 
     def base(self, invocation: Invocation) -> str:
@@ -94,12 +95,13 @@ class RemoteCalls:
     async def probe(self, path: str) -> ProbeResult:
         """Ask a free address of the provider's own; needs no key, so 401 is as good as 200.
 
-        It is asked from its first use until an hour after its last, so that a machine that uses no remote provider
-        stays silent; always or never where the setting `probe_remote` is "true" or "false".
+        It is asked always where the egress rules list its host, else from its first use until an hour after its last,
+        so that a machine that uses no remote provider stays silent. The setting `probe_remote` makes that always
+        ("true") or never ("false").
         """
         now = self._clock.monotonic()
         in_use = self._used_at is not None and now - self._used_at < _PROBED_AFTER_USE_S
-        if self._probes == "false" or not (in_use or self._probes == "true"):
+        if self._probes == "false" or not (self._listed or in_use or self._probes == "true"):
             return _UNASKED
         try:
             response = await self._fetch(

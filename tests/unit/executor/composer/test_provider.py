@@ -32,6 +32,9 @@ class NoEgress:
     async def admit(self, url: str) -> None:
         raise AssertionError(url)
 
+    def is_listed(self, host: str) -> bool:
+        raise AssertionError(host)
+
     async def fetch(self, request: EgressRequest) -> EgressResponse:
         raise AssertionError(request.url)
 

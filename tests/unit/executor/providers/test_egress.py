@@ -115,6 +115,14 @@ async def test_the_deny_list_wins() -> None:
     assert not await admitted(rules, "https://SECRET.example.com./", PUBLIC)
 
 
+async def test_a_host_is_listed_by_the_allow_list_alone() -> None:
+    async with GuardedEgress(EgressRules(allow=("*.Example.com",), deny=("secret.*",))) as egress:
+        listed = [host for host in ("api.example.com", "secret.example.com", "example.org") if egress.is_listed(host)]
+    assert listed == ["api.example.com"]
+    async with GuardedEgress(EgressRules()) as egress:
+        assert not egress.is_listed("api.example.com")
+
+
 async def test_loopback_needs_its_port_listed() -> None:
     rules = EgressRules(loopback=frozenset({"127.0.0.1:8000"}))
     assert await admitted(rules, "http://127.0.0.1:8000/")

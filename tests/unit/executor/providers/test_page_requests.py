@@ -33,6 +33,10 @@ class Site:
     async def admit(self, url: str) -> None:
         """Everything is admitted."""
 
+    def is_listed(self, host: str) -> bool:
+        """No host is named."""
+        return False
+
     async def fetch(self, request: EgressRequest) -> EgressResponse:
         """As many bytes as are allowed."""
         self.asked.append(request)

@@ -230,6 +230,18 @@ async def test_a_provider_in_use_is_asked_at_a_free_address_without_a_key(
     assert await door.healthy() is False
 
 
+async def test_a_provider_whose_host_is_listed_is_asked_before_anybody_uses_it(
+    server: openai.OpenAiServer, tmp_path: Path
+) -> None:
+    rules = EgressRules(allow=("127.0.0.*",), loopback=frozenset({server.authority}))
+    async with GuardedEgress(rules) as listed:
+        assert await Door(server, listed, tmp_path).healthy() is True
+        assert await Door(server, listed, tmp_path, probe_remote="false").healthy() is None
+    assert [(probe.method, probe.path, "authorization" in probe.headers) for probe in server.received] == [
+        ("GET", "/v1/models", False)
+    ]
+
+
 async def test_a_provider_that_was_not_used_for_an_hour_is_not_asked(
     server: openai.OpenAiServer, egress: GuardedEgress, tmp_path: Path
 ) -> None:

@@ -1,0 +1,33 @@
+"""Whether a capability sends data to other hosts, whatever its owner says of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.addresses import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from svc_registry.domain.model import Capability
+
+
+def with_egress(offered: Capability, of_platform: Iterable[Capability]) -> Capability:
+    """The capability with `needs_egress` set where it is needed; `of_platform` are the platform's capabilities.
+
+    An endpoint on another machine needs it. A private capability also needs it where one of the platform's of the same
+    adapter does, unless both have an endpoint: then its own decides. Where the platform has none of that adapter, only
+    the tenant says what the adapter does, so it is needed as well.
+    """
+    needs = is_remote(offered.endpoint) or (offered.tenant_id and _adapter_needs_egress(offered, of_platform))
+    if offered.constraints.needs_egress or not needs:
+        return offered
+    return replace(offered, constraints=replace(offered.constraints, needs_egress=True))
+
+
+def _adapter_needs_egress(offered: Capability, of_platform: Iterable[Capability]) -> bool:
+    alike = [item for item in of_platform if item.adapter == offered.adapter]
+    return not alike or any(
+        item.constraints.needs_egress and not (item.endpoint and offered.endpoint) for item in alike
+    )
