@@ -34,6 +34,7 @@ class Site(ConformantServer):
             "/loop": Reply(302, b"", {"Location": "/loop"}),
             "/inside": Reply(302, b"", {"Location": "http://10.0.0.1/"}),
             "/long": Reply(200, b'<title>long</title><div style="height:3000px">x</div>', _HTML),
+            "/wide": Reply(200, b'<title>wide</title><div style="width:2000px">x</div>', _HTML),
             "/tall": Reply(200, _TALL, _HTML),
             "/large": Reply(200, b"x" * 100_000),
             "/bomb": Reply(200, gzip.compress(b"\0" * 5_000_000), {"Content-Encoding": "gzip"}),

@@ -74,6 +74,13 @@ async def test_a_full_page_of_too_many_pixels_is_taken_at_a_smaller_scale(
     assert (metadata["scale"], metadata["cut"]) == (1.0, True)
 
 
+async def test_a_full_page_has_what_is_wider_than_the_window(browser: Provider, site: Site) -> None:
+    params: dict[str, JsonValue] = {"url": f"{site.url}/wide", "full_page": True, "width": 800, "scale": 1}
+    metadata = (await browser.invoke(desk.invocation(params))).artefacts[0].metadata
+    assert metadata["width_px"] >= 2000  # type: ignore[operator]
+    assert metadata["cut"] is False
+
+
 async def test_a_picture_of_too_many_pixels_is_refused(browser: Provider, site: Site) -> None:
     params: dict[str, JsonValue] = {"url": site.url, "width": 3840, "height": 4320, "scale": 4}
     assert await desk.pointer_of_refusal(browser, params) == "/scale"
