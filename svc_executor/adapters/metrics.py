@@ -47,6 +47,9 @@ class PrometheusMeter:
         self._fallbacks = counter("multimodal_fallback_total", "Rungs that were left.", ("modality", "reason"))
         self._compensations = counter("compensations_total", "Undoings that were tried.", ("kind", "result"))
         self._open = gauge("compensations_open", "Undoings that are not done, up to 10,000.")
+        self._unfinished = gauge(
+            "erasures_unfinished", "Erased assets of which jobs may still keep a text, up to 10,000."
+        )
         self._lost_runs = counter("job_runs_lost_total", "Runs that were closed because their workflow was lost.")
         self._rollbacks = histogram("rollback_latency_seconds", "Time that the undoings of a run took.")
         self._breakers = counter(
@@ -91,6 +94,10 @@ class PrometheusMeter:
     def open_compensations(self, number: int) -> None:
         """See the port."""
         self._open.labels().set(number)
+
+    def unfinished_erasures(self, number: int) -> None:
+        """See the port."""
+        self._unfinished.labels().set(number)
 
     def lost_run(self) -> None:
         """See the port."""

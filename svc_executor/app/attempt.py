@@ -80,9 +80,8 @@ class MakeAttempt:
             lambda: producer.finish(begun, outcome, stored),
             lambda error: producer.fail(begun, outcome, error, stored),
         )
-        recorded = await calls.hold(begun, outcome, lambda: self._record(order, ended))
-        unrecorded = [asset_id for asset_id in ended.asset_ids if asset_id not in recorded.asset_ids]
-        await producer.release_assets(begun, unrecorded)
+        recorded, unneeded = await calls.hold(begun, outcome, lambda: self._record(order, ended))
+        await producer.release_assets(begun, unneeded)
         return recorded
 
     async def _call(self, begun: Begun) -> CallOutcome:
@@ -152,12 +151,12 @@ class MakeAttempt:
             input_asset_ids=tuple(name for source in sources(step.task, steps) for name in source.asset_ids),
         )
 
-    async def _record(self, order: AttemptOrder, ended: Execution) -> Execution:
-        """Record a result; one that another try recorded meanwhile stays."""
+    async def _record(self, order: AttemptOrder, ended: Execution) -> tuple[Execution, list[str]]:
+        """Record a result. One that another try recorded meanwhile stays; then also assets that nobody needs."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             known = await work.execution(order.step_id, order.attempt)
             if known is not None and known.ended:
-                return known
+                return known, await _unneeded(work, order.job.run, ended)
             if known is not None:  # an erasure may have changed what it was asked
                 ended = replace(ended, params=known.params, prompt=known.prompt)
             step = await work.step(order.step_id)
@@ -170,7 +169,7 @@ class MakeAttempt:
             if succeeded and not step.task.gate:
                 await self._recorder.accepted(work, ended)
         self._meter.execution(ended)
-        return ended
+        return ended, []
 
     async def _tell(self, work: Work, ended: Execution) -> None:
         step = await work.step(ended.step_id)
@@ -197,6 +196,19 @@ class MakeAttempt:
             if erased:
                 await work.remove_call(execution.execution_id)
         return settled
+
+
+async def _unneeded(work: Work, run: int, late: Execution) -> list[str]:
+    """Assets of an attempt of a run that had ended before its result came, which the job holds for no other attempt.
+
+    None while another run goes on: it may be about to record the same bytes, and a job holds them once.
+    """
+    job = work.job
+    if job.run != run and not job.state.ended:
+        return []
+    recorded = {asset_id for each in await work.executions() for asset_id in each.asset_ids}
+    undone = {entry.target_id for entry in await work.compensations() if entry.run == job.run}
+    return [asset_id for asset_id in late.asset_ids if asset_id not in recorded - undone]
 
 
 async def settle(selector: Selector, execution: ExecutionSummary) -> None:

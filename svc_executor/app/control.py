@@ -11,7 +11,6 @@ from mesh.errors import PreconditionViolation, Reason, SomaError
 from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.job import JobState, Step, StepState
 from svc_executor.domain.run import JobOrder
-from svc_executor.domain.timeline import CompensationKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,12 +116,12 @@ class ResumeJob:
 
     @staticmethod
     async def _begin_again(work: Work, caller: Principal, anew: set[str]) -> Job:
-        """The job before its next run. What the last run left to be undone is held by the job, and undone with it."""
+        """The job before its next run, which undoes what the last one left: assets that it holds, open reservations."""
         for step in await work.steps():
             if step.step_id in anew:
                 await work.save_step(_fresh(step))
         for entry in await work.compensations():
-            if not entry.done and entry.kind is CompensationKind.ASSET:
+            if not entry.done:
                 await work.save_compensation(replace(entry, done=True, message="the job was resumed"))
         job = work.job
         return replace(

@@ -33,7 +33,7 @@ from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.control import CancelJob, ResumeJob
 from svc_executor.app.diff_documents import DiffDocuments
-from svc_executor.app.erasure import ContinueErasures, EraseTexts
+from svc_executor.app.erasure import EraseTexts
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
@@ -179,6 +179,8 @@ async def _sweep(
     mesh: Chassis, settings: ExecutorSettings, ports: Ports, runner: TemporalRunner, starting: StartJobs
 ) -> None:
     store, clock, shared = ports.store, mesh.clock, parts(ports)
+    erasures = PostgresErasures(mesh.postgres)
+    await mesh.enter(erasures.listening())
     sweeps = Sweeps(
         start_waiting=StartWaiting(store, starting),
         close_lost_runs=CloseLostRuns(store, runner, ports.meter),
@@ -191,7 +193,7 @@ async def _sweep(
             wait_s=settings.compensation_retry_s,
         ),
         erase_left_results=EraseLeftResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
-        continue_erasures=ContinueErasures(PostgresErasures(mesh.postgres), EraseTexts(clock), clock),
+        erase_texts=EraseTexts(erasures, ports.meter, clock),
     )
     await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mesh.chassis import Chassis
-    from svc_executor.app.erasure import ContinueErasures
+    from svc_executor.app.erasure import EraseTexts
     from svc_executor.app.starting import StartWaiting
     from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
 
@@ -25,20 +25,28 @@ class Sweeps:
     close_lost_runs: CloseLostRuns
     retry_compensations: RetryCompensations
     erase_left_results: EraseLeftResults
-    continue_erasures: ContinueErasures
+    erase_texts: EraseTexts
 
 
 async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float, every_s: float) -> None:
-    """Start jobs that wait, now and every `start_waiting_s` seconds; do the rest every `every_s` seconds."""
+    """Start jobs that wait, now and every `start_waiting_s` seconds; do the rest every `every_s` seconds.
+
+    Texts are erased sooner when an asset is marked as gone.
+    """
 
     async def start_waiting() -> None:
         await sweeps.start_waiting(mesh.clock.now() - timedelta(seconds=start_waiting_s))
 
-    async def every(name: str, sweep: Callable[[], Awaitable[object]], pause_s: float) -> None:
+    async def every(
+        name: str,
+        sweep: Callable[[], Awaitable[object]],
+        pause_s: float,
+        pause: Callable[[float], Awaitable[object]] = mesh.clock.sleep,
+    ) -> None:
         async def run() -> None:
             while True:
                 await sweep()
-                await mesh.clock.sleep(pause_s)
+                await pause(pause_s)
 
         await mesh.enter(background(run, name, clock=mesh.clock))
 
@@ -46,4 +54,5 @@ async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float,
     await every("close-lost-runs", sweeps.close_lost_runs, every_s)
     await every("retry-compensations", sweeps.retry_compensations, every_s)
     await every("erase-left-results", sweeps.erase_left_results, every_s)
-    await every("continue-erasures", sweeps.continue_erasures, every_s)
+    await every("erase-texts", sweeps.erase_texts, every_s, sweeps.erase_texts.wait)
+    await every("count-unfinished-erasures", sweeps.erase_texts.count_unfinished, every_s)

@@ -9,14 +9,13 @@ from mesh.events.inbox import Consumer
 from mesh.telemetry import gauge
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from svc_executor.adapters.postgres.erasure import PostgresTexts
-from svc_executor.app.erasure import EraseTexts
 from svc_executor.events.assets import TOPIC, AssetIntake
 
 if TYPE_CHECKING:
     from mesh.chassis import Chassis
 
 _BATCH = 20
-"""Events of one transaction: each locks the jobs that it is about."""
+"""Events of one transaction: each locks the asset that it is about."""
 
 
 def consumer(mesh: Chassis) -> Consumer:
@@ -28,7 +27,7 @@ def consumer(mesh: Chassis) -> Consumer:
         mesh.codec,
         mesh.name,
         (TOPIC,),
-        AssetIntake(EraseTexts(mesh.clock), PostgresTexts).handlers(),
+        AssetIntake(mesh.clock, PostgresTexts).handlers(),
         undertaker=Undertaker(mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock),
         clock=mesh.clock,
         batch=_BATCH,

@@ -61,14 +61,18 @@ class Source:
 def resolved(task: Task, steps: Mapping[str, Step]) -> dict[str, JsonValue]:
     """The params of a task with the texts of earlier steps in place; a step without a result gives no text.
 
-    Raises InputsTooLargeError before a text of too many is put in place.
+    A reference to a text that was erased stays as it is written. Raises InputsTooLargeError before a text of too many
+    is put in place.
     """
 
     inserted = 0
 
     def text_of(step_id: str) -> str:
         nonlocal inserted
-        text = steps[step_id].text if step_id in steps else ""
+        step = steps.get(step_id)
+        if step is not None and step.erased:
+            return f"${{{step_id}.text}}"
+        text = step.text if step is not None else ""
         inserted += len(text)
         if inserted > MAX_INSERTED_CHARS:
             raise InputsTooLargeError(

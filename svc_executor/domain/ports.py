@@ -243,6 +243,9 @@ class Meter(Protocol):
     def open_compensations(self, number: int) -> None:
         """So many undoings are not done."""
 
+    def unfinished_erasures(self, number: int) -> None:
+        """Of so many erased assets jobs may still keep a text."""
+
     def lost_run(self) -> None:
         """A run was closed whose workflow was lost."""
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from mesh.clock import Clock
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from svc_executor.app.erasure import EraseTexts
     from svc_executor.domain.erasure import Texts
 
 TOPIC = facts_of("assets")
@@ -24,8 +24,8 @@ TOPIC = facts_of("assets")
 class AssetIntake:
     """The handlers, by the type of their event. `texts` gives what jobs keep, in the transaction of a connection."""
 
-    def __init__(self, erase: EraseTexts, texts: Callable[[asyncpg.Connection], Texts]) -> None:
-        self._erase = erase
+    def __init__(self, clock: Clock, texts: Callable[[asyncpg.Connection], Texts]) -> None:
+        self._clock = clock
         self._texts = texts
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -33,10 +33,10 @@ class AssetIntake:
         return {facts_pb2.AssetTombstoned.DESCRIPTOR.full_name: self.asset_tombstoned}
 
     async def asset_tombstoned(self, connection: asyncpg.Connection, event: Event) -> None:
-        """Removes what jobs keep of the asset.
+        """Marks the asset as gone, for `EraseTexts` to remove what jobs keep of it.
 
         Whether an administrator erased it or the last holder gave it up: its bytes are gone either way.
         """
         asset = facts_pb2.AssetTombstoned.FromString(event.payload).asset
         erased = ErasedAsset(event.tenant_id, asset.asset_id, asset.origin.job_id, event.occurred_at)
-        await self._erase(self._texts(connection), erased)
+        await self._texts(connection).mark(erased, self._clock.now())

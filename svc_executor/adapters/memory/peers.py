@@ -282,6 +282,10 @@ class MemoryMeter:
         """See the port."""
         self.entries.append(f"open compensations {number}")
 
+    def unfinished_erasures(self, number: int) -> None:
+        """See the port."""
+        self.entries.append(f"unfinished erasures {number}")
+
     def lost_run(self) -> None:
         """See the port."""
         self.entries.append("lost run")

@@ -16,11 +16,12 @@ WITH old AS (
 SELECT count(*) FROM gone
 """
 
-# What was begun before an erasure has ended long before.
+# What was begun before an erasure has ended long before. One that is not finished stays: its texts would, too.
 _ERASED = """
 WITH old AS (
     SELECT tenant_id, asset_id FROM erased_assets
     WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5 AND erased_at < $3
+        AND continue_at IS NULL
     ORDER BY erased_at LIMIT $4 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM erased_assets AS e USING old WHERE e.tenant_id = old.tenant_id AND e.asset_id = old.asset_id RETURNING 1

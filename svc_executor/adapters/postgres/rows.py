@@ -104,7 +104,7 @@ def step_of(row: Mapping[str, Any]) -> Step:
     """The step of a row."""
     return Step(
         job_id=str(row["plan_id"]),
-        task=_task_of(row["task"]),
+        task=task_of(row["task"]),
         state=StepState(row["status"]),
         asset_ids=tuple(row["asset_ids"]),
         **{name: row[name] for name in _SAME_IN_STEP},
@@ -132,7 +132,7 @@ def step_summary_of(row: Mapping[str, Any]) -> StepSummary:
     """The step of a row of `STEP_SUMMARY_COLUMNS`."""
     return StepSummary(
         job_id=str(row["plan_id"]),
-        task=_task_of(row["task_summary"]).summary,
+        task=task_of(row["task_summary"]).summary,
         state=StepState(row["status"]),
         asset_ids=tuple(row["asset_ids"]),
         text=row["text_shown"],
@@ -140,7 +140,8 @@ def step_summary_of(row: Mapping[str, Any]) -> StepSummary:
     )
 
 
-def _task_of(fields: Row) -> Task:
+def task_of(fields: Row) -> Task:
+    """The task of a column of `job_steps`."""
     return Task(
         **{
             **fields,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
+from mesh.errors import Reason, SomaError
 from mesh.events.dead_letters import Undertaker
 from mesh.events.event import Event, ProtoCodec
 from mesh.events.inbox import Consumer
@@ -25,19 +26,23 @@ from soma.events.v1 import facts_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
+from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
-from svc_executor.app.erasure import ContinueErasures, EraseTexts
+from svc_executor.app.control import ControlOrder
+from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.job import StepState
+from svc_executor.domain.run import JobOrder
 from svc_executor.events.assets import TOPIC, AssetIntake
 from svc_executor.rpc.facts import FactEncoder
-from tests.unit.executor.rig import Rig, said, task
+from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, said, task
 from tests.unit.executor.test_run_steps import TENANT, Run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from svc_executor.domain.provider import Invocation, InvocationResult
     from tests.conftest import Database
 
 SECRET = "the patient's name is Ada"
@@ -46,7 +51,7 @@ TEXT = task("a", "generate_text", params={"prompt": "who?"})
 QUOTE = task(
     "b", "generate_diagram", depends_on=["a"], params={"source": "graph TD; A[${a.text}]", "prompt": "${a.text}"}
 )
-HANDLERS = AssetIntake(EraseTexts(CLOCK), PostgresTexts).handlers()
+HANDLERS = AssetIntake(CLOCK, PostgresTexts).handlers()
 
 
 @pytest.fixture
@@ -71,13 +76,24 @@ def tombstone(asset_id: str, job_id: str = "", tenant_id: str = TENANT) -> Event
     return Event(IDS.new(), kind, TOPIC, key, tenant_id, CLOCK.now(), payload.SerializeToString(), correlation_id=key)
 
 
-async def hear(postgres: Postgres, event: Event) -> None:
+async def mark(postgres: Postgres, event: Event) -> None:
     async with postgres.transaction(event.tenant_id) as connection:
         await HANDLERS[event.type](connection, event)
 
 
-async def go_on(postgres: Postgres) -> None:
-    await ContinueErasures(PostgresErasures(postgres), EraseTexts(CLOCK), CLOCK)()
+async def erase(postgres: Postgres) -> None:
+    await EraseTexts(PostgresErasures(postgres), MemoryMeter(), CLOCK)()
+
+
+async def hear(postgres: Postgres, event: Event) -> None:
+    """Apply an event, and do what it makes due."""
+    await mark(postgres, event)
+    await erase(postgres)
+
+
+def gone(_: Invocation) -> InvocationResult:
+    """A provider's behaviour: the worker that waits for it is gone."""
+    raise SomaError(Reason.UNAVAILABLE, "gone")
 
 
 async def written(rig: Rig, *tasks: object, text: str = SECRET) -> tuple[Run, str]:
@@ -133,6 +149,26 @@ async def test_what_a_later_step_was_asked_is_as_the_plan_has_it_again(postgres:
     assert (quoting.params, quoting.prompt) == (QUOTE["params"], "${a.text}")
 
 
+async def test_an_attempt_that_a_lost_run_began_is_taken_up_with_the_new_text(postgres: Postgres, rig: Rig) -> None:
+    run, asset_id = await written(rig, TEXT, QUOTE)
+    await run.steps.select(run.select("b"))
+    rig.shelf.providers["mermaid"].script = gone
+    with pytest.raises(SomaError):
+        await run.steps.attempt(run.attempt("b"))
+    await rig.assets.release(asset_id, run.order.job_id, "erased")
+    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    assert isinstance(rig.runner, IdleRunner)
+    rig.runner.lost.add(run.order)
+    job = await rig.resume(ControlOrder(OWNER, run.order.job_id))
+    again = Run(rig, JobOrder(TENANT, job.job_id, job.run))
+    await again.steps.open_run(again.order)
+    rig.shelf.providers["talker"].script, rig.shelf.providers["mermaid"].script = said("It is Bob."), picture
+    await again.steps.select(again.select("a", 2))
+    for attempt in (again.attempt("a", 2), again.attempt("b")):
+        assert (await again.steps.attempt(attempt)).succeeded
+    assert rig.calls("mermaid")[-1].params["source"] == "graph TD; A[It is Bob.]"
+
+
 async def test_a_text_that_is_recorded_after_the_erasure_of_its_asset_is_not_kept(postgres: Postgres, rig: Rig) -> None:
     run = await Run.of(TEXT, rig=rig)
     await run.steps.select(run.select("a"))
@@ -159,7 +195,7 @@ async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: 
         await connection.execute("DELETE FROM asset_texts")
     async with rig.store.work(TENANT, first.order.job_id) as work:
         await work.save_execution(attempt)
-        erasing = asyncio.create_task(hear(postgres, tombstone(asset_id)))
+        marking = asyncio.create_task(mark(postgres, tombstone(asset_id)))
 
         async def waits() -> bool:
             async with postgres.transaction(SYSTEM) as connection:
@@ -167,8 +203,8 @@ async def test_an_erasure_waits_for_an_attempt_that_is_being_recorded(postgres: 
                 return bool(await connection.fetchval(query))
 
         await eventually(waits)
-    await erasing
-    await go_on(postgres)
+    await marking
+    await erase(postgres)
     assert SECRET not in await kept(postgres)
 
 
@@ -184,7 +220,8 @@ async def test_attempts_of_an_older_release_are_found_by_the_job_that_stored_the
 
 @pytest.mark.parametrize("job_id", ["", "no job", "01900000-0000-7000-8000-000000000001"])
 async def test_an_asset_of_no_job_here_is_nothing_to_do(postgres: Postgres, job_id: str) -> None:
-    await hear(postgres, tombstone(IDS.new(), job_id))
+    await mark(postgres, tombstone(IDS.new(), job_id))
+    assert await PostgresErasures(postgres).unfinished(10) == 0
     assert await kept(postgres) == ""
 
 
@@ -203,6 +240,7 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
             await Outbox().add(connection, event)
             await Outbox().add(connection, tombstone(asset_id, run.order.job_id))
         await eventually(applied)
+    await erase(postgres)
     assert SECRET not in await kept(postgres)
     assert (await run.account()).steps[0].erased
 

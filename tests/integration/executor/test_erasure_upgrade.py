@@ -13,8 +13,9 @@ from mesh.settings import PostgresSettings
 from mesh.stores.migrations import migrate
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM, Postgres
+from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres.erasure import PostgresErasures
-from svc_executor.app.erasure import ContinueErasures, EraseTexts
+from svc_executor.app.erasure import EraseTexts
 from tests.integration.executor.test_retention import FOLDER, NOW, YOUNG, put
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ async def test_texts_of_assets_that_were_erased_before_are_removed(databases: Da
             await connection.execute("UPDATE multimodal_executions SET asset_ids = '{asset}', text = 'secret'")
             await connection.execute("UPDATE job_steps SET text = 'secret', asset_ids = '{asset}', task = $1", TASK)
             await connection.execute("DELETE FROM asset_texts")
+            # The executor has heard of it, and knew of no job that has it.
+            await connection.execute("INSERT INTO erased_assets VALUES ('acme', 'asset', now(), NULL)")
             await connection.execute("CREATE SCHEMA assets")
             await connection.execute(
                 "CREATE TABLE assets.multimodal_assets AS SELECT 'acme' AS tenant_id, id AS asset_id, "
@@ -55,6 +58,6 @@ async def test_texts_of_assets_that_were_erased_before_are_removed(databases: Da
             assert kept == YOUNG
             await connection.execute(NAME)
             assert await connection.fetchval("SELECT count(*) FROM erased_assets") == 1
-        await ContinueErasures(PostgresErasures(postgres), EraseTexts(CLOCK), CLOCK)()
+        await EraseTexts(PostgresErasures(postgres), MemoryMeter(), CLOCK)()
         async with postgres.transaction(SYSTEM) as connection:
             assert [row["text"] for row in await connection.fetch(_TEXTS)] == ["", "", "true"]

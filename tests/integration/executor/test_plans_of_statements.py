@@ -16,7 +16,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
-from svc_executor.app.erasure import EraseTexts
+from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset
 from svc_executor.domain.job import JobState
 from svc_executor.rpc.facts import FactEncoder
@@ -127,6 +127,7 @@ async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set
 async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: RecordingPostgres) -> None:
     store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
     later = SystemClock().now() + timedelta(hours=1)
+    erasures, asset = PostgresErasures(postgres), ErasedAsset("acme", JOB, JOB, later)
     uses: list[Callable[[], Awaitable[object]]] = [
         lambda: store.job("acme", JOB),
         lambda: store.steps("acme", JOB),
@@ -141,7 +142,9 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         lambda: store.left_calls(later, 100),
         lambda: store.claim_compensations(later, later, 50),
         lambda: store.open_compensations(100),
-        lambda: PostgresErasures(postgres).claim(later, later),
+        lambda: erasures.claim(later, later),
+        lambda: erasures.unfinished(100),
+        lambda: erasures.put_off(asset, later),
     ]
     for use in uses:
         await use()
@@ -154,7 +157,12 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await work.calls()
         await work.first_time("r", "d")
     async with postgres.transaction("acme") as connection:
-        await EraseTexts(SystemClock())(PostgresTexts(connection), ErasedAsset("acme", JOB, JOB, later))
+        texts = PostgresTexts(connection)
+        await texts.mark(asset, later)
+        jobs = await texts.next_jobs(asset, "", 20)
+        await texts.tasks(JOB, ["a"])
+        await texts.replace_inputs(JOB, "a", {}, "", ended_only=False)
+        await erase_from_jobs(texts, asset, jobs, later)
     for rule in RULES:
         if rule.chunk:
             postgres.noted.append((rule.chunk, (None, [], OLD, 500, False)))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.clock import SystemClock
 from svc_executor.app.control import ControlOrder
-from svc_executor.app.erasure import EraseTexts
+from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import CloseOrder, JobOrder
@@ -19,7 +18,7 @@ from tests.unit.executor.rig import OWNER, task
 from tests.unit.executor.test_run_steps import TENANT, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -38,19 +37,21 @@ class OneJob:
 
     async def mark(self, _: ErasedAsset, now: datetime) -> None: ...
 
-    async def next_jobs(self, _: ErasedAsset, limit: int) -> Sequence[str]:
+    async def next_jobs(self, _: ErasedAsset, after: str, limit: int) -> Sequence[str]:
         return ["job"]
+
+    async def lock_jobs(self, _: Sequence[str]) -> None: ...
 
     async def erase(self, *_: str) -> ErasedTexts:
         return self.erased
 
-    async def tasks(self, _: str) -> Sequence[Task]:
-        return self.known
+    async def tasks(self, _: str, step_ids: Collection[str]) -> Sequence[Task]:
+        return [task for task in self.known if not set(task.depends_on).isdisjoint(step_ids)]
 
     async def replace_inputs(self, _job: str, step_id: str, *_: object, ended_only: bool) -> None:
         self.replaced.append((step_id, ended_only))
 
-    async def forget_jobs(self, _: ErasedAsset, job_ids: Sequence[str]) -> None: ...
+    async def forget_jobs(self, _: ErasedAsset, job_ids: Sequence[str], due: datetime) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ async def test_only_attempts_that_were_given_the_text_lose_it(
         Task("b", 1, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), params={"prompt": "Shorten ${a.text}"}),
         Task("c", 2, StepType.GENERATE_TEXT, "text", "text_chat", ("a",), params={"prompt": "$${a.text}"}),
     )
-    await EraseTexts(SystemClock())(texts, ErasedAsset(TENANT, "asset", "job", START))
+    await erase_from_jobs(texts, ErasedAsset(TENANT, "asset", "job", START), ["job"], START)
     assert texts.replaced == replaced
 
 
@@ -128,6 +129,14 @@ async def test_an_attempt_in_flight_records_what_it_was_asked_as_the_erasure_lef
     assert (await run.steps.attempt(run.attempt("b"))).succeeded
     attempt = (await run.account()).executions[1]
     assert (attempt.params, attempt.prompt) == (QUOTE["params"], "")
+
+
+async def test_an_attempt_taken_up_after_the_erasure_is_recorded_with_the_reference_as_it_is_written() -> None:
+    run = await written()
+    await run.steps.select(run.select("b"))
+    await erase(run)
+    await run.steps.attempt(run.attempt("b"))
+    assert (await run.account()).executions[1].params == QUOTE["params"]
 
 
 async def test_a_resumed_job_makes_an_erased_text_anew() -> None:

@@ -14,7 +14,7 @@ from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.app.control import CancelJob, ControlOrder
 from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseLeftResults, RetryCompensations
 from svc_executor.domain.job import JobState
-from svc_executor.domain.run import CloseOrder
+from svc_executor.domain.run import CloseOrder, JobOrder
 from svc_executor.workflows.wiring import parts
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, task
 from tests.unit.executor.test_paid_once import away, begun, priced
@@ -150,6 +150,22 @@ async def test_a_resumed_job_keeps_what_its_last_run_could_not_undo(monkeypatch:
     await pass_time(run)
     assert await retry(run)() == 0
     assert len(rig.assets.stored) == 1
+
+
+async def test_a_resumed_job_leaves_no_reservation_of_its_last_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await begun(priced(FakeClock()))
+    rig = run.rig
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.selector, "release", away)
+        await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no", last_try=True))
+    job = await rig.resume(ControlOrder(OWNER, run.order.job_id))
+    await retry(run)()
+    assert rig.meter.entries[-1] == "open compensations 0"
+    assert rig.selector.reserved
+    again = Run(rig, JobOrder(job.tenant_id, job.job_id, job.run))
+    await again.steps.close_run(CloseOrder(again.order, JobState.COMPLETED.value, ""))
+    assert rig.selector.reserved == {}
+    assert all(entry.done for entry in (await run.account()).compensations)
 
 
 async def test_a_kept_result_that_was_not_erased_is_erased_later(monkeypatch: pytest.MonkeyPatch) -> None:
