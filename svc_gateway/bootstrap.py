@@ -47,7 +47,7 @@ from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.monitor import Check, Monitor, Pace
 from svc_gateway.app.permissions import Permissions
-from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.app.revocations import RevokedKeys, ends_of
 from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.degradation import Thresholds
@@ -140,14 +140,15 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     keys = Keys(store, permissions, mesh.minter, settings.gateway.environment, clock=mesh.clock, ids=mesh.ids)
     tenants = Tenants(tenant_store, mesh.clock)
     revoked, existing = RevokedKeys(store, mesh.clock), ExistingKeys(store, mesh.clock)
+    revoked.on_change(lambda added: mesh.revoked.add(ends_of(added)))
     await mesh.enter(revoked.following())
     await mesh.enter(existing.following())
-    # This process judges keys by the same streams that it serves to the others.
     audits = await mesh.audit_queue()
-    statements = Statements(mesh.minter)
-    await mesh.follow_keys(
-        lambda: revocations(revoked, statements), lambda known: existing_keys(existing, statements, known)
-    )
+    statements = Statements(mesh.minter, mesh.clock)
+    await mesh.enter(background(lambda: statements.sign_revoked(revoked), "revocations-signed", clock=mesh.clock))
+    await mesh.enter(background(statements.sign_keys, "api-keys-signed", clock=mesh.clock))
+    # This process judges keys by the same streams that it serves to the others.
+    await mesh.follow_keys(lambda: revocations(revoked), lambda known: existing_keys(existing, statements, known))
     await mesh.wait_for_keys()
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
@@ -228,10 +229,12 @@ async def _edge(
     control = ControlServer(descriptors.route_table(), discovery, mesh.clock)
     address = await mesh.enter(control.serving(settings.gateway.xds_bind, settings.tls))
     state = _state(settings, descriptors, sources, own_address, _reachable(address, settings))
-    keeper = EdgeKeeper(state, sources, lambda changed: feed.publish(builder.build(changed)), mesh.clock)
-    feed.publish(await asyncio.to_thread(builder.build, state))  # takes a second, which others start in
-    keeper.revoke(revoked.ids)
-    revoked.on_change(keeper.revoke)
+    keeper = EdgeKeeper(
+        state, sources, lambda: revoked.ids, build=builder.build, publish=feed.publish, clock=mesh.clock
+    )
+    await asyncio.to_thread(builder.build, state)  # takes a second, which others start in
+    revoked.on_change(lambda _: keeper.wake())
+    await keeper.refresh()
     await mesh.enter(background(keeper.run, "edge", clock=mesh.clock))
     await mesh.enter(background(lambda: control.mirror(monitor), "mesh-health", clock=mesh.clock))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -95,6 +96,25 @@ class RevokedKeys:
         """Call with the ids of keys as soon as they are known to be revoked."""
         self._listeners.append(listener)
 
+    def add(self, revoked: Mapping[str, int]) -> None:
+        """Refuse keys until they expire, in seconds since 1970, and drop those that have expired.
+
+        A key that was known with a later end keeps it.
+        """
+        now = self._clock.now().timestamp()
+        while self._ends and self._ends[0][0] <= now:
+            end = heapq.heappop(self._ends)
+            if self._until.get(end[1], now + 1) <= now:
+                del self._until[end[1]]
+                self._sent.expired.append(end)
+        added = [key_id for key_id in revoked if key_id not in self._until]
+        for key_id, until in revoked.items():
+            if until > self._until.get(key_id, 0):
+                self._until[key_id] = until
+                heapq.heappush(self._ends, (until, key_id))
+        for listener in self._listeners if added else ():
+            listener(added)
+
     def is_current(self) -> bool:
         """Whether a gateway's whole set was read recently enough to accept what is not in it."""
         return self._as_of is not None and self._clock.now().timestamp() - self._as_of <= self._max_age_s
@@ -109,7 +129,7 @@ class RevokedKeys:
             _log.warning("the revoked keys on disk cannot be read", error=type(error).__name__)
             return
         if found is not None:
-            self._add(found[1])
+            self.add(found[1])
             self._complete(found[0])
 
     async def wait_current(self, within_s: float) -> bool:
@@ -148,7 +168,7 @@ class RevokedKeys:
 
     def _take(self, message: Revocations) -> None:
         told = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
-        self._add(told)
+        self.add(told)
         if message.snapshot:
             self._parts = _Parts(snapshot=True)
         self._parts.revoked.update(told)
@@ -161,25 +181,11 @@ class RevokedKeys:
         else:
             self._sent.revoked.update(parts.revoked)
         self._sent.as_of = int(as_of.timestamp())
+        self._sent.forget()
         self._complete(self._sent.as_of)
         if message.statement or parts.revoked:  # without either what is on disk is still whole
             self._sent.statement = message.statement
             self._unsaved.set()
-
-    def _add(self, told: Mapping[str, int]) -> None:
-        """Add keys, and drop those that have expired. A key that was known with a later end keeps it."""
-        now = self._clock.now().timestamp()
-        while self._ends and self._ends[0][0] <= now:
-            _, key_id = heapq.heappop(self._ends)
-            if self._until.get(key_id, now + 1) <= now:
-                del self._until[key_id]
-        added = [key_id for key_id in told if key_id not in self._until]
-        for key_id, until in told.items():
-            if until > self._until.get(key_id, 0):
-                self._until[key_id] = until
-                heapq.heappush(self._ends, (until, key_id))
-        for listener in self._listeners if added else ():
-            listener(added)
 
     def _complete(self, as_of: int) -> None:
         self._as_of = max(as_of, self._as_of or 0)
@@ -191,8 +197,7 @@ class RevokedKeys:
         if self._file is None:
             return
         sent = self._sent
-        sent.revoked = {key_id: until for key_id, until in sent.revoked.items() if until > sent.as_of}
-        stored = StoredRevocations(sent.statement, dict(sent.revoked), dict(self._until))
+        stored = StoredRevocations(sent.statement, sent.revoked.copy(), self._until.copy())
         writing = asyncio.get_running_loop().run_in_executor(None, _write, self._file, stored)
         try:
             await asyncio.shield(writing)
@@ -211,11 +216,22 @@ class _Parts:
 
 @dataclass
 class _Sent:
-    """What the gateway that is heard has told in all, as of a moment in seconds since 1970, and its statement on it."""
+    """What the gateway that is heard has told in all, as of a moment in seconds since 1970, and its statement on it.
+
+    `expired` holds keys that have expired by this machine's clock, as (end, key id); the gateway's may be behind it.
+    """
 
     revoked: dict[str, int] = field(default_factory=dict)
     as_of: int = 0
     statement: str = ""
+    expired: deque[tuple[int, str]] = field(default_factory=deque)
+
+    def forget(self) -> None:
+        """Drop the keys that had expired when the gateway read its set."""
+        while self.expired and self.expired[0][0] <= self.as_of:
+            end, key_id = self.expired.popleft()
+            if self.revoked.get(key_id) == end:
+                del self.revoked[key_id]
 
 
 def _write(file: RevocationsFile, known: StoredRevocations) -> None:

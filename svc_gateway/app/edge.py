@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from mesh.logging import get_logger
 
@@ -13,8 +15,11 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_gateway.domain.edge import EdgeState, Trust
 
-# Certificates and signing keys are looked at this often; revocations come at once.
 REFRESH_S = 2.0
+"""Certificates and signing keys are looked at this often, in seconds; revocations come at once."""
+PAUSE_S = 0.5
+"""The least time between the beginnings of two builds, in seconds: each writes all revoked keys."""
+Built = TypeVar("Built")
 
 
 class Sources(Protocol):
@@ -27,42 +32,57 @@ class Sources(Protocol):
         """The public keys now, a JSON Web Key Set."""
 
 
-class EdgeKeeper:
-    """Publishes a new state whenever something that it is made of changes."""
+class EdgeKeeper(Generic[Built]):
+    """Publishes a new state whenever something that it is made of changes.
 
-    def __init__(self, state: EdgeState, sources: Sources, publish: Callable[[EdgeState], None], clock: Clock) -> None:
+    It is built in a thread. Keys that are revoked within the pause after a build are all in the next one.
+    """
+
+    def __init__(
+        self,
+        state: EdgeState,
+        sources: Sources,
+        revoked: Callable[[], frozenset[str]],
+        *,
+        build: Callable[[EdgeState], Built],
+        publish: Callable[[Built], None],
+        clock: Clock,
+    ) -> None:
         self._state = state
         self._sources = sources
+        self._revoked = revoked
+        self._build = build
         self._publish = publish
         self._clock = clock
+        self._published: EdgeState | None = None
+        self._stale = asyncio.Event()
 
-    @property
-    def state(self) -> EdgeState:
-        """The state published last."""
-        return self._state
+    def wake(self) -> None:
+        """Look at the revoked keys now, or once the pause is over."""
+        self._stale.set()
 
-    def revoke(self, key_ids: frozenset[str]) -> None:
-        """Refuse exactly these keys from now on."""
-        self._become(replace(self._state, credentials=replace(self._state.credentials, revoked=key_ids)))
-
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Take in certificates and keys as they are now."""
-        credentials = replace(self._state.credentials, jwks=self._sources.jwks())
+        credentials = replace(self._state.credentials, jwks=self._sources.jwks(), revoked=self._revoked())
         try:
             trust = self._sources.trust()
         except OSError as error:
             # While files are being replaced, the last ones stay in use.
             get_logger("svc_gateway").warning("certificates not read", error=type(error).__name__)
             trust = self._state.trust
-        self._become(replace(self._state, credentials=credentials, trust=trust))
+        self._state = replace(self._state, credentials=credentials, trust=trust)
+        if self._state != self._published:
+            building = self._state
+            self._publish(await asyncio.to_thread(self._build, building))
+            self._published = building
 
     async def run(self) -> None:
-        """Refresh forever."""
+        """Refresh for ever: from time to time, and when keys were revoked."""
         while True:
-            await self._clock.sleep(REFRESH_S)
-            self.refresh()
-
-    def _become(self, state: EdgeState) -> None:
-        if state != self._state:
-            self._state = state
-            self._publish(state)
+            began = self._clock.monotonic()
+            self._stale.clear()
+            await self.refresh()
+            await self._clock.sleep(PAUSE_S - (self._clock.monotonic() - began))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_S - PAUSE_S):
+                    await self._stale.wait()

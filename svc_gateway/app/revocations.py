@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
+from mesh.identity.statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mesh.clock import Clock
@@ -25,34 +27,60 @@ RENEW_S = 60.0
 """Tells watchers at least this often when the set was read, in seconds."""
 OVERLAP = timedelta(minutes=10)
 """How far each read goes back behind the last one: clocks differ, and transactions commit late."""
+RECENT = 10_000
+"""How many of the last additions are kept for watchers. One that is further behind gets the whole set again."""
 _RETRY_S = 0.5
 
 
 @dataclass(frozen=True)
-class Change:
-    """Key ids that are revoked; `snapshot` is true for the whole set.
+class Reading:
+    """A state of the set: how many keys had ever been added to it, and when it was read."""
 
-    `current` is the whole set after the change, and `as_of` is when it was read.
-    """
-
-    snapshot: bool
-    revocations: Sequence[Revocation]
-    current: Mapping[str, Revocation]
+    added: int
     as_of: datetime
 
 
+@dataclass(frozen=True)
+class Change:
+    """What a watcher hears: revoked keys, `snapshot` being true for the whole set, or when the set was read.
+
+    `as_of` is None with keys. The statement is on all that the watcher has heard, and empty when there is none.
+    """
+
+    snapshot: bool = False
+    revocations: Sequence[Revocation] = ()
+    as_of: datetime | None = None
+    statement: str = ""
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A reading, and the statement on it; empty when it could not be signed."""
+
+    reading: Reading
+    statement: str
+
+
 class RevokedKeys:
-    """Follows the store. Call it to ask about a key id."""
+    """Follows the store. Call it to ask about a key id.
+
+    What an addition costs does not grow with the set: nothing is copied, and each watcher hears the addition alone.
+    """
 
     def __init__(self, store: KeyStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._current: Mapping[str, Revocation] = {}
+        self._current: dict[str, Revocation] = {}
+        self._ends: list[tuple[int, str]] = []
+        self._ids: frozenset[str] | None = None
+        self._added = 0
+        self._recent: list[Revocation] = []
         self._as_of: datetime | None = None
-        self._announced: datetime | None = None
+        self._announced: Reading | None = None
+        self._stated: _Stated | None = None
         self._stale = asyncio.Event()
         self._changed = asyncio.Condition()
-        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._listeners: list[Callable[[Sequence[Revocation]], None]] = []
 
     def __call__(self, key_id: str) -> bool:
         """Whether the key is revoked."""
@@ -60,12 +88,14 @@ class RevokedKeys:
 
     @property
     def ids(self) -> frozenset[str]:
-        """All of them."""
-        return frozenset(self._current)
+        """All of them; the same object until the set changes."""
+        if self._ids is None:
+            self._ids = frozenset(self._current)
+        return self._ids
 
-    def on_change(self, tell: Callable[[frozenset[str]], None]) -> None:
-        """Call with the whole set after every change."""
-        self._listeners.append(tell)
+    def on_change(self, listener: Callable[[Sequence[Revocation]], None]) -> None:
+        """Call with what was added, after every change; with nothing when keys have only left."""
+        self._listeners.append(listener)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -78,8 +108,8 @@ class RevokedKeys:
     async def refresh(self) -> None:
         """Add what the store has. Nothing is taken back before it expires: another reader may have seen more.
 
-        The set may be large, so it is made anew only for keys that are not in it yet; those that have expired, which
-        nothing asks for any more, leave it then, or when watchers are next told of a reading.
+        Keys that have expired, which nothing asks for any more, leave the set when others come, or when watchers are
+        next told of a reading.
         """
         now = self._clock.now()
         since = None if self._as_of is None else self._as_of - OVERLAP
@@ -87,34 +117,75 @@ class RevokedKeys:
         async with self._changed:
             self._as_of = now if self._as_of is None else max(now, self._as_of)
             added = {item.key_id: item for item in found if item.key_id not in self._current}
-            due = self._announced is None or self._as_of - self._announced >= timedelta(seconds=RENEW_S)
+            due = self._announced is None or self._as_of - self._announced.as_of >= timedelta(seconds=RENEW_S)
             if not added and not due:
                 return
-            known = {key_id: item for key_id, item in self._current.items() if item.expires_at > now}
-            changed = bool(added) or len(known) < len(self._current)
-            if changed:
-                self._current = known | added
-            self._announced = self._as_of
+            forgotten = self._forget(now)
+            self._add(added)
+            self._announced = Reading(self._added, self._as_of)
             self._changed.notify_all()
-        if changed:
-            for tell in self._listeners:
-                tell(self.ids)
+            if added or forgotten:
+                self._ids = None
+                for listener in self._listeners:
+                    listener([*added.values()])
 
     async def watch(self) -> AsyncIterator[Change]:
-        """The whole set, then each addition, and from time to time when it was read last."""
+        """The whole set, then each addition at once; in between when the set was read, once that is stated."""
         async with self._changed:
             while self._as_of is None:
                 await self._changed.wait()
-        known, announced = self._current, self._announced
-        yield Change(snapshot=True, revocations=[*known.values()], current=known, as_of=self._as_of)
+        place = self._added
+        told: _Stated | None = None
+        yield self._whole()
         while True:
             async with self._changed:
-                while self._current is known and self._announced == announced:
+                while self._added == place and self._stated is told:
                     await self._changed.wait()
-                current, announced, as_of = self._current, self._announced, self._as_of
-            added = [item for key_id, item in current.items() if key_id not in known]
-            known = current
-            yield Change(snapshot=False, revocations=added, current=current, as_of=as_of)
+            stated = self._stated
+            if self._added != place or stated is None:
+                change, place = self._since(place), self._added
+            else:
+                told = stated
+                # A later reading, which is not stated yet, is of another set than this statement.
+                statement = stated.statement if stated.reading == self._announced else ""
+                change = Change(as_of=stated.reading.as_of, statement=statement)
+            yield change
+
+    async def unstated(self) -> tuple[Reading, Mapping[str, Revocation]]:
+        """Waits for a reading that has no statement yet; gives the newest one, with a copy of the set."""
+        async with self._changed:
+            while self._announced is None or (self._stated is not None and self._stated.reading == self._announced):
+                await self._changed.wait()
+            return self._announced, self._current.copy()
+
+    async def state(self, reading: Reading, statement: str) -> None:
+        """Tell watchers of a reading, with the statement on it; an empty one when it cannot be signed."""
+        async with self._changed:
+            self._stated = _Stated(reading, statement)
+            self._changed.notify_all()
+
+    def _add(self, added: Mapping[str, Revocation]) -> None:
+        self._current |= added
+        for key_id, item in added.items():
+            heapq.heappush(self._ends, (expires_at_s(item.expires_at), key_id))
+        self._added += len(added)
+        self._recent += added.values()
+        if len(self._recent) > 2 * RECENT:
+            del self._recent[:-RECENT]
+
+    def _forget(self, now: datetime) -> bool:
+        """Drop what has expired, in the whole seconds that statements count in; whether there was any."""
+        moment, before = int(now.timestamp()), len(self._current)
+        while self._ends and self._ends[0][0] <= moment:
+            self._current.pop(heapq.heappop(self._ends)[1], None)
+        return len(self._current) < before
+
+    def _since(self, place: int) -> Change:
+        missing = self._added - place
+        return Change(revocations=self._recent[-missing:]) if missing <= len(self._recent) else self._whole()
+
+    def _whole(self) -> Change:
+        return Change(snapshot=True, revocations=[*self._current.values()])
 
     async def _follow(self) -> None:
         while True:
@@ -130,3 +201,8 @@ class RevokedKeys:
                     await self._stale.wait()
             except TimeoutError:
                 continue
+
+
+def ends_of(revocations: Iterable[Revocation]) -> dict[str, int]:
+    """When each of these keys expires, in seconds since 1970."""
+    return {item.key_id: expires_at_s(item.expires_at) for item in revocations}

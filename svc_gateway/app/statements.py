@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import SomaError
-from mesh.identity.statements import KEYS_TYPE, TYPE, expires_at_s, statement_of, statement_of_keys
+from mesh.identity.statements import KEYS_TYPE, TYPE, statement_of, statement_of_keys
 from mesh.logging import get_logger
+from svc_gateway.app.revocations import ends_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from mesh.clock import Clock
     from mesh.identity.key_ids import KeyIds
+    from svc_gateway.app.revocations import RevokedKeys
     from svc_gateway.domain.keys import Revocation
 
 KEYS_SIGNED_S = 60
 """How long a statement on the existing keys is used again while they stay the same, and how often watchers get one."""
+SIGN_WITHIN_S = 2.0
+"""A signature that takes longer is given up, in seconds."""
+RETRY_S = 5.0
+"""How long nothing is signed after a signature that failed, in seconds: the next would most likely fail as slowly."""
+PAUSE_S = 0.5
+"""Between two signatures on the revoked keys, in seconds: each hashes all of them."""
 
 
 class StatementSigner(Protocol):
@@ -28,44 +38,61 @@ class StatementSigner(Protocol):
 
 
 class Statements:
-    """Signs each state of the set once, however many watch it."""
+    """Signs each state of the sets once, however many watch it, in the background: no watcher waits for a signature."""
 
-    def __init__(self, signer: StatementSigner) -> None:
+    def __init__(self, signer: StatementSigner, clock: Clock) -> None:
         self._signer = signer
-        self._lock = asyncio.Lock()
-        self._last: tuple[Mapping[str, Revocation], int, str] | None = None
-        self._last_of_keys: tuple[KeyIds, int, str] | None = None
+        self._clock = clock
+        self._resume_at = 0.0
+        self._wanted: tuple[KeyIds, int] | None = None
+        self._asked = asyncio.Event()
+        self._of_keys: tuple[KeyIds, int, str] | None = None
 
-    async def of(self, current: Mapping[str, Revocation], as_of: datetime) -> str:
-        """The statement on the set, read at a moment; empty when it cannot be signed now."""
-        moment = int(as_of.timestamp())
-        async with self._lock:
-            if self._last is not None and self._last[0] is current and self._last[1] == moment:
-                return self._last[2]
-            content = await asyncio.to_thread(_content, current, moment)
-            signed = await self._signed(content, TYPE)
-            self._last = (current, moment, signed) if signed else self._last
-            return signed
+    async def sign_revoked(self, revoked: RevokedKeys) -> None:
+        """Sign the newest reading of the revoked keys, again and again, for ever."""
+        while True:
+            reading, current = await revoked.unstated()
+            content = partial(_content, current, int(reading.as_of.timestamp()))
+            await revoked.state(reading, await self._sign(content, TYPE))
+            await self._clock.sleep(PAUSE_S)
 
-    async def of_keys(self, ids: KeyIds, as_of: datetime) -> str:
-        """The statement on the existing keys, as of a moment or a minute before; empty when it cannot be signed."""
-        moment = int(as_of.timestamp())
-        async with self._lock:
-            last = self._last_of_keys
-            if last is not None and last[0] is ids and moment - last[1] < KEYS_SIGNED_S:
-                return last[2]
-            content = await asyncio.to_thread(statement_of_keys, ids, moment)
-            signed = await self._signed(content, KEYS_TYPE)
-            self._last_of_keys = (ids, moment, signed) if signed else last
-            return signed
+    def of_keys(self, ids: KeyIds, as_of: datetime) -> str:
+        """The statement on the existing keys, made within the last minute; empty until `sign_keys` has made it."""
+        moment, made = int(as_of.timestamp()), self._of_keys
+        if made is not None and made[0] is ids and moment - made[1] < KEYS_SIGNED_S:
+            return made[2]
+        self._wanted = (ids, moment)
+        self._asked.set()
+        return ""
 
-    async def _signed(self, content: dict[str, object], typ: str) -> str:
-        try:
-            return await self._signer.sign(content, typ)
-        except SomaError as error:
-            get_logger("svc_gateway").warning("keys are not signed", type=typ, reason=error.reason.value)
+    async def sign_keys(self) -> None:
+        """Sign the existing keys that were asked for last, again and again, for ever."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            if self._wanted is None:
+                continue
+            ids, moment = self._wanted
+            signed = await self._sign(partial(statement_of_keys, ids, moment), KEYS_TYPE)
+            if signed:
+                self._of_keys = (ids, moment, signed)
+
+    async def _sign(self, content: Callable[[], dict[str, object]], typ: str) -> str:
+        """A JWS; empty when it cannot be made now."""
+        if self._clock.monotonic() < self._resume_at:
             return ""
+        payload = await asyncio.to_thread(content)
+        try:
+            async with asyncio.timeout(SIGN_WITHIN_S):
+                return await self._signer.sign(payload, typ)
+        except SomaError as error:
+            reason = error.reason.value
+        except TimeoutError:
+            reason = "no answer in time"
+        self._resume_at = self._clock.monotonic() + RETRY_S
+        get_logger("svc_gateway").warning("keys are not signed", type=typ, reason=reason)
+        return ""
 
 
 def _content(current: Mapping[str, Revocation], moment: int) -> dict[str, object]:
-    return statement_of({key_id: expires_at_s(item.expires_at) for key_id, item in current.items()}, moment)
+    return statement_of(ends_of(current.values()), moment)

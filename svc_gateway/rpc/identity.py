@@ -99,7 +99,7 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         self, request: pb.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRevocationsResponse]:
         """Sends revoked keys, then each new one."""
-        async for message in revocations(self._revoked, self._statements):
+        async for message in revocations(self._revoked):
             yield message
 
     async def WatchApiKeys(
@@ -113,7 +113,10 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
 async def existing_keys(
     existing: ExistingKeys, statements: Statements, bucket_digests: Sequence[int]
 ) -> AsyncIterator[pb.WatchApiKeysResponse]:
-    """The messages of WatchApiKeys."""
+    """The messages of WatchApiKeys. A reading is told at once, the statement with a later one of the same keys.
+
+    It has no message of its own: receivers count those with as_of as readings.
+    """
     signed_at = 0.0
     async for read in existing.watch(bucket_digests):
         *parts, message = _bucket_messages(read)
@@ -122,8 +125,8 @@ async def existing_keys(
         message.as_of.FromDatetime(read.as_of)
         at = read.as_of.timestamp()
         if at - signed_at >= KEYS_SIGNED_S:
-            message.statement = await statements.of_keys(read.ids, read.as_of)
-            signed_at = at
+            message.statement = statements.of_keys(read.ids, read.as_of)
+            signed_at = at if message.statement else signed_at
         yield message
 
 
@@ -140,22 +143,19 @@ def _bucket_messages(read: KeysRead) -> list[pb.WatchApiKeysResponse]:
     return messages
 
 
-async def revocations(revoked: RevokedKeys, statements: Statements) -> AsyncIterator[pb.WatchRevocationsResponse]:
-    """The messages of WatchRevocations."""
+async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
+    """The messages of WatchRevocations. Keys go at once; when they were read, and the statement, in a later message."""
     async for change in revoked.watch():
-        pieces = [
-            change.revocations[start : start + _MOST_REVOCATIONS]
-            for start in range(0, len(change.revocations), _MOST_REVOCATIONS)
-        ] or [[]]
-        for number, piece in enumerate(pieces):
+        for start in range(0, len(change.revocations) or 1, _MOST_REVOCATIONS):
             message = pb.WatchRevocationsResponse(
-                snapshot=change.snapshot and number == 0,
+                snapshot=change.snapshot and start == 0,
                 revocations=[
-                    pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at)) for item in piece
+                    pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at))
+                    for item in change.revocations[start : start + _MOST_REVOCATIONS]
                 ],
+                statement=change.statement,
             )
-            if number == len(pieces) - 1:
-                message.statement = await statements.of(change.current, change.as_of)
+            if change.as_of is not None:
                 message.as_of.FromSeconds(int(change.as_of.timestamp()))
             yield message
 

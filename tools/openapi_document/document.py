@@ -30,7 +30,7 @@ _SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "x-api-key",
-        "description": "An API key soma_<environment>_<JWS>.",
+        "description": "An API key soma_<environment>_<JWS>. A bearer token beside it counts alone.",
     },
 }
 

@@ -82,7 +82,7 @@ def local_replies() -> hcm.LocalReplyConfig:
 
 
 def script() -> str:
-    """A Lua script: gives each request a trace context; sets status and Retry-After of translated errors by reason."""
+    """A Lua script: gives requests a trace context and leaves one credential; sets status and Retry-After by reason."""
     statuses = {reason: rule.http_status for reason, rule in RULES.items() if _differs(rule)}
     retryable = {reason: "true" for reason, rule in RULES.items() if rule.retryable}
     filled = _SCRIPT.replace("@STATUSES@", _table(statuses)).replace("@RETRYABLE@", _table(retryable))
@@ -111,8 +111,24 @@ local function traced(parent)
   return trace
 end
 
+-- Leaves the credential that services go by, a bearer token before a key: else one caller would be judged here and
+-- another served. Several of a kind are a token that nobody made.
+local function one_credential(headers)
+  local bearer, key = headers:get("authorization") or "", headers:get("x-api-key") or ""
+  if bearer:lower():find("^bearer ") == nil then
+    headers:remove("authorization")
+    if key:find("[%s,]") == nil then return end
+    bearer = ""
+  end
+  headers:remove("x-api-key")
+  if bearer:find("^%a+ +[^%s,]+$") ~= nil then return end
+  headers:remove("authorization")
+  headers:add("authorization", "Bearer several")
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
+  one_credential(headers)
   local trace = traced(headers:get("traceparent") or "")
   if trace == nil then
     trace = (headers:get("@TRACE@") or ""):gsub("-", "")

@@ -55,8 +55,14 @@ _CHECKS = """
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
 WHERE contype = 'c' AND conrelid = $1::regclass AND coninhcount = 0
 """
-_SET = {("compensations", "done"): "true", ("api_keys", "created_at"): "clock_timestamp() - interval '40 days'"}
-"""Values of columns that keep rows from being work that is due, and from counting against a limit of their tenant."""
+_SET = {
+    ("compensations", "done"): "true",
+    ("api_keys", "created_at"): "clock_timestamp() - interval '40 days'",
+    ("api_keys", "expires_at"): "clock_timestamp() + interval '300 days'",
+}
+"""Values of columns that keep rows from being work that is due, from counting against a limit of their tenant, and from
+having expired.
+"""
 _UUID = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 _AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _EMPTY = {

@@ -114,7 +114,7 @@ async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
     tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
     use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
     keys = ApiKeyServicer(
-        use_cases, RevokedKeys(store, CLOCK), ExistingKeys(store, CLOCK), Statements(Minter()), tenants
+        use_cases, RevokedKeys(store, CLOCK), ExistingKeys(store, CLOCK), Statements(Minter(), CLOCK), tenants
     )
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)

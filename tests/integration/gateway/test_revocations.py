@@ -15,13 +15,11 @@ from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.rpc import revocations as service
 from mesh.stores.postgres import Postgres
-from mesh.testing import Issuer
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.postgres import PostgresKeys
 from svc_gateway.app.revocations import RevokedKeys
-from svc_gateway.app.statements import Statements
 from svc_gateway.domain.keys import ApiKey, Request
 from svc_gateway.rpc.identity import revocations
 
@@ -46,13 +44,12 @@ class DeafKeys(PostgresKeys):
 class Gateway:
     """One gateway's set and its stream, which ends when the gateway dies."""
 
-    def __init__(self, store: PostgresKeys, issuer: Issuer) -> None:
+    def __init__(self, store: PostgresKeys) -> None:
         self.revoked = RevokedKeys(store, CLOCK)
-        self._statements = Statements(issuer.minter)
         self._dead = False
 
     async def stream(self) -> AsyncIterator[WatchRevocationsResponse]:
-        async for message in revocations(self.revoked, self._statements):
+        async for message in revocations(self.revoked):
             yield message
             if self._dead:
                 break
@@ -78,8 +75,7 @@ async def revoke(store: PostgresKeys) -> str:
 
 
 async def test_service_keeps_what_a_gateway_told_that_died_before_the_other_read_it(store: DeafKeys) -> None:
-    issuer = await Issuer.create()
-    first, second = Gateway(store, issuer), Gateway(store, issuer)
+    first, second = Gateway(store), Gateway(store)
     await second.revoked.refresh()
     key_id = await revoke(store)
     await first.revoked.refresh()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ from mesh.errors import Reason, SomaError
 from mesh.identity.key_ids import KeyIds, id_of
 from mesh.identity.statements import KEYS_TYPE, StatementReader
 from mesh.ids import SystemIds
+from mesh.lifecycle import background
 from mesh.testing import FakeClock, Issuer
+from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import existing as app
@@ -23,7 +25,7 @@ from svc_gateway.domain.keys import ApiKey, Request
 from svc_gateway.rpc import identity as rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from svc_gateway.domain.keys import CreatedKey
@@ -158,52 +160,105 @@ async def test_large_state_is_cut_into_messages(
     wanted = [await made(store, clock) for _ in range(7)]
     await existing.refresh()
     issuer = await Issuer.create(clock)
-    stream = rpc.existing_keys(existing, Statements(issuer.minter), [])
+    statements = Statements(issuer.minter, clock)
+    stream = rpc.existing_keys(existing, statements, [])
     messages = [await anext(stream)]
     while not messages[-1].HasField("as_of"):
         messages.append(await anext(stream))
     buckets = {bucket.index: bucket.ids for message in messages for bucket in message.buckets}
     assert KeyIds().with_buckets(buckets) == KeyIds().with_ids(wanted)
     assert len(messages) > 3
-    stated = StatementReader(KEYS_TYPE, issuer.keys, ISSUER).read(messages[-1].statement)
+    async with signing(statements, clock):
+        await signed(statements, existing, clock)
+    await clock.advance(1)
+    await existing.refresh()
+    stated = StatementReader(KEYS_TYPE, issuer.keys, ISSUER).read((await anext(stream)).statement)
     assert stated is not None
     assert stated.sha256 == KeyIds().with_ids(wanted).sha256()
 
 
 class CountingSigner:
-    """Counts what it signs; signs nothing while it is away."""
+    """Counts what it is to sign; signs nothing while it is away, and says nothing while it hangs."""
 
     def __init__(self) -> None:
-        self.signed = 0
-        self.away = False
+        self.asked = 0
+        self.away = self.hangs = False
 
     async def sign(self, payload: dict[str, object], typ: str) -> str:
+        self.asked += 1
         if self.away:
             raise SomaError(Reason.UNAVAILABLE, "away")
-        self.signed += 1
-        return f"{typ} {self.signed}"
+        if self.hangs:
+            await asyncio.Event().wait()
+        return f"{typ} {self.asked}"
 
 
-async def test_state_is_signed_once_a_minute_for_all_watchers(clock: FakeClock) -> None:
-    signer, ids = CountingSigner(), KeyIds()
-    statements = Statements(signer)
-    first = await asyncio.gather(*(statements.of_keys(ids, clock.now()) for _ in range(3)))
-    later = await statements.of_keys(ids, clock.now() + timedelta(seconds=KEYS_SIGNED_S - 1))
-    assert {*first, later} == {"soma-api-keys 1"}
-    assert await statements.of_keys(ids, clock.now() + timedelta(seconds=KEYS_SIGNED_S)) == "soma-api-keys 2"
-    assert await statements.of_keys(replace(ids), clock.now()) == "soma-api-keys 3"
-    signer.away = True
-    assert await statements.of_keys(replace(ids), clock.now()) == ""
+@asynccontextmanager
+async def signing(statements: Statements, clock: FakeClock) -> AsyncIterator[None]:
+    """Sign what is asked for, while entered."""
+    async with background(statements.sign_keys, "signing", clock=clock):
+        yield
+
+
+async def signed(statements: Statements, existing: ExistingKeys, clock: FakeClock) -> str:
+    """The statement on the keys as they are, once it is signed."""
+    ids = (await anext(existing.watch([]))).ids
+    await eventually(lambda: bool(statements.of_keys(ids, clock.now())))
+    return statements.of_keys(ids, clock.now())
+
+
+async def test_state_is_signed_once_a_minute_for_all_watchers(
+    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+) -> None:
+    signer = CountingSigner()
+    statements = Statements(signer, clock)
+    await existing.refresh()
+    async with signing(statements, clock):
+        first = [await signed(statements, existing, clock) for _ in range(3)]
+        await clock.advance(KEYS_SIGNED_S - 1)
+        later = await signed(statements, existing, clock)
+        assert {*first, later} == {"soma-api-keys 1"}
+        await clock.advance(1)
+        assert await signed(statements, existing, clock) == "soma-api-keys 2"
+        await made(store, clock)
+        await existing.refresh()
+        assert await signed(statements, existing, clock) == "soma-api-keys 3"
+        signer.away = True
+        assert statements.of_keys(KeyIds(), clock.now()) == ""
+        await eventually(lambda: signer.asked == 4)
+        assert statements.of_keys(KeyIds(), clock.now()) == ""
 
 
 async def test_streams_get_a_statement_once_a_minute(
     store: PagedKeys, existing: ExistingKeys, clock: FakeClock
 ) -> None:
     await existing.refresh()
-    stream = rpc.existing_keys(existing, Statements(CountingSigner()), [])
-    statements = [(await anext(stream)).statement]
-    for seconds in (1, KEYS_SIGNED_S):
-        await clock.advance(seconds)
+    statements = Statements(CountingSigner(), clock)
+    stream = rpc.existing_keys(existing, statements, [])
+    told = list[str]()
+    async with signing(statements, clock):
+        for seconds in (0, 1, 1, KEYS_SIGNED_S, 1):
+            await clock.advance(seconds)
+            await existing.refresh()
+            told.append((await anext(stream)).statement)
+            await signed(statements, existing, clock)
+    assert told == ["", "soma-api-keys 1", "", "", "soma-api-keys 2"]
+
+
+async def test_readings_are_told_while_nothing_is_signed(
+    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+) -> None:
+    signer = CountingSigner()
+    signer.hangs = True
+    statements = Statements(signer, clock)
+    streams = [rpc.existing_keys(existing, statements, []) for _ in range(2)]
+    await existing.refresh()
+    async with signing(statements, clock):
+        before = [await anext(stream) for stream in streams]
+        await eventually(lambda: signer.asked == 1)
+        new = await made(store, clock)
+        await clock.advance(1)
         await existing.refresh()
-        statements.append((await anext(stream)).statement)
-    assert statements == ["soma-api-keys 1", "", "soma-api-keys 2"]
+        after = [await anext(stream) for stream in streams]
+    assert all(message.HasField("as_of") and message.statement == "" for message in [*before, *after])
+    assert [[bucket.ids for bucket in message.buckets] for message in after] == [[new]] * 2

@@ -48,8 +48,9 @@ class Lists:
         self._tenants = Tenants(tenants, clock)
         permissions = Permissions(tenants, store, "test")
         self._keys = Keys(store, permissions, Minter(), "test", clock=clock, ids=SystemIds())
+        revoked = RevokedKeys(store, clock)
         self._key_lists = ApiKeyServicer(
-            self._keys, RevokedKeys(store, clock), ExistingKeys(store, clock), Statements(Minter()), self._tenants
+            self._keys, revoked, ExistingKeys(store, clock), Statements(Minter(), clock), self._tenants
         )
         self._tenant_lists = TenantServicer(self._tenants)
         self.key_ids: list[str] = []

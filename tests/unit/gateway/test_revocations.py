@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from mesh.ids import SystemIds
-from mesh.testing import FakeClock, Issuer
+from mesh.testing import FakeClock
 from svc_gateway.adapters.memory import MemoryKeys
+from svc_gateway.app import revocations as app
 from svc_gateway.app.revocations import POLL_S, RevokedKeys
-from svc_gateway.app.statements import Statements
 from svc_gateway.domain.keys import ApiKey, Request, Revocation
 
 if TYPE_CHECKING:
-    from collections.abc import ItemsView, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
 _IDS = SystemIds()
@@ -31,14 +30,14 @@ class GatedKeys(MemoryKeys):
         self.gate = asyncio.Event()
         self.gate.set()
         self.read = asyncio.Event()
-        self.given: Revocation | None = None
+        self.given: Sequence[Revocation] = ()
 
     async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         found = await super().revocations(now, since)
         gate = self.gate
         self.read.set()
         await gate.wait()
-        return found if self.given is None else [*found, self.given]
+        return [*found, *self.given]
 
 
 class ObservedRevocation(Revocation):
@@ -52,16 +51,15 @@ class ObservedRevocation(Revocation):
         return super().__getattribute__(name)
 
 
-class ObservedSet(dict[str, Revocation]):
-    """Notes which threads go through it."""
+class CountedId(str):
+    """Counts how often anything looks an id up, or puts it into a map."""
 
-    def __init__(self, items: Mapping[str, Revocation]) -> None:
-        super().__init__(items)
-        self.readers: set[int] = set()
+    __slots__ = ()
+    looks: ClassVar[int] = 0
 
-    def items(self) -> ItemsView[str, Revocation]:  # type: ignore[override]
-        self.readers.add(threading.get_ident())
-        return super().items()
+    def __hash__(self) -> int:
+        CountedId.looks += 1
+        return super().__hash__()
 
 
 @pytest.fixture
@@ -131,9 +129,9 @@ async def test_slow_reader_takes_no_revocation_back(store: GatedKeys, revoked: R
 async def test_reading_without_news_leaves_the_set_alone(
     store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
 ) -> None:
-    store.given = ObservedRevocation("key", clock.now() + timedelta(days=1))
+    store.given = [ObservedRevocation("key", clock.now() + timedelta(days=1))]
     await revoked.refresh()
-    store.given = None
+    store.given = ()
     ObservedRevocation.looks = 0
     for _ in range(3):
         await clock.advance(POLL_S)
@@ -142,11 +140,52 @@ async def test_reading_without_news_leaves_the_set_alone(
     assert revoked("key")
 
 
-async def test_the_set_is_hashed_off_the_loop(clock: FakeClock) -> None:
-    issuer, current = (
-        await Issuer.create(clock),
-        ObservedSet({"key": Revocation("key", clock.now() + timedelta(days=1))}),
-    )
-    assert await Statements(issuer.minter).of(current, clock.now())
-    assert current.readers
-    assert threading.get_ident() not in current.readers
+async def test_one_revocation_among_very_many_does_not_touch_the_others(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+) -> None:
+    ends = clock.now() + timedelta(days=1)
+    store.given = [ObservedRevocation(CountedId(f"key-{number}"), ends) for number in range(30_000)]
+    await revoked.refresh()
+    store.given = ()
+    watches = [revoked.watch() for _ in range(10)]
+    assert {len((await anext(watch)).revocations) for watch in watches} == {30_000}
+    told: list[Sequence[Revocation]] = []
+    revoked.on_change(told.append)
+    CountedId.looks = ObservedRevocation.looks = 0
+    key_id = await revoke(store, clock)
+    await revoked.refresh()
+    heard = [[item.key_id for item in (await anext(watch)).revocations] for watch in watches]
+    assert heard == [[key_id]] * 10
+    assert [[item.key_id for item in added] for added in told] == [[key_id]]
+    assert (CountedId.looks, ObservedRevocation.looks) == (0, 0)
+
+
+async def test_watcher_that_is_far_behind_gets_the_whole_set(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "RECENT", 2)
+    await revoked.refresh()
+    slow, slower = revoked.watch(), revoked.watch()
+    assert [(await anext(watch)).snapshot for watch in (slow, slower)] == [True, True]
+    made = list[str]()
+    for _ in range(4):
+        made.append(await revoke(store, clock))
+        await revoked.refresh()
+    change = await anext(slow)
+    assert (change.snapshot, [item.key_id for item in change.revocations]) == (False, made)
+    made.append(await revoke(store, clock))
+    await revoked.refresh()
+    change = await anext(slower)
+    assert (change.snapshot, {item.key_id for item in change.revocations}) == (True, {*made})
+    assert [item.key_id for item in (await anext(slow)).revocations] == made[-1:]
+
+
+async def test_ids_are_copied_once_for_each_change(store: GatedKeys, revoked: RevokedKeys, clock: FakeClock) -> None:
+    await revoke(store, clock)
+    await revoked.refresh()
+    before = revoked.ids
+    await revoked.refresh()
+    assert revoked.ids is before
+    key_id = await revoke(store, clock)
+    await revoked.refresh()
+    assert revoked.ids == before | {key_id}

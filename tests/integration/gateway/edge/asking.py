@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import httpx
 
+    from tests.integration.gateway.edge.rig import EdgeUnderTest
 
 JOBS = "/v1/multimodal/jobs"
 
@@ -29,3 +31,14 @@ async def until(asked: object) -> None:
     async with asyncio.timeout(20):
         while not await asked():  # type: ignore[operator]  # noqa: ASYNC110 - another process tells of no event
             await asyncio.sleep(0.005)
+
+
+async def logged(edge: EdgeUnderTest, answer: httpx.Response) -> dict[str, object]:
+    """The line of the access log about a request."""
+    trace, log = answer.headers["x-trace-id"], edge.engine._home.logs / "access.log"
+
+    async def written() -> bool:
+        return trace in log.read_text()
+
+    await until(written)
+    return dict(next(json.loads(line) for line in log.read_text().splitlines() if trace in line))

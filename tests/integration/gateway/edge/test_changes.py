@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 from svc_gateway.domain.edge import Cors
-from tests.integration.gateway.edge.asking import JOBS, until
+from tests.integration.gateway.edge.asking import JOBS, logged, until
 
 if TYPE_CHECKING:
     from tests.integration.gateway.edge.rig import EdgeUnderTest
@@ -63,14 +62,6 @@ async def test_pages_of_other_origins_may_call_only_when_allowed(edge: EdgeUnder
 
 async def test_requests_are_logged_with_tenant_and_trace(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
-        answer = await client.get(f"{JOBS}/logged?")
-    trace = answer.headers["x-trace-id"]
-    log = edge.engine._home.logs / "access.log"
-
-    async def written() -> bool:
-        return trace in log.read_text()
-
-    await until(written)
-    line = next(json.loads(line) for line in log.read_text().splitlines() if trace in line)
+        line = await logged(edge, await client.get(f"{JOBS}/logged?"))
     assert (line["tenant"], line["key_id"], line["status"], line["path"]) == ("dev", "key-1", 200, f"{JOBS}/logged")
     assert line["route"] == "soma.executor.v1.JobService/GetJob"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from mesh.clock import SystemClock
-from tests.integration.gateway.edge.asking import JOBS, bearer, reason, until
+from tests.integration.gateway.edge.asking import JOBS, bearer, logged, reason, until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, Signer, encode, segment
 
 
@@ -47,6 +49,41 @@ async def test_bad_credentials_are_refused_before_any_service(edge: EdgeUnderTes
             answer = await client.get(JOBS, headers=headers)
             assert (name, answer.status_code, reason(answer)) == (name, 401, "UNAUTHENTICATED")
             assert answer.headers["www-authenticate"].startswith("Bearer ")
+    assert edge.upstream.calls == calls
+
+
+async def test_request_with_two_credentials_is_that_of_its_bearer_token_alone(edge: EdgeUnderTest) -> None:
+    token, key = edge.signer.token(), f"soma_test_{edge.signer.token(tenant='another', jti='key-2')}"
+    async with edge.client(authenticated=False) as client:
+        answer = await client.get(f"{JOBS}/both", headers={**bearer(token), "x-api-key": key})
+    assert answer.status_code == 200
+    served = edge.upstream.metadata
+    assert (served["authorization"], "x-api-key" in served) == (f"Bearer {token}", False)
+    line = await logged(edge, answer)
+    assert (line["tenant"], line["key_id"]) == ("dev", "key-1")
+
+
+@pytest.mark.parametrize("scheme", ["Basic dXNlcjpwYXNz", "Basic x, Bearer"])
+async def test_key_beside_another_scheme_is_the_credential(edge: EdgeUnderTest, scheme: str) -> None:
+    key = f"soma_test_{edge.signer.token(tenant='another', jti='key-2')}"
+    other = f"{scheme} soma_test_{edge.signer.token()}" if scheme.endswith("Bearer") else scheme
+    async with edge.client(authenticated=False) as client:
+        answer = await client.get(f"{JOBS}/basic", headers={"authorization": other, "x-api-key": key})
+    assert answer.status_code == 200
+    served = edge.upstream.metadata
+    assert ("authorization" in served, served["x-api-key"]) == (False, key)
+    line = await logged(edge, answer)
+    assert (line["tenant"], line["key_id"]) == ("another", "key-2")
+
+
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("kind", ["authorization", "x-api-key"])
+async def test_several_values_of_one_header_are_refused(edge: EdgeUnderTest, kind: str, http2: bool) -> None:
+    calls, prefix = edge.upstream.calls, "Bearer " if kind == "authorization" else "soma_test_"
+    several = [(kind, f"{prefix}{edge.signer.token(tenant=tenant)}") for tenant in ("dev", "another")]
+    async with edge.client(authenticated=False, http2=http2) as client:
+        answer = await client.get(JOBS, headers=several)
+    assert (answer.status_code, reason(answer)) == (401, "UNAUTHENTICATED")
     assert edge.upstream.calls == calls
 
 

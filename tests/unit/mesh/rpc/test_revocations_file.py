@@ -141,3 +141,28 @@ async def test_listeners_hear_of_each_key_once(clock: FakeClock, gateway: Gatewa
         for key_id in ("first", "second", "first"):
             await gateway.revoke(key_id)
     assert heard == ["first", "second"]
+
+
+async def test_keys_that_have_expired_leave_the_file(clock: FakeClock, file: ObservedFile, gateway: Gateway) -> None:
+    async with following(RevokedKeys(clock, file), gateway):
+        await gateway.revoke("first")
+        await eventually(lambda: file.written == [{"first"}])
+        assert await clock.sleeper() == STORE_PAUSE_S
+        await clock.advance(LIFE.total_seconds() + 1)
+        await gateway.revoke("second")
+        await eventually(lambda: len(file.written) > 1)
+    assert file.written == [{"first"}, {"second"}]
+
+
+async def test_keys_that_a_gateway_behind_in_time_still_states_stay_in_the_file(
+    clock: FakeClock, file: ObservedFile, issuer: Issuer
+) -> None:
+    behind = Gateway(issuer, FakeClock())
+    async with following(RevokedKeys(clock, file), behind):
+        await behind.revoke("first")
+        await eventually(lambda: file.written == [{"first"}])
+        assert await clock.sleeper() == STORE_PAUSE_S
+        await clock.advance(LIFE.total_seconds() + 1)
+        await behind.revoke("second")
+        await eventually(lambda: len(file.written) > 1)
+    assert file.written == [{"first"}, {"first", "second"}]

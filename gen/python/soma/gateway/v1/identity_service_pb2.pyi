@@ -358,10 +358,13 @@ class WatchRevocationsResponse(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
-    """True on the first message of the snapshot, which may be cut into several messages."""
+    """True on the first message of a snapshot, which may be cut into several messages. A receiver that falls far behind gets
+    another one, in place of what was sent before on this stream.
+    """
     statement: _builtins.str
     """A JWS of the type "soma-revocations" over as_of and the SHA-256 digest of the set sent so far on this stream, signed with
-    the key that signs tokens: what makes a copy on disk trustworthy. Empty when it could not be signed.
+    the key that signs tokens: what makes a copy on disk trustworthy. Empty when it could not be signed, and when keys were
+    revoked while it was: another follows.
     """
     @_builtins.property
     def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Revocation]:
@@ -369,7 +372,9 @@ class WatchRevocationsResponse(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """When this gateway last read the set, in whole seconds; absent while the snapshot is not complete."""
+        """When this gateway last read the set, in whole seconds; all that was in it then was sent before. Absent from messages
+        with revocations: they wait neither for the rest of a snapshot nor for a signature.
+        """
 
     def __init__(
         self,
@@ -449,9 +454,9 @@ class WatchApiKeysResponse(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
     statement: _builtins.str
-    """A JWS of the type "soma-api-keys" over as_of in whole seconds and the SHA-256 of all ids in ascending order, signed with
-    the key that signs tokens: what makes a copy on disk trustworthy. Sent about once a minute; empty in between, and when
-    it could not be signed.
+    """A JWS of the type "soma-api-keys" over the SHA-256 of all ids in ascending order and the as_of, in whole seconds, of an
+    earlier reading of the same ids, signed with the key that signs tokens: what makes a copy on disk trustworthy. Sent about
+    once a minute, once it is signed; empty in between, and when it could not be signed.
     """
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiKeyBucket]:

@@ -1,0 +1,244 @@
+"""What goes over the wire when a key is revoked: the key at once, and the signature once there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from mesh import tasks
+from mesh.errors import Reason, SomaError
+from mesh.identity.statements import TYPE, RevocationsFile, StatementReader, statement_of
+from mesh.ids import SystemIds
+from mesh.lifecycle import background
+from mesh.rpc.revocations import RevokedKeys as ServiceKeys
+from mesh.testing import ALICE, FakeClock, Issuer, acting_as
+from mesh.testing.contract import eventually
+from mesh.testing.tokens import ISSUER
+from soma.gateway.v1 import identity_service_pb2 as pb
+from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
+from svc_gateway.app import statements as app
+from svc_gateway.app.existing import ExistingKeys
+from svc_gateway.app.keys import Keys
+from svc_gateway.app.permissions import Permissions
+from svc_gateway.app.revocations import RevokedKeys, ends_of
+from svc_gateway.app.statements import PAUSE_S, RETRY_S, Statements
+from svc_gateway.app.tenants import Tenants
+from svc_gateway.domain.keys import ApiKey, Request, Revocation
+from svc_gateway.rpc.identity import ApiKeyServicer, revocations
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from svc_gateway.app.statements import StatementSigner
+    from svc_gateway.rpc.identity import Context
+
+IDS = SystemIds()
+LIFE = timedelta(days=1)
+
+
+class GatedSigner:
+    """Counts what it is to sign, and signs while its gate is open; fails while it is away."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.away = False
+
+    async def sign(self, payload: dict[str, object], typ: str) -> str:
+        self.asked += 1
+        if self.away:
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        await self.gate.wait()
+        return f"signature {self.asked}"
+
+    async def mint(self, claims: object, ttl_s: float) -> str:
+        return "jws"
+
+
+class GivenKeys(MemoryKeys):
+    """A store that has further revocations."""
+
+    given: Sequence[Revocation] = ()
+
+    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
+        return [*await super().revocations(now, since), *self.given]
+
+
+class ThreadedRevocation(Revocation):
+    """Notes in which threads anything looks at when its key expires."""
+
+    readers: set[int]
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "expires_at":
+            object.__getattribute__(self, "readers").add(threading.get_ident())
+        return super().__getattribute__(name)
+
+
+class Gateway:
+    """A gateway over a store in memory."""
+
+    def __init__(self, clock: FakeClock, signer: StatementSigner) -> None:
+        self.store = GivenKeys()
+        self.revoked = RevokedKeys(self.store, clock)
+        self._clock = clock
+        self._statements = Statements(signer, clock)
+
+    @asynccontextmanager
+    async def signing(self) -> AsyncIterator[None]:
+        """Sign what is read, while entered."""
+        async with background(lambda: self._statements.sign_revoked(self.revoked), "signing", clock=self._clock):
+            yield
+
+    async def add_key(self) -> str:
+        now = self._clock.now()
+        key = ApiKey(IDS.new(), "acme", "ci", "robot", ("member",), now, now + LIFE, "alice")
+        await self.store.add(key, Request("", "digest"))
+        return key.key_id
+
+    async def revoke(self) -> str:
+        """Make a key, revoke it and read that."""
+        key_id = await self.add_key()
+        await self.store.revoke("acme", key_id, self._clock.now())
+        await self.revoked.refresh()
+        return key_id
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def signer() -> GatedSigner:
+    return GatedSigner()
+
+
+@pytest.fixture
+async def gateway(clock: FakeClock, signer: GatedSigner) -> Gateway:
+    made = Gateway(clock, signer)
+    await made.revoked.refresh()
+    return made
+
+
+def ids_of(message: pb.WatchRevocationsResponse) -> list[str]:
+    return [item.key_id for item in message.revocations]
+
+
+async def test_a_revocation_reaches_all_watchers_while_nothing_is_signed(gateway: Gateway, signer: GatedSigner) -> None:
+    heard = [list[str](), list[str]()]
+
+    async def watch(ids: list[str]) -> None:
+        async for message in revocations(gateway.revoked):
+            ids += ids_of(message)
+
+    async with gateway.signing():
+        watching = [asyncio.create_task(watch(ids)) for ids in heard]
+        await eventually(lambda: signer.asked == 1)
+        key_id = await gateway.revoke()
+        await eventually(lambda: heard == [[key_id]] * 2)
+        assert signer.asked == 1
+        await tasks.end(*watching)
+
+
+async def test_a_signature_that_takes_long_is_given_up_and_not_tried_again_at_once(
+    gateway: Gateway, signer: GatedSigner, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SIGN_WITHIN_S", 0.01)
+    stream = revocations(gateway.revoked)
+    async with gateway.signing():
+        messages = [await anext(stream) for _ in range(2)]
+        assert [(message.snapshot, message.HasField("as_of")) for message in messages] == [(True, False), (False, True)]
+        for seconds, asked in ((PAUSE_S, 1), (RETRY_S, 2)):
+            assert await clock.sleeper() == PAUSE_S
+            await clock.advance(seconds)
+            key_id = await gateway.revoke()
+            assert ids_of(await anext(stream)) == [key_id]
+            message = await anext(stream)
+            assert (message.HasField("as_of"), message.statement, signer.asked) == (True, "", asked)
+
+
+async def test_a_signature_that_fails_is_not_tried_again_at_once(
+    gateway: Gateway, signer: GatedSigner, clock: FakeClock
+) -> None:
+    signer.away = True
+    stream = revocations(gateway.revoked)
+    async with gateway.signing():
+        assert [(await anext(stream)).statement for _ in range(2)] == ["", ""]
+        assert await clock.sleeper() == PAUSE_S
+        await clock.advance(PAUSE_S)
+        await gateway.revoke()
+        assert [(await anext(stream)).statement for _ in range(2)] == ["", ""]
+    assert signer.asked == 1
+
+
+async def test_a_statement_on_an_earlier_set_is_not_told(
+    gateway: Gateway, signer: GatedSigner, clock: FakeClock
+) -> None:
+    stream = revocations(gateway.revoked)
+    async with gateway.signing():
+        await anext(stream)
+        await eventually(lambda: signer.asked == 1)
+        key_id = await gateway.revoke()
+        assert ids_of(await anext(stream)) == [key_id]
+        signer.gate.set()
+        early = await anext(stream)
+        assert (early.HasField("as_of"), early.statement) == (True, "")
+        assert await clock.sleeper() == PAUSE_S
+        await clock.advance(PAUSE_S)
+        late = await anext(stream)
+        assert (late.HasField("as_of"), late.statement) == (True, "signature 2")
+
+
+async def test_the_statement_is_on_all_that_was_sent_and_lets_a_service_keep_it(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    issuer = await Issuer.create(clock)
+    gateway, file = Gateway(clock, issuer.minter), RevocationsFile(tmp_path / "critic.json", issuer.keys, ISSUER)
+    service = ServiceKeys(clock, file)
+    first = await gateway.revoke()
+    stream = revocations(gateway.revoked)
+    async with gateway.signing(), background(service.keep_file, "file", clock=clock):
+        following = asyncio.create_task(service.follow(lambda: revocations(gateway.revoked)))
+        messages = [await anext(stream) for _ in range(2)]
+        ends = ends_of(await gateway.store.revocations(clock.now()))
+        as_of = messages[1].as_of.seconds
+        stated = StatementReader(TYPE, issuer.keys, ISSUER).read(messages[1].statement)
+        assert stated is not None
+        assert stated.model_dump(include={"as_of", "sha256"}) == statement_of(ends, as_of)
+        await eventually(lambda: file.read() == (as_of, ends))
+        await tasks.end(following)
+    assert [*ends] == [first]
+
+
+async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, signer: GatedSigner) -> None:
+    gateway, revocation = Gateway(clock, signer), ThreadedRevocation("key", clock.now() + LIFE)
+    object.__setattr__(revocation, "readers", set())
+    gateway.store.given = [revocation]
+    await gateway.revoked.refresh()
+    revocation.readers.clear()
+    async with gateway.signing():
+        await eventually(lambda: signer.asked == 1)
+    assert revocation.readers
+    assert threading.get_ident() not in revocation.readers
+
+
+async def test_this_process_refuses_a_key_before_its_revocation_is_answered(gateway: Gateway, clock: FakeClock) -> None:
+    tenants, own = MemoryTenants(), ServiceKeys(clock)
+    permissions = Permissions(tenants, gateway.store, "test")
+    keys = Keys(gateway.store, permissions, GatedSigner(), "test", clock=clock, ids=IDS)
+    statements = Statements(GatedSigner(), clock)
+    existing = ExistingKeys(gateway.store, clock)
+    servicer = ApiKeyServicer(keys, gateway.revoked, existing, statements, Tenants(tenants, clock))
+    gateway.revoked.on_change(lambda added: own.add(ends_of(added)))
+    key_id = await gateway.add_key()
+    with acting_as(ALICE):
+        await servicer.RevokeApiKey(pb.RevokeApiKeyRequest(key_id=key_id), cast("Context", None))
+    assert own(key_id)
