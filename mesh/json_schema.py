@@ -3,16 +3,19 @@
 A schema is a program that its author chooses. Nothing is ever fetched for it, patterns run in linear time, and the
 work of a check is bounded before it starts: `SchemaGraph.work` counts how often parts of the schema can be evaluated
 on one value at each depth, and a value for which the product is above `MAX_WORK` does not fit, with that as its
-reason. The engine keeps the interpreter lock, so this bound is also the longest pause that a check can cause.
+reason. The engine keeps the interpreter lock, so this bound is also the longest pause that a check can cause. To name
+what does not fit, the engine evaluates again and copies the value, which has a bound of the same size.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import jsonschema_rs
 
+from mesh.json_numbers import whole
 from mesh.json_schema_graph import SchemaGraph
 from mesh.json_size import Levels, SchemaError, measure
 
@@ -27,8 +30,11 @@ MAX_VALUE_DEPTH = 64
 MAX_VALUE_NODES = 100_000
 MAX_WORK = 500_000
 """Evaluations of one keyword on one value, 10 to 80 ns each; `pattern_weight` says how many a character counts as."""
-MAX_DETAIL = 50_000_000
-"""Bytes copied to name the place of an error, of which the engine keeps one for each alternative: 0.6 ns each."""
+MAX_NAMING = 500_000
+"""Evaluations that naming what does not fit may take, beside those of finding out whether a value fits."""
+_COPIED_NODE = 2
+_COPIED_CHARACTER = 1 / 100
+"""What it counts as to copy a node and a character: the engine copies a value for each alternative that fails."""
 MAX_TEXT = 300
 _PATTERN_SIZES = tuple(1 << power for power in range(8, 19))
 """Sizes in bytes that a compiled pattern may have, up to 256 KiB."""
@@ -40,11 +46,15 @@ __all__ = ["BoundedValue", "CompiledSchema", "SchemaError", "compile_schema"]
 
 
 class BoundedValue:
-    """A value that is checked against several schemas, within `MAX_WORK` evaluations for all of them together."""
+    """A value that is checked against several schemas, within `MAX_WORK` evaluations for all of them together.
+
+    What does not fit is named within `MAX_NAMING`, for all of them together as well.
+    """
 
     def __init__(self, value: JsonValue) -> None:
         self.value = value
         self._left: float = MAX_WORK
+        self._left_to_name: float = MAX_NAMING
         self._levels: Levels | SchemaError | None = None
 
     def levels(self) -> Levels:
@@ -75,6 +85,13 @@ class BoundedValue:
         self._left -= work
         return True
 
+    def take_to_name(self, work: float) -> bool:
+        """The same for naming what does not fit."""
+        if work > self._left_to_name:
+            return False
+        self._left_to_name -= work
+        return True
+
 
 class CompiledSchema:
     """A schema ready to check values."""
@@ -86,7 +103,8 @@ class CompiledSchema:
     def first_error(self, value: JsonValue) -> str:
         """One sentence on the first thing in the value that does not fit; "" when all fits.
 
-        The sentence names places and expectations, not what the value holds there. It takes 50 ms at most.
+        The sentence names places and expectations, not what the value holds there. Nothing else runs in the process
+        for 50 ms at most, and a second time where there is an error.
         """
         return self.first_error_in(BoundedValue(value))
 
@@ -99,15 +117,16 @@ class CompiledSchema:
                 return "it is too large to be checked against this schema"
             if not bounded.take(work):
                 return "it is too large to be checked against this schema after the others"
-            return "" if self._validator.is_valid(bounded.value) else self._error(bounded.value, levels)
+            return "" if self._validator.is_valid(bounded.value) else self._error(bounded, levels, work)
         except (ValueError, OverflowError) as error:
             return str(error)[:MAX_TEXT]
 
-    def _error(self, value: JsonValue, levels: Levels) -> str:
-        if self._graph.work_at_each(len(levels.nodes)) * levels.size() > MAX_DETAIL:
+    def _error(self, bounded: BoundedValue, levels: Levels, work: float) -> str:
+        copy = _COPIED_NODE * sum(levels.nodes) + _COPIED_CHARACTER * sum(levels.chars)
+        if not bounded.take_to_name(work + copy * self._graph.work_at_each(len(levels.nodes))):
             return "it does not fit the schema"
         try:
-            self._validator.validate(value)
+            self._validator.validate(bounded.value)
         except jsonschema_rs.ValidationError as error:
             return _sentence(error)
         return ""
@@ -158,8 +177,16 @@ def _bounded_copy(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         raise SchemaError(str(error)[:MAX_TEXT]) from None
     if size > MAX_SCHEMA_BYTES:
         raise SchemaError(f"has {size} bytes as JSON, at most {MAX_SCHEMA_BYTES} are possible")
-    copy: dict[str, JsonValue] = json.loads(text)
+    copy: dict[str, JsonValue] = json.loads(text, parse_int=_integer)
     return {name: value for name, value in copy.items() if name not in _IGNORED}
+
+
+def _integer(digits: str) -> int | float:
+    """An integer of a schema as a Struct has it: one from `EXACT` on is a double."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise SchemaError("holds a number that is too large")
+    return whole(number)
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Short computations in threads, of which each tenant has one at a time."""
+"""Computations in threads, whose callers wait for them even when they are cancelled; one of each tenant at a time."""
 
 from __future__ import annotations
 
@@ -36,8 +36,13 @@ class ThreadSlots:
         A thread cannot be cancelled, so the slot of a cancelled call is held until its thread is done.
         """
         async with self._slots.slot(tenant_id):
-            thread = asyncio.get_running_loop().run_in_executor(None, copy_context().run, call)
-            try:
-                return await asyncio.shield(thread)
-            finally:
-                await asyncio.wait([thread])
+            return await run_in_thread(call)
+
+
+async def run_in_thread(call: Callable[[], T]) -> T:
+    """What a call returns. A caller that is cancelled ends once the thread is done, and holds its slots until then."""
+    thread = asyncio.get_running_loop().run_in_executor(None, copy_context().run, call)
+    try:
+        return await asyncio.shield(thread)
+    finally:
+        await asyncio.wait([thread])

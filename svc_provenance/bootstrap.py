@@ -180,8 +180,9 @@ async def _traces(mesh: Chassis, record: PostgresRecord) -> Registration:
     """Serves traces, and listens for news of them while the chassis is open."""
     news = TraceNews()
     await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_NEWS}", news.heard))
-    watch = WatchTraces(record, picture, news.of, mesh.clock)
-    return add_TraceServiceServicer_to_server, TraceServicer(Traces(record), watch)
+    traces = Traces(record)
+    watch = WatchTraces(traces, picture, news.of, mesh.clock)
+    return add_TraceServiceServicer_to_server, TraceServicer(traces, watch)
 
 
 async def _receipts(

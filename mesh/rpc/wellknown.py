@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import since_epoch
+from mesh.json_numbers import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,8 +56,8 @@ def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:
 
 
 def json_object(message: Struct) -> dict[str, JsonValue]:
-    """The JSON object of a message; whole numbers come back as int, which JSON does not tell from float."""
-    return {key: _whole(value) for key, value in MessageToDict(message).items()}
+    """The JSON object of a message; whole numbers below 2**53 come back as int, which JSON does not tell from float."""
+    return {key: _with_whole_numbers(value) for key, value in MessageToDict(message).items()}
 
 
 def has_more_values(message: Struct, most: int) -> bool:
@@ -87,11 +88,11 @@ def redact(redactor: Redactor, message: Struct) -> None:
         message.update(redacted)
 
 
-def _whole(value: JsonValue) -> JsonValue:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+def _with_whole_numbers(value: JsonValue) -> JsonValue:
+    if isinstance(value, float):
+        return whole(value)
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_with_whole_numbers(item) for item in value]
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
+        return {key: _with_whole_numbers(item) for key, item in value.items()}
     return value

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf import struct_pb2
 
+from mesh.json_numbers import whole
 from mesh.rpc import wellknown
 from mesh.rpc.bounded import ANSWER_BYTES, ParamsSizeLimit
 from mesh.rpc.wellknown import timestamp
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from svc_executor.domain.task_dsl import Plan, PlanError
     from svc_executor.domain.timeline import Compensation, JobAccount, JobEvent
 
-_EXACT = 2**53
-
 
 def document(message: struct_pb2.Struct) -> dict[str, JsonValue]:
-    """A plan as JSON; numbers without a fraction, which Struct keeps as floats, become whole again."""
+    """A plan as JSON; numbers without a fraction, which Struct keeps as floats, become whole again below 2**53."""
     return {name: _plain(value) for name, value in message.fields.items()}
 
 
@@ -35,8 +34,7 @@ def _plain(value: struct_pb2.Value) -> JsonValue:
     if kind == "list_value":
         return [_plain(item) for item in value.list_value.values]
     if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() and abs(number) < _EXACT else number
+        return whole(value.number_value)
     if kind == "string_value":
         return value.string_value
     return value.bool_value if kind == "bool_value" else None

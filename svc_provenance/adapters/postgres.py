@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from mesh.rpc.bounded import OMITTED
 from mesh.stores.partitions import month_of
+from mesh.thread_slots import run_in_thread
 from svc_provenance.domain.ids import is_uuid
 from svc_provenance.domain.model import (
     MAX_ANCESTORS,
@@ -123,7 +124,7 @@ class PostgresRecord:
         """All facts of a job."""
         async with self._postgres.transaction(tenant_id) as connection:
             rows = await connection.fetch(_FACTS, tenant_id, job_id, month_of(job_id))
-        return [_fact(row) for row in rows]
+        return await run_in_thread(lambda: [_fact(row) for row in rows])  # a job may have thousands
 
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
         """One asset's own, once its event arrived."""

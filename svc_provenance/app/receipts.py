@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import not_found
 from mesh.logging import unforeseen
+from mesh.thread_slots import run_in_thread
 from svc_provenance.domain.receipts import trace_digest, write
 from svc_provenance.domain.trace import join
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from svc_provenance.domain.pages import Mark
     from svc_provenance.domain.ports import Record
     from svc_provenance.domain.receipts import Cause, Figures, Form, Receipt
+    from svc_provenance.domain.trace import Trace
 
 LONGEST_PAUSE_S = 3_600.0
 _AFTER_FAILURE_S = 1.0
@@ -178,8 +181,8 @@ class ReceiptWriter:
         if due is None:
             return None
         facts = await self._record.facts(key.tenant_id, key.job_id)
-        figures, trace = self._read(facts), join(facts)
-        if figures is None:  # it is gone, or runs again: its end will tell
+        trace, receipt = await run_in_thread(partial(self._join, key, facts))
+        if receipt is None:  # it is gone, or runs again: its end will tell
             await self._store.settle(key, due, None)
             return None
         late = self._clock.now() - due.since >= self._writing.patience
@@ -187,8 +190,6 @@ class ReceiptWriter:
         if not trace.complete and not late:
             await self._store.postpone(key, due, pause_s, None)
             return None
-        digest = trace_digest(key.job_id, facts)
-        receipt = write(key.tenant_id, figures, trace, digest, low_quality=self._writing.low_quality)
         if pressed and receipt.causes:
             receipt = receipt.compact
             self._on_shed()
@@ -198,6 +199,14 @@ class ReceiptWriter:
             await self._store.postpone(key, due, LONGEST_PAUSE_S, receipt)
         self._on_written(receipt.form.value)
         return receipt
+
+    def _join(self, key: JobKey, facts: Sequence[Fact]) -> tuple[Trace, Receipt | None]:
+        """The trace, and the receipt of a job that ended; a job may have thousands of facts."""
+        figures, trace = self._read(facts), join(facts)
+        if figures is None:
+            return trace, None
+        digest = trace_digest(key.job_id, facts)
+        return trace, write(key.tenant_id, figures, trace, digest, low_quality=self._writing.low_quality)
 
 
 class Receipts:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from mesh.errors import not_found
+from mesh.errors import Reason, SomaError, not_found
 from mesh.lifecycle import background
 from mesh.tasks import end
 from svc_provenance.domain.trace import SUCCEEDED, join
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from mesh.clock import Clock
+    from svc_provenance.app.traces import Traces
     from svc_provenance.domain.model import Fact
-    from svc_provenance.domain.ports import Record
     from svc_provenance.domain.trace import Trace
 
 News: TypeAlias = "Callable[[str], AbstractContextManager[asyncio.Event]]"
@@ -41,7 +43,8 @@ class Pace:
     A job without facts is waited for `first_s`; facts that are missing `patience_s` after the end of a job are not
     waited for any longer. News within `gather_s` is read once; without any, facts are read again after `poll_s`, and
     after `retry_s` when they could not be. A choice that found nothing is named by no other fact: where a step did not
-    succeed, the end waits for it `settle_s`.
+    succeed, the end waits for it `settle_s`. After a trace was drawn its facts are not read for `rest` times as long as
+    that took, half of `patience_s` at most, so that one that grows large does not keep the processor busy.
     """
 
     heartbeat_s: float = 10.0
@@ -51,29 +54,42 @@ class Pace:
     gather_s: float = 0.1
     poll_s: float = 5.0
     retry_s: float = 0.5
+    rest: float = 5.0
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What was made of facts: `digest` is theirs, and for `rest_s` they are not read again."""
+
+    trace: Trace
+    picture: Picture
+    digest: bytes
+    rest_s: float
 
 
 class _Feed:
-    """The newest picture of one job, for all who watch it. A slow reader finds the newest one: none are queued."""
+    """The newest drawing of one job, for all who watch it. A slow reader finds the newest one: none are queued."""
 
     def __init__(self) -> None:
         self.watchers = 0
         self.version = 0
-        self.picture: Picture | None = None
-        self.trace: Trace | None = None
-        self.failure: Exception | None = None
+        self.drawing: _Drawing | None = None
+        self.failure: Exception | None = SomaError(
+            Reason.OVERLOADED, "the facts of the job could not be read in time; try again shortly", retry_after_s=2.0
+        )
+        """Why there is nothing newer: at first because nothing was read."""
         self.reader: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
 
-    async def show(self, trace: Trace, picture: Picture) -> None:
-        """Replace the picture, and tell everybody."""
+    async def show(self, drawing: _Drawing) -> None:
+        """Replace the drawing, and tell everybody."""
         async with self._changed:
-            self.trace, self.picture = trace, picture
+            self.drawing = drawing
             self.version += 1
             self._changed.notify_all()
 
     async def newer(self, version: int, seconds: float) -> bool:
-        """Wait for a newer picture; False when there was none in time."""
+        """Wait for a newer drawing; False when there was none in time."""
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(lambda: self.version > version)
@@ -87,13 +103,13 @@ class WatchTraces:
 
     def __init__(
         self,
-        record: Record,
+        traces: Traces,
         draw: Callable[[str, Trace, Sequence[Fact]], Picture],
         news: News,
         clock: Clock,
         pace: Pace | None = None,
     ) -> None:
-        self._record = record
+        self._traces = traces
         self._draw = draw
         self._news = news
         self._clock = clock
@@ -108,14 +124,16 @@ class WatchTraces:
             sent: dict[str, bytes] = {}
             ended_at: float | None = None
             while True:
-                version, picture, trace = feed.version, feed.picture, feed.trace
-                if picture is None or trace is None:
+                version, drawing = feed.version, feed.drawing
+                if drawing is None:
                     raise not_found("trace", job_id)
+                trace, picture = drawing.trace, drawing.picture
                 for name, part in picture.parts.items():
                     if sent.get(name) != part:
                         sent[name] = part
                         yield part
-                if trace.complete and not _settled(trace) and await feed.newer(version, self._pace.settle_s):
+                settle_s = min(self._pace.settle_s + drawing.rest_s, self._pace.heartbeat_s)
+                if trace.complete and not _settled(trace) and await feed.newer(version, settle_s):
                     continue
                 if trace.complete or self._given_up(ended_at):
                     yield picture.whole
@@ -159,21 +177,33 @@ class WatchTraces:
     async def _read(self, feed: _Feed, tenant_id: str, job_id: str) -> None:
         """Read the facts of a job again at all news of it."""
         with self._news(job_id) as news:
-            last: Sequence[Fact] = ()
+            resumes_at = 0.0
             while True:
                 news.clear()
                 try:
-                    facts = await self._record.facts(tenant_id, job_id)
-                    if facts and facts != last:
-                        trace = join(facts)
-                        await feed.show(trace, self._draw(job_id, trace, facts))
-                        last = facts
+                    known = feed.drawing.digest if feed.drawing else b""
+                    drawing = await self._traces.read(tenant_id, job_id, partial(self._drawn, job_id, known))
+                    if drawing is not None:
+                        await feed.show(drawing)
+                        resumes_at = self._clock.monotonic() + drawing.rest_s
                     feed.failure = None
                 except Exception as error:  # noqa: BLE001 - an outage: they are read again
                     _log.warning("the facts of job %s cannot be read now: %s", job_id, error)
                     feed.failure = error
-                if await self._heard(news, self._pace.poll_s if feed.failure is None else self._pace.retry_s):
-                    await self._clock.sleep(self._pace.gather_s)
+                heard = await self._heard(news, self._pace.poll_s if feed.failure is None else self._pace.retry_s)
+                rest_s = resumes_at - self._clock.monotonic()
+                await self._clock.sleep(max(self._pace.gather_s if heard else 0.0, rest_s))
+
+    def _drawn(self, job_id: str, known: bytes, facts: Sequence[Fact]) -> _Drawing | None:
+        """What is drawn of facts; None where they are known by their digest."""
+        began = self._clock.monotonic()
+        digest = _digest(facts)
+        if digest == known:
+            return None
+        trace = join(facts)
+        picture = self._draw(job_id, trace, facts)
+        rest_s = self._pace.rest * (self._clock.monotonic() - began)
+        return _Drawing(trace, picture, digest, min(rest_s, self._pace.patience_s / 2))
 
     @staticmethod
     async def _heard(news: asyncio.Event, seconds: float) -> bool:
@@ -184,6 +214,14 @@ class WatchTraces:
         except TimeoutError:
             return False
         return True
+
+
+def _digest(facts: Sequence[Fact]) -> bytes:
+    digest = hashlib.sha256()
+    for fact in facts:
+        digest.update(f"{fact.kind} {fact.fact_id} {fact.occurred_at} {len(fact.document)} ".encode())
+        digest.update(fact.document)
+    return digest.digest()
 
 
 def _settled(trace: Trace) -> bool:

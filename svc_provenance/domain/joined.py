@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from svc_provenance.domain.model import Attempt, Choice, Run, StepNote, Stored, Verdict
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from svc_provenance.domain.model import Fact
 
+OfStep = TypeVar("OfStep", Attempt, Choice)
 ACCEPTED, FAILED = "succeeded", "failed"
 
 
@@ -46,6 +47,10 @@ class Joined:
         self.run: Run | None = None
         for fact in facts:
             self._add(fact)
+        used = {attempt.selection_id for attempt in self.attempts.values()}
+        unused = [choice for choice in self.choices.values() if choice.selection_id not in used]
+        self._attempts_of = _by_step(sorted(self.attempts.values(), key=lambda a: a.attempt))
+        self._unused_of = _by_step(sorted(unused, key=lambda c: (c.attempt, c.selection_id)))
 
     def _add(self, fact: Fact) -> None:
         match fact.summary:
@@ -74,8 +79,7 @@ class Joined:
             if any(id_ not in self.assets for id_ in attempt.asset_ids):
                 return True
         steps = self.run.steps if self.run else ()
-        seen = [attempt.step_id for attempt in self.attempts.values()]
-        return any(seen.count(step.step_id) < step.attempts for step in steps)
+        return any(len(self.attempts_of(step.step_id)) < step.attempts for step in steps)
 
     def notes(self) -> Sequence[StepNote]:
         """Steps in the order of the plan; before the job's own word, in the order of their names."""
@@ -87,13 +91,18 @@ class Joined:
 
     def attempts_of(self, step_id: str) -> Sequence[Attempt]:
         """Attempts of a step in their order."""
-        return sorted((a for a in self.attempts.values() if a.step_id == step_id), key=lambda a: a.attempt)
+        return self._attempts_of.get(step_id, ())
 
     def unused_of(self, step_id: str) -> Sequence[Choice]:
         """Selections for a step that no attempt names, oldest first: fruitless ones, and one that is being used."""
-        used = {attempt.selection_id for attempt in self.attempts.values()}
-        own = (choice for choice in self.choices.values() if choice.step_id == step_id)
-        return sorted((c for c in own if c.selection_id not in used), key=lambda c: (c.attempt, c.selection_id))
+        return self._unused_of.get(step_id, ())
+
+
+def _by_step(items: Iterable[OfStep]) -> dict[str, list[OfStep]]:
+    found: dict[str, list[OfStep]] = {}
+    for item in items:
+        found.setdefault(item.step_id, []).append(item)
+    return found
 
 
 def totals_of(known: Joined) -> Totals:

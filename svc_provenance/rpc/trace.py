@@ -29,9 +29,7 @@ class TraceServicer(TraceServiceServicer):
         self, request: trace_service_pb2.GetTraceRequest, context: grpc.aio.ServicerContext
     ) -> trace_service_pb2.DecisionTrace:
         """Joins what was decided and done for a job."""
-        job_id = request.id.lower()
-        trace, facts = await self._traces.of(caller().tenant_id, job_id)
-        return trace_message(job_id, trace, facts)
+        return await self._traces.of(caller().tenant_id, request.id.lower(), trace_message)
 
     async def WatchTrace(
         self, request: trace_service_pb2.WatchTraceRequest, context: grpc.aio.ServicerContext

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import timestamp
 from soma.assets.v1.asset_pb2 import Asset
 from soma.critic.v1.critic_service_pb2 import Evaluation
@@ -48,8 +49,11 @@ def _bytes(message: Message) -> bytes:
 
 
 class _Writer:
+    """Writes one trace. The parameters of its selections and attempts have `ANSWER_BYTES` together."""
+
     def __init__(self, facts: Sequence[Fact]) -> None:
         self._facts = facts
+        self._room_for_params = ANSWER_BYTES
         self._selections = documents(facts, Kind.SELECTION)
         self._executions = documents(facts, Kind.EXECUTION)
         self._evaluations = documents(facts, Kind.EVALUATION)
@@ -106,12 +110,33 @@ class _Writer:
         )
         if story.selection_id in self._selections:
             proto.selection.ParseFromString(self._selections[story.selection_id])
+            self._bound_asked(proto.selection)
             proto.policy_verdicts.extend(_verdicts(proto.selection))
         if story.execution_id in self._executions:
             proto.execution.CopyFrom(Execution.FromString(self._executions[story.execution_id]))
+            self._bound_params(proto.execution)
         if story.evaluation_id in self._evaluations:
             proto.evaluation.CopyFrom(Evaluation.FromString(self._evaluations[story.evaluation_id]))
         return proto
+
+    def _bound_asked(self, selection: selection_pb2.Selection) -> None:
+        """Put a size in the place of what was asked for where there is no room for it."""
+        size = selection.requirements.params.ByteSize()
+        if not self._take(size):
+            selection.requirements.ClearField("params")
+            selection.params_omitted.size_bytes = size
+
+    def _bound_params(self, execution: Execution) -> None:
+        size = execution.params.ByteSize()
+        if not self._take(size):
+            execution.params.Clear()
+            execution.params.update({OMITTED: {"size_bytes": size}})
+
+    def _take(self, size: int) -> bool:
+        if size > self._room_for_params:
+            return False
+        self._room_for_params -= size
+        return True
 
 
 def _times(times: Times) -> pb.TraceTimes:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from google.protobuf.message import Message
 
 from mesh import context
 from mesh.errors import FieldViolation, Reason, SomaError, invalid_all
-from mesh.fairness import FairSlots
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.masks import UpdateMask
 from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
 from mesh.rpc.wrap import Undecodable
+from mesh.thread_slots import ThreadSlots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 2
 """Messages of many values that are checked at the same time."""
+_WAITING = 64
+"""Most calls of one tenant that wait for such a check."""
 
 
 class Validator(Protocol):
@@ -45,7 +47,7 @@ class Validation(Interceptor):
 
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
-        self._slots = FairSlots("checking requests", _AT_ONCE, per_tenant=1)
+        self._threads = ThreadSlots("checking requests", _AT_ONCE, waiting_per_tenant=_WAITING)
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call with valid messages only."""
@@ -72,8 +74,8 @@ class Validation(Interceptor):
             self._check(message)
             return
         now = context.current()
-        async with self._slots.slot(now.caller.tenant_id if now and now.caller else ""):
-            await asyncio.to_thread(self._check_many, message)
+        tenant_id = now.caller.tenant_id if now and now.caller else ""
+        await self._threads.run(tenant_id, partial(self._check_many, message))
 
     def _check_many(self, message: Message) -> None:
         if count_values(message) > MAX_VALUES:

@@ -98,6 +98,7 @@ SCHEMAS: Mapping[str, dict[str, object]] = {
     "remote": {"$ref": "http://127.0.0.1:9/x"},
     "slow": {"properties": {"x": {"pattern": "^(a+)+$"}}},
     "loop": {"$ref": "#"},
+    "fractions": {"properties": {"y": {"items": {"allOf": [{"multipleOf": 1e-300}] * 4}}}},
 }
 
 
@@ -106,9 +107,9 @@ def registering(name: str) -> Send:
     return posting(REGISTER, lambda: capability(name, SCHEMAS[name]))
 
 
-def selecting(text: str) -> Send:
-    """Selects with a text among the parameters."""
-    return posting(SELECT, lambda: {"requirements": {**NEED, "params": {"x": text}}, "dry_run": True})
+def selecting(**params: object) -> Send:
+    """Selects with these parameters."""
+    return posting(SELECT, lambda: {"requirements": {**NEED, "params": params}, "dry_run": True})
 
 
 def prompt() -> object:
@@ -120,8 +121,11 @@ SENDS: Sequence[tuple[str, Send]] = (
     ("6: schema with a remote reference", registering("remote")),
     ("6: schema with a pattern that backtracks", registering("slow")),
     ("6: schema that refers to itself", registering("loop")),
-    ("6: parameters for it", selecting("a" * 40 + "!")),
-    ("7: 120,000 letters", selecting(LETTERS)),
+    ("6: schema of fractions", registering("fractions")),
+    ("6: a text that does not fit", selecting(x="a" * 40 + "!")),
+    ("6: 40,000 numbers for the fractions", selecting(y=[1.5] * 40_000)),
+    ("6: 40,000 large numbers", selecting(x=[1e308] * 40_000)),
+    ("7: 120,000 letters", selecting(x=LETTERS)),
     ("7: letters in a prompt", posting(JOBS, prompt)),
     ("8: Markdown of tags", judging("a.md", "text/markdown", "<a " * 20_000)),
     ("8: blurred drawing", judging("a.svg", "image/svg+xml", DRAWING)),

@@ -10,8 +10,8 @@ from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_pb2
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.app.traces import Traces
 from svc_provenance.domain.model import Fact, Kind, Run
+from svc_provenance.domain.trace import join
 from tests.contract.provenance.test_record import (
     CHART,
     IDS,
@@ -38,7 +38,7 @@ EARLIER = NOW - timedelta(milliseconds=30)
 
 
 async def state(books: Books) -> str:
-    trace, _ = await Traces(books.record).of("acme", JOB)
+    trace = join(await books.record.facts("acme", JOB))
     assert trace.run is not None
     return trace.run.state
 

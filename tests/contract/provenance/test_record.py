@@ -22,8 +22,8 @@ from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
-from svc_provenance.app.traces import Traces
 from svc_provenance.domain.model import MAX_GENERATIONS, Kind
+from svc_provenance.domain.trace import join
 from svc_provenance.events.facts import Intake
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ async def test_a_trace_tells_the_story_of_a_rework(books: Books) -> None:
     ):
         await books.tell(fact)
     await books.tell(job(job_pb2.JOB_STATE_COMPLETED, attempts=2))
-    trace, _ = await Traces(books.record).of("acme", JOB)
+    trace = join(await books.record.facts("acme", JOB))
     [step] = trace.steps
     assert [bool(attempt.selection_id) for attempt in step.attempts] == [True, False]
     assert "refused it at 0.40 (the picture is blurred)" in step.story
@@ -264,11 +264,11 @@ async def test_a_trace_tells_the_story_of_a_rework(books: Books) -> None:
 async def test_a_trace_is_not_complete_before_every_named_fact_arrived(books: Books) -> None:
     await books.tell(job(job_pb2.JOB_STATE_COMPLETED))
     await books.tell(finished(execution(asset_ids=[CHART])))
-    assert not (await Traces(books.record).of("acme", JOB))[0].complete
+    assert not join(await books.record.facts("acme", JOB)).complete
     await books.tell(selection())
-    assert not (await Traces(books.record).of("acme", JOB))[0].complete
+    assert not join(await books.record.facts("acme", JOB)).complete
     await books.tell(stored(CHART))
-    assert (await Traces(books.record).of("acme", JOB))[0].complete
+    assert join(await books.record.facts("acme", JOB)).complete
 
 
 async def test_a_fruitless_choice_is_told(books: Books) -> None:
@@ -276,7 +276,7 @@ async def test_a_fruitless_choice_is_told(books: Books) -> None:
     made.selection.ClearField("chosen")
     made.selection.reason = "Nothing could be chosen: all 2 capabilities were left out"
     await books.tell(made)
-    trace, _ = await Traces(books.record).of("acme", JOB)
+    trace = join(await books.record.facts("acme", JOB))
     assert "Then nothing could be chosen" in trace.steps[0].story
 
 

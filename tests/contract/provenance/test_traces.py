@@ -59,8 +59,7 @@ class Archive:
                 await handler(connection, event)
 
     async def trace(self, tale: Tale) -> pb.DecisionTrace:
-        trace, facts = await Traces(self.record).of("acme", tale.job_id)
-        return trace_message(tale.job_id, trace, facts)
+        return await Traces(self.record).of("acme", tale.job_id, trace_message)
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ async def test_what_is_read_back_is_what_was_told(archive: Archive) -> None:
 
 async def test_watchers_are_woken_by_each_fact_and_their_parts_make_the_whole(archive: Archive) -> None:
     tale = rework()
-    watch = WatchTraces(archive.record, picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watch = WatchTraces(Traces(archive.record), picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
 
     async def all_parts() -> list[pb.TraceEvent]:
         return [pb.TraceEvent.FromString(part or b"") async for part in watch("acme", tale.job_id)]
@@ -112,7 +111,7 @@ async def test_a_watch_ends_though_the_clock_that_told_the_end_is_behind(archive
     for event in before:
         await archive.tell(event)
     await archive.tell(replace(before[-1], event_id="running", **told_as_running(tale)))
-    watch = WatchTraces(archive.record, picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watch = WatchTraces(Traces(archive.record), picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
     async with asyncio.timeout(20), aclosing(watch("acme", tale.job_id)) as parts:
         assert await anext(parts)
         await archive.tell(replace(end, occurred_at=before[0].occurred_at))
@@ -150,7 +149,7 @@ async def test_a_whole_prompt_is_kept_where_policy_allows_and_forgotten_with_its
 
 async def test_another_tenants_news_wake_but_tell_nothing(archive: Archive) -> None:
     tale = rework()
-    watch = WatchTraces(archive.record, picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watch = WatchTraces(Traces(archive.record), picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
     watching = asyncio.create_task(anext(watch("umbrella", tale.job_id)))
     for event in tale.events():
         await archive.tell(event)

@@ -36,8 +36,7 @@ async def traced(tale: Tale, events: Sequence[Event] = ()) -> trace_service_pb2.
     handlers = Intake(record, SystemIds()).handlers()
     for event in events or tale.events():
         await handlers[event.type](None, event)  # type: ignore[arg-type]
-    trace, facts = await Traces(record).of("acme", tale.job_id)
-    return trace_message(tale.job_id, trace, facts)
+    return await Traces(record).of("acme", tale.job_id, trace_message)
 
 
 def as_json(trace: trace_service_pb2.DecisionTrace) -> str:

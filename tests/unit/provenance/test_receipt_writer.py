@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from svc_provenance.app.receipts import Filters, Mark
-    from svc_provenance.domain.receipts import Receipt
+    from svc_provenance.domain.receipts import Figures, Receipt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -135,6 +136,19 @@ async def test_facts_that_never_come_are_not_waited_for_for_ever() -> None:
     assert written is not None
     assert not written.complete
     assert key in desk.shelf.waiting
+
+
+async def test_the_facts_of_a_job_are_joined_in_a_thread() -> None:
+    desk, seen = Desk(), set[int]()
+
+    def noting(facts: Sequence[Fact]) -> Figures | None:
+        seen.add(threading.get_ident())
+        return figures(facts)
+
+    desk.writer._read = noting
+    assert await desk.writer.write(await desk.job("j")) is not None
+    assert seen
+    assert threading.get_ident() not in seen
 
 
 async def test_a_job_that_runs_again_is_told_by_its_next_end() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AbstractContextManager, aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -19,30 +19,34 @@ from mesh.ids import SystemIds
 from soma.provenance.v1 import trace_service_pb2 as pb
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.trace_news import TraceNews
-from svc_provenance.app.watch import Pace, WatchTraces
+from svc_provenance.app.traces import Traces
+from svc_provenance.app.watch import Pace, Picture, WatchTraces
 from svc_provenance.events.facts import Intake
 from svc_provenance.rpc.trace_writer import picture
 from tests.unit.provenance.tales import TALES, success
 from tests.unit.provenance.test_decision_trace import traced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from mesh.clock import Clock
     from mesh.events.event import Event
     from svc_provenance.domain.model import Fact
+    from svc_provenance.domain.trace import Trace
     from tests.unit.provenance.tale import Tale
 
-FAST = Pace(heartbeat_s=5, first_s=5, patience_s=5, settle_s=0.05, gather_s=0, poll_s=5)
+Draw: TypeAlias = "Callable[[str, Trace, Sequence[Fact]], Picture]"
+FAST = Pace(heartbeat_s=5, first_s=5, patience_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
 
 
 class Desk:
     """A record in memory, those who watch it, and the number of times that it was read."""
 
-    def __init__(self, pace: Pace = FAST) -> None:
+    def __init__(self, pace: Pace = FAST, *, draw: Draw = picture, clock: Clock | None = None) -> None:
         news = TraceNews()
         self.record = MemoryRecord(news.heard)
         self.reads = 0
-        self.watch = WatchTraces(self, picture, news.of, SystemClock(), pace)  # type: ignore[arg-type]
+        self.watch = WatchTraces(Traces(self), draw, news.of, clock or SystemClock(), pace)  # type: ignore[arg-type]
         self._handlers = Intake(self.record, SystemIds()).handlers()
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:

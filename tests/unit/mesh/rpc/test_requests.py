@@ -72,6 +72,12 @@ def finding(value: object) -> FindCandidatesRequest:
     return request
 
 
+async def check_many(tenant: str, rules: Rules, validation: Validation) -> None:
+    """A call of a tenant with a message of many values."""
+    with context.use(request_of(tenant)):
+        await check(finding([1.0] * 10_000), rules, validation)
+
+
 def test_fields_elements_and_what_they_hold_are_counted() -> None:
     prices = [{"micro_usd": 1, "unit": "PRICE_UNIT_CALL"}] * 1_000
     assert count_values(PriceList(prices=prices)) == 3_000  # type: ignore[arg-type]
@@ -112,19 +118,31 @@ async def test_of_many_values_the_first_wrong_one_is_named_unless_a_mask_says_wh
 async def test_many_values_are_checked_off_the_loop_and_those_of_one_tenant_one_after_the_other() -> None:
     rules = SlowRules()
     validation = Validation(rules)
-
-    async def ask(tenant: str) -> None:
-        with context.use(request_of(tenant)):
-            await check(finding([1.0] * 10_000), rules, validation)
-
-    greedy = [asyncio.create_task(ask("greedy")) for _ in range(4)]
+    greedy = [asyncio.create_task(check_many("greedy", rules, validation)) for _ in range(4)]
     await eventually(lambda: len(rules.threads) == 1)
-    innocent = asyncio.create_task(ask("innocent"))
+    innocent = asyncio.create_task(check_many("innocent", rules, validation))
     await eventually(lambda: len(rules.threads) == 2)
     rules.let_go.set()
     await asyncio.gather(*greedy, innocent)
     assert threading.get_ident() not in rules.threads
     assert len(rules.threads) == 5
+
+
+async def test_a_cancelled_call_holds_its_slot_until_its_check_is_done() -> None:
+    rules = SlowRules()
+    validation = Validation(rules)
+    cancelled = asyncio.create_task(check_many("acme", rules, validation))
+    await eventually(lambda: len(rules.threads) == 1)
+    waiting = asyncio.create_task(check_many("acme", rules, validation))
+    await eventually(lambda: validation._threads.waiting == 1)
+    cancelled.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    held = validation._threads.held, validation._threads.waiting
+    rules.let_go.set()
+    await waiting
+    assert held == (1, 1)
+    assert cancelled.cancelled()
 
 
 async def test_a_mask_of_many_paths_is_refused() -> None:

@@ -1,0 +1,196 @@
+"""Traces of jobs with thousands of attempts: joined in linear time, drawn in threads, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
+from mesh.rpc.wellknown import json_object
+from mesh.testing import FakeClock
+from mesh.testing.contract import eventually
+from soma.executor.v1 import job_pb2
+from soma.selector.v1 import selection_pb2
+from svc_provenance.adapters.memory import MemoryRecord
+from svc_provenance.app.traces import Traces
+from svc_provenance.app.watch import Pace
+from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Run, StepNote
+from svc_provenance.domain.trace import join
+from svc_provenance.rpc.trace_writer import picture, trace_message
+from tests.unit.provenance.tales import success
+from tests.unit.provenance.test_watch import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from svc_provenance.app.watch import Picture
+    from svc_provenance.domain.model import Summary
+    from svc_provenance.domain.trace import Trace
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ATTEMPTS = 20
+"""Attempts of each step."""
+DRAWING_S = 2.0
+
+
+class Counted:
+    """Counts how often anything is read of any of its kind."""
+
+    reads = 0
+
+    def __getattribute__(self, name: str) -> object:
+        Counted.reads += 1
+        return super().__getattribute__(name)
+
+
+class CountedAttempt(Counted, Attempt):
+    """An attempt whose reads count."""
+
+
+class CountedChoice(Counted, Choice):
+    """A selection whose reads count."""
+
+
+def fact(kind: Kind, fact_id: str, summary: Summary, document: bytes = b"", job_id: str = "j") -> Fact:
+    return Fact(kind, fact_id, job_id, NOW, summary, document)
+
+
+def job_of(steps: int) -> list[Fact]:
+    """An ended job whose steps had attempts, each with its selection and with one that no attempt names."""
+    notes = tuple(StepNote(f"s{step}", "t", "succeeded", ATTEMPTS) for step in range(steps))
+    facts = [fact(Kind.JOB, "j", Run("j", "completed", ended=True, steps=notes))]
+    for note in notes:
+        for number in range(1, ATTEMPTS + 1):
+            name = f"{note.step_id}-{number}"
+            made = CountedAttempt(
+                name, note.step_id, "t", number, "t@p", "failed", selection_id=name, fallback_reason="TIMEOUT"
+            )
+            facts.append(fact(Kind.EXECUTION, name, made))
+            choices = (CountedChoice(id_, note.step_id, number, "t@p", "why") for id_ in (name, f"{name}-unused"))
+            facts += [fact(Kind.SELECTION, choice.selection_id, choice) for choice in choices]
+    return facts
+
+
+def reads_of_joining(steps: int) -> int:
+    facts = job_of(steps)
+    Counted.reads = 0
+    trace = join(facts)
+    assert (trace.complete, trace.totals.attempts, len(trace.steps[0].attempts)) == (True, steps * ATTEMPTS, 40)
+    return Counted.reads
+
+
+def test_twice_as_many_steps_are_twice_the_work() -> None:
+    assert reads_of_joining(200) <= 2.1 * reads_of_joining(100)
+
+
+def asked_and_done(attempts: int) -> list[Fact]:
+    """A job whose selections and attempts have as large parameters as are kept."""
+    facts: list[Fact] = []
+    for number in range(1, attempts + 1):
+        selection = selection_pb2.Selection(selection_id=f"s{number}")
+        execution = job_pb2.Execution(execution_id=f"x{number}")
+        selection.requirements.params.update({"a": "x" * 15_000})
+        execution.params.update({"a": "x" * 15_000})
+        choice = Choice(f"s{number}", "step", number, "t@p", "why")
+        attempt = Attempt(f"x{number}", "step", "t", number, "t@p", "failed", selection_id=f"s{number}")
+        facts += [
+            fact(Kind.SELECTION, choice.selection_id, choice, selection.SerializeToString()),
+            fact(Kind.EXECUTION, attempt.execution_id, attempt, execution.SerializeToString()),
+        ]
+    return facts
+
+
+def test_the_parameters_of_a_trace_share_one_room() -> None:
+    facts = asked_and_done(40)
+    attempts = trace_message("j", join(facts), facts).steps[0].attempts
+    whole = [attempt for attempt in attempts if attempt.selection.requirements.params.fields]
+    assert len(whole) == ANSWER_BYTES // 15_030 // 2
+    assert [attempt.attempt for attempt in whole] == [*range(1, len(whole) + 1)]
+    last = attempts[-1]
+    size = whole[0].execution.params.ByteSize()
+    assert json_object(last.execution.params) == {OMITTED: {"size_bytes": size}}
+    assert last.selection.params_omitted.size_bytes == size
+
+
+class SlowDrawing:
+    """A drawing that takes its time by a clock, and notes the threads it ran in."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.threads: list[int] = []
+
+    def __call__(self, job_id: str, trace: Trace, facts: Sequence[Fact]) -> Picture:
+        self._clock._elapsed += DRAWING_S
+        self.threads.append(threading.get_ident())
+        return picture(job_id, trace, facts)
+
+
+async def test_a_burst_of_facts_is_drawn_once_the_watch_has_rested() -> None:
+    tale, clock = success(), FakeClock()
+    pace = Pace()
+    draw = SlowDrawing(clock)
+    desk = Desk(pace, draw=draw, clock=clock)
+    await desk.tell(tale.events()[0])
+    async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
+        await anext(stream)
+        for number in range(1_000):
+            choice = Choice(f"s{number}", "chart", number, "t@p", "why")
+            await desk.record.add_fact(
+                None, "acme", fact(Kind.SELECTION, choice.selection_id, choice, job_id=tale.job_id)
+            )
+            await asyncio.sleep(0)
+        assert await clock.sleeper() == pace.rest * DRAWING_S
+        assert len(draw.threads) == 1
+        await clock.advance(pace.rest * DRAWING_S)
+        await eventually(lambda: len(draw.threads) == 2)
+    assert threading.get_ident() not in draw.threads
+
+
+async def test_facts_that_did_not_change_are_not_drawn_again() -> None:
+    tale, clock = success(), FakeClock()
+    draw = SlowDrawing(clock)
+    desk = Desk(Pace(rest=0.0, gather_s=0.0), draw=draw, clock=clock)
+    await desk.tell(tale.events()[0])
+    async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
+        await anext(stream)
+        reads = desk.reads
+        desk.record.on_news(tale.job_id)
+        await eventually(lambda: desk.reads > reads)
+        desk.record.on_news(tale.job_id)
+        await eventually(lambda: desk.reads > reads + 1)
+    assert len(draw.threads) == 1
+
+
+class Drawing:
+    """A drawing that goes on until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go_on = threading.Event()
+
+    def __call__(self, job_id: str, trace: Trace, facts: Sequence[Fact]) -> str:
+        self.begun.append(job_id)
+        assert self.go_on.wait(30)
+        return job_id
+
+
+async def test_one_trace_of_a_tenant_is_read_at_a_time_and_others_have_their_turn() -> None:
+    record, draw = MemoryRecord(), Drawing()
+    for tenant, job in (("greedy", "g1"), ("greedy", "g2"), ("innocent", "i")):
+        await record.add_fact(None, tenant, fact(Kind.JOB, job, Run(job, "running", ended=False), job_id=job))
+    traces = Traces(record)
+    greedy = [asyncio.create_task(traces.of("greedy", job, draw)) for job in ("g1", "g2")]
+    await eventually(lambda: draw.begun == ["g1"])
+    innocent = asyncio.create_task(traces.of("innocent", "i", draw))
+    await eventually(lambda: draw.begun == ["g1", "i"])
+    greedy[0].cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    begun = list(draw.begun)
+    held = traces._slots.held, traces._slots.waiting
+    draw.go_on.set()
+    assert await asyncio.gather(greedy[1], innocent) == ["g2", "i"]
+    assert (begun, held) == (["g1", "i"], (2, 1))
