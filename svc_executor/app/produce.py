@@ -11,7 +11,14 @@ from mesh.errors import Reason, SomaError, may_pass
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from svc_executor.domain.erasure import ErasedTextError, check_texts
-from svc_executor.domain.inputs import for_provider, origin_of, referenced_steps, sources, with_notes
+from svc_executor.domain.inputs import (
+    MAX_KEPT_CHARS,
+    for_provider,
+    origin_of,
+    referenced_steps,
+    sources,
+    with_notes,
+)
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
@@ -193,7 +200,7 @@ class Producer:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
-            text=result.text.replace(_NUL, ""),
+            text=result.text.replace(_NUL, "")[:MAX_KEPT_CHARS],  # the asset has all of it
             model=result.model or execution.chosen.model,
             cost_micro_usd=outcome.cost_micro_usd,
             latency_ms=outcome.latency_ms,

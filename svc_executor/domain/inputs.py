@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
+MAX_KEPT_CHARS = MAX_INSERTED_CHARS + 1
+"""Most characters of its text that a step keeps: so many that to name a text which was longer is still refused."""
 
 
 class InputsTooLargeError(Exception):
