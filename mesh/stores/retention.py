@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from mesh.logging import unforeseen
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
@@ -19,14 +21,13 @@ from mesh.telemetry import counter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
-    import asyncpg
-
     from mesh.clock import Clock
     from mesh.stores.postgres import Postgres
 
 CHUNK = 500
 MONTHS_AHEAD = 3
-_PART_TIMEOUT_S = 600.0
+_WHOLE_TIMEOUT_S = 600.0
+"""Time limit of what cannot be made smaller: a part, or a single thing."""
 _FINISHED = """
 INSERT INTO retention_runs AS r (task, finished_at) VALUES ($1, $2)
 ON CONFLICT (task) DO UPDATE SET finished_at = greatest(r.finished_at, excluded.finished_at)
@@ -82,9 +83,10 @@ class Cut:
 class Rule:
     """How one table is kept short.
 
-    `chunk` deletes at most $4 things (a row, or all rows of a job) that are older than $3, of the tenants $1 when they
-    are given and not of the tenants $2, and gives how many rows went; $5 limits it to rows in no month's part. `part`
-    says that the table is cut by month. `terms` is the key of the terms.
+    `chunk` deletes things (a row, or all rows of a job) that are older than $3, of the tenants $1 when they are given
+    and not of the tenants $2, and gives how many rows went; $5 limits it to rows in no month's part. $4 limits its
+    work: it deletes one thing at least if there is one, and with 1 no other. `part` says that the table is cut by
+    month. `terms` is the key of the terms.
     """
 
     table: str
@@ -122,6 +124,10 @@ def cuts(terms: Terms, now: datetime, *, by_part: bool) -> list[Cut]:
 
 class _TakenError(Exception):
     """Another member is at work."""
+
+
+class _TooLongError(Exception):
+    """A statement was ended by its time limit."""
 
 
 class Retention:
@@ -228,23 +234,38 @@ class Retention:
             async with self._postgres.transaction(SYSTEM) as connection:
                 await self._lead(connection)
                 rows = await connection.fetchval(
-                    "SELECT soma_drop_month($1, $2)", table, before, timeout=_PART_TIMEOUT_S
+                    "SELECT soma_drop_month($1, $2)", table, before, timeout=_WHOLE_TIMEOUT_S
                 )
             if rows:
                 yield rows
 
     async def _delete(self, rule: Rule, cut: Cut) -> AsyncIterator[int]:
-        tenants = list(cut.tenants) if cut.tenants is not None else None
-        given = (tenants, list(cut.others), cut.before, CHUNK, cut.strays_only)
-        last = ""
+        size, last = CHUNK, ""
         while True:
-            async with self._postgres.transaction(SYSTEM) as connection:
-                await self._lead(connection)
-                row = await connection.fetchrow(rule.chunk, *given, *([last] if rule.by_tenant else []))
-            if not row[0]:
+            try:
+                rows, last = await self._delete_chunk(rule, cut, size, last)
+            except _TooLongError as error:
+                if size == 1:
+                    raise
+                size //= 2
+                _log.info("retention of %s goes on with chunks of %d: %s", rule.table, size, error)
+                continue
+            if not rows:
                 return
-            last = row[1] if rule.by_tenant else last
-            yield row[0]
+            size = min(CHUNK, size + max(1, size // 8))  # slowly: one that is too large takes its whole time limit
+            yield rows
+
+    async def _delete_chunk(self, rule: Rule, cut: Cut, size: int, last: str) -> tuple[int, str]:
+        """The number of rows that went, and the tenant to go on with."""
+        tenants = list(cut.tenants) if cut.tenants is not None else None
+        given = (tenants, list(cut.others), cut.before, size, cut.strays_only, *([last] if rule.by_tenant else []))
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await self._lead(connection)
+            try:
+                row = await connection.fetchrow(rule.chunk, *given, timeout=_WHOLE_TIMEOUT_S if size == 1 else None)
+            except (TimeoutError, asyncpg.QueryCanceledError) as error:
+                raise _TooLongError(f"a chunk of {size} takes longer than a statement may") from error
+        return row[0], row[1] if rule.by_tenant else last
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
         """Take the lock of the schema's retention for this transaction."""

@@ -13,6 +13,7 @@ from mesh.redaction import Redactor
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import (
     LARGE_INPUT_BYTES,
+    MAX_KEPT_CHARS,
     InputBudget,
     InputsTooLargeError,
     for_call,
@@ -224,7 +225,7 @@ class Producer:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
-            text=result.text.replace(_NUL, ""),
+            text=result.text.replace(_NUL, "")[:MAX_KEPT_CHARS],  # the asset has all of it
             model=result.model or execution.chosen.model,
             cost_micro_usd=outcome.cost_micro_usd,
             latency_ms=outcome.latency_ms,

@@ -21,6 +21,8 @@ DEFAULT_OUTPUT_TOKENS = 1_024
 """Longest answer of a model in tokens where nothing says how long it may be."""
 MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
+MAX_KEPT_CHARS = MAX_INSERTED_CHARS + 1
+"""Most characters of its text that a step keeps: so many that to name a text which was longer is still refused."""
 
 
 MAX_INPUT_FILES = 200

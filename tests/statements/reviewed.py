@@ -12,6 +12,16 @@ REVIEWED: Mapping[str, str] = {
         "a short row for each tenant that has terms of its own; read once a day, since all of them decide what goes"
     ),
     "SELECT 1 FROM nothing": "a rule that a test of retention makes",
+    "SELECT count(*) FILTER (WHERE deleted_at IS NULL) AS live, count(*) AS records FROM multimodal_capabilities": (
+        "capabilities of a tenant, of which its quota bounds the number, deleted ones included"
+    ),
+    "SELECT count(*) FROM ladders WHERE tenant_id = $1": "ladders of a tenant, of which its quota bounds the number",
+    "SELECT s.scope, coalesce(b.limit_micro_usd, $3) AS limit_micro_usd": (
+        "budgets of a tenant: one for each modality and one for everything together"
+    ),
+    "SELECT key_id, expires_at FROM api_keys WHERE revoked_at": (
+        "keys that were revoked before they expired, all of which every member has to refuse; read whole only at start"
+    ),
 }
 """By how the statement begins, its white space folded."""
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from mesh.stores.retention import Rule
 
+# How many rows go with a job follows from the number of its steps: jobs go until $4 steps or more go with them.
 _JOBS = """
-WITH old AS (
-    SELECT id FROM multimodal_job_plans
+WITH oldest AS (
+    SELECT id, ended_at, steps_total FROM multimodal_job_plans
     WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
         AND ended_at < $3 AND status IN ('COMPLETED', 'PARTIAL', 'FAILED', 'CANCELLED')
     ORDER BY ended_at LIMIT $4 FOR UPDATE SKIP LOCKED
+), counted AS (
+    SELECT id, coalesce(sum(greatest(steps_total, 1)) OVER (
+        ORDER BY ended_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS steps_before
+    FROM oldest
 ), gone AS (
-    DELETE FROM multimodal_job_plans AS p USING old WHERE p.id = old.id RETURNING 1
+    DELETE FROM multimodal_job_plans
+    WHERE id = ANY(ARRAY(SELECT id FROM counted WHERE steps_before < $4)) RETURNING 1
 )
 SELECT count(*) FROM gone
 """

@@ -89,6 +89,16 @@ async def test_a_job_that_ended_long_ago_goes_with_all_that_belongs_to_it(postgr
     assert set(map(frozenset, (await left(postgres)).values())) == {frozenset({YOUNG})}
 
 
+async def test_of_jobs_with_many_steps_few_go_at_a_time(postgres: Postgres) -> None:
+    async with postgres.transaction("acme") as connection:
+        for number in range(6):
+            await put(connection, f"{OLD[:-1]}{number}", "COMPLETED", NOW - timedelta(days=61))
+        await connection.execute("UPDATE multimodal_job_plans SET steps_total = 4")
+        most = (9, 1, 1, 500, 500)
+        gone = [await connection.fetchval(RULES[0].chunk, None, [], NOW, steps, False) for steps in most]
+    assert gone == [3, 1, 1, 1, 0]
+
+
 async def test_a_job_that_has_not_ended_stays_however_old_and_so_does_its_part(postgres: Postgres) -> None:
     async with postgres.transaction("acme") as connection:
         await connection.execute("SELECT soma_month_partitions('multimodal_executions', 0, '2026-03-01')")

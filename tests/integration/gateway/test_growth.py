@@ -84,7 +84,7 @@ async def grown(databases: engines.Databases) -> AsyncIterator[Postgres]:
             await connection.execute(_FILL, timeout=110)
         # As autovacuum does in time: the role of the context may not.
         owner = await asyncpg.connect(databases.owner_dsn(settings))
-        await owner.execute("ANALYZE")
+        await owner.execute("ANALYZE", timeout=600)
         await owner.close()
         yield postgres
 

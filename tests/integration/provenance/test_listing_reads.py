@@ -55,7 +55,7 @@ ANALYZE dlq_messages, audit_events, receipts;
 async def counting(database: Database, databases: Databases) -> AsyncIterator[Counting]:
     config = await database("provenance")
     owner = await asyncpg.connect(databases.owner_dsn(config), server_settings={"search_path": "provenance"})
-    await owner.execute(f"SET session_replication_role = replica; SET soma.tenant_id = '*'; {_FILL}")
+    await owner.execute(f"SET session_replication_role = replica; SET soma.tenant_id = '*'; {_FILL}", timeout=600)
     await owner.close()
     async with Postgres.open(config) as postgres:
         yield Counting(postgres)

@@ -67,7 +67,7 @@ async def kept(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
     config = await databases.fresh("provenance", [FOLDER])
     connection = await asyncpg.connect(databases.owner_dsn(config), server_settings={"search_path": "provenance"})
     await connection.execute("SET session_replication_role = replica; SET soma.tenant_id = '*'")
-    await connection.execute(_FILL)
+    await connection.execute(_FILL, timeout=600)
     await connection.execute("SET ROLE provenance")
     # As it is with tables of which a chunk is a small part.
     await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")

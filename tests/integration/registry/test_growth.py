@@ -58,7 +58,7 @@ async def grown(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
 
     settings: PostgresSettings = await databases.fresh("registry", [ROOT / "svc_registry/migrations"])
     owner = await asyncpg.connect(databases.owner_dsn(settings), server_settings={"search_path": "registry"})
-    await owner.execute(_FILL)
+    await owner.execute(_FILL, timeout=600)
     await owner.close()
     dsn = settings.dsn.get_secret_value()
     connection = await asyncpg.connect(dsn, server_settings={"search_path": "registry", "soma.tenant_id": "*"})

@@ -68,7 +68,7 @@ STATEMENTS = {
 @pytest.fixture(scope="module")
 async def postgres(databases: Databases) -> AsyncIterator[Postgres]:
     settings = await databases.fresh("selector", [MIGRATIONS])
-    owner = await asyncpg.connect(databases.owner_dsn(settings))
+    owner = await asyncpg.connect(databases.owner_dsn(settings), command_timeout=600)
     await owner.execute("SET search_path = selector")
     await owner.execute(_FILL)
     await owner.execute("ANALYZE")

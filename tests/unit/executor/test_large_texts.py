@@ -1,0 +1,37 @@
+"""A step keeps no more of a large text than other steps may be given."""
+
+from __future__ import annotations
+
+from svc_executor.domain.inputs import MAX_INSERTED_CHARS, MAX_KEPT_CHARS
+from tests.unit.executor.rig import Rig, said, task
+from tests.unit.executor.test_run_steps import TENANT, Run
+
+WRITER = task("a", "generate_text", params={"prompt": "much"})
+READER = task("b", depends_on=["a"], params={"source": "graph TD; A[${a.text}]"})
+
+
+async def written(text: str) -> Run:
+    """A job of which the first step wrote a text."""
+    rig = Rig()
+    rig.shelf.providers["talker"].script = said(text)
+    run = await Run.of(WRITER, READER, rig=rig)
+    await run.steps.select(run.select("a"))
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    return run
+
+
+async def test_a_text_that_is_too_large_for_others_is_kept_in_its_asset_alone() -> None:
+    text = "x" * (MAX_KEPT_CHARS + 1_000)
+    run = await written(text)
+    async with run.rig.store.work(TENANT, run.order.job_id) as work:
+        step = await work.step("a")
+    assert len(step.text) == MAX_KEPT_CHARS
+    assert (await run.rig.assets.load(step.asset_ids[0])).content == text.encode()
+    choice = await run.steps.select(run.select("b"))
+    assert not choice.made
+    assert "more than 1,000,000 characters" in choice.message
+
+
+async def test_a_text_that_others_may_be_given_is_kept_whole() -> None:
+    run = await written("x" * MAX_INSERTED_CHARS)
+    assert (await run.steps.select(run.select("b"))).made
