@@ -44,7 +44,7 @@ from mesh.settings import (
 )
 from mesh.stores import valkey
 from mesh.stores.postgres import Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -137,14 +137,14 @@ class Chassis:
             ids=self.ids,
         )
         self.postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
-        await self._know_keys(identity)
+        await self._restore_keys(identity)
         self.bus = await self._open_bus()
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
         relay = Relay(self.postgres, self.bus, codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
         self.depends_on(Dependency("outbox", lambda: _waiting(relay, settings.bus.late_s)))
 
-    async def _know_keys(self, identity: IdentitySettings) -> None:
+    async def _restore_keys(self, identity: IdentitySettings) -> None:
         """What verifies credentials, with what an earlier process left of the existing and the revoked keys."""
         jwks = await self.enter(jwks_source(identity, self.transit, SIGNING_KEY, self.clock))
         folder, max_age_s = identity.revocations_dir, identity.revocations_max_age_s
@@ -181,17 +181,17 @@ class Chassis:
         client = await self.enter(valkey.open(self.settings.valkey))
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
 
-    async def keep_short(self, rules: Sequence[Rule | Task], days: int, **days_of: int) -> None:
+    async def apply_retention(self, rules: Sequence[Rule | Task], days: int, **days_of: int) -> None:
         """Remove once a day what the rules call old, with one term for every tenant.
 
         It is `days` for all rules, but for those whose terms `days_of` names.
         """
 
-        async def terms() -> Mapping[str, Terms]:
-            return {rule.terms: Terms(days_of.get(rule.terms, days)) for rule in rules}
+        async def terms() -> Mapping[str, RetentionPeriods]:
+            return {rule.terms: RetentionPeriods(days_of.get(rule.terms, days)) for rule in rules}
 
         retention = Retention(self.postgres, rules, terms, self.clock)
-        await self.enter(background(retention.keep, "retention", clock=self.clock))
+        await self.enter(background(retention.run_daily, "retention", clock=self.clock))
 
     def depends_on(self, dependency: Dependency) -> None:
         """Tell of something, once this context serves, as `dependency.<name>` of its health."""
@@ -225,7 +225,7 @@ class Chassis:
         """Keeps the sets of revoked and of existing keys true to the gateway's streams."""
         self._follows_keys = True
         if self.settings.identity.revocations_dir is not None:
-            await self.enter(background(self.revoked.keep_file, "revocations-file", clock=self.clock))
+            await self.enter(background(self.revoked.persist_file, "revocations-file", clock=self.clock))
         await self.enter(background(lambda: self.revoked.follow(revoked), "revocations", clock=self.clock))
         await self.enter(background(lambda: self.existing.follow(existing), "api-keys", clock=self.clock))
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.health import Health
 
-_DOUBT_S = 1.0
+_RECHECK_S = 1.0
 """Pause between two questions while the answers speak against what is told."""
-_NEW_S = 5.0
+_DISCOVERY_S = 5.0
 """Pause between two looks for dependencies that came later."""
-Ask: TypeAlias = Callable[[], Awaitable[str | None]]
+Probe: TypeAlias = Callable[[], Awaitable[str | None]]
 """Says why something is not well, nothing ("") when it is, None where that cannot be told yet; may also raise SomaError
 or OSError."""
 
@@ -32,7 +32,7 @@ class Dependency:
     """Something that a context judges by itself, every so many seconds and within a deadline."""
 
     name: str
-    ask: Ask
+    probe: Probe
     every_s: float = 5.0
     deadline_s: float = 3.0
 
@@ -45,10 +45,10 @@ def health_name(dependency: str) -> str:
 def of_background(tasks: BackgroundTasks) -> Sequence[Dependency]:
     """One dependency for each name of a background task: `background.<name>`."""
 
-    async def ask(name: str) -> str:
+    async def probe(name: str) -> str:
         return tasks.failure(name)
 
-    return [Dependency(f"background.{name}", partial(ask, name)) for name in tasks.names()]
+    return [Dependency(f"background.{name}", partial(probe, name)) for name in tasks.names()]
 
 
 class Dependencies:
@@ -79,13 +79,13 @@ class Dependencies:
                     if dependency.name not in known:
                         known.add(dependency.name)
                         group.create_task(self._follow(dependency))
-                await self._clock.sleep(_NEW_S)
+                await self._clock.sleep(_DISCOVERY_S)
 
     async def _follow(self, dependency: Dependency) -> None:
         readiness = Readiness(self._clock)
         told = False
         while True:
-            reason = await self._ask(dependency)
+            reason = await self._probe(dependency)
             doubtful = False
             if reason is not None:
                 ready = readiness.observe(not reason)
@@ -94,13 +94,13 @@ class Dependencies:
                 if told:
                     why = "" if ready else reason or "is recovering"
                     await self._health.set(health_name(dependency.name), ready, why)
-            await self._clock.sleep(min(_DOUBT_S, dependency.every_s) if doubtful else dependency.every_s)
+            await self._clock.sleep(min(_RECHECK_S, dependency.every_s) if doubtful else dependency.every_s)
 
     @staticmethod
-    async def _ask(dependency: Dependency) -> str | None:
+    async def _probe(dependency: Dependency) -> str | None:
         try:
             async with asyncio.timeout(dependency.deadline_s):
-                return await dependency.ask()
+                return await dependency.probe()
         except TimeoutError:
             return f"does not answer within {dependency.deadline_s:g} s"
         except SomaError as error:

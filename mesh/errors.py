@@ -146,7 +146,7 @@ class SomaError(Exception):
         return f"SomaError({self.reason.value}, {self.message!r})"
 
 
-def may_pass(error: BaseException) -> TypeGuard[SomaError]:
+def is_transient(error: BaseException) -> TypeGuard[SomaError]:
     """Whether the same work may succeed later by itself: an outage or a lost race, whose text says all there is."""
     return isinstance(error, SomaError) and error.rule.retryable
 

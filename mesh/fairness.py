@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 _RETRY_AFTER_S = 2.0
-_LOOK_EVERY_S = 0.25
+_CHECK_EVERY_S = 0.25
 
 
 class FairSlots:
@@ -69,7 +69,7 @@ class FairSlots:
 
     def try_acquire(self, tenant_id: str) -> bool:
         """Take a slot if one is free for this tenant now; whoever gets True calls `release` later."""
-        if not self._may(tenant_id):
+        if not self._may_acquire(tenant_id):
             return False
         self._take(tenant_id)
         return True
@@ -77,7 +77,7 @@ class FairSlots:
     def release(self, tenant_id: str) -> None:
         """Give back a slot that `try_acquire` or `acquire` granted."""
         self._give(tenant_id)
-        self._hand_out()
+        self._grant_waiting()
 
     async def acquire(self, tenant_id: str, within_s: float | None = None) -> None:
         """Wait for a slot, at most `within_s` seconds; 0 does not wait. Whoever gets one calls `release` later.
@@ -93,7 +93,7 @@ class FairSlots:
         queue.append(turn)
         self._queues[tenant_id] = queue
         self._waiting += 1
-        self._look_later()
+        self._schedule_check()
         try:
             async with asyncio.timeout(within_s):
                 await self._granted(tenant_id, turn)
@@ -116,10 +116,10 @@ class FairSlots:
             if turn.done() and not turn.cancelled():
                 self.release(tenant_id)
             else:
-                self._leave(tenant_id, turn)
+                self._leave_queue(tenant_id, turn)
             raise
 
-    def _may(self, tenant_id: str) -> bool:
+    def _may_acquire(self, tenant_id: str) -> bool:
         """Whether the tenant may hold one more slot now."""
         if self._held[tenant_id] >= self._per_tenant:
             return False
@@ -141,17 +141,17 @@ class FairSlots:
         if not self._held[tenant_id]:
             del self._held[tenant_id]
 
-    def _look_later(self) -> None:
+    def _schedule_check(self) -> None:
         """While requests wait, look now and then whose use has become heavy, or has no longer been."""
         if self._reserved and self._timer is None and self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_EVERY_S, self._check_waiting)
 
-    def _look(self) -> None:
+    def _check_waiting(self) -> None:
         self._timer = None
-        self._hand_out()
-        self._look_later()
+        self._grant_waiting()
+        self._schedule_check()
 
-    def _hand_out(self) -> None:
+    def _grant_waiting(self) -> None:
         while (tenant := self._next()) is not None:
             self._take(tenant)
             queue = self._queues[tenant]
@@ -168,9 +168,9 @@ class FairSlots:
 
     def _next(self) -> str | None:
         """The tenant whose turn it is: the one that has waited longest since it was last served."""
-        return next((tenant for tenant in self._queues if self._may(tenant)), None)
+        return next((tenant for tenant in self._queues if self._may_acquire(tenant)), None)
 
-    def _leave(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
+    def _leave_queue(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
         queue = self._queues.get(tenant_id)
         if queue is None or turn not in queue:  # passed over when a slot got free
             return

@@ -33,21 +33,21 @@ class Readiness:
         self._clock = clock
         self._needed = {True: failures, False: successes}
         self._hold_s = hold_s
-        self._against = 0
+        self._contrary_probes = 0
         self._changed_at: float | None = None
         self.ready = True
 
     def observe(self, good: bool) -> bool:
         """Take in one probe and give the state after it."""
         if good == self.ready:
-            self._against = 0
+            self._contrary_probes = 0
             return self.ready
-        self._against += 1
+        self._contrary_probes += 1
         now = self._clock.monotonic()
         held = self._changed_at is None or now - self._changed_at >= self._hold_s
-        if self._against >= self._needed[self.ready] and held:
+        if self._contrary_probes >= self._needed[self.ready] and held:
             self.ready = good
-            self._against = 0
+            self._contrary_probes = 0
             self._changed_at = now
         return self.ready
 

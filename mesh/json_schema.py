@@ -64,7 +64,7 @@ class BoundedValue:
             raise SchemaError(*size.args)
         return size
 
-    def alone(self) -> BoundedValue:
+    def with_own_budget(self) -> BoundedValue:
         """The same value with evaluations of its own; its size is counted once."""
         copy = BoundedValue(self.value)
         copy._levels = self._size()

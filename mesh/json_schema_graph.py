@@ -263,14 +263,14 @@ def _innermost_first(nodes: list[_Node]) -> list[int]:
     """Subschemas ordered so that what applies in place comes before what it is applied by."""
     heights: dict[int, int] = {}
     for start in range(len(nodes)):
-        for index in _after_its_parts(nodes, start, heights):
+        for index in _post_order(nodes, start, heights):
             heights[index] = 1 + max((heights[other] for other in nodes[index].in_place), default=0)
             if heights[index] > MAX_CHAIN:
                 raise SchemaError(f"chains more than {MAX_CHAIN} subschemas on one value")
     return list(heights)
 
 
-def _after_its_parts(nodes: list[_Node], start: int, done: dict[int, int]) -> Iterator[int]:
+def _post_order(nodes: list[_Node], start: int, done: dict[int, int]) -> Iterator[int]:
     path, stack = {start}, [(start, iter(nodes[start].in_place))]
     while stack:
         index, rest = stack[-1]

@@ -17,7 +17,7 @@ import uvloop
 from mesh import tasks
 from mesh.background import STEADY_S, BackgroundTask, current
 from mesh.clock import SystemClock
-from mesh.errors import may_pass
+from mesh.errors import is_transient
 from mesh.logging import get_logger
 from mesh.settings import SettingsError
 from mesh.telemetry import counter
@@ -97,7 +97,7 @@ async def _serve(build: Build, stop: asyncio.Event) -> None:
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a context is served outside of a task")
-    giving_up = asyncio.create_task(_give_up(task, stop))
+    giving_up = asyncio.create_task(_cancel_on_stop(task, stop))
     try:
         async with build() as service:
             giving_up.cancel()
@@ -120,7 +120,7 @@ def _freeze_heap() -> None:
     gc.freeze()
 
 
-async def _give_up(building: asyncio.Task[None], stop: asyncio.Event) -> None:
+async def _cancel_on_stop(building: asyncio.Task[None], stop: asyncio.Event) -> None:
     await stop.wait()
     building.cancel()
 
@@ -146,7 +146,7 @@ async def _supervise(coro_fn: Callable[[], Awaitable[None]], watched: Background
             log.warning("background task was cancelled from within", task=name)
         except Exception as error:
             failure = error
-            if may_pass(error):
+            if is_transient(error):
                 log.warning("background task waits", task=name, reason=str(error))
             else:
                 log.exception("background task crashed", task=name)
@@ -174,13 +174,13 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
         return
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def heard() -> None:
+    def on_signal() -> None:
         if stop.is_set() and task is not None:
             task.cancel()
         stop.set()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, heard)
+        loop.add_signal_handler(number, on_signal)
     try:
         yield
     finally:

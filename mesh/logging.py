@@ -11,7 +11,7 @@ import structlog
 from opentelemetry import trace
 
 from mesh import context
-from mesh.errors import may_pass
+from mesh.errors import is_transient
 from mesh.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 def unforeseen(error: BaseException) -> BaseException | None:
     """For `exc_info`: the error, unless it may pass, as an outage does at each of many tries; its text says it all."""
-    return None if may_pass(error) else error
+    return None if is_transient(error) else error
 
 
 def bind_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

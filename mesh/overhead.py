@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
 
 
-class Account:
+class OverheadTimer:
     """The time of one piece of work, of which `upstream_s` seconds were spent waiting for providers."""
 
     def __init__(self, clock: Clock) -> None:
@@ -28,30 +28,30 @@ class Account:
         return max(self._clock.monotonic() - self._started - self.upstream_s, 0.0)
 
 
-_ACCOUNT: ContextVar[Account | None] = ContextVar("soma_overhead", default=None)
+_TIMER: ContextVar[OverheadTimer | None] = ContextVar("soma_overhead", default=None)
 
 
 @contextmanager
-def accounting(clock: Clock, service: str, method: str) -> Iterator[Account]:
-    """Account for the enclosed work, and observe its overhead as `mesh_overhead_seconds` when it is done."""
-    account = Account(clock)
-    token = _ACCOUNT.set(account)
+def measure_overhead(clock: Clock, service: str, method: str) -> Iterator[OverheadTimer]:
+    """Measure the enclosed work, and observe its overhead as `mesh_overhead_seconds` when it is done."""
+    overhead_timer = OverheadTimer(clock)
+    token = _TIMER.set(overhead_timer)
     try:
-        yield account
+        yield overhead_timer
     finally:
-        _ACCOUNT.reset(token)
+        _TIMER.reset(token)
         seconds = histogram(
             "mesh_overhead_seconds", "Time spent in the mesh, providers excluded.", ("service", "method")
         )
-        seconds.labels(service, method).observe(account.overhead_s)
+        seconds.labels(service, method).observe(overhead_timer.overhead_s)
 
 
 @contextmanager
 def upstream(clock: Clock) -> Iterator[None]:
     """Count the enclosed time as a provider's; waits that overlap count each."""
-    account, started = _ACCOUNT.get(), clock.monotonic()
+    overhead_timer, started = _TIMER.get(), clock.monotonic()
     try:
         yield
     finally:
-        if account is not None:
-            account.upstream_s += clock.monotonic() - started
+        if overhead_timer is not None:
+            overhead_timer.upstream_s += clock.monotonic() - started

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from mesh import context
-from mesh.errors import Reason, SomaError, may_pass
+from mesh.errors import Reason, SomaError, is_transient
 
 if TYPE_CHECKING:
     import random
@@ -102,7 +102,7 @@ async def retry(
         try:
             return await call()
         except Exception as error:
-            pause = max(rng.uniform(0, min(cap_s, base_s * 2 ** (attempt - 1))), _asked_pause(error))
+            pause = max(rng.uniform(0, min(cap_s, base_s * 2 ** (attempt - 1))), _requested_delay_s(error))
             if attempt == attempts or not may_retry(error) or pause >= until.remaining() or not budget.spend():
                 raise
         await clock.sleep(pause)
@@ -110,10 +110,10 @@ async def retry(
 
 
 def _retryable(error: Exception) -> bool:
-    return may_pass(error) and error.reason is not Reason.DEADLINE_EXCEEDED
+    return is_transient(error) and error.reason is not Reason.DEADLINE_EXCEEDED
 
 
-def _asked_pause(error: Exception) -> float:
+def _requested_delay_s(error: Exception) -> float:
     return (error.retry_after_s or 0.0) if isinstance(error, SomaError) else 0.0
 
 
@@ -126,7 +126,7 @@ class CircuitState(StrEnum):
 
 
 Transition = Callable[[str, CircuitState, CircuitState], None]
-Judge = Callable[[Exception], "bool | None"]
+FailureClassifier = Callable[[Exception], "bool | None"]
 """Says of an error whether it is the callee's failure (True), an answer of the callee (False), or neither (None)."""
 
 
@@ -146,7 +146,7 @@ class CircuitBreaker:
         failures: int = 5,
         window_s: float = 10.0,
         recovery_s: float = 60.0,
-        counts: Judge | None = None,
+        classify: FailureClassifier | None = None,
         on_transition: Transition = lambda *_: None,
     ) -> None:
         self.name = name
@@ -154,7 +154,7 @@ class CircuitBreaker:
         self._failures = failures
         self._window_s = window_s
         self._recovery_s = recovery_s
-        self._counts: Judge = counts or _blames_callee
+        self._classify: FailureClassifier = classify or _is_callee_failure
         self._on_transition = on_transition
         self._failed_at: deque[float] = deque(maxlen=failures)
         self._state = CircuitState.CLOSED
@@ -166,24 +166,24 @@ class CircuitBreaker:
         """The state now; an open circuit becomes half-open when its time has come."""
         if self._state is CircuitState.OPEN and self._clock.monotonic() - self._opened_at >= self._recovery_s:
             self._probing = False
-            self._move(CircuitState.HALF_OPEN)
+            self._transition_to(CircuitState.HALF_OPEN)
         return self._state
 
     @asynccontextmanager
-    async def guard(self, counts: Judge | None = None) -> AsyncIterator[None]:
+    async def guard(self, classify: FailureClassifier | None = None) -> AsyncIterator[None]:
         """Watch the enclosed call; UNAVAILABLE with the time to wait when the circuit does not let it through.
 
-        `counts` judges the errors of this call in place of the breaker's own judge.
+        `classify` judges the errors of this call in place of the breaker's own judge.
         """
         probe = self._admit()
         started = self._clock.monotonic()
         try:
             yield
         except Exception as error:
-            blamed = (counts or self._counts)(error)
-            if blamed:
+            callee_failed = (classify or self._classify)(error)
+            if callee_failed:
                 self._fail(started, probe=probe)
-            elif blamed is False:
+            elif callee_failed is False:
                 self._succeed(probe=probe)
             elif probe:
                 self._probing = False
@@ -230,15 +230,15 @@ class CircuitBreaker:
         if probe:
             self._probing = False
             self._failed_at.clear()
-            self._move(CircuitState.CLOSED)
+            self._transition_to(CircuitState.CLOSED)
 
     def _open(self, now: float) -> None:
         self._opened_at = now
         self._probing = False
         self._failed_at.clear()
-        self._move(CircuitState.OPEN)
+        self._transition_to(CircuitState.OPEN)
 
-    def _move(self, state: CircuitState) -> None:
+    def _transition_to(self, state: CircuitState) -> None:
         before, self._state = self._state, state
         if before is not state:
             self._on_transition(self.name, before, state)
@@ -249,6 +249,6 @@ _CALLEE = {
 }  # fmt: skip
 
 
-def _blames_callee(error: Exception) -> bool:
+def _is_callee_failure(error: Exception) -> bool:
     """Whether an error speaks against the callee; a refused request does not."""
     return not isinstance(error, SomaError) or error.reason in _CALLEE

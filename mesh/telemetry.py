@@ -31,7 +31,7 @@ OVERFLOW = "other"
 MAX_SERIES = 2_000
 
 _UNBOUNDED = frozenset({"id", "subject", "user", "url", "path", "email", "message", "trace", "session", "job"})
-_NAMED_THINGS = frozenset({"tool_id"})
+_BOUNDED_IDS = frozenset({"tool_id"})
 """Ids that an operator gives to a few things; every other id is born with a request and would never end."""
 
 
@@ -86,7 +86,7 @@ def histogram(
 
 def _bounded(labels: tuple[str, ...]) -> tuple[str, ...]:
     for label in labels:
-        if label in _UNBOUNDED or (label.endswith("_id") and label not in _NAMED_THINGS):
+        if label in _UNBOUNDED or (label.endswith("_id") and label not in _BOUNDED_IDS):
             raise ValueError(f"label {label!r} has no bound: put it in a log line or a span")
     return labels
 

@@ -17,7 +17,7 @@ from mesh.lifecycle import background
 from mesh.processes import ProcessLimits
 from mesh.settings import load
 from mesh.stores import blobs as blob_store
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from soma.assets.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
@@ -65,7 +65,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))
-        await _keep_clean(mesh, settings.assets, rows, blobs)
+        await _start_reconciler(mesh, settings.assets, rows, blobs)
         pool = await mesh.process_pool("asset-inspection", ProcessLimits(cpu_s=EXAMINE_CPU_S, time_s=EXAMINE_S))
         permissions = GatewayPermissions(PermissionServiceStub(gateway), mesh.clock)
         ingest = MeasuredIngest(
@@ -88,7 +88,7 @@ async def _read_audit(mesh: Chassis, own: AssetSettings) -> ReadAudit:
     return reads
 
 
-async def _keep_clean(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes) -> None:
+async def _start_reconciler(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blobs: StoredBytes) -> None:
     """Starts the sweeps and the retention."""
     times = SweepTimes(own.reconcile_every_s, own.listing_every_s, own.orphan_grace_s)
     removed = telemetry.counter("asset_sweeps_removed_total", "Bytes that sweeps deleted.", ("kind",))
@@ -101,13 +101,13 @@ async def _keep_clean(mesh: Chassis, own: AssetSettings, rows: PostgresRows, blo
         removed=lambda kind: removed.labels(kind).inc(),
     )
     await mesh.enter(background(reconciler.run, "asset-reconciler", clock=mesh.clock))
-    days = {"requests": Terms(own.requests_days), "tombstones": Terms(own.tombstones_days)}
+    days = {"requests": RetentionPeriods(own.requests_days), "tombstones": RetentionPeriods(own.tombstones_days)}
 
-    async def terms() -> Mapping[str, Terms]:
+    async def terms() -> Mapping[str, RetentionPeriods]:
         return days
 
     retention = Retention(mesh.postgres, RULES, terms, mesh.clock)
-    await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
+    await mesh.enter(background(retention.run_daily, "retention", clock=mesh.clock))
 
 
 def _ingest(

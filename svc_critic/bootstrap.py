@@ -23,7 +23,7 @@ from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.adapters.retention import RULES
-from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricBook
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from svc_critic.settings import CriticSettings, Settings
 
@@ -66,9 +66,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
         )
         own = settings.critic
-        await mesh.keep_short(RULES, settings.retention.evaluations_days)
+        await mesh.apply_retention(RULES, settings.retention.evaluations_days)
         pool = await mesh.process_pool(NAME, _limits(own))
-        book = RubricBook(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
+        rubrics = RubricUseCases(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
         slots = FairSlots(
             "the critic",
             own.workers,
@@ -78,7 +78,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(await mesh.peer("assets")), own.max_asset_mb * MIB),
-            rubrics=book,
+            rubrics=rubrics,
             evaluators=Evaluators(heuristics(pool, max(1, own.workers // 2))),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
             meter=PrometheusMeter(),
@@ -89,6 +89,6 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         yield await mesh.serve(
             [
                 (add_CriticServiceServicer_to_server, CriticServicer(evaluate)),
-                (add_RubricServiceServicer_to_server, RubricServicer(book)),
+                (add_RubricServiceServicer_to_server, RubricServicer(rubrics)),
             ]
         )

@@ -62,7 +62,7 @@ class ExecutorSettings(Block):
     sweep_s: float = Field(
         30.0,
         gt=0,
-        description="time between two looks for lost runs, open undoings and erasures, and results left, in seconds",
+        description="time between two looks for lost runs, open compensations and erasures, results left, in seconds",
     )
     compensation_retry_s: float = Field(
         300.0, gt=0, description="time between two tries of what could not be undone, in seconds"

@@ -38,14 +38,14 @@ from soma.gateway.v1.permission_service_pb2_grpc import add_PermissionServiceSer
 from svc_gateway.adapters import checks
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.adapters.keyfile import KeyFile
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_alone
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_lock
 from svc_gateway.adapters.retention import RULES
 from svc_gateway.adapters.sources import EdgeSources
-from svc_gateway.app.edge import EdgeKeeper
-from svc_gateway.app.existing import ExistingKeys
+from svc_gateway.app.edge import EdgeReconciler
+from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, Tokens
-from svc_gateway.app.monitor import Check, Monitor, Pace
+from svc_gateway.app.monitor import Check, CheckTiming, Monitor
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
 from svc_gateway.app.statements import Statements
@@ -70,10 +70,10 @@ if TYPE_CHECKING:
 
 NAME = "gateway"
 _UPLOAD_MARGIN_MB = 2
-_TOLD_S = 3.0
+_UNCONFIRMED_TIMEOUT_S = 3.0
 """Time limit of a question to a context about another part, in seconds."""
 EDGE = f"{SPIFFE}edge"
-_JUDGED_BY = {"assets": "blobs", "registry": "providers"}
+_REPORTED_BY = {"assets": "blobs", "registry": "providers"}
 """What contexts judge that is the mesh's: by the context, the part."""
 OPENAPI = Path(__file__).parent.parent / "gen" / "openapi" / "openapi.json"
 
@@ -120,7 +120,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             ]
         )
         await mesh.enter(background(monitor.run, "monitor"))
-        await mesh.keep_short(RULES, settings.gateway.request_ids_days)
+        await mesh.apply_retention(RULES, settings.gateway.request_ids_days)
         await _edge(
             mesh,
             settings,
@@ -153,9 +153,9 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
         tenant, plan = settings.gateway.bootstrap_tenant, settings.gateway.bootstrap_plan
-        alone = first_key_alone(mesh.postgres)
+        lock = first_key_lock(mesh.postgres)
         await ensure_first_key(
-            tenant, plan, file, alone=alone, keys=keys, tenants=tenants, verify=mesh.verifier.authenticate
+            tenant, plan, file, lock=lock, keys=keys, tenants=tenants, verify=mesh.verifier.authenticate
         )
     tokens = Tokens(store, mesh.minter, audits.add, mesh.clock)
     return _Identity(keys, tokens, tenants, permissions, revoked, existing, statements)
@@ -188,10 +188,14 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
         if address is not None:
             peers[context] = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
     parts += [Check(f"svc_{context}", checks.grpc_health(peer)) for context, peer in peers.items()]
-    parts.append(Check("outbox", checks.dependency_of_all(peers, "outbox"), hearsay=True, deadline_s=_TOLD_S))
+    parts.append(
+        Check("outbox", checks.dependency_of_all(peers, "outbox"), unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S)
+    )
     parts += [
-        Check(name, checks.dependency(context, peers[context], name), hearsay=True, deadline_s=_TOLD_S)
-        for context, name in _JUDGED_BY.items()
+        Check(
+            name, checks.dependency(context, peers[context], name), unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S
+        )
+        for context, name in _REPORTED_BY.items()
         if context in peers
     ]
     thresholds = Thresholds(
@@ -204,7 +208,7 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
         least_calls=own.least_calls,
         hold_s=own.level_hold_s,
     )
-    pace = Pace(own.check_every_s, own.check_deadline_s, own.check_start_s)
+    pace = CheckTiming(own.check_every_s, own.check_deadline_s, own.check_start_s)
     return Monitor(parts, pace, thresholds, mesh.clock)
 
 
@@ -229,14 +233,14 @@ async def _edge(
     control = ControlServer(descriptors.route_table(), discovery, mesh.clock)
     address = await mesh.enter(control.serving(settings.gateway.xds_bind, settings.tls))
     state = _state(settings, descriptors, sources, own_address, _reachable(address, settings))
-    keeper = EdgeKeeper(
+    reconciler = EdgeReconciler(
         state, sources, lambda: revoked.ids, build=builder.build, publish=feed.publish, clock=mesh.clock
     )
     await asyncio.to_thread(builder.build, state)  # takes a second, which others start in
-    revoked.on_change(lambda _: keeper.wake())
-    await keeper.refresh()
-    await mesh.enter(background(keeper.run, "edge", clock=mesh.clock))
-    await mesh.enter(background(lambda: control.mirror(monitor), "mesh-health", clock=mesh.clock))
+    revoked.on_change(lambda _: reconciler.wake())
+    await reconciler.refresh()
+    await mesh.enter(background(reconciler.run, "edge", clock=mesh.clock))
+    await mesh.enter(background(lambda: control.publish_health(monitor), "mesh-health", clock=mesh.clock))
 
 
 def _state(

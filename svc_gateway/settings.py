@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from mesh.chassis import ChassisSettings
 from mesh.settings import Block, Env, TemporalSettings
 from mesh.settings.blocks import Address  # noqa: TC001 - pydantic reads the annotation
-from svc_gateway.domain.keys import MOST_MADE
-from svc_gateway.domain.permissions import MOST_ASSET_MIB
+from svc_gateway.domain.keys import MAX_CREATED_KEYS
+from svc_gateway.domain.permissions import MAX_ASSET_MIB
 
 
 class GatewaySettings(Block):
@@ -35,7 +35,7 @@ class GatewaySettings(Block):
     tenants_tracked: int = Field(10_000, gt=0, description="tenants whose rate a proxy counts at the same time")
     body_bytes: int = Field(4 * 1024 * 1024, gt=0, description="largest JSON body, in bytes")
     max_asset_size_mb: int = Field(
-        MOST_ASSET_MIB,
+        MAX_ASSET_MIB,
         gt=0,
         description="largest upload in MiB; the edge refuses unread what declares 2 MiB more, the assets service "
         "what is over the limit of its type or tenant; no less than the largest of those",
@@ -55,7 +55,10 @@ class GatewaySettings(Block):
         "none", description="plan of that tenant when it is made; dev counts in the profiles dev and test only"
     )
     tenant_api_keys: int = Field(
-        MOST_MADE, ge=1, le=100_000, description="API keys that one tenant may make within 30 days; more are refused"
+        MAX_CREATED_KEYS,
+        ge=1,
+        le=100_000,
+        description="API keys that one tenant may make within 30 days; more are refused",
     )
     request_ids_days: int = Field(
         30, ge=1, le=3650, description="days for which a repeated request_id gets the answer of the first request"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh import durable
 from mesh.chassis import chassis
-from mesh.events.dead_letters import Undertaker
+from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.event import ProtoCodec
 from mesh.events.inbox import Consumer
 from mesh.events.topics import AUDIT, DEAD_LETTERS
@@ -28,46 +28,46 @@ from soma.provenance.v1.dead_letter_service_pb2_grpc import add_DeadLetterServic
 from soma.provenance.v1.provenance_service_pb2_grpc import add_ProvenanceServiceServicer_to_server
 from soma.provenance.v1.receipt_service_pb2_grpc import add_ReceiptServiceServicer_to_server
 from soma.provenance.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
-from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
 from svc_provenance.adapters.audit_pending import CHANNEL as AUDIT_PENDING
 from svc_provenance.adapters.audit_pending import PendingEntries, stage
+from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
 from svc_provenance.adapters.dead_letters import CHANNEL as LETTERS
-from svc_provenance.adapters.dead_letters import PostgresLetters
-from svc_provenance.adapters.letter_claims import LetterClaims
+from svc_provenance.adapters.dead_letters import PostgresDeadLetters
 from svc_provenance.adapters.policy import PromptPolicy
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import CHANNEL as RECEIPTS_DUE
 from svc_provenance.adapters.receipts import PostgresReceipts
-from svc_provenance.adapters.requeues import LetterFollower
+from svc_provenance.adapters.requeues import RequeueSignaller
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.adapters.trace_news import CHANNEL as TRACE_NEWS
 from svc_provenance.adapters.trace_news import TraceNews
-from svc_provenance.app.anchoring import Anchorer, AuditUpkeep, Pace
+from svc_provenance.app.anchoring import Anchorer, AnchorSchedule, AuditMaintenance
 from svc_provenance.app.audit import Audit
-from svc_provenance.app.dead_letters import AdvanceLetter, DeadLetters
+from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetters
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.app.pending import PendingAudit
-from svc_provenance.app.receipts import JobKey, ReceiptQueue, Receipts, ReceiptWriter, Writing
+from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, Receipts, ReceiptWriter
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTraces
-from svc_provenance.domain.dead_letters import RequeuePace
+from svc_provenance.domain.dead_letters import RequeuePolicy
 from svc_provenance.domain.retention import Days
-from svc_provenance.events.audit import AuditIntake
-from svc_provenance.events.choices import ChoiceIntake
-from svc_provenance.events.dead_letters import DeadLetterIntake
-from svc_provenance.events.facts import TOPICS, Intake
+from svc_provenance.events.audit import AuditEventHandlers
+from svc_provenance.events.dead_letters import DeadLetterEventHandlers
+from svc_provenance.events.facts import TOPICS, TraceEventHandlers
 from svc_provenance.events.receipts import figures
+from svc_provenance.events.selections import SelectionEventHandlers
 from svc_provenance.rpc.audit import AuditServicer
 from svc_provenance.rpc.dead_letters import DeadLetterServicer
 from svc_provenance.rpc.lineage import ProvenanceServicer
 from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_provenance.rpc.trace import TraceServicer
-from svc_provenance.rpc.trace_writer import picture
+from svc_provenance.rpc.trace_writer import snapshot
 from svc_provenance.settings import DeadLetterSettings, ReceiptSettings, Settings
-from svc_provenance.workflows.requeue import LetterActivities, workers
+from svc_provenance.workflows.requeue import RequeueActivities, workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -97,8 +97,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         terms = PostgresTerms(mesh.postgres, days, mesh.auditor, undecided_days=undecided)
         receipts = await _receipts(mesh, settings.receipts, record, terms)
         traces = await _traces(mesh, record)
-        audit, upkeep = await _audit(mesh, settings, terms)
-        await _retention(mesh, terms, upkeep)
+        audit, maintenance = await _audit(mesh, settings, terms)
+        await _retention(mesh, terms, maintenance)
         dead_letters = await _dead_letters(mesh, settings)
         yield await mesh.serve(
             [
@@ -111,11 +111,11 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
 
 
-def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
+def _consumer(mesh: Chassis, settings: Settings, intake: TraceEventHandlers) -> Consumer:
     """Takes everything in."""
-    audited = AuditIntake(append, on_redacted=_count_redactions())
-    choices = ChoiceIntake(intake.selection_made, stage)
-    letters = DeadLetterIntake(desk, _pace(settings.dead_letters), mesh.clock)
+    audited = AuditEventHandlers(append, on_redacted=_count_redactions())
+    choices = SelectionEventHandlers(intake.selection_made, stage)
+    letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
     lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
     return Consumer(
         mesh.bus,
@@ -124,7 +124,7 @@ def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
         NAME,
         (*TOPICS, AUDIT, DEAD_LETTERS),
         {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()},
-        undertaker=Undertaker(
+        dead_letter_sink=DeadLetterPublisher(
             mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=letters.keep
         ),
         clock=mesh.clock,
@@ -132,10 +132,10 @@ def _consumer(mesh: Chassis, settings: Settings, intake: Intake) -> Consumer:
     )
 
 
-def _intake(mesh: Chassis, record: PostgresRecord) -> Intake:
+def _intake(mesh: Chassis, record: PostgresRecord) -> TraceEventHandlers:
     """Takes facts in, redacted as policy says."""
     prompts = PromptPolicy(mesh.policy)
-    return Intake(record, mesh.ids, full_prompt=prompts.full_prompt, on_redacted=_count_redactions())
+    return TraceEventHandlers(record, mesh.ids, full_prompt=prompts.full_prompt, on_redacted=_count_redactions())
 
 
 def _count_redactions() -> Callable[[Mapping[str, int]], None]:
@@ -159,7 +159,7 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
         "audit_anchor_conflicts_total", "Heads of audit chains that are not what an anchor of their place says."
     ).labels()
     due = gauge("audit_chains_due", "Audit chains whose newest entries should have an anchor.").labels()
-    pace = Pace(own.anchor_entries, own.anchor_every_s, own.anchor_look_s)
+    pace = AnchorSchedule(own.anchor_entries, own.anchor_every_s, own.anchor_look_s)
     anchorer = Anchorer(
         store, anchors, signatures, pace, mesh.clock, on_made=made.inc, on_conflict=conflicts.inc, on_due=due.set
     )
@@ -167,21 +167,21 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
     async def longest_days() -> int:
         return (await terms.terms())["audit"].longest
 
-    upkeep = AuditUpkeep(store, signatures, longest_days, mesh.clock)
+    maintenance = AuditMaintenance(store, signatures, longest_days, mesh.clock)
     await mesh.enter(background(anchorer.work, "audit-anchors", clock=mesh.clock))
     pending = PendingAudit(PendingEntries(mesh.postgres))
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{AUDIT_PENDING}", pending.heard))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{AUDIT_PENDING}", pending.on_notification))
     await mesh.enter(background(pending.work, "audit-pending", clock=mesh.clock))
     servicer = AuditServicer(Audit(store, anchors, signatures))
-    return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: upkeep.run())
+    return (add_AuditServiceServicer_to_server, servicer), Task("audit_events", "audit", lambda *_: maintenance.run())
 
 
 async def _traces(mesh: Chassis, record: PostgresRecord) -> Registration:
     """Serves traces, and listens for news of them while the chassis is open."""
     news = TraceNews()
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_NEWS}", news.heard))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_NEWS}", news.on_notification))
     traces = Traces(record)
-    watch = WatchTraces(traces, picture, news.of, mesh.clock)
+    watch = WatchTraces(traces, snapshot, news.of, mesh.clock)
     return add_TraceServiceServicer_to_server, TraceServicer(traces, watch)
 
 
@@ -198,20 +198,20 @@ async def _receipts(
         record,
         figures,
         queue,
-        Writing(settings.low_quality, timedelta(seconds=settings.patience_s)),
+        ReceiptOptions(settings.low_quality, timedelta(seconds=settings.patience_s)),
         mesh.clock,
         on_shed=shed.inc,
         on_written=lambda form: written.labels(form).inc(),
     )
 
-    def heard(payload: str) -> None:
+    def on_notification(payload: str) -> None:
         tenant_id, _, job_id = payload.partition("\n")
         if job_id:
             queue.offer(JobKey(tenant_id, job_id))
 
     await mesh.enter(background(writer.work, "receipts", clock=mesh.clock))
     await mesh.enter(background(lambda: writer.find(settings.find_every_s), "receipts-due", clock=mesh.clock))
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{RECEIPTS_DUE}", heard))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{RECEIPTS_DUE}", on_notification))
     servicer = ReceiptServicer(Receipts(store), RetentionDays(terms, terms.platform, mesh.clock))
     return add_ReceiptServiceServicer_to_server, servicer
 
@@ -219,11 +219,11 @@ async def _receipts(
 async def _retention(mesh: Chassis, terms: PostgresTerms, audit: Task) -> None:
     """Keeps the record's tables short while the chassis is open."""
     retention = Retention(mesh.postgres, [*RULES, audit], terms.terms, mesh.clock)
-    await mesh.enter(background(retention.keep, "retention", clock=mesh.clock))
+    await mesh.enter(background(retention.run_daily, "retention", clock=mesh.clock))
 
 
-def _pace(settings: DeadLetterSettings) -> RequeuePace:
-    return RequeuePace(
+def _requeue_policy(settings: DeadLetterSettings) -> RequeuePolicy:
+    return RequeuePolicy(
         requeues=settings.requeues,
         first=timedelta(seconds=settings.first_pause_s),
         longest=timedelta(seconds=settings.longest_pause_s),
@@ -233,19 +233,19 @@ def _pace(settings: DeadLetterSettings) -> RequeuePace:
 
 
 async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
-    """Serves the desk of dead letters, and sends them again while the chassis is open."""
-    letters = PostgresLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
+    """Serves dead letters, and sends them again while the chassis is open."""
+    letters = PostgresDeadLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
     client = await mesh.enter(durable.client(settings.temporal))
-    activities = LetterActivities(AdvanceLetter(letters, mesh.clock, mesh.ids))
+    activities = RequeueActivities(AdvanceDeadLetter(letters, mesh.clock, mesh.ids))
     await mesh.enter(workers(client, activities, mesh.clock))
-    follower = LetterFollower(LetterClaims(mesh.postgres), client, mesh.clock)
+    follower = RequeueSignaller(DeadLetterClaims(mesh.postgres), client, mesh.clock)
     standing = gauge("dlq_messages", "Dead letters that are kept.", ("state",))
 
     def count(numbers: Mapping[str, int]) -> None:
         for state, number in numbers.items():
             standing.labels(state).set(number)
 
-    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{LETTERS}", follower.heard))
+    await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{LETTERS}", follower.on_notification))
     every = settings.dead_letters.look_every_s
     await mesh.enter(background(lambda: follower.work(every, count), "dead-letters", clock=mesh.clock))
     servicer = DeadLetterServicer(DeadLetters(letters, mesh.clock, mesh.ids), mesh.codec)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mesh.chassis import ChassisSettings
 from mesh.settings import BlobSettings, Block, TemporalSettings
-from svc_provenance.domain.retention import LEAST_AUDIT_DAYS, MOST_DAYS
+from svc_provenance.domain.retention import MAX_DAYS, MIN_AUDIT_DAYS
 
 
 class ReceiptSettings(Block):
@@ -28,15 +28,15 @@ class ReceiptSettings(Block):
 class RetentionSettings(Block):
     """For how long records are kept where a tenant has not set terms of its own."""
 
-    receipts_days: int = Field(365, ge=1, le=MOST_DAYS, description="days that receipts are kept")
+    receipts_days: int = Field(365, ge=1, le=MAX_DAYS, description="days that receipts are kept")
     traces_days: int = Field(
         90,
         ge=1,
-        le=MOST_DAYS,
+        le=MAX_DAYS,
         description="days that the facts of traces, and the provenance of erased assets, are kept",
     )
-    audit_days: int = Field(730, ge=LEAST_AUDIT_DAYS, le=MOST_DAYS, description="days that audit entries are kept")
-    dead_letters_days: int = Field(30, ge=1, le=MOST_DAYS, description="days that settled dead letters are kept")
+    audit_days: int = Field(730, ge=MIN_AUDIT_DAYS, le=MAX_DAYS, description="days that audit entries are kept")
+    dead_letters_days: int = Field(30, ge=1, le=MAX_DAYS, description="days that settled dead letters are kept")
 
 
 class AuditSettings(Block):
@@ -60,7 +60,7 @@ class DeadLetterSettings(Block):
         3_600.0, gt=0, description="age in seconds at which a letter that policy refuses expires"
     )
     undecided_days: int = Field(
-        180, ge=1, le=MOST_DAYS, description="days after which a letter is removed that nothing and nobody has changed"
+        180, ge=1, le=MAX_DAYS, description="days after which a letter is removed that nothing and nobody has changed"
     )
     look_every_s: float = Field(15.0, gt=0, description="time between two looks for forgotten letters, in seconds")
 

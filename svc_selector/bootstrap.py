@@ -56,7 +56,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
         sweeper = Sweeper(ledger, mesh.clock, settings.selector.expire_every_s)
         await mesh.enter(background(sweeper.run, "reservation-sweeper", clock=mesh.clock))
-        await mesh.keep_short(RULES, settings.retention.selections_days)
+        await mesh.apply_retention(RULES, settings.retention.selections_days)
         selector = MeasuredSelector(await _selector(mesh, settings, decisions, ledger))
         reservation_ttl = timedelta(seconds=settings.selector.reservation_ttl_s)
         yield await mesh.serve(
@@ -81,7 +81,7 @@ async def _selector(
     catalog = Catalog()
     feed = RegistryFeed(CapabilityServiceStub(await mesh.peer("registry")), catalog, mesh.clock)
     await mesh.enter(feed.running())
-    mesh.depends_on(Dependency("registry_view", feed.lost))
+    mesh.depends_on(Dependency("registry_view", feed.failure_reason))
     # Whoever listens can choose; where the registry stays away, calls say so.
     await catalog.wait_loaded(settings.selector.wait_for_registry_s)
     options = SelectorOptions(
@@ -90,7 +90,7 @@ async def _selector(
         allow_force=settings.selector.allow_force,
     )
     return Selector(
-        offers=catalog,
+        candidates=catalog,
         policy=RegoVerdicts(mesh.policy, settings.tls.profile),
         permissions=GatewayPermissions(
             PermissionServiceStub(gateway), mesh.clock, settings.selector.permissions_max_stale_s

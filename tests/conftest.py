@@ -20,7 +20,7 @@ from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import engines
 from tests import watchdog as watchdogs
-from tests.spreading import ByFixture
+from tests.scheduling import ByFixture
 from tests.statements.plugin import Statements, wanted
 
 if TYPE_CHECKING:

@@ -5,6 +5,6 @@ from __future__ import annotations
 from mesh.durable.claims import BlobStore, ClaimCheck
 from mesh.durable.connection import client, worker
 from mesh.durable.propagation import ContextPropagation
-from mesh.durable.sweep import PayloadSweep, history_kept
+from mesh.durable.sweep import PayloadSweep, history_retention
 
-__all__ = ["BlobStore", "ClaimCheck", "ContextPropagation", "PayloadSweep", "client", "history_kept", "worker"]
+__all__ = ["BlobStore", "ClaimCheck", "ContextPropagation", "PayloadSweep", "client", "history_retention", "worker"]

@@ -66,13 +66,13 @@ class ClaimCheck(PayloadCodec, WithSerializationContext):
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Replace large payloads by claims."""
-        return list(await asyncio.gather(*(self._check_in(payload) for payload in payloads)))
+        return list(await asyncio.gather(*(self._store_if_large(payload) for payload in payloads)))
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Replace claims by what they stand for."""
-        return list(await asyncio.gather(*(self._claim(payload) for payload in payloads)))
+        return list(await asyncio.gather(*(self._load_if_claim(payload) for payload in payloads)))
 
-    async def _check_in(self, payload: Payload) -> Payload:
+    async def _store_if_large(self, payload: Payload) -> Payload:
         if payload.ByteSize() <= self._threshold:
             return payload
         content = payload.SerializeToString(deterministic=True)
@@ -80,7 +80,7 @@ class ClaimCheck(PayloadCodec, WithSerializationContext):
         await self._blobs.put(key, content)
         return Payload(metadata={"encoding": _ENCODING}, data=key.encode())
 
-    async def _claim(self, payload: Payload) -> Payload:
+    async def _load_if_claim(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != _ENCODING:
             return payload
         key = payload.data.decode()

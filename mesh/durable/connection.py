@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _GRACE = timedelta(seconds=10)
-_PATIENCE = timedelta(seconds=5)
-_BEATS = timedelta(seconds=5)
+_SHUTDOWN_MARGIN = timedelta(seconds=5)
+_HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """How often heartbeats are sent at most: the SDK's default leaves a fifth of the timeout for a stall."""
 _MODULES_OUTSIDE_THE_SANDBOX = ("mesh", "google.protobuf", "pydantic", "pydantic_core")
 _log = logging.getLogger(__name__)
@@ -86,18 +86,18 @@ async def worker(
             max_concurrent_activities=max_concurrent_activities,
             graceful_shutdown_timeout=grace,
             sticky_queue_schedule_to_start_timeout=sticky_timeout,
-            max_heartbeat_throttle_interval=_BEATS,
+            max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
         )
 
-    shift = _Shift(client, build, task_queue, clock or SystemClock())
-    async with background(shift.run, f"worker.{task_queue}", clock=clock):
+    worker_loop = _WorkerLoop(client, build, task_queue, clock or SystemClock())
+    async with background(worker_loop.run, f"worker.{task_queue}", clock=clock):
         try:
             yield
         finally:
-            await shift.end(grace)
+            await worker_loop.end(grace)
 
 
-class _Shift:
+class _WorkerLoop:
     """One worker after the other, each until it fails."""
 
     def __init__(
@@ -135,7 +135,7 @@ class _Shift:
         current = self._current
         if current is not None and current.is_running:
             with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
-                async with asyncio.timeout((grace + _PATIENCE).total_seconds()):
+                async with asyncio.timeout((grace + _SHUTDOWN_MARGIN).total_seconds()):
                     await current.shutdown()
 
 

@@ -93,18 +93,18 @@ class _ClientOutbound(temporalio.client.OutboundInterceptor):
     async def start_workflow(
         self, input: temporalio.client.StartWorkflowInput
     ) -> temporalio.client.WorkflowHandle[Any, Any]:
-        return await super().start_workflow(_stamped(input))
+        return await super().start_workflow(_with_request_header(input))
 
     async def signal_workflow(self, input: temporalio.client.SignalWorkflowInput) -> None:
-        await super().signal_workflow(_stamped(input))
+        await super().signal_workflow(_with_request_header(input))
 
     async def query_workflow(self, input: temporalio.client.QueryWorkflowInput) -> Any:
-        return await super().query_workflow(_stamped(input))
+        return await super().query_workflow(_with_request_header(input))
 
     async def start_workflow_update(
         self, input: temporalio.client.StartWorkflowUpdateInput
     ) -> temporalio.client.WorkflowUpdateHandle[Any]:
-        return await super().start_workflow_update(_stamped(input))
+        return await super().start_workflow_update(_with_request_header(input))
 
 
 class _ActivityInbound(temporalio.worker.ActivityInboundInterceptor):
@@ -142,32 +142,32 @@ class _WorkflowOutbound(temporalio.worker.WorkflowOutboundInterceptor):
         self._inbound = inbound
 
     def continue_as_new(self, input: temporalio.worker.ContinueAsNewInput) -> NoReturn:
-        super().continue_as_new(self._handed_on(input))
+        super().continue_as_new(self._with_header(input))
 
     def start_activity(self, input: temporalio.worker.StartActivityInput) -> ActivityHandle[Any]:
-        return super().start_activity(self._handed_on(input))
+        return super().start_activity(self._with_header(input))
 
     def start_local_activity(self, input: temporalio.worker.StartLocalActivityInput) -> ActivityHandle[Any]:
-        return super().start_local_activity(self._handed_on(input))
+        return super().start_local_activity(self._with_header(input))
 
     async def start_child_workflow(
         self, input: temporalio.worker.StartChildWorkflowInput
     ) -> ChildWorkflowHandle[Any, Any]:
-        return await super().start_child_workflow(self._handed_on(input))
+        return await super().start_child_workflow(self._with_header(input))
 
     async def signal_child_workflow(self, input: temporalio.worker.SignalChildWorkflowInput) -> None:
-        await super().signal_child_workflow(self._handed_on(input))
+        await super().signal_child_workflow(self._with_header(input))
 
     async def signal_external_workflow(self, input: temporalio.worker.SignalExternalWorkflowInput) -> None:
-        await super().signal_external_workflow(self._handed_on(input))
+        await super().signal_external_workflow(self._with_header(input))
 
-    def _handed_on(self, input: I) -> I:
+    def _with_header(self, input: I) -> I:
         if self._inbound.header is not None:
             input.headers = {**input.headers, HEADER: self._inbound.header}
         return input
 
 
-def _stamped(input: I) -> I:
+def _with_request_header(input: I) -> I:
     request = context.current()
     if request is not None:
         input.headers = {**input.headers, HEADER: to_header(request)}

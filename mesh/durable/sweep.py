@@ -37,7 +37,7 @@ class StoredPayloads(Protocol):
         """Remove a blob; nothing happens when there is none."""
 
 
-async def history_kept(client: Client) -> timedelta:
+async def history_retention(client: Client) -> timedelta:
     """For how long Temporal keeps histories of ended workflows; zero: for ever. Raises RPCError while it is away."""
     request = DescribeNamespaceRequest(namespace=client.namespace)
     answer = await client.workflow_service.describe_namespace(request, timeout=_RPC_TIMEOUT)

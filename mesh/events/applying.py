@@ -21,7 +21,7 @@ from mesh.stores.postgres import SYSTEM, is_connection_failure
 if TYPE_CHECKING:
     from mesh.events.backlog import Key
     from mesh.events.bus import Delivery
-    from mesh.events.dead_letters import Undertaking
+    from mesh.events.dead_letters import DeadLetterSink
     from mesh.events.event import Codec
     from mesh.stores.postgres import Postgres
 
@@ -32,28 +32,28 @@ ON CONFLICT DO NOTHING RETURNING event_id
 # Nobody's fault: not a try.
 _LOST_RACES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 _DRIVERS = frozenset({"asyncpg", "asyncio"})
-_BECOME = "SELECT set_config('soma.tenant_id', $1, true)"
+_SET_TENANT = "SELECT set_config('soma.tenant_id', $1, true)"
 
 Handler = Callable[["asyncpg.Connection", Event], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Together:
+class BatchHandler:
     """A handler of many events of one tenant at once, in their order: for effects that go into one statement."""
 
     apply: Callable[[asyncpg.Connection, Sequence[Event]], Awaitable[None]]
 
 
-Handlers: TypeAlias = Mapping[str, Handler | Together]
+Handlers: TypeAlias = Mapping[str, Handler | BatchHandler]
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class WorkItem:
     """A delivery and the event in it; a group without a `handler` has nothing to do for it."""
 
     delivery: Delivery
     event: Event
-    handler: Handler | Together | None
+    handler: Handler | BatchHandler | None
 
     @property
     def key(self) -> Key:
@@ -66,23 +66,23 @@ class Work:
         return self.event.tenant_id or SYSTEM, self.event.type
 
 
-class FailedError(Exception):
+class ApplyError(Exception):
     """Events could not be applied; `work` is the culprit where it is known. `detail` holds nothing of the content."""
 
-    def __init__(self, cause: Cause, detail: str, work: Work | None = None) -> None:
+    def __init__(self, cause: Cause, detail: str, work: WorkItem | None = None) -> None:
         super().__init__(detail)
         self.cause = cause
         self.detail = detail
         self.work = work
 
     @property
-    def final(self) -> bool:
+    def is_permanent(self) -> bool:
         """Whether the same would come of trying again."""
         return self.cause in {Cause.MALFORMED, Cause.POLICY}
 
 
 class Applier:
-    """Applies events for one group. While the database is away, errors other than FailedError are raised."""
+    """Applies events for one group. While the database is away, errors other than ApplyError are raised."""
 
     def __init__(
         self,
@@ -91,41 +91,41 @@ class Applier:
         group: str,
         handlers: Handlers,
         *,
-        undertaker: Undertaking,
+        dead_letter_sink: DeadLetterSink,
         timeout_s: float,
     ) -> None:
         self._postgres = postgres
         self._codec = codec
         self._group = group
         self._handlers = dict(handlers)
-        self._undertaker = undertaker
+        self._dead_letter_sink = dead_letter_sink
         self._timeout_s = timeout_s
 
-    def read(self, delivery: Delivery) -> Work | None:
-        """The work that a delivery is, None when it is not for this group; FailedError when it holds no event."""
+    def read(self, delivery: Delivery) -> WorkItem | None:
+        """The work that a delivery is, None when it is not for this group; ApplyError when it holds no event."""
         try:
             event = self._codec.decode(delivery.value)
         except ValueError as error:
-            raise FailedError(Cause.MALFORMED, str(error)) from error
+            raise ApplyError(Cause.MALFORMED, str(error)) from error
         handler = self._handlers.get(event.type)
         if event.group not in {"", self._group} or (handler is None and not event.dlq_id):
             return None
-        return Work(delivery, event, handler)
+        return WorkItem(delivery, event, handler)
 
-    async def apply(self, works: Sequence[Work]) -> None:
-        """Apply those that were not applied before, all or none; FailedError when a handler fails."""
+    async def apply(self, items: Sequence[WorkItem]) -> None:
+        """Apply those that were not applied before, all or none; ApplyError when a handler fails."""
         try:
-            await self._apply(works)
-        except FailedError as failure:
-            if len(works) == 1:
-                failure.work = works[0]
+            await self._apply(items)
+        except ApplyError as failure:
+            if len(items) == 1:
+                failure.work = items[0]
             raise
         except SomaError as error:
-            if error.reason is Reason.CONFLICT and len(works) > 1:  # several at once may stand in each other's way
-                raise FailedError(Cause.FAILED, _describe(error)) from error
+            if error.reason is Reason.CONFLICT and len(items) > 1:  # several at once may stand in each other's way
+                raise ApplyError(Cause.FAILED, _describe(error)) from error
             raise
 
-    async def bury(self, delivery: Delivery, event: Event | None, failure: FailedError, attempts: int) -> None:
+    async def dead_letter(self, delivery: Delivery, event: Event | None, failure: ApplyError, attempts: int) -> None:
         """Give an event up, in the transaction that marks it as done."""
         id_ = event.event_id if event else _storable(delivery.event_id)[:LONGEST_ID]
         letter = DeadLetter(
@@ -142,12 +142,12 @@ class Applier:
         tenant = event.tenant_id if event else ""
         async with self._postgres.transaction(tenant or SYSTEM) as connection:
             if await connection.fetch(_CLAIM, self._group, [id_]):
-                await self._undertaker.bury(connection, letter)
+                await self._dead_letter_sink.dead_letter(connection, letter)
 
-    async def _apply(self, works: Sequence[Work]) -> None:
-        runs = list(_runs(works))
+    async def _apply(self, items: Sequence[WorkItem]) -> None:
+        runs = list(_group_by_kind(items))
         tenant = runs[0][0].kind[0]
-        ids = sorted(work.event.event_id for work in works)  # in one order everywhere, lest two consumers lock up
+        ids = sorted(work.event.event_id for work in items)  # in one order everywhere, lest two consumers lock up
         async with self._postgres.transaction(tenant) as connection:
             new = {row["event_id"] for row in await connection.fetch(_CLAIM, self._group, ids)}
             for run in runs:
@@ -158,50 +158,52 @@ class Applier:
                         fresh.append(work)
                 if fresh and fresh[0].kind[0] != tenant:
                     tenant = fresh[0].kind[0]
-                    await connection.execute(_BECOME, tenant)
+                    await connection.execute(_SET_TENANT, tenant)
                 await self._run(connection, fresh)
 
-    async def _run(self, connection: asyncpg.Connection, works: Sequence[Work]) -> None:
+    async def _run(self, connection: asyncpg.Connection, items: Sequence[WorkItem]) -> None:
         """Apply events of one tenant and type."""
-        if works and isinstance(works[0].handler, Together):
-            events = [work.event for work in works]
-            await self._guarded(connection, None, works[0].handler.apply(connection, events))
-        for work in works:
-            if work.handler is not None and not isinstance(work.handler, Together):
-                await self._guarded(connection, work, self._traced(connection, work.handler, work.event))
+        if items and isinstance(items[0].handler, BatchHandler):
+            events = [work.event for work in items]
+            await self._run_handler(connection, None, items[0].handler.apply(connection, events))
+        for work in items:
+            if work.handler is not None and not isinstance(work.handler, BatchHandler):
+                await self._run_handler(connection, work, self._traced(connection, work.handler, work.event))
             if work.event.dlq_id:
-                await self._undertaker.resolve(connection, self._group, work.event)
+                await self._dead_letter_sink.resolve(connection, self._group, work.event)
 
-    async def _guarded(self, connection: asyncpg.Connection, work: Work | None, applying: Awaitable[None]) -> None:
+    async def _run_handler(
+        self, connection: asyncpg.Connection, work: WorkItem | None, applying: Awaitable[None]
+    ) -> None:
         """Wait for a handler, for a bounded time; tells its failure from an outage of the database."""
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
                 await applying
         except TimeoutError as error:
             if not limit.expired():
-                raise FailedError(Cause.FAILED, _describe(error), work) from error
-            raise FailedError(Cause.TIMEOUT, f"not done within {self._timeout_s:g} s", work) from error
+                raise ApplyError(Cause.FAILED, _describe(error), work) from error
+            raise ApplyError(Cause.TIMEOUT, f"not done within {self._timeout_s:g} s", work) from error
         except Exception as error:
             if connection.is_closed() or is_connection_failure(error) or isinstance(error, _LOST_RACES):
                 raise
-            raise FailedError(_cause(error), _describe(error), work) from error
+            raise ApplyError(_cause(error), _describe(error), work) from error
 
     async def _traced(self, connection: asyncpg.Connection, handler: Handler, event: Event) -> None:
         if not event.traceparent:
             await handler(connection, event)
             return
-        with tracing.received(event.traceparent, f"process {event.topic}", _about(self._group, event)):
+        with tracing.received(event.traceparent, f"process {event.topic}", _span_attributes(self._group, event)):
             await handler(connection, event)
 
 
-def _runs(works: Sequence[Work]) -> Iterator[list[Work]]:
+def _group_by_kind(items: Sequence[WorkItem]) -> Iterator[list[WorkItem]]:
     """Works of one kind after the other, the fewest such runs in which every key keeps its order."""
-    queues: dict[Key, deque[Work]] = {}
-    for work in works:
+    queues: dict[Key, deque[WorkItem]] = {}
+    for work in items:
         queues.setdefault(work.key, deque()).append(work)
     while queues:
         kind = min(queue[0].kind for queue in queues.values())
-        run: list[Work] = []
+        run: list[WorkItem] = []
         for key, queue in list(queues.items()):
             while queue and queue[0].kind == kind:
                 run.append(queue.popleft())
@@ -233,7 +235,7 @@ def _describe(error: BaseException) -> str:
     return kind + place
 
 
-def _about(group: str, event: Event) -> tracing.Attributes:
+def _span_attributes(group: str, event: Event) -> tracing.Attributes:
     """What a span says of an event that is applied, by the conventions for messaging."""
     return {
         "messaging.operation.type": "process",

@@ -45,7 +45,7 @@ DENIED = AuditDecision.DENIED
 
 
 @dataclass(frozen=True)
-class Doer:
+class AuditActor:
     """Who did it, where that is not the caller being served. `actor` is a service that acted for the subject,
     `traceparent` the W3C trace it belongs to.
     """
@@ -56,7 +56,7 @@ class Doer:
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditEntry:
     """One change or refusal. `before` and `after` are canonical serialisations: None where the thing was not there.
 
     `tenant_id` None: the caller's, "" for the platform. `by` None: the caller, else the service itself. `policy_id`
@@ -72,7 +72,7 @@ class Audited:
     tenant_id: str | None = None
     reason: str = ""
     decision: AuditDecision = ALLOWED
-    by: Doer | None = None
+    by: AuditActor | None = None
     policy_id: str | None = None
     at: datetime | None = None
     trace_id: str = ""
@@ -123,22 +123,24 @@ class Auditor:
         tenant_id: str | None = None,
         reason: str = "",
         decision: AuditDecision = ALLOWED,
-        by: Doer | None = None,
+        by: AuditActor | None = None,
         policy_id: str | None = None,
     ) -> None:
-        """Add one entry to the open transaction; see `Audited`."""
-        entry = Audited(action, resource_type, resource_id, before, after, tenant_id, reason, decision, by, policy_id)
+        """Add one entry to the open transaction; see `AuditEntry`."""
+        entry = AuditEntry(
+            action, resource_type, resource_id, before, after, tenant_id, reason, decision, by, policy_id
+        )
         await self.record_all(connection, [entry])
 
-    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[Audited]) -> None:
+    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[AuditEntry]) -> None:
         """Add entries to the open transaction, in order."""
         if entries:
             await self._outbox.add(connection, *map(self._event, entries))
 
-    def _event(self, entry: Audited) -> Event:
+    def _event(self, entry: AuditEntry) -> Event:
         request = context.current()
         caller = request.caller if request is not None else None
-        by = entry.by or _by(caller) or Doer(f"spiffe://soma/{self._context}")
+        by = entry.by or _actor_of(caller) or AuditActor(f"spiffe://soma/{self._context}")
         traceparent = by.traceparent or tracing.current() or (request.traceparent if request is not None else "")
         asked = entry.policy_id if entry.policy_id is not None else self._asked(caller)
         message = self._message(
@@ -172,8 +174,8 @@ class Auditor:
         return self._policy_id() if caller is not None else ""
 
 
-def _by(caller: Caller | None) -> Doer | None:
-    return Doer(caller.subject, caller.actor) if caller is not None else None
+def _actor_of(caller: Caller | None) -> AuditActor | None:
+    return AuditActor(caller.subject, caller.actor) if caller is not None else None
 
 
 def _tenant(given: str | None, caller: Caller | None) -> str:

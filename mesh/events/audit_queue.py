@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mesh import context, tracing
 from mesh.errors import Reason, SomaError
-from mesh.events.audit import Audited, Doer
+from mesh.events.audit import AuditActor, AuditEntry
 from mesh.stores.postgres import SYSTEM
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class AuditQueue:
         self._clock = clock
         self._policy_id = policy_id
         self._limit = limit
-        self._waiting: deque[Audited] = deque()
+        self._waiting: deque[AuditEntry] = deque()
         self._arrived = asyncio.Event()
 
     @property
@@ -48,7 +48,7 @@ class AuditQueue:
         """Whether no entry is taken at the moment."""
         return len(self._waiting) >= self._limit
 
-    def add(self, entry: Audited) -> None:
+    def add(self, entry: AuditEntry) -> None:
         """Take an entry about the call being served; never waits. OVERLOADED when too many wait."""
         if self.is_full:
             raise SomaError(Reason.OVERLOADED, "The audit record is behind; retry", retry_after_s=1.0)
@@ -56,7 +56,7 @@ class AuditQueue:
         caller = request.caller if request is not None else None
         if entry.by is None and caller is not None:
             traceparent = tracing.current() or (request.traceparent if request is not None else "")
-            entry = replace(entry, by=Doer(caller.subject, caller.actor, traceparent))
+            entry = replace(entry, by=AuditActor(caller.subject, caller.actor, traceparent))
         self._waiting.append(
             replace(
                 entry,

@@ -23,7 +23,7 @@ class Backlog:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._in_hand = 0
+        self._in_flight = 0
         self._queues: dict[Key, deque[Delivery]] = {}
         self._free: dict[Key, None] = {}
         self._changed = asyncio.Condition()
@@ -32,8 +32,8 @@ class Backlog:
     async def put(self, deliveries: Sequence[Delivery]) -> None:
         """Append deliveries to the queues of their keys; waits for room."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._in_hand < self._room or self._closed)
-            self._in_hand += len(deliveries)
+            await self._changed.wait_for(lambda: self._in_flight < self._room or self._closed)
+            self._in_flight += len(deliveries)
             for delivery in deliveries:
                 key = (delivery.topic, delivery.key)
                 queue = self._queues.get(key)
@@ -64,7 +64,7 @@ class Backlog:
     async def done(self, count: int, keys: Iterable[Key]) -> None:
         """Make room for so many deliveries, and free the keys."""
         async with self._changed:
-            self._in_hand -= count
+            self._in_flight -= count
             for key in keys:
                 if self._queues[key]:
                     self._free[key] = None

@@ -47,17 +47,17 @@ class DeadLetter:
     attempts: int
 
 
-class Undertaking(Protocol):
+class DeadLetterSink(Protocol):
     """What a consumer does with events beyond applying them, in the transaction that marks them as done."""
 
-    async def bury(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         """Keep an event that was given up."""
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
         """Note that an event that was requeued from a dead letter was applied."""
 
 
-Keep = Callable[["asyncpg.Connection", DeadLetter], Awaitable[None]]
+StoreDeadLetter = Callable[["asyncpg.Connection", DeadLetter], Awaitable[None]]
 """Keeps a dead letter in the context's own state, in the transaction that marks its event as done."""
 
 
@@ -76,7 +76,7 @@ MessageType = Callable[..., Message]
 """A generated class, which the chassis does not import; its fields are given by name."""
 
 
-class Undertaker:
+class DeadLetterPublisher:
     """Tells of dead letters on the topic `dlq.events`, through the outbox of the context whose consumer gave up.
 
     `dead_lettered` and `resolved` are the classes `soma.events.v1.DeadLettered` and `DeadLetterResolved`. An event of
@@ -91,7 +91,7 @@ class Undertaker:
         *,
         ids: Ids,
         clock: Clock,
-        keep: Keep | None = None,
+        keep: StoreDeadLetter | None = None,
     ) -> None:
         self._outbox = outbox
         self._dead_lettered = dead_lettered
@@ -101,7 +101,7 @@ class Undertaker:
         self._keep = keep
         self._count = counter("dead_letters_total", "Events that a consumer group gave up.", ("group", "cause"))
 
-    async def bury(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         """Tell of an event that was given up."""
         self._count.labels(letter.group, letter.cause.lower()).inc()
         if letter.topic == DEAD_LETTERS:

@@ -64,17 +64,17 @@ class MemoryBus:
         return readers[partition % len(readers)] if readers else None
 
     def join(self, member: _MemorySubscription) -> None:
-        """Let a member read; partitions are dealt anew."""
+        """Let a member read; partitions are reassigned."""
         self._members[member.group].append(member)
-        self._deal(member.group)
+        self._assign(member.group)
 
     def leave(self, member: _MemorySubscription) -> None:
         """Take a member's partitions away; what it did not acknowledge goes to others."""
         if member in self._members[member.group]:
             self._members[member.group].remove(member)
-        self._deal(member.group)
+        self._assign(member.group)
 
-    def _deal(self, group: str) -> None:
+    def _assign(self, group: str) -> None:
         for member in self._members[group]:
             member.forget_lost()
         self._wake()
@@ -107,7 +107,7 @@ class _MemorySubscription:
     async def __aiter__(self) -> AsyncIterator[Sequence[Delivery]]:
         while not self._closed:
             self.wake.clear()
-            batches = [batch for topic in self.topics for batch in self._fresh(topic)]
+            batches = [batch for topic in self.topics for batch in self._unread(topic)]
             for batch in batches:
                 yield batch
             if not batches and not self._closed:
@@ -132,7 +132,7 @@ class _MemorySubscription:
             if self._bus.owner(self.group, topic, number) is not self:
                 del self._next[topic, number]
 
-    def _fresh(self, topic: str) -> list[list[Delivery]]:
+    def _unread(self, topic: str) -> list[list[Delivery]]:
         batches = []
         for number, partition in enumerate(self._bus.partitions(topic)):
             if self._bus.owner(self.group, topic, number) is not self:

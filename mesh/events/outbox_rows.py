@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 # One relay of a schema works at a time: two would each skip what the other has locked and so break the order of a key.
-_TURN = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox'))"
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox'))"
 _COLUMNS = """
 id, event_id::text, type, topic, key, tenant_id, occurred_at, payload, schema_version, causation_id, correlation_id,
 traceparent, consumer_group, dlq_id
@@ -36,8 +36,8 @@ SELECT DISTINCT topic, key FROM (SELECT topic, key FROM outbox {_UNSENT} ORDER B
 """  # noqa: S608
 # Rows are compared whole so that no other index seems to serve. OFFSET 0 keeps the planner from joining all sent rows.
 # It is asked once for each key, not for each row: of a busy key, many rows that were sent again may have to be passed.
-UNSENT_UNHINDERED = f"""
-WITH hindered AS MATERIALIZED (
+UNSENT_UNBLOCKED = f"""
+WITH blocked AS MATERIALIZED (
   SELECT topic, key FROM ({_NEXT.format(times=" * 10")}) AS keys WHERE EXISTS (
     SELECT FROM outbox AS earlier WHERE {_EARLIER}
       AND (earlier.topic, earlier.key, earlier.id) > (keys.topic, keys.key, $3)
@@ -46,10 +46,10 @@ WITH hindered AS MATERIALIZED (
   SELECT max(id) AS id FROM (SELECT id FROM outbox {_UNSENT} ORDER BY id LIMIT $1 * 10) AS next
 )
 SELECT {_COLUMNS} FROM outbox
-{_UNSENT} AND id <= (SELECT id FROM last) AND (topic, key) NOT IN (SELECT topic, key FROM hindered)
+{_UNSENT} AND id <= (SELECT id FROM last) AND (topic, key) NOT IN (SELECT topic, key FROM blocked)
 ORDER BY id LIMIT $1
 """  # noqa: S608
-HINDERING = f"""
+BLOCKING = f"""
 SELECT earlier.* FROM ({_NEXT.format(times="")}) AS keys CROSS JOIN LATERAL (
   SELECT {_COLUMNS} FROM outbox WHERE {_EARLIER}
     AND (topic, key, id) > (keys.topic, keys.key, $3) AND (topic, key, id) <= (keys.topic, keys.key, $4)
@@ -78,7 +78,7 @@ DELETE FROM outbox WHERE id = ANY(ARRAY(
 
 
 @dataclass(frozen=True)
-class Bus:
+class BusState:
     """The bus as the outbox knows it: its epoch, and between which ids events of earlier generations are sent again."""
 
     epoch: str | None = None
@@ -87,7 +87,7 @@ class Bus:
     resend_until: int = 0
 
     @property
-    def resends(self) -> bool:
+    def is_resending(self) -> bool:
         """Whether events are left that have to be sent again."""
         return self.resend_after < self.resend_until
 
@@ -107,32 +107,32 @@ class Rows:
 class OutboxRows:
     """The outbox within one transaction, as `SYSTEM`, of the relay whose turn it is."""
 
-    def __init__(self, connection: asyncpg.Connection, bus: Bus) -> None:
+    def __init__(self, connection: asyncpg.Connection, bus: BusState) -> None:
         self._connection = connection
         self.bus = bus
 
     @classmethod
-    async def take_turn(cls, connection: asyncpg.Connection) -> OutboxRows | None:
+    async def try_lock(cls, connection: asyncpg.Connection) -> OutboxRows | None:
         """The outbox until the transaction ends; None while another relay works on it."""
-        if not await connection.fetchval(_TURN):
+        if not await connection.fetchval(_TRY_LOCK):
             return None
         await connection.execute(INDEX_ONLY)
         row = await connection.fetchrow(_BUS)
-        return cls(connection, Bus(*row) if row else Bus())
+        return cls(connection, BusState(*row) if row else BusState())
 
     async def unsent(self, limit: int) -> Rows:
         """What may be sent next, in order."""
-        if self.bus.resends:
-            return await self._fetch(UNSENT_UNHINDERED, limit, *self._to_resend())
+        if self.bus.is_resending:
+            return await self._fetch(UNSENT_UNBLOCKED, limit, *self._to_resend())
         return await self._fetch(UNSENT, limit)
 
-    async def hindering(self, limit: int) -> Rows:
+    async def blocking(self, limit: int) -> Rows:
         """What has to be sent again before something unsent may be sent, in order."""
-        return await self._fetch(HINDERING, limit, *self._to_resend()) if self.bus.resends else Rows((), ())
+        return await self._fetch(BLOCKING, limit, *self._to_resend()) if self.bus.is_resending else Rows((), ())
 
     async def to_resend(self, limit: int) -> Rows:
         """What has to be sent again next, in order."""
-        return await self._fetch(TO_RESEND, limit, *self._to_resend()) if self.bus.resends else Rows((), ())
+        return await self._fetch(TO_RESEND, limit, *self._to_resend()) if self.bus.is_resending else Rows((), ())
 
     async def mark_sent(self, rows: Rows) -> None:
         """Note that unsent events were sent."""
@@ -146,7 +146,7 @@ class OutboxRows:
         """Note that the events at the position were sent again; without any that all were."""
         await self._connection.execute(_ADVANCE, rows.ids[-1] if rows else self.bus.resend_until)
 
-    async def meet(self, epoch: str) -> bool:
+    async def record_epoch(self, epoch: str) -> bool:
         """Take in the epoch of the bus; True when it is another one, so that sent events have to be sent again."""
         if self.bus.epoch == epoch:
             return False
@@ -155,7 +155,7 @@ class OutboxRows:
 
     async def forget(self, keep: timedelta, limit: int) -> int:
         """Remove events that were sent longer ago; gives how many. None while events have to be sent again."""
-        if self.bus.resends:
+        if self.bus.is_resending:
             return 0
         answer: str = await self._connection.execute(FORGET, keep, limit)
         return int(answer.rpartition(" ")[2])

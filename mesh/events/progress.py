@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Progress:
+class PartitionProgress:
     """Follows the deliveries of a partition; `position` is the last before the first that is not done."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh import tracing
-from mesh.events.audit import DENIED, Audited, Doer
+from mesh.events.audit import DENIED, AuditActor, AuditEntry
 from mesh.events.audit_queue import AuditQueue
 from mesh.telemetry import counter
 
@@ -34,14 +34,14 @@ class Refusals:
             self._shed.labels().inc()
             return
         self._queue.add(
-            Audited(
+            AuditEntry(
                 action=action,
                 resource_type="rpc",
                 resource_id=method,
                 tenant_id=caller.tenant_id,
                 reason=why,
                 decision=DENIED,
-                by=Doer(caller.subject, caller.actor, tracing.current()),
+                by=AuditActor(caller.subject, caller.actor, tracing.current()),
             )
         )
 

@@ -29,8 +29,8 @@ _BATCH = 500
 _POLL_S = 1.0
 _PUBLISH_TIMEOUT_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
-_TIDY_EVERY_S = 300.0
-_TIDY_ROWS = 5_000
+_CLEANUP_EVERY_S = 300.0
+_CLEANUP_ROWS = 5_000
 _GRACE_S = 2.0
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Relay:
         self.lag_seconds = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._tidied = clock.monotonic()
+        self._last_cleanup = clock.monotonic()
         self._checked = -math.inf
         self._stack = contextlib.AsyncExitStack()
 
@@ -99,9 +99,9 @@ class Relay:
 
         What only has to be sent again is left to the next start.
         """
-        await self._notice_loss()
+        await self._detect_loss()
         sent = 0
-        while count := await self._send_unsent() + await self._send_hindering():
+        while count := await self._send_unsent() + await self._resend_blocking():
             sent += count
         return sent
 
@@ -124,16 +124,16 @@ class Relay:
             try:
                 await self._check()
                 sent = await self._send_unsent()
-                sent += await self._send_hindering() or await self._resend()
+                sent += await self._resend_blocking() or await self._resend()
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must not be given up
                 _log.warning("outbox %s waits: %s", self._postgres.schema, error, exc_info=unforeseen(error))
                 self._checked = -math.inf  # the bus may have lost its memory
-                await _either(self._stopping, pause)
+                await _wait_at_most(self._stopping, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
             pause = _FIRST_PAUSE_S
             if sent < self._batch and not self._stopping.is_set():
-                await _either(self._wake, self._poll_s)
+                await _wait_at_most(self._wake, self._poll_s)
 
     async def _check(self) -> None:
         """What need not be done with every batch."""
@@ -142,24 +142,24 @@ class Relay:
             return
         self.lag_seconds = await self.lag()
         self._on_lag(self.lag_seconds)
-        await self._notice_loss()
-        await self._tidy()
+        await self._detect_loss()
+        await self._clean_up()
         self._checked = now
 
     async def _send_unsent(self) -> int:
         async with self._postgres.transaction(SYSTEM) as connection:
-            outbox = await OutboxRows.take_turn(connection)
+            outbox = await OutboxRows.try_lock(connection)
             if outbox is None or not (rows := await outbox.unsent(self._batch)):
                 return 0
             await self._publish(rows)
             await outbox.mark_sent(rows)
             return len(rows)
 
-    async def _send_hindering(self) -> int:
+    async def _resend_blocking(self) -> int:
         """Send again what unsent events wait for."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            outbox = await OutboxRows.take_turn(connection)
-            if outbox is None or not (rows := await outbox.hindering(self._batch)):
+            outbox = await OutboxRows.try_lock(connection)
+            if outbox is None or not (rows := await outbox.blocking(self._batch)):
                 return 0
             await self._publish(rows)
             await outbox.mark_resent(rows)
@@ -168,8 +168,8 @@ class Relay:
     async def _resend(self) -> int:
         """Send a batch of what the bus has lost."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            outbox = await OutboxRows.take_turn(connection)
-            if outbox is None or not outbox.bus.resends:
+            outbox = await OutboxRows.try_lock(connection)
+            if outbox is None or not outbox.bus.is_resending:
                 return 0
             rows = await outbox.to_resend(self._batch)
             if rows:
@@ -184,27 +184,27 @@ class Relay:
         async with asyncio.timeout(self._publish_timeout_s):
             await self._bus.publish(records)
 
-    async def _notice_loss(self) -> None:
+    async def _detect_loss(self) -> None:
         """Begin to send again what was sent when the bus is not the one that took it."""
         async with asyncio.timeout(self._publish_timeout_s):
             epoch = await self._bus.epoch()
         async with self._postgres.transaction(SYSTEM) as connection:
-            outbox = await OutboxRows.take_turn(connection)
-            if outbox is not None and await outbox.meet(epoch):
+            outbox = await OutboxRows.try_lock(connection)
+            if outbox is not None and await outbox.record_epoch(epoch):
                 _log.warning("the bus has lost its memory; outbox %s sends again", self._postgres.schema)
 
-    async def _tidy(self) -> None:
+    async def _clean_up(self) -> None:
         """Forget old sent events now and then: a batch a check, so that nothing waits for long."""
-        if self._clock.monotonic() - self._tidied < _TIDY_EVERY_S:
+        if self._clock.monotonic() - self._last_cleanup < _CLEANUP_EVERY_S:
             return
         async with self._postgres.transaction(SYSTEM) as connection:
-            outbox = await OutboxRows.take_turn(connection)
-            removed = await outbox.forget(self._keep, _TIDY_ROWS) if outbox is not None else 0
-        if removed < _TIDY_ROWS:
-            self._tidied = self._clock.monotonic()
+            outbox = await OutboxRows.try_lock(connection)
+            removed = await outbox.forget(self._keep, _CLEANUP_ROWS) if outbox is not None else 0
+        if removed < _CLEANUP_ROWS:
+            self._last_cleanup = self._clock.monotonic()
 
 
-async def _either(event: asyncio.Event, seconds: float) -> None:
+async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
     """Wait for the event, for some seconds at most."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh import tracing
-from mesh.events.audit import DENIED, Audited, Doer
+from mesh.events.audit import DENIED, AuditActor, AuditEntry
 from mesh.events.audit_queue import AuditQueue
 from mesh.logging import get_logger
 from mesh.lru import LruMap
@@ -29,7 +29,7 @@ class UnknownKeys:
 
     def __init__(self, auditor: Auditor, postgres: Postgres, clock: Clock, policy_id: Callable[[], str]) -> None:
         self._queue = AuditQueue(auditor, postgres, clock, policy_id, LIMIT)
-        self._told: LruMap[tuple[str, str], bool] = LruMap(LIMIT)
+        self._reported: LruMap[tuple[str, str], bool] = LruMap(LIMIT)
         self._refused = counter(
             "identity_unknown_keys_total", "Calls refused because their key does not exist, although signed by ours."
         )
@@ -38,9 +38,9 @@ class UnknownKeys:
         """Take a refusal; never waits."""
         self._refused.labels().inc()
         tenant_id, key_id = caller.tenant_id[:_ID_CHARS], caller.key_id[:_ID_CHARS]
-        if self._told.get((tenant_id, key_id)) or self._queue.is_full:
+        if self._reported.get((tenant_id, key_id)) or self._queue.is_full:
             return
-        self._told.get_or_create((tenant_id, key_id), lambda: True)
+        self._reported.get_or_create((tenant_id, key_id), lambda: True)
         get_logger(__name__).warning(
             "a credential is signed by our key, and its key id does not exist",
             key_id=key_id,
@@ -48,14 +48,14 @@ class UnknownKeys:
             actor=caller.actor,
         )
         self._queue.add(
-            Audited(
+            AuditEntry(
                 action="api_key.use",
                 resource_type="api_key",
                 resource_id=key_id,
                 tenant_id="",  # the platform's: there may be no tenant of this name
                 reason=f"tenant {tenant_id} has no such key",
                 decision=DENIED,
-                by=Doer(caller.subject, caller.actor, tracing.current()),
+                by=AuditActor(caller.subject, caller.actor, tracing.current()),
             )
         )
 

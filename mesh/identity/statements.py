@@ -105,10 +105,10 @@ class RevocationsFile:
             return None
         except (ValueError, TypeError, LookupError):
             return None
-        as_of = self.stated(stored.statement, stored.revoked)
+        as_of = self.verified_as_of(stored.statement, stored.revoked)
         return None if as_of is None else (as_of, {**stored.extra, **stored.revoked})
 
-    def stated(self, statement: str, revoked: Mapping[str, int]) -> int | None:
+    def verified_as_of(self, statement: str, revoked: Mapping[str, int]) -> int | None:
         """When a gateway stated exactly this set; None when it did not."""
         content = self._statements.read(statement)
         if content is None or content.sha256 != _digest(revoked, content.as_of):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
 
-    class Headed(Protocol):
+    class UnverifiedToken(Protocol):
         """A signed token whose signature is yet to be checked."""
 
         def headers(self) -> Header:
@@ -72,7 +72,7 @@ class _Verified:
 class Keys(Protocol):
     """What is known of which keys exist."""
 
-    def judge(self, tenant_id: str, key_id: str, issued_at: float) -> Existence:
+    def existence_of(self, tenant_id: str, key_id: str, issued_at: float) -> Existence:
         """Whether the key of a credential exists that was issued at a time, in seconds since 1970."""
 
     async def confirm(self, tenant_id: str, key_id: str) -> None:
@@ -169,7 +169,7 @@ class TokenVerifier:
         )
         return _Verified(payload, str(signed.headers()["kid"]), caller)
 
-    def _key_for(self, signed: Headed) -> OKPKey:
+    def _key_for(self, signed: UnverifiedToken) -> OKPKey:
         return key_for(self._jwks(), signed, _TOKEN_TYPES)
 
     def _check(self, found: _Verified) -> None:
@@ -200,7 +200,7 @@ class TokenVerifier:
     def _existence(self, payload: Payload) -> Existence:
         if self._existing is None or payload.is_own_work:
             return Existence.EXISTS
-        return self._existing.judge(payload.tenant, payload.jti, payload.iat)
+        return self._existing.existence_of(payload.tenant, payload.jti, payload.iat)
 
     def _remember(self, digest: bytes, found: _Verified) -> None:
         self._cache[digest] = found
@@ -208,7 +208,7 @@ class TokenVerifier:
             self._cache.popitem(last=False)
 
 
-def key_for(keys: KeySet, signed: Headed, types: Collection[str | None]) -> OKPKey:
+def key_for(keys: KeySet, signed: UnverifiedToken, types: Collection[str | None]) -> OKPKey:
     """The key that a JWS of one of these types names; ValueError for a header that is not as ours are."""
     headers = signed.headers()
     kid = headers.get("kid")

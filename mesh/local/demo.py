@@ -67,7 +67,7 @@ def _read_object(path: Path, values: Mapping[str, str]) -> dict[str, object]:
 def served(folder: Path, port: int) -> Iterator[str]:
     """Serve a folder's files on a loopback port while the context lasts; gives the base URL."""
     try:
-        server = ThreadingHTTPServer((LOOPBACK, port), partial(_Quiet, directory=str(folder)))
+        server = ThreadingHTTPServer((LOOPBACK, port), partial(_SilentRequestHandler, directory=str(folder)))
     except OSError as error:
         raise EdgeError(f"the example pages cannot be served on port {port}: {error.strerror}") from error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
@@ -79,7 +79,7 @@ def served(folder: Path, port: int) -> Iterator[str]:
         server.server_close()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _SilentRequestHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Stay silent: the terminal shows the job."""
 

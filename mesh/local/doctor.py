@@ -39,7 +39,7 @@ class Finding(BaseModel):
     advice: str = ""
 
 
-def examine(home: Home, edge_port: int) -> list[Finding]:
+def run_checks(home: Home, edge_port: int) -> list[Finding]:
     """Look at every part; nothing is started or fetched."""
     return [*_software(home), _contexts(), _edge_port(home, edge_port), _disk(home), _memory()]
 

@@ -98,7 +98,7 @@ class ServicePorts:
     absent: int
 
     @classmethod
-    def settle(cls, home: Home, contexts: Sequence[str], replicas: int = 1) -> ServicePorts:
+    def allocate(cls, home: Home, contexts: Sequence[str], replicas: int = 1) -> ServicePorts:
         """Give the ports of the last run, replacing those that another program took meanwhile."""
         file = home.run / "ports.json"
         known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -157,7 +157,7 @@ def shared(
     }
     values = {
         **choices,
-        **_said(choices, environ),
+        **_overrides(choices, environ),
         _CHOSEN: json.dumps(choices),
         "SA01_HOME": str(home.root),
         "SA01_VALKEY_URL": engines.valkey.url,
@@ -177,7 +177,7 @@ def shared(
     return values
 
 
-def _said(choices: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def _overrides(choices: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """What the operator says in place of choices; a variable that is set to nothing is unset."""
     earlier: dict[str, str] = json.loads(environ.get(_CHOSEN) or "{}")
     return {name: environ[name] for name in choices if environ.get(name) and environ[name] != earlier.get(name)}

@@ -41,9 +41,9 @@ class ProcessIdentity(BaseModel):
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, first)
-        if not await self._gone_within(grace_s):
+        if not await self._ended_within(grace_s):
             self._signal_group(signal.SIGKILL)
-            await self._gone_within(grace_s)
+            await self._ended_within(grace_s)
 
     def end_session(self, home: Path) -> None:
         """Kill what the ended process left in its session (browsers, compilers). Only for session leaders.
@@ -71,7 +71,7 @@ class ProcessIdentity(BaseModel):
         (boot, tick), (its_boot, its_tick) = _parts(self.started), _parts(mark or "")
         return mark is not None and its_boot == boot and its_tick >= tick
 
-    async def _gone_within(self, seconds: float) -> bool:
+    async def _ended_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.alive():  # noqa: ASYNC110 - another process's end has no event to wait for

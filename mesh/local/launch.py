@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("program", nargs="+")
     options = parser.parse_args(arguments)
     if options.uid is not None:
-        _become(options.uid, options.gid, options.reach)
+        _switch_user(options.uid, options.gid, options.reach)
     if sys.platform == "linux":
         _prctl(_PR_SET_PDEATHSIG, options.signal)
         if os.getppid() != options.parent:  # it died before the line above took effect
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     os.execv(options.program[0], options.program)  # noqa: S606
 
 
-def _become(uid: int, gid: int, reach: list[Path]) -> None:
+def _switch_user(uid: int, gid: int, reach: list[Path]) -> None:
     """Drop to the user; keep the right to pass closed folders only where a path cannot be reached without it."""
     keep = sys.platform == "linux" and not all(_reachable(path, uid, gid) for path in reach)
     if keep:

@@ -57,7 +57,7 @@ class Pki:
         """Make or renew the authority, the edge's, the operator's and one certificate for each context."""
         authority = self._ensure_authority()
         for name in (EDGE, OPERATOR, *contexts):
-            if not self._good(name, authority[0]):
+            if not self._is_valid(name, authority[0]):
                 self._issue(name, *authority)
 
     def _pair(self, name: str) -> KeyPair:
@@ -68,7 +68,7 @@ class Pki:
         if pair.certificate.exists() and pair.key.exists():
             certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
             key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
-            if self._lasts(certificate) and isinstance(key, ec.EllipticCurvePrivateKey):
+            if self._is_not_due_for_renewal(certificate) and isinstance(key, ec.EllipticCurvePrivateKey):
                 return certificate, key
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "SomaMesh local authority")])
@@ -81,7 +81,7 @@ class Pki:
         self._write("ca", certificate, key)
         return certificate, key
 
-    def _good(self, name: str, authority: x509.Certificate) -> bool:
+    def _is_valid(self, name: str, authority: x509.Certificate) -> bool:
         pair = self._pair(name)
         if not (pair.certificate.exists() and pair.key.exists()):
             return False
@@ -90,9 +90,9 @@ class Pki:
             certificate.verify_directly_issued_by(authority)
         except (InvalidSignature, ValueError):
             return False
-        return self._lasts(certificate)
+        return self._is_not_due_for_renewal(certificate)
 
-    def _lasts(self, certificate: x509.Certificate) -> bool:
+    def _is_not_due_for_renewal(self, certificate: x509.Certificate) -> bool:
         return certificate.not_valid_after_utc - self._clock.now() > _RENEW_BEFORE
 
     def _issue(self, name: str, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey) -> None:

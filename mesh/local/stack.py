@@ -53,10 +53,10 @@ class LocalMesh:
     """Runs the mesh in one home; `start` and `stop` once each."""
 
     def __init__(
-        self, home: Home, options: Options, clock: Clock, pid: int, say: Callable[[str], None] = lambda _: None
+        self, home: Home, options: Options, clock: Clock, pid: int, report: Callable[[str], None] = lambda _: None
     ) -> None:
         self._home = home
-        self._say = say
+        self._report = report
         self._options = options
         self._clock = clock
         self._lock = HomeLock(home)
@@ -118,18 +118,18 @@ class LocalMesh:
             self._set(Phase.STARTING, "finding the jars of Kafka, or fetching them once")
             await asyncio.to_thread(locate.kafka_jars, home)
         self._set(Phase.STARTING, "starting the engines")
-        await self._supervisor.keep(engines.all())
+        await self._supervisor.start(engines.all())
         self._set(Phase.STARTING, "preparing databases and secrets")
         await self._provision(engines, found)
-        ports = environment.ServicePorts.settle(home, names, self._options.replicas)
+        ports = environment.ServicePorts.allocate(home, names, self._options.replicas)
         values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
         environment.write(home, values)
         await self._wait_for(self._browser)
         self._set(Phase.STARTING, "starting the services")
         mesh, replicas = self._options.mesh, self._options.replicas
-        await self._supervisor.keep(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
+        await self._supervisor.start(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
         self._set(Phase.STARTING, "opening the edge")
-        await self._supervisor.keep([Edge(home, self._pki, ports.xds, self._options.edge_port)])
+        await self._supervisor.start([Edge(home, self._pki, ports.xds, self._options.edge_port)])
 
     async def _provision(self, engines: environment.Engines, found: Sequence[Context]) -> None:
         """Bring the secret store and the databases up to date, at the same time."""
@@ -155,16 +155,16 @@ class LocalMesh:
         try:
             await asyncio.to_thread(locate.chromium, self._home)
         except MissingError as missing:
-            self._say(f"no screenshots: {missing}")
+            self._report(f"no screenshots: {missing}")
 
     async def _wait_for(self, browser: asyncio.Task[None]) -> None:
         """Wait for the browser, that the first job finds it; not for long, because its probe finds it later, too."""
         if browser.done():
             return
         self._set(Phase.STARTING, "fetching Chromium once, for screenshots")
-        patience = asyncio.create_task(self._clock.sleep(_BROWSER_WAIT_S))
-        await asyncio.wait({browser, patience}, return_when=asyncio.FIRST_COMPLETED)
-        patience.cancel()
+        timeout = asyncio.create_task(self._clock.sleep(_BROWSER_WAIT_S))
+        await asyncio.wait({browser, timeout}, return_when=asyncio.FIRST_COMPLETED)
+        timeout.cancel()
 
     def _check_edge_port(self) -> None:
         port = self._options.edge_port
@@ -177,7 +177,7 @@ class LocalMesh:
         self._phase, self._message = phase, message
         self._write()
         if phase is Phase.STARTING:
-            self._say(message)
+            self._report(message)
 
     def _write(self) -> None:
         if self._identity is None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 ALLOW = "data.soma.authz.allow"
 
 
-KEPT = 4_096
-_Asked = tuple[str, str, tuple[str, ...], tuple[str, ...], str, str]
+MAX_CACHED = 4_096
+_CacheKey = tuple[str, str, tuple[str, ...], tuple[str, ...], str, str]
 
 
 class RegoAuthorizer:
@@ -26,15 +26,15 @@ class RegoAuthorizer:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._kept: OrderedDict[_Asked, bool] = OrderedDict()
+        self._cache: OrderedDict[_CacheKey, bool] = OrderedDict()
 
     async def authorize(self, action: str, caller: Caller) -> None:
         """Return when allowed; PERMISSION_DENIED otherwise, PolicyUnavailable when nobody can tell."""
-        asked = (action, caller.subject, caller.roles, caller.scopes, caller.tenant_id, caller.actor)
-        allowed = self._kept.get(asked)
+        key = (action, caller.subject, caller.roles, caller.scopes, caller.tenant_id, caller.actor)
+        allowed = self._cache.get(key)
         if allowed is None:
-            allowed = await self._ask(asked) is True
-            self._keep(asked, allowed)
+            allowed = await self._ask(key) is True
+            self._remember(key, allowed)
         if not allowed:
             raise SomaError(
                 Reason.PERMISSION_DENIED,
@@ -42,14 +42,14 @@ class RegoAuthorizer:
                 metadata={"action": action},
             )
 
-    def _keep(self, asked: _Asked, allowed: bool) -> None:
+    def _remember(self, key: _CacheKey, allowed: bool) -> None:
         if self._policy.fixed:
-            self._kept[asked] = allowed
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            self._cache[key] = allowed
+            if len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
 
-    async def _ask(self, asked: _Asked) -> object:
-        action, subject, roles, scopes, tenant, actor = asked
+    async def _ask(self, key: _CacheKey) -> object:
+        action, subject, roles, scopes, tenant, actor = key
         return await self._policy.ask(
             ALLOW,
             {

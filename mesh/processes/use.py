@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.processes.priority import RunningProcess
 
-_LOOK_EVERY_S = 0.25
+_CHECK_EVERY_S = 0.25
 _TENANTS = 4_096
 
 
@@ -56,12 +56,12 @@ class ProcessorUse:
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
-        def look() -> None:
+        def sample() -> None:
             nonlocal timer
-            call.look()
-            timer = loop.call_later(_LOOK_EVERY_S, look)
+            call.sample()
+            timer = loop.call_later(_CHECK_EVERY_S, sample)
 
-        timer = loop.call_later(_LOOK_EVERY_S, look)
+        timer = loop.call_later(_CHECK_EVERY_S, sample)
         try:
             yield
         finally:
@@ -101,8 +101,8 @@ class _Call:
         self._began = self._seen = process.processor_s()
         self._long = False
 
-    def look(self) -> None:
-        """Count what was used since the last look."""
+    def sample(self) -> None:
+        """Count what was used since the last sample."""
         now = max(self._seen, self._process.processor_s())  # of a process that has ended there is nothing to read
         used, self._seen = now - self._seen, now
         if not self._long and self._use.is_long(now - self._began):
@@ -115,6 +115,6 @@ class _Call:
 
     def end(self) -> None:
         """Count the rest."""
-        self.look()
+        self.sample()
         if self._long:
             self._use.end_long(self._tenant_id)

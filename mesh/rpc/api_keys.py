@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.identity.statements import KeyIdsFile
 
-SETTLED_S = 60.0
+CLOCK_TOLERANCE_S = 60.0
 """A credential that was issued so many seconds before a reading has its key in it: twice what clocks may differ."""
 CONFIRM_S = 2.0
 """How long a call waits until it is known whether its key exists, in seconds."""
-READINGS = 3
+READINGS_TO_CONFIRM = 3
 """A key that is in none of so many readings, told after a call came in, does not exist. The first may have been on its
 way before the call; the gateway pauses before each further one."""
-MOST_WAITING = 256
+MAX_WAITING = 256
 """Calls that wait at the same time; more are refused at once."""
 _REMEMBERED = 4_096
 
@@ -83,7 +83,7 @@ class ExistingKeys:
         self._as_of: float | None = None
         self._readings = 0
         self._waiting = 0
-        self._heard = asyncio.Condition()
+        self._updated = asyncio.Condition()
         self._absent: LruMap[bytes, bool] = LruMap(_REMEMBERED)
 
     def __len__(self) -> int:
@@ -93,24 +93,24 @@ class ExistingKeys:
         """Whether the gateway read the keys recently enough to accept those among them."""
         return self._as_of is not None and self._clock.now().timestamp() - self._as_of <= self._max_age_s
 
-    def judge(self, tenant_id: str, key_id: str, issued_at: float) -> Existence:
+    def existence_of(self, tenant_id: str, key_id: str, issued_at: float) -> Existence:
         """What is known of the key behind a credential that was issued at a time, in seconds since 1970."""
         own = id_of(tenant_id, key_id)
         if own in self._ids:
             return Existence.EXISTS
-        if self._absent.get(own) or (self._as_of is not None and issued_at + SETTLED_S < self._as_of):
+        if self._absent.get(own) or (self._as_of is not None and issued_at + CLOCK_TOLERANCE_S < self._as_of):
             return Existence.ABSENT
         return Existence.UNCONFIRMED
 
     async def confirm(self, tenant_id: str, key_id: str) -> None:
         """Wait until it is known whether the key exists; gives up after two seconds without news of the gateway."""
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             return
-        own, last = id_of(tenant_id, key_id), self._readings + READINGS
+        own, last = id_of(tenant_id, key_id), self._readings + READINGS_TO_CONFIRM
         self._waiting += 1
         try:
-            async with asyncio.timeout(CONFIRM_S), self._heard:
-                await self._heard.wait_for(lambda: own in self._ids or self._readings >= last)
+            async with asyncio.timeout(CONFIRM_S), self._updated:
+                await self._updated.wait_for(lambda: own in self._ids or self._readings >= last)
         except TimeoutError:
             return
         finally:
@@ -133,8 +133,8 @@ class ExistingKeys:
     async def wait_current(self, within_s: float) -> bool:
         """Wait until the keys are current; false when they are not within the time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(within_s), self._heard:
-                await self._heard.wait_for(self.is_current)
+            async with asyncio.timeout(within_s), self._updated:
+                await self._updated.wait_for(self.is_current)
         return self.is_current()
 
     async def follow(self, watch: Watch) -> None:
@@ -157,13 +157,13 @@ class ExistingKeys:
         as_of = moment(message.as_of)
         if as_of is None:
             return
-        async with self._heard:
+        async with self._updated:
             if self._pending:
                 self._ids = self._ids.with_buckets(self._pending)
                 self._pending = {}
             self._as_of = as_of.timestamp()
             self._readings += 1
-            self._heard.notify_all()
+            self._updated.notify_all()
         if message.statement and self._file is not None:
             await self._store(self._file, message.statement)
 

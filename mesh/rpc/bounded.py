@@ -25,7 +25,7 @@ ANSWER_BYTES = 512 << 10
 """Longest parameters of one answer, all of its attempts together."""
 OMITTED = "params_omitted"
 """The one name in an object that stands for what was too large."""
-_MOST_NOTES = 16
+_MAX_NOTES = 16
 """Entries of parameters that are left out one by one; if that is not enough, all of them are."""
 
 
@@ -51,7 +51,7 @@ class ParamsSizeLimit:
 def _shortened(value: Mapping[str, JsonValue], text: bytes, room: int) -> tuple[dict[str, JsonValue], int]:
     kept, size = dict(value), len(text)
     entries = ((name, _canonical(entry)) for name, entry in value.items())
-    for name, entry in nlargest(_MOST_NOTES, entries, key=lambda each: len(each[1])):
+    for name, entry in nlargest(_MAX_NOTES, entries, key=lambda each: len(each[1])):
         kept[name] = _note(entry)
         size += len(_canonical(kept[name])) - len(entry)
         if size <= room:

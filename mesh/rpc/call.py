@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.context import Caller
-    from mesh.overhead import Account
+    from mesh.overhead import OverheadTimer
 
     ServicerContext: TypeAlias = grpc.aio.ServicerContext[object, object]
 
@@ -47,7 +47,7 @@ class Call:
     """One call being served; interceptors fill it in as it passes.
 
     `request` is the message, or the iterator of messages of a streaming request. `deadline` is in monotonic seconds.
-    `account` tells what of its time is the mesh's own, for calls from outside.
+    `overhead_timer` tells what of its time is the mesh's own, for calls from outside.
     """
 
     route: Route
@@ -59,7 +59,7 @@ class Call:
     trace_id: str = ""
     traceparent: str = ""
     caller: Caller | None = None
-    account: Account | None = None
+    overhead_timer: OverheadTimer | None = None
     response_headers: list[tuple[str, str | bytes]] = field(default_factory=list)
 
 

@@ -15,7 +15,7 @@ from mesh.rpc.outgoing import is_local_failure
 if TYPE_CHECKING:
     from grpc import StatusCode
 
-    from mesh.rpc.outgoing import Attempt
+    from mesh.rpc.outgoing import OutgoingCall
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -24,23 +24,23 @@ C = TypeVar("C", bound=grpc.aio.Call)
 Open = Callable[[], Awaitable[C]]
 
 
-class Deferred(Generic[C]):
+class LazyCall(Generic[C]):
     """A call that starts when it is first used, once, and that accounts for its end."""
 
-    def __init__(self, attempt: Attempt, open_call: Open[C]) -> None:
-        self._attempt = attempt
+    def __init__(self, outgoing_call: OutgoingCall, open_call: Open[C]) -> None:
+        self._outgoing_call = outgoing_call
         self._open = open_call
         self._lock = asyncio.Lock()
         self._inner: C | None = None
         self._callbacks: list[Callable[[object], None]] = []
-        self._given_up = False
+        self._cancelled = False
 
     async def started(self) -> C:
         """The call under way; starts it if need be. CancelledError when it was cancelled before."""
         if self._inner is not None:
             return self._inner
         async with self._lock:
-            if self._given_up:
+            if self._cancelled:
                 raise asyncio.CancelledError
             if self._inner is None:
                 self._inner = await self._open()
@@ -52,18 +52,18 @@ class Deferred(Generic[C]):
         """Give the call up; False when it was over."""
         if self._inner is not None:
             return self._inner.cancel()
-        first = not self._given_up
-        self._given_up = True
-        self._attempt.end("CANCELLED")
+        first = not self._cancelled
+        self._cancelled = True
+        self._outgoing_call.end("CANCELLED")
         return first
 
     def cancelled(self) -> bool:
         """Whether the call was given up."""
-        return self._given_up if self._inner is None else self._inner.cancelled()
+        return self._cancelled if self._inner is None else self._inner.cancelled()
 
     def done(self) -> bool:
         """Whether the call is over."""
-        return self._given_up if self._inner is None else self._inner.done()
+        return self._cancelled if self._inner is None else self._inner.done()
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline; None without one, or before the start."""
@@ -98,7 +98,7 @@ class Deferred(Generic[C]):
         with self._translating():
             await call.wait_for_connection()
 
-    def _ending(self, error: BaseException) -> BaseException:
+    def _original_error(self, error: BaseException) -> BaseException:
         """What ended the call, where gRPC raises another error in its place."""
         return error
 
@@ -112,13 +112,13 @@ class Deferred(Generic[C]):
         try:
             yield
         except BaseException as error:
-            meant = self._attempt.failed(self._ending(error))
-            if meant is error:
+            translated_error = self._outgoing_call.failed(self._original_error(error))
+            if translated_error is error:
                 raise
-            raise meant from error
+            raise translated_error from error
 
 
-class _Answer(Deferred[C], Generic[C, R]):
+class _SingleResponse(LazyCall[C], Generic[C, R]):
     """A call with one response."""
 
     def __await__(self) -> Generator[None, None, R]:
@@ -128,11 +128,11 @@ class _Answer(Deferred[C], Generic[C, R]):
         call = await self._start()
         with self._translating():
             response = await cast("Awaitable[R]", call)
-        self._attempt.end()
+        self._outgoing_call.end()
         return response
 
 
-class _Responses(Deferred[C], Generic[C, R]):
+class _Responses(LazyCall[C], Generic[C, R]):
     """A call with a stream of responses."""
 
     _messages: AsyncGenerator[R, None] | None = None
@@ -148,7 +148,7 @@ class _Responses(Deferred[C], Generic[C, R]):
         with self._translating():
             message = await call.read()
         if message is grpc.aio.EOF:
-            self._attempt.end()
+            self._outgoing_call.end()
         return message
 
     async def _iterate(self) -> AsyncGenerator[R, None]:
@@ -160,29 +160,33 @@ class _Responses(Deferred[C], Generic[C, R]):
         finally:
             # When nobody reads on, the peer need not send on.
             call.cancel()
-        self._attempt.end()
+        self._outgoing_call.end()
 
 
-class _Requests(Deferred[C], Generic[C, Q]):
+class _Requests(LazyCall[C], Generic[C, Q]):
     """A call with a stream of requests.
 
     When a peer ends the call while a request is being written, the failed write makes gRPC replace the peer's status by
     one of its own (grpc/grpc#36066). So the peer's is kept when it comes.
     """
 
-    def __init__(self, attempt: Attempt, open_call: Open[C]) -> None:
-        super().__init__(attempt, open_call)
+    def __init__(self, outgoing_call: OutgoingCall, open_call: Open[C]) -> None:
+        super().__init__(outgoing_call, open_call)
         self._ended: grpc.aio.AioRpcError | None = None
-        self.add_done_callback(self._keep)
+        self.add_done_callback(self._record_status)
 
-    def _keep(self, over: object) -> None:
+    def _record_status(self, over: object) -> None:
         call = cast("C", over)
-        code, details, trailers = _now(call.code()), _now(call.details()), _now(call.trailing_metadata())
+        code, details, trailers = (
+            _result_of_finished(call.code()),
+            _result_of_finished(call.details()),
+            _result_of_finished(call.trailing_metadata()),
+        )
         ended = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailers, details)
         if code is not grpc.StatusCode.OK and not is_local_failure(ended):
             self._ended = ended
 
-    def _ending(self, error: BaseException) -> BaseException:
+    def _original_error(self, error: BaseException) -> BaseException:
         local = isinstance(error, grpc.aio.AioRpcError) and is_local_failure(error)
         return self._ended if local and self._ended is not None else error
 
@@ -193,7 +197,7 @@ class _Requests(Deferred[C], Generic[C, Q]):
             try:
                 await call.write(request)
             except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-                await _raise_ending(call)
+                await _raise_final_status(call)
                 raise
 
     async def done_writing(self) -> None:
@@ -203,7 +207,7 @@ class _Requests(Deferred[C], Generic[C, Q]):
             await call.done_writing()
 
 
-async def _raise_ending(call: grpc.aio.Call) -> None:
+async def _raise_final_status(call: grpc.aio.Call) -> None:
     """Raise what ended a call that takes no more requests, as far as gRPC still knows.
 
     The status of a stream with one response can be awaited; that of a two-way stream was kept as it came.
@@ -216,7 +220,7 @@ async def _raise_ending(call: grpc.aio.Call) -> None:
     raise grpc.aio.AioRpcError(await call.code(), headers, trailers, await call.details())
 
 
-def _now(known: Coroutine[object, object, R]) -> R:
+def _result_of_finished(known: Coroutine[object, object, R]) -> R:
     """What a coroutine gives that has nothing to wait for."""
     try:
         known.send(None)
@@ -226,7 +230,7 @@ def _now(known: Coroutine[object, object, R]) -> R:
     raise RuntimeError("a call that is over has no status yet")
 
 
-class UnaryUnary(_Answer[grpc.aio.UnaryUnaryCall[Q, R], R], grpc.aio.UnaryUnaryCall[Q, R]):
+class UnaryUnary(_SingleResponse[grpc.aio.UnaryUnaryCall[Q, R], R], grpc.aio.UnaryUnaryCall[Q, R]):
     """One request, one response."""
 
 
@@ -236,7 +240,7 @@ class UnaryStream(_Responses[grpc.aio.UnaryStreamCall[Q, R], R], grpc.aio.UnaryS
 
 class StreamUnary(
     _Requests[grpc.aio.StreamUnaryCall[Q, R], Q],
-    _Answer[grpc.aio.StreamUnaryCall[Q, R], R],
+    _SingleResponse[grpc.aio.StreamUnaryCall[Q, R], R],
     grpc.aio.StreamUnaryCall[Q, R],
 ):
     """A stream of requests, one response."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from mesh.rpc.call import Interceptor
-    from mesh.rpc.interceptors.authorization import Authorizer, Refused
+    from mesh.rpc.interceptors.authorization import Authorizer, RefusalListener
     from mesh.rpc.interceptors.identity import Verifier
     from mesh.rpc.interceptors.stream_identity import Revocations
     from mesh.rpc.interceptors.validation import Validator
@@ -41,7 +41,7 @@ def standard_chain(
     ids: Ids | None = None,
     tracer: Tracer | None = None,
     default_deadline_s: float | None = 60.0,
-    refused: Refused | None = None,
+    refused: RefusalListener | None = None,
     revocations: Revocations | None = None,
 ) -> list[Interceptor]:
     """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds.

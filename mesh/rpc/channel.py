@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc.aio
 
 from mesh.rpc import calls
-from mesh.rpc.outgoing import Attempt, Method, Outgoing
+from mesh.rpc.outgoing import Method, Outgoing, OutgoingCall
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,7 +27,7 @@ Requests = AsyncIterator[Q] | Iterator[Q]
 Start = Callable[[grpc.aio.Metadata, float | None], C]
 
 
-class _Starter:
+class _MultiCallable:
     """What the calls of one method have in common."""
 
     def __init__(self, path: str, outgoing: Outgoing) -> None:
@@ -36,18 +36,18 @@ class _Starter:
 
     def _prepare(
         self, metadata: Metadata | None, timeout: float | None, start: Start[C]
-    ) -> tuple[Attempt, calls.Open[C]]:
-        attempt = self._outgoing.begin(self._method)
+    ) -> tuple[OutgoingCall, calls.Open[C]]:
+        outgoing_call = self._outgoing.begin(self._method)
 
         async def open_call() -> C:
             remaining = self._outgoing.timeout(timeout)
-            headers = await self._outgoing.metadata(tuple(metadata or ()), attempt.span)
+            headers = await self._outgoing.metadata(tuple(metadata or ()), outgoing_call.span)
             return start(headers, remaining)
 
-        return attempt, open_call
+        return outgoing_call, open_call
 
 
-class _UnaryUnary(_Starter, grpc.aio.UnaryUnaryMultiCallable[Q, R]):
+class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable[Q, R]):
     def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.UnaryUnaryMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
@@ -75,7 +75,7 @@ class _UnaryUnary(_Starter, grpc.aio.UnaryUnaryMultiCallable[Q, R]):
         return calls.UnaryUnary(*self._prepare(metadata, timeout, start))
 
 
-class _UnaryStream(_Starter, grpc.aio.UnaryStreamMultiCallable[Q, R]):
+class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable[Q, R]):
     def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.UnaryStreamMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
@@ -103,7 +103,7 @@ class _UnaryStream(_Starter, grpc.aio.UnaryStreamMultiCallable[Q, R]):
         return calls.UnaryStream(*self._prepare(metadata, timeout, start))
 
 
-class _StreamUnary(_Starter, grpc.aio.StreamUnaryMultiCallable[Q, R]):
+class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable[Q, R]):
     def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.StreamUnaryMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner
@@ -123,7 +123,7 @@ class _StreamUnary(_Starter, grpc.aio.StreamUnaryMultiCallable[Q, R]):
         return calls.StreamUnary(*self._prepare(metadata, timeout, start))
 
 
-class _StreamStream(_Starter, grpc.aio.StreamStreamMultiCallable[Q, R]):
+class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable[Q, R]):
     def __init__(self, path: str, outgoing: Outgoing, inner: grpc.aio.StreamStreamMultiCallable[Q, R]) -> None:
         super().__init__(path, outgoing)
         self._inner = inner

@@ -22,7 +22,7 @@ _MASK_TYPE = field_mask_pb2.FieldMask.DESCRIPTOR.full_name
 _BEHAVIOUR = "google.api.field_behavior"
 _UNCHANGEABLE = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IMMUTABLE})
 _WELL_KNOWN = "google.protobuf."
-_MOST_PATHS = 200
+_MAX_PATHS = 200
 
 
 @cache
@@ -80,8 +80,8 @@ class UpdateMask:
         if resource is None:
             return None
         paths: Sequence[str] = getattr(request, MASK).paths
-        if len(paths) > _MOST_PATHS:
-            raise invalid(MASK, f"must name at most {_MOST_PATHS} fields")
+        if len(paths) > _MAX_PATHS:
+            raise invalid(MASK, f"must name at most {_MAX_PATHS} fields")
         for path in paths:
             if path == ALL and len(paths) == 1:
                 paths = ()

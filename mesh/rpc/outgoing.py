@@ -64,14 +64,14 @@ class Outgoing:
             "rpc_client_seconds", "Time of an outgoing call, streams to their end.", ("service", "method", "code")
         )
 
-    def begin(self, method: Method) -> Attempt:
+    def begin(self, method: Method) -> OutgoingCall:
         """Start the span and the clock of one call."""
         span = self._tracer.start_span(
             f"{method.service}/{method.name}",
             kind=trace.SpanKind.CLIENT,
             attributes={"rpc.system": "grpc", "rpc.service": method.service, "rpc.method": method.name},
         )
-        return Attempt(method, span, self._clock.monotonic(), self)
+        return OutgoingCall(method, span, self._clock.monotonic(), self)
 
     async def metadata(self, given: Sequence[tuple[str, str | bytes]], span: trace.Span) -> grpc.aio.Metadata:
         """The call's headers: those given, then identity, request id and trace where they are not given."""
@@ -115,7 +115,7 @@ class Outgoing:
 
 
 @dataclass
-class Attempt:
+class OutgoingCall:
     """One outgoing call; ended once, by whatever happens first."""
 
     method: Method

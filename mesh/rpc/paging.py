@@ -26,7 +26,7 @@ class PageRequest(Protocol):
     page_token: str
 
 
-def id_token(token: str, field: str = "page_token") -> str:
+def page_token_id(token: str, field: str = "page_token") -> str:
     """A page token that is the last id of the page before; INVALID_ARGUMENT when it cannot be one."""
     try:
         return str(UUID(token)) if token else ""
@@ -34,12 +34,12 @@ def id_token(token: str, field: str = "page_token") -> str:
         raise invalid(field, _NOT_OURS) from None
 
 
-def place_token(request: PageRequest, place: str) -> str:
+def cursor_token(request: PageRequest, place: str) -> str:
     """The token of the page after `place`, good for the list and the filters of this request alone."""
     return f"{place}.{_filters(request)}"
 
 
-def place_of(request: PageRequest) -> str:
+def cursor_of(request: PageRequest) -> str:
     """Where the page before ended, "" for the first page; INVALID_ARGUMENT for a token that is not of these filters."""
     if not request.page_token:
         return ""
@@ -51,14 +51,14 @@ def place_of(request: PageRequest) -> str:
     return place
 
 
-def mark_token(request: PageRequest, moment: datetime, id_: str) -> str:
+def time_cursor_token(request: PageRequest, moment: datetime, id_: str) -> str:
     """The token of the page after an entry, where entries are ordered by a moment (to the microsecond) and an id."""
-    return place_token(request, f"{(moment - EPOCH) // _MICROSECOND}.{id_}")
+    return cursor_token(request, f"{(moment - EPOCH) // _MICROSECOND}.{id_}")
 
 
-def mark_of(request: PageRequest) -> tuple[datetime, str] | None:
+def time_cursor_of(request: PageRequest) -> tuple[datetime, str] | None:
     """The moment and the id at which the page before ended; None for the first page."""
-    place = place_of(request)
+    place = cursor_of(request)
     if not place:
         return None
     micros, _, id_ = place.partition(".")

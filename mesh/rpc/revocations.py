@@ -71,7 +71,7 @@ Watch: TypeAlias = "Callable[[], AsyncIterable[Revocations]]"
 class RevokedKeys:
     """Says whether a key is revoked. A key leaves the set when it expires: no gateway takes back what another told.
 
-    `is_current` says whether the set is known as of at most `max_age_s` seconds ago. With a file, which `keep_file`
+    `is_current` says whether the set is known as of at most `max_age_s` seconds ago. With a file, which `persist_file`
     writes, the set outlives the process.
     """
 
@@ -82,11 +82,11 @@ class RevokedKeys:
         self._until: dict[str, int] = {}
         self._ends: list[tuple[int, str]] = []
         self._listeners: list[Callable[[Iterable[str]], None]] = []
-        self._parts = _Parts()
-        self._sent = _Sent()
+        self._parts = _PartialUpdate()
+        self._sent = _GatewayState()
         self._unsaved = asyncio.Event()
         self._as_of: int | None = None
-        self._heard = asyncio.Event()
+        self._updated = asyncio.Event()
 
     def __call__(self, key_id: str) -> bool:
         """Whether the key is revoked."""
@@ -137,8 +137,8 @@ class RevokedKeys:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not self.is_current():
-                    self._heard.clear()
-                    await self._heard.wait()
+                    self._updated.clear()
+                    await self._updated.wait()
         return self.is_current()
 
     async def follow(self, watch: Watch) -> None:
@@ -155,7 +155,7 @@ class RevokedKeys:
                 heard = False
             await self._clock.sleep(PAUSE_S)
 
-    async def keep_file(self) -> None:
+    async def persist_file(self) -> None:
         """Keeps the file true to the set for ever: written after changes, at most once a second, and when cancelled."""
         try:
             while True:
@@ -170,12 +170,12 @@ class RevokedKeys:
         told = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
         self.add(told)
         if message.snapshot:
-            self._parts = _Parts(snapshot=True)
+            self._parts = _PartialUpdate(snapshot=True)
         self._parts.revoked.update(told)
         as_of = moment(message.as_of)
         if as_of is None:
             return
-        parts, self._parts = self._parts, _Parts()
+        parts, self._parts = self._parts, _PartialUpdate()
         if parts.snapshot:
             self._sent.revoked = parts.revoked
         else:
@@ -189,7 +189,7 @@ class RevokedKeys:
 
     def _complete(self, as_of: int) -> None:
         self._as_of = max(as_of, self._as_of or 0)
-        self._heard.set()
+        self._updated.set()
 
     async def _store(self) -> None:
         """Keep the set on disk as it is now. It is sorted, hashed and written in a thread, since it may be large."""
@@ -207,7 +207,7 @@ class RevokedKeys:
 
 
 @dataclass
-class _Parts:
+class _PartialUpdate:
     """What a gateway has told of a change, or of its whole set, before it has told all of it."""
 
     snapshot: bool = False
@@ -215,7 +215,7 @@ class _Parts:
 
 
 @dataclass
-class _Sent:
+class _GatewayState:
     """What the gateway that is heard has told in all, as of a moment in seconds since 1970, and its statement on it.
 
     `expired` holds keys that have expired by this machine's clock, as (end, key id); the gateway's may be behind it.
@@ -240,7 +240,7 @@ def _write(file: RevocationsFile, known: StoredRevocations) -> None:
     What cannot be kept leaves nothing there, since an older set would lack revocations.
     """
     try:
-        if file.stated(known.statement, known.revoked) is None:
+        if file.verified_as_of(known.statement, known.revoked) is None:
             _log.warning("the revoked keys are not kept on disk: they are not signed")
             file.remove()
             return

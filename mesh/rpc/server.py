@@ -17,7 +17,7 @@ from mesh.rpc import reflection
 from mesh.rpc.access import declared_access
 from mesh.rpc.credentials import server_credentials, show_expiry
 from mesh.rpc.interceptors.admission import Admission, TenantLimits
-from mesh.rpc.interceptors.progress import Progress
+from mesh.rpc.interceptors.progress import UploadProgress
 from mesh.rpc.registrar import Registrar, Registration
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def serving(
         tenant=TenantLimits(settings.tenant_share, settings.tenant_uploads, settings.tenant_event_streams),
     )
     timer = clock or SystemClock()
-    progress = Progress(timer, settings.upload_grace_s, settings.upload_bytes_per_s)
+    progress = UploadProgress(timer, settings.upload_grace_s, settings.upload_bytes_per_s)
     registrar = Registrar([*registrations, (health_pb2_grpc.add_HealthServicer_to_server, health)])
     names = tuple(registrar.services)
     for add, servicer in reflection.registrations(names):
@@ -93,7 +93,7 @@ async def _stop(server: grpc.aio.Server, health: Health, admission: Admission, s
     await health.drain()
     stopping = asyncio.ensure_future(server.stop(settings.drain_seconds))
     await asyncio.wait((stopping,), timeout=min(settings.stream_drain_seconds, settings.drain_seconds))
-    admission.cut_streams()
+    admission.end_streams()
     await stopping
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEADER = "soma-calls"
 """Response header of `grpc.health.v1` Check for the whole server: `count=…;p95=…;errors=…;unavailable=…`."""
 WINDOW_S = 60.0
-MOST_CALLS = 2_000
+MAX_CALLS = 2_000
 _UNAVAILABLE = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """Codes that a circuit breaker counts: no answer in time, or no one to give it."""
 _ERRORS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"}) | _UNAVAILABLE
@@ -55,7 +55,7 @@ class RecentCalls:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._calls: deque[tuple[float, float, str]] = deque(maxlen=MOST_CALLS)
+        self._calls: deque[tuple[float, float, str]] = deque(maxlen=MAX_CALLS)
 
     def add(self, seconds: float, code: str) -> None:
         """Take in a call that ended now with a gRPC code."""

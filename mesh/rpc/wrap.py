@@ -91,7 +91,7 @@ def _unary(behaviour: Behaviour) -> Proceed:
     start = _start(behaviour)
 
     async def proceed(call: Call) -> object:
-        response = await _settled(await start(call))
+        response = await _await_if_needed(await start(call))
         await _send_headers(call)
         return response
 
@@ -144,7 +144,7 @@ def _start(behaviour: Behaviour) -> Callable[[Call], Awaitable[object]]:
     return in_thread
 
 
-async def _settled(produced: object) -> object:
+async def _await_if_needed(produced: object) -> object:
     return await produced if inspect.isawaitable(produced) else produced
 
 
@@ -180,8 +180,8 @@ async def _send_headers(call: Call) -> None:
     They wait for the first message, because a failed call that has sent no headers can still be retried. Where no
     provider was waited for, the whole time is the mesh's own and the edge tells it, which spares a write.
     """
-    if call.account is not None and call.account.upstream_s:
-        call.response_headers.append((status.OVERHEAD_KEY, f"{call.account.overhead_s:.6f}"))
+    if call.overhead_timer is not None and call.overhead_timer.upstream_s:
+        call.response_headers.append((status.OVERHEAD_KEY, f"{call.overhead_timer.overhead_s:.6f}"))
     if call.response_headers:
         with suppress(grpc.aio.UsageError):
             await call.context.send_initial_metadata(tuple(call.response_headers))

@@ -7,7 +7,7 @@ import re
 from mesh.errors import invalid
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
-_MOST_CHARACTERS = 500
+_MAX_CHARACTERS = 500
 
 
 def require_path(path: str) -> str:
@@ -16,6 +16,6 @@ def require_path(path: str) -> str:
     A segment that is empty, begins with a dot, or holds a percent sign, a backslash or a control character could name
     another place than it seems to: clients and servers resolve such segments, each in its own way.
     """
-    if len(path) > _MOST_CHARACTERS or not all(_SEGMENT.fullmatch(segment) for segment in path.split("/")):
+    if len(path) > _MAX_CHARACTERS or not all(_SEGMENT.fullmatch(segment) for segment in path.split("/")):
         raise invalid("path", "names no place in the secret store")
     return path

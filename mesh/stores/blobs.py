@@ -52,7 +52,7 @@ class Blobs:
                 size += len(chunk)
                 yield chunk
 
-        with _translated(key):
+        with _translate_errors(key):
             if isinstance(content, bytes):
                 await obstore.put_async(self._store, key, content)
                 return len(content)
@@ -63,7 +63,7 @@ class Blobs:
         """Store the bytes unless there is such a blob; gives whether it did. Of several at once, one does."""
         _check(key)
         try:
-            with _translated(key):
+            with _translate_errors(key):
                 await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
@@ -72,7 +72,7 @@ class Blobs:
     async def get(self, key: str, span: tuple[int, int] | None = None) -> AsyncIterator[bytes]:
         """The bytes in chunks, or those of `span` (first, end exclusive); NOT_FOUND when there is no such blob."""
         _check(key)
-        with _translated(key):
+        with _translate_errors(key):
             result = await obstore.get_async(self._store, key, options={"range": span} if span is not None else None)
             async for chunk in result.stream(_CHUNK_BYTES):
                 yield bytes(chunk)
@@ -80,7 +80,7 @@ class Blobs:
     async def read(self, key: str) -> bytes:
         """All bytes of a small blob; NOT_FOUND when there is no such blob."""
         _check(key)
-        with _translated(key):
+        with _translate_errors(key):
             result = await obstore.get_async(self._store, key)
             return bytes(await result.bytes_async())
 
@@ -88,7 +88,7 @@ class Blobs:
         """Number of bytes, None when there is no such blob."""
         _check(key)
         try:
-            with _translated(key):
+            with _translate_errors(key):
                 return int((await obstore.head_async(self._store, key))["size"])
         except SomaError as error:
             if error.reason is Reason.NOT_FOUND:
@@ -103,7 +103,7 @@ class Blobs:
         """Remove the blob; nothing happens when there is none."""
         _check(key)
         try:
-            with _translated(key):
+            with _translate_errors(key):
                 await obstore.delete_async(self._store, key)
         except SomaError as error:
             if error.reason is not Reason.NOT_FOUND:
@@ -112,7 +112,7 @@ class Blobs:
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """The keys below a prefix of whole segments."""
         _check(prefix)
-        with _translated(prefix):
+        with _translate_errors(prefix):
             async for page in obstore.list(self._store, prefix):
                 for entry in page:
                     yield entry["path"]
@@ -128,7 +128,7 @@ class Blobs:
         Those after the key `after` where the store `is_ordered`, else all. The prefix is of whole segments.
         """
         offset = after if after and self.is_ordered else None
-        with _translated(after):
+        with _translate_errors(after):
             async for page in obstore.list(self._store, prefix or None, offset=offset, chunk_size=size):
                 yield [BlobInfo(entry["path"], entry["size"], entry["last_modified"]) for entry in page]
 
@@ -148,7 +148,7 @@ def _check(key: str) -> None:
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def _translate_errors(key: str) -> Iterator[None]:
     try:
         yield
     except (NotFoundError, FileNotFoundError):

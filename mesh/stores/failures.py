@@ -50,7 +50,7 @@ def unavailable() -> SomaError:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise connection failures as DEPENDENCY_UNAVAILABLE, lost races as CONFLICT, U+0000 as INVALID_ARGUMENT.
 
     Violated constraints pass, because only the adapter knows what they mean.

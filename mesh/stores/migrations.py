@@ -22,8 +22,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TIMEOUT_S = 300.0
 _DML = "SELECT, INSERT, UPDATE, DELETE"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('soma.migrate'))"
-_TRY_TURN = "SELECT pg_try_advisory_lock(hashtext('soma.migrate.turn'))"
-_TRY_AGAIN_S = 0.05
+_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('soma.migrate.turn'))"
+_RETRY_S = 0.05
 
 
 class MigrationError(Exception):
@@ -48,7 +48,7 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
     """
     await _prepare(dsn, schema, password)
     if not await _is_current(dsn, schema, folders):
-        async with _turn(dsn):
+        async with _migration_lock(dsn):
             await _dbmate(dsn, schema, folders, "up")
     connection = await asyncpg.connect(dsn)
     try:
@@ -63,12 +63,12 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path], *, password: s
 async def rollback(dsn: str, schema: str, folders: Sequence[Path]) -> None:
     """Undo the newest applied migration of the schema."""
     _check_name(schema)
-    async with _turn(dsn):
+    async with _migration_lock(dsn):
         await _dbmate(dsn, schema, folders, "rollback")
 
 
 @asynccontextmanager
-async def _turn(dsn: str) -> AsyncIterator[None]:
+async def _migration_lock(dsn: str) -> AsyncIterator[None]:
     """Let one schema of a database be migrated at a time.
 
     The lock is tried, not waited for: `CREATE INDEX CONCURRENTLY` waits for every statement that began before it, so it
@@ -77,8 +77,8 @@ async def _turn(dsn: str) -> AsyncIterator[None]:
     connection = await asyncpg.connect(dsn)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            while not await connection.fetchval(_TRY_TURN):  # noqa: ASYNC110 - nobody tells when it is free
-                await asyncio.sleep(_TRY_AGAIN_S)
+            while not await connection.fetchval(_TRY_LOCK):  # noqa: ASYNC110 - nobody tells when it is free
+                await asyncio.sleep(_RETRY_S)
         yield
     finally:
         await connection.close()
@@ -118,7 +118,7 @@ async def _ensure_role(connection: asyncpg.Connection, role: str, password: str 
 
 async def _is_current(dsn: str, schema: str, folders: Sequence[Path]) -> bool:
     """Whether every migration was applied before: told by the table that dbmate keeps, in a tenth of its time."""
-    versions = _versions(_every(folders))
+    versions = _versions(_with_common(folders))
     connection = await asyncpg.connect(dsn)
     try:
         if await connection.fetchval("SELECT to_regclass($1)", f"{schema}.schema_migrations") is None:
@@ -129,13 +129,13 @@ async def _is_current(dsn: str, schema: str, folders: Sequence[Path]) -> bool:
     return versions.keys() <= {row["version"] for row in applied}
 
 
-def _every(folders: Sequence[Path]) -> list[Path]:
+def _with_common(folders: Sequence[Path]) -> list[Path]:
     common = common_migrations()
     return [*common, *(folder for folder in folders if folder not in common)]
 
 
 async def _dbmate(dsn: str, schema: str, folders: Sequence[Path], command: str) -> None:
-    every = _every(folders)
+    every = _with_common(folders)
     _versions(every)
     arguments = [argument for folder in every for argument in ("--migrations-dir", str(folder))]
     process = await asyncio.create_subprocess_exec(

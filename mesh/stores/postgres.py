@@ -13,7 +13,7 @@ from mesh import context, telemetry
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.fairness import FairSlots
-from mesh.stores.failures import DRIVER_FAILURES, RETRY_AFTER_S, is_connection_failure, translated, unavailable
+from mesh.stores.failures import DRIVER_FAILURES, RETRY_AFTER_S, is_connection_failure, translate_errors, unavailable
 from mesh.stores.listening import Listener
 from mesh.stores.migrations import migrate, rollback
 
@@ -39,7 +39,7 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 """
 """Makes the planner walk an index for the rest of a transaction, all of whose statements have one that gives their rows
 in order. It may else read and sort all rows to give the first few, where its statistics are older than they."""
-_GONE_AFTER = "2s"
+_CLIENT_CHECK_INTERVAL = "2s"
 """How often the server looks, within a statement, whether its client is still there: a killed one's rows get free."""
 
 
@@ -53,8 +53,8 @@ class Postgres:
         self._pool = pool
         self._settings = settings
         self._clock = clock
-        self._shares = _shares(settings.pool_max)
-        self._heard = clock.monotonic()
+        self._slots = _slots(settings.pool_max)
+        self._last_answer_at = clock.monotonic()
         in_use = telemetry.gauge("db_pool_in_use", "Database connections lent out", ("context",))
         self._in_use = in_use.labels(settings.schema_name)
 
@@ -62,7 +62,7 @@ class Postgres:
     @asynccontextmanager
     async def open(cls, settings: PostgresSettings, clock: Clock | None = None) -> AsyncIterator[Postgres]:
         """Open the pool and close it at the end, waiting for those who hold a connection."""
-        with translated():
+        with translate_errors():
             pool = await asyncpg.create_pool(
                 settings.dsn.get_secret_value(),
                 min_size=settings.pool_min,
@@ -71,7 +71,7 @@ class Postgres:
                 command_timeout=_COMMAND_TIMEOUT_S,
                 server_settings=_session(settings),
                 init=_prepare,
-                reset=_nothing_to_reset,
+                reset=_skip_reset,
             )
         try:
             yield cls(pool, settings, clock or SystemClock())
@@ -100,12 +100,12 @@ class Postgres:
         tenant = _own_tenant() if tenant_id is None else tenant_id
         connection = await self._acquire(tenant)
         try:
-            with translated():
+            with translate_errors():
                 async with connection.transaction():
                     await connection.execute("SELECT set_config('soma.tenant_id', $1, true)", tenant)
-                    self._heard = self._clock.monotonic()
+                    self._last_answer_at = self._clock.monotonic()
                     yield connection
-            self._heard = self._clock.monotonic()
+            self._last_answer_at = self._clock.monotonic()
         finally:
             await self._release(connection, tenant)
 
@@ -113,7 +113,7 @@ class Postgres:
         """Ask the database for an answer; DEPENDENCY_UNAVAILABLE when there is none within two seconds."""
         connection = await self._acquire(SYSTEM)
         try:
-            with translated():
+            with translate_errors():
                 await connection.fetchval("SELECT 1", timeout=_PING_TIMEOUT_S)
         finally:
             await self._release(connection, SYSTEM)
@@ -124,29 +124,29 @@ class Postgres:
 
         Also calls back with an empty payload after each (re)connection, since notifications may have been missed.
         """
-        listener = Listener(self._connect_alone, channel, callback, self._clock)
+        listener = Listener(self._connect_outside_pool, channel, callback, self._clock)
         async with listener:
             yield
 
     async def _acquire(self, tenant: str) -> asyncpg.Connection:
-        if not self._shares.try_acquire(tenant):
-            await self._wait_for_turn(tenant)
+        if not self._slots.try_acquire(tenant):
+            await self._wait_for_slot(tenant)
         try:
-            with translated():
-                connection = await self._pool.acquire(timeout=self._patience())
+            with translate_errors():
+                connection = await self._pool.acquire(timeout=self._acquire_timeout_s())
         except BaseException as error:
-            self._shares.release(tenant)
+            self._slots.release(tenant)
             if isinstance(error, SomaError) and self.in_use >= self._settings.pool_max:
                 raise self._exhausted() from error.__cause__
             raise
         if self.in_use == 1:
-            self._heard = self._clock.monotonic()  # nobody asked until now
+            self._last_answer_at = self._clock.monotonic()  # nobody asked until now
         self._in_use.set(self.in_use)
         return connection
 
-    async def _wait_for_turn(self, tenant: str) -> None:
+    async def _wait_for_slot(self, tenant: str) -> None:
         try:
-            await self._shares.acquire(tenant, self._patience())
+            await self._slots.acquire(tenant, self._acquire_timeout_s())
         except SomaError as error:
             raise self._exhausted() from error
 
@@ -157,10 +157,10 @@ class Postgres:
             # What was committed stays committed, so this is nobody's failure: the pool drops it and opens another.
             _log.warning("a connection was lost while it was given back: %s", error)
         finally:
-            self._shares.release(tenant)
+            self._slots.release(tenant)
             self._in_use.set(self.in_use)
 
-    def _patience(self) -> float:
+    def _acquire_timeout_s(self) -> float:
         """Seconds to wait for a connection: never beyond the deadline of the request."""
         request = context.current()
         limit = self._settings.acquire_timeout_s
@@ -170,9 +170,9 @@ class Postgres:
 
     def _exhausted(self) -> SomaError:
         """Why no connection is free: too many want one, or those who have one get no answer."""
-        return unavailable() if self._clock.monotonic() - self._heard > _PING_TIMEOUT_S else _overloaded()
+        return unavailable() if self._clock.monotonic() - self._last_answer_at > _PING_TIMEOUT_S else _overloaded()
 
-    async def _connect_alone(self) -> asyncpg.Connection:
+    async def _connect_outside_pool(self) -> asyncpg.Connection:
         return await asyncpg.connect(
             self._settings.dsn.get_secret_value(),
             timeout=self._settings.acquire_timeout_s,
@@ -181,7 +181,7 @@ class Postgres:
         )
 
 
-def _shares(connections: int) -> FairSlots:
+def _slots(connections: int) -> FairSlots:
     """Connections in fair shares: three quarters at most for one tenant, and one of each eight for `SYSTEM` alone.
 
     Whose transactions wait take turns, tenant by tenant, so that one who wants many waits behind his own.
@@ -203,7 +203,7 @@ def _session(settings: PostgresSettings) -> dict[str, str]:
         "search_path": f'"{settings.schema_name}", public',
         "application_name": f"soma-{settings.schema_name}",
         "timezone": "UTC",
-        "client_connection_check_interval": _GONE_AFTER,
+        "client_connection_check_interval": _CLIENT_CHECK_INTERVAL,
     }
 
 
@@ -228,7 +228,7 @@ async def _prepare(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+async def _skip_reset(_: asyncpg.Connection) -> None:
     """Save a round trip for each transaction: whatever one sets is local to it, so a session has nothing to lose."""
 
 

@@ -54,29 +54,29 @@ def old_rows(table: str, key: str, old: str) -> str:
 
 
 @dataclass(frozen=True)
-class Terms:
+class RetentionPeriods:
     """For how many days rows are kept: the platform's term, and those of tenants that have their own."""
 
     days: int
-    of_tenants: Mapping[str, int] = field(default_factory=dict)
+    days_by_tenant: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def longest(self) -> int:
         """The longest of all."""
-        return max(self.days, *self.of_tenants.values()) if self.of_tenants else self.days
+        return max(self.days, *self.days_by_tenant.values()) if self.days_by_tenant else self.days
 
 
 @dataclass(frozen=True)
-class Cut:
+class DeletionCutoff:
     """Rows older than `before` go: those of `tenants` if they are given, else of all but `others`.
 
-    With `strays_only` merely those that no month's part holds.
+    With `default_partition_only` merely those that no month's part holds.
     """
 
     before: datetime
     tenants: tuple[str, ...] | None = None
     others: tuple[str, ...] = ()
-    strays_only: bool = False
+    default_partition_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,20 +109,22 @@ class Task:
     run: Callable[[datetime, datetime], Awaitable[int]]
 
 
-def cuts(terms: Terms, now: datetime, *, by_part: bool) -> list[Cut]:
+def deletion_cutoffs(terms: RetentionPeriods, now: datetime, *, by_part: bool) -> list[DeletionCutoff]:
     """What is to be deleted by rows. With `by_part` the longest term is left to dropping parts, strays aside."""
     groups: dict[int, list[str]] = {}
-    for tenant, days in sorted(terms.of_tenants.items()):
+    for tenant, days in sorted(terms.days_by_tenant.items()):
         groups.setdefault(days, []).append(tenant)
-    own = tuple(sorted(terms.of_tenants))
+    own = tuple(sorted(terms.days_by_tenant))
 
-    def cut(days: int, **whose: tuple[str, ...]) -> Cut:
-        return Cut(now - timedelta(days=days), **whose, strays_only=by_part and days == terms.longest)
+    def cut(days: int, **whose: tuple[str, ...]) -> DeletionCutoff:
+        return DeletionCutoff(
+            now - timedelta(days=days), **whose, default_partition_only=by_part and days == terms.longest
+        )
 
     return [cut(terms.days, others=own), *(cut(days, tenants=tuple(group)) for days, group in sorted(groups.items()))]
 
 
-class _TakenError(Exception):
+class _LockHeldError(Exception):
     """Another member is at work."""
 
 
@@ -137,29 +139,29 @@ class Retention:
         self,
         postgres: Postgres,
         rules: Sequence[Rule | Task],
-        terms: Callable[[], Awaitable[Mapping[str, Terms]]],
+        terms: Callable[[], Awaitable[Mapping[str, RetentionPeriods]]],
         clock: Clock,
         *,
         every: timedelta = timedelta(days=1),
-        look: timedelta = timedelta(hours=1),
+        check_every: timedelta = timedelta(hours=1),
     ) -> None:
         self._postgres = postgres
         self._rules = tuple(rules)
         self._terms = terms
         self._clock = clock
         self._every = every
-        self._look = look
+        self._check_every = check_every
         self._removed = counter("retention_rows_removed_total", "Rows removed because they were old.", ("table",))
         self._failures = counter(
             "retention_failures_total", "Tables that a run of retention left as they were.", ("table",)
         )
 
-    async def keep(self) -> None:
+    async def run_daily(self) -> None:
         """Run once a day, for ever; looks every hour whether a run is due."""
         while True:
             if await self.is_due():
                 await self.run()
-            await self._clock.sleep(self._look.total_seconds())
+            await self._clock.sleep(self._check_every.total_seconds())
 
     async def is_due(self) -> bool:
         """Whether no run of any member has come to its end within a day."""
@@ -182,19 +184,19 @@ class Retention:
             if whole:
                 async with self._postgres.transaction(SYSTEM) as connection:
                     await connection.execute(_FINISHED, "retention", now)
-        except _TakenError:
+        except _LockHeldError:
             _log.info("retention of %s is left to the member that is at work", self._postgres.schema)
         return removed
 
-    async def _clear(self, rule: Rule | Task, terms: Terms, now: datetime, removed: dict[str, int]) -> bool:
+    async def _clear(self, rule: Rule | Task, terms: RetentionPeriods, now: datetime, removed: dict[str, int]) -> bool:
         """Whether all of it was done; what fails keeps neither the other tenants of the table nor other tables long."""
         whole = True
-        for steps in self._pieces(rule, terms, now):
+        for steps in self._independent_steps(rule, terms, now):
             try:
                 async for rows in steps:
                     removed[rule.table] = removed.get(rule.table, 0) + rows
                     self._removed.labels(rule.table).inc(rows)
-            except _TakenError:
+            except _LockHeldError:
                 raise
             except Exception as error:  # noqa: BLE001 - the next run tries again
                 _log.warning("retention left rows of %s: %s", rule.table, error, exc_info=unforeseen(error))
@@ -203,18 +205,20 @@ class Retention:
             self._failures.labels(rule.table).inc()
         return whole
 
-    def _pieces(self, rule: Rule | Task, terms: Terms, now: datetime) -> Iterator[AsyncIterator[int]]:
+    def _independent_steps(
+        self, rule: Rule | Task, terms: RetentionPeriods, now: datetime
+    ) -> Iterator[AsyncIterator[int]]:
         """Work that is done whether or not other work on the table fails: the rows removed by each transaction."""
         before = now - timedelta(days=terms.longest)
         if isinstance(rule, Task):
-            yield self._upkeep(rule, now, before)
+            yield self._run_task(rule, now, before)
             return
         if rule.part:
             yield self._months(rule.table, now, before)
-        for cut in cuts(terms, now, by_part=rule.part) if rule.chunk else ():
+        for cut in deletion_cutoffs(terms, now, by_part=rule.part) if rule.chunk else ():
             yield self._delete(rule, cut)
 
-    async def _upkeep(self, task: Task, now: datetime, before: datetime) -> AsyncIterator[int]:
+    async def _run_task(self, task: Task, now: datetime, before: datetime) -> AsyncIterator[int]:
         if rows := await task.run(now, before):
             yield rows
 
@@ -225,21 +229,21 @@ class Retention:
 
     async def _make_months(self, table: str, now: datetime) -> None:
         async with self._postgres.transaction(SYSTEM) as connection:
-            await self._lead(connection)
+            await self._take_lock(connection)
             await connection.execute("SELECT soma_month_partitions($1, $2, $3)", table, MONTHS_AHEAD, now.date())
 
     async def _drop_months(self, table: str, before: datetime) -> AsyncIterator[int]:
         rows: int | None = 0
         while rows is not None:
             async with self._postgres.transaction(SYSTEM) as connection:
-                await self._lead(connection)
+                await self._take_lock(connection)
                 rows = await connection.fetchval(
                     "SELECT soma_drop_month($1, $2)", table, before, timeout=_WHOLE_TIMEOUT_S
                 )
             if rows:
                 yield rows
 
-    async def _delete(self, rule: Rule, cut: Cut) -> AsyncIterator[int]:
+    async def _delete(self, rule: Rule, cut: DeletionCutoff) -> AsyncIterator[int]:
         size, last = CHUNK, ""
         while True:
             try:
@@ -255,20 +259,27 @@ class Retention:
             size = min(CHUNK, size + max(1, size // 8))  # slowly: one that is too large takes its whole time limit
             yield rows
 
-    async def _delete_chunk(self, rule: Rule, cut: Cut, size: int, last: str) -> tuple[int, str]:
+    async def _delete_chunk(self, rule: Rule, cut: DeletionCutoff, size: int, last: str) -> tuple[int, str]:
         """The number of rows that went, and the tenant to go on with."""
         tenants = list(cut.tenants) if cut.tenants is not None else None
-        given = (tenants, list(cut.others), cut.before, size, cut.strays_only, *([last] if rule.by_tenant else []))
+        given = (
+            tenants,
+            list(cut.others),
+            cut.before,
+            size,
+            cut.default_partition_only,
+            *([last] if rule.by_tenant else []),
+        )
         async with self._postgres.transaction(SYSTEM) as connection:
-            await self._lead(connection)
+            await self._take_lock(connection)
             try:
                 row = await connection.fetchrow(rule.chunk, *given, timeout=_WHOLE_TIMEOUT_S if size == 1 else None)
             except (TimeoutError, asyncpg.QueryCanceledError) as error:
                 raise _TooLongError(f"a chunk of {size} takes longer than a statement may") from error
         return row[0], row[1] if rule.by_tenant else last
 
-    async def _lead(self, connection: asyncpg.Connection) -> None:
+    async def _take_lock(self, connection: asyncpg.Connection) -> None:
         """Take the lock of the schema's retention for this transaction."""
         taken = "SELECT pg_try_advisory_xact_lock(hashtext('soma.retention'), hashtext($1))"
         if not await connection.fetchval(taken, self._postgres.schema):
-            raise _TakenError
+            raise _LockHeldError

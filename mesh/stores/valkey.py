@@ -46,7 +46,7 @@ async def open(settings: ValkeySettings) -> AsyncIterator[Redis]:  # noqa: A001 
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise a server that does not answer as DEPENDENCY_UNAVAILABLE."""
     try:
         yield

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from mesh.testing.clock import FakeClock
 from mesh.testing.ids import id_of
-from mesh.testing.server import PLAINTEXT, AllowAll, Served, served
+from mesh.testing.server import PLAINTEXT, AllowAll, RunningServer, served
 from mesh.testing.tokens import ALICE, BOB, Issuer, acting_as
 
-__all__ = ["ALICE", "BOB", "PLAINTEXT", "AllowAll", "FakeClock", "Issuer", "Served", "acting_as", "id_of", "served"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "PLAINTEXT",
+    "AllowAll",
+    "FakeClock",
+    "Issuer",
+    "RunningServer",
+    "acting_as",
+    "id_of",
+    "served",
+]

@@ -46,7 +46,7 @@ class FakeClock:
             self._elapsed = max(self._elapsed, due)
             if not waiter.done():
                 waiter.set_result(None)
-                await _settle()
+                await _run_woken_tasks()
         self._elapsed = target
 
     async def sleeper(self) -> float:
@@ -57,7 +57,7 @@ class FakeClock:
         return min(due for due, _, waiter in self._sleepers if not waiter.done()) - self._elapsed
 
 
-async def _settle() -> None:
+async def _run_woken_tasks() -> None:
     """Give the tasks that just woke some turns of the loop."""
     for _ in range(10):
         await asyncio.sleep(0)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from mesh.events.bus import Delivery, Subscription
 
 _POLL_S = 0.01
-_PATIENCE_S = 20.0
+_TIMEOUT_S = 20.0
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = _PATIENCE_S) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = _TIMEOUT_S) -> None:
     """Wait until the condition holds; AssertionError with its name when it does not in time."""
     try:
         async with asyncio.timeout(within_s):
@@ -29,7 +29,7 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], *, within_
         raise AssertionError(f"never came true within {within_s} s: {condition}") from None
 
 
-async def take(subscription: Subscription, count: int, *, within_s: float = _PATIENCE_S) -> list[Delivery]:
+async def take(subscription: Subscription, count: int, *, within_s: float = _TIMEOUT_S) -> list[Delivery]:
     """Receive and acknowledge until `count` deliveries have come; AssertionError when they do not in time."""
     received: list[Delivery] = []
     try:

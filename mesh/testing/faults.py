@@ -40,7 +40,7 @@ class Fault:
     passed: int = field(default=0, init=False)
     injected: int = field(default=0, init=False)
 
-    async def strike(self) -> None:
+    async def trigger(self) -> None:
         """Count a pass and take effect when it is time."""
         self.passed += 1
         if self.passed < self.first or (self.times is not None and self.injected >= self.times):
@@ -80,7 +80,7 @@ _ARMED: dict[str, Fault] = {}
 async def point(name: str) -> None:
     """A place where a fault may be planted; does nothing in a process that no test armed."""
     if _ARMED and (fault := _ARMED.get(name)) is not None:
-        await fault.strike()
+        await fault.trigger()
 
 
 @contextmanager

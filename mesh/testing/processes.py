@@ -9,7 +9,7 @@ import sys
 from mesh.local import launch
 
 
-def ending_with_us(*argv: str) -> list[str]:
+def killed_with_parent(*argv: str) -> list[str]:
     """Arguments that run the program at an absolute path so that it is killed when this process, its parent, ends."""
     options = ["--parent", str(os.getpid()), "--signal", str(int(signal.SIGKILL))]
     return [sys.executable, "-I", "-S", str(launch.__file__), *options, "--", *argv]

@@ -36,7 +36,7 @@ class AllowAll:
         """Yes."""
 
 
-class Served:
+class RunningServer:
     """A running server. `channel` calls it as the caller that `served` was given."""
 
     def __init__(self, server: Server, issuer: Issuer, stack: AsyncExitStack, service_config: str) -> None:
@@ -74,7 +74,7 @@ async def served(
     settings: ServerSettings | None = None,
     revocations: Revocations | None = None,
     service_config: str = "{}",
-) -> AsyncIterator[Served]:
+) -> AsyncIterator[RunningServer]:
     """Serve `registrations` on a free port behind the standard chain; every caller is allowed unless told otherwise."""
     clock = clock or SystemClock()
     issuer = issuer or await Issuer.create(clock)
@@ -85,6 +85,6 @@ async def served(
     async with AsyncExitStack() as stack:
         running = serving("test", settings, PLAINTEXT, registrations, chain, clock=clock, access_of=access_of)
         server = await stack.enter_async_context(running)
-        made = Served(server, issuer, stack, service_config)
+        made = RunningServer(server, issuer, stack, service_config)
         made.channel = await made.channel_as(caller)
         yield made

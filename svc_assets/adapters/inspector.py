@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.processes import ProcessEndedError, ResourceLimitError, TimeLimitError
 from svc_assets.adapters.examination import Finding, examine, is_parsed, sniff
-from svc_assets.domain.model import Examined, Sniffed
+from svc_assets.domain.model import DetectedType, InspectionResult
 from svc_assets.domain.rules import base_type
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class ProcessInspector:
     def __init__(self, pool: ProcessPool) -> None:
         self._pool = pool
 
-    async def examine(self, tenant_id: str, spool: Spool) -> Examined:
+    async def examine(self, tenant_id: str, spool: Spool) -> InspectionResult:
         """Tells what the bytes are and whether they may be stored; a body that exceeds the limits may not."""
         found = await self._examine(tenant_id, spool)
-        return Examined(Sniffed(base_type(found.media_type), found.format), found.why, found.check)
+        return InspectionResult(DetectedType(base_type(found.media_type), found.format), found.why, found.check)
 
     async def _examine(self, tenant_id: str, spool: Spool) -> Finding:
         content, path = spool.content, spool.path

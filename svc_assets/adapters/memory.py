@@ -130,17 +130,19 @@ class MemoryRows:
         ]
         return sorted(found, key=lambda asset: asset.asset_id, reverse=True)[: wanted.size]
 
-    async def release(self, tenant_id: str, asset_id: str, giver: Release, reason: str, now: datetime) -> Asset | None:
+    async def release(
+        self, tenant_id: str, asset_id: str, release: Release, reason: str, now: datetime
+    ) -> Asset | None:
         """Gives up one hold."""
         row = self._row(tenant_id, asset_id)
         if row is None:
             return None
-        if giver.job_id:
-            if row.holders.get(giver.job_id, giver.subject) not in ("", giver.subject) and not giver.by_service:
+        if release.job_id:
+            if row.holders.get(release.job_id, release.subject) not in ("", release.subject) and not release.by_service:
                 raise SomaError(Reason.PERMISSION_DENIED, "another subject's job holds this asset")
-            given = {giver.job_id}
+            given = {release.job_id}
         else:
-            given = {SUBJECT_MARK + giver.subject} | ({DIRECT} if row.asset.created_by == giver.subject else set())
+            given = {SUBJECT_MARK + release.subject} | ({DIRECT} if row.asset.created_by == release.subject else set())
         row.holders = {name: subject for name, subject in row.holders.items() if name not in given}
         return self._tombstoned(row, now)
 

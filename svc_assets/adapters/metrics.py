@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from svc_assets.app import Ingesting
-    from svc_assets.domain.model import Asset, Declared
+    from svc_assets.domain.model import Asset, UploadMetadata
 
 
 class MeasuredIngest:
@@ -23,7 +23,7 @@ class MeasuredIngest:
         self._results = telemetry.counter("asset_ingest_total", "Bodies taken in.", ("result",))
         self._dedupes = telemetry.counter("asset_dedupe_total", "Bodies that were there already.")
 
-    async def store(self, tenant_id: str, subject: str, declared: Declared, body: AsyncIterator[bytes]) -> Asset:
+    async def store(self, tenant_id: str, subject: str, declared: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
         """Stores, and counts."""
         try:
             asset = await self._ingest.store(tenant_id, subject, declared, body)

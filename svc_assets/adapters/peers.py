@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.errors import may_pass
+from mesh.errors import is_transient
 from soma.gateway.v1.permission_service_pb2 import GetEffectivePermissionsRequest
 from svc_assets.domain.limits import MediaKind, Permissions
 
@@ -40,7 +40,7 @@ class GatewayPermissions:
         try:
             permissions = _permissions(await self._stub.GetEffectivePermissions(GetEffectivePermissionsRequest()))
         except Exception as error:
-            if may_pass(error) and age < STALE_S:
+            if is_transient(error) and age < STALE_S:
                 return permissions
             self._known.pop(key, None)
             raise

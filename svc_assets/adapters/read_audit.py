@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from mesh import tracing
 from mesh.context import caller, current
 from mesh.errors import SomaError
-from mesh.events.audit import Audited, Doer
+from mesh.events.audit import AuditActor, AuditEntry
 from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 class _Reads:
     """Reads of one thing by one caller since the last batch; trace and policy are those of the first."""
 
-    by: Doer
+    by: AuditActor
     policy_id: str
     first: datetime
     last: datetime
@@ -68,7 +68,7 @@ class ReadAudit:
                 self._lost += 1
                 self._dropped.labels().inc()
                 return
-            by = Doer(who.subject, who.actor, _traceparent())
+            by = AuditActor(who.subject, who.actor, _traceparent())
             reads = self._waiting[key] = _Reads(by, self._policy_id(), now, now)
         reads.count += 1
         reads.last = now
@@ -117,9 +117,9 @@ def _traceparent() -> str:
     return tracing.current() or (request.traceparent if request else "") or untraced
 
 
-def _entry(key: _Key, reads: _Reads) -> Audited:
+def _entry(key: _Key, reads: _Reads) -> AuditEntry:
     tenant_id, _, _, resource_type, resource_id = key
-    return Audited(
+    return AuditEntry(
         action="asset.read",
         resource_type=resource_type,
         resource_id=resource_id,

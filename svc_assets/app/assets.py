@@ -68,12 +68,12 @@ class Assets:
         """Assets, newest first; one more than the page when there is a next one."""
         return await self._rows.list(tenant_id, wanted)
 
-    async def delete(self, tenant_id: str, asset_id: str, giver: Release, reason: str) -> Asset:
+    async def delete(self, tenant_id: str, asset_id: str, release: Release, reason: str) -> Asset:
         """Gives up a hold; the bytes go with the last one. Repeating changes nothing.
 
         PERMISSION_DENIED for the hold of a job that another subject took.
         """
-        left = await self._rows.release(tenant_id, asset_id, giver, reason, self._clock.now())
+        left = await self._rows.release(tenant_id, asset_id, release, reason, self._clock.now())
         return await self._delete_bytes(asset_id, left)
 
     async def erase(self, tenant_id: str, asset_id: str, reason: str) -> Asset:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.errors import Reason, SomaError, invalid
 from mesh.logging import get_logger
 from svc_assets.domain.limits import SizeLimit, SizeLimits, kind_of
-from svc_assets.domain.model import Asset, Declared, Status
+from svc_assets.domain.model import Asset, Status, UploadMetadata
 from svc_assets.domain.rules import (
     OPAQUE,
-    agree,
     base_type,
     check_declared,
     clean_name,
     dropped,
     repeated,
+    resolve_media_type,
     strictest,
     type_of,
 )
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_assets.domain.limits import Permissions
-    from svc_assets.domain.model import Examined, Hold, Sniffed
+    from svc_assets.domain.model import DetectedType, Hold, InspectionResult
     from svc_assets.domain.ports import Bytes, Inspector, PermissionSource, Rows, Spool, Spooler
 
 _log = get_logger(__name__)
@@ -49,7 +49,7 @@ class IngestLimits:
 class Ingesting(Protocol):
     """The use case, as it is served and wrapped."""
 
-    async def store(self, tenant_id: str, subject: str, declared: Declared, body: AsyncIterator[bytes]) -> Asset:
+    async def store(self, tenant_id: str, subject: str, declared: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
         """Stores a body."""
 
 
@@ -77,7 +77,7 @@ class Ingest:
         self._ids = ids
         self._limits = limits
 
-    async def store(self, tenant_id: str, subject: str, declared: Declared, body: AsyncIterator[bytes]) -> Asset:
+    async def store(self, tenant_id: str, subject: str, declared: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
         """Stores a body, or answers with the asset that already has its bytes.
 
         PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, CONTENT_REJECTED, INVALID_ARGUMENT for an empty body or a parent that
@@ -98,7 +98,7 @@ class Ingest:
             if earlier is not None:
                 return repeated(earlier, spool.checksum, hold)
             examined = await self._inspector.examine(tenant_id, spool)
-            agreed = replace(examined.kind, media_type=agree(declared.media_type, examined.kind))
+            agreed = replace(examined.kind, media_type=resolve_media_type(declared.media_type, examined.kind))
             if examined.why:
                 raise await self._rejected(tenant_id, spool, examined)
             self._limits.sizes.of(kind_of(agreed.media_type), permissions.max_bytes).check(spool.size)
@@ -107,14 +107,14 @@ class Ingest:
             stored = await self._write(draft, hold, declared.request_id, spool)
             return replace(stored, dropped_fields=dropped(draft, stored, declared) if stored.deduplicated else ())
 
-    def _limit(self, declared: Declared, permissions: Permissions) -> SizeLimit:
-        """The limit while the body comes: that of the declared type, which must agree with the bytes."""
+    def _limit(self, declared: UploadMetadata, permissions: Permissions) -> SizeLimit:
+        """The limit while the body comes: that of the declared type, which must match the bytes."""
         media_type = base_type(declared.media_type)
         if media_type in OPAQUE:
             return self._limits.sizes.largest(permissions.max_bytes)
         return self._limits.sizes.of(kind_of(media_type), permissions.max_bytes)
 
-    async def _rejected(self, tenant_id: str, spool: Spool, examined: Examined) -> SomaError:
+    async def _rejected(self, tenant_id: str, spool: Spool, examined: InspectionResult) -> SomaError:
         text = f"the body was refused: {examined.why}"
         await self._rows.refused(tenant_id, spool.checksum, text)
         return SomaError(Reason.CONTENT_REJECTED, text, metadata={"check": examined.check})
@@ -126,7 +126,7 @@ class Ingest:
         if found is None or found.status is not Status.READY:
             raise invalid(field, f"asset {asset_id!r} does not exist or cannot be read")
 
-    def _draft(self, tenant_id: str, subject: str, declared: Declared, spool: Spool, kind: Sniffed) -> Asset:
+    def _draft(self, tenant_id: str, subject: str, declared: UploadMetadata, spool: Spool, kind: DetectedType) -> Asset:
         asset_id = self._ids.new()
         return Asset(
             asset_id=asset_id,

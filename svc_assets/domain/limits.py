@@ -68,8 +68,8 @@ class SizeLimit:
             LimitSource.PLATFORM: "the platform's limit for all types",
         }[self.source]
         text = f"the body has at least {size} bytes, more than {whose} of {self.max_bytes} bytes"
-        told = {"kind": self.kind, "max_bytes": self.max_bytes, "limit_source": self.source, "size_bytes": size}
-        raise SomaError(Reason.PAYLOAD_TOO_LARGE, text, metadata={name: str(value) for name, value in told.items()})
+        details = {"kind": self.kind, "max_bytes": self.max_bytes, "limit_source": self.source, "size_bytes": size}
+        raise SomaError(Reason.PAYLOAD_TOO_LARGE, text, metadata={name: str(value) for name, value in details.items()})
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Declared:
+class UploadMetadata:
     """What an upload says of itself. `size_bytes` of 0 is unknown."""
 
     filename: str = ""
@@ -78,7 +78,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Sniffed:
+class DetectedType:
     """What the bytes are: media type, and the file ending that goes with it."""
 
     media_type: str
@@ -86,10 +86,10 @@ class Sniffed:
 
 
 @dataclass(frozen=True)
-class Examined:
+class InspectionResult:
     """What the bytes are. `why` is empty when they may be stored, else `check` names what found the reason."""
 
-    kind: Sniffed
+    kind: DetectedType
     why: str = ""
     check: str = ""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_assets.domain.limits import Permissions, SizeLimit
-    from svc_assets.domain.model import Asset, EarlierUpload, Examined, Hold, Listing, Release, StoredBlob
+    from svc_assets.domain.model import Asset, EarlierUpload, Hold, InspectionResult, Listing, Release, StoredBlob
 
 
 class Rows(Protocol):
@@ -54,7 +54,9 @@ class Rows(Protocol):
     async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Asset]:
         """Assets, newest first; one more than the page when there is a next one."""
 
-    async def release(self, tenant_id: str, asset_id: str, giver: Release, reason: str, now: datetime) -> Asset | None:
+    async def release(
+        self, tenant_id: str, asset_id: str, release: Release, reason: str, now: datetime
+    ) -> Asset | None:
         """Gives up one hold; with none left the asset becomes a tombstone. None when there is no such asset.
 
         PERMISSION_DENIED for the hold of a job that another subject took.
@@ -171,7 +173,7 @@ class PermissionSource(Protocol):
 class Inspector(Protocol):
     """Looks at what came in."""
 
-    async def examine(self, tenant_id: str, spool: Spool) -> Examined:
+    async def examine(self, tenant_id: str, spool: Spool) -> InspectionResult:
         """Tells the type from the bytes, and why they must not be stored: malware, decompression bombs, pictures too
         large to decode, bodies that take too much to examine.
         """

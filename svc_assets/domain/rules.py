@@ -11,7 +11,7 @@ from mesh.errors import PreconditionViolation, Reason, SomaError, invalid
 from svc_assets.domain.model import SUBJECT_MARK, Status
 
 if TYPE_CHECKING:
-    from svc_assets.domain.model import Asset, Declared, EarlierUpload, Hold, Sniffed
+    from svc_assets.domain.model import Asset, DetectedType, EarlierUpload, Hold, UploadMetadata
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_NAME = 255
@@ -51,7 +51,7 @@ def base_type(media_type: str) -> str:
     return SAME.get(plain, plain)
 
 
-def agree(declared: str, sniffed: Sniffed) -> str:
+def resolve_media_type(declared: str, sniffed: DetectedType) -> str:
     """The media type to store: the bytes' own, or the declared one where it is a kind of it.
 
     UNSUPPORTED_MEDIA_TYPE when the two contradict each other.
@@ -81,7 +81,7 @@ def type_of(declared: str, media_type: str) -> str:
     return ASSET_TYPES.get(media_type.split("/", 1)[0], "data")
 
 
-def check_declared(declared: Declared) -> None:
+def check_declared(declared: UploadMetadata) -> None:
     """Refuses at once what can be refused before the first byte."""
     if declared.origin.job_id.startswith(SUBJECT_MARK):
         raise invalid("origin.job_id", f"must not begin with {SUBJECT_MARK!r}")
@@ -99,7 +99,7 @@ def strictest(*classifications: str) -> str:
     return max(classifications, key=CLASSIFICATIONS.index)
 
 
-def dropped(draft: Asset, stored: Asset, declared: Declared) -> tuple[str, ...]:
+def dropped(draft: Asset, stored: Asset, declared: UploadMetadata) -> tuple[str, ...]:
     """The fields that an upload declared and that the asset with its bytes does not have."""
     said = {
         "filename": bool(declared.filename) and draft.filename != stored.filename,

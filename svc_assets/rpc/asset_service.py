@@ -10,7 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 from mesh.context import caller, current
 from mesh.errors import invalid
 from mesh.rpc.access import is_service
-from mesh.rpc.paging import id_token
+from mesh.rpc.paging import page_token_id
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
 from svc_assets.app import upload_deadline
@@ -80,7 +80,7 @@ class AssetServicer(AssetServiceServicer):
             request.job_id,
             request.include_tombstoned,
             size + 1,
-            id_token(request.page_token),
+            page_token_id(request.page_token),
             request.only_held,
         )
         found = await self._assets.list(caller().tenant_id, wanted)
@@ -91,8 +91,8 @@ class AssetServicer(AssetServiceServicer):
     async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Gives up the caller's hold, or a job's."""
         who = caller()
-        giver = Release(who.subject, request.job_id, by_service=is_service(who))
-        return asset_to(await self._assets.delete(who.tenant_id, request.asset_id, giver, request.reason))
+        release = Release(who.subject, request.job_id, by_service=is_service(who))
+        return asset_to(await self._assets.delete(who.tenant_id, request.asset_id, release, request.reason))
 
     async def EraseAsset(self, request: pb.EraseAssetRequest, context: grpc.aio.ServicerContext) -> asset_pb2.Asset:
         """Ends every hold and erases the bytes."""

@@ -11,7 +11,7 @@ from mesh.rpc.access import check_job_fields
 from mesh.rpc.wellknown import has_more_values, json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from svc_assets.domain.model import Declared, Origin
+from svc_assets.domain.model import Origin, UploadMetadata
 from svc_assets.domain.rules import MAX_METADATA_BYTES, metadata_too_large
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _BYTES_OF_JSON = 6
 """A message of JSON has at most so many bytes for each of its text."""
 
 
-def declared_from(proto: UploadAssetRequest, who: Caller) -> Declared:
+def declared_from(proto: UploadAssetRequest, who: Caller) -> UploadMetadata:
     """What the first message of an upload says.
 
     INVALID_ARGUMENT for metadata that are too large, before they are read, and for a job that no service names: the
@@ -38,7 +38,7 @@ def declared_from(proto: UploadAssetRequest, who: Caller) -> Declared:
     """
     origin = proto.origin
     check_job_fields(origin, "origin", who)
-    return Declared(
+    return UploadMetadata(
         filename=proto.filename,
         media_type=proto.content.content_type,
         asset_type=proto.asset_type,
@@ -101,15 +101,15 @@ class AssetFacts:
 
     def stored(self, asset: Asset) -> Event:
         """AssetStored, in order within its job."""
-        return self._event(asset, facts_pb2.AssetStored(asset=self._told(asset)), asset.created_at)
+        return self._event(asset, facts_pb2.AssetStored(asset=self._without_metadata(asset)), asset.created_at)
 
     def tombstoned(self, asset: Asset, reason: str) -> Event:
         """AssetTombstoned, in order within its job."""
-        payload = facts_pb2.AssetTombstoned(asset=self._told(asset), reason=Redactor().text(reason))
+        payload = facts_pb2.AssetTombstoned(asset=self._without_metadata(asset), reason=Redactor().text(reason))
         return self._event(asset, payload, asset.deleted_at or asset.created_at)
 
     @staticmethod
-    def _told(asset: Asset) -> asset_pb2.Asset:
+    def _without_metadata(asset: Asset) -> asset_pb2.Asset:
         """The asset as others are told of it: its metadata stay here."""
         message = asset_to(asset)
         message.ClearField("metadata")

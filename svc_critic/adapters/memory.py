@@ -10,11 +10,11 @@ from mesh.errors import Reason, SomaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_critic.domain.evaluation import Evaluation, Listing, Once
+    from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing
     from svc_critic.domain.rubric import Rubric
 
 
-def _checked(digest: str, once: Once) -> None:
+def _checked(digest: str, once: IdempotencyKey) -> None:
     if digest != once.digest:
         raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
 
@@ -44,7 +44,7 @@ class MemoryRubrics:
         ]
         return found[:size]
 
-    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: IdempotencyKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one."""
         earlier = self._requests.get((tenant_id, once.request_id)) if once.request_id else None
         if earlier is not None:
@@ -54,13 +54,13 @@ class MemoryRubrics:
         if (before.version if before else 0) != expected_version:
             return None
         if rubric.is_default:
-            self._yield_default(tenant_id, rubric.asset_type)
+            self._unset_default(tenant_id, rubric.asset_type)
         self._kept[(tenant_id, rubric.rubric_id)] = rubric
         if once.request_id:
             self._requests[(tenant_id, once.request_id)] = (once.digest, rubric.rubric_id)
         return rubric
 
-    def _yield_default(self, tenant_id: str, asset_type: str) -> None:
+    def _unset_default(self, tenant_id: str, asset_type: str) -> None:
         for key, rubric in self._kept.items():
             if key[0] == tenant_id and rubric.asset_type == asset_type and rubric.is_default:
                 self._kept[key] = replace(rubric, is_default=False)
@@ -77,7 +77,7 @@ class MemoryEvaluations:
         self._kept: dict[str, Evaluation] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
 
-    async def by_request(self, tenant_id: str, once: Once) -> Evaluation | None:
+    async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
         """What this request id recorded."""
         found = self._requests.get((tenant_id, once.request_id))
         if found is None:
@@ -85,7 +85,7 @@ class MemoryEvaluations:
         _checked(found[0], once)
         return self._kept[found[1]]
 
-    async def record(self, evaluation: Evaluation, once: Once) -> Evaluation:
+    async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
         """Keeps the evaluation; the first one when the request id was used."""
         if once.request_id:
             first = await self.by_request(evaluation.tenant_id, once)

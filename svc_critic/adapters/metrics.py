@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mesh import context, telemetry
 
 if TYPE_CHECKING:
+    from svc_critic.domain.asset import Kind
     from svc_critic.domain.evaluation import Evaluation
-    from svc_critic.domain.specimen import Kind
 
 # The tools that ship with the executor. Names of tenants' own tools are counted together.
 TOOLS = frozenset((

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from soma.assets.v1 import asset_pb2, asset_service_pb2
-from svc_critic.domain.specimen import Specimen
+from svc_critic.domain.asset import EvaluatedAsset
 
 if TYPE_CHECKING:
     from soma.assets.v1.asset_service_pb2_grpc import AssetServiceAsyncStub
@@ -19,7 +19,7 @@ class AssetsPeer:
         self._stub = stub
         self._max_bytes = max_bytes
 
-    async def read(self, asset_id: str) -> Specimen:
+    async def read(self, asset_id: str) -> EvaluatedAsset:
         """An asset with its bytes."""
         asset = await self._stub.GetAsset(asset_service_pb2.GetAssetRequest(asset_id=asset_id))
         if asset.status != asset_pb2.ASSET_STATUS_READY:
@@ -29,4 +29,4 @@ class AssetsPeer:
             raise SomaError(Reason.PAYLOAD_TOO_LARGE, text)
         pieces = self._stub.DownloadAsset(asset_service_pb2.DownloadAssetRequest(asset_id=asset_id))
         content = b"".join([piece.data async for piece in pieces])
-        return Specimen(asset_id, asset.asset_type, asset.media_type, content)
+        return EvaluatedAsset(asset_id, asset.asset_type, asset.media_type, content)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
-    from svc_critic.domain.evaluation import Listing, Once
+    from svc_critic.domain.evaluation import IdempotencyKey, Listing
 
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 _RUBRIC: TypeAdapter[Rubric] = TypeAdapter(Rubric)
@@ -64,7 +64,7 @@ class PostgresRubrics:
             rows = await connection.fetch(statement, tenant_id, first, size, *values)
         return [_RUBRIC.validate_python(row["document"]) for row in rows]
 
-    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: IdempotencyKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one."""
         try:
             async with self._postgres.transaction(tenant_id) as connection:
@@ -85,7 +85,12 @@ class PostgresRubrics:
         return _RUBRIC.validate_python(document) if document else None
 
     async def _save(
-        self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric, expected_version: int, once: Once
+        self,
+        connection: asyncpg.Connection,
+        tenant_id: str,
+        rubric: Rubric,
+        expected_version: int,
+        once: IdempotencyKey,
     ) -> Rubric | None:
         earlier = await _earlier(connection, tenant_id, once)
         if earlier:
@@ -94,7 +99,7 @@ class PostgresRubrics:
         if (before["version"] if before else 0) != expected_version:
             return None
         if rubric.is_default:
-            await self._yield_default(connection, tenant_id, rubric)
+            await self._unset_default(connection, tenant_id, rubric)
         after = _RUBRIC.dump_python(rubric, mode="json")
         await connection.execute(
             _SAVE_RUBRIC, tenant_id, rubric.rubric_id, rubric.asset_type, rubric.is_default, rubric.version, after
@@ -104,9 +109,9 @@ class PostgresRubrics:
             await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
         return rubric
 
-    async def _yield_default(self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric) -> None:
+    async def _unset_default(self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric) -> None:
         """Take the role of default from the rubric that has it."""
-        for row in await connection.fetch(_YIELD_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id):
+        for row in await connection.fetch(_UNSET_DEFAULT, tenant_id, rubric.asset_type, rubric.rubric_id):
             before = {**row["document"], "is_default": True}
             await self._audit(connection, tenant_id, str(row["rubric_id"]), before, row["document"])
 
@@ -147,7 +152,7 @@ async def _rubric(connection: asyncpg.Connection, tenant_id: str, rubric_id: str
     return _RUBRIC.validate_python(document) if document else None
 
 
-async def _earlier(connection: asyncpg.Connection, tenant_id: str, once: Once) -> str:
+async def _earlier(connection: asyncpg.Connection, tenant_id: str, once: IdempotencyKey) -> str:
     """The rubric that this request id wrote; "" when it wrote none."""
     if not once.request_id:
         return ""
@@ -165,7 +170,7 @@ class PostgresEvaluations:
         self._outbox = outbox
         self._fact = fact
 
-    async def by_request(self, tenant_id: str, once: Once) -> Evaluation | None:
+    async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
         """What this request id recorded."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(_BY_REQUEST, tenant_id, once.request_id)
@@ -175,7 +180,7 @@ class PostgresEvaluations:
             raise mismatch()
         return _EVALUATION.validate_python(row["document"])
 
-    async def record(self, evaluation: Evaluation, once: Once) -> Evaluation:
+    async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
         """Keeps the evaluation; the first one when the request id was used."""
         try:
             async with self._postgres.transaction(evaluation.tenant_id) as connection:
@@ -224,7 +229,7 @@ ORDER BY asset_type DESC LIMIT 1
 _LIST_RUBRICS = """
 SELECT document FROM rubrics WHERE tenant_id = $1 AND rubric_id > $2{filters} ORDER BY rubric_id LIMIT $3
 """
-_YIELD_DEFAULT = """
+_UNSET_DEFAULT = """
 UPDATE rubrics SET is_default = false, document = jsonb_set(document, '{is_default}', 'false')
 WHERE tenant_id = $1 AND asset_type = $2 AND is_default AND rubric_id <> $3
 RETURNING rubric_id, document

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_critic.domain.evaluation import Once
+from svc_critic.domain.evaluation import IdempotencyKey
 from svc_critic.domain.rubric import DEFAULT_PREFIX, builtin, builtins, check
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TRIES = 3
 
 
-class RubricBook:
+class RubricUseCases:
     """Reads, writes and chooses rubrics."""
 
     def __init__(self, rubrics: Rubrics, clock: Clock, ids: Ids) -> None:
@@ -59,7 +59,7 @@ class RubricBook:
     async def create(self, tenant_id: str, rubric: Rubric, request_id: str) -> Rubric:
         """Makes a rubric with an id of its own."""
         check(rubric)
-        once = _once("create", request_id, rubric)
+        once = _idempotency_key("create", request_id, rubric)
         new = replace(rubric, rubric_id=self._ids.new(), version=1, builtin=False, updated_at=self._clock.now())
         made = await self._rubrics.save(tenant_id, new, 0, once)
         if made is None:
@@ -72,7 +72,7 @@ class RubricBook:
         STALE_VERSION when it changed since the version that was sent back; version 0 overwrites.
         """
         check(rubric)
-        once = _once("update", request_id, replace(rubric, rubric_id=rubric_id))
+        once = _idempotency_key("update", request_id, replace(rubric, rubric_id=rubric_id))
         for _ in range(TRIES):
             before = self._own(await self.get(tenant_id, rubric_id))
             expected = rubric.version or before.version
@@ -107,6 +107,6 @@ class RubricBook:
         return rubric
 
 
-def _once(verb: str, request_id: str, rubric: Rubric) -> Once:
+def _idempotency_key(verb: str, request_id: str, rubric: Rubric) -> IdempotencyKey:
     text = json.dumps([verb, asdict(rubric)], sort_keys=True, default=str)
-    return Once(request_id, hashlib.sha256(text.encode()).hexdigest())
+    return IdempotencyKey(request_id, hashlib.sha256(text.encode()).hexdigest())

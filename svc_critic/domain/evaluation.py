@@ -55,7 +55,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotencyKey:
     """What makes a write idempotent: the caller's request id, and a digest of what was asked with it."""
 
     request_id: str

@@ -63,26 +63,26 @@ class Feedback:
 
 
 @dataclass(frozen=True)
-class Facet:
-    """One thing that was measured of a dimension: a score in [0, 1], the evidence in words, and what would mend it."""
+class Measurement:
+    """A measurement of a dimension: a score in [0, 1], the evidence in words, and what would improve it."""
 
     dimension: Dimension
     score: float
     evidence: str
-    mend: Feedback | None = None
+    feedback: Feedback | None = None
 
 
-def facet(
+def measurement(
     dimension: Dimension, score: float, evidence: str, code: Code, message: str, *, hint: JsonObject | None = None
-) -> Facet:
-    """A facet with what to do about it."""
-    return Facet(dimension, score, evidence, Feedback(dimension, code.value, message, hint or {}))
+) -> Measurement:
+    """A measurement with what to do about it."""
+    return Measurement(dimension, score, evidence, Feedback(dimension, code.value, message, hint or {}))
 
 
-def hopeless(code: Code, evidence: str, message: str) -> tuple[Facet, ...]:
-    """The facets of something that no dimension can be seen in."""
-    mend = Feedback(Dimension.CLARITY, code.value, message)
-    return tuple(Facet(dimension, 0.0, evidence, mend) for dimension in Dimension)
+def zero_scores(code: Code, evidence: str, message: str) -> tuple[Measurement, ...]:
+    """The measurements of something that no dimension can be seen in."""
+    feedback = Feedback(Dimension.CLARITY, code.value, message)
+    return tuple(Measurement(dimension, 0.0, evidence, feedback) for dimension in Dimension)
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,13 @@ class Verdict:
     feedback: tuple[Feedback, ...]
 
 
-def judge(rubric: Rubric, facets: Sequence[Facet]) -> Verdict:
-    """Scores facets by a rubric.
+def judge(rubric: Rubric, measurements: Sequence[Measurement]) -> Verdict:
+    """Scores measurements by a rubric.
 
-    A dimension is as good as its weakest facet. A criterion that nothing was measured for neither helps nor hurts: it
-    gets the weighted mean of the others. FAILED_PRECONDITION when nothing was measured for any criterion.
+    A dimension is as good as its weakest measurement. A criterion that nothing was measured for neither helps nor
+    hurts: it gets the weighted mean of the others. FAILED_PRECONDITION when nothing was measured for any criterion.
     """
-    seen = {criterion.dimension: _of(facets, criterion.dimension) for criterion in rubric.criteria}
+    seen = {criterion.dimension: _of(measurements, criterion.dimension) for criterion in rubric.criteria}
     measured = [criterion for criterion in rubric.criteria if seen[criterion.dimension]]
     if not measured:
         names = ", ".join(criterion.dimension.value for criterion in rubric.criteria)
@@ -130,30 +130,33 @@ def judge(rubric: Rubric, facets: Sequence[Facet]) -> Verdict:
     return Verdict(passes, overall, scores, _feedback(rubric, seen, passes))
 
 
-def _of(facets: Iterable[Facet], dimension: Dimension) -> list[Facet]:
-    """The facets of a dimension, the weakest first."""
-    return sorted((facet for facet in facets if facet.dimension is dimension), key=lambda facet: facet.score)
+def _of(measurements: Iterable[Measurement], dimension: Dimension) -> list[Measurement]:
+    """The measurements of a dimension, the weakest first."""
+    return sorted(
+        (measurement for measurement in measurements if measurement.dimension is dimension),
+        key=lambda measurement: measurement.score,
+    )
 
 
-def _score(criterion: Criterion, facets: Sequence[Facet], mean: float) -> CriterionScore:
-    if not facets:
+def _score(criterion: Criterion, measurements: Sequence[Measurement], mean: float) -> CriterionScore:
+    if not measurements:
         text = "not measured: nothing to compare with; counted as the mean of the other criteria"
         return CriterionScore(
             criterion.dimension, round(mean, _DIGITS), criterion.threshold, criterion.weight, passes=True, evidence=text
         )
-    score = round(facets[0].score, _DIGITS)
+    score = round(measurements[0].score, _DIGITS)
     return CriterionScore(
         dimension=criterion.dimension,
         score=score,
         threshold=criterion.threshold,
         weight=criterion.weight,
         passes=score >= criterion.threshold,
-        evidence="; ".join(dict.fromkeys(facet.evidence for facet in facets)),
+        evidence="; ".join(dict.fromkeys(measurement.evidence for measurement in measurements)),
     )
 
 
-def _feedback(rubric: Rubric, seen: dict[Dimension, list[Facet]], passes: bool) -> tuple[Feedback, ...]:
-    """What would mend the facets below their bar; below the overall bar when only that one was missed."""
+def _feedback(rubric: Rubric, seen: dict[Dimension, list[Measurement]], passes: bool) -> tuple[Feedback, ...]:
+    """The feedback on the measurements below their threshold; below the overall bar when only that one was missed."""
     bars = {criterion.dimension: criterion.threshold for criterion in rubric.criteria}
     found = _below(seen, bars)
     if not found and not passes:
@@ -161,14 +164,14 @@ def _feedback(rubric: Rubric, seen: dict[Dimension, list[Facet]], passes: bool) 
     return found
 
 
-def _below(seen: dict[Dimension, list[Facet]], bars: dict[Dimension, float]) -> tuple[Feedback, ...]:
+def _below(seen: dict[Dimension, list[Measurement]], bars: dict[Dimension, float]) -> tuple[Feedback, ...]:
     weak = [
-        (facet.score, facet.mend)
-        for dimension, facets in seen.items()
-        for facet in facets
-        if facet.mend is not None and round(facet.score, _DIGITS) < bars[dimension]
+        (measurement.score, measurement.feedback)
+        for dimension, measurements in seen.items()
+        for measurement in measurements
+        if measurement.feedback is not None and round(measurement.score, _DIGITS) < bars[dimension]
     ]
     first: dict[str, Feedback] = {}
-    for _, mend in sorted(weak, key=lambda pair: pair[0]):
-        first.setdefault(mend.code, mend)
+    for _, feedback in sorted(weak, key=lambda pair: pair[0]):
+        first.setdefault(feedback.code, feedback)
     return tuple(first.values())

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_critic.domain.evaluation import Evaluation, Listing, Once
-    from svc_critic.domain.judgement import Facet
+    from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
+    from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing
+    from svc_critic.domain.judgement import Measurement
     from svc_critic.domain.rubric import Rubric
-    from svc_critic.domain.specimen import Brief, Kind, Specimen
 
 
 @dataclass(frozen=True)
-class Examination:
+class EvaluatorResult:
     """What an evaluator found."""
 
-    facets: tuple[Facet, ...]
+    measurements: tuple[Measurement, ...]
     cost_micro_usd: int = 0
 
 
@@ -28,7 +28,7 @@ class Evaluator(Protocol):
     name: str
     kinds: frozenset[Kind]
 
-    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
         """Measures; bytes that are not what they should be are a finding, not an error.
 
         FAILED_PRECONDITION for an asset that cannot be measured within the limits, OVERLOADED when too many of the
@@ -39,7 +39,7 @@ class Evaluator(Protocol):
 class AssetReader(Protocol):
     """Reads assets as the caller of the current request."""
 
-    async def read(self, asset_id: str) -> Specimen:
+    async def read(self, asset_id: str) -> EvaluatedAsset:
         """NOT_FOUND when there is none, FAILED_PRECONDITION when it was erased, PAYLOAD_TOO_LARGE past the limit."""
 
 
@@ -55,7 +55,7 @@ class Rubrics(Protocol):
     async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
         """The tenant's with ids above `after`, in their order; `asset_type` empty: all."""
 
-    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: Once) -> Rubric | None:
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: IdempotencyKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one (0: none is stored); else None.
 
         A race that was lost also gives None. A new default takes that role from the one before, in the same
@@ -70,10 +70,10 @@ class Rubrics(Protocol):
 class Evaluations(Protocol):
     """Evaluations of tenants."""
 
-    async def by_request(self, tenant_id: str, once: Once) -> Evaluation | None:
+    async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
         """What this request id recorded; IDEMPOTENCY_MISMATCH when it was used with another digest."""
 
-    async def record(self, evaluation: Evaluation, once: Once) -> Evaluation:
+    async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
         """Keeps the evaluation with its event, in one transaction; the first one when the request id was used."""
 
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from svc_critic.domain.judgement import Code, facet, hopeless
+from svc_critic.domain.judgement import Code, measurement, zero_scores
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import ramp
 from svc_critic.domain.topic import relevance
@@ -16,8 +16,8 @@ from svc_critic.domain.words import words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_critic.domain.judgement import Facet
-    from svc_critic.domain.specimen import Brief
+    from svc_critic.domain.asset import EvaluationContext
+    from svc_critic.domain.judgement import Measurement
 
 FEWEST_WORDS = 12
 _ASKED_LENGTH = re.compile(r"\b(\d{1,5})(?:\s*(?:-|–|to)\s*(\d{1,5}))?\s+words\b", re.IGNORECASE)
@@ -32,11 +32,11 @@ _LONG_PARAGRAPH = 250
 _LONG_SENTENCE = 45
 
 
-def examine_prose(text: str, brief: Brief) -> tuple[Facet, ...]:
+def examine_prose(text: str, brief: EvaluationContext) -> tuple[Measurement, ...]:
     """What can be measured of a text: length, completeness, repetition, layout, overlap with the request."""
     said = words(text)
     if not said:
-        return hopeless(Code.BLANK, "the text has no words", "The text is empty; write what was asked for.")
+        return zero_scores(Code.BLANK, "the text has no words", "The text is empty; write what was asked for.")
     return (
         _length(said, brief.request),
         _completeness(text),
@@ -47,11 +47,13 @@ def examine_prose(text: str, brief: Brief) -> tuple[Facet, ...]:
     )
 
 
-def _length(said: Sequence[str], request: str) -> Facet:
+def _length(said: Sequence[str], request: str) -> Measurement:
     needed = _asked_words(request) or FEWEST_WORDS
     score = ramp(len(said) / needed, 0.0, 0.8)
     message = f"The text has {len(said)} words; write about {needed}."
-    return facet(Dimension.CLARITY, score, f"{len(said)} words", Code.TOO_SHORT, message, hint={"min_words": needed})
+    return measurement(
+        Dimension.CLARITY, score, f"{len(said)} words", Code.TOO_SHORT, message, hint={"min_words": needed}
+    )
 
 
 def _asked_words(request: str) -> int:
@@ -62,15 +64,15 @@ def _asked_words(request: str) -> int:
     return int(found.group(1))
 
 
-def _completeness(text: str) -> Facet:
+def _completeness(text: str) -> Measurement:
     last = text.strip().rsplit("\n", 1)[-1]
     whole = bool(_SENTENCE_END.search(last))
     evidence = "ends with a whole sentence" if whole else f"breaks off at {last[-40:]!r}"
     message = "The text breaks off in the middle of a sentence; finish it."
-    return facet(Dimension.CLARITY, 1.0 if whole else 0.4, evidence, Code.CUT_OFF, message)
+    return measurement(Dimension.CLARITY, 1.0 if whole else 0.4, evidence, Code.CUT_OFF, message)
 
 
-def _repetition(text: str, said: Sequence[str]) -> Facet:
+def _repetition(text: str, said: Sequence[str]) -> Measurement:
     """Distinct runs of words among all runs ("distinct-n", Li et al. 2016), and sentences that return word for word."""
     runs = [tuple(said[place : place + _RUN]) for place in range(len(said) - _RUN + 1)]
     distinct = len(set(runs)) / len(runs) if runs else 1.0
@@ -82,20 +84,20 @@ def _repetition(text: str, said: Sequence[str]) -> Facet:
     evidence = f"{distinct:.0%} of its {_RUN}-word runs are distinct, {again} sentences return"
     score = min(ramp(distinct, 0.35, 0.75), ramp(echoed, 0.6, 0.1))
     message = "The text repeats itself; say each thing once."
-    return facet(Dimension.CLARITY, score, evidence, Code.REPETITIVE, message)
+    return measurement(Dimension.CLARITY, score, evidence, Code.REPETITIVE, message)
 
 
-def _characters(text: str) -> Facet:
+def _characters(text: str) -> Measurement:
     """Letters among what is not blank: program noise and broken encodings have few."""
     dense = [character for character in text if not character.isspace()]
     letters = sum(character.isalpha() for character in dense) / len(dense)
     broken = text.count("\N{REPLACEMENT CHARACTER}") / len(dense)
     score = min(ramp(letters, 0.3, 0.6), ramp(broken, 0.02, 0.0))
     message = "The text is mostly signs, not words, or its encoding is broken; write plain sentences in UTF-8."
-    return facet(Dimension.CLARITY, score, f"{letters:.0%} letters", Code.NOISE, message)
+    return measurement(Dimension.CLARITY, score, f"{letters:.0%} letters", Code.NOISE, message)
 
 
-def _layout(text: str) -> Facet:
+def _layout(text: str) -> Measurement:
     """Paragraphs and sentences of a length that can be read."""
     paragraphs = [
         len(words(part)) for part in re.split(r"\n\s*\n|^[ \t]*(?:[-*+]|\d+[.)])[ \t]", text, flags=re.MULTILINE)
@@ -106,4 +108,4 @@ def _layout(text: str) -> Facet:
     score = min(ramp(longest, 3 * _LONG_PARAGRAPH, _LONG_PARAGRAPH), ramp(mean, 2 * _LONG_SENTENCE, _LONG_SENTENCE))
     evidence = f"longest paragraph {longest} words, sentences {mean:.0f} words on average"
     message = "The text is one block; break it into paragraphs and shorter sentences."
-    return facet(Dimension.AESTHETIC, score, evidence, Code.UNSTRUCTURED, message)
+    return measurement(Dimension.AESTHETIC, score, evidence, Code.UNSTRUCTURED, message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svc_critic.domain.judgement import Code, facet
+from svc_critic.domain.judgement import Code, measurement
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import ramp
 from svc_critic.domain.words import is_address, missing, overlap, topics
@@ -12,15 +12,17 @@ from svc_critic.domain.words import is_address, missing, overlap, topics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from svc_critic.domain.judgement import Facet
-    from svc_critic.domain.specimen import Brief
+    from svc_critic.domain.asset import EvaluationContext
+    from svc_critic.domain.judgement import Measurement
 
 ENOUGH_OVERLAP = 0.33
 _SHOWN = 5
 _LEAST_READ = 0.1
 
 
-def relevance(lines: Sequence[str], brief: Brief, what: str, *, read: float = 1.0) -> tuple[Facet, ...]:
+def relevance(
+    lines: Sequence[str], brief: EvaluationContext, what: str, *, read: float = 1.0
+) -> tuple[Measurement, ...]:
     """Facets of relevance from the lines of text in a result; none when the request says no words.
 
     `read` is the share of the result's text that was read: what was not read is not held against it.
@@ -31,7 +33,7 @@ def relevance(lines: Sequence[str], brief: Brief, what: str, *, read: float = 1.
     return tuple(_topic(lines, brief, what))
 
 
-def _labels(lines: Sequence[str], wanted: Sequence[str], what: str, read: float) -> Facet:
+def _labels(lines: Sequence[str], wanted: Sequence[str], what: str, read: float) -> Measurement:
     absent = missing(wanted, lines)
     found = (len(wanted) - len(absent)) / len(wanted)
     evidence = f"{len(wanted) - len(absent)} of {len(wanted)} expected labels are in {what}"
@@ -40,10 +42,10 @@ def _labels(lines: Sequence[str], wanted: Sequence[str], what: str, read: float)
     shown = ", ".join(repr(label) for label in absent[:_SHOWN])
     message = f"Labels are missing: {shown}{' and others' * (len(absent) > _SHOWN)}; show every one of them."
     score = ramp(found / max(read, _LEAST_READ), 0.2, 0.95)
-    return facet(Dimension.RELEVANCE, score, evidence, Code.MISSING_LABEL, message, hint={"labels": [*absent]})
+    return measurement(Dimension.RELEVANCE, score, evidence, Code.MISSING_LABEL, message, hint={"labels": [*absent]})
 
 
-def _topic(lines: Sequence[str], brief: Brief, what: str) -> Iterator[Facet]:
+def _topic(lines: Sequence[str], brief: EvaluationContext, what: str) -> Iterator[Measurement]:
     if is_address(brief.request):
         return
     asked, shown = topics(brief.request), topics(" ".join(lines))
@@ -55,4 +57,4 @@ def _topic(lines: Sequence[str], brief: Brief, what: str) -> Iterator[Facet]:
     evidence += f" ({', '.join(common)})" * bool(common)
     absent = [word for key, word in asked.items() if key not in shown][:_SHOWN]
     message = f"The words of {what} are not those of the request; speak of: {', '.join(absent)}."
-    yield facet(Dimension.RELEVANCE, ramp(share, 0.0, ENOUGH_OVERLAP), evidence, Code.NOT_RELEVANT, message)
+    yield measurement(Dimension.RELEVANCE, ramp(share, 0.0, ENOUGH_OVERLAP), evidence, Code.NOT_RELEVANT, message)

@@ -12,10 +12,10 @@ from mesh.rpc.access import check_job_fields
 from mesh.rpc.wellknown import redact, struct, timestamp
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.events.v1 import facts_pb2
-from svc_critic.app import Order
+from svc_critic.app import EvaluationRequest
+from svc_critic.domain.asset import EvaluationContext
 from svc_critic.domain.evaluation import Evaluation, Origin, RubricChoice
 from svc_critic.domain.rubric import Criterion, Dimension, Rubric
-from svc_critic.domain.specimen import Brief
 
 if TYPE_CHECKING:
     from mesh.context import Caller
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 TOPIC = facts_of("critic")
 
 
-def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> Order:
+def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> EvaluationRequest:
     """What is to be judged. INVALID_ARGUMENT for a job that no service names: the verdict appears in its trace."""
     context = request.context
     check_job_fields(context, "context", who)
-    return Order(
+    return EvaluationRequest(
         asset_id=request.asset_id,
         rubric=RubricChoice(rubric_from(request.rubric) if request.HasField("rubric") else None, request.rubric_id),
-        brief=Brief(context.request, tuple(context.expected_labels), context.min_width_px),
+        brief=EvaluationContext(context.request, tuple(context.expected_labels), context.min_width_px),
         origin=Origin(context.job_id, context.step_id, context.execution_id, context.tool_id),
         request_id=request.request_id,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.access import is_service
-from mesh.rpc.paging import id_token
+from mesh.rpc.paging import page_token_id
 from soma.critic.v1 import critic_service_pb2 as pb
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceServicer
 from svc_critic.domain.evaluation import Listing
@@ -41,7 +41,7 @@ class CriticServicer(CriticServiceServicer):
     ) -> pb.ListEvaluationsResponse:
         """Lists past verdicts."""
         size = request.page_size or DEFAULT_PAGE
-        wanted = Listing(request.asset_id, request.job_id, size + 1, id_token(request.page_token))
+        wanted = Listing(request.asset_id, request.job_id, size + 1, page_token_id(request.page_token))
         found = await self._evaluate.list(caller().tenant_id, wanted)
         token = found[size - 1].evaluation_id if len(found) > size else ""
         return pb.ListEvaluationsResponse(evaluations=map(evaluation_to, found[:size]), next_page_token=token)

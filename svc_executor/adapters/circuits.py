@@ -96,7 +96,7 @@ class Circuits:
         return CircuitBreaker(
             capability.capability_id, self._clock,
             failures=self._failures, window_s=self._window_s, recovery_s=self._recovery_s,
-            counts=_concerns_tenant,
+            classify=_concerns_tenant,
             on_transition=lambda _, _before, after: self._note((tenant_id, capability), after),
         )  # fmt: skip
 

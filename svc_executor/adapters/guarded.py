@@ -1,4 +1,4 @@
-"""What stands around every provider, once: places, deadline, circuit breakers, retry with a budget."""
+"""What stands around every provider, once: slots, deadline, circuit breakers, retry with a budget."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mesh.errors import SomaError
 from mesh.lru import LruMap
 from mesh.resilience import CircuitState, Deadline, RetryBudget, retry
 from svc_executor.adapters.circuits import Circuits
-from svc_executor.adapters.places import Places
 from svc_executor.adapters.reports import HealthReports
+from svc_executor.adapters.slots import ProviderSlots
 from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.peers import HealthReport, HealthState
 from svc_executor.domain.provider import Failure, Fault, LimitedProvider, ProviderError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.peers import Registry
     from svc_executor.domain.ports import Catalogue, Meter
     from svc_executor.domain.processes import Capacity
-    from svc_executor.domain.provider import Invocation, InvocationResult, Place, ProbeResult, Provider
+    from svc_executor.domain.provider import Invocation, InvocationResult, ProbeResult, Provider, ProviderSlot
 
 _log = logging.getLogger(__name__)
 _BUDGETS = 4_096
@@ -40,9 +40,9 @@ _LOCAL = "local"
 
 @dataclass(frozen=True)
 class GuardLimits:
-    """How a provider is guarded. Times are in seconds; `patience_s` is the longest wait that a retry is worth.
+    """How a provider is guarded. Times are in seconds; `max_retry_wait_s` is the longest wait that a retry is worth.
 
-    `slots` calls run at once, and `tenant_slots` of them for one tenant, so that another always finds a place; one
+    `slots` calls run at once, and `tenant_slots` of them for one tenant, so that another always finds a slot; one
     tenant has `tenant_slots_in_all` at all providers together. `failures` within `window_s` open a circuit.
     """
 
@@ -53,11 +53,11 @@ class GuardLimits:
     failures: int = 5
     window_s: float = 10.0
     recovery_s: float = 60.0
-    patience_s: float = 1.0
+    max_retry_wait_s: float = 1.0
 
 
 class Guards:
-    """Places by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits.
+    """ProviderSlots by provider, breakers and retry budgets by capability; tells meter and registry of opened circuits.
 
     A provider's limits are those of an account or a server with it; each tool of this machine stands for itself.
     `is_heavy` tells which tenants used much processor time of this machine lately.
@@ -71,9 +71,15 @@ class Guards:
         self._meter = meter
         self._clock = clock
         self._rng = rng
-        self._places = Places(limits.slots, limits.tenant_slots, limits.tenant_slots_in_all, clock, is_heavy)
+        self._provider_slots = ProviderSlots(
+            limits.slots, limits.tenant_slots, limits.tenant_slots_in_all, clock, is_heavy
+        )
         self._circuits = Circuits(
-            clock, self._moved, failures=limits.failures, window_s=limits.window_s, recovery_s=limits.recovery_s
+            clock,
+            self._circuit_changed,
+            failures=limits.failures,
+            window_s=limits.window_s,
+            recovery_s=limits.recovery_s,
         )
         meter.tenant_circuits(self._circuits.open_tenants)
         self._budgets = LruMap[CapabilityKey, RetryBudget](_BUDGETS)
@@ -83,11 +89,11 @@ class Guards:
         """The state of a capability's platform-wide circuit: calls are held back while it is open."""
         return self._circuits.state(capability)
 
-    def enter(
+    def acquire(
         self, pool: str, tenant_id: str, capacity: Capacity | None, capability_id: str
     ) -> AbstractContextManager[None]:
-        """Hold a place for a call; raises ProviderBusyError at once when none is free."""
-        return self._places.enter(pool, tenant_id, capacity, named=capability_id)
+        """Hold a slot for a call; raises ProviderBusyError at once when none is free."""
+        return self._provider_slots.acquire(pool, tenant_id, capacity, named=capability_id)
 
     async def invoke(self, inner: Provider, invocation: Invocation) -> InvocationResult:
         """Invoke within deadline, circuits and retry budget; raises ProviderError.
@@ -102,10 +108,10 @@ class Guards:
                 rng=self._rng,
                 budget=self._budgets.get_or_create(invocation.capability, RetryBudget),
                 attempts=self._limits.tries,
-                base_s=self._limits.patience_s / 4,
-                cap_s=self._limits.patience_s,
+                base_s=self._limits.max_retry_wait_s / 4,
+                cap_s=self._limits.max_retry_wait_s,
                 deadline=deadline,
-                retryable=self._worth_a_retry,
+                retryable=self._is_worth_retrying,
             )
         except SomaError as refused:  # a circuit is open
             raise ProviderError(
@@ -137,16 +143,16 @@ class Guards:
         """Give reports under way a moment to arrive."""
         await self._reports.aclose()
 
-    def _worth_a_retry(self, error: Exception) -> bool:
+    def _is_worth_retrying(self, error: Exception) -> bool:
         """Whether the same call may soon succeed; one that consumed something is not paid for twice."""
         if not isinstance(error, ProviderError) or error.usage is not None:
             return False
         passing = error.reason is Failure.RATE_LIMITED or (
             error.reason is Failure.UNAVAILABLE and error.fault is Fault.PROVIDER
         )
-        return passing and (error.retry_after_s or 0.0) <= self._limits.patience_s
+        return passing and (error.retry_after_s or 0.0) <= self._limits.max_retry_wait_s
 
-    def _moved(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
+    def _circuit_changed(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
         _log.warning("circuit of %s goes from %s to %s", capability.capability_id, before, after)
         self._meter.breaker(capability, after.value)
         if after is CircuitState.HALF_OPEN:
@@ -167,19 +173,19 @@ class GuardedProvider:
         self._adapter = adapter
 
     @contextmanager
-    def try_enter(self, tool_id: str, provider: str, tenant_id: str, endpoint: str = "") -> Iterator[Place]:
-        """Hold a place for one invocation of a capability; raises ProviderBusyError at once when none is free."""
+    def try_acquire(self, tool_id: str, provider: str, tenant_id: str, endpoint: str = "") -> Iterator[ProviderSlot]:
+        """Hold a slot for one invocation of a capability; raises ProviderBusyError at once when none is free."""
         pool = self._adapter if self.provider == _LOCAL else f"{provider} {endpoint}".rstrip()
         capacity = self._inner.capacity if isinstance(self._inner, LimitedProvider) else None
-        with self._guards.enter(pool, tenant_id, capacity, f"{tool_id}@{provider}"):
-            yield _HeldPlace(self._inner, self._guards)
+        with self._guards.acquire(pool, tenant_id, capacity, f"{tool_id}@{provider}"):
+            yield _AcquiredSlot(self._inner, self._guards)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Raises ProviderBusyError at once when no place is free."""
-        with self.try_enter(
+        """Raises ProviderBusyError at once when no slot is free."""
+        with self.try_acquire(
             invocation.tool_id, invocation.provider, invocation.tenant_id, invocation.endpoint
-        ) as place:
-            return await place.invoke(invocation)
+        ) as slot:
+            return await slot.invoke(invocation)
 
     async def probe(self) -> ProbeResult:
         """Probes are not held back."""
@@ -190,8 +196,8 @@ class GuardedProvider:
         await self._inner.aclose()
 
 
-class _HeldPlace:
-    """A `Place`."""
+class _AcquiredSlot:
+    """A `ProviderSlot`."""
 
     def __init__(self, inner: Provider, guards: Guards) -> None:
         self._inner = inner

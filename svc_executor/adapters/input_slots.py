@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svc_executor.adapters.places import Places
+from svc_executor.adapters.slots import ProviderSlots
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -16,11 +16,11 @@ _POOL = "large inputs"
 
 
 class LargeInputSlots:
-    """`InputSlots` as places at a provider are: one for a tenant, and tenants take turns."""
+    """`InputSlots` as the slots of a provider are: one for each tenant, and tenants take turns."""
 
     def __init__(self, clock: Clock, slots: int = _SLOTS) -> None:
-        self._places = Places(slots, per_tenant=1, in_all=1, clock=clock)
+        self._slots = ProviderSlots(slots, per_tenant=1, in_all=1, clock=clock)
 
     def enter(self, tenant_id: str) -> AbstractContextManager[None]:
         """See the port."""
-        return self._places.enter(_POOL, tenant_id, named="the memory for large inputs")
+        return self._slots.acquire(_POOL, tenant_id, named="the memory for large inputs")

@@ -51,7 +51,7 @@ class PrometheusMeter:
             "erasures_unfinished", "Erased assets of which jobs may still keep a text, up to 10,000."
         )
         self._lost_runs = counter("job_runs_lost_total", "Runs that were closed because their workflow was lost.")
-        self._rollbacks = histogram("rollback_latency_seconds", "Time that the undoings of a run took.")
+        self._rollbacks = histogram("rollback_latency_seconds", "Time that the compensations of a run took.")
         self._breakers = counter(
             "circuit_breaker_transitions_total", "Transitions of circuit breakers.", ("tool_id", "provider", "state")
         )

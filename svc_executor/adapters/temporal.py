@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
-    from svc_executor.domain.run import JobOrder
+    from svc_executor.domain.run import JobRun
 
 QUEUE = "multimodal"
 _RPC_TIMEOUT = timedelta(seconds=5)
@@ -39,19 +39,19 @@ class TemporalRunner:
         self._client = client
         self._queue = queue
 
-    async def start(self, order: JobOrder) -> None:
+    async def start(self, order: JobRun) -> None:
         """See the port."""
         await self._begin(order, [order])
 
-    async def cancel(self, order: JobOrder, reason: str) -> None:
+    async def cancel(self, order: JobRun, reason: str) -> None:
         """See the port."""
         await self._begin(order, [order], {"start_signal": CANCEL_SIGNAL, "start_signal_args": [reason]})
 
-    async def close(self, order: JobOrder, failure: str) -> None:
+    async def close(self, order: JobRun, failure: str) -> None:
         """See the port."""
         await self._begin(order, [order, 0.0, failure])
 
-    async def is_running(self, order: JobOrder) -> bool:
+    async def is_running(self, order: JobRun) -> bool:
         """See the port."""
         try:
             found = await self._client.get_workflow_handle(order.job_id).describe(rpc_timeout=_RPC_TIMEOUT)
@@ -61,7 +61,7 @@ class TemporalRunner:
             raise _unavailable() from error
         return found.status is WorkflowExecutionStatus.RUNNING
 
-    async def _begin(self, order: JobOrder, args: Sequence[object], signal: _Signal | None = None) -> None:
+    async def _begin(self, order: JobRun, args: Sequence[object], signal: _Signal | None = None) -> None:
         """Start the workflow unless it runs; tenants take turns on the queue."""
         try:
             await self._client.start_workflow(

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh import overhead
-from mesh.errors import SomaError, may_pass
-from svc_executor.app.produce import Begun, Producer
-from svc_executor.app.recorder import Note
+from mesh.errors import SomaError, is_transient
+from svc_executor.app.produce import AttemptContext, ProviderInvoker
+from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.inputs import resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
+from svc_executor.domain.prompts import prompt_of
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
-from svc_executor.domain.run import AttemptOrder, AttemptResult
+from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType
-from svc_executor.domain.wording import prompt_of
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -37,7 +37,7 @@ class MakeAttempt:
     def __init__(
         self,
         store: JobStore,
-        producer: Producer,
+        invoker: ProviderInvoker,
         calls: ProviderCalls,
         selector: Selector,
         recorder: Recorder,
@@ -46,100 +46,100 @@ class MakeAttempt:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._producer = producer
+        self._invoker = invoker
         self._calls = calls
         self._selector = selector
         self._recorder = recorder
         self._meter = meter
         self._clock = clock
 
-    async def __call__(self, order: AttemptOrder) -> AttemptResult:
+    async def __call__(self, order: AttemptInput) -> AttemptResult:
         """How the attempt ended; raises only what waiting would mend."""
-        with overhead.accounting(self._clock, "executor", "execution_attempt"):
+        with overhead.measure_overhead(self._clock, "executor", "execution_attempt"):
             return await self._attempt(order)
 
-    async def _attempt(self, order: AttemptOrder) -> AttemptResult:
-        begun = await self._begin(order)
-        execution = begun.execution
+    async def _attempt(self, order: AttemptInput) -> AttemptResult:
+        context = await self._begin(order)
+        execution = context.execution
         if not self.is_recorded(execution):
-            execution = await self._make(order, begun)
-        called = begun.call is not None or not is_repeatable(execution)
+            execution = await self._make(order, context)
+        called = context.call is not None or not is_repeatable(execution)
         if called or not execution.settled:
             execution = await self._settle(order, execution)
         succeeded = execution.status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.REJECTED}
         return AttemptResult(succeeded, execution.error_code, execution.error_message)
 
-    async def _make(self, order: AttemptOrder, begun: Begun) -> Execution:
-        producer, calls = self._producer, self._calls
-        outcome = await self._call(begun)
-        begun = await self._book(begun, outcome)
+    async def _make(self, order: AttemptInput, context: AttemptContext) -> Execution:
+        invoker, calls = self._invoker, self._calls
+        outcome = await self._call(context)
+        context = await self._book(context, outcome)
         stored: dict[str, None] = {}
         ended = await calls.hold(
-            begun,
+            context,
             outcome,
-            lambda: producer.finish(begun, outcome, stored),
-            lambda error: producer.fail(begun, outcome, error, stored),
+            lambda: invoker.finish(context, outcome, stored),
+            lambda error: invoker.fail(context, outcome, error, stored),
         )
-        recorded, unneeded = await calls.hold(begun, outcome, lambda: self._record(order, ended))
-        await producer.release_assets(begun, unneeded)
+        recorded, unneeded = await calls.hold(context, outcome, lambda: self._record(order, ended))
+        await invoker.release_assets(context, unneeded)
         return recorded
 
-    async def _call(self, begun: Begun) -> CallOutcome:
+    async def _call(self, context: AttemptContext) -> CallOutcome:
         """The outcome of the provider's call, which is not made on a reservation that has lapsed meanwhile.
 
         The reservation of a call that was made before is held as long as may be: that call is paid for either way.
         """
         try:
-            if needs_renewal(begun.execution, self._clock.now()):
-                await self._selector.renew(begun.execution.reservation_id)
+            if needs_renewal(context.execution, self._clock.now()):
+                await self._selector.renew(context.execution.reservation_id)
         except SomaError as error:
-            if begun.call is None and may_pass(error):
+            if context.call is None and is_transient(error):
                 raise
-            if begun.call is None:
+            if context.call is None:
                 return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
-        return await self._producer.call(begun)
+        return await self._invoker.call(context)
 
-    async def _book(self, begun: Begun, outcome: CallOutcome) -> Begun:
+    async def _book(self, context: AttemptContext, outcome: CallOutcome) -> AttemptContext:
         """Settle what a call cost at once, since its attempt may wait for longer than its reservation lasts.
 
         While the selector is away, it is settled once the attempt is recorded.
         """
-        execution = begun.execution
+        execution = context.execution
         if not execution.reservation_id or not outcome.cost_micro_usd:
-            return begun
+            return context
         try:
             await self._selector.settle(execution.reservation_id, outcome.cost_micro_usd)
         except SomaError as error:
             _log.warning("what a call cost is settled later: %s", error.reason.value)
-            return begun
-        return replace(begun, execution=replace(execution, settled=True))
+            return context
+        return replace(context, execution=replace(execution, settled=True))
 
     @staticmethod
     def is_recorded(execution: Execution) -> bool:
         """Whether the result is known, so that the provider must not be asked again."""
         return execution.ended
 
-    async def _begin(self, order: AttemptOrder) -> Begun:
+    async def _begin(self, order: AttemptInput) -> AttemptContext:
         """The attempt with its inputs; the first time, what it is made from is recorded."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             steps = await work.step_with_inputs(order.step_id)
             made = {(each.step_id, each.attempt): each for each in await work.executions()}
             execution = await work.execution(order.step_id, order.attempt)
             if execution is None:
-                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never begun")
+                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never started")
             step = steps[order.step_id]
             if execution.started_at is None:
                 execution = self._started(execution, step, steps)
                 await work.save_execution(execution)
-            sent_back = made.get((order.step_id, execution.rework_of))
+            rejected = made.get((order.step_id, execution.rework_of))
             accepted = {
                 name: made[name, each.accepted_attempt]
                 for name, each in steps.items()
                 if (name, each.accepted_attempt) in made
             }
-            feedback = sent_back.feedback if sent_back else ()
+            feedback = rejected.feedback if rejected else ()
             call = await work.call(execution.execution_id)
-            return Begun(work.job, step, execution, steps, accepted, feedback, call)
+            return AttemptContext(work.job, step, execution, steps, accepted, feedback, call)
 
     def _started(self, execution: Execution, step: Step, steps: dict[str, Step]) -> Execution:
         params = resolved(step.task, steps)
@@ -151,7 +151,7 @@ class MakeAttempt:
             input_asset_ids=tuple(name for source in sources(step.task, steps) for name in source.asset_ids),
         )
 
-    async def _record(self, order: AttemptOrder, ended: Execution) -> tuple[Execution, list[str]]:
+    async def _record(self, order: AttemptInput, ended: Execution) -> tuple[Execution, list[str]]:
         """Record a result. One that another try recorded meanwhile stays; then also assets that nobody needs."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             known = await work.execution(order.step_id, order.attempt)
@@ -178,12 +178,12 @@ class MakeAttempt:
             text = f"{step.step_id}: {name} delivered in {ended.latency_ms} ms"
         else:
             text = f"{step.step_id}: {name} failed, {ended.error_code}: {ended.error_message}"
-        await self._recorder.note(work, Note(EventType.EXECUTION, text, step, ended))
+        await self._recorder.note(work, TimelineEntry(EventType.EXECUTION, text, step, ended))
         if ended.asset_ids:
             stored = f"{step.step_id}: {len(ended.asset_ids)} asset{'s' * (len(ended.asset_ids) > 1)} stored"
-            await self._recorder.note(work, Note(EventType.ASSET, stored, step, ended, ended.asset_ids))
+            await self._recorder.note(work, TimelineEntry(EventType.ASSET, stored, step, ended, ended.asset_ids))
 
-    async def _settle(self, order: AttemptOrder, execution: Execution) -> Execution:
+    async def _settle(self, order: AttemptInput, execution: Execution) -> Execution:
         """Book the true cost, or give the reservation back when there was none, and forget the call."""
         if not execution.settled:
             await settle(self._selector, execution)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
+from svc_executor.domain.compensation import compensations, releases_assets
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.undoing import gives_up_assets, undoings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import ExecutionSummary, Job
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Meter, Work
-    from svc_executor.domain.run import CloseOrder, StepEnd
+    from svc_executor.domain.run import CloseRunInput, EndStepInput
     from svc_executor.domain.timeline import Compensation
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class EndStep:
         self._store = store
         self._recorder = recorder
 
-    async def __call__(self, order: StepEnd) -> None:
+    async def __call__(self, order: EndStepInput) -> None:
         """Record the state; a step that ended stays as it is."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             step = await work.step(order.step_id)
@@ -47,7 +47,7 @@ class EndStep:
 class CloseRun:
     """Ends a run: what is open is stopped, what must be undone is undone in reverse, the last state is recorded.
 
-    Safe to repeat: the undoings are listed before the first is done, and each is ticked off.
+    Safe to repeat: the compensations are listed before the first is done, and each is ticked off.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class CloseRun:
         self._meter = meter
         self._clock = clock
 
-    async def __call__(self, order: CloseOrder) -> None:
-        """End the run; raises while an undoing fails, until `last_try` leaves it to `RetryCompensations`."""
+    async def __call__(self, order: CloseRunInput) -> None:
+        """End the run; raises while a compensation fails, until `last_try` leaves it to `RetryCompensations`."""
         started = self._clock.monotonic()
         job = await self._store.job(order.job.tenant_id, order.job.job_id)
         if _is_over(job, order):
             return
         state = JobState(order.state)
-        held = await self._held(job, last_try=order.last_try) if gives_up_assets(job, state) else None
+        held = await self._held(job, last_try=order.last_try) if releases_assets(job, state) else None
         costs = await self._known_costs(job)
         async with self._store.work(job.tenant_id, job.job_id) as work:
             if _is_over(work.job, order):  # ended or resumed while its peers were asked
@@ -91,7 +91,7 @@ class CloseRun:
             await self._undo(job, compensation, made, last_try=order.last_try)
         if todo:
             self._meter.rollback(self._clock.monotonic() - started)
-        await self._forget_calls(job)
+        await self._delete_calls(job)
         await self._finish(order, state)
         await self._starting.start_after(job)
 
@@ -139,7 +139,7 @@ class CloseRun:
             await self._recorder.reported(work, stopped)
         return await work.executions()
 
-    async def _forget_calls(self, job: Job) -> None:
+    async def _delete_calls(self, job: Job) -> None:
         for call in await self._store.calls(job.tenant_id, job.job_id):
             if await self._calls.erase(call.tenant_id, call.execution_id):
                 async with self._store.work(job.tenant_id, job.job_id) as work:
@@ -148,10 +148,10 @@ class CloseRun:
     async def _listed(
         self, work: Work, executions: list[ExecutionSummary], held: list[str] | None
     ) -> list[Compensation]:
-        """The undoings of this run that are to be done: listed on the first try, found again on the next."""
+        """The compensations of this run that are to be done: listed on the first try, found again on the next."""
         known = [each for each in await work.compensations() if each.run == work.job.run]
         if not known:
-            known = list(undoings(work.job, executions, held, self._clock.now()))
+            known = list(compensations(work.job, executions, held, self._clock.now()))
             for entry in known:
                 await work.save_compensation(entry)
         return [each for each in known if not each.done]
@@ -165,9 +165,9 @@ class CloseRun:
             if not last_try:
                 raise
             _log.warning("%s %s is undone later: %s", entry.kind.value, entry.target_id, error.reason.value)
-            await self._compensator.put_off(job, entry, error.message)
+            await self._compensator.postpone(job, entry, error.message)
 
-    async def _finish(self, order: CloseOrder, state: JobState) -> None:
+    async def _finish(self, order: CloseRunInput, state: JobState) -> None:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             if _is_over(work.job, order):
                 return
@@ -176,6 +176,6 @@ class CloseRun:
             await self._recorder.job_changed(work, ended, f"the job is {state.lower()}{detail}")
 
 
-def _is_over(job: Job, order: CloseOrder) -> bool:
+def _is_over(job: Job, order: CloseRunInput) -> bool:
     """Whether the run that is to be closed has ended, or another one has begun."""
     return job.state.ended or job.run != order.job.run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from svc_executor.app.attempt import settle
-from svc_executor.app.recorder import Note
+from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.timeline import CompensationKind, EventType
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Compensator:
-    """Does an undoing and ticks it off. Safe to repeat."""
+    """Does a compensation and ticks it off. Safe to repeat."""
 
     def __init__(
         self, store: JobStore, assets: Assets, selector: Selector, recorder: Recorder, *, meter: Meter, clock: Clock
@@ -42,11 +42,11 @@ class Compensator:
             self._meter.compensation(entry.kind.value, done=False)
             raise
         self._meter.compensation(entry.kind.value, done=True)
-        await self._tick_off(job, entry, "")
+        await self._record(job, entry, "")
 
-    async def put_off(self, job: Job, entry: Compensation, hindrance: str) -> None:
+    async def postpone(self, job: Job, entry: Compensation, failure: str) -> None:
         """Record that it could not be done yet."""
-        await self._tick_off(job, entry, hindrance)
+        await self._record(job, entry, failure)
 
     async def _undo(self, job: Job, entry: Compensation, execution: ExecutionSummary | None) -> None:
         if entry.kind is CompensationKind.ASSET:
@@ -56,18 +56,20 @@ class Compensator:
         else:
             await self._selector.release(entry.target_id)
 
-    async def _tick_off(self, job: Job, entry: Compensation, hindrance: str) -> None:
+    async def _record(self, job: Job, entry: Compensation, failure: str) -> None:
         async with self._store.work(job.tenant_id, job.job_id) as work:
             if any(each.done for each in await work.compensations() if _same(each, entry)):
                 return
-            done = replace(entry, done=not hindrance, message=hindrance, updated_at=self._clock.now())
+            done = replace(entry, done=not failure, message=failure, updated_at=self._clock.now())
             await work.save_compensation(done)
             if entry.kind is CompensationKind.RESERVATION:
-                await _mark_settled(work, entry.execution_id, settled=not hindrance)
-            words = f"could not be undone yet: {hindrance}" if hindrance else "is undone"
+                await _mark_settled(work, entry.execution_id, settled=not failure)
+            words = f"could not be undone yet: {failure}" if failure else "is undone"
             step = await work.step(entry.step_id) if entry.step_id else None
             assets = (entry.target_id,) if entry.kind is CompensationKind.ASSET else ()
-            note = Note(EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets)
+            note = TimelineEntry(
+                EventType.COMPENSATION, f"{entry.kind.value} {entry.target_id} {words}", step, None, assets
+            )
             await self._recorder.note(work, note)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import PreconditionViolation, Reason, SomaError
 from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.job import JobState, Step, StepState
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ _CLOSING_S = 5.0
 
 
 @dataclass(frozen=True)
-class ControlOrder:
+class ControlRequest:
     """Who wants what of which job. `request_id` is empty when none was given."""
 
     caller: Principal
@@ -51,7 +51,7 @@ class CancelJob:
         self._store = store
         self._runner = runner
 
-    async def __call__(self, order: ControlOrder) -> Job:
+    async def __call__(self, order: ControlRequest) -> Job:
         """The job as it is now; an ended one is left alone. One whose run was lost is run again, to close."""
         async with self._store.work(order.tenant_id, order.job_id) as work:
             first = not order.request_id or await work.first_time(order.request_id, order.digest("cancel"))
@@ -62,7 +62,7 @@ class CancelJob:
                 await work.save_job(replace(work.job, cancel_reason=wish))
             job = work.job
         if job.cancel_reason is not None:
-            await self._runner.cancel(JobOrder(job.tenant_id, job.job_id, job.run), job.cancel_reason)
+            await self._runner.cancel(JobRun(job.tenant_id, job.job_id, job.run), job.cancel_reason)
         return job
 
 
@@ -81,7 +81,7 @@ class ResumeJob:
         self._assets = assets
         self._recorder = recorder
 
-    async def __call__(self, order: ControlOrder) -> Job:
+    async def __call__(self, order: ControlRequest) -> Job:
         """The job in its new run; FAILED_PRECONDITION unless it is FAILED or PARTIAL, or RUNNING without a workflow.
 
         RATE_LIMITED when the tenant has as many open jobs as it may have.
@@ -141,8 +141,8 @@ def _fresh(step: Step) -> Step:
     return Step(step.job_id, step.task, attempts=step.attempts, cost_micro_usd=step.cost_micro_usd)
 
 
-def _order(job: Job) -> JobOrder:
-    return JobOrder(job.tenant_id, job.job_id, job.run)
+def _order(job: Job) -> JobRun:
+    return JobRun(job.tenant_id, job.job_id, job.run)
 
 
 async def _check_not_closing(work: Work) -> None:

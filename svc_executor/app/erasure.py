@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from svc_executor.domain.erasure import quoted_steps
 from svc_executor.domain.job import PROMPT_REPORTED
-from svc_executor.domain.wording import prompt_of
+from svc_executor.domain.prompts import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ class EraseTexts:
         if not jobs:
             _log.error("jobs that keep a text of asset %s were not found", asset.asset_id, exc_info=error)
             return _START
-        await self._erasures.put_off(asset, self._clock.now())
+        await self._erasures.postpone(asset, self._clock.now())
         if alone:
             _log.error("a text of asset %s was not removed from job %s", asset.asset_id, jobs[-1], exc_info=error)
             return _Position(jobs[-1], position.alone_to)

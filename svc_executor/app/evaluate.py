@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.ids import derive
-from svc_executor.app.recorder import Note
+from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.job import ExecutionStatus
-from svc_executor.domain.needs import min_width_px
-from svc_executor.domain.peers import Trial
-from svc_executor.domain.run import AttemptOrder, Verdict
+from svc_executor.domain.peers import EvaluationRequest
+from svc_executor.domain.prompts import labels_of, request_of, summary
+from svc_executor.domain.run import AttemptInput, Verdict
+from svc_executor.domain.selection_requests import min_width_px
 from svc_executor.domain.timeline import EventType
-from svc_executor.domain.wording import labels_of, request_of, summary
 
 if TYPE_CHECKING:
     from svc_executor.app.recorder import Recorder
@@ -36,20 +36,20 @@ class EvaluateAttempt:
         self._critic = critic
         self._recorder = recorder
 
-    async def __call__(self, order: AttemptOrder) -> Verdict:
+    async def __call__(self, order: AttemptInput) -> Verdict:
         """The verdict; one that is recorded is given back. Raises only what waiting would mend."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             execution = await work.execution(order.step_id, order.attempt)
             step = await work.step(order.step_id)
             if execution is None:
-                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never begun")
+                raise KeyError(f"attempt {order.attempt} of {order.step_id} was never started")
             if execution.status is ExecutionStatus.REJECTED or step.accepted_attempt == order.attempt:
                 return await _verdict(work, execution)
-        judgement, hindrance = await self._judge(step, execution)
-        return await self._record(order, judgement, hindrance)
+        judgement, failure = await self._judge(step, execution)
+        return await self._record(order, judgement, failure)
 
     async def _judge(self, step: Step, execution: Execution) -> tuple[Judgement | None, str]:
-        trial = Trial(
+        evaluation_request = EvaluationRequest(
             asset_id=execution.asset_ids[0],
             request_id=derive(execution.idempotency_key, "evaluate"),
             job_id=execution.job_id,
@@ -62,14 +62,14 @@ class EvaluateAttempt:
             min_width_px=min_width_px(step.task),
         )
         try:
-            return await self._critic.evaluate(trial), ""
+            return await self._critic.evaluate(evaluation_request), ""
         except SomaError as error:
             if error.rule.retryable:
                 raise
             _log.warning("the critic cannot judge an asset of %s: %s", execution.chosen.tool_id, error.reason.value)
             return None, error.message
 
-    async def _record(self, order: AttemptOrder, judgement: Judgement | None, hindrance: str) -> Verdict:
+    async def _record(self, order: AttemptInput, judgement: Judgement | None, failure: str) -> Verdict:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             execution = await work.execution(order.step_id, order.attempt)
             step = await work.step(order.step_id)
@@ -77,8 +77,10 @@ class EvaluateAttempt:
                 return Verdict(passes=False) if execution is None else await _verdict(work, execution)
             judged = _judged(execution, judgement)
             await work.save_execution(judged)
-            message = _sentence(judged, judgement, hindrance)
-            await self._recorder.note(work, Note(EventType.EVALUATION, message, step, judged, judged.asset_ids[:1]))
+            message = _sentence(judged, judgement, failure)
+            await self._recorder.note(
+                work, TimelineEntry(EventType.EVALUATION, message, step, judged, judged.asset_ids[:1])
+            )
             judged = await self._recorder.reported(work, judged)
             if judged.status is ExecutionStatus.SUCCEEDED:
                 await self._recorder.accepted(work, judged)
@@ -97,9 +99,9 @@ def _judged(execution: Execution, judgement: Judgement | None) -> Execution:
     )
 
 
-def _sentence(execution: Execution, judgement: Judgement | None, hindrance: str) -> str:
+def _sentence(execution: Execution, judgement: Judgement | None, failure: str) -> str:
     if judgement is None:
-        return f"{execution.step_id}: could not be judged and is accepted as it is: {hindrance}"
+        return f"{execution.step_id}: could not be judged and is accepted as it is: {failure}"
     verdict = "good enough" if judgement.passes else "sent back"
     findings = summary(judgement.feedback)
     return f"{execution.step_id}: {verdict}, score {judgement.score:.2f}{'; ' * bool(findings)}{findings}"

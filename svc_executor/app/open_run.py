@@ -1,4 +1,4 @@
-"""Opening a run: what there is to do."""
+"""Starting a run: what there is to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.job import JobState
-from svc_executor.domain.run import JobOrder, Opening, StepBrief
+from svc_executor.domain.run import JobRun, RunSetup, StepInfo
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -37,12 +37,12 @@ class OpenRun:
         self._clock = clock
         self._limits = limits
 
-    async def __call__(self, order: JobOrder) -> Opening:
+    async def __call__(self, order: JobRun) -> RunSetup:
         """The state to run from; nothing to do for an ended job or another run of it."""
         async with self._store.work(order.tenant_id, order.job_id) as work:
             job = work.job
             if job.run != order.run or job.state.ended:
-                return Opening(proceed=False, steps=[])
+                return RunSetup(proceed=False, steps=[])
             if job.state is JobState.PENDING:
                 now = self._clock.now()
                 job = replace(job, state=JobState.RUNNING, started_at=job.started_at or now)
@@ -50,8 +50,8 @@ class OpenRun:
             attempts: dict[str, list[ExecutionSummary]] = defaultdict(list)
             for execution in await work.executions():
                 attempts[execution.step_id].append(execution)
-            steps = [_brief(step, attempts[step.step_id]) for step in await work.step_summaries()]
-        return Opening(
+            steps = [_step_info(step, attempts[step.step_id]) for step in await work.step_summaries()]
+        return RunSetup(
             proceed=True,
             steps=steps,
             parallel=self._limits.parallel_steps,
@@ -63,11 +63,11 @@ class OpenRun:
         )
 
 
-def _brief(step: StepSummary, made: list[ExecutionSummary]) -> StepBrief:
+def _step_info(step: StepSummary, made: list[ExecutionSummary]) -> StepInfo:
     """A step as its run begins; an attempt without a recorded result is taken up again under its number."""
     last = max(made, key=lambda execution: execution.attempt, default=None)
     next_attempt = 1 if last is None else last.attempt + int(last.ended)
-    return StepBrief(
+    return StepInfo(
         step_id=step.step_id,
         depends_on=list(step.task.depends_on),
         state=step.state.value,

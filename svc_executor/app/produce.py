@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mesh.errors import Reason, SomaError, may_pass
+from mesh.errors import Reason, SomaError, is_transient
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from svc_executor.domain.erasure import ErasedTextError, check_texts
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
     from svc_executor.domain.peers import AssetInfo, Assets
     from svc_executor.domain.ports import Catalogue, Credentials, InputSlots
-    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Place, Provider
+    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Provider, ProviderSlot
     from svc_executor.domain.provider_call import ProviderCall
 
 _SPLIT = "."
@@ -45,7 +45,7 @@ _NUL = "\x00"
 
 
 @dataclass(frozen=True)
-class Begun:
+class AttemptContext:
     """An attempt with all that it is made from. `steps` are the step and those it depends on, `accepted` their
     results, by step name.
 
@@ -65,16 +65,16 @@ class Begun:
 
 @runtime_checkable
 class _LimitedProvider(Protocol):
-    """A provider with a limited number of places."""
+    """A provider with a limited number of slots."""
 
-    def try_enter(
+    def try_acquire(
         self, tool_id: str, provider: str, tenant_id: str, endpoint: str = ""
-    ) -> AbstractContextManager[Place]:
-        """Hold a place for one invocation; raises ProviderBusyError at once when none is free."""
+    ) -> AbstractContextManager[ProviderSlot]:
+        """Hold a slot for one invocation; raises ProviderBusyError at once when none is free."""
 
 
-class Producer:
-    """Calls the provider of an attempt that was begun, and makes an ended attempt of the outcome.
+class ProviderInvoker:
+    """Calls the provider of an attempt that was started, and makes an ended attempt of the outcome.
 
     `timeout_s` bounds the provider's time.
     """
@@ -98,18 +98,20 @@ class Producer:
         self._large_inputs = large_inputs
         self._timeout_s = timeout_s
 
-    async def call(self, begun: Begun) -> CallOutcome:
+    async def call(self, context: AttemptContext) -> CallOutcome:
         """The outcome of the attempt's call, made now unless it is known; raises only what waiting would mend."""
-        known = await self._calls.find(begun)
+        known = await self._calls.find(context)
         if known is not None:
             return known
         try:
-            check_texts(begun.step.task, begun.steps)
-            with _place(self._provider(begun), begun) as place:  # before the inputs, which a busy provider saves
-                begun = replace(begun, inputs=await self._input_assets(begun))
-                with self._input_slot(begun):
-                    invocation = await self._invocation(begun)
-                    return await self._calls.make(begun, place.invoke, invocation)
+            check_texts(context.step.task, context.steps)
+            with _acquire_slot(
+                self._provider(context), context
+            ) as slot:  # before the inputs, which a busy provider saves
+                context = replace(context, inputs=await self._input_assets(context))
+                with self._input_slot(context):
+                    invocation = await self._invocation(context)
+                    return await self._calls.make(context, slot.invoke, invocation)
         except ProviderBusyError as busy:
             raise SomaError(Reason.OVERLOADED, busy.message, retry_after_s=busy.retry_after_s) from None
         except InputsTooLargeError as error:
@@ -119,45 +121,45 @@ class Producer:
         except ProviderError as error:
             return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
         except SomaError as error:
-            if may_pass(error):
+            if is_transient(error):
                 raise
             return CallOutcome(None, error_code=error.reason.value, error_message=error.message)
 
-    async def finish(self, begun: Begun, outcome: CallOutcome, stored: dict[str, None]) -> Execution:
+    async def finish(self, context: AttemptContext, outcome: CallOutcome, stored: dict[str, None]) -> Execution:
         """The attempt with its stored result or its failure, at what the call cost; raises as `call` does.
 
         `stored` receives the ids of assets in their order, so that those of an attempt that fails half-way are known.
         """
         if outcome.result is None:
-            return self._failed(begun, outcome, outcome.error_code, outcome.error_message)
+            return self._failed(context, outcome, outcome.error_code, outcome.error_message)
         try:
-            await self._store(begun, outcome.result, stored)
+            await self._store(context, outcome.result, stored)
         except ProviderError as error:
-            return self._failed(begun, outcome, error.reason.value, error.message)
+            return self._failed(context, outcome, error.reason.value, error.message)
         except SomaError as error:
-            if may_pass(error):
+            if is_transient(error):
                 raise
-            return self.fail(begun, outcome, error, stored)
-        return replace(self._made(begun.execution, outcome, outcome.result), asset_ids=tuple(stored))
+            return self.fail(context, outcome, error, stored)
+        return replace(self._made(context.execution, outcome, outcome.result), asset_ids=tuple(stored))
 
-    def fail(self, begun: Begun, outcome: CallOutcome, error: SomaError, stored: Iterable[str]) -> Execution:
+    def fail(self, context: AttemptContext, outcome: CallOutcome, error: SomaError, stored: Iterable[str]) -> Execution:
         """The attempt as failed by an error, at what its call cost, with the assets that were stored before."""
-        failed = self._failed(begun, outcome, error.reason.value, error.message)
+        failed = self._failed(context, outcome, error.reason.value, error.message)
         return replace(failed, asset_ids=tuple(stored))
 
-    async def release_assets(self, begun: Begun, asset_ids: Iterable[str]) -> None:
+    async def release_assets(self, context: AttemptContext, asset_ids: Iterable[str]) -> None:
         """Give up assets that no attempt records."""
         for asset_id in asset_ids:
-            await self._assets.release(asset_id, begun.job.job_id, "its attempt was ended before it was recorded")
+            await self._assets.release(asset_id, context.job.job_id, "its attempt was ended before it was recorded")
 
-    async def _invocation(self, begun: Begun) -> Invocation:
-        execution, task = begun.execution, begun.step.task
+    async def _invocation(self, context: AttemptContext) -> Invocation:
+        execution, task = context.execution, context.step.task
         chosen = execution.chosen
-        inputs = await self._inputs(begun)
+        inputs = await self._inputs(context)
         asked = for_call(task, execution.params, chosen.default_parameters)
-        params = with_notes(task, asked, begun.feedback)
+        params = with_notes(task, asked, context.feedback)
         if task.step_type is StepType.COMPOSE_DOCUMENT:
-            params["provenance"] = _origins(begun, inputs)
+            params["provenance"] = _origins(context, inputs)
         return Invocation(
             tool_id=chosen.tool_id,
             provider=chosen.provider,
@@ -167,23 +169,23 @@ class Producer:
             params=params,
             idempotency_key=execution.idempotency_key,
             timeout_s=self._timeout_s,
-            tenant_id=begun.job.tenant_id,
+            tenant_id=context.job.tenant_id,
             constraints=task.constraints,
             inputs=inputs,
-            feedback=begun.feedback,
+            feedback=context.feedback,
             endpoint=chosen.endpoint,
             owner_tenant_id=chosen.owner_tenant_id,
-            credentials=await self._credentials.read(begun.job.tenant_id, chosen.credential_path),
+            credentials=await self._credentials.read(context.job.tenant_id, chosen.credential_path),
         )
 
-    async def _input_assets(self, begun: Begun) -> dict[str, AssetInfo]:
+    async def _input_assets(self, context: AttemptContext) -> dict[str, AssetInfo]:
         """Assets under the name of their source: the main one, and the others with their file ending behind it.
 
         Raises InputsTooLargeError before any of them is read.
         """
         budget = InputBudget()
         found: dict[str, AssetInfo] = {}
-        for source in sources(begun.step.task, begun.steps):
+        for source in sources(context.step.task, context.steps):
             for position, asset_id in enumerate(source.asset_ids):
                 asset = await self._assets.describe(asset_id)
                 budget.spend(asset.size_bytes)
@@ -191,25 +193,25 @@ class Producer:
                 found[source.name if position == 0 else f"{source.name}.{ending}"] = asset
         return found
 
-    def _input_slot(self, begun: Begun) -> AbstractContextManager[None]:
+    def _input_slot(self, context: AttemptContext) -> AbstractContextManager[None]:
         """A slot for inputs that are large, which stay in memory until the call is over."""
-        if sum(asset.size_bytes for asset in begun.inputs.values()) <= LARGE_INPUT_BYTES:
+        if sum(asset.size_bytes for asset in context.inputs.values()) <= LARGE_INPUT_BYTES:
             return nullcontext()
-        return self._large_inputs.enter(begun.job.tenant_id)
+        return self._large_inputs.enter(context.job.tenant_id)
 
-    async def _inputs(self, begun: Begun) -> dict[str, InputArtefact | str]:
-        return {name: await self._assets.load(asset) for name, asset in begun.inputs.items()}
+    async def _inputs(self, context: AttemptContext) -> dict[str, InputArtefact | str]:
+        return {name: await self._assets.load(asset) for name, asset in context.inputs.items()}
 
-    def _provider(self, begun: Begun) -> Provider:
-        chosen = begun.execution.chosen
+    def _provider(self, context: AttemptContext) -> Provider:
+        chosen = context.execution.chosen
         provider = self._catalogue.provider(chosen.adapter)
         if provider is None:
             raise ProviderError(Failure.UNAVAILABLE, f"{chosen.capability_id} has no adapter here")
         return provider
 
-    async def _store(self, begun: Begun, result: InvocationResult, stored: dict[str, None]) -> None:
-        execution, job = begun.execution, begun.job
-        for position, artefact in enumerate(_artefacts(begun.step, result)):
+    async def _store(self, context: AttemptContext, result: InvocationResult, stored: dict[str, None]) -> None:
+        execution, job = context.execution, context.job
+        for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
                 request_id=derive(execution.execution_id, "asset", str(position)),
@@ -232,23 +234,23 @@ class Producer:
             ended_at=self._clock.now(),
         )
 
-    def _failed(self, begun: Begun, outcome: CallOutcome, code: str, message: str) -> Execution:
+    def _failed(self, context: AttemptContext, outcome: CallOutcome, code: str, message: str) -> Execution:
         return replace(
-            begun.execution,
+            context.execution,
             status=ExecutionStatus.FAILED,
             error_code=code,
             error_message=Redactor().text(message),
-            model=begun.execution.chosen.model,
+            model=context.execution.chosen.model,
             cost_micro_usd=outcome.cost_micro_usd,
             latency_ms=outcome.latency_ms,
             ended_at=self._clock.now(),
         )
 
 
-def _place(provider: Provider, begun: Begun) -> AbstractContextManager[Place]:
-    chosen = begun.execution.chosen
+def _acquire_slot(provider: Provider, context: AttemptContext) -> AbstractContextManager[ProviderSlot]:
+    chosen = context.execution.chosen
     if isinstance(provider, _LimitedProvider):
-        return provider.try_enter(chosen.tool_id, chosen.provider, begun.job.tenant_id, chosen.endpoint)
+        return provider.try_acquire(chosen.tool_id, chosen.provider, context.job.tenant_id, chosen.endpoint)
     return nullcontext(provider)
 
 
@@ -265,14 +267,14 @@ def _typed(artefact: Artefact, execution: Execution) -> Artefact:
     return artefact if artefact.asset_type else replace(artefact, asset_type=execution.chosen.asset_type)
 
 
-def _origins(begun: Begun, inputs: Mapping[str, InputArtefact | str]) -> dict[str, JsonValue]:
+def _origins(context: AttemptContext, inputs: Mapping[str, InputArtefact | str]) -> dict[str, JsonValue]:
     """Where the inputs of a document come from, by input name; texts by the name of their step."""
     found: dict[str, JsonValue] = {}
-    for name in referenced_steps(begun.step.task):
-        execution = begun.accepted.get(name)
+    for name in referenced_steps(context.step.task):
+        execution = context.accepted.get(name)
         if execution is None:
             continue
         artefact = inputs.get(name)
-        content = artefact.content if isinstance(artefact, InputArtefact) else begun.steps[name].text.encode()
+        content = artefact.content if isinstance(artefact, InputArtefact) else context.steps[name].text.encode()
         found[name] = origin_of(execution, hashlib.sha256(content).hexdigest())
     return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from mesh.errors import Reason, SomaError, may_pass
+from mesh.errors import Reason, SomaError, is_transient
 from svc_executor.domain.pricing import cost_micro_usd
 from svc_executor.domain.provider import Failure, ProviderBusyError, ProviderError
 from svc_executor.domain.provider_call import CallOutcome, ProviderCall, is_repeatable, lost_outcome
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mesh.clock import Clock
-    from svc_executor.app.produce import Begun
+    from svc_executor.app.produce import AttemptContext
     from svc_executor.domain.job import Execution
     from svc_executor.domain.ports import JobStore, Results
     from svc_executor.domain.provider import Invocation, InvocationResult
@@ -48,18 +48,18 @@ class ProviderCalls:
         self._clock = clock
         self._hold_s = hold_s
 
-    async def find(self, begun: Begun) -> CallOutcome | None:
+    async def find(self, context: AttemptContext) -> CallOutcome | None:
         """The outcome of an earlier call for the attempt; None when the provider is to be called.
 
         Raises CONFLICT while an earlier call may still run.
         """
-        call = begun.call
+        call = context.call
         if call is None:
             return None
         known = await self._results.find(call.tenant_id, call.execution_id)
         if known is not None:
             return known
-        if is_repeatable(begun.execution):
+        if is_repeatable(context.execution):
             return None
         left = (call.ends_at - self._clock.now()).total_seconds()
         if left > 0:
@@ -68,7 +68,7 @@ class ProviderCalls:
                 "an earlier try of this attempt may still wait for its provider",
                 retry_after_s=min(left, _LOOK_AGAIN_S),
             )
-        return lost_outcome(begun.execution)
+        return lost_outcome(context.execution)
 
     async def outcome(self, call: ProviderCall) -> CallOutcome | None:
         """The kept outcome of a call; None when there is none, or none can be read now."""
@@ -78,28 +78,28 @@ class ProviderCalls:
             _log.warning("what a call cost is taken from its reservation: %s", error.reason.value)
             return None
 
-    async def make(self, begun: Begun, invoke: Invoke, invocation: Invocation) -> CallOutcome:
+    async def make(self, context: AttemptContext, invoke: Invoke, invocation: Invocation) -> CallOutcome:
         """Call the provider once and keep the outcome."""
-        paid = not is_repeatable(begun.execution)
+        paid = not is_repeatable(context.execution)
         if paid:
-            await self._mark(begun, invocation.timeout_s)
+            await self._mark(context, invocation.timeout_s)
         try:
-            outcome = await self._outcome(begun, invoke, invocation)
+            outcome = await self._outcome(context, invoke, invocation)
         except asyncio.CancelledError:
             if paid:
-                await _finished(self._cut(begun))
+                await _finished(self._cut(context))
             raise
         except ProviderBusyError:
             if paid:
-                await _finished(self._unmark(begun))
+                await _finished(self._unmark(context))
             raise
         if paid:
-            outcome = replace(outcome, kept=await _finished(self._keep(begun, outcome)))
+            outcome = replace(outcome, kept=await _finished(self._keep(context, outcome)))
         return outcome
 
     async def hold(
         self,
-        begun: Begun,
+        context: AttemptContext,
         outcome: CallOutcome,
         action: Callable[[], Awaitable[T]],
         give_up: Callable[[SomaError], T] | None = None,
@@ -114,7 +114,7 @@ class ProviderCalls:
             try:
                 return await action()
             except SomaError as error:
-                if not may_pass(error) or await self._is_kept(begun, outcome):
+                if not is_transient(error) or await self._is_kept(context, outcome):
                     raise
                 if self._clock.monotonic() >= until:
                     if give_up is None:
@@ -132,26 +132,26 @@ class ProviderCalls:
             return False
         return True
 
-    async def _is_kept(self, begun: Begun, outcome: CallOutcome) -> bool:
+    async def _is_kept(self, context: AttemptContext, outcome: CallOutcome) -> bool:
         """Whether a repeated attempt needs no other call, once one more try was made to keep the outcome.
 
         What was decided without a call is decided again, and never kept: it would be taken for the result of a call.
         """
         if outcome.kept or not outcome.made:
             return True
-        if not is_repeatable(begun.execution):
-            return await _finished(self._keep(begun, outcome))
+        if not is_repeatable(context.execution):
+            return await _finished(self._keep(context, outcome))
         try:
-            await self._mark(begun, 0.0)
+            await self._mark(context, 0.0)
         except SomaError:
             return True
-        await _finished(self._keep(begun, outcome))
+        await _finished(self._keep(context, outcome))
         return True
 
-    async def _mark(self, begun: Begun, timeout_s: float) -> None:
-        """Record that a call is under way, unless the attempt ended or another try has begun one meanwhile."""
-        execution, now = begun.execution, self._clock.now()
-        async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
+    async def _mark(self, context: AttemptContext, timeout_s: float) -> None:
+        """Record that a call is under way, unless the attempt ended or another try has started one meanwhile."""
+        execution, now = context.execution, self._clock.now()
+        async with self._store.work(context.job.tenant_id, context.job.job_id) as work:
             current = await work.execution(execution.step_id, execution.attempt)
             if current is None or current.ended:
                 raise SomaError(Reason.FAILED_PRECONDITION, "the attempt was ended meanwhile")
@@ -162,30 +162,30 @@ class ProviderCalls:
             await work.save_call(
                 ProviderCall(
                     execution.execution_id,
-                    begun.job.job_id,
-                    begun.job.tenant_id,
+                    context.job.job_id,
+                    context.job.tenant_id,
                     execution.idempotency_key,
                     started_at=now,
                     ends_at=now + timedelta(seconds=timeout_s + _MARGIN_S * bool(timeout_s)),
                 )
             )
 
-    async def _cut(self, begun: Begun) -> None:
+    async def _cut(self, context: AttemptContext) -> None:
         """Record that the call is over: it was cut off here, so nobody waits for its answer."""
         try:
-            async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
-                call = await work.call(begun.execution.execution_id)
+            async with self._store.work(context.job.tenant_id, context.job.job_id) as work:
+                call = await work.call(context.execution.execution_id)
                 if call is not None:
                     await work.save_call(replace(call, ends_at=self._clock.now()))
         except SomaError as error:
             _log.warning("a call that was cut off counts as running until its deadline: %s", error.reason.value)
 
-    async def _unmark(self, begun: Begun) -> None:
-        async with self._store.work(begun.job.tenant_id, begun.job.job_id) as work:
-            await work.remove_call(begun.execution.execution_id)
+    async def _unmark(self, context: AttemptContext) -> None:
+        async with self._store.work(context.job.tenant_id, context.job.job_id) as work:
+            await work.remove_call(context.execution.execution_id)
 
-    async def _outcome(self, begun: Begun, invoke: Invoke, invocation: Invocation) -> CallOutcome:
-        started, execution = self._clock.monotonic(), begun.execution
+    async def _outcome(self, context: AttemptContext, invoke: Invoke, invocation: Invocation) -> CallOutcome:
+        started, execution = self._clock.monotonic(), context.execution
         try:
             result = await invoke(invocation)
         except ProviderBusyError:
@@ -193,7 +193,7 @@ class ProviderCalls:
         except ProviderError as error:
             outcome = CallOutcome(None, _cost_of(error, execution), 0, error.reason.value, error.message)
         except SomaError as error:
-            if may_pass(error) and is_repeatable(execution):
+            if is_transient(error) and is_repeatable(execution):
                 raise
             outcome = CallOutcome(None, execution.reserved_micro_usd, 0, error.reason.value, error.message)
         except Exception:  # noqa: BLE001 - an adapter may raise anything; it costs a rung, never the job
@@ -205,25 +205,25 @@ class ProviderCalls:
             outcome = CallOutcome(result, cost_micro_usd(chosen.prices, chosen.finer_prices, result.usage))
         return replace(outcome, made=True, latency_ms=round((self._clock.monotonic() - started) * 1_000))
 
-    async def _keep(self, begun: Begun, outcome: CallOutcome) -> bool:
+    async def _keep(self, context: AttemptContext, outcome: CallOutcome) -> bool:
         started = self._clock.monotonic()
         for left in reversed(range(_KEEP_TRIES)):
             try:
-                await self._results.keep(begun.job.tenant_id, begun.execution.execution_id, outcome)
+                await self._results.keep(context.job.tenant_id, context.execution.execution_id, outcome)
             except SomaError as error:
-                if not left or not may_pass(error):
+                if not left or not is_transient(error):
                     _log.warning("a result could not be kept: %s", error.message)
                     return False
                 await self._clock.sleep(_FIRST_PAUSE_S)
             else:
                 if self._clock.monotonic() - started > _MARGIN_S:
-                    await self._erase_unmarked(begun)
+                    await self._erase_unmarked(context)
                 return True
         return False
 
-    async def _erase_unmarked(self, begun: Begun) -> None:
+    async def _erase_unmarked(self, context: AttemptContext) -> None:
         """Erase what was kept so late that nobody waited for it any more, and its attempt was closed meanwhile."""
-        job, execution_id = begun.job, begun.execution.execution_id
+        job, execution_id = context.job, context.execution.execution_id
         async with self._store.work(job.tenant_id, job.job_id) as work:
             marked = await work.call(execution_id) is not None
         if not marked:

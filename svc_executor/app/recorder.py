@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Note:
+class TimelineEntry:
     """What an entry of the timeline says beyond the state of its job."""
 
     type: EventType
@@ -32,11 +32,11 @@ class Recorder:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def note(self, work: Work, note: Note) -> None:
+    async def note(self, work: Work, note: TimelineEntry) -> None:
         """Add an entry to the timeline."""
         await work.append(self.event(work.job, note))
 
-    def event(self, job: Job, note: Note) -> JobEvent:
+    def event(self, job: Job, note: TimelineEntry) -> JobEvent:
         """The entry that a note makes; its sequence is given when it is appended."""
         step, execution = note.step, note.execution
         return JobEvent(
@@ -58,7 +58,7 @@ class Recorder:
     async def job_changed(self, work: Work, job: Job, message: str) -> None:
         """Save a job in a new state."""
         await work.save_job(job)
-        await self.note(work, Note(EventType.JOB, message, terminal=job.state.ended))
+        await self.note(work, TimelineEntry(EventType.JOB, message, terminal=job.state.ended))
         await work.publish(JobFact(job, await work.step_summaries()))
 
     async def step_changed(self, work: Work, step: Step, message: str, execution: Execution | None = None) -> None:
@@ -68,7 +68,7 @@ class Recorder:
         ended = int(step.state.ended) - int(before.state.ended)
         if ended:
             await work.save_job(replace(work.job, steps_ended=work.job.steps_ended + ended))
-        await self.note(work, Note(EventType.STEP, message, step, execution, step.asset_ids))
+        await self.note(work, TimelineEntry(EventType.STEP, message, step, execution, step.asset_ids))
         if step.state.ended:
             await work.publish(JobFact(work.job, await work.step_summaries()))
 
@@ -99,7 +99,7 @@ class Recorder:
         """Tell the others, once, that an attempt ended for good."""
         if execution.reported:
             return execution
-        told = replace(execution, reported=True)
-        await work.save_execution(told)
-        await work.publish(ExecutionFact(told, work.job.owner.subject))
-        return told
+        updated = replace(execution, reported=True)
+        await work.save_execution(updated)
+        await work.publish(ExecutionFact(updated, work.job.owner.subject))
+        return updated

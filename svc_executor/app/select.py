@@ -7,43 +7,43 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
-from svc_executor.app.recorder import Note
+from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import InputsTooLargeError, resolved
 from svc_executor.domain.job import Execution, StepState
-from svc_executor.domain.needs import need_of
 from svc_executor.domain.pricing import greatest_cost
-from svc_executor.domain.run import Choice, SelectOrder
+from svc_executor.domain.prompts import shorten, summary
+from svc_executor.domain.run import SelectInput, SelectionResult
+from svc_executor.domain.selection_requests import selection_request_of
 from svc_executor.domain.timeline import EventType
-from svc_executor.domain.wording import shorten, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import ExecutionSummary, Job, Step
-    from svc_executor.domain.peers import Need, Selection, Selector
+    from svc_executor.domain.peers import Selection, SelectionRequest, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.provider import JsonValue
 
-    _NeedWith = Callable[[Sequence[Mapping[str, JsonValue]]], Need]
+    _NeedWith = Callable[[Sequence[Mapping[str, JsonValue]]], SelectionRequest]
 
 _NOTHING_LEFT_MICRO_USD = 1
 _CAUSES_CHARS = 1_500
 
 
 @dataclass(frozen=True)
-class _Before:
+class _ReplacedAttempts:
     """The attempt that was sent back and the attempt whose result was lost, where this one replaces them."""
 
-    sent_back: Execution | None
+    rejected: Execution | None
     lost: Execution | None
 
 
 class SelectCapability:
     """Asks the selector, and records what it chose as the beginning of the attempt.
 
-    Safe to repeat: the selector answers the same request alike, and an attempt that was begun is left as it is.
+    Safe to repeat: the selector answers the same request alike, and an attempt that exists already is left as it is.
     """
 
     def __init__(self, store: JobStore, selector: Selector, recorder: Recorder, meter: Meter) -> None:
@@ -52,71 +52,75 @@ class SelectCapability:
         self._recorder = recorder
         self._meter = meter
 
-    async def __call__(self, order: SelectOrder) -> Choice:
-        """The choice; an error that waiting would mend is raised, any other is the answer."""
+    async def __call__(self, order: SelectInput) -> SelectionResult:
+        """The choice; an error that a later call may not meet is raised, any other is the answer."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            begun = await work.execution(order.step_id, order.attempt)
-            if begun is not None:
-                return Choice(begun.chosen.capability_id)
+            existing = await work.execution(order.step_id, order.attempt)
+            if existing is not None:
+                return SelectionResult(existing.chosen.capability_id)
             try:
-                need_with, before = await self._need(work, order)
+                need_with, replaced = await self._selection_request(work, order)
             except (InputsTooLargeError, ErasedTextError) as error:
-                return Choice(message=str(error))
+                return SelectionResult(message=str(error))
         try:
-            need, selection = await self._select(need_with)
+            request, selection = await self._select(need_with)
         except SomaError as error:
             if error.rule.retryable:
                 raise
-            return Choice(message=_refusal(error))
+            return SelectionResult(message=_refusal(error))
         try:
-            return await self._begin(order, need, selection, before)
+            return await self._begin(order, request, selection, replaced)
         except SomaError as error:
             if error.reason is Reason.CANCELLED and selection.reservation_id:
                 await self._selector.release(selection.reservation_id)
             raise
 
-    async def _select(self, need_with: _NeedWith) -> tuple[Need, Selection]:
+    async def _select(self, need_with: _NeedWith) -> tuple[SelectionRequest, Selection]:
         """Select, and again with the default parameters of the choice where they may cost more than it reserved."""
         defaults: list[Mapping[str, JsonValue]] = []
-        need = need_with(defaults)
+        request = need_with(defaults)
         while True:
-            selection = await self._selector.select(need)
+            selection = await self._selector.select(request)
             if not selection.reservation_id:
-                return need, selection
+                return request, selection
             defaults.append(selection.chosen.default_parameters)
             counted = need_with(defaults)
-            if counted == need or greatest_cost(selection.chosen, counted) <= selection.reserved_micro_usd:
-                return need, selection
+            if counted == request or greatest_cost(selection.chosen, counted) <= selection.reserved_micro_usd:
+                return request, selection
             await self._selector.release(selection.reservation_id)
-            need = counted
+            request = counted
 
-    async def _need(self, work: Work, order: SelectOrder) -> tuple[_NeedWith, _Before]:
+    async def _selection_request(self, work: Work, order: SelectInput) -> tuple[_NeedWith, _ReplacedAttempts]:
         """What is asked for, given the default parameters that are to be counted."""
         steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         check_texts(step.task, steps)
         executions = await work.executions()
-        before = _Before(
-            sent_back=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,
+        replaced = _ReplacedAttempts(
+            rejected=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,
             lost=await work.execution(order.step_id, order.repeat_of) if order.repeat_of else None,
         )
         job, params, left = work.job, resolved(step.task, steps), _left(work.job, executions)
-        again = before.lost or before.sent_back
+        again = replaced.lost or replaced.rejected
 
-        def need_with(defaults: Sequence[Mapping[str, JsonValue]]) -> Need:
-            return need_of(job, step, order, params, again=again, max_cost_micro_usd=left, defaults=defaults)
+        def need_with(defaults: Sequence[Mapping[str, JsonValue]]) -> SelectionRequest:
+            return selection_request_of(
+                job, step, order, params, again=again, max_cost_micro_usd=left, defaults=defaults
+            )
 
-        return need_with, before
+        return need_with, replaced
 
-    async def _begin(self, order: SelectOrder, need: Need, selection: Selection, before: _Before) -> Choice:
+    async def _begin(
+        self, order: SelectInput, request: SelectionRequest, selection: Selection, replaced: _ReplacedAttempts
+    ) -> SelectionResult:
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
-            begun = await work.execution(order.step_id, order.attempt)
-            if begun is not None:
-                return Choice(begun.chosen.capability_id)
+            existing = await work.execution(order.step_id, order.attempt)
+            if existing is not None:
+                return SelectionResult(existing.chosen.capability_id)
             step = await work.step(order.step_id)
             if work.job.run != order.job.run or step.state.ended:
                 raise SomaError(Reason.CANCELLED, "the run has ended meanwhile")
-            execution = _execution(work.job, step, need, selection, before)
+            execution = _execution(work.job, step, request, selection, replaced)
             await work.save_execution(execution)
             step = replace(
                 step,
@@ -127,13 +131,13 @@ class SelectCapability:
             )
             await work.save_step(step)
             message = f"{step.step_id}: {execution.chosen.capability_id} is chosen. {selection.reason}".strip()
-            await self._recorder.note(work, Note(EventType.SELECTION, shorten(message), step, execution))
+            await self._recorder.note(work, TimelineEntry(EventType.SELECTION, shorten(message), step, execution))
         if order.fallback_code:
             self._meter.fallback(execution.modality, order.fallback_code)
-        if before.sent_back is not None and before.lost is None:
-            feedback = before.sent_back.feedback
+        if replaced.rejected is not None and replaced.lost is None:
+            feedback = replaced.rejected.feedback
             self._meter.rework(execution.modality, feedback[0].code if feedback else "QUALITY")
-        return Choice(execution.chosen.capability_id)
+        return SelectionResult(execution.chosen.capability_id)
 
 
 def _refusal(error: SomaError) -> str:
@@ -156,17 +160,19 @@ def _left(job: Job, executions: list[ExecutionSummary]) -> int:
     return max(job.terms.max_cost_micro_usd - spent, _NOTHING_LEFT_MICRO_USD)
 
 
-def _execution(job: Job, step: Step, need: Need, selection: Selection, before: _Before) -> Execution:
-    sent_back, lost = before.sent_back, before.lost
-    key = derive(job.job_id, step.step_id, str(need.attempt))
+def _execution(
+    job: Job, step: Step, request: SelectionRequest, selection: Selection, replaced: _ReplacedAttempts
+) -> Execution:
+    rejected, lost = replaced.rejected, replaced.lost
+    key = derive(job.job_id, step.step_id, str(request.attempt))
     if lost is not None and lost.chosen.capability_id == selection.chosen.capability_id:
         key = lost.idempotency_key
     return Execution(
-        execution_id=derive(job.job_id, step.step_id, str(need.attempt), "execution"),
+        execution_id=derive(job.job_id, step.step_id, str(request.attempt), "execution"),
         job_id=job.job_id,
         step_id=step.step_id,
         step_index=step.task.index,
-        attempt=need.attempt,
+        attempt=request.attempt,
         step_type=step.task.step_type.value,
         modality=step.task.modality,
         chosen=selection.chosen,
@@ -174,15 +180,15 @@ def _execution(job: Job, step: Step, need: Need, selection: Selection, before: _
         idempotency_key=key,
         reservation_id=selection.reservation_id,
         reserved_micro_usd=selection.reserved_micro_usd,
-        fallback_reason=need.fallback_reason,
-        rework_reason=_rework_reason(sent_back),
-        rework_of=sent_back.attempt if sent_back else 0,
+        fallback_reason=request.fallback_reason,
+        rework_reason=_rework_reason(rejected),
+        rework_of=rejected.attempt if rejected else 0,
         trace_id=job.trace_id,
         settled=not selection.reservation_id,
     )
 
 
-def _rework_reason(sent_back: Execution | None) -> str:
-    if sent_back is None:
+def _rework_reason(rejected: Execution | None) -> str:
+    if rejected is None:
         return ""
-    return summary(sent_back.feedback) or "the result was below the quality bar"
+    return summary(rejected.feedback) or "the result was below the quality bar"

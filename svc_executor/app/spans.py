@@ -84,7 +84,7 @@ def ended(job: Job, steps: Sequence[StepSummary], events: Sequence[JobEvent]) ->
 
 
 def _step_ended(job: Job, step: StepSummary, *, start: datetime, end: datetime) -> None:
-    """A step lasts from the moment its inputs were there, so the wait for a free place is part of it."""
+    """A step lasts from the moment its inputs were there, so the wait for a free slot is part of it."""
     tracing.record(
         title(step),
         of_run(job),

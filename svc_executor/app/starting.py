@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,7 +41,7 @@ class StartJobs:
 
     async def start(self, job: Job) -> None:
         """Start a job if it is its turn; it is safe in the store either way."""
-        order = JobOrder(job.tenant_id, job.job_id, job.run)
+        order = JobRun(job.tenant_id, job.job_id, job.run)
         try:
             if order in await self._store.next_to_start(job.tenant_id, self._limits.running):
                 await self._runner.start(order)

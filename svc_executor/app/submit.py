@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import FieldViolation, Reason, SomaError
 from svc_executor.app import spans
 from svc_executor.app.compile import CompilePlan
-from svc_executor.app.recorder import Note, Recorder
+from svc_executor.app.recorder import Recorder, TimelineEntry
 from svc_executor.domain.compiler import PlanRefusedError
 from svc_executor.domain.job import Job, Step, Terms
 from svc_executor.domain.ports import Submission
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PlanOrder:
+class SubmitRequest:
     """A plan to run, for whom, and within which request.
 
     `request_id` is empty when the caller gave none; `call_id` is the id of the call, which every call has.
@@ -72,7 +72,7 @@ class SubmitJob:
         self._ids = ids
         self._enabled = enabled
 
-    async def __call__(self, order: PlanOrder) -> Job:
+    async def __call__(self, order: SubmitRequest) -> Job:
         """The job; raises INVALID_PLAN with every error, IDEMPOTENCY_MISMATCH, FAILED_PRECONDITION when off.
 
         RATE_LIMITED when the tenant has as many open jobs as it may, OVERLOADED when too many large plans wait.
@@ -94,14 +94,14 @@ class SubmitJob:
             await self._starting.start(job)
         return job
 
-    async def _compiled(self, order: PlanOrder) -> Plan:
+    async def _compiled(self, order: SubmitRequest) -> Plan:
         try:
             return await self._compile(order.owner.tenant_id, order.plan)
         except PlanRefusedError as refused:
             fields = [FieldViolation(error.pointer, f"{error.code}: {error.message}") for error in refused.errors]
             raise SomaError(Reason.INVALID_PLAN, f"{refused}; the details name each", fields=fields) from None
 
-    def _submission(self, order: PlanOrder, plan: Plan, digest: str, accepted: datetime) -> Submission:
+    def _submission(self, order: SubmitRequest, plan: Plan, digest: str, accepted: datetime) -> Submission:
         job = Job(
             job_id=self._ids.new(),
             owner=order.owner,
@@ -118,7 +118,7 @@ class SubmitJob:
             job=job,
             plan=order.plan,
             steps=[Step(job.job_id, task) for task in plan.tasks],
-            first_event=self._recorder.event(job, Note(EventType.JOB, "the job is accepted")),
+            first_event=self._recorder.event(job, TimelineEntry(EventType.JOB, "the job is accepted")),
             request_id=order.request_id,
             most_open=self._starting.most_open,
             digest=digest,
@@ -137,7 +137,7 @@ def _terms(plan: Plan) -> Terms:
     )
 
 
-def _digest(order: PlanOrder) -> str:
+def _digest(order: SubmitRequest) -> str:
     """Of what makes two requests the same."""
     body = json.dumps([order.plan, order.session_id], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(body.encode()).hexdigest()

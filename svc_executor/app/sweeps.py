@@ -1,4 +1,4 @@
-"""What the executor looks after by itself: lost runs, undoings that failed, results that nobody needs any more.
+"""What the executor looks after by itself: lost runs, compensations that failed, results that nobody needs any more.
 
 Each sweep does a bounded piece of work and may run in several processes at once.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mesh import context
 from mesh.context import RequestContext
 from mesh.errors import SomaError
-from svc_executor.app.acting import caller_of
+from svc_executor.app.caller import caller_of
 from svc_executor.domain.job import service_principal
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class RetryCompensations:
         return True
 
 
-class EraseLeftResults:
+class EraseOrphanedResults:
     """Erases kept results whose attempts ended `after_s` seconds ago or longer."""
 
     def __init__(self, store: JobStore, calls: ProviderCalls, clock: Clock, *, after_s: float) -> None:
@@ -108,8 +108,8 @@ class EraseLeftResults:
 
     async def __call__(self, limit: int = 100) -> int:
         """Erase so many, and give how many there were."""
-        left = await self._store.left_calls(self._clock.now() - self._after, limit)
+        left = await self._store.orphaned_calls(self._clock.now() - self._after, limit)
         for call in left:
             if await self._calls.erase(call.tenant_id, call.execution_id):
-                await self._store.forget_call(call)
+                await self._store.delete_call(call)
         return len(left)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from svc_executor.app.recorder import Note
+from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
@@ -53,4 +53,4 @@ class WatchJob:
 
     async def _heartbeat(self, tenant_id: str, job_id: str) -> JobEvent:
         job = await self._store.job(tenant_id, job_id)
-        return self._recorder.event(job, Note(EventType.HEARTBEAT, ""))
+        return self._recorder.event(job, TimelineEntry(EventType.HEARTBEAT, ""))

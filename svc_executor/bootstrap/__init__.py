@@ -39,11 +39,11 @@ from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.starting import JobLimits, StartJobs, StartWaiting
 from svc_executor.app.submit import SubmitJob
-from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
+from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
 from svc_executor.bootstrap.consuming import consumer
-from svc_executor.bootstrap.providers import Workshop, circuit_trusted_s, shipped_capabilities
+from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
@@ -99,16 +99,16 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
         stores = _Stores(store, BlobResults(bytes_))
         runner = TemporalRunner(temporal, settings.executor.task_queue)
-        workshop = await _work(mesh, settings.executor, peers, stores, temporal)
-        sweep = durable.PayloadSweep(bytes_, lambda: durable.history_kept(temporal))
+        provider_runtime = await _work(mesh, settings.executor, peers, stores, temporal)
+        sweep = durable.PayloadSweep(bytes_, lambda: durable.history_retention(temporal))
         rules = (*RULES, Task("workflow_payloads", "payloads", sweep))
         terms = settings.retention
-        await mesh.keep_short(rules, terms.jobs_days, payloads=terms.workflow_payloads_days)
+        await mesh.apply_retention(rules, terms.jobs_days, payloads=terms.workflow_payloads_days)
         plans = PlanServicer(compiler_of(settings.executor))
         jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
         # Whoever listens can run a plan; where the registry stays away, selections say so.
-        await workshop.registered(settings.executor.wait_for_registration_s)
-        documents = DocumentServicer(DiffDocuments(store, peers.assets, workshop.differ))
+        await provider_runtime.registered(settings.executor.wait_for_registration_s)
+        documents = DocumentServicer(DiffDocuments(store, peers.assets, provider_runtime.differ))
         yield await mesh.serve(
             [
                 (add_PlanServiceServicer_to_server, plans),
@@ -139,16 +139,16 @@ async def _work(
     peers: _Peers,
     stores: _Stores,
     temporal: Client,
-) -> Workshop:
+) -> ProviderRuntime:
     """Open the providers and work on the queue of jobs; the worker stops before the providers close."""
     meter = PrometheusMeter(shipped_capabilities(settings))
-    workshop = await mesh.enter(Workshop.open(mesh, settings, peers.registry, meter))
+    provider_runtime = await mesh.enter(ProviderRuntime.open(mesh, settings, peers.registry, meter))
     ports = Ports(
         store=stores.jobs,
         selector=peers.selector,
         assets=peers.assets,
         critic=peers.critic,
-        catalogue=workshop.catalogue,
+        catalogue=provider_runtime.catalogue,
         credentials=TenantCredentials(mesh.secrets),
         meter=meter,
         clock=mesh.clock,
@@ -172,7 +172,7 @@ async def _work(
             control=settings.concurrent_control_activities,
         )
     )
-    return workshop
+    return provider_runtime
 
 
 async def _sweep(
@@ -192,7 +192,7 @@ async def _sweep(
             clock,
             wait_s=settings.compensation_retry_s,
         ),
-        erase_left_results=EraseLeftResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
+        erase_orphaned_results=EraseOrphanedResults(store, shared.calls, clock, after_s=settings.compensation_retry_s),
         erase_texts=EraseTexts(erasures, ports.meter, clock),
     )
     await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)

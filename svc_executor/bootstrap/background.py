@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mesh.chassis import Chassis
     from svc_executor.app.erasure import EraseTexts
     from svc_executor.app.starting import StartWaiting
-    from svc_executor.app.sweeps import CloseLostRuns, EraseLeftResults, RetryCompensations
+    from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedResults, RetryCompensations
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Sweeps:
     start_waiting: StartWaiting
     close_lost_runs: CloseLostRuns
     retry_compensations: RetryCompensations
-    erase_left_results: EraseLeftResults
+    erase_orphaned_results: EraseOrphanedResults
     erase_texts: EraseTexts
 
 
@@ -53,6 +53,6 @@ async def start_sweeps(mesh: Chassis, sweeps: Sweeps, *, start_waiting_s: float,
     await every("start-waiting-jobs", start_waiting, start_waiting_s)
     await every("close-lost-runs", sweeps.close_lost_runs, every_s)
     await every("retry-compensations", sweeps.retry_compensations, every_s)
-    await every("erase-left-results", sweeps.erase_left_results, every_s)
+    await every("erase-left-results", sweeps.erase_orphaned_results, every_s)
     await every("erase-texts", sweeps.erase_texts, every_s, sweeps.erase_texts.wait)
     await every("count-unfinished-erasures", sweeps.erase_texts.count_unfinished, every_s)

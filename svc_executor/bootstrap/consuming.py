@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.events.dead_letters import Undertaker
+from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.inbox import Consumer
 from mesh.telemetry import gauge
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from svc_executor.adapters.postgres.erasure import PostgresTexts
-from svc_executor.events.assets import TOPIC, AssetIntake
+from svc_executor.events.assets import TOPIC, AssetEventHandlers
 
 if TYPE_CHECKING:
     from mesh.chassis import Chassis
@@ -27,8 +27,10 @@ def consumer(mesh: Chassis) -> Consumer:
         mesh.codec,
         mesh.name,
         (TOPIC,),
-        AssetIntake(mesh.clock, PostgresTexts).handlers(),
-        undertaker=Undertaker(mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock),
+        AssetEventHandlers(mesh.clock, PostgresTexts).handlers(),
+        dead_letter_sink=DeadLetterPublisher(
+            mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock
+        ),
         clock=mesh.clock,
         batch=_BATCH,
         on_lag=lag.set,

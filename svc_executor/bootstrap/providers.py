@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Workshop:
+class ProviderRuntime:
     """The catalogue of guarded providers, and what compares the documents that they compose.
 
     `registered` waits so many seconds until the registry knows them all, and tells whether it does.
@@ -53,7 +53,7 @@ class Workshop:
     @asynccontextmanager
     async def open(
         cls, mesh: Chassis, settings: ExecutorSettings, registry: Registry, meter: Meter
-    ) -> AsyncIterator[Workshop]:
+    ) -> AsyncIterator[ProviderRuntime]:
         """Open the adapters of all manifests; register and probe them in the background."""
         found = _manifests(settings)
         limits = GuardLimits(
@@ -65,7 +65,7 @@ class Workshop:
             window_s=settings.breaker_window_s,
             recovery_s=settings.breaker_recovery_s,
         )
-        chance = rng()
+        jitter_rng = rng()
         async with AsyncExitStack() as stack:
             egress = await stack.enter_async_context(GuardedEgress(_rules(settings)))
             processes = ChildProcesses(
@@ -81,7 +81,7 @@ class Workshop:
             )
             inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)
-            guards = Guards(limits, registry, meter, mesh.clock, rng=chance, is_heavy=mesh.processor_use.is_heavy)
+            guards = Guards(limits, registry, meter, mesh.clock, rng=jitter_rng, is_heavy=mesh.processor_use.is_heavy)
             stack.push_async_callback(guards.aclose)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)
@@ -89,9 +89,9 @@ class Workshop:
                 registry, catalogue, found, guards.circuit, mesh.clock,
                 trusted_s=circuit_trusted_s(settings), interval_s=settings.probe_interval_s,
             )  # fmt: skip
-            keeper = _Keeper(register, probe, mesh.clock, chance, settings.probe_interval_s)
-            await stack.enter_async_context(background(keeper.run, "capabilities", clock=mesh.clock))
-            yield cls(catalogue, ProcessDiffer(processes), keeper.registered)
+            reconciler = _CapabilityReconciler(register, probe, mesh.clock, jitter_rng, settings.probe_interval_s)
+            await stack.enter_async_context(background(reconciler.run, "capabilities", clock=mesh.clock))
+            yield cls(catalogue, ProcessDiffer(processes), reconciler.registered)
 
 
 def circuit_trusted_s(settings: ExecutorSettings) -> float:
@@ -117,16 +117,21 @@ def _rules(settings: ExecutorSettings) -> EgressRules:
     )
 
 
-class _Keeper:
+class _CapabilityReconciler:
     """Registers until the registry knows everything, then probes for ever."""
 
     def __init__(
-        self, register: RegisterManifests, probe: ProbeProviders, clock: Clock, chance: random.Random, interval_s: float
+        self,
+        register: RegisterManifests,
+        probe: ProbeProviders,
+        clock: Clock,
+        jitter_rng: random.Random,
+        interval_s: float,
     ) -> None:
         self._register = register
         self._probe = probe
         self._clock = clock
-        self._chance = chance
+        self._jitter_rng = jitter_rng
         self._interval_s = interval_s
         self._complete = asyncio.Event()
 
@@ -152,4 +157,4 @@ class _Keeper:
     async def _watch(self, adapter: str) -> None:
         while True:
             await self._probe(adapter)
-            await self._clock.sleep(self._interval_s * self._chance.uniform(1 - _JITTER, 1 + _JITTER))
+            await self._clock.sleep(self._interval_s * self._jitter_rng.uniform(1 - _JITTER, 1 + _JITTER))

@@ -75,7 +75,7 @@ class Erasures(Protocol):
     async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
         """The asset that has been due longest, if there is one; nobody else is given it before `until`."""
 
-    async def put_off(self, asset: ErasedAsset, due: datetime) -> None:
+    async def postpone(self, asset: ErasedAsset, due: datetime) -> None:
         """Make the asset due again at a moment, if jobs may still keep a text of it."""
 
     def texts(self, tenant_id: str) -> AbstractAsyncContextManager[Texts]:

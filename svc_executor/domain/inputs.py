@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from svc_executor.domain.prompts import CRITIC_PARAMS, with_feedback
 from svc_executor.domain.references import ReferenceKind, references, resolve_params, stored_input
 from svc_executor.domain.task_dsl import StepType
-from svc_executor.domain.wording import CRITIC_PARAMS, with_feedback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

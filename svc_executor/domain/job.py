@@ -76,7 +76,7 @@ class Principal:
 
 
 def service_principal(tenant_id: str) -> Principal:
-    """The executor itself within a tenant, with what undoing and settling need and nothing else."""
+    """The executor itself within a tenant, with what compensation and settling need and nothing else."""
     scopes = ("asset.read", "asset.delete", "budget.settle")
     return Principal(tenant_id, "spiffe://soma/executor", ("member",), scopes)
 
@@ -204,7 +204,7 @@ class StepSummary:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedCapability:
     """The capability of an attempt as it was when chosen.
 
     `prices` are in millionths of a US dollar a unit; `finer_prices` are for a million units, on top. `owner_tenant_id`
@@ -240,7 +240,7 @@ class ExecutionSummary:
     attempt: int
     step_type: str
     modality: str
-    chosen: Chosen
+    chosen: SelectedCapability
     selection_id: str
     idempotency_key: str
     reservation_id: str = ""

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.job import Chosen
+    from svc_executor.domain.job import SelectedCapability
     from svc_executor.domain.provider import Artefact, Feedback, InputArtefact, JsonValue
 
 
 @dataclass(frozen=True)
-class Need:
+class SelectionRequest:
     """What a step asks of the selector. `max_cost_micro_usd` is 0 and `max_cost_tier` empty without a cap."""
 
     job_id: str
@@ -54,7 +54,7 @@ class Selection:
     """What the selector answered; `reservation_id` is empty for free calls."""
 
     selection_id: str
-    chosen: Chosen
+    chosen: SelectedCapability
     reason: str = ""
     reservation_id: str = ""
     reserved_micro_usd: int = 0
@@ -63,7 +63,7 @@ class Selection:
 class Selector(Protocol):
     """Chooses capabilities and keeps the budget."""
 
-    async def select(self, need: Need) -> Selection:
+    async def select(self, request: SelectionRequest) -> Selection:
         """Choose; the same request_id gives the same selection. Raises NO_CAPABLE_CAPABILITY, BUDGET_EXCEEDED."""
 
     async def renew(self, reservation_id: str) -> None:
@@ -129,7 +129,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Trial:
+class EvaluationRequest:
     """A result to judge. `rubric` is an id or a rubric; empty: the default for the asset's type."""
 
     asset_id: str
@@ -147,7 +147,7 @@ class Trial:
 class Critic(Protocol):
     """Judges results."""
 
-    async def evaluate(self, trial: Trial) -> Judgement:
+    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
         """Judge; the same request_id gives the same verdict."""
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step, StepSummary
     from svc_executor.domain.provider import Credential, JsonValue, Provider
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
-    from svc_executor.domain.run import JobOrder
+    from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
 
 
@@ -47,7 +47,7 @@ class Work(Protocol):
         """The attempts, whole, that are not reported yet, in the order they began."""
 
     async def compensations(self) -> list[Compensation]:
-        """All undoings of all runs, in order."""
+        """All compensations of all runs, in order."""
 
     async def save_job(self, job: Job) -> None:
         """Replace the job."""
@@ -59,7 +59,7 @@ class Work(Protocol):
         """Add or replace an attempt."""
 
     async def save_compensation(self, compensation: Compensation) -> None:
-        """Add or replace an undoing, known by its job, run and position."""
+        """Add or replace a compensation, known by its job, run and position."""
 
     async def call(self, execution_id: str) -> ProviderCall | None:
         """The call that was begun for an attempt and is not forgotten yet."""
@@ -137,7 +137,7 @@ class JobStore(Protocol):
     def wakeup(self, job_id: str) -> AbstractAsyncContextManager[Wakeup]:
         """Be woken when the timeline of a job grows."""
 
-    async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
+    async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
         """The oldest PENDING jobs, so many as may run in addition to the RUNNING ones, in the order of their ids."""
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
@@ -146,13 +146,13 @@ class JobStore(Protocol):
     async def calls(self, tenant_id: str, job_id: str) -> list[ProviderCall]:
         """The calls of a job that are not forgotten yet."""
 
-    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+    async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
         """Calls of all tenants that were begun before a moment and whose attempts ended or are gone, oldest first."""
 
-    async def forget_call(self, call: ProviderCall) -> None:
+    async def delete_call(self, call: ProviderCall) -> None:
         """Forget a call, also one whose job is gone."""
 
-    async def running(self, after: str, limit: int) -> list[JobOrder]:
+    async def running(self, after: str, limit: int) -> list[JobRun]:
         """RUNNING jobs of all tenants with ids above `after` (empty: all), in the order of their ids."""
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
@@ -162,7 +162,7 @@ class JobStore(Protocol):
         """
 
     async def open_compensations(self, most: int) -> int:
-        """How many undoings of all tenants are not done; counts no further than `most`."""
+        """How many compensations of all tenants are not done; counts no further than `most`."""
 
 
 class Results(Protocol):
@@ -181,16 +181,16 @@ class Results(Protocol):
 class Runner(Protocol):
     """Runs jobs durably."""
 
-    async def start(self, order: JobOrder) -> None:
+    async def start(self, order: JobRun) -> None:
         """Start a run; does nothing while the job is running already."""
 
-    async def cancel(self, order: JobOrder, reason: str) -> None:
+    async def cancel(self, order: JobRun, reason: str) -> None:
         """Ask a run to stop; one that does not run is started, so that it closes."""
 
-    async def is_running(self, order: JobOrder) -> bool:
+    async def is_running(self, order: JobRun) -> bool:
         """Whether the job has a workflow that has not ended."""
 
-    async def close(self, order: JobOrder, failure: str) -> None:
+    async def close(self, order: JobRun, failure: str) -> None:
         """Close a run whose workflow was lost, as failed; does nothing while the job is running."""
 
 
@@ -235,13 +235,13 @@ class Meter(Protocol):
         """A rung was left."""
 
     def compensation(self, kind: str, *, done: bool) -> None:
-        """An undoing was tried."""
+        """A compensation was tried."""
 
     def rollback(self, seconds: float) -> None:
-        """All undoings of a run were tried."""
+        """All compensations of a run were tried."""
 
     def open_compensations(self, number: int) -> None:
-        """So many undoings are not done."""
+        """So many compensations are not done."""
 
     def unfinished_erasures(self, number: int) -> None:
         """Of so many erased assets jobs may still keep a text."""

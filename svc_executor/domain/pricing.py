@@ -10,8 +10,8 @@ from svc_executor.domain.provider import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.job import Chosen
-    from svc_executor.domain.peers import Need
+    from svc_executor.domain.job import SelectedCapability
+    from svc_executor.domain.peers import SelectionRequest
 
 CALL, IMAGE, SECOND, INPUT_TOKEN, OUTPUT_TOKEN = "call", "image", "second", "input_token", "output_token"
 MAX_COST_MICRO_USD = 10**15
@@ -39,7 +39,7 @@ def cost_micro_usd(prices: Mapping[str, int], finer: Mapping[str, int], usage: U
     return min(cost, MAX_COST_MICRO_USD)
 
 
-def greatest_cost(chosen: Chosen, need: Need) -> int:
+def greatest_cost(chosen: SelectedCapability, need: SelectionRequest) -> int:
     """Most that a capability may cost for a need in millionths of a US dollar, as the selector reserves it.
 
     At least 1 where any unit has a price.

@@ -225,7 +225,7 @@ class ProviderError(Exception):
 
 
 class ProviderBusyError(Exception):
-    """No place is free at a provider now; nothing was called or consumed. Try again in `retry_after_s` seconds."""
+    """No slot is free at a provider now; nothing was called or consumed. Try again in `retry_after_s` seconds."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message, retry_after_s)
@@ -236,8 +236,8 @@ class ProviderBusyError(Exception):
         return self.message
 
 
-class Place(Protocol):
-    """A place at a provider, held for one invocation."""
+class ProviderSlot(Protocol):
+    """A slot at a provider, held for one invocation."""
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Invoke within deadline, circuit and retry budget; raise ProviderError."""

@@ -9,7 +9,7 @@ CANCEL_SIGNAL = "cancel"
 
 
 @dataclass(frozen=True)
-class JobOrder:
+class JobRun:
     """Which run of which job."""
 
     tenant_id: str
@@ -18,7 +18,7 @@ class JobOrder:
 
 
 @dataclass(frozen=True)
-class StepBrief:
+class StepInfo:
     """What the run must know of a step. `state` is a StepState, `on_failure` an OnFailure."""
 
     step_id: str
@@ -30,7 +30,7 @@ class StepBrief:
 
 
 @dataclass(frozen=True)
-class Opening:
+class RunSetup:
     """The job as it stands at the start of a run.
 
     `proceed` is false when there is nothing to run. `parallel` steps run at once; `capped` says that choices must be
@@ -39,7 +39,7 @@ class Opening:
     """
 
     proceed: bool
-    steps: list[StepBrief] = field(default_factory=list)
+    steps: list[StepInfo] = field(default_factory=list)
     parallel: int = 1
     max_rework: int = 0
     capped: bool = False
@@ -49,14 +49,14 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class SelectOrder:
+class SelectInput:
     """Choose for an attempt. `rework_of` is the attempt sent back, 0 when none was; `fallback_code` is why the rung
     before was left, for programs, and `fallback_reason` the same for people.
 
     `repeat_of` is the attempt whose result was lost and is made again, 0 when none was.
     """
 
-    job: JobOrder
+    job: JobRun
     step_id: str
     attempt: int
     exclude: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ class SelectOrder:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectionResult:
     """The capability chosen, or why none was."""
 
     capability_id: str = ""
@@ -80,10 +80,10 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class AttemptOrder:
+class AttemptInput:
     """Make, or judge, one attempt of a step."""
 
-    job: JobOrder
+    job: JobRun
     step_id: str
     attempt: int
 
@@ -110,20 +110,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class StepEnd:
+class EndStepInput:
     """A step that ended without a result. `state` is a StepState."""
 
-    job: JobOrder
+    job: JobRun
     step_id: str
     state: str
     message: str
 
 
 @dataclass(frozen=True)
-class CloseOrder:
+class CloseRunInput:
     """End a run. `state` is a JobState; `last_try` records what cannot be undone instead of raising."""
 
-    job: JobOrder
+    job: JobRun
     state: str
     message: str
     last_try: bool = False

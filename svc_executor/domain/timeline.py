@@ -55,9 +55,9 @@ class CompensationKind(StrEnum):
 
 @dataclass(frozen=True)
 class Compensation:
-    """One undoing, in the order it is done; `execution_id` is the attempt that had made the target.
+    """One compensation, in the order it is done; `execution_id` is the attempt that had made the target.
 
-    `tenant_id` is given where undoings of several tenants are read.
+    `tenant_id` is given where compensations of several tenants are read.
     """
 
     job_id: str
@@ -74,7 +74,7 @@ class Compensation:
 
     @property
     def tried(self) -> bool:
-        """Whether it was done or given up, with the hindrance as its message."""
+        """Whether it was done or given up, with the failure as its message."""
         return self.done or bool(self.message)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOPIC = facts_of("assets")
 
 
-class AssetIntake:
+class AssetEventHandlers:
     """The handlers, by the type of their event. `texts` gives what jobs keep, in the transaction of a connection."""
 
     def __init__(self, clock: Clock, texts: Callable[[asyncpg.Connection], Texts]) -> None:

@@ -154,7 +154,7 @@ def event_message(event: JobEvent) -> job_pb2.JobEvent:
 
 
 def compensation_message(entry: Compensation) -> job_service_pb2.Compensation:
-    """An undoing."""
+    """A compensation."""
     return job_service_pb2.Compensation(
         kind=entry.kind.value,
         target_id=entry.target_id,

@@ -10,8 +10,8 @@ from mesh import context as request_context
 from mesh.context import caller
 from mesh.errors import invalid
 from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
-from svc_executor.app.control import ControlOrder
-from svc_executor.app.submit import PlanOrder
+from svc_executor.app.control import ControlRequest
+from svc_executor.app.submit import SubmitRequest
 from svc_executor.domain.job import JobState, Principal
 from svc_executor.rpc import convert
 
@@ -53,7 +53,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Context) -> job_pb2.Job:
         """Accept a plan."""
         now = request_context.current()
-        order = PlanOrder(
+        order = SubmitRequest(
             owner=_owner(),
             plan=await asyncio.to_thread(convert.document, request.plan),
             session_id=_storable("session_id", request.session_id),
@@ -84,13 +84,13 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         """Ask a job to stop."""
         job_id = request.job_id.lower()
         request_id = _storable("request_id", request.request_id)
-        await self._use_cases.cancel(ControlOrder(_owner(), job_id, request_id, _storable("reason", request.reason)))
+        await self._use_cases.cancel(ControlRequest(_owner(), job_id, request_id, _storable("reason", request.reason)))
         return await self._job(job_id)
 
     async def ResumeJob(self, request: job_service_pb2.ResumeJobRequest, context: Context) -> job_pb2.Job:
         """Run a job again."""
         job_id = request.job_id.lower()
-        await self._use_cases.resume(ControlOrder(_owner(), job_id, _storable("request_id", request.request_id)))
+        await self._use_cases.resume(ControlRequest(_owner(), job_id, _storable("request_id", request.request_id)))
         return await self._job(job_id)
 
     async def DescribeJob(

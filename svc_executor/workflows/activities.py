@@ -15,19 +15,19 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from mesh import context, tracing
 from mesh.context import RequestContext
-from mesh.errors import Reason, SomaError, may_pass
+from mesh.errors import Reason, SomaError, is_transient
 from svc_executor.app import spans
-from svc_executor.app.acting import caller_of
+from svc_executor.app.caller import caller_of
 from svc_executor.domain.job import service_principal
 from svc_executor.domain.run import (  # noqa: TC001 - the Temporal SDK reads these annotations
-    AttemptOrder,
+    AttemptInput,
     AttemptResult,
-    Choice,
-    CloseOrder,
-    JobOrder,
-    Opening,
-    SelectOrder,
-    StepEnd,
+    CloseRunInput,
+    EndStepInput,
+    JobRun,
+    RunSetup,
+    SelectInput,
+    SelectionResult,
     Verdict,
 )
 from svc_executor.workflows import calls
@@ -79,39 +79,39 @@ class JobActivities:
         return (self.attempt, self.evaluate)
 
     @activity.defn(name=calls.OPEN)
-    async def open_run(self, order: JobOrder) -> Opening:
+    async def open_run(self, order: JobRun) -> RunSetup:
         """See `OpenRun`."""
         with _plain_errors():
             async with _beating():
                 return await self._use_cases.open_run(order)
 
     @activity.defn(name=calls.SELECT)
-    async def select(self, order: SelectOrder) -> Choice:
+    async def select(self, order: SelectInput) -> SelectionResult:
         """See `SelectCapability`."""
         async with self._acting(order.job, order.step_id, "capability_selection", order.attempt):
             return await self._use_cases.select(order)
 
     @activity.defn(name=calls.ATTEMPT)
-    async def attempt(self, order: AttemptOrder) -> AttemptResult:
+    async def attempt(self, order: AttemptInput) -> AttemptResult:
         """See `MakeAttempt`."""
         async with self._acting(order.job, order.step_id, spans.attempt_title(order.attempt), order.attempt):
             return await self._use_cases.attempt(order)
 
     @activity.defn(name=calls.EVALUATE)
-    async def evaluate(self, order: AttemptOrder) -> Verdict:
+    async def evaluate(self, order: AttemptInput) -> Verdict:
         """See `EvaluateAttempt`."""
         async with self._acting(order.job, order.step_id, "quality_evaluation", order.attempt):
             return await self._use_cases.evaluate(order)
 
     @activity.defn(name=calls.END_STEP)
-    async def end_step(self, order: StepEnd) -> None:
+    async def end_step(self, order: EndStepInput) -> None:
         """See `EndStep`."""
         with _plain_errors():
             async with _beating():
                 await self._use_cases.end_step(order)
 
     @activity.defn(name=calls.CLOSE)
-    async def close_run(self, order: CloseOrder) -> None:
+    async def close_run(self, order: CloseRunInput) -> None:
         """See `CloseRun`. The executor acts for itself within the tenant: a revoked key leaves nothing behind."""
         itself = service_principal(order.job.tenant_id)
         async with self._acting(order.job, "", "close_run", int(order.last_try), principal=itself):
@@ -119,7 +119,7 @@ class JobActivities:
         with _plain_errors():
             await self._write_spans(order.job)
 
-    async def _write_spans(self, order: JobOrder) -> None:
+    async def _write_spans(self, order: JobRun) -> None:
         """Write the spans of a run that ended; nothing when the job runs again already."""
         job = await self._store.job(order.tenant_id, order.job_id)
         if job.run == order.run and job.state.ended:
@@ -129,7 +129,7 @@ class JobActivities:
 
     @asynccontextmanager
     async def _acting(
-        self, order: JobOrder, step_id: str, work: str, attempt: int, *, principal: Principal | None = None
+        self, order: JobRun, step_id: str, work: str, attempt: int, *, principal: Principal | None = None
     ) -> AsyncIterator[None]:
         """Work in the name of whom the job acts for, within the trace of the request that submitted the job.
 
@@ -188,10 +188,10 @@ def _plain_errors() -> Iterator[None]:
         raise
     except SomaError as error:
         wait = timedelta(seconds=error.retry_after_s) if error.retry_after_s else None
-        # To wait for a place is no failure: it is neither logged as one nor counted.
+        # To wait for a slot is no failure: it is neither logged as one nor counted.
         usual = error.reason is Reason.OVERLOADED
         raise ApplicationError(
-            error.message, type=error.reason.value, non_retryable=not may_pass(error), next_retry_delay=wait,
+            error.message, type=error.reason.value, non_retryable=not is_transient(error), next_retry_delay=wait,
             category=ApplicationErrorCategory.BENIGN if usual else ApplicationErrorCategory.UNSPECIFIED,
         ) from None  # fmt: skip
     except (ConnectionError, TimeoutError):

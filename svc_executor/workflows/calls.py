@@ -9,14 +9,14 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.run import (
-        AttemptOrder,
+        AttemptInput,
         AttemptResult,
-        Choice,
-        CloseOrder,
-        JobOrder,
-        Opening,
-        SelectOrder,
-        StepEnd,
+        CloseRunInput,
+        EndStepInput,
+        JobRun,
+        RunSetup,
+        SelectInput,
+        SelectionResult,
         Verdict,
     )
 
@@ -52,25 +52,25 @@ def attempts_queue(queue: str) -> str:
     return f"{queue}-attempts"
 
 
-async def open_run(order: JobOrder) -> Opening:
+async def open_run(order: JobRun) -> RunSetup:
     """Put the job into RUNNING and read how far it is."""
-    opening: Opening = await workflow.execute_activity(
+    setup: RunSetup = await workflow.execute_activity(
         OPEN,
         order,
-        result_type=Opening,
+        result_type=RunSetup,
         start_to_close_timeout=_SHORT,
         heartbeat_timeout=_HEARTBEAT,
         retry_policy=_PATIENT,
     )
-    return opening
+    return setup
 
 
-async def select(order: SelectOrder) -> Choice:
+async def select(order: SelectInput) -> SelectionResult:
     """Choose a capability for an attempt."""
-    choice: Choice = await workflow.execute_activity(
+    choice: SelectionResult = await workflow.execute_activity(
         SELECT,
         order,
-        result_type=Choice,
+        result_type=SelectionResult,
         start_to_close_timeout=_SHORT,
         heartbeat_timeout=_HEARTBEAT,
         retry_policy=_PATIENT,
@@ -78,7 +78,7 @@ async def select(order: SelectOrder) -> Choice:
     return choice
 
 
-async def attempt(order: AttemptOrder) -> AttemptResult:
+async def attempt(order: AttemptInput) -> AttemptResult:
     """Make an attempt; when cancelled, wait until it has stopped."""
     result: AttemptResult = await workflow.execute_activity(
         ATTEMPT,
@@ -93,7 +93,7 @@ async def attempt(order: AttemptOrder) -> AttemptResult:
     return result
 
 
-async def evaluate(order: AttemptOrder) -> Verdict:
+async def evaluate(order: AttemptInput) -> Verdict:
     """Have an attempt judged."""
     verdict: Verdict = await workflow.execute_activity(
         EVALUATE,
@@ -107,14 +107,14 @@ async def evaluate(order: AttemptOrder) -> Verdict:
     return verdict
 
 
-async def end_step(order: StepEnd) -> None:
+async def end_step(order: EndStepInput) -> None:
     """Record that a step ended without a result."""
     await workflow.execute_activity(
         END_STEP, order, start_to_close_timeout=_SHORT, heartbeat_timeout=_HEARTBEAT, retry_policy=_PATIENT
     )
 
 
-async def close_run(order: CloseOrder) -> None:
+async def close_run(order: CloseRunInput) -> None:
     """End the run; the last try is repeated until it is recorded."""
     await workflow.execute_activity(
         CLOSE,

@@ -10,13 +10,13 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.job import JobState, StepState
-    from svc_executor.domain.run import CANCEL_SIGNAL, WORKFLOW, CloseOrder, JobOrder, StepBrief, StepEnd
+    from svc_executor.domain.run import CANCEL_SIGNAL, WORKFLOW, CloseRunInput, EndStepInput, JobRun, StepInfo
     from svc_executor.domain.task_dsl import OnFailure
     from svc_executor.workflows import calls
     from svc_executor.workflows.step import StepRun, stopped_by
 
 if TYPE_CHECKING:
-    from svc_executor.domain.run import Opening
+    from svc_executor.domain.run import RunSetup
 
 _MET = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 _BY_OPERATOR = "cancelled by an operator"
@@ -35,27 +35,27 @@ class MultimodalJobWorkflow:
         self._choosing = asyncio.Lock()
 
     @workflow.run
-    async def run(self, order: JobOrder, elapsed_s: float = 0.0, failure: str = "") -> str:
+    async def run(self, order: JobRun, elapsed_s: float = 0.0, failure: str = "") -> str:
         """Run to an end and give the job's state; `elapsed_s` is the time that earlier parts of this run took.
 
         With a `failure` the run only closes: an earlier workflow of it was lost.
         """
         self._failure = failure
         try:
-            opening = await calls.open_run(order)
+            setup = await calls.open_run(order)
         except (ActivityError, asyncio.CancelledError) as error:
             self._end_because(error, "")
             return await self._close(order)
-        if not opening.proceed:
+        if not setup.proceed:
             return ""
-        self._cancel_reason = self._cancel_reason if opening.cancel_reason is None else opening.cancel_reason
-        self._states = {step.step_id: StepState(step.state) for step in opening.steps}
+        self._cancel_reason = self._cancel_reason if setup.cancel_reason is None else setup.cancel_reason
+        self._states = {step.step_id: StepState(step.state) for step in setup.steps}
         started = workflow.time()
-        overdue = f"the job took longer than {opening.seconds_left:g} seconds"
-        limit = asyncio.timeout(max(opening.seconds_left - elapsed_s, 0.0))
+        overdue = f"the job took longer than {setup.seconds_left:g} seconds"
+        limit = asyncio.timeout(max(setup.seconds_left - elapsed_s, 0.0))
         try:
             async with limit:
-                await self._run_steps(order, opening)
+                await self._run_steps(order, setup)
         except TimeoutError:
             self._failure = overdue
         except asyncio.CancelledError:
@@ -63,7 +63,7 @@ class MultimodalJobWorkflow:
         except ActivityError as error:
             self._end_because(error, overdue if limit.expired() else "")
         await self._stop_running()
-        if not self._ending and self._waiting(opening):
+        if not self._ending and self._waiting(setup):
             workflow.continue_as_new(args=[order, elapsed_s + workflow.time() - started])
         return await self._close(order)
 
@@ -90,31 +90,31 @@ class MultimodalJobWorkflow:
         elif self._cancel_reason is None:
             self._cancel_reason = _BY_OPERATOR
 
-    def _waiting(self, opening: Opening) -> list[StepBrief]:
-        return [step for step in opening.steps if not self._states[step.step_id].ended]
+    def _waiting(self, setup: RunSetup) -> list[StepInfo]:
+        return [step for step in setup.steps if not self._states[step.step_id].ended]
 
-    async def _run_steps(self, order: JobOrder, opening: Opening) -> None:
+    async def _run_steps(self, order: JobRun, setup: RunSetup) -> None:
         """Run until all steps ended, the job must end, or the history has grown long enough to begin a new one."""
         while not self._ending:
-            await self._skip(order, opening)
+            await self._skip(order, setup)
             if not workflow.info().is_continue_as_new_suggested():
-                self._start_ready(order, opening)
+                self._start_ready(order, setup)
             if not self._running:
                 return
             await workflow.wait_condition(lambda: self._ending or any(task.done() for task in self._running.values()))
-            self._collect(opening)
+            self._collect(setup)
 
-    def _start_ready(self, order: JobOrder, opening: Opening) -> None:
-        for step in self._waiting(opening):
-            if len(self._running) >= opening.parallel:
+    def _start_ready(self, order: JobRun, setup: RunSetup) -> None:
+        for step in self._waiting(setup):
+            if len(self._running) >= setup.parallel:
                 return
             met = all(self._states[name] in _MET for name in step.depends_on)
             if met and step.step_id not in self._running:
-                run = StepRun(order, step, opening, self._choosing, lambda: self._ending)
+                run = StepRun(order, step, setup, self._choosing, lambda: self._ending)
                 self._running[step.step_id] = asyncio.create_task(run())
 
-    def _collect(self, opening: Opening) -> None:
-        for step in opening.steps:
+    def _collect(self, setup: RunSetup) -> None:
+        for step in setup.steps:
             task = self._running.get(step.step_id)
             if task is None or not task.done():
                 continue
@@ -123,17 +123,17 @@ class MultimodalJobWorkflow:
             if task.result() is StepState.FAILED and step.on_failure == OnFailure.FAIL_JOB:
                 self._failure = f"step {step.step_id} failed"
 
-    async def _skip(self, order: JobOrder, opening: Opening) -> None:
+    async def _skip(self, order: JobRun, setup: RunSetup) -> None:
         """Skip what waits for a step that was skipped, and what waits for that, and so on."""
-        while blocked := self._blocked(opening):
+        while blocked := self._blocked(setup):
             step_id, needed = blocked
             message = f"it needs {needed}, which was skipped"
-            await calls.end_step(StepEnd(order, step_id, StepState.SKIPPED.value, message))
+            await calls.end_step(EndStepInput(order, step_id, StepState.SKIPPED.value, message))
             self._states[step_id] = StepState.SKIPPED
 
-    def _blocked(self, opening: Opening) -> tuple[str, str] | None:
+    def _blocked(self, setup: RunSetup) -> tuple[str, str] | None:
         """The first step that waits for a skipped one, and which."""
-        for step in self._waiting(opening):
+        for step in self._waiting(setup):
             for name in step.depends_on:
                 if self._states[name] is StepState.SKIPPED:
                     return step.step_id, name
@@ -154,12 +154,12 @@ class MultimodalJobWorkflow:
             tasks = [task for task in tasks if not task.done()]
         self._running.clear()
 
-    async def _close(self, order: JobOrder) -> str:
+    async def _close(self, order: JobRun) -> str:
         state, message = self._outcome()
         last_try = False
         while True:
             try:
-                await calls.close_run(CloseOrder(order, state.value, message, last_try=last_try))
+                await calls.close_run(CloseRunInput(order, state.value, message, last_try=last_try))
             except (ActivityError, asyncio.CancelledError) as error:
                 if is_cancelled_exception(error) and workflow.patched(_ALWAYS_CLOSES):
                     continue  # the workflow was cancelled while it closes

@@ -12,14 +12,14 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.job import StepState
     from svc_executor.domain.provider_call import RESULT_LOST
-    from svc_executor.domain.run import AttemptOrder, SelectOrder, StepEnd
+    from svc_executor.domain.run import AttemptInput, EndStepInput, SelectInput
     from svc_executor.domain.task_dsl import OnFailure
     from svc_executor.workflows import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from svc_executor.domain.run import Choice, JobOrder, Opening, StepBrief
+    from svc_executor.domain.run import JobRun, RunSetup, SelectionResult, StepInfo
 
 _QUALITY = "QUALITY"
 _MAX_LOSSES = 2
@@ -65,15 +65,15 @@ class StepRun:
 
     def __init__(
         self,
-        order: JobOrder,
-        step: StepBrief,
-        opening: Opening,
+        order: JobRun,
+        step: StepInfo,
+        setup: RunSetup,
         choosing: asyncio.Lock,
         ending: Callable[[], bool],
     ) -> None:
         self._order = order
         self._step = step
-        self._opening = opening
+        self._setup = setup
         self._choosing = choosing
         self._ending = ending
         self._ladder = _Ladder()
@@ -82,13 +82,13 @@ class StepRun:
     async def __call__(self) -> StepState:
         """The state the step ended in; a defect of ours costs the step, not the run."""
         try:
-            return await self._climb()
+            return await self._run_attempts()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
             return await self._give_up(stopped_by(error))
 
-    async def _climb(self) -> StepState:
+    async def _run_attempts(self) -> StepState:
         while not self._ending():
             choice = await self._choose()
             if not choice.made:
@@ -96,20 +96,20 @@ class StepRun:
             if await self._try(choice.capability_id):
                 return StepState.SUCCEEDED
             if self._is_last and not self._ending():
-                return await self._give_up(f"it had the {self._opening.max_attempts} attempts that a step may have")
+                return await self._give_up(f"it had the {self._setup.max_attempts} attempts that a step may have")
             self._attempt += 1
         raise asyncio.CancelledError
 
     @property
     def _is_last(self) -> bool:
         """Whether no attempt may follow this one in this run; versions before this one knew no such bound."""
-        made, most = self._attempt - self._step.next_attempt + 1, self._opening.max_attempts
+        made, most = self._attempt - self._step.next_attempt + 1, self._setup.max_attempts
         return 0 < most <= made and workflow.patched(_BOUNDED_ATTEMPTS)
 
-    async def _choose(self) -> Choice:
+    async def _choose(self) -> SelectionResult:
         ladder = self._ladder
         again = ladder.rework_of or ladder.repeat_of
-        order = SelectOrder(
+        order = SelectInput(
             self._order,
             self._step.step_id,
             self._attempt,
@@ -119,14 +119,14 @@ class StepRun:
             rework_of=ladder.rework_of,
             repeat_of=ladder.repeat_of,
         )
-        if not self._opening.capped:
+        if not self._setup.capped:
             return await calls.select(order)
         async with self._choosing:
             return await calls.select(order)
 
     async def _try(self, capability_id: str) -> bool:
         """One attempt; tells whether its result was accepted, and prepares the next one if it was not."""
-        order = AttemptOrder(self._order, self._step.step_id, self._attempt)
+        order = AttemptInput(self._order, self._step.step_id, self._attempt)
         result = await calls.attempt(order)
         self._ladder.repeat_of = 0
         if not result.succeeded:
@@ -143,7 +143,7 @@ class StepRun:
         verdict = await calls.evaluate(order)
         if verdict.passes:
             return True
-        if self._ladder.reworks < self._opening.max_rework and not verdict.repeated and not self._is_last:
+        if self._ladder.reworks < self._setup.max_rework and not verdict.repeated and not self._is_last:
             self._ladder.reworks += 1
             self._ladder.rework_of = self._attempt
         else:
@@ -153,6 +153,6 @@ class StepRun:
     async def _give_up(self, message: str) -> StepState:
         skips = self._step.on_failure == OnFailure.SKIP
         state = StepState.SKIPPED if skips else StepState.FAILED
-        told = "; then ".join([*self._ladder.history, message])
-        await calls.end_step(StepEnd(self._order, self._step.step_id, state.value, told))
+        full_message = "; then ".join([*self._ladder.history, message])
+        await calls.end_step(EndStepInput(self._order, self._step.step_id, state.value, full_message))
         return state

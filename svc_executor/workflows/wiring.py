@@ -10,7 +10,7 @@ from svc_executor.app.close_run import CloseRun, EndStep
 from svc_executor.app.compensate import Compensator
 from svc_executor.app.evaluate import EvaluateAttempt
 from svc_executor.app.open_run import OpenRun, RunLimits
-from svc_executor.app.produce import Producer
+from svc_executor.app.produce import ProviderInvoker
 from svc_executor.app.provider_calls import ProviderCalls
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.select import SelectCapability
@@ -64,14 +64,14 @@ def use_cases(ports: Ports, limits: RunLimits, starting: StartJobs, *, provider_
     """Wire the use cases that activities run."""
     shared = parts(ports)
     recorder, calls, meter, clock = shared.recorder, shared.calls, ports.meter, ports.clock
-    producer = Producer(
+    invoker = ProviderInvoker(
         ports.assets, ports.catalogue, ports.credentials, calls, clock,
         large_inputs=ports.large_inputs, timeout_s=provider_timeout_s,
     )  # fmt: skip
     return UseCases(
         open_run=OpenRun(ports.store, recorder, clock, limits),
         select=SelectCapability(ports.store, ports.selector, recorder, meter),
-        attempt=MakeAttempt(ports.store, producer, calls, ports.selector, recorder, meter=meter, clock=clock),
+        attempt=MakeAttempt(ports.store, invoker, calls, ports.selector, recorder, meter=meter, clock=clock),
         evaluate=EvaluateAttempt(ports.store, ports.critic, recorder),
         end_step=EndStep(ports.store, recorder),
         close_run=CloseRun(

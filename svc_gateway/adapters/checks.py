@@ -14,7 +14,7 @@ from mesh.errors import Reason, SomaError
 from mesh.health import REASON_KEY
 from mesh.rpc.statistics import CallStatistics
 from mesh.stores.postgres import SYSTEM
-from svc_gateway.domain.degradation import Calls, UntoldError
+from svc_gateway.domain.degradation import Calls, UnknownHealthError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from mesh.stores.postgres import Postgres
 
-    Ask = Callable[[], Awaitable[Calls | None]]
+    Probe = Callable[[], Awaitable[Calls | None]]
     HealthCheck = grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
 
 _VAULT_HEALTH = "/v1/sys/health?standbyok=true"
 _TEMPORAL_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 
 
-def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Ask:
+def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Probe:
     """Asks `grpc.health.v1`; a server of the mesh also tells how its calls went lately."""
     check = _check(channel)
 
-    async def ask() -> Calls | None:
+    async def probe() -> Calls | None:
         call = check(health_pb2.HealthCheckRequest(service=service))
         try:
             answer = await call
@@ -46,51 +46,53 @@ def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Ask:
         told = CallStatistics.from_metadata(headers)
         return None if told is None else Calls(told.count, told.p95_s, told.errors, told.unavailable)
 
-    return ask
+    return probe
 
 
-def postgres_health(postgres: Postgres) -> Ask:
+def postgres_health(postgres: Postgres) -> Probe:
     """Asks the database, as long as the check takes: a slow answer is told from none."""
 
-    async def ask() -> None:
+    async def probe() -> None:
         async with postgres.transaction(SYSTEM) as connection:
             await connection.fetchval("SELECT 1")
 
-    return ask
+    return probe
 
 
-def answers(ping: Callable[[], Awaitable[None]]) -> Ask:
+def answers(ping: Callable[[], Awaitable[None]]) -> Probe:
     """Asks by a call that returns when the part answers."""
 
-    async def ask() -> None:
+    async def probe() -> None:
         await ping()
 
-    return ask
+    return probe
 
 
-def dependency(context: str, channel: grpc.aio.Channel, name: str) -> Ask:
-    """Asks a context about something that it depends on; UntoldError when it does not say."""
+def dependency(context: str, channel: grpc.aio.Channel, name: str) -> Probe:
+    """Asks a context about something that it depends on; UnknownHealthError when it does not say."""
     check = _check(channel)
 
-    async def ask() -> None:
+    async def probe() -> None:
         call = check(health_pb2.HealthCheckRequest(service=health_name(name)))
         try:
             answer = await call
             trailers = {str(key): value for key, value in await call.trailing_metadata() or ()}
         except (grpc.aio.AioRpcError, SomaError) as error:
             lost = error.reason is not Reason.NOT_FOUND if isinstance(error, SomaError) else True
-            raise UntoldError(f"svc_{context} {'cannot be reached' if lost else 'has not judged it yet'}") from error
+            raise UnknownHealthError(
+                f"svc_{context} {'cannot be reached' if lost else 'has not judged it yet'}"
+            ) from error
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise _down(str(trailers.get(REASON_KEY) or "is not well"))
 
-    return ask
+    return probe
 
 
-def dependency_of_all(channels: Mapping[str, grpc.aio.Channel], name: str) -> Ask:
+def dependency_of_all(channels: Mapping[str, grpc.aio.Channel], name: str) -> Probe:
     """Asks every context about something that each has of its own; well when it is everywhere."""
     asks = {context: dependency(context, channel, name) for context, channel in channels.items()}
 
-    async def ask() -> None:
+    async def probe() -> None:
         answers = await asyncio.gather(*(each() for each in asks.values()), return_exceptions=True)
         told = dict(zip(asks, answers, strict=True))
         lost = [f"{context}: {told[context]}" for context in told if isinstance(told[context], SomaError)]
@@ -100,30 +102,30 @@ def dependency_of_all(channels: Mapping[str, grpc.aio.Channel], name: str) -> As
             if isinstance(other, BaseException):
                 raise other
 
-    return ask
+    return probe
 
 
-def temporal_health(channel: grpc.aio.Channel) -> Ask:
+def temporal_health(channel: grpc.aio.Channel) -> Probe:
     """Asks Temporal's frontend."""
     return grpc_health(channel, _TEMPORAL_SERVICE)
 
 
-def valkey_health(client: redis.asyncio.Redis) -> Ask:
+def valkey_health(client: redis.asyncio.Redis) -> Probe:
     """Sends a PING."""
 
-    async def ask() -> None:
+    async def probe() -> None:
         try:
             await client.ping()
         except Exception as error:
             raise _down("cannot be reached") from error
 
-    return ask
+    return probe
 
 
-def vault_health(client: httpx.AsyncClient, address: str) -> Ask:
+def vault_health(client: httpx.AsyncClient, address: str) -> Probe:
     """Asks whether the secret store is initialised, unsealed and active."""
 
-    async def ask() -> None:
+    async def probe() -> None:
         try:
             answer = await client.get(f"{address}{_VAULT_HEALTH}")
         except httpx.HTTPError as error:
@@ -131,7 +133,7 @@ def vault_health(client: httpx.AsyncClient, address: str) -> Ask:
         if not answer.is_success:
             raise _down("is sealed or not active")
 
-    return ask
+    return probe
 
 
 def _check(channel: grpc.aio.Channel) -> HealthCheck:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
 from svc_gateway.domain.keys import (
-    MADE_WITHIN,
-    MOST_LOOKED_AT,
-    MOST_MADE,
+    CREATED_WITHIN,
+    MAX_CREATED_KEYS,
+    MAX_SCANNED_KEYS,
     ApiKey,
     CreatedKey,
     KeyPage,
@@ -17,7 +17,7 @@ from svc_gateway.domain.keys import (
     Revocation,
     Tenant,
     page_of,
-    too_many_made,
+    too_many_keys,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def _replayed(known: dict[str, tuple[str, str]], request: Request) -> str | None
 class MemoryKeys:
     """API keys in a dictionary."""
 
-    def __init__(self, most_made: int = MOST_MADE) -> None:
-        self._most_made = most_made
+    def __init__(self, max_created_keys: int = MAX_CREATED_KEYS) -> None:
+        self._max_created_keys = max_created_keys
         self._keys: dict[str, ApiKey] = {}
         self._requests: dict[str, dict[str, tuple[str, str]]] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -50,10 +50,10 @@ class MemoryKeys:
         earlier = await self.made(key.tenant_id, request)
         if earlier is not None:
             return earlier
-        since = key.created_at - MADE_WITHIN
+        since = key.created_at - CREATED_WITHIN
         lately = [each for each in self._keys.values() if each.tenant_id == key.tenant_id and each.created_at > since]
-        if len(lately) >= self._most_made:
-            raise too_many_made(self._most_made)
+        if len(lately) >= self._max_created_keys:
+            raise too_many_keys(self._max_created_keys)
         self._keys[key.key_id] = key
         if request.request_id:
             self._requests.setdefault(key.tenant_id, {})[request.request_id] = (request.digest, key.key_id)
@@ -73,7 +73,7 @@ class MemoryKeys:
 
     async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> KeyPage:
         """Keys below an id, newest first."""
-        looked_at = limit if active_at is None else max(limit, MOST_LOOKED_AT)
+        looked_at = limit if active_at is None else max(limit, MAX_SCANNED_KEYS)
         own = (key for key in self._keys.values() if key.tenant_id == tenant_id)
         below = [key for key in own if not before or key.key_id < before]
         newest = sorted(below, key=lambda key: key.key_id, reverse=True)

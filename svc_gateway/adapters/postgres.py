@@ -13,9 +13,9 @@ from mesh.errors import Reason, SomaError
 from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
 from svc_gateway.domain.keys import (
-    MADE_WITHIN,
-    MOST_LOOKED_AT,
-    MOST_MADE,
+    CREATED_WITHIN,
+    MAX_CREATED_KEYS,
+    MAX_SCANNED_KEYS,
     ApiKey,
     CreatedKey,
     KeyPage,
@@ -23,7 +23,7 @@ from svc_gateway.domain.keys import (
     Revocation,
     Tenant,
     page_of,
-    too_many_made,
+    too_many_keys,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ ON CONFLICT (request_id) DO NOTHING RETURNING request_id
 
 
 @asynccontextmanager
-async def first_key_alone(postgres: Postgres) -> AsyncIterator[None]:
+async def first_key_lock(postgres: Postgres) -> AsyncIterator[None]:
     """Entered by one process at a time; the others wait, or fail as the database's statements do."""
     async with postgres.transaction(SYSTEM) as connection:
         await connection.execute(_FIRST_KEY_LOCK)
@@ -93,10 +93,10 @@ async def first_key_alone(postgres: Postgres) -> AsyncIterator[None]:
 class PostgresKeys:
     """API keys of all processes of the gateway; NOTIFY tells of new ones and of revocations, after their commit."""
 
-    def __init__(self, postgres: Postgres, auditor: Auditor, most_made: int = MOST_MADE) -> None:
+    def __init__(self, postgres: Postgres, auditor: Auditor, max_created_keys: int = MAX_CREATED_KEYS) -> None:
         self._postgres = postgres
         self._auditor = auditor
-        self._most_made = most_made
+        self._max_created_keys = max_created_keys
 
     async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
@@ -107,9 +107,9 @@ class PostgresKeys:
                 list(key.personas), list(key.capsules),
             )  # fmt: skip
             if made is not None:
-                since = key.created_at - MADE_WITHIN
-                if await connection.fetchval(_OVER_MOST, key.tenant_id, self._most_made, since):
-                    raise too_many_made(self._most_made)
+                since = key.created_at - CREATED_WITHIN
+                if await connection.fetchval(_OVER_MOST, key.tenant_id, self._max_created_keys, since):
+                    raise too_many_keys(self._max_created_keys)
                 await self._audit(connection, None, key)
                 await connection.execute(_NOTIFY, CREATED_CHANNEL, key.key_id)
                 return None
@@ -132,7 +132,7 @@ class PostgresKeys:
 
     async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> KeyPage:
         """Keys below an id, newest first."""
-        looked_at = limit if active_at is None else max(limit, MOST_LOOKED_AT)
+        looked_at = limit if active_at is None else max(limit, MAX_SCANNED_KEYS)
         async with self._postgres.transaction(tenant_id) as connection:
             rows = await connection.fetch(_LIST_KEYS, tenant_id, before or _AFTER_ALL, looked_at + 1)
         keys = [_KEY.validate_python(dict(row)) for row in rows]

@@ -32,7 +32,7 @@ class Sources(Protocol):
         """The public keys now, a JSON Web Key Set."""
 
 
-class EdgeKeeper(Generic[Built]):
+class EdgeReconciler(Generic[Built]):
     """Publishes a new state whenever something that it is made of changes.
 
     It is built in a thread. Keys that are revoked within the pause after a build are all in the next one.

@@ -34,16 +34,16 @@ async def ensure_first_key(
     plan: str,
     file: KeyFile,
     *,
-    alone: AbstractAsyncContextManager[None],
+    lock: AbstractAsyncContextManager[None],
     keys: Keys,
     tenants: Tenants,
     verify: Callable[[str], Awaitable[Caller]],
 ) -> None:
     """Make the tenant with this plan unless it exists, and a key unless the file holds one that is good.
 
-    `alone` is entered by one replica of the gateway at a time: each starts with this.
+    `lock` is entered by one replica of the gateway at a time: each starts with this.
     """
-    async with alone:
+    async with lock:
         await _ensure(tenant_id, plan, file, keys, tenants, verify)
 
 
@@ -57,12 +57,12 @@ async def _ensure(  # noqa: PLR0917 - what it stands on
         if error.reason is not Reason.NOT_FOUND:
             raise
         await tenants.create(tenant_id, "", plan, "")
-    if not await _good(file.read(), tenant_id, keys, verify):
+    if not await _is_valid(file.read(), tenant_id, keys, verify):
         made = await keys.create(platform, NewKey(display_name="first key", roles=_ROLES))
         file.write(made.secret)
 
 
-async def _good(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Awaitable[Caller]]) -> bool:
+async def _is_valid(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Awaitable[Caller]]) -> bool:
     if not secret:
         return False
     try:

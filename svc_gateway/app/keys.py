@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
-from mesh.events.audit import Audited, canonical
+from mesh.events.audit import AuditEntry, canonical
 from mesh.identity import Claims, api_key
-from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFE, ApiKey, KeyPage, KeyStore, Request, expiry, granted
+from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFETIME, ApiKey, KeyPage, KeyStore, Request, expiry, granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ class Keys:
         tenant_id = wanted.tenant_id or caller.tenant_id
         if tenant_id != caller.tenant_id and PLATFORM_ADMIN not in caller.roles:
             raise not_found("tenant", tenant_id)
-        _only_itself(caller)
+        _require_direct_caller(caller)
         earlier = await self._store.made(tenant_id, wanted.request)
         if earlier is not None:
             return MadeKey(earlier)
@@ -142,7 +142,7 @@ class MadeToken:
 class Tokens:
     """Short-lived tokens. Each is audited before it is handed out; `audit` raises when that cannot be done."""
 
-    def __init__(self, store: KeyStore, minter: Minter, audit: Callable[[Audited], None], clock: Clock) -> None:
+    def __init__(self, store: KeyStore, minter: Minter, audit: Callable[[AuditEntry], None], clock: Clock) -> None:
         self._store = store
         self._minter = minter
         self._audit = audit
@@ -154,7 +154,7 @@ class Tokens:
         key = await self._store.get(caller.tenant_id, caller.key_id)
         if key is None or not key.usable(now):
             raise SomaError(Reason.UNAUTHENTICATED, "The key behind this call is unknown, expired or revoked")
-        expires_at = min(now + (ttl or TOKEN_LIFE), key.expires_at, caller.expires_at or key.expires_at)
+        expires_at = min(now + (ttl or TOKEN_LIFETIME), key.expires_at, caller.expires_at or key.expires_at)
         claims = Claims(
             tenant_id=caller.tenant_id,
             subject=caller.subject,
@@ -165,11 +165,11 @@ class Tokens:
         )
         token = await self._minter.mint(claims, (expires_at - now).total_seconds())
         created = canonical([claims, expires_at])
-        self._audit(Audited("token.create", "token", key.key_id, after=created, tenant_id=caller.tenant_id))
+        self._audit(AuditEntry("token.create", "token", key.key_id, after=created, tenant_id=caller.tenant_id))
         return MadeToken(token, expires_at)
 
 
-def _only_itself(caller: Caller) -> None:
+def _require_direct_caller(caller: Caller) -> None:
     """PERMISSION_DENIED when the caller is acted for, or narrowed by scopes: a key would keep neither."""
     if caller.actor or caller.scopes:
         raise SomaError(Reason.PERMISSION_DENIED, "A credential on behalf of somebody, or with scopes, makes no keys")

@@ -12,13 +12,13 @@ from mesh.telemetry import gauge, histogram
 from svc_gateway.domain.degradation import (
     Calls,
     Component,
-    Judge,
+    HealthTracker,
     Level,
     Observation,
     Report,
     State,
     Thresholds,
-    UntoldError,
+    UnknownHealthError,
     report,
 )
 
@@ -32,21 +32,21 @@ _START_PAUSE_S = 0.25
 
 @dataclass(frozen=True)
 class Check:
-    """How to ask one part whether it is well: `ask` returns, or raises SomaError or OSError.
+    """How to probe one part: `probe` returns, or raises SomaError or OSError.
 
-    It may return what the part tells of its real calls. Where `hearsay` others are asked about it: `ask` raises
-    UntoldError when they do not say, and to be left without an answer within `deadline_s` is the same.
+    It may return what the part tells of its real calls. Where `unconfirmed` others are asked about it: `probe` raises
+    UnknownHealthError when they do not say, and to be left without an answer within `deadline_s` is the same.
     """
 
     name: str
-    ask: Callable[[], Awaitable[Calls | None]]
+    probe: Callable[[], Awaitable[Calls | None]]
     critical: bool = False
-    hearsay: bool = False
+    unconfirmed: bool = False
     deadline_s: float | None = None
 
 
 @dataclass(frozen=True)
-class Pace:
+class CheckTiming:
     """How often parts are checked, how long one check may take, and how long parts may take to start, in seconds."""
 
     every_s: float = 2.0
@@ -57,13 +57,13 @@ class Pace:
 class Monitor:
     """Judges the parts. `run` keeps it going."""
 
-    def __init__(self, checks: Sequence[Check], pace: Pace, thresholds: Thresholds, clock: Clock) -> None:
+    def __init__(self, checks: Sequence[Check], pace: CheckTiming, thresholds: Thresholds, clock: Clock) -> None:
         self._checks = checks
         self._pace = pace
         self._clock = clock
-        self._patient_until = clock.monotonic() + pace.start_s
+        self._starting_until = clock.monotonic() + pace.start_s
         self._slow_s = thresholds.minor_s
-        self._judges = {c.name: Judge(Component(c.name, c.critical), thresholds) for c in checks}
+        self._trackers = {c.name: HealthTracker(Component(c.name, c.critical), thresholds) for c in checks}
         self._report = self._judge()
         self._changed = asyncio.Condition()
         self._seconds = histogram("dependency_check_seconds", "Duration of checks of the mesh's parts.", ("component",))
@@ -89,7 +89,7 @@ class Monitor:
             async with self._changed:
                 try:
                     async with asyncio.timeout(None if sent is None else at_least_every_s):
-                        while sent is not None and _said(sent) == _said(self._report):
+                        while sent is not None and _visible_state(sent) == _visible_state(self._report):
                             await self._changed.wait()
                 except TimeoutError:
                     pass
@@ -99,18 +99,18 @@ class Monitor:
     async def check_once(self, check: Check) -> Component:
         """Check one part now; a failure while it may still be starting is not held against it."""
         started = self._clock.monotonic()
-        judge = self._judges[check.name]
+        tracker = self._trackers[check.name]
         try:
             reason, calls = await self._ask(check)
-        except UntoldError as silence:
-            part = judge.untold(str(silence))
+        except UnknownHealthError as silence:
+            part = tracker.observe_unknown(str(silence))
         else:
             now = self._clock.monotonic()
             silent = now - started >= self._deadline_s(check)
             seen = Observation(not reason, now - started, reason, silent=silent, calls=calls)
             if not seen.ok and self._starting(check):
-                return judge.component
-            part = judge.observe(seen, self._clock.now(), now)
+                return tracker.component
+            part = tracker.observe(seen, self._clock.now(), now)
             self._seconds.labels(check.name).observe(seen.response_s)
         await self._publish(check, part)
         return part
@@ -125,15 +125,15 @@ class Monitor:
         """Why the part is not well, empty when it is, and what it tells of its calls."""
         told: list[Calls | None] = []
 
-        async def ask() -> None:
-            told.append(await check.ask())
+        async def probe() -> None:
+            told.append(await check.probe())
 
-        asked = asyncio.create_task(ask())
+        asked = asyncio.create_task(probe())
         try:
             if not await self._answered(check, asked):
                 silence = f"does not answer within {self._deadline_s(check):g} s"
-                if check.hearsay:
-                    raise UntoldError(f"who knows of it {silence}")
+                if check.unconfirmed:
+                    raise UnknownHealthError(f"who knows of it {silence}")
                 return silence, None
             asked.result()
         except SomaError as error:
@@ -156,9 +156,9 @@ class Monitor:
             now = self._clock.monotonic()
             if now - started >= self._deadline_s(check):
                 return False
-            if not check.hearsay:
+            if not check.unconfirmed:
                 waits = Observation(ok=True, response_s=now - started, pending=True)
-                await self._publish(check, self._judges[check.name].observe(waits, self._clock.now(), now))
+                await self._publish(check, self._trackers[check.name].observe(waits, self._clock.now(), now))
             pause = self._pace.every_s
 
     async def _first(self, asked: asyncio.Task[None], seconds: float) -> None:
@@ -180,13 +180,13 @@ class Monitor:
 
     def _starting(self, check: Check) -> bool:
         """Whether a part that was never well may still be starting: the parts of a mesh start side by side."""
-        unknown = self._judges[check.name].component.state is State.UNKNOWN
-        return unknown and self._clock.monotonic() < self._patient_until
+        unknown = self._trackers[check.name].component.state is State.UNKNOWN
+        return unknown and self._clock.monotonic() < self._starting_until
 
     def _judge(self) -> Report:
-        return report(tuple(judge.component for judge in self._judges.values()), self._clock.now())
+        return report(tuple(tracker.component for tracker in self._trackers.values()), self._clock.now())
 
 
-def _said(what: Report) -> object:
+def _visible_state(what: Report) -> object:
     """What a reader would notice: not the times of checks."""
     return what.level, what.reason, [(item.name, item.state, item.level) for item in what.components]

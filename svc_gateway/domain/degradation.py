@@ -79,7 +79,7 @@ class Observation:
     calls: Calls | None = None
 
 
-class UntoldError(Exception):
+class UnknownHealthError(Exception):
     """Nobody could say how a part is, which is not to say that it is lost; says why, for people."""
 
 
@@ -117,7 +117,7 @@ class Report:
 
 
 @dataclass
-class Judge:
+class HealthTracker:
     """Follows one part. A level changes after `evidence` checks in a row that say so, and is then held."""
 
     component: Component
@@ -160,7 +160,7 @@ class Judge:
         )
         return self.component
 
-    def untold(self, reason: str) -> Component:
+    def observe_unknown(self, reason: str) -> Component:
         """Take in that nobody could say; what nobody can say any more is unknown."""
         self._silences += 1
         if self._silences >= self.thresholds.evidence or self.component.state is State.UNKNOWN:

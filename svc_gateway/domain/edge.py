@@ -1,4 +1,4 @@
-"""What the edge should be: the one picture that the control plane turns into the proxy's configuration."""
+"""What the edge should be: the one description that the control plane turns into the proxy's configuration."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-KEY_LIFE = timedelta(days=365)
-TOKEN_LIFE = timedelta(minutes=15)
-MOST_MADE = 1_000
-"""Keys that a tenant may make within `MADE_WITHIN`: every process knows all keys, and all revoked ones."""
-MADE_WITHIN = timedelta(days=30)
+KEY_LIFETIME = timedelta(days=365)
+TOKEN_LIFETIME = timedelta(minutes=15)
+MAX_CREATED_KEYS = 1_000
+"""Keys that a tenant may make within `CREATED_WITHIN`: every process knows all keys, and all revoked ones."""
+CREATED_WITHIN = timedelta(days=30)
 DEFAULT_ROLE = "member"
-MOST_LOOKED_AT = 200
+MAX_SCANNED_KEYS = 200
 """Keys that are looked at for one page."""
 _RETRY_AFTER_S = 3_600.0
 PLATFORM_ADMIN = "platform_admin"
@@ -124,8 +124,8 @@ class KeyStore(Protocol):
     async def list(self, tenant_id: str, active_at: datetime | None, before: str, limit: int) -> KeyPage:
         """Keys with ids below `before` (empty: all), newest first; only usable ones when `active_at` is given.
 
-        Of those it looks at no more than `MOST_LOOKED_AT`, so that a page may hold less than `limit`, even nothing, and
-        yet have an end that the next one follows.
+        Of those it looks at no more than `MAX_SCANNED_KEYS`, so that a page may hold less than `limit`, even nothing,
+        and yet have an end that the next one follows.
         """
 
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
@@ -174,11 +174,11 @@ def page_of(found: Sequence[ApiKey], active_at: datetime | None, limit: int, loo
     return KeyPage(kept, looked[-1].key_id if len(found) > looked_at else "")
 
 
-def too_many_made(most: int) -> SomaError:
+def too_many_keys(most: int) -> SomaError:
     """The error of a tenant that made as many keys lately as it may."""
     return SomaError(
         Reason.RATE_LIMITED,
-        f"Your tenant made {most} API keys within {MADE_WITHIN.days} days, as many as it may; make tokens from a key",
+        f"Your tenant made {most} API keys within {CREATED_WITHIN.days} days, the most it may; make tokens from a key",
         retry_after_s=_RETRY_AFTER_S,
     )
 
@@ -198,11 +198,11 @@ def granted(wanted: Sequence[str], giver: Sequence[str]) -> tuple[str, ...]:
 
 def expiry(now: datetime, wanted: datetime | None) -> datetime:
     """When a new key expires: in a year unless an earlier time is wanted."""
-    latest = now + KEY_LIFE
+    latest = now + KEY_LIFETIME
     if wanted is None:
         return latest
     if wanted <= now:
         raise invalid("api_key.expire_time", "must be in the future")
     if wanted > latest:
-        raise invalid("api_key.expire_time", f"must be within {KEY_LIFE.days} days")
+        raise invalid("api_key.expire_time", f"must be within {KEY_LIFETIME.days} days")
     return wanted

@@ -16,7 +16,7 @@ NO_PLAN = "none"
 DEV_PLAN = "dev"
 DEV_PROFILES = frozenset({"dev", "test"})
 LOWEST_CLASSIFICATION = "public"
-MOST_ASSET_MIB = 1_048_576
+MAX_ASSET_MIB = 1_048_576
 """The largest asset that a tenant may be allowed, in MiB."""
 
 

@@ -79,12 +79,12 @@ class ControlServer:
             await self._health.drain()
             await server.stop(_DRAIN_S)
 
-    async def mirror(self, monitor: Monitor) -> None:
+    async def publish_health(self, monitor: Monitor) -> None:
         """Tell the health of each service as the monitor sees it, forever."""
         async for report in monitor.watch(_HEARTBEAT_S):
-            await self._tell(report)
+            await self._set_health(report)
 
-    async def _tell(self, report: Report) -> None:
+    async def _set_health(self, report: Report) -> None:
         states = {component.name: component.state for component in report.components}
         for method in self._routes.methods:
             state = states.get(f"svc_{method.context}", State.UNKNOWN)

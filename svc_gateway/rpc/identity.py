@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.rpc.paging import id_token, place_of, place_token
+from mesh.rpc.paging import cursor_of, cursor_token, page_token_id
 from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from svc_gateway.app.existing import ExistingKeys, KeysRead
+    from svc_gateway.app.existing_keys import ExistingKeys, KeysRead
     from svc_gateway.app.keys import Keys, Tokens
     from svc_gateway.app.revocations import RevokedKeys
     from svc_gateway.app.statements import Statements
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[object, object]
 
 _DEFAULT_PAGE = 50
-_MOST_REVOCATIONS = 5_000
-_MOST_ID_BYTES = 1024 * 1024
+_MAX_REVOCATIONS = 5_000
+_MAX_ID_BYTES = 1024 * 1024
 
 
 class TokenServicer(pb_grpc.TokenServiceServicer):
@@ -84,9 +84,9 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             caller(),
             include_inactive=request.include_inactive,
             size=request.page_size or _DEFAULT_PAGE,
-            before=id_token(place_of(request)),
+            before=page_token_id(cursor_of(request)),
         )
-        token = place_token(request, page.end) if page.end else ""
+        token = cursor_token(request, page.end) if page.end else ""
         return pb.ListApiKeysResponse(api_keys=[_key(key) for key in page.keys], next_page_token=token)
 
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.ApiKey:
@@ -135,7 +135,7 @@ def _bucket_messages(read: KeysRead) -> list[pb.WatchApiKeysResponse]:
     messages, size = [pb.WatchApiKeysResponse()], 0
     for index in read.changed:
         ids = read.ids.buckets[index]
-        if size + len(ids) > _MOST_ID_BYTES:
+        if size + len(ids) > _MAX_ID_BYTES:
             messages.append(pb.WatchApiKeysResponse())
             size = 0
         messages[-1].buckets.add(index=index, ids=ids)
@@ -146,12 +146,12 @@ def _bucket_messages(read: KeysRead) -> list[pb.WatchApiKeysResponse]:
 async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
     """The messages of WatchRevocations. Keys go at once; when they were read, and the statement, in a later message."""
     async for change in revoked.watch():
-        for start in range(0, len(change.revocations) or 1, _MOST_REVOCATIONS):
+        for start in range(0, len(change.revocations) or 1, _MAX_REVOCATIONS):
             message = pb.WatchRevocationsResponse(
                 snapshot=change.snapshot and start == 0,
                 revocations=[
                     pb.Revocation(key_id=item.key_id, expire_time=timestamp(item.expires_at))
-                    for item in change.revocations[start : start + _MOST_REVOCATIONS]
+                    for item in change.revocations[start : start + _MAX_REVOCATIONS]
                 ],
                 statement=change.statement,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.rpc.paging import place_of, place_token
+from mesh.rpc.paging import cursor_of, cursor_token
 from mesh.rpc.wellknown import timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
@@ -61,8 +61,8 @@ class TenantServicer(pb_grpc.TenantServiceServicer):
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
         """Lists tenants."""
-        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, place_of(request))
-        token = place_token(request, page.end) if page.end else ""
+        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, cursor_of(request))
+        token = cursor_token(request, page.end) if page.end else ""
         tenants = [_tenant_to_proto(tenant) for tenant in page.tenants]
         return pb.ListTenantsResponse(tenants=tenants, next_page_token=token)
 

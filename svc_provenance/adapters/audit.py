@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 from mesh.stores.postgres import SYSTEM
 from mesh.stores.retention import MONTHS_AHEAD
 from svc_provenance.adapters.filtering import where
-from svc_provenance.adapters.listing import MOST_SCANNED, Listing
+from svc_provenance.adapters.listing import MAX_SCANNED, Listing
 from svc_provenance.app.audit import ChainState
 from svc_provenance.domain.audit import (
-    DEED_FIELDS,
+    AUDIT_ACTION_FIELDS,
     EMPTY,
-    Deed,
-    End,
+    AuditAction,
+    ChainedEntry,
+    ChainPosition,
     Entry,
-    Linked,
-    Signed,
+    SignedStatement,
     from_base64url,
     link,
     time_text,
     to_base64url,
 )
-from svc_provenance.domain.reach import PLATFORM
+from svc_provenance.domain.tenant_scope import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,13 +39,13 @@ _DROP_TIMEOUT_S = 600.0
 _CLOCKS_DIFFER = timedelta(days=1)
 
 
-async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> Sequence[Linked]:
+async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> Sequence[ChainedEntry]:
     """Add entries to the end of a chain, in the open transaction; their place and record time are set here.
 
     The row of the chain's head is held until the transaction ends: one appender at a time, one successor an entry.
     """
     head = await connection.fetchrow(_HOLD, chain, EMPTY.digest)
-    end, linked = End(head["sequence"], head["digest"]), []
+    end, linked = ChainPosition(head["sequence"], head["digest"]), []
     for entry in entries:
         one = link(end, replace(entry, chain=chain, sequence=end.sequence + 1, recorded_at=head["moment"]))
         linked.append(one)
@@ -56,13 +56,13 @@ async def append(connection: asyncpg.Connection, chain: str, entries: Sequence[E
 
 
 class PostgresAudit:
-    """An `AuditStore` and a `Ledger`; a page of a list looks at `scanned` entries at most."""
+    """An `AuditStore` and an `AnchoringStore`; a page of a list looks at `scanned` entries at most."""
 
-    def __init__(self, postgres: Postgres, scanned: int = MOST_SCANNED) -> None:
+    def __init__(self, postgres: Postgres, scanned: int = MAX_SCANNED) -> None:
         self._postgres = postgres
         self._listing = Listing("audit_events", _NAMES, ("sequence",), scanned)
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[Linked], int]:
+    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
         """See the port."""
         # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
         month = _first_of_month(filters.start - _CLOCKS_DIFFER) if filters.start else None
@@ -78,13 +78,15 @@ class PostgresAudit:
             rows, last = await self._listing.page(connection, chain, bounds, filtered, limit)
         return [_linked(row) for row in rows], last["sequence"] if last else 0
 
-    async def one(self, chain: str, audit_id: str) -> Linked | None:
+    async def one(self, chain: str, audit_id: str) -> ChainedEntry | None:
         """See the port."""
         async with self._postgres.transaction(_tenant(chain)) as connection:
             row = await connection.fetchrow(_ONE, chain, audit_id)
         return _linked(row) if row else None
 
-    async def span(self, chain: str, after: Linked | None, first: int, last: int, limit: int) -> Sequence[Linked]:
+    async def span(
+        self, chain: str, after: ChainedEntry | None, first: int, last: int, limit: int
+    ) -> Sequence[ChainedEntry]:
         """See the port."""
         place = after.entry.sequence if after else None
         moment = after.entry.recorded_at if after else None
@@ -99,7 +101,7 @@ class PostgresAudit:
         """See the port."""
         async with self._postgres.transaction(_tenant(chain)) as connection:
             row = await connection.fetchrow(_STATE, chain)
-        head = End(row["sequence"], row["digest"]) if row["sequence"] is not None else None
+        head = ChainPosition(row["sequence"], row["digest"]) if row["sequence"] is not None else None
         return ChainState(head, row["last"], _start(chain, row))
 
     async def anchored(self, chain: str) -> int:
@@ -108,20 +110,20 @@ class PostgresAudit:
             place = await connection.fetchval("SELECT sequence FROM audit_anchored WHERE tenant_id = $1", chain)
         return int(place or 0)
 
-    async def due(self, entries: int, before: datetime) -> Mapping[str, End]:
+    async def due(self, entries: int, before: datetime) -> Mapping[str, ChainPosition]:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             await connection.execute(_SET_ASIDE)
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_DUE, entries, before)
-        return {row["tenant_id"]: End(row["sequence"], row["digest"]) for row in rows}
+        return {row["tenant_id"]: ChainPosition(row["sequence"], row["digest"]) for row in rows}
 
-    async def note(self, chain: str, sequence: int, at: datetime) -> None:
+    async def record_anchor(self, chain: str, sequence: int, at: datetime) -> None:
         """See the port."""
         async with self._postgres.transaction(_tenant(chain)) as connection:
             await connection.execute(_NOTE, chain, sequence, at)
 
-    async def lay_out(self, today: date) -> None:
+    async def create_partitions(self, today: date) -> None:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             await connection.execute("SELECT soma_audit_months($1, $2)", MONTHS_AHEAD, today)
@@ -132,13 +134,13 @@ class PostgresAudit:
             month: date | None = await connection.fetchval(_OLDEST, before)
         return month
 
-    async def ends(self, month: date) -> Mapping[str, End]:
+    async def ends(self, month: date) -> Mapping[str, ChainPosition]:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_ENDS, month, timeout=_DROP_TIMEOUT_S)
-        return {row["tenant_id"]: End(row["sequence"], row["digest"]) for row in rows}
+        return {row["tenant_id"]: ChainPosition(row["sequence"], row["digest"]) for row in rows}
 
-    async def drop(self, month: date, starts: Sequence[Signed]) -> int:
+    async def drop(self, month: date, starts: Sequence[SignedStatement]) -> int:
         """See the port."""
         said = [
             {
@@ -180,38 +182,39 @@ def _first_of_month(moment: datetime) -> datetime:
     return datetime(utc.year, utc.month, 1, tzinfo=UTC)
 
 
-def _row(linked: Linked) -> tuple[object, ...]:
+def _row(linked: ChainedEntry) -> tuple[object, ...]:
     entry = linked.entry
-    deed = (getattr(entry.deed, name) for name in DEED_FIELDS)
+    audit_action = (getattr(entry.audit_action, name) for name in AUDIT_ACTION_FIELDS)
     place = (entry.chain, entry.sequence, entry.audit_id, entry.occurred_at, entry.recorded_at)
-    return (*place, *deed, linked.previous_digest, linked.digest)
+    return (*place, *audit_action, linked.previous_digest, linked.digest)
 
 
-def _linked(row: asyncpg.Record) -> Linked:
+def _linked(row: asyncpg.Record) -> ChainedEntry:
     entry = Entry(
         chain=row["tenant_id"],
         sequence=row["sequence"],
         audit_id=row["audit_id"],
         occurred_at=row["occurred_at"],
         recorded_at=row["recorded_at"],
-        deed=Deed(**{name: row[name] for name in DEED_FIELDS}),
+        audit_action=AuditAction(**{name: row[name] for name in AUDIT_ACTION_FIELDS}),
     )
-    return Linked(entry, row["previous_digest"], row["digest"])
+    return ChainedEntry(entry, row["previous_digest"], row["digest"])
 
 
-def _start(chain: str, row: asyncpg.Record) -> Signed | None:
+def _start(chain: str, row: asyncpg.Record) -> SignedStatement | None:
     if row["start_sequence"] is None:
         return None
     try:
-        end = End(row["start_sequence"], bytes.fromhex(row["start_digest"]))
+        end = ChainPosition(row["start_sequence"], bytes.fromhex(row["start_digest"]))
         signature = from_base64url(row["signature"])
     except ValueError:  # no signature fits it
-        end, signature = End(row["start_sequence"], b""), b""
-    return Signed(chain, end, row["created_at"], row["key_version"], signature)
+        end, signature = ChainPosition(row["start_sequence"], b""), b""
+    return SignedStatement(chain, end, row["created_at"], row["key_version"], signature)
 
 
 _COLUMNS = (
-    "tenant_id", "sequence", "audit_id", "occurred_at", "recorded_at", *DEED_FIELDS, "previous_digest", "digest",
+    "tenant_id", "sequence", "audit_id", "occurred_at", "recorded_at", *AUDIT_ACTION_FIELDS, "previous_digest",
+    "digest",
 )  # fmt: skip
 _NAMES = ", ".join(_COLUMNS)
 _HOLD = """

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mesh.errors import Reason, SomaError
 from svc_provenance.domain.audit import (
-    End,
-    Signed,
+    ChainPosition,
+    SignedStatement,
     Statement,
     canonical,
     from_base64url,
@@ -21,7 +21,7 @@ from svc_provenance.domain.audit import (
     time_of,
     to_base64url,
 )
-from svc_provenance.domain.reach import PLATFORM
+from svc_provenance.domain.tenant_scope import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ class BlobAnchors:
         found = [_PLACE.search(key) async for key in self._blobs.list(_folder(chain))]
         return sorted(int(place[1]) for place in found if place)
 
-    async def read(self, chain: str, sequence: int) -> Signed | None:
+    async def read(self, chain: str, sequence: int) -> SignedStatement | None:
         """See the port."""
         try:
             content = await self._blobs.read(_key(chain, sequence))
@@ -76,7 +76,7 @@ class BlobAnchors:
             raise
         return _signed(content)
 
-    async def put(self, anchor: Signed) -> bool:
+    async def put(self, anchor: SignedStatement) -> bool:
         """See the port."""
         content = canonical(
             {
@@ -97,18 +97,18 @@ class TransitSignatures:
         self._clock = clock
         self._key = key
 
-    async def sign(self, kind: Statement, chain: str, end: End) -> Signed:
+    async def sign(self, kind: Statement, chain: str, end: ChainPosition) -> SignedStatement:
         """See the port."""
         version = max(await self._transit.public_keys(self._key))
         now = self._clock.now()
         signature = await self._transit.sign(self._key, statement_bytes(kind, chain, end, now), version)
-        return Signed(chain, end, now, version, signature)
+        return SignedStatement(chain, end, now, version, signature)
 
     async def public_keys(self) -> Mapping[int, bytes]:
         """See the port."""
         return await self._transit.public_keys(self._key)
 
-    def genuine(self, kind: Statement, signed: Signed, keys: Mapping[int, bytes]) -> bool:
+    def genuine(self, kind: Statement, signed: SignedStatement, keys: Mapping[int, bytes]) -> bool:
         """See the port."""
         raw = keys.get(signed.key_version)
         if raw is None:
@@ -121,17 +121,17 @@ class TransitSignatures:
         return True
 
 
-def _signed(content: bytes) -> Signed | None:
+def _signed(content: bytes) -> SignedStatement | None:
     try:
         file = _AnchorFile.model_validate_json(content)
-        end = End(file.anchor.sequence, bytes.fromhex(file.anchor.digest))
+        end = ChainPosition(file.anchor.sequence, bytes.fromhex(file.anchor.digest))
         moment = time_of(file.anchor.create_time)
         signature = from_base64url(file.signature)
     except (ValidationError, ValueError):
         return None
     if file.anchor.statement != Statement.ANCHOR or len(end.digest) != _DIGEST_BYTES:
         return None
-    return Signed(file.anchor.chain, end, moment, file.key_version, signature)
+    return SignedStatement(file.anchor.chain, end, moment, file.key_version, signature)
 
 
 def _folder(chain: str) -> str:

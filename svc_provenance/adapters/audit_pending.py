@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.audit import append
-from svc_provenance.domain.audit import Deed, Entry, time_of, time_text
+from svc_provenance.domain.audit import AuditAction, Entry, time_of, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,15 +48,22 @@ class PendingEntries:
 
 
 def _plain(entry: Entry) -> dict[str, JsonValue]:
-    return {"audit_id": entry.audit_id, "occur_time": time_text(entry.occurred_at), "deed": asdict(entry.deed)}
+    return {
+        "audit_id": entry.audit_id,
+        "occur_time": time_text(entry.occurred_at),
+        "action": asdict(entry.audit_action),
+    }
 
 
 def _entry(chain: str, plain: dict[str, JsonValue]) -> Entry:
     at = time_of(str(plain["occur_time"]))
-    deed = plain["deed"]
-    if not isinstance(deed, dict):
-        raise TypeError("an entry that waits has no deed")
-    return Entry(chain, 0, str(plain["audit_id"]), at, at, Deed(**{name: str(text) for name, text in deed.items()}))
+    # Releases before this one gave the action another name; it is the one object of an entry.
+    action = next((value for value in plain.values() if isinstance(value, dict)), None)
+    if action is None:
+        raise TypeError("an entry that waits has no audit action")
+    return Entry(
+        chain, 0, str(plain["audit_id"]), at, at, AuditAction(**{name: str(text) for name, text in action.items()})
+    )
 
 
 _STAGE = "INSERT INTO audit_pending (tenant_id, entry) SELECT $1, entry FROM jsonb_array_elements($2::jsonb) AS entry"

@@ -11,11 +11,11 @@ from mesh.events.audit import canonical
 from mesh.events.event import Event
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.filtering import where
-from svc_provenance.adapters.listing import MOST_SCANNED, Listing
-from svc_provenance.app.dead_letters import MOST_REMAINING
-from svc_provenance.domain.dead_letters import Letter
+from svc_provenance.adapters.listing import MAX_SCANNED, Listing
+from svc_provenance.app.dead_letters import MAX_REMAINING
+from svc_provenance.domain.dead_letters import DeadLetterRecord
 from svc_provenance.domain.ids import is_uuid
-from svc_provenance.domain.pages import Mark
+from svc_provenance.domain.pages import PageCursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from svc_provenance.app.dead_letters import Filters
 
 CHANNEL = "dead_letters"
-_LETTER: TypeAdapter[Letter] = TypeAdapter(Letter)
+_LETTER: TypeAdapter[DeadLetterRecord] = TypeAdapter(DeadLetterRecord)
 _COLUMN = {"group": "consumer_group"}
-_STORED = [item.name for item in fields(Letter) if item.name != "size_bytes"]
+_STORED = [item.name for item in fields(DeadLetterRecord) if item.name != "size_bytes"]
 _CHANGING = (
     "state", "cause", "detail", "attempts", "requeues", "reason", "sent_id", "updated_at", "requeue_at", "expires_at",
 )  # fmt: skip
 
 
-class PostgresLetters:
-    """The `Letters` of a cluster. A trigger notifies `CHANNEL` of changes; a page looks at no more than `scanned`."""
+class PostgresDeadLetters:
+    """`DeadLetterStore` of a cluster. A trigger notifies `CHANNEL` of changes; a page looks at `scanned` at most."""
 
     def __init__(
-        self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor, scanned: int = MOST_SCANNED
+        self, postgres: Postgres, outbox: Outbox, codec: Codec, auditor: Auditor, scanned: int = MAX_SCANNED
     ) -> None:
         self._postgres = postgres
         self._outbox = outbox
@@ -50,11 +50,11 @@ class PostgresLetters:
         self._listing = Listing("dlq_messages", _COLUMNS, ("created_at", "dlq_id"), scanned)
 
     async def change(
-        self, tenant_id: str, dlq_id: str, decide: Callable[[Letter], Letter], *, audited: bool
-    ) -> Letter | None:
+        self, tenant_id: str, dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord], *, audited: bool
+    ) -> DeadLetterRecord | None:
         """See the port."""
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            before = await held(connection, tenant_id, dlq_id)
+            before = await lock_letter(connection, tenant_id, dlq_id)
             if before is None:
                 return None
             after = decide(before)
@@ -62,21 +62,21 @@ class PostgresLetters:
                 return before
             await save(connection, after)
             if after.sent_id != before.sent_id:
-                await self._outbox.add(connection, self._again(after))
+                await self._outbox.add(connection, self._requeued_event(after))
             if audited:
                 await self._auditor.record(
                     connection,
                     action="dead_letter.write",
                     resource_type="dead_letter",
                     resource_id=dlq_id,
-                    before=_told(before),
-                    after=_told(after),
+                    before=_audited_fields(before),
+                    after=_audited_fields(after),
                     tenant_id=tenant_id,
                     reason=after.reason,
                 )
             return after
 
-    def _again(self, letter: Letter) -> Event:
+    def _requeued_event(self, letter: DeadLetterRecord) -> Event:
         """The letter's event under its new id, for the group that gave it up alone."""
         dead = self._codec.decode(letter.value)
         return Event(
@@ -95,7 +95,7 @@ class PostgresLetters:
             dlq_id=letter.dlq_id,
         )
 
-    async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
+    async def letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
         """See the port."""
         if not is_uuid(dlq_id):
             return None
@@ -104,8 +104,8 @@ class PostgresLetters:
         return _letter(row) if row else None
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
-    ) -> tuple[Sequence[Letter], Mark | None]:
+        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+    ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """See the port."""
         bounds = (
             ("correlation_id = {}", filters.correlation_id),
@@ -113,41 +113,41 @@ class PostgresLetters:
         )
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             rows, last = await self._listing.page(connection, tenant_id, bounds, _filter_conditions(filters), limit)
-        return [_letter(row) for row in rows], Mark(last["created_at"], last["dlq_id"]) if last else None
+        return [_letter(row) for row in rows], PageCursor(last["created_at"], last["dlq_id"]) if last else None
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """See the port."""
         wanted, values = where(4, *_filter_conditions(filters), ("correlation_id = {}", filters.correlation_id))
         statement = _REQUEUEABLE.format(filters=wanted)
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            rows = await connection.fetch(statement, tenant_id, limit, limit + MOST_REMAINING, *values)
+            rows = await connection.fetch(statement, tenant_id, limit, limit + MAX_REMAINING, *values)
         return [row["dlq_id"] for row in rows], rows[0]["whole"] if rows else 0
 
 
-async def held(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
-    """A letter, held until the end of the open transaction; None for an unknown one, and for what is no id."""
+async def lock_letter(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
+    """A letter, locked until the end of the open transaction; None for an unknown one, and for what is no id."""
     if not is_uuid(dlq_id):
         return None
     row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
     return _letter(row) if row else None
 
 
-async def add(connection: asyncpg.Connection, letter: Letter) -> None:
+async def add(connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
     """Keeps a new letter in the open transaction; one that is there already stays."""
     values = asdict(letter)
     await connection.execute(_ADD, *(values[name] for name in _STORED))
 
 
-async def save(connection: asyncpg.Connection, letter: Letter) -> None:
+async def save(connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
     """Puts a letter in the place of what it was, in the open transaction."""
     await connection.execute(_SAVE, letter.dlq_id, *(getattr(letter, name) for name in _CHANGING))
 
 
-def _letter(row: asyncpg.Record) -> Letter:
+def _letter(row: asyncpg.Record) -> DeadLetterRecord:
     return _LETTER.validate_python(dict(row.items()))
 
 
-def _told(letter: Letter) -> bytes:
+def _audited_fields(letter: DeadLetterRecord) -> bytes:
     """What the audit chain gets the digest of: all but the event and the times."""
     return canonical({name: value for name, value in asdict(letter).items() if name not in {"value", "updated_at"}})
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Condition = tuple[object, ...]
     """A condition and its values, as `filtering.where` takes them."""
 
-MOST_SCANNED = 10_000
+MAX_SCANNED = 10_000
 """Entries that one page looks at."""
 
 
@@ -30,7 +30,7 @@ class Listing:
     table: str
     columns: str
     order: Sequence[str]
-    most: int = MOST_SCANNED
+    most: int = MAX_SCANNED
 
     async def page(
         self,

@@ -11,9 +11,9 @@ from svc_provenance.domain.model import MAX_ANCESTORS, MAX_GENERATIONS, Fact, Ki
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from svc_provenance.domain.model import AssetFacts, MakingFacts, Unit, Verdict
+    from svc_provenance.domain.model import AssetFacts, CreationFacts, EvaluationSummary, Transaction
 
-_UNBORN = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryRecord:
@@ -27,7 +27,7 @@ class MemoryRecord:
         self._facts: dict[tuple[str, str], dict[tuple[Kind, str], Fact]] = {}
         self._assets: dict[tuple[str, str], Provenance] = {}
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+    async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
         """Keeps a fact unless a later one of its id is there."""
         kept = self._facts.setdefault((tenant_id, fact.job_id), {})
         before = kept.get((fact.kind, fact.fact_id))
@@ -37,10 +37,10 @@ class MemoryRecord:
             self.on_news(fact.job_id)
 
     def _asset(self, tenant_id: str, asset_id: str) -> Provenance:
-        unborn = Provenance(asset_id, "", "", "", _UNBORN)
-        return self._assets.get((tenant_id, asset_id), unborn)
+        empty = Provenance(asset_id, "", "", "", _EPOCH)
+        return self._assets.get((tenant_id, asset_id), empty)
 
-    async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
+    async def add_asset(self, unit: Transaction, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says."""
         before = self._asset(tenant_id, facts.asset_id)
         if before.asset_type:
@@ -58,12 +58,14 @@ class MemoryRecord:
             parent_ids=before.parent_ids or facts.parent_ids,
         )
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+    async def add_creation(
+        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], facts: CreationFacts
+    ) -> None:
         """Keeps what the attempt that made assets says."""
         for asset_id in asset_ids:
-            self._add_making(tenant_id, asset_id, facts)
+            self._add_creation(tenant_id, asset_id, facts)
 
-    def _add_making(self, tenant_id: str, asset_id: str, facts: MakingFacts) -> None:
+    def _add_creation(self, tenant_id: str, asset_id: str, facts: CreationFacts) -> None:
         before = self._asset(tenant_id, asset_id)
         if before.capability_id:
             return
@@ -89,7 +91,7 @@ class MemoryRecord:
             prompt="" if erased else facts.prompt,
         )
 
-    async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
+    async def add_verdict(self, unit: Transaction, tenant_id: str, asset_id: str, verdict: EvaluationSummary) -> None:
         """Keeps a verdict on an asset unless a newer one is there."""
         before = self._asset(tenant_id, asset_id)
         if before.evaluation_id > verdict.evaluation_id:
@@ -98,7 +100,7 @@ class MemoryRecord:
             before, evaluation_id=verdict.evaluation_id, passes=verdict.passes, quality=verdict.score
         )
 
-    async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
+    async def erase(self, unit: Transaction, tenant_id: str, asset_id: str, now: datetime) -> None:
         """Takes parameters and prompt out."""
         before = self._asset(tenant_id, asset_id)
         self._assets[(tenant_id, asset_id)] = replace(before, params={}, prompt_summary="", prompt="", deleted_at=now)

@@ -16,15 +16,15 @@ from svc_provenance.domain.model import (
     MAX_GENERATIONS,
     MAX_LINEAGE_BYTES,
     MAX_PARAMS_BYTES,
+    AssetSummary,
     Attempt,
-    Choice,
+    EvaluationSummary,
     Fact,
+    JobSummary,
     Kind,
     Provenance,
-    Run,
-    Stored,
+    SelectionSummary,
     Summary,
-    Verdict,
 )
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.domain.model import AssetFacts, MakingFacts, Unit
+    from svc_provenance.domain.model import AssetFacts, CreationFacts, Transaction
 
 _SUMMARIES: dict[Kind, TypeAdapter[Summary]] = {
-    Kind.SELECTION: TypeAdapter(Choice),
+    Kind.SELECTION: TypeAdapter(SelectionSummary),
     Kind.EXECUTION: TypeAdapter(Attempt),
-    Kind.EVALUATION: TypeAdapter(Verdict),
-    Kind.ASSET: TypeAdapter(Stored),
-    Kind.JOB: TypeAdapter(Run),
+    Kind.EVALUATION: TypeAdapter(EvaluationSummary),
+    Kind.ASSET: TypeAdapter(AssetSummary),
+    Kind.JOB: TypeAdapter(JobSummary),
 }
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 
@@ -52,7 +52,7 @@ class PostgresRecord:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+    async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
         """Keeps a fact unless a later one of its id is there."""
         await _connection(unit).execute(
             _FACT,
@@ -68,7 +68,7 @@ class PostgresRecord:
             replaces,
         )
 
-    async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
+    async def add_asset(self, unit: Transaction, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says."""
         await _connection(unit).execute(
             _ASSET,
@@ -85,10 +85,12 @@ class PostgresRecord:
             list(facts.parent_ids) or None,
         )
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+    async def add_creation(
+        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], facts: CreationFacts
+    ) -> None:
         """Keeps what the attempt that made assets says."""
         await _connection(unit).execute(
-            _MAKING,
+            _CREATION,
             sorted(set(asset_ids)),
             tenant_id,
             facts.job_id,
@@ -110,13 +112,13 @@ class PostgresRecord:
             facts.prompt,
         )
 
-    async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
+    async def add_verdict(self, unit: Transaction, tenant_id: str, asset_id: str, verdict: EvaluationSummary) -> None:
         """Keeps a verdict on an asset unless a newer one is there."""
         await _connection(unit).execute(
             _VERDICT, asset_id, tenant_id, verdict.evaluation_id, verdict.passes, verdict.score
         )
 
-    async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
+    async def erase(self, unit: Transaction, tenant_id: str, asset_id: str, now: datetime) -> None:
         """Takes parameters and prompt out."""
         await _connection(unit).execute(_ERASE, asset_id, tenant_id, now)
 
@@ -167,7 +169,7 @@ async def _parents(connection: asyncpg.Connection, asset_ids: Sequence[str]) -> 
     return sorted({parent for row in rows for parent in row["parent_ids"]})
 
 
-def _connection(unit: Unit) -> asyncpg.Connection:
+def _connection(unit: Transaction) -> asyncpg.Connection:
     return cast("asyncpg.Connection", unit)
 
 
@@ -205,7 +207,7 @@ SET asset_type = excluded.asset_type, media_type = excluded.media_type, checksum
     parent_ids = coalesce(p.parent_ids, excluded.parent_ids)
 WHERE p.asset_type IS NULL
 """
-_MAKING = """
+_CREATION = """
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, job_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model,
      user_id, generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)

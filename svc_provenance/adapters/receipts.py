@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
-from svc_provenance.adapters.listing import MOST_SCANNED, Listing
+from svc_provenance.adapters.listing import MAX_SCANNED, Listing
 from svc_provenance.app.receipts import Due, JobKey
 from svc_provenance.domain.ids import is_uuid
-from svc_provenance.domain.pages import Mark
+from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class PostgresReceipts:
     A page of a list looks at `scanned` receipts at most.
     """
 
-    def __init__(self, postgres: Postgres, scanned: int = MOST_SCANNED) -> None:
+    def __init__(self, postgres: Postgres, scanned: int = MAX_SCANNED) -> None:
         self._postgres = postgres
         self._listing = Listing("receipts", _LISTED, ("ended_at", "receipt_id"), scanned)
 
@@ -66,8 +66,8 @@ class PostgresReceipts:
                 await _keep(connection, key.tenant_id, receipt)
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
-    ) -> tuple[Sequence[Receipt], Mark | None]:
+        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+    ) -> tuple[Sequence[Receipt], PageCursor | None]:
         """See the port."""
         bounds = (
             ("ended_at >= {}", filters.start),
@@ -80,7 +80,7 @@ class PostgresReceipts:
         )
         async with self._postgres.transaction(tenant_id) as connection:
             rows, last = await self._listing.page(connection, tenant_id, bounds, filter_conditions, limit)
-        return [_receipt(row) for row in rows], Mark(last["ended_at"], str(last["receipt_id"])) if last else None
+        return [_receipt(row) for row in rows], PageCursor(last["ended_at"], str(last["receipt_id"])) if last else None
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
         """See the port."""

@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from mesh.errors import SomaError
-from svc_provenance.domain.dead_letters import NEWS_SIGNAL, QUEUE, WORKFLOW, LetterOrder
+from svc_provenance.domain.dead_letters import NEWS_SIGNAL, QUEUE, WORKFLOW, DeadLetterRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from mesh.clock import Clock
-    from svc_provenance.adapters.letter_claims import LetterClaims, LetterNews
+    from svc_provenance.adapters.dead_letter_claims import DeadLetterChange, DeadLetterClaims
 
 _RPC_TIMEOUT = timedelta(seconds=5)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
@@ -29,21 +29,21 @@ _BATCH = 100
 _log = logging.getLogger(__name__)
 
 
-class LetterFollower:
+class RequeueSignaller:
     """Tells each letter's workflow of its news. A letter has one workflow at a time, named after it.
 
     News are kept with the letters, so nothing is forgotten while Temporal is away. Each letter is claimed first, so
     that of several members one tells of it.
     """
 
-    def __init__(self, claims: LetterClaims, client: Client, clock: Clock, queue: str = QUEUE) -> None:
+    def __init__(self, claims: DeadLetterClaims, client: Client, clock: Clock, queue: str = QUEUE) -> None:
         self._claims = claims
         self._client = client
         self._clock = clock
         self._queue = queue
         self._wake = asyncio.Event()
 
-    def heard(self, _: str) -> None:
+    def on_notification(self, _: str) -> None:
         """Some letter changed."""
         self._wake.set()
 
@@ -53,7 +53,7 @@ class LetterFollower:
         while True:
             self._wake.clear()
             try:
-                while await self._tell():
+                while await self._signal_changed():
                     pass
                 if self._clock.monotonic() >= count_at:
                     on_counts(await self._claims.counts())
@@ -68,16 +68,16 @@ class LetterFollower:
                 async with asyncio.timeout(every_s):
                     await self._wake.wait()
 
-    async def _tell(self) -> bool:
+    async def _signal_changed(self) -> bool:
         """Whether there may be more to tell now."""
         changed = await self._claims.changed(_BATCH)
-        await self._tell_each(changed, self._claims.told)
+        await self._signal_each(changed, self._claims.mark_signalled)
         overdue = await self._claims.overdue(_BATCH)
-        await self._tell_each(overdue, _leave)
+        await self._signal_each(overdue, _keep_claim)
         return _BATCH in {len(changed), len(overdue)}
 
-    async def _tell_each(
-        self, letters: Sequence[LetterNews], then: Callable[[LetterNews], Coroutine[None, None, None]]
+    async def _signal_each(
+        self, letters: Sequence[DeadLetterChange], then: Callable[[DeadLetterChange], Coroutine[None, None, None]]
     ) -> None:
         """One that cannot be told keeps its claim, so that it is not the first again; the others are handed back."""
         left = deque(letters)
@@ -85,7 +85,7 @@ class LetterFollower:
             while left:
                 letter = left.popleft()
                 try:
-                    await self._signalled(letter)
+                    await self._signal(letter)
                 except asyncio.CancelledError:
                     left.append(letter)
                     raise
@@ -94,10 +94,10 @@ class LetterFollower:
             if left:
                 await self._claims.release(left)
 
-    async def _signalled(self, letter: LetterNews) -> None:
+    async def _signal(self, letter: DeadLetterChange) -> None:
         await self._client.start_workflow(
             WORKFLOW,
-            LetterOrder(letter.tenant_id, letter.dlq_id),
+            DeadLetterRef(letter.tenant_id, letter.dlq_id),
             id=f"dead-letter-{letter.dlq_id}",
             task_queue=self._queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -108,5 +108,5 @@ class LetterFollower:
         )
 
 
-async def _leave(_: LetterNews) -> None:
+async def _keep_claim(_: DeadLetterChange) -> None:
     """The claim on a letter that is overdue lasts, so that others have their turn."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import Rule, Terms, old_rows
-from svc_provenance.domain.retention import Days, Kept
+from mesh.stores.retention import RetentionPeriods, Rule, old_rows
+from svc_provenance.domain.retention import Days, TenantRetention
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UNDECIDED = "undecided_letters"
 UNDECIDED_DAYS = 180
-_WHOSE = "($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[])"
+_TENANTS = "($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[])"
 
 
 class PostgresTerms:
@@ -32,13 +32,13 @@ class PostgresTerms:
         self._auditor = auditor
         self._undecided_days = undecided_days
 
-    async def kept(self, tenant_id: str) -> Kept | None:
+    async def kept(self, tenant_id: str) -> TenantRetention | None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(_KEPT, tenant_id)
-        return Kept(_days(row), row["updated_by"], row["updated_at"]) if row else None
+        return TenantRetention(_days(row), row["updated_by"], row["updated_at"]) if row else None
 
-    async def keep(self, tenant_id: str, kept: Kept) -> None:
+    async def keep(self, tenant_id: str, kept: TenantRetention) -> None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(f"{_KEPT} FOR UPDATE", tenant_id)
@@ -53,16 +53,18 @@ class PostgresTerms:
             )
             await connection.execute(_KEEP, tenant_id, *asdict(kept.days).values(), kept.updated_by, kept.updated_at)
 
-    async def terms(self) -> Mapping[str, Terms]:
-        """Terms by kind of record, and of dead letters that nobody decided about."""
+    async def terms(self) -> Mapping[str, RetentionPeriods]:
+        """RetentionPeriods by kind of record, and of dead letters that nobody decided about."""
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_TERMS)
         days = {row["tenant_id"]: asdict(_days(row)) for row in rows}
         kinds = {
-            name.removesuffix("_days"): Terms(own, {tenant: of_tenant[name] for tenant, of_tenant in days.items()})
+            name.removesuffix("_days"): RetentionPeriods(
+                own, {tenant: of_tenant[name] for tenant, of_tenant in days.items()}
+            )
             for name, own in asdict(self.platform).items()
         }
-        return kinds | {UNDECIDED: Terms(self._undecided_days)}
+        return kinds | {UNDECIDED: RetentionPeriods(self._undecided_days)}
 
 
 def _days(row: Mapping[str, int]) -> Days:
@@ -99,7 +101,7 @@ month < least($3::date + 1, (
 ))
 """
 _RECEIPTS = f"""
-{_OWNERS.format(table="receipts", held="true", whose=_WHOSE)}, old AS (
+{_OWNERS.format(table="receipts", held="true", whose=_TENANTS)}, old AS (
     SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
         SELECT receipt_id FROM receipts
         WHERE tenant_id = o.tenant_id AND ended_at < $3 AND {_MONTHS.format(table="receipts")}
@@ -124,7 +126,7 @@ WHERE tenant_id = o.tenant_id AND {among} AND occurred_at < $3 AND NOT EXISTS (
 """
 _DATED = f"job_id < {_BEFORE} AND {_MONTHS.format(table='trace_facts')}"
 _TRACES = f"""
-{_OWNERS.format(table="trace_facts", held="true", whose=_WHOSE)}, old AS (
+{_OWNERS.format(table="trace_facts", held="true", whose=_TENANTS)}, old AS (
     SELECT DISTINCT * FROM (
         SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
             ({_ALL_OLD.format(among=_DATED)} ORDER BY job_id LIMIT $4)
@@ -141,7 +143,7 @@ SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
 # Provenance stays as long as its asset, and as long as a trace beyond the asset's end.
 _PROVENANCE = f"""
-{_OWNERS.format(table="asset_provenance", held="deleted_at IS NOT NULL", whose=_WHOSE)}, old AS (
+{_OWNERS.format(table="asset_provenance", held="deleted_at IS NOT NULL", whose=_TENANTS)}, old AS (
     SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
         SELECT asset_id FROM asset_provenance WHERE tenant_id = o.tenant_id AND deleted_at < $3 AND NOT $5
         ORDER BY deleted_at LIMIT $4
@@ -154,7 +156,7 @@ SELECT count(*), max(tenant_id) AS last FROM gone
 
 _LETTERS_AT_REST = "state IN ('resolved', 'discarded', 'expired')"
 _SETTLED = f"""
-{_OWNERS.format(table="dlq_messages", held=_LETTERS_AT_REST, whose=_WHOSE)}, old AS (
+{_OWNERS.format(table="dlq_messages", held=_LETTERS_AT_REST, whose=_TENANTS)}, old AS (
     SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
         SELECT dlq_id FROM dlq_messages
         WHERE tenant_id = o.tenant_id AND {_LETTERS_AT_REST} AND updated_at < $3 AND NOT $5
@@ -170,7 +172,7 @@ SELECT count(*), max(tenant_id) AS last FROM gone
 _UNDECIDED = f"""
 WITH old AS (
     SELECT dlq_id FROM dlq_messages
-    WHERE {_WHOSE} AND state IN ('waiting', 'blocked', 'requeued', 'exhausted') AND updated_at < $3 AND NOT $5
+    WHERE {_TENANTS} AND state IN ('waiting', 'blocked', 'requeued', 'exhausted') AND updated_at < $3 AND NOT $5
     ORDER BY updated_at LIMIT $4
 ), gone AS (
     DELETE FROM dlq_messages AS d USING old WHERE d.dlq_id = old.dlq_id RETURNING 1
@@ -178,13 +180,13 @@ WITH old AS (
 SELECT count(*) FROM gone
 """  # noqa: S608
 # What attempts and verdicts tell of an asset that was never stored.
-_UNHEARD = old_rows("asset_provenance", "asset_id", "asset_type IS NULL")
+_WITHOUT_ASSET = old_rows("asset_provenance", "asset_id", "asset_type IS NULL")
 
 RULES = (
     Rule("receipts", "receipts", _RECEIPTS, part=True, by_tenant=True),
     Rule("trace_facts", "traces", _TRACES, part=True, by_tenant=True),
     Rule("asset_provenance", "traces", _PROVENANCE, by_tenant=True),
-    Rule("asset_provenance", "traces", _UNHEARD),
+    Rule("asset_provenance", "traces", _WITHOUT_ASSET),
     Rule("dlq_messages", "dead_letters", _SETTLED, by_tenant=True),
     Rule("dlq_messages", UNDECIDED, _UNDECIDED),
 )

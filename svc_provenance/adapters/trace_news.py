@@ -19,7 +19,7 @@ class TraceNews:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
-    def heard(self, job_id: str) -> None:
+    def on_notification(self, job_id: str) -> None:
         """There is news of a job; of any job when it is empty, since notifications may have been missed."""
         jobs = list(self._waiting) if not job_id else [job_id] if job_id in self._waiting else []
         for job in jobs:

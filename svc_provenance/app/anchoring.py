@@ -15,40 +15,40 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_provenance.app.audit import Anchors, Signatures
-    from svc_provenance.domain.audit import End, Signed
+    from svc_provenance.domain.audit import ChainPosition, SignedStatement
 
 _log = logging.getLogger(__name__)
 
 
-class Ledger(Protocol):
+class AnchoringStore(Protocol):
     """The part of the chains' store that this work needs."""
 
-    async def due(self, entries: int, before: datetime) -> Mapping[str, End]:
+    async def due(self, entries: int, before: datetime) -> Mapping[str, ChainPosition]:
         """Heads of chains with so many entries since their last anchor, or with any and an anchor older than that."""
 
-    async def note(self, chain: str, sequence: int, at: datetime) -> None:
+    async def record_anchor(self, chain: str, sequence: int, at: datetime) -> None:
         """Notes that a place has its anchor."""
 
-    async def lay_out(self, today: date) -> None:
+    async def create_partitions(self, today: date) -> None:
         """Makes room for the months ahead."""
 
     async def oldest(self, before: datetime) -> date | None:
         """The oldest month, if it ended before a moment."""
 
-    async def ends(self, month: date) -> Mapping[str, End]:
+    async def ends(self, month: date) -> Mapping[str, ChainPosition]:
         """The last entry of each chain in a month."""
 
-    async def drop(self, month: date, starts: Sequence[Signed]) -> int:
+    async def drop(self, month: date, starts: Sequence[SignedStatement]) -> int:
         """Drops the oldest month and keeps where its chains start from then on; gives the number of entries."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How often a chain is anchored: after so many entries, or so many seconds; looked at every `look_s`."""
+class AnchorSchedule:
+    """How often a chain is anchored: after so many entries, or so many seconds; looked at every `poll_s`."""
 
     entries: int
     seconds: float
-    look_s: float
+    poll_s: float
 
 
 class Anchorer:
@@ -59,17 +59,17 @@ class Anchorer:
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: AnchoringStore,
         anchors: Anchors,
         signatures: Signatures,
-        pace: Pace,
+        pace: AnchorSchedule,
         clock: Clock,
         *,
         on_made: Callable[[], None] = lambda: None,
         on_conflict: Callable[[], None] = lambda: None,
         on_due: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._ledger = ledger
+        self._store = store
         self._anchors = anchors
         self._signatures = signatures
         self._pace = pace
@@ -81,19 +81,19 @@ class Anchorer:
     async def work(self) -> None:
         """Makes anchors, for ever."""
         while True:
-            await self.look()
-            await self._clock.sleep(self._pace.look_s)
+            await self.anchor_due_chains()
+            await self._clock.sleep(self._pace.poll_s)
 
-    async def look(self) -> None:
+    async def anchor_due_chains(self) -> None:
         """Makes the anchors that are due."""
         before = self._clock.now() - timedelta(seconds=self._pace.seconds)
-        due = await self._ledger.due(self._pace.entries, before)
+        due = await self._store.due(self._pace.entries, before)
         self._on_due(len(due))
         for chain, end in due.items():
             await self.make(chain, end)
         self._on_due(0)
 
-    async def make(self, chain: str, end: End) -> None:
+    async def make(self, chain: str, end: ChainPosition) -> None:
         """Makes one; another member may have made it."""
         anchor = await self._signatures.sign(Statement.ANCHOR, chain, end)
         if await self._anchors.put(anchor):
@@ -104,16 +104,16 @@ class Anchorer:
                 _log.error("an anchor of entry %d says another digest than the chain", end.sequence)
                 self._on_conflict()
                 return
-        await self._ledger.note(chain, end.sequence, anchor.created_at)
+        await self._store.record_anchor(chain, end.sequence, anchor.created_at)
 
 
-class AuditUpkeep:
+class AuditMaintenance:
     """Keeps the table of chains laid out by month, and drops months older than the longest term of any tenant."""
 
     def __init__(
-        self, ledger: Ledger, signatures: Signatures, longest_days: Callable[[], Awaitable[int]], clock: Clock
+        self, store: AnchoringStore, signatures: Signatures, longest_days: Callable[[], Awaitable[int]], clock: Clock
     ) -> None:
-        self._ledger = ledger
+        self._store = store
         self._signatures = signatures
         self._longest_days = longest_days
         self._clock = clock
@@ -121,12 +121,12 @@ class AuditUpkeep:
     async def run(self) -> int:
         """Lays out and drops; gives the number of entries dropped."""
         now = self._clock.now()
-        await self._ledger.lay_out(now.date())
+        await self._store.create_partitions(now.date())
         before = now - timedelta(days=await self._longest_days())
         dropped = 0
-        while (month := await self._ledger.oldest(before)) is not None:
-            ends = await self._ledger.ends(month)
+        while (month := await self._store.oldest(before)) is not None:
+            ends = await self._store.ends(month)
             starts = [await self._signatures.sign(Statement.START, chain, end) for chain, end in ends.items()]
-            dropped += await self._ledger.drop(month, starts)
+            dropped += await self._store.drop(month, starts)
             _log.info("dropped the audit entries of %s", month)
         return dropped

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import invalid, not_found
-from svc_provenance.domain.audit import EMPTY, End, Statement, form, statement_form, to_base64url
+from svc_provenance.domain.audit import EMPTY, ChainPosition, Statement, form, statement_form, to_base64url
 from svc_provenance.domain.audit_check import ChainCheck
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
-    from svc_provenance.domain.audit import Decision, Linked, Signed
+    from svc_provenance.domain.audit import ChainedEntry, Decision, SignedStatement
     from svc_provenance.domain.audit_check import Fault
 
 PAGE = 500
@@ -37,9 +37,9 @@ class Filters:
 class ChainState:
     """A chain at one moment: its head, the place of its last entry (0: none), where it starts if not at the first."""
 
-    head: End | None
+    head: ChainPosition | None
     last: int
-    start: Signed | None
+    start: SignedStatement | None
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,24 @@ class Report:
     first: int
     last: int
     faults: Sequence[Fault]
-    anchor: Signed | None
+    anchor: SignedStatement | None
 
 
 class AuditStore(Protocol):
     """Keeps chains."""
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[Linked], int]:
+    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
         """Entries before a place (0: the end), newest first, and the place that the next page ends before; 0 for none.
 
         A page may have fewer than `limit`, even none, before the end: it looks at so many entries at most.
         """
 
-    async def one(self, chain: str, audit_id: str) -> Linked | None:
+    async def one(self, chain: str, audit_id: str) -> ChainedEntry | None:
         """An entry by its id."""
 
-    async def span(self, chain: str, after: Linked | None, first: int, last: int, limit: int) -> Sequence[Linked]:
+    async def span(
+        self, chain: str, after: ChainedEntry | None, first: int, last: int, limit: int
+    ) -> Sequence[ChainedEntry]:
         """Entries between two places in their order, those behind `after`."""
 
     async def state(self, chain: str) -> ChainState:
@@ -81,23 +83,23 @@ class Anchors(Protocol):
     async def places(self, chain: str) -> Sequence[int]:
         """The places that have an anchor, in their order."""
 
-    async def read(self, chain: str, sequence: int) -> Signed | None:
+    async def read(self, chain: str, sequence: int) -> SignedStatement | None:
         """The anchor of a place; None when what is there is not one."""
 
-    async def put(self, anchor: Signed) -> bool:
+    async def put(self, anchor: SignedStatement) -> bool:
         """Keeps an anchor unless its place has one; gives whether it did."""
 
 
 class Signatures(Protocol):
     """Signs statements about chains, and tells whose signature one is."""
 
-    async def sign(self, kind: Statement, chain: str, end: End) -> Signed:
+    async def sign(self, kind: Statement, chain: str, end: ChainPosition) -> SignedStatement:
         """A statement of now."""
 
     async def public_keys(self) -> Mapping[int, bytes]:
         """Raw Ed25519 public keys by version."""
 
-    def genuine(self, kind: Statement, signed: Signed, keys: Mapping[int, bytes]) -> bool:
+    def genuine(self, kind: Statement, signed: SignedStatement, keys: Mapping[int, bytes]) -> bool:
         """Whether one of the keys signed it."""
 
 
@@ -109,11 +111,11 @@ class Audit:
         self._anchors = anchors
         self._signatures = signatures
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[Linked], int]:
+    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
         """A page, newest first, and the place that the next page ends before; 0 for no next page."""
         return await self._store.page(chain, filters, before, limit)
 
-    async def of(self, chain: str, audit_id: str) -> Linked:
+    async def of(self, chain: str, audit_id: str) -> ChainedEntry:
         """One entry; NOT_FOUND when the chain has none of this id."""
         found = await self._store.one(chain, audit_id)
         if found is None:
@@ -132,24 +134,26 @@ class Audit:
         keys = await self._signatures.public_keys()
         check = self._start(chain, state, keys, from_sequence)
         before = [at for at in places if at <= check.last]
-        beside = _Beside(chain, check, self._anchors, self._signatures, keys, [*before[-1:], *places[len(before) :]])
-        after: Linked | None = None
+        anchor_check = _AnchorCheck(
+            chain, check, self._anchors, self._signatures, keys, [*before[-1:], *places[len(before) :]]
+        )
+        after: ChainedEntry | None = None
         low = from_sequence if from_sequence > check.last else 0
         while page := await self._store.span(chain, after, low, last, PAGE):
             for linked in page:
                 check.entry(linked)
-                await beside.pass_(linked)
+                await anchor_check.check_up_to(linked)
             after = page[-1]
         check.head(state.head)
-        await beside.rest()
-        check.newest_anchor(beside.newest, made=anchored, listed=max(places, default=0))
+        await anchor_check.check_rest()
+        check.newest_anchor(anchor_check.newest, made=anchored, listed=max(places, default=0))
         faults = sorted(check.faults, key=lambda fault: fault.sequence)
-        return Report(check.entries, check.first, check.last if check.entries else 0, faults, beside.newest)
+        return Report(check.entries, check.first, check.last if check.entries else 0, faults, anchor_check.newest)
 
     async def export(self, chain: str, from_sequence: int = 0) -> AsyncIterator[bytes]:
         """Lines of JSON, many a chunk: each entry in its canonical form with its digests, then the newest anchor."""
         last = (await self._store.state(chain)).last
-        after: Linked | None = None
+        after: ChainedEntry | None = None
         while page := await self._store.span(chain, after, from_sequence, last, PAGE):
             yield b"".join(_line(_entry(linked)) for linked in page)
             after = page[-1]
@@ -160,7 +164,7 @@ class Audit:
         genuine = start is not None and self._signatures.genuine(Statement.START, start, keys)
         after = start.end if start is not None and genuine else EMPTY
         if from_sequence > after.sequence + 1:
-            return ChainCheck(chain, End(from_sequence - 1, b""), trusted=True)
+            return ChainCheck(chain, ChainPosition(from_sequence - 1, b""), trusted=True)
         check = ChainCheck(chain, after)
         if start is not None and not genuine:
             check.forged(start.end.sequence)
@@ -181,7 +185,7 @@ class Audit:
         return {"anchor": None}
 
 
-class _Beside:
+class _AnchorCheck:
     """The anchors of a chain, looked at as the entries pass."""
 
     def __init__(  # noqa: PLR0917
@@ -199,21 +203,21 @@ class _Beside:
         self._signatures = signatures
         self._keys = keys
         self._left = list(reversed(places))
-        self.newest: Signed | None = None
+        self.newest: SignedStatement | None = None
 
-    async def pass_(self, linked: Linked) -> None:
+    async def check_up_to(self, linked: ChainedEntry) -> None:
         """Looks at the anchors up to an entry."""
         while self._left and self._left[-1] <= linked.entry.sequence:
             anchor = await self._next()
             if anchor is not None and anchor.end.sequence == linked.entry.sequence:
                 self._check.anchor(anchor, linked)
 
-    async def rest(self) -> None:
+    async def check_rest(self) -> None:
         """Looks at the anchors behind the last entry."""
         while self._left:
             await self._next()
 
-    async def _next(self) -> Signed | None:
+    async def _next(self) -> SignedStatement | None:
         place = self._left.pop()
         anchor = await self._anchors.read(self._chain, place)
         if (
@@ -227,7 +231,7 @@ class _Beside:
         return anchor
 
 
-def _entry(linked: Linked) -> Mapping[str, object]:
+def _entry(linked: ChainedEntry) -> Mapping[str, object]:
     return {
         "entry": form(linked.entry),
         "previous_digest": linked.previous_digest.hex(),

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
-    from svc_provenance.domain.dead_letters import Cause, Letter, State
-    from svc_provenance.domain.pages import Mark
+    from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
+    from svc_provenance.domain.pages import PageCursor
 
 LONGEST_WAIT_S = 600.0
 """How long a letter's workflow waits for news before it looks by itself."""
-MOST_REMAINING = 10_000
+MAX_REMAINING = 10_000
 """Letters that are left by filters are counted up to this number."""
 
 
@@ -45,7 +45,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Next:
+class RequeueStep:
     """What a letter's workflow does next: nothing any more, or wait for so long or for news."""
 
     state: str
@@ -53,24 +53,24 @@ class Next:
     wait_s: float = LONGEST_WAIT_S
 
 
-class Letters(Protocol):
+class DeadLetterStore(Protocol):
     """Keeps letters."""
 
     async def change(
-        self, tenant_id: str, dlq_id: str, decide: Callable[[Letter], Letter], *, audited: bool
-    ) -> Letter | None:
+        self, tenant_id: str, dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord], *, audited: bool
+    ) -> DeadLetterRecord | None:
         """Puts what `decide` makes of a letter in its place, holding it meanwhile; None for an unknown one.
 
         A new `sent_id` sends the event again with that id, in the same transaction. `audited` says that somebody
         wanted the change.
         """
 
-    async def letter(self, tenant_id: str, dlq_id: str) -> Letter | None:
+    async def letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
         """One letter with its event."""
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
-    ) -> tuple[Sequence[Letter], Mark | None]:
+        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+    ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """Letters of a tenant, newest first, without their events, and where the next page goes on; None at the end.
 
         A page may have fewer than `limit`, even none, before the end: it looks at so many letters at most.
@@ -79,19 +79,19 @@ class Letters(Protocol):
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """Ids of letters that can be sent again, oldest first, and how many there are in all.
 
-        Beyond the ids, `MOST_REMAINING` are counted.
+        Beyond the ids, `MAX_REMAINING` are counted.
         """
 
 
 class DeadLetters:
-    """The desk. `tenants` are those whose letters the caller may see, its own first."""
+    """The use cases. `tenants` are those whose letters the caller may see, its own first."""
 
-    def __init__(self, letters: Letters, clock: Clock, ids: Ids) -> None:
+    def __init__(self, letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
         self._letters = letters
         self._clock = clock
         self._ids = ids
 
-    async def of(self, tenants: Sequence[str], dlq_id: str) -> Letter:
+    async def of(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
         """One letter with its event; NOT_FOUND for an unknown one."""
         for tenant_id in tenants:
             letter = await self._letters.letter(tenant_id, dlq_id)
@@ -100,16 +100,16 @@ class DeadLetters:
         raise not_found("dead letter", dlq_id)
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: Mark | None, size: int
-    ) -> tuple[Sequence[Letter], Mark | None]:
+        self, tenant_id: str, filters: Filters, after: PageCursor | None, size: int
+    ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """A page, and where it ended if there is a next one."""
         return await self._letters.page(tenant_id, filters, after, size)
 
-    async def requeue(self, tenants: Sequence[str], dlq_id: str) -> Letter:
+    async def requeue(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
         """Sends a letter's event again."""
         return await self._requeue(tenants, dlq_id, self._ids.new())
 
-    async def discard(self, tenants: Sequence[str], dlq_id: str, reason: str) -> Letter:
+    async def discard(self, tenants: Sequence[str], dlq_id: str, reason: str) -> DeadLetterRecord:
         """Gives a letter up."""
         return await self._change(tenants, dlq_id, lambda one: discarded(one, reason, self._clock.now()))
 
@@ -133,12 +133,14 @@ class DeadLetters:
                 # One that was under way keeps the id it was sent with.
                 sent += letter.sent_id == sent_id
                 left += letter.sent_id != sent_id
-        return Outcome(sent, left, min(MOST_REMAINING, max(0, remaining - sent)))
+        return Outcome(sent, left, min(MAX_REMAINING, max(0, remaining - sent)))
 
-    async def _requeue(self, tenants: Sequence[str], dlq_id: str, sent_id: str) -> Letter:
+    async def _requeue(self, tenants: Sequence[str], dlq_id: str, sent_id: str) -> DeadLetterRecord:
         return await self._change(tenants, dlq_id, lambda one: requeued(one, self._clock.now(), sent_id))
 
-    async def _change(self, tenants: Sequence[str], dlq_id: str, decide: Callable[[Letter], Letter]) -> Letter:
+    async def _change(
+        self, tenants: Sequence[str], dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord]
+    ) -> DeadLetterRecord:
         for tenant_id in tenants:
             letter = await self._letters.change(tenant_id, dlq_id, decide, audited=True)
             if letter is not None:
@@ -146,21 +148,21 @@ class DeadLetters:
         raise not_found("dead letter", dlq_id)
 
 
-class AdvanceLetter:
+class AdvanceDeadLetter:
     """What a letter does by itself when its time has come."""
 
-    def __init__(self, letters: Letters, clock: Clock, ids: Ids) -> None:
+    def __init__(self, letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
         self._letters = letters
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, tenant_id: str, dlq_id: str) -> Next:
+    async def __call__(self, tenant_id: str, dlq_id: str) -> RequeueStep:
         """Does what is due, and tells what comes next; a letter that is gone is at rest."""
         now = self._clock.now()
         decide = partial(advanced, now=now, sent_id=self._ids.new())
         letter = await self._letters.change(tenant_id, dlq_id, decide, audited=False)
         if letter is None:
-            return Next("", at_rest=True)
+            return RequeueStep("", at_rest=True)
         wake = wake_at(letter)
         wait = LONGEST_WAIT_S if wake is None else min(max((wake - now).total_seconds(), 0.0), LONGEST_WAIT_S)
-        return Next(letter.state.value, letter.state in AT_REST, wait)
+        return RequeueStep(letter.state.value, letter.state in AT_REST, wait)

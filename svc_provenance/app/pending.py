@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 
-class Waiting(Protocol):
+class PendingStore(Protocol):
     """Entries that wait."""
 
     def add(self) -> Awaitable[int]:
@@ -20,12 +20,12 @@ class Waiting(Protocol):
 class PendingAudit:
     """Works when it hears of entries, and looks for them every `every_s` seconds."""
 
-    def __init__(self, waiting: Waiting, every_s: float = 5.0) -> None:
+    def __init__(self, waiting: PendingStore, every_s: float = 5.0) -> None:
         self._waiting = waiting
         self._every_s = every_s
         self._wake = asyncio.Event()
 
-    def heard(self, _: str) -> None:
+    def on_notification(self, _: str) -> None:
         """Some entry waits."""
         self._wake.set()
 

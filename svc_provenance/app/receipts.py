@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_provenance.domain.model import Fact
-    from svc_provenance.domain.pages import Mark
+    from svc_provenance.domain.pages import PageCursor
     from svc_provenance.domain.ports import Record
     from svc_provenance.domain.receipts import Cause, Figures, Form, Receipt
     from svc_provenance.domain.trace import Trace
@@ -74,8 +74,8 @@ class ReceiptStore(Protocol):
         """Keeps the receipt, if there is one, and leaves it due again in a while; does neither after further news."""
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
-    ) -> tuple[Sequence[Receipt], Mark | None]:
+        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+    ) -> tuple[Sequence[Receipt], PageCursor | None]:
         """Receipts of a tenant, newest first, without attempts, and where the next page goes on; None at the end.
 
         A page may have fewer than `limit`, even none, before the end: it looks at so many receipts at most.
@@ -116,22 +116,22 @@ class ReceiptQueue:
         while not self._keys:
             self._filled.clear()
             await self._filled.wait()
-        pressed = len(self._keys) > self._shed_above
+        under_pressure = len(self._keys) > self._shed_above
         key = self._keys.popleft()
         self._known.discard(key)
-        return key, pressed
+        return key, under_pressure
 
 
 @dataclass(frozen=True)
-class Writing:
+class ReceiptOptions:
     """How receipts are written.
 
-    Quality below `low_quality` makes a receipt full; facts that are still missing `patience` after the job's end are
-    not waited for any longer.
+    Quality below `low_quality` makes a receipt full; facts that are still missing `missing_facts_timeout` after the
+    job's end are not waited for any longer.
     """
 
     low_quality: float
-    patience: timedelta
+    missing_facts_timeout: timedelta
 
 
 class ReceiptWriter:
@@ -143,7 +143,7 @@ class ReceiptWriter:
         record: Record,
         read: Callable[[Sequence[Fact]], Figures | None],
         queue: ReceiptQueue,
-        writing: Writing,
+        writing: ReceiptOptions,
         clock: Clock,
         *,
         on_shed: Callable[[], None] = lambda: None,
@@ -161,9 +161,9 @@ class ReceiptWriter:
     async def work(self) -> None:
         """Write what the queue gives, for ever; what fails stays due."""
         while True:
-            key, pressed = await self._queue.take()
+            key, under_pressure = await self._queue.take()
             try:
-                await self.write(key, pressed=pressed)
+                await self.write(key, under_pressure=under_pressure)
             except Exception as error:  # noqa: BLE001 - an outage: the job is found again
                 _log.warning("no receipt of job %s now: %s", key.job_id, error, exc_info=unforeseen(error))
                 await self._clock.sleep(_AFTER_FAILURE_S)
@@ -175,7 +175,7 @@ class ReceiptWriter:
                 self._queue.offer(key)
             await self._clock.sleep(every_s)
 
-    async def write(self, key: JobKey, *, pressed: bool = False) -> Receipt | None:
+    async def write(self, key: JobKey, *, under_pressure: bool = False) -> Receipt | None:
         """Write the receipt of a job if it is due and its facts are complete; under pressure in the compact form."""
         due = await self._store.due(key)
         if due is None:
@@ -185,12 +185,12 @@ class ReceiptWriter:
         if receipt is None:  # it is gone, or runs again: its end will tell
             await self._store.settle(key, due, None)
             return None
-        late = self._clock.now() - due.since >= self._writing.patience
+        late = self._clock.now() - due.since >= self._writing.missing_facts_timeout
         pause_s = min(2.0 ** min(due.tries, 20), LONGEST_PAUSE_S)
         if not trace.complete and not late:
             await self._store.postpone(key, due, pause_s, None)
             return None
-        if pressed and receipt.causes:
+        if under_pressure and receipt.causes:
             receipt = receipt.compact
             self._on_shed()
         if trace.complete:
@@ -216,8 +216,8 @@ class Receipts:
         self._store = store
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: Mark | None, limit: int
-    ) -> tuple[Sequence[Receipt], Mark | None]:
+        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+    ) -> tuple[Sequence[Receipt], PageCursor | None]:
         """A page, newest first, and where the next one goes on; None at the end."""
         return await self._store.page(tenant_id, filters, after, limit)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from svc_provenance.domain.retention import Kept
+from svc_provenance.domain.retention import TenantRetention
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class TermsStore(Protocol):
     """Keeps the days of tenants that have their own."""
 
-    async def kept(self, tenant_id: str) -> Kept | None:
+    async def kept(self, tenant_id: str) -> TenantRetention | None:
         """A tenant's own; None for none."""
 
-    async def keep(self, tenant_id: str, kept: Kept) -> None:
+    async def keep(self, tenant_id: str, kept: TenantRetention) -> None:
         """Replaces a tenant's own, and tells the audit."""
 
 
@@ -29,13 +29,13 @@ class RetentionDays:
         self._platform = platform
         self._clock = clock
 
-    async def of(self, tenant_id: str) -> Kept:
+    async def of(self, tenant_id: str) -> TenantRetention:
         """The days that hold for a tenant."""
-        return await self._store.kept(tenant_id) or Kept(self._platform)
+        return await self._store.kept(tenant_id) or TenantRetention(self._platform)
 
-    async def set(self, tenant_id: str, subject: str, days: Days) -> Kept:
+    async def set(self, tenant_id: str, subject: str, days: Days) -> TenantRetention:
         """Sets a tenant's days; INVALID_ARGUMENT naming the fields that are out of bounds."""
         days.check()
-        kept = Kept(days, subject, self._clock.now())
+        kept = TenantRetention(days, subject, self._clock.now())
         await self._store.keep(tenant_id, kept)
         return kept

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Picture:
+class TraceSnapshot:
     """A trace as it stands: its parts in order, serialised, by what they are parts of, and the whole."""
 
     parts: Mapping[str, bytes]
@@ -37,19 +37,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pace:
+class WatchTiming:
     """How a watch goes, in seconds.
 
-    A job without facts is waited for `first_s`; facts that are missing `patience_s` after the end of a job are not
-    waited for any longer. News within `gather_s` is read once; without any, facts are read again after `poll_s`, and
-    after `retry_s` when they could not be. A choice that found nothing is named by no other fact: where a step did not
-    succeed, the end waits for it `settle_s`. After a trace was drawn its facts are not read for `rest` times as long as
-    that took, half of `patience_s` at most, so that one that grows large does not keep the processor busy.
+    A job without facts is waited for `first_s`; facts that are missing `missing_facts_timeout_s` after the end of a job
+    are not waited for any longer. News within `gather_s` is read once; without any, facts are read again after
+    `poll_s`, and after `retry_s` when they could not be. A choice that found nothing is named by no other fact: where a
+    step did not succeed, the end waits for it `settle_s`. After a trace was drawn its facts are not read for `rest`
+    times as long as that took, half of `missing_facts_timeout_s` at most, so that one that grows large does not keep
+    the processor busy.
     """
 
     heartbeat_s: float = 10.0
     first_s: float = 2.0
-    patience_s: float = 60.0
+    missing_facts_timeout_s: float = 60.0
     settle_s: float = 1.0
     gather_s: float = 0.1
     poll_s: float = 5.0
@@ -62,7 +63,7 @@ class _Drawing:
     """What was made of facts: `digest` is theirs, and for `rest_s` they are not read again."""
 
     trace: Trace
-    picture: Picture
+    snapshot: TraceSnapshot
     digest: bytes
     rest_s: float
 
@@ -99,21 +100,21 @@ class _Feed:
 
 
 class WatchTraces:
-    """Streams traces. `draw` makes a picture; `news` tells of new facts of a job."""
+    """Streams traces. `make_snapshot` makes a snapshot; `news` tells of new facts of a job."""
 
     def __init__(
         self,
         traces: Traces,
-        draw: Callable[[str, Trace, Sequence[Fact]], Picture],
+        make_snapshot: Callable[[str, Trace, Sequence[Fact]], TraceSnapshot],
         news: News,
         clock: Clock,
-        pace: Pace | None = None,
+        pace: WatchTiming | None = None,
     ) -> None:
         self._traces = traces
-        self._draw = draw
+        self._make_snapshot = make_snapshot
         self._news = news
         self._clock = clock
-        self._pace = pace or Pace()
+        self._pace = pace or WatchTiming()
         self._feeds: dict[tuple[str, str], _Feed] = {}
 
     async def __call__(self, tenant_id: str, job_id: str) -> AsyncIterator[bytes | None]:
@@ -127,8 +128,8 @@ class WatchTraces:
                 version, drawing = feed.version, feed.drawing
                 if drawing is None:
                     raise not_found("trace", job_id)
-                trace, picture = drawing.trace, drawing.picture
-                for name, part in picture.parts.items():
+                trace, snapshot = drawing.trace, drawing.snapshot
+                for name, part in snapshot.parts.items():
                     if sent.get(name) != part:
                         sent[name] = part
                         yield part
@@ -136,7 +137,7 @@ class WatchTraces:
                 if trace.complete and not _settled(trace) and await feed.newer(version, settle_s):
                     continue
                 if trace.complete or self._given_up(ended_at):
-                    yield picture.whole
+                    yield snapshot.whole
                     return
                 ended = trace.run is not None and trace.run.ended
                 ended_at = (ended_at or self._clock.monotonic()) if ended else None
@@ -144,13 +145,13 @@ class WatchTraces:
                     yield None
 
     def _given_up(self, ended_at: float | None) -> bool:
-        return ended_at is not None and self._clock.monotonic() - ended_at >= self._pace.patience_s
+        return ended_at is not None and self._clock.monotonic() - ended_at >= self._pace.missing_facts_timeout_s
 
     def _wait_s(self, ended_at: float | None) -> float:
         """Until the next heartbeat, or until missing facts are not waited for any longer."""
         if ended_at is None:
             return self._pace.heartbeat_s
-        left = ended_at + self._pace.patience_s - self._clock.monotonic()
+        left = ended_at + self._pace.missing_facts_timeout_s - self._clock.monotonic()
         return max(0.001, min(self._pace.heartbeat_s, left))
 
     @asynccontextmanager
@@ -190,7 +191,9 @@ class WatchTraces:
                 except Exception as error:  # noqa: BLE001 - an outage: they are read again
                     _log.warning("the facts of job %s cannot be read now: %s", job_id, error)
                     feed.failure = error
-                heard = await self._heard(news, self._pace.poll_s if feed.failure is None else self._pace.retry_s)
+                heard = await self._wait_for_news(
+                    news, self._pace.poll_s if feed.failure is None else self._pace.retry_s
+                )
                 rest_s = resumes_at - self._clock.monotonic()
                 await self._clock.sleep(max(self._pace.gather_s if heard else 0.0, rest_s))
 
@@ -201,12 +204,12 @@ class WatchTraces:
         if digest == known:
             return None
         trace = join(facts)
-        picture = self._draw(job_id, trace, facts)
+        snapshot = self._make_snapshot(job_id, trace, facts)
         rest_s = self._pace.rest * (self._clock.monotonic() - began)
-        return _Drawing(trace, picture, digest, min(rest_s, self._pace.patience_s / 2))
+        return _Drawing(trace, snapshot, digest, min(rest_s, self._pace.missing_facts_timeout_s / 2))
 
     @staticmethod
-    async def _heard(news: asyncio.Event, seconds: float) -> bool:
+    async def _wait_for_news(news: asyncio.Event, seconds: float) -> bool:
         """Wait for news; False when there was none in time."""
         try:
             async with asyncio.timeout(seconds):

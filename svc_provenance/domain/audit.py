@@ -29,7 +29,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Deed:
+class AuditAction:
     """What was done, by whom, to what. Texts as the contexts told them, `reason` redacted, `decision` a `Decision`."""
 
     action: str
@@ -55,11 +55,11 @@ class Entry:
     audit_id: str
     occurred_at: datetime
     recorded_at: datetime
-    deed: Deed
+    audit_action: AuditAction
 
 
 @dataclass(frozen=True)
-class Linked:
+class ChainedEntry:
     """An entry in its place."""
 
     entry: Entry
@@ -67,20 +67,20 @@ class Linked:
     digest: bytes
 
     @property
-    def end(self) -> End:
+    def end(self) -> ChainPosition:
         """The chain up to here."""
-        return End(self.entry.sequence, self.digest)
+        return ChainPosition(self.entry.sequence, self.digest)
 
 
 @dataclass(frozen=True)
-class End:
+class ChainPosition:
     """A chain up to one of its entries: that entry's place and digest."""
 
     sequence: int
     digest: bytes
 
 
-EMPTY = End(0, ROOT)
+EMPTY = ChainPosition(0, ROOT)
 
 
 class Statement(StrEnum):
@@ -93,17 +93,17 @@ class Statement(StrEnum):
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedStatement:
     """A signed statement about a chain: `signature` is Ed25519 over `statement_bytes`."""
 
     chain: str
-    end: End
+    end: ChainPosition
     created_at: datetime
     key_version: int
     signature: bytes
 
 
-DEED_FIELDS = tuple(item.name for item in fields(Deed))
+AUDIT_ACTION_FIELDS = tuple(item.name for item in fields(AuditAction))
 
 
 def form(entry: Entry) -> Mapping[str, str | int]:
@@ -114,7 +114,7 @@ def form(entry: Entry) -> Mapping[str, str | int]:
         "audit_id": entry.audit_id,
         "occur_time": time_text(entry.occurred_at),
         "record_time": time_text(entry.recorded_at),
-        **asdict(entry.deed),
+        **asdict(entry.audit_action),
     }
 
 
@@ -128,14 +128,14 @@ def digest(previous: bytes, entry: Entry) -> bytes:
     return hashlib.sha256(previous + canonical(form(entry))).digest()
 
 
-def link(end: End, entry: Entry) -> Linked:
+def link(end: ChainPosition, entry: Entry) -> ChainedEntry:
     """The entry behind the end of its chain; ValueError when its place is another."""
     if entry.sequence != end.sequence + 1:
         raise ValueError(f"entry {entry.sequence} does not follow {end.sequence}")
-    return Linked(entry, end.digest, digest(end.digest, entry))
+    return ChainedEntry(entry, end.digest, digest(end.digest, entry))
 
 
-def statement_form(kind: Statement, chain: str, end: End, created_at: datetime) -> Mapping[str, str | int]:
+def statement_form(kind: Statement, chain: str, end: ChainPosition, created_at: datetime) -> Mapping[str, str | int]:
     """The members of a statement."""
     return {
         "statement": kind.value,
@@ -146,7 +146,7 @@ def statement_form(kind: Statement, chain: str, end: End, created_at: datetime) 
     }
 
 
-def statement_bytes(kind: Statement, chain: str, end: End, created_at: datetime) -> bytes:
+def statement_bytes(kind: Statement, chain: str, end: ChainPosition, created_at: datetime) -> bytes:
     """What is signed."""
     return canonical(statement_form(kind, chain, end, created_at))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from svc_provenance.domain.audit import EMPTY, digest
 
 if TYPE_CHECKING:
-    from svc_provenance.domain.audit import End, Linked, Signed
+    from svc_provenance.domain.audit import ChainedEntry, ChainPosition, SignedStatement
 
-MOST_FAULTS = 1_000
+MAX_FAULTS = 1_000
 
 
 class FaultKind(StrEnum):
@@ -40,7 +40,7 @@ class ChainCheck:
     `after` is what the first entry follows; without a digest it is trusted to follow something.
     """
 
-    def __init__(self, chain: str, after: End, *, trusted: bool = False) -> None:
+    def __init__(self, chain: str, after: ChainPosition, *, trusted: bool = False) -> None:
         self.chain = chain
         self.faults: list[Fault] = []
         self.entries = 0
@@ -58,7 +58,7 @@ class ChainCheck:
         """Place of the entry that should come next."""
         return self._last.sequence + 1
 
-    def entry(self, linked: Linked) -> None:
+    def entry(self, linked: ChainedEntry) -> None:
         """Looks at the next entry."""
         place = linked.entry.sequence
         if place < self.expected:
@@ -76,7 +76,7 @@ class ChainCheck:
         self._last = linked.end
         self._compare_link = True
 
-    def anchor(self, anchor: Signed, linked: Linked) -> None:
+    def anchor(self, anchor: SignedStatement, linked: ChainedEntry) -> None:
         """Compares an entry with a genuine anchor of its place."""
         if anchor.end.digest != linked.digest:
             self.fault(linked.entry.sequence, FaultKind.ANCHOR_MISMATCH, "an anchor says another digest")
@@ -85,7 +85,7 @@ class ChainCheck:
         """Notes an anchor that is not ours."""
         self.fault(sequence, FaultKind.ANCHOR_FORGED, "the anchor's signature is not ours, or not for this place")
 
-    def head(self, head: End | None) -> None:
+    def head(self, head: ChainPosition | None) -> None:
         """Compares the end that was reached with the one that the chain is known to have."""
         known = head or EMPTY
         if known.sequence > self.last:
@@ -95,7 +95,7 @@ class ChainCheck:
         elif known.digest != self._last.digest and self.entries:
             self.fault(self.last, FaultKind.BROKEN_LINK, "the chain's head holds another digest")
 
-    def newest_anchor(self, anchor: Signed | None, *, made: int, listed: int) -> None:
+    def newest_anchor(self, anchor: SignedStatement | None, *, made: int, listed: int) -> None:
         """Compares the end that was reached with the newest genuine anchor, and the newest place that has one,
         genuine or not, with the one that is known to have got one.
         """
@@ -106,8 +106,8 @@ class ChainCheck:
             self.fault(made, FaultKind.ANCHOR_MISMATCH, "the anchor that was made of it is gone")
 
     def fault(self, sequence: int, kind: FaultKind, detail: str) -> None:
-        """Notes a fault; those beyond `MOST_FAULTS` are left out."""
-        if len(self.faults) < MOST_FAULTS:
+        """Notes a fault; those beyond `MAX_FAULTS` are left out."""
+        if len(self.faults) < MAX_FAULTS:
             self.faults.append(Fault(sequence, kind, detail))
 
 

@@ -17,7 +17,7 @@ _SCALE = 1 << 32
 
 
 @dataclass(frozen=True)
-class LetterOrder:
+class DeadLetterRef:
     """Which letter a workflow is for."""
 
     tenant_id: str
@@ -52,7 +52,7 @@ AT_REST = SETTLED | {State.EXHAUSTED, State.EXPIRED}
 
 
 @dataclass(frozen=True)
-class RequeuePace:
+class RequeuePolicy:
     """How letters are sent again by themselves: so often at most, with pauses that double; blocked ones every
     `policy_every` until they are `policy_expiry` old.
     """
@@ -65,7 +65,7 @@ class RequeuePace:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetterRecord:
     """An event that a consumer group gave up. `value` is the event as it was on the bus, `sent_id` the id of the event
     that the last requeue sent; `attempts` counts the handler's tries over all requeues.
     """
@@ -95,7 +95,7 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Death:
+class DeliveryFailure:
     """One more time that the event was given up."""
 
     cause: Cause
@@ -103,43 +103,45 @@ class Death:
     attempts: int
 
 
-def died(letter: Letter, death: Death, now: datetime, pace: RequeuePace) -> Letter:
+def after_failure(
+    letter: DeadLetterRecord, failure: DeliveryFailure, now: datetime, policy: RequeuePolicy
+) -> DeadLetterRecord:
     """The letter after its event was given up, for the first time or again. A settled one stays as it is."""
     if letter.state in SETTLED:
         return letter
     grown = replace(
         letter,
-        cause=death.cause,
-        detail=death.detail,
-        attempts=letter.attempts + death.attempts,
+        cause=failure.cause,
+        detail=failure.detail,
+        attempts=letter.attempts + failure.attempts,
         updated_at=now,
         requeue_at=None,
     )
-    if death.cause is Cause.MALFORMED:
+    if failure.cause is Cause.MALFORMED:
         return replace(grown, state=State.EXHAUSTED)
-    if death.cause is Cause.POLICY:
-        return _blocked(grown, now, pace)
-    if letter.requeues >= pace.requeues:
+    if failure.cause is Cause.POLICY:
+        return _blocked(grown, now, policy)
+    if letter.requeues >= policy.requeues:
         return replace(grown, state=State.EXHAUSTED)
-    return replace(grown, state=State.WAITING, requeue_at=now + _pause(letter, pace))
+    return replace(grown, state=State.WAITING, requeue_at=now + _pause(letter, policy))
 
 
-def _blocked(letter: Letter, now: datetime, pace: RequeuePace) -> Letter:
-    expires = letter.expires_at or letter.created_at + pace.policy_expiry
+def _blocked(letter: DeadLetterRecord, now: datetime, policy: RequeuePolicy) -> DeadLetterRecord:
+    expires = letter.expires_at or letter.created_at + policy.policy_expiry
     if now >= expires:
         return replace(letter, state=State.EXPIRED, expires_at=expires)
-    return replace(letter, state=State.BLOCKED, expires_at=expires, requeue_at=min(now + pace.policy_every, expires))
+    return replace(letter, state=State.BLOCKED, expires_at=expires, requeue_at=min(now + policy.policy_every, expires))
 
 
-def _pause(letter: Letter, pace: RequeuePace) -> timedelta:
-    """Doubles with each requeue; between half and the whole of it, lest letters that died together return together."""
-    whole: timedelta = min(pace.first * (1 << min(letter.requeues, 20)), pace.longest)
+def _pause(letter: DeadLetterRecord, policy: RequeuePolicy) -> timedelta:
+    """Doubles with each requeue; between half and the whole of it, so that letters do not all return together."""
+    whole: timedelta = min(policy.first * (1 << min(letter.requeues, 20)), policy.longest)
     drawn = hashlib.sha256(f"{letter.dlq_id}/{letter.requeues}".encode()).digest()
     share: float = 0.5 + int.from_bytes(drawn[:4]) / _SCALE / 2
     return whole * share
 
 
-def advanced(letter: Letter, now: datetime, sent_id: str) -> Letter:
+def advanced(letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
     """The letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
     if letter.state not in {State.WAITING, State.BLOCKED}:
         return letter
@@ -150,12 +152,12 @@ def advanced(letter: Letter, now: datetime, sent_id: str) -> Letter:
     return _sent(letter, now, sent_id)
 
 
-def wake_at(letter: Letter) -> datetime | None:
+def wake_at(letter: DeadLetterRecord) -> datetime | None:
     """When the letter does something by itself; None when it waits for others or is at rest."""
     return letter.requeue_at if letter.state in {State.WAITING, State.BLOCKED} else None
 
 
-def requeued(letter: Letter, now: datetime, sent_id: str) -> Letter:
+def requeued(letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
     """The letter sent again because somebody wants it; one under way stays as it is."""
     if letter.state is State.REQUEUED:
         return letter
@@ -166,7 +168,7 @@ def requeued(letter: Letter, now: datetime, sent_id: str) -> Letter:
     return _sent(letter, now, sent_id)
 
 
-def _sent(letter: Letter, now: datetime, sent_id: str) -> Letter:
+def _sent(letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
     return replace(
         letter,
         state=State.REQUEUED,
@@ -177,14 +179,14 @@ def _sent(letter: Letter, now: datetime, sent_id: str) -> Letter:
     )
 
 
-def resolved(letter: Letter, now: datetime) -> Letter:
+def resolved(letter: DeadLetterRecord, now: datetime) -> DeadLetterRecord:
     """The letter after its event was applied, whatever was decided meanwhile."""
     if letter.state is State.RESOLVED:
         return letter
     return replace(letter, state=State.RESOLVED, requeue_at=None, updated_at=now)
 
 
-def discarded(letter: Letter, reason: str, now: datetime) -> Letter:
+def discarded(letter: DeadLetterRecord, reason: str, now: datetime) -> DeadLetterRecord:
     """The letter given up for good. One that is discarded keeps its first reason."""
     if letter.state is State.DISCARDED:
         return letter
@@ -193,5 +195,5 @@ def discarded(letter: Letter, reason: str, now: datetime) -> Letter:
     return replace(letter, state=State.DISCARDED, reason=reason, requeue_at=None, updated_at=now)
 
 
-def _refusal(letter: Letter, text: str) -> SomaError:
+def _refusal(letter: DeadLetterRecord, text: str) -> SomaError:
     return SomaError(Reason.FAILED_PRECONDITION, f"dead letter {letter.dlq_id}: {text}")

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from pydantic import JsonValue
 
 JsonObject: TypeAlias = dict[str, JsonValue]
-Unit: TypeAlias = object
+Transaction: TypeAlias = object
 """An open transaction, handed from the consumer to the store unread."""
 MAX_ANCESTORS, MAX_GENERATIONS = 1000, 50
 """Bounds of a lineage; the ancestors that are given are the nearest."""
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectionSummary:
     """A selection. `chosen` is empty when nothing was left; `left_out` are sentences.
 
     `policy_denied` and `budget_denied` name capabilities; `decided_ms` is in milliseconds since 1970, 0 when unknown.
@@ -83,7 +83,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EvaluationSummary:
     """An evaluation; `faults` are sentences, `judged_ms` is in milliseconds since 1970, 0 when unknown."""
 
     evaluation_id: str
@@ -98,7 +98,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Stored:
+class AssetSummary:
     """An asset of a job."""
 
     asset_id: str
@@ -106,7 +106,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class StepNote:
+class StepSummary:
     """A step as its job tells it; `message` says why it failed or was skipped."""
 
     step_id: str
@@ -117,13 +117,13 @@ class StepNote:
 
 
 @dataclass(frozen=True)
-class Run:
+class JobSummary:
     """A job, newest word of it. Its moments are in milliseconds since 1970, 0 when they are not known."""
 
     job_id: str
     state: str
     ended: bool
-    steps: tuple[StepNote, ...] = ()
+    steps: tuple[StepSummary, ...] = ()
     trace_id: str = ""
     title: str = ""
     message: str = ""
@@ -132,7 +132,7 @@ class Run:
     ended_ms: int = 0
 
 
-Summary: TypeAlias = Choice | Attempt | Verdict | Stored | Run
+Summary: TypeAlias = SelectionSummary | Attempt | EvaluationSummary | AssetSummary | JobSummary
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class AssetFacts:
 
 
 @dataclass(frozen=True)
-class MakingFacts:
+class CreationFacts:
     """What the attempt that made assets says of them, redacted; `redactions` counts by kind."""
 
     execution_id: str

@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003 - part of the record's vocabulary
 
 
 @dataclass(frozen=True)
-class Mark:
+class PageCursor:
     """Where a page ended: entries are ordered by a moment and their id, newest first."""
 
     at: datetime

@@ -10,33 +10,35 @@ if TYPE_CHECKING:
 
     from svc_provenance.domain.model import (
         AssetFacts,
+        CreationFacts,
+        EvaluationSummary,
         Fact,
-        MakingFacts,
         Provenance,
-        Unit,
-        Verdict,
+        Transaction,
     )
 
 
 class Record(Protocol):
     """Keeps facts and provenance. Writes belong to the unit of the event they come from."""
 
-    async def add_fact(self, unit: Unit, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
+    async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
         """Keeps a fact. In the place of an earlier one of its id it is kept when its sequence is not lower.
 
         One without a sequence replaces what is there because it arrived later, unless `replaces` says that it is late.
         """
 
-    async def add_asset(self, unit: Unit, tenant_id: str, facts: AssetFacts) -> None:
+    async def add_asset(self, unit: Transaction, tenant_id: str, facts: AssetFacts) -> None:
         """Keeps what an asset's event says; the first word on an asset holds."""
 
-    async def add_making(self, unit: Unit, tenant_id: str, asset_ids: Sequence[str], facts: MakingFacts) -> None:
+    async def add_creation(
+        self, unit: Transaction, tenant_id: str, asset_ids: Sequence[str], facts: CreationFacts
+    ) -> None:
         """Keeps what the attempt that made assets says; of each, the first one holds."""
 
-    async def add_verdict(self, unit: Unit, tenant_id: str, asset_id: str, verdict: Verdict) -> None:
+    async def add_verdict(self, unit: Transaction, tenant_id: str, asset_id: str, verdict: EvaluationSummary) -> None:
         """Keeps a verdict on an asset unless a newer one is there: ids of verdicts (UUIDv7) grow with time."""
 
-    async def erase(self, unit: Unit, tenant_id: str, asset_id: str, now: datetime) -> None:
+    async def erase(self, unit: Transaction, tenant_id: str, asset_id: str, now: datetime) -> None:
         """Takes parameters and prompt out of an erased asset's provenance; the rest stays."""
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:

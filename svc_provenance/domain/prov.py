@@ -49,7 +49,7 @@ class _Document:
         prefixes: JsonObject = dict(PREFIXES)
         return {"prefix": prefixes, **{kind: dict(items) for kind, items in self._statements.items()}}
 
-    def _say(self, kind: str, id_: str, **attributes: JsonValue) -> None:
+    def _add(self, kind: str, id_: str, **attributes: JsonValue) -> None:
         stated: JsonObject = {
             name.replace("__", ":", 1): value for name, value in attributes.items() if value not in ("", None)
         }
@@ -62,14 +62,14 @@ class _Document:
             for name, value in attributes.items()
             if isinstance(value, str) and name != "prov__time"
         ]
-        self._say(kind, f"_:{kind}-{'-'.join(ends)}", **attributes)
+        self._add(kind, f"_:{kind}-{'-'.join(ends)}", **attributes)
 
     def asset(self, item: Provenance, known: dict[str, Provenance]) -> None:
         """An asset, what made it, and from what."""
         entity = _name("asset", item.asset_id)
         self._entity(entity, item)
         for parent in item.parent_ids:
-            self._say("entity", _name("asset", parent))
+            self._add("entity", _name("asset", parent))
         if item.execution_id:
             self._execution(entity, item)
         elif item.subject:
@@ -81,7 +81,7 @@ class _Document:
             self._relate("wasInvalidatedBy", prov__entity=entity, prov__time=_time(item.deleted_at))
 
     def _entity(self, entity: str, item: Provenance) -> None:
-        self._say(
+        self._add(
             "entity",
             entity,
             prov__type=_typed(f"soma:{_local(item.asset_type)}") if item.asset_type else None,
@@ -96,7 +96,7 @@ class _Document:
     def _execution(self, entity: str, item: Provenance) -> None:
         """The attempt that made an asset, who did it, and for whom."""
         activity = _name("execution", item.execution_id)
-        self._say(
+        self._add(
             "activity",
             activity,
             prov__type=_typed("soma:execution"),
@@ -123,7 +123,7 @@ class _Document:
         for kind, name in (("capability", item.capability_id), ("model", item.model)):
             if name:
                 agent = _name(kind, name)
-                self._say("agent", agent, prov__type=_typed("prov:SoftwareAgent"), prov__label=name)
+                self._add("agent", agent, prov__type=_typed("prov:SoftwareAgent"), prov__label=name)
                 yield agent
 
     def _chain(self, activity: str, agents: Iterable[str]) -> None:
@@ -136,7 +136,7 @@ class _Document:
 
     def _subject(self, name: str) -> str:
         agent = _name("subject", name)
-        self._say("agent", agent, prov__type=_typed("soma:subject"), prov__label=name)
+        self._add("agent", agent, prov__type=_typed("soma:subject"), prov__label=name)
         return agent
 
     def _derived(self, entity: str, item: Provenance, parent: str, source: Provenance | None) -> None:

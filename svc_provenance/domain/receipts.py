@@ -38,7 +38,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Picked:
+class SelectionFigures:
     """A selection: among how many, the score foreseen for what was chosen, whether policy left something out."""
 
     selection_id: str
@@ -66,7 +66,7 @@ class AttemptFigures:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluationFigures:
     """A verdict: its score, and that of each criterion, in [0, 1]."""
 
     evaluation_id: str
@@ -75,7 +75,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Ending:
+class JobEnd:
     """How a job ended. `started_at` is None for one that never ran."""
 
     job_id: str
@@ -88,10 +88,10 @@ class Ending:
 class Figures:
     """What the facts of a job that ended say, as far as a receipt tells it; attempts in their order."""
 
-    ending: Ending
-    picked: tuple[Picked, ...] = ()
+    ending: JobEnd
+    selections: tuple[SelectionFigures, ...] = ()
     attempts: tuple[AttemptFigures, ...] = ()
-    judged: tuple[Judged, ...] = ()
+    evaluations: tuple[EvaluationFigures, ...] = ()
     asset_digests: dict[str, str] = field(default_factory=dict)
 
 
@@ -161,8 +161,8 @@ def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_qu
         predicted_quality=predicted_quality(figures),
         observed_quality=observed_quality(figures),
         criterion_scores=criterion_scores(figures),
-        degradation_level=max((picked.degradation for picked in figures.picked), default=0),
-        candidates=max((picked.candidates for picked in figures.picked), default=0),
+        degradation_level=max((selection.degradation for selection in figures.selections), default=0),
+        candidates=max((selection.candidates for selection in figures.selections), default=0),
         confidence=len(_accepted(figures)) / len(figures.attempts) if figures.attempts else 0.0,
         attempts=totals.attempts,
         fallbacks=totals.fallbacks,
@@ -183,8 +183,8 @@ def write(tenant_id: str, figures: Figures, trace: Trace, digest: str, *, low_qu
 def predicted_quality(figures: Figures) -> float | None:
     """Mean score foreseen for the accepted attempts, for all that was chosen where none was accepted."""
     ids = {attempt.selection_id for attempt in _accepted(figures)}
-    counted = [picked for picked in figures.picked if picked.selection_id in ids] or figures.picked
-    return _mean(picked.predicted for picked in counted)
+    counted = [selection for selection in figures.selections if selection.selection_id in ids] or figures.selections
+    return _mean(selection.predicted for selection in counted)
 
 
 def observed_quality(figures: Figures) -> float | None:
@@ -195,9 +195,11 @@ def observed_quality(figures: Figures) -> float | None:
 def criterion_scores(figures: Figures) -> dict[str, float]:
     """Mean score by criterion over the accepted results, over all judged ones where none was accepted."""
     ids = {attempt.evaluation_id for attempt in _accepted(figures)}
-    counted = [judged for judged in figures.judged if judged.evaluation_id in ids] or figures.judged
-    names = sorted({name for judged in counted for name in judged.criteria})
-    means = {name: _mean(judged.criteria.get(name) for judged in counted) for name in names}
+    counted = [
+        evaluation for evaluation in figures.evaluations if evaluation.evaluation_id in ids
+    ] or figures.evaluations
+    names = sorted({name for evaluation in counted for name in evaluation.criteria})
+    means = {name: _mean(evaluation.criteria.get(name) for evaluation in counted) for name in names}
     return {name: mean for name, mean in means.items() if mean is not None}
 
 
@@ -205,12 +207,12 @@ def causes_of(figures: Figures, low_quality: float) -> set[Cause]:
     """What was out of order. Where nothing was accepted, what was judged counts for the quality."""
     quality = observed_quality(figures)
     if quality is None:
-        quality = _mean(judged.score for judged in figures.judged)
+        quality = _mean(evaluation.score for evaluation in figures.evaluations)
     codes = {attempt.error_code for attempt in figures.attempts}
     failed = {a.error_code for a in figures.attempts if a.status == FAILED} - {REJECTED_CONTENT, POLICY_DENIED}
     found = {
         Cause.LOW_QUALITY: quality is not None and quality < low_quality,
-        Cause.POLICY_DENIED: POLICY_DENIED in codes or any(picked.denied for picked in figures.picked),
+        Cause.POLICY_DENIED: POLICY_DENIED in codes or any(selection.denied for selection in figures.selections),
         Cause.TOOL_FAILED: bool(failed),
         Cause.PROVIDER_REJECTED: REJECTED_CONTENT in codes,
     }

@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003 - the storage adapter reads the ann
 
 from mesh.errors import FieldViolation, invalid_all
 
-LEAST_DAYS, MOST_DAYS, LEAST_AUDIT_DAYS = 1, 3650, 90
+MIN_DAYS, MAX_DAYS, MIN_AUDIT_DAYS = 1, 3650, 90
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class Days:
     def check(self) -> None:
         """INVALID_ARGUMENT naming each field that is out of bounds."""
         wrong = [
-            FieldViolation(f"retention.{name}", f"must be {least} to {MOST_DAYS} days")
+            FieldViolation(f"retention.{name}", f"must be {least} to {MAX_DAYS} days")
             for name, days in asdict(self).items()
-            for least in (LEAST_AUDIT_DAYS if name == "audit_days" else LEAST_DAYS,)
-            if not least <= days <= MOST_DAYS
+            for least in (MIN_AUDIT_DAYS if name == "audit_days" else MIN_DAYS,)
+            if not least <= days <= MAX_DAYS
         ]
         if wrong:
             raise invalid_all(wrong)
 
 
 @dataclass(frozen=True)
-class Kept:
+class TenantRetention:
     """The days that hold for a tenant; nobody set them where they are the platform's own."""
 
     days: Days

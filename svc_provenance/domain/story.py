@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_provenance.domain.joined import Joined, Totals
-    from svc_provenance.domain.model import Attempt, Choice, StepNote, Verdict
+    from svc_provenance.domain.job_facts import JobFacts, Totals
+    from svc_provenance.domain.model import Attempt, EvaluationSummary, SelectionSummary, StepSummary
 
 _SECOND_MS = 1_000
 _RUNG = re.compile(r"rung (\d+) of the ladder")
@@ -17,13 +17,13 @@ _MICRO = re.compile(r"(\d+) micro-USD")
 _STATES = {"succeeded": "succeeded", "failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}
 
 
-def step_story(note: StepNote, known: Joined) -> str:
+def step_story(note: StepSummary, known: JobFacts) -> str:
     """A paragraph about a step: each attempt with its reason, its cost and how it ended."""
     sentences: list[str] = []
     told: set[str] = set()
     attempts = known.attempts_of(note.step_id)
     for attempt in attempts:
-        choice = known.choices.get(attempt.selection_id)
+        choice = known.selections.get(attempt.selection_id)
         own = choice if choice is not None and choice.selection_id not in told else None
         told.add(attempt.selection_id)
         sentences.append(_why(attempt, own))
@@ -39,7 +39,7 @@ def step_story(note: StepNote, known: Joined) -> str:
     return " ".join(sentences)
 
 
-def job_story(known: Joined, totals: Totals) -> str:
+def job_story(known: JobFacts, totals: Totals) -> str:
     """A few sentences about the whole job."""
     told = [_ending(known, totals), _steps(known), _spending(totals)]
     told += [_fallbacks(known), _reworks(known), _denials(known)]
@@ -50,7 +50,7 @@ def job_story(known: Joined, totals: Totals) -> str:
     return " ".join(part for part in told if part)
 
 
-def _why(attempt: Attempt, choice: Choice | None) -> str:
+def _why(attempt: Attempt, choice: SelectionSummary | None) -> str:
     start = f"Attempt {attempt.attempt}"
     if attempt.rework_reason:
         return f"{start} reworked it with {attempt.capability_id} because {_sentence(attempt.rework_reason)}"
@@ -67,7 +67,7 @@ def _why(attempt: Attempt, choice: Choice | None) -> str:
     return f"{start}{chosen}{out}."
 
 
-def _bare(choice: Choice) -> str:
+def _bare(choice: SelectionSummary) -> str:
     """The selector's reason without what the sentence around it says already."""
     reason = (
         choice.reason.removeprefix(f"after {choice.fallback_reason}: ") if choice.fallback_reason else choice.reason
@@ -75,7 +75,7 @@ def _bare(choice: Choice) -> str:
     return _plain(reason.removeprefix(f"{choice.chosen}: ") if choice.chosen else reason)
 
 
-def _how(attempt: Attempt, choice: Choice | None, verdict: Verdict | None) -> str:
+def _how(attempt: Attempt, choice: SelectionSummary | None, verdict: EvaluationSummary | None) -> str:
     spent = _spent(attempt.cost_micro_usd, choice.reserved_micro_usd if choice else 0)
     if attempt.error:
         return f"It failed after {_time(attempt.latency_ms)} and {spent}: {_sentence(attempt.error)}"
@@ -96,7 +96,7 @@ def _plain(text: str) -> str:
     return _MICRO.sub(lambda found: _usd(int(found[1])), text)
 
 
-def _unused(choice: Choice, *, ended: bool, first: bool, replaced: bool) -> str:
+def _unused(choice: SelectionSummary, *, ended: bool, first: bool, replaced: bool) -> str:
     if not choice.chosen:
         told = f" ({_plain('; '.join(choice.left_out))})" if choice.left_out else ""
         reason = _bare(choice)
@@ -109,7 +109,7 @@ def _unused(choice: Choice, *, ended: bool, first: bool, replaced: bool) -> str:
     return f"Attempt {choice.attempt} is under way with {choice.chosen}: {_bare(choice)}."
 
 
-def _ending(known: Joined, totals: Totals) -> str:
+def _ending(known: JobFacts, totals: Totals) -> str:
     run = known.run
     name = f"Job “{run.title}”" if run and run.title else "The job"
     if run is None or not run.ended:
@@ -125,7 +125,7 @@ def _ending(known: Joined, totals: Totals) -> str:
     return f"{name} {ended}{took}{waited}."
 
 
-def _steps(known: Joined) -> str:
+def _steps(known: JobFacts) -> str:
     steps = known.run.steps if known.run else ()
     if not steps:
         return ""
@@ -150,27 +150,27 @@ def _spending(totals: Totals) -> str:
     return f"{_count(totals.attempts, 'attempt')} {spent}{judged}{failed}."
 
 
-def _fallbacks(known: Joined) -> str:
+def _fallbacks(known: JobFacts) -> str:
     made = [a for a in _in_order(known) if a.fallback_reason and not a.rework_reason]
     told = [f"step {a.step_id} fell back to {a.capability_id} after {a.fallback_reason.rstrip('.')}" for a in made]
     return f"{_list(told)}." if told else ""
 
 
-def _reworks(known: Joined) -> str:
+def _reworks(known: JobFacts) -> str:
     made = [a for a in _in_order(known) if a.rework_reason]
     told = [f"step {a.step_id} was reworked because {_sentence(a.rework_reason).rstrip('.')}" for a in made]
     return f"{_list(told)}." if told else ""
 
 
-def _denials(known: Joined) -> str:
-    by_policy = sorted({name for choice in known.choices.values() for name in choice.policy_denied})
-    by_budget = sorted({name for choice in known.choices.values() for name in choice.budget_denied})
+def _denials(known: JobFacts) -> str:
+    by_policy = sorted({name for choice in known.selections.values() for name in choice.policy_denied})
+    by_budget = sorted({name for choice in known.selections.values() for name in choice.budget_denied})
     told = f"Policy denied {', '.join(by_policy)}." if by_policy else ""
     budget = f"The budget did not bear {', '.join(by_budget)}." if by_budget else ""
     return " ".join(part for part in (told, budget) if part)
 
 
-def _in_order(known: Joined) -> Sequence[Attempt]:
+def _in_order(known: JobFacts) -> Sequence[Attempt]:
     return [attempt for note in known.notes() for attempt in known.attempts_of(note.step_id)]
 
 

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.joined import ACCEPTED, Joined, Totals, totals_of
+from svc_provenance.domain.job_facts import ACCEPTED, JobFacts, Totals, totals_of
 from svc_provenance.domain.story import job_story, step_story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Run, StepNote
+    from svc_provenance.domain.model import Attempt, Fact, JobSummary, Kind, SelectionSummary, StepSummary
 
 __all__ = [
     "ACCEPTED",
     "STANDARD",
     "SUCCEEDED",
     "AttemptKind",
-    "AttemptStory",
+    "AttemptTrace",
     "Costs",
-    "StepStory",
+    "StepTrace",
     "Times",
     "Totals",
     "Trace",
@@ -62,7 +62,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class AttemptStory:
+class AttemptTrace:
     """One attempt by its facts' ids; empty where there is none."""
 
     attempt: int
@@ -79,11 +79,11 @@ class AttemptStory:
 
 
 @dataclass(frozen=True)
-class StepStory:
+class StepTrace:
     """One step; `story` is a paragraph for people."""
 
-    note: StepNote
-    attempts: tuple[AttemptStory, ...]
+    note: StepSummary
+    attempts: tuple[AttemptTrace, ...]
     story: str
 
 
@@ -94,8 +94,8 @@ class Trace:
     `degradation` is the worst level that a selection saw, `confidence` the share of attempts that were accepted.
     """
 
-    run: Run | None
-    steps: tuple[StepStory, ...]
+    run: JobSummary | None
+    steps: tuple[StepTrace, ...]
     totals: Totals
     policy_ids: tuple[str, ...]
     trace_ids: tuple[str, ...]
@@ -108,17 +108,17 @@ class Trace:
 
 def join(facts: Iterable[Fact]) -> Trace:
     """The story of a job, in whatever order its facts arrived."""
-    known = Joined(facts)
+    known = JobFacts(facts)
     totals = totals_of(known)
     attempts = list(known.attempts.values())
     accepted = sum(attempt.status == ACCEPTED for attempt in attempts)
     trace_ids = {a.trace_id for a in attempts} | {known.run.trace_id if known.run else ""}
-    levels = {choice.degradation for choice in known.choices.values()} & set(_LEVELS)
+    levels = {choice.degradation for choice in known.selections.values()} & set(_LEVELS)
     return Trace(
         run=known.run,
         steps=tuple(_step(note, known) for note in known.notes()),
         totals=totals,
-        policy_ids=tuple(sorted({c.policy_id for c in known.choices.values()} - {""})),
+        policy_ids=tuple(sorted({c.policy_id for c in known.selections.values()} - {""})),
         trace_ids=tuple(sorted(trace_ids - {""})),
         complete=known.run is not None and known.run.ended and not known.missing(),
         story=job_story(known, totals),
@@ -127,28 +127,28 @@ def join(facts: Iterable[Fact]) -> Trace:
     )
 
 
-def _step(note: StepNote, known: Joined) -> StepStory:
+def _step(note: StepSummary, known: JobFacts) -> StepTrace:
     attempts = known.attempts_of(note.step_id)
     told: set[str] = set()
     stories = []
     before: Attempt | None = None
     for attempt in attempts:
-        own = known.choices.get(attempt.selection_id) if attempt.selection_id not in told else None
+        own = known.selections.get(attempt.selection_id) if attempt.selection_id not in told else None
         told.add(attempt.selection_id)
         stories.append(_attempt(attempt, own, before, known))
         before = attempt
     stories += [_choice(choice) for choice in known.unused_of(note.step_id)]
-    return StepStory(note, tuple(stories), step_story(note, known))
+    return StepTrace(note, tuple(stories), step_story(note, known))
 
 
-def _attempt(attempt: Attempt, own: Choice | None, before: Attempt | None, known: Joined) -> AttemptStory:
+def _attempt(attempt: Attempt, own: SelectionSummary | None, before: Attempt | None, known: JobFacts) -> AttemptTrace:
     verdict = known.verdicts.get(attempt.evaluation_id)
     kind, cause = AttemptKind.FIRST, ""
     if attempt.rework_reason:
         kind, cause = AttemptKind.REWORK, attempt.rework_reason
     elif attempt.fallback_reason:
         kind, cause = AttemptKind.FALLBACK, attempt.fallback_reason
-    return AttemptStory(
+    return AttemptTrace(
         attempt=attempt.attempt,
         selection_id=own.selection_id if own else "",
         execution_id=attempt.execution_id,
@@ -171,10 +171,10 @@ def _attempt(attempt: Attempt, own: Choice | None, before: Attempt | None, known
     )
 
 
-def _choice(choice: Choice) -> AttemptStory:
+def _choice(choice: SelectionSummary) -> AttemptTrace:
     """A selection that no attempt tells of: nothing was left, or its attempt has not ended."""
     kind = AttemptKind.FALLBACK if choice.fallback_reason else AttemptKind.FIRST
-    return AttemptStory(
+    return AttemptTrace(
         attempt=choice.attempt,
         selection_id=choice.selection_id,
         execution_id="",
@@ -187,7 +187,7 @@ def _choice(choice: Choice) -> AttemptStory:
     )
 
 
-def _ready(own: Choice | None, before: Attempt | None, known: Joined) -> int:
+def _ready(own: SelectionSummary | None, before: Attempt | None, known: JobFacts) -> int:
     """When all was there that an attempt needed: its choice, or the verdict that sent it back."""
     if own is not None:
         return own.decided_ms

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from mesh.events.inbox import Together
+from mesh.events.inbox import BatchHandler
 from mesh.events.topics import AUDIT
 from mesh.redaction import Redactor
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
-from svc_provenance.domain.audit import DEED_FIELDS, Decision, Deed, Entry
+from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Decision, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.events.event import Event
-    from svc_provenance.domain.audit import Linked
+    from svc_provenance.domain.audit import ChainedEntry
 
 TOPIC = AUDIT
 
@@ -27,20 +27,20 @@ class Append(Protocol):
 
     async def __call__(
         self, connection: asyncpg.Connection, chain: str, entries: Sequence[Entry], /
-    ) -> Sequence[Linked]:
+    ) -> Sequence[ChainedEntry]:
         """The entries in their places."""
 
 
-class AuditIntake:
+class AuditEventHandlers:
     """The handler of audit entries. `on_redacted` hears what was taken out of reasons, counted by kind."""
 
     def __init__(self, append: Append, *, on_redacted: Callable[[Mapping[str, int]], None] = lambda _: None) -> None:
         self._append = append
         self._on_redacted = on_redacted
 
-    def handlers(self) -> Mapping[str, Together]:
+    def handlers(self) -> Mapping[str, BatchHandler]:
         """Handlers for the consumer."""
-        return {AuditRecorded.DESCRIPTOR.full_name: Together(self.recorded)}
+        return {AuditRecorded.DESCRIPTOR.full_name: BatchHandler(self.recorded)}
 
     async def recorded(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
         """Adds the entries of one tenant to its chain."""
@@ -54,7 +54,7 @@ def _entry(event: Event, counts: Counter[str]) -> Entry:
     """The entry of an event; its place and record time are the chain's to give."""
     message = AuditRecorded.FromString(event.payload)
     redactor = Redactor(counts)
-    texts = {name: getattr(message, name) for name in DEED_FIELDS if name != "decision"}
+    texts = {name: getattr(message, name) for name in AUDIT_ACTION_FIELDS if name != "decision"}
     texts["reason"] = redactor.text(texts["reason"])
     storable = {name: text.replace("\0", "\ufffd") for name, text in texts.items()}
     return Entry(
@@ -63,7 +63,7 @@ def _entry(event: Event, counts: Counter[str]) -> Entry:
         audit_id=event.event_id,
         occurred_at=event.occurred_at,
         recorded_at=event.occurred_at,
-        deed=Deed(decision=_decision(message.decision), **storable),
+        audit_action=AuditAction(decision=_decision(message.decision), **storable),
     )
 
 

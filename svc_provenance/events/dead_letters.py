@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.ids import derive
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
-from svc_provenance.domain.dead_letters import Cause, Death, Letter, died, resolved
+from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, DeliveryFailure, after_failure, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from mesh.events.dead_letters import DeadLetter
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from svc_provenance.domain.dead_letters import RequeuePace
+    from svc_provenance.domain.dead_letters import RequeuePolicy
 
 _TRACE_ID = slice(3, 35)
 
 
-class Desk(Protocol):
+class DeadLetterRows(Protocol):
     """Keeps letters in the open transaction."""
 
-    async def held(self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> Letter | None:
-        """A letter, held until the transaction ends."""
+    async def lock_letter(self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
+        """A letter, locked until the transaction ends."""
 
-    async def add(self, connection: asyncpg.Connection, letter: Letter) -> None:
+    async def add(self, connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
         """Keeps a new letter."""
 
-    async def save(self, connection: asyncpg.Connection, letter: Letter) -> None:
+    async def save(self, connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
         """Puts a letter in the place of what it was."""
 
 
-class DeadLetterIntake:
+class DeadLetterEventHandlers:
     """The handlers of `dlq.events`."""
 
-    def __init__(self, desk: Desk, pace: RequeuePace, clock: Clock) -> None:
-        self._desk = desk
-        self._pace = pace
+    def __init__(self, dead_letter_rows: DeadLetterRows, policy: RequeuePolicy, clock: Clock) -> None:
+        self._dead_letter_rows = dead_letter_rows
+        self._policy = policy
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -54,7 +54,7 @@ class DeadLetterIntake:
         """Opens a letter, or goes on with the one that the event was requeued from."""
         dead = DeadLettered.FromString(event.payload)
         now = self._clock.now()
-        letter = Letter(
+        letter = DeadLetterRecord(
             dlq_id=derive("dead-letter", dead.group, dead.event_id),
             tenant_id=event.tenant_id,
             group=dead.group,
@@ -76,15 +76,15 @@ class DeadLetterIntake:
     async def dead_letter_resolved(self, connection: asyncpg.Connection, event: Event) -> None:
         """Notes that a letter's event was applied."""
         done = DeadLetterResolved.FromString(event.payload)
-        letter = await self._desk.held(connection, event.tenant_id, done.dlq_id)
+        letter = await self._dead_letter_rows.lock_letter(connection, event.tenant_id, done.dlq_id)
         if letter is not None:
-            await self._desk.save(connection, resolved(letter, self._clock.now()))
+            await self._dead_letter_rows.save(connection, resolved(letter, self._clock.now()))
 
     async def keep(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         """Keeps an event of `dlq.events` itself, which is not told there again."""
         dead = letter.event
         now = self._clock.now()
-        kept = Letter(
+        kept = DeadLetterRecord(
             dlq_id=derive("dead-letter", letter.group, letter.event_id),
             tenant_id=dead.tenant_id if dead else "",
             group=letter.group,
@@ -102,14 +102,20 @@ class DeadLetterIntake:
         )
         await self._take(connection, kept, letter.attempts, dead.dlq_id if dead else "")
 
-    async def _take(self, connection: asyncpg.Connection, new: Letter, attempts: int, requeued_from: str) -> None:
+    async def _take(
+        self, connection: asyncpg.Connection, new: DeadLetterRecord, attempts: int, requeued_from: str
+    ) -> None:
         """Goes on with the letter that the event was requeued from, else keeps the new one."""
-        death = Death(new.cause, new.detail, attempts)
-        known = await self._desk.held(connection, new.tenant_id, requeued_from) if requeued_from else None
+        failure = DeliveryFailure(new.cause, new.detail, attempts)
+        known = (
+            await self._dead_letter_rows.lock_letter(connection, new.tenant_id, requeued_from)
+            if requeued_from
+            else None
+        )
         if known is not None:
-            await self._desk.save(connection, died(known, death, new.updated_at, self._pace))
+            await self._dead_letter_rows.save(connection, after_failure(known, failure, new.updated_at, self._policy))
         else:
-            await self._desk.add(connection, died(new, death, new.updated_at, self._pace))
+            await self._dead_letter_rows.add(connection, after_failure(new, failure, new.updated_at, self._policy))
 
 
 def _cause(number: DeadLetterCause.ValueType) -> Cause:

@@ -8,8 +8,8 @@ from mesh import tracing
 from mesh.events.topics import facts_of
 from mesh.rpc.bounded import bound
 from soma.events.v1 import facts_pb2
-from svc_provenance.domain.internals import RecordRedactor, SummaryRedactor
-from svc_provenance.domain.model import Fact, Kind, Run, Stored
+from svc_provenance.domain.model import AssetSummary, Fact, JobSummary, Kind
+from svc_provenance.domain.record_redaction import RecordRedactor, SummaryRedactor
 from svc_provenance.events import summaries
 from svc_provenance.events.scrub import scrub
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
     from mesh.ids import Ids
-    from svc_provenance.domain.model import Summary, Unit
+    from svc_provenance.domain.model import Summary, Transaction
     from svc_provenance.domain.ports import Record
 
 TOPICS = tuple(map(facts_of, ("selector", "executor", "assets", "critic")))
@@ -31,7 +31,7 @@ async def _summary_only(_tenant_id: str) -> bool:
     return False
 
 
-class Intake:
+class TraceEventHandlers:
     """The handlers, by the type of their event.
 
     `full_prompt` tells whether policy lets a tenant's prompts be kept whole; without it nobody's are. `on_redacted`
@@ -62,7 +62,7 @@ class Intake:
             facts_pb2.JobChanged.DESCRIPTOR.full_name: self.job_changed,
         }
 
-    async def selection_made(self, unit: Unit, event: Event) -> None:
+    async def selection_made(self, unit: Transaction, event: Event) -> None:
         """Keeps a choice of a job."""
         selection = facts_pb2.SelectionMade.FromString(event.payload).selection
         job_id = selection.subject_context.job_id
@@ -71,7 +71,7 @@ class Intake:
             ids = (selection.selection_id, job_id)
             await self._keep(unit, event, Kind.SELECTION, ids, summaries.choice(selection), selection)
 
-    async def execution_finished(self, unit: Unit, event: Event) -> None:
+    async def execution_finished(self, unit: Transaction, event: Event) -> None:
         """Keeps an attempt, and tells each of its assets how it was made."""
         fact = facts_pb2.ExecutionFinished.FromString(event.payload)
         full = await self._full_prompt(event.tenant_id)
@@ -79,16 +79,16 @@ class Intake:
         await bound(fact.execution.params)
         redactor.counts.update(fact.redactions)  # what the sender took out already
         self._scrub(fact, redactor)
-        making = summaries.making(fact, redactor, full_prompt=full)
+        creation = summaries.creation(fact, redactor, full_prompt=full)
         execution = fact.execution
         ids = (execution.execution_id, execution.job_id)
         with tracing.span("provenance_record", {"soma.job_id": execution.job_id, "soma.step_id": execution.step_id}):
             attempt = summaries.attempt(execution)
             await self._keep(unit, event, Kind.EXECUTION, ids, attempt, execution, fact.sequence)
             if execution.asset_ids:
-                await self._record.add_making(unit, event.tenant_id, execution.asset_ids, making)
+                await self._record.add_creation(unit, event.tenant_id, execution.asset_ids, creation)
 
-    async def evaluation_done(self, unit: Unit, event: Event) -> None:
+    async def evaluation_done(self, unit: Transaction, event: Event) -> None:
         """Keeps a verdict."""
         evaluation = facts_pb2.EvaluationDone.FromString(event.payload).evaluation
         self._scrub(evaluation, SummaryRedactor())
@@ -98,21 +98,21 @@ class Intake:
             ids = (evaluation.evaluation_id, evaluation.job_id)
             await self._keep(unit, event, Kind.EVALUATION, ids, verdict, evaluation)
 
-    async def asset_stored(self, unit: Unit, event: Event) -> None:
+    async def asset_stored(self, unit: Transaction, event: Event) -> None:
         """Keeps what an asset is."""
         asset = facts_pb2.AssetStored.FromString(event.payload).asset
         self._scrub(asset, SummaryRedactor())
         await self._record.add_asset(unit, event.tenant_id, summaries.asset_facts(asset, event.occurred_at))
         if asset.origin.job_id:
-            stored = Stored(asset.asset_id, asset.origin.execution_id)
+            stored = AssetSummary(asset.asset_id, asset.origin.execution_id)
             await self._keep(unit, event, Kind.ASSET, (asset.asset_id, asset.origin.job_id), stored, asset)
 
-    async def asset_tombstoned(self, unit: Unit, event: Event) -> None:
+    async def asset_tombstoned(self, unit: Transaction, event: Event) -> None:
         """Forgets what an erased asset was made with."""
         asset = facts_pb2.AssetTombstoned.FromString(event.payload).asset
         await self._record.erase(unit, event.tenant_id, asset.asset_id, event.occurred_at)
 
-    async def job_changed(self, unit: Unit, event: Event) -> None:
+    async def job_changed(self, unit: Transaction, event: Event) -> None:
         """Keeps the newest state of a job."""
         fact = facts_pb2.JobChanged.FromString(event.payload)
         self._scrub(fact.job, SummaryRedactor())
@@ -125,7 +125,7 @@ class Intake:
 
     async def _keep(  # noqa: PLR0917 - a fact and where it belongs
         self,
-        unit: Unit,
+        unit: Transaction,
         event: Event,
         kind: Kind,
         ids: tuple[str, str],
@@ -142,4 +142,4 @@ def _is_newest(event: Event, summary: Summary) -> bool:
     """Whether an event without a number tells the newest: events of a key arrive in order, unless a dead letter brings
     one back. A job's end is believed even then, since nothing follows it but a run that tells of itself again.
     """
-    return not event.dlq_id or (isinstance(summary, Run) and summary.ended)
+    return not event.dlq_id or (isinstance(summary, JobSummary) and summary.ended)

@@ -9,8 +9,8 @@ from soma.assets.v1.asset_pb2 import Asset
 from soma.critic.v1.critic_service_pb2 import Evaluation
 from soma.executor.v1 import job_pb2
 from soma.selector.v1.selection_pb2 import JUDGEMENT_POLICY, Selection
-from svc_provenance.domain.model import Attempt, Kind, Run
-from svc_provenance.domain.receipts import AttemptFigures, Ending, Figures, Judged, Picked
+from svc_provenance.domain.model import Attempt, JobSummary, Kind
+from svc_provenance.domain.receipts import AttemptFigures, EvaluationFigures, Figures, JobEnd, SelectionFigures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,8 @@ _LEVELS = {"NONE": 0, "MINOR": 1, "MODERATE": 2, "SEVERE": 3, "CRITICAL": 4, "UN
 def figures(facts: Sequence[Fact]) -> Figures | None:
     """The figures of a job; None while it has not ended."""
     documents = {kind: [fact.document for fact in facts if fact.kind is kind] for kind in Kind}
-    run = next((fact for fact in facts if isinstance(fact.summary, Run)), None)
-    if run is None or not isinstance(run.summary, Run) or not run.summary.ended:
+    run = next((fact for fact in facts if isinstance(fact.summary, JobSummary)), None)
+    if run is None or not isinstance(run.summary, JobSummary) or not run.summary.ended:
         return None
     job = job_pb2.Job.FromString(run.document)
     executions = [
@@ -33,15 +33,15 @@ def figures(facts: Sequence[Fact]) -> Figures | None:
     ]
     assets = map(Asset.FromString, documents[Kind.ASSET])
     return Figures(
-        ending=Ending(
+        ending=JobEnd(
             job_id=job.job_id,
             state=run.summary.state,
             started_at=moment(job.start_time),
             ended_at=moment(job.end_time) or run.occurred_at,
         ),
-        picked=tuple(map(_picked, map(Selection.FromString, documents[Kind.SELECTION]))),
+        selections=tuple(map(_selection_figures, map(Selection.FromString, documents[Kind.SELECTION]))),
         attempts=tuple(map(_attempt, executions)),
-        judged=tuple(map(_judged, map(Evaluation.FromString, documents[Kind.EVALUATION]))),
+        evaluations=tuple(map(_evaluation_figures, map(Evaluation.FromString, documents[Kind.EVALUATION]))),
         asset_digests={asset.asset_id: asset.checksum_sha256 for asset in assets if asset.checksum_sha256},
     )
 
@@ -52,10 +52,10 @@ def _place(fact: Fact) -> tuple[int, str, int]:
     return (fact.sequence, attempt.step_id, attempt.attempt) if isinstance(attempt, Attempt) else (0, "", 0)
 
 
-def _picked(selection: Selection) -> Picked:
+def _selection_figures(selection: Selection) -> SelectionFigures:
     chosen = selection.chosen.capability_id
     ranked = next((item for item in selection.ranked if item.capability_id == chosen), None)
-    return Picked(
+    return SelectionFigures(
         selection_id=selection.selection_id,
         candidates=len(selection.ranked),
         predicted=ranked.score if ranked is not None and ranked.HasField("score") else None,
@@ -81,8 +81,8 @@ def _attempt(execution: job_pb2.Execution) -> AttemptFigures:
     )
 
 
-def _judged(evaluation: Evaluation) -> Judged:
-    return Judged(
+def _evaluation_figures(evaluation: Evaluation) -> EvaluationFigures:
+    return EvaluationFigures(
         evaluation_id=evaluation.evaluation_id,
         score=evaluation.score,
         criteria={item.dimension: item.score for item in evaluation.criteria},

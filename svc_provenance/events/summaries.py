@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from mesh.rpc.wellknown import json_object
 from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
-from svc_provenance.domain.model import AssetFacts, Attempt, Choice, MakingFacts, Run, StepNote, Verdict
+from svc_provenance.domain.model import (
+    AssetFacts,
+    Attempt,
+    CreationFacts,
+    EvaluationSummary,
+    JobSummary,
+    SelectionSummary,
+    StepSummary,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,14 +33,14 @@ _ENDED = {
     job_pb2.JOB_STATE_FAILED,
     job_pb2.JOB_STATE_CANCELLED,
 }
-_UNTOLD = {"TASK_TYPE_MISMATCH", "EXCLUDED"}
+_NOT_REPORTED = {"TASK_TYPE_MISMATCH", "EXCLUDED"}
 
 
-def choice(selection: selection_pb2.Selection) -> Choice:
+def choice(selection: selection_pb2.Selection) -> SelectionSummary:
     """A selection. What merely does something else is not told as left out."""
     about = selection.subject_context
-    told = (item for item in selection.rejected if item.code not in _UNTOLD)
-    return Choice(
+    told = (item for item in selection.rejected if item.code not in _NOT_REPORTED)
+    return SelectionSummary(
         selection_id=selection.selection_id,
         step_id=about.step_id,
         attempt=about.attempt,
@@ -80,9 +88,9 @@ def attempt(execution: job_pb2.Execution) -> Attempt:
     )
 
 
-def verdict(evaluation: Evaluation) -> Verdict:
+def verdict(evaluation: Evaluation) -> EvaluationSummary:
     """An evaluation."""
-    return Verdict(
+    return EvaluationSummary(
         evaluation_id=evaluation.evaluation_id,
         execution_id=evaluation.execution_id,
         passes=evaluation.passes,
@@ -111,10 +119,10 @@ def asset_facts(asset: Asset, stored_at: datetime) -> AssetFacts:
     )
 
 
-def making(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> MakingFacts:
+def creation(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) -> CreationFacts:
     """What the attempt that made assets says of them; the whole prompt only where policy lets it be kept."""
     execution = fact.execution
-    return MakingFacts(
+    return CreationFacts(
         execution_id=execution.execution_id,
         job_id=execution.job_id,
         step_id=execution.step_id,
@@ -135,9 +143,9 @@ def making(fact: ExecutionFinished, redactor: Redactor, *, full_prompt: bool) ->
     )
 
 
-def run(job: job_pb2.Job) -> Run:
+def run(job: job_pb2.Job) -> JobSummary:
     """A job's newest word."""
-    return Run(
+    return JobSummary(
         job_id=job.job_id,
         state=job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower(),
         ended=job.state in _ENDED,
@@ -151,9 +159,9 @@ def run(job: job_pb2.Job) -> Run:
     )
 
 
-def _note(step: job_pb2.Step) -> StepNote:
+def _note(step: job_pb2.Step) -> StepSummary:
     state = job_pb2.StepState.Name(step.state).removeprefix("STEP_STATE_").lower()
-    return StepNote(step.step_id, step.step_type, state, step.attempts, step.message)
+    return StepSummary(step.step_id, step.step_type, state, step.attempts, step.message)
 
 
 def _capability(execution: job_pb2.Execution) -> str:

@@ -8,14 +8,14 @@ from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller
 from mesh.errors import invalid
-from mesh.rpc.paging import place_of, place_token
+from mesh.rpc.paging import cursor_of, cursor_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from soma.provenance.v1 import audit_service_pb2 as pb
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceServicer
 from svc_provenance.app.audit import Filters
-from svc_provenance.domain.audit import DEED_FIELDS, Decision, to_base64url
-from svc_provenance.domain.reach import tenant_of
+from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, Decision, to_base64url
+from svc_provenance.domain.tenant_scope import tenant_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svc_provenance.app.audit import Audit
-    from svc_provenance.domain.audit import Linked, Signed
+    from svc_provenance.domain.audit import ChainedEntry, SignedStatement
     from svc_provenance.domain.audit_check import Fault
 
 _DEFAULT_PAGE = 50
@@ -44,7 +44,7 @@ class AuditServicer(AuditServiceServicer):
         """Lists entries, newest first."""
         chain = tenant_of(caller(), platform=request.platform)
         page, end = await self._audit.page(chain, _filters(request), _mark(request), request.page_size or _DEFAULT_PAGE)
-        token = place_token(request, str(end)) if end else ""
+        token = cursor_token(request, str(end)) if end else ""
         return pb.ListAuditEventsResponse(audit_events=map(_event, page), next_page_token=token)
 
     async def GetAuditEvent(self, request: pb.GetAuditEventRequest, context: grpc.aio.ServicerContext) -> pb.AuditEvent:
@@ -89,16 +89,16 @@ def _filters(request: pb.ListAuditEventsRequest) -> Filters:
 
 
 def _mark(request: pb.ListAuditEventsRequest) -> int:
-    place = place_of(request)
+    place = cursor_of(request)
     if place and not (place.isascii() and place.isdigit() and len(place) <= 18):  # noqa: PLR2004 - digits of an int64
         raise invalid("page_token", "must be the next_page_token of the page before")
     return int(place or 0)
 
 
-def _event(linked: Linked) -> pb.AuditEvent:
+def _event(linked: ChainedEntry) -> pb.AuditEvent:
     entry = linked.entry
-    texts = {name: getattr(entry.deed, name) for name in DEED_FIELDS if name != "decision"}
-    decision = entry.deed.decision if entry.deed.decision in _DECISIONS else Decision.UNSPECIFIED
+    texts = {name: getattr(entry.audit_action, name) for name in AUDIT_ACTION_FIELDS if name != "decision"}
+    decision = entry.audit_action.decision if entry.audit_action.decision in _DECISIONS else Decision.UNSPECIFIED
     return pb.AuditEvent(
         audit_id=entry.audit_id,
         sequence=entry.sequence,
@@ -115,7 +115,7 @@ def _fault(fault: Fault) -> pb.AuditFault:
     return pb.AuditFault(sequence=fault.sequence, kind=kind, detail=fault.detail)
 
 
-def _anchor(anchor: Signed) -> pb.AuditAnchor:
+def _anchor(anchor: SignedStatement) -> pb.AuditAnchor:
     return pb.AuditAnchor(
         sequence=anchor.end.sequence,
         digest=anchor.end.digest.hex(),

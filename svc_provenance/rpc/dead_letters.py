@@ -10,16 +10,16 @@ from google.protobuf.message import DecodeError
 
 from mesh.context import caller
 from mesh.redaction import LARGE_CHARS, redact_large
-from mesh.rpc.paging import mark_of, mark_token
+from mesh.rpc.paging import time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause
 from soma.provenance.v1 import dead_letter_service_pb2 as pb
 from soma.provenance.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer
 from svc_provenance.app.dead_letters import Filters
-from svc_provenance.domain.dead_letters import Cause, Letter, State
-from svc_provenance.domain.internals import RecordRedactor
-from svc_provenance.domain.pages import Mark
-from svc_provenance.domain.reach import tenant_of, tenants_of
+from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
+from svc_provenance.domain.pages import PageCursor
+from svc_provenance.domain.record_redaction import RecordRedactor
+from svc_provenance.domain.tenant_scope import tenant_of, tenants_of
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -32,10 +32,10 @@ _DEFAULT_PAGE, _DEFAULT_MANY = 50, 100
 
 
 class DeadLetterServicer(DeadLetterServiceServicer):
-    """Serves the desk of dead letters."""
+    """Serves dead letters."""
 
-    def __init__(self, desk: DeadLetters, codec: Codec) -> None:
-        self._desk = desk
+    def __init__(self, service: DeadLetters, codec: Codec) -> None:
+        self._service = service
         self._codec = codec
 
     async def ListDeadLetters(
@@ -50,16 +50,16 @@ class DeadLetterServicer(DeadLetterServiceServicer):
             event_type=request.event_type,
             correlation_id=request.correlation_id,
         )
-        tenant, mark = tenant_of(caller(), platform=request.platform), mark_of(request)
+        tenant, mark = tenant_of(caller(), platform=request.platform), time_cursor_of(request)
         size = request.page_size or _DEFAULT_PAGE
-        page, end = await self._desk.page(tenant, filters, mark and Mark(*mark), size)
+        page, end = await self._service.page(tenant, filters, mark and PageCursor(*mark), size)
         return pb.ListDeadLettersResponse(
-            dead_letters=map(_letter, page), next_page_token=mark_token(request, end.at, end.id_) if end else ""
+            dead_letters=map(_letter, page), next_page_token=time_cursor_token(request, end.at, end.id_) if end else ""
         )
 
     async def GetDeadLetter(self, request: pb.GetDeadLetterRequest, context: grpc.aio.ServicerContext) -> pb.DeadLetter:
         """Reads one letter with its event, redacted."""
-        letter = await self._desk.of(tenants_of(caller()), request.dlq_id.lower())
+        letter = await self._service.of(tenants_of(caller()), request.dlq_id.lower())
         message = _letter(letter)
         payload = await redact_large(lambda: self._payload(letter), len(letter.value))
         if payload is not None:
@@ -70,7 +70,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         self, request: pb.RequeueDeadLetterRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeadLetter:
         """Sends a letter's event again."""
-        return _letter(await self._desk.requeue(tenants_of(caller()), request.dlq_id.lower()))
+        return _letter(await self._service.requeue(tenants_of(caller()), request.dlq_id.lower()))
 
     async def RequeueDeadLetters(
         self, request: pb.RequeueDeadLettersRequest, context: grpc.aio.ServicerContext
@@ -78,16 +78,16 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         """Sends the events of many letters again."""
         filters = Filters(topic=request.topic, group=request.group, event_type=request.event_type)
         ids = [id_.lower() for id_ in request.dlq_ids]
-        done = await self._desk.requeue_many(tenants_of(caller()), ids, filters, request.limit or _DEFAULT_MANY)
+        done = await self._service.requeue_many(tenants_of(caller()), ids, filters, request.limit or _DEFAULT_MANY)
         return pb.RequeueDeadLettersResponse(requeued=done.requeued, left=done.left, remaining=done.remaining)
 
     async def DiscardDeadLetter(
         self, request: pb.DiscardDeadLetterRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeadLetter:
         """Gives a letter up for good."""
-        return _letter(await self._desk.discard(tenants_of(caller()), request.dlq_id.lower(), request.reason))
+        return _letter(await self._service.discard(tenants_of(caller()), request.dlq_id.lower(), request.reason))
 
-    def _payload(self, letter: Letter) -> Struct | None:
+    def _payload(self, letter: DeadLetterRecord) -> Struct | None:
         """The event's payload as JSON, redacted; None when it cannot be read."""
         try:
             event = self._codec.decode(letter.value)
@@ -109,7 +109,7 @@ def _cause(number: DeadLetterCause.ValueType) -> Cause | None:
     return Cause(name) if number else None
 
 
-def _letter(letter: Letter) -> pb.DeadLetter:
+def _letter(letter: DeadLetterRecord) -> pb.DeadLetter:
     return pb.DeadLetter(
         dlq_id=letter.dlq_id,
         state=pb.DeadLetterState.Value(f"DEAD_LETTER_STATE_{letter.state.name}"),

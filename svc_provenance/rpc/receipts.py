@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.rpc.paging import mark_of, mark_token
+from mesh.rpc.paging import time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.provenance.v1 import receipt_service_pb2
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceServicer
 from svc_provenance.app.receipts import Filters
-from svc_provenance.domain.pages import Mark
+from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Cause, Form
 from svc_provenance.domain.retention import Days
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from svc_provenance.app.receipts import Receipts
     from svc_provenance.app.retention import RetentionDays
     from svc_provenance.domain.receipts import AttemptFigures, Receipt
-    from svc_provenance.domain.retention import Kept
+    from svc_provenance.domain.retention import TenantRetention
 
 _DEFAULT_PAGE = 50
 
@@ -36,12 +36,12 @@ class ReceiptServicer(ReceiptServiceServicer):
         self, request: receipt_service_pb2.ListReceiptsRequest, context: grpc.aio.ServicerContext
     ) -> receipt_service_pb2.ListReceiptsResponse:
         """Lists the receipts of the caller's tenant, newest first."""
-        mark = mark_of(request)
+        mark = time_cursor_of(request)
         page, end = await self._receipts.page(
-            caller().tenant_id, _filters(request), mark and Mark(*mark), request.page_size or _DEFAULT_PAGE
+            caller().tenant_id, _filters(request), mark and PageCursor(*mark), request.page_size or _DEFAULT_PAGE
         )
         return receipt_service_pb2.ListReceiptsResponse(
-            receipts=map(_receipt, page), next_page_token=mark_token(request, end.at, end.id_) if end else ""
+            receipts=map(_receipt, page), next_page_token=time_cursor_token(request, end.at, end.id_) if end else ""
         )
 
     async def GetReceipt(
@@ -122,7 +122,7 @@ def _attempt(attempt: AttemptFigures) -> receipt_service_pb2.ReceiptAttempt:
     )
 
 
-def _retention(kept: Kept) -> receipt_service_pb2.Retention:
+def _retention(kept: TenantRetention) -> receipt_service_pb2.Retention:
     return receipt_service_pb2.Retention(
         receipts_days=kept.days.receipts_days,
         traces_days=kept.days.traces_days,

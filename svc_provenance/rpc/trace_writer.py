@@ -11,7 +11,7 @@ from soma.critic.v1.critic_service_pb2 import Evaluation
 from soma.executor.v1.job_pb2 import Execution, Job, StepState
 from soma.provenance.v1 import trace_service_pb2 as pb
 from soma.selector.v1 import selection_pb2
-from svc_provenance.app.watch import Picture
+from svc_provenance.app.watch import TraceSnapshot
 from svc_provenance.domain.model import Kind
 from svc_provenance.domain.trace import documents
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from svc_provenance.domain.model import Fact
-    from svc_provenance.domain.trace import AttemptStory, StepStory, Times, Totals, Trace
+    from svc_provenance.domain.trace import AttemptTrace, StepTrace, Times, Totals, Trace
 
 
 def trace_message(job_id: str, trace: Trace, facts: Sequence[Fact]) -> pb.DecisionTrace:
@@ -29,7 +29,7 @@ def trace_message(job_id: str, trace: Trace, facts: Sequence[Fact]) -> pb.Decisi
     return _Writer(facts).trace(job_id, trace)
 
 
-def picture(job_id: str, trace: Trace, facts: Sequence[Fact]) -> Picture:
+def snapshot(job_id: str, trace: Trace, facts: Sequence[Fact]) -> TraceSnapshot:
     """A trace in the parts that its watchers get one by one, and whole."""
     whole = trace_message(job_id, trace, facts)
     outline = pb.DecisionTrace()
@@ -40,7 +40,7 @@ def picture(job_id: str, trace: Trace, facts: Sequence[Fact]) -> Picture:
     parts = {"job": pb.TraceEvent(job=whole.job), "outline": pb.TraceEvent(outline=outline)}
     parts |= {f"step {step.step_id}": pb.TraceEvent(step=step) for step in whole.steps}
     parts["totals"] = pb.TraceEvent(totals=whole.totals)
-    return Picture({name: _bytes(part) for name, part in parts.items()}, _bytes(pb.TraceEvent(trace=whole)))
+    return TraceSnapshot({name: _bytes(part) for name, part in parts.items()}, _bytes(pb.TraceEvent(trace=whole)))
 
 
 def _bytes(message: Message) -> bytes:
@@ -83,7 +83,7 @@ class _Writer:
             proto.job.CopyFrom(Job(job_id=job_id))
         return proto
 
-    def _step(self, step: StepStory) -> pb.TraceStep:
+    def _step(self, step: StepTrace) -> pb.TraceStep:
         name = f"STEP_STATE_{step.note.state.upper()}" if step.note.state else "STEP_STATE_UNSPECIFIED"
         return pb.TraceStep(
             step_id=step.note.step_id,
@@ -93,7 +93,7 @@ class _Writer:
             story=step.story,
         )
 
-    def _attempt(self, story: AttemptStory) -> pb.TraceAttempt:
+    def _attempt(self, story: AttemptTrace) -> pb.TraceAttempt:
         proto = pb.TraceAttempt(
             attempt=story.attempt,
             assets=[Asset.FromString(self._assets[id_]) for id_ in story.asset_ids],

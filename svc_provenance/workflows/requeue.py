@@ -11,8 +11,8 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from mesh import durable
-    from svc_provenance.app.dead_letters import Next
-    from svc_provenance.domain.dead_letters import FORMER_QUEUE, NEWS_SIGNAL, QUEUE, WORKFLOW, LetterOrder
+    from svc_provenance.app.dead_letters import RequeueStep
+    from svc_provenance.domain.dead_letters import FORMER_QUEUE, NEWS_SIGNAL, QUEUE, WORKFLOW, DeadLetterRef
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,60 +20,64 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from mesh.clock import Clock
-    from svc_provenance.app.dead_letters import AdvanceLetter
+    from svc_provenance.app.dead_letters import AdvanceDeadLetter
 
 ADVANCE = "advance_dead_letter"
-_SHORT = timedelta(seconds=30)
-_PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))
+_ACTIVITY_TIMEOUT = timedelta(seconds=30)
+_RETRY_POLICY = RetryPolicy(maximum_interval=timedelta(seconds=30))
 
 
 @workflow.defn(name=WORKFLOW)
 class RequeueWorkflow:
-    """One letter, from its first death until it is at rest. All it holds can be read back from the letter's row."""
+    """One letter, from its first failure until it is at rest. All it holds can be read back from the letter's row."""
 
     def __init__(self) -> None:
         self._news = 0
 
     @workflow.run
-    async def run(self, order: LetterOrder) -> str:
+    async def run(self, order: DeadLetterRef) -> str:
         """Give the state in which the letter came to rest."""
         while True:
-            heard = self._news
-            step: Next = await workflow.execute_activity(
-                ADVANCE, order, result_type=Next, start_to_close_timeout=_SHORT, retry_policy=_PATIENT
+            seen = self._news
+            step: RequeueStep = await workflow.execute_activity(
+                ADVANCE,
+                order,
+                result_type=RequeueStep,
+                start_to_close_timeout=_ACTIVITY_TIMEOUT,
+                retry_policy=_RETRY_POLICY,
             )
-            if step.at_rest and self._news == heard:
+            if step.at_rest and self._news == seen:
                 return step.state
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(order)
-            await self._wait(heard, step.wait_s)
+            await self._wait(seen, step.wait_s)
 
     @workflow.signal(name=NEWS_SIGNAL)
     def news(self) -> None:
         """The letter changed."""
         self._news += 1
 
-    async def _wait(self, heard: int, seconds: float) -> None:
+    async def _wait(self, seen: int, seconds: float) -> None:
         try:
-            await workflow.wait_condition(lambda: self._news > heard, timeout=timedelta(seconds=seconds))
+            await workflow.wait_condition(lambda: self._news > seen, timeout=timedelta(seconds=seconds))
         except TimeoutError:
             return
 
 
-class LetterActivities:
+class RequeueActivities:
     """The activity that the workflow calls."""
 
-    def __init__(self, advance: AdvanceLetter) -> None:
+    def __init__(self, advance: AdvanceDeadLetter) -> None:
         self._advance = advance
 
     @activity.defn(name=ADVANCE)
-    async def advance(self, order: LetterOrder) -> Next:
+    async def advance(self, order: DeadLetterRef) -> RequeueStep:
         """Do what is due."""
         return await self._advance(order.tenant_id, order.dlq_id)
 
 
 @asynccontextmanager
-async def workers(client: Client, activities: LetterActivities, clock: Clock) -> AsyncIterator[None]:
+async def workers(client: Client, activities: RequeueActivities, clock: Clock) -> AsyncIterator[None]:
     """Works on letters while entered; on those of the former queue as well, where workflows may still run."""
     async with (
         durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=clock),

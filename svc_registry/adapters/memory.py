@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
-from svc_registry.domain import Health, LadderAddress, Quotas, require_capability_quota, require_ladder_quota
+from svc_registry.domain import Health, OwnedLadderKey, Quotas, require_capability_quota, require_ladder_quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from svc_registry.domain import Capability, CapabilityKey, Changed, Ladder, LadderKey, Request
+    from svc_registry.domain import Capability, CapabilityKey, ChangedKey, Ladder, LadderKey, Request
 
 
 class MemoryStore:
@@ -21,9 +21,9 @@ class MemoryStore:
     def __init__(self, quotas: Quotas | None = None) -> None:
         self._quotas = quotas or Quotas()
         self._capabilities: dict[CapabilityKey, Capability] = {}
-        self._ladders: dict[LadderAddress, Ladder] = {}
+        self._ladders: dict[OwnedLadderKey, Ladder] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
-        self._listeners: list[Callable[[Changed], None]] = []
+        self._listeners: list[Callable[[ChangedKey], None]] = []
 
     async def capabilities(self) -> AsyncIterator[Sequence[Capability]]:
         """All of them, in one page."""
@@ -39,7 +39,7 @@ class MemoryStore:
 
     async def ladder(self, tenant_id: str, key: LadderKey) -> Ladder | None:
         """One, as it is now."""
-        return self._ladders.get(LadderAddress(tenant_id, key))
+        return self._ladders.get(OwnedLadderKey(tenant_id, key))
 
     async def save_capability(
         self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
@@ -71,7 +71,7 @@ class MemoryStore:
 
     async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
         """Writes when the stored version is the expected one."""
-        address = LadderAddress(ladder.tenant_id, ladder.key)
+        address = OwnedLadderKey(ladder.tenant_id, ladder.key)
         before = self._ladders.get(address)
         if before is None and ladder.tenant_id:
             own = sum(known.tenant_id == ladder.tenant_id for known in self._ladders)
@@ -97,7 +97,9 @@ class MemoryStore:
             self._requests.setdefault((request.tenant_id, request.request_id), (request.digest, capability_id))
 
     @asynccontextmanager
-    async def listen(self, on_change: Callable[[Changed], None], on_reset: Callable[[], None]) -> AsyncIterator[None]:
+    async def listen(
+        self, on_change: Callable[[ChangedKey], None], on_reset: Callable[[], None]
+    ) -> AsyncIterator[None]:
         """Calls back within the process; nothing can be missed, so `on_reset` is never called."""
         self._listeners.append(on_change)
         try:
@@ -105,6 +107,6 @@ class MemoryStore:
         finally:
             self._listeners.remove(on_change)
 
-    def _announce(self, changed: Changed) -> None:
+    def _announce(self, changed: ChangedKey) -> None:
         for listener in self._listeners:
             listener(changed)

@@ -12,13 +12,13 @@ from mesh.lifecycle import background
 from svc_registry.app.gauges import HealthGauge
 from svc_registry.app.history import Change, History
 from svc_registry.app.index import CapabilityIndex, LadderIndex
-from svc_registry.domain import CapabilityKey, LadderAddress
+from svc_registry.domain import CapabilityKey, OwnedLadderKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mesh.clock import Clock
-    from svc_registry.domain import Capability, Changed, ChangeFeed, Ladder, Store
+    from svc_registry.domain import Capability, ChangedKey, ChangeFeed, Ladder, Store
 
 MAX_PENDING = 10_000
 """Changes that wait to be read; with more, everything is read again."""
@@ -65,9 +65,9 @@ class Catalog:
         self._history = History()
         self._changed = asyncio.Condition()
         self._gauge = HealthGauge()
-        self._pending: dict[Changed, None] = {}
+        self._pending: dict[ChangedKey, None] = {}
         self._reset = False
-        self._heard = asyncio.Event()
+        self._wake = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Catalog]:
@@ -77,26 +77,26 @@ class Catalog:
             async with background(self._follow, "registry-catalog", clock=self._clock):
                 yield self
 
-    def _on_change(self, changed: Changed) -> None:
+    def _on_change(self, changed: ChangedKey) -> None:
         self._pending[changed] = None
         if len(self._pending) > MAX_PENDING:
             self._on_reset()
-        self._heard.set()
+        self._wake.set()
 
     def _on_reset(self) -> None:
         self._reset = True
         self._pending.clear()
-        self._heard.set()
+        self._wake.set()
 
     async def _follow(self) -> None:
         """Reads what has changed. When a read fails, what it was of stays pending for the next start."""
         while True:
-            await self._heard.wait()
-            self._heard.clear()
+            await self._wake.wait()
+            self._wake.clear()
             try:
                 await self._read_pending()
             except BaseException:
-                self._heard.set()
+                self._wake.set()
                 raise
 
     async def _read_pending(self) -> None:
@@ -128,9 +128,9 @@ class Catalog:
         for key in known:  # purged while nobody listened, or registered since: one more look decides
             await self.refresh(key)
 
-    async def refresh(self, changed: Changed) -> None:
+    async def refresh(self, changed: ChangedKey) -> None:
         """Reads one thing again and publishes it when it is newer."""
-        if isinstance(changed, LadderAddress):
+        if isinstance(changed, OwnedLadderKey):
             ladder = await self._store.ladder(changed.tenant_id, changed.key)
             await self._publish((), (ladder,) if ladder else ())
             return
@@ -158,7 +158,7 @@ class Catalog:
         item = self.capabilities.get(key)
         if item is not None:
             async with self._changed:
-                self._leave(item)
+                self._remove(item)
                 self._history.add(capability=replace(item, deleted_at=self._clock.now()))
                 self._changed.notify_all()
 
@@ -180,10 +180,10 @@ class Catalog:
             return
         self._deleted[item.key] = item
         if before is not None:
-            self._leave(before)
+            self._remove(before)
             self._history.add(capability=item)
 
-    def _leave(self, item: Capability) -> None:
+    def _remove(self, item: Capability) -> None:
         self.capabilities.remove(item.key)
         self._gauge.replace(item, None)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from svc_registry.domain import Capability, Ladder
 
 HISTORY = 4096
-AT_ONCE = 256
+MAX_BATCH = 256
 """Changes that a follower is given in one turn."""
 
 
@@ -49,8 +49,8 @@ class History:
             self._first += HISTORY
 
     def after(self, revision: int) -> Sequence[Change] | None:
-        """The next changes after a revision, at most `AT_ONCE`; None when some are no longer there."""
+        """The next changes after a revision, at most `MAX_BATCH`; None when some are no longer there."""
         if not self.floor <= revision <= self.revision:
             return None
         start = revision - self.floor
-        return self._changes[start : start + AT_ONCE]
+        return self._changes[start : start + MAX_BATCH]

@@ -32,10 +32,10 @@ class CapabilityIndex:
             insort(self._ids.setdefault(item.tenant_id, []), item.capability_id)
             self._owners.setdefault(item.capability_id, set()).add(item.tenant_id)
         else:
-            self._leave_modalities(before)
+            self._remove_from_modalities(before)
         if before is None or before.adapter != item.adapter:
             if before is not None:
-                self._leave_adapter(before)
+                self._remove_from_adapter(before)
             insort(self._by_adapter.setdefault(item.adapter, []), item.key)
         self._items[item.key] = item
         for modality in item.modalities:
@@ -46,8 +46,8 @@ class CapabilityIndex:
         before = self._items.pop(key, None)
         if before is None:
             return
-        self._leave_modalities(before)
-        self._leave_adapter(before)
+        self._remove_from_modalities(before)
+        self._remove_from_adapter(before)
         del self._keys[bisect_right(self._keys, key) - 1]
         ids = self._ids[key.tenant_id]
         del ids[bisect_right(ids, key.capability_id) - 1]
@@ -58,14 +58,14 @@ class CapabilityIndex:
         if not owners:
             del self._owners[key.capability_id]
 
-    def _leave_modalities(self, item: Capability) -> None:
+    def _remove_from_modalities(self, item: Capability) -> None:
         for modality in item.modalities:
             found = self._by_modality[item.tenant_id, modality]
             found.pop(item.capability_id, None)
             if not found:
                 del self._by_modality[item.tenant_id, modality]
 
-    def _leave_adapter(self, item: Capability) -> None:
+    def _remove_from_adapter(self, item: Capability) -> None:
         keys = self._by_adapter[item.adapter]
         del keys[bisect_right(keys, item.key) - 1]
         if not keys:
@@ -87,7 +87,7 @@ class CapabilityIndex:
         """The platform's."""
         return (self._items[CapabilityKey(id_)] for id_ in self._ids.get(PLATFORM, ()))
 
-    def meant(self, tenant_id: str, capability_id: str) -> Capability | None:
+    def resolve(self, tenant_id: str, capability_id: str) -> Capability | None:
         """What a tenant means by an id: the platform's where the tenant may see it, else its own."""
         platform = self._items.get(CapabilityKey(capability_id))
         if platform is not None and platform.visible_to(tenant_id):
@@ -100,7 +100,7 @@ class CapabilityIndex:
             if item.visible_to(tenant_id):
                 yield item
         for id_, item in self._by_modality.get((tenant_id, modality), {}).items() if tenant_id else ():
-            if self.meant(tenant_id, id_) is item:
+            if self.resolve(tenant_id, id_) is item:
                 yield item
 
     def after(self, token: CapabilityKey, adapter: str = "") -> Iterator[Capability]:
@@ -113,7 +113,7 @@ class CapabilityIndex:
         """Those that a tenant may use behind an id, in the order of ids."""
         ids = [self._ids.get(owner, []) for owner in dict.fromkeys((PLATFORM, tenant_id))]
         behind = merge(*(own[bisect_right(own, capability_id) :] for own in ids))
-        return (item for id_, _ in groupby(behind) if (item := self.meant(tenant_id, id_)) is not None)
+        return (item for id_, _ in groupby(behind) if (item := self.resolve(tenant_id, id_)) is not None)
 
 
 class LadderIndex:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, invalid, not_found
-from svc_registry.domain import DEFAULT_PAGE, PLATFORM, LadderAddress, Page
+from svc_registry.domain import DEFAULT_PAGE, PLATFORM, OwnedLadderKey, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,12 +55,12 @@ class Ladders:
         if before is None or before.capability_ids != new.capability_ids:
             if not await self._store.save_ladder(new, version):
                 raise SomaError(Reason.CONFLICT, "the ladder was changed by another; read it and try again")
-            await self._catalog.refresh(LadderAddress(owner, new.key))
+            await self._catalog.refresh(OwnedLadderKey(owner, new.key))
         return self._catalog.ladders.in_force(actor.tenant_id, new.key) or new
 
     def _require_known(self, actor: Actor, capability_ids: Iterable[str]) -> None:
         for index, id_ in enumerate(capability_ids):
-            if not actor.platform and self._catalog.capabilities.meant(actor.tenant_id, id_) is None:
+            if not actor.platform and self._catalog.capabilities.resolve(actor.tenant_id, id_) is None:
                 raise invalid(f"ladder.capability_ids[{index}]", f"capability {id_!r} does not exist")
 
 

@@ -26,18 +26,18 @@ class Providers:
         self._clock = clock
         self._fresh_s = fresh_s
 
-    async def lost(self) -> str | None:
+    async def failure_reason(self) -> str | None:
         """Why there is nothing to choose from, "" where there is, None where none was ever probed."""
-        offered = [
+        enabled = [
             item for item in self._catalog.capabilities.of_platform() if item.lifecycle is not Lifecycle.DISABLED
         ]
-        if not offered:
+        if not enabled:
             return "no capability is registered"
-        if any(self._usable(item.health) for item in offered):
+        if any(self._usable(item.health) for item in enabled):
             return ""
-        if all(item.health.checked_at is None for item in offered):
+        if all(item.health.checked_at is None for item in enabled):
             return None
-        return f"none of {len(offered)} capabilities was found well in the last {self._fresh_s:g} s"
+        return f"none of {len(enabled)} capabilities was found well in the last {self._fresh_s:g} s"
 
     def _usable(self, health: Health) -> bool:
         if health.state not in _USABLE or health.circuit_open or health.checked_at is None:

@@ -7,23 +7,23 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_registry.app.addressing import Addressing
+from svc_registry.app.capability_resolver import CapabilityResolver
 from svc_registry.app.ladders import Ladders
-from svc_registry.app.offers import check, digest_of, masked
 from svc_registry.app.schemas import Schemas
+from svc_registry.app.validation import check, digest_of, masked
 from svc_registry.domain import (
     DEFAULT_PAGE,
     Capability,
     CapabilityKey,
     LadderKey,
-    LeftOut,
     Lifecycle,
     Page,
+    Rejection,
     Request,
+    availability_changed,
+    first_rejection,
     forget_failures,
     observe,
-    taken_or_given_back,
-    why_not,
     with_egress,
 )
 
@@ -49,12 +49,12 @@ class Registry:
         self._catalog = catalog
         self._clock = clock
         self._schemas = Schemas()
-        self._addressing = Addressing(store, catalog)
+        self._resolver = CapabilityResolver(store, catalog)
         self.ladders = Ladders(store, catalog, clock)
 
-    async def register(self, actor: Actor, offered: Capability, request_id: str = "") -> Capability:
+    async def register(self, actor: Actor, submitted: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
-        asked = self._owned(actor, offered)
+        asked = self._owned(actor, submitted)
         capability = self._with_egress(asked)
         await check(capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now())
         # Of what was asked for: what is made of it depends on the capabilities that the platform has then.
@@ -72,14 +72,14 @@ class Registry:
         if before is None:
             if capability.version:
                 raise SomaError(Reason.STALE_VERSION, "version must be 0 for a capability that does not exist yet")
-            await self._addressing.require_free(actor, capability.capability_id)
+            await self._resolver.require_free(actor, capability.capability_id)
         else:
             if actor.service and before.deleted_at is not None:
                 return before  # What ships with a service comes at every start; an operator deleted it.
             if actor.service and before.lifecycle is Lifecycle.DISABLED:
                 # What ships with a service says ACTIVE at every start; an operator took it out.
                 capability = replace(capability, lifecycle=before.lifecycle)
-            if before.same_offer(capability):
+            if before.same_definition(capability):
                 await self._store.remember(request, before.capability_id)
                 return before
             self._require_version(before, capability.version)
@@ -102,25 +102,25 @@ class Registry:
         self,
         actor: Actor,
         capability_id: str,
-        offered: Capability,
+        submitted: Capability,
         fields: Sequence[str],
         request_id: str = "",
         *,
         owner: str = "",
     ) -> Capability:
         """Changes the fields, named as in the API; "*" names all."""
-        changes = masked(offered, fields)
+        changes = masked(submitted, fields)
         request = Request(
-            actor.tenant_id, request_id, digest_of("update", capability_id, owner, offered.version, changes)
+            actor.tenant_id, request_id, digest_of("update", capability_id, owner, submitted.version, changes)
         )
         for _ in range(TRIES):
-            before = await self._addressing.changeable(actor, capability_id, owner)
+            before = await self._resolver.changeable(actor, capability_id, owner)
             if await self._store.replayed(request):
                 return before
-            self._require_version(before, offered.version)
+            self._require_version(before, submitted.version)
             after = self._with_egress(self._rebound(replace(before, **changes)))  # type: ignore[arg-type]
             await check(after, before, self._schemas, self._clock.now())
-            if before.same_offer(after):
+            if before.same_definition(after):
                 await self._store.remember(request, capability_id)
                 return before
             saved = await self._save(actor, before, after, request)
@@ -130,7 +130,7 @@ class Registry:
 
     async def disable(self, actor: Actor, capability_id: str, request_id: str = "", *, owner: str = "") -> Capability:
         """Takes a capability out of every later choice."""
-        found = await self._addressing.changeable(actor, capability_id, owner)
+        found = await self._resolver.changeable(actor, capability_id, owner)
         disabled = replace(found, lifecycle=Lifecycle.DISABLED, version=0)
         return await self.update(actor, capability_id, disabled, ["lifecycle"], request_id, owner=owner)
 
@@ -141,8 +141,8 @@ class Registry:
         request = Request(actor.tenant_id, request_id, digest_of("delete", capability_id, owner, version))
         for _ in range(TRIES):
             if await self._store.replayed(request):
-                return await self._addressing.recorded(actor, capability_id, owner)
-            before = await self._addressing.changeable(actor, capability_id, owner)
+                return await self._resolver.record_of(actor, capability_id, owner)
+            before = await self._resolver.changeable(actor, capability_id, owner)
             self._require_version(before, version)
             saved = await self._save(actor, before, replace(before, deleted_at=self._clock.now()), request)
             if saved is not None:
@@ -151,7 +151,7 @@ class Registry:
 
     def get(self, actor: Actor, capability_id: str, *, owner: str = "") -> Capability:
         """One capability the actor may know of."""
-        found = self._addressing.readable(actor, capability_id, owner)
+        found = self._resolver.readable(actor, capability_id, owner)
         if found is None:
             raise not_found("capability", capability_id)
         return found
@@ -181,12 +181,12 @@ class Registry:
             and (wanted.health_state is None or item.health.state is wanted.health_state)
         )
 
-    async def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[LeftOut]]:
+    async def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[Rejection]]:
         """Those that could serve in ladder order, and why each other of the modality could not."""
         able: list[Capability] = []
-        left_out: list[LeftOut] = []
+        left_out: list[Rejection] = []
         for item in self._catalog.capabilities.visible(actor.tenant_id, need.modality):
-            obstacle = why_not(item, need)
+            obstacle = first_rejection(item, need)
             if obstacle is None:
                 able.append(item)
             else:
@@ -206,13 +206,13 @@ class Registry:
         changed = await self._store.change_health(
             key,
             lambda before: observe(before, report, now),
-            lambda before, after: "capability.report_health" if taken_or_given_back(before, after) else "",
+            lambda before, after: "capability.report_health" if availability_changed(before, after) else "",
         )
         return await self._shown(key, changed)
 
     async def reset_failures(self, actor: Actor, capability_id: str, *, owner: str = "") -> Capability:
         """Forgets failures; health becomes UNKNOWN."""
-        found = await self._addressing.changeable(actor, capability_id, owner)
+        found = await self._resolver.changeable(actor, capability_id, owner)
         now = self._clock.now()
         changed = await self._store.change_health(
             found.key, lambda before: forget_failures(before, now), lambda *_: "capability.write"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.json_schema import BoundedValue, CompiledSchema, SchemaError, compile_schema
 from mesh.thread_slots import ThreadSlots
-from svc_registry.domain import LeftOut, params_mismatch, schema_unusable
+from svc_registry.domain import Rejection, params_mismatch, schema_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +37,12 @@ class Schemas:
 
     async def mismatches(
         self, capabilities: Sequence[Capability], params: JsonObject, tenant_id: str
-    ) -> dict[str, LeftOut]:
+    ) -> dict[str, Rejection]:
         """Those whose input schema the parameters do not fit, by capability id, each with its reason.
 
         A schema that cannot be used, which an older release let in, leaves out its capability alone.
         """
-        found: dict[str, LeftOut] = {}
+        found: dict[str, Rejection] = {}
         bounded = BoundedValue(params)
         with_schema = [item for item in capabilities if item.input_schema]
         for start in range(0, len(with_schema), _AT_ONCE):
@@ -50,16 +50,16 @@ class Schemas:
             found |= await self._threads.run(tenant_id, partial(self._turn, turn, bounded))
         return found
 
-    def _turn(self, capabilities: Sequence[Capability], bounded: BoundedValue) -> dict[str, LeftOut]:
+    def _turn(self, capabilities: Sequence[Capability], bounded: BoundedValue) -> dict[str, Rejection]:
         pairs = ((item.capability_id, self._mismatch(item, bounded)) for item in capabilities)
         return {id_: left_out for id_, left_out in pairs if left_out is not None}
 
-    def _mismatch(self, capability: Capability, bounded: BoundedValue) -> LeftOut | None:
+    def _mismatch(self, capability: Capability, bounded: BoundedValue) -> Rejection | None:
         compiled = self._of(capability)
         if isinstance(compiled, str):
             return schema_unusable(capability.capability_id, compiled)
         private = capability.tenant_id or capability.allow.tenants
-        error = compiled.first_error_in(bounded if private else bounded.alone())
+        error = compiled.first_error_in(bounded if private else bounded.with_own_budget())
         return params_mismatch(capability.capability_id, error) if error else None
 
     def _of(self, capability: Capability) -> CompiledSchema | str:

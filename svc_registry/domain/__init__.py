@@ -1,8 +1,8 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
-from svc_registry.domain.candidates import LeftOut, Requirements, params_mismatch, schema_unusable, why_not
+from svc_registry.domain.candidates import Rejection, Requirements, first_rejection, params_mismatch, schema_unusable
 from svc_registry.domain.egress import with_egress
-from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, forget_failures, observe, taken_or_given_back
+from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, availability_changed, forget_failures, observe
 from svc_registry.domain.model import (
     PLATFORM,
     Actor,
@@ -28,9 +28,9 @@ from svc_registry.domain.model import (
 from svc_registry.domain.ports import (
     DEFAULT_PAGE,
     CapabilityFilter,
-    Changed,
+    ChangedKey,
     ChangeFeed,
-    LadderAddress,
+    OwnedLadderKey,
     Page,
     Quotas,
     Request,
@@ -49,7 +49,7 @@ __all__ = [
     "CapabilityFilter",
     "CapabilityKey",
     "ChangeFeed",
-    "Changed",
+    "ChangedKey",
     "Constraints",
     "CostTier",
     "Health",
@@ -57,28 +57,28 @@ __all__ = [
     "JsonObject",
     "Kind",
     "Ladder",
-    "LadderAddress",
     "LadderKey",
-    "LeftOut",
     "Lifecycle",
     "Modality",
+    "OwnedLadderKey",
     "Page",
     "Price",
     "PriceList",
     "PriceUnit",
     "Quotas",
+    "Rejection",
     "Report",
     "Request",
     "Requirements",
     "Resources",
     "Store",
+    "availability_changed",
+    "first_rejection",
     "forget_failures",
     "observe",
     "params_mismatch",
     "require_capability_quota",
     "require_ladder_quota",
     "schema_unusable",
-    "taken_or_given_back",
-    "why_not",
     "with_egress",
 ]

@@ -28,7 +28,7 @@ class Requirements:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Rejection:
     """A capability that cannot serve: a code for programs, a sentence for people."""
 
     capability_id: str
@@ -58,18 +58,18 @@ def _obstacles(capability: Capability, need: Requirements) -> Iterator[tuple[str
     yield from _over(need.duration_s, limits.max_duration_s, "TOO_LONG", "a duration in seconds")
 
 
-def why_not(capability: Capability, need: Requirements) -> LeftOut | None:
+def first_rejection(capability: Capability, need: Requirements) -> Rejection | None:
     """The first obstacle between a capability and a need, its parameters aside, or None when it could serve."""
     for code, reason in _obstacles(capability, need):
-        return LeftOut(capability.capability_id, code, reason)
+        return Rejection(capability.capability_id, code, reason)
     return None
 
 
-def params_mismatch(capability_id: str, error: str) -> LeftOut:
+def params_mismatch(capability_id: str, error: str) -> Rejection:
     """A capability whose input schema the parameters do not fit."""
-    return LeftOut(capability_id, "PARAMS_MISMATCH", f"its parameters do not fit: {error}")
+    return Rejection(capability_id, "PARAMS_MISMATCH", f"its parameters do not fit: {error}")
 
 
-def schema_unusable(capability_id: str, problem: str) -> LeftOut:
+def schema_unusable(capability_id: str, problem: str) -> Rejection:
     """A capability whose input schema cannot be used for any parameters."""
-    return LeftOut(capability_id, "SCHEMA_UNUSABLE", f"its input_schema cannot be used: {problem}")
+    return Rejection(capability_id, "SCHEMA_UNUSABLE", f"its input_schema cannot be used: {problem}")

@@ -76,10 +76,10 @@ def forget_failures(before: Health, now: datetime) -> Health:
     return replace(Health(checked_at=now), version=before.version + 1)
 
 
-def taken_or_given_back(before: Health, after: Health) -> bool:
+def availability_changed(before: Health, after: Health) -> bool:
     """Whether the capability leaves the choice or comes back to it, which other reports do not do."""
-    return _out(before) != _out(after)
+    return _unavailable(before) != _unavailable(after)
 
 
-def _out(health: Health) -> bool:
+def _unavailable(health: Health) -> bool:
     return health.circuit_open or health.state is HealthState.UNHEALTHY

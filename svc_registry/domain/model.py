@@ -231,11 +231,11 @@ class Capability:
         mine, theirs = (self.version, self.health.version), (other.version, other.health.version)
         return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
-    def same_offer(self, other: Capability) -> bool:
+    def same_definition(self, other: Capability) -> bool:
         """True when both say the same and are there, leaving out health, version and times."""
-        return self._offer() == other._offer()
+        return self._definition() == other._definition()
 
-    def _offer(self) -> Capability:
+    def _definition(self) -> Capability:
         return replace(self, health=Health(), version=0, created_at=None, updated_at=None)
 
 

@@ -40,14 +40,14 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True)
-class LadderAddress:
+class OwnedLadderKey:
     """Whose ladder it is (PLATFORM or a tenant), and what for."""
 
     tenant_id: str
     key: LadderKey
 
 
-Changed = CapabilityKey | LadderAddress
+ChangedKey = CapabilityKey | OwnedLadderKey
 """What a change is of."""
 
 
@@ -121,6 +121,6 @@ class ChangeFeed(Protocol):
     """Tells when something changed, in any process."""
 
     def listen(
-        self, on_change: Callable[[Changed], None], on_reset: Callable[[], None]
+        self, on_change: Callable[[ChangedKey], None], on_reset: Callable[[], None]
     ) -> AbstractAsyncContextManager[None]:
         """Calls `on_change` after each committed change and `on_reset()` when changes may have been missed."""

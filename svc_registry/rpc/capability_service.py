@@ -22,7 +22,7 @@ from svc_registry.rpc.convert import (
     modality_from,
     requirements_from,
 )
-from svc_registry.rpc.watching import HEARTBEAT_S, MESSAGE_BYTES, Watching, within_bytes
+from svc_registry.rpc.watch_stream import HEARTBEAT_S, MESSAGE_BYTES, WatchStream, within_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from soma.registry.v1 import capability_pb2, ladder_pb2
     from svc_registry.app import Catalog, Registry
-    from svc_registry.domain import Capability, LeftOut
+    from svc_registry.domain import Capability, Rejection
 
 PLATFORM_ROLES = frozenset({"platform_admin", SERVICE_ROLE})
 
@@ -47,7 +47,7 @@ def _shown(item: Capability) -> capability_pb2.Capability:
     return capability_to_proto(item.shown_to(_actor()))
 
 
-def _left_out(item: LeftOut) -> pb.LeftOut:
+def _left_out(item: Rejection) -> pb.LeftOut:
     return pb.LeftOut(capability_id=item.capability_id, code=item.code, reason=item.reason)
 
 
@@ -63,8 +63,8 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.RegisterCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Registers or replaces a capability."""
-        offered = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
-        return _shown(await self._registry.register(_actor(), offered, request.request_id))
+        submitted = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
+        return _shown(await self._registry.register(_actor(), submitted, request.request_id))
 
     async def GetCapability(
         self, request: pb.GetCapabilityRequest, context: grpc.aio.ServicerContext
@@ -94,11 +94,11 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.UpdateCapabilityRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Changes the fields of the mask."""
-        offered = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
+        submitted = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
         updated = await self._registry.update(
             _actor(),
             request.capability_id,
-            offered,
+            submitted,
             list(request.update_mask.paths),
             request.request_id,
             owner=request.owner_tenant_id,
@@ -183,6 +183,6 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.WatchCapabilitiesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.WatchCapabilitiesResponse]:
         """Sends a snapshot, then changes and heartbeats; starts anew with a snapshot where changes were lost."""
-        watching = Watching(self._catalog, self._heartbeat_s)
-        async for message in watching.messages(request.resume_token):
+        stream = WatchStream(self._catalog, self._heartbeat_s)
+        async for message in stream.messages(request.resume_token):
             yield message

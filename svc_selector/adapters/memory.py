@@ -18,7 +18,7 @@ from svc_selector.domain.budget import (
     nothing_to_book,
     period_of,
 )
-from svc_selector.domain.decision import Held, Recorded
+from svc_selector.domain.decision import BudgetReservation, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,17 +34,17 @@ class MemoryDecisions:
 
     def __init__(self, document: Callable[[Decision], bytes]) -> None:
         self._document = document
-        self._kept: dict[str, Decision] = {}
+        self._stored: dict[str, Decision] = {}
         self._requests: dict[tuple[str, str], str] = {}
 
     async def record(self, decisions: Sequence[Decision]) -> None:
         """Keeps decisions; one that is there already stays as it is."""
         for decision in decisions:
-            if decision.ask.request_id and decision.chosen:
-                key = (decision.subject.tenant_id, decision.ask.request_id)
+            if decision.selection_request.request_id and decision.chosen:
+                key = (decision.subject.tenant_id, decision.selection_request.request_id)
                 if self._requests.setdefault(key, decision.selection_id) != decision.selection_id:
                     raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
-            self._kept.setdefault(decision.selection_id, decision)
+            self._stored.setdefault(decision.selection_id, decision)
 
     async def record_one(self, decision: Decision) -> None:
         """Keeps one decision."""
@@ -52,21 +52,21 @@ class MemoryDecisions:
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""
-        kept = self._kept.get(selection_id)
+        kept = self._stored.get(selection_id)
         return self._document(kept) if kept and kept.subject.tenant_id == tenant_id else None
 
     async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
         """The decision that a request id made."""
         selection_id = self._requests.get((tenant_id, request_id))
-        kept = self._kept[selection_id] if selection_id else None
-        return Recorded(self._document(kept), kept.ask.digest) if kept else None
+        kept = self._stored[selection_id] if selection_id else None
+        return Recorded(self._document(kept), kept.selection_request.digest) if kept else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""
         found = sorted(
             (
                 kept
-                for kept in self._kept.values()
+                for kept in self._stored.values()
                 if kept.subject.tenant_id == tenant_id
                 and job_id in ("", kept.subject.job_id)
                 and (not before or kept.selection_id < before)
@@ -92,15 +92,15 @@ class MemoryLedger:
 
     async def reserve(
         self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
-    ) -> Held | None:
+    ) -> BudgetReservation | None:
         """Holds an amount under every cap."""
         now = self._clock.now()
         left = self._headroom(tenant_id, modality, period_of(now))
         if left < amount_micro_usd:
             return None
-        held = Held(self._ids.new(), amount_micro_usd, left - amount_micro_usd, now + ttl)
+        held = BudgetReservation(self._ids.new(), amount_micro_usd, left - amount_micro_usd, now + ttl)
         if decision is not None:
-            await self._decisions.record([replace(decision, held=held)])
+            await self._decisions.record([replace(decision, reservation=held)])
         self._book(tenant_id, modality, period_of(now), amount_micro_usd, 0)
         kept = Reservation(held.reservation_id, ReservationState.HELD, amount_micro_usd, 0, held.expires_at)
         self._reservations[held.reservation_id] = (tenant_id, modality, period_of(now), kept)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from svc_selector.app import Selections
     from svc_selector.domain.decision import Decision, Recorded
-    from svc_selector.domain.model import Ask, Offer, Subject
+    from svc_selector.domain.model import Candidate, SelectionRequest, Subject
 
 
 PRIVATE = "private"
@@ -41,22 +41,22 @@ class MeasuredSelector:
         self._reserved = telemetry.counter("budget_reserved_micro_usd", "Reserved amounts.")
         self._denied = telemetry.counter("budget_denied_total", "Selections that the budget did not bear.")
 
-    async def select(self, ask: Ask, subject: Subject) -> Decision:
+    async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
         """Chooses, and counts."""
         started = time.perf_counter()
         try:
-            decision = await self._selector.select(ask, subject)
+            decision = await self._selector.select(selection_request, subject)
         except SomaError as error:
-            self._count_refusal(ask, error)
+            self._count_refusal(selection_request, error)
             raise
         finally:
-            self._seconds.labels(ask.need.modality).observe(time.perf_counter() - started)
+            self._seconds.labels(selection_request.requirements.modality).observe(time.perf_counter() - started)
         self._count(decision)
         return decision
 
-    def _count_refusal(self, ask: Ask, error: SomaError) -> None:
-        if ask.dry_run:
-            self._dry_runs.labels(ask.need.modality, "refused").inc()
+    def _count_refusal(self, selection_request: SelectionRequest, error: SomaError) -> None:
+        if selection_request.dry_run:
+            self._dry_runs.labels(selection_request.requirements.modality, "refused").inc()
             return
         for item in error.preconditions:
             self._rejected.labels(item.type).inc()
@@ -64,16 +64,16 @@ class MeasuredSelector:
             self._denied.labels().inc()
 
     def _count(self, decision: Decision) -> None:
-        modality = decision.ask.need.modality
-        if decision.ask.dry_run:
+        modality = decision.selection_request.requirements.modality
+        if decision.selection_request.dry_run:
             self._dry_runs.labels(modality, "chosen").inc()
             return
         for rejection in decision.rejected:
             self._rejected.labels(rejection.code).inc()
         if decision.chosen is not None:
             self._chosen.labels(modality, *_named(decision.chosen), decision.source.value).inc()
-        if decision.held is not None:
-            self._reserved.labels().inc(decision.held.amount_micro_usd)
+        if decision.reservation is not None:
+            self._reserved.labels().inc(decision.reservation.amount_micro_usd)
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
         """Hands on."""
@@ -88,6 +88,6 @@ class MeasuredSelector:
         return await self._selector.list(tenant_id, job_id, size, token)
 
 
-def _named(offer: Offer) -> tuple[str, str]:
+def _named(candidate: Candidate) -> tuple[str, str]:
     """Tool and provider as they may be shown to whoever reads metrics."""
-    return (PRIVATE, PRIVATE) if offer.is_private else (offer.tool_id, offer.provider)
+    return (PRIVATE, PRIVATE) if candidate.is_private else (candidate.tool_id, candidate.provider)

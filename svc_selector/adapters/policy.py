@@ -1,4 +1,4 @@
-"""Policy over all offers in one evaluation."""
+"""Policy over all candidates in one evaluation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mesh.policy import Policy
-    from svc_selector.domain.model import Ask, Offer, Subject
+    from svc_selector.domain.model import Candidate, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
 
 RULE = "data.soma.multimodal.verdicts"
-KEPT = 4_096
-KEPT_OFFERS = 200_000
-"""Offers in all verdicts that are kept, together."""
+MAX_CACHED = 4_096
+MAX_CACHED_CANDIDATES = 200_000
+"""Candidates in all verdicts that are kept, together."""
 
 
 class RegoVerdicts:
@@ -34,7 +34,7 @@ class RegoVerdicts:
     def __init__(self, policy: Policy, profile: str) -> None:
         self._policy = policy
         self._profile = profile
-        self._kept: BoundedCache[Verdicts] = BoundedCache(KEPT, KEPT_OFFERS)
+        self._cache: BoundedCache[Verdicts] = BoundedCache(MAX_CACHED, MAX_CACHED_CANDIDATES)
 
     @property
     def fixed(self) -> bool:
@@ -43,40 +43,44 @@ class RegoVerdicts:
 
     async def verdicts(
         self,
-        ask: Ask,
+        selection_request: SelectionRequest,
         subject: Subject,
         permissions: Permissions,
-        offers: Sequence[Offer],
+        candidates: Sequence[Candidate],
         costs: Mapping[str, int],
     ) -> Verdicts:
         """The verdicts; what policy does not name is absent, and so denied."""
-        if not offers:
+        if not candidates:
             return Verdicts(self._policy.policy_id, {})
-        asked = _input(ask, subject, permissions, offers, costs) | {"profile": self._profile}
+        input_ = _input(selection_request, subject, permissions, candidates, costs) | {"profile": self._profile}
         if not self._policy.fixed:
-            return await self._ask(asked)
-        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
-        found = self._kept.get(key)
+            return await self._evaluate(input_)
+        key = hashlib.sha256(json.dumps(input_, sort_keys=True).encode()).digest()
+        found = self._cache.get(key)
         if found is None:
-            found = await self._ask(asked)
-            self._kept.put(key, found, len(offers))
+            found = await self._evaluate(input_)
+            self._cache.put(key, found, len(candidates))
         return found
 
-    async def _ask(self, asked: dict[str, object]) -> Verdicts:
-        answer = await self._policy.ask(RULE, asked)
+    async def _evaluate(self, input_: dict[str, object]) -> Verdicts:
+        answer = await self._policy.ask(RULE, input_)
         given = answer.items() if isinstance(answer, dict) else ()
         denials = {id_: [Denial(item["code"], item["reason"]) for item in denied] for id_, denied in given}
         return Verdicts(self._policy.policy_id, denials)
 
 
 def _input(
-    ask: Ask, subject: Subject, permissions: Permissions, offers: Sequence[Offer], costs: Mapping[str, int]
+    selection_request: SelectionRequest,
+    subject: Subject,
+    permissions: Permissions,
+    candidates: Sequence[Candidate],
+    costs: Mapping[str, int],
 ) -> dict[str, object]:
     return {
-        "modality": ask.need.modality,
+        "modality": selection_request.requirements.modality,
         "classification": subject.classification,
-        "max_cost_micro_usd": ask.max_cost_micro_usd,
-        "max_cost_tier": ask.max_cost_tier.value,
+        "max_cost_micro_usd": selection_request.max_cost_micro_usd,
+        "max_cost_tier": selection_request.max_cost_tier.value,
         "tenant": {
             "id": subject.tenant_id,
             "plan": permissions.plan,
@@ -94,14 +98,14 @@ def _input(
         },
         "candidates": [
             {
-                "capability_id": offer.capability_id,
-                "tool_id": offer.tool_id,
-                "provider": offer.provider,
-                "cost_micro_usd": costs[offer.capability_id],
-                "cost_tier": tier_in_force(offer, costs[offer.capability_id]).value,
-                "needs_egress": offer.needs_egress,
-                "classifications": list(offer.classifications),
+                "capability_id": candidate.capability_id,
+                "tool_id": candidate.tool_id,
+                "provider": candidate.provider,
+                "cost_micro_usd": costs[candidate.capability_id],
+                "cost_tier": tier_in_force(candidate, costs[candidate.capability_id]).value,
+                "needs_egress": candidate.needs_egress,
+                "classifications": list(candidate.classifications),
             }
-            for offer in offers
+            for candidate in candidates
         ],
     }

@@ -8,87 +8,103 @@ from typing import TYPE_CHECKING
 from mesh import tracing
 from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
-from svc_selector.domain.decision import Judged, Rejection
-from svc_selector.domain.judge import cost, order, sift
+from svc_selector.domain.decision import JudgementResult, Rejection
+from svc_selector.domain.judge import cost, filter_candidates, order
 from svc_selector.domain.model import Judgement
 from svc_selector.domain.ports import Denial, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_selector.domain.model import Ask, Offer, Subject
+    from svc_selector.domain.model import Candidate, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
-    from svc_selector.domain.ports import Offers, Policy
+    from svc_selector.domain.ports import Candidates, Policy
 
-KEPT = 4_096
-KEPT_OFFERS = 200_000
-"""Offers in all judgements that are kept, together."""
+MAX_CACHED = 4_096
+MAX_CACHED_CANDIDATES = 200_000
+"""Candidates in all judgements that are kept, together."""
 
 
 class Judge:
     """Candidates, allow-lists, health, policy and order, in this order.
 
-    Judgements of equal asks are the same until an offer for their task type, its ladder or the caller's permissions
-    change, so they are kept: looking one up takes a tenth of the time. Asks with parameters are judged anew, and so are
-    all asks while policy is decided elsewhere, where it may change unseen.
+    Judgements of equal requests are the same until a candidate for their task type, its ladder or the caller's
+    permissions change, so they are kept: looking one up takes a tenth of the time. Requests with parameters are judged
+    anew, and so are all requests while policy is decided elsewhere, where it may change unseen.
     """
 
-    def __init__(self, offers: Offers, policy: Policy) -> None:
-        self._offers = offers
+    def __init__(self, candidates: Candidates, policy: Policy) -> None:
+        self._candidates = candidates
         self._policy = policy
         self._schemas = SchemaChecks()
-        self._kept: BoundedCache[tuple[int, Judged]] = BoundedCache(KEPT, KEPT_OFFERS)
+        self._cache: BoundedCache[tuple[int, JudgementResult]] = BoundedCache(MAX_CACHED, MAX_CACHED_CANDIDATES)
 
-    async def judge(self, ask: Ask, subject: Subject, permissions: Permissions) -> Judged:
-        """What is left for an ask, best first, and what was left out."""
-        if ask.need.params is not None or not self._policy.fixed:
-            return await self._judge(ask, subject, permissions)
-        version = self._offers.version(subject.tenant_id, ask.need.modality, ask.need.task_type)
-        plain = replace(ask, request_id="", digest=b"", dry_run=False) if ask.request_id or ask.dry_run else ask
-        key = (plain, _lasting(subject), permissions)
-        found = self._kept.get(key)
+    async def judge(
+        self, selection_request: SelectionRequest, subject: Subject, permissions: Permissions
+    ) -> JudgementResult:
+        """What is left for a request, best first, and what was left out."""
+        if selection_request.requirements.params is not None or not self._policy.fixed:
+            return await self._judge(selection_request, subject, permissions)
+        version = self._candidates.version(
+            subject.tenant_id, selection_request.requirements.modality, selection_request.requirements.task_type
+        )
+        plain = (
+            replace(selection_request, request_id="", digest=b"", dry_run=False)
+            if selection_request.request_id or selection_request.dry_run
+            else selection_request
+        )
+        key = (plain, _cache_key(subject), permissions)
+        found = self._cache.get(key)
         if found is not None and found[0] == version:
             with tracing.span("capability_discovery", {"soma.kept": True}):
                 return found[1]
-        judged = await self._judge(ask, subject, permissions)
-        self._kept.put(key, (version, judged), 1 + len(judged.ranked) + len(judged.rejected))
+        judged = await self._judge(selection_request, subject, permissions)
+        self._cache.put(key, (version, judged), 1 + len(judged.ranked) + len(judged.rejected))
         return judged
 
-    async def _judge(self, ask: Ask, subject: Subject, permissions: Permissions) -> Judged:
-        need = ask.need
-        # Taken before the first await: what changes meanwhile is for the next ask.
-        ladder = self._offers.ladder(subject.tenant_id, need.modality, need.task_type)
-        offers = list(self._offers.of(subject.tenant_id, need.modality, need.task_type).values())
+    async def _judge(
+        self, selection_request: SelectionRequest, subject: Subject, permissions: Permissions
+    ) -> JudgementResult:
+        requirements = selection_request.requirements
+        # Taken before the first await: what changes meanwhile is for the next request.
+        ladder = self._candidates.ladder(subject.tenant_id, requirements.modality, requirements.task_type)
+        candidates = list(
+            self._candidates.of(subject.tenant_id, requirements.modality, requirements.task_type).values()
+        )
         with tracing.span("capability_discovery"):
-            errors = await self._schemas.errors(offers, ask, subject.tenant_id)
-            able, rejected = sift(offers, ask, subject, errors)
+            errors = await self._schemas.errors(candidates, selection_request, subject.tenant_id)
+            able, rejected = filter_candidates(candidates, selection_request, subject, errors)
         with tracing.span("policy_routing") as span:
-            verdicts = await self._verdicts(ask, subject, permissions, able)
+            verdicts = await self._verdicts(selection_request, subject, permissions, able)
             span.set_attribute("soma.policy_id", verdicts.policy_id)
         allowed, denied = _allowed(able, verdicts)
         with tracing.span("portfolio_ranking"):
-            return Judged(order(allowed, ask, ladder), (*rejected, *denied), ladder.version, verdicts.policy_id)
+            return JudgementResult(
+                order(allowed, selection_request, ladder), (*rejected, *denied), ladder.version, verdicts.policy_id
+            )
 
-    async def _verdicts(self, ask: Ask, subject: Subject, permissions: Permissions, able: Sequence[Offer]) -> Verdicts:
-        costs = {offer.capability_id: cost(offer.prices, ask.units) for offer in able}
-        return await self._policy.verdicts(ask, subject, permissions, able, costs)
+    async def _verdicts(
+        self, selection_request: SelectionRequest, subject: Subject, permissions: Permissions, able: Sequence[Candidate]
+    ) -> Verdicts:
+        costs = {candidate.capability_id: cost(candidate.prices, selection_request.units) for candidate in able}
+        return await self._policy.verdicts(selection_request, subject, permissions, able, costs)
 
 
-def _allowed(able: Sequence[Offer], verdicts: Verdicts) -> tuple[list[Offer], list[Rejection]]:
+def _allowed(able: Sequence[Candidate], verdicts: Verdicts) -> tuple[list[Candidate], list[Rejection]]:
     """What policy lets pass, and what it does not; what it gives no verdict on does not pass."""
-    allowed: list[Offer] = []
+    allowed: list[Candidate] = []
     denied: list[Rejection] = []
-    for offer in able:
-        denials = verdicts.denials.get(offer.capability_id)
+    for candidate in able:
+        denials = verdicts.denials.get(candidate.capability_id)
         if denials is not None and not denials:
-            allowed.append(offer)
+            allowed.append(candidate)
             continue
         denial = denials[0] if denials else Denial("POLICY_DENIED", "policy gave no verdict")
-        denied.append(Rejection(offer.capability_id, Judgement.POLICY, denial.code, denial.reason))
+        denied.append(Rejection(candidate.capability_id, Judgement.POLICY, denial.code, denial.reason))
     return allowed, denied
 
 
-def _lasting(subject: Subject) -> tuple[str, str, tuple[str, ...], str, str, str]:
+def _cache_key(subject: Subject) -> tuple[str, str, tuple[str, ...], str, str, str]:
     """What of a subject the judgements look at; job and step are not."""
     return (
         subject.tenant_id,

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mesh.errors import SomaError, may_pass
+from mesh.errors import SomaError, is_transient
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.telemetry import counter
@@ -53,7 +53,7 @@ class Recorder:
 
     async def record(self, decision: Decision) -> None:
         """Takes a decision; one with a request id is written before the answer, so that a repeat finds it."""
-        if decision.ask.request_id:
+        if decision.selection_request.request_id:
             await self._decisions.record_one(decision)
         else:
             await self._queue.put(decision)
@@ -74,7 +74,7 @@ class Recorder:
         try:
             await self._decisions.record(self._unwritten)
         except Exception as error:
-            if may_pass(error):
+            if is_transient(error):
                 raise
             while self._unwritten:
                 await self._write_alone(self._unwritten[0])
@@ -86,7 +86,7 @@ class Recorder:
         try:
             await self._decisions.record([decision])
         except Exception as error:
-            if may_pass(error):
+            if is_transient(error):
                 raise
             _log.exception("a decision cannot be recorded", selection_id=decision.selection_id)
             self._lost.labels().inc()

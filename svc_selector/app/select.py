@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_selector.app.recorder import Recorder
-    from svc_selector.domain.decision import Held, Judged, Ranked, Recorded
-    from svc_selector.domain.model import Ask, Subject
-    from svc_selector.domain.ports import CallerPermissions, Decisions, Degradation, Ledger, Offers, Policy
+    from svc_selector.domain.decision import BudgetReservation, JudgementResult, Ranked, Recorded
+    from svc_selector.domain.model import SelectionRequest, Subject
+    from svc_selector.domain.ports import CallerPermissions, Candidates, Decisions, Degradation, Ledger, Policy
 
 DEFAULT_PAGE = 50
 
@@ -40,7 +40,7 @@ class SelectorOptions:
 class Selections(Protocol):
     """The use cases, as they are served and wrapped."""
 
-    async def select(self, ask: Ask, subject: Subject) -> Decision:
+    async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
         """Chooses."""
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
@@ -59,7 +59,7 @@ class Selector:
     def __init__(
         self,
         *,
-        offers: Offers,
+        candidates: Candidates,
         policy: Policy,
         permissions: CallerPermissions,
         ledger: Ledger,
@@ -70,9 +70,9 @@ class Selector:
         ids: Ids,
         options: SelectorOptions,
     ) -> None:
-        self._offers = offers
+        self._candidates = candidates
         self._permissions = permissions
-        self._judge = Judge(offers, policy)
+        self._judge = Judge(candidates, policy)
         self._ledger = ledger
         self._decisions = decisions
         self._recorder = recorder
@@ -81,7 +81,7 @@ class Selector:
         self._ids = ids
         self._options = options
 
-    async def select(self, ask: Ask, subject: Subject) -> Decision:
+    async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
         """Judges, reserves and chooses.
 
         NO_CAPABLE_CAPABILITY when nothing is left (that decision is recorded too), BUDGET_EXCEEDED when only budget
@@ -89,48 +89,55 @@ class Selector:
         PERMISSION_DENIED for a persona or capsule that the caller may not use.
         """
         started = self._clock.monotonic()
-        stale_since = self._fresh_enough()
-        if ask.force and not self._options.allow_force:
-            ask = replace(ask, force="")
+        stale_since = self._require_fresh_view()
+        if selection_request.force and not self._options.allow_force:
+            selection_request = replace(selection_request, force="")
         permissions = await self._permissions.of(subject.tenant_id, subject.key_id)
         subject = within_permissions(subject, permissions)
-        judged = await self._judge.judge(ask, subject, permissions)
-        if ask.need.params is not None:  # from here on what is kept of them stands for them
-            ask = replace(ask, need=replace(ask.need, params=None))
-        draft = self._draft(ask, subject, judged, stale_since, started)
-        if ask.dry_run:
+        judged = await self._judge.judge(selection_request, subject, permissions)
+        if selection_request.requirements.params is not None:  # from here on what is kept of them stands for them
+            selection_request = replace(
+                selection_request, requirements=replace(selection_request.requirements, params=None)
+            )
+        draft = self._draft(selection_request, subject, judged, stale_since, started)
+        if selection_request.dry_run:
             return self._answer(replace(draft, selection_id=""))
-        decision = await self._hold(draft)
-        if decision.held is None:
+        decision = await self._reserve_first_affordable(draft)
+        if decision.reservation is None:
             await self._recorder.record(decision)
         return self._answer(decision)
 
-    def _fresh_enough(self) -> datetime | None:
-        if not self._offers.loaded:
+    def _require_fresh_view(self) -> datetime | None:
+        if not self._candidates.loaded:
             raise SomaError(Reason.UNAVAILABLE, "the registry was not heard yet; try again shortly", retry_after_s=1)
-        since = self._offers.stale_since
+        since = self._candidates.stale_since
         if since is not None and (self._clock.now() - since).total_seconds() > self._options.max_stale_s:
             text = "the view of the registry is too old to choose by; try again shortly"
             raise SomaError(Reason.UNAVAILABLE, text, metadata={"component": "registry"}, retry_after_s=5)
         return since
 
     def _draft(
-        self, ask: Ask, subject: Subject, judged: Judged, stale_since: datetime | None, started: float
+        self,
+        selection_request: SelectionRequest,
+        subject: Subject,
+        judged: JudgementResult,
+        stale_since: datetime | None,
+        started: float,
     ) -> Decision:
-        first = judged.ranked[0].offer if judged.ranked else None
+        first = judged.ranked[0].candidate if judged.ranked else None
         request = context.current()
         return Decision(
             selection_id=self._ids.new(),
-            ask=ask,
+            selection_request=selection_request,
             subject=subject,
             chosen=first,
             ranked=judged.ranked,
             rejected=judged.rejected,
-            source=source_of(first, ask) if first else Source.LADDER,
-            reason=_reason(judged.ranked, judged.rejected, ask),
+            source=source_of(first, selection_request) if first else Source.LADDER,
+            reason=_reason(judged.ranked, judged.rejected, selection_request),
             policy_id=judged.policy_id,
             ladder_version=judged.ladder_version,
-            held=None,
+            reservation=None,
             degradation_level=self._degradation.level,
             stale_since=stale_since,
             decided_at=self._clock.now(),
@@ -140,28 +147,30 @@ class Selector:
             judged=judged,
         )
 
-    async def _hold(self, draft: Decision) -> Decision:
-        """Judgement five: the first offer that the budget bears, the decision written with its reservation."""
+    async def _reserve_first_affordable(self, draft: Decision) -> Decision:
+        """Judgement five: the first candidate that the budget bears, the decision written with its reservation."""
         decision = draft
         for ranked in draft.ranked:
-            if ranked.offer is not decision.chosen:
+            if ranked.candidate is not decision.chosen:
                 decision = _choose(decision, ranked)
             if ranked.cost_micro_usd == 0:
                 return decision
-            held = await self._reserve(decision, ranked)
-            if held is not None:
-                return replace(decision, held=held)
+            reservation = await self._reserve(decision, ranked)
+            if reservation is not None:
+                return replace(decision, reservation=reservation)
             text = f"its cost of {ranked.cost_micro_usd} micro-USD is above what the budget has left"
-            against = Rejection(ranked.offer.capability_id, Judgement.BUDGET, "BUDGET_EXCEEDED", text)
+            against = Rejection(ranked.candidate.capability_id, Judgement.BUDGET, "BUDGET_EXCEEDED", text)
             decision = replace(
                 decision, chosen=None, ranked=decision.ranked[1:], rejected=(*decision.rejected, against), judged=None
             )
-        return replace(decision, chosen=None, reason=_reason((), decision.rejected, draft.ask), judged=None)
+        return replace(
+            decision, chosen=None, reason=_reason((), decision.rejected, draft.selection_request), judged=None
+        )
 
-    async def _reserve(self, decision: Decision, ranked: Ranked) -> Held | None:
+    async def _reserve(self, decision: Decision, ranked: Ranked) -> BudgetReservation | None:
         return await self._ledger.reserve(
             decision.subject.tenant_id,
-            decision.ask.need.modality,
+            decision.selection_request.requirements.modality,
             ranked.cost_micro_usd,
             timedelta(seconds=self._options.reservation_ttl_s),
             decision,
@@ -170,7 +179,7 @@ class Selector:
     @staticmethod
     def _answer(decision: Decision) -> Decision:
         if decision.chosen is None:
-            raise nothing_left(decision)
+            raise no_candidate_error(decision)
         return decision
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
@@ -194,36 +203,37 @@ class Selector:
 def _choose(decision: Decision, ranked: Ranked) -> Decision:
     return replace(
         decision,
-        chosen=ranked.offer,
-        source=source_of(ranked.offer, decision.ask),
-        reason=_reason(decision.ranked, decision.rejected, decision.ask),
+        chosen=ranked.candidate,
+        source=source_of(ranked.candidate, decision.selection_request),
+        reason=_reason(decision.ranked, decision.rejected, decision.selection_request),
     )
 
 
-def _reason(ranked: Sequence[Ranked], rejected: Sequence[Rejection], ask: Ask) -> str:
-    why = f"after {ask.fallback_reason}: " if ask.fallback_reason else ""
+def _reason(ranked: Sequence[Ranked], rejected: Sequence[Rejection], selection_request: SelectionRequest) -> str:
+    why = f"after {selection_request.fallback_reason}: " if selection_request.fallback_reason else ""
     if not ranked:
         all_of_them = "the only capability was" if len(rejected) == 1 else f"all {len(rejected)} capabilities were"
         return f"{why}nothing could be chosen: {all_of_them} left out"
     first = ranked[0]
     others = f"; {len(ranked) - 1} more could serve" if len(ranked) > 1 else ""
     out = f", {len(rejected)} left out" if rejected else ""
-    return f"{why}{first.offer.capability_id}: {first.reason}{others}{out}"
+    return f"{why}{first.candidate.capability_id}: {first.reason}{others}{out}"
 
 
-def nothing_left(decision: Decision) -> SomaError:
+def no_candidate_error(decision: Decision) -> SomaError:
     """The terminal answer: every capability with the reason against it; a quota failure when only budget was."""
-    ask = decision.ask
+    selection_request = decision.selection_request
     details = [
         PreconditionViolation(item.code, item.capability_id, f"{item.judgement.value}: {item.reason}")
         for item in decision.rejected
     ]
     budget = [item for item in decision.rejected if item.judgement is Judgement.BUDGET]
     if budget:
-        text = f"the budget does not bear any capability for {ask.need.modality}/{ask.need.task_type}"
+        wanted = selection_request.requirements
+        text = f"the budget does not bear any capability for {wanted.modality}/{wanted.task_type}"
         quotas = [QuotaViolation(f"budget:{item.capability_id}", item.reason) for item in budget]
         return SomaError(Reason.BUDGET_EXCEEDED, text, quotas=quotas, preconditions=details)
-    what = f"{ask.need.modality}/{ask.need.task_type}"
+    what = f"{selection_request.requirements.modality}/{selection_request.requirements.task_type}"
     text = f"no capability for {what} is left; {len(details)} left out, for the reasons in the details"
     if not details:
         text = f"no capability serves {what}; GET /v1/multimodal/capabilities lists what there is"

@@ -1,1 +1,1 @@
-"""Offers, judgements, decisions and budgets: model and rules of the selector."""
+"""Candidates, judgements, decisions and budgets: model and rules of the selector."""

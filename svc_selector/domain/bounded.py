@@ -18,27 +18,27 @@ class BoundedCache(Generic[V]):
         self._entries = entries
         self._limit = weight
         self._weight = 0
-        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self._entries_by_key: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries_by_key)
 
     def get(self, key: Hashable) -> V | None:
         """The value of a key; None when it is not there."""
-        found = self._kept.get(key)
+        found = self._entries_by_key.get(key)
         if found is None:
             return None
-        self._kept.move_to_end(key)
+        self._entries_by_key.move_to_end(key)
         return found[0]
 
     def put(self, key: Hashable, value: V, weight: int) -> None:
         """Keeps a value; one that is heavier than the whole cache is not kept."""
-        before = self._kept.pop(key, None)
+        before = self._entries_by_key.pop(key, None)
         self._weight -= before[1] if before else 0
         if weight > self._limit:
             return
-        self._kept[key] = (value, weight)
+        self._entries_by_key[key] = (value, weight)
         self._weight += weight
-        while self._weight > self._limit or len(self._kept) > self._entries:
-            _, (_, gone) = self._kept.popitem(last=False)
+        while self._weight > self._limit or len(self._entries_by_key) > self._entries:
+            _, (_, gone) = self._entries_by_key.popitem(last=False)
             self._weight -= gone

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from svc_selector.domain.model import Ask, Judgement, Offer, Source, Subject
+    from svc_selector.domain.model import Candidate, Judgement, SelectionRequest, Source, Subject
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """An offer that was left out: by which judgement, with a code for programs and a sentence for people."""
+    """A candidate that was left out: by which judgement, with a code for programs and a sentence for people."""
 
     capability_id: str
     judgement: Judgement
@@ -23,9 +23,9 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Ranked:
-    """An offer that could be chosen, at its place (from 1)."""
+    """A candidate that could be chosen, at its place (from 1)."""
 
-    offer: Offer
+    candidate: Candidate
     rank: int
     ladder_position: int
     cost_micro_usd: int
@@ -33,7 +33,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Held:
+class BudgetReservation:
     """A reservation; `remaining_micro_usd` is what the tightest cap has left afterwards."""
 
     reservation_id: str
@@ -43,8 +43,8 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """What the judgements left and what they left out. Equal asks on an unchanged mesh share one object."""
+class JudgementResult:
+    """What the judgements left and what they left out. Equal requests on an unchanged mesh share one object."""
 
     ranked: tuple[Ranked, ...]
     rejected: tuple[Rejection, ...]
@@ -70,20 +70,20 @@ class Decision:
     """
 
     selection_id: str
-    ask: Ask
+    selection_request: SelectionRequest
     subject: Subject
-    chosen: Offer | None
+    chosen: Candidate | None
     ranked: tuple[Ranked, ...]
     rejected: tuple[Rejection, ...]
     source: Source
     reason: str
     policy_id: str
     ladder_version: int
-    held: Held | None
+    reservation: BudgetReservation | None
     degradation_level: str
     stale_since: datetime | None
     decided_at: datetime
     elapsed_us: int
     actor: str = ""
     traceparent: str = ""
-    judged: Judged | None = field(default=None, repr=False)
+    judged: JudgementResult | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""The model: offers, needs and what they cost."""
+"""The model: candidates, needs and what they cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mesh.json_schema import BoundedValue
 
 JsonObject: TypeAlias = dict[str, JsonValue]
-OfferKey: TypeAlias = tuple[str, str]
+CandidateKey: TypeAlias = tuple[str, str]
 """Owner and capability id: several tenants may each have a capability of one id."""
 
 
@@ -28,7 +28,7 @@ class Schema(Protocol):
 
 
 class Health(StrEnum):
-    """Health of an offer, as the registry last said."""
+    """Health of a candidate, as the registry last said."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -37,7 +37,7 @@ class Health(StrEnum):
 
 
 class Lifecycle(StrEnum):
-    """Whether an offer may be chosen."""
+    """Whether a candidate may be chosen."""
 
     ACTIVE = "active"
     DEPRECATED = "deprecated"
@@ -45,7 +45,7 @@ class Lifecycle(StrEnum):
 
 
 class CostTier(StrEnum):
-    """Price class of an offer, or the highest that may be chosen; the lowest first."""
+    """Price class of a candidate, or the highest that may be chosen; the lowest first."""
 
     UNSPECIFIED = ""
     FREE = "free"
@@ -56,7 +56,7 @@ class CostTier(StrEnum):
 
 
 class Judgement(StrEnum):
-    """Which judgement left an offer out."""
+    """Which judgement left a candidate out."""
 
     CANDIDATES = "candidates"
     ALLOW_LISTS = "allow_lists"
@@ -77,7 +77,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard limits of an offer; zero or empty means none."""
+    """Hard limits of a candidate; zero or empty means none."""
 
     formats: tuple[str, ...] = ()
     max_width_px: int = 0
@@ -90,32 +90,32 @@ class Limits:
 
 @dataclass(frozen=True)
 class Prices:
-    """Millionths of a US dollar for one unit of each kind; `finer`: for a million of them, on top."""
+    """Millionths of a US dollar for one unit of each kind; `per_million`: for a million of them, on top."""
 
     call: int = 0
     image: int = 0
     second: int = 0
     input_token: int = 0
     output_token: int = 0
-    finer: Prices | None = None
+    per_million: Prices | None = None
 
     @property
     def free(self) -> bool:
         """Whether no unit has a price."""
         whole = self.call or self.image or self.second or self.input_token or self.output_token
-        return not whole and (self.finer is None or self.finer.free)
+        return not whole and (self.per_million is None or self.per_million.free)
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """Why an offer is never chosen as it is: what the registry says of it cannot be used."""
+    """Why a candidate is never chosen as it is: what the registry says of it cannot be used."""
 
     code: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Offer:
+class Candidate:
     """A capability as the selector sees it.
 
     `owner` is the tenant whose own it is, empty for the platform's. `document` is the registry's message without its
@@ -147,8 +147,8 @@ class Offer:
     owner: str = ""
 
     @property
-    def key(self) -> OfferKey:
-        """What tells it from every other offer."""
+    def key(self) -> CandidateKey:
+        """What tells it from every other candidate."""
         return self.owner, self.capability_id
 
     @property
@@ -158,7 +158,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirements:
     """What a step needs; zero, empty or None means any."""
 
     modality: str
@@ -212,7 +212,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class KeptParams:
+class StoredParams:
     """What is kept of parameters: redacted, or where they are too long their digest and their size in bytes."""
 
     value: JsonObject | None
@@ -221,13 +221,13 @@ class KeptParams:
 
 
 @dataclass(frozen=True)
-class Ask:
+class SelectionRequest:
     """One request for a choice. `max_cost_micro_usd` of 0 leaves the tenant's caps alone to bind.
 
     `digest` is that of the whole request, by which a repeat is known.
     """
 
-    need: Need
+    requirements: Requirements
     units: Units = Units()
     preferred_provider: str = ""
     preferred_tool: str = ""
@@ -238,7 +238,7 @@ class Ask:
     dry_run: bool = False
     request_id: str = ""
     digest: bytes = b""
-    kept_params: KeptParams | None = None
+    stored_params: StoredParams | None = None
     max_cost_tier: CostTier = CostTier.UNSPECIFIED
 
 

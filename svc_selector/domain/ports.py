@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from svc_selector.domain.budget import Budget, RequestKey, Reservation
-    from svc_selector.domain.decision import Decision, Held, Recorded
-    from svc_selector.domain.model import Ask, Ladder, Offer, Subject
+    from svc_selector.domain.decision import BudgetReservation, Decision, Recorded
+    from svc_selector.domain.model import Candidate, Ladder, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
 
 
-class Offers(Protocol):
+class Candidates(Protocol):
     """The registry's capabilities, in memory."""
 
     @property
@@ -29,7 +29,7 @@ class Offers(Protocol):
     def version(self, tenant_id: str, modality: str, task_type: str) -> int:
         """Grows with every change of what a tenant is offered for a task type, and of its ladders."""
 
-    def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Offer]:
+    def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Candidate]:
         """What a tenant is offered for a task type, by id; what serves other tasks is not even considered."""
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
@@ -38,7 +38,7 @@ class Offers(Protocol):
 
 @dataclass(frozen=True)
 class Denial:
-    """Why policy denies an offer."""
+    """Why policy denies a candidate."""
 
     code: str
     reason: str
@@ -48,7 +48,7 @@ class Denial:
 class Verdicts:
     """Denials by capability id, empty for an allowed one, and the policy that gave them.
 
-    An offer without an entry is denied.
+    A candidate without an entry is denied.
     """
 
     policy_id: str
@@ -56,21 +56,21 @@ class Verdicts:
 
 
 class Policy(Protocol):
-    """Policy over all offers at once."""
+    """Policy over all candidates at once."""
 
     @property
     def fixed(self) -> bool:
-        """Whether equal asks get equal verdicts for as long as this object lives."""
+        """Whether equal requests get equal verdicts for as long as this object lives."""
 
     async def verdicts(
         self,
-        ask: Ask,
+        selection_request: SelectionRequest,
         subject: Subject,
         permissions: Permissions,
-        offers: Sequence[Offer],
+        candidates: Sequence[Candidate],
         costs: Mapping[str, int],
     ) -> Verdicts:
-        """The verdicts on all offers, in one evaluation. DEPENDENCY_UNAVAILABLE when policy cannot be asked."""
+        """The verdicts on all candidates, in one evaluation. DEPENDENCY_UNAVAILABLE when policy cannot be asked."""
 
 
 class CallerPermissions(Protocol):
@@ -96,7 +96,7 @@ class Ledger(Protocol):
 
     async def reserve(
         self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
-    ) -> Held | None:
+    ) -> BudgetReservation | None:
         """Holds an amount under the overall cap and the modality's, with the decision in one transaction.
 
         None when a cap does not bear it; then nothing was written.

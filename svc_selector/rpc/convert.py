@@ -8,7 +8,7 @@ from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2
-from svc_selector.domain.model import Ask, CostTier, Need, Subject, Units
+from svc_selector.domain.model import CostTier, Requirements, SelectionRequest, Subject, Units
 from svc_selector.rpc.params import params_from, request_digest
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def modality_number(name: str) -> modality_pb2.Modality.ValueType:
     return modality_pb2.Modality.Value("MODALITY_" + name.upper()) if name else modality_pb2.MODALITY_UNSPECIFIED
 
 
-async def ask_from(request: selection_pb2.SelectRequest) -> Ask:
+async def selection_request_from(request: selection_pb2.SelectRequest) -> SelectionRequest:
     """What is asked for. INVALID_ARGUMENT for parameters that are no JSON."""
     units = request.estimated_units
     params = await params_from(request.requirements)
-    return Ask(
-        need=_need_from(request.requirements, params.value if params else None),
+    return SelectionRequest(
+        requirements=_requirements_from(request.requirements, params.value if params else None),
         units=Units(units.calls or 1, units.images, units.seconds, units.input_tokens, units.output_tokens),
         preferred_provider=request.preference.provider,
         preferred_tool=request.preference.tool_id,
@@ -44,13 +44,13 @@ async def ask_from(request: selection_pb2.SelectRequest) -> Ask:
         dry_run=request.dry_run,
         request_id=request.request_id,
         digest=await request_digest(request) if request.request_id else b"",
-        kept_params=params.kept if params else None,
+        stored_params=params.kept if params else None,
         max_cost_tier=CostTier(_tier_name(request.max_cost_tier)),
     )
 
 
-def _need_from(proto: capability_service_pb2.Requirements, params: JsonObject | None) -> Need:
-    return Need(
+def _requirements_from(proto: capability_service_pb2.Requirements, params: JsonObject | None) -> Requirements:
+    return Requirements(
         modality=modality_name(proto.modality),
         task_type=proto.task_type,
         formats=tuple(proto.formats),

@@ -17,11 +17,11 @@ from svc_selector.rpc.convert import modality_number, tier_number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from svc_selector.domain.decision import Decision, Judged, Ranked, Rejection
-    from svc_selector.domain.model import Ask
+    from svc_selector.domain.decision import Decision, JudgementResult, Ranked, Rejection
+    from svc_selector.domain.model import SelectionRequest
 
 TOPIC = facts_of("selector")
-TOGETHER = 512 << 10
+MAX_EVENT_BYTES = 512 << 10
 """Bytes of selections that are told in one event."""
 _TRACE_ID = slice(3, 35)
 """Where a W3C traceparent holds the id of the trace."""
@@ -35,7 +35,7 @@ class SelectionFacts:
     """
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Judged, bytes] = WeakKeyDictionary()
+        self._cache: WeakKeyDictionary[JudgementResult, bytes] = WeakKeyDictionary()
         self._documents: WeakKeyDictionary[Decision, bytes] = WeakKeyDictionary()
 
     def message(self, decision: Decision) -> selection_pb2.Selection:
@@ -46,7 +46,7 @@ class SelectionFacts:
         """The serialised Selection of a decision."""
         document = self._documents.get(decision)
         if document is None:
-            document = self._lasting(decision) + _passing(decision).SerializeToString()
+            document = self._shared_part(decision) + _own_part(decision).SerializeToString()
             self._documents[decision] = document
         return document
 
@@ -80,19 +80,19 @@ class SelectionFacts:
         size = 0
         for decision in decisions:
             size += len(self.document(decision))
-            if part and size > TOGETHER:
+            if part and size > MAX_EVENT_BYTES:
                 yield part
                 part, size = [], len(self.document(decision))
             part.append(decision)
         yield part
 
-    def _lasting(self, decision: Decision) -> bytes:
+    def _shared_part(self, decision: Decision) -> bytes:
         judged = decision.judged
         if judged is None:
             return _judged_to(decision).SerializeToString()
-        kept = self._kept.get(judged)
+        kept = self._cache.get(judged)
         if kept is None:
-            kept = self._kept[judged] = _judged_to(decision).SerializeToString()
+            kept = self._cache[judged] = _judged_to(decision).SerializeToString()
         return kept
 
 
@@ -110,8 +110,8 @@ def _event(fact: facts_pb2.SelectionMade | facts_pb2.SelectionsMade, first: Deci
 
 
 def _judged_to(decision: Decision) -> selection_pb2.Selection:
-    """What equal asks get alike."""
-    ask = decision.ask
+    """What equal requests get alike."""
+    selection_request = decision.selection_request
     proto = selection_pb2.Selection(
         ranked=[_ranked_to(item) for item in decision.ranked],
         rejected=[_rejection_to(item) for item in decision.rejected],
@@ -120,13 +120,15 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
         policy_id=decision.policy_id,
         ladder_version=decision.ladder_version,
         ranker=selection_pb2.RankerView(mode="off"),
-        requirements=_need_to(ask),
-        max_cost_tier=tier_number(ask.max_cost_tier),
-        exclude=ask.exclude,
-        fallback_reason=ask.fallback_reason,
-        preference=selection_pb2.Preference(provider=ask.preferred_provider, tool_id=ask.preferred_tool),
+        requirements=_requirements_to(selection_request),
+        max_cost_tier=tier_number(selection_request.max_cost_tier),
+        exclude=selection_request.exclude,
+        fallback_reason=selection_request.fallback_reason,
+        preference=selection_pb2.Preference(
+            provider=selection_request.preferred_provider, tool_id=selection_request.preferred_tool
+        ),
     )
-    kept = ask.kept_params
+    kept = selection_request.stored_params
     if kept is not None and kept.value is None:
         proto.params_omitted.CopyFrom(selection_pb2.OmittedParams(sha256=kept.sha256, size_bytes=kept.size_bytes))
     if decision.chosen is not None:
@@ -134,7 +136,7 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
     return proto
 
 
-def _passing(decision: Decision) -> selection_pb2.Selection:
+def _own_part(decision: Decision) -> selection_pb2.Selection:
     """What is of this one decision."""
     subject = decision.subject
     proto = selection_pb2.Selection(
@@ -151,20 +153,20 @@ def _passing(decision: Decision) -> selection_pb2.Selection:
             attempt=subject.attempt,
         ),
         create_time=timestamp(decision.decided_at),
-        dry_run=decision.ask.dry_run,
+        dry_run=decision.selection_request.dry_run,
         elapsed_us=decision.elapsed_us,
         subject=subject.subject,
         actor=decision.actor,
         requested_data_classification=subject.requested_classification,
         trace_id=decision.traceparent[_TRACE_ID],
     )
-    held = decision.held
-    if held is not None:
+    reservation = decision.reservation
+    if reservation is not None:
         budget = selection_pb2.BudgetView(
-            reservation_id=held.reservation_id,
-            reserved_micro_usd=held.amount_micro_usd,
-            remaining_micro_usd=held.remaining_micro_usd,
-            expire_time=timestamp(held.expires_at),
+            reservation_id=reservation.reservation_id,
+            reserved_micro_usd=reservation.amount_micro_usd,
+            remaining_micro_usd=reservation.remaining_micro_usd,
+            expire_time=timestamp(reservation.expires_at),
         )
         proto.budget.CopyFrom(budget)
     return proto
@@ -172,13 +174,13 @@ def _passing(decision: Decision) -> selection_pb2.Selection:
 
 def _ranked_to(item: Ranked) -> selection_pb2.Ranked:
     return selection_pb2.Ranked(
-        capability_id=item.offer.capability_id,
+        capability_id=item.candidate.capability_id,
         rank=item.rank,
         ladder_position=item.ladder_position,
-        health=capability_pb2.HealthState.Value("HEALTH_STATE_" + item.offer.health.name),
+        health=capability_pb2.HealthState.Value("HEALTH_STATE_" + item.candidate.health.name),
         estimated_cost_micro_usd=item.cost_micro_usd,
         reason=item.reason,
-        health_reason=item.offer.health_reason,
+        health_reason=item.candidate.health_reason,
     )
 
 
@@ -191,17 +193,17 @@ def _rejection_to(item: Rejection) -> selection_pb2.Rejection:
     )
 
 
-def _need_to(ask: Ask) -> capability_service_pb2.Requirements:
-    need = ask.need
+def _requirements_to(selection_request: SelectionRequest) -> capability_service_pb2.Requirements:
+    requirements = selection_request.requirements
     return capability_service_pb2.Requirements(
-        modality=modality_number(need.modality),
-        task_type=need.task_type,
-        formats=need.formats,
-        width_px=need.width_px,
-        height_px=need.height_px,
-        prompt_chars=need.prompt_chars,
-        context_tokens=need.context_tokens,
-        duration_seconds=need.duration_s,
-        source_language=need.source_language,
-        params=struct(ask.kept_params.value) if ask.kept_params else None,
+        modality=modality_number(requirements.modality),
+        task_type=requirements.task_type,
+        formats=requirements.formats,
+        width_px=requirements.width_px,
+        height_px=requirements.height_px,
+        prompt_chars=requirements.prompt_chars,
+        context_tokens=requirements.context_tokens,
+        duration_seconds=requirements.duration_s,
+        source_language=requirements.source_language,
+        params=struct(selection_request.stored_params.value) if selection_request.stored_params else None,
     )

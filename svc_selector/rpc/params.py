@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import invalid
 from mesh.redaction import Redactor
 from mesh.rpc.wellknown import has_more_values, json_object
-from svc_selector.domain.model import JsonObject, KeptParams
+from svc_selector.domain.model import JsonObject, StoredParams
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -31,7 +31,7 @@ class Params:
     """Parameters as they are checked, and what is kept of them."""
 
     value: JsonObject
-    kept: KeptParams
+    kept: StoredParams
 
 
 async def params_from(requirements: capability_service_pb2.Requirements) -> Params | None:
@@ -55,8 +55,8 @@ def _read(message: Struct, size: int) -> Params:
     except ValueError:
         raise invalid("requirements.params", "holds a number that is not finite") from None
     if size <= KEPT_BYTES:
-        return Params(value, KeptParams(Redactor().object(value), size_bytes=size))
-    return Params(value, KeptParams(None, _sha256(message).hexdigest(), size))
+        return Params(value, StoredParams(Redactor().object(value), size_bytes=size))
+    return Params(value, StoredParams(None, _sha256(message).hexdigest(), size))
 
 
 async def request_digest(request: Message) -> bytes:

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.errors import Reason, SomaError
-from mesh.rpc.paging import id_token
+from mesh.rpc.paging import page_token_id
 from soma.selector.v1 import selector_service_pb2 as pb
 from soma.selector.v1.selection_pb2 import Selection
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
 from svc_selector.app.select import DEFAULT_PAGE
-from svc_selector.rpc.convert import ask_from, subject_from
+from svc_selector.rpc.convert import selection_request_from, subject_from
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from soma.selector.v1.selection_pb2 import SelectRequest
     from svc_selector.app import Selections
-    from svc_selector.domain.model import Ask
+    from svc_selector.domain.model import SelectionRequest
     from svc_selector.rpc.facts import SelectionFacts
 
 
@@ -32,26 +32,26 @@ class SelectorServicer(SelectorServiceServicer):
     async def Select(self, request: SelectRequest, context: grpc.aio.ServicerContext) -> Selection:
         """Chooses a capability; a repeated request id answers with the first choice."""
         who = caller()
-        ask, subject = await ask_from(request), subject_from(request.subject_context, who)
+        selection_request, subject = await selection_request_from(request), subject_from(request.subject_context, who)
         if not request.request_id or request.dry_run:
-            return self._facts.message(await self._selector.select(ask, subject))
-        earlier = await self._earlier(who.tenant_id, ask)
+            return self._facts.message(await self._selector.select(selection_request, subject))
+        earlier = await self._earlier(who.tenant_id, selection_request)
         if earlier is not None:
             return earlier
         try:
-            decision = await self._selector.select(ask, subject)
+            decision = await self._selector.select(selection_request, subject)
         except SomaError as error:
-            earlier = await self._earlier(who.tenant_id, ask) if error.reason is Reason.CONFLICT else None
+            earlier = await self._earlier(who.tenant_id, selection_request) if error.reason is Reason.CONFLICT else None
             if earlier is None:
                 raise
             return earlier
         return self._facts.message(decision)
 
-    async def _earlier(self, tenant_id: str, ask: Ask) -> Selection | None:
-        recorded = await self._selector.by_request(tenant_id, ask.request_id)
+    async def _earlier(self, tenant_id: str, selection_request: SelectionRequest) -> Selection | None:
+        recorded = await self._selector.by_request(tenant_id, selection_request.request_id)
         if recorded is None:
             return None
-        if recorded.request_digest not in (b"", ask.digest):
+        if recorded.request_digest not in (b"", selection_request.digest):
             raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
         return Selection.FromString(recorded.document)
 
@@ -64,7 +64,9 @@ class SelectorServicer(SelectorServiceServicer):
     ) -> pb.ListSelectionsResponse:
         """Lists past selections."""
         size = request.page_size or DEFAULT_PAGE
-        documents = await self._selector.list(caller().tenant_id, request.job_id, size, id_token(request.page_token))
+        documents = await self._selector.list(
+            caller().tenant_id, request.job_id, size, page_token_id(request.page_token)
+        )
         found = [Selection.FromString(document) for document in documents]
         token = found[size - 1].selection_id if len(found) > size else ""
         return pb.ListSelectionsResponse(selections=found[:size], next_page_token=token)

@@ -18,11 +18,11 @@ from tests.bench.rig import running
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.figures import Figure
     from tests.bench.rig import Rig
 
-PARTS: dict[str, Callable[[Rig, Yardstick], Awaitable[list[Figure]]]] = {
+PARTS: dict[str, Callable[[Rig, EchoBaseline], Awaitable[list[Figure]]]] = {
     "edge": edge.measure,
     "revoke": revoking.measure,
     "jobs": jobs.measure,
@@ -34,14 +34,14 @@ PARTS: dict[str, Callable[[Rig, Yardstick], Awaitable[list[Figure]]]] = {
 }
 
 
-async def everything(rig: Rig, parts: Sequence[str], say: Callable[[str], None]) -> list[Figure]:
+async def everything(rig: Rig, parts: Sequence[str], log: Callable[[str], None]) -> list[Figure]:
     """The echo, then the parts, one after the other."""
-    say(echo.PART)
-    yardstick = await echo.measure()
-    figures = yardstick.figures()
+    log(echo.PART)
+    baseline = await echo.measure()
+    figures = baseline.figures()
     for part in parts:
-        say(part)
-        figures += await PARTS[part](rig, yardstick)
+        log(part)
+        figures += await PARTS[part](rig, baseline)
     return figures
 
 

@@ -21,7 +21,7 @@ from tests.unit.executor.composer.samples import artefact, inputs, small
 
 if TYPE_CHECKING:
     from svc_executor.domain.provider import InputArtefact, Provider
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
 PART = "compose"
@@ -57,7 +57,7 @@ async def rounds(composer: Provider, outputs: tuple[str, ...], given: dict[str, 
     return seconds[1:]
 
 
-async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
+async def measure(_rig: Rig, _baseline: EchoBaseline) -> list[Figure]:
     """The figures of composing, in this process."""
     given = figures()
     with tempfile.TemporaryDirectory() as folder:

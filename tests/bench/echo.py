@@ -1,4 +1,4 @@
-"""The yardstick: a bare grpc.aio server in a process of its own that gives back what it gets."""
+"""The baseline: a bare grpc.aio server in a process of its own that gives back what it gets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PART = "gRPC echo"
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class EchoBaseline:
     """What the echo does on this machine in this run; rates in calls a second, `sink` in MiB a second."""
 
     paced: Load
@@ -132,13 +132,13 @@ async def paced(rate: float, seconds: float) -> tuple[Load, float]:
         return await _paced(_calling(channel), pid, rate, seconds)
 
 
-async def measure() -> Yardstick:
+async def measure() -> EchoBaseline:
     """Measures the echo in every way that the rest is compared with."""
     async with running() as (channel, pid):
         call = _calling(channel)
         load, cpu_ms = await _paced(call, pid, RATE, SECONDS)
         full = await closed_loop([call] * CALLERS, 3)
-        return Yardstick(load, full, await closed_loop([call], 2), cpu_ms, await _sink(channel))
+        return EchoBaseline(load, full, await closed_loop([call], 2), cpu_ms, await _sink(channel))
 
 
 if __name__ == "__main__":

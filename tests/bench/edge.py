@@ -14,7 +14,7 @@ from tests.bench.load import Load, closed_loop
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.load import Caller
     from tests.bench.rig import Rig
 
@@ -55,7 +55,7 @@ async def taking_turns(ways: Mapping[str, list[Caller]]) -> dict[str, Load]:
     return sums
 
 
-async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+async def measure(rig: Rig, baseline: EchoBaseline) -> list[Figure]:
     """Requests a second and latencies of the three: the same read of the same service, which verifies every time."""
     token = await rig.token(Claims("dev", "bench", roles=("member",)))
     async with bare_edge.serving(rig, "registry", SERVICE) as bare:
@@ -66,7 +66,7 @@ async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
     for name, load in loads.items():
         ratio = load.rate / loads[BARE].rate
         goal = "" if name == BARE else ">= 0.9"
-        echo = load.rate / yardstick.full.rate
+        echo = load.rate / baseline.full.rate
         figures.append(Figure(PART, f"{name}, 16 callers", load.rate, "1/s", echo, BARE, ratio, goal))
-        figures += latencies(PART, name, load.latencies, yardstick.full.latencies)
+        figures += latencies(PART, name, load.latencies, baseline.full.latencies)
     return figures

@@ -23,16 +23,16 @@ from mesh.local.locate import MissingError
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import engines
 from mesh.testing.contract import eventually
-from tests.bench.carrier import TOPIC, TYPE, Orders
 from tests.bench.figures import Figure, latencies
+from tests.bench.outbox_worker import TOPIC, TYPE, WorkerOptions
 from tests.bench.probes import cpu_seconds
-from tests.chaos.events.lines import Line
+from tests.chaos.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
 PART = "events"
@@ -48,7 +48,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA probe TO probe;
 
 
 @dataclass(frozen=True)
-class Passage:
+class DrainResult:
     """What became of a full outbox: events a second, and processor time of relay and consumer per event, in µs."""
 
     rate: float
@@ -57,18 +57,18 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Course:
+class EventPath:
     """A database of its own, and a bus."""
 
     postgres: Postgres
     dsn: str
-    line: Line
+    line: BusUnderTest
 
     @asynccontextmanager
-    async def carrying(self, role: str) -> AsyncIterator[Callable[[], float]]:
+    async def worker_running(self, role: str) -> AsyncIterator[Callable[[], float]]:
         """A relay or consumer; gives what tells its processor time since it began."""
-        orders = Orders(role, self.dsn, self.line.kind, self.line.where)
-        argv = [sys.executable, "-m", "tests.bench.carrier", json.dumps(asdict(orders))]
+        options = WorkerOptions(role, self.dsn, self.line.kind, self.line.where)
+        argv = [sys.executable, "-m", "tests.bench.outbox_worker", json.dumps(asdict(options))]
         child = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
         try:
             if not child.stdout or not await child.stdout.readline():
@@ -79,17 +79,17 @@ class Course:
             child.terminate()
             await child.wait()
 
-    async def write(self, births: Sequence[datetime]) -> None:
+    async def write(self, created_times: Sequence[datetime]) -> None:
         """Events in one transaction."""
         ids = SystemIds()
-        named = [(ids.new(), birth) for birth in births]
+        named = [(ids.new(), birth) for birth in created_times]
         events = [
             Event(id_, TYPE, TOPIC, f"k{zlib.crc32(id_.encode()) % KEYS}", "a", birth, PAYLOAD) for id_, birth in named
         ]
         async with self.postgres.transaction("a") as connection:
             await Outbox().add(connection, *events)
 
-    async def pour(self, seconds: float) -> datetime:
+    async def write_steadily(self, seconds: float) -> datetime:
         """Events at a steady rate, in a transaction every ten milliseconds; gives the birth of the first.
 
         An event is born when it is due, so one that is written late counts as late.
@@ -117,22 +117,22 @@ class Course:
 
         await eventually(enough, within_s=PATIENCE_S)
 
-    async def passage(self, role: str) -> Passage:
+    async def drain(self, role: str) -> DrainResult:
         """Let rows that are written already pass."""
         for _ in range(ROWS // AT_ONCE):
             await self.write([SystemClock().now()] * AT_ONCE)
-        async with self.carrying(role) as consumer, self.carrying("relay") as relay:
+        async with self.worker_running(role) as consumer, self.worker_running("relay") as relay:
             await self.arrived(ROWS)
             took = await self.value(
                 "SELECT extract(epoch FROM (SELECT max(applied_at) FROM applied) - (SELECT min(sent_at) FROM outbox))"
             )
-            return Passage(ROWS / took, relay() / ROWS * 1e6, consumer() / ROWS * 1e6)
+            return DrainResult(ROWS / took, relay() / ROWS * 1e6, consumer() / ROWS * 1e6)
 
     async def paced(self) -> list[float]:
         """Seconds from an event's birth, before its transaction, to its effect, at a steady rate."""
-        async with self.carrying("singly"), self.carrying("relay"):
-            await self.pour(WARM_S)
-            begun = await self.pour(SECONDS)
+        async with self.worker_running("singly"), self.worker_running("relay"):
+            await self.write_steadily(WARM_S)
+            begun = await self.write_steadily(SECONDS)
             await self.arrived(RATE * (WARM_S + SECONDS))
         query = "SELECT extract(epoch FROM applied_at - occurred_at)::float8 FROM applied WHERE occurred_at >= $1"
         async with self.postgres.transaction(SYSTEM) as connection:
@@ -140,53 +140,53 @@ class Course:
 
 
 @asynccontextmanager
-async def course(databases: engines.Databases, line: Line) -> AsyncIterator[Course]:
+async def event_path(databases: engines.Databases, line: BusUnderTest) -> AsyncIterator[EventPath]:
     """A fresh database for a bus."""
     settings = await databases.fresh("probe", pool_max=16)
     owner = await asyncpg.connect(databases.owner_dsn(settings))
     await owner.execute(_TABLES)
     await owner.close()
     async with Postgres.open(settings) as postgres:
-        yield Course(postgres, settings.dsn.get_secret_value(), line)
+        yield EventPath(postgres, settings.dsn.get_secret_value(), line)
 
 
-async def buses(stack: AsyncExitStack) -> list[Line]:
+async def buses(stack: AsyncExitStack) -> list[BusUnderTest]:
     """The buses there are, started; says which one is not."""
     valkey = await stack.enter_async_context(engines.valkey_engine())
-    found = [Line("valkey", valkey.url)]
+    found = [BusUnderTest("valkey", valkey.url)]
     try:
         jars = locate.kafka_jars().path
     except MissingError as missing:
         print(f"events: Kafka is left out, it cannot be had here: {missing}", file=sys.stderr)
     else:
         kafka = await stack.enter_async_context(engines.kafka_engine(jars))
-        found.append(Line.kafka(kafka.settings))
+        found.append(BusUnderTest.kafka(kafka.settings))
     return found
 
 
-async def figures_of(databases: engines.Databases, line: Line, yardstick: Yardstick) -> list[Figure]:
+async def figures_of(databases: engines.Databases, line: BusUnderTest, baseline: EchoBaseline) -> list[Figure]:
     """The figures of one bus."""
     figures: list[Figure] = []
     for part, (role, form) in enumerate((("together", "handler of many"), ("singly", "handler of one")), 1):
-        async with course(databases, line.apart(part)) as made:
-            passage = await made.passage(role)
+        async with event_path(databases, line.apart(part)) as made:
+            drain = await made.drain(role)
         name, goal = f"{line.kind}, {form}", "≥ 10,000" if role == "together" else ""
         figures += [
-            Figure(PART, f"{name}, full outbox", passage.rate, "1/s", passage.rate / yardstick.full.rate, goal=goal),
-            Figure(PART, f"{name}, processor time of the relay per event", passage.relay_us, "µs"),
-            Figure(PART, f"{name}, processor time of the consumer per event", passage.consumer_us, "µs"),
+            Figure(PART, f"{name}, full outbox", drain.rate, "1/s", drain.rate / baseline.full.rate, goal=goal),
+            Figure(PART, f"{name}, processor time of the relay per event", drain.relay_us, "µs"),
+            Figure(PART, f"{name}, processor time of the consumer per event", drain.consumer_us, "µs"),
         ]
-    async with course(databases, line.apart(3)) as made:
+    async with event_path(databases, line.apart(3)) as made:
         seconds = await made.paced()
     name = f"{line.kind}, birth to effect at {RATE}/s"
-    return figures + latencies(PART, name, seconds, yardstick.paced.latencies, {0.99: "< 100"})
+    return figures + latencies(PART, name, seconds, baseline.paced.latencies, {0.99: "< 100"})
 
 
-async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+async def measure(rig: Rig, baseline: EchoBaseline) -> list[Figure]:
     """The figures of each bus, on engines of their own."""
     figures: list[Figure] = []
     async with AsyncExitStack() as stack:
         databases = engines.Databases(await stack.enter_async_context(engines.postgres_engine()))
         for line in await buses(stack):
-            figures += await figures_of(databases, line, yardstick)
+            figures += await figures_of(databases, line, baseline)
     return figures

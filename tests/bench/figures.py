@@ -17,7 +17,7 @@ class Figure:
     """One figure with its unit.
 
     `echo` is its ratio to the bare gRPC echo of the same run, None where the echo has nothing like it; `ratio` its
-    ratio to the yardstick named by `against`.
+    ratio to the baseline named by `against`.
     """
 
     part: str
@@ -55,16 +55,16 @@ def bucket_percentile(buckets: Mapping[float, float], share: float) -> float:
 
 
 def latencies(
-    part: str, name: str, seconds: Sequence[float], yardstick: Sequence[float], goals: Mapping[float, str] | None = None
+    part: str, name: str, seconds: Sequence[float], baseline: Sequence[float], goals: Mapping[float, str] | None = None
 ) -> list[Figure]:
-    """p50, p95 and p99 in milliseconds, each with its ratio to the same percentile of the yardstick."""
+    """p50, p95 and p99 in milliseconds, each with its ratio to the same percentile of the baseline."""
     return [
         Figure(
             part,
             f"{name}, p{round(share * 100)}",
             percentile(seconds, share) * 1000,
             "ms",
-            percentile(seconds, share) / percentile(yardstick, share),
+            percentile(seconds, share) / percentile(baseline, share),
             goal=(goals or {}).get(share, ""),
         )
         for share in SHARES

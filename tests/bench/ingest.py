@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from soma.assets.v1.asset_service_pb2_grpc import AssetServiceAsyncStub
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
 MIB = 1 << 20
@@ -98,11 +98,11 @@ async def memory(rig: Rig, stub: AssetServiceAsyncStub, identity: Identity) -> f
     return memory_mib(pid, "VmHWM") - before
 
 
-def _rate(name: str, value: float, sink: float, yardstick: float, against: str) -> Figure:
-    return Figure(PART, name, value, "MiB/s", value / sink, against, value / yardstick)
+def _rate(name: str, value: float, sink: float, baseline: float, against: str) -> Figure:
+    return Figure(PART, name, value, "MiB/s", value / sink, against, value / baseline)
 
 
-async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+async def measure(rig: Rig, baseline: EchoBaseline) -> list[Figure]:
     """The figures of ingest, past the edge and through it."""
     identity: Identity = [("authorization", f"Bearer {rig.key}")]
     trust = grpc.ssl_channel_credentials(rig.authority.read_bytes())
@@ -115,13 +115,13 @@ async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
         one, many = await small(stub, identity, 1), await small(stub, identity, CALLERS)
     per_body = SMALL / MIB
     return [
-        Figure(PART, "spool, hash and scan alone, 50 MB", large_alone, "MiB/s", large_alone / yardstick.sink),
-        Figure(PART, "spool, hash and scan alone, 64 KiB", small_alone, "MiB/s", small_alone / yardstick.sink),
-        _rate("50 MB over gRPC", large_direct, yardstick.sink, large_alone, "alone"),
-        _rate("50 MB over gRPC through the edge", large_edge, yardstick.sink, large_alone, "alone"),
-        _rate("64 KiB over gRPC, one caller", one * per_body, yardstick.sink, small_alone, "alone"),
-        _rate("64 KiB over gRPC, 16 callers", many * per_body, yardstick.sink, small_alone, "alone"),
-        Figure(PART, "64 KiB bodies, 16 callers", many, "1/s", many / yardstick.full.rate),
+        Figure(PART, "spool, hash and scan alone, 50 MB", large_alone, "MiB/s", large_alone / baseline.sink),
+        Figure(PART, "spool, hash and scan alone, 64 KiB", small_alone, "MiB/s", small_alone / baseline.sink),
+        _rate("50 MB over gRPC", large_direct, baseline.sink, large_alone, "alone"),
+        _rate("50 MB over gRPC through the edge", large_edge, baseline.sink, large_alone, "alone"),
+        _rate("64 KiB over gRPC, one caller", one * per_body, baseline.sink, small_alone, "alone"),
+        _rate("64 KiB over gRPC, 16 callers", many * per_body, baseline.sink, small_alone, "alone"),
+        Figure(PART, "64 KiB bodies, 16 callers", many, "1/s", many / baseline.full.rate),
         Figure(PART, "resident memory added at the peak of the first 50 MB", first, "MiB", goal="< 64"),
         Figure(PART, "resident memory added at the peak of a later 50 MB", later, "MiB", goal="< 64"),
     ]

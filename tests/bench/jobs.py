@@ -18,7 +18,7 @@ from tests.e2e.jobs import run_job
 if TYPE_CHECKING:
     import httpx
 
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
 STEPS, TIMES = 10, 3
@@ -98,9 +98,9 @@ async def bare(rig: Rig) -> float:
     return statistics.median(taken[1:])
 
 
-async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+async def measure(rig: Rig, baseline: EchoBaseline) -> list[Figure]:
     """Both, and their ratio."""
-    echo = percentile(yardstick.sequential.latencies, 0.5)
+    echo = percentile(baseline.sequential.latencies, 0.5)
     activity_s = await bare(rig)
     step_s, provider_s, job_s = await asyncio.to_thread(ours, rig)
     against, overhead = "bare activity", step_s / activity_s

@@ -10,15 +10,15 @@ from PIL import Image
 
 from mesh.clock import SystemClock
 from mesh.processes import ProcessLimits, ProcessPool
-from svc_critic.adapters.heuristics import Measuring, PictureHeuristics
-from svc_critic.domain.specimen import Brief, Kind, Specimen
+from svc_critic.adapters.heuristics import MeasurementPool, PictureHeuristics
+from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
 from tests.bench.figures import Figure, percentile
 from tests.integration.critic.samples.pages import page
 from tests.integration.critic.samples.pictures import boxes, jpeg, png, scene
 from tests.integration.critic.samples.theme import HELD_OUT, Theme
 
 if TYPE_CHECKING:
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
 PART = "judge"
@@ -28,43 +28,43 @@ KINDS = (Kind.SCREENSHOT, Kind.DIAGRAM, Kind.IMAGE)
 GOALS = {0.95: "< 500 ms"}
 
 
-def pictures(theme: Theme) -> list[Specimen]:
+def pictures(theme: Theme) -> list[EvaluatedAsset]:
     """A page, a diagram and a photograph of a theme."""
 
-    def specimen(kind: Kind, image: Image.Image) -> Specimen:
+    def asset(kind: Kind, image: Image.Image) -> EvaluatedAsset:
         content = jpeg(image) if kind is Kind.IMAGE else png(image)
-        return Specimen(kind.value, kind.value, "image/png", content)
+        return EvaluatedAsset(kind.value, kind.value, "image/png", content)
 
     return [
-        specimen(Kind.SCREENSHOT, page(theme, theme.subject, theme.sentences * 2).resize(FULL_HD)),
-        specimen(Kind.DIAGRAM, boxes(theme, theme.labels, columns=3).resize(FULL_HD)),
-        specimen(Kind.IMAGE, scene(theme, FULL_HD)),
+        asset(Kind.SCREENSHOT, page(theme, theme.subject, theme.sentences * 2).resize(FULL_HD)),
+        asset(Kind.DIAGRAM, boxes(theme, theme.labels, columns=3).resize(FULL_HD)),
+        asset(Kind.IMAGE, scene(theme, FULL_HD)),
     ]
 
 
-def decoding(specimen: Specimen) -> float:
+def decoding(asset: EvaluatedAsset) -> float:
     """Seconds to decode a picture: the least that any judge of pictures does."""
     began = time.perf_counter()
-    with Image.open(io.BytesIO(specimen.content)) as image:
+    with Image.open(io.BytesIO(asset.content)) as image:
         image.load()
     return time.perf_counter() - began
 
 
-async def measure(_rig: Rig, _yardstick: Yardstick) -> list[Figure]:
+async def measure(_rig: Rig, _baseline: EchoBaseline) -> list[Figure]:
     """The figures of judging, in a child process; the best of some rounds for each picture."""
     judged: list[float] = []
     decoded: list[float] = []
     async with ProcessPool.open("critic", ProcessLimits(processes=1, memory_mb=1_024), SystemClock()) as pool:
-        critics = {kind: PictureHeuristics(kind, Measuring(pool), READERS) for kind in KINDS}
+        critics = {kind: PictureHeuristics(kind, MeasurementPool(pool), READERS) for kind in KINDS}
         for theme in HELD_OUT:
-            for specimen in pictures(theme):
+            for asset in pictures(theme):
                 rounds = []
                 for _ in range(ROUNDS):
                     began = time.perf_counter()
-                    await critics[Kind(specimen.asset_type)].examine("acme", specimen, Brief(theme.request))
+                    await critics[Kind(asset.asset_type)].examine("acme", asset, EvaluationContext(theme.request))
                     rounds.append(time.perf_counter() - began)
                 judged.append(min(rounds))
-                decoded.append(min(decoding(specimen) for _ in range(ROUNDS)))
+                decoded.append(min(decoding(asset) for _ in range(ROUNDS)))
     return [
         Figure(
             PART,

@@ -47,7 +47,7 @@ class Load:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     """No collection of the caller's own garbage: a pause of a tenth of a second would count as the server's."""
     gc.collect()
     gc.disable()
@@ -60,7 +60,7 @@ def undisturbed() -> Iterator[None]:
 async def open_loop(calls: Sequence[Caller], rate: float, seconds: float) -> Load:
     """Starts `rate` calls a second, taking turns; a late start counts as latency, as it does for a real caller."""
     load = Load(seconds)
-    with undisturbed():
+    with gc_disabled():
         start = time.perf_counter() + 0.05
         async with asyncio.TaskGroup() as group:
             for number in range(int(rate * seconds)):
@@ -76,7 +76,7 @@ async def open_loop(calls: Sequence[Caller], rate: float, seconds: float) -> Loa
 async def closed_loop(calls: Sequence[Caller], seconds: float) -> Load:
     """Each caller calls again once it is answered."""
     load = Load(seconds)
-    with undisturbed():
+    with gc_disabled():
         start = time.perf_counter()
 
         async def again(call: Caller) -> None:

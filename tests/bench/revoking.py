@@ -10,7 +10,7 @@ from tests.bench.figures import Figure, latencies
 if TYPE_CHECKING:
     import httpx
 
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
 KEYS = 30
@@ -32,8 +32,8 @@ def revoke(admin: httpx.Client, client: httpx.Client) -> float:
             return time.perf_counter() - began
 
 
-async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+async def measure(rig: Rig, baseline: EchoBaseline) -> list[Figure]:
     """Seconds from the request to revoke until the edge refuses, one key after the other."""
     with rig.client() as admin, rig.client("") as client:
         seconds = [revoke(admin, client) for _ in range(KEYS)]
-    return latencies(PART, "a revoked key is refused by the edge", seconds, yardstick.full.latencies, GOALS)
+    return latencies(PART, "a revoked key is refused by the edge", seconds, baseline.full.latencies, GOALS)

@@ -20,13 +20,13 @@ from mesh.local.pki import OPERATOR, KeyPair, Pki
 from mesh.local.ports import free_port
 from mesh.local.services import ALL_IN_ONE
 from tests.bench.probes import Histogram, exposition, histogram
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import RunningMesh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
 
-class Rig(Running):
+class Rig(RunningMesh):
     """A mesh with one process for each context, or with all of them in one."""
 
     embedded = False

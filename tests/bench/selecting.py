@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from tests.bench.echo import Yardstick
+    from tests.bench.echo import EchoBaseline
     from tests.bench.load import Caller, Load
     from tests.bench.probes import Histogram
     from tests.bench.rig import Rig
@@ -172,7 +172,7 @@ def _failures(name: str, load: Load) -> list[Figure]:
     return [Figure(PART, f"{name}, failed with {code}", count, "calls") for code, count in load.failures.items()]
 
 
-async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
+async def measure(rig: Rig, baseline: EchoBaseline) -> list[Figure]:
     """Free capabilities, paid ones of one tenant (whose budget is one row) and of sixteen.
 
     First with the whole mesh on the same cores. Then provenance is paused and the events of the selections wait, so
@@ -190,7 +190,7 @@ async def measure(rig: Rig, yardstick: Yardstick) -> list[Figure]:
                 ("reserving in 16 tenants", paid),
             ):
                 load = await closed_loop(callers[:CALLERS], 4)
-                figures.append(Figure(PART, f"{name}, 16 callers", load.rate, "1/s", load.rate / yardstick.full.rate))
+                figures.append(Figure(PART, f"{name}, 16 callers", load.rate, "1/s", load.rate / baseline.full.rate))
                 figures += _failures(name, load)
             figures += await at_rate(rig, f"reserving in 16 tenants, {SLOW}/s", paid, SLOW)
     return figures

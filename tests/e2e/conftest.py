@@ -38,7 +38,7 @@ VALUES ($1, $2, 'tests', 'tests', '{}', now(), now() + interval '1 day', 'tests'
 
 
 @dataclass
-class Running:
+class RunningMesh:
     """A mesh that runs: its home, the port of its edge, the key of its development tenant, its spans."""
 
     home: Home
@@ -142,10 +142,10 @@ def spans() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="package")
-def mesh(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> Iterator[Running]:
+def mesh(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> Iterator[RunningMesh]:
     """Starts the mesh once; its logs are shown when it does not start."""
     home = Home(tmp_path_factory.mktemp("soma"))
-    running = Running(home, free_port(), spans)
+    running = RunningMesh(home, free_port(), spans)
     up = running.soma("up", "--detach", "--port", str(running.port))
     try:
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
@@ -155,13 +155,13 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> Iterator
 
 
 @pytest.fixture
-def api(mesh: Running) -> Iterator[httpx.Client]:
+def api(mesh: RunningMesh) -> Iterator[httpx.Client]:
     """REST as the development tenant."""
     with mesh.client() as client:
         yield client
 
 
 @pytest.fixture
-async def stranger(mesh: Running) -> str:
+async def stranger(mesh: RunningMesh) -> str:
     """A token of another tenant, with every role a tenant can give."""
     return await mesh.token(Claims("stranger", "mallory", roles=("viewer", "member", "admin")))

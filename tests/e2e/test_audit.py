@@ -13,7 +13,7 @@ from mesh.clock import SystemClock
 if TYPE_CHECKING:
     import httpx
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "verify_audit.py"
 WAIT_S = 30.0
@@ -48,12 +48,12 @@ def test_a_change_is_audited_and_the_chain_is_intact(api: httpx.Client) -> None:
     assert int(report["last_sequence"]) >= int(event["sequence"])
 
 
-def test_the_platforms_chain_is_refused_to_a_tenants_own_administrator(mesh: Running, stranger: str) -> None:
+def test_the_platforms_chain_is_refused_to_a_tenants_own_administrator(mesh: RunningMesh, stranger: str) -> None:
     with mesh.client(stranger) as other:
         assert other.get("/v1/admin/audit", params={"platform": "true"}).status_code == 403
 
 
-def test_a_stranger_sees_nothing_of_it(api: httpx.Client, mesh: Running, stranger: str) -> None:
+def test_a_stranger_sees_nothing_of_it(api: httpx.Client, mesh: RunningMesh, stranger: str) -> None:
     set_retention(api)
     event = audited(api, action="retention.write")
     with mesh.client(stranger) as other:
@@ -61,7 +61,7 @@ def test_a_stranger_sees_nothing_of_it(api: httpx.Client, mesh: Running, strange
 
 
 def test_the_command_line_verifies_and_exports_what_the_script_verifies(
-    api: httpx.Client, mesh: Running, tmp_path: Path
+    api: httpx.Client, mesh: RunningMesh, tmp_path: Path
 ) -> None:
     set_retention(api)
     audited(api, action="retention.write")

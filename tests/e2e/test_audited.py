@@ -14,10 +14,10 @@ from mesh.testing.contract import eventually
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditDecision, AuditRecorded
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 
-async def test_a_change_and_a_refusal_at_the_edge_are_audited(mesh: Running) -> None:
+async def test_a_change_and_a_refusal_at_the_edge_are_audited(mesh: RunningMesh) -> None:
     eve = await mesh.token(Claims("dev", "eve", roles=("viewer",)))
     budget = {"modality": "MODALITY_VIDEO", "limit_micro_usd": "10000000"}
     with mesh.client(eve) as api:

@@ -1,4 +1,4 @@
-"""A poison event comes to the desk, and people decide about it through the edge and on the command line."""
+"""A poison event becomes a dead letter, and people decide about it through the edge and on the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mesh.ids import SystemIds
 if TYPE_CHECKING:
     import httpx
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 WAIT_S = 60.0
 POISON = """
@@ -27,7 +27,7 @@ VALUES ($1::text::uuid, 'dev', 'soma.events.v1.JobChanged', 'executor.events', $
 
 
 @pytest.fixture
-def letter(mesh: Running, api: httpx.Client) -> dict[str, Any]:
+def letter(mesh: RunningMesh, api: httpx.Client) -> dict[str, Any]:
     """A letter of an event whose payload is not what its envelope says."""
     event_id = SystemIds().new()
 
@@ -46,7 +46,7 @@ def letter(mesh: Running, api: httpx.Client) -> dict[str, Any]:
         for found in listed:
             if found["event_id"] == event_id:
                 return dict(found)
-        assert SystemClock().monotonic() < deadline, "the poison did not come to the desk"
+        assert SystemClock().monotonic() < deadline, "the poison did not become a dead letter"
 
 
 def test_what_cannot_be_read_waits_for_a_decision(letter: dict[str, Any], api: httpx.Client) -> None:
@@ -69,7 +69,7 @@ def test_a_discard_needs_a_reason(letter: dict[str, Any], api: httpx.Client) -> 
     assert refused.json()["details"][1]["field_violations"][0]["field"] == "reason"
 
 
-def test_a_stranger_finds_no_letter(letter: dict[str, Any], mesh: Running, stranger: str) -> None:
+def test_a_stranger_finds_no_letter(letter: dict[str, Any], mesh: RunningMesh, stranger: str) -> None:
     with mesh.client(stranger) as other:
         path = f"/v1/admin/dlq/{letter['dlq_id']}"
         assert other.get(path).status_code == 404
@@ -78,7 +78,7 @@ def test_a_stranger_finds_no_letter(letter: dict[str, Any], mesh: Running, stran
         assert other.get("/v1/admin/dlq", params={"platform": "true"}).status_code == 403
 
 
-def test_the_command_line_lists_shows_and_discards(letter: dict[str, Any], mesh: Running) -> None:
+def test_the_command_line_lists_shows_and_discards(letter: dict[str, Any], mesh: RunningMesh) -> None:
     listed = json.loads(mesh.soma("dlq", "list", "--state", "exhausted", "--json").stdout)
     assert letter["dlq_id"] in {found["dlq_id"] for found in listed["dead_letters"]}
     assert letter["dlq_id"] in mesh.soma("dlq", "show", letter["dlq_id"]).stdout

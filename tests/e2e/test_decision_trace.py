@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 PARTS = ("job", "outline", "step", "totals", "trace")
 
@@ -43,7 +43,7 @@ def built(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def watched(mesh: Running) -> tuple[str, list[dict[str, Any]]]:
+def watched(mesh: RunningMesh) -> tuple[str, list[dict[str, Any]]]:
     """A job that was watched from the moment it was submitted, and what was seen."""
     with mesh.client() as api:
         job_id = submit(api, charts(3, chained=True))
@@ -80,7 +80,7 @@ def test_a_trace_explains_its_attempts(watched: tuple[str, list[dict[str, Any]]]
         assert "matplotlib_chart@local" in step["story"]
 
 
-def test_an_attempts_span_was_exported(mesh: Running, watched: tuple[str, list[dict[str, Any]]]) -> None:
+def test_an_attempts_span_was_exported(mesh: RunningMesh, watched: tuple[str, list[dict[str, Any]]]) -> None:
     _, events = watched
     trace = events[-1]["trace"]
     wanted = {attempt["span_id"] for step in trace["steps"] for attempt in step["attempts"]}
@@ -96,7 +96,7 @@ def test_watching_after_the_end_gives_all_at_once(api: httpx.Client, watched: tu
 
 
 def test_an_unknown_job_and_a_strangers_are_not_found(
-    mesh: Running, api: httpx.Client, stranger: str, watched: tuple[str, list[dict[str, Any]]]
+    mesh: RunningMesh, api: httpx.Client, stranger: str, watched: tuple[str, list[dict[str, Any]]]
 ) -> None:
     with mesh.client(stranger) as other:
         answers = [api.get(f"/v1/traces/{SystemIds().new()}/events"), other.get(f"/v1/traces/{watched[0]}/events")]
@@ -105,13 +105,13 @@ def test_an_unknown_job_and_a_strangers_are_not_found(
     ] * 2
 
 
-def test_no_answer_shows_an_internal(mesh: Running, watched: tuple[str, list[dict[str, Any]]]) -> None:
+def test_no_answer_shows_an_internal(mesh: RunningMesh, watched: tuple[str, list[dict[str, Any]]]) -> None:
     text = json.dumps(watched[1])
     addresses = [mesh.service_address(name) for name in ("executor", "selector", "assets")]
     assert [found for found in (*addresses, str(mesh.home.root), "/root/", mesh.key) if found in text] == []
 
 
-def test_the_command_line_shows_and_follows_it(mesh: Running, watched: tuple[str, list[dict[str, Any]]]) -> None:
+def test_the_command_line_shows_and_follows_it(mesh: RunningMesh, watched: tuple[str, list[dict[str, Any]]]) -> None:
     shown = mesh.soma("trace", watched[0])
     assert shown.returncode == 0, shown.stderr
     assert "attempt 1 matplotlib_chart@local succeeded" in shown.stdout

@@ -19,18 +19,18 @@ from svc_gateway.adapters.descriptors import Descriptors
 if TYPE_CHECKING:
     import httpx
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 CASES = 200
 CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
 
 
-def edge_channel(mesh: Running) -> grpc.Channel:
+def edge_channel(mesh: RunningMesh) -> grpc.Channel:
     credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
     return grpc.secure_channel(f"localhost:{mesh.port}", credentials)
 
 
-def service_channel(mesh: Running, context: str) -> grpc.Channel:
+def service_channel(mesh: RunningMesh, context: str) -> grpc.Channel:
     pair = Pki(mesh.home.pki, SystemClock()).pair(OPERATOR)
     credentials = grpc.ssl_channel_credentials(
         mesh.authority.read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
@@ -38,14 +38,14 @@ def service_channel(mesh: Running, context: str) -> grpc.Channel:
     return grpc.secure_channel(mesh.service_address(context), credentials)
 
 
-def test_reflection_lists_every_service_through_the_edge(mesh: Running) -> None:
+def test_reflection_lists_every_service_through_the_edge(mesh: RunningMesh) -> None:
     with edge_channel(mesh) as channel:
         listed = set(ProtoReflectionDescriptorDatabase(channel).get_services())
     assert set(Descriptors.read().route_table().services) <= listed
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_each_service_answers_reflection_and_health_directly(mesh: Running, context: str) -> None:
+def test_each_service_answers_reflection_and_health_directly(mesh: RunningMesh, context: str) -> None:
     with service_channel(mesh, context) as channel:
         listed = ProtoReflectionDescriptorDatabase(channel).get_services()
         health = health_pb2_grpc.HealthStub(channel)
@@ -56,7 +56,7 @@ def test_each_service_answers_reflection_and_health_directly(mesh: Running, cont
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_a_service_refuses_a_caller_without_a_certificate(mesh: Running, context: str) -> None:
+def test_a_service_refuses_a_caller_without_a_certificate(mesh: RunningMesh, context: str) -> None:
     credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
     address = mesh.service_address(context)
     with grpc.secure_channel(address, credentials) as channel, pytest.raises(grpc.RpcError) as refused:
@@ -99,18 +99,18 @@ def test_a_body_over_the_limit_is_refused(api: httpx.Client) -> None:
     assert answer.status_code == 413
 
 
-def test_without_identity_nothing_is_served(mesh: Running) -> None:
+def test_without_identity_nothing_is_served(mesh: RunningMesh) -> None:
     with mesh.client("") as nobody:
         answer = nobody.get("/v1/multimodal/jobs")
     assert (answer.status_code, answer.json()["code"]) == (401, 16)
 
 
-def test_the_openapi_document_is_true(mesh: Running) -> None:
+def test_the_openapi_document_is_true(mesh: RunningMesh) -> None:
     """No 5xx and no undocumented status; the long form asks 2,000 cases."""
     assert ask_everything(mesh, CASES) == []
 
 
-def ask_everything(mesh: Running, cases: int) -> list[str]:
+def ask_everything(mesh: RunningMesh, cases: int) -> list[str]:
     """Sends generated requests to every operation, and tells each answer that the document does not allow."""
     schema = schemathesis.openapi.from_url(f"{mesh.url}/openapi.json", verify=str(mesh.authority))
     operations = [found.ok() for found in schema.get_all_operations()]
@@ -120,7 +120,7 @@ def ask_everything(mesh: Running, cases: int) -> list[str]:
     return found
 
 
-def ask(operation: schemathesis.APIOperation, mesh: Running, cases: int) -> list[str]:
+def ask(operation: schemathesis.APIOperation, mesh: RunningMesh, cases: int) -> list[str]:
     """Sends generated requests to one operation. Streams answer with their first bytes alone."""
     found: list[str] = []
     documented = {str(status) for status in operation.definition.raw["responses"]}

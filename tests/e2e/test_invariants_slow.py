@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import grpc.aio
     from google.protobuf.descriptor import MethodDescriptor
 
-    from tests.e2e.conftest import Running
-    from tests.e2e.test_tenant_matrix import Possessions
+    from tests.e2e.conftest import RunningMesh
+    from tests.e2e.test_tenant_matrix import OwnedIds
 
 SEED = int(os.environ.get("SOMA_SEED", "20261129"))
 CASES = int(os.environ.get("SOMA_CASES", "2000"))
@@ -39,7 +39,7 @@ MORE = 1.15
 TENANT_ROLES = ("viewer", "member", "admin")
 LONG = 8
 
-possessions = matrix.possessions
+owned_ids = matrix.owned_ids
 channel = matrix.channel
 
 
@@ -64,34 +64,34 @@ class Question:
         return f"{self.method.full_name} {'.'.join(self.path)}={self.value}"
 
 
-def questions(possessions: Possessions) -> Iterator[Question]:
+def questions(owned_ids: OwnedIds) -> Iterator[Question]:
     """Every method, every id field, every id."""
     for method in matrix.methods():
         for path in matrix.id_fields(method.input_type):
-            for value in sorted(set(possessions.ids.values())):
+            for value in sorted(set(owned_ids.ids.values())):
                 yield Question(method, path, value)
 
 
-def shown(possessions: Possessions, text: str, asked: str) -> list[str]:
+def shown(owned_ids: OwnedIds, text: str, asked: str) -> list[str]:
     """Which other ids of the owner an answer shows; short ones count as whole words alone."""
     return [
         name
-        for name, value in possessions.ids.items()
+        for name, value in owned_ids.ids.items()
         if value != asked and (value if len(value) > LONG else f'"{value}"') in text
     ]
 
 
-def fault(caller: Caller, possessions: Possessions, asked: str, code: str, text: str) -> str:
+def fault(caller: Caller, owned_ids: OwnedIds, asked: str, code: str, text: str) -> str:
     """What is wrong with an answer, "" when nothing is."""
     if not caller.known:
         return "" if code == "UNAUTHENTICATED" else "not turned away"
     if code == "INTERNAL":
         return "failed"
-    seen = shown(possessions, text, asked)
+    seen = shown(owned_ids, text, asked)
     return f"shows {seen}" if seen else ""
 
 
-async def callers(mesh: Running) -> Sequence[Caller]:
+async def callers(mesh: RunningMesh) -> Sequence[Caller]:
     """Another tenant in each of its roles, nobody, and those whose time is over."""
     strangers = [
         Caller(f"stranger {role}", await mesh.token(Claims("stranger", "mallory", roles=(role,))), known=True)
@@ -123,7 +123,7 @@ def statuses(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_the_openapi_document_is_true_in_the_long_run(mesh: Running, statuses: Counter[int]) -> None:
+def test_the_openapi_document_is_true_in_the_long_run(mesh: RunningMesh, statuses: Counter[int]) -> None:
     found = ask_everything(mesh, round(CASES * MORE))
     print(f"seed {SEED}: {statuses.total()} generated requests, {dict(statuses)}, {len(found)} wrong")  # noqa: T201 - to be repeated
     assert found == []
@@ -131,7 +131,7 @@ def test_the_openapi_document_is_true_in_the_long_run(mesh: Running, statuses: C
 
 
 @dataclass(frozen=True)
-class Liar:
+class UndocumentedServer:
     """What the generated requests want of a mesh, of a server whose document does not tell all its answers."""
 
     url: str
@@ -140,7 +140,7 @@ class Liar:
 
 
 @pytest.fixture
-def liar() -> Iterator[Liar]:
+def undocumented_server() -> Iterator[UndocumentedServer]:
     """Serves a document that knows of 200 alone, and answers everything with 503."""
     operation = {"operationId": "ask", "responses": {"200": {"description": "always"}}}
     document = {"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {"/ask": {"get": operation}}}
@@ -159,18 +159,20 @@ def liar() -> Iterator[Liar]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield Liar(f"http://127.0.0.1:{server.server_port}")
+        yield UndocumentedServer(f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
 
 
-def test_generated_requests_catch_an_answer_that_is_not_documented(liar: Liar, statuses: Counter[int]) -> None:
+def test_generated_requests_catch_an_answer_that_is_not_documented(
+    undocumented_server: UndocumentedServer, statuses: Counter[int]
+) -> None:
     """A planted bug."""
-    found = ask_everything(liar, 1)  # type: ignore[arg-type]
+    found = ask_everything(undocumented_server, 1)  # type: ignore[arg-type]
     assert found == ["GET /ask: 503"]
     assert statuses[503] == 1
 
 
-OWNED = matrix.Possessions(
+OWNED = matrix.OwnedIds(
     {"job_id": "01900000-aaaa-7000-8000-000000000000", "key_id": "k-0123456789", "tenant_id": "dev"}
 )
 STRANGER, NOBODY = Caller("stranger", "token", known=True), Caller("nobody", "", known=False)
@@ -195,18 +197,18 @@ def test_the_matrix_catches_answers_that_show_too_much(caller: Caller, code: str
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 async def test_no_id_in_any_field_shows_anything_to_anybody_else(
-    mesh: Running, channel: grpc.aio.Channel, possessions: Possessions
+    mesh: RunningMesh, channel: grpc.aio.Channel, owned_ids: OwnedIds
 ) -> None:
     wrong: list[str] = []
     codes: Counter[tuple[str, str]] = Counter()
     everybody = await callers(mesh)
-    for question in questions(possessions):
+    for question in questions(owned_ids):
         request = message_factory.GetMessageClass(question.method.input_type)()
         matrix.put(request, question.path, question.value)
         for caller in everybody:
             code, text = await matrix.call(channel, question.method, request, caller.token)
             codes[caller.name, code] += 1
-            problem = fault(caller, possessions, question.value, code, text)
+            problem = fault(caller, owned_ids, question.value, code, text)
             if problem:
                 wrong.append(f"{question} as {caller.name}: {problem}: {code} {text[:200]}")
     print(f"{codes.total()} pairs: {dict(codes)}")  # noqa: T201 - to be read

@@ -14,7 +14,7 @@ from tests.e2e.jobs import events, run_job, submit
 if TYPE_CHECKING:
     import httpx
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 IDS = SystemIds()
 
@@ -80,7 +80,7 @@ def test_a_cancelled_job_leaves_no_assets(api: httpx.Client) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_killed_service_process_finishes_its_jobs_and_repeats_no_recorded_step(mesh: Running) -> None:
+def test_a_killed_service_process_finishes_its_jobs_and_repeats_no_recorded_step(mesh: RunningMesh) -> None:
     """Judged by the issue: kill -9 in the middle, restart by the supervisor, every job ends well."""
     with mesh.client() as api:
         jobs = [submit(api, charts(3, chained=True)) for _ in range(4)]
@@ -100,7 +100,7 @@ def test_a_killed_service_process_finishes_its_jobs_and_repeats_no_recorded_step
             assert sorted(succeeded) == sorted(set(succeeded)) == ["c0", "c1", "c2"]
 
 
-def wait_for_end(mesh: Running, job_id: str) -> None:
+def wait_for_end(mesh: RunningMesh, job_id: str) -> None:
     """Follows a job through the restart of the process, with the command that people use."""
     watched = mesh.soma("job", "watch", job_id, "--json", timeout=120)
     assert watched.returncode == 0, watched.stdout + watched.stderr

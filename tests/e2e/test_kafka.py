@@ -13,7 +13,7 @@ from mesh.local.client import EdgeClient
 from mesh.local.demo import complete_trace
 from mesh.local.home import Home
 from mesh.local.ports import free_port
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import RunningMesh
 from tests.e2e.jobs import run_job
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ HELLO = Path(__file__).parents[2] / "examples" / "hello_job.json"
 @pytest.fixture
 def kafka_mesh(
     tmp_path: Path, kafka_jars: Path, spans: Collector, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Running]:
+) -> Iterator[RunningMesh]:
     monkeypatch.setenv("SA01_KAFKA_JARS", str(kafka_jars))
-    running = Running(Home(tmp_path), free_port(), spans)
+    running = RunningMesh(Home(tmp_path), free_port(), spans)
     up = running.soma("up", "--detach", "--bus", "kafka", "--port", str(running.port))
     try:
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
@@ -39,7 +39,7 @@ def kafka_mesh(
 
 
 @pytest.mark.timeout(300)
-async def test_a_job_and_its_trace_over_kafka(kafka_mesh: Running) -> None:
+async def test_a_job_and_its_trace_over_kafka(kafka_mesh: RunningMesh) -> None:
     programs = json.loads(kafka_mesh.soma("status", "--json").stdout)["programs"]
     assert {"name": "kafka", "state": "running"}.items() <= next(
         each for each in programs if each["name"] == "kafka"

@@ -14,27 +14,32 @@ import pytest
 
 from mesh.ids import SystemIds, rng
 from tests.chaos.messages.facts import Fact
-from tests.chaos.messages.ledger import Wrong
-from tests.chaos.messages.trial import Trial
-from tests.chaos.messages.trouble import Act, Trouble
+from tests.chaos.messages.injector import Disruption, FaultInjector
+from tests.chaos.messages.ledger import FlawKind
+from tests.chaos.messages.message_run import MessageRun
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 SEED = int(os.environ.get("SOMA_SEED", "20261125"))
 POISONS = ("malformed", "unreadable", "raises")
 JOBS, FACTS = 30, 20
-ACTS = (Act(5, "services"), Act(15, "valkey"), Act(25, "postgres", pause=6), Act(35, "services"))
+DISRUPTIONS = (
+    Disruption(5, "services"),
+    Disruption(15, "valkey"),
+    Disruption(25, "postgres", pause=6),
+    Disruption(35, "services"),
+)
 
 
 @pytest.mark.timeout(240)
-async def test_each_message_has_one_end_through_kills(mesh: Running) -> None:
-    trouble = Trouble(mesh, ("--detach", "--port", str(mesh.port)))
-    async with Trial.open(mesh, SEED, rng(SEED)) as trial:
-        messages = trial.make(JOBS, FACTS, POISONS, share=0.15)
-        began = trial.clock.monotonic()
-        await trial.run(messages, trouble, ACTS)
-        report = await trial.judge(trouble, trial.clock.monotonic() - began, within_s=60)
+async def test_each_message_has_one_end_through_kills(mesh: RunningMesh) -> None:
+    injector = FaultInjector(mesh, ("--detach", "--port", str(mesh.port)))
+    async with MessageRun.open(mesh, SEED, rng(SEED)) as message_run:
+        messages = message_run.make(JOBS, FACTS, POISONS, share=0.15)
+        began = message_run.clock.monotonic()
+        await message_run.run(messages, injector, DISRUPTIONS)
+        report = await message_run.judge(injector, message_run.clock.monotonic() - began, within_s=60)
     print(report)  # noqa: T201 - to be repeated
     assert report.flaws == []
     assert report.intact
@@ -44,23 +49,23 @@ async def test_each_message_has_one_end_through_kills(mesh: Running) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_the_planted_bugs_are_caught(mesh: Running) -> None:
+async def test_the_planted_bugs_are_caught(mesh: RunningMesh) -> None:
     """A client with another id for each try, a fact told under two ids, and events marked but never applied."""
     ids = SystemIds()
     marked, twice, forgotten = (ids.new() for _ in range(3))
-    quiet = Trouble(mesh, ())
-    async with Trial.open(mesh, SEED, rng(SEED), loss=0.5) as trial:
-        trial.names = lambda _: ids.new()
+    quiet = FaultInjector(mesh, ())
+    async with MessageRun.open(mesh, SEED, rng(SEED), loss=0.5) as message_run:
+        message_run.names = lambda _: ids.new()
         for event_id in (marked, forgotten):
-            await trial.stores.mark(event_id)
+            await message_run.stores.mark(event_id)
         facts = [Fact(marked, "critic", "k"), Fact(twice, "assets", "k"), Fact(forgotten, "registry", "k", "raises")]
-        await trial.doors.place(facts[1], event_id=ids.new())
-        await trial.run([*(ids.new() for _ in range(6)), *facts], quiet, ())
-        report = await trial.judge(quiet, 0, within_s=30)
+        await message_run.fact_publisher.place(facts[1], event_id=ids.new())
+        await message_run.run([*(ids.new() for _ in range(6)), *facts], quiet, ())
+        report = await message_run.judge(quiet, 0, within_s=30)
     wrongs = {(flaw.message_id, flaw.wrong) for flaw in report.flaws}
     made = Counter(job.message_id for job in report.found.jobs)
     doubled = {id_ for id_, count in made.items() if count > 1}
     assert doubled
-    assert {(id_, Wrong.DOUBLED) for id_ in (twice, *doubled)} <= wrongs
-    assert {(id_, Wrong.LOST) for id_ in (marked, forgotten)} <= wrongs
+    assert {(id_, FlawKind.DOUBLED) for id_ in (twice, *doubled)} <= wrongs
+    assert {(id_, FlawKind.LOST) for id_ in (marked, forgotten)} <= wrongs
     assert len(made) == 6

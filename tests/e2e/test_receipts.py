@@ -12,7 +12,7 @@ from tests.e2e.jobs import run_job
 if TYPE_CHECKING:
     import httpx
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello_job.json"
 WAIT_S = 30.0
@@ -45,7 +45,7 @@ def test_a_job_has_a_receipt_in_the_list_and_by_either_id(api: httpx.Client) -> 
     assert receipt["receipt_id"] in {item["receipt_id"] for item in listed}
 
 
-def test_the_command_line_lists_and_shows_receipts(api: httpx.Client, mesh: Running) -> None:
+def test_the_command_line_lists_and_shows_receipts(api: httpx.Client, mesh: RunningMesh) -> None:
     job = run_job(api, json.loads(HELLO.read_text()))
     receipt = receipt_of(api, job["job_id"])
     shown = mesh.soma("receipt", "show", job["job_id"], "--json")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, MethodDescriptor
     from google.protobuf.message import Message
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 IDS = ("_id", "_ids")
 NOT_SECRET = {"request_id", "session_id", "step_id", "tool_id"}
@@ -68,7 +68,7 @@ def put(message: Message, path: tuple[str, ...], value: str) -> None:
 
 
 @dataclass
-class Possessions:
+class OwnedIds:
     """Ids of what the development tenant has, by the name of the field that names them."""
 
     ids: Mapping[str, str]
@@ -81,7 +81,7 @@ class Possessions:
 
 
 @pytest.fixture(scope="module")
-def possessions(mesh: Running) -> Possessions:
+def owned_ids(mesh: RunningMesh) -> OwnedIds:
     """One of everything."""
     with mesh.client() as api:
         for budget in ({}, {"modality": "MODALITY_TOOL"}):
@@ -112,7 +112,7 @@ def possessions(mesh: Running) -> Possessions:
         for made in (asset, key, capability, job, selection, rubric, verdict):
             assert made.status_code == 200, made.text
     asset_id = asset.json()["asset_id"]
-    return Possessions(
+    return OwnedIds(
         {
             "asset_id": asset_id,
             "parent_id": asset_id,
@@ -130,20 +130,20 @@ def possessions(mesh: Running) -> Possessions:
     )
 
 
-def leaks_in(code: str, text: str, possessions: Possessions, path: tuple[str, ...]) -> bool:
+def leaks_in(code: str, text: str, owned_ids: OwnedIds, path: tuple[str, ...]) -> bool:
     """Whether an answer shows more of the owner than the id that was asked with, or fails for a reason of ours."""
     return code == "INTERNAL" or (
-        code == "OK" and bool(possessions.shown_in(text.replace(json.dumps(possessions.value(path)), "")))
+        code == "OK" and bool(owned_ids.shown_in(text.replace(json.dumps(owned_ids.value(path)), "")))
     )
 
 
-def test_the_matrix_catches_a_service_that_forgets_the_tenant(possessions: Possessions) -> None:
+def test_the_matrix_catches_a_service_that_forgets_the_tenant(owned_ids: OwnedIds) -> None:
     """A planted bug: an answer that lists the owner's things."""
-    leaky = f'assets {{ asset_id: "{possessions.ids["asset_id"]}" origin {{ job_id: "x" }} }}'
-    assert leaks_in("OK", leaky, possessions, ("job_id",))
-    assert leaks_in("OK", f'key_id: "{possessions.ids["key_id"]}"', possessions, ("asset_id",))
-    assert not leaks_in("OK", "", possessions, ("job_id",))
-    assert not leaks_in("NOT_FOUND", leaky, possessions, ("job_id",))
+    leaky = f'assets {{ asset_id: "{owned_ids.ids["asset_id"]}" origin {{ job_id: "x" }} }}'
+    assert leaks_in("OK", leaky, owned_ids, ("job_id",))
+    assert leaks_in("OK", f'key_id: "{owned_ids.ids["key_id"]}"', owned_ids, ("asset_id",))
+    assert not leaks_in("OK", "", owned_ids, ("job_id",))
+    assert not leaks_in("NOT_FOUND", leaky, owned_ids, ("job_id",))
 
 
 CHART = {"chart": {"kind": "bar", "title": "canary", "series": [{"name": "s", "x": ["a", "b"], "y": [1, 2]}]}}
@@ -171,39 +171,39 @@ async def call(channel: grpc.aio.Channel, method: MethodDescriptor, request: Mes
 
 
 @pytest.fixture
-async def channel(mesh: Running) -> grpc.aio.Channel:
+async def channel(mesh: RunningMesh) -> grpc.aio.Channel:
     credentials = grpc.ssl_channel_credentials(mesh.authority.read_bytes())
     async with grpc.aio.secure_channel(f"localhost:{mesh.port}", credentials) as opened:
         yield opened
 
 
-async def test_another_tenant_finds_nothing(channel: grpc.aio.Channel, possessions: Possessions, stranger: str) -> None:
+async def test_another_tenant_finds_nothing(channel: grpc.aio.Channel, owned_ids: OwnedIds, stranger: str) -> None:
     leaks: list[str] = []
     asked = 0
     for method in methods():
         request_class = message_factory.GetMessageClass(method.input_type)
         for path in id_fields(method.input_type):
             request = request_class()
-            put(request, path, possessions.value(path))
+            put(request, path, owned_ids.value(path))
             code, text = await call(channel, method, request, stranger)
             asked += 1
-            if leaks_in(code, text, possessions, path):
+            if leaks_in(code, text, owned_ids, path):
                 leaks.append(f"{method.full_name} {'.'.join(path)}: {code} {text[:200]}")
     assert not leaks
     assert asked >= 25
 
 
 async def test_an_id_that_must_exist_is_not_found_for_another_tenant(
-    channel: grpc.aio.Channel, possessions: Possessions, stranger: str
+    channel: grpc.aio.Channel, owned_ids: OwnedIds, stranger: str
 ) -> None:
     """Methods whose only required field is an id answer exactly NOT_FOUND."""
     asked = 0
     for method in methods():
         required = [field for field in method.input_type.fields if is_required(field)]
-        if [field.name for field in required] not in [[name] for name in possessions.ids] or method.client_streaming:
+        if [field.name for field in required] not in [[name] for name in owned_ids.ids] or method.client_streaming:
             continue
         request = message_factory.GetMessageClass(method.input_type)()
-        put(request, (required[0].name,), possessions.value((required[0].name,)))
+        put(request, (required[0].name,), owned_ids.value((required[0].name,)))
         code, text = await call(channel, method, request, stranger)
         asked += 1
         granted = access(method).action not in {"budget.settle", "capability.report_health"}
@@ -218,7 +218,7 @@ def is_required(field: FieldDescriptor) -> bool:
     )
 
 
-async def test_nobody_and_the_expired_are_unauthenticated(mesh: Running, channel: grpc.aio.Channel) -> None:
+async def test_nobody_and_the_expired_are_unauthenticated(mesh: RunningMesh, channel: grpc.aio.Channel) -> None:
     expired = await mesh.token(Claims("dev", "late", roles=("admin",)), ttl_s=-60)
     for method in methods():
         request = message_factory.GetMessageClass(method.input_type)()
@@ -227,7 +227,7 @@ async def test_nobody_and_the_expired_are_unauthenticated(mesh: Running, channel
             assert code == "UNAUTHENTICATED", f"{method.full_name} with {token[:8]!r}: {code} {text[:200]}"
 
 
-async def test_the_owner_finds_what_the_stranger_does_not(mesh: Running, possessions: Possessions) -> None:
+async def test_the_owner_finds_what_the_stranger_does_not(mesh: RunningMesh, owned_ids: OwnedIds) -> None:
     """The matrix would prove nothing if the ids were wrong."""
     paths = {
         "asset_id": "/v1/multimodal/assets/{}/metadata",
@@ -240,4 +240,4 @@ async def test_the_owner_finds_what_the_stranger_does_not(mesh: Running, possess
     }
     with mesh.client() as api:
         for name, path in paths.items():
-            assert api.get(path.format(possessions.ids[name])).status_code == 200, name
+            assert api.get(path.format(owned_ids.ids[name])).status_code == 200, name

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.e2e.collector import Span
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 HELLO = Path(__file__).resolve().parents[2] / "examples" / "hello_job.json"
 STEP = ("capability_discovery", "policy_routing", "portfolio_ranking", "execution_attempt_1", "provenance_record")
@@ -27,7 +27,7 @@ CHOSEN = re.compile(r"^[\w.:@/ -]{0,120}$")
 
 
 @pytest.fixture(scope="module")
-def job(mesh: Running) -> dict[str, Any]:
+def job(mesh: RunningMesh) -> dict[str, Any]:
     """A job that ran; its picture is like no other's, whose provenance it would have otherwise."""
     plan = json.loads(HELLO.read_text())
     plan["tasks"][0]["params"]["diagram"]["title"] = f"Traced {SystemIds().new()}"
@@ -36,7 +36,7 @@ def job(mesh: Running) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def trace(mesh: Running, job: dict[str, Any]) -> list[Span]:
+def trace(mesh: RunningMesh, job: dict[str, Any]) -> list[Span]:
     """The spans of the job's trace, all of them."""
     return mesh.spans.wait(str(job["trace_id"]), lambda spans: not orphans(spans) and "multimodal_job" in names(spans))
 
@@ -76,7 +76,7 @@ def test_provider_spans_follow_the_conventions_for_generative_ai(trace: list[Spa
         assert "gen_ai.request.model" in attributes or "gen_ai.tool.name" in attributes
 
 
-def test_spans_hold_names_and_numbers_but_no_content(mesh: Running, trace: list[Span]) -> None:
+def test_spans_hold_names_and_numbers_but_no_content(mesh: RunningMesh, trace: list[Span]) -> None:
     values = {
         f"{span.name} {key}": value
         for span in trace
@@ -88,7 +88,9 @@ def test_spans_hold_names_and_numbers_but_no_content(mesh: Running, trace: list[
     assert not any(b"with its story" in batch for batch in mesh.spans.raw)
 
 
-def test_answers_errors_and_provenance_name_the_trace(mesh: Running, api: httpx.Client, job: dict[str, Any]) -> None:
+def test_answers_errors_and_provenance_name_the_trace(
+    mesh: RunningMesh, api: httpx.Client, job: dict[str, Any]
+) -> None:
     answer = api.get("/v1/multimodal/jobs/00000000-0000-7000-8000-000000000000")
     told = answer.json()["details"][0]["metadata"]["trace_id"]
     assert answer.headers["x-trace-id"] == told
@@ -98,7 +100,7 @@ def test_answers_errors_and_provenance_name_the_trace(mesh: Running, api: httpx.
     assert provenance["asset"]["trace_id"] == job["trace_id"]
 
 
-def test_a_client_that_brings_a_trace_finds_its_own_in_the_answer(mesh: Running, api: httpx.Client) -> None:
+def test_a_client_that_brings_a_trace_finds_its_own_in_the_answer(mesh: RunningMesh, api: httpx.Client) -> None:
     own = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = api.get("/v1/multimodal/jobs", headers={"traceparent": f"00-{own}-00f067aa0ba902b7-01"})
     assert answer.headers["x-trace-id"] == own

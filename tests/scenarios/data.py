@@ -12,7 +12,7 @@ import psutil
 from mesh.identity import Claims
 from soma.registry.v1 import capability_pb2, capability_service_pb2, capability_service_pb2_grpc
 from tests.bench.soak.hostile import capability
-from tests.bench.soak.innocent import CHART
+from tests.bench.soak.normal_tenant import CHART
 from tests.scenarios.scenario import Scenario, expect
 from tests.scenarios.world import ASSETS, CAPABILITIES, JOBS, SELECTIONS, SLOW, eventually
 

@@ -13,7 +13,7 @@ import grpc.aio
 
 from soma.assets.v1 import asset_service_pb2, asset_service_pb2_grpc
 from tests.bench.soak.hostile import capability
-from tests.chaos.replicas.scene import ROUTES
+from tests.chaos.replicas.replica_run import ROUTES
 from tests.scenarios.scenario import Scenario, expect
 from tests.scenarios.watching import watching
 from tests.scenarios.world import CAPABILITIES, SELECTIONS, eventually

@@ -13,7 +13,7 @@ from mesh.identity import Claims
 from soma.registry.v1 import capability_service_pb2, capability_service_pb2_grpc
 from tests.bench.probes import exposition
 from tests.bench.soak.hostile import capability, graph
-from tests.bench.soak.innocent import CHART
+from tests.bench.soak.normal_tenant import CHART
 from tests.scenarios.scenario import Scenario, expect
 from tests.scenarios.watching import watching
 from tests.scenarios.world import CAPABILITIES, JOBS, SELECTIONS, SLOW, UNENDED, UPLOADS
@@ -253,7 +253,7 @@ SCENARIOS = (
     ),
     Scenario(
         37, "dead letters that nobody follows", "are claimed by an index, in turns",
-        "tests/integration/provenance/test_letter_claims.py::test_letters_that_are_long_overdue_take_turns",
+        "tests/integration/provenance/test_dead_letter_claims.py::test_letters_that_are_long_overdue_take_turns",
         why="a plan of a statement is seen in the database alone",
     ),
 )  # fmt: skip

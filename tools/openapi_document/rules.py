@@ -19,15 +19,15 @@ def bounds(field: FieldDescriptor, rules: Message | None, *, required: bool) -> 
     kind = rules.WhichOneof("type") if rules is not None else None
     if rules is None or kind is None:
         return {"minLength": 1} if required and _is_text(field) else {}
-    told = getattr(rules, kind)
+    kind_rules = getattr(rules, kind)
     if kind == "string":
-        return _text(told, required=required)
+        return _text(kind_rules, required=required)
     if kind in _NUMBERS:
-        return _number(told)
+        return _number(kind_rules)
     if kind == "repeated":
-        return _repeated(field, told)
+        return _repeated(field, kind_rules)
     if kind == "map":
-        return _present(told, {"min_pairs": "minProperties", "max_pairs": "maxProperties"})
+        return _present(kind_rules, {"min_pairs": "minProperties", "max_pairs": "maxProperties"})
     return {}
 
 

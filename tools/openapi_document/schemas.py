@@ -121,9 +121,9 @@ class Schemas:
         name = _component(enum.full_name)
         if name not in self.components:
             values = [value.name for value in enum.values]
-            told = [f"- {value}: {self._contracts.comment(f'{enum.full_name}.{value}')}" for value in values]
+            value_lines = [f"- {value}: {self._contracts.comment(f'{enum.full_name}.{value}')}" for value in values]
             schema: Schema = {"type": "string", "enum": values}
-            _describe(schema, "\n".join([self._contracts.comment(enum.full_name), "", *told]).strip())
+            _describe(schema, "\n".join([self._contracts.comment(enum.full_name), "", *value_lines]).strip())
             self.components[name] = schema
         return {"$ref": f"#/components/schemas/{name}"}
 

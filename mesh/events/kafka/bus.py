@@ -54,7 +54,7 @@ class KafkaBus:
 
     async def epoch(self) -> str:
         """Names cluster and topics: changes when the cluster was made anew, or one of the topics."""
-        epoch = await self._cluster.mark(self._topics)
+        epoch = await self._cluster.epoch(self._topics)
         if epoch != self._epoch:
             self._epoch = epoch
             self._publisher.forget()

@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import CreateTopicsRequest
 
 from mesh.clock import SystemClock
-from mesh.events.kafka.connection import options, translated
+from mesh.events.kafka.connection import options, translate_errors
 from mesh.events.kafka.metadata import MetadataRequest
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class Topic:
     partitions: int
 
 
-class _Answer(Protocol):
+class _MetadataResponse(Protocol):
     """What of a Metadata answer is read."""
 
     cluster_id: str
     topics: Sequence[tuple[int, str, object, bool, Sequence[tuple[int, ...]], int, object]]
 
 
-class _Created(Protocol):
+class _CreateTopicsResponse(Protocol):
     """What of a CreateTopics answer is read."""
 
     topic_errors: Sequence[tuple[str, int, str]]
@@ -74,20 +74,20 @@ class Cluster:
 
     async def id(self) -> str:
         """The cluster's id; raise DEPENDENCY_UNAVAILABLE when no broker answers."""
-        with translated():
-            await self._ask([])
+        with translate_errors():
+            await self._fetch_metadata([])
             return self._id
 
-    async def mark(self, topics: Sequence[str]) -> str:
+    async def epoch(self, topics: Sequence[str]) -> str:
         """A value that lives as long as the cluster and these topics; makes those that are missing."""
-        with translated():
-            found = await self._ensure(sorted(topics), anew=True)
+        with translate_errors():
+            found = await self._ensure(sorted(topics), refresh=True)
             text = ",".join(f"{topic.name}={topic.id}" for topic in found.values())
             return f"{self._id}/{hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]}"
 
     async def topics(self, names: Iterable[str]) -> Mapping[str, Topic]:
         """The topics of these names; makes those that are missing."""
-        with translated():
+        with translate_errors():
             return await self._ensure(sorted(set(names)))
 
     def forget(self) -> None:
@@ -100,15 +100,15 @@ class Cluster:
         if client is not None:
             await client.close()
 
-    async def _ensure(self, names: Sequence[str], *, anew: bool = False) -> Mapping[str, Topic]:
-        found = {} if anew else {name: self._known[name] for name in names if name in self._known}
+    async def _ensure(self, names: Sequence[str], *, refresh: bool = False) -> Mapping[str, Topic]:
+        found = {} if refresh else {name: self._known[name] for name in names if name in self._known}
         missing = [name for name in names if name not in found]
         if missing:
             found |= await self._describe(missing)
             absent = [name for name in missing if name not in found]
             if absent:
                 await self._create(absent)
-                found |= await self._appeared(absent)
+                found |= await self._wait_for_topics(absent)
             self._known |= found
         return {name: found[name] for name in names}
 
@@ -116,7 +116,9 @@ class Cluster:
         """Those of the topics that exist and have a leader for each partition."""
         found = {}
         prefix = self._settings.prefix
-        for code, name, id_, _, partitions, *_ in (await self._ask([prefix + name for name in names])).topics:
+        for code, name, id_, _, partitions, *_ in (
+            await self._fetch_metadata([prefix + name for name in names])
+        ).topics:
             error = for_code(code)
             if error is NoError and all(for_code(partition[0]) is NoError for partition in partitions):
                 found[name.removeprefix(prefix)] = Topic(name, str(id_), len(partitions))
@@ -124,7 +126,7 @@ class Cluster:
                 raise error(f"topic {name}")
         return found
 
-    async def _appeared(self, names: Sequence[str]) -> dict[str, Topic]:
+    async def _wait_for_topics(self, names: Sequence[str]) -> dict[str, Topic]:
         """Wait until topics that were just made can be used."""
         async with asyncio.timeout(_APPEAR_TIMEOUT_S):
             while len(found := await self._describe(names)) < len(names):
@@ -132,8 +134,10 @@ class Cluster:
         return found
 
     async def _create(self, names: Sequence[str]) -> None:
-        request = CreateTopicsRequest([self._wanted(name) for name in names], _REQUEST_TIMEOUT_MS, validate_only=False)
-        answer = cast("_Created", await self._send(request))
+        request = CreateTopicsRequest(
+            [self._creation_request(name) for name in names], _REQUEST_TIMEOUT_MS, validate_only=False
+        )
+        answer = cast("_CreateTopicsResponse", await self._send(request))
         for name, code, message in answer.topic_errors:
             error = for_code(code)
             if error is NoError:
@@ -141,7 +145,7 @@ class Cluster:
             elif error is not TopicAlreadyExistsError:
                 raise error(f"topic {name} cannot be made: {message}")
 
-    def _wanted(self, name: str) -> tuple[object, ...]:
+    def _creation_request(self, name: str) -> tuple[object, ...]:
         """A topic as CreateTopics takes it: name, partitions, copies, where (anywhere), configuration."""
         settings = self._settings
         hours = settings.topic_retention_hours.get(name, settings.retention_hours)
@@ -154,13 +158,13 @@ class Cluster:
         }
         return settings.prefix + name, settings.partitions, settings.replication_factor, [], [*configuration.items()]
 
-    async def _ask(self, names: Sequence[str]) -> _Answer:
-        answer = cast("_Answer", await self._send(MetadataRequest(names)))
+    async def _fetch_metadata(self, names: Sequence[str]) -> _MetadataResponse:
+        answer = cast("_MetadataResponse", await self._send(MetadataRequest(names)))
         self._id = answer.cluster_id
         return answer
 
     async def _send(self, request: object) -> object:
-        client = await self._opened()
+        client = await self._connect()
         nodes = [broker.nodeId for broker in client.cluster.brokers()]
         for node in sorted(nodes, key=lambda node: node != self._node):
             if await client.ready(node):
@@ -170,7 +174,7 @@ class Cluster:
         await self.close()  # it may know brokers alone that are gone: the next question starts from the settings
         raise NodeNotReadyError("no broker answers")
 
-    async def _opened(self) -> AIOKafkaClient:
+    async def _connect(self) -> AIOKafkaClient:
         async with self._opening:
             if self._client is None:
                 client = AIOKafkaClient(**options(self._settings), request_timeout_ms=_REQUEST_TIMEOUT_MS)

@@ -39,7 +39,7 @@ def options(settings: BusSettings) -> Options:
         bootstrap_servers=list(settings.bootstrap_servers),
         client_id="somamesh",
         security_protocol=settings.security_protocol,
-        ssl_context=_trust(settings) if settings.security_protocol.endswith("SSL") else None,
+        ssl_context=_ssl_context(settings) if settings.security_protocol.endswith("SSL") else None,
         sasl_mechanism=settings.sasl_mechanism,
         sasl_plain_username=settings.sasl_username if with_sasl else None,
         sasl_plain_password=settings.sasl_password.get_secret_value() if settings.sasl_password else None,
@@ -48,7 +48,7 @@ def options(settings: BusSettings) -> Options:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise brokers that do not answer, or refuse, as DEPENDENCY_UNAVAILABLE."""
     try:
         yield
@@ -61,7 +61,7 @@ def translated() -> Iterator[None]:
         ) from error
 
 
-def _trust(settings: BusSettings) -> ssl.SSLContext:
+def _ssl_context(settings: BusSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.ca_file)
     if settings.cert_file is not None:
         context.load_cert_chain(settings.cert_file, settings.key_file)

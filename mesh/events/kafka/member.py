@@ -26,7 +26,7 @@ _HEARTBEATS = 3
 def member(
     settings: BusSettings, group: str, topics: Sequence[str], revoked: Callable[[], Awaitable[None]]
 ) -> AIOKafkaConsumer:
-    """Give a consumer that is not started; it awaits `revoked` before its partitions are dealt anew."""
+    """Give a consumer that is not started; it awaits `revoked` before its partitions are reassigned."""
     session_ms = int(settings.session_timeout_s * 1000)
     # The assignor keeps what it knows in its class, so members of one process need one each.
     assignor = type("Sticky", (StickyPartitionAssignor,), {})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 
 from mesh.events.bus import partition_of
-from mesh.events.kafka.connection import options, translated
-from mesh.events.kafka.ending import end_producer
+from mesh.events.kafka.connection import options, translate_errors
+from mesh.events.kafka.stopping import stop_producer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,21 +37,21 @@ class Publisher:
     def __init__(self, settings: BusSettings, cluster: Cluster) -> None:
         self._settings = settings
         self._cluster = cluster
-        self._turn = asyncio.Lock()
+        self._publish_lock = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
-        self._unsettled: set[asyncio.Future[object]] = set()
+        self._unacknowledged: set[asyncio.Future[object]] = set()
         self._retired: set[asyncio.Task[None]] = set()
         self._published: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Append records in their order; raise DEPENDENCY_UNAVAILABLE when not all were acknowledged."""
-        async with self._turn:
-            if self._unsettled:
-                await self._settle({each.topic for each in records})
+        async with self._publish_lock:
+            if self._unacknowledged:
+                await self._await_unacknowledged({each.topic for each in records})
             fresh = {(each.topic, each.event_id): each for each in records}
             waiting = [each for name, each in fresh.items() if name not in self._published]
             if waiting:
-                with translated():
+                with translate_errors():
                     await self._send(waiting)
 
     def forget(self) -> None:
@@ -64,20 +64,21 @@ class Publisher:
         if self._retired:
             await asyncio.wait(self._retired)
 
-    async def _settle(self, topics: set[str]) -> None:
+    async def _await_unacknowledged(self, topics: set[str]) -> None:
         """Let the batches of a call that was cut go first: else they would pile up, once for each attempt."""
         self._cluster.forget()
-        with translated():
+        with translate_errors():
             await self._cluster.topics(topics)  # they may be waiting for a topic that is gone
-        while self._unsettled:
-            await asyncio.wait(self._unsettled)
+        while self._unacknowledged:
+            await asyncio.wait(self._unacknowledged)
 
     async def _send(self, records: Sequence[Record]) -> None:
         topics = await self._cluster.topics(each.topic for each in records)
         producer = await self._open()
-        lines = _by_partition(records, topics)
+        queues = _by_partition(records, topics)
         sent = await asyncio.gather(
-            *(self._send_line(producer, *place, line) for place, line in lines.items()), return_exceptions=True
+            *(self._send_partition(producer, *topic_partition, queue) for topic_partition, queue in queues.items()),
+            return_exceptions=True,
         )
         failures = [result for result in sent if isinstance(result, BaseException)]
         if failures:
@@ -85,26 +86,28 @@ class Publisher:
             self._cluster.forget()
             raise failures[0]
 
-    async def _send_line(self, producer: AIOKafkaProducer, topic: str, partition: int, line: Sequence[Record]) -> None:
+    async def _send_partition(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, queue: Sequence[Record]
+    ) -> None:
         """Send the records of one partition, batch by batch."""
         done = 0
-        while done < len(line):
+        while done < len(queue):
             batch = producer.create_batch()
             count = 0
-            for each in line[done:]:
+            for each in queue[done:]:
                 headers = [(EVENT_ID, each.event_id.encode())]
                 if batch.append(key=each.key.encode(), value=each.value, timestamp=None, headers=headers) is None:
                     break
                 count += 1
             acknowledged = await producer.send_batch(batch, topic, partition=partition)
-            self._unsettled.add(acknowledged)
-            acknowledged.add_done_callback(self._settled)
+            self._unacknowledged.add(acknowledged)
+            acknowledged.add_done_callback(self._on_acknowledged)
             await asyncio.shield(acknowledged)
-            self._remember(line[done : done + count])
+            self._remember(queue[done : done + count])
             done += count
 
-    def _settled(self, acknowledged: asyncio.Future[object]) -> None:
-        self._unsettled.discard(acknowledged)
+    def _on_acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
+        self._unacknowledged.discard(acknowledged)
         if not acknowledged.cancelled():
             acknowledged.exception()  # marks it as seen, where nobody waits for it any more
 
@@ -125,7 +128,7 @@ class Publisher:
             try:
                 await producer.start()
             except BaseException:
-                await end_producer(producer)
+                await stop_producer(producer)
                 raise
             self._producer = producer
         return self._producer
@@ -134,14 +137,14 @@ class Publisher:
         """End the producer in the background: after a failure its sequence has a gap, which brokers refuse."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            task = asyncio.create_task(end_producer(producer), name="kafka producer ends")
+            task = asyncio.create_task(stop_producer(producer), name="kafka producer ends")
             self._retired.add(task)
             task.add_done_callback(self._retired.discard)
 
 
 def _by_partition(records: Sequence[Record], topics: Mapping[str, Topic]) -> Mapping[tuple[str, int], Sequence[Record]]:
-    lines: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
+    queues: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
     for each in records:
         topic = topics[each.topic]
-        lines[topic.name, partition_of(each.key, topic.partitions)].append(each)
-    return lines
+        queues[topic.name, partition_of(each.key, topic.partitions)].append(each)
+    return queues

@@ -12,10 +12,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from mesh import tasks
-from mesh.events.kafka.connection import translated
-from mesh.events.kafka.ending import end_consumer
+from mesh.events.kafka.connection import translate_errors
 from mesh.events.kafka.member import delivery_of, member
-from mesh.events.progress import Progress
+from mesh.events.kafka.stopping import stop_consumer
+from mesh.events.progress import PartitionProgress
 from mesh.lifecycle import background
 from mesh.logging import unforeseen
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 class KafkaSubscription:
     """One member of a group. Of each partition it commits the part before the first delivery that is not done.
 
-    A rebalance takes all partitions from all members and deals them anew, mostly to who had them (`sticky`): what was
+    A rebalance takes all partitions from all members and reassigns them, mostly to who had them (`sticky`): what was
     fetched and not yet handed out is dropped then, and each partition is read on from where it is committed.
     """
 
@@ -54,8 +54,8 @@ class KafkaSubscription:
         self._group = group
         self._topics = tuple(topics)
         self._clock = clock
-        self._turn = 0
-        self._progress: dict[TopicPartition, Progress] = {}
+        self._generation = 0
+        self._progress: dict[TopicPartition, PartitionProgress] = {}
         self._fetched: deque[tuple[int, list[Delivery]]] = deque()
         self._moved = asyncio.Event()
         self._committing = asyncio.Lock()
@@ -86,8 +86,8 @@ class KafkaSubscription:
         """Batches of deliveries, in order per partition, until closed."""
         while not self._closed.done():
             while self._fetched and not self._closed.done():
-                turn, batch = self._fetched.popleft()
-                if turn == self._turn:
+                generation, batch = self._fetched.popleft()
+                if generation == self._generation:
                     yield batch
             if self._fetching is None:
                 self._fetching = asyncio.create_task(self._fetch(), name=f"kafka fetch {self._group}")
@@ -99,8 +99,8 @@ class KafkaSubscription:
     async def ack(self, *deliveries: Delivery) -> None:
         """Say that deliveries are done with; committed shortly after, once all before them are."""
         for delivery in deliveries:
-            place = TopicPartition(self._settings.prefix + delivery.topic, delivery.partition)
-            progress = self._progress.get(place)
+            topic_partition = TopicPartition(self._settings.prefix + delivery.topic, delivery.partition)
+            progress = self._progress.get(topic_partition)
             if progress is not None:
                 progress.done(delivery.position)
                 if progress.unsaved() is not None:
@@ -108,18 +108,23 @@ class KafkaSubscription:
 
     async def lag(self) -> int:
         """Records of the topics that the group has not acknowledged; what others have done out of order counts."""
-        with translated():
+        with translate_errors():
             async with asyncio.timeout(_LAG_TIMEOUT_S):
                 consumer = await asyncio.shield(self._joining)
                 await self._commit(consumer)
                 topics = await self._cluster.topics(self._topics)
-                places = [TopicPartition(each.name, n) for each in topics.values() for n in range(each.partitions)]
+                topic_partitions = [
+                    TopicPartition(each.name, n) for each in topics.values() for n in range(each.partitions)
+                ]
                 firsts, ends, *committed = await asyncio.gather(
-                    consumer.beginning_offsets(places),
-                    consumer.end_offsets(places),
-                    *(consumer.committed(place) for place in places),
+                    consumer.beginning_offsets(topic_partitions),
+                    consumer.end_offsets(topic_partitions),
+                    *(consumer.committed(topic_partition) for topic_partition in topic_partitions),
                 )
-        done = sum(max(firsts[place], offset or 0) for place, offset in zip(places, committed, strict=True))
+        done = sum(
+            max(firsts[topic_partition], offset or 0)
+            for topic_partition, offset in zip(topic_partitions, committed, strict=True)
+        )
         waiting: int = sum(ends.values()) - done
         return waiting - sum(progress.ahead for progress in self._progress.values())
 
@@ -129,8 +134,8 @@ class KafkaSubscription:
             self._closed.set_result(None)
 
     async def revoked(self) -> None:
-        """Stop handing out and commit what is done: the partitions are about to be dealt anew."""
-        self._turn += 1
+        """Stop handing out and commit what is done: the partitions are about to be reassigned."""
+        self._generation += 1
         self._fetched.clear()
         try:
             if self._joining.done():
@@ -148,7 +153,7 @@ class KafkaSubscription:
         try:
             await self._commit_at_last(consumer)
         finally:
-            await end_consumer(consumer)
+            await stop_consumer(consumer)
 
     async def _commit_at_last(self, consumer: AIOKafkaConsumer) -> None:
         """Commit before partitions go, but not at any price: what is not committed comes again."""
@@ -160,7 +165,7 @@ class KafkaSubscription:
     async def _join(self, broken: AIOKafkaConsumer | None = None) -> AIOKafkaConsumer:
         """Become a member, however long that takes; a member that failed is ended first."""
         if broken is not None:
-            await end_consumer(broken)
+            await stop_consumer(broken)
             await self._clock.sleep(_REJOIN_S)
         pause = _FIRST_PAUSE_S
         while True:
@@ -170,9 +175,9 @@ class KafkaSubscription:
                 await consumer.start()
             except Exception as error:  # noqa: BLE001 - whatever it is, a member is needed
                 _log.warning("%s cannot join now: %s", self._group, error, exc_info=unforeseen(error))
-                await end_consumer(consumer)
+                await stop_consumer(consumer)
             except BaseException:
-                await end_consumer(consumer)
+                await stop_consumer(consumer)
                 raise
             else:
                 return consumer
@@ -186,16 +191,16 @@ class KafkaSubscription:
             found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=_BATCH)
         except Exception as error:  # noqa: BLE001 - an outage: reading must go on after it
             _log.warning("%s cannot read now: %s", self._group, error)
-            self._turn += 1
+            self._generation += 1
             self._progress.clear()
             self._joining = asyncio.create_task(self._join(consumer), name=f"kafka join {self._group}")
             return
-        for place, records in found.items():
-            progress = self._progress.setdefault(place, Progress())
+        for topic_partition, records in found.items():
+            progress = self._progress.setdefault(topic_partition, PartitionProgress())
             for record in records:
                 progress.delivered(str(record.offset))
-            topic = place.topic.removeprefix(self._settings.prefix)
-            self._fetched.append((self._turn, [delivery_of(topic, record) for record in records]))
+            topic = topic_partition.topic.removeprefix(self._settings.prefix)
+            self._fetched.append((self._generation, [delivery_of(topic, record) for record in records]))
 
     async def _commit_all(self) -> None:
         """Commit what moves, many acknowledgements at a time."""
@@ -212,13 +217,15 @@ class KafkaSubscription:
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         async with self._committing:
-            moved = [(place, each, each.unsaved()) for place, each in self._progress.items()]
-            done = [(place, each, position) for place, each, position in moved if position is not None]
+            moved = [(topic_partition, each, each.unsaved()) for topic_partition, each in self._progress.items()]
+            done = [
+                (topic_partition, each, position) for topic_partition, each, position in moved if position is not None
+            ]
             if not done:
                 return
             try:
                 async with asyncio.timeout(_COMMIT_TIMEOUT_S):  # on its own it tries without end
-                    await consumer.commit({place: int(position) + 1 for place, _, position in done})
+                    await consumer.commit({topic_partition: int(position) + 1 for topic_partition, _, position in done})
             except (CommitFailedError, IllegalStateError) as error:
                 _log.info("%s lost partitions before it committed; they come again: %s", self._group, error)
                 return

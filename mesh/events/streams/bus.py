@@ -57,25 +57,25 @@ class ValkeyStreams:
         self._clock = clock or SystemClock()
         self._ids = ids or SystemIds()
         self._publish = client.register_script(scripts.PUBLISH)
-        self._mark: str | None = None
+        self._store_epoch: str | None = None
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Append records in their order; those that were published before are passed over.
 
         Raise DEPENDENCY_UNAVAILABLE when Valkey was emptied since `epoch` was asked last.
         """
-        if self._mark is None:
-            self._mark = await self.memory_mark()
+        if self._store_epoch is None:
+            self._store_epoch = await self.store_epoch()
         streams: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
         for record in records:
             streams[record.topic, partition_of(record.key, self._partitions)].append(record)
-        with valkey.translated(), _loss_told():
+        with valkey.translate_errors(), _translate_loss():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for (topic, partition), group in streams.items():
                     seen = (names.seen(topic, each.event_id) for each in group)
                     keys = [names.EPOCH, names.stream(topic, partition), *seen]
                     fields = [field for each in group for field in (each.key, each.event_id, each.value)]
-                    await self._publish(keys=keys, args=[self._mark, *self._times, *fields], client=pipeline)
+                    await self._publish(keys=keys, args=[self._store_epoch, *self._times, *fields], client=pipeline)
                 await pipeline.execute()
 
     def subscribe(self, group: str, topics: Sequence[str]) -> StreamSubscription:
@@ -89,31 +89,31 @@ class ValkeyStreams:
             partitions=self._partitions,
             lease_s=self._lease_s,
             clock=self._clock,
-            memory_mark=self.memory_mark,
+            store_epoch=self.store_epoch,
         )
 
     async def ping(self) -> None:
         """Return when Valkey answers."""
-        with valkey.translated():
+        with valkey.translate_errors():
             await self._client.ping()
 
     async def epoch(self) -> str:
         """Changes with each start of the server, which may cost its last second, and when it was emptied."""
-        with valkey.translated():
+        with valkey.translate_errors():
             server = await self._client.info("server")
-        self._mark = await self.memory_mark()
-        return f"{server['run_id']}/{self._mark}"
+        self._store_epoch = await self.store_epoch()
+        return f"{server['run_id']}/{self._store_epoch}"
 
-    async def memory_mark(self) -> str:
+    async def store_epoch(self) -> str:
         """A value that lives as long as what is stored in Valkey."""
-        with valkey.translated():
+        with valkey.translate_errors():
             await self._client.set(names.EPOCH, self._ids.new(), nx=True)
-            mark = await self._client.get(names.EPOCH)
-        return mark.decode() if isinstance(mark, bytes) else str(mark)
+            store_epoch = await self._client.get(names.EPOCH)
+        return store_epoch.decode() if isinstance(store_epoch, bytes) else str(store_epoch)
 
 
 @contextmanager
-def _loss_told() -> Iterator[None]:
+def _translate_loss() -> Iterator[None]:
     """Raise DEPENDENCY_UNAVAILABLE for a bus that has lost its memory."""
     try:
         yield

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from mesh.errors import SomaError
 from mesh.events.bus import Delivery
-from mesh.events.progress import Progress
+from mesh.events.progress import PartitionProgress
 from mesh.events.streams import names, scripts
 from mesh.events.streams.cursors import Cursor
 from mesh.lifecycle import background
@@ -52,7 +52,7 @@ class StreamSubscription:
         partitions: int,
         lease_s: float,
         clock: Clock,
-        memory_mark: Callable[[], Awaitable[str]],
+        store_epoch: Callable[[], Awaitable[str]],
     ) -> None:
         self._client = client
         self._cursors = cursors
@@ -62,14 +62,14 @@ class StreamSubscription:
         self._partitions = partitions
         self._lease_s = lease_s
         self._clock = clock
-        self._memory_mark = memory_mark
+        self._store_epoch = store_epoch
         self._share = client.register_script(scripts.SHARE)
         self._leave = client.register_script(scripts.LEAVE)
         self._queue: asyncio.Queue[list[Delivery] | None] = asyncio.Queue(_BATCHES_AHEAD)
         self._readers: list[asyncio.Task[None]] = []
         self._stack = contextlib.AsyncExitStack()
-        self._progress: dict[str, Progress] = {}
-        self._marks: dict[str, str] = {}
+        self._progress: dict[str, PartitionProgress] = {}
+        self._store_epochs: dict[str, str] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -109,7 +109,7 @@ class StreamSubscription:
         positions: defaultdict[str, list[str]] = defaultdict(list)
         for delivery in deliveries:
             positions[names.stream(delivery.topic, delivery.partition)].append(delivery.position)
-        with valkey.translated():
+        with valkey.translate_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for stream, done in positions.items():
                     pipeline.xack(stream, self._group, *done)
@@ -122,7 +122,7 @@ class StreamSubscription:
     async def lag(self) -> int:
         """Records of the topics that the group has not acknowledged; counted up to 10,000 where Valkey cannot tell."""
         total = 0
-        with valkey.translated():
+        with valkey.translate_errors():
             for topic in self._topics:
                 for partition in range(self._partitions):
                     total += await self._lag_of(names.stream(topic, partition))
@@ -176,16 +176,16 @@ class StreamSubscription:
     async def _take_over(self, topic: str, partition: int) -> None:
         """Take up a partition where its last reader left it: first what was delivered and not acknowledged."""
         stream = names.stream(topic, partition)
-        mark = await self._memory_mark()
+        store_epoch = await self._store_epoch()
         cursor = await self._cursors.load(self._group, stream)
-        start = cursor.position if cursor is not None and cursor.epoch == mark else _START
+        start = cursor.position if cursor is not None and cursor.epoch == store_epoch else _START
         try:
             await self._client.xgroup_create(stream, self._group, start, mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):  # it exists: the usual case
                 raise
-        self._progress[stream] = Progress()
-        self._marks[stream] = mark
+        self._progress[stream] = PartitionProgress()
+        self._store_epochs[stream] = store_epoch
         position = _START.encode()
         while True:
             answer = await self._client.xautoclaim(stream, self._group, self._member, 0, position, _BATCH)
@@ -237,7 +237,7 @@ class StreamSubscription:
         for stream, progress in self._progress.items():
             position = progress.unsaved()
             if position is not None:
-                await self._cursors.save(self._group, stream, Cursor(self._marks[stream], position))
+                await self._cursors.save(self._group, stream, Cursor(self._store_epochs[stream], position))
                 progress.saved(position)
 
     def _group_keys(self, topic: str) -> list[str]:

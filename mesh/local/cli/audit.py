@@ -65,7 +65,7 @@ class AuditAnchor(Answer):
     create_time: datetime | None = None
 
 
-class Verified(Answer):
+class VerificationResult(Answer):
     """What a pass over the chain came to."""
 
     intact: bool = False
@@ -104,7 +104,9 @@ def list_events(
 def verify(*, from_sequence: From = 0, platform: Platform = False, as_json: Json = False) -> None:
     """Compute the chain anew; exit with 1 when something is wrong with it."""
     with EdgeClient.of_home(Home.from_environment()) as client:
-        found = client.send(Verified, f"{_PATH}:verify", {"platform": platform, "from_sequence": from_sequence})
+        found = client.send(
+            VerificationResult, f"{_PATH}:verify", {"platform": platform, "from_sequence": from_sequence}
+        )
     if as_json:
         emit(found)
     else:

@@ -22,7 +22,7 @@ _STATE, _CAUSE = "DEAD_LETTER_STATE_", "DEAD_LETTER_CAUSE_"
 
 
 class DeadLetter(Answer):
-    """A letter."""
+    """A dead letter."""
 
     dlq_id: str
     state: str = ""
@@ -47,7 +47,7 @@ class DeadLetter(Answer):
 
 
 class DeadLetterPage(Answer):
-    """A page of letters."""
+    """A page of dead letters."""
 
     dead_letters: tuple[DeadLetter, ...] = ()
 
@@ -61,16 +61,16 @@ class Requeued(Answer):
 
 
 @dlq_app.command("list")
-def list_letters(
+def list_dead_letters(
     *,
     state: Annotated[str, typer.Option(help=f"Only these: {', '.join(_STATES).lower()}.")] = "",
     cause: Annotated[str, typer.Option(help="Only these: malformed, failed, policy or timeout.")] = "",
     topic: Annotated[str, typer.Option(help="Only of this topic.")] = "",
     platform: Annotated[bool, typer.Option("--platform", help="Those of the platform, not the tenant's.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="Most letters shown.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Most dead letters shown.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List letters, newest first."""
+    """List dead letters, newest first."""
     query = {"state": full_name(_STATE, state, _STATES)} if state else {}
     query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
     query |= {"topic": topic} if topic else {}
@@ -96,8 +96,8 @@ def list_letters(
 
 
 @dlq_app.command()
-def show(dlq_id: Annotated[str, typer.Argument(help="Id of the letter.")], *, as_json: Json = False) -> None:
-    """Show one letter with its event, redacted."""
+def show(dlq_id: Annotated[str, typer.Argument(help="Id of the dead letter.")], *, as_json: Json = False) -> None:
+    """Show one dead letter with its event, redacted."""
     with EdgeClient.of_home(Home.from_environment()) as client:
         text = client.raw(f"{_PATH}/{dlq_id}")
     if as_json:
@@ -125,15 +125,15 @@ def show(dlq_id: Annotated[str, typer.Argument(help="Id of the letter.")], *, as
 
 @dlq_app.command()
 def requeue(
-    dlq_ids: Annotated[list[str] | None, typer.Argument(help="Ids of letters.")] = None,
+    dlq_ids: Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.")] = None,
     *,
     topic: Annotated[str, typer.Option(help="All of this topic, oldest first.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500, help="Most letters.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Most dead letters.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Send events again to the group that gave them up."""
     if not dlq_ids and not topic:
-        raise CommandError("name letters, or a topic with --topic")
+        raise CommandError("name dead letters, or a topic with --topic")
     body: dict[str, object] = {"dlq_ids": dlq_ids or [], "topic": topic, "limit": limit}
     with EdgeClient.of_home(Home.from_environment()) as client:
         done = client.send(Requeued, f"{_PATH}:requeue", body)
@@ -145,12 +145,12 @@ def requeue(
 
 @dlq_app.command()
 def discard(
-    dlq_id: Annotated[str, typer.Argument(help="Id of the letter.")],
+    dlq_id: Annotated[str, typer.Argument(help="Id of the dead letter.")],
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept and audited.")],
     *,
     as_json: Json = False,
 ) -> None:
-    """Give a letter up for good."""
+    """Discard a dead letter for good."""
     with EdgeClient.of_home(Home.from_environment()) as client:
         letter = client.send(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
     if as_json:

@@ -15,7 +15,7 @@ from mesh.local.cli.jobs import COMPLETED, show_trace
 from mesh.local.cli.mesh import stop
 from mesh.local.cli.output import Json, console, counted, emit, line, money, score, state_text
 from mesh.local.cli.progress import follow
-from mesh.local.cli.starting import present, start_detached
+from mesh.local.cli.starting import find_running_mesh, start_detached
 from mesh.local.client import EdgeClient
 from mesh.local.environment import example_ports
 from mesh.local.home import Home
@@ -39,9 +39,9 @@ def demo(
     home = Home.from_environment()
     clock = SystemClock()
     began = clock.monotonic()
-    started = asyncio.run(present(home, as_json=as_json)) is None
+    started = asyncio.run(find_running_mesh(home, as_json=as_json)) is None
     if started:
-        _say(f"starting the mesh in {home.root}", as_json=as_json)
+        _report(f"starting the mesh in {home.root}", as_json=as_json)
         start_detached(home, Options(edge_port=port), as_json=as_json)
     try:
         job, trace, documents = _run(home, plan or demonstration.examples() / "srs_job.json", out, as_json=as_json)
@@ -64,7 +64,7 @@ def _run(home: Home, plan: Path, out: Path, *, as_json: bool) -> tuple[Job, Deci
         for capability in demonstration.read_capabilities(plan, f"http://{LOOPBACK}:{absent}/v1"):
             client.register_capability(capability)
         job = client.submit_job(demonstration.read_plan(plan, pages_url), SystemIds().new())
-        _say(f"job {job.job_id}", as_json=as_json)
+        _report(f"job {job.job_id}", as_json=as_json)
         job = follow(client, job.job_id, as_json=as_json)
         trace, trace_json = asyncio.run(demonstration.complete_trace(client, job.job_id, SystemClock()))
         return job, trace, demonstration.save(client, job, trace_json, out)
@@ -84,6 +84,6 @@ def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, seco
     line(f"  assets, provenance, trace.json and job.json are in {out}")
 
 
-def _say(text: str, *, as_json: bool) -> None:
+def _report(text: str, *, as_json: bool) -> None:
     if not as_json:
         console.print(f"… {text}", markup=False)

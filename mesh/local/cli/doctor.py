@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from mesh.local.cli.output import Json, console, emit, table
-from mesh.local.doctor import Finding, examine
+from mesh.local.doctor import Finding, run_checks
 from mesh.local.home import Home
 from mesh.local.stack import DEFAULT_EDGE_PORT
 
@@ -19,7 +19,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check this machine; exit with 1 when something needed is missing."""
-    findings = examine(Home.from_environment(), port)
+    findings = run_checks(Home.from_environment(), port)
     healthy = all(finding.found or not finding.needed for finding in findings)
     if as_json:
         emit({"healthy": healthy, "findings": [finding.model_dump() for finding in findings]})

@@ -15,7 +15,7 @@ from mesh.clock import SystemClock
 from mesh.local import contexts
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, console, emit, line, state_text, table
-from mesh.local.cli.starting import STOP_TIMEOUT_S, present, say, start_detached
+from mesh.local.cli.starting import STOP_TIMEOUT_S, find_running_mesh, report, start_detached
 from mesh.local.home import Home
 from mesh.local.program import end_leftovers
 from mesh.local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
@@ -41,7 +41,7 @@ def up(
     if replicas > 1 and not mesh:
         raise CommandError("--replicas needs --mesh: without it all services share one process")
     home = Home.from_environment()
-    running = asyncio.run(present(home, as_json=as_json))
+    running = asyncio.run(find_running_mesh(home, as_json=as_json))
     if running is not None:
         show_state(home, running, as_json=as_json, note="already runs")
         return
@@ -89,7 +89,7 @@ def serve(
 
 
 def stop(home: Home) -> bool:
-    """Stop the mesh that runs in the home, or what a killed one left; say whether there was one."""
+    """Stop the mesh that runs in the home, or what a killed one left; report whether there was one."""
     state = StateFile(home).running()
     if state is None:
         return bool(asyncio.run(end_leftovers(home)))
@@ -121,7 +121,7 @@ async def _run(home: Home, options: Options, *, as_json: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    local = LocalMesh(home, options, SystemClock(), os.getpid(), say=partial(say, as_json=as_json))
+    local = LocalMesh(home, options, SystemClock(), os.getpid(), report=partial(report, as_json=as_json))
     ending = _end_with_another(stopping)
     waiting = asyncio.create_task(stopping.wait())
     starting = asyncio.create_task(local.start())

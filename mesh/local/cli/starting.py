@@ -24,15 +24,15 @@ _POLL_S = 0.1
 _ENDED = {Phase.STOPPED, Phase.FAILED}
 
 
-async def present(home: Home, *, as_json: bool) -> MeshState | None:
+async def find_running_mesh(home: Home, *, as_json: bool) -> MeshState | None:
     """Give the mesh that runs, once it is ready; None when there is none, or its stop was waited for."""
     file = StateFile(home)
     state = file.running()
     while state is not None and state.phase is Phase.STOPPING:
-        await _stopped(state, as_json=as_json)
+        await _wait_until_stopped(state, as_json=as_json)
         state = file.running()
     if state is not None and state.phase is Phase.STARTING:
-        return await settled(home, as_json=as_json)
+        return await wait_until_ready(home, as_json=as_json)
     return state
 
 
@@ -52,13 +52,13 @@ def start_detached(home: Home, options: Options, *, as_json: bool) -> MeshState:
             start_new_session=True,
         )
     try:
-        return asyncio.run(settled(home, child, as_json=as_json))
+        return asyncio.run(wait_until_ready(home, child, as_json=as_json))
     except BaseException:
         _end(child)
         raise
 
 
-async def settled(home: Home, child: subprocess.Popen[bytes] | None = None, *, as_json: bool) -> MeshState:
+async def wait_until_ready(home: Home, child: subprocess.Popen[bytes] | None = None, *, as_json: bool) -> MeshState:
     """Wait until the mesh that is being started is ready; raise CommandError when it ends or takes too long."""
     file, shown = StateFile(home), ""
     try:
@@ -72,13 +72,13 @@ async def settled(home: Home, child: subprocess.Popen[bytes] | None = None, *, a
                 _check_starting(home, state, child)
                 if state is not None and state.message != shown:
                     shown = state.message
-                    say(shown, as_json=as_json)
+                    report(shown, as_json=as_json)
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise CommandError(f"the mesh was not ready after {START_TIMEOUT_S:.0f} s; `soma status` shows more") from None
 
 
-def say(text: str, *, as_json: bool) -> None:
+def report(text: str, *, as_json: bool) -> None:
     """Tell people what is being done."""
     if text and not as_json:
         line(f"… {text}")
@@ -102,9 +102,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-async def _stopped(state: MeshState, *, as_json: bool) -> None:
+async def _wait_until_stopped(state: MeshState, *, as_json: bool) -> None:
     """Wait for the end of a mesh's process, because only then is its home free."""
-    say("waiting for the mesh that is being stopped", as_json=as_json)
+    report("waiting for the mesh that is being stopped", as_json=as_json)
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             while state.supervisor.alive():  # noqa: ASYNC110 - another process's end has no event to wait for

@@ -48,24 +48,24 @@ def show(found: DecisionTrace) -> None:
 
 def _follow(events: Iterable[str]) -> DecisionTrace:
     """Print each new word on a step as it comes; give the whole trace at the end."""
-    told: set[str] = set()
+    printed: set[str] = set()
     for data in events:
         event = TraceEvent.model_validate_json(data)
         if event.trace is not None:
             return event.trace
         if event.step is not None:
-            _tell(event.step, told)
-        elif event.job is not None and event.job.state and event.job.state not in told:
-            told.add(event.job.state)
+            _print_attempts(event.step, printed)
+        elif event.job is not None and event.job.state and event.job.state not in printed:
+            printed.add(event.job.state)
             line(("job ", "bold"), state_text(event.job.state))
     raise typer.Exit(1)
 
 
-def _tell(step: TraceStep, told: set[str]) -> None:
-    """Print what was not told yet of the attempts of a step."""
+def _print_attempts(step: TraceStep, printed: set[str]) -> None:
+    """Print what was not printed yet of the attempts of a step."""
     for attempt in step.attempts:
         words = attempt_line(attempt)
         key = f"{step.step_id} {words.plain}"
-        if key not in told:
-            told.add(key)
+        if key not in printed:
+            printed.add(key)
             line((f"{step.step_id}: ", "bold"), words)

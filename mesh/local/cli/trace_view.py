@@ -118,8 +118,8 @@ def _spent(above: Tree, attempt: TraceAttempt) -> None:
     cost = attempt.cost
     reserved = f" of {money(cost.reserved_micro_usd)} reserved" if cost.reserved_micro_usd else ""
     judged = f", verdict {money(cost.evaluation_micro_usd)}" if cost.evaluation_micro_usd else ""
-    told = f"cost {_price(cost.settled_micro_usd)}{reserved}{judged}" if attempt.execution is not None else ""
-    parts = [part for part in (told, f"time: {', '.join(times)}" if times else "") if part]
+    cost_text = f"cost {_price(cost.settled_micro_usd)}{reserved}{judged}" if attempt.execution is not None else ""
+    parts = [part for part in (cost_text, f"time: {', '.join(times)}" if times else "") if part]
     if parts:
         above.add(Text("; ".join(parts), "dim"))
 

@@ -45,9 +45,9 @@ class Engine(Program):
     async def prepare(self) -> None:
         """Make the data folder and settle the port."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.port = self._given_port or self._lasting_port("port")
+        self.port = self._given_port or self._persistent_port("port")
 
-    def _lasting_port(self, name: str) -> int:
+    def _persistent_port(self, name: str) -> int:
         """Give the port remembered under the name, replaced when another program took it meanwhile."""
         file = self.folder.with_name(f"{self.name}.{name}")
         port = _remembered(file)

@@ -65,7 +65,7 @@ class KafkaEngine(Engine):
         await super().prepare()
         if self._jars is None:
             self._jars = (await asyncio.to_thread(locate.kafka_jars, self._home)).path
-        self._controller = self._lasting_port("controller")
+        self._controller = self._persistent_port("controller")
         write_private(self._config, "".join(f"{name}={value}\n" for name, value in self._properties().items()))
         if not self._formatted.exists():
             await self._format()

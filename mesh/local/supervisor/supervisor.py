@@ -22,7 +22,7 @@ _ROTATE_S = 60.0
 
 
 @dataclass
-class _Kept:
+class _Supervised:
     """A program and what became of it so far."""
 
     program: Program
@@ -41,22 +41,22 @@ class Supervisor:
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._changed = changed
-        self._groups: list[list[_Kept]] = []
+        self._groups: list[list[_Supervised]] = []
         self._rotating: asyncio.Task[None] | None = None
 
-    async def keep(self, programs: Sequence[Program]) -> None:
+    async def start(self, programs: Sequence[Program]) -> None:
         """Start a group of programs together and keep them running; raise ProgramFailedError if one cannot start."""
-        group = [_Kept(program) for program in programs]
+        group = [_Supervised(program) for program in programs]
         self._groups.append(group)
         self._rotating = self._rotating or asyncio.create_task(self._rotate(), name="rotate logs")
         try:
             async with asyncio.TaskGroup() as starting:
-                for kept in group:
-                    starting.create_task(self._start(kept))
+                for supervised in group:
+                    starting.create_task(self._start(supervised))
         except* ProgramFailedError as failures:
             raise failures.exceptions[0] from None
-        for kept in group:
-            kept.task = asyncio.create_task(self._watch(kept), name=f"keep {kept.program.name}")
+        for supervised in group:
+            supervised.task = asyncio.create_task(self._watch(supervised), name=f"keep {supervised.program.name}")
 
     async def stop(self) -> None:
         """Stop all programs, the last group first; programs of a group stop together.
@@ -68,67 +68,67 @@ class Supervisor:
         failures: list[str] = []
         while self._groups:
             group = self._groups[-1]
-            results = await asyncio.gather(*(self._end(kept) for kept in group), return_exceptions=True)
-            for kept, result in zip(group, results, strict=True):
+            results = await asyncio.gather(*(self._end(supervised) for supervised in group), return_exceptions=True)
+            for supervised, result in zip(group, results, strict=True):
                 if result is not None:
-                    failures.append(f"{kept.program.name} could not be stopped: {result}")
+                    failures.append(f"{supervised.program.name} could not be stopped: {result}")
             self._groups.pop()
         if failures:
             raise ProgramFailedError("; ".join(failures))
 
     def statuses(self) -> tuple[ProgramStatus, ...]:
         """Give every program's status, in order of start."""
-        return tuple(_status(kept) for group in self._groups for kept in group)
+        return tuple(_status(supervised) for group in self._groups for supervised in group)
 
-    async def _start(self, kept: _Kept) -> None:
-        self._set(kept, ProgramState.STARTING)
-        await kept.program.start()
-        self._set(kept, ProgramState.RUNNING)
+    async def _start(self, supervised: _Supervised) -> None:
+        self._set(supervised, ProgramState.STARTING)
+        await supervised.program.start()
+        self._set(supervised, ProgramState.RUNNING)
 
-    async def _end(self, kept: _Kept) -> None:
-        await _cancelled(kept.task)
-        await kept.program.stop()
-        self._set(kept, ProgramState.STOPPED)
+    async def _end(self, supervised: _Supervised) -> None:
+        await _cancelled(supervised.task)
+        await supervised.program.stop()
+        self._set(supervised, ProgramState.STOPPED)
 
-    async def _watch(self, kept: _Kept) -> None:
+    async def _watch(self, supervised: _Supervised) -> None:
         """Restart the program each time it ends, waiting longer while it keeps failing."""
         failures, running = 0, True
         while True:
             began = self._clock.monotonic()
             if running:
-                kept.last_exit = await kept.program.wait()
+                supervised.last_exit = await supervised.program.wait()
                 if self._clock.monotonic() - began >= self._backoff.healthy_after_s:
                     failures = 0
             failures += 1
-            self._set(kept, ProgramState.WAITING)
+            self._set(supervised, ProgramState.WAITING)
             await self._clock.sleep(self._backoff.delay_s(failures))
-            kept.restarts += 1
-            running = await self._restarted(kept)
+            supervised.restarts += 1
+            running = await self._restarted(supervised)
 
-    async def _restarted(self, kept: _Kept) -> bool:
+    async def _restarted(self, supervised: _Supervised) -> bool:
         try:
-            await self._start(kept)
+            await self._start(supervised)
         except Exception as failure:  # noqa: BLE001 - whatever it was, the program must be tried again
-            kept.program.log(f"restart failed: {failure}")
+            supervised.program.log(f"restart failed: {failure}")
             return False
         return True
 
-    def _set(self, kept: _Kept, state: ProgramState) -> None:
-        kept.state = state
+    def _set(self, supervised: _Supervised, state: ProgramState) -> None:
+        supervised.state = state
         try:
             self._changed()
         except Exception:  # noqa: BLE001 - who is told must not end the supervision
-            _log.exception("the change of %s to %s could not be told", kept.program.name, state)
+            _log.exception("the change of %s to %s could not be told", supervised.program.name, state)
 
     async def _rotate(self) -> None:
         """Keep the logs short while their programs run."""
         while True:
             await self._clock.sleep(_ROTATE_S)
-            for kept in [kept for group in self._groups for kept in group]:
+            for supervised in [supervised for group in self._groups for supervised in group]:
                 try:
-                    kept.program.rotate_log()
+                    supervised.program.rotate_log()
                 except OSError as failure:
-                    _log.warning("the log of %s could not be rotated: %s", kept.program.name, failure)
+                    _log.warning("the log of %s could not be rotated: %s", supervised.program.name, failure)
 
 
 async def _cancelled(task: asyncio.Task[None] | None) -> None:
@@ -138,13 +138,13 @@ async def _cancelled(task: asyncio.Task[None] | None) -> None:
         await asyncio.wait({task})
 
 
-def _status(kept: _Kept) -> ProgramStatus:
+def _status(supervised: _Supervised) -> ProgramStatus:
     return ProgramStatus(
-        name=kept.program.name,
-        state=kept.state,
-        pid=kept.program.pid,
-        address=kept.program.address,
-        restarts=kept.restarts,
-        last_exit=kept.last_exit,
-        log_file=str(kept.program.log_file),
+        name=supervised.program.name,
+        state=supervised.state,
+        pid=supervised.program.pid,
+        address=supervised.program.address,
+        restarts=supervised.restarts,
+        last_exit=supervised.last_exit,
+        log_file=str(supervised.program.log_file),
     )

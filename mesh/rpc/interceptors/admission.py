@@ -55,13 +55,13 @@ class Admission(Interceptor):
         max_uploads: int | None = None,
         tenant: TenantLimits = TenantLimits(),
     ) -> None:
-        self._calls = _Places("calls", max_calls, _part(max_calls, tenant.share))
-        self._uploads = _Places("uploads", max_uploads, tenant.uploads)
-        self._streams = _Places("streams", max_streams, _part(max_streams, tenant.share))
-        self._event_streams = _Places("event_streams", None, tenant.event_streams)
-        self._public_streams = _Places("public_streams", max_public_streams, None)
+        self._calls = _ConcurrencyLimit("calls", max_calls, _part(max_calls, tenant.share))
+        self._uploads = _ConcurrencyLimit("uploads", max_uploads, tenant.uploads)
+        self._streams = _ConcurrencyLimit("streams", max_streams, _part(max_streams, tenant.share))
+        self._event_streams = _ConcurrencyLimit("event_streams", None, tenant.event_streams)
+        self._public_streams = _ConcurrencyLimit("public_streams", max_public_streams, None)
         self._tasks: set[asyncio.Task[object]] = set()
-        self._cut: set[asyncio.Task[object]] = set()
+        self._ended: set[asyncio.Task[object]] = set()
         self._open = gauge("rpc_open_streams", "Response streams that are open.", ("service", "method"))
         self._events = gauge("gateway_sse_connections", "Event streams that REST clients hold open.", ("method",))
 
@@ -72,38 +72,38 @@ class Admission(Interceptor):
         if call.route.public:
             return await proceed(call)
         tenant = _tenant(call)
-        with ExitStack() as places:
-            places.enter_context(self._calls.taken(tenant))
+        with ExitStack() as slots:
+            slots.enter_context(self._calls.slot(tenant))
             if call.route.request_streaming:
-                places.enter_context(self._uploads.taken(tenant))
+                slots.enter_context(self._uploads.slot(tenant))
             return await proceed(call)
 
-    def cut_streams(self) -> None:
+    def end_streams(self) -> None:
         """End the open streams: their callers are told to reconnect."""
-        for task in self._tasks - self._cut:
-            self._cut.add(task)
+        for task in self._tasks - self._ended:
+            self._ended.add(task)
             task.cancel()
 
     async def _stream(self, call: Call, proceed: Proceed) -> object:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is served outside of a task")
-        with self._placed(call), self._shown(call):
+        with self._stream_slot(call), self._gauged(call):
             self._tasks.add(task)
             try:
                 return await proceed(call)
             except asyncio.CancelledError:
-                if task not in self._cut or task.uncancel() > 0:
+                if task not in self._ended or task.uncancel() > 0:
                     raise
                 raise SomaError(
                     Reason.UNAVAILABLE, "The server is being replaced: reconnect and resume", retry_after_s=1.0
                 ) from None
             finally:
                 self._tasks.discard(task)
-                self._cut.discard(task)
+                self._ended.discard(task)
 
     @contextmanager
-    def _placed(self, call: Call) -> Iterator[None]:
+    def _stream_slot(self, call: Call) -> Iterator[None]:
         """A place for a stream while entered."""
         if call.route.public:
             kinds = [self._public_streams]
@@ -111,13 +111,13 @@ class Admission(Interceptor):
             kinds = [self._event_streams, self._streams]
         else:
             kinds = [self._streams]
-        with ExitStack() as places:
+        with ExitStack() as slots:
             for kind in kinds:
-                places.enter_context(kind.taken(_tenant(call)))
+                slots.enter_context(kind.slot(_tenant(call)))
             yield
 
     @contextmanager
-    def _shown(self, call: Call) -> Iterator[None]:
+    def _gauged(self, call: Call) -> Iterator[None]:
         route = call.route
         gauges = [self._open.labels(route.service, route.name)]
         if TRANSCODED_KEY in call.metadata and sends_events(route.service, route.name):
@@ -131,7 +131,7 @@ class Admission(Interceptor):
                 each.dec()
 
 
-class _Places:
+class _ConcurrencyLimit:
     """Room for one kind of call: so many in total, so many for one tenant; None is no bound."""
 
     def __init__(self, kind: str, total: int | None, of_tenant: int | None) -> None:
@@ -145,7 +145,7 @@ class _Places:
         )
 
     @contextmanager
-    def taken(self, tenant: str) -> Iterator[None]:
+    def slot(self, tenant: str) -> Iterator[None]:
         """Take a place while entered; OVERLOADED when there is none. Calls of no tenant are bounded in total only."""
         if self._total is not None and self._taken >= self._total:
             raise self._full("total", "The service has as much work as it can take; retry")

@@ -23,7 +23,7 @@ class Authorizer(Protocol):
         """Return for yes; for no, and when it cannot decide, raise a SomaError."""
 
 
-class Refused(Protocol):
+class RefusalListener(Protocol):
     """Is told of a caller who was refused what changes something. Answers at once."""
 
     def __call__(self, action: str, method: str, caller: Caller, why: str) -> None:
@@ -36,7 +36,7 @@ class Authorization(Interceptor):
     `refused` hears of refusals of what changes something, those of the handler too, which knows more than the policy.
     """
 
-    def __init__(self, authorizer: Authorizer, refused: Refused | None = None) -> None:
+    def __init__(self, authorizer: Authorizer, refused: RefusalListener | None = None) -> None:
         self._authorizer = authorizer
         self._refused = refused
 
@@ -48,10 +48,10 @@ class Authorization(Interceptor):
             return await proceed(call)
         except SomaError as error:
             if error.reason is Reason.PERMISSION_DENIED:
-                self._tell(call, error.message)
+                self._report_refusal(call, error.message)
             raise
 
-    def _tell(self, call: Call, why: str) -> None:
+    def _report_refusal(self, call: Call, why: str) -> None:
         access = call.route.access
         if self._refused is not None and call.caller is not None and access is not None and changes(access.action):
             self._refused(access.action, f"{call.route.service}/{call.route.name}", call.caller, why)

@@ -38,8 +38,8 @@ class Metrics(Interceptor):
         """Serve the call and observe its time under the code that its caller sees."""
         if status.PROXIED_KEY not in call.metadata or call.route.response_streaming:
             return await self._timed(call, proceed)
-        with overhead.accounting(self._clock, call.route.service, call.route.name) as account:
-            call.account = account
+        with overhead.measure_overhead(self._clock, call.route.service, call.route.name) as overhead_timer:
+            call.overhead_timer = overhead_timer
             return await self._timed(call, proceed)
 
     async def _timed(self, call: Call, proceed: Proceed) -> object:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mesh.rpc.call import Proceed
 
 
-class Progress(Interceptor):
+class UploadProgress(Interceptor):
     """A request stream may be waited for `grace_s` seconds, and a second more for every `bytes_per_s` bytes of it.
 
     So a client that sends a byte a minute ends with its grace, and one that keeps up the rate is never ended. Only the

@@ -19,15 +19,15 @@ HOLDERS_AT_ONCE = 1_000
 """Holders that one transaction removes: it holds the row of their asset."""
 
 
-async def given_up(connection: asyncpg.Connection, asset: Asset, giver: Release) -> list[str]:
+async def given_up(connection: asyncpg.Connection, asset: Asset, release: Release) -> list[str]:
     """The holders that a release takes away."""
-    if not giver.job_id:
-        legacy = [DIRECT] if asset.created_by == giver.subject else []
-        return [SUBJECT_MARK + giver.subject, *legacy]
-    taken_by = await connection.fetchval(sql.HOLDER_SUBJECT, asset.asset_id, giver.job_id)
-    if taken_by not in (None, "", giver.subject) and not giver.by_service:
+    if not release.job_id:
+        legacy = [DIRECT] if asset.created_by == release.subject else []
+        return [SUBJECT_MARK + release.subject, *legacy]
+    taken_by = await connection.fetchval(sql.HOLDER_SUBJECT, asset.asset_id, release.job_id)
+    if taken_by not in (None, "", release.subject) and not release.by_service:
         raise SomaError(Reason.PERMISSION_DENIED, "another subject's job holds this asset")
-    return [giver.job_id]
+    return [release.job_id]
 
 
 async def remove_some(connection: asyncpg.Connection, asset_id: str, now: datetime) -> None:

@@ -69,7 +69,7 @@ class PostgresRows:
                 if await connection.fetchval(sql.CREATE, *values):
                     stored = replace(draft, status=Status.READY)
                     await self._request(connection, stored, draft, hold, request_id)
-                    await self._told(connection, None, stored, draft)
+                    await self._publish_stored(connection, None, stored, draft)
                     return stored
                 joined = await self._join(connection, draft, hold, request_id)
                 if joined is not None:
@@ -93,7 +93,7 @@ class PostgresRows:
             stored = replace(draft, status=Status.READY)
             await connection.execute(sql.HOLD, draft.tenant_id, draft.asset_id, hold.holder, hold.subject)
             await self._request(connection, stored, draft, hold, request_id)
-            await self._told(connection, None, stored, draft)
+            await self._publish_stored(connection, None, stored, draft)
         return stored
 
     async def _join(self, connection: asyncpg.Connection, draft: Asset, hold: Hold, request_id: str) -> Asset | None:
@@ -113,7 +113,7 @@ class PostgresRows:
         )
         await self._request(connection, stored, draft, hold, request_id)
         if replace(stored, deduplicated=False) != before:
-            await self._told(connection, before, stored, draft)
+            await self._publish_stored(connection, before, stored, draft)
         return stored
 
     async def _request(
@@ -129,7 +129,9 @@ class PostgresRows:
         if earlier is not None:
             repeated(earlier, draft.checksum, hold)
 
-    async def _told(self, connection: asyncpg.Connection, before: Asset | None, stored: Asset, draft: Asset) -> None:
+    async def _publish_stored(
+        self, connection: asyncpg.Connection, before: Asset | None, stored: Asset, draft: Asset
+    ) -> None:
         await self._outbox.add(connection, self._facts.stored(replace(stored, origin=draft.origin)))
         await self._audit(connection, "asset.create", before, stored)
 
@@ -200,16 +202,18 @@ class PostgresRows:
             rows = await connection.fetch(statement, *arguments)
         return [_asset(row) for row in rows]
 
-    async def release(self, tenant_id: str, asset_id: str, giver: Release, reason: str, now: datetime) -> Asset | None:
+    async def release(
+        self, tenant_id: str, asset_id: str, release: Release, reason: str, now: datetime
+    ) -> Asset | None:
         """Gives up one hold; with none left the row becomes a tombstone."""
-        return await self._end_holds(tenant_id, asset_id, giver, reason, now)
+        return await self._end_holds(tenant_id, asset_id, release, reason, now)
 
     async def erase(self, tenant_id: str, asset_id: str, reason: str, now: datetime) -> Asset | None:
         """Makes a tombstone; the holders that are not removed with it are left to the sweep."""
         return await self._end_holds(tenant_id, asset_id, None, reason, now)
 
     async def _end_holds(
-        self, tenant_id: str, asset_id: str, giver: Release | None, reason: str, now: datetime
+        self, tenant_id: str, asset_id: str, release: Release | None, reason: str, now: datetime
     ) -> Asset | None:
         if (key := _uuid(asset_id)) is None:
             return None
@@ -218,17 +222,17 @@ class PostgresRows:
             before = _asset(row) if row else None
             if before is None or before.status is Status.TOMBSTONED:
                 return before
-            if giver is not None:
-                await connection.execute(sql.RELEASE, key, await given_up(connection, before, giver))
-            if giver is None or not await connection.fetchval(sql.IS_HELD, key):
+            if release is not None:
+                await connection.execute(sql.RELEASE, key, await given_up(connection, before, release))
+            if release is None or not await connection.fetchval(sql.IS_HELD, key):
                 await connection.execute(sql.TOMBSTONE, key, now)
-            if giver is None:
+            if release is None:
                 await remove_some(connection, before.asset_id, now)
             left = _asset(await connection.fetchrow(sql.BY_ID, key))
             if left.status is Status.TOMBSTONED:
                 await self._outbox.add(connection, self._facts.tombstoned(left, reason))
             if left != before:
-                await self._audit(connection, "asset.delete" if giver else "asset.erase", before, left, reason)
+                await self._audit(connection, "asset.delete" if release else "asset.erase", before, left, reason)
         return left
 
     async def claim(self, now: datetime, again_after: datetime, limit: int) -> Sequence[Asset]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from svc_critic.adapters.heuristics.documents import DocumentHeuristics
-from svc_critic.adapters.heuristics.measuring import Measuring
+from svc_critic.adapters.heuristics.measurement_pool import MeasurementPool
 from svc_critic.adapters.heuristics.picture import PictureHeuristics
 from svc_critic.adapters.heuristics.sound import SoundHeuristics
 from svc_critic.adapters.heuristics.writing import TextHeuristics
-from svc_critic.domain.specimen import Kind
+from svc_critic.domain.asset import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DocumentHeuristics",
-    "Measuring",
+    "MeasurementPool",
     "PictureHeuristics",
     "SoundHeuristics",
     "TextHeuristics",
@@ -28,7 +28,14 @@ __all__ = [
 
 
 def heuristics(pool: ProcessPool, threads: int) -> Sequence[Evaluator]:
-    """One evaluator for each kind that can be judged by measuring; `threads` read the text of a picture."""
-    measuring = Measuring(pool)
-    pictures = [PictureHeuristics(kind, measuring, threads) for kind in (Kind.IMAGE, Kind.DIAGRAM, Kind.SCREENSHOT)]
-    return [*pictures, SoundHeuristics(measuring), TextHeuristics(measuring), DocumentHeuristics(measuring)]
+    """One evaluator for each kind that can be measured; `threads` read the text of a picture."""
+    measurement_pool = MeasurementPool(pool)
+    pictures = [
+        PictureHeuristics(kind, measurement_pool, threads) for kind in (Kind.IMAGE, Kind.DIAGRAM, Kind.SCREENSHOT)
+    ]
+    return [
+        *pictures,
+        SoundHeuristics(measurement_pool),
+        TextHeuristics(measurement_pool),
+        DocumentHeuristics(measurement_pool),
+    ]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from svc_critic.adapters.heuristics.decoding import Picture, Undecodable, decode
-from svc_critic.domain.judgement import Code, facet
+from svc_critic.domain.judgement import Code, measurement
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import ramp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from svc_critic.domain.judgement import Facet
-    from svc_critic.domain.specimen import Brief
+    from svc_critic.domain.asset import EvaluationContext
+    from svc_critic.domain.judgement import Measurement
 
 MOST_BYTES = 8 * 1024 * 1024
 MOST_ELEMENTS = 100_000
@@ -182,24 +182,26 @@ def paint(content: bytes, drawing: Drawing) -> Picture | None:
     return decode(bytes(png))
 
 
-def examine_drawing(drawing: Drawing, brief: Brief) -> Iterator[Facet]:
+def examine_drawing(drawing: Drawing, brief: EvaluationContext) -> Iterator[Measurement]:
     """Facets of what a drawing is made of, against the labels and the arrows of the source that was asked for."""
     labels = len(dict.fromkeys(brief.expected_labels))
     if labels:
         evidence = f"{drawing.shapes} shapes for {labels} labels"
         message = f"The drawing has {drawing.shapes} shapes for {labels} labels; draw every part."
         score = ramp(drawing.shapes / labels, 0.2, 0.9)
-        yield facet(Dimension.RELEVANCE, score, evidence, Code.MISSING_ELEMENT, message, hint={"elements": labels})
+        yield measurement(
+            Dimension.RELEVANCE, score, evidence, Code.MISSING_ELEMENT, message, hint={"elements": labels}
+        )
     arrows = len(_ARROW.findall(brief.request))
     if arrows >= _FEWEST_ARROWS:
         evidence = f"{drawing.edges} edges for {arrows} arrows of the source"
         message = f"The drawing has {drawing.edges} edges, its source {arrows} arrows; draw every edge."
-        yield facet(
+        yield measurement(
             Dimension.RELEVANCE, ramp(drawing.edges / arrows, 0.2, 0.8), evidence, Code.MISSING_ELEMENT, message,
             hint={"edges": arrows},
         )  # fmt: skip
     if drawing.external:
         message = "The drawing loads pictures from elsewhere; embed them."
-        yield facet(
+        yield measurement(
             Dimension.CLARITY, 0.4, f"{len(drawing.external)} pictures are not embedded", Code.MISSING_FIGURE, message
         )

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from svc_critic.adapters.heuristics.decoding import Undecodable, decode, is_svg
 from svc_critic.adapters.heuristics.drawing import examine_drawing, paint, read_drawing
-from svc_critic.adapters.heuristics.lettering import examine_lettering, repeats
-from svc_critic.adapters.heuristics.pixels import Tones
-from svc_critic.adapters.heuristics.reading import FAST_WIDTH, THOROUGH_WIDTH, Lettering, reader_of
+from svc_critic.adapters.heuristics.ocr import FAST_WIDTH, THOROUGH_WIDTH, RecognizedText, reader_of
+from svc_critic.adapters.heuristics.pixels import Luma
+from svc_critic.adapters.heuristics.recognized_text import examine_recognized_text, repeats
+from svc_critic.domain.asset import Kind
 from svc_critic.domain.error_pages import error_sign
-from svc_critic.domain.judgement import Code, Facet, facet, hopeless
-from svc_critic.domain.ports import Examination
+from svc_critic.domain.judgement import Code, Measurement, measurement, zero_scores
+from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import at_least, ramp
-from svc_critic.domain.specimen import Kind
 from svc_critic.domain.topic import relevance
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from svc_critic.adapters.heuristics.decoding import Picture
     from svc_critic.adapters.heuristics.drawing import Drawing
-    from svc_critic.adapters.heuristics.measuring import Measuring
-    from svc_critic.adapters.heuristics.reading import Reader
-    from svc_critic.domain.specimen import Brief, Specimen
+    from svc_critic.adapters.heuristics.measurement_pool import MeasurementPool
+    from svc_critic.adapters.heuristics.ocr import Reader
+    from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
 
 LEAST_INK = 0.0008
 LEAST_RMS_CONTRAST = 0.012
@@ -37,106 +37,108 @@ _FEWEST_WORDS = 3
 class PictureHeuristics:
     """Measures pictures of one kind. It sees how a picture is made, not what it shows, except for the words in it."""
 
-    def __init__(self, kind: Kind, measuring: Measuring, threads: int) -> None:
+    def __init__(self, kind: Kind, measurement_pool: MeasurementPool, threads: int) -> None:
         self.name = f"heuristics/{kind.value}"
         self.kinds = frozenset({kind})
         self._kind = kind
-        self._measuring = measuring
+        self._measurement_pool = measurement_pool
         self._threads = threads
 
-    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
         """Measures, in a child process."""
-        return Examination(await self._measuring.run(tenant_id, _examine, self._kind, self._threads, specimen, brief))
+        return EvaluatorResult(
+            await self._measurement_pool.run(tenant_id, _examine, self._kind, self._threads, asset, brief)
+        )
 
 
-def _examine(kind: Kind, threads: int, specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:
-    return PictureMeasures(kind, reader_of(threads)).measure(specimen, brief)
+def _examine(kind: Kind, threads: int, asset: EvaluatedAsset, brief: EvaluationContext) -> tuple[Measurement, ...]:
+    return PictureMeasures(kind, reader_of(threads)).measure(asset, brief)
 
 
 class PictureMeasures:
-    """The facets of a picture of one kind."""
+    """The measurements of a picture of one kind."""
 
     def __init__(self, kind: Kind, reader: Reader) -> None:
         self._kind = kind
         self._reader = reader
 
-    def measure(self, specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:
+    def measure(self, asset: EvaluatedAsset, brief: EvaluationContext) -> tuple[Measurement, ...]:
         """All that can be measured of the bytes."""
         try:
-            if is_svg(specimen.content, specimen.media_type):
-                return tuple(self._vector(specimen.content, brief))
-            return tuple(self._raster(decode(specimen.content), brief))
+            if is_svg(asset.content, asset.media_type):
+                return tuple(self._vector(asset.content, brief))
+            return tuple(self._raster(decode(asset.content), brief))
         except Undecodable as error:
-            return hopeless(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
+            return zero_scores(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
 
-    def _vector(self, content: bytes, brief: Brief) -> Iterator[Facet]:
+    def _vector(self, content: bytes, brief: EvaluationContext) -> Iterator[Measurement]:
         drawing = read_drawing(content)
         picture = None if drawing.empty else paint(content, drawing)
-        if drawing.empty or (picture is not None and _is_blank(self._kind, Tones(picture.rgb))):
+        if drawing.empty or (picture is not None and _is_blank(self._kind, Luma(picture.rgb))):
             yield from _blank()
             return
-        yield Facet(Dimension.CLARITY, 1.0, "vector drawing, sharp at any size")
+        yield Measurement(Dimension.CLARITY, 1.0, "vector drawing, sharp at any size")
         yield from examine_drawing(drawing, brief)
         if picture is not None:
-            yield from self._look(picture, Tones(picture.rgb), sharp=True)
+            yield from self._look(picture, Luma(picture.rgb), sharp=True)
         yield from self._words(drawing, picture, brief)
 
-    def _words(self, drawing: Drawing, picture: Picture | None, brief: Brief) -> Iterator[Facet]:
+    def _words(self, drawing: Drawing, picture: Picture | None, brief: EvaluationContext) -> Iterator[Measurement]:
         """The drawing's own text; where letters are drawn as shapes, they are read from the pixels."""
         if drawing.texts or picture is None:
             yield repeats(drawing.texts, brief)
             yield from relevance(drawing.texts, brief, "the drawing")
         else:
-            yield from self._text(picture, Tones(picture.rgb), brief)
+            yield from self._text(picture, Luma(picture.rgb), brief)
 
-    def _raster(self, picture: Picture, brief: Brief) -> Iterator[Facet]:
-        tones = Tones(picture.rgb)
-        if _is_blank(self._kind, tones):
+    def _raster(self, picture: Picture, brief: EvaluationContext) -> Iterator[Measurement]:
+        luma = Luma(picture.rgb)
+        if _is_blank(self._kind, luma):
             yield from _blank()
             return
         yield _resolution(self._kind, picture, brief)
-        yield from self._look(picture, tones, sharp=False)
-        yield from self._text(picture, tones, brief)
+        yield from self._look(picture, luma, sharp=False)
+        yield from self._text(picture, luma, brief)
 
-    def _look(self, picture: Picture, tones: Tones, *, sharp: bool) -> Iterator[Facet]:
+    def _look(self, picture: Picture, luma: Luma, *, sharp: bool) -> Iterator[Measurement]:
         if not sharp:
-            yield _sharpness(tones)
-        yield _visibility(self._kind, tones)
-        yield _coherence(tones)
+            yield _sharpness(luma)
+        yield _visibility(self._kind, luma)
+        yield _coherence(luma)
         yield _proportions(self._kind, picture)
-        yield _extent(self._kind, tones)
+        yield _extent(self._kind, luma)
 
-    def _text(self, picture: Picture, tones: Tones, brief: Brief) -> Iterator[Facet]:
-        lettering = self._reader.read(picture, THOROUGH_WIDTH if brief.expected_labels else FAST_WIDTH)
-        yield from examine_lettering(self._kind, picture, tones, lettering, brief)
+    def _text(self, picture: Picture, luma: Luma, brief: EvaluationContext) -> Iterator[Measurement]:
+        recognized_text = self._reader.read(picture, THOROUGH_WIDTH if brief.expected_labels else FAST_WIDTH)
+        yield from examine_recognized_text(self._kind, picture, luma, recognized_text, brief)
         if self._kind is Kind.SCREENSHOT:
-            yield from _error_page(lettering)
+            yield from _error_page(recognized_text)
         if (
             brief.expected_labels
             or self._kind is not Kind.IMAGE
-            or len(" ".join(lettering.texts).split()) >= _FEWEST_WORDS
+            or len(" ".join(recognized_text.texts).split()) >= _FEWEST_WORDS
         ):
-            yield from relevance(lettering.texts, brief, f"the {self._kind.value}", read=lettering.share)
+            yield from relevance(recognized_text.texts, brief, f"the {self._kind.value}", read=recognized_text.share)
 
 
-def _is_blank(kind: Kind, tones: Tones) -> bool:
+def _is_blank(kind: Kind, luma: Luma) -> bool:
     if kind is Kind.IMAGE:
-        return tones.rms_contrast < LEAST_RMS_CONTRAST and tones.ink.share < LEAST_INK * 10
-    return tones.ink.share < LEAST_INK
+        return luma.rms_contrast < LEAST_RMS_CONTRAST and luma.ink.share < LEAST_INK * 10
+    return luma.ink.share < LEAST_INK
 
 
-def _blank() -> tuple[Facet, ...]:
-    return hopeless(Code.BLANK, "one even colour", "The picture is blank; draw what was asked for.")
+def _blank() -> tuple[Measurement, ...]:
+    return zero_scores(Code.BLANK, "one even colour", "The picture is blank; draw what was asked for.")
 
 
-def _resolution(kind: Kind, picture: Picture, brief: Brief) -> Facet:
+def _resolution(kind: Kind, picture: Picture, brief: EvaluationContext) -> Measurement:
     """The width that was asked for, else a smallest longer side: a diagram may well be narrow and tall."""
     smallest = _SMALLEST_PX[kind]
     needed = brief.min_width_px or max(1, round(picture.width * smallest / picture.longest))
     better = brief.min_width_px or 2 * needed
     evidence = f"{picture.width} × {picture.height} px, {needed} px wide or more is needed"
     message = f"The picture is {picture.width} px wide; make it at least {better} px wide."
-    return facet(
+    return measurement(
         Dimension.CLARITY,
         at_least(picture.width, needed),
         evidence,
@@ -146,48 +148,48 @@ def _resolution(kind: Kind, picture: Picture, brief: Brief) -> Facet:
     )
 
 
-def _sharpness(tones: Tones) -> Facet:
-    evidence = f"edge sharpness {tones.acutance:.2f} (Laplacian over tonal range)"
+def _sharpness(luma: Luma) -> Measurement:
+    evidence = f"edge sharpness {luma.acutance:.2f} (Laplacian over tonal range)"
     message = "The picture is blurred; draw it at its final size instead of enlarging it."
-    return facet(Dimension.CLARITY, ramp(tones.acutance, 0.1, 0.4), evidence, Code.BLURRED, message)
+    return measurement(Dimension.CLARITY, ramp(luma.acutance, 0.1, 0.4), evidence, Code.BLURRED, message)
 
 
-def _visibility(kind: Kind, tones: Tones) -> Facet:
+def _visibility(kind: Kind, luma: Luma) -> Measurement:
     if kind is Kind.IMAGE:
-        evidence = f"tonal contrast {tones.rms_contrast:.2f} (standard deviation)"
-        score = ramp(tones.rms_contrast, 0.01, 0.06)
+        evidence = f"tonal contrast {luma.rms_contrast:.2f} (standard deviation)"
+        score = ramp(luma.rms_contrast, 0.01, 0.06)
     else:
-        evidence = f"contrast with the background {tones.drawn_contrast:.1f}:1"
-        score = ramp(tones.drawn_contrast, 1.2, 3.2)
-    message = "The picture is pale: what it shows hardly stands out; use darker or lighter tones."
-    return facet(Dimension.CLARITY, score, evidence, Code.LOW_CONTRAST, message, hint={"min_contrast": 4.5})
+        evidence = f"contrast with the background {luma.drawn_contrast:.1f}:1"
+        score = ramp(luma.drawn_contrast, 1.2, 3.2)
+    message = "The picture is pale: what it shows hardly stands out; use darker or lighter luma."
+    return measurement(Dimension.CLARITY, score, evidence, Code.LOW_CONTRAST, message, hint={"min_contrast": 4.5})
 
 
-def _coherence(tones: Tones) -> Facet:
-    evidence = f"neighbouring pixels agree by {tones.coherence:.2f}"
+def _coherence(luma: Luma) -> Measurement:
+    evidence = f"neighbouring pixels agree by {luma.coherence:.2f}"
     message = "The picture is noise; produce it again."
-    return facet(Dimension.AESTHETIC, ramp(tones.coherence, 0.1, 0.5), evidence, Code.NOISE, message)
+    return measurement(Dimension.AESTHETIC, ramp(luma.coherence, 0.1, 0.5), evidence, Code.NOISE, message)
 
 
-def _proportions(kind: Kind, picture: Picture) -> Facet:
+def _proportions(kind: Kind, picture: Picture) -> Measurement:
     aspect = picture.longest / max(1, min(picture.width, picture.height))
     evidence = f"sides 1:{aspect:.1f}"
     message = f"The picture's sides are 1:{aspect:.1f}; lay it out less stretched."
     widest = _WIDEST[kind]
-    return facet(
+    return measurement(
         Dimension.AESTHETIC, ramp(aspect, widest * 1.5, widest * 0.75), evidence, Code.BAD_PROPORTIONS, message
     )
 
 
-def _extent(kind: Kind, tones: Tones) -> Facet:
-    evidence = f"content takes {tones.ink.extent:.0%} of the area"
+def _extent(kind: Kind, luma: Luma) -> Measurement:
+    evidence = f"content takes {luma.ink.extent:.0%} of the area"
     message = "Most of the picture is empty; crop it or draw the content larger."
     least = _LEAST_EXTENT[kind]
-    return facet(Dimension.AESTHETIC, ramp(tones.ink.extent, 0.0, least), evidence, Code.MOSTLY_EMPTY, message)
+    return measurement(Dimension.AESTHETIC, ramp(luma.ink.extent, 0.0, least), evidence, Code.MOSTLY_EMPTY, message)
 
 
-def _error_page(lettering: Lettering) -> Iterator[Facet]:
-    sign = error_sign(lettering.texts)
+def _error_page(recognized_text: RecognizedText) -> Iterator[Measurement]:
+    sign = error_sign(recognized_text.texts)
     if sign:
         message = f"The page shows an error ({sign!r}); capture it when it works, or at another address."
-        yield facet(Dimension.RELEVANCE, 0.0, f"the page says {sign!r}", Code.ERROR_PAGE, message)
+        yield measurement(Dimension.RELEVANCE, 0.0, f"the page says {sign!r}", Code.ERROR_PAGE, message)

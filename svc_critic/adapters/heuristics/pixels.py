@@ -34,7 +34,7 @@ class Ink:
     extent: float
 
 
-class Tones:
+class Luma:
     """The luma (ITU-R BT.601, 0 to 255) of a picture, whole and in cells."""
 
     def __init__(self, rgb: Pixels) -> None:
@@ -54,7 +54,7 @@ class Tones:
         return low, high
 
     @cached_property
-    def ground(self) -> float:
+    def background(self) -> float:
         """The background: the median of a sample."""
         step = max(1, max(self.plane.shape) // _CELLS)
         return float(np.median(self.plane[::step, ::step]))
@@ -63,7 +63,7 @@ class Tones:
     def ink(self) -> Ink:
         """What differs from the background by more than the noise of an encoder."""
         low, high = self._cells
-        marked = (self.ground - low > INK_LEVELS) | (high - self.ground > INK_LEVELS)
+        marked = (self.background - low > INK_LEVELS) | (high - self.background > INK_LEVELS)
         if not marked.any():
             return Ink(0.0, 0.0)
         rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
@@ -75,16 +75,16 @@ class Tones:
         """WCAG 2.2 contrast, 1 to 21, between the background and what stands out most from it."""
         low, high = self._cells
         darkest, lightest = float(np.percentile(low, 1)), float(np.percentile(high, 99))
-        return max(_ratio(self.ground, darkest), _ratio(lightest, self.ground))
+        return max(_ratio(self.background, darkest), _ratio(lightest, self.background))
 
     @cached_property
     def rms_contrast(self) -> float:
-        """Standard deviation of tones in [0, 1] (Peli, Contrast in complex images, JOSA A 1990)."""
+        """Standard deviation of luma in [0, 1] (Peli, Contrast in complex images, JOSA A 1990)."""
         return float(self.plane.std() / 255)
 
     @cached_property
     def acutance(self) -> float:
-        """How abrupt the most abrupt edges are, relative to the range of tones: about 1 when sharp, below 0.2 blurred.
+        """How abrupt the most abrupt edges are, relative to the range of luma: about 1 when sharp, below 0.2 blurred.
 
         The measure is the response of the Laplacian, as in the variance of the Laplacian (Pech-Pacheco et al., Diatom
         autofocusing in brightfield microscopy, ICPR 2000), but only where it is strongest, so that a large empty
@@ -116,7 +116,7 @@ class Tones:
 
 @dataclass(frozen=True)
 class Stroke:
-    """The letters of a strip of text: WCAG 2.2 contrast with their ground, 1 to 21, and height in pixels."""
+    """The letters of a strip of text: WCAG 2.2 contrast with their background, 1 to 21, and height in pixels."""
 
     contrast: float
     height: int
@@ -126,8 +126,8 @@ def stroke(strip: Pixels) -> Stroke:
     """The letters of a strip that holds one line of text."""
     plane = strip @ _LUMA
     low, high = np.percentile(plane, [2, 98])
-    ground = float(np.median(plane))
-    marked = (np.abs(plane - ground) > max(1.0, (high - low) / 3)).any(axis=1)
+    background = float(np.median(plane))
+    marked = (np.abs(plane - background) > max(1.0, (high - low) / 3)).any(axis=1)
     return Stroke(_ratio(float(high), float(low)), _longest_run(marked.tolist()))
 
 

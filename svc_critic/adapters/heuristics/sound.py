@@ -10,11 +10,11 @@ import numpy as np
 from mesh.errors import Reason, SomaError
 from svc_critic.adapters.heuristics.decoding import Undecodable
 from svc_critic.adapters.heuristics.wave import read_wave
-from svc_critic.domain.judgement import Code, facet, hopeless
-from svc_critic.domain.ports import Examination
+from svc_critic.domain.asset import Kind
+from svc_critic.domain.judgement import Code, measurement, zero_scores
+from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import ramp
-from svc_critic.domain.specimen import Kind
 from svc_critic.domain.words import words
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from svc_critic.adapters.heuristics.measuring import Measuring
+    from svc_critic.adapters.heuristics.measurement_pool import MeasurementPool
     from svc_critic.adapters.heuristics.wave import Sound
-    from svc_critic.domain.judgement import Facet
-    from svc_critic.domain.specimen import Brief, Specimen
+    from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
+    from svc_critic.domain.judgement import Measurement
 
 FRAME_S = 0.05
 SILENT_DBFS = -50.0
@@ -61,26 +61,26 @@ class SoundHeuristics:
     name = "heuristics/audio"
     kinds = frozenset({Kind.AUDIO})
 
-    def __init__(self, measuring: Measuring) -> None:
-        self._measuring = measuring
+    def __init__(self, measurement_pool: MeasurementPool) -> None:
+        self._measurement_pool = measurement_pool
 
-    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
         """Measures; UNSUPPORTED_MEDIA_TYPE for other formats than WAV."""
-        media = specimen.media_type.partition(";")[0].strip().lower()
-        if media not in _WAVES and specimen.content[:4] != b"RIFF":
+        media = asset.media_type.partition(";")[0].strip().lower()
+        if media not in _WAVES and asset.content[:4] != b"RIFF":
             raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, f"only WAV audio is judged, not {media}")
-        return Examination(await self._measuring.run(tenant_id, _examine, specimen.content, brief))
+        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset.content, brief))
 
 
-def _examine(content: bytes, brief: Brief) -> tuple[Facet, ...]:
+def _examine(content: bytes, brief: EvaluationContext) -> tuple[Measurement, ...]:
     try:
         sound = read_wave(content)
     except Undecodable as error:
-        return hopeless(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
+        return zero_scores(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
     levels = measure(sound)
     if not levels.loud.any():
         text = f"{sound.seconds:.1f} s without a sound above {SILENT_DBFS:.0f} dBFS"
-        return hopeless(Code.SILENT, text, "The recording is silent; produce it again.")
+        return zero_scores(Code.SILENT, text, "The recording is silent; produce it again.")
     return (*_clarity(levels), *_length(sound, brief), *_pauses(levels))
 
 
@@ -113,24 +113,24 @@ def _flatness(frames: NDArray[np.float32]) -> float:
     return float(np.median(geometric / power.mean(axis=1)))
 
 
-def _clarity(levels: Levels) -> Iterator[Facet]:
+def _clarity(levels: Levels) -> Iterator[Measurement]:
     cut = f"{levels.clipped:.2%} of the samples are cut at full scale"
     message = "The recording is overdriven; lower its level."
-    yield facet(
+    yield measurement(
         Dimension.CLARITY, ramp(levels.clipped, 0.01, 0.0005), cut, Code.CLIPPED_AUDIO, message, hint={"peak_dbfs": -3}
     )
     loudness = float(np.median(levels.frames[levels.loud]))
     message = f"The recording is very quiet ({loudness:.0f} dBFS); raise its level."
-    yield facet(
+    yield measurement(
         Dimension.CLARITY, ramp(loudness, -48, -36), f"loudness {loudness:.0f} dBFS", Code.TOO_QUIET, message,
         hint={"target_dbfs": -20},
     )  # fmt: skip
     evidence = f"spectral flatness {levels.flatness:.2f}"
     message = "The recording is noise; produce it again."
-    yield facet(Dimension.CLARITY, ramp(levels.flatness, 0.5, 0.3), evidence, Code.NOISE, message)
+    yield measurement(Dimension.CLARITY, ramp(levels.flatness, 0.5, 0.3), evidence, Code.NOISE, message)
 
 
-def _length(sound: Sound, brief: Brief) -> Iterator[Facet]:
+def _length(sound: Sound, brief: EvaluationContext) -> Iterator[Measurement]:
     """How long it is, against the words that were to be spoken; nothing to say without them."""
     said = words(brief.request)
     if len(said) < _FEWEST_WORDS or max(map(len, said)) > _LETTERS_OF_A_WORD:
@@ -144,16 +144,18 @@ def _length(sound: Sound, brief: Brief) -> Iterator[Facet]:
     else:
         message = f"The recording is too long for its text ({evidence}); say nothing else, and pause less."
         score, code = ramp(pace, 0.3, 1.0), Code.TOO_LONG
-    yield facet(Dimension.RELEVANCE, score, evidence, code, message, hint={"expected_seconds": round(expected, 1)})
+    yield measurement(
+        Dimension.RELEVANCE, score, evidence, code, message, hint={"expected_seconds": round(expected, 1)}
+    )
 
 
-def _pauses(levels: Levels) -> Iterator[Facet]:
+def _pauses(levels: Levels) -> Iterator[Measurement]:
     quiet = float((~levels.loud).mean())
     longest = _longest_pause(levels.loud) * FRAME_S
     evidence = f"{quiet:.0%} silence, longest pause {longest:.1f} s"
     message = f"The recording has long silence ({evidence}); trim it."
     score = min(ramp(quiet, 0.85, 0.5), ramp(longest, 8.0, 2.5))
-    yield facet(Dimension.AESTHETIC, score, evidence, Code.SILENT, message)
+    yield measurement(Dimension.AESTHETIC, score, evidence, Code.SILENT, message)
 
 
 def _longest_pause(loud: NDArray[np.bool_]) -> int:

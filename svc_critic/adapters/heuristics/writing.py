@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svc_critic.domain.judgement import Code, hopeless
-from svc_critic.domain.ports import Examination
+from svc_critic.domain.asset import Kind
+from svc_critic.domain.judgement import Code, zero_scores
+from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.prose import examine_prose
-from svc_critic.domain.specimen import Kind
 
 if TYPE_CHECKING:
-    from svc_critic.adapters.heuristics.measuring import Measuring
-    from svc_critic.domain.judgement import Facet
-    from svc_critic.domain.specimen import Brief, Specimen
+    from svc_critic.adapters.heuristics.measurement_pool import MeasurementPool
+    from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
+    from svc_critic.domain.judgement import Measurement
 
 MOST_CHARS = 200_000
 
@@ -23,16 +23,16 @@ class TextHeuristics:
     name = "heuristics/text"
     kinds = frozenset({Kind.TEXT})
 
-    def __init__(self, measuring: Measuring) -> None:
-        self._measuring = measuring
+    def __init__(self, measurement_pool: MeasurementPool) -> None:
+        self._measurement_pool = measurement_pool
 
-    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
         """Measures, beside the event loop."""
-        return Examination(await self._measuring.run(tenant_id, _examine, specimen.content, brief))
+        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset.content, brief))
 
 
-def _examine(content: bytes, brief: Brief) -> tuple[Facet, ...]:
+def _examine(content: bytes, brief: EvaluationContext) -> tuple[Measurement, ...]:
     if b"\0" in content:
         text = "the bytes are not text"
-        return hopeless(Code.UNDECODABLE, text, f"It cannot be read: {text}.")
+        return zero_scores(Code.UNDECODABLE, text, f"It cannot be read: {text}.")
     return examine_prose(content.decode("utf-8", "replace")[:MOST_CHARS], brief)

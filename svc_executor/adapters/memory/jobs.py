@@ -12,7 +12,7 @@ from mesh.errors import not_found
 from svc_executor.adapters.memory.work import JobRows, MemoryWork
 from svc_executor.domain.errors import request_reused, too_many_open
 from svc_executor.domain.job import JobState
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import JobAccount
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 class MemoryWakeup:
-    """One watcher's bell."""
+    """What one watcher waits for."""
 
     def __init__(self) -> None:
-        self.bell = asyncio.Event()
+        self.notified = asyncio.Event()
 
     async def wait(self, seconds: float) -> bool:
         """See the port."""
         try:
             async with asyncio.timeout(seconds):
-                await self.bell.wait()
+                await self.notified.wait()
         except TimeoutError:
             return False
-        self.bell.clear()
+        self.notified.clear()
         return True
 
 
@@ -84,7 +84,7 @@ class MemoryJobs:
             self.facts.extend(work.facts)
         if grown:
             for wakeup in self._wakeups[job_id]:
-                wakeup.bell.set()
+                wakeup.notified.set()
 
     async def job(self, tenant_id: str, job_id: str) -> Job:
         """See the port."""
@@ -121,12 +121,12 @@ class MemoryJobs:
         finally:
             self._wakeups[job_id].remove(mine)
 
-    async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
+    async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
         """See the port."""
         unended = self._unended(tenant_id)
         waiting = [job for job in unended if job.state is JobState.PENDING]
         free = max(0, running - (len(unended) - len(waiting)))
-        return [JobOrder(tenant_id, job.job_id, job.run) for job in waiting[:free]]
+        return [JobRun(tenant_id, job.job_id, job.run) for job in waiting[:free]]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
         """See the port."""
@@ -146,7 +146,7 @@ class MemoryJobs:
         """See the port."""
         return list(self._rows(tenant_id, job_id).calls.values())
 
-    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+    async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
         """See the port."""
         running = {
             each.execution_id for rows in self._jobs.values() for each in rows.executions.values() if not each.ended
@@ -159,15 +159,15 @@ class MemoryJobs:
         ]
         return sorted(left, key=lambda call: call.started_at)[:limit]
 
-    async def forget_call(self, call: ProviderCall) -> None:
+    async def delete_call(self, call: ProviderCall) -> None:
         """See the port."""
         self._jobs[call.job_id].calls.pop(call.execution_id, None)
 
-    async def running(self, after: str, limit: int) -> list[JobOrder]:
+    async def running(self, after: str, limit: int) -> list[JobRun]:
         """See the port."""
         found = [rows.job for rows in self._jobs.values() if rows.job.state is JobState.RUNNING]
         ordered = sorted((job for job in found if job.job_id > after), key=lambda job: job.job_id)
-        return [JobOrder(job.tenant_id, job.job_id, job.run) for job in ordered[:limit]]
+        return [JobRun(job.tenant_id, job.job_id, job.run) for job in ordered[:limit]]
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
         """See the port."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_executor.domain.capability import CapabilityKey
-    from svc_executor.domain.job import Chosen, Execution, Principal
-    from svc_executor.domain.peers import HealthReport, Manifest, Need, Trial, Upload
+    from svc_executor.domain.job import Execution, Principal, SelectedCapability
+    from svc_executor.domain.peers import EvaluationRequest, HealthReport, Manifest, SelectionRequest, Upload
     from svc_executor.domain.provider import Credential
     from svc_executor.domain.provider_call import CallOutcome
 
@@ -31,7 +31,7 @@ class Rung:
     """A capability on the ladder of one task type."""
 
     task_type: str
-    chosen: Chosen
+    chosen: SelectedCapability
     cost_tier: str = "free"
 
 
@@ -48,11 +48,11 @@ class MemorySelector:
         self._cap = cap_micro_usd
         self._answers: dict[str, Selection] = {}
 
-    async def select(self, need: Need) -> Selection:
+    async def select(self, request: SelectionRequest) -> Selection:
         """See the port."""
-        if need.request_id not in self._answers:
-            self._answers[need.request_id] = self._choose(need)
-        return self._answers[need.request_id]
+        if request.request_id not in self._answers:
+            self._answers[request.request_id] = self._choose(request)
+        return self._answers[request.request_id]
 
     async def renew(self, reservation_id: str) -> None:
         """See the port."""
@@ -70,41 +70,41 @@ class MemorySelector:
         self.released.add(reservation_id)
         self.reserved.pop(reservation_id, None)
 
-    def _choose(self, need: Need) -> Selection:
-        left_out = {*need.exclude, *self.unhealthy}
+    def _choose(self, request: SelectionRequest) -> Selection:
+        left_out = {*request.exclude, *self.unhealthy}
         fitting = [
             rung.chosen
             for rung in self._rungs
-            if rung.task_type == need.task_type and rung.chosen.capability_id not in left_out
-            if not need.max_cost_tier or _TIERS.index(rung.cost_tier) <= _TIERS.index(need.max_cost_tier)
+            if rung.task_type == request.task_type and rung.chosen.capability_id not in left_out
+            if not request.max_cost_tier or _TIERS.index(rung.cost_tier) <= _TIERS.index(request.max_cost_tier)
         ]
         if not fitting:
-            raise SomaError(Reason.NO_CAPABLE_CAPABILITY, f"no capability is left for {need.task_type}")
-        affordable = [chosen for chosen in fitting if self._bears(need, greatest_cost(chosen, need))]
+            raise SomaError(Reason.NO_CAPABLE_CAPABILITY, f"no capability is left for {request.task_type}")
+        affordable = [chosen for chosen in fitting if self._bears(request, greatest_cost(chosen, request))]
         if not affordable:
-            raise SomaError(Reason.BUDGET_EXCEEDED, f"the budget does not bear any capability for {need.task_type}")
-        wish = (need.preferred_tool, need.preferred_provider)
-        best = min(affordable, key=lambda chosen: not _meets(chosen, wish))
-        amount = greatest_cost(best, need)
-        reservation = derive(need.request_id, "reservation") if amount else ""
+            raise SomaError(Reason.BUDGET_EXCEEDED, f"the budget does not bear any capability for {request.task_type}")
+        preference = (request.preferred_tool, request.preferred_provider)
+        best = min(affordable, key=lambda chosen: not _meets(chosen, preference))
+        amount = greatest_cost(best, request)
+        reservation = derive(request.request_id, "reservation") if amount else ""
         if amount:
             self.reserved[reservation] = amount
         return Selection(
-            selection_id=derive(need.request_id, "selection"),
+            selection_id=derive(request.request_id, "selection"),
             chosen=best,
-            reason="it stands first" if not need.fallback_reason else "the rung before failed",
+            reason="it stands first" if not request.fallback_reason else "the rung before failed",
             reservation_id=reservation,
             reserved_micro_usd=amount,
         )
 
-    def _bears(self, need: Need, amount: int) -> bool:
-        own = need.max_cost_micro_usd
+    def _bears(self, request: SelectionRequest, amount: int) -> bool:
+        own = request.max_cost_micro_usd
         spent = sum(self.reserved.values()) + sum(self.settled.values())
         return (not own or amount <= own) and (self._cap is None or spent + amount <= self._cap)
 
 
-def _meets(chosen: Chosen, wish: tuple[str, str]) -> bool:
-    tool, provider = wish
+def _meets(chosen: SelectedCapability, preference: tuple[str, str]) -> bool:
+    tool, provider = preference
     return (
         bool(tool or provider)
         and chosen.tool_id == (tool or chosen.tool_id)
@@ -174,21 +174,21 @@ class MemoryAssets:
 class MemoryCritic:
     """Judges by a rule; without one, everything is good enough."""
 
-    def __init__(self, rule: Callable[[Trial], Judgement] | None = None) -> None:
-        self.trials: list[Trial] = []
+    def __init__(self, rule: Callable[[EvaluationRequest], Judgement] | None = None) -> None:
+        self.evaluation_requests: list[EvaluationRequest] = []
         self._rule = rule or _good
         self._verdicts: dict[str, Judgement] = {}
 
-    async def evaluate(self, trial: Trial) -> Judgement:
+    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
         """See the port."""
-        if trial.request_id not in self._verdicts:
-            self.trials.append(trial)
-            self._verdicts[trial.request_id] = self._rule(trial)
-        return self._verdicts[trial.request_id]
+        if evaluation_request.request_id not in self._verdicts:
+            self.evaluation_requests.append(evaluation_request)
+            self._verdicts[evaluation_request.request_id] = self._rule(evaluation_request)
+        return self._verdicts[evaluation_request.request_id]
 
 
-def _good(trial: Trial) -> Judgement:
-    return Judgement(derive(trial.request_id, "evaluation"), passes=True, score=1.0)
+def _good(evaluation_request: EvaluationRequest) -> Judgement:
+    return Judgement(derive(evaluation_request.request_id, "evaluation"), passes=True, score=1.0)
 
 
 class MemoryRegistry:

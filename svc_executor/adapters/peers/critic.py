@@ -14,7 +14,7 @@ from svc_executor.domain.provider import Feedback
 if TYPE_CHECKING:
     import grpc.aio
 
-    from svc_executor.domain.peers import Trial
+    from svc_executor.domain.peers import EvaluationRequest
 
 _REQUEST_CHARS = 20_000
 _LABELS = 500
@@ -26,9 +26,9 @@ class CriticPeer:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._critic = critic_service_pb2_grpc.CriticServiceStub(channel)
 
-    async def evaluate(self, trial: Trial) -> Judgement:
+    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
         """See the port."""
-        answer = await self._critic.Evaluate(_request(trial))
+        answer = await self._critic.Evaluate(_request(evaluation_request))
         return Judgement(
             evaluation_id=answer.evaluation_id,
             passes=answer.passes,
@@ -39,22 +39,22 @@ class CriticPeer:
         )
 
 
-def _request(trial: Trial) -> critic_service_pb2.EvaluateRequest:
+def _request(evaluation_request: EvaluationRequest) -> critic_service_pb2.EvaluateRequest:
     request = critic_service_pb2.EvaluateRequest(
-        asset_id=trial.asset_id,
+        asset_id=evaluation_request.asset_id,
         context=critic_service_pb2.EvaluationContext(
-            request=trial.request[:_REQUEST_CHARS],
-            expected_labels=[label[:_LABELS] for label in trial.expected_labels[:_LABELS]],
-            job_id=trial.job_id,
-            step_id=trial.step_id,
-            execution_id=trial.execution_id,
-            tool_id=trial.tool_id,
-            min_width_px=trial.min_width_px,
+            request=evaluation_request.request[:_REQUEST_CHARS],
+            expected_labels=[label[:_LABELS] for label in evaluation_request.expected_labels[:_LABELS]],
+            job_id=evaluation_request.job_id,
+            step_id=evaluation_request.step_id,
+            execution_id=evaluation_request.execution_id,
+            tool_id=evaluation_request.tool_id,
+            min_width_px=evaluation_request.min_width_px,
         ),
-        request_id=trial.request_id,
+        request_id=evaluation_request.request_id,
     )
-    if isinstance(trial.rubric, str):
-        request.rubric_id = trial.rubric
+    if isinstance(evaluation_request.rubric, str):
+        request.rubric_id = evaluation_request.rubric
     else:
-        request.rubric.CopyFrom(ParseDict(dict(trial.rubric), rubric_pb2.Rubric()))
+        request.rubric.CopyFrom(ParseDict(dict(evaluation_request.rubric), rubric_pb2.Rubric()))
     return request

@@ -9,13 +9,13 @@ from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.selector.v1 import budget_service_pb2, budget_service_pb2_grpc, selection_pb2, selector_service_pb2_grpc
 from svc_executor.adapters.peers.structs import fields, struct
 from svc_executor.domain import pricing
-from svc_executor.domain.job import Chosen
+from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import Selection
 
 if TYPE_CHECKING:
     import grpc.aio
 
-    from svc_executor.domain.peers import Need
+    from svc_executor.domain.peers import SelectionRequest
 
 _UNITS = {
     capability_pb2.PRICE_UNIT_CALL: pricing.CALL,
@@ -33,12 +33,12 @@ class SelectorPeer:
         self._selections = selector_service_pb2_grpc.SelectorServiceStub(channel)
         self._budgets = budget_service_pb2_grpc.BudgetServiceStub(channel)
 
-    async def select(self, need: Need) -> Selection:
+    async def select(self, request: SelectionRequest) -> Selection:
         """See the port."""
-        answer = await self._selections.Select(_request(need))
+        answer = await self._selections.Select(_request(request))
         return Selection(
             selection_id=answer.selection_id,
-            chosen=_chosen(answer.chosen),
+            chosen=_selected_capability(answer.chosen),
             reason=answer.reason,
             reservation_id=answer.budget.reservation_id,
             reserved_micro_usd=answer.budget.reserved_micro_usd,
@@ -61,48 +61,48 @@ class SelectorPeer:
         )
 
 
-def _request(need: Need) -> selection_pb2.SelectRequest:
+def _request(request: SelectionRequest) -> selection_pb2.SelectRequest:
     return selection_pb2.SelectRequest(
         requirements=capability_service_pb2.Requirements(
-            modality=modality_pb2.Modality.Value(f"MODALITY_{need.modality.upper()}"),
-            task_type=need.task_type,
-            formats=need.formats,
-            width_px=need.width_px,
-            height_px=need.height_px,
-            prompt_chars=need.prompt_chars,
-            context_tokens=need.context_tokens,
-            duration_seconds=need.duration_s,
-            source_language=need.source_language,
-            params=struct(need.params),
+            modality=modality_pb2.Modality.Value(f"MODALITY_{request.modality.upper()}"),
+            task_type=request.task_type,
+            formats=request.formats,
+            width_px=request.width_px,
+            height_px=request.height_px,
+            prompt_chars=request.prompt_chars,
+            context_tokens=request.context_tokens,
+            duration_seconds=request.duration_s,
+            source_language=request.source_language,
+            params=struct(request.params),
         ),
         estimated_units=selection_pb2.EstimatedUnits(
             calls=1,
-            images=need.images,
-            seconds=need.duration_s,
-            input_tokens=need.input_tokens,
-            output_tokens=need.output_tokens,
+            images=request.images,
+            seconds=request.duration_s,
+            input_tokens=request.input_tokens,
+            output_tokens=request.output_tokens,
         ),
         subject_context=selection_pb2.SubjectContext(
-            persona=need.persona,
-            capsule=need.capsule,
-            data_classification=need.data_classification,
-            session_id=need.session_id,
-            job_id=need.job_id,
-            step_id=need.step_id,
-            attempt=need.attempt,
+            persona=request.persona,
+            capsule=request.capsule,
+            data_classification=request.data_classification,
+            session_id=request.session_id,
+            job_id=request.job_id,
+            step_id=request.step_id,
+            attempt=request.attempt,
         ),
-        preference=selection_pb2.Preference(provider=need.preferred_provider, tool_id=need.preferred_tool),
-        exclude=need.exclude,
-        fallback_reason=need.fallback_reason,
-        max_cost_micro_usd=need.max_cost_micro_usd,
-        request_id=need.request_id,
-        max_cost_tier=capability_pb2.CostTier.Value(f"COST_TIER_{need.max_cost_tier.upper() or 'UNSPECIFIED'}"),
+        preference=selection_pb2.Preference(provider=request.preferred_provider, tool_id=request.preferred_tool),
+        exclude=request.exclude,
+        fallback_reason=request.fallback_reason,
+        max_cost_micro_usd=request.max_cost_micro_usd,
+        request_id=request.request_id,
+        max_cost_tier=capability_pb2.CostTier.Value(f"COST_TIER_{request.max_cost_tier.upper() or 'UNSPECIFIED'}"),
     )
 
 
-def _chosen(capability: capability_pb2.Capability) -> Chosen:
+def _selected_capability(capability: capability_pb2.Capability) -> SelectedCapability:
     prices = [price for price in capability.price_list.prices if price.unit in _UNITS]
-    return Chosen(
+    return SelectedCapability(
         capability_id=capability.capability_id,
         tool_id=capability.tool_id,
         provider=capability.provider,

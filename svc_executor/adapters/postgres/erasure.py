@@ -9,7 +9,7 @@ from uuid import UUID
 from mesh.stores.partitions import month_of
 from mesh.stores.postgres import SYSTEM
 from svc_executor.adapters.postgres import rows, sweeping
-from svc_executor.adapters.postgres.wakeups import Bell
+from svc_executor.adapters.postgres.wakeups import Notifier
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 
 if TYPE_CHECKING:
@@ -137,18 +137,18 @@ class PostgresErasures:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._bell = Bell()
+        self._notifier = Notifier()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """End waits for marked assets while entered; without it they last for their time."""
         channel = f"{self._postgres.schema}.erased_assets"
-        async with self._postgres.listen(channel, lambda _: self._bell.ring()):
+        async with self._postgres.listen(channel, lambda _: self._notifier.notify()):
             yield
 
     async def wait(self, seconds: float) -> bool:
         """See the port."""
-        return await self._bell.wait(seconds)
+        return await self._notifier.wait(seconds)
 
     async def claim(self, now: datetime, until: datetime) -> ErasedAsset | None:
         """See the port."""
@@ -156,7 +156,7 @@ class PostgresErasures:
             row = await connection.fetchrow(_CLAIM, now, until)
         return ErasedAsset(row["tenant_id"], row["asset_id"], "", row["erased_at"]) if row else None
 
-    async def put_off(self, asset: ErasedAsset, due: datetime) -> None:
+    async def postpone(self, asset: ErasedAsset, due: datetime) -> None:
         """See the port."""
         async with self._postgres.transaction(asset.tenant_id) as connection:
             await connection.execute(_SET_DUE, asset.tenant_id, asset.asset_id, due)

@@ -24,7 +24,7 @@ from svc_executor.adapters.postgres.work import (
     steps_of,
 )
 from svc_executor.domain.errors import request_reused, too_many_open
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import JobAccount
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.stores.postgres import Postgres
-    from svc_executor.adapters.postgres.wakeups import Bell
+    from svc_executor.adapters.postgres.wakeups import Notifier
     from svc_executor.domain.job import Job, JobState, StepSummary
     from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
@@ -163,16 +163,16 @@ class PostgresJobs:
             return await _events(connection, job_id, after, limit)
 
     @asynccontextmanager
-    async def wakeup(self, job_id: str) -> AsyncIterator[Bell]:
+    async def wakeup(self, job_id: str) -> AsyncIterator[Notifier]:
         """See the port."""
-        with self._wakeups.of(job_id) as bell:
-            yield bell
+        with self._wakeups.of(job_id) as notifier:
+            yield notifier
 
-    async def next_to_start(self, tenant_id: str, running: int) -> list[JobOrder]:
+    async def next_to_start(self, tenant_id: str, running: int) -> list[JobRun]:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             found = await connection.fetch(sweeping.NEXT_TO_START, tenant_id, running)
-        return [JobOrder(tenant_id, str(row["id"]), row["run"]) for row in found]
+        return [JobRun(tenant_id, str(row["id"]), row["run"]) for row in found]
 
     async def waiting_tenants(self, after: str, before: datetime, limit: int) -> list[str]:
         """See the port."""
@@ -186,22 +186,22 @@ class PostgresJobs:
             await job_of(connection, job_id)
             return await calls_of(connection, job_id)
 
-    async def left_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
+    async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            found = await connection.fetch(sweeping.LEFT_CALLS, before, limit)
+            found = await connection.fetch(sweeping.ORPHANED_CALLS, before, limit)
         return [rows.call_of(row) for row in found]
 
-    async def forget_call(self, call: ProviderCall) -> None:
+    async def delete_call(self, call: ProviderCall) -> None:
         """See the port."""
         async with self._postgres.transaction(call.tenant_id) as connection:
             await connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", call.execution_id)
 
-    async def running(self, after: str, limit: int) -> list[JobOrder]:
+    async def running(self, after: str, limit: int) -> list[JobRun]:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             found = await connection.fetch(sweeping.RUNNING, after or sweeping.FIRST_ID, limit)
-        return [JobOrder(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
+        return [JobRun(row["tenant_id"], str(row["id"]), row["run"]) for row in found]
 
     async def claim_compensations(self, before: datetime, now: datetime, limit: int) -> list[Compensation]:
         """See the port."""

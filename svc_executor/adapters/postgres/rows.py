@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from mesh.stores.partitions import month_of
 from svc_executor.domain.job import (
     TEXT_SHOWN,
-    Chosen,
     Execution,
     ExecutionStatus,
     ExecutionSummary,
     Job,
     JobState,
     Principal,
+    SelectedCapability,
     Step,
     StepState,
     StepSummary,
@@ -161,7 +161,7 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
         "tenant_id": tenant_id,
         "tool_id": execution.chosen.tool_id,
         "provider": execution.chosen.provider,
-        "chosen": _chosen_fields(execution.chosen),
+        "chosen": _selected_capability_fields(execution.chosen),
         "status": execution.status.value,
         "input_asset_ids": list(execution.input_asset_ids),
         "asset_ids": list(execution.asset_ids),
@@ -170,7 +170,7 @@ def execution_row(execution: Execution, tenant_id: str) -> Row:
     }
 
 
-def _chosen_fields(chosen: Chosen) -> Row:
+def _selected_capability_fields(chosen: SelectedCapability) -> Row:
     """The owner only where there is one: processes of an older release read the platform's as before."""
     fields = asdict(chosen)
     return fields if chosen.owner_tenant_id else {k: v for k, v in fields.items() if k != "owner_tenant_id"}
@@ -190,7 +190,7 @@ def _summary_fields(row: Mapping[str, Any]) -> Row:
     return {
         "execution_id": str(row["id"]),
         "job_id": str(row["plan_id"]),
-        "chosen": Chosen(**row["chosen"]),
+        "chosen": SelectedCapability(**row["chosen"]),
         "status": ExecutionStatus(row["status"]),
         "input_asset_ids": tuple(row["input_asset_ids"]),
         "asset_ids": tuple(row["asset_ids"]),
@@ -266,7 +266,7 @@ def compensation_row(entry: Compensation, tenant_id: str) -> Row:
 
 
 def compensation_of(row: Mapping[str, Any]) -> Compensation:
-    """The undoing of a row."""
+    """The compensation of a row."""
     fields = {name: row[name] for name in _SAME_IN_COMPENSATION}
     return Compensation(
         job_id=str(row["plan_id"]), kind=CompensationKind(row["kind"]), tenant_id=row["tenant_id"], **fields

@@ -9,7 +9,7 @@ RUNNING = """
 SELECT id, tenant_id, run FROM multimodal_job_plans WHERE status = 'RUNNING' AND id > $1 ORDER BY id LIMIT $2
 """
 
-LEFT_CALLS = """
+ORPHANED_CALLS = """
 SELECT c.* FROM provider_calls c
 WHERE c.started_at < $1 AND NOT EXISTS (
     SELECT FROM multimodal_executions e

@@ -11,48 +11,50 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Bell:
+class Notifier:
     """One watcher's `Wakeup`."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake the watcher."""
-        self._rung.set()
+        self._notified.set()
 
     async def wait(self, seconds: float) -> bool:
         """See the port."""
         try:
             async with asyncio.timeout(seconds):
-                await self._rung.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._notified.clear()
         return True
 
 
 class Wakeups:
-    """Bells by job."""
+    """Notifiers by job."""
 
     def __init__(self) -> None:
-        self._bells: dict[str, set[Bell]] = defaultdict(set)
+        self._notifiers: dict[str, set[Notifier]] = defaultdict(set)
 
     def notified(self, job_id: str) -> None:
-        """Ring the bells of a job, or all of them when notifications may have been missed."""
-        wanted = [self._bells[job_id]] if job_id in self._bells else [] if job_id else list(self._bells.values())
-        for bells in wanted:
-            for bell in bells:
-                bell.ring()
+        """Wake the watchers of a job, or all of them when notifications may have been missed."""
+        wanted = (
+            [self._notifiers[job_id]] if job_id in self._notifiers else [] if job_id else list(self._notifiers.values())
+        )
+        for notifiers in wanted:
+            for notifier in notifiers:
+                notifier.notify()
 
     @contextmanager
-    def of(self, job_id: str) -> Iterator[Bell]:
-        """A bell of a job."""
-        bell = Bell()
-        self._bells[job_id].add(bell)
+    def of(self, job_id: str) -> Iterator[Notifier]:
+        """A notifier of a job."""
+        notifier = Notifier()
+        self._notifiers[job_id].add(notifier)
         try:
-            yield bell
+            yield notifier
         finally:
-            self._bells[job_id].discard(bell)
-            if not self._bells[job_id]:
-                del self._bells[job_id]
+            self._notifiers[job_id].discard(notifier)
+            if not self._notifiers[job_id]:
+                del self._notifiers[job_id]

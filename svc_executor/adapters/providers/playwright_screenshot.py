@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from svc_executor.adapters.providers.browser.chromium import KeptChromium, installed
+from svc_executor.adapters.providers.browser.chromium import SharedChromium, installed
 from svc_executor.adapters.providers.browser.routes import GuardedRoutes
 from svc_executor.adapters.providers.feedback import SHARPER, asks, largest
 from svc_executor.adapters.providers.params import Params
@@ -37,7 +37,7 @@ _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
 
 @dataclass(frozen=True)
-class Shot:
+class ScreenshotOptions:
     """What to take a picture of, and how; sizes in CSS pixels."""
 
     url: str
@@ -67,18 +67,18 @@ class PlaywrightScreenshot:
     def __init__(self, context: ProviderContext) -> None:
         self._egress: Egress = context.egress
         self._fetch_chromium = str(context.settings.get("fetch_chromium", "")).lower() == "true"
-        self._chromium = KeptChromium(context.clock, fetch=self._fetch_chromium)
+        self._chromium = SharedChromium(context.clock, fetch=self._fetch_chromium)
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Take a picture of `url` at `width` by `height`, of the `full_page`, once `wait_for` (CSS) is visible.
 
         A full page that would have too many pixels is taken at a smaller scale, and cut where that is not enough.
         """
-        shot = _shot(invocation)
-        document = await self._document(shot, invocation.timeout_s)
+        options = _options(invocation)
+        document = await self._document(options, invocation.timeout_s)
         routes = GuardedRoutes(self._egress, document, invocation.timeout_s)
         async with self._chromium.browser() as browser:
-            taken = await _take(browser, shot, document.url, routes, invocation.timeout_s)
+            taken = await _take(browser, options, document.url, routes, invocation.timeout_s)
         width, height = struct.unpack(">II", taken.png[16:24])
         metadata: dict[str, JsonValue] = {
             "width_px": width, "height_px": height, "scale": taken.scale, "cut": taken.cut, "url": document.url,
@@ -89,7 +89,7 @@ class PlaywrightScreenshot:
             artefacts=(Artefact(taken.png, "image/png", "screenshot.png", "screenshot", metadata),),
             usage=Usage(images=1),
             model=f"chromium {taken.browser_version}",
-            metadata={"scale": shot.scale, "width": shot.width, "height": shot.height},
+            metadata={"scale": options.scale, "width": options.width, "height": options.height},
         )
 
     async def probe(self) -> ProbeResult:
@@ -104,12 +104,12 @@ class PlaywrightScreenshot:
         """End the browser."""
         await self._chromium.aclose()
 
-    async def _document(self, shot: Shot, timeout_s: float) -> EgressResponse:
-        request = EgressRequest("GET", shot.url, headers={"accept": "text/html,*/*"}, timeout_s=timeout_s)
+    async def _document(self, options: ScreenshotOptions, timeout_s: float) -> EgressResponse:
+        request = EgressRequest("GET", options.url, headers={"accept": "text/html,*/*"}, timeout_s=timeout_s)
         try:
             document = await self._egress.fetch(request)
         except EgressError as error:
-            raise _unfetched(error) from error
+            raise _fetch_error(error) from error
         if document.status >= _SERVER_ERROR:
             raise ProviderError(Failure.UNAVAILABLE, f"the page answered {document.status}", fault=Fault.CALLER)
         if document.status >= _CLIENT_ERROR:
@@ -122,7 +122,7 @@ def create(context: ProviderContext) -> Provider:
     return PlaywrightScreenshot(context)
 
 
-def _shot(invocation: Invocation) -> Shot:
+def _options(invocation: Invocation) -> ScreenshotOptions:
     params = Params(invocation.params)
     url = params.text("url", max_chars=2000)
     if not _is_web(url):
@@ -136,7 +136,7 @@ def _shot(invocation: Invocation) -> Shot:
     if asks(invocation.feedback, SHARPER):
         wanted = max(scale, 2.0, largest(invocation.feedback, "min_width_px") / width)
         scale = min(4.0, wanted, largest_scale)
-    return Shot(
+    return ScreenshotOptions(
         url=url,
         width=width,
         height=height,
@@ -153,15 +153,17 @@ def _is_web(url: str) -> bool:
         return False
 
 
-async def _take(browser: Browser, shot: Shot, url: str, routes: GuardedRoutes, timeout_s: float) -> Picture:
+async def _take(
+    browser: Browser, options: ScreenshotOptions, url: str, routes: GuardedRoutes, timeout_s: float
+) -> Picture:
     from playwright.async_api import Error
     from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
     milliseconds = timeout_s * 1000
     try:
         context = await browser.new_context(
-            viewport={"width": shot.width, "height": shot.height}, device_scale_factor=shot.scale, locale="en-US",
-            timezone_id="UTC", reduced_motion="reduce", service_workers="block", accept_downloads=False,
+            viewport={"width": options.width, "height": options.height}, device_scale_factor=options.scale,
+            locale="en-US", timezone_id="UTC", reduced_motion="reduce", service_workers="block", accept_downloads=False,
         )  # fmt: skip
         try:
             context.set_default_timeout(milliseconds)
@@ -169,8 +171,8 @@ async def _take(browser: Browser, shot: Shot, url: str, routes: GuardedRoutes, t
             await context.route_web_socket("**/*", routes.refuse_socket)
             page = await context.new_page()
             await page.goto(url, wait_until="load", timeout=milliseconds)
-            await _settle(page, shot, milliseconds)
-            png, scale, cut = await _picture(page, shot, milliseconds)
+            await _settle(page, options, milliseconds)
+            png, scale, cut = await _picture(page, options, milliseconds)
             return Picture(png, scale, cut, await page.title(), browser.version)
         finally:
             await context.close()
@@ -184,34 +186,34 @@ async def _take(browser: Browser, shot: Shot, url: str, routes: GuardedRoutes, t
         raise ProviderError(Failure.UNAVAILABLE, "the browser could not show the page", fault=fault) from error
 
 
-async def _settle(page: Page, shot: Shot, milliseconds: float) -> None:
+async def _settle(page: Page, options: ScreenshotOptions, milliseconds: float) -> None:
     from playwright.async_api import Error
     from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
-    if not shot.wait_for:
+    if not options.wait_for:
         await page.evaluate("document.fonts.ready.then(() => true)")
         return
     try:
-        await page.wait_for_selector(shot.wait_for, state="visible", timeout=milliseconds * _SETTLE_SHARE)
+        await page.wait_for_selector(options.wait_for, state="visible", timeout=milliseconds * _SETTLE_SHARE)
     except PlaywrightTimeoutError:
-        raise invalid_input("/wait_for", f"nothing matching {shot.wait_for!r} appeared") from None
+        raise invalid_input("/wait_for", f"nothing matching {options.wait_for!r} appeared") from None
     except Error as error:
         raise invalid_input("/wait_for", "is not a CSS selector") from error
 
 
-async def _picture(page: Page, shot: Shot, milliseconds: float) -> tuple[bytes, float, bool]:
-    if not shot.full_page:
-        return await page.screenshot(animations="disabled", timeout=milliseconds), shot.scale, False
+async def _picture(page: Page, options: ScreenshotOptions, milliseconds: float) -> tuple[bytes, float, bool]:
+    if not options.full_page:
+        return await page.screenshot(animations="disabled", timeout=milliseconds), options.scale, False
     page_width, page_height = await _content_size(page)
-    width = min(max(page_width, shot.width), _MAX_FULL_SIDE)
-    fits = width * min(page_height, _MAX_FULL_SIDE) * shot.scale**2 <= _MAX_PIXELS
-    scale = shot.scale if fits else min(shot.scale, 1.0)
+    width = min(max(page_width, options.width), _MAX_FULL_SIDE)
+    fits = width * min(page_height, _MAX_FULL_SIDE) * options.scale**2 <= _MAX_PIXELS
+    scale = options.scale if fits else min(options.scale, 1.0)
     height = min(_MAX_FULL_SIDE, _MAX_PIXELS // (width * scale**2))
     # The browser cuts this to the page as it is then, which may have grown meanwhile.
     clip: FloatRect = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(height)}
     png = await page.screenshot(
         full_page=True, clip=clip, animations="disabled", timeout=milliseconds,
-        scale="device" if scale == shot.scale else "css",
+        scale="device" if scale == options.scale else "css",
     )  # fmt: skip
     return png, scale, page_width > width or page_height > height
 
@@ -226,7 +228,7 @@ async def _content_size(page: Page) -> tuple[float, float]:
     return float(size["width"]), float(size["height"])
 
 
-def _unfetched(error: EgressError) -> ProviderError:
+def _fetch_error(error: EgressError) -> ProviderError:
     if error.reason is EgressFailure.REFUSED:
         return invalid_input("/url", error.message)
     reason = Failure.TIMEOUT if error.reason is EgressFailure.TIMEOUT else Failure.UNAVAILABLE

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mesh.idle import Idle
+from mesh.idle import LazyResource
 from mesh.json_schema import SchemaError, compile_schema
 from mesh.local.locate import tools
 from mesh.local.locate.wheels import MissingError
+from svc_executor.adapters.providers.background_task import AdapterBackgroundTask
 from svc_executor.adapters.providers.chat.engine import Answer, ChatEngine, Sampling
 from svc_executor.adapters.providers.chat.prose import (
     ONE_SENTENCE,
@@ -22,11 +23,10 @@ from svc_executor.adapters.providers.chat.prose import (
 )
 from svc_executor.adapters.providers.chat.thread import ModelThread
 from svc_executor.adapters.providers.feedback import LONGER, SHORTER, asks, largest
-from svc_executor.adapters.providers.housekeeping import Housekeeping
 from svc_executor.adapters.providers.params import Params, clean
 from svc_executor.domain.processes import Capacity
+from svc_executor.domain.prompts import prompt_of, with_feedback
 from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage
-from svc_executor.domain.wording import prompt_of, with_feedback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +54,8 @@ class SmolLm:
 
     def __init__(self, clock: Clock, idle_s: float) -> None:
         self._thread = ModelThread("smollm")
-        self._model = Idle("smollm", _load, clock, idle_s)
-        self._housekeeping = Housekeeping(self._model.keep, "smollm-idle", clock)
+        self._model = LazyResource("smollm", _load, clock, idle_s)
+        self._background_task = AdapterBackgroundTask(self._model.keep, "smollm-idle", clock)
 
     @property
     def loaded(self) -> bool:
@@ -64,7 +64,7 @@ class SmolLm:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """Write sentences from `points`, a paragraph from `prompt`, or an object by `json_schema` from `prompt`."""
-        await self._housekeeping.start()
+        await self._background_task.start()
         params = Params(invocation.params)
         if params.has("json_schema"):
             return await self._run(invocation, lambda chat: _structured(chat, params))
@@ -81,7 +81,7 @@ class SmolLm:
     async def aclose(self) -> None:
         """Let go of the model."""
         self._thread.close()
-        await self._housekeeping.aclose()
+        await self._background_task.aclose()
         self._model.release()
 
     async def _run(self, invocation: Invocation, write: Callable[[Chat], InvocationResult]) -> InvocationResult:

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from svc_executor.domain.compiler.graph import cycles, layers
-from svc_executor.domain.compiler.meaning import RawTask, meaning_errors, raw_tasks
+from svc_executor.domain.compiler.semantics import RawTask, raw_tasks, semantic_errors
 from svc_executor.domain.compiler.structure import Structure
 from svc_executor.domain.task_dsl import (
     KINDS,
@@ -53,7 +53,7 @@ class Compiler:
         tasks = raw_tasks(document)
         # Cycles are looked for among as many tasks as a plan may have: that takes time by the square of their number.
         found = chain(
-            meaning_errors(tasks, self._max_steps),
+            semantic_errors(tasks, self._max_steps),
             _cycle_errors(tasks[: self._max_steps]),
             self._structure.errors(document),
         )
@@ -105,7 +105,7 @@ def _task(raw: RawTask, *, gates: bool) -> Task:
     step_type = StepType(raw.text("step_type"))
     gate = _object(raw.fields, "quality_gate")
     rubric = gate.get("rubric", "")
-    wish = _object(raw.fields, "user_defaults")
+    defaults = _object(raw.fields, "user_defaults")
     return Task(
         task_id=raw.task_id,
         index=raw.index,
@@ -117,8 +117,8 @@ def _task(raw: RawTask, *, gates: bool) -> Task:
         constraints=_object(raw.fields, "constraints"),
         gate=bool(gate.get("enabled", gates)),
         rubric=rubric if isinstance(rubric, (str, dict)) else "",
-        preferred_provider=_text(wish, "provider"),
-        preferred_tool=_text(wish, "model"),
+        preferred_provider=_text(defaults, "provider"),
+        preferred_tool=_text(defaults, "model"),
         on_failure=OnFailure(raw.text("on_failure") or OnFailure.FAIL_JOB),
     )
 

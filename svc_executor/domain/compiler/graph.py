@@ -25,7 +25,7 @@ def layers(dependencies: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], 
 
 
 def cycles(dependencies: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Disjoint cycles, at least one from every tangle, each starting at its earliest node of the mapping."""
+    """Disjoint cycles, at least one of each connected part, each starting at its earliest node of the mapping."""
     rest = {node: tuple(needed) for node, needed in dependencies.items()}
     found: list[tuple[str, ...]] = []
     while True:
@@ -44,12 +44,12 @@ def cycles(dependencies: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
         }
 
 
-def _walk(tangle: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Follow first dependencies, which every node of a tangle has, until a node is met again."""
-    path: list[str] = [next(iter(tangle))]
+def _walk(remaining: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Follow first dependencies, which every node that is left has, until a node is met again."""
+    path: list[str] = [next(iter(remaining))]
     seen = {path[0]: 0}
     while True:
-        following = tangle[path[-1]][0]
+        following = remaining[path[-1]][0]
         if following in seen:
             return tuple(path[seen[following] :])
         seen[following] = len(path)

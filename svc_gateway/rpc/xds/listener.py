@@ -1,4 +1,4 @@
-"""The one door: TLS 1.3, HTTP/2 and HTTP/1.1, clean headers, a log line for each request."""
+"""The one listener: TLS 1.3, HTTP/2 and HTTP/1.1, clean headers, a log line for each request."""
 
 from __future__ import annotations
 

@@ -106,13 +106,13 @@ def _resource(resource: Resource, state: EdgeState) -> Iterator[ro.Route]:
         if method.raw_request:
             yield _refusal(_match(resource.template, verb, _longer_than(state.limits.upload_bytes)), 413)
         elif binding.body:
-            yield _whole(_refusal(_match(resource.template, verb, *_not_json()), 415), state.limits)
+            yield _buffered(_refusal(_match(resource.template, verb, *_not_json()), 415), state.limits)
         forward = _forward(_match(resource.template, verb), method, state.limits)
-        yield _whole(forward, state.limits) if binding.body and not method.client_streaming else forward
+        yield _buffered(forward, state.limits) if binding.body and not method.client_streaming else forward
     yield _refusal(_match(resource.template), 405, header("allow", resource.allow))
 
 
-def _whole(route: ro.Route, limits: Limits) -> ro.Route:
+def _buffered(route: ro.Route, limits: Limits) -> ro.Route:
     """The route, taken once the whole body is there: some clients (curl 7.88) lose an answer over HTTP/2 that comes
     earlier.
     """
@@ -156,7 +156,11 @@ def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
         name=method.path[1:],
         match=match,
         route=_action(
-            method.context, timeout=timeout, idle=idle, longest=_longest(method, limits), again=_may_repeat(method)
+            method.context,
+            timeout=timeout,
+            idle=idle,
+            longest=_longest(method, limits),
+            retry_resets=_is_idempotent(method),
         ),
         response_headers_to_add=[] if method.streaming else [default_header("x-mesh-overhead-seconds", _OVERHEAD)],
         typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL if method.public else REQUIRED)},
@@ -170,15 +174,15 @@ def _longest(method: Method, limits: Limits) -> float | None:
     return None if method.streaming else limits.unary_timeout_s
 
 
-def _may_repeat(method: Method) -> bool:
+def _is_idempotent(method: Method) -> bool:
     """Whether a call only reads, and has one answer."""
     return not method.streaming and bool(method.bindings) and all(each.verb == "GET" for each in method.bindings)
 
 
 def _action(
-    cluster: str, *, timeout: float, idle: float | None, longest: float | None = None, again: bool = False
+    cluster: str, *, timeout: float, idle: float | None, longest: float | None = None, retry_resets: bool = False
 ) -> ro.RouteAction:
-    """Retries what never reached a server, and with `again` what lost its server: all else may have had an effect.
+    """Retries what never reached a server, and with `retry_resets` what lost its server. Others may have been done.
 
     A retry goes to another server: one that has just died has no requests and is thought to be the least loaded.
     """
@@ -191,7 +195,7 @@ def _action(
         if longest is None
         else ro.RouteActionMaxStreamDuration(max_stream_duration=seconds(longest)),
         retry_policy=ro.RetryPolicy(
-            retry_on="connect-failure,refused-stream,reset" if again else "connect-failure,refused-stream",
+            retry_on="connect-failure,refused-stream,reset" if retry_resets else "connect-failure,refused-stream",
             num_retries=2,
             retry_host_predicate=[
                 ro.RetryPolicyRetryHostPredicate(name="envoy.retry_host_predicates.previous_hosts", typed_config=others)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import envoy_data_plane.envoy.service.discovery.v3 as discovery
 import grpc
 
-from svc_gateway.rpc.xds.streams import DeltaStream, WorldStream
+from svc_gateway.rpc.xds.streams import DeltaStream, SotwStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -74,7 +74,7 @@ class AggregatedDiscovery:
             _SERVICE,
             {
                 "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(
-                    self._world,
+                    self._sotw,
                     request_deserializer=discovery.DiscoveryRequest.parse,
                     response_serializer=bytes,
                 ),
@@ -86,11 +86,11 @@ class AggregatedDiscovery:
             },
         )
 
-    async def _world(
+    async def _sotw(
         self, requests: AsyncIterator[discovery.DiscoveryRequest], context: Context
     ) -> AsyncIterator[discovery.DiscoveryResponse]:
         await self._admit(context)
-        async for response in self._serve(requests, WorldStream(self._rejected)):
+        async for response in self._serve(requests, SotwStream(self._rejected)):
             yield response
 
     async def _delta(

@@ -85,8 +85,8 @@ def _clusters(state: EdgeState) -> Resources:
 
 
 def _listeners(state: EdgeState) -> Resources:
-    door = listener(state)
-    return _packed([(door.name, door)])
+    edge_listener = listener(state)
+    return _packed([(edge_listener.name, edge_listener)])
 
 
 def _routes(state: EdgeState) -> Resources:

@@ -21,7 +21,7 @@ _EVERYTHING = "*"
 
 
 @dataclass
-class _Wanted:
+class _Subscription:
     """A subscription to one type, and the version that was sent last."""
 
     names: frozenset[str] = frozenset()
@@ -30,16 +30,16 @@ class _Wanted:
 
 
 @dataclass
-class WorldStream:
+class SotwStream:
     """State of the world: each answer holds all resources of a type that were asked for."""
 
     rejected: Rejected
-    _wanted: dict[str, _Wanted] = field(default_factory=dict)
+    _wanted: dict[str, _Subscription] = field(default_factory=dict)
     _answers: int = 0
 
     def receive(self, request: discovery.DiscoveryRequest) -> None:
         """Take in a subscription, an acknowledgement or a rejection; stale ones change nothing."""
-        wanted = self._wanted.setdefault(request.type_url, _Wanted())
+        wanted = self._wanted.setdefault(request.type_url, _Subscription())
         if request.response_nonce and wanted.nonce and request.response_nonce != wanted.nonce:
             return
         if request.error_detail is not None:
@@ -68,7 +68,7 @@ class WorldStream:
 
 
 @dataclass
-class _Known:
+class _DeltaSubscription:
     """What a proxy subscribed to of one type, and the version of each resource that it has; empty: it has none."""
 
     names: set[str] = field(default_factory=set)
@@ -84,7 +84,7 @@ class DeltaStream:
     """Incremental: each answer holds what changed and what is gone."""
 
     rejected: Rejected
-    _known: dict[str, _Known] = field(default_factory=dict)
+    _known: dict[str, _DeltaSubscription] = field(default_factory=dict)
     _answers: int = 0
 
     def receive(self, request: discovery.DeltaDiscoveryRequest) -> None:
@@ -93,7 +93,7 @@ class DeltaStream:
             self.rejected(request.type_url, request.error_detail.message)
         known = self._known.get(request.type_url)
         if known is None:
-            known = self._known[request.type_url] = _Known(versions={**request.initial_resource_versions})
+            known = self._known[request.type_url] = _DeltaSubscription(versions={**request.initial_resource_versions})
             # A first request without names asks for everything.
             known.names = set(request.resource_names_subscribe) or {_EVERYTHING}
         else:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svc_registry.domain import CapabilityKey, LadderAddress, LadderKey, Modality
+from svc_registry.domain import CapabilityKey, LadderKey, Modality, OwnedLadderKey
 
 if TYPE_CHECKING:
-    from svc_registry.domain import Changed
+    from svc_registry.domain import ChangedKey
 
 CHANNEL = "registry_changed"
 _CAPABILITY, _LADDER = "capability", "ladder"
 
 
-def announcement(changed: Changed) -> str:
+def announcement(changed: ChangedKey) -> str:
     """The text for what has changed."""
-    if isinstance(changed, LadderAddress):
+    if isinstance(changed, OwnedLadderKey):
         return f"{_LADDER} {changed.tenant_id}/{changed.key.modality}/{changed.key.task_type}"
     return f"{_CAPABILITY} {changed.tenant_id}/{changed.capability_id}"
 
 
-def changed_from(text: str) -> Changed | None:
+def changed_from(text: str) -> ChangedKey | None:
     """What has changed by a text; None when that is unknown, so that all must be read again.
 
     A replica of an older release announces a capability without its owner.
@@ -31,5 +31,5 @@ def changed_from(text: str) -> Changed | None:
     if kind == _CAPABILITY and "@" in rest:
         return CapabilityKey(rest, owner)
     if kind == _LADDER and modality in frozenset(Modality) and task_type:
-        return LadderAddress(owner, LadderKey(Modality(modality), task_type))
+        return OwnedLadderKey(owner, LadderKey(Modality(modality), task_type))
     return None

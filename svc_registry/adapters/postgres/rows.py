@@ -34,7 +34,7 @@ def key_columns(key: CapabilityKey) -> tuple[str, str, str]:
     return key.tenant_id, tool_id, provider
 
 
-def offer_columns(capability: Capability) -> tuple[object, ...]:
+def definition_columns(capability: Capability) -> tuple[object, ...]:
     """What its owner says of it, in the order of the statements that write it."""
     return (
         *key_columns(capability.key),

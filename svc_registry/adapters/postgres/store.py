@@ -14,12 +14,12 @@ from svc_registry.adapters.postgres.announcing import CHANNEL, announcement, cha
 from svc_registry.adapters.postgres.rows import (
     audited,
     capability_from,
+    definition_columns,
     health_columns,
     key_columns,
     ladder_from,
-    offer_columns,
 )
-from svc_registry.domain import LadderAddress, Quotas, require_capability_quota, require_ladder_quota
+from svc_registry.domain import OwnedLadderKey, Quotas, require_capability_quota, require_ladder_quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from svc_registry.domain import (
         Capability,
         CapabilityKey,
-        Changed,
+        ChangedKey,
         Health,
         Ladder,
         LadderKey,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PAGE = 500
 
 
-class Fact(Protocol):
+class EventFactory(Protocol):
     """Makes the event that tells others of a capability."""
 
     def __call__(self, capability: Capability, subject: str) -> Event: ...
@@ -67,12 +67,17 @@ class PostgresStore:
     """The store of a cluster; changes are announced with NOTIFY, which Postgres sends after the commit."""
 
     def __init__(
-        self, postgres: Postgres, outbox: Outbox, auditor: Auditor, fact: Fact, quotas: Quotas | None = None
+        self,
+        postgres: Postgres,
+        outbox: Outbox,
+        auditor: Auditor,
+        make_event: EventFactory,
+        quotas: Quotas | None = None,
     ) -> None:
         self._postgres = postgres
         self._outbox = outbox
         self._auditor = auditor
-        self._fact = fact
+        self._make_event = make_event
         self._quotas = quotas or Quotas()
 
     async def capabilities(self) -> AsyncIterator[Sequence[Capability]]:
@@ -113,7 +118,7 @@ class PostgresStore:
         self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
     ) -> bool:
         """Writes the capability and its event when the stored version is the expected one."""
-        write, columns = sql.INSERT_CAPABILITY, offer_columns(capability)
+        write, columns = sql.INSERT_CAPABILITY, definition_columns(capability)
         if expected_version:
             write, columns = sql.UPDATE_CAPABILITY, (*columns, expected_version)
         async with self._postgres.transaction(_scope_of_write(capability.tenant_id, request)) as connection:
@@ -122,7 +127,7 @@ class PostgresStore:
                 await self._require_capability_quota(connection, capability.tenant_id)
             if await connection.fetchval(write, *columns) is None:
                 return False
-            await self._outbox.add(connection, self._fact(capability, subject))
+            await self._outbox.add(connection, self._make_event(capability, subject))
             await self._auditor.record(
                 connection,
                 action="capability.write",
@@ -198,7 +203,7 @@ class PostgresStore:
                 after=canonical(ladder),
                 tenant_id=ladder.tenant_id,
             )
-            await self._announce(connection, LadderAddress(ladder.tenant_id, ladder.key))
+            await self._announce(connection, OwnedLadderKey(ladder.tenant_id, ladder.key))
         return True
 
     async def replayed(self, request: Request) -> str | None:
@@ -220,19 +225,21 @@ class PostgresStore:
                 await connection.execute(sql.INSERT_REQUEST, *_columns(request), capability_id)
 
     @asynccontextmanager
-    async def listen(self, on_change: Callable[[Changed], None], on_reset: Callable[[], None]) -> AsyncIterator[None]:
+    async def listen(
+        self, on_change: Callable[[ChangedKey], None], on_reset: Callable[[], None]
+    ) -> AsyncIterator[None]:
         """Follows the announcements of every process."""
 
-        def heard(payload: str) -> None:
+        def on_notification(payload: str) -> None:
             changed = changed_from(payload)
             if changed is None:
                 on_reset()
             else:
                 on_change(changed)
 
-        async with self._postgres.listen(CHANNEL, heard):
+        async with self._postgres.listen(CHANNEL, on_notification):
             yield
 
     @staticmethod
-    async def _announce(connection: asyncpg.Connection, changed: Changed) -> None:
+    async def _announce(connection: asyncpg.Connection, changed: ChangedKey) -> None:
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, announcement(changed))

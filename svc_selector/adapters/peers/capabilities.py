@@ -17,7 +17,7 @@ from mesh.logging import get_logger
 from mesh.rpc.wellknown import json_object
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
-from svc_selector.domain.model import CostTier, Health, Ladder, Lifecycle, Limits, Offer, Prices, Unusable
+from svc_selector.domain.model import Candidate, CostTier, Health, Ladder, Lifecycle, Limits, Prices, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
 
     from svc_selector.adapters.catalog import LadderKey
-    from svc_selector.domain.model import OfferKey
+    from svc_selector.domain.model import CandidateKey
 
 SCHEMA_UNUSABLE = "SCHEMA_UNUSABLE"
 UNSUPPORTED = "UNSUPPORTED"
@@ -38,43 +38,43 @@ _Compiled = tuple[CompiledSchema | None, Unusable | None]
 class Changes:
     """What is offered anew or otherwise, and what no more."""
 
-    offers: list[Offer]
-    deleted: list[OfferKey]
+    candidates: list[Candidate]
+    deleted: list[CandidateKey]
 
 
 class CapabilityReader:
     """Reads capabilities; a schema is compiled when it arrives or changes, not when it is needed."""
 
     def __init__(self) -> None:
-        self._schemas: dict[OfferKey, tuple[bytes, _Compiled]] = {}
+        self._schemas: dict[CandidateKey, tuple[bytes, _Compiled]] = {}
 
     async def read(self, capabilities: Sequence[capability_pb2.Capability]) -> Changes:
-        """The offers. Schemas are compiled in a thread, since one may take some ms; others get their turn meanwhile."""
+        """The candidates. Schemas are compiled in a thread, since one may take some ms; other work goes on."""
         changes = Changes([], [])
         for proto in capabilities:
             if proto.HasField("delete_time"):
                 changes.deleted.append(_key(proto))
                 self._schemas.pop(_key(proto), None)
             else:
-                changes.offers.append(await self._offer(proto))
+                changes.candidates.append(await self._candidate(proto))
             await asyncio.sleep(0)
         return changes
 
-    def forget_all_but(self, offers: Sequence[Offer]) -> None:
-        """Drops the schemas of capabilities that are not among those offers."""
-        known = {offer.key for offer in offers}
+    def retain_only(self, candidates: Sequence[Candidate]) -> None:
+        """Drops the schemas of capabilities that are not among those candidates."""
+        known = {candidate.key for candidate in candidates}
         self._schemas = {key: kept for key, kept in self._schemas.items() if key in known}
 
-    async def _offer(self, proto: capability_pb2.Capability) -> Offer:
+    async def _candidate(self, proto: capability_pb2.Capability) -> Candidate:
         schema, unusable = await self._compiled(_key(proto), proto.input_schema)
         try:
-            offer = offer_from(proto)
+            candidate = candidate_from(proto)
         except (ValueError, TypeError, OverflowError) as error:
             _log.warning("a capability cannot be read", capability_id=proto.capability_id, error=type(error).__name__)
             return _unreadable(proto)
-        return replace(offer, schema=schema, unusable=offer.unusable or unusable)
+        return replace(candidate, schema=schema, unusable=candidate.unusable or unusable)
 
-    async def _compiled(self, key: OfferKey, schema: Struct) -> _Compiled:
+    async def _compiled(self, key: CandidateKey, schema: Struct) -> _Compiled:
         if not schema.fields:
             self._schemas.pop(key, None)
             return None, None
@@ -85,7 +85,7 @@ class CapabilityReader:
         return kept[1]
 
 
-def _key(proto: capability_pb2.Capability) -> OfferKey:
+def _key(proto: capability_pb2.Capability) -> CandidateKey:
     return proto.owner_tenant_id, proto.capability_id
 
 
@@ -103,10 +103,10 @@ def modality_name(number: int) -> str:
     return modality_pb2.Modality.Name(number).removeprefix("MODALITY_").lower() if known else ""  # type: ignore[arg-type]
 
 
-def offer_from(proto: capability_pb2.Capability) -> Offer:
+def candidate_from(proto: capability_pb2.Capability) -> Candidate:
     """A capability as the selector sees it, without its schema."""
     limits, allow = proto.constraints, proto.allow
-    return Offer(
+    return Candidate(
         capability_id=proto.capability_id,
         tool_id=proto.tool_id,
         provider=proto.provider,
@@ -153,9 +153,9 @@ def _document(proto: capability_pb2.Capability) -> bytes:
     return kept.SerializeToString()
 
 
-def _unreadable(proto: capability_pb2.Capability) -> Offer:
+def _unreadable(proto: capability_pb2.Capability) -> Candidate:
     """What is left of a capability that cannot be read: enough to say that it is left out."""
-    return Offer(
+    return Candidate(
         proto.capability_id,
         proto.tool_id,
         proto.provider,
@@ -188,8 +188,8 @@ def _unknown_values(proto: capability_pb2.Capability) -> Iterator[str]:
 
 def _prices(listed: capability_pb2.PriceList) -> Prices:
     whole = _by_unit({price.unit: price.micro_usd for price in listed.prices})
-    finer = {price.unit: price.micro_usd_per_million for price in listed.prices if price.micro_usd_per_million}
-    return replace(whole, finer=_by_unit(finer)) if finer else whole
+    per_million = {price.unit: price.micro_usd_per_million for price in listed.prices if price.micro_usd_per_million}
+    return replace(whole, per_million=_by_unit(per_million)) if per_million else whole
 
 
 def _by_unit(amounts: Mapping[capability_pb2.PriceUnit.ValueType, int]) -> Prices:

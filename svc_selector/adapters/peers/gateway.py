@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError, may_pass
+from mesh.errors import Reason, SomaError, is_transient
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 from soma.gateway.v1 import health_service_pb2, permission_service_pb2
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 FRESH_S = 5.0
 RETRY_S = 1.0
-ASK_S = 1.0
+CALL_TIMEOUT_S = 1.0
 """A gateway that takes longer counts as away, so that no caller waits for it until its own deadline."""
-KEPT = 10_000
+MAX_CACHED = 10_000
 PAUSE_S = 0.5
 
 _log = get_logger(__name__)
@@ -38,8 +38,8 @@ class _Entry:
     """Permissions as last heard, in monotonic seconds: when that was, and until when nobody asks again."""
 
     permissions: Permissions
-    heard: float
-    settled_until: float
+    fetched_at: float
+    fresh_until: float
 
 
 class GatewayPermissions:
@@ -53,52 +53,52 @@ class GatewayPermissions:
         self._stub = stub
         self._clock = clock
         self._max_stale_s = max_stale_s
-        self._kept: OrderedDict[_Key, _Entry] = OrderedDict()
-        self._asking: dict[_Key, asyncio.Task[Permissions]] = {}
+        self._cache: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._in_flight: dict[_Key, asyncio.Task[Permissions]] = {}
 
     async def of(self, tenant_id: str, key_id: str) -> Permissions:
         """The permissions of the caller being served."""
         key = (tenant_id, key_id)
-        kept = self._kept.get(key)
-        if kept is not None and self._clock.monotonic() < kept.settled_until:
-            self._kept.move_to_end(key)
+        kept = self._cache.get(key)
+        if kept is not None and self._clock.monotonic() < kept.fresh_until:
+            self._cache.move_to_end(key)
             return kept.permissions
-        asking = self._asking.get(key)
+        asking = self._in_flight.get(key)
         if asking is None:
-            asking = self._asking[key] = asyncio.create_task(self._ask(key), name="permissions")
-            asking.add_done_callback(partial(self._answered, key))
+            asking = self._in_flight[key] = asyncio.create_task(self._fetch(key), name="permissions")
+            asking.add_done_callback(partial(self._on_done, key))
         # One caller that gives up does not take the answer from the others.
         return await asyncio.shield(asking)
 
-    def _answered(self, key: _Key, asking: asyncio.Task[Permissions]) -> None:
-        del self._asking[key]
+    def _on_done(self, key: _Key, asking: asyncio.Task[Permissions]) -> None:
+        del self._in_flight[key]
         if not asking.cancelled():
             asking.exception()  # told to whoever still waits, and seen where nobody does
 
-    async def _ask(self, key: _Key) -> Permissions:
+    async def _fetch(self, key: _Key) -> Permissions:
         try:
             request = permission_service_pb2.GetEffectivePermissionsRequest()
-            answer = await self._stub.GetEffectivePermissions(request, timeout=ASK_S)
+            answer = await self._stub.GetEffectivePermissions(request, timeout=CALL_TIMEOUT_S)
             permissions = _permissions_from(answer)
         except SomaError as error:
             if error.reason is not Reason.NOT_FOUND:
-                return self._while_away(key, error)
+                return self._cached_or_raise(key, error)
             permissions = Permissions()
         now = self._clock.monotonic()
-        self._kept[key] = _Entry(permissions, now, now + FRESH_S)
-        self._kept.move_to_end(key)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        self._cache[key] = _Entry(permissions, now, now + FRESH_S)
+        self._cache.move_to_end(key)
+        if len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
         return permissions
 
-    def _while_away(self, key: _Key, error: SomaError) -> Permissions:
+    def _cached_or_raise(self, key: _Key, error: SomaError) -> Permissions:
         """The last answer where it may still hold; raises the error otherwise."""
         now = self._clock.monotonic()
-        kept = self._kept.get(key)
-        if kept is None or not may_pass(error) or now - kept.heard >= self._max_stale_s:
-            self._kept.pop(key, None)
+        kept = self._cache.get(key)
+        if kept is None or not is_transient(error) or now - kept.fetched_at >= self._max_stale_s:
+            self._cache.pop(key, None)
             raise error
-        kept.settled_until = min(now + RETRY_S, kept.heard + self._max_stale_s)
+        kept.fresh_until = min(now + RETRY_S, kept.fetched_at + self._max_stale_s)
         return kept.permissions
 
 

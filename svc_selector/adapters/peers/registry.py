@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceAsyncStub
     from svc_selector.adapters.catalog import Catalog, LadderKey
-    from svc_selector.domain.model import Ladder, Offer
+    from svc_selector.domain.model import Candidate, Ladder
 
 PAUSE_S = 0.5
 SILENCE_S = 45.0
@@ -49,7 +49,7 @@ class RegistryFeed:
         async with background(self._run, "registry-feed", clock=self._clock):
             yield
 
-    async def lost(self) -> str:
+    async def failure_reason(self) -> str:
         """Why the view is not current; "" when it is."""
         since = self._catalog.stale_since
         return f"the registry was not heard since {since:%Y-%m-%dT%H:%M:%SZ}" if since is not None else ""
@@ -72,35 +72,35 @@ class RegistryFeed:
 
     async def _follow(self) -> None:
         request = capability_service_pb2.WatchCapabilitiesRequest(resume_token=self._token)
-        whole, beats = _Whole(), False
+        whole, sends_heartbeats = _SnapshotBuffer(), False
         async with asyncio.timeout(None) as silence:
             async for message in self._stub.WatchCapabilities(request):
-                beats = beats or message.heartbeat
-                if beats:  # a registry of before sends none and may be silent
+                sends_heartbeats = sends_heartbeats or message.heartbeat
+                if sends_heartbeats:  # a registry of before sends none and may be silent
                     silence.reschedule(asyncio.get_running_loop().time() + SILENCE_S)
-                await self._take(message, whole)
+                await self._apply(message, whole)
 
-    async def _take(self, message: capability_service_pb2.WatchCapabilitiesResponse, whole: _Whole) -> None:
+    async def _apply(self, message: capability_service_pb2.WatchCapabilitiesResponse, whole: _SnapshotBuffer) -> None:
         changes = await self._reader.read(message.capabilities)
         ladders = ladders_from(message.ladders)
         if message.snapshot:
-            whole.offers += changes.offers
+            whole.candidates += changes.candidates
             whole.ladders |= ladders
             if not message.complete:
                 return
-            self._catalog.replace_all(whole.offers, whole.ladders)
-            self._reader.forget_all_but(whole.offers)
-            whole.offers, whole.ladders = [], {}
-        elif changes.offers or changes.deleted or ladders:
-            self._catalog.update(changes.offers, ladders, changes.deleted)
+            self._catalog.replace_all(whole.candidates, whole.ladders)
+            self._reader.retain_only(whole.candidates)
+            whole.candidates, whole.ladders = [], {}
+        elif changes.candidates or changes.deleted or ladders:
+            self._catalog.update(changes.candidates, ladders, changes.deleted)
         if message.complete:
             self._catalog.stale_since = None
             self._token = message.resume_token
 
 
 @dataclass
-class _Whole:
+class _SnapshotBuffer:
     """A snapshot as far as it was received."""
 
-    offers: list[Offer] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
     ladders: dict[LadderKey, Ladder] = field(default_factory=dict)

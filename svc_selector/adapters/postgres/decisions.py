@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError
-from mesh.events.audit import DENIED, Audited, Doer
+from mesh.events.audit import DENIED, AuditActor, AuditEntry
 from mesh.stores.postgres import SYSTEM
 from svc_selector.domain.decision import Recorded
 from svc_selector.domain.model import Judgement
@@ -87,32 +87,32 @@ def _row(decision: Decision, document: bytes) -> tuple[object, ...]:
     return (
         decision.selection_id,
         decision.subject.tenant_id,
-        decision.ask.request_id if _repeatable(decision) else None,
+        decision.selection_request.request_id if _repeatable(decision) else None,
         decision.subject.job_id,
         decision.chosen.capability_id if decision.chosen else "",
         document,
         decision.decided_at,
-        decision.ask.digest if _repeatable(decision) else None,
+        decision.selection_request.digest if _repeatable(decision) else None,
     )
 
 
 def _repeatable(decision: Decision) -> bool:
     """Whether a repeat of the request is answered with this decision: refusals are judged anew."""
-    return bool(decision.ask.request_id) and decision.chosen is not None
+    return bool(decision.selection_request.request_id) and decision.chosen is not None
 
 
-def _refusals(decision: Decision) -> Iterator[Audited]:
+def _refusals(decision: Decision) -> Iterator[AuditEntry]:
     """The refusal, where nothing was chosen and policy stood in the way."""
     denied = [item for item in decision.rejected if item.judgement is Judgement.POLICY]
     if decision.chosen is None and denied:
-        yield Audited(
+        yield AuditEntry(
             action="selection.create",
             resource_type="selection",
             resource_id=decision.selection_id,
             tenant_id=decision.subject.tenant_id,
             reason="; ".join(f"{item.capability_id}: {item.code}" for item in denied),
             decision=DENIED,
-            by=Doer(decision.subject.subject, decision.actor, decision.traceparent),
+            by=AuditActor(decision.subject.subject, decision.actor, decision.traceparent),
             policy_id=decision.policy_id,
         )
 

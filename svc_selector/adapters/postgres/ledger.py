@@ -17,7 +17,7 @@ from svc_selector.domain.budget import (
     nothing_to_book,
     period_of,
 )
-from svc_selector.domain.decision import Held
+from svc_selector.domain.decision import BudgetReservation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,21 +62,23 @@ class PostgresLedger:
 
     async def reserve(
         self, tenant_id: str, modality: str, amount_micro_usd: int, ttl: timedelta, decision: Decision | None
-    ) -> Held | None:
+    ) -> BudgetReservation | None:
         """Holds an amount under every cap, the decision written with it."""
         now = self._clock.now()
         async with self._postgres.transaction(tenant_id) as connection:
             headroom = await self._lock(connection, tenant_id, modality, period_of(now))
             if min(headroom.values()) < amount_micro_usd:
                 return None
-            held = Held(self._ids.new(), amount_micro_usd, min(headroom.values()) - amount_micro_usd, now + ttl)
+            held = BudgetReservation(
+                self._ids.new(), amount_micro_usd, min(headroom.values()) - amount_micro_usd, now + ttl
+            )
             account = _Account(tenant_id, modality, period_of(now))
             await self._book(connection, account, reserved=amount_micro_usd, settled=0)
             await connection.execute(
                 _HOLD, held.reservation_id, tenant_id, modality, period_of(now), amount_micro_usd, held.expires_at
             )
             if decision is not None:
-                await self._decisions.write(connection, [replace(decision, held=held)])
+                await self._decisions.write(connection, [replace(decision, reservation=held)])
         return held
 
     async def _lock(

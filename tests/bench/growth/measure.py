@@ -88,24 +88,24 @@ async def world_of(rig: Rig, ids: dict[str, str]) -> AsyncIterator[World]:
         yield world
 
 
-async def measure(rig: Rig, rows: int, times: int, say: Callable[[str], None]) -> Growth:
+async def measure(rig: Rig, rows: int, times: int, log: Callable[[str], None]) -> Growth:
     """The whole comparison, by one mesh: a restart would send again what the copied outboxes hold."""
     Descriptors.read().load_generated()
     growth, ids = Growth(), dict[str, str]()
     await _restart_with_counting(rig)
     async with world_of(rig, ids) as world:
-        await furnish(world)
-        say("measuring with empty tables")
+        await create_data(world)
+        log("measuring with empty tables")
         growth.empty, growth.statements_empty = await _all_calls(rig, world, times, growth.failed)
-        say("filling tables")
-        await _fill(rig, rows, growth, say)
+        log("filling tables")
+        await _fill(rig, rows, growth, log)
         await _checkpoint(rig)
-        say("measuring with full tables")
+        log("measuring with full tables")
         growth.full, growth.statements_full = await _all_calls(rig, world, times, growth.failed)
     return growth
 
 
-async def furnish(world: World) -> None:
+async def create_data(world: World) -> None:
     """One of everything, so that each call has something to be about."""
     ids = world.ids
     await world.ask("selector.v1.BudgetService.SetBudget", {"budget": {"limit_micro_usd": "10000000000"}})
@@ -127,7 +127,7 @@ async def furnish(world: World) -> None:
     document = await world.ask("executor.v1.JobService.SubmitJob", {"plan": DOCUMENT})
     ids["document_job_id"] = str(document["job_id"])
     await world.ended(ids["document_job_id"])
-    need = {"requirements": {"modality": "MODALITY_TOOL", "task_type": "growth"}, "request_id": "furnish"}
+    need = {"requirements": {"modality": "MODALITY_TOOL", "task_type": "growth"}, "request_id": "create_data"}
     chosen = await _until(world, "selector.v1.SelectorService.Select", need, "selection_id")
     ids["selection_id"] = str(chosen["selection_id"])
     events = await _until(world, "provenance.v1.AuditService.ListAuditEvents", {"page_size": 1}, "audit_events")
@@ -184,9 +184,9 @@ async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list
     first rounds, which open connections and prepare statements, do not count. A method that failed is not called again.
     """
     taken: dict[str, list[float]] = {name: [] for name in CALLS}
-    names, dice = list(CALLS), rng(0)
+    names, random_source = list(CALLS), rng(0)
     for number in range(WARM + times):
-        dice.shuffle(names)
+        random_source.shuffle(names)
         for name in list(names):
             try:
                 seconds = await _call(world, name)
@@ -212,7 +212,7 @@ async def _call(world: World, name: str) -> list[float]:
     return seconds
 
 
-async def _fill(rig: Rig, rows: int, growth: Growth, say: Callable[[str], None]) -> None:
+async def _fill(rig: Rig, rows: int, growth: Growth, log: Callable[[str], None]) -> None:
     async def fill_from(queue: list[Table]) -> None:
         connection = await asyncpg.connect(owner_dsn(rig))
         try:
@@ -225,7 +225,7 @@ async def _fill(rig: Rig, rows: int, growth: Growth, say: Callable[[str], None])
                 if not copied:
                     growth.copied_from_nothing.append(name)
                 await connection.execute(f"VACUUM ANALYZE {table.place}", timeout=3_600)
-                say(f"  {name}: {growth.rows[name]:,} rows")
+                log(f"  {name}: {growth.rows[name]:,} rows")
         finally:
             await connection.close()
 

@@ -18,7 +18,7 @@ from mesh.local.supervisor import StateFile
 from tests.bench.figures import percentile
 from tests.bench.rig import running
 from tests.bench.soak.hostile import attack
-from tests.bench.soak.innocent import WORK, Innocent
+from tests.bench.soak.normal_tenant import WORK, NormalTenant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ async def soak(rig: Rig, quiet_s: float, noisy_s: float, console: Console) -> bo
     async with AsyncExitStack() as stack:
         names = ["innocent", *(f"hostile{number}" for number in range(HOSTILE))]
         clients = [await stack.enter_async_context(await tenant(rig, name)) for name in names]
-        warm, quiet, noisy = Innocent(), Innocent(), Innocent()
+        warm, quiet, noisy = NormalTenant(), NormalTenant(), NormalTenant()
         await warm.work(clients[0], 10)
         await quiet.work(clients[0], quiet_s)
         before, seen = restarts(rig), dict[str, int]()

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from mesh.ids import rng as chance
+from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.audit import PostgresAudit
 from svc_provenance.adapters.audit_anchors import BlobAnchors
 from svc_provenance.app.audit import Audit
 from svc_provenance.domain import audit as domain
 from tests.chaos.audit.mutations import MUTATIONS
-from tests.chaos.audit.ward import TENANT, Ward, ward
+from tests.chaos.audit.under_test import TENANT, AuditUnderTest, under_test
 
 if TYPE_CHECKING:
     import random
@@ -37,12 +37,12 @@ APPENDERS = 8
 
 
 @pytest.fixture
-async def place(databases: Databases, database: Database, tmp_path: Path) -> AsyncIterator[Ward]:
-    async with ward(databases, await database("provenance", pool_max=APPENDERS), tmp_path) as opened:
+async def place(databases: Databases, database: Database, tmp_path: Path) -> AsyncIterator[AuditUnderTest]:
+    async with under_test(databases, await database("provenance", pool_max=APPENDERS), tmp_path) as opened:
         yield opened
 
 
-async def grown(place: Ward, each: int) -> None:
+async def grown(place: AuditUnderTest, each: int) -> None:
     """A chain with three anchors and some entries behind the last."""
     for start in range(3):
         await place.race(APPENDERS, each, start * APPENDERS * each)
@@ -54,13 +54,15 @@ class MissedError(AssertionError):
     """A change was not found."""
 
 
-async def challenge(place: Ward, audit: Audit, mutations: Sequence[Mutation], dice: random.Random) -> Counter[str]:
+async def challenge(
+    place: AuditUnderTest, audit: Audit, mutations: Sequence[Mutation], random_source: random.Random
+) -> Counter[str]:
     """Makes each change, expects it to be found, and undoes it; gives the kinds of faults found, counted."""
     found: Counter[str] = Counter()
     await place.back_up()
     assert await place.kinds(audit) == set()
     for name, mutate in mutations:
-        what = await mutate(place, dice)
+        what = await mutate(place, random_source)
         kinds = await place.kinds(audit)
         if not kinds:
             raise MissedError(f"{name}: {what}")
@@ -70,10 +72,10 @@ async def challenge(place: Ward, audit: Audit, mutations: Sequence[Mutation], di
     return found
 
 
-def drawn(dice: random.Random, count: int) -> list[Mutation]:
+def drawn(random_source: random.Random, count: int) -> list[Mutation]:
     """Every kind of change as often as the others, in any order."""
     chosen = [MUTATIONS[number % len(MUTATIONS)] for number in range(count)]
-    dice.shuffle(chosen)
+    random_source.shuffle(chosen)
     return chosen
 
 
@@ -82,15 +84,15 @@ def drawn(dice: random.Random, count: int) -> list[Mutation]:
     [(3, 64), pytest.param(12, 1_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
     ids=["short", "full"],
 )
-async def test_every_change_of_a_chain_is_found(place: Ward, each: int, mutations: int) -> None:
-    dice = chance(SEED)
+async def test_every_change_of_a_chain_is_found(place: AuditUnderTest, each: int, mutations: int) -> None:
+    random_source = seeded_rng(SEED)
     await grown(place, each)
-    found = await challenge(place, place.audit, drawn(dice, mutations), dice)
+    found = await challenge(place, place.audit, drawn(random_source, mutations), random_source)
     assert set(found) == {"CHANGED", "MISSING", "BROKEN_LINK", "TRUNCATED", "ANCHOR_MISMATCH", "ANCHOR_FORGED"}
     print(f"seed {SEED}: {mutations} changes of {len(MUTATIONS)} kinds, all found: {dict(found)}")  # noqa: T201 - to be repeated
 
 
-async def test_eight_appenders_leave_one_unbroken_chain(place: Ward) -> None:
+async def test_eight_appenders_leave_one_unbroken_chain(place: AuditUnderTest) -> None:
     await place.race(APPENDERS, 25)
     report = await place.audit.verify(TENANT)
     assert (report.faults, report.entries, report.first, report.last) == ([], 200, 1, 200)
@@ -114,14 +116,16 @@ class UnanchoredStore(PostgresAudit):
         return 0
 
 
-async def test_the_check_catches_a_pass_that_ignores_anchors(place: Ward) -> None:
+async def test_the_check_catches_a_pass_that_ignores_anchors(place: AuditUnderTest) -> None:
     await grown(place, 2)
     blind = Audit(UnanchoredStore(place.postgres), BlindAnchors(place.anchors._blobs), place.signatures)
     with pytest.raises(MissedError):
-        await challenge(place, blind, drawn(chance(SEED), len(MUTATIONS)), chance(SEED))
+        await challenge(place, blind, drawn(seeded_rng(SEED), len(MUTATIONS)), seeded_rng(SEED))
 
 
-async def test_the_check_catches_a_digest_that_leaves_out_a_field(place: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_check_catches_a_digest_that_leaves_out_a_field(
+    place: AuditUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole: Callable[[Entry], Mapping[str, str | int]] = domain.form
 
     def leaky(entry: Entry) -> Mapping[str, str | int]:
@@ -130,7 +134,7 @@ async def test_the_check_catches_a_digest_that_leaves_out_a_field(place: Ward, m
     monkeypatch.setattr(domain, "form", leaky)
     await grown(place, 2)
     with pytest.raises(MissedError, match="change reason"):
-        await challenge(place, place.audit, drawn(chance(SEED), len(MUTATIONS)), chance(SEED))
+        await challenge(place, place.audit, drawn(seeded_rng(SEED), len(MUTATIONS)), seeded_rng(SEED))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ async def test_the_check_catches_a_digest_that_leaves_out_a_field(place: Ward, m
         "DROP TABLE audit_events",
     ],
 )
-async def test_the_contexts_role_cannot_change_what_is_kept(place: Ward, statement: str) -> None:
+async def test_the_contexts_role_cannot_change_what_is_kept(place: AuditUnderTest, statement: str) -> None:
     await place.race(1, 3)
     async with place.postgres.transaction(SYSTEM) as connection:
         await connection.execute("SET LOCAL soma.audit_upkeep = 'moving'")
@@ -158,7 +162,7 @@ async def test_the_contexts_role_cannot_change_what_is_kept(place: Ward, stateme
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_events SET reason = 'x'", "DELETE FROM audit_events", "TRUNCATE audit_events"]
 )
-async def test_a_trigger_stops_the_owner_as_well(place: Ward, statement: str) -> None:
+async def test_a_trigger_stops_the_owner_as_well(place: AuditUnderTest, statement: str) -> None:
     await place.race(1, 3)
     await place.owner.execute("SET session_replication_role = origin")
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):

@@ -17,7 +17,7 @@ from mesh.stores import blobs
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 CONTENT: dict[str, str] = {
     "executor.multimodal_job_plans": "the tenant's plan, which the job is made from, and its owner",
@@ -43,7 +43,7 @@ CONTEXTS = ("assets", "critic", "executor", "gateway", "provenance", "registry",
 Place = tuple[str, bytes]
 
 
-async def all_places(mesh: Running) -> AsyncIterator[Place]:
+async def all_places(mesh: RunningMesh) -> AsyncIterator[Place]:
     """Everything but the stores of content."""
     for place in files(mesh):
         yield place
@@ -59,7 +59,7 @@ async def all_places(mesh: Running) -> AsyncIterator[Place]:
         yield f"spans/{number}", batch
 
 
-def files(mesh: Running) -> Iterator[Place]:
+def files(mesh: RunningMesh) -> Iterator[Place]:
     """Files of the home: logs, what engines keep on disk, run files."""
     for path in sorted(mesh.home.root.rglob("*")):
         below = path.relative_to(mesh.home.root).parts
@@ -67,7 +67,7 @@ def files(mesh: Running) -> Iterator[Place]:
             yield f"files/{'/'.join(below)}", path.read_bytes()
 
 
-async def tables(mesh: Running) -> AsyncIterator[Place]:
+async def tables(mesh: RunningMesh) -> AsyncIterator[Place]:
     """All rows of all tables, columns of bytes as they are."""
     for context in CONTEXTS:
         connection = await asyncpg.connect(mesh.variable(f"SA01_{context.upper()}_POSTGRES_DSN"))
@@ -82,7 +82,7 @@ async def tables(mesh: Running) -> AsyncIterator[Place]:
             await connection.close()
 
 
-async def keys(mesh: Running) -> AsyncIterator[Place]:
+async def keys(mesh: RunningMesh) -> AsyncIterator[Place]:
     """All keys of Valkey, streams to their beginning."""
     client = redis.asyncio.Redis.from_url(mesh.variable("SA01_VALKEY_URL"))
     try:
@@ -109,7 +109,7 @@ async def _value(client: redis.asyncio.Redis, kind: str, key: bytes) -> object:
             return await client.zrange(key, 0, -1)
 
 
-async def histories(mesh: Running) -> AsyncIterator[Place]:
+async def histories(mesh: RunningMesh) -> AsyncIterator[Place]:
     """Histories of all workflows, and the payloads that claims in them stand for."""
     client = await Client.connect(mesh.variable("SA01_TEMPORAL_ADDRESS"))
     async for workflow in client.list_workflows():
@@ -121,7 +121,7 @@ async def histories(mesh: Running) -> AsyncIterator[Place]:
             yield f"temporal/{key}", await store.read(key)
 
 
-async def metrics(mesh: Running) -> AsyncIterator[Place]:
+async def metrics(mesh: RunningMesh) -> AsyncIterator[Place]:
     """Pages of metrics, of the services and of Envoy."""
     ports = json.loads((mesh.home.run / "ports.json").read_text())
     pages = [f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if name.endswith(".metrics")]

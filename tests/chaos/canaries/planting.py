@@ -6,7 +6,7 @@ import json
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.canaries.birds import ENCODINGS, Canary
+from tests.chaos.canaries.generated import ENCODINGS, Canary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ _GENTLE = {"min_overall_score": 0, "criteria": [{"dimension": "relevance", "weig
 class Planting:
     """Hands out planted texts and keeps the answers that were errors."""
 
-    def __init__(self, api: httpx.Client, flock: Sequence[Canary]) -> None:
+    def __init__(self, api: httpx.Client, canaries: Sequence[Canary]) -> None:
         self._api = api
-        self.eggs = [(canary, encode(canary.text)) for encode in ENCODINGS.values() for canary in flock]
-        self._next = cycle(self.eggs)
+        self.canary_texts = [(canary, encode(canary.text)) for encode in ENCODINGS.values() for canary in canaries]
+        self._next = cycle(self.canary_texts)
         self.errors: list[tuple[str, bytes]] = []
         self.planted: set[str] = set()
 
-    def egg(self, *, line: bool = False) -> str:
+    def canary_text(self, *, line: bool = False) -> str:
         """The next planted text; with `line` one without line breaks."""
         while True:
             canary, text = next(self._next)
@@ -47,9 +47,9 @@ class Planting:
         return answer
 
     def plans(self) -> Iterator[dict[str, object]]:
-        """Plans with every egg in a prompt, a label, a title, a name or a parameter; steps that work and that fail."""
-        texts = [text for _, text in self.eggs]
-        self.planted |= {canary.name for canary, _ in self.eggs}
+        """Plans with every canary in a prompt, label, title, name or parameter; steps that work and that fail."""
+        texts = [text for _, text in self.canary_texts]
+        self.planted |= {canary.name for canary, _ in self.canary_texts}
         for start in range(0, len(texts), _PER_STEP * 5):
             tasks = [
                 _step(number, texts[first : first + _PER_STEP])
@@ -57,40 +57,57 @@ class Planting:
             ]
             yield {
                 "version": "1.0",
-                "metadata": {"title": f"plan {self.egg(line=True)}"[:200], "description": f"for {self.egg()}"},
+                "metadata": {
+                    "title": f"plan {self.canary_text(line=True)}"[:200],
+                    "description": f"for {self.canary_text()}",
+                },
                 "tasks": tasks,
             }
 
     def wrong(self) -> None:
-        """Calls that are refused: each has an egg in what the refusal may quote."""
+        """Calls that are refused: each has a canary in what the refusal may quote."""
         job = "00000000-0000-7000-8000-000000000000"
         for _ in range(8):
-            egg = self.egg()
+            canary_text = self.canary_text()
             self.call(
-                "POST", "/v1/multimodal/jobs", json={"plan": {"version": egg, egg: egg, "tasks": [{"task_id": egg}]}}
+                "POST",
+                "/v1/multimodal/jobs",
+                json={"plan": {"version": canary_text, canary_text: canary_text, "tasks": [{"task_id": canary_text}]}},
             )
-            self.call("POST", "/v1/multimodal/plans:validate", json={"plan": {"version": "1.0", "tasks": [{"x": egg}]}})
-            self.call("POST", "/v1/multimodal/evaluations", json={"asset_id": egg, "rubric_id": egg})
-            self.call("POST", "/v1/selections", json={"requirements": {"modality": egg, "params": {"prompt": egg}}})
-            self.call("PUT", "/v1/budgets", json={"scope": egg, "limit": egg})
-            self.call("GET", "/v1/multimodal/jobs", params={"page_token": egg, "state": egg})
-            self.call("POST", f"/v1/multimodal/jobs/{job}:cancel", json={"reason": egg[:500]})
-            self.call("POST", "/v1/multimodal/rubrics", json={"asset_type": egg, "criteria": [{"dimension": egg}]})
-            self.call("POST", "/v1/multimodal/jobs", content=b'{"plan": ' + json.dumps(egg).encode())
+            self.call(
+                "POST",
+                "/v1/multimodal/plans:validate",
+                json={"plan": {"version": "1.0", "tasks": [{"x": canary_text}]}},
+            )
+            self.call("POST", "/v1/multimodal/evaluations", json={"asset_id": canary_text, "rubric_id": canary_text})
+            self.call(
+                "POST",
+                "/v1/selections",
+                json={"requirements": {"modality": canary_text, "params": {"prompt": canary_text}}},
+            )
+            self.call("PUT", "/v1/budgets", json={"scope": canary_text, "limit": canary_text})
+            self.call("GET", "/v1/multimodal/jobs", params={"page_token": canary_text, "state": canary_text})
+            self.call("POST", f"/v1/multimodal/jobs/{job}:cancel", json={"reason": canary_text[:500]})
+            self.call(
+                "POST",
+                "/v1/multimodal/rubrics",
+                json={"asset_type": canary_text, "criteria": [{"dimension": canary_text}]},
+            )
+            self.call("POST", "/v1/multimodal/jobs", content=b'{"plan": ' + json.dumps(canary_text).encode())
 
     def headers(self) -> None:
-        """Calls with eggs in headers, some of them where a credential belongs."""
+        """Calls with canaries in headers, some of them where a credential belongs."""
         for name in ("user-agent", "cookie", "referer", "x-forwarded-user", "x-api-key", "authorization", "x-custom"):
             for _ in range(4):
-                self.call("GET", "/v1/multimodal/jobs", headers={name: self.egg(line=True)})
+                self.call("GET", "/v1/multimodal/jobs", headers={name: self.canary_text(line=True)})
 
     def uploads(self) -> str:
-        """Assets with eggs in their names and bytes; gives the id of one."""
+        """Assets with canaries in their names and bytes; gives the id of one."""
         asset_id = ""
         for _ in range(6):
-            name = f"{self.egg(line=True)[:60]}.txt".replace("/", "_")
+            name = f"{self.canary_text(line=True)[:60]}.txt".replace("/", "_")
             answer = self.call(
-                "POST", "/v1/uploads", params={"filename": name}, content=self.egg().encode(),
+                "POST", "/v1/uploads", params={"filename": name}, content=self.canary_text().encode(),
                 headers={"content-type": "text/plain"},
             )  # fmt: skip
             asset_id = answer.json().get("asset_id", asset_id) if answer.status_code < 400 else asset_id

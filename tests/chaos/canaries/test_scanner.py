@@ -13,14 +13,14 @@ import structlog
 from mesh import logging as mesh_logging
 from mesh import redaction
 from mesh.settings import TelemetrySettings
-from tests.chaos.canaries.birds import ENCODINGS, Scanner, hatch
+from tests.chaos.canaries.generated import ENCODINGS, Scanner, generate_canaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SEED = 20261124
-FLOCK = hatch(SEED)
-EVERY = {canary.name for canary in FLOCK}
+CANARIES = generate_canaries(SEED)
+EVERY = {canary.name for canary in CANARIES}
 
 
 @pytest.fixture
@@ -36,17 +36,17 @@ def log() -> Iterator[io.StringIO]:
 
 
 def found(content: bytes) -> set[str]:
-    return {name.partition(" ")[0] for name in Scanner(FLOCK).find(content)}
+    return {name.partition(" ")[0] for name in Scanner(CANARIES).find(content)}
 
 
 def test_there_are_fifty_and_they_differ() -> None:
-    assert len(FLOCK) == len(EVERY) == len({canary.text for canary in FLOCK}) == 50
+    assert len(CANARIES) == len(EVERY) == len({canary.text for canary in CANARIES}) == 50
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("wrapping", ["raw", "json", "log line", "protobuf", "wide"])
 def test_every_canary_is_found_in_every_encoding_and_place(encoding: str, wrapping: str) -> None:
-    texts = [ENCODINGS[encoding](canary.text) for canary in FLOCK]
+    texts = [ENCODINGS[encoding](canary.text) for canary in CANARIES]
     content = {
         "raw": "\n".join(texts).encode(),
         "json": json.dumps(texts).encode(),
@@ -59,18 +59,18 @@ def test_every_canary_is_found_in_every_encoding_and_place(encoding: str, wrappi
 
 def test_a_canary_inside_of_something_that_is_encoded_is_found_at_any_place() -> None:
     for shift in range(3):
-        content = ENCODINGS["base64"]("x" * shift + f"{FLOCK[0].text} and {FLOCK[-1].text}").encode()
-        assert found(content) == {FLOCK[0].name, FLOCK[-1].name}
+        content = ENCODINGS["base64"]("x" * shift + f"{CANARIES[0].text} and {CANARIES[-1].text}").encode()
+        assert found(content) == {CANARIES[0].name, CANARIES[-1].name}
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    others = "\n".join(canary.text for canary in hatch(SEED + 1)).encode()
+    others = "\n".join(canary.text for canary in generate_canaries(SEED + 1)).encode()
     assert found(others) == set()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_redaction_takes_out_every_canary_in_every_encoding(encoding: str) -> None:
-    text = "\n".join(f"ask: {ENCODINGS[encoding](canary.text)}; then go on" for canary in FLOCK)
+    text = "\n".join(f"ask: {ENCODINGS[encoding](canary.text)}; then go on" for canary in CANARIES)
     assert found(redaction.Redactor().text(text).encode()) == set()
 
 
@@ -92,7 +92,7 @@ def refuse(text: str) -> None:
 
 def tell(encoding: str) -> None:
     """Logs every canary in all the ways that a line may hold it."""
-    for canary in FLOCK:
+    for canary in CANARIES:
         text = ENCODINGS[encoding](canary.text)
         mesh_logging.get_logger("svc").info("refused", detail=text, given={"params": [text]})
         logging.getLogger("library").warning("cannot serve %s", text)

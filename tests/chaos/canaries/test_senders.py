@@ -19,11 +19,11 @@ from svc_critic.domain.evaluation import Origin as Judged
 from svc_critic.domain.judgement import CriterionScore, Feedback
 from svc_critic.domain.rubric import Dimension
 from svc_critic.rpc.convert import evaluation_done
-from svc_executor.domain.job import Chosen, Execution, ExecutionStatus, Job, Principal, Step, Terms
+from svc_executor.domain.job import Execution, ExecutionStatus, Job, Principal, SelectedCapability, Step, Terms
 from svc_executor.domain.task_dsl import StepType, Task
 from svc_executor.domain.timeline import ExecutionFact, JobFact
 from svc_executor.rpc.facts import FactEncoder
-from tests.chaos.canaries.birds import ENCODINGS, Scanner, hatch
+from tests.chaos.canaries.generated import ENCODINGS, Scanner, generate_canaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from svc_executor.domain.timeline import Fact
 
 SEED = 20261124
-FLOCK = hatch(SEED)
+CANARIES = generate_canaries(SEED)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 IDS = SystemIds()
 TASK = Task("a", 0, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram")
 JOB = Job(IDS.new(), Principal("t", "user-1"), Terms(), NOW)
-CHOSEN = Chosen("tool@local", "tool", "local", "adapter")
+CHOSEN = SelectedCapability("tool@local", "tool", "local", "adapter")
 EXECUTION = Execution(
     IDS.new(), JOB.job_id, "a", 0, 1, "generate_diagram", "diagram", CHOSEN, IDS.new(), "key",
     status=ExecutionStatus.FAILED, started_at=NOW, ended_at=NOW,
@@ -84,11 +84,11 @@ def _event(fact: Fact) -> bytes:
 
 
 def found(make: Callable[[str], bytes], encoding: str) -> set[str]:
-    return {name for content in sent(make, encoding) for name in Scanner(FLOCK).find(content)}
+    return {name for content in sent(make, encoding) for name in Scanner(CANARIES).find(content)}
 
 
 def sent(make: Callable[[str], bytes], encoding: str) -> Iterator[bytes]:
-    for canary in FLOCK:
+    for canary in CANARIES:
         yield make(f"draw {ENCODINGS[encoding](canary.text)} please")
 
 
@@ -103,7 +103,7 @@ def test_planted_with_redaction_off_all_fifty_are_found(
     make: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Redactor, "text", lambda _, value: value)
-    assert len({name.partition(" ")[0] for name in found(make, "plain")}) == len(FLOCK)
+    assert len({name.partition(" ")[0] for name in found(make, "plain")}) == len(CANARIES)
 
 
 def test_what_was_taken_out_is_counted_for_the_record() -> None:

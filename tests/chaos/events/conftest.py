@@ -8,7 +8,7 @@ import pytest
 
 from mesh.events.event import Codec, ProtoCodec
 from soma.events.v1 import envelope_pb2
-from tests.chaos.events.lines import Line
+from tests.chaos.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -22,16 +22,16 @@ def codec() -> Codec:
 
 
 @pytest.fixture
-def valkey_line(valkey: Redis, valkey_settings: ValkeySettings) -> Line:
-    return Line("valkey", valkey_settings.url.get_secret_value())
+def valkey_line(valkey: Redis, valkey_settings: ValkeySettings) -> BusUnderTest:
+    return BusUnderTest("valkey", valkey_settings.url.get_secret_value())
 
 
 @pytest.fixture
-def kafka_line(kafka: BusSettings) -> Line:
-    return Line.kafka(kafka)
+def kafka_line(kafka: BusSettings) -> BusUnderTest:
+    return BusUnderTest.kafka(kafka)
 
 
 @pytest.fixture(params=["valkey", "kafka"])
-def line(request: pytest.FixtureRequest) -> Line:
-    found: Line = request.getfixturevalue(f"{request.param}_line")
+def line(request: pytest.FixtureRequest) -> BusUnderTest:
+    found: BusUnderTest = request.getfixturevalue(f"{request.param}_line")
     return found

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from mesh.clock import SystemClock
 from mesh.events.bus import Record
-from mesh.events.dead_letters import Undertaker
+from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.event import Event, ProtoCodec
 from mesh.events.inbox import Consumer
 from mesh.events.outbox import Outbox
@@ -22,7 +22,7 @@ from mesh.settings import PostgresSettings
 from mesh.stores.postgres import SYSTEM, Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
-from tests.chaos.events.lines import Line
+from tests.chaos.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
     import asyncpg
@@ -39,7 +39,7 @@ WHERE id > $1 ORDER BY id LIMIT $2
 
 
 @dataclass(frozen=True)
-class Orders:
+class WorkerOptions:
     """What a process is to do: `role` is relay, naive or consumer."""
 
     role: str
@@ -69,22 +69,30 @@ async def apply(connection: asyncpg.Connection, event: Event) -> None:
     await connection.execute("INSERT INTO applied (payload) VALUES ($1)", event.payload.decode())
 
 
-async def main(orders: Orders) -> None:
+async def main(options: WorkerOptions) -> None:
     """Work until killed."""
     codec, clock, ids = ProtoCodec(Envelope), SystemClock(), SystemIds()
-    settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="probe")
+    settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="probe")
     async with (
         Postgres.open(settings) as postgres,
-        Line(orders.kind, orders.where).open(postgres, [TOPIC]) as bus,
+        BusUnderTest(options.kind, options.where).open(postgres, [TOPIC]) as bus,
     ):
-        if orders.role == "naive":
+        if options.role == "naive":
             await naive(postgres, bus)
-        undertaker = Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=ids, clock=clock)
+        dead_letter_sink = DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=ids, clock=clock)
         part = (
             Relay(postgres, bus, codec, clock, batch=BATCH)
-            if orders.role == "relay"
+            if options.role == "relay"
             else Consumer(
-                bus, postgres, codec, GROUP, [TOPIC], {"noted": apply}, undertaker=undertaker, clock=clock, batch=BATCH
+                bus,
+                postgres,
+                codec,
+                GROUP,
+                [TOPIC],
+                {"noted": apply},
+                dead_letter_sink=dead_letter_sink,
+                clock=clock,
+                batch=BATCH,
             )
         )
         async with part:
@@ -92,4 +100,4 @@ async def main(orders: Orders) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Orders(**json.loads(sys.argv[1]))))
+    asyncio.run(main(WorkerOptions(**json.loads(sys.argv[1]))))

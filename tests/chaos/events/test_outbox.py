@@ -25,17 +25,17 @@ import pytest
 from mesh.events.event import Event
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
-from mesh.ids import rng as chance
+from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
-from mesh.testing.processes import ending_with_us
-from tests.chaos.events.member import TOPIC, Orders
+from mesh.testing.processes import killed_with_parent
+from tests.chaos.events.member import TOPIC, WorkerOptions
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from mesh.testing.engines import Databases
-    from tests.chaos.events.lines import Line
+    from tests.chaos.events.buses import BusUnderTest
     from tests.conftest import Database
 
 ROOT = Path(__file__).parents[3]
@@ -68,12 +68,12 @@ class Report:
 
 
 @dataclass
-class Trial:
+class EventRun:
     """Writers here, a relay and a consumer in processes of their own."""
 
     postgres: Postgres
     dsn: str
-    line: Line
+    line: BusUnderTest
     rows: int
     late: int = 0
     kills: int = 0
@@ -83,9 +83,9 @@ class Trial:
 
     async def start(self, role: str) -> None:
         """Start a process."""
-        orders = Orders(role, self.dsn, self.line.kind, self.line.where)
+        options = WorkerOptions(role, self.dsn, self.line.kind, self.line.where)
         self.running[role] = await asyncio.create_subprocess_exec(
-            *ending_with_us(sys.executable, "-m", "tests.chaos.events.member", json.dumps(asdict(orders))),
+            *killed_with_parent(sys.executable, "-m", "tests.chaos.events.member", json.dumps(asdict(options))),
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
@@ -104,11 +104,11 @@ class Trial:
 
     async def write(self, writer: int) -> None:
         """One writer's rows, one a transaction; some keep their transaction open while others commit."""
-        dice = chance(SEED + writer)
+        random_source = seeded_rng(SEED + writer)
         for number in range(self.rows // WRITERS):
-            late = dice.random() < LATE
+            late = random_source.random() < LATE
             self.late += late
-            await self.write_one(f"{writer}/{number}", dice.uniform(0.0, 0.03) if late else 0.0)
+            await self.write_one(f"{writer}/{number}", random_source.uniform(0.0, 0.03) if late else 0.0)
 
     async def write_one(self, payload: str, open_s: float = 0.0) -> None:
         """One event, whose row has its number while the transaction stays open."""
@@ -173,11 +173,11 @@ class Trial:
         )  # fmt: skip
 
 
-MakeTrial = Callable[["Line", int], Awaitable[Trial]]
+MakeEventRun = Callable[["BusUnderTest", int], Awaitable[EventRun]]
 
 
 @pytest.fixture
-async def make(database: Database, databases: Databases) -> AsyncIterator[MakeTrial]:
+async def make(database: Database, databases: Databases) -> AsyncIterator[MakeEventRun]:
     settings = await database("probe", pool_max=WRITERS + 2)
     owner = await asyncpg.connect(databases.owner_dsn(settings))
     await owner.execute("""
@@ -187,57 +187,59 @@ async def make(database: Database, databases: Databases) -> AsyncIterator[MakeTr
         GRANT ALL ON ALL SEQUENCES IN SCHEMA probe TO probe;
     """)
     await owner.close()
-    made: list[Trial] = []
+    made: list[EventRun] = []
     async with Postgres.open(settings) as postgres:
 
-        async def trial(line: Line, rows: int) -> Trial:
-            made.append(Trial(postgres, settings.dsn.get_secret_value(), line, rows))
+        async def event_run(line: BusUnderTest, rows: int) -> EventRun:
+            made.append(EventRun(postgres, settings.dsn.get_secret_value(), line, rows))
             return made[-1]
 
-        yield trial
-        for process in (process for trial in made for process in trial.running.values()):
+        yield event_run
+        for process in (process for event_run in made for process in event_run.running.values()):
             process.kill()
             await process.wait()
 
 
-async def test_killed_relays_lose_nothing_and_nothing_is_applied_twice(make: MakeTrial, line: Line) -> None:
-    trial = await make(line, 1_600)
-    report = await trial.run("relay", *[partial(trial.replace, "relay")] * 2)
+async def test_killed_relays_lose_nothing_and_nothing_is_applied_twice(make: MakeEventRun, line: BusUnderTest) -> None:
+    event_run = await make(line, 1_600)
+    report = await event_run.run("relay", *[partial(event_run.replace, "relay")] * 2)
     assert report.late_commits > 100
     assert report.kills == 2
     assert report.flaws == {}
 
 
-async def test_a_killed_consumer_applies_nothing_twice(make: MakeTrial, valkey_line: Line) -> None:
-    trial = await make(valkey_line, 1_200)
-    report = await trial.run("relay", *[partial(trial.replace, "consumer")] * 2)
+async def test_a_killed_consumer_applies_nothing_twice(make: MakeEventRun, valkey_line: BusUnderTest) -> None:
+    event_run = await make(valkey_line, 1_200)
+    report = await event_run.run("relay", *[partial(event_run.replace, "consumer")] * 2)
     assert report.flaws == {}
 
 
-async def test_a_wiped_valkey_loses_nothing(make: MakeTrial, valkey_line: Line, valkey: Redis) -> None:
-    trial = await make(valkey_line, 1_200)
+async def test_a_wiped_valkey_loses_nothing(make: MakeEventRun, valkey_line: BusUnderTest, valkey: Redis) -> None:
+    event_run = await make(valkey_line, 1_200)
 
     async def wipe() -> None:
         await valkey.flushall()
-        trial.wipes += 1
+        event_run.wipes += 1
 
-    report = await trial.run("relay", wipe, wipe)
+    report = await event_run.run("relay", wipe, wipe)
     assert report.wipes == 2
     assert report.flaws == {}
 
 
-async def test_a_relay_that_remembers_the_last_id_is_caught(make: MakeTrial, line: Line) -> None:
-    trial = await make(line, 800)
-    report = await trial.run("naive")
+async def test_a_relay_that_remembers_the_last_id_is_caught(make: MakeEventRun, line: BusUnderTest) -> None:
+    event_run = await make(line, 800)
+    report = await event_run.run("naive")
     assert "missed" in report.flaws
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-async def test_nothing_is_lost_and_nothing_applied_twice_in_the_long_run(make: MakeTrial, line: Line) -> None:
-    trial = await make(line, 50_000)
-    acts = [partial(trial.replace, role) for role in ("relay", "relay", "consumer")]
-    report = await trial.run("relay", *acts * 10)
+async def test_nothing_is_lost_and_nothing_applied_twice_in_the_long_run(
+    make: MakeEventRun, line: BusUnderTest
+) -> None:
+    event_run = await make(line, 50_000)
+    acts = [partial(event_run.replace, role) for role in ("relay", "relay", "consumer")]
+    report = await event_run.run("relay", *acts * 10)
     assert report.kills == 30
     assert report.flaws == {}
 
@@ -245,15 +247,15 @@ async def test_nothing_is_lost_and_nothing_applied_twice_in_the_long_run(make: M
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 async def test_a_valkey_that_is_wiped_again_and_again_loses_nothing(
-    make: MakeTrial, valkey_line: Line, valkey: Redis
+    make: MakeEventRun, valkey_line: BusUnderTest, valkey: Redis
 ) -> None:
-    trial = await make(valkey_line, 20_000)
+    event_run = await make(valkey_line, 20_000)
 
     async def wipe() -> None:
         await valkey.flushall()
-        trial.wipes += 1
+        event_run.wipes += 1
 
-    acts: list[Act] = [wipe, partial(trial.replace, "relay"), partial(trial.replace, "consumer")]
-    report = await trial.run("relay", *acts * 5)
+    acts: list[Act] = [wipe, partial(event_run.replace, "relay"), partial(event_run.replace, "consumer")]
+    report = await event_run.run("relay", *acts * 5)
     assert (report.wipes, report.kills) == (5, 10)
     assert report.flaws == {}

@@ -21,24 +21,24 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.events.applying import Applier, Handler
 from mesh.events.bus import PARTITIONS, Bus, Record, partition_of
-from mesh.events.dead_letters import DeadLetter, Undertaker
+from mesh.events.dead_letters import DeadLetter, DeadLetterPublisher
 from mesh.events.event import Codec, Event
 from mesh.events.inbox import Consumer
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
 from mesh.events.topics import DEAD_LETTERS
 from mesh.ids import SystemIds
-from mesh.ids import rng as chance
+from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
-from tests.chaos.events.careless import Forgetful, Stubborn
+from tests.chaos.events.buggy_consumers import EndlessRetryConsumer, SkippingConsumer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from mesh.testing.engines import Databases
-    from tests.chaos.events.lines import Line
+    from tests.chaos.events.buses import BusUnderTest
     from tests.conftest import Database
 
 SEED = int(os.environ.get("SOMA_SEED", "20260102"))
@@ -89,7 +89,7 @@ class Report:
 
 
 @dataclass
-class Trial:
+class EventRun:
     """A bus with poison in it, and what consumers make of it. `ended` tells the order in which messages were over."""
 
     postgres: Postgres
@@ -100,17 +100,17 @@ class Trial:
 
     def make(self, count: int) -> None:
         """Messages of many keys, one in twenty of them poison."""
-        dice, ids = chance(SEED), SystemIds()
+        random_source, ids = seeded_rng(SEED), SystemIds()
         kinds = [list(WHY)[number % len(WHY)] for number in range(round(count * SHARE))]
         kinds += [""] * (count - len(kinds))
-        dice.shuffle(kinds)
+        random_source.shuffle(kinds)
         for number, kind in enumerate(kinds):
-            key, id_ = f"k{dice.randrange(KEYS)}", ids.new()
+            key, id_ = f"k{random_source.randrange(KEYS)}", ids.new()
             event = Event(
                 id_, f"probe.{kind or 'noted'}", TOPIC, key, "a", datetime(2026, 1, 1, tzinfo=UTC),
                 f"{key}/{number}".encode(),
             )  # fmt: skip
-            value = dice.randbytes(40) + b"\xff" if kind == "malformed" else self.codec.encode(event)
+            value = random_source.randbytes(40) + b"\xff" if kind == "malformed" else self.codec.encode(event)
             self.messages.append(Message(number, key, kind, Record(TOPIC, key, id_, value)))
 
     def handlers(self) -> dict[str, Handler]:
@@ -138,14 +138,14 @@ class Trial:
             "probe.denied": raising(lambda: SomaError(Reason.POLICY_DENIED, "No")),
         }
 
-    async def bury(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         """As every context does, and note when."""
-        await self._undertaker().bury(connection, letter)
+        await self._dead_letter_sink().dead_letter(connection, letter)
         self.ended.append(letter.event_id)
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
         """As every context does."""
-        await self._undertaker().resolve(connection, group, event)
+        await self._dead_letter_sink().resolve(connection, group, event)
 
     async def run(self, bus: Bus, consuming: AbstractAsyncContextManager[object], *, within_s: float) -> Report:
         """Publish all messages, consume them for a bounded time, and look at the outcome."""
@@ -163,8 +163,8 @@ class Trial:
         await connection.execute("INSERT INTO applied (payload) VALUES ($1)", event.payload.decode())
         self.ended.append(event.event_id)
 
-    def _undertaker(self) -> Undertaker:
-        return Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=SystemClock())
+    def _dead_letter_sink(self) -> DeadLetterPublisher:
+        return DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=SystemClock())
 
     @asynccontextmanager
     async def _reading(self, bus: Bus) -> AsyncIterator[None]:
@@ -175,7 +175,14 @@ class Trial:
 
         handlers = {DeadLettered.DESCRIPTOR.full_name: note}
         async with Consumer(
-            bus, self.postgres, self.codec, "record", [DEAD_LETTERS], handlers, undertaker=self, clock=SystemClock()
+            bus,
+            self.postgres,
+            self.codec,
+            "record",
+            [DEAD_LETTERS],
+            handlers,
+            dead_letter_sink=self,
+            clock=SystemClock(),
         ):
             yield
 
@@ -230,7 +237,7 @@ class Trial:
 
 
 @pytest.fixture
-async def trial(database: Database, databases: Databases, codec: Codec) -> AsyncIterator[Trial]:
+async def event_run(database: Database, databases: Databases, codec: Codec) -> AsyncIterator[EventRun]:
     settings = await database("probe", pool_max=12)
     owner = await asyncpg.connect(databases.owner_dsn(settings))
     await owner.execute("""
@@ -240,42 +247,48 @@ async def trial(database: Database, databases: Databases, codec: Codec) -> Async
     """)
     await owner.close()
     async with Postgres.open(settings) as postgres:
-        yield Trial(postgres, codec)
+        yield EventRun(postgres, codec)
 
 
-async def with_the_real_consumer(trial: Trial, line: Line, count: int, within_s: float) -> Report:
+async def with_the_real_consumer(event_run: EventRun, line: BusUnderTest, count: int, within_s: float) -> Report:
     """Run messages through the consumer that every context has."""
-    trial.make(count)
-    async with line.open(trial.postgres, [TOPIC, DEAD_LETTERS]) as bus:
+    event_run.make(count)
+    async with line.open(event_run.postgres, [TOPIC, DEAD_LETTERS]) as bus:
         consumer = Consumer(
-            bus, trial.postgres, trial.codec, GROUP, [TOPIC], trial.handlers(),
-            undertaker=trial, clock=SystemClock(), attempts=3, timeout_s=TIMEOUT_S,
+            bus, event_run.postgres, event_run.codec, GROUP, [TOPIC], event_run.handlers(),
+            dead_letter_sink=event_run, clock=SystemClock(), attempts=3, timeout_s=TIMEOUT_S,
         )  # fmt: skip
-        return await trial.run(bus, consumer, within_s=within_s)
+        return await event_run.run(bus, consumer, within_s=within_s)
 
 
-async def test_poison_gets_into_dead_letters_and_the_rest_is_applied_in_order(trial: Trial, line: Line) -> None:
-    report = await with_the_real_consumer(trial, line, 1_000, within_s=60)
+async def test_poison_gets_into_dead_letters_and_the_rest_is_applied_in_order(
+    event_run: EventRun, line: BusUnderTest
+) -> None:
+    report = await with_the_real_consumer(event_run, line, 1_000, within_s=60)
     assert report.poison == dict.fromkeys(WHY, 10)
     assert report.flaws == {}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_much_poison_gets_into_dead_letters(trial: Trial, line: Line) -> None:
-    report = await with_the_real_consumer(trial, line, 5_000, within_s=600)
+async def test_much_poison_gets_into_dead_letters(event_run: EventRun, line: BusUnderTest) -> None:
+    report = await with_the_real_consumer(event_run, line, 5_000, within_s=600)
     assert report.poison == dict.fromkeys(WHY, 50)
     assert report.flaws == {}
 
 
-@pytest.mark.parametrize("planted", [Stubborn, Forgetful])
+@pytest.mark.parametrize("planted", [EndlessRetryConsumer, SkippingConsumer])
 async def test_the_planted_bugs_are_caught(
-    trial: Trial, valkey_line: Line, planted: type[Stubborn | Forgetful]
+    event_run: EventRun, valkey_line: BusUnderTest, planted: type[EndlessRetryConsumer | SkippingConsumer]
 ) -> None:
-    trial.make(200)
-    handlers = trial.handlers()
-    applier = Applier(trial.postgres, trial.codec, GROUP, handlers, undertaker=trial, timeout_s=TIMEOUT_S)
-    async with valkey_line.open(trial.postgres, [TOPIC, DEAD_LETTERS]) as bus:
-        report = await trial.run(bus, planted(bus, applier, GROUP, TOPIC), within_s=3)
-    expected = {"letters_missing", "missed", "partitions_held_up"} if planted is Stubborn else {"letters_missing"}
+    event_run.make(200)
+    handlers = event_run.handlers()
+    applier = Applier(
+        event_run.postgres, event_run.codec, GROUP, handlers, dead_letter_sink=event_run, timeout_s=TIMEOUT_S
+    )
+    async with valkey_line.open(event_run.postgres, [TOPIC, DEAD_LETTERS]) as bus:
+        report = await event_run.run(bus, planted(bus, applier, GROUP, TOPIC), within_s=3)
+    expected = (
+        {"letters_missing", "missed", "partitions_held_up"} if planted is EndlessRetryConsumer else {"letters_missing"}
+    )
     assert expected <= report.flaws.keys()

@@ -40,35 +40,35 @@ class Tally:
     put_off: Counter[str] = field(default_factory=Counter)
 
 
-class Names(Protocol):
+class RequestIds(Protocol):
     """Gives the request id of each try of a message."""
 
     def __call__(self, message_id: str) -> str:
         """The id to submit it under."""
 
 
-def steadfast(message_id: str) -> str:
+def stable_request_id(message_id: str) -> str:
     """As clients should: every try of a message has the message's own id."""
     return message_id
 
 
-class Weather:
+class ResponseLoss:
     """Loses a share of the good answers on their way, so that many a retry meets what was accepted already."""
 
-    def __init__(self, loss: float, dice: random.Random, tally: Tally) -> None:
+    def __init__(self, loss: float, random_source: random.Random, tally: Tally) -> None:
         self._loss = loss
-        self._dice = dice
+        self._random_source = random_source
         self._tally = tally
 
     def loses(self, what: str) -> bool:
         """Whether this answer is lost."""
-        lost = self._dice.random() < self._loss
+        lost = self._random_source.random() < self._loss
         if lost:
             self._tally.lost[f"{what}: on its way"] += 1
         return lost
 
 
-class Patience:
+class Backoff:
     """Pauses between tries, which grow."""
 
     def __init__(self, tally: Tally, clock: Clock) -> None:
@@ -106,11 +106,16 @@ class JobClient:
     """Brings one job after the other to its end."""
 
     def __init__(
-        self, api: httpx.AsyncClient, tally: Tally, weather: Weather, clock: Clock, names: Names = steadfast
+        self,
+        api: httpx.AsyncClient,
+        tally: Tally,
+        response_loss: ResponseLoss,
+        clock: Clock,
+        names: RequestIds = stable_request_id,
     ) -> None:
         self._api = api
         self._tally = tally
-        self._weather = weather
+        self._response_loss = response_loss
         self._clock = clock
         self._names = names
 
@@ -120,9 +125,9 @@ class JobClient:
         return Sent(message_id, Kind.JOB, (job_id,), await self._follow(job_id))
 
     async def _submit(self, message_id: str) -> str:
-        patience = Patience(self._tally, self._clock)
+        backoff = Backoff(self._tally, self._clock)
         while True:
-            await patience.next()
+            await backoff.next()
             body = {"plan": job_plan(message_id), "request_id": self._names(message_id)}
             try:
                 answer = await self._api.post(JOBS, json=body)
@@ -133,18 +138,18 @@ class JobClient:
                 continue
             if answer.is_error:
                 raise RefusedError(f"{answer.status_code} {answer.text}")
-            if not self._weather.loses("submit"):
+            if not self._response_loss.loses("submit"):
                 return str(answer.json()["job_id"])
 
     async def _follow(self, job_id: str) -> tuple[int, ...]:
         """The sequences of the timeline as they came, resumed after each cut; ends where the job is not known."""
         seen: list[int] = []
-        patience = Patience(self._tally, self._clock)
+        backoff = Backoff(self._tally, self._clock)
         while True:
-            await patience.next()
+            await backoff.next()
             try:
                 async for event in self._events(job_id, seen[-1] if seen else 0):
-                    patience.progress()
+                    backoff.progress()
                     seen.append(int(event["sequence"]))
                     if event["terminal"]:
                         return tuple(seen)

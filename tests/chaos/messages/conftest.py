@@ -8,7 +8,7 @@ import pytest
 
 from mesh.local.home import Home
 from mesh.local.ports import free_port
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import RunningMesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def whole_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+def whole_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningMesh]:
     """As `soma up --mesh --detach` runs it; what fails is sent again once, soon."""
     monkeypatch.setenv("SA01_PROVENANCE_DEAD_LETTERS_REQUEUES", "1")
     monkeypatch.setenv("SA01_PROVENANCE_DEAD_LETTERS_FIRST_PAUSE_S", "5")
-    running = Running(Home(tmp_path), free_port())
+    running = RunningMesh(Home(tmp_path), free_port())
     up = running.soma("up", "--mesh", "--detach", "--port", str(running.port))
     try:
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"

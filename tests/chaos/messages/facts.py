@@ -26,7 +26,7 @@ from mesh.stores.postgres import Postgres
 from soma.assets.v1.asset_pb2 import Asset
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AuditRecorded
 from soma.events.v1.facts_pb2 import AssetStored
-from tests.chaos.messages.clients import Patience
+from tests.chaos.messages.clients import Backoff
 from tests.chaos.messages.ledger import Kind, Sent
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from mesh.clock import Clock
-    from tests.chaos.messages.clients import Tally, Weather
-    from tests.e2e.conftest import Running
+    from tests.chaos.messages.clients import ResponseLoss, Tally
+    from tests.e2e.conftest import RunningMesh
 
 ACTION = "message.note"
 HANGS = "hangs"
 """Type of an asset that the planted trigger never lets into the record."""
 WHY = {"malformed": "MALFORMED", "unreadable": "MALFORMED", "raises": "FAILED", HANGS: "TIMEOUT"}
 """Kinds of poison that handlers of today can meet, and the cause that each must be told with."""
-DOORS = ("registry", "selector", "executor", "assets", "critic", "gateway", "provenance")
+SOURCE_CONTEXTS = ("registry", "selector", "executor", "assets", "critic", "gateway", "provenance")
 _KEYS = 16
 _PATIENCE_S = 6.0
 _SYNCED_WITHIN_MS = 3_000
@@ -53,10 +53,10 @@ _MARK = "soma:messages:synced"
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact; `poison` is empty for a healthy one, `door` the context that tells it."""
+    """One fact; `poison` is empty for a healthy one, `source_context` the context that publishes it."""
 
     message_id: str
-    door: str
+    source_context: str
     key: str
     poison: str = ""
 
@@ -67,12 +67,12 @@ class Fact:
         return Sent(self.message_id, kind, (self.message_id,), cause=WHY.get(self.poison, ""))
 
 
-def fact(message_id: str, poison: str, dice: random.Random) -> Fact:
+def fact(message_id: str, poison: str, random_source: random.Random) -> Fact:
     """A fact of some context under some key."""
-    return Fact(message_id, dice.choice(DOORS), f"messages-{dice.randrange(_KEYS)}", poison)
+    return Fact(message_id, random_source.choice(SOURCE_CONTEXTS), f"messages-{random_source.randrange(_KEYS)}", poison)
 
 
-class Doors:
+class FactPublisher:
     """Takes facts in for the mesh: into the outbox of a context, or onto the bus what is no event at all."""
 
     def __init__(  # noqa: PLR0917 - what it stands on
@@ -81,7 +81,7 @@ class Doors:
         bus: Redis,
         tenant_id: str,
         tally: Tally,
-        weather: Weather,
+        response_loss: ResponseLoss,
         clock: Clock,
     ) -> None:
         self._outboxes = outboxes
@@ -89,37 +89,37 @@ class Doors:
         self._streams = ValkeyStreams(bus, MemoryCursors())
         self._tenant_id = tenant_id
         self._tally = tally
-        self._weather = weather
+        self._response_loss = response_loss
         self._clock = clock
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, mesh: Running, tenant_id: str, tally: Tally, weather: Weather, clock: Clock
-    ) -> AsyncIterator[Doors]:
-        """Doors of a mesh, as its contexts reach their own outboxes."""
+        cls, mesh: RunningMesh, tenant_id: str, tally: Tally, response_loss: ResponseLoss, clock: Clock
+    ) -> AsyncIterator[FactPublisher]:
+        """A publisher for a mesh, as its contexts reach their own outboxes."""
         async with AsyncExitStack() as stack:
             outboxes = {}
-            for context in DOORS:
+            for context in SOURCE_CONTEXTS:
                 dsn = SecretStr(mesh.variable(f"SA01_{context.upper()}_POSTGRES_DSN"))
                 settings = PostgresSettings(dsn=dsn, pool_min=0, pool_max=4, schema_name=context)
                 outboxes[context] = await stack.enter_async_context(Postgres.open(settings))
             where = ValkeySettings(url=SecretStr(mesh.variable("SA01_VALKEY_URL")))
             bus = await stack.enter_async_context(valkey.open(where))
-            yield cls(outboxes, bus, tenant_id, tally, weather, clock)
+            yield cls(outboxes, bus, tenant_id, tally, response_loss, clock)
 
     async def place(self, fact: Fact, event_id: str = "") -> Sent:
         """Place a fact until it is accepted, under its own id unless another is given."""
-        patience = Patience(self._tally, self._clock)
+        backoff = Backoff(self._tally, self._clock)
         while True:
-            await patience.next()
+            await backoff.next()
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._place(fact, event_id or fact.message_id)
             except (SomaError, RedisError, OSError) as failure:  # a TimeoutError is an OSError
                 self._tally.lost[f"fact: {type(failure).__name__}"] += 1
                 continue
-            if not self._weather.loses("fact"):
+            if not self._response_loss.loses("fact"):
                 return fact.sent
 
     async def _place(self, fact: Fact, event_id: str) -> None:
@@ -127,7 +127,7 @@ class Doors:
             await self._publish(Record(AUDIT, fact.key, event_id, b"\xff" + event_id.encode()))
             return
         try:
-            async with self._outboxes[fact.door].transaction(self._tenant_id) as connection:
+            async with self._outboxes[fact.source_context].transaction(self._tenant_id) as connection:
                 await Outbox().add(connection, self._event(fact, event_id))
         except asyncpg.UniqueViolationError:  # it was accepted before, and the answer got lost
             return
@@ -150,7 +150,7 @@ class Doors:
             type_, topic, payload = message.DESCRIPTOR.full_name, facts_of("assets"), message.SerializeToString()
         else:
             entry = AuditRecorded(
-                action=ACTION, context=fact.door, subject="client", resource_type="message",
+                action=ACTION, context=fact.source_context, subject="client", resource_type="message",
                 resource_id=fact.message_id, decision=AUDIT_DECISION_ALLOWED,
             )  # fmt: skip
             type_, topic = entry.DESCRIPTOR.full_name, AUDIT

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     POISON = "poison"
 
 
-class Wrong(StrEnum):
+class FlawKind(StrEnum):
     """What can be wrong with a message."""
 
     LOST = "lost"
@@ -108,7 +108,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetterFound:
     """A dead letter, by the id of the message that its event belongs to."""
 
     message_id: str
@@ -122,14 +122,14 @@ class Findings:
 
     jobs: Sequence[JobFound] = ()
     entries: Sequence[Entry] = ()
-    letters: Sequence[Letter] = ()
+    letters: Sequence[DeadLetterFound] = ()
 
 
 @dataclass(frozen=True)
 class Flaw:
     """One thing that is wrong."""
 
-    wrong: Wrong
+    wrong: FlawKind
     message_id: str
     detail: str = ""
 
@@ -137,7 +137,7 @@ class Flaw:
         return f"{self.message_id}: {self.wrong}: {self.detail}"
 
 
-_Thing: TypeAlias = JobFound | Entry | Letter
+_Thing: TypeAlias = JobFound | Entry | DeadLetterFound
 _Found = TypeVar("_Found", bound=_Thing)
 
 
@@ -148,7 +148,7 @@ def reconcile(sent: Iterable[Sent], found: Findings) -> list[Flaw]:
     flaws = [flaw for each in known.values() for flaw in _judge(each, jobs, entries, letters)]
     everything: Sequence[_Thing] = [*found.jobs, *found.entries, *found.letters]
     strangers = _by_message(item for item in everything if item.message_id not in known)
-    flaws += [Flaw(Wrong.STRANGER, id_, ", ".join(map(_name, items))) for id_, items in strangers.items()]
+    flaws += [Flaw(FlawKind.STRANGER, id_, ", ".join(map(_name, items))) for id_, items in strangers.items()]
     return flaws
 
 
@@ -163,7 +163,7 @@ def _judge(
     sent: Sent,
     jobs: Mapping[str, list[JobFound]],
     entries: Mapping[str, list[Entry]],
-    letters: Mapping[str, list[Letter]],
+    letters: Mapping[str, list[DeadLetterFound]],
 ) -> Iterator[Flaw]:
     """What is wrong with one message. What came of it is counted first; then each thing is looked at."""
     id_ = sent.message_id
@@ -173,55 +173,55 @@ def _judge(
     everything: Sequence[_Thing] = [*own_jobs, *own_entries, *own_letters]
     names = ", ".join(map(_name, everything))
     if sent.answers and not everything:
-        yield Flaw(Wrong.LOST, id_, f"accepted as {', '.join(sent.answers)}")
+        yield Flaw(FlawKind.LOST, id_, f"accepted as {', '.join(sent.answers)}")
     if max(len(own_jobs), len(own_entries), len(own_letters)) > 1:
-        yield Flaw(Wrong.DOUBLED, id_, names)
+        yield Flaw(FlawKind.DOUBLED, id_, names)
     if len(right) < len(everything):
         buried = not right and everything == own_letters
-        yield Flaw(Wrong.BURIED if buried else Wrong.BOTH, id_, names)
+        yield Flaw(FlawKind.BURIED if buried else FlawKind.BOTH, id_, names)
     yield from _misnamed(sent, {_name(item) for item in right} if sent.kind is Kind.JOB else {id_})
     for job in own_jobs:
         yield from _judge_job(sent, job)
     for letter in own_letters:
         if sent.kind is Kind.POISON and letter.cause != sent.cause:
-            yield Flaw(Wrong.CAUSE, id_, f"{letter.cause} in place of {sent.cause}")
+            yield Flaw(FlawKind.CAUSE, id_, f"{letter.cause} in place of {sent.cause}")
 
 
 def _misnamed(sent: Sent, names: set[str]) -> Iterator[Flaw]:
     if names and not names.issuperset(sent.answers):
-        yield Flaw(Wrong.MISNAMED, sent.message_id, f"{sent.answers} for {sorted(names)}")
+        yield Flaw(FlawKind.MISNAMED, sent.message_id, f"{sent.answers} for {sorted(names)}")
 
 
 def _judge_job(sent: Sent, job: JobFound) -> Iterator[Flaw]:
     id_ = sent.message_id
     if not job.ended or job.terminals == 0:
-        yield Flaw(Wrong.UNANSWERED, id_, f"{job.job_id} is {job.state}, {job.terminals} last events")
+        yield Flaw(FlawKind.UNANSWERED, id_, f"{job.job_id} is {job.state}, {job.terminals} last events")
         return
     if job.terminals > 1:
-        yield Flaw(Wrong.ANSWERED_TWICE, id_, f"{job.job_id} has {job.terminals} last events")
+        yield Flaw(FlawKind.ANSWERED_TWICE, id_, f"{job.job_id} has {job.terminals} last events")
     whole = tuple(range(1, len(job.sequences) + 1))
     if job.sequences != whole:
-        yield Flaw(Wrong.GAP, id_, f"{job.job_id} keeps {job.sequences}")
+        yield Flaw(FlawKind.GAP, id_, f"{job.job_id} keeps {job.sequences}")
     if job.job_id in sent.answers and sent.seen != whole:
-        yield Flaw(Wrong.GAP, id_, f"the client of {job.job_id} saw {sent.seen} of {whole}")
+        yield Flaw(FlawKind.GAP, id_, f"the client of {job.job_id} saw {sent.seen} of {whole}")
     if any(count != 1 for count in job.results.values()):
-        yield Flaw(Wrong.RESULT, id_, f"results of {job.job_id}: {dict(job.results)}")
+        yield Flaw(FlawKind.RESULT, id_, f"results of {job.job_id}: {dict(job.results)}")
     if sorted(job.named) != sorted(job.stored):
-        yield Flaw(Wrong.RESULT, id_, f"{job.job_id} names the assets {job.named}, there are {job.stored}")
+        yield Flaw(FlawKind.RESULT, id_, f"{job.job_id} names the assets {job.named}, there are {job.stored}")
     yield from _judge_record(id_, job)
 
 
 def _judge_record(message_id: str, job: JobFound) -> Iterator[Flaw]:
     record = job.record
     if record is None:
-        yield Flaw(Wrong.UNRECORDED, message_id, f"{job.job_id} is not in the record")
+        yield Flaw(FlawKind.UNRECORDED, message_id, f"{job.job_id} is not in the record")
         return
     if not record.complete or record.state != job.state:
-        yield Flaw(Wrong.UNRECORDED, message_id, f"{job.job_id} is {job.state}, its trace tells {record}")
+        yield Flaw(FlawKind.UNRECORDED, message_id, f"{job.job_id} is {job.state}, its trace tells {record}")
     if record.receipts != 1:
-        yield Flaw(Wrong.UNRECORDED, message_id, f"{job.job_id} has {record.receipts} receipts")
+        yield Flaw(FlawKind.UNRECORDED, message_id, f"{job.job_id} has {record.receipts} receipts")
     if len(set(record.executions)) != len(record.executions):
-        yield Flaw(Wrong.UNRECORDED, message_id, f"the trace of {job.job_id} tells an attempt twice")
+        yield Flaw(FlawKind.UNRECORDED, message_id, f"the trace of {job.job_id} tells an attempt twice")
 
 
 def _name(item: _Thing) -> str:

@@ -13,11 +13,11 @@ import pytest
 
 from mesh.ids import rng
 from tests.chaos.messages.facts import HANGS
-from tests.chaos.messages.trial import Trial
-from tests.chaos.messages.trouble import Trouble, acts
+from tests.chaos.messages.injector import FaultInjector, disruptions
+from tests.chaos.messages.message_run import MessageRun
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 SEED = int(os.environ.get("SOMA_SEED", "20261125"))
 JOBS = int(os.environ.get("SOMA_JOBS", "800"))
@@ -29,15 +29,17 @@ POISONS = ("malformed", "unreadable", "raises") * 6 + (HANGS,)
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-async def test_each_of_2000_messages_has_one_end_through_40_kills(whole_mesh: Running) -> None:
-    dice = rng(SEED)
-    trouble = Trouble(whole_mesh, ("--mesh", "--detach", "--port", str(whole_mesh.port)))
-    async with Trial.open(whole_mesh, SEED, dice) as trial:
-        await trial.stores.plant_hang()
-        messages = trial.make(JOBS, FACTS, POISONS)
-        began = trial.clock.monotonic()
-        await trial.run(messages, trouble, acts(trouble.victims(), KILLS, KILLS // 2, len(messages), dice))
-        report = await trial.judge(trouble, trial.clock.monotonic() - began, within_s=600)
+async def test_each_of_2000_messages_has_one_end_through_40_kills(whole_mesh: RunningMesh) -> None:
+    random_source = rng(SEED)
+    injector = FaultInjector(whole_mesh, ("--mesh", "--detach", "--port", str(whole_mesh.port)))
+    async with MessageRun.open(whole_mesh, SEED, random_source) as message_run:
+        await message_run.stores.plant_hang()
+        messages = message_run.make(JOBS, FACTS, POISONS)
+        began = message_run.clock.monotonic()
+        await message_run.run(
+            messages, injector, disruptions(injector.victims(), KILLS, KILLS // 2, len(messages), random_source)
+        )
+        report = await message_run.judge(injector, message_run.clock.monotonic() - began, within_s=600)
     print(report)  # noqa: T201 - to be repeated
     assert report.flaws == []
     assert report.intact

@@ -35,10 +35,10 @@ from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.peers import RegistryFeed
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.app import Recorder, Selector, SelectorOptions
-from svc_selector.domain.model import Ask, Need, Subject
+from svc_selector.domain.model import Requirements, SelectionRequest, Subject
 from svc_selector.domain.permissions import Permissions
 from svc_selector.rpc import SelectionFacts
-from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
+from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -52,7 +52,7 @@ FAILURES = 5
 RECOVERY_S = 60.0
 SLOTS = 4
 FIRST, SECOND = "mermaid@local", "d2@local"
-NEED = Need("diagram", "image_diagram")
+NEED = Requirements("diagram", "image_diagram")
 SUBJECT = Subject("acme", "alice", ("member",))
 OPERATOR = Actor("ops", "root", platform=True)
 EXECUTOR = Claims(tenant_id="soma", subject="executor", roles=("service",))
@@ -87,12 +87,12 @@ class Tenants:
 
 
 @dataclass
-class Stand:
+class Simulation:
     """All that takes part, in one process; time is turned by hand."""
 
     clock: FakeClock
     registry: Registry
-    offers: Catalog
+    candidates: Catalog
     selector: Selector
     failing: Outage
     guards: Guards
@@ -102,7 +102,7 @@ class Stand:
 
     async def choose(self, exclude: Sequence[str] = ()) -> Decision:
         """A selection by the selector's own rules."""
-        return await self.selector.select(Ask(NEED, exclude=tuple(exclude)), SUBJECT)
+        return await self.selector.select(SelectionRequest(NEED, exclude=tuple(exclude)), SUBJECT)
 
     async def invoke(self, capability_id: str) -> None:
         """Call a capability behind its guards, again while it is busy; raises ProviderError."""
@@ -128,7 +128,7 @@ class Stand:
             try:
                 await self.invoke(chosen.capability_id)
             except ProviderError:
-                await self.told()
+                await self.reports_arrived()
             else:
                 return tried
 
@@ -136,18 +136,18 @@ class Stand:
         """A round of probes, and the selector has heard of it."""
         for adapter in self.probe.adapters:
             await self.probe(adapter)
-        await self.told()
+        await self.reports_arrived()
 
-    async def told(self) -> None:
+    async def reports_arrived(self) -> None:
         """What the guards had to report has reached registry and selector."""
         await self.guards.aclose()
         await eventually(self._in_step)
 
     def _in_step(self) -> bool:
-        offers = self.offers.of(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
+        candidates = self.candidates.of(SUBJECT.tenant_id, NEED.modality, NEED.task_type)
         for known in (self.registry.get(OPERATOR, FIRST), self.registry.get(OPERATOR, SECOND)):
-            offer = offers.get(known.capability_id)
-            if offer is None or (offer.health.value, offer.circuit_open, offer.health_reason) != (
+            candidate = candidates.get(known.capability_id)
+            if candidate is None or (candidate.health.value, candidate.circuit_open, candidate.health_reason) != (
                 known.health.state.value,
                 known.health.circuit_open,
                 known.health.reason,
@@ -157,8 +157,8 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
-    """A stand whose two capabilities are registered and well; `make_guards` may plant a bug."""
+async def running_simulation(make_guards: type[Guards] = Guards) -> AsyncIterator[Simulation]:
+    """A simulation whose two capabilities are registered and well; `make_guards` may plant a bug."""
     clock, store, meter = FakeClock(), MemoryStore(), MemoryMeter()
     async with AsyncExitStack() as stack:
         catalog = await stack.enter_async_context(RegistryCatalog(store, store, "epoch").running())
@@ -171,14 +171,18 @@ async def standing(make_guards: type[Guards] = Guards) -> AsyncIterator[Stand]:
         peer = RegistryPeer(server.channel, "executor-1", 150)
         await RegisterManifests(peer, manifests)()
         await registry.ladders.set(OPERATOR, Ladder(LadderKey(Modality.DIAGRAM, NEED.task_type), (FIRST, SECOND)))
-        offers = Catalog()
-        await stack.enter_async_context(RegistryFeed(CapabilityServiceStub(server.channel), offers, clock).running())
+        candidates = Catalog()
+        await stack.enter_async_context(
+            RegistryFeed(CapabilityServiceStub(server.channel), candidates, clock).running()
+        )
         failing = Outage("local")
         limits = GuardLimits(slots=SLOTS, tries=1, failures=FAILURES, recovery_s=RECOVERY_S)
         guards = make_guards(limits, peer, meter, clock, rng=rng(1))
-        shelf = GuardedCatalogue(Shelf({"mermaid": failing, "d2": ScriptedProvider("local")}), guards)
-        probe = ProbeProviders(peer, shelf, manifests, guards.circuit, clock)
-        made = Stand(clock, registry, offers, _selector(offers, clock), failing, guards, meter, shelf, probe)
+        catalogue = GuardedCatalogue(ScriptedCatalogue({"mermaid": failing, "d2": ScriptedProvider("local")}), guards)
+        probe = ProbeProviders(peer, catalogue, manifests, guards.circuit, clock)
+        made = Simulation(
+            clock, registry, candidates, _selector(candidates, clock), failing, guards, meter, catalogue, probe
+        )
         await made.probed()
         yield made
         await guards.aclose()
@@ -199,10 +203,10 @@ def _manifest(tool: str) -> Manifest:
     )
 
 
-def _selector(offers: Catalog, clock: FakeClock) -> Selector:
+def _selector(candidates: Catalog, clock: FakeClock) -> Selector:
     decisions, tenants, ids = MemoryDecisions(SelectionFacts().document), Tenants(), SystemIds()
     return Selector(
-        offers=offers,
+        candidates=candidates,
         policy=RegoVerdicts(Policy.load(PolicySettings()), "test"),
         permissions=tenants,
         ledger=MemoryLedger(decisions, clock, ids, 1_000_000),
@@ -224,9 +228,9 @@ class NeverOpens(Guards):
         return await super().invoke(inner, invocation)
 
 
-class TellsNobody(Guards):
+class NeverReports(Guards):
     """A planted bug: the circuit opens, and the registry does not hear of it."""
 
-    def _moved(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
+    def _circuit_changed(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
         self._reports = HealthReports(MemoryRegistry(), self._clock)
-        super()._moved(capability, before, after)
+        super()._circuit_changed(capability, before, after)

@@ -20,14 +20,14 @@ from tests.chaos.multimodal.circuit import (
     SECOND,
     SLOTS,
     NeverOpens,
-    TellsNobody,
-    standing,
+    NeverReports,
+    running_simulation,
 )
 
 if TYPE_CHECKING:
     from svc_executor.adapters.guarded import Guards
     from svc_selector.domain.decision import Rejection
-    from tests.chaos.multimodal.circuit import Stand
+    from tests.chaos.multimodal.circuit import Simulation
 
 STEPS = 20
 
@@ -36,102 +36,102 @@ def against(rejected: tuple[Rejection, ...]) -> dict[str, tuple[Judgement, str]]
     return {item.capability_id: (item.judgement, item.code) for item in rejected}
 
 
-async def outage(stand: Stand) -> list[str]:
+async def outage(simulation: Simulation) -> list[str]:
     """Lets the first choice fail until its circuit must be open, goes on, and tells what should not have been."""
-    stand.failing.down = True
+    simulation.failing.down = True
     wrong: list[str] = []
     for number in range(FAILURES):
-        tried = await stand.step()
+        tried = await simulation.step()
         if tried != [FIRST, SECOND]:
             wrong.append(f"failure {number} went {tried}")
-    decision = await stand.choose()
+    decision = await simulation.choose()
     if against(decision.rejected).get(FIRST) != (Judgement.HEALTH, "CIRCUIT_OPEN"):
         wrong.append(f"the next selection says {decision.rejected}")
     for number in range(STEPS):
-        tried = await stand.step()
+        tried = await simulation.step()
         if tried != [SECOND]:
             wrong.append(f"step {number} went {tried}")
-    if stand.failing.injected != FAILURES:
-        wrong.append(f"{stand.failing.injected} calls reached what is down")
+    if simulation.failing.injected != FAILURES:
+        wrong.append(f"{simulation.failing.injected} calls reached what is down")
     return wrong
 
 
-async def recovered(stand: Stand) -> None:
+async def recovered(simulation: Simulation) -> None:
     """The time of an open circuit has passed, and the probes were asked again."""
-    await stand.clock.advance(RECOVERY_S)
-    await stand.probed()
+    await simulation.clock.advance(RECOVERY_S)
+    await simulation.probed()
 
 
 @pytest.mark.parametrize("why", [Failure.UNAVAILABLE, Failure.TIMEOUT])
 async def test_an_open_circuit_takes_a_capability_out_of_every_later_selection(why: Failure) -> None:
-    async with standing() as stand:
-        stand.failing.why = why
-        assert await outage(stand) == []
-        known = stand.registry.get(OPERATOR, FIRST).health
+    async with running_simulation() as simulation:
+        simulation.failing.why = why
+        assert await outage(simulation) == []
+        known = simulation.registry.get(OPERATOR, FIRST).health
         assert (known.state, known.circuit_open) == (HealthState.UNHEALTHY, True)
-        [rejection] = (await stand.choose()).rejected
+        [rejection] = (await simulation.choose()).rejected
         assert "failed repeatedly" in rejection.reason
 
 
 async def test_probes_that_succeed_do_not_bring_it_back_before_its_time() -> None:
-    async with standing() as stand:
-        await outage(stand)
-        stand.failing.down = False
-        await stand.clock.advance(RECOVERY_S - 1)
-        await stand.probed()
-        assert await stand.step() == [SECOND]
-        assert against((await stand.choose()).rejected) == {FIRST: (Judgement.HEALTH, "CIRCUIT_OPEN")}
+    async with running_simulation() as simulation:
+        await outage(simulation)
+        simulation.failing.down = False
+        await simulation.clock.advance(RECOVERY_S - 1)
+        await simulation.probed()
+        assert await simulation.step() == [SECOND]
+        assert against((await simulation.choose()).rejected) == {FIRST: (Judgement.HEALTH, "CIRCUIT_OPEN")}
 
 
 async def test_it_comes_back_when_it_has_recovered() -> None:
-    async with standing() as stand:
-        await outage(stand)
-        stand.failing.down = False
-        await recovered(stand)
-        decision = await stand.choose()
-        assert [item.offer.capability_id for item in decision.ranked] == [FIRST, SECOND]
+    async with running_simulation() as simulation:
+        await outage(simulation)
+        simulation.failing.down = False
+        await recovered(simulation)
+        decision = await simulation.choose()
+        assert [item.candidate.capability_id for item in decision.ranked] == [FIRST, SECOND]
         assert decision.rejected == ()
-        assert await stand.step() == [FIRST]
-        assert [entry.rpartition(" ")[2] for entry in stand.meter.entries] == ["open", "half_open", "closed"]
-        assert stand.registry.get(OPERATOR, FIRST).health.state is HealthState.HEALTHY
+        assert await simulation.step() == [FIRST]
+        assert [entry.rpartition(" ")[2] for entry in simulation.meter.entries] == ["open", "half_open", "closed"]
+        assert simulation.registry.get(OPERATOR, FIRST).health.state is HealthState.HEALTHY
 
 
 async def test_one_call_finds_out_that_it_has_not_recovered() -> None:
-    async with standing() as stand:
-        await outage(stand)
+    async with running_simulation() as simulation:
+        await outage(simulation)
         for round_ in range(1, 4):
-            await recovered(stand)
-            assert await stand.step() == [FIRST, SECOND]
-            assert against((await stand.choose()).rejected) == {FIRST: (Judgement.HEALTH, "CIRCUIT_OPEN")}
-            assert await stand.step() == [SECOND]
-            assert stand.failing.injected == FAILURES + round_
+            await recovered(simulation)
+            assert await simulation.step() == [FIRST, SECOND]
+            assert against((await simulation.choose()).rejected) == {FIRST: (Judgement.HEALTH, "CIRCUIT_OPEN")}
+            assert await simulation.step() == [SECOND]
+            assert simulation.failing.injected == FAILURES + round_
 
 
 async def test_a_storm_of_calls_is_held_back_too() -> None:
     """Calls that were under way when the circuit opened are all that may come on top."""
-    async with standing() as stand:
-        stand.failing.down = True
-        ended = await asyncio.gather(*(stand.invoke(FIRST) for _ in range(64)), return_exceptions=True)
+    async with running_simulation() as simulation:
+        simulation.failing.down = True
+        ended = await asyncio.gather(*(simulation.invoke(FIRST) for _ in range(64)), return_exceptions=True)
         assert all(isinstance(error, ProviderError) for error in ended)
-        assert FAILURES <= stand.failing.injected < FAILURES + SLOTS
-        await stand.told()
-        assert await stand.step() == [SECOND]
+        assert FAILURES <= simulation.failing.injected < FAILURES + SLOTS
+        await simulation.reports_arrived()
+        assert await simulation.step() == [SECOND]
 
 
 @pytest.mark.parametrize("why", [Failure.UNAVAILABLE, Failure.TIMEOUT])
 async def test_what_a_tenant_sends_takes_nothing_out_of_any_selection(why: Failure) -> None:
-    async with standing() as stand:
-        stand.failing.down, stand.failing.why, stand.failing.fault = True, why, Fault.CALLER
+    async with running_simulation() as simulation:
+        simulation.failing.down, simulation.failing.why, simulation.failing.fault = True, why, Fault.CALLER
         for _ in range(STEPS):
-            assert await stand.step() == [FIRST, SECOND]
-            assert (await stand.choose()).rejected == ()
-        known = stand.registry.get(OPERATOR, FIRST).health
-        assert (known.state, known.circuit_open, stand.meter.entries) == (HealthState.HEALTHY, False, [])
+            assert await simulation.step() == [FIRST, SECOND]
+            assert (await simulation.choose()).rejected == ()
+        known = simulation.registry.get(OPERATOR, FIRST).health
+        assert (known.state, known.circuit_open, simulation.meter.entries) == (HealthState.HEALTHY, False, [])
 
 
-@pytest.mark.parametrize("bug", [NeverOpens, TellsNobody])
+@pytest.mark.parametrize("bug", [NeverOpens, NeverReports])
 async def test_a_planted_bug_is_caught(bug: type[Guards]) -> None:
-    async with standing(bug) as stand:
-        wrong = await outage(stand)
+    async with running_simulation(bug) as simulation:
+        wrong = await outage(simulation)
         assert any("the next selection" in each for each in wrong)
         assert any("went" in each for each in wrong)

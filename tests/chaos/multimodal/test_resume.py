@@ -28,13 +28,13 @@ from mesh.stores import blobs
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from mesh.testing.processes import ending_with_us
+from mesh.testing.processes import killed_with_parent
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.domain.job import JobState
 from svc_executor.rpc.facts import FactEncoder
-from tests.chaos.multimodal.worker import Orders
+from tests.chaos.multimodal.worker import WorkerOptions
 from tests.unit.executor.rig import OWNER, Rig, plan, task
 
 if TYPE_CHECKING:
@@ -48,29 +48,29 @@ SEED = int(os.environ.get("SOMA_SEED", "20261123"))
 
 
 @dataclass
-class Arena:
+class WorkerCluster:
     """Jobs on a real store and Temporal, and a worker that may be killed."""
 
     rig: Rig
-    orders: Orders
+    options: WorkerOptions
     process: asyncio.subprocess.Process | None = None
 
     @property
     def calls(self) -> list[dict[str, str]]:
         """What the provider was asked, in order."""
-        file = Path(self.orders.folder, "calls")
+        file = Path(self.options.folder, "calls")
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     @property
     def injected(self) -> int:
         """Answers that were lost."""
-        file = Path(self.orders.folder, "injected")
+        file = Path(self.options.folder, "injected")
         return file.stat().st_size if file.exists() else 0
 
     @property
     def stored(self) -> set[str]:
         """Ids of the assets that are there."""
-        return {file.name for file in Path(self.orders.folder, "assets").iterdir()}
+        return {file.name for file in Path(self.options.folder, "assets").iterdir()}
 
     @property
     def run_after_record(self) -> list[dict[str, str]]:
@@ -79,9 +79,9 @@ class Arena:
 
     async def start(self, kills: int = 0) -> None:
         """Start a worker; each one draws its own faults."""
-        orders = {**asdict(self.orders), "seed": self.orders.seed + kills}
+        options = {**asdict(self.options), "seed": self.options.seed + kills}
         self.process = await asyncio.create_subprocess_exec(
-            *ending_with_us(sys.executable, "-m", "tests.chaos.multimodal.worker", json.dumps(orders)),
+            *killed_with_parent(sys.executable, "-m", "tests.chaos.multimodal.worker", json.dumps(options)),
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -113,16 +113,16 @@ class Arena:
         return True
 
 
-MakeArena = Callable[..., AbstractAsyncContextManager[Arena]]
+MakeWorkerCluster = Callable[..., AbstractAsyncContextManager[WorkerCluster]]
 
 
 @pytest.fixture
-def arena(database: Database, temporal_settings: TemporalSettings, tmp_path: Path) -> MakeArena:
+def worker_cluster(database: Database, temporal_settings: TemporalSettings, tmp_path: Path) -> MakeWorkerCluster:
     @asynccontextmanager
-    async def make(*, fault_rate: float, forgetful: bool = False) -> AsyncIterator[Arena]:
+    async def make(*, fault_rate: float, forgetful: bool = False) -> AsyncIterator[WorkerCluster]:
         settings = await database("executor", pool_max=4)
         queue = f"chaos-{SystemIds().new()}"
-        orders = Orders(
+        options = WorkerOptions(
             settings.dsn.get_secret_value(),
             temporal_settings.address,
             queue,
@@ -137,7 +137,7 @@ def arena(database: Database, temporal_settings: TemporalSettings, tmp_path: Pat
             durable.client(temporal_settings, store) as client,
         ):
             jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
-            made = Arena(Rig(store=jobs, runner=TemporalRunner(client, queue)), orders)
+            made = WorkerCluster(Rig(store=jobs, runner=TemporalRunner(client, queue)), options)
             try:
                 yield made
             finally:
@@ -146,13 +146,13 @@ def arena(database: Database, temporal_settings: TemporalSettings, tmp_path: Pat
     return make
 
 
-async def ordeal(arena: MakeArena, count: int, kills: int, patience_s: float) -> None:
+async def run_with_kills(worker_cluster: MakeWorkerCluster, count: int, kills: int, patience_s: float) -> None:
     """Jobs under kills spread over them and lost answers; tells what was injected, and what came of it."""
-    chance = rng(SEED)
-    async with arena(fault_rate=0.05) as made:
+    random_source = rng(SEED)
+    async with worker_cluster(fault_rate=0.05) as made:
         jobs = await made.submit(count)
         await made.start()
-        for kill, share in enumerate(sorted(chance.uniform(0.1, 0.8) for _ in range(kills)), 1):
+        for kill, share in enumerate(sorted(random_source.uniform(0.1, 0.8) for _ in range(kills)), 1):
             await made.called(int(share * count * STEPS), within_s=patience_s)
             await made.kill()
             await made.start(kill)
@@ -165,17 +165,17 @@ async def ordeal(arena: MakeArena, count: int, kills: int, patience_s: float) ->
 
 
 @pytest.mark.timeout(300)
-async def test_no_recorded_step_runs_twice_when_the_worker_dies(arena: MakeArena) -> None:
-    await ordeal(arena, count=20, kills=2, patience_s=100)
+async def test_no_recorded_step_runs_twice_when_the_worker_dies(worker_cluster: MakeWorkerCluster) -> None:
+    await run_with_kills(worker_cluster, count=20, kills=2, patience_s=100)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_500)
-async def test_no_recorded_step_runs_twice_in_the_long_run(arena: MakeArena) -> None:
-    await ordeal(arena, count=300, kills=20, patience_s=1_200)
+async def test_no_recorded_step_runs_twice_in_the_long_run(worker_cluster: MakeWorkerCluster) -> None:
+    await run_with_kills(worker_cluster, count=300, kills=20, patience_s=1_200)
 
 
-async def check_keys(made: Arena, jobs: list[Job]) -> None:
+async def check_keys(made: WorkerCluster, jobs: list[Job]) -> None:
     """Every step was made under one key alone, however often it was tried."""
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     for call in made.calls:
@@ -184,7 +184,7 @@ async def check_keys(made: Arena, jobs: list[Job]) -> None:
     assert Counter(len(each) for each in keys.values()) == {1: len(keys)}
 
 
-async def check_records(made: Arena, jobs: list[Job]) -> None:
+async def check_records(made: WorkerCluster, jobs: list[Job]) -> None:
     """Timelines have no gaps, steps one attempt, and nothing was stored that no step knows."""
     known: set[str] = set()
     for job in jobs:
@@ -197,8 +197,8 @@ async def check_records(made: Arena, jobs: list[Job]) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_the_planted_bug_is_caught(arena: MakeArena) -> None:
-    async with arena(fault_rate=0.3, forgetful=True) as made:
+async def test_the_planted_bug_is_caught(worker_cluster: MakeWorkerCluster) -> None:
+    async with worker_cluster(fault_rate=0.3, forgetful=True) as made:
         await made.submit(4)
         await made.start()
         await eventually(lambda: bool(made.run_after_record), within_s=60)

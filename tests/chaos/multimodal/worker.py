@@ -42,7 +42,7 @@ from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.attempt import MakeAttempt
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.starting import StartJobs
-from svc_executor.domain.job import Chosen
+from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import AssetInfo
 from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.rpc.facts import FactEncoder
@@ -62,7 +62,7 @@ AFTER_COMMIT = "executor.after_commit"
 
 
 @dataclass(frozen=True)
-class Orders:
+class WorkerOptions:
     """What a worker is told, as JSON in its first argument. `forgetful` plants the bug that the test must catch."""
 
     dsn: str
@@ -84,7 +84,7 @@ class FaultyJobs(PostgresJobs):
         await faults.point(AFTER_COMMIT)
 
 
-class NotingProvider:
+class RecordingProvider:
     """Notes every call with its key, and whether its result was on record already."""
 
     provider = "local"
@@ -140,13 +140,13 @@ class FolderAssets:
         return []
 
 
-class OneProvider:
+class SingleProviderCatalogue:
     """A catalogue of one."""
 
-    def __init__(self, provider: NotingProvider) -> None:
+    def __init__(self, provider: RecordingProvider) -> None:
         self._provider = provider
 
-    def provider(self, adapter: str) -> NotingProvider:
+    def provider(self, adapter: str) -> RecordingProvider:
         return self._provider
 
 
@@ -158,14 +158,14 @@ class ForgetfulAttempt(MakeAttempt):
         return False
 
 
-async def work(orders: Orders) -> None:
+async def work(options: WorkerOptions) -> None:
     """Work until killed."""
-    folder, clock = Path(orders.folder), SystemClock()
-    settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="executor", pool_max=12)
-    chance = rng(orders.seed)
+    folder, clock = Path(options.folder), SystemClock()
+    settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="executor", pool_max=12)
+    random_source = rng(options.seed)
 
     async def lose_the_answer() -> None:
-        if chance.random() < orders.fault_rate:
+        if random_source.random() < options.fault_rate:
             with (folder / "injected").open("a", encoding="utf-8") as file:
                 file.write("x")
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the answer was lost")
@@ -173,31 +173,31 @@ async def work(orders: Orders) -> None:
     async with (
         Postgres.open(settings) as postgres,
         blobs.open(BlobSettings(url="memory://")) as store,
-        durable.client(TemporalSettings(address=orders.temporal), store) as client,
+        durable.client(TemporalSettings(address=options.temporal), store) as client,
     ):
         jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock), auditor("executor", AuditRecorded))
-        chosen = Chosen("noting@local", "noting", "local", "noting")
+        chosen = SelectedCapability("noting@local", "noting", "local", "noting")
         ports = Ports(
             store=jobs,
             selector=MemorySelector([Rung("image_diagram", chosen)]),
             assets=FolderAssets(folder / "assets"),
             critic=MemoryCritic(),
-            catalogue=OneProvider(NotingProvider(postgres, folder / "calls")),
+            catalogue=SingleProviderCatalogue(RecordingProvider(postgres, folder / "calls")),
             credentials=NoCredentials(),
             meter=MemoryMeter(),
             clock=clock,
             results=BlobResults(store),
             large_inputs=LargeInputSlots(clock),
         )
-        starting = StartJobs(jobs, TemporalRunner(client, orders.queue))
+        starting = StartJobs(jobs, TemporalRunner(client, options.queue))
         wired = use_cases(ports, RunLimits(), starting, provider_timeout_s=10.0)
-        if orders.forgetful:
+        if options.forgetful:
             wired.attempt.__class__ = ForgetfulAttempt
         activities = JobActivities(wired, jobs, LocalIdentity())
         with faults.armed(AFTER_COMMIT, lose_the_answer):
-            async with job_workers(client, orders.queue, activities):
+            async with job_workers(client, options.queue, activities):
                 await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Orders(**json.loads(sys.argv[1]))))
+    asyncio.run(work(WorkerOptions(**json.loads(sys.argv[1]))))

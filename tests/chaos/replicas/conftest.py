@@ -9,7 +9,7 @@ import pytest
 
 from mesh.local.home import Home
 from mesh.local.ports import free_port
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import RunningMesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _running(folder: Path, replicas: int) -> Iterator[Running]:
-    running = Running(Home(folder), free_port())
+def _running(folder: Path, replicas: int) -> Iterator[RunningMesh]:
+    running = RunningMesh(Home(folder), free_port())
     up = running.soma("up", "--mesh", "--replicas", str(replicas), "--detach", "--port", str(running.port))
     try:
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
@@ -36,14 +36,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def three_of_each(tmp_path: Path, _soon: None) -> Iterator[Running]:
+def three_of_each(tmp_path: Path, _soon: None) -> Iterator[RunningMesh]:
     """Three replicas of every context."""
     with _running(tmp_path, 3) as mesh:
         yield mesh
 
 
 @pytest.fixture
-def two_of_each(tmp_path: Path, _soon: None) -> Iterator[Running]:
+def two_of_each(tmp_path: Path, _soon: None) -> Iterator[RunningMesh]:
     """Two replicas of every context, for the quick form."""
     with _running(tmp_path, 2) as mesh:
         yield mesh

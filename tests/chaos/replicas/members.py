@@ -19,7 +19,7 @@ from mesh.local.ports import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 ASKED = {
     "assets": "/soma.assets.v1.AssetService/ListAssets",
@@ -38,7 +38,7 @@ _TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Member:
+class Replica:
     """One replica: its name as in `soma status`, its context, its ports."""
 
     name: str
@@ -47,21 +47,21 @@ class Member:
     metrics: int
 
 
-def members(mesh: Running) -> Iterator[Member]:
+def members(mesh: RunningMesh) -> Iterator[Replica]:
     """Every replica of a mesh."""
     ports: dict[str, int] = json.loads((mesh.home.run / "ports.json").read_text())
     for name, port in ports.items():
         context, _, number = name.partition(".")
         if context in ASKED and (not number or number.isdigit()):
             metrics = ports[f"{context}.metrics.{number}" if number else f"{context}.metrics"]
-            yield Member(f"svc-{context}-{number or 1}", context, port, metrics)
+            yield Replica(f"svc-{context}-{number or 1}", context, port, metrics)
 
 
-class Members:
+class Replicas:
     """Asks replicas."""
 
     def __init__(
-        self, found: Sequence[Member], http: httpx.AsyncClient, open_channel: Callable[[int], grpc.aio.Channel]
+        self, found: Sequence[Replica], http: httpx.AsyncClient, open_channel: Callable[[int], grpc.aio.Channel]
     ) -> None:
         self.all = found
         self._http = http
@@ -69,7 +69,7 @@ class Members:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, mesh: Running) -> AsyncIterator[Members]:
+    async def open(cls, mesh: RunningMesh) -> AsyncIterator[Replicas]:
         """The replicas of a mesh that runs."""
         pair = Pki(mesh.home.pki, SystemClock()).pair(OPERATOR)
         files = (mesh.authority, pair.key, pair.certificate)
@@ -85,7 +85,7 @@ class Members:
                 await stack.enter_async_context(channel)
             yield opened
 
-    async def admits(self, member: Member, key: str) -> bool | None:
+    async def admits(self, member: Replica, key: str) -> bool | None:
         """Whether a replica lets the key in; None when it is away."""
         call = self._channels[member.name].unary_unary(ASKED[member.context])
         try:
@@ -104,7 +104,7 @@ class Members:
         """A counter, summed over all replicas."""
         return sum([await self._sum(member, metric) for member in self.all])
 
-    async def _sum(self, member: Member, metric: str) -> float:
+    async def _sum(self, member: Replica, metric: str) -> float:
         answer = await self._http.get(f"http://{LOOPBACK}:{member.metrics}/metrics")
         samples = [
             sample for family in text_string_to_metric_families(answer.text) for sample in family.samples

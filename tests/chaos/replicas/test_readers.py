@@ -12,14 +12,14 @@ import pytest
 
 from mesh.ids import rng
 from mesh.testing.contract import eventually
-from tests.chaos.messages.trial import Trial
-from tests.chaos.messages.trouble import Trouble
-from tests.chaos.replicas.scene import ROUTES
+from tests.chaos.messages.injector import FaultInjector
+from tests.chaos.messages.message_run import MessageRun
+from tests.chaos.replicas.replica_run import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 SEED = 20261129
 READS_BETWEEN = 20
@@ -65,22 +65,22 @@ class Readers:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-async def test_a_killed_replica_of_three_is_not_noticed_by_readers(three_of_each: Running) -> None:
+async def test_a_killed_replica_of_three_is_not_noticed_by_readers(three_of_each: RunningMesh) -> None:
     """The planted bug: all replicas of a context are killed at once, which must be noticed."""
-    trouble = Trouble(three_of_each, ())
-    async with Trial.open(three_of_each, SEED, rng(SEED), 0.0) as trial:
-        readers = Readers(trial.api)
+    injector = FaultInjector(three_of_each, ())
+    async with MessageRun.open(three_of_each, SEED, rng(SEED), 0.0) as message_run:
+        readers = Readers(message_run.api)
         async with readers.reading():
             for context in ROUTES:
                 await readers.some()
-                await trouble.kill(f"svc-{context}-2")
-                await trouble.over()
+                await injector.kill(f"svc-{context}-2")
+                await injector.over()
             await readers.some()
-        done = f"{readers.read.total()} reads, {trouble.kills.total()} kills, failed {dict(readers.failed)}"
+        done = f"{readers.read.total()} reads, {injector.kills.total()} kills, failed {dict(readers.failed)}"
         print(f"seed {SEED}: {done}")  # noqa: T201 - to be repeated
-        assert trouble.kills.total() == len(ROUTES)
+        assert injector.kills.total() == len(ROUTES)
         assert readers.failed == {}
         async with readers.reading():
             for number in (1, 2, 3):
-                await trouble.kill(f"svc-critic-{number}")
+                await injector.kill(f"svc-critic-{number}")
             await eventually(lambda: readers.failed["critic"] > 0, within_s=_WITHIN_S)

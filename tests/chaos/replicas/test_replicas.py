@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.ids import rng
-from tests.chaos.messages.trouble import Trouble, acts
+from tests.chaos.messages.injector import FaultInjector, disruptions
 from tests.chaos.replicas.accounts import Asset, Revoked
-from tests.chaos.replicas.scene import Amounts, Scene
+from tests.chaos.replicas.replica_run import Amounts, ReplicaRun
 from tests.chaos.replicas.work import AFFORDED
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 SEED = int(os.environ.get("SOMA_SEED", "20261129"))
 JOBS = int(os.environ.get("SOMA_JOBS", "240"))
@@ -30,14 +30,16 @@ LOSS = 0.05
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-async def test_three_replicas_of_each_context_are_one_mesh_through_42_kills(three_of_each: Running) -> None:
-    mesh, dice = three_of_each, rng(SEED)
-    trouble = Trouble(mesh, ())
+async def test_three_replicas_of_each_context_are_one_mesh_through_42_kills(three_of_each: RunningMesh) -> None:
+    mesh, random_source = three_of_each, rng(SEED)
+    injector = FaultInjector(mesh, ())
     amounts = Amounts(uploads=200, purchases=60, revocations=30)
-    async with Scene.open(mesh, SEED, dice, LOSS) as scene:
-        messages = scene.trial.make(JOBS, FACTS, POISONS)
-        replicas = [name for name in trouble.victims() if name.startswith("svc-")]
-        outcome = await scene.run(messages, amounts, trouble, acts(replicas, KILLS, 0, len(messages), dice))
+    async with ReplicaRun.open(mesh, SEED, random_source, LOSS) as replica_run:
+        messages = replica_run.message_run.make(JOBS, FACTS, POISONS)
+        replicas = [name for name in injector.victims() if name.startswith("svc-")]
+        outcome = await replica_run.run(
+            messages, amounts, injector, disruptions(replicas, KILLS, 0, len(messages), random_source)
+        )
     print(outcome)  # noqa: T201 - to be repeated
     assert outcome.faults == []
     assert outcome.report.flaws == []
@@ -49,36 +51,38 @@ async def test_three_replicas_of_each_context_are_one_mesh_through_42_kills(thre
 
 
 @pytest.mark.timeout(300)
-async def test_two_replicas_of_each_context_are_one_mesh_through_a_kill_of_each(two_of_each: Running) -> None:
+async def test_two_replicas_of_each_context_are_one_mesh_through_a_kill_of_each(two_of_each: RunningMesh) -> None:
     """The quick form, and the planted bugs on the same mesh afterwards."""
-    mesh, dice, jobs = two_of_each, rng(SEED), 10
-    trouble = Trouble(mesh, ())
-    async with Scene.open(mesh, SEED, dice, LOSS) as scene:
-        messages = scene.trial.make(jobs, 20, POISONS)
-        replicas = [name for name in trouble.victims() if name.endswith("-2")]
+    mesh, random_source, jobs = two_of_each, rng(SEED), 10
+    injector = FaultInjector(mesh, ())
+    async with ReplicaRun.open(mesh, SEED, random_source, LOSS) as replica_run:
+        messages = replica_run.message_run.make(jobs, 20, POISONS)
+        replicas = [name for name in injector.victims() if name.endswith("-2")]
         amounts = Amounts(uploads=10, purchases=16, revocations=2)
-        outcome = await scene.run(messages, amounts, trouble, acts(replicas, len(replicas), 0, len(messages), dice))
+        outcome = await replica_run.run(
+            messages, amounts, injector, disruptions(replicas, len(replicas), 0, len(messages), random_source)
+        )
         print(outcome)  # noqa: T201 - to be repeated
         assert outcome.faults == []
         assert outcome.report.flaws == []
         assert outcome.report.intact
         assert outcome.report.states == {"COMPLETED": jobs}
         assert outcome.report.kills.total() == len(replicas)
-        await scene.lapse(outcome.evidence.reservations[0].reservation_id)
-        swept = (await scene.evidence()).account
+        await replica_run.expire(outcome.evidence.reservations[0].reservation_id)
+        swept = (await replica_run.evidence()).account
         assert swept.reserved == outcome.evidence.account.reserved * (AFFORDED - 1) // AFFORDED
     await _planted(mesh)
 
 
-async def _planted(mesh: Running) -> None:
+async def _planted(mesh: RunningMesh) -> None:
     """Clients that send each try under another id, a key that is only said to be revoked, a file that is not there."""
-    async with Scene.open(mesh, SEED, rng(SEED), loss=0.5) as scene:
-        work, quiet = scene.work, Trouble(mesh, ())
+    async with ReplicaRun.open(mesh, SEED, rng(SEED), loss=0.5) as replica_run:
+        work, quiet = replica_run.work, FaultInjector(mesh, ())
         work.again = False
-        made = (await scene.trial.api.post("/v1/api-keys", json={"display_name": "planted"})).json()
+        made = (await replica_run.message_run.api.post("/v1/api-keys", json={"display_name": "planted"})).json()
         work.revoked.append(Revoked(made["key_id"], made["secret"]))
         work.uploads.append(Asset("nowhere", "nowhere.txt", ""))
-        outcome = await scene.run([], Amounts(uploads=0, purchases=6, revocations=0), quiet, ())
+        outcome = await replica_run.run([], Amounts(uploads=0, purchases=6, revocations=0), quiet, ())
     kinds = {
         kind for kind in ("admits", "stored 0 times", "told to nobody") if any(kind in it for it in outcome.faults)
     }

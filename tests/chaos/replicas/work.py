@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import httpx
 
 from mesh.testing.contract import eventually
-from tests.chaos.messages.clients import Patience
+from tests.chaos.messages.clients import Backoff
 from tests.chaos.replicas.accounts import Asset, Purchase, Revoked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.chaos.messages.trial import Trial
-    from tests.chaos.replicas.members import Member, Members
+    from tests.chaos.messages.message_run import MessageRun
+    from tests.chaos.replicas.members import Replica, Replicas
 
 TOOL, PRICE, AFFORDED = "replicas", 5, 10
 _NEED = {"modality": "MODALITY_TOOL", "task_type": TOOL}
@@ -32,8 +32,8 @@ _SERVER_ERROR = 500
 class Work:
     """The clients of one tenant, and what they know."""
 
-    trial: Trial
-    members: Members
+    message_run: MessageRun
+    members: Replicas
     again: bool = True
     """Whether another try of a request has the first one's id, as it should."""
     uploads: list[Asset] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Work:
 
     async def prepare(self) -> None:
         """Register what costs money, and a budget for ten of it."""
-        tenant, api = self.trial.tenant_id, self.trial.api
+        tenant, api = self.message_run.tenant_id, self.message_run.api
         tool = {
             "tool_id": TOOL,
             "provider": "replicas",
@@ -60,15 +60,15 @@ class Work:
     async def _all_know(self) -> bool:
         """Whether every replica of the selector that is met in many tries knows the tool."""
         need = {"requirements": _NEED, "dry_run": True}
-        tries = (self.trial.api.post("/v1/selections", json=need) for _ in range(_QUIET_ROUNDS))
+        tries = (self.message_run.api.post("/v1/selections", json=need) for _ in range(_QUIET_ROUNDS))
         return all(answer.is_success for answer in await asyncio.gather(*tries))
 
     async def buy(self) -> None:
         """One selection that costs, until it is made or refused."""
-        id_ = self.trial.ids.new()
+        id_ = self.message_run.ids.new()
 
         def send(request_id: str) -> Awaitable[httpx.Response]:
-            return self.trial.api.post("/v1/selections", json={"requirements": _NEED, "request_id": request_id})
+            return self.message_run.api.post("/v1/selections", json={"requirements": _NEED, "request_id": request_id})
 
         answer = await self._sent("selection", id_, send)
         reservation_id = answer.json()["budget"]["reservation_id"] if answer.is_success else ""
@@ -77,13 +77,13 @@ class Work:
 
     async def upload(self) -> None:
         """One small file, until it is stored."""
-        id_ = self.trial.ids.new()
+        id_ = self.message_run.ids.new()
         content = f"replicas {id_}\n".encode()
 
         def send(request_id: str) -> Awaitable[httpx.Response]:
             query = {"filename": f"{id_}.txt", "request_id": request_id}
             headers = {"content-type": "text/plain"}
-            return self.trial.api.post("/v1/uploads", params=query, content=content, headers=headers)
+            return self.message_run.api.post("/v1/uploads", params=query, content=content, headers=headers)
 
         answer = await self._sent("upload", id_, send)
         answer.raise_for_status()
@@ -91,10 +91,10 @@ class Work:
 
     async def revoke(self) -> None:
         """Make a key that every replica admits, revoke it, and wait until every replica refuses it."""
-        id_ = self.trial.ids.new()
+        id_ = self.message_run.ids.new()
 
         def make(_: str) -> Awaitable[httpx.Response]:  # a secret is told once: each try makes a key of its own
-            return self.trial.api.post("/v1/api-keys", json={"display_name": id_})
+            return self.message_run.api.post("/v1/api-keys", json={"display_name": id_})
 
         made = (await self._sent("key", id_, make)).raise_for_status().json()
         await self._everywhere(made["secret"], admitted=True)
@@ -105,10 +105,10 @@ class Work:
     async def end(self, key_id: str) -> None:
         """Revoke a key, until that is acknowledged."""
         path = f"/v1/api-keys/{key_id}"
-        (await self._sent("revocation", key_id, lambda _: self.trial.api.delete(path))).raise_for_status()
+        (await self._sent("revocation", key_id, lambda _: self.message_run.api.delete(path))).raise_for_status()
 
     async def _everywhere(self, key: str, *, admitted: bool) -> None:
-        async def holds(member: Member) -> bool:
+        async def holds(member: Replica) -> bool:
             return await self.members.admits(member, key) is admitted
 
         waits = (eventually(partial(holds, member), within_s=_SOON_S) for member in self.members.all)
@@ -118,22 +118,22 @@ class Work:
         self, what: str, message_id: str, send: Callable[[str], Awaitable[httpx.Response]]
     ) -> httpx.Response:
         """The answer to a request, sent again while it gets lost or is put off."""
-        trial = self.trial
-        patience = Patience(trial.tally, trial.clock)
+        message_run = self.message_run
+        backoff = Backoff(message_run.tally, message_run.clock)
         request_id = message_id
         while True:
-            await patience.next()
+            await backoff.next()
             try:
                 answer = await send(request_id)
             except httpx.TransportError as failure:
-                trial.tally.lost[f"{what}: {type(failure).__name__}"] += 1
+                message_run.tally.lost[f"{what}: {type(failure).__name__}"] += 1
             else:
                 put_off = answer.status_code >= _SERVER_ERROR or answer.status_code in _SENT_AGAIN
                 if put_off and _reason(answer) != "BUDGET_EXCEEDED":
-                    trial.tally.put_off[f"{answer.status_code} {_reason(answer)}"] += 1
-                elif not trial.weather.loses(what):
+                    message_run.tally.put_off[f"{answer.status_code} {_reason(answer)}"] += 1
+                elif not message_run.response_loss.loses(what):
                     return answer
-            request_id = request_id if self.again else trial.ids.new()
+            request_id = request_id if self.again else message_run.ids.new()
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -38,10 +38,10 @@ MODALITIES = ("image", "video")
 
 
 @dataclass(frozen=True)
-class Orders:
+class WorkerOptions:
     """What a spender is told, as JSON in its first argument. It makes the attempts `first`, `first + stride`, …
 
-    `careless` plants the bug that the test must catch.
+    `unlocked` plants the bug that the test must catch.
     """
 
     dsn: str
@@ -52,10 +52,10 @@ class Orders:
     attempts: int
     ttl_s: float
     at_once: int
-    careless: bool = False
+    unlocked: bool = False
 
 
-class CarelessLedger(PostgresLedger):
+class UnlockedLedger(PostgresLedger):
     """The planted bug: looks at the accounts before it locks them. The locks stay, or bookings would deadlock."""
 
     async def _lock(
@@ -72,18 +72,18 @@ class CarelessLedger(PostgresLedger):
 class Spender:
     """Reserves, waits as long as a call would take, and settles, releases or forgets. Notes every attempt."""
 
-    def __init__(self, ledger: PostgresLedger, orders: Orders, log: TextIO) -> None:
+    def __init__(self, ledger: PostgresLedger, options: WorkerOptions, log: TextIO) -> None:
         self._ledger = ledger
-        self._orders = orders
+        self._options = options
         self._log = log
-        self._chance = rng(orders.seed)
-        self._slots = asyncio.Semaphore(orders.at_once)
+        self._random_source = rng(options.seed)
+        self._slots = asyncio.Semaphore(options.at_once)
 
     async def run(self) -> None:
         """Make all attempts."""
-        orders = self._orders
+        options = self._options
         async with asyncio.TaskGroup() as group:
-            for number in range(orders.first, orders.attempts, orders.stride):
+            for number in range(options.first, options.attempts, options.stride):
                 await self._slots.acquire()
                 group.create_task(self._attempt(number))
 
@@ -91,26 +91,26 @@ class Spender:
         try:
             tenant = f"tenant-{number // ATTEMPTS_PER_TENANT}"
             self._note(number, "tried", "")
-            ttl = timedelta(seconds=self._orders.ttl_s)
-            held = await self._ledger.reserve(tenant, self._chance.choice(MODALITIES), AMOUNT, ttl, None)
+            ttl = timedelta(seconds=self._options.ttl_s)
+            held = await self._ledger.reserve(tenant, self._random_source.choice(MODALITIES), AMOUNT, ttl, None)
             if held is None:
                 self._note(number, "refused", "")
                 return
             self._note(number, "held", held.reservation_id)
-            await asyncio.sleep(self._chance.uniform(0.0, 0.05))
+            await asyncio.sleep(self._random_source.uniform(0.0, 0.05))
             await self._finish(number, tenant, held.reservation_id)
         finally:
             self._slots.release()
 
     async def _finish(self, number: int, tenant: str, reservation_id: str) -> None:
-        dice = self._chance.random()
-        if dice < 0.4:
+        draw = self._random_source.random()
+        if draw < 0.4:
             await self._ledger.release(tenant, reservation_id)
             self._note(number, "released", reservation_id)
-        elif dice < 0.5:
+        elif draw < 0.5:
             self._note(number, "forgotten", reservation_id)
         else:
-            cost = self._chance.randrange(AMOUNT * 2)
+            cost = self._random_source.randrange(AMOUNT * 2)
             booked = (await self._ledger.settle(tenant, reservation_id, cost)).settled_micro_usd
             self._note(number, "settled", reservation_id, booked)
 
@@ -119,18 +119,18 @@ class Spender:
         self._log.write(f"{number} {what} {reservation_id or '-'} {booked}\n")
 
 
-async def spend(orders: Orders) -> None:
+async def spend(options: WorkerOptions) -> None:
     """Spend until done or killed."""
-    settings = PostgresSettings(dsn=SecretStr(orders.dsn), schema_name="selector", pool_max=orders.at_once)
-    make = CarelessLedger if orders.careless else PostgresLedger
+    settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="selector", pool_max=options.at_once)
+    make = UnlockedLedger if options.unlocked else PostgresLedger
     async with Postgres.open(settings) as postgres:
         audits = auditor("selector", AuditRecorded)
         decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
         ledger = make(postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT)
-        descriptor = os.open(Path(orders.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        descriptor = os.open(Path(options.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "w", buffering=1, encoding="utf-8") as log:
-            await Spender(ledger, orders, log).run()
+            await Spender(ledger, options, log).run()
 
 
 if __name__ == "__main__":
-    asyncio.run(spend(Orders(**json.loads(sys.argv[1]))))
+    asyncio.run(spend(WorkerOptions(**json.loads(sys.argv[1]))))

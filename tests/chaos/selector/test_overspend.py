@@ -24,17 +24,17 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
-from mesh.ids import rng as chance
+from mesh.ids import rng as seeded_rng
 from mesh.lifecycle import background
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from mesh.testing.processes import ending_with_us
+from mesh.testing.processes import killed_with_parent
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app.sweep import Sweeper
 from svc_selector.rpc import SelectionFacts
-from tests.chaos.selector.spender import ATTEMPTS_PER_TENANT, LIMIT, Orders
+from tests.chaos.selector.spender import ATTEMPTS_PER_TENANT, LIMIT, WorkerOptions
 
 if TYPE_CHECKING:
     from tests.conftest import Database
@@ -68,7 +68,7 @@ class Race:
 
     postgres: Postgres
     ledger: PostgresLedger
-    orders: Orders
+    options: WorkerOptions
     overspent: int = 0
     apart: int = 0
     overdue: int = 0
@@ -78,7 +78,7 @@ class Race:
 
     def noted(self) -> list[tuple[int, str, str, int]]:
         """What the spenders noted: attempt, what became of it, reservation, amount booked."""
-        file = Path(self.orders.log)
+        file = Path(self.options.log)
         lines = file.read_text().splitlines() if file.exists() else []
         return [(int(n), what, id_, int(booked)) for n, what, id_, booked in map(str.split, lines)]
 
@@ -90,9 +90,9 @@ class Race:
         """Start the spender of a lane where the one before it ended."""
         done = [number for number, what, _, _ in self.noted() if what == "tried" and number % SPENDERS == lane]
         first = max(done, default=lane - SPENDERS) + SPENDERS
-        orders = replace(self.orders, first=first, stride=SPENDERS, seed=self.orders.seed + first)
+        options = replace(self.options, first=first, stride=SPENDERS, seed=self.options.seed + first)
         self.running[lane] = await asyncio.create_subprocess_exec(
-            *ending_with_us(sys.executable, "-m", "tests.chaos.selector.spender", json.dumps(asdict(orders))),
+            *killed_with_parent(sys.executable, "-m", "tests.chaos.selector.spender", json.dumps(asdict(options))),
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
@@ -146,15 +146,15 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
     settings = await database("selector", pool_max=4)
     async with Postgres.open(settings) as postgres:
 
-        async def make(attempts: int, *, careless: bool = False) -> Race:
+        async def make(attempts: int, *, unlocked: bool = False) -> Race:
             audits = auditor("selector", AuditRecorded)
             decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
             ledger = PostgresLedger(
                 postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT
             )
             dsn = settings.dsn.get_secret_value()
-            orders = Orders(dsn, str(tmp_path / "log"), SEED, 0, SPENDERS, attempts, TTL_S, AT_ONCE, careless)
-            made.append(Race(postgres, ledger, orders))
+            options = WorkerOptions(dsn, str(tmp_path / "log"), SEED, 0, SPENDERS, attempts, TTL_S, AT_ONCE, unlocked)
+            made.append(Race(postgres, ledger, options))
             return made[-1]
 
         yield make
@@ -178,16 +178,16 @@ async def swept_and_watched(race: Race) -> AsyncIterator[None]:
             watching.cancel()
 
 
-async def ordeal(race: Race, kills: int) -> Counter[str]:
+async def run_with_kills(race: Race, kills: int) -> Counter[str]:
     """Run all attempts with kills spread over them, wait until leaks are free, and give the noted outcomes."""
-    dice, attempts = chance(SEED), race.orders.attempts
+    random_source, attempts = seeded_rng(SEED), race.options.attempts
     async with swept_and_watched(race):
         for lane in range(SPENDERS):
             await race.start(lane)
-        for share in sorted(dice.uniform(0.05, 0.9) for _ in range(kills)):
+        for share in sorted(random_source.uniform(0.05, 0.9) for _ in range(kills)):
             wanted = int(share * attempts)
             await eventually(lambda wanted=wanted: race.tried() >= wanted, within_s=600)  # type: ignore[misc]
-            lane = dice.randrange(SPENDERS)
+            lane = random_source.randrange(SPENDERS)
             await race.kill(lane)
             await race.start(lane)
         await race.done()
@@ -200,7 +200,7 @@ async def every_cap_can_be_used_to_its_end(race: Race) -> None:
     """No leak is left: what is not settled can be reserved, and not a cent more."""
     async with race.postgres.transaction(SYSTEM) as connection:
         rows = await connection.fetch("SELECT tenant_id, settled_micro_usd FROM budget_accounts WHERE scope = ''")
-    assert len(rows) == -(-race.orders.attempts // ATTEMPTS_PER_TENANT)
+    assert len(rows) == -(-race.options.attempts // ATTEMPTS_PER_TENANT)
     for row in rows[:: max(1, len(rows) // 20)]:
         free = LIMIT - row["settled_micro_usd"]
         hour = timedelta(hours=1)
@@ -209,12 +209,12 @@ async def every_cap_can_be_used_to_its_end(race: Race) -> None:
 
 
 async def check(race: Race, kills: int) -> None:
-    """Run the ordeal, tell what was injected, and hold the ledger to its promise."""
-    noted = await ordeal(race, kills)
+    """Run the workers and kill them, tell what was injected, and hold the ledger to its promise."""
+    noted = await run_with_kills(race, kills)
     states = await race.states()
     lost = noted["held"] - noted["released"] - noted["settled"]
     print(f"seed {SEED}: {dict(noted)}, {race.kills} kills, {lost} left open, {dict(states)}, {race.looks} looks")  # noqa: T201 - to be repeated
-    assert noted["tried"] >= race.orders.attempts
+    assert noted["tried"] >= race.options.attempts
     assert (race.overspent, race.apart, race.overdue) == (0, 0, 0)
     assert race.kills == kills
     assert race.looks > 10
@@ -235,7 +235,7 @@ async def test_killed_spenders_never_overspend_in_the_long_run(race: MakeRace) -
 
 
 async def test_the_planted_bug_is_caught(race: MakeRace) -> None:
-    made = await race(640, careless=True)
+    made = await race(640, unlocked=True)
     for lane in range(SPENDERS):
         await made.start(lane)
     await made.done()

@@ -13,7 +13,7 @@ from svc_assets.adapters.memory import MemoryPermissions
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
 from svc_assets.domain.limits import Permissions, SizeLimits
-from svc_assets.domain.model import Declared, Listing, Release, Status
+from svc_assets.domain.model import Listing, Release, Status, UploadMetadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ class Store:
         return Reconciler(self.rows, self.blobs, self.state, self.clock, times=SweepTimes(300.0, DAY_S, DAY_S))
 
     async def put(self, body: bytes, tenant: str = "acme", subject: str = "alice", **declared: object) -> Asset:
-        return await self.ingest.store(tenant, subject, Declared(**declared), pieces(body))  # type: ignore[arg-type]
+        return await self.ingest.store(tenant, subject, UploadMetadata(**declared), pieces(body))  # type: ignore[arg-type]
 
     async def read(self, asset: Asset, offset: int = 0, limit: int = 0) -> bytes:
         _, body = await self.assets.open(asset.tenant_id, asset.asset_id, offset, limit)
@@ -71,8 +71,8 @@ class Store:
     async def delete(
         self, asset: Asset, subject: str = "alice", job_id: str = "", *, by_service: bool = False
     ) -> Asset:
-        giver = Release(subject, job_id, by_service)
-        return await self.assets.delete(asset.tenant_id, asset.asset_id, giver, "asked for")
+        release = Release(subject, job_id, by_service)
+        return await self.assets.delete(asset.tenant_id, asset.asset_id, release, "asked for")
 
     async def paths(self) -> set[str]:
         """What the blob store has of assets."""

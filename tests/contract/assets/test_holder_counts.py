@@ -101,8 +101,8 @@ class Callers:
 
     async def give_up(self, known: Sequence[str]) -> None:
         if known:
-            giver = Release(self.draw.choice(SUBJECTS), self.draw.choice(("", *JOBS)), by_service=True)
-            await self.store.rows.release(TENANT, self.draw.choice(known), giver, "", self.store.clock.now())
+            release = Release(self.draw.choice(SUBJECTS), self.draw.choice(("", *JOBS)), by_service=True)
+            await self.store.rows.release(TENANT, self.draw.choice(known), release, "", self.store.clock.now())
 
     async def erase(self, known: Sequence[str]) -> None:
         if known:

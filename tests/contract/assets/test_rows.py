@@ -13,7 +13,7 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from svc_assets.adapters.memory import MemoryBytes
 from svc_assets.adapters.postgres import PostgresRows
-from svc_assets.domain.model import Declared, Listing, Origin, Status
+from svc_assets.domain.model import Listing, Origin, Status, UploadMetadata
 from tests.contract.assets.conftest import BACKENDS
 from tests.contract.assets.store import LARGE, MAX, Store, pieces
 
@@ -113,7 +113,7 @@ async def test_lists_are_newest_first_filtered_and_paged(store: Store) -> None:
     ingest._ids = ids
     made = [
         await ingest.store(
-            "acme", "alice", Declared(asset_type=kind, origin=Origin(job_id="j1")), pieces(kind.encode())
+            "acme", "alice", UploadMetadata(asset_type=kind, origin=Origin(job_id="j1")), pieces(kind.encode())
         )
         for kind in ("one", "two", "three")
     ]

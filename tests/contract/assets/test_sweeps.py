@@ -130,7 +130,7 @@ async def test_a_cancelled_put_leaves_a_row_that_a_sweep_finds(store: Store) -> 
 
 @every_store
 async def test_a_sweep_takes_nothing_of_an_upload_within_its_grace(store: Store) -> None:
-    draft = await begun(store)
+    draft = await unfinished_upload(store)
     await store.clock.advance(GRACE_S - 1)
     assert await store.reconciler.sweep_rows() == 0
     assert (await store.rows.commit(draft, HOLD, "", store.clock.now())).status is Status.READY
@@ -140,7 +140,7 @@ async def test_a_sweep_takes_nothing_of_an_upload_within_its_grace(store: Store)
 @every_store
 async def test_an_upload_that_a_sweep_claimed_is_never_committed(store: Store) -> None:
     """Regression: the bytes were deleted first, and an upload that ended meanwhile was READY without bytes."""
-    draft = await begun(store)
+    draft = await unfinished_upload(store)
     await store.clock.advance(GRACE_S + 1)
     now = store.clock.now()
     assert [row.status for row in await store.rows.claim(now, now, 10)] == [Status.ERASING]
@@ -153,7 +153,7 @@ async def test_an_upload_that_a_sweep_claimed_is_never_committed(store: Store) -
 @every_store
 async def test_replicas_that_sweep_at_once_claim_each_row_once(store: Store) -> None:
     for _ in range(6):
-        await begun(store)
+        await unfinished_upload(store)
     await store.clock.advance(GRACE_S + 1)
     now, later = store.clock.now(), store.clock.now() + timedelta(seconds=60)
     claimed = await asyncio.gather(*(store.rows.claim(now, later, 2) for _ in range(3)))
@@ -163,7 +163,7 @@ async def test_replicas_that_sweep_at_once_claim_each_row_once(store: Store) -> 
 
 @every_store
 async def test_a_blob_that_cannot_be_deleted_does_not_hold_up_the_others(store: Store) -> None:
-    first, _ = await begun(store), await begun(store)
+    first, _ = await unfinished_upload(store), await unfinished_upload(store)
 
     class Stuck:
         def __getattr__(self, name: str) -> object:
@@ -225,7 +225,7 @@ async def test_a_listing_goes_on_where_a_crash_ended_it(memory: Store) -> None:
     assert last not in await memory.paths()
 
 
-async def begun(store: Store) -> Asset:
+async def unfinished_upload(store: Store) -> Asset:
     """An upload whose bytes are stored and whose commit is still to come."""
     asset_id = SystemIds().new()
     draft = Asset(

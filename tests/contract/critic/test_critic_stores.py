@@ -18,7 +18,7 @@ from soma.events.v1 import facts_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
-from svc_critic.domain.evaluation import Evaluation, Listing, Once, Origin
+from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing, Origin
 from svc_critic.domain.judgement import CriterionScore, Feedback
 from svc_critic.domain.rubric import Criterion, Dimension, Rubric
 from svc_critic.rpc import evaluation_done
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 IDS = SystemIds()
-NOBODY = Once("", "")
+NOBODY = IdempotencyKey("", "")
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
@@ -138,7 +138,7 @@ async def test_of_many_writers_of_one_version_one_wins(store: Store) -> None:
 
 
 async def test_a_repeated_request_changes_nothing(store: Store) -> None:
-    once = Once("r-1", "digest")
+    once = IdempotencyKey("r-1", "digest")
     first = rubric()
     await store.rubrics.save("acme", first, 0, once)
     assert await store.rubrics.save("acme", rubric(), 0, once) == first
@@ -146,24 +146,24 @@ async def test_a_repeated_request_changes_nothing(store: Store) -> None:
 
 
 async def test_the_same_request_at_once_makes_one_rubric(store: Store) -> None:
-    once = Once("r-1", "digest")
+    once = IdempotencyKey("r-1", "digest")
     done = await asyncio.gather(*(store.rubrics.save("acme", rubric(), 0, once) for _ in range(6)))
     assert len({saved.rubric_id for saved in done if saved is not None}) == 1
     assert len(await store.rubrics.list("acme", "", "", 10)) == 1
 
 
 async def test_a_request_id_serves_one_body(store: Store) -> None:
-    await store.rubrics.save("acme", rubric(), 0, Once("r-1", "digest"))
+    await store.rubrics.save("acme", rubric(), 0, IdempotencyKey("r-1", "digest"))
     with pytest.raises(SomaError) as refused:
-        await store.rubrics.save("acme", rubric(), 0, Once("r-1", "another"))
+        await store.rubrics.save("acme", rubric(), 0, IdempotencyKey("r-1", "another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_request_ids_of_tenants_do_not_meet(store: Store) -> None:
-    once = Once("r-1", "digest")
+    once = IdempotencyKey("r-1", "digest")
     await store.rubrics.save("acme", rubric(), 0, once)
     theirs = rubric()
-    assert await store.rubrics.save("umbrella", theirs, 0, Once("r-1", "another")) == theirs
+    assert await store.rubrics.save("umbrella", theirs, 0, IdempotencyKey("r-1", "another")) == theirs
 
 
 async def test_the_newest_default_takes_the_role(store: Store) -> None:
@@ -219,7 +219,7 @@ async def test_an_evaluation_comes_back_as_it_was_recorded(store: Store) -> None
 
 
 async def test_the_first_verdict_of_a_request_stays(store: Store) -> None:
-    once = Once("e-1", "digest")
+    once = IdempotencyKey("e-1", "digest")
     first = evaluation()
     assert await store.evaluations.by_request("acme", once) is None
     assert await store.evaluations.record(first, once) == first
@@ -229,19 +229,19 @@ async def test_the_first_verdict_of_a_request_stays(store: Store) -> None:
 
 
 async def test_verdicts_of_one_request_at_once_are_one(store: Store) -> None:
-    once = Once("e-1", "digest")
+    once = IdempotencyKey("e-1", "digest")
     done = await asyncio.gather(*(store.evaluations.record(evaluation(), once) for _ in range(6)))
     assert len({each.evaluation_id for each in done}) == 1
     assert len(await store.evaluations.list("acme", Listing())) == 1
 
 
 async def test_a_request_id_serves_one_question(store: Store) -> None:
-    await store.evaluations.record(evaluation(), Once("e-1", "digest"))
+    await store.evaluations.record(evaluation(), IdempotencyKey("e-1", "digest"))
     with pytest.raises(SomaError) as refused:
-        await store.evaluations.by_request("acme", Once("e-1", "another"))
+        await store.evaluations.by_request("acme", IdempotencyKey("e-1", "another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
     with pytest.raises(SomaError):
-        await store.evaluations.record(evaluation(), Once("e-1", "another"))
+        await store.evaluations.record(evaluation(), IdempotencyKey("e-1", "another"))
 
 
 async def test_verdicts_without_a_request_id_are_all_kept(store: Store) -> None:
@@ -264,7 +264,7 @@ async def test_evaluations_are_listed_newest_first(store: Store) -> None:
 
 async def test_postgres_records_the_event_with_the_verdict(postgres_store: Store) -> None:
     """Postgres only: the memory adapter has no outbox to be in one transaction with."""
-    once = Once("e-1", "digest")
+    once = IdempotencyKey("e-1", "digest")
     made = evaluation()
     await postgres_store.evaluations.record(made, once)
     await postgres_store.evaluations.record(evaluation(), once)

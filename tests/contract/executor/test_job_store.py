@@ -11,9 +11,9 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
-from svc_executor.domain.job import Chosen, Execution, ExecutionStatus, JobState, StepState
+from svc_executor.domain.job import Execution, ExecutionStatus, JobState, SelectedCapability, StepState
 from svc_executor.domain.provider import Feedback
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import (
     Compensation,
     CompensationKind,
@@ -38,7 +38,7 @@ def an_execution(job: Job, step_id: str = "b", index: int = 1, attempt: int = 1)
         attempt=attempt,
         step_type="generate_diagram",
         modality="diagram",
-        chosen=Chosen(
+        chosen=SelectedCapability(
             "t@p", "t", "p", "t", prices={"image": 3}, default_parameters={"theme": "plain"}, owner_tenant_id="tenant-a"
         ),
         selection_id="selection",
@@ -112,7 +112,9 @@ async def test_another_tenants_job_does_not_exist(store: JobStore, submission: S
 async def test_what_a_transaction_saves_reads_back_equal(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     execution = an_execution(job)
-    undoing = Compensation(job.job_id, 1, 0, CompensationKind.ASSET, "x", "b", execution.execution_id, START, True, "m")
+    compensation = Compensation(
+        job.job_id, 1, 0, CompensationKind.ASSET, "x", "b", execution.execution_id, START, True, "m"
+    )
     running = replace(job, state=JobState.RUNNING, started_at=START, cost_micro_usd=5, cancel_reason="enough")
     async with store.work("tenant-a", job.job_id) as work:
         step = replace(
@@ -121,12 +123,12 @@ async def test_what_a_transaction_saves_reads_back_equal(store: JobStore, submis
         await work.save_job(running)
         await work.save_step(step)
         await work.save_execution(execution)
-        await work.save_compensation(undoing)
+        await work.save_compensation(compensation)
         assert work.job == running
         assert await work.step("b") == step
     account = await store.account("tenant-a", job.job_id)
     assert (account.job, account.steps[1]) == (running, step)
-    assert (list(account.executions), list(account.compensations)) == ([execution], [undoing])
+    assert (list(account.executions), list(account.compensations)) == ([execution], [compensation])
 
 
 async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: Submit) -> None:
@@ -214,7 +216,7 @@ async def test_the_oldest_open_jobs_of_a_tenant_start_next(store: JobStore, subm
         async with store.work("tenant-a", job.job_id) as work:
             await work.save_job(replace(work.job, state=state))
     assert await store.next_to_start("tenant-a", 1) == []
-    assert await store.next_to_start("tenant-a", 3) == [JobOrder("tenant-a", job.job_id, 1) for job in jobs[2:4]]
+    assert await store.next_to_start("tenant-a", 3) == [JobRun("tenant-a", job.job_id, 1) for job in jobs[2:4]]
     assert await store.next_to_start("tenant-c", 3) == []
 
 
@@ -225,7 +227,7 @@ async def test_jobs_that_run_take_the_places_of_older_ones_that_wait(store: JobS
             await work.save_job(replace(work.job, state=JobState.RUNNING))
     counts = [len(await store.next_to_start("tenant-a", running)) for running in (1, 2, 3, 4)]
     assert counts == [0, 0, 1, 2]
-    assert await store.next_to_start("tenant-a", 3) == [JobOrder("tenant-a", jobs[0].job_id, 1)]
+    assert await store.next_to_start("tenant-a", 3) == [JobRun("tenant-a", jobs[0].job_id, 1)]
 
 
 async def test_tenants_with_waiting_jobs_are_found_in_order(store: JobStore, submission: Submit) -> None:

@@ -15,7 +15,7 @@ from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider_call import ProviderCall
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import Compensation, CompensationKind, ExecutionFact, JobFact
 from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
@@ -32,7 +32,7 @@ def a_call(job: Job, execution_id: str) -> ProviderCall:
     return ProviderCall(execution_id, job.job_id, job.tenant_id, "key", START, START + timedelta(seconds=9))
 
 
-def an_undoing(job: Job, position: int = 0, **fields: object) -> Compensation:
+def a_compensation(job: Job, position: int = 0, **fields: object) -> Compensation:
     return replace(
         Compensation(job.job_id, 1, position, CompensationKind.ASSET, f"asset-{position}", "b", "", START),
         **fields,  # type: ignore[arg-type]
@@ -65,14 +65,14 @@ async def test_only_calls_of_attempts_that_ended_are_left_behind(store: JobStore
     async with store.work("tenant-a", job.job_id) as work:
         await work.save_execution(running)
         await work.save_call(a_call(job, running.execution_id))
-    assert await store.left_calls(LATER, 10) == []
+    assert await store.orphaned_calls(LATER, 10) == []
     async with store.work("tenant-a", job.job_id) as work:
         await work.save_execution(replace(running, status=ExecutionStatus.FAILED, ended_at=START))
-    assert await store.left_calls(START, 10) == []
-    (left,) = await store.left_calls(LATER, 10)
+    assert await store.orphaned_calls(START, 10) == []
+    (left,) = await store.orphaned_calls(LATER, 10)
     assert left == a_call(job, running.execution_id)
-    await store.forget_call(left)
-    assert await store.left_calls(LATER, 10) == []
+    await store.delete_call(left)
+    assert await store.orphaned_calls(LATER, 10) == []
 
 
 async def test_running_jobs_are_read_in_portions(store: JobStore, submission: Submit) -> None:
@@ -80,15 +80,15 @@ async def test_running_jobs_are_read_in_portions(store: JobStore, submission: Su
     for job in jobs[:2]:
         await in_state(store, job, JobState.RUNNING)
     first = await store.running("", 1)
-    assert first == [JobOrder("tenant-a", jobs[0].job_id, 1)]
-    assert await store.running(first[0].job_id, 5) == [JobOrder("tenant-b", jobs[1].job_id, 1)]
+    assert first == [JobRun("tenant-a", jobs[0].job_id, 1)]
+    assert await store.running(first[0].job_id, 5) == [JobRun("tenant-b", jobs[1].job_id, 1)]
 
 
 async def test_an_undoing_of_an_ended_run_is_claimed_once_at_a_time(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     async with store.work("tenant-a", job.job_id) as work:
-        await work.save_compensation(an_undoing(job, 0, message="away"))
-        await work.save_compensation(an_undoing(job, 1, done=True))
+        await work.save_compensation(a_compensation(job, 0, message="away"))
+        await work.save_compensation(a_compensation(job, 1, done=True))
     assert await store.claim_compensations(LATER, LATER, 10) == []
     await in_state(store, job, JobState.FAILED)
     (claimed,) = await store.claim_compensations(LATER, LATER, 10)
@@ -100,7 +100,7 @@ async def test_an_undoing_of_an_ended_run_is_claimed_once_at_a_time(store: JobSt
 async def test_undoings_of_a_run_that_was_resumed_are_left_alone(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
     async with store.work("tenant-a", job.job_id) as work:
-        await work.save_compensation(an_undoing(job))
+        await work.save_compensation(a_compensation(job))
         await work.save_job(replace(work.job, state=JobState.FAILED, run=2, ended_at=START))
     assert await store.claim_compensations(LATER, LATER, 10) == []
 

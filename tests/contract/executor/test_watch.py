@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
-from svc_executor.app.recorder import Note, Recorder
+from svc_executor.app.recorder import Recorder, TimelineEntry
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.job import JobState
 from svc_executor.domain.timeline import EventType, JobEvent
@@ -25,7 +25,7 @@ async def note(store: JobStore, job_id: str, *messages: str) -> None:
     """Add entries, one transaction each."""
     for message in messages:
         async with store.work("tenant-a", job_id) as work:
-            await RECORDER.note(work, Note(EventType.STEP, message))
+            await RECORDER.note(work, TimelineEntry(EventType.STEP, message))
 
 
 async def move(store: JobStore, job_id: str, state: JobState) -> None:
@@ -62,7 +62,7 @@ async def test_a_long_timeline_is_read_in_parts(store: JobStore, submission: Sub
     job = await store.submit(submission())
     async with store.work("tenant-a", job.job_id) as work:
         for number in range(398):
-            await RECORDER.note(work, Note(EventType.STEP, f"{number}"))
+            await RECORDER.note(work, TimelineEntry(EventType.STEP, f"{number}"))
     await move(store, job.job_id, JobState.COMPLETED)
     events = await watched(store, job.job_id)
     assert [event.sequence for event in events] == list(range(1, 401))

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["memory", "postgres"])
 async def keys(request: pytest.FixtureRequest, databases: engines.Databases) -> AsyncIterator[KeyStore]:
     if request.param == "memory":
-        yield MemoryKeys(most_made=9)
+        yield MemoryKeys(max_created_keys=9)
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield PostgresKeys(postgres, auditor("gateway", AuditRecorded), most_made=9)
+        yield PostgresKeys(postgres, auditor("gateway", AuditRecorded), max_created_keys=9)
 
 
 async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_creation(keys: KeyStore) -> None:

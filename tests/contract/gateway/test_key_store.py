@@ -135,7 +135,7 @@ async def test_page_of_usable_keys_looks_at_no_more_than_some(
     keys: KeyStore, monkeypatch: pytest.MonkeyPatch, usable: int
 ) -> None:
     for module in (memory, postgres_store):
-        monkeypatch.setattr(module, "MOST_LOOKED_AT", 4)
+        monkeypatch.setattr(module, "MAX_SCANNED_KEYS", 4)
     wanted = [key() for _ in range(usable)]
     for kept in (*wanted, *(key(life=timedelta(0)) for _ in range(9))):
         await keys.add(kept, NONE)

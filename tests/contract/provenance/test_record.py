@@ -24,7 +24,7 @@ from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.app.lineage import Lineage
 from svc_provenance.domain.model import MAX_GENERATIONS, Kind
 from svc_provenance.domain.trace import join
-from svc_provenance.events.facts import Intake
+from svc_provenance.events.facts import TraceEventHandlers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from mesh.settings import PostgresSettings
-    from svc_provenance.domain.model import Unit
+    from svc_provenance.domain.model import Transaction
     from svc_provenance.domain.ports import Record
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -41,12 +41,12 @@ JOB, CHART, DOCUMENT, REQUEST = IDS.new(), IDS.new(), IDS.new(), IDS.new()
 
 
 @dataclass
-class Books:
+class RecordHarness:
     record: Record
     postgres: Postgres | None = None
 
     @asynccontextmanager
-    async def unit(self, tenant: str) -> AsyncIterator[Unit]:
+    async def unit(self, tenant: str) -> AsyncIterator[Transaction]:
         if self.postgres is None:
             yield None
         else:
@@ -57,23 +57,23 @@ class Books:
         kind, content = payload.DESCRIPTOR.full_name, payload.SerializeToString()
         event = Event(IDS.new(), kind, "t", "k", tenant, at, content, dlq_id=dlq_id)
         async with self.unit(tenant) as unit:
-            await Intake(self.record, IDS).handlers()[event.type](unit, event)  # type: ignore[arg-type]
+            await TraceEventHandlers(self.record, IDS).handlers()[event.type](unit, event)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Books]:
+async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[RecordHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield Books(PostgresRecord(postgres), postgres)
+        yield RecordHarness(PostgresRecord(postgres), postgres)
 
 
 @pytest.fixture
-def memory_books() -> Books:
-    return Books(MemoryRecord())
+def memory_harness() -> RecordHarness:
+    return RecordHarness(MemoryRecord())
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def books(request: pytest.FixtureRequest) -> Books:
-    found: Books = request.getfixturevalue(f"{request.param}_books")
+def harness(request: pytest.FixtureRequest) -> RecordHarness:
+    found: RecordHarness = request.getfixturevalue(f"{request.param}_harness")
     return found
 
 
@@ -136,106 +136,106 @@ def job(state: job_pb2.JobState.ValueType, attempts: int = 1) -> facts_pb2.JobCh
     return facts_pb2.JobChanged(job=job_pb2.Job(job_id=JOB, state=state, steps=[step]))
 
 
-async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(books: Books) -> None:
+async def test_provenance_is_whole_in_whatever_order_its_facts_arrive(harness: RecordHarness) -> None:
     made = execution(asset_ids=[CHART], cost_micro_usd=7)
     facts = [stored(CHART, made.execution_id), finished(made, "draw sales"), evaluation(1, passes=True)]
     for fact in reversed(facts):
-        await books.tell(fact)
-    own, ancestors = await Lineage(books.record).of("acme", CHART)
+        await harness.tell(fact)
+    own, ancestors = await Lineage(harness.record).of("acme", CHART)
     assert (own.capability_id, own.cost_micro_usd, own.subject) == ("matplotlib_chart@local", 7, "alice")
     assert (own.passes, own.quality, own.prompt_summary) == (True, 0.9, "draw sales")
     assert list(ancestors) == []
 
 
-async def test_every_asset_of_an_attempt_is_told_how_it_was_made_once(books: Books) -> None:
-    await books.tell(finished(execution(1, asset_ids=[DOCUMENT, CHART, CHART], cost_micro_usd=7)))
+async def test_every_asset_of_an_attempt_is_told_how_it_was_made_once(harness: RecordHarness) -> None:
+    await harness.tell(finished(execution(1, asset_ids=[DOCUMENT, CHART, CHART], cost_micro_usd=7)))
     for asset_id in (CHART, DOCUMENT):
-        await books.tell(stored(asset_id))
-        own, _ = await Lineage(books.record).of("acme", asset_id)
+        await harness.tell(stored(asset_id))
+        own, _ = await Lineage(harness.record).of("acme", asset_id)
         assert (own.attempt, own.cost_micro_usd) == (1, 7)
 
 
-async def test_provenance_names_the_request_and_the_job(books: Books) -> None:
+async def test_provenance_names_the_request_and_the_job(harness: RecordHarness) -> None:
     told, older = (
         finished(execution(1, asset_ids=[CHART], request_id=REQUEST)),
         finished(execution(2, asset_ids=[DOCUMENT])),
     )
     for facts in ([stored(CHART), told], [older, stored(DOCUMENT)]):
         for fact in facts:
-            await books.tell(fact)
-    made, of_an_older_executor = [(await Lineage(books.record).of("acme", id_))[0] for id_ in (CHART, DOCUMENT)]
+            await harness.tell(fact)
+    made, of_an_older_executor = [(await Lineage(harness.record).of("acme", id_))[0] for id_ in (CHART, DOCUMENT)]
     assert (made.job_id, made.request_id) == (JOB, REQUEST)
     assert (of_an_older_executor.job_id, of_an_older_executor.request_id) == (JOB, "")
 
 
-async def test_lineage_names_each_ancestor_once_nearest_first(books: Books) -> None:
+async def test_lineage_names_each_ancestor_once_nearest_first(harness: RecordHarness) -> None:
     root = IDS.new()
-    await books.tell(stored(root))
-    await books.tell(stored(CHART))
-    await books.tell(finished(execution(1, asset_ids=[CHART]), inputs=(root,)))
-    await books.tell(stored(DOCUMENT))
-    await books.tell(finished(execution(2, asset_ids=[DOCUMENT]), inputs=(CHART, root)))
-    _, ancestors = await Lineage(books.record).of("acme", DOCUMENT)
+    await harness.tell(stored(root))
+    await harness.tell(stored(CHART))
+    await harness.tell(finished(execution(1, asset_ids=[CHART]), inputs=(root,)))
+    await harness.tell(stored(DOCUMENT))
+    await harness.tell(finished(execution(2, asset_ids=[DOCUMENT]), inputs=(CHART, root)))
+    _, ancestors = await Lineage(harness.record).of("acme", DOCUMENT)
     assert {item.asset_id for item in ancestors} == {CHART, root}
     assert len(ancestors) == 2
 
 
-async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(books: Books) -> None:
+async def test_a_lineage_ends_at_the_bound_of_its_generations_and_at_a_cycle(harness: RecordHarness) -> None:
     chain = [derive("link", str(number)) for number in range(MAX_GENERATIONS + 3)]
     for number, (child, parent) in enumerate(zip(chain, [*chain[1:], chain[0]], strict=True)):
-        await books.tell(stored(child))
-        await books.tell(finished(execution(number, asset_ids=[child]), inputs=(parent,)))
-    _, ancestors = await Lineage(books.record).of("acme", chain[0])
+        await harness.tell(stored(child))
+        await harness.tell(finished(execution(number, asset_ids=[child]), inputs=(parent,)))
+    _, ancestors = await Lineage(harness.record).of("acme", chain[0])
     assert [item.asset_id for item in ancestors] == chain[1 : MAX_GENERATIONS + 1]
-    _, ancestors = await Lineage(books.record).of("acme", chain[-2])
+    _, ancestors = await Lineage(harness.record).of("acme", chain[-2])
     assert ancestors[1].asset_id == chain[0]
 
 
 @pytest.mark.parametrize(
     "asset_id", ["no-uuid", "", "{" + CHART + "}", CHART.replace("-", "")], ids=["word", "empty", "braces", "digits"]
 )
-async def test_what_is_no_id_is_not_found(books: Books, asset_id: str) -> None:
-    await books.tell(stored(CHART))
+async def test_what_is_no_id_is_not_found(harness: RecordHarness, asset_id: str) -> None:
+    await harness.tell(stored(CHART))
     with pytest.raises(SomaError) as refused:
-        await Lineage(books.record).of("acme", asset_id)
+        await Lineage(harness.record).of("acme", asset_id)
     assert refused.value.reason is Reason.NOT_FOUND
 
 
-async def test_a_parent_that_is_no_id_is_passed_over(books: Books) -> None:
-    await books.tell(stored(CHART))
-    await books.tell(finished(execution(1, asset_ids=[CHART]), inputs=("no-uuid",)))
-    own, ancestors = await Lineage(books.record).of("acme", CHART)
+async def test_a_parent_that_is_no_id_is_passed_over(harness: RecordHarness) -> None:
+    await harness.tell(stored(CHART))
+    await harness.tell(finished(execution(1, asset_ids=[CHART]), inputs=("no-uuid",)))
+    own, ancestors = await Lineage(harness.record).of("acme", CHART)
     assert (own.parent_ids, list(ancestors)) == (("no-uuid",), [])
 
 
-async def test_another_tenants_record_does_not_exist(books: Books) -> None:
-    await books.tell(stored(CHART))
-    await books.tell(job(job_pb2.JOB_STATE_RUNNING))
-    assert await books.record.provenance("umbrella", CHART) is None
-    assert list(await books.record.facts("umbrella", JOB)) == []
+async def test_another_tenants_record_does_not_exist(harness: RecordHarness) -> None:
+    await harness.tell(stored(CHART))
+    await harness.tell(job(job_pb2.JOB_STATE_RUNNING))
+    assert await harness.record.provenance("umbrella", CHART) is None
+    assert list(await harness.record.facts("umbrella", JOB)) == []
 
 
-async def test_personal_data_is_taken_out_and_counted(books: Books) -> None:
+async def test_personal_data_is_taken_out_and_counted(harness: RecordHarness) -> None:
     made = execution(asset_ids=[CHART])
     made.params.update({"note": "call 555-867-5309", "list": ["ann@example.com"]})
-    await books.tell(finished(made, "card 4111 1111 1111 1111"))
-    await books.tell(stored(CHART, made.execution_id))
-    own, _ = await Lineage(books.record).of("acme", CHART)
+    await harness.tell(finished(made, "card 4111 1111 1111 1111"))
+    await harness.tell(stored(CHART, made.execution_id))
+    own, _ = await Lineage(harness.record).of("acme", CHART)
     assert own.params == {"note": "call [phone]", "list": ["[email]"]}
     assert own.prompt_summary == "card [card]"
     assert own.redactions == {"phone": 1, "email": 1, "card": 1}
-    assert b"ann@example.com" not in b"".join(fact.document for fact in await books.record.facts("acme", JOB))
+    assert b"ann@example.com" not in b"".join(fact.document for fact in await harness.record.facts("acme", JOB))
 
 
-async def test_the_first_attempt_that_made_the_bytes_is_the_one_recorded(books: Books) -> None:
-    await books.tell(finished(execution(1, asset_ids=[CHART])))
-    await books.tell(finished(execution(2, asset_ids=[CHART])))
-    await books.tell(stored(CHART))
-    own, _ = await Lineage(books.record).of("acme", CHART)
+async def test_the_first_attempt_that_made_the_bytes_is_the_one_recorded(harness: RecordHarness) -> None:
+    await harness.tell(finished(execution(1, asset_ids=[CHART])))
+    await harness.tell(finished(execution(2, asset_ids=[CHART])))
+    await harness.tell(stored(CHART))
+    own, _ = await Lineage(harness.record).of("acme", CHART)
     assert own.attempt == 1
 
 
-async def test_a_trace_tells_the_story_of_a_rework(books: Books) -> None:
+async def test_a_trace_tells_the_story_of_a_rework(harness: RecordHarness) -> None:
     first = execution(1, status=job_pb2.EXECUTION_STATUS_REJECTED, evaluation_id=derive("evaluation", "1"))
     second = execution(
         2,
@@ -251,9 +251,9 @@ async def test_a_trace_tells_the_story_of_a_rework(books: Books) -> None:
         finished(second),
         evaluation(2, passes=True),
     ):
-        await books.tell(fact)
-    await books.tell(job(job_pb2.JOB_STATE_COMPLETED, attempts=2))
-    trace = join(await books.record.facts("acme", JOB))
+        await harness.tell(fact)
+    await harness.tell(job(job_pb2.JOB_STATE_COMPLETED, attempts=2))
+    trace = join(await harness.record.facts("acme", JOB))
     [step] = trace.steps
     assert [bool(attempt.selection_id) for attempt in step.attempts] == [True, False]
     assert "refused it at 0.40 (the picture is blurred)" in step.story
@@ -261,32 +261,32 @@ async def test_a_trace_tells_the_story_of_a_rework(books: Books) -> None:
     assert (trace.totals.reworks, trace.totals.mean_quality, trace.complete) == (1, 0.9, True)
 
 
-async def test_a_trace_is_not_complete_before_every_named_fact_arrived(books: Books) -> None:
-    await books.tell(job(job_pb2.JOB_STATE_COMPLETED))
-    await books.tell(finished(execution(asset_ids=[CHART])))
-    assert not join(await books.record.facts("acme", JOB)).complete
-    await books.tell(selection())
-    assert not join(await books.record.facts("acme", JOB)).complete
-    await books.tell(stored(CHART))
-    assert join(await books.record.facts("acme", JOB)).complete
+async def test_a_trace_is_not_complete_before_every_named_fact_arrived(harness: RecordHarness) -> None:
+    await harness.tell(job(job_pb2.JOB_STATE_COMPLETED))
+    await harness.tell(finished(execution(asset_ids=[CHART])))
+    assert not join(await harness.record.facts("acme", JOB)).complete
+    await harness.tell(selection())
+    assert not join(await harness.record.facts("acme", JOB)).complete
+    await harness.tell(stored(CHART))
+    assert join(await harness.record.facts("acme", JOB)).complete
 
 
-async def test_a_fruitless_choice_is_told(books: Books) -> None:
+async def test_a_fruitless_choice_is_told(harness: RecordHarness) -> None:
     made = selection(1, fallback_reason="UNAVAILABLE")
     made.selection.ClearField("chosen")
     made.selection.reason = "Nothing could be chosen: all 2 capabilities were left out"
-    await books.tell(made)
-    trace = join(await books.record.facts("acme", JOB))
+    await harness.tell(made)
+    trace = join(await harness.record.facts("acme", JOB))
     assert "Then nothing could be chosen" in trace.steps[0].story
 
 
-async def test_of_large_parameters_size_and_digest_are_kept(books: Books) -> None:
+async def test_of_large_parameters_size_and_digest_are_kept(harness: RecordHarness) -> None:
     made = execution(asset_ids=[CHART])
     made.params.update({"kind": "bar", "data": [1] * 50_000})
-    await books.tell(stored(CHART))
-    await books.tell(finished(made))
-    own, _ = await Lineage(books.record).of("acme", CHART)
+    await harness.tell(stored(CHART))
+    await harness.tell(finished(made))
+    own, _ = await Lineage(harness.record).of("acme", CHART)
     left_out = {"sha256": hashlib.sha256(b"[" + b"1," * 49_999 + b"1]").hexdigest(), "size_bytes": 100_001}
     assert own.params == {"kind": "bar", "data": {"params_omitted": left_out}}
-    [fact] = [fact for fact in await books.record.facts("acme", JOB) if fact.kind is Kind.EXECUTION]
+    [fact] = [fact for fact in await harness.record.facts("acme", JOB) if fact.kind is Kind.EXECUTION]
     assert len(fact.document) < 1_000

@@ -20,10 +20,10 @@ from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.trace_news import CHANNEL, TraceNews
 from svc_provenance.app.traces import Traces
-from svc_provenance.app.watch import Pace, WatchTraces
-from svc_provenance.events.facts import Intake
-from svc_provenance.rpc.trace_writer import picture, trace_message
-from tests.unit.provenance.tales import TALES, rework
+from svc_provenance.app.watch import WatchTiming, WatchTraces
+from svc_provenance.events.facts import TraceEventHandlers
+from svc_provenance.rpc.trace_writer import snapshot, trace_message
+from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, rework
 from tests.unit.provenance.test_decision_trace import traced
 from tests.unit.provenance.test_watch import built
 
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.settings import PostgresSettings
     from svc_provenance.domain.ports import Record
-    from tests.unit.provenance.tale import Tale
+    from tests.unit.provenance.job_builder import JobBuilder
 
-NEVER_BY_ITSELF = Pace(heartbeat_s=30, first_s=20, patience_s=30, settle_s=0.5, gather_s=0.02, poll_s=30)
+NEVER_BY_ITSELF = WatchTiming(
+    heartbeat_s=30, first_s=20, missing_facts_timeout_s=30, settle_s=0.5, gather_s=0.02, poll_s=30
+)
 
 
 async def allowed(_tenant_id: str) -> bool:
@@ -43,7 +45,7 @@ async def allowed(_tenant_id: str) -> bool:
 
 
 @dataclass
-class Archive:
+class TraceHarness:
     """A record, and the news of it."""
 
     record: Record
@@ -51,118 +53,118 @@ class Archive:
     postgres: Postgres | None = None
 
     async def tell(self, event: Event) -> None:
-        handler = Intake(self.record, SystemIds(), full_prompt=allowed).handlers()[event.type]
+        handler = TraceEventHandlers(self.record, SystemIds(), full_prompt=allowed).handlers()[event.type]
         if self.postgres is None:
             await handler(None, event)  # type: ignore[arg-type]
         else:
             async with self.postgres.transaction(event.tenant_id) as connection:
                 await handler(connection, event)
 
-    async def trace(self, tale: Tale) -> pb.DecisionTrace:
-        return await Traces(self.record).of("acme", tale.job_id, trace_message)
+    async def trace(self, sample: JobBuilder) -> pb.DecisionTrace:
+        return await Traces(self.record).of("acme", sample.job_id, trace_message)
 
 
 @pytest.fixture
-async def postgres_archive(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Archive]:
+async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[TraceHarness]:
     news = TraceNews()
     async with (
         Postgres.open(await database("provenance")) as postgres,
-        postgres.listen(f"{postgres.schema}.{CHANNEL}", news.heard),
+        postgres.listen(f"{postgres.schema}.{CHANNEL}", news.on_notification),
     ):
-        yield Archive(PostgresRecord(postgres), news, postgres)
+        yield TraceHarness(PostgresRecord(postgres), news, postgres)
 
 
 @pytest.fixture
-def memory_archive() -> Archive:
+def memory_harness() -> TraceHarness:
     news = TraceNews()
-    return Archive(MemoryRecord(news.heard), news)
+    return TraceHarness(MemoryRecord(news.on_notification), news)
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def archive(request: pytest.FixtureRequest) -> Archive:
-    found: Archive = request.getfixturevalue(f"{request.param}_archive")
+def harness(request: pytest.FixtureRequest) -> TraceHarness:
+    found: TraceHarness = request.getfixturevalue(f"{request.param}_harness")
     return found
 
 
-async def test_what_is_read_back_is_what_was_told(archive: Archive) -> None:
-    for tale in (tell() for tell in TALES.values()):
-        for event in tale.events():
-            await archive.tell(event)
-        assert await archive.trace(tale) == await traced(tale)
+async def test_what_is_read_back_is_what_was_told(harness: TraceHarness) -> None:
+    for sample in (tell() for tell in SAMPLE_JOBS.values()):
+        for event in sample.events():
+            await harness.tell(event)
+        assert await harness.trace(sample) == await traced(sample)
 
 
-async def test_watchers_are_woken_by_each_fact_and_their_parts_make_the_whole(archive: Archive) -> None:
-    tale = rework()
-    watch = WatchTraces(Traces(archive.record), picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
+async def test_watchers_are_woken_by_each_fact_and_their_parts_make_the_whole(harness: TraceHarness) -> None:
+    sample = rework()
+    watch = WatchTraces(Traces(harness.record), snapshot, harness.news.of, SystemClock(), NEVER_BY_ITSELF)
 
     async def all_parts() -> list[pb.TraceEvent]:
-        return [pb.TraceEvent.FromString(part or b"") async for part in watch("acme", tale.job_id)]
+        return [pb.TraceEvent.FromString(part or b"") async for part in watch("acme", sample.job_id)]
 
     watching = [asyncio.create_task(all_parts()) for _ in range(3)]
-    for event in tale.events():
-        await archive.tell(event)
+    for event in sample.events():
+        await harness.tell(event)
     for parts in await asyncio.wait_for(asyncio.gather(*watching), 20):
-        assert parts[-1].trace == built(parts[:-1]) == await archive.trace(tale)
+        assert parts[-1].trace == built(parts[:-1]) == await harness.trace(sample)
 
 
-async def test_a_watch_ends_though_the_clock_that_told_the_end_is_behind(archive: Archive) -> None:
-    tale = rework()
-    *before, end = tale.events()
+async def test_a_watch_ends_though_the_clock_that_told_the_end_is_behind(harness: TraceHarness) -> None:
+    sample = rework()
+    *before, end = sample.events()
     for event in before:
-        await archive.tell(event)
-    await archive.tell(replace(before[-1], event_id="running", **told_as_running(tale)))
-    watch = WatchTraces(Traces(archive.record), picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
-    async with asyncio.timeout(20), aclosing(watch("acme", tale.job_id)) as parts:
+        await harness.tell(event)
+    await harness.tell(replace(before[-1], event_id="running", **told_as_running(sample)))
+    watch = WatchTraces(Traces(harness.record), snapshot, harness.news.of, SystemClock(), NEVER_BY_ITSELF)
+    async with asyncio.timeout(20), aclosing(watch("acme", sample.job_id)) as parts:
         assert await anext(parts)
-        await archive.tell(replace(end, occurred_at=before[0].occurred_at))
+        await harness.tell(replace(end, occurred_at=before[0].occurred_at))
         *_, last = [part async for part in parts]
     assert pb.TraceEvent.FromString(last or b"").trace.complete
 
 
-def told_as_running(tale: Tale) -> dict[str, object]:
+def told_as_running(sample: JobBuilder) -> dict[str, object]:
     """What makes an event say that the job runs, by an executor that gives no numbers."""
-    running = facts_pb2.JobChanged(job=job_pb2.Job(job_id=tale.job_id, state=job_pb2.JOB_STATE_RUNNING))
+    running = facts_pb2.JobChanged(job=job_pb2.Job(job_id=sample.job_id, state=job_pb2.JOB_STATE_RUNNING))
     return {"type": running.DESCRIPTOR.full_name, "payload": running.SerializeToString()}
 
 
-async def test_a_fact_told_twice_changes_nothing(archive: Archive) -> None:
-    tale = rework()
-    for event in (*tale.events(), *tale.events()):
-        await archive.tell(event)
-    assert await archive.trace(tale) == await traced(tale)
+async def test_a_fact_told_twice_changes_nothing(harness: TraceHarness) -> None:
+    sample = rework()
+    for event in (*sample.events(), *sample.events()):
+        await harness.tell(event)
+    assert await harness.trace(sample) == await traced(sample)
 
 
-async def test_a_whole_prompt_is_kept_where_policy_allows_and_forgotten_with_its_asset(archive: Archive) -> None:
-    tale = rework()
-    for event in tale.events():
-        await archive.tell(event)
-    asset_id = tale.id("asset", "chart", 2)
-    kept = await archive.record.provenance("acme", asset_id)
+async def test_a_whole_prompt_is_kept_where_policy_allows_and_forgotten_with_its_asset(harness: TraceHarness) -> None:
+    sample = rework()
+    for event in sample.events():
+        await harness.tell(event)
+    asset_id = sample.id("asset", "chart", 2)
+    kept = await harness.record.provenance("acme", asset_id)
     assert kept is not None
     assert kept.prompt == "Draw the chart"
-    tale.facts = [facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id))]
-    await archive.tell(tale.events()[0])
-    erased = await archive.record.provenance("acme", asset_id)
+    sample.facts = [facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id))]
+    await harness.tell(sample.events()[0])
+    erased = await harness.record.provenance("acme", asset_id)
     assert erased is not None
     assert (erased.prompt, erased.prompt_summary, erased.params) == ("", "", {})
 
 
-async def test_another_tenants_news_wake_but_tell_nothing(archive: Archive) -> None:
-    tale = rework()
-    watch = WatchTraces(Traces(archive.record), picture, archive.news.of, SystemClock(), NEVER_BY_ITSELF)
-    watching = asyncio.create_task(anext(watch("umbrella", tale.job_id)))
-    for event in tale.events():
-        await archive.tell(event)
+async def test_another_tenants_news_wake_but_tell_nothing(harness: TraceHarness) -> None:
+    sample = rework()
+    watch = WatchTraces(Traces(harness.record), snapshot, harness.news.of, SystemClock(), NEVER_BY_ITSELF)
+    watching = asyncio.create_task(anext(watch("umbrella", sample.job_id)))
+    for event in sample.events():
+        await harness.tell(event)
     done, _ = await asyncio.wait({watching}, timeout=0.3)
     watching.cancel()
     await asyncio.wait({watching})
     assert not done
 
 
-async def test_a_job_that_is_told_as_running_again_is_not_complete(archive: Archive) -> None:
-    tale = rework()
-    tale.job(job_pb2.JOB_STATE_RUNNING)
-    for event in tale.events():
-        await archive.tell(event)
-    trace = await archive.trace(tale)
+async def test_a_job_that_is_told_as_running_again_is_not_complete(harness: TraceHarness) -> None:
+    sample = rework()
+    sample.job(job_pb2.JOB_STATE_RUNNING)
+    for event in sample.events():
+        await harness.tell(event)
+    trace = await harness.trace(sample)
     assert (trace.complete, trace.job.state) == (False, job_pb2.JOB_STATE_RUNNING)

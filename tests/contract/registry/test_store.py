@@ -12,7 +12,7 @@ from mesh.errors import Reason, SomaError
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.contract import eventually
 from svc_registry.adapters.postgres import PostgresStore
-from svc_registry.domain import PLATFORM, CapabilityKey, Health, HealthState, LadderAddress
+from svc_registry.domain import PLATFORM, CapabilityKey, Health, HealthState, OwnedLadderKey
 from tests.contract.registry.samples import KEY, LADDER, MERMAID, NOW, PRIVATE, REQUEST, failed, unaudited
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ async def test_changes_are_announced(store: BothStore) -> None:
         await store.change_health(PRIVATE.key, failed, unaudited)
         await store.save_ladder(LADDER, 0)
         await eventually(lambda: len(heard) == 4)
-    assert heard == [MERMAID.key, PRIVATE.key, PRIVATE.key, LadderAddress(PLATFORM, KEY)]
+    assert heard == [MERMAID.key, PRIVATE.key, PRIVATE.key, OwnedLadderKey(PLATFORM, KEY)]
 
 
 async def test_a_refused_write_announces_nothing_and_leaves_no_event(postgres_store: PostgresStore) -> None:

@@ -15,7 +15,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.rpc import SelectionFacts
-from tests.contract.selector.books import LIMIT, Books
+from tests.contract.selector.harness import LIMIT, LedgerHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[Books]:
+async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[LedgerHarness]:
     async with Postgres.open(await database("selector")) as postgres:
         clock = FakeClock()
         audits = auditor("selector", AuditRecorded)
@@ -32,17 +32,17 @@ async def postgres_books(database: Callable[[str], Awaitable[PostgresSettings]])
         ledger = PostgresLedger(
             postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT
         )
-        yield Books(ledger, decisions, clock)
+        yield LedgerHarness(ledger, decisions, clock)
 
 
 @pytest.fixture
-def memory_books() -> Books:
+def memory_harness() -> LedgerHarness:
     clock = FakeClock()
     decisions = MemoryDecisions(SelectionFacts().document)
-    return Books(MemoryLedger(decisions, clock, SystemIds(), LIMIT), decisions, clock)
+    return LedgerHarness(MemoryLedger(decisions, clock, SystemIds(), LIMIT), decisions, clock)
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def books(request: pytest.FixtureRequest) -> Books:
-    found: Books = request.getfixturevalue(f"{request.param}_books")
+def harness(request: pytest.FixtureRequest) -> LedgerHarness:
+    found: LedgerHarness = request.getfixturevalue(f"{request.param}_harness")
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mesh.identity import Claims
     from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceAsyncStub
-    from svc_selector.domain.model import Offer
+    from svc_selector.domain.model import Candidate
 
 TENANT = "acme"
 
@@ -34,10 +34,10 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    offers: Sequence[Offer], permissions: Permissions | None = None, caller: Claims = ALICE
+    candidates: Sequence[Candidate], permissions: Permissions | None = None, caller: Claims = ALICE
 ) -> AsyncIterator[Serving]:
-    """Serves a selector over these offers; the caller has the plan "pro" unless told otherwise."""
-    made = bench(offers)
+    """Serves a selector over these candidates; the caller has the plan "pro" unless told otherwise."""
+    made = bench(candidates)
     made.told.permissions[TENANT] = permissions or Permissions("pro")
     registration = (add_SelectorServiceServicer_to_server, SelectorServicer(made.selector, SelectionFacts()))
     async with served([registration], caller=caller) as server:

@@ -20,9 +20,9 @@ from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.postgres import PostgresDecisions
 from svc_selector.domain.budget import OVERALL, ReservationState, bookable
 from svc_selector.domain.decision import Decision, Recorded
-from svc_selector.domain.model import Ask, Need, Offer, Source, Subject
+from svc_selector.domain.model import Candidate, Requirements, SelectionRequest, Source, Subject
 from svc_selector.rpc import SelectionFacts
-from tests.contract.selector.books import LIMIT, Books
+from tests.contract.selector.harness import LIMIT, LedgerHarness
 
 if TYPE_CHECKING:
     from svc_selector.domain.ports import Ledger
@@ -32,19 +32,21 @@ IDS = SystemIds()
 
 
 def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", job_id: str = "") -> Decision:
-    offer = Offer("d2@local", "d2", "local", ("image",), ("image_photo",))
+    candidate = Candidate("d2@local", "d2", "local", ("image",), ("image_photo",))
     return Decision(
         selection_id=IDS.new(),
-        ask=Ask(Need("image", "image_photo"), request_id=request_id, digest=b"digest" if request_id else b""),
+        selection_request=SelectionRequest(
+            Requirements("image", "image_photo"), request_id=request_id, digest=b"digest" if request_id else b""
+        ),
         subject=Subject(tenant, "alice", job_id=job_id),
-        chosen=offer,
+        chosen=candidate,
         ranked=(),
         rejected=(),
         source=Source.LADDER,
         reason="because",
         policy_id="p",
         ladder_version=1,
-        held=None,
+        reservation=None,
         degradation_level="NONE",
         stale_since=None,
         decided_at=clock.now(),
@@ -57,70 +59,70 @@ async def spent(ledger: Ledger, tenant: str = "acme") -> tuple[int, int]:
     return overall.reserved_micro_usd, overall.settled_micro_usd
 
 
-async def test_a_reservation_holds_its_amount(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+async def test_a_reservation_holds_its_amount(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
     assert (held.amount_micro_usd, held.remaining_micro_usd) == (400, 600)
-    assert await spent(books.ledger) == (400, 0)
+    assert await spent(harness.ledger) == (400, 0)
 
 
-async def test_what_a_cap_does_not_bear_is_refused_and_writes_nothing(books: Books) -> None:
-    await books.ledger.reserve("acme", "image", 700, TTL, None)
-    assert await books.ledger.reserve("acme", "image", 301, TTL, decision(books.clock)) is None
-    assert await spent(books.ledger) == (700, 0)
-    assert list(await books.decisions.list("acme", "", 10, "")) == []
+async def test_what_a_cap_does_not_bear_is_refused_and_writes_nothing(harness: LedgerHarness) -> None:
+    await harness.ledger.reserve("acme", "image", 700, TTL, None)
+    assert await harness.ledger.reserve("acme", "image", 301, TTL, decision(harness.clock)) is None
+    assert await spent(harness.ledger) == (700, 0)
+    assert list(await harness.decisions.list("acme", "", 10, "")) == []
 
 
-async def test_a_modality_has_its_own_cap(books: Books) -> None:
-    await books.ledger.set_budget("acme", "image", 100, "alice")
-    assert await books.ledger.reserve("acme", "image", 101, TTL, None) is None
-    assert await books.ledger.reserve("acme", "video", 101, TTL, None) is not None
+async def test_a_modality_has_its_own_cap(harness: LedgerHarness) -> None:
+    await harness.ledger.set_budget("acme", "image", 100, "alice")
+    assert await harness.ledger.reserve("acme", "image", 101, TTL, None) is None
+    assert await harness.ledger.reserve("acme", "video", 101, TTL, None) is not None
 
 
-async def test_tenants_have_budgets_of_their_own(books: Books) -> None:
-    await books.ledger.reserve("acme", "image", LIMIT, TTL, None)
-    assert await books.ledger.reserve("umbrella", "image", LIMIT, TTL, None) is not None
+async def test_tenants_have_budgets_of_their_own(harness: LedgerHarness) -> None:
+    await harness.ledger.reserve("acme", "image", LIMIT, TTL, None)
+    assert await harness.ledger.reserve("umbrella", "image", LIMIT, TTL, None) is not None
 
 
-async def test_settling_books_the_true_cost_once(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+async def test_settling_books_the_true_cost_once(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
-    first = await books.ledger.settle("acme", held.reservation_id, 250)
+    first = await harness.ledger.settle("acme", held.reservation_id, 250)
     assert (first.state, first.settled_micro_usd) == (ReservationState.SETTLED, 250)
-    assert await books.ledger.settle("acme", held.reservation_id, 999) == first
-    assert await spent(books.ledger) == (0, 250)
+    assert await harness.ledger.settle("acme", held.reservation_id, 999) == first
+    assert await spent(harness.ledger) == (0, 250)
 
 
-async def test_a_cost_above_the_reservation_is_booked_up_to_the_cap(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 900, TTL, None)
+async def test_a_cost_above_the_reservation_is_booked_up_to_the_cap(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 900, TTL, None)
     assert held is not None
-    settled = await books.ledger.settle("acme", held.reservation_id, 5_000)
+    settled = await harness.ledger.settle("acme", held.reservation_id, 5_000)
     assert settled.settled_micro_usd == LIMIT
 
 
-async def test_releasing_gives_everything_back_once(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+async def test_releasing_gives_everything_back_once(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
     for _ in range(2):
-        assert (await books.ledger.release("acme", held.reservation_id)).state is ReservationState.RELEASED
-    assert await spent(books.ledger) == (0, 0)
-    assert (await books.ledger.settle("acme", held.reservation_id, 0)).state is ReservationState.RELEASED
+        assert (await harness.ledger.release("acme", held.reservation_id)).state is ReservationState.RELEASED
+    assert await spent(harness.ledger) == (0, 0)
+    assert (await harness.ledger.settle("acme", held.reservation_id, 0)).state is ReservationState.RELEASED
 
 
-async def test_a_call_that_was_made_on_a_released_reservation_is_booked_once(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+async def test_a_call_that_was_made_on_a_released_reservation_is_booked_once(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
-    await books.ledger.release("acme", held.reservation_id)
+    await harness.ledger.release("acme", held.reservation_id)
     for _ in range(2):
-        assert (await books.ledger.settle("acme", held.reservation_id, 400)).settled_micro_usd == 400
-    assert await spent(books.ledger) == (0, 400)
+        assert (await harness.ledger.settle("acme", held.reservation_id, 400)).settled_micro_usd == 400
+    assert await spent(harness.ledger) == (0, 400)
 
 
-async def test_a_reservation_of_another_tenant_does_not_exist(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 400, TTL, None)
+async def test_a_reservation_of_another_tenant_does_not_exist(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 400, TTL, None)
     assert held is not None
     id_ = held.reservation_id
-    ledger = books.ledger
+    ledger = harness.ledger
     for call in (
         ledger.release("umbrella", id_),
         ledger.settle("umbrella", id_, 1),
@@ -129,59 +131,59 @@ async def test_a_reservation_of_another_tenant_does_not_exist(books: Books) -> N
         with pytest.raises(SomaError) as hidden:
             await call
         assert hidden.value.reason is Reason.NOT_FOUND
-    assert await spent(books.ledger) == (400, 0)
+    assert await spent(harness.ledger) == (400, 0)
 
 
-async def test_what_lapses_is_free_again_and_settles_within_the_cap(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 800, TTL, None)
+async def test_what_lapses_is_free_again_and_settles_within_the_cap(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
-    assert await books.ledger.expire() == 0
-    await books.clock.advance(TTL.total_seconds())
-    assert await books.ledger.expire() == 1
-    assert await spent(books.ledger) == (0, 0)
-    await books.ledger.reserve("acme", "image", 700, TTL, None)
-    late = await books.ledger.settle("acme", held.reservation_id, 800)
+    assert await harness.ledger.expire() == 0
+    await harness.clock.advance(TTL.total_seconds())
+    assert await harness.ledger.expire() == 1
+    assert await spent(harness.ledger) == (0, 0)
+    await harness.ledger.reserve("acme", "image", 700, TTL, None)
+    late = await harness.ledger.settle("acme", held.reservation_id, 800)
     assert late.settled_micro_usd == 300
-    assert await spent(books.ledger) == (700, 300)
+    assert await spent(harness.ledger) == (700, 300)
 
 
-async def test_a_new_month_starts_from_nothing(books: Books) -> None:
-    await books.ledger.reserve("acme", "image", LIMIT, TTL, None)
-    await books.clock.advance(timedelta(days=31).total_seconds())
-    assert await books.ledger.reserve("acme", "image", LIMIT, TTL, None) is not None
+async def test_a_new_month_starts_from_nothing(harness: LedgerHarness) -> None:
+    await harness.ledger.reserve("acme", "image", LIMIT, TTL, None)
+    await harness.clock.advance(timedelta(days=31).total_seconds())
+    assert await harness.ledger.reserve("acme", "image", LIMIT, TTL, None) is not None
 
 
-async def test_a_decision_is_written_with_its_reservation(books: Books) -> None:
-    made = decision(books.clock)
-    held = await books.ledger.reserve("acme", "image", 5, TTL, made)
+async def test_a_decision_is_written_with_its_reservation(harness: LedgerHarness) -> None:
+    made = decision(harness.clock)
+    held = await harness.ledger.reserve("acme", "image", 5, TTL, made)
     assert held is not None
-    document = await books.decisions.get("acme", made.selection_id)
-    assert document == SelectionFacts().document(replace(made, held=held))
-    assert await books.decisions.get("umbrella", made.selection_id) is None
+    document = await harness.decisions.get("acme", made.selection_id)
+    assert document == SelectionFacts().document(replace(made, reservation=held))
+    assert await harness.decisions.get("umbrella", made.selection_id) is None
 
 
-async def test_a_request_id_makes_one_decision(books: Books) -> None:
-    first = decision(books.clock, request_id="r1")
-    await books.decisions.record([first])
+async def test_a_request_id_makes_one_decision(harness: LedgerHarness) -> None:
+    first = decision(harness.clock, request_id="r1")
+    await harness.decisions.record([first])
     with pytest.raises(SomaError) as lost:
-        await books.decisions.record([decision(books.clock, request_id="r1")])
+        await harness.decisions.record([decision(harness.clock, request_id="r1")])
     assert lost.value.reason is Reason.CONFLICT
-    assert await books.decisions.by_request("acme", "r1") == Recorded(SelectionFacts().document(first), b"digest")
-    await books.decisions.record([decision(books.clock, tenant="umbrella", request_id="r1")])
+    assert await harness.decisions.by_request("acme", "r1") == Recorded(SelectionFacts().document(first), b"digest")
+    await harness.decisions.record([decision(harness.clock, tenant="umbrella", request_id="r1")])
 
 
-async def test_decisions_come_newest_first_and_in_pages(books: Books) -> None:
-    made = [decision(books.clock, job_id="j") for _ in range(3)]
-    await books.decisions.record([*made, decision(books.clock, job_id="other")])
+async def test_decisions_come_newest_first_and_in_pages(harness: LedgerHarness) -> None:
+    made = [decision(harness.clock, job_id="j") for _ in range(3)]
+    await harness.decisions.record([*made, decision(harness.clock, job_id="other")])
     document = SelectionFacts().document
-    assert list(await books.decisions.list("acme", "j", 2, "")) == [document(made[2]), document(made[1])]
-    assert list(await books.decisions.list("acme", "j", 2, made[1].selection_id)) == [document(made[0])]
+    assert list(await harness.decisions.list("acme", "j", 2, "")) == [document(made[2]), document(made[1])]
+    assert list(await harness.decisions.list("acme", "j", 2, made[1].selection_id)) == [document(made[0])]
 
 
-async def test_what_is_written_anew_is_told_once(postgres_books: Books) -> None:
-    decisions = postgres_books.decisions
+async def test_what_is_written_anew_is_told_once(postgres_harness: LedgerHarness) -> None:
+    decisions = postgres_harness.decisions
     assert isinstance(decisions, PostgresDecisions)
-    made = decision(postgres_books.clock)
+    made = decision(postgres_harness.clock)
     await decisions.record([made])
     await decisions.record([made])
     async with decisions._postgres.transaction(SYSTEM) as connection:
@@ -189,30 +191,30 @@ async def test_what_is_written_anew_is_told_once(postgres_books: Books) -> None:
     assert [tuple(row) for row in rows] == [("soma.events.v1.SelectionsMade", "acme")]
 
 
-async def test_64_at_once_never_pass_a_budget_for_10(books: Books) -> None:
+async def test_64_at_once_never_pass_a_budget_for_10(harness: LedgerHarness) -> None:
     """Invariant 3, short form."""
 
     async def spend(number: int) -> int:
-        held = await books.ledger.reserve("acme", ("image", "video")[number % 2], 100, TTL, None)
+        held = await harness.ledger.reserve("acme", ("image", "video")[number % 2], 100, TTL, None)
         if held is None:
             return 0
         if number % 3 == 0:
-            await books.ledger.release("acme", held.reservation_id)
+            await harness.ledger.release("acme", held.reservation_id)
             return 0
-        return (await books.ledger.settle("acme", held.reservation_id, 100)).settled_micro_usd
+        return (await harness.ledger.settle("acme", held.reservation_id, 100)).settled_micro_usd
 
     for _ in range(3):
         await asyncio.gather(*(spend(number) for number in range(64)))
-        reserved, settled = await spent(books.ledger)
+        reserved, settled = await spent(harness.ledger)
         assert reserved + settled <= LIMIT
     while await spend(1):
         pass
-    assert await spent(books.ledger) == (0, LIMIT)
+    assert await spent(harness.ledger) == (0, LIMIT)
 
 
 @dataclass
 class CarelessLedger:
-    """A planted bug: looks first, books later."""
+    """A planted bug: looks first, reserves later."""
 
     limit: int
     reserved: int = 0

@@ -11,53 +11,53 @@ from svc_selector.domain.budget import ReservationState
 from tests.contract.selector.test_ledger import TTL, spent
 
 if TYPE_CHECKING:
-    from tests.contract.selector.books import Books
+    from tests.contract.selector.harness import LedgerHarness
 
 
-async def test_a_renewed_reservation_lapses_later(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 800, TTL, None)
+async def test_a_renewed_reservation_lapses_later(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
-    await books.clock.advance(TTL.total_seconds() - 1)
-    renewed = await books.ledger.renew("acme", held.reservation_id, TTL)
-    assert (renewed.state, renewed.expires_at) == (ReservationState.HELD, books.clock.now() + TTL)
-    await books.clock.advance(TTL.total_seconds() - 1)
-    assert await books.ledger.expire() == 0
-    assert await spent(books.ledger) == (800, 0)
-    await books.clock.advance(1)
-    assert await books.ledger.expire() == 1
+    await harness.clock.advance(TTL.total_seconds() - 1)
+    renewed = await harness.ledger.renew("acme", held.reservation_id, TTL)
+    assert (renewed.state, renewed.expires_at) == (ReservationState.HELD, harness.clock.now() + TTL)
+    await harness.clock.advance(TTL.total_seconds() - 1)
+    assert await harness.ledger.expire() == 0
+    assert await spent(harness.ledger) == (800, 0)
+    await harness.clock.advance(1)
+    assert await harness.ledger.expire() == 1
 
 
-async def test_a_lapsed_reservation_is_held_again_only_under_the_cap(books: Books) -> None:
-    held = await books.ledger.reserve("acme", "image", 800, TTL, None)
+async def test_a_lapsed_reservation_is_held_again_only_under_the_cap(harness: LedgerHarness) -> None:
+    held = await harness.ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
-    await books.clock.advance(TTL.total_seconds())
-    await books.ledger.expire()
-    between = await books.ledger.reserve("acme", "image", 300, TTL, None)
+    await harness.clock.advance(TTL.total_seconds())
+    await harness.ledger.expire()
+    between = await harness.ledger.reserve("acme", "image", 300, TTL, None)
     assert between is not None
     with pytest.raises(SomaError) as refused:
-        await books.ledger.renew("acme", held.reservation_id, TTL)
+        await harness.ledger.renew("acme", held.reservation_id, TTL)
     assert refused.value.reason is Reason.BUDGET_EXCEEDED
-    await books.ledger.release("acme", between.reservation_id)
-    assert (await books.ledger.renew("acme", held.reservation_id, TTL)).state is ReservationState.HELD
-    assert await spent(books.ledger) == (800, 0)
+    await harness.ledger.release("acme", between.reservation_id)
+    assert (await harness.ledger.renew("acme", held.reservation_id, TTL)).state is ReservationState.HELD
+    assert await spent(harness.ledger) == (800, 0)
 
 
-async def test_what_was_settled_or_released_is_not_renewed(books: Books) -> None:
-    for end in (books.ledger.release, lambda tenant, id_: books.ledger.settle(tenant, id_, 5)):
-        held = await books.ledger.reserve("acme", "image", 100, TTL, None)
+async def test_what_was_settled_or_released_is_not_renewed(harness: LedgerHarness) -> None:
+    for end in (harness.ledger.release, lambda tenant, id_: harness.ledger.settle(tenant, id_, 5)):
+        held = await harness.ledger.reserve("acme", "image", 100, TTL, None)
         assert held is not None
         await end("acme", held.reservation_id)
         with pytest.raises(SomaError) as refused:
-            await books.ledger.renew("acme", held.reservation_id, TTL)
+            await harness.ledger.renew("acme", held.reservation_id, TTL)
         assert refused.value.reason is Reason.FAILED_PRECONDITION
-    assert await spent(books.ledger) == (0, 5)
+    assert await spent(harness.ledger) == (0, 5)
 
 
-async def test_a_reservation_that_is_renewed_while_it_is_about_to_lapse_stays(postgres_books: Books) -> None:
-    ledger = postgres_books.ledger
+async def test_a_reservation_that_is_renewed_while_it_is_about_to_lapse_stays(postgres_harness: LedgerHarness) -> None:
+    ledger = postgres_harness.ledger
     held = await ledger.reserve("acme", "image", 800, TTL, None)
     assert held is not None
-    await postgres_books.clock.advance(TTL.total_seconds())
+    await postgres_harness.clock.advance(TTL.total_seconds())
     await ledger.renew("acme", held.reservation_id, TTL)
     await ledger._expire_one("acme", held.reservation_id)  # type: ignore[attr-defined]
     assert await spent(ledger) == (800, 0)

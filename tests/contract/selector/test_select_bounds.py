@@ -16,10 +16,10 @@ from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
 from svc_selector.domain.judge import cost
 from svc_selector.domain.model import Prices, Units
-from svc_selector.rpc.convert import ask_from
+from svc_selector.rpc.convert import selection_request_from
 from svc_selector.rpc.params import MAX_VALUES, params_from
 from tests.contract.selector.serving import request, serving
-from tests.unit.multimodal.selecting import D2, offer
+from tests.unit.multimodal.selecting import D2, candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ DOUBLES = frozenset({"requirements.duration_seconds", "estimated_units.seconds"}
 ABSURD = (math.inf, -math.inf, math.nan, -1.0, 1e308)
 INT64 = 1 << 63
 VALIDATOR = protovalidate.Validator()
-DEAREST = Prices(*[10**9] * 5, finer=Prices(*[10**12] * 5))
+DEAREST = Prices(*[10**9] * 5, per_million=Prices(*[10**12] * 5))
 
 
 def put(made: SelectRequest, path: str, value: float) -> None:
@@ -85,8 +85,8 @@ async def test_every_number_is_refused_by_name_or_priced_exactly(values: dict[st
     bad = {path for path, value in values.items() if not 0 <= value <= BOUNDS[path]}
     assert refused_fields(made) == bad
     if not bad:
-        ask = await ask_from(made)
-        assert 0 <= cost(DEAREST, ask.units) < INT64
+        selection_request = await selection_request_from(made)
+        assert 0 <= cost(DEAREST, selection_request.units) < INT64
 
 
 @pytest.mark.parametrize("seconds", [math.inf, math.nan, -1.0], ids=repr)
@@ -148,7 +148,7 @@ async def test_long_parameters_are_kept_as_their_digest_and_size() -> None:
 
 
 async def test_long_parameters_are_checked_all_the_same() -> None:
-    picky = offer("d2@local", schema=compile_schema({"properties": {"x": {"type": "string", "maxLength": 10}}}))
+    picky = candidate("d2@local", schema=compile_schema({"properties": {"x": {"type": "string", "maxLength": 10}}}))
     async with serving([picky]) as selector:
         made = request()
         made.requirements.params.update({"x": "a" * 120_000})
@@ -163,5 +163,5 @@ async def test_what_waits_to_be_recorded_holds_no_long_parameters() -> None:
         made.requirements.params.update({"x": "a" * 120_000})
         await selector.stub.Select(made)
         [waiting] = selector.bench.selector._recorder._queue._queue  # type: ignore[attr-defined]
-    assert waiting.ask.need.params is None
-    assert waiting.ask.kept_params.value is None
+    assert waiting.selection_request.requirements.params is None
+    assert waiting.selection_request.stored_params.value is None

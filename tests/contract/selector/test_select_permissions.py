@@ -7,25 +7,25 @@ import pytest
 from mesh.errors import Reason, SomaError
 from soma.registry.v1.capability_pb2 import COST_TIER_LOW, COST_TIER_PREMIUM
 from soma.selector.v1.selection_pb2 import Selection, SubjectContext
-from svc_selector.domain.model import CostTier, Offer
+from svc_selector.domain.model import Candidate, CostTier
 from svc_selector.domain.permissions import CLASSIFICATIONS, Permissions
 from tests.contract.selector.serving import request, serving
-from tests.unit.multimodal.selecting import D2, offer
+from tests.unit.multimodal.selecting import D2, candidate
 
 EVERYTHING = ("public", "internal", "sensitive", "confidential")
-OPEN = offer("d2@local", classifications=EVERYTHING)
-FREE, DEAR = offer("d2@local", cost_tier=CostTier.FREE), offer("mermaid@local", cost_tier=CostTier.PREMIUM)
+OPEN = candidate("d2@local", classifications=EVERYTHING)
+FREE, DEAR = candidate("d2@local", cost_tier=CostTier.FREE), candidate("mermaid@local", cost_tier=CostTier.PREMIUM)
 
 
-async def select(permissions: Permissions, *offers: Offer, **fields: object) -> Selection:
-    async with serving(offers, permissions) as selector:
+async def select(permissions: Permissions, *candidates: Candidate, **fields: object) -> Selection:
+    async with serving(candidates, permissions) as selector:
         return await selector.stub.Select(request(**fields))
 
 
-async def codes(permissions: Permissions, *offers: Offer, **fields: object) -> dict[str, str]:
+async def codes(permissions: Permissions, *candidates: Candidate, **fields: object) -> dict[str, str]:
     """The code against each of the capabilities, none of which is left."""
     with pytest.raises(SomaError) as refused:
-        await select(permissions, *offers, **fields)
+        await select(permissions, *candidates, **fields)
     return {item.subject: item.type for item in refused.value.preconditions}
 
 
@@ -70,14 +70,14 @@ async def test_a_name_that_the_caller_may_use_passes(name: str) -> None:
 
 
 async def test_a_capability_for_a_persona_cannot_be_had_by_naming_it() -> None:
-    guarded = offer("d2@local", personas=("analyst",))
+    guarded = candidate("d2@local", personas=("analyst",))
     with pytest.raises(SomaError) as refused:
         await select(Permissions("pro"), guarded, subject_context=SubjectContext(persona="analyst"))
     assert refused.value.reason is Reason.PERMISSION_DENIED
 
 
 async def test_denied_providers_and_tools_are_left_out() -> None:
-    other = offer("mermaid@elsewhere")
+    other = candidate("mermaid@elsewhere")
     denied = Permissions("pro", denied_providers=("elsewhere",), denied_tools=("d2",))
     assert await codes(denied, D2, other) == dict.fromkeys(("d2@local", "mermaid@elsewhere"), "TENANT_PERMISSION")
 

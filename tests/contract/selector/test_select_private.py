@@ -14,10 +14,10 @@ from svc_registry.rpc import capability_to_proto
 from svc_selector.adapters.peers.capabilities import CapabilityReader
 from svc_selector.domain import model
 from svc_selector.domain.judge import tier_in_force
-from svc_selector.domain.model import Offer, Prices
+from svc_selector.domain.model import Candidate, Prices
 from svc_selector.domain.permissions import Permissions
 from tests.contract.selector.test_select_permissions import codes, select
-from tests.unit.multimodal.selecting import offer
+from tests.unit.multimodal.selecting import candidate
 
 OPERATOR, ADMIN = Actor("ops", "root", platform=True), Actor("acme", "alice")
 GPT = Capability(
@@ -32,14 +32,14 @@ STRICT = Permissions("pro", classification_floor="confidential")
 FREE, LOW, HIGH = model.CostTier.FREE, model.CostTier.LOW, model.CostTier.HIGH
 
 
-async def registered(endpoint: str) -> Offer:
-    """The offer of what the tenant's administrator registers with this endpoint."""
+async def registered(endpoint: str) -> Candidate:
+    """The candidate of what the tenant's administrator registers with this endpoint."""
     store = MemoryStore()
     async with Catalog(store, store, "epoch").running() as catalog:
         registry = Registry(store, catalog, FakeClock())
         await registry.register(OPERATOR, GPT)
         own = await registry.register(ADMIN, replace(CHAT, endpoint=endpoint))
-    [made] = (await CapabilityReader().read([capability_to_proto(own)])).offers
+    [made] = (await CapabilityReader().read([capability_to_proto(own)])).candidates
     return made
 
 
@@ -54,7 +54,7 @@ async def test_confidential_data_goes_to_a_server_on_this_machine() -> None:
 
 
 async def test_a_private_capability_costs_no_less_than_its_prices_say() -> None:
-    own = offer("d2@local", owner="acme", cost_tier=FREE, prices=Prices(call=10_001))
+    own = candidate("d2@local", owner="acme", cost_tier=FREE, prices=Prices(call=10_001))
     assert await codes(Permissions("pro", max_cost_tier="low"), own) == {"d2@local": "OVER_COST_TIER"}
     assert (await select(Permissions("pro", max_cost_tier="medium"), own)).ranked
     assert (await select(Permissions("pro", max_cost_tier="free"), replace(own, owner=""))).ranked
@@ -65,11 +65,11 @@ async def test_a_private_capability_costs_no_less_than_its_prices_say() -> None:
     [(0, "low"), (10_000, "low"), (10_001, "medium"), (100_001, "high"), (1_000_000, "high"), (1_000_001, "premium")],
 )
 def test_the_tier_of_prices_is_that_of_the_call(amount: int, tier: str) -> None:
-    assert tier_in_force(offer("d2@local", owner="acme", cost_tier=FREE, prices=Prices(image=1)), amount) == tier
+    assert tier_in_force(candidate("d2@local", owner="acme", cost_tier=FREE, prices=Prices(image=1)), amount) == tier
 
 
 def test_a_tier_above_that_of_the_prices_or_none_stays() -> None:
-    own = offer("d2@local", owner="acme", cost_tier=HIGH, prices=Prices(call=1))
+    own = candidate("d2@local", owner="acme", cost_tier=HIGH, prices=Prices(call=1))
     assert tier_in_force(own, 1) is HIGH
     assert tier_in_force(replace(own, cost_tier=model.CostTier.UNSPECIFIED), 1) is model.CostTier.UNSPECIFIED
     assert tier_in_force(replace(own, cost_tier=LOW, prices=Prices()), 0) is LOW

@@ -15,13 +15,13 @@ from svc_executor.adapters.providers.composer.bundle import verify_bundle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.conftest import Running
+    from tests.e2e.conftest import RunningMesh
 
 STEPS = ("purpose", "perspective", "architecture", "sequence", "chart", "screenshot", "summary", "document")
 
 
 @pytest.mark.timeout(300)
-def test_full_srs_with_multimodal(mesh: Running, tmp_path: Path) -> None:
+def test_full_srs_with_multimodal(mesh: RunningMesh, tmp_path: Path) -> None:
     done = mesh.soma("demo", "--json", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     out = tmp_path / "out"
@@ -69,7 +69,7 @@ def check_trace(trace: dict) -> None:  # type: ignore[type-arg]
     assert steps["sequence"]["attempts"][0]["selection"]["chosen"]["capability_id"] == "plantuml@local"
 
 
-def check_provenance(mesh: Running, out: Path, job: dict) -> None:  # type: ignore[type-arg]
+def check_provenance(mesh: RunningMesh, out: Path, job: dict) -> None:  # type: ignore[type-arg]
     document = next(step for step in job["steps"] if step["step_id"] == "document")
     parts = {asset for step in job["steps"] if step["step_id"] != "document" for asset in step["asset_ids"][:1]}
     with mesh.client() as api:

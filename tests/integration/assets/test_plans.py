@@ -15,7 +15,7 @@ from mesh.ids import SystemIds
 from mesh.settings import BlobSettings
 from mesh.stores import blobs as blob_store
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
@@ -72,9 +72,9 @@ async def everything(store: Store, grown: Recording) -> None:
         await store.rows.list("t7", Listing(kind, job, bool(tombstones), 51, before, only_held=True))
     await store.rows.discard(first, store.clock.now())
     await store.swept()
-    days = Terms(1_000)
+    days = RetentionPeriods(1_000)
 
-    async def terms() -> Mapping[str, Terms]:
+    async def terms() -> Mapping[str, RetentionPeriods]:
         return {"requests": days, "tombstones": days}
 
     await Retention(grown, RULES, terms, store.clock).run()
@@ -178,8 +178,8 @@ async def test_old_request_ids_and_tombstones_go_and_nothing_else(grown: Recordi
     async with Postgres.transaction(grown, SYSTEM) as connection:
         before = await connection.fetchval(count)
 
-    async def terms() -> Mapping[str, Terms]:
-        return {"requests": Terms(30), "tombstones": Terms(400)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {"requests": RetentionPeriods(30), "tombstones": RetentionPeriods(400)}
 
     await store.clock.advance(timedelta(days=401).total_seconds())
     removed = await Retention(grown, RULES, terms, store.clock).run()

@@ -13,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 from mesh.errors import Reason, SomaError
 from mesh.settings import ServerSettings
 from mesh.testing.contract import eventually
-from mesh.testing.server import Served, served
+from mesh.testing.server import RunningServer, served
 from mesh.testing.tokens import ALICE
 from soma.assets.v1.asset_pb2 import ASSET_STATUS_READY
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
@@ -34,7 +34,7 @@ PLACES = ServerSettings(max_concurrent_uploads=4, tenant_uploads=2, drain_second
 
 
 @asynccontextmanager
-async def assets(folder: Path, deadline_s: float = 600.0) -> AsyncIterator[tuple[Served, Store]]:
+async def assets(folder: Path, deadline_s: float = 600.0) -> AsyncIterator[tuple[RunningServer, Store]]:
     clock = now()
     store = Store(MemoryRows(), MemoryBytes(clock), MemorySweep(), clock, folder)
     servicer = AssetServicer(store.ingest, store.assets, MemoryReads(), deadline_s)

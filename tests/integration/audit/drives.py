@@ -32,7 +32,7 @@ from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
-from svc_critic.app import RubricBook
+from svc_critic.app import RubricUseCases
 from svc_critic.rpc import RubricServicer
 from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
 from svc_executor.adapters.postgres import PostgresJobs
@@ -48,12 +48,12 @@ from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap import compiler_of
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider import Artefact
-from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
 from svc_executor.settings import ExecutorSettings
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.app.existing import ExistingKeys
+from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
@@ -73,9 +73,9 @@ from svc_registry.bootstrap import capability_changed
 from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.decision import Decision, Rejection
-from svc_selector.domain.model import Ask, Judgement, Need, Source, Subject
+from svc_selector.domain.model import Judgement, Requirements, SelectionRequest, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
-from tests.integration.audit.witness import ALICE, SECRET, TENANT, TRACE, Call, Witness
+from tests.integration.audit.observer import ALICE, SECRET, TENANT, TRACE, AuditObserver, Call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -100,47 +100,47 @@ class Minter:
 class Idle:
     """Runs nothing."""
 
-    async def start(self, order: JobOrder) -> None:
+    async def start(self, order: JobRun) -> None:
         """Nothing."""
 
-    async def cancel(self, order: JobOrder, reason: str) -> None:
+    async def cancel(self, order: JobRun, reason: str) -> None:
         """Nothing."""
 
 
-async def gateway(witness: Witness, auditor: Auditor, _: Path) -> None:
+async def gateway(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """Tenants and keys."""
-    store = PostgresKeys(witness.postgres, auditor)
-    tenant_store = PostgresTenants(witness.postgres, auditor)
+    store = PostgresKeys(observer.postgres, auditor)
+    tenant_store = PostgresTenants(observer.postgres, auditor)
     tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
     use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
     keys = ApiKeyServicer(
         use_cases, RevokedKeys(store, CLOCK), ExistingKeys(store, CLOCK), Statements(Minter(), CLOCK), tenants
     )
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
-    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
+    await observer.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)
     update = identity_service_pb2.UpdateTenantRequest(
         tenant_id="other",
         tenant=identity_service_pb2.Tenant(permissions=TenantPermissions(personas=[SECRET])),
         update_mask=field_mask_pb2.FieldMask(paths=["permissions.personas"]),
     )
-    await witness.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
+    await observer.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "UpdateTenant", update)
     service = "soma.gateway.v1.ApiKeyService"
     wanted = identity_service_pb2.CreateApiKeyRequest(api_key=identity_service_pb2.ApiKey(display_name="ci"))
-    made = await witness.call(service, keys, "CreateApiKey", wanted)
-    audits = AuditQueue(auditor, witness.postgres, CLOCK, lambda: "policy")
+    made = await observer.call(service, keys, "CreateApiKey", wanted)
+    audits = AuditQueue(auditor, observer.postgres, CLOCK, lambda: "policy")
     tokens = TokenServicer(Tokens(store, Minter(), audits.add, CLOCK))
     bearer = Caller(TENANT, "alice", ("member",), (), made.key_id, "token")  # type: ignore[attr-defined]
     with use(replace(ALICE, caller=bearer)):
         await tokens.CreateToken(identity_service_pb2.CreateTokenRequest(), cast("Any", Call()))
     await audits.flush()
-    await witness.note("soma.gateway.v1.TokenService.CreateToken")
+    await observer.note("soma.gateway.v1.TokenService.CreateToken")
     gone = identity_service_pb2.RevokeApiKeyRequest(key_id=made.key_id)  # type: ignore[attr-defined]
-    await witness.call(service, keys, "RevokeApiKey", gone)
+    await observer.call(service, keys, "RevokeApiKey", gone)
 
 
-async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
+async def registry(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """Capabilities and ladders."""
-    store = PostgresStore(witness.postgres, Outbox(), auditor, capability_changed)
+    store = PostgresStore(observer.postgres, Outbox(), auditor, capability_changed)
     async with Catalog(store, store, "test").running() as catalog:
         servicer = CapabilityServicer(Registry(store, catalog, CLOCK), catalog)
         name = "canary@local"
@@ -166,31 +166,33 @@ async def registry(witness: Witness, auditor: Auditor, _: Path) -> None:
             ),
         }
         for method, request in requests.items():
-            await witness.call("soma.registry.v1.CapabilityService", servicer, method, request)
+            await observer.call("soma.registry.v1.CapabilityService", servicer, method, request)
 
 
-async def selector(witness: Witness, auditor: Auditor, _: Path) -> None:
+async def selector(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """Budgets, and a choice that policy forbids."""
-    decisions = PostgresDecisions(witness.postgres, Outbox(), auditor, SelectionFacts())
-    ledger = PostgresLedger(witness.postgres, decisions, auditor, clock=CLOCK, ids=IDS, default_limit_micro_usd=1)
+    decisions = PostgresDecisions(observer.postgres, Outbox(), auditor, SelectionFacts())
+    ledger = PostgresLedger(observer.postgres, decisions, auditor, clock=CLOCK, ids=IDS, default_limit_micro_usd=1)
     cap = budget_service_pb2.SetBudgetRequest(budget=budget_service_pb2.Budget(limit_micro_usd=5))
-    await witness.call(
+    await observer.call(
         "soma.selector.v1.BudgetService", BudgetServicer(ledger, timedelta(minutes=15)), "SetBudget", cap
     )
     denied = Rejection("d2@local", Judgement.POLICY, "EGRESS_DENIED", "no")
     decision = Decision(
-        selection_id=IDS.new(), ask=Ask(Need("image", "image_photo")), subject=Subject(TENANT, "alice"), chosen=None,
-        ranked=(), rejected=(denied,), source=Source.LADDER, reason=SECRET, policy_id="p", ladder_version=1, held=None,
+        selection_id=IDS.new(), selection_request=SelectionRequest(Requirements("image", "image_photo")),
+        subject=Subject(TENANT, "alice"), chosen=None,
+        ranked=(), rejected=(denied,), source=Source.LADDER, reason=SECRET, policy_id="p", ladder_version=1,
+        reservation=None,
         degradation_level="NONE", stale_since=None, decided_at=CLOCK.now(), elapsed_us=1,
         traceparent=f"00-{TRACE}-1-00",
     )  # fmt: skip
     await decisions.record([decision, replace(decision, selection_id=IDS.new(), rejected=())])
-    await witness.note("soma.selector.v1.SelectorService.Select")
+    await observer.note("soma.selector.v1.SelectorService.Select")
 
 
-async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
+async def executor(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """A job that is cancelled, and one that fails and runs again."""
-    store = PostgresJobs(witness.postgres, FactEncoder(IDS, CLOCK), auditor)
+    store = PostgresJobs(observer.postgres, FactEncoder(IDS, CLOCK), auditor)
     recorder, peers, runner = Recorder(CLOCK), MemoryAssets(), Idle()
     meter, calls = MemoryMeter(), ProviderCalls(store, MemoryResults(), CLOCK)
     compensator = Compensator(store, peers, MemorySelector([]), recorder, meter=meter, clock=CLOCK)
@@ -208,81 +210,84 @@ async def executor(witness: Witness, auditor: Auditor, _: Path) -> None:
     submit = job_service_pb2.SubmitJobRequest()
     task = {"task_id": "a", "step_type": "generate_text", "task_type": "text_chat", "params": {"prompt": SECRET}}
     submit.plan.update({"version": "1.0", "tasks": [task]})  # type: ignore[list-item]
-    job_id = (await witness.call(service, servicer, "SubmitJob", submit)).job_id  # type: ignore[attr-defined]
+    job_id = (await observer.call(service, servicer, "SubmitJob", submit)).job_id  # type: ignore[attr-defined]
     cancel = job_service_pb2.CancelJobRequest(job_id=job_id, reason="not needed")
-    await witness.call(service, servicer, "CancelJob", cancel)
+    await observer.call(service, servicer, "CancelJob", cancel)
     await peers.store(Upload(Artefact(b"x", "text/plain", "x", "text"), "r", job_id, "a", "e"))
-    await close(CloseOrder(JobOrder(TENANT, job_id, 1), "FAILED", SECRET))
-    await witness.note("")
-    told = witness.told.pop("")
-    for deed, action in (("a run of a job ends", "job.end"), ("what a run left behind is undone", "compensation.run")):
-        witness.told[deed] = [each for each in told if each[1].action == action]
-    await witness.call(service, servicer, "ResumeJob", job_service_pb2.ResumeJobRequest(job_id=job_id))
+    await close(CloseRunInput(JobRun(TENANT, job_id, 1), "FAILED", SECRET))
+    await observer.note("")
+    told = observer.told.pop("")
+    for operation, action in (
+        ("a run of a job ends", "job.end"),
+        ("what a run left behind is undone", "compensation.run"),
+    ):
+        observer.told[operation] = [each for each in told if each[1].action == action]
+    await observer.call(service, servicer, "ResumeJob", job_service_pb2.ResumeJobRequest(job_id=job_id))
 
 
-async def assets(witness: Witness, auditor: Auditor, folder: Path) -> None:
+async def assets(observer: AuditObserver, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
-    rows, blobs = PostgresRows(witness.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
+    rows, blobs = PostgresRows(observer.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
     ingest = Ingest(
         rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
         inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
         permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    reads = ReadAudit(auditor, witness.postgres, CLOCK, lambda: "p", every_s=1.0)
+    reads = ReadAudit(auditor, observer.postgres, CLOCK, lambda: "p", every_s=1.0)
     service, servicer = (
         "soma.assets.v1.AssetService",
         AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),
     )
-    stored = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    stored = await observer.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
     by_id = {"asset_id": stored.asset_id}  # type: ignore[attr-defined]
-    await witness.call(service, servicer, "GetAsset", assets_pb.GetAssetRequest(**by_id))
+    await observer.call(service, servicer, "GetAsset", assets_pb.GetAssetRequest(**by_id))
     await reads.flush()
-    await witness.note(f"{service}.GetAsset")
+    await observer.note(f"{service}.GetAsset")
     with use(ALICE):
         _ = [piece async for piece in servicer.DownloadAsset(assets_pb.DownloadAssetRequest(**by_id), Call())]  # type: ignore[arg-type]
     await reads.flush()
-    await witness.note(f"{service}.DownloadAsset")
-    await witness.call(service, servicer, "ListAssets", assets_pb.ListAssetsRequest())
+    await observer.note(f"{service}.DownloadAsset")
+    await observer.call(service, servicer, "ListAssets", assets_pb.ListAssetsRequest())
     await reads.flush()
-    await witness.note(f"{service}.ListAssets")
+    await observer.note(f"{service}.ListAssets")
     gone = assets_pb.DeleteAssetRequest(asset_id=stored.asset_id, reason="asked for")  # type: ignore[attr-defined]
-    await witness.call(service, servicer, "DeleteAsset", gone)
-    again = await witness.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
+    await observer.call(service, servicer, "DeleteAsset", gone)
+    again = await observer.call(service, servicer, "UploadAsset", _upload(SECRET.encode()))
     erase = assets_pb.EraseAssetRequest(asset_id=again.asset_id, reason="asked for")  # type: ignore[attr-defined]
-    await witness.call(service, servicer, "EraseAsset", erase)
+    await observer.call(service, servicer, "EraseAsset", erase)
     try:
-        await witness.call(service, servicer, "UploadAsset", _upload(EICAR))
+        await observer.call(service, servicer, "UploadAsset", _upload(EICAR))
     except SomaError:
-        await witness.note("an upload is rejected by the scan")
+        await observer.note("an upload is rejected by the scan")
 
 
 async def _upload(body: bytes) -> AsyncIterator[assets_pb.UploadAssetRequest]:
     yield assets_pb.UploadAssetRequest(content={"data": body}, filename=f"{SECRET}.txt")
 
 
-async def critic(witness: Witness, auditor: Auditor, _: Path) -> None:
+async def critic(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """A rubric's life."""
-    servicer = RubricServicer(RubricBook(PostgresRubrics(witness.postgres, auditor), CLOCK, IDS))
+    servicer = RubricServicer(RubricUseCases(PostgresRubrics(observer.postgres, auditor), CLOCK, IDS))
     service = "soma.critic.v1.RubricService"
     rubric = {"display_name": SECRET, "criteria": [{"dimension": "clarity", "weight": 1}]}
     create = rubric_pb2.CreateRubricRequest(rubric=rubric)  # type: ignore[arg-type]
-    rubric_id = (await witness.call(service, servicer, "CreateRubric", create)).rubric_id  # type: ignore[attr-defined]
+    rubric_id = (await observer.call(service, servicer, "CreateRubric", create)).rubric_id  # type: ignore[attr-defined]
     update = rubric_pb2.UpdateRubricRequest(rubric_id=rubric_id, rubric=rubric)  # type: ignore[arg-type]
-    await witness.call(service, servicer, "UpdateRubric", update)
-    await witness.call(service, servicer, "DeleteRubric", rubric_pb2.DeleteRubricRequest(rubric_id=rubric_id))
+    await observer.call(service, servicer, "UpdateRubric", update)
+    await observer.call(service, servicer, "DeleteRubric", rubric_pb2.DeleteRubricRequest(rubric_id=rubric_id))
 
 
-async def provenance(witness: Witness, auditor: Auditor, _: Path) -> None:
+async def provenance(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """For how long the record keeps what it has."""
     platform = Days(90, 90, 400, 30)
-    terms = RetentionDays(PostgresTerms(witness.postgres, platform, auditor), platform, CLOCK)
-    servicer = ReceiptServicer(Receipts(PostgresReceipts(witness.postgres)), terms)
+    terms = RetentionDays(PostgresTerms(observer.postgres, platform, auditor), platform, CLOCK)
+    servicer = ReceiptServicer(Receipts(PostgresReceipts(observer.postgres)), terms)
     days = {"receipts_days": 80, "traces_days": 80, "audit_days": 400, "dead_letters_days": 20}
     request = receipt_service_pb2.SetRetentionRequest(retention=days)  # type: ignore[arg-type]
-    await witness.call("soma.provenance.v1.ReceiptService", servicer, "SetRetention", request)
+    await observer.call("soma.provenance.v1.ReceiptService", servicer, "SetRetention", request)
 
 
-DRIVES: Mapping[str, Callable[[Witness, Auditor, Path], Awaitable[None]]] = {
+DRIVES: Mapping[str, Callable[[AuditObserver, Auditor, Path], Awaitable[None]]] = {
     "gateway": gateway, "registry": registry, "selector": selector, "executor": executor, "assets": assets,
     "critic": critic, "provenance": provenance,
 }  # fmt: skip

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf import descriptor_pool
 
-from mesh.events.audit import Audited, Auditor
+from mesh.events.audit import AuditEntry, Auditor
 from mesh.rpc.access import changes, declared_access
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditRecorded
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.integration.audit.drives import DRIVES
+from tests.integration.audit.observer import SECRET, TENANT, TRACE, AuditObserver, Told
 from tests.integration.audit.table import AUDITED, ELSEWHERE, NOT_AUDITED, READS, UNPROMPTED, Entry
-from tests.integration.audit.witness import SECRET, TENANT, TRACE, Told, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parent.parent.parent.parent / "docs" / "operations" / "audited.md"
 
 
-class Deaf(Auditor):
+class DiscardingAuditor(Auditor):
     """The planted bug: hears of everything and tells nobody."""
 
-    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[Audited]) -> None:
+    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[AuditEntry]) -> None:
         """Nothing."""
 
 
@@ -50,10 +50,10 @@ def changing() -> set[str]:
 def silent(told: Mapping[str, Told], context: str) -> list[str]:
     """What should have been audited in a context and was not."""
     return [
-        deed
-        for deed, wanted in expected(context).items()
+        operation
+        for operation, wanted in expected(context).items()
         if not any((entry.action, entry.resource_type) == (wanted.action, wanted.resource_type)
-                   for _, entry in told.get(deed, ()))
+                   for _, entry in told.get(operation, ()))
     ]  # fmt: skip
 
 
@@ -62,14 +62,19 @@ def expected(context: str) -> dict[str, Entry]:
     own = {name: entry for name, entry in {**AUDITED, **READS}.items() if name.startswith(f"soma.{context}.")}
     own = {name: entry for name, entry in own.items() if not name.startswith(ELSEWHERE)}
     unprompted = {"executor": ("run",), "assets": ("upload",)}.get(context, ())
-    return {**own, **{deed: entry for deed, entry in UNPROMPTED.items() if any(word in deed for word in unprompted)}}
+    return {
+        **own,
+        **{
+            operation: entry for operation, entry in UNPROMPTED.items() if any(word in operation for word in unprompted)
+        },
+    }
 
 
 async def drive(database: Database, folder: Path, make: Auditor, context: str) -> Mapping[str, Told]:
     async with Postgres.open(await database(context)) as postgres:
-        witness = Witness(postgres)
-        await DRIVES[context](witness, make, folder)
-        return witness.told
+        observer = AuditObserver(postgres)
+        await DRIVES[context](observer, make, folder)
+        return observer.told
 
 
 def test_every_method_that_changes_something_stands_in_a_table() -> None:
@@ -86,33 +91,35 @@ def test_every_context_that_changes_something_is_driven() -> None:
 async def test_every_change_leaves_its_entry_and_no_content(database: Database, tmp_path: Path, context: str) -> None:
     told = await drive(database, tmp_path, auditor(context, AuditRecorded), context)
     assert silent(told, context) == []
-    everything = [(deed, tenant, entry) for deed, entries in told.items() for tenant, entry in entries]
-    for deed, tenant, entry in everything:
-        assert entry.context == context, deed
-        assert tenant in {TENANT, "other", ""}, deed
-        assert SECRET not in str(entry), deed
+    everything = [(operation, tenant, entry) for operation, entries in told.items() for tenant, entry in entries]
+    for operation, tenant, entry in everything:
+        assert entry.context == context, operation
+        assert tenant in {TENANT, "other", ""}, operation
+        assert SECRET not in str(entry), operation
         if entry.action.endswith(".read"):
-            assert (entry.before_digest, entry.after_digest) == ("", ""), deed
+            assert (entry.before_digest, entry.after_digest) == ("", ""), operation
         elif entry.decision == AUDIT_DECISION_ALLOWED:
-            assert entry.before_digest != entry.after_digest, deed
-    assert all(entry.subject == "alice" and entry.trace_id == TRACE for deed, _, entry in everything if "." in deed)
+            assert entry.before_digest != entry.after_digest, operation
+    assert all(
+        entry.subject == "alice" and entry.trace_id == TRACE for operation, _, entry in everything if "." in operation
+    )
 
 
 @pytest.mark.parametrize("context", DRIVES)
 async def test_the_check_catches_a_context_whose_auditor_records_nothing(
     database: Database, tmp_path: Path, context: str
 ) -> None:
-    told = await drive(database, tmp_path, auditor(context, AuditRecorded, Deaf), context)
+    told = await drive(database, tmp_path, auditor(context, AuditRecorded, DiscardingAuditor), context)
     assert set(silent(told, context)) == set(expected(context))
 
 
 async def test_refusals_are_told_as_such_and_change_nothing(database: Database, tmp_path: Path) -> None:
-    for context, deed in (
+    for context, operation in (
         ("selector", "soma.selector.v1.SelectorService.Select"),
         ("assets", "an upload is rejected by the scan"),
     ):
         told = await drive(database, tmp_path, auditor(context, AuditRecorded), context)
-        [(_, entry)] = told[deed]
+        [(_, entry)] = told[operation]
         assert entry.decision == AUDIT_DECISION_DENIED
         assert (entry.before_digest, entry.after_digest) == ("", "")
         assert entry.reason
@@ -120,9 +127,9 @@ async def test_refusals_are_told_as_such_and_change_nothing(database: Database, 
 
 async def test_a_repeated_request_changes_nothing_and_is_not_audited(database: Database, tmp_path: Path) -> None:
     async with Postgres.open(await database("executor")) as postgres:
-        witness = Witness(postgres)
-        await DRIVES["executor"](witness, auditor("executor", AuditRecorded), tmp_path)
-    assert [entry.action for _, entry in witness.told["soma.executor.v1.JobService.CancelJob"]] == ["job.cancel"]
+        observer = AuditObserver(postgres)
+        await DRIVES["executor"](observer, auditor("executor", AuditRecorded), tmp_path)
+    assert [entry.action for _, entry in observer.told["soma.executor.v1.JobService.CancelJob"]] == ["job.cancel"]
 
 
 def rows() -> Iterator[str]:
@@ -130,8 +137,8 @@ def rows() -> Iterator[str]:
     for name, entry in AUDITED.items():
         short = name.removeprefix("soma.").replace(".v1.", ".")
         yield f"| `{short}` | {entry} | {entry.when or 'always'} |"
-    for deed, entry in UNPROMPTED.items():
-        yield f"| {deed} | {entry} | {entry.when or 'always'} |"
+    for operation, entry in UNPROMPTED.items():
+        yield f"| {operation} | {entry} | {entry.when or 'always'} |"
     for name, entry in READS.items():
         short = name.removeprefix("soma.").replace(".v1.", ".")
         yield f"| `{short}` | {entry} | {entry.when} |"

@@ -64,9 +64,9 @@ async def judged(request: pytest.FixtureRequest, evaluators: Evaluators) -> list
 
 
 async def examined(evaluators: Evaluators, sample: Sample) -> Judged:
-    evaluator, _ = evaluators.choose(sample.specimen)
-    facets = (await evaluator.examine("acme", sample.specimen, sample.brief)).facets
-    return Judged(sample, judge(builtin(sample.specimen.asset_type), facets))
+    evaluator, _ = evaluators.choose(sample.asset)
+    measurements = (await evaluator.examine("acme", sample.asset, sample.brief)).measurements
+    return Judged(sample, judge(builtin(sample.asset.asset_type), measurements))
 
 
 async def test_verdicts_agree_with_labels(judged: list[Judged]) -> None:

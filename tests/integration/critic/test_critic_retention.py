@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock, id_of
 from svc_critic.adapters.retention import RULES
 
@@ -22,8 +22,8 @@ INSERT INTO evaluations VALUES ($1, 'acme', 'asset', 'job', NULL, 'digest', true
 """
 
 
-async def terms() -> Mapping[str, Terms]:
-    return {"evaluations": Terms(DAYS)}
+async def terms() -> Mapping[str, RetentionPeriods]:
+    return {"evaluations": RetentionPeriods(DAYS)}
 
 
 async def test_verdicts_go_when_they_are_old(database: Database) -> None:

@@ -34,7 +34,7 @@ from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
-from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricBook
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from tests.integration.critic.samples.audio import babble, wav
 from tests.integration.critic.samples.pictures import boxes, png
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.identity import Claims
-    from mesh.testing import Served
+    from mesh.testing import RunningServer
     from soma.critic.v1.critic_service_pb2_grpc import CriticServiceAsyncStub
     from soma.critic.v1.rubric_pb2_grpc import RubricServiceAsyncStub
     from tests.conftest import Database
@@ -60,7 +60,7 @@ MAX_BYTES = 2_000_000
 class Mesh:
     """The critic beside an asset store."""
 
-    def __init__(self, critic: Served, assets: Served, postgres: Postgres) -> None:
+    def __init__(self, critic: RunningServer, assets: RunningServer, postgres: Postgres) -> None:
         self.critic = critic
         self.assets = assets
         self.postgres = postgres
@@ -115,10 +115,10 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
         ProcessPool.open("critic", ProcessLimits(cpu_s=4.0, memory_mb=1_024), clock) as pool,
         served([(add_AssetServiceServicer_to_server, asset_servicer(pool, tmp_path))]) as assets,
     ):
-        book = RubricBook(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), clock, ids)
+        rubrics = RubricUseCases(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), clock, ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(assets.channel), MAX_BYTES),
-            rubrics=book,
+            rubrics=rubrics,
             evaluators=Evaluators(heuristics(pool, 2)),
             evaluations=PostgresEvaluations(postgres, Outbox(), evaluation_done),
             meter=PrometheusMeter(),
@@ -128,7 +128,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
         )
         registrations = [
             (add_CriticServiceServicer_to_server, CriticServicer(evaluate)),
-            (add_RubricServiceServicer_to_server, RubricServicer(book)),
+            (add_RubricServiceServicer_to_server, RubricServicer(rubrics)),
         ]
         async with served(registrations, caller=for_a_job(ALICE), issuer=assets.issuer) as critic:
             yield Mesh(critic, assets, postgres)

@@ -12,14 +12,14 @@ from mesh.clock import SystemClock
 from mesh.processes import ProcessLimits, ProcessPool
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.app import Evaluators
+from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
 from svc_critic.domain.judgement import judge
 from svc_critic.domain.rubric import builtin
-from svc_critic.domain.specimen import Brief, Specimen
 from svc_executor.adapters.catalogue import ModuleCatalogue
 from svc_executor.adapters.manifests import load
+from svc_executor.domain.prompts import labels_of, request_of
 from svc_executor.domain.provider import Feedback
-from svc_executor.domain.wording import labels_of, request_of
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.conformance.diagrams import ALL
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ CHART: Mapping[str, JsonValue] = {
 SPEECH = "A customer signs in with an email address and a password. Five failures lock an account for fifteen minutes."
 
 
-class Desk:
+class LocalTools:
     """Providers beside the critic."""
 
     def __init__(self, catalogue: ModuleCatalogue, evaluators: Evaluators) -> None:
@@ -52,42 +52,42 @@ class Desk:
     async def judged(self, name: str, params: Mapping[str, JsonValue], feedback: tuple[Feedback, ...] = ()) -> Verdict:
         provider = self._catalogue.provider(ADAPTERS[name])
         assert provider is not None
-        made = (await provider.invoke(desk.invocation(params, feedback=feedback))).artefacts[0]
-        specimen = Specimen(name, made.asset_type, made.media_type, made.content)
-        evaluator, _ = self._evaluators.choose(specimen)
-        found = await evaluator.examine("acme", specimen, Brief(request_of(params), labels_of(params)))
-        return judge(builtin(specimen.asset_type), found.facets)
+        made = (await provider.invoke(harness.invocation(params, feedback=feedback))).artefacts[0]
+        asset = EvaluatedAsset(name, made.asset_type, made.media_type, made.content)
+        evaluator, _ = self._evaluators.choose(asset)
+        found = await evaluator.examine("acme", asset, EvaluationContext(request_of(params), labels_of(params)))
+        return judge(builtin(asset.asset_type), found.measurements)
 
 
 @pytest.fixture(scope="module")
-async def workshop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+async def local_tools(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalTools]:
     pool_of = ProcessPool.open("critic", ProcessLimits(memory_mb=1_024), SystemClock())
-    async with desk.context(home=tmp_path_factory.mktemp("home")) as context, pool_of as pool:
+    async with harness.context(home=tmp_path_factory.mktemp("home")) as context, pool_of as pool:
         catalogue = ModuleCatalogue(context, set(ADAPTERS.values()))
-        yield Desk(catalogue, Evaluators(heuristics(pool, 2)))
+        yield LocalTools(catalogue, Evaluators(heuristics(pool, 2)))
         await catalogue.aclose()
 
 
 @pytest.mark.parametrize("name", ["mermaid@local", "plantuml@local", "d2@local"])
-async def test_diagrams_pass(workshop: Desk, name: str) -> None:
-    verdict = await workshop.judged(name, {"diagram": ALL["architecture"]})
+async def test_diagrams_pass(local_tools: LocalTools, name: str) -> None:
+    verdict = await local_tools.judged(name, {"diagram": ALL["architecture"]})
     assert verdict.passes, verdict
 
 
-async def test_sequence_diagrams_may_name_participants_twice(workshop: Desk) -> None:
-    verdict = await workshop.judged("plantuml@local", {"diagram": ALL["sequence"]})
+async def test_sequence_diagrams_may_name_participants_twice(local_tools: LocalTools) -> None:
+    verdict = await local_tools.judged("plantuml@local", {"diagram": ALL["sequence"]})
     assert verdict.passes, verdict
 
 
-async def test_speech_passes(workshop: Desk) -> None:
-    verdict = await workshop.judged("espeak@local", {"text": SPEECH})
+async def test_speech_passes(local_tools: LocalTools) -> None:
+    verdict = await local_tools.judged("espeak@local", {"text": SPEECH})
     assert verdict.passes, verdict
 
 
-async def test_a_chart_that_is_too_small_is_sent_back_once(workshop: Desk) -> None:
-    small = await workshop.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3})
+async def test_a_chart_that_is_too_small_is_sent_back_once(local_tools: LocalTools) -> None:
+    small = await local_tools.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3})
     assert not small.passes
     assert "RESOLUTION_TOO_LOW" in {note.code for note in small.feedback}
     feedback = tuple(Feedback(note.dimension.value, note.code, note.message, note.hint) for note in small.feedback)
-    again = await workshop.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3}, feedback)
+    again = await local_tools.judged("matplotlib_chart@local", {"chart": CHART, "scale": 0.3}, feedback)
     assert again.passes, again

@@ -9,9 +9,9 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.processes import ProcessLimits, ProcessPool
-from svc_critic.adapters.heuristics import Measuring, heuristics
+from svc_critic.adapters.heuristics import MeasurementPool, heuristics
 from svc_critic.app import Evaluators
-from svc_critic.domain.specimen import Brief, Specimen
+from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
 from tests.integration.mesh import process_work
 
 if TYPE_CHECKING:
@@ -43,19 +43,19 @@ async def pool() -> AsyncIterator[ProcessPool]:
 @pytest.mark.parametrize("name", HARD)
 async def test_hard_input_is_measured_within_the_limit(pool: ProcessPool, name: str) -> None:
     media_type, text = HARD[name]
-    specimen = Specimen("a", "diagram" if "svg" in media_type else "document", media_type, text.encode())
-    evaluator, _ = Evaluators(heuristics(pool, 1)).choose(specimen)
-    assert (await evaluator.examine(TENANT, specimen, Brief("draw a -> b -> c"))).facets
+    asset = EvaluatedAsset("a", "diagram" if "svg" in media_type else "document", media_type, text.encode())
+    evaluator, _ = Evaluators(heuristics(pool, 1)).choose(asset)
+    assert (await evaluator.examine(TENANT, asset, EvaluationContext("draw a -> b -> c"))).measurements
 
 
 async def test_arrows_of_a_long_request_are_counted_within_the_limit(pool: ProcessPool) -> None:
-    specimen = Specimen("a", "diagram", "image/svg+xml", SVG.format('<rect width="9" height="9"/>').encode())
-    evaluator, _ = Evaluators(heuristics(pool, 1)).choose(specimen)
-    assert (await evaluator.examine(TENANT, specimen, Brief("-" * 100_000 + "|" * 20_000))).facets
+    asset = EvaluatedAsset("a", "diagram", "image/svg+xml", SVG.format('<rect width="9" height="9"/>').encode())
+    evaluator, _ = Evaluators(heuristics(pool, 1)).choose(asset)
+    assert (await evaluator.examine(TENANT, asset, EvaluationContext("-" * 100_000 + "|" * 20_000))).measurements
 
 
 async def test_work_beyond_the_limit_is_final_and_says_so(pool: ProcessPool) -> None:
     with pytest.raises(SomaError, match="too complex to be judged") as refused:
-        await Measuring(pool).run(TENANT, process_work.spin)
+        await MeasurementPool(pool).run(TENANT, process_work.spin)
     assert refused.value.reason is Reason.FAILED_PRECONDITION
     assert not refused.value.rule.retryable

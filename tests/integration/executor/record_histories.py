@@ -24,7 +24,7 @@ from mesh.testing.contract import eventually
 from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.close_run import EndStep
-from svc_executor.app.control import CancelJob, ControlOrder
+from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.domain.job import StepState
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.workers import job_workers
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Job
     from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
-    from svc_executor.domain.run import StepEnd
+    from svc_executor.domain.run import EndStepInput
 
 FOLDER = Path(__file__).with_name("histories")
 GATE: dict[str, JsonValue] = {"enabled": True}
@@ -47,7 +47,7 @@ def rig_with(client: Client, queue: str, broken: Sequence[str]) -> Rig:
     """A rig on a queue, with providers that are down."""
     rig = Rig(runner=TemporalRunner(client, queue))
     for adapter in broken:
-        rig.shelf.providers[adapter].script = down
+        rig.catalogue.providers[adapter].script = down
     return rig
 
 
@@ -82,7 +82,7 @@ async def run_cancelled(client: Client, name: str) -> None:
             await asyncio.Event().wait()
             return picture(invocation)
 
-    rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    rig.catalogue.providers["painter"] = Endless()  # type: ignore[assignment]
     activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
     async with job_workers(client, name, activities):
         job = await rig.submit(plan(task("a"), task("photo", "generate_image")))
@@ -92,7 +92,7 @@ async def run_cancelled(client: Client, name: str) -> None:
             return [step.state for step in steps] == [StepState.SUCCEEDED, StepState.RUNNING]
 
         await eventually(halfway)
-        await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="enough"))
+        await CancelJob(rig.store, rig.runner)(ControlRequest(OWNER, job.job_id, reason="enough"))
         await rig.ended(job)
         await save(client, job, name)
 
@@ -103,7 +103,7 @@ async def run_overdue(client: Client, name: str, *, cancelled: bool) -> None:
     end_step = EndStep.__call__
     skipping = asyncio.Event()
 
-    async def away(self: EndStep, order: StepEnd) -> None:
+    async def away(self: EndStep, order: EndStepInput) -> None:
         if order.step_id == "after":
             skipping.set()
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the database is away")

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_executor.app.close_run import CloseRun, EndStep
-from svc_executor.app.control import CancelJob, ControlOrder
+from svc_executor.app.control import CancelJob, ControlRequest
 from svc_executor.app.open_run import OpenRun
 from svc_executor.app.sweeps import LOST, CloseLostRuns
 from svc_executor.domain.job import JobState, StepState
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import Job
     from svc_executor.domain.provider import Invocation, InvocationResult
-    from svc_executor.domain.run import CloseOrder, StepEnd
+    from svc_executor.domain.run import CloseRunInput, EndStepInput
     from tests.integration.executor.conftest import Run
 
 STEPS = (task("photo", "generate_image", on_failure="SKIP"), task("after", depends_on=["photo"]))
@@ -31,7 +31,7 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Steps that are skipped cannot be recorded; set when the first one was tried."""
     end_step, tried = EndStep.__call__, asyncio.Event()
 
-    async def away(self: EndStep, order: StepEnd) -> None:
+    async def away(self: EndStep, order: EndStepInput) -> None:
         if order.step_id == "after":
             tried.set()
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the database is away")
@@ -43,7 +43,7 @@ def skipping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 async def test_a_run_that_is_overdue_while_it_skips_a_step_is_closed(work_on: Run, skipping: asyncio.Event) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     account = await rig.run(*STEPS, budget={"max_duration_sec": 2})
     assert skipping.is_set()
     assert (account.job.state, account.job.message) == (JobState.FAILED, "the job took longer than 2 seconds")
@@ -54,7 +54,7 @@ async def test_a_workflow_that_is_cancelled_while_it_skips_a_step_is_closed(
     work_on: Run, skipping: asyncio.Event, temporal_client: Client
 ) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     job = await rig.submit(plan(*STEPS))
     await skipping.wait()
     await temporal_client.get_workflow_handle(job.job_id).cancel()
@@ -67,7 +67,7 @@ async def test_a_workflow_that_is_cancelled_while_it_closes_goes_on_closing(
 ) -> None:
     close, closing, cancelled = CloseRun.__call__, asyncio.Event(), asyncio.Event()
 
-    async def slowly(self: CloseRun, order: CloseOrder) -> None:
+    async def slowly(self: CloseRun, order: CloseRunInput) -> None:
         if not cancelled.is_set():
             closing.set()
             await cancelled.wait()
@@ -100,12 +100,12 @@ async def test_a_defect_ends_the_step_at_once_with_its_kind(
 
 
 async def test_a_step_whose_end_cannot_be_recorded_ends_the_job(work_on: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(_: EndStep, order: StepEnd) -> None:
+    async def broken(_: EndStep, order: EndStepInput) -> None:
         raise OverflowError(order.step_id)
 
     monkeypatch.setattr(EndStep, "__call__", broken)
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     account = await rig.run(task("photo", "generate_image"))
     assert account.job.state is JobState.FAILED
     assert account.job.message == "an internal error stopped it: INTERNAL: OverflowError"
@@ -133,7 +133,7 @@ async def lost(rig: Rig, client: Client) -> Job:
             await asyncio.Event().wait()
             raise AssertionError
 
-    rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    rig.catalogue.providers["painter"] = Endless()  # type: ignore[assignment]
     job = await rig.submit(plan(task("a"), task("photo", "generate_image", depends_on=["a"])))
     await started.wait()
     await client.get_workflow_handle(job.job_id).terminate()
@@ -155,7 +155,7 @@ async def test_a_job_whose_workflow_is_gone_is_closed_by_the_sweep(work_on: Run,
 async def test_a_job_whose_workflow_is_gone_can_be_cancelled(work_on: Run, temporal_client: Client) -> None:
     rig = await work_on(Rig())
     job = await lost(rig, temporal_client)
-    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="enough"))
+    await CancelJob(rig.store, rig.runner)(ControlRequest(OWNER, job.job_id, reason="enough"))
     account = await rig.ended(job)
     assert (account.job.state, account.job.message) == (JobState.CANCELLED, "enough")
     assert rig.selector.reserved == {}
@@ -164,9 +164,9 @@ async def test_a_job_whose_workflow_is_gone_can_be_cancelled(work_on: Run, tempo
 async def test_a_job_whose_workflow_is_gone_can_be_resumed(work_on: Run, temporal_client: Client) -> None:
     rig = await work_on(Rig())
     job = await lost(rig, temporal_client)
-    rig.shelf.providers["painter"] = ScriptedProvider("remote")
+    rig.catalogue.providers["painter"] = ScriptedProvider("remote")
     resume = rig.resume
-    await resume(ControlOrder(OWNER, job.job_id))
+    await resume(ControlRequest(OWNER, job.job_id))
     account = await rig.ended(job)
     assert (account.job.state, account.job.run) == (JobState.COMPLETED, 2)
     assert len(rig.calls("mermaid")) == 1

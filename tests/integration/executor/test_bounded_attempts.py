@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from mesh.testing.contract import eventually
 from svc_executor.adapters.memory.peers import Rung
-from svc_executor.app.control import ControlOrder
+from svc_executor.app.control import ControlRequest
 from svc_executor.app.open_run import RunLimits
 from svc_executor.domain.job import JobState, StepState
 from svc_executor.domain.peers import Judgement
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 from tests.unit.executor.rig import OWNER, Rig, chosen, down, task
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def refusing(number: int, **limits: int) -> Rig:
     """A ladder of so many capabilities, all of which are down."""
     rungs = tuple(Rung("image_diagram", chosen(f"tool-{each}")) for each in range(number))
     rig = Rig(rungs=rungs, limits=RunLimits(**limits))
-    for provider in rig.shelf.providers.values():
+    for provider in rig.catalogue.providers.values():
         provider.script = down
     return rig
 
@@ -37,7 +37,9 @@ async def test_a_step_over_many_refusing_capabilities_ends_after_the_most_attemp
 
 async def test_reworks_count_and_the_last_verdict_is_told(work_on: Run) -> None:
     rig = Rig(limits=RunLimits(max_rework=5, max_attempts=3))
-    rig.critic._rule = lambda trial: Judgement(f"e-{trial.execution_id}", passes=False, score=0.1)
+    rig.critic._rule = lambda evaluation_request: Judgement(
+        f"e-{evaluation_request.execution_id}", passes=False, score=0.1
+    )
     account = await (await work_on(rig)).run(task("fig", quality_gate={"enabled": True}))
     assert [each.chosen.tool_id for each in account.executions] == ["mermaid"] * 3
     told = "mermaid@local: QUALITY: below the quality bar; then it had the 3 attempts that a step may have"
@@ -47,10 +49,10 @@ async def test_reworks_count_and_the_last_verdict_is_told(work_on: Run) -> None:
 async def test_a_resumed_job_may_try_as_often_again(work_on: Run) -> None:
     rig = await work_on(refusing(2, max_attempts=1))
     job = (await rig.run(task("fig"))).job
-    await rig.resume(ControlOrder(OWNER, job.job_id))
+    await rig.resume(ControlRequest(OWNER, job.job_id))
 
     async def failed_again() -> bool:
-        await rig.runner.start(JobOrder(job.tenant_id, job.job_id, 2))
+        await rig.runner.start(JobRun(job.tenant_id, job.job_id, 2))
         return (await rig.store.job(job.tenant_id, job.job_id)).state is JobState.FAILED
 
     await eventually(failed_again)

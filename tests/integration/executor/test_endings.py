@@ -10,19 +10,19 @@ from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
 from svc_executor.adapters.memory.peers import Rung
-from svc_executor.app.control import CancelJob, ControlOrder, ResumeJob
+from svc_executor.app.control import CancelJob, ControlRequest, ResumeJob
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import (
     Artefact,
     InvocationResult,
     Usage,
 )
-from svc_executor.domain.run import JobOrder
+from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType
 from tests.unit.executor.rig import OWNER, Rig, chosen, down, picture, plan, states, task
 
 if TYPE_CHECKING:
-    from svc_executor.domain.peers import Need, Selection
+    from svc_executor.domain.peers import Selection, SelectionRequest
     from svc_executor.domain.provider import Invocation
     from svc_executor.domain.timeline import JobAccount
     from tests.integration.executor.conftest import Run
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 async def test_skip_leaves_out_the_step_and_all_that_needs_it(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     account = await rig.run(
         task("photo", "generate_image", on_failure="SKIP"),
         task("doc", "compose_document", params={"a": "${photo.asset}"}),
@@ -45,7 +45,7 @@ async def test_skip_leaves_out_the_step_and_all_that_needs_it(work_on: Run) -> N
 
 async def test_continue_runs_what_needs_the_step_without_its_result(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     account = await rig.run(
         task("photo", "generate_image", on_failure="CONTINUE"),
         task("doc", "compose_document", params={"a": "${photo.asset}", "b": "[${photo.text}]"}),
@@ -58,7 +58,7 @@ async def test_continue_runs_what_needs_the_step_without_its_result(work_on: Run
 
 async def test_a_failed_job_undoes_what_it_made_in_reverse(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
+    rig.catalogue.providers["composer"].script = down
     account = await rig.run(task("a"), task("b", depends_on=["a"]), task("doc", "compose_document", depends_on=["b"]))
     assert account.job.state is JobState.FAILED
     made = [asset for step in account.steps for asset in step.asset_ids]
@@ -71,7 +71,7 @@ async def test_a_failed_job_undoes_what_it_made_in_reverse(work_on: Run) -> None
 
 async def test_a_plan_may_keep_what_a_failed_job_made(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
+    rig.catalogue.providers["composer"].script = down
     steps = (task("a"), task("doc", "compose_document", depends_on=["a"]))
     account = await rig.run(*steps, policy_overrides={"keep_assets_on_failure": True})
     assert account.job.state is JobState.FAILED
@@ -99,7 +99,7 @@ async def test_an_undoing_that_fails_is_tried_again_and_recorded_when_it_cannot_
         raise SomaError(Reason.UNAVAILABLE, "the assets are away")
 
     rig.assets.release = release  # type: ignore[method-assign]
-    rig.shelf.providers["composer"].script = down
+    rig.catalogue.providers["composer"].script = down
     await work_on(rig)
     account = await rig.run(task("a"), task("doc", "compose_document", depends_on=["a"]))
     assert account.job.state is JobState.FAILED
@@ -121,7 +121,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
                 stopped.set()
             return picture(invocation)
 
-    rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    rig.catalogue.providers["painter"] = Endless()  # type: ignore[assignment]
     await work_on(rig)
     job = await rig.submit(plan(task("a"), task("photo", "generate_image"), task("after", depends_on=["photo"])))
 
@@ -130,7 +130,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
         return (steps[0].state, steps[1].state) == (StepState.SUCCEEDED, StepState.RUNNING)
 
     await eventually(halfway)
-    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="changed my mind"))
+    await CancelJob(rig.store, rig.runner)(ControlRequest(OWNER, job.job_id, reason="changed my mind"))
     account = await rig.ended(job)
     assert (account.job.state, account.job.message) == (JobState.CANCELLED, "changed my mind")
     assert stopped.is_set()
@@ -143,7 +143,7 @@ async def test_a_cancelled_job_stops_its_providers_and_undoes_what_it_made(work_
 async def test_a_wish_to_cancel_before_the_start_is_kept(work_on: Run) -> None:
     rig = Rig()
     job = await rig.submit(plan(task("a")))
-    await CancelJob(rig.store, rig.runner)(ControlOrder(OWNER, job.job_id, reason="never mind"))
+    await CancelJob(rig.store, rig.runner)(ControlRequest(OWNER, job.job_id, reason="never mind"))
     (order,) = rig.started
     await work_on(rig)
     await rig.runner.start(order)
@@ -161,7 +161,7 @@ async def test_a_job_that_takes_too_long_fails(work_on: Run) -> None:
             await asyncio.Event().wait()
             return picture(invocation)
 
-    rig.shelf.providers["mermaid"] = Slow()  # type: ignore[assignment]
+    rig.catalogue.providers["mermaid"] = Slow()  # type: ignore[assignment]
     await work_on(rig)
     account = await rig.run(task("a"), budget={"max_duration_sec": 1})
     assert (account.job.state, account.job.message) == (JobState.FAILED, "the job took longer than 1 seconds")
@@ -169,13 +169,13 @@ async def test_a_job_that_takes_too_long_fails(work_on: Run) -> None:
 
 async def test_true_costs_are_settled_and_failed_calls_released(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = lambda _: InvocationResult(
+    rig.catalogue.providers["painter"].script = lambda _: InvocationResult(
         (Artefact(b"x", "image/png", "x.png", "image"),), usage=Usage(images=1)
     )
     account = await rig.run(task("photo", "generate_image"))
     assert account.job.cost_micro_usd == account.steps[0].cost_micro_usd == 40_000
     assert list(rig.selector.settled.values()) == [40_000]
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     failed = await rig.run(task("photo", "generate_image"))
     assert failed.job.state is JobState.FAILED
     assert len(rig.selector.released) == 1
@@ -184,7 +184,7 @@ async def test_true_costs_are_settled_and_failed_calls_released(work_on: Run) ->
 
 async def test_a_plan_never_costs_more_than_its_cap_however_many_steps_run_at_once(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = lambda call: InvocationResult(
+    rig.catalogue.providers["painter"].script = lambda call: InvocationResult(
         (Artefact(call.idempotency_key.encode(), "image/png", "x.png", "image"),), usage=Usage(images=1)
     )
     steps = [task(f"p{number}", "generate_image", on_failure="CONTINUE") for number in range(4)]
@@ -196,10 +196,10 @@ async def test_a_plan_never_costs_more_than_its_cap_however_many_steps_run_at_on
 
 async def test_a_partial_job_is_resumed_from_its_recorded_results(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     account = await rig.run(task("fig"), task("photo", "generate_image", on_failure="CONTINUE"))
     assert account.job.state is JobState.PARTIAL
-    rig.shelf.providers["painter"].script = picture
+    rig.catalogue.providers["painter"].script = picture
     resume = rig.resume
     await _resumed(rig, resume, account)
     again = await rig.ended(account.job)
@@ -211,9 +211,9 @@ async def test_a_partial_job_is_resumed_from_its_recorded_results(work_on: Run) 
 
 async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
+    rig.catalogue.providers["composer"].script = down
     account = await rig.run(task("fig"), task("doc", "compose_document", depends_on=["fig"]))
-    rig.shelf.providers["composer"].script = picture
+    rig.catalogue.providers["composer"].script = picture
     await _resumed(rig, rig.resume, account)
     again = await rig.ended(account.job)
     assert again.job.state is JobState.COMPLETED
@@ -225,12 +225,12 @@ async def test_a_failed_job_that_was_undone_makes_again_what_is_gone(work_on: Ru
 
 async def test_what_the_job_gave_up_is_made_again_even_while_another_job_holds_it(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["painter"].script = down
+    rig.catalogue.providers["painter"].script = down
     account = await rig.run(task("fig"), task("photo", "generate_image", on_failure="CONTINUE"))
     [asset] = rig.assets.stored.values()
     rig.assets.stored[asset.asset_id] = replace(asset, holders=asset.holders | {"another job"})
     await rig.assets.release(asset.asset_id, account.job.job_id, "given up by its owner")
-    rig.shelf.providers["painter"].script = picture
+    rig.catalogue.providers["painter"].script = picture
     await _resumed(rig, rig.resume, account)
     again = await rig.ended(account.job)
     assert (again.job.state, len(rig.calls("mermaid"))) == (JobState.COMPLETED, 2)
@@ -241,38 +241,38 @@ async def test_what_the_job_gave_up_is_made_again_even_while_another_job_holds_i
 
 async def _resumed(rig: Rig, resume: ResumeJob, account: JobAccount) -> None:
     """Resume, and start again as the sweep does, until the last run has let go of the workflow's id."""
-    job = await resume(ControlOrder(OWNER, account.job.job_id))
+    job = await resume(ControlRequest(OWNER, account.job.job_id))
 
-    async def begun() -> bool:
-        await rig.runner.start(JobOrder(job.tenant_id, job.job_id, job.run))
+    async def started() -> bool:
+        await rig.runner.start(JobRun(job.tenant_id, job.job_id, job.run))
         return (await rig.store.job(job.tenant_id, job.job_id)).state is not JobState.PENDING
 
-    await eventually(begun)
+    await eventually(started)
 
 
 async def test_a_run_is_closed_by_the_executor_and_a_resumed_one_acts_for_the_caller(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["composer"].script = down
-    selecting, undoing = list[str](), list[str]()
+    rig.catalogue.providers["composer"].script = down
+    selecting, compensation = list[str](), list[str]()
     select, release = rig.selector.select, rig.assets.release
 
-    async def note_select(need: Need) -> Selection:
+    async def note_select(request: SelectionRequest) -> Selection:
         selecting.append(context.caller().key_id)
-        return await select(need)
+        return await select(request)
 
     async def note_release(*names: str) -> None:
-        undoing.append(context.caller().subject)
+        compensation.append(context.caller().subject)
         await release(*names)
 
     rig.selector.select, rig.assets.release = note_select, note_release  # type: ignore[method-assign]
     account = await rig.run(task("a"), task("doc", "compose_document", depends_on=["a"]))
-    assert (set(selecting), undoing) == ({"key-1"}, ["spiffe://soma/executor"])
+    assert (set(selecting), compensation) == ({"key-1"}, ["spiffe://soma/executor"])
     selecting.clear()
     other = replace(OWNER, subject="user-2", key_id="key-2")
-    await rig.resume(ControlOrder(other, account.job.job_id))
+    await rig.resume(ControlRequest(other, account.job.job_id))
 
     async def again() -> bool:
-        await rig.runner.start(JobOrder(OWNER.tenant_id, account.job.job_id, 2))
+        await rig.runner.start(JobRun(OWNER.tenant_id, account.job.job_id, 2))
         return (await rig.store.job(OWNER.tenant_id, account.job.job_id)).state is JobState.FAILED
 
     await eventually(again)

@@ -10,7 +10,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
-from mesh.events.dead_letters import Undertaker
+from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.event import Event, ProtoCodec
 from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
@@ -18,7 +18,7 @@ from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma.assets.v1 import asset_pb2
@@ -30,13 +30,13 @@ from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
-from svc_executor.app.control import ControlOrder
+from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.job import StepState
-from svc_executor.domain.run import JobOrder
-from svc_executor.events.assets import TOPIC, AssetIntake
+from svc_executor.domain.run import JobRun
+from svc_executor.events.assets import TOPIC, AssetEventHandlers
 from svc_executor.rpc.facts import FactEncoder
-from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, said, task
+from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, task, text_result
 from tests.unit.executor.test_run_steps import TENANT, Run
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ TEXT = task("a", "generate_text", params={"prompt": "who?"})
 QUOTE = task(
     "b", "generate_diagram", depends_on=["a"], params={"source": "graph TD; A[${a.text}]", "prompt": "${a.text}"}
 )
-HANDLERS = AssetIntake(CLOCK, PostgresTexts).handlers()
+HANDLERS = AssetEventHandlers(CLOCK, PostgresTexts).handlers()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
 def rig(postgres: Postgres) -> Rig:
     """An executor on Postgres whose every text is the secret."""
     rig = Rig(store=PostgresJobs(postgres, FactEncoder(IDS, CLOCK), auditor("executor", AuditRecorded)))
-    rig.shelf.providers["talker"].script = said(SECRET)
+    rig.catalogue.providers["talker"].script = text_result(SECRET)
     return rig
 
 
@@ -85,7 +85,7 @@ async def erase(postgres: Postgres) -> None:
     await EraseTexts(PostgresErasures(postgres), MemoryMeter(), CLOCK)()
 
 
-async def hear(postgres: Postgres, event: Event) -> None:
+async def apply_event(postgres: Postgres, event: Event) -> None:
     """Apply an event, and do what it makes due."""
     await mark(postgres, event)
     await erase(postgres)
@@ -116,7 +116,7 @@ async def kept(postgres: Postgres) -> str:
 
 async def test_an_erased_text_is_neither_in_the_step_nor_in_its_attempt(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
     assert SECRET not in await kept(postgres)
     (step,) = (await run.account()).steps
     assert (step.state, step.asset_ids, step.erased) == (StepState.SUCCEEDED, (asset_id,), True)
@@ -126,15 +126,15 @@ async def test_every_job_that_has_the_asset_loses_the_text(postgres: Postgres, r
     first, asset_id = await written(rig)
     second, same = await written(rig)
     assert same == asset_id
-    await hear(postgres, tombstone(asset_id, first.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, first.order.job_id))
     assert SECRET not in await kept(postgres)
     assert (await second.account()).steps[0].erased
 
 
 async def test_other_texts_and_other_tenants_keep_theirs(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    await hear(postgres, tombstone(asset_id, run.order.job_id, "tenant-b"))
-    await hear(postgres, tombstone(IDS.new(), run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id, "tenant-b"))
+    await apply_event(postgres, tombstone(IDS.new(), run.order.job_id))
     assert (await run.account()).steps[0].text == SECRET
 
 
@@ -143,7 +143,7 @@ async def test_what_a_later_step_was_asked_is_as_the_plan_has_it_again(postgres:
     await run.steps.select(run.select("b"))
     await run.steps.attempt(run.attempt("b"))
     assert SECRET in str((await run.account()).executions[1].params)
-    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
     assert SECRET not in await kept(postgres)
     quoting = (await run.account()).executions[1]
     assert (quoting.params, quoting.prompt) == (QUOTE["params"], "${a.text}")
@@ -152,17 +152,20 @@ async def test_what_a_later_step_was_asked_is_as_the_plan_has_it_again(postgres:
 async def test_an_attempt_that_a_lost_run_began_is_taken_up_with_the_new_text(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig, TEXT, QUOTE)
     await run.steps.select(run.select("b"))
-    rig.shelf.providers["mermaid"].script = gone
+    rig.catalogue.providers["mermaid"].script = gone
     with pytest.raises(SomaError):
         await run.steps.attempt(run.attempt("b"))
     await rig.assets.release(asset_id, run.order.job_id, "erased")
-    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
     assert isinstance(rig.runner, IdleRunner)
     rig.runner.lost.add(run.order)
-    job = await rig.resume(ControlOrder(OWNER, run.order.job_id))
-    again = Run(rig, JobOrder(TENANT, job.job_id, job.run))
+    job = await rig.resume(ControlRequest(OWNER, run.order.job_id))
+    again = Run(rig, JobRun(TENANT, job.job_id, job.run))
     await again.steps.open_run(again.order)
-    rig.shelf.providers["talker"].script, rig.shelf.providers["mermaid"].script = said("It is Bob."), picture
+    rig.catalogue.providers["talker"].script, rig.catalogue.providers["mermaid"].script = (
+        text_result("It is Bob."),
+        picture,
+    )
     await again.steps.select(again.select("a", 2))
     for attempt in (again.attempt("a", 2), again.attempt("b")):
         assert (await again.steps.attempt(attempt)).succeeded
@@ -176,7 +179,7 @@ async def test_a_text_that_is_recorded_after_the_erasure_of_its_asset_is_not_kep
 
     async def store_and_erase(upload: object) -> str:
         asset_id = await store(upload)  # type: ignore[arg-type]
-        await hear(postgres, tombstone(asset_id))
+        await apply_event(postgres, tombstone(asset_id))
         return asset_id
 
     rig.assets.store = store_and_erase  # type: ignore[method-assign]
@@ -214,7 +217,7 @@ async def test_attempts_of_an_older_release_are_found_by_the_job_that_stored_the
     run, asset_id = await written(rig)
     async with postgres.transaction(SYSTEM) as connection:
         await connection.execute("DELETE FROM asset_texts")
-    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
     assert SECRET not in await kept(postgres)
 
 
@@ -228,8 +231,10 @@ async def test_an_asset_of_no_job_here_is_nothing_to_do(postgres: Postgres, job_
 async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
     bus, codec, event = MemoryBus(), ProtoCodec(Envelope), tombstone(asset_id, run.order.job_id)
-    undertaker = Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK)
-    consumer = Consumer(bus, postgres, codec, "executor", (TOPIC,), HANDLERS, undertaker=undertaker, clock=CLOCK)
+    dead_letter_sink = DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK)
+    consumer = Consumer(
+        bus, postgres, codec, "executor", (TOPIC,), HANDLERS, dead_letter_sink=dead_letter_sink, clock=CLOCK
+    )
 
     async def applied() -> bool:
         async with postgres.transaction(SYSTEM) as connection:
@@ -247,11 +252,11 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
 
 async def test_erasures_are_forgotten_with_the_jobs_of_their_time(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    await hear(postgres, tombstone(asset_id, run.order.job_id))
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
 
     async def left(days: int) -> int:
-        async def terms() -> Mapping[str, Terms]:
-            return {"jobs": Terms(days)}
+        async def terms() -> Mapping[str, RetentionPeriods]:
+            return {"jobs": RetentionPeriods(days)}
 
         await Retention(postgres, RULES, terms, CLOCK).run()
         async with postgres.transaction(SYSTEM) as connection:

@@ -15,7 +15,7 @@ from svc_executor.app import erasure
 from svc_executor.app.erasure import EraseTexts
 from tests.integration.executor.test_erasure import CLOCK, IDS, SECRET, mark, postgres, rig, tombstone, written
 from tests.integration.executor.test_retention import retention
-from tests.unit.executor.rig import said
+from tests.unit.executor.rig import text_result
 from tests.unit.executor.test_run_steps import TENANT
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def sweep(erasures: PostgresErasures, jobs_at_once: int = 20) -> EraseTexts:
 
 async def shared(rig: Rig, text: str, jobs: int) -> tuple[str, list[str]]:
     """An asset with a text, and so many jobs that have it."""
-    rig.shelf.providers["talker"].script = said(text)
+    rig.catalogue.providers["talker"].script = text_result(text)
     made = [await written(rig, text=text) for _ in range(jobs)]
     (asset_id,) = {asset_id for _, asset_id in made}
     return asset_id, [run.order.job_id for run, _ in made]

@@ -24,7 +24,15 @@ from soma.selector.v1 import (
     selector_service_pb2_grpc,
 )
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
-from svc_executor.domain.peers import AssetInfo, HealthReport, HealthState, Manifest, Need, Trial, Upload
+from svc_executor.domain.peers import (
+    AssetInfo,
+    EvaluationRequest,
+    HealthReport,
+    HealthState,
+    Manifest,
+    SelectionRequest,
+    Upload,
+)
 from svc_executor.domain.provider import Artefact
 
 if TYPE_CHECKING:
@@ -41,14 +49,14 @@ ONE, TWO, GONE = derive("one"), derive("two"), derive("gone")
 
 
 @dataclass
-class Heard:
+class Received:
     """Requests as they arrived."""
 
     requests: list[object] = field(default_factory=list)
 
 
 class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service_pb2_grpc.BudgetServiceServicer):
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Received) -> None:
         self._heard = heard
 
     async def Select(self, request: selection_pb2.SelectRequest, context: object) -> selection_pb2.Selection:
@@ -82,7 +90,7 @@ class Selector(selector_service_pb2_grpc.SelectorServiceServicer, budget_service
 
 
 class Assets(asset_service_pb2_grpc.AssetServiceServicer):
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Received) -> None:
         self._heard = heard
 
     async def UploadAsset(
@@ -120,7 +128,7 @@ class Assets(asset_service_pb2_grpc.AssetServiceServicer):
 
 
 class Critic(critic_service_pb2_grpc.CriticServiceServicer):
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Received) -> None:
         self._heard = heard
 
     async def Evaluate(
@@ -133,7 +141,7 @@ class Critic(critic_service_pb2_grpc.CriticServiceServicer):
 
 
 class Registry(capability_service_pb2_grpc.CapabilityServiceServicer):
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: Received) -> None:
         self._heard = heard
 
     async def RegisterCapability(
@@ -150,12 +158,12 @@ class Registry(capability_service_pb2_grpc.CapabilityServiceServicer):
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def heard() -> Received:
+    return Received()
 
 
 @pytest.fixture
-async def channel(heard: Heard) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(heard: Received) -> AsyncIterator[grpc.aio.Channel]:
     selector = Selector(heard)  # type: ignore[abstract]  # the executor calls no other methods
     registrations: list[Registration] = [
         (selector_service_pb2_grpc.add_SelectorServiceServicer_to_server, selector),
@@ -168,16 +176,16 @@ async def channel(heard: Heard) -> AsyncIterator[grpc.aio.Channel]:
         yield server.channel
 
 
-def a_need(**fields: object) -> Need:
-    return Need("job", "step", 2, "request", "diagram", "image_diagram", **fields)  # type: ignore[arg-type]
+def a_selection_request(**fields: object) -> SelectionRequest:
+    return SelectionRequest("job", "step", 2, "request", "diagram", "image_diagram", **fields)  # type: ignore[arg-type]
 
 
-async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.Channel, heard: Heard) -> None:
-    need = a_need(
+async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.Channel, heard: Received) -> None:
+    selection_request = a_selection_request(
         formats=("png",), width_px=1200, images=1, params={"source": "graph", "n": 2}, preferred_tool="mermaid",
         max_cost_micro_usd=9, data_classification="internal", output_tokens=6_240, context_tokens=640,
     )  # fmt: skip
-    selection = await SelectorPeer(channel).select(need)
+    selection = await SelectorPeer(channel).select(selection_request)
     (request,) = heard.requests
     assert isinstance(request, selection_pb2.SelectRequest)
     assert request.requirements.modality == modality_pb2.MODALITY_DIAGRAM
@@ -192,8 +200,8 @@ async def test_a_need_is_asked_for_and_its_choice_understood(channel: grpc.aio.C
 
 
 @pytest.mark.parametrize("tier", ["", "free", "low", "medium", "high", "premium"])
-async def test_a_limit_of_the_cost_tier_is_passed_on(channel: grpc.aio.Channel, heard: Heard, tier: str) -> None:
-    await SelectorPeer(channel).select(a_need(max_cost_tier=tier))
+async def test_a_limit_of_the_cost_tier_is_passed_on(channel: grpc.aio.Channel, heard: Received, tier: str) -> None:
+    await SelectorPeer(channel).select(a_selection_request(max_cost_tier=tier))
     (request,) = heard.requests
     assert isinstance(request, selection_pb2.SelectRequest)
     assert capability_pb2.CostTier.Name(request.max_cost_tier) == f"COST_TIER_{tier.upper() or 'UNSPECIFIED'}"
@@ -201,11 +209,11 @@ async def test_a_limit_of_the_cost_tier_is_passed_on(channel: grpc.aio.Channel, 
 
 async def test_a_refusal_keeps_its_reason(channel: grpc.aio.Channel) -> None:
     with pytest.raises(SomaError) as caught:
-        await SelectorPeer(channel).select(a_need(exclude=("mermaid@local",)))
+        await SelectorPeer(channel).select(a_selection_request(exclude=("mermaid@local",)))
     assert caught.value.reason is Reason.NO_CAPABLE_CAPABILITY
 
 
-async def test_reservations_are_renewed_settled_and_released(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_reservations_are_renewed_settled_and_released(channel: grpc.aio.Channel, heard: Received) -> None:
     peer = SelectorPeer(channel)
     await peer.renew(TWO)
     await peer.settle(TWO, 5)
@@ -219,7 +227,7 @@ async def test_reservations_are_renewed_settled_and_released(channel: grpc.aio.C
 
 @pytest.mark.parametrize("size", [0, 10, 256 * 1024, 600 * 1024])
 async def test_an_artefact_is_sent_in_pieces_with_its_fields_in_the_first(
-    channel: grpc.aio.Channel, heard: Heard, size: int
+    channel: grpc.aio.Channel, heard: Received, size: int
 ) -> None:
     artefact = Artefact(b"x" * size, "image/png", "p.png", "diagram", {"scale": 2})
     upload = Upload(artefact, "request", "job", "step", "execution", "session", "internal")
@@ -242,7 +250,7 @@ async def test_an_asset_is_read_whole(channel: grpc.aio.Channel) -> None:
         await peer.describe(TWO)
 
 
-async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, heard: Received) -> None:
     peer = AssetsPeer(channel)
     await peer.release(ONE, "job", "it failed")
     await peer.release(GONE, "job", "it failed")
@@ -252,18 +260,20 @@ async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, hea
     ]
 
 
-async def test_all_assets_that_a_job_holds_are_found(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_all_assets_that_a_job_holds_are_found(channel: grpc.aio.Channel, heard: Received) -> None:
     assert await AssetsPeer(channel).held_by("job") == [ONE, TWO]
     assert all(isinstance(each, asset_service_pb2.ListAssetsRequest) and each.only_held for each in heard.requests)
     assert len(heard.requests) == 2
 
 
-async def test_a_trial_and_its_verdict(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_a_trial_and_its_verdict(channel: grpc.aio.Channel, heard: Received) -> None:
     rubric: dict[str, JsonValue] = {
         "criteria": [{"dimension": "clarity", "weight": 1.0, "threshold": 0.5}], "min_overall_score": 0.6,
     }  # fmt: skip
-    trial = Trial(ONE, "request", "job", "step", "execution", "mermaid", "Draw", ("A", "B"), rubric, 1200)
-    judgement = await CriticPeer(channel).evaluate(trial)
+    evaluation_request = EvaluationRequest(
+        ONE, "request", "job", "step", "execution", "mermaid", "Draw", ("A", "B"), rubric, 1200
+    )
+    judgement = await CriticPeer(channel).evaluate(evaluation_request)
     (request,) = heard.requests
     assert isinstance(request, critic_service_pb2.EvaluateRequest)
     assert (request.rubric.min_overall_score, request.rubric_id) == (0.6, "")
@@ -272,7 +282,7 @@ async def test_a_trial_and_its_verdict(channel: grpc.aio.Channel, heard: Heard) 
     assert judgement.feedback[0].hint == {"min_width_px": 1200}
 
 
-async def test_capabilities_are_registered_and_their_health_told(channel: grpc.aio.Channel, heard: Heard) -> None:
+async def test_capabilities_are_registered_and_their_health_told(channel: grpc.aio.Channel, heard: Received) -> None:
     fields = {
         "tool_id": "mermaid", "provider": "local", "kind": "CAPABILITY_KIND_TOOL",
         "modalities": ["MODALITY_DIAGRAM"], "task_types": ["image_diagram"],
@@ -284,11 +294,6 @@ async def test_capabilities_are_registered_and_their_health_told(channel: grpc.a
     assert isinstance(registered, capability_service_pb2.RegisterCapabilityRequest)
     assert (registered.capability.tool_id, registered.capability.adapter) == ("mermaid", "mermaid")
     assert report == capability_service_pb2.ReportHealthRequest(
-        capability_id="mermaid@local",
-        state=capability_pb2.HEALTH_STATE_UNHEALTHY,
-        reason="ill",
-        circuit_open=True,
-        owner_tenant_id="tenant-a",
-        reporter="process-1",
-        confirm_within_seconds=150,
-    )
+        capability_id="mermaid@local", state=capability_pb2.HEALTH_STATE_UNHEALTHY, reason="ill",
+        circuit_open=True, owner_tenant_id="tenant-a", reporter="process-1", confirm_within_seconds=150,
+    )  # fmt: skip

@@ -139,7 +139,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         lambda: store.next_to_start("acme", 16),
         lambda: store.waiting_tenants("", later, 100),
         lambda: store.running("", 100),
-        lambda: store.left_calls(later, 100),
+        lambda: store.orphaned_calls(later, 100),
         lambda: store.claim_compensations(later, later, 50),
         lambda: store.open_compensations(100),
         lambda: erasures.claim(later, later),

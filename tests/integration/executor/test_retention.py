@@ -12,7 +12,7 @@ import pytest
 from mesh.ids import derive
 from mesh.stores.migrations import common_migrations, migrate, rollback
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from svc_executor.adapters.postgres.retention import RULES
 
@@ -67,8 +67,8 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
 
 
 def retention(postgres: Postgres, now: datetime = NOW) -> Retention:
-    async def terms() -> Mapping[str, Terms]:
-        return {"jobs": Terms(60)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {"jobs": RetentionPeriods(60)}
 
     return Retention(postgres, RULES, terms, FakeClock(now))
 

@@ -33,7 +33,7 @@ async def test_a_job_of_a_revoked_key_calls_no_more_providers_and_is_closed(temp
         return picture(invocation)
 
     rig.runner = TemporalRunner(temporal_client, queue)
-    rig.shelf.providers["painter"].script = revoking
+    rig.catalogue.providers["painter"].script = revoking
     identity = MintedIdentity(issuer.minter, revoked.__contains__)
     async with job_workers(temporal_client, queue, JobActivities(rig.use_cases(), rig.store, identity)):
         account = await rig.run(*STEPS)

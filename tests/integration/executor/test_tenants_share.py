@@ -12,7 +12,7 @@ from mesh.testing.contract import eventually
 from svc_executor.adapters.memory.peers import LocalIdentity, MemoryCritic
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.starting import JobLimits
-from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.domain.peers import Judgement
 from svc_executor.domain.provider import ProviderBusyError
 from svc_executor.workflows.activities import JobActivities
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from svc_executor.domain.job import Job
-    from svc_executor.domain.peers import Trial
+    from svc_executor.domain.peers import EvaluationRequest
     from svc_executor.domain.provider import Invocation, InvocationResult
 
 OTHER = replace(OWNER, tenant_id="tenant-b", subject="user-2")
@@ -36,7 +36,7 @@ MOST_BEFORE = 60
 
 async def submit(rig: Rig, owner: object = OWNER, **fields: JsonValue) -> Job:
     use_case = SubmitJob(rig.store, rig.starting, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
-    return await use_case(PlanOrder(owner, plan(task("a", **fields))))  # type: ignore[arg-type]
+    return await use_case(SubmitRequest(owner, plan(task("a", **fields))))  # type: ignore[arg-type]
 
 
 async def test_a_tenants_first_step_waits_for_few_of_anothers_many(temporal_client: Client) -> None:
@@ -53,7 +53,7 @@ async def test_a_tenants_first_step_waits_for_few_of_anothers_many(temporal_clie
             await queued.wait()
             return picture(invocation)
 
-    rig.shelf.providers["mermaid"] = Held()  # type: ignore[assignment]
+    rig.catalogue.providers["mermaid"] = Held()  # type: ignore[assignment]
     for _ in range(MANY):
         await submit(rig)
     job = await submit(rig, OTHER)
@@ -82,10 +82,10 @@ async def test_attempts_that_wait_for_a_provider_hold_no_slot(temporal_client: C
         async def invoke(self, invocation: Invocation) -> InvocationResult:
             if invocation.tenant_id == OWNER.tenant_id and not free.is_set():
                 asked.add(invocation.idempotency_key)
-                raise ProviderBusyError("all places are taken", 0.2)
+                raise ProviderBusyError("all slots are taken", 0.2)
             return picture(invocation)
 
-    rig.shelf.providers["mermaid"] = Busy()  # type: ignore[assignment]
+    rig.catalogue.providers["mermaid"] = Busy()  # type: ignore[assignment]
     activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())
     async with job_workers(temporal_client, queue, activities, attempts=2, control=2):
         waiting = [await submit(rig) for _ in range(6)]
@@ -104,11 +104,11 @@ async def test_evaluations_that_the_critic_refuses_for_now_hold_no_slot(temporal
     queue = f"jobs-{SystemIds().new()}"
     free, asked, held = asyncio.Event(), set[str](), set[str]()
 
-    def judged(trial: Trial) -> Judgement:
-        if trial.job_id in held and not free.is_set():
-            asked.add(trial.job_id)
+    def judged(evaluation_request: EvaluationRequest) -> Judgement:
+        if evaluation_request.job_id in held and not free.is_set():
+            asked.add(evaluation_request.job_id)
             raise SomaError(Reason.OVERLOADED, "too many wait", retry_after_s=0.2)
-        return Judgement(f"evaluation of {trial.asset_id}", passes=True, score=0.9)
+        return Judgement(f"evaluation of {evaluation_request.asset_id}", passes=True, score=0.9)
 
     rig = Rig(runner=TemporalRunner(temporal_client, queue), critic=MemoryCritic(judged))
     activities = JobActivities(rig.use_cases(), rig.store, LocalIdentity())

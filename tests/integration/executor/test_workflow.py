@@ -16,13 +16,13 @@ from svc_executor.domain.provider import (
     InvocationResult,
 )
 from svc_executor.domain.timeline import ExecutionFact, JobFact
-from tests.unit.executor.rig import Rig, down, picture, said, states, task
+from tests.unit.executor.rig import Rig, down, picture, states, task, text_result
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from svc_executor.domain.job import Job
-    from svc_executor.domain.peers import Trial
+    from svc_executor.domain.peers import EvaluationRequest
     from svc_executor.domain.provider import Invocation
     from tests.integration.executor.conftest import Run
 
@@ -35,7 +35,7 @@ def contents(call: Invocation) -> dict[str, bytes]:
 
 async def test_outputs_of_steps_are_inputs_of_later_ones(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["mermaid"].script = lambda _: InvocationResult(
+    rig.catalogue.providers["mermaid"].script = lambda _: InvocationResult(
         (Artefact(b"png", "image/png", "f.png", "diagram"), Artefact(b"<svg/>", "image/svg+xml", "f.SVG", "diagram"))
     )
     account = await rig.run(
@@ -79,7 +79,7 @@ async def test_ready_steps_run_at_once_within_the_limit(work_on: Run, temporal_c
                 await three.wait()
             return picture(invocation)
 
-    rig.shelf.providers["mermaid"] = Busy()  # type: ignore[assignment]
+    rig.catalogue.providers["mermaid"] = Busy()  # type: ignore[assignment]
     await work_on(rig)
     account = await rig.run(*(task(f"t{number}") for number in range(6)))
     assert account.job.state is JobState.COMPLETED
@@ -88,7 +88,7 @@ async def test_ready_steps_run_at_once_within_the_limit(work_on: Run, temporal_c
 
 async def test_a_failed_capability_is_left_for_the_next_rung_with_its_reason(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["mermaid"].script = down
+    rig.catalogue.providers["mermaid"].script = down
     account = await rig.run(task("fig"))
     first, second = account.executions
     assert (first.status, first.error_code) == (ExecutionStatus.FAILED, "UNAVAILABLE")
@@ -106,7 +106,7 @@ async def test_the_preferred_capability_comes_first(work_on: Run) -> None:
 
 async def test_when_nothing_is_left_every_attempt_is_named_and_the_job_fails(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["mermaid"].script = rig.shelf.providers["plantuml"].script = down
+    rig.catalogue.providers["mermaid"].script = rig.catalogue.providers["plantuml"].script = down
     account = await rig.run(task("fig"), task("after", depends_on=["fig"]))
     assert account.job.state is JobState.FAILED
     assert states(account) == {"fig": StepState.FAILED, "after": StepState.CANCELLED}
@@ -115,14 +115,14 @@ async def test_when_nothing_is_left_every_attempt_is_named_and_the_job_fails(wor
     assert account.events[-1].terminal
 
 
-def sent_back(times: int) -> Rig:
+def rejected_by_critic(times: int) -> Rig:
     """The critic sends results back a number of times."""
     told = iter([False] * times)
 
-    def rule(trial: Trial) -> Judgement:
+    def rule(evaluation_request: EvaluationRequest) -> Judgement:
         passes = next(told, True)
         feedback = () if passes else (Feedback("clarity", "TOO_SMALL", "Make it larger.", {"min_width_px": 1200}),)
-        return Judgement(f"evaluation-{trial.execution_id}", passes, 0.9 if passes else 0.4, feedback)
+        return Judgement(f"evaluation-{evaluation_request.execution_id}", passes, 0.9 if passes else 0.4, feedback)
 
     rig = Rig()
     rig.critic._rule = rule
@@ -130,7 +130,7 @@ def sent_back(times: int) -> Rig:
 
 
 async def test_a_result_below_the_bar_is_reworked_with_the_feedback_by_the_same_capability(work_on: Run) -> None:
-    rig = await work_on(sent_back(1))
+    rig = await work_on(rejected_by_critic(1))
     account = await rig.run(task("fig", quality_gate=GATE, params={"prompt": "Draw", "expected_labels": ["A"]}))
     first, second = account.executions
     assert (first.status, first.quality_score) == (ExecutionStatus.REJECTED, 0.4)
@@ -142,12 +142,15 @@ async def test_a_result_below_the_bar_is_reworked_with_the_feedback_by_the_same_
     assert before.idempotency_key != again.idempotency_key
     assert account.steps[0].quality_score == 0.9
     assert before.params == {"prompt": "Draw"}
-    assert (rig.critic.trials[0].request, rig.critic.trials[0].expected_labels) == ("Draw", ("A",))
+    assert (rig.critic.evaluation_requests[0].request, rig.critic.evaluation_requests[0].expected_labels) == (
+        "Draw",
+        ("A",),
+    )
     assert "rework diagram TOO_SMALL" in rig.meter.entries
 
 
 async def test_the_prompt_of_a_reworked_text_tells_what_to_mend(work_on: Run) -> None:
-    rig = await work_on(sent_back(1))
+    rig = await work_on(rejected_by_critic(1))
     await rig.run(task("intro", "generate_text", quality_gate=GATE, params={"prompt": "Write"}))
     before, again = (str(call.params["prompt"]) for call in rig.calls("talker"))
     assert before == "Write"
@@ -156,7 +159,7 @@ async def test_the_prompt_of_a_reworked_text_tells_what_to_mend(work_on: Run) ->
 
 
 async def test_after_two_reworks_the_next_rung_is_tried(work_on: Run) -> None:
-    rig = await work_on(sent_back(3))
+    rig = await work_on(rejected_by_critic(3))
     account = await rig.run(task("fig", quality_gate=GATE))
     assert [each.chosen.tool_id for each in account.executions] == ["mermaid", "mermaid", "mermaid", "plantuml"]
     assert account.executions[-1].fallback_reason.startswith("mermaid@local: QUALITY: TOO_SMALL")
@@ -164,9 +167,9 @@ async def test_after_two_reworks_the_next_rung_is_tried(work_on: Run) -> None:
 
 
 async def test_a_producer_that_gives_the_same_result_again_is_left_for_the_next_rung(work_on: Run) -> None:
-    rig = await work_on(sent_back(2))
+    rig = await work_on(rejected_by_critic(2))
     same = InvocationResult((Artefact(b"png", "image/png", "f.png", "diagram"),))
-    rig.shelf.providers["mermaid"].script = lambda _: same
+    rig.catalogue.providers["mermaid"].script = lambda _: same
     account = await rig.run(task("fig", quality_gate=GATE))
     assert [each.chosen.tool_id for each in account.executions] == ["mermaid", "mermaid", "plantuml"]
     fallback = "mermaid@local: QUALITY: the same result again; TOO_SMALL: Make it larger."
@@ -175,7 +178,7 @@ async def test_a_producer_that_gives_the_same_result_again_is_left_for_the_next_
 
 
 async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_on: Run) -> None:
-    def refuse(_: Trial) -> Judgement:
+    def refuse(_: EvaluationRequest) -> Judgement:
         raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, "sounds are not judged")
 
     rig = await work_on(Rig())
@@ -187,7 +190,7 @@ async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_o
 
 
 async def test_facts_tell_each_attempt_once_and_every_change_of_the_job(work_on: Run) -> None:
-    rig = await work_on(sent_back(1))
+    rig = await work_on(rejected_by_critic(1))
     account = await rig.run(task("fig", quality_gate=GATE, params={"prompt": "Draw"}), task("b"))
     told = [fact for fact in rig.facts if isinstance(fact, ExecutionFact)]
     assert sorted((fact.execution.step_id, fact.execution.attempt, fact.execution.status) for fact in told) == [
@@ -206,7 +209,7 @@ async def test_a_defect_of_an_adapter_costs_its_rung_alone(work_on: Run) -> None
         raise ZeroDivisionError
 
     rig = await work_on(Rig())
-    rig.shelf.providers["mermaid"].script = broken
+    rig.catalogue.providers["mermaid"].script = broken
     account = await rig.run(task("fig"))
     assert account.executions[0].error_code == "INTERNAL"
     assert "ZeroDivision" not in account.executions[0].error_message
@@ -215,7 +218,7 @@ async def test_a_defect_of_an_adapter_costs_its_rung_alone(work_on: Run) -> None
 
 async def test_an_answer_without_anything_is_a_failure(work_on: Run) -> None:
     rig = await work_on(Rig())
-    rig.shelf.providers["mermaid"].script = said("  ")
+    rig.catalogue.providers["mermaid"].script = text_result("  ")
     account = await rig.run(task("fig"))
     assert account.steps[0].capability_id == "plantuml@local"
 
@@ -236,7 +239,7 @@ async def test_a_call_whose_answer_was_lost_is_made_again_by_the_same_capability
                 raise asyncio.CancelledError
             return picture(invocation)
 
-    rig.shelf.providers["painter"] = Restarted()  # type: ignore[assignment]
+    rig.catalogue.providers["painter"] = Restarted()  # type: ignore[assignment]
     await work_on(rig)
     account = await rig.run(task("photo", "generate_image"))
     assert account.job.state is JobState.COMPLETED

@@ -15,7 +15,7 @@ from mesh.testing import Issuer
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.keyfile import KeyFile
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_alone
+from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_lock
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
@@ -51,9 +51,9 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
 
     async def replica() -> None:
         file = KeyFile(tmp_path / "key")
-        alone = first_key_alone(postgres)
+        lock = first_key_lock(postgres)
         await ensure_first_key(
-            "dev", "dev", file, alone=alone, keys=keys, tenants=Tenants(tenant_store, CLOCK), verify=verify
+            "dev", "dev", file, lock=lock, keys=keys, tenants=Tenants(tenant_store, CLOCK), verify=verify
         )
 
     await asyncio.gather(*(replica() for _ in range(REPLICAS)))
@@ -64,7 +64,7 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
 
 async def test_a_replica_that_fails_to_make_the_key_lets_the_next_one_try(database_of_gateway: Postgres) -> None:
     with pytest.raises(SomaError):
-        async with first_key_alone(database_of_gateway):
+        async with first_key_lock(database_of_gateway):
             raise SomaError(Reason.UNAVAILABLE, "no signature")
-    async with first_key_alone(database_of_gateway):
+    async with first_key_lock(database_of_gateway):
         pass

@@ -12,14 +12,14 @@ import asyncpg
 import pytest
 
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import CHUNK, Retention, Terms
+from mesh.stores.retention import CHUNK, Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters import postgres as statements
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.adapters.retention import RULES
-from svc_gateway.domain.keys import MOST_LOOKED_AT, ApiKey, Request, Tenant
+from svc_gateway.domain.keys import MAX_SCANNED_KEYS, ApiKey, Request, Tenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -61,7 +61,7 @@ ASKED: Mapping[str, Asked] = {
     "key": Asked(statements._GET_KEY, ("big", _MIDDLE)),
     "key to revoke": Asked(statements._LOCK_KEY, ("big", _MIDDLE)),
     "key of a request": Asked(statements._KEY_OF_REQUEST, ("big", f"request-{ROWS // 2}")),
-    "first page": Asked(statements._LIST_KEYS, ("big", "~", MOST_LOOKED_AT + 1), 3 * MOST_LOOKED_AT),
+    "first page": Asked(statements._LIST_KEYS, ("big", "~", MAX_SCANNED_KEYS + 1), 3 * MAX_SCANNED_KEYS),
     "deep page": Asked(statements._LIST_KEYS, ("big", _MIDDLE, 51), 120),
     "new keys": Asked(statements._CREATED, (NOW + timedelta(seconds=1), "", 5_000)),
     "first page of existing keys": Asked(statements._CREATED, (NOW - timedelta(days=365), "", 5_000), 3 * 5_000),
@@ -138,5 +138,5 @@ async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Databas
         assert await tenants.get("tenant-old") is not None
 
 
-async def terms() -> Mapping[str, Terms]:
-    return {"requests": Terms(DAYS)}
+async def terms() -> Mapping[str, RetentionPeriods]:
+    return {"requests": RetentionPeriods(DAYS)}

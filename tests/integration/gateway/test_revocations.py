@@ -33,7 +33,7 @@ MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migra
 CLOCK, IDS = SystemClock(), SystemIds()
 
 
-class DeafKeys(PostgresKeys):
+class UnnotifiedKeys(PostgresKeys):
     """A store whose notifications are lost, as those of a connection that was cut."""
 
     @asynccontextmanager
@@ -61,9 +61,9 @@ class Gateway:
 
 
 @pytest.fixture
-async def store(databases: engines.Databases) -> AsyncIterator[DeafKeys]:
+async def store(databases: engines.Databases) -> AsyncIterator[UnnotifiedKeys]:
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield DeafKeys(postgres, auditor("gateway", AuditRecorded))
+        yield UnnotifiedKeys(postgres, auditor("gateway", AuditRecorded))
 
 
 async def revoke(store: PostgresKeys) -> str:
@@ -74,7 +74,7 @@ async def revoke(store: PostgresKeys) -> str:
     return key.key_id
 
 
-async def test_service_keeps_what_a_gateway_told_that_died_before_the_other_read_it(store: DeafKeys) -> None:
+async def test_service_keeps_what_a_gateway_told_that_died_before_the_other_read_it(store: UnnotifiedKeys) -> None:
     first, second = Gateway(store), Gateway(store)
     await second.revoked.refresh()
     key_id = await revoke(store)
@@ -100,7 +100,7 @@ async def test_service_keeps_what_a_gateway_told_that_died_before_the_other_read
     await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_revocation_is_read_although_its_notification_was_lost(store: DeafKeys) -> None:
+async def test_revocation_is_read_although_its_notification_was_lost(store: UnnotifiedKeys) -> None:
     gateway = RevokedKeys(store, CLOCK)
     async with gateway.following():
         key_id = await revoke(store)

@@ -11,7 +11,7 @@ from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from mesh.events import refusals, unknown_keys
-from mesh.events.audit import Audited, Auditor
+from mesh.events.audit import AuditEntry, Auditor
 from mesh.events.audit_queue import AuditQueue
 from mesh.events.refusals import Refusals
 from mesh.events.unknown_keys import UnknownKeys
@@ -61,7 +61,7 @@ class Away(Auditor):
 
     fails = 1
 
-    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[Audited]) -> None:
+    async def record_all(self, connection: asyncpg.Connection, entries: Sequence[AuditEntry]) -> None:
         """Fail, or record."""
         if self.fails:
             self.fails -= 1
@@ -107,7 +107,7 @@ async def test_refusals_wait_for_the_database_and_none_is_written_twice(postgres
 async def test_entry_of_the_queue_keeps_caller_trace_and_policy_of_its_call(postgres: Postgres) -> None:
     waiting = AuditQueue(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
     with use(RequestContext(ALICE, "request", "0af7651916cd43dd8448eb211c80319c")):
-        waiting.add(Audited("token.create", "token", "key-1", after=b"claims"))
+        waiting.add(AuditEntry("token.create", "token", "key-1", after=b"claims"))
     await waiting.close()
     [(tenant, entry)] = await entries(postgres, AuditRecorded.FromString)
     assert (tenant, entry.subject, entry.policy_id) == ("acme", "alice", "policy")
@@ -116,9 +116,9 @@ async def test_entry_of_the_queue_keeps_caller_trace_and_policy_of_its_call(post
 
 async def test_full_queue_takes_no_entry(postgres: Postgres) -> None:
     waiting = AuditQueue(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy", limit=1)
-    waiting.add(Audited("token.create", "token", "key-1"))
+    waiting.add(AuditEntry("token.create", "token", "key-1"))
     with pytest.raises(SomaError) as refused:
-        waiting.add(Audited("token.create", "token", "key-2"))
+        waiting.add(AuditEntry("token.create", "token", "key-2"))
     assert refused.value.reason is Reason.OVERLOADED
     await waiting.close()
     assert len(await entries(postgres, AuditRecorded.FromString)) == 1

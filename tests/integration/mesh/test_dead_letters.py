@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.events.applying import Applier, FailedError
+from mesh.events.applying import Applier, ApplyError
 from mesh.events.bus import Delivery
-from mesh.events.dead_letters import Cause, DeadLetter, Undertaker
+from mesh.events.dead_letters import Cause, DeadLetter, DeadLetterPublisher
 from mesh.events.outbox import LARGEST_PAYLOAD, Outbox
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
@@ -32,11 +32,13 @@ def kept() -> list[DeadLetter]:
 
 
 @pytest.fixture
-def undertaker(kept: list[DeadLetter]) -> Undertaker:
+def dead_letter_sink(kept: list[DeadLetter]) -> DeadLetterPublisher:
     async def keep(connection: asyncpg.Connection, letter: DeadLetter) -> None:
         kept.append(letter)
 
-    return Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=SystemClock(), keep=keep)
+    return DeadLetterPublisher(
+        Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=SystemClock(), keep=keep
+    )
 
 
 def letter_of(dead: Event, codec: Codec) -> DeadLetter:
@@ -48,16 +50,16 @@ async def told(postgres: Postgres) -> list[asyncpg.Record]:
         return list(await connection.fetch("SELECT * FROM outbox ORDER BY id"))
 
 
-async def bury(postgres: Postgres, undertaker: Undertaker, letter: DeadLetter) -> None:
+async def dead_letter(postgres: Postgres, dead_letter_sink: DeadLetterPublisher, letter: DeadLetter) -> None:
     async with postgres.transaction(letter.event.tenant_id if letter.event else SYSTEM) as connection:
-        await undertaker.bury(connection, letter)
+        await dead_letter_sink.dead_letter(connection, letter)
 
 
 async def test_a_letter_is_told_through_the_outbox(
-    postgres: Postgres, codec: Codec, event: MakeEvent, undertaker: Undertaker
+    postgres: Postgres, codec: Codec, event: MakeEvent, dead_letter_sink: DeadLetterPublisher
 ) -> None:
     dead = event(dlq_id="before", correlation_id="job", traceparent="trace")
-    await bury(postgres, undertaker, letter_of(dead, codec))
+    await dead_letter(postgres, dead_letter_sink, letter_of(dead, codec))
     [row] = await told(postgres)
     assert (row["topic"], row["key"], row["tenant_id"], row["type"]) == (
         "dlq.events", dead.key, "a", "soma.events.v1.DeadLettered",
@@ -70,27 +72,29 @@ async def test_a_letter_is_told_through_the_outbox(
     )  # fmt: skip
 
 
-async def test_bytes_that_are_no_event_are_told_too(postgres: Postgres, undertaker: Undertaker) -> None:
+async def test_bytes_that_are_no_event_are_told_too(postgres: Postgres, dead_letter_sink: DeadLetterPublisher) -> None:
     junk = DeadLetter("g", "t", "", "delivery", b"\xff", None, Cause.MALFORMED, "not an event envelope", 1)
-    await bury(postgres, undertaker, junk)
+    await dead_letter(postgres, dead_letter_sink, junk)
     [row] = await told(postgres)
     assert (row["key"], row["tenant_id"]) == ("delivery", "")
     assert DeadLettered.FromString(row["payload"]).value == b"\xff"
 
 
 async def test_a_dead_letter_about_a_dead_letter_is_kept_and_told_nobody(
-    postgres: Postgres, codec: Codec, event: MakeEvent, undertaker: Undertaker, kept: list[DeadLetter]
+    postgres: Postgres, codec: Codec, event: MakeEvent, dead_letter_sink: DeadLetterPublisher, kept: list[DeadLetter]
 ) -> None:
     letter = letter_of(event(topic="dlq.events"), codec)
-    await bury(postgres, undertaker, letter)
+    await dead_letter(postgres, dead_letter_sink, letter)
     assert await told(postgres) == []
     assert kept == [letter]
 
 
-async def test_the_end_of_a_letter_is_told(postgres: Postgres, event: MakeEvent, undertaker: Undertaker) -> None:
+async def test_the_end_of_a_letter_is_told(
+    postgres: Postgres, event: MakeEvent, dead_letter_sink: DeadLetterPublisher
+) -> None:
     applied = event(dlq_id="letter", group="g")
     async with postgres.transaction("a") as connection:
-        await undertaker.resolve(connection, "g", applied)
+        await dead_letter_sink.resolve(connection, "g", applied)
     [row] = await told(postgres)
     assert (row["topic"], row["type"]) == ("dlq.events", "soma.events.v1.DeadLetterResolved")
     resolved = DeadLetterResolved.FromString(row["payload"])
@@ -98,25 +102,25 @@ async def test_the_end_of_a_letter_is_told(postgres: Postgres, event: MakeEvent,
 
 
 async def test_an_event_is_buried_once(
-    postgres: Postgres, codec: Codec, event: MakeEvent, undertaker: Undertaker
+    postgres: Postgres, codec: Codec, event: MakeEvent, dead_letter_sink: DeadLetterPublisher
 ) -> None:
-    applier = Applier(postgres, codec, "g", {}, undertaker=undertaker, timeout_s=20.0)
+    applier = Applier(postgres, codec, "g", {}, dead_letter_sink=dead_letter_sink, timeout_s=20.0)
     dead = event()
     delivery = Delivery(dead.topic, 0, "1", dead.key, dead.event_id, codec.encode(dead))
     for _ in range(2):
-        await applier.bury(delivery, dead, FailedError(Cause.FAILED, "no"), 3)
+        await applier.dead_letter(delivery, dead, ApplyError(Cause.FAILED, "no"), 3)
     assert len(await told(postgres)) == 1
 
 
 async def test_an_event_that_no_bus_would_carry_is_refused_where_it_arises(
-    postgres: Postgres, codec: Codec, event: MakeEvent, undertaker: Undertaker
+    postgres: Postgres, codec: Codec, event: MakeEvent, dead_letter_sink: DeadLetterPublisher
 ) -> None:
     largest = event(payload=bytes(LARGEST_PAYLOAD))
     async with postgres.transaction("a") as connection:
         with pytest.raises(ValueError, match="claim"):
             await Outbox().add(connection, replace(largest, payload=bytes(LARGEST_PAYLOAD + 1)))
         await Outbox().add(connection, largest)
-        await undertaker.bury(connection, letter_of(largest, codec))
+        await dead_letter_sink.dead_letter(connection, letter_of(largest, codec))
 
 
 def test_causes_have_the_names_of_the_contract() -> None:

@@ -125,4 +125,4 @@ async def test_what_is_used_again_is_stored_anew_where_no_sweep_looks(store: Blo
 
 async def test_temporal_says_for_how_long_it_keeps_histories(temporal_settings: TemporalSettings) -> None:
     async with durable.client(temporal_settings) as client:
-        assert await durable.history_kept(client) > timedelta(0)
+        assert await durable.history_retention(client) > timedelta(0)

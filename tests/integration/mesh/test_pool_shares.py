@@ -42,7 +42,7 @@ class Load:
         """Wait until so many transactions wait."""
 
         async def waiting() -> bool:
-            return self._store._shares.waiting == number
+            return self._store._slots.waiting == number
 
         await eventually(waiting)
 
@@ -119,7 +119,7 @@ async def test_waiters_who_give_up_leave_nothing_behind(database: Database) -> N
         async with held(store, "a", "a"):
             refused = await asyncio.gather(*(load._one(tenant) for tenant in "aab"), return_exceptions=True)
         async with held(store, "a", "b"):
-            assert store._shares.waiting == 0
-        assert store._shares.held == 0
+            assert store._slots.waiting == 0
+        assert store._slots.held == 0
     assert {error.reason for error in refused if isinstance(error, SomaError)} == {Reason.OVERLOADED}
     assert load.began == []

@@ -171,7 +171,7 @@ async def test_waiters_are_bounded(hasty: Postgres) -> None:
     async with hasty.transaction("a"), hasty.transaction("a"):
         results = await asyncio.gather(*(ids(hasty, "a") for _ in range(100)), return_exceptions=True)
     assert {type(result) for result in results} == {SomaError}
-    assert hasty._shares.waiting == 0
+    assert hasty._slots.waiting == 0
 
 
 async def test_a_lost_race_is_a_conflict(store: Postgres) -> None:

@@ -207,8 +207,8 @@ async def test_no_statement_reads_the_table_as_it_grows(
         await connection.execute(INDEX_ONLY)
         for name, values in {
             "UNSENT": (500,),
-            "UNSENT_UNHINDERED": (500, 1, 50_000, 100_000),
-            "HINDERING": (500, 1, 50_000, 100_000),
+            "UNSENT_UNBLOCKED": (500, 1, 50_000, 100_000),
+            "BLOCKING": (500, 1, 50_000, 100_000),
             "TO_RESEND": (500, 1, 50_000, 100_000),
             "OLDEST": (),
             "FORGET": ("'24 h'", 500),

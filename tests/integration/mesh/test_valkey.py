@@ -44,7 +44,7 @@ async def test_a_cancelled_call_never_bleeds_into_another(valkey: Redis) -> None
 async def test_a_server_that_is_away_is_an_unavailable_dependency() -> None:
     async def ask() -> None:
         async with store.open(ValkeySettings(url=SecretStr("redis://127.0.0.1:9/0"))) as client:
-            with store.translated():
+            with store.translate_errors():
                 await client.ping()
 
     with pytest.raises(SomaError) as caught:

@@ -21,7 +21,7 @@ from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from mesh.testing.server import Served, served
+from mesh.testing.server import RunningServer, served
 from mesh.testing.tokens import BOB
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
@@ -58,7 +58,7 @@ class Executor:
     """A served executor."""
 
     rig: Rig
-    server: Served
+    server: RunningServer
     postgres: Postgres
     jobs: JobServiceAsyncStub
     plans: PlanServiceAsyncStub
@@ -116,7 +116,7 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
 
 
 async def test_a_job_runs_from_its_plan_to_a_document(executor: Executor) -> None:
-    executor.rig.shelf.providers["mermaid"].script = down
+    executor.rig.catalogue.providers["mermaid"].script = down
     job = await executor.submit(
         task("intro", "generate_text", params={"prompt": "Write"}),
         task("fig", params={"source": "graph"}, quality_gate={"enabled": True}),
@@ -136,7 +136,7 @@ async def test_a_job_runs_from_its_plan_to_a_document(executor: Executor) -> Non
 
 
 async def test_the_description_tells_the_whole_story(executor: Executor) -> None:
-    executor.rig.shelf.providers["mermaid"].script = down
+    executor.rig.catalogue.providers["mermaid"].script = down
     job = await executor.submit(task("fig", params={"source": "graph", "depth": 2}))
     events = await executor.events(job.job_id)
     story = await executor.jobs.DescribeJob(job_service_pb2.DescribeJobRequest(job_id=job.job_id))
@@ -174,7 +174,7 @@ async def test_a_silent_watch_beats(executor: Executor) -> None:
             await asyncio.Event().wait()
             return picture(invocation)
 
-    executor.rig.shelf.providers["mermaid"] = Endless()  # type: ignore[assignment]
+    executor.rig.catalogue.providers["mermaid"] = Endless()  # type: ignore[assignment]
     job = await executor.submit(task("a"))
     stream = executor.jobs.WatchJob(job_service_pb2.WatchJobRequest(job_id=job.job_id), timeout=30)
     async for event in stream:

@@ -20,7 +20,7 @@ from svc_executor.adapters.catalogue import ModuleCatalogue
 from svc_executor.adapters.manifests import load
 from svc_executor.adapters.peers.registry import capability_of
 from svc_executor.domain.provider import InputArtefact
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.conformance.diagrams import ALL
 from tests.conformance.site import Site
 
@@ -56,7 +56,7 @@ def site() -> Iterator[Site]:
 async def catalogue(
     chromium: Browser, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ModuleCatalogue]:
-    async with desk.context(site.authority, home=tmp_path_factory.mktemp("home")) as context:
+    async with harness.context(site.authority, home=tmp_path_factory.mktemp("home")) as context:
         made = ModuleCatalogue(context, {manifest.adapter for manifest in MANIFESTS.values()})
         yield made
         await made.aclose()
@@ -140,7 +140,7 @@ async def test_a_local_capability_does_what_its_manifest_says(
     jsonschema.validate(params, fields["input_schema"])  # type: ignore[arg-type]
     defaults: Mapping[str, JsonValue] = fields.get("default_parameters", {})  # type: ignore[assignment]
     inputs = {"drawing": picture()} if "source" in params else {}
-    call = desk.invocation({**defaults, **params}, inputs=inputs)
+    call = harness.invocation({**defaults, **params}, inputs=inputs)
     result = await provider_of(catalogue, name).invoke(call)
     main = result.artefacts[0]
     capability = capability_of(MANIFESTS[name])
@@ -154,7 +154,7 @@ async def test_each_local_rung_for_diagrams_draws_the_same_request(catalogue: Mo
     for name in (rung for rung in LADDERS["image_diagram"] if rung.endswith("@local")):
         params: Mapping[str, JsonValue] = {"diagram": ALL[kind]}
         jsonschema.validate(params, fields_of(MANIFESTS[name])["input_schema"])  # type: ignore[arg-type]
-        result = await provider_of(catalogue, name).invoke(desk.invocation(params))
+        result = await provider_of(catalogue, name).invoke(harness.invocation(params))
         assert [artefact.asset_type for artefact in result.artefacts] == ["diagram", "diagram", "text"]
 
 

@@ -16,8 +16,8 @@ from temporalio import activity
 
 from mesh import durable
 from mesh.testing import engines
-from svc_provenance.app.dead_letters import Next
-from svc_provenance.domain.dead_letters import WORKFLOW, LetterOrder
+from svc_provenance.app.dead_letters import RequeueStep
+from svc_provenance.domain.dead_letters import WORKFLOW, DeadLetterRef
 from svc_provenance.workflows.requeue import ADVANCE, RequeueWorkflow
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("histories")
 RUNS = {
-    "resolved": [Next("waiting", at_rest=False, wait_s=0.1), Next("requeued", at_rest=False, wait_s=0.1)],
-    "exhausted": [Next("waiting", at_rest=False, wait_s=0.1)] * 3,
+    "resolved": [RequeueStep("waiting", at_rest=False, wait_s=0.1), RequeueStep("requeued", at_rest=False, wait_s=0.1)],
+    "exhausted": [RequeueStep("waiting", at_rest=False, wait_s=0.1)] * 3,
     "discarded": [],
 }
 
 
-async def run(client: Client, version: str, name: str, steps: list[Next]) -> None:
+async def run(client: Client, version: str, name: str, steps: list[RequeueStep]) -> None:
     """Run a letter to its rest and keep its history."""
     queue = f"record-{name}"
-    left = [*steps, Next(name, at_rest=True, wait_s=600.0)]
+    left = [*steps, RequeueStep(name, at_rest=True, wait_s=600.0)]
 
     @activity.defn(name=ADVANCE)
-    async def advance(order: LetterOrder) -> Next:
+    async def advance(order: DeadLetterRef) -> RequeueStep:
         return left.pop(0)
 
     async with durable.worker(client, queue, [RequeueWorkflow], [advance]):
-        handle = await client.start_workflow(WORKFLOW, LetterOrder("acme", "letter"), id=queue, task_queue=queue)
+        handle = await client.start_workflow(WORKFLOW, DeadLetterRef("acme", "letter"), id=queue, task_queue=queue)
         await handle.result()
         text = (await handle.fetch_history()).to_json()
     document = json.loads(re.sub(r"\d+@[\w.-]+", "worker", text))  # who worked is of no account

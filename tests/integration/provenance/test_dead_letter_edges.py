@@ -12,11 +12,11 @@ from mesh.events.outbox import Outbox
 from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.stores.postgres import Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLettered
-from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.app import dead_letters as app
 from svc_provenance.app.dead_letters import Filters
-from svc_provenance.domain.dead_letters import Cause, Letter, State
-from tests.integration.provenance.office import CLOCK, IDS, QUICK, SLOW, TOPIC, Office, broken
+from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
+from tests.integration.provenance.harness import CLOCK, IDS, QUICK, SLOW, TOPIC, DeadLetterHarness, broken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def quiet(database: Database, temporal_settings: TemporalSettings) -> AsyncIterator[Office]:
-    """A desk whose events nobody carries."""
+async def quiet(database: Database, temporal_settings: TemporalSettings) -> AsyncIterator[DeadLetterHarness]:
+    """Dead letters whose events nobody carries."""
     async with Postgres.open(await database("provenance", pool_max=8)) as postgres:
-        yield Office(postgres, temporal_settings, SLOW)
+        yield DeadLetterHarness(postgres, temporal_settings, SLOW)
 
 
-def kept(office: Office, key: str) -> Letter:
+def kept(harness: DeadLetterHarness, key: str) -> DeadLetterRecord:
     """A letter that waits."""
     now = CLOCK.now()
     event = Event(IDS.new(), "noted", TOPIC, key, "acme", now, key.encode())
-    return Letter(
+    return DeadLetterRecord(
         IDS.new(), "acme", "probe", TOPIC, key, event.event_id, "noted", Cause.FAILED, "", 1, now, now,
-        requeue_at=now + timedelta(hours=1), value=office.codec.encode(event),
+        requeue_at=now + timedelta(hours=1), value=harness.codec.encode(event),
     )  # fmt: skip
 
 
-async def add(office: Office, *letters: Letter) -> None:
-    async with office.postgres.transaction("acme") as connection:
+async def add(harness: DeadLetterHarness, *letters: DeadLetterRecord) -> None:
+    async with harness.postgres.transaction("acme") as connection:
         for letter in letters:
-            await desk.add(connection, letter)
+            await dead_letter_rows.add(connection, letter)
 
 
-async def test_many_leaves_and_counts_what_is_under_way(quiet: Office) -> None:
+async def test_many_leaves_and_counts_what_is_under_way(quiet: DeadLetterHarness) -> None:
     letter = kept(quiet, "a")
     await add(quiet, letter)
     first = await quiet.service.requeue_many(["acme"], [letter.dlq_id, letter.dlq_id], Filters(), 100)
@@ -59,9 +59,11 @@ async def test_many_leaves_and_counts_what_is_under_way(quiet: Office) -> None:
     assert (again.requeued, again.left) == (0, 1)
 
 
-async def test_what_the_filters_leave_is_counted_up_to_a_number(quiet: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (desk, app):
-        monkeypatch.setattr(module, "MOST_REMAINING", 2)
+async def test_what_the_filters_leave_is_counted_up_to_a_number(
+    quiet: DeadLetterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (dead_letter_rows, app):
+        monkeypatch.setattr(module, "MAX_REMAINING", 2)
     await add(quiet, *(kept(quiet, f"k{number}") for number in range(6)))
     told = [await quiet.service.requeue_many(["acme"], [], Filters(), 2) for _ in range(3)]
     assert [(each.requeued, each.remaining) for each in told] == [(2, 2), (2, 2), (2, 0)]
@@ -72,7 +74,7 @@ async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
 ) -> None:
     async with (
         Postgres.open(await database("provenance", pool_max=8)) as postgres,
-        Office(postgres, temporal_settings, QUICK).open() as made,
+        DeadLetterHarness(postgres, temporal_settings, QUICK).open() as made,
         made.workflows(),
     ):
         bad = DeadLettered(group="probe", topic=TOPIC, key="k", event_id="e", detail="no \0 in a database")
@@ -90,7 +92,7 @@ async def test_a_letter_that_claims_to_come_from_what_is_no_id_is_a_letter_of_it
 ) -> None:
     async with (
         Postgres.open(await database("provenance", pool_max=8)) as postgres,
-        Office(postgres, temporal_settings, SLOW).open() as made,
+        DeadLetterHarness(postgres, temporal_settings, SLOW).open() as made,
     ):
         bad = DeadLettered(group="probe", topic=TOPIC, key="k", event_id="e", dlq_id="no-uuid")
         event = Event(
@@ -106,9 +108,9 @@ async def test_over_valkey_what_failed_is_applied_once(
     database: Database, temporal_settings: TemporalSettings, valkey: Redis
 ) -> None:
     async with Postgres.open(await database("provenance", pool_max=8)) as postgres:
-        office = Office(postgres, temporal_settings, QUICK)
-        office.bus = ValkeyStreams(valkey, PostgresCursors(postgres), lease_s=2.0)  # type: ignore[assignment]
-        async with office.open() as made, made.workflows():
+        harness = DeadLetterHarness(postgres, temporal_settings, QUICK)
+        harness.bus = ValkeyStreams(valkey, PostgresCursors(postgres), lease_s=2.0)  # type: ignore[assignment]
+        async with harness.open() as made, made.workflows():
             made.fault = broken(2, RuntimeError())
             await made.send("hello")
             letter = await made.reached(State.RESOLVED)

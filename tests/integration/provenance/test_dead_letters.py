@@ -21,9 +21,9 @@ from soma.events.v1 import facts_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.provenance.v1 import dead_letter_service_pb2 as pb
 from svc_provenance.app.dead_letters import Filters
-from svc_provenance.domain.dead_letters import Cause, RequeuePace, State
+from svc_provenance.domain.dead_letters import Cause, RequeuePolicy, State
 from svc_provenance.rpc.dead_letters import DeadLetterServicer
-from tests.integration.provenance.office import CLOCK, IDS, QUICK, SHORT, SLOW, TOPIC, Office, broken
+from tests.integration.provenance.harness import CLOCK, IDS, QUICK, SHORT, SLOW, TOPIC, DeadLetterHarness, broken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
     from mesh.settings import TemporalSettings
     from tests.conftest import Database
 
-    MakeOffice = Callable[..., AbstractAsyncContextManager["Office"]]
+    MakeHarness = Callable[..., AbstractAsyncContextManager["DeadLetterHarness"]]
 
 
 @pytest.fixture
-def office(database: Database, temporal_settings: TemporalSettings) -> MakeOffice:
+def harness(database: Database, temporal_settings: TemporalSettings) -> MakeHarness:
     @asynccontextmanager
-    async def make(pace: RequeuePace = QUICK) -> AsyncIterator[Office]:
+    async def make(policy: RequeuePolicy = QUICK) -> AsyncIterator[DeadLetterHarness]:
         async with (
             Postgres.open(await database("provenance", pool_max=8)) as postgres,
-            Office(postgres, temporal_settings, pace).open() as made,
+            DeadLetterHarness(postgres, temporal_settings, policy).open() as made,
         ):
             yield made
 
     return make
 
 
-async def test_what_failed_is_sent_again_by_itself_and_applied_once(office: MakeOffice) -> None:
-    async with office() as made, made.workflows():
+async def test_what_failed_is_sent_again_by_itself_and_applied_once(harness: MakeHarness) -> None:
+    async with harness() as made, made.workflows():
         made.fault = broken(3, RuntimeError("secret text"))
         event = await made.send("hello")
         letter = await made.reached(State.RESOLVED)
@@ -62,8 +62,8 @@ async def test_what_failed_is_sent_again_by_itself_and_applied_once(office: Make
         assert len(await made.all()) == 1
 
 
-async def test_after_the_last_time_it_waits_for_somebody(office: MakeOffice) -> None:
-    async with office() as made, made.workflows():
+async def test_after_the_last_time_it_waits_for_somebody(harness: MakeHarness) -> None:
+    async with harness() as made, made.workflows():
         made.fault = broken(4, RuntimeError())
         await made.send("hello")
         letter = await made.reached(State.EXHAUSTED)
@@ -73,26 +73,26 @@ async def test_after_the_last_time_it_waits_for_somebody(office: MakeOffice) -> 
         assert made.applied == ["hello"]
 
 
-async def test_what_policy_refuses_waits_until_it_is_allowed(office: MakeOffice) -> None:
-    async with office() as made, made.workflows():
+async def test_what_policy_refuses_waits_until_it_is_allowed(harness: MakeHarness) -> None:
+    async with harness() as made, made.workflows():
         made.fault = broken(6, SomaError(Reason.POLICY_DENIED, "not now"))
         await made.send("hello")
         letter = await made.reached(State.RESOLVED)
         assert letter.requeues == 6, "it may be sent more often than what failed"
 
 
-async def test_what_policy_refuses_expires(office: MakeOffice) -> None:
-    pace = RequeuePace(3, SHORT, SHORT, SHORT, timedelta(milliseconds=300))
-    async with office(pace) as made, made.workflows():
+async def test_what_policy_refuses_expires(harness: MakeHarness) -> None:
+    policy = RequeuePolicy(3, SHORT, SHORT, SHORT, timedelta(milliseconds=300))
+    async with harness(policy) as made, made.workflows():
         made.fault = broken(1_000, SomaError(Reason.POLICY_DENIED, "never"))
         await made.send("hello")
         letter = await made.reached(State.EXPIRED)
         assert (letter.cause, made.applied) == (Cause.POLICY, [])
 
 
-async def test_a_pause_goes_on_after_the_workers_died(office: MakeOffice) -> None:
-    pace = RequeuePace(3, timedelta(seconds=2), timedelta(seconds=2), SHORT, SHORT)
-    async with office(pace) as made:
+async def test_a_pause_goes_on_after_the_workers_died(harness: MakeHarness) -> None:
+    policy = RequeuePolicy(3, timedelta(seconds=2), timedelta(seconds=2), SHORT, SHORT)
+    async with harness(policy) as made:
         made.fault = broken(1, RuntimeError())
         async with made.workflows():
             await made.send("hello")
@@ -102,8 +102,8 @@ async def test_a_pause_goes_on_after_the_workers_died(office: MakeOffice) -> Non
         assert made.applied == ["hello"]
 
 
-async def test_letters_wait_while_there_are_no_workflows(office: MakeOffice) -> None:
-    async with office() as made:
+async def test_letters_wait_while_there_are_no_workflows(harness: MakeHarness) -> None:
+    async with harness() as made:
         made.fault = broken(2, RuntimeError())
         await made.send("a")
         await made.send("b")
@@ -112,8 +112,8 @@ async def test_letters_wait_while_there_are_no_workflows(office: MakeOffice) -> 
             await made.reached(State.RESOLVED, 2)
 
 
-async def test_what_cannot_be_read_is_kept_and_can_only_be_discarded(office: MakeOffice) -> None:
-    async with office(SLOW) as made:
+async def test_what_cannot_be_read_is_kept_and_can_only_be_discarded(harness: MakeHarness) -> None:
+    async with harness(SLOW) as made:
         await made.bus.publish([Record(TOPIC, "k", "junk-1", b"\xff\xff\xff")])
         letter = await made.reached(State.EXHAUSTED, tenant="")
         assert letter.cause is Cause.MALFORMED
@@ -124,8 +124,8 @@ async def test_what_cannot_be_read_is_kept_and_can_only_be_discarded(office: Mak
         assert (gone.state, gone.reason) == (State.DISCARDED, "junk")
 
 
-async def test_many_are_sent_again_oldest_first_and_counted(office: MakeOffice) -> None:
-    async with office(SLOW) as made:
+async def test_many_are_sent_again_oldest_first_and_counted(harness: MakeHarness) -> None:
+    async with harness(SLOW) as made:
         made.fault = broken(4, RuntimeError())
         for text in "abcd":
             await made.send(text)
@@ -139,8 +139,8 @@ async def test_many_are_sent_again_oldest_first_and_counted(office: MakeOffice) 
         assert sorted(made.applied) == sorted(letter.key for letter in (third, second, oldest))
 
 
-async def test_only_the_group_that_gave_it_up_gets_it_again(office: MakeOffice) -> None:
-    async with office(SLOW) as made:
+async def test_only_the_group_that_gave_it_up_gets_it_again(harness: MakeHarness) -> None:
+    async with harness(SLOW) as made:
         others: list[str] = []
 
         async def other(connection: asyncpg.Connection, event: Event) -> None:
@@ -158,8 +158,8 @@ async def test_only_the_group_that_gave_it_up_gets_it_again(office: MakeOffice) 
         assert made.applied == ["a", "b"]
 
 
-async def test_decisions_of_people_are_audited_and_those_of_the_clock_are_not(office: MakeOffice) -> None:
-    async with office() as made, made.workflows():
+async def test_decisions_of_people_are_audited_and_those_of_the_clock_are_not(harness: MakeHarness) -> None:
+    async with harness() as made, made.workflows():
         made.fault = broken(1_000, RuntimeError())
         await made.send("hello")
         letter = await made.reached(State.EXHAUSTED)
@@ -177,8 +177,8 @@ async def calling(tenant: str, *roles: str) -> AsyncIterator[None]:
         yield
 
 
-async def test_the_service_pages_filters_and_shows_redacted_events(office: MakeOffice) -> None:
-    async with office(SLOW) as made:
+async def test_the_service_pages_filters_and_shows_redacted_events(harness: MakeHarness) -> None:
+    async with harness(SLOW) as made:
         made.fault = broken(1_000, RuntimeError())
         for text in "abc":
             await made.send(text)

@@ -13,21 +13,21 @@ from mesh.ids import SystemIds, rng
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
-from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.audit import PostgresAudit, append
-from svc_provenance.adapters.dead_letters import PostgresLetters
+from svc_provenance.adapters.dead_letters import PostgresDeadLetters
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
-from svc_provenance.domain.audit import Decision, Deed, Entry
-from svc_provenance.domain.dead_letters import Cause, Letter, State
+from svc_provenance.domain.audit import AuditAction, Decision, Entry
+from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
 from svc_provenance.domain.receipts import Form, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mesh.events.event import Codec
-    from svc_provenance.domain.pages import Mark
+    from svc_provenance.domain.pages import PageCursor
     from tests.conftest import Database
 
 TENANT, MANY, SCANNED = "acme", 60, 7
@@ -40,25 +40,25 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
         yield opened
 
 
-async def letters(postgres: Postgres, count: int = MANY) -> PostgresLetters:
-    """A desk with letters of which every 20th is discarded, all of one moment in fours."""
+async def letters(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
+    """A store with letters of which every 20th is discarded, all of one moment in fours."""
     async with postgres.transaction(TENANT) as connection:
         for number in range(count):
             at = EPOCH + timedelta(seconds=number // 4)
             state = State.DISCARDED if number % 20 == 3 else State.EXHAUSTED
-            letter = Letter(
+            letter = DeadLetterRecord(
                 IDS.new(), TENANT, "probe", f"topic-{number % 3}", "k", IDS.new(), "noted", Cause.FAILED, "", 1, at, at,
                 state=state, correlation_id=f"job-{number % 5}", value=b"v",
             )  # fmt: skip
-            await desk.add(connection, letter)
+            await dead_letter_rows.add(connection, letter)
     no_codec: Codec = None  # type: ignore[assignment]
-    return PostgresLetters(postgres, Outbox(), no_codec, auditor("provenance", AuditRecorded), SCANNED)
+    return PostgresDeadLetters(postgres, Outbox(), no_codec, auditor("provenance", AuditRecorded), SCANNED)
 
 
-async def walked(store: PostgresLetters, filters: dead_letters.Filters, size: int) -> list[list[Letter]]:
+async def walked(store: PostgresDeadLetters, filters: dead_letters.Filters, size: int) -> list[list[DeadLetterRecord]]:
     """All pages of a list."""
-    pages: list[list[Letter]] = []
-    mark: Mark | None = None
+    pages: list[list[DeadLetterRecord]] = []
+    mark: PageCursor | None = None
     while not pages or mark is not None:
         page, mark = await store.page(TENANT, filters, mark, size)
         pages.append(list(page))
@@ -81,7 +81,7 @@ async def test_pages_together_hold_what_passes_the_filters_once_and_in_order(pos
         assert found == [letter for letter in everything if passes(letter, filters)]
 
 
-def passes(letter: Letter, filters: dead_letters.Filters) -> bool:
+def passes(letter: DeadLetterRecord, filters: dead_letters.Filters) -> bool:
     return (
         filters.state in {None, letter.state}
         and filters.cause in {None, letter.cause}
@@ -130,14 +130,14 @@ async def test_entries_of_a_chain_are_listed_whole_by_bounded_pages(postgres: Po
         assert found
 
 
-def action_of(number: int) -> Deed:
+def action_of(number: int) -> AuditAction:
     decision = Decision.DENIED if number % 25 == 2 else Decision.ALLOWED
     action, subject = ("job.read" if number % 2 else "job.write"), f"subject-{number % 2}"
-    return Deed(action, "executor", subject, "", "job", f"id-{number % 9}", decision.value, "", "", "", "", "")
+    return AuditAction(action, "executor", subject, "", "job", f"id-{number % 9}", decision.value, "", "", "", "", "")
 
 
 def wanted(entry: Entry, filters: audit.Filters) -> bool:
-    done = entry.deed
+    done = entry.audit_action
     return (
         filters.subject in {"", done.subject}
         and filters.action in {"", done.action}
@@ -164,7 +164,7 @@ async def test_receipts_are_listed_whole_by_bounded_pages(postgres: Postgres) ->
         assert due is not None
         await store.settle(JobKey(TENANT, receipt.job_id), due, receipt)
     found: list[str] = []
-    mark: Mark | None = None
+    mark: PageCursor | None = None
     pages = 0
     while not pages or mark:
         page, mark = await store.page(TENANT, receipts.Filters(form=Form.FULL), mark, 4)

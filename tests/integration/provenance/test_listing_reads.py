@@ -12,8 +12,8 @@ from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_provenance.adapters.audit import PostgresAudit
-from svc_provenance.adapters.dead_letters import PostgresLetters
-from svc_provenance.adapters.listing import MOST_SCANNED
+from svc_provenance.adapters.dead_letters import PostgresDeadLetters
+from svc_provenance.adapters.listing import MAX_SCANNED
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.domain.audit import Decision
@@ -65,23 +65,23 @@ async def test_a_page_reads_no_more_rows_than_it_may(counting: Counting) -> None
     """Whatever the filters; and a page that is full reads no further."""
     no_codec: Codec = None  # type: ignore[assignment]
     of_audit, of_receipts = PostgresAudit(counting), PostgresReceipts(counting)  # type: ignore[arg-type]
-    of_letters = PostgresLetters(counting, Outbox(), no_codec, auditor("provenance", AuditRecorded))  # type: ignore[arg-type]
+    of_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance", AuditRecorded))  # type: ignore[arg-type]
     for wanted, most in (
         (dead_letters.Filters(), PAGE),
         (dead_letters.Filters(state=State.EXHAUSTED), PAGE),
-        (dead_letters.Filters(state=State.RESOLVED), MOST_SCANNED),
+        (dead_letters.Filters(state=State.RESOLVED), MAX_SCANNED),
     ):
         await of_letters.page(TENANT, wanted, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, wanted
     for entries, most in (
         (audit.Filters(), PAGE),
         (audit.Filters(resource_type="job"), PAGE),
-        (audit.Filters(resource_type="asset"), MOST_SCANNED),
-        (audit.Filters(decision=Decision.DENIED), MOST_SCANNED),
-        (audit.Filters(subject="ann", decision=Decision.DENIED), MOST_SCANNED),
+        (audit.Filters(resource_type="asset"), MAX_SCANNED),
+        (audit.Filters(decision=Decision.DENIED), MAX_SCANNED),
+        (audit.Filters(subject="ann", decision=Decision.DENIED), MAX_SCANNED),
     ):
         await of_audit.page(TENANT, entries, 0, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, entries
-    for sought, most in ((receipts.Filters(), PAGE), (receipts.Filters(form=Form.FULL), MOST_SCANNED)):
+    for sought, most in ((receipts.Filters(), PAGE), (receipts.Filters(form=Form.FULL), MAX_SCANNED)):
         await of_receipts.page(TENANT, sought, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, sought

@@ -8,7 +8,7 @@ import pytest
 
 from mesh.stores.postgres import Postgres
 from svc_provenance.adapters.postgres import PostgresRecord
-from tests.contract.provenance.test_record import CHART, JOB, REQUEST, Books, execution, finished, stored
+from tests.contract.provenance.test_record import CHART, JOB, REQUEST, RecordHarness, execution, finished, stored
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def books(database: Database) -> AsyncIterator[Books]:
+async def harness(database: Database) -> AsyncIterator[RecordHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield Books(PostgresRecord(postgres), postgres)
+        yield RecordHarness(PostgresRecord(postgres), postgres)
 
 
-async def written_before(books: Books, asset_type: str | None, capability_id: str | None) -> None:
-    assert books.postgres is not None
-    async with books.postgres.transaction("acme") as connection:
+async def written_before(harness: RecordHarness, asset_type: str | None, capability_id: str | None) -> None:
+    assert harness.postgres is not None
+    async with harness.postgres.transaction("acme") as connection:
         await connection.execute(
             "INSERT INTO asset_provenance (asset_id, tenant_id, asset_type, media_type, checksum, created_at, "
             "request_id, capability_id) VALUES ($1, 'acme', $2, '', '', now(), $3, $4)",
@@ -35,24 +35,24 @@ async def written_before(books: Books, asset_type: str | None, capability_id: st
         )
 
 
-async def ids(books: Books) -> tuple[str, str]:
-    found = await books.record.provenance("acme", CHART)
+async def ids(harness: RecordHarness) -> tuple[str, str]:
+    found = await harness.record.provenance("acme", CHART)
     assert found is not None
     return found.job_id, found.request_id
 
 
-async def test_a_whole_row_names_its_job(books: Books) -> None:
-    await written_before(books, "diagram", "t@p")
-    assert await ids(books) == (JOB, "")
+async def test_a_whole_row_names_its_job(harness: RecordHarness) -> None:
+    await written_before(harness, "diagram", "t@p")
+    assert await ids(harness) == (JOB, "")
 
 
-async def test_a_row_that_waits_for_its_asset_names_its_job(books: Books) -> None:
-    await written_before(books, None, "t@p")
-    await books.tell(stored(CHART))
-    assert await ids(books) == (JOB, "")
+async def test_a_row_that_waits_for_its_asset_names_its_job(harness: RecordHarness) -> None:
+    await written_before(harness, None, "t@p")
+    await harness.tell(stored(CHART))
+    assert await ids(harness) == (JOB, "")
 
 
-async def test_a_row_that_waits_for_its_attempt_gets_its_request(books: Books) -> None:
-    await written_before(books, "diagram", None)
-    await books.tell(finished(execution(1, asset_ids=[CHART], request_id=REQUEST)))
-    assert await ids(books) == (JOB, REQUEST)
+async def test_a_row_that_waits_for_its_attempt_gets_its_request(harness: RecordHarness) -> None:
+    await written_before(harness, "diagram", None)
+    await harness.tell(finished(execution(1, asset_ids=[CHART], request_id=REQUEST)))
+    assert await ids(harness) == (JOB, REQUEST)

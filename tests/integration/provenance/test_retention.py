@@ -16,7 +16,7 @@ from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_provenance.adapters.retention import RULES, PostgresTerms
-from svc_provenance.domain.retention import Days, Kept
+from svc_provenance.domain.retention import Days, TenantRetention
 from tests.integration.provenance.test_partitions import made_in
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ NOW = datetime(2026, 7, 10, tzinfo=UTC)
 PLATFORM = Days(receipts_days=60, traces_days=60, audit_days=90, dead_letters_days=30)
 
 
-class Archive:
+class RetentionHarness:
     """The record's tables, a clock, and what runs on them."""
 
     def __init__(self, postgres: Postgres) -> None:
@@ -87,18 +87,18 @@ class Archive:
             return {row["part"].removeprefix(f"{table}_") for row in await connection.fetch(statement, table)}
 
     async def set_days(self, tenant: str, **days: int) -> None:
-        await self.terms.keep(tenant, Kept(Days(**{**vars(PLATFORM), **days}), "ann", NOW))
+        await self.terms.keep(tenant, TenantRetention(Days(**{**vars(PLATFORM), **days}), "ann", NOW))
 
 
 @pytest.fixture
-async def archive(database: Database) -> AsyncIterator[Archive]:
+async def archive(database: Database) -> AsyncIterator[RetentionHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        opened = Archive(postgres)
+        opened = RetentionHarness(postgres)
         await opened.months()
         yield opened
 
 
-async def test_a_month_is_dropped_whole_once_its_last_row_is_old(archive: Archive) -> None:
+async def test_a_month_is_dropped_whole_once_its_last_row_is_old(archive: RetentionHarness) -> None:
     await archive.job("acme", made_in(2026, 4), datetime(2026, 4, 30, tzinfo=UTC))
     archive.clock = FakeClock(datetime(2026, 6, 29, tzinfo=UTC))
     await archive.retention().run()
@@ -111,14 +111,14 @@ async def test_a_month_is_dropped_whole_once_its_last_row_is_old(archive: Archiv
     assert await archive.left() == await archive.left("receipts") == {job}
 
 
-async def test_a_months_part_stays_while_one_of_its_jobs_is_young(archive: Archive) -> None:
+async def test_a_months_part_stays_while_one_of_its_jobs_is_young(archive: RetentionHarness) -> None:
     slow = await archive.job("acme", made_in(2026, 3), NOW - timedelta(days=59), facts=40)
     await archive.retention().run()
     assert await archive.left() == await archive.left("receipts") == {slow}
     assert "2026_03" in await archive.parts()
 
 
-async def test_tenants_with_a_shorter_term_lose_their_rows_and_others_do_not(archive: Archive) -> None:
+async def test_tenants_with_a_shorter_term_lose_their_rows_and_others_do_not(archive: RetentionHarness) -> None:
     await archive.set_days("brief", traces_days=10, receipts_days=20)
     gone = await archive.job("brief", made_in(2026, 6, 1), NOW - timedelta(days=15))
     kept = await archive.job("brief", made_in(2026, 7, 2), NOW - timedelta(days=9))
@@ -128,7 +128,7 @@ async def test_tenants_with_a_shorter_term_lose_their_rows_and_others_do_not(arc
     assert await archive.left("receipts") == {gone, kept, other}
 
 
-async def test_a_longer_term_of_one_tenant_keeps_its_rows_and_not_those_of_others(archive: Archive) -> None:
+async def test_a_longer_term_of_one_tenant_keeps_its_rows_and_not_those_of_others(archive: RetentionHarness) -> None:
     await archive.set_days("archive", traces_days=400)
     kept = await archive.job("archive", made_in(2026, 2, 1), datetime(2026, 2, 20, tzinfo=UTC))
     await archive.job("acme", made_in(2026, 2, 2), datetime(2026, 2, 20, tzinfo=UTC))
@@ -136,7 +136,7 @@ async def test_a_longer_term_of_one_tenant_keeps_its_rows_and_not_those_of_other
     assert await archive.left() == {kept}
 
 
-async def test_the_facts_of_a_job_go_together(archive: Archive) -> None:
+async def test_the_facts_of_a_job_go_together(archive: RetentionHarness) -> None:
     await archive.set_days("brief", traces_days=10)
     job = await archive.job("brief", made_in(2026, 6), NOW - timedelta(days=8), facts=6)
     removed = await archive.retention().run()
@@ -145,7 +145,7 @@ async def test_the_facts_of_a_job_go_together(archive: Archive) -> None:
     assert (await archive.retention().run())["trace_facts"] == 6
 
 
-async def test_rows_in_no_months_part_go_at_the_longest_term(archive: Archive) -> None:
+async def test_rows_in_no_months_part_go_at_the_longest_term(archive: RetentionHarness) -> None:
     await archive.job("acme", "no-moment", NOW - timedelta(days=61))
     await archive.job("acme", made_in(2025, 3), datetime(2026, 3, 1, tzinfo=UTC))
     young = await archive.job("acme", "no-moment-either", NOW - timedelta(days=59))
@@ -153,7 +153,7 @@ async def test_rows_in_no_months_part_go_at_the_longest_term(archive: Archive) -
     assert await archive.left() == await archive.left("receipts") == {young}
 
 
-async def test_more_rows_than_a_chunk_all_go(archive: Archive) -> None:
+async def test_more_rows_than_a_chunk_all_go(archive: RetentionHarness) -> None:
     await archive.set_days("brief", traces_days=10)
     await archive.job("brief", made_in(2026, 6), NOW - timedelta(days=10, hours=1), facts=8)
     async with archive.postgres.transaction("brief") as connection:
@@ -164,13 +164,13 @@ async def test_more_rows_than_a_chunk_all_go(archive: Archive) -> None:
     assert (await archive.retention().run())["trace_facts"] == 808
 
 
-async def test_a_second_run_finds_nothing_to_do(archive: Archive) -> None:
+async def test_a_second_run_finds_nothing_to_do(archive: RetentionHarness) -> None:
     await archive.job("acme", made_in(2026, 2), datetime(2026, 2, 20, tzinfo=UTC))
     assert await archive.retention().run() == {"receipts": 1, "trace_facts": 1}
     assert await archive.retention().run() == {}
 
 
-async def test_members_at_once_remove_what_one_would(archive: Archive) -> None:
+async def test_members_at_once_remove_what_one_would(archive: RetentionHarness) -> None:
     await archive.set_days("brief", traces_days=10, receipts_days=10)
     for number in range(30):
         await archive.job("brief", made_in(2026, 6, number), NOW - timedelta(days=15), facts=3)
@@ -180,7 +180,7 @@ async def test_members_at_once_remove_what_one_would(archive: Archive) -> None:
     assert await archive.left() == await archive.left("receipts") == {kept}
 
 
-async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archive: Archive) -> None:
+async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archive: RetentionHarness) -> None:
     """The second chunk fails in its transaction; the first one's jobs are gone whole, the others are whole."""
     await archive.set_days("brief", traces_days=10)
     for number in range(600):
@@ -188,7 +188,7 @@ async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archiv
     traces = next(rule for rule in RULES if rule.table == "trace_facts")
     run = archive.retention([traces])
     # Stopped between two transactions, as by a kill.
-    *_, steps = run._pieces(traces, (await archive.terms.terms())["traces"], NOW)
+    *_, steps = run._independent_steps(traces, (await archive.terms.terms())["traces"], NOW)
     await anext(steps)
     await steps.aclose()  # type: ignore[attr-defined]
     async with archive.postgres.transaction(SYSTEM) as connection:
@@ -201,7 +201,7 @@ async def test_a_run_that_died_leaves_whole_jobs_and_the_next_one_ends_it(archiv
     assert not await run.is_due()
 
 
-async def test_a_table_that_fails_does_not_keep_the_others_and_is_tried_again(archive: Archive) -> None:
+async def test_a_table_that_fails_does_not_keep_the_others_and_is_tried_again(archive: RetentionHarness) -> None:
     await archive.job("acme", made_in(2026, 2), datetime(2026, 2, 20, tzinfo=UTC))
     broken = type(RULES[0])("nothing", "traces", "SELECT 1 FROM nothing WHERE $1 = $2 AND $3 AND $4 AND $5")
     run = archive.retention([broken, *RULES])
@@ -209,7 +209,7 @@ async def test_a_table_that_fails_does_not_keep_the_others_and_is_tried_again(ar
     assert await run.is_due()
 
 
-async def test_a_run_is_due_once_a_day_whoever_made_the_last(archive: Archive) -> None:
+async def test_a_run_is_due_once_a_day_whoever_made_the_last(archive: RetentionHarness) -> None:
     assert await archive.retention().is_due()
     await archive.retention().run()
     assert not await archive.retention().is_due()
@@ -217,7 +217,7 @@ async def test_a_run_is_due_once_a_day_whoever_made_the_last(archive: Archive) -
     assert await archive.retention().is_due()
 
 
-async def test_provenance_outlives_its_asset_by_a_traces_term(archive: Archive) -> None:
+async def test_provenance_outlives_its_asset_by_a_traces_term(archive: RetentionHarness) -> None:
     rows = [("erased long ago", NOW - timedelta(days=61)), ("erased", NOW - timedelta(days=59)), ("there", None)]
     async with archive.postgres.transaction("acme") as connection:
         for name, deleted in rows:
@@ -233,7 +233,7 @@ async def test_provenance_outlives_its_asset_by_a_traces_term(archive: Archive) 
     assert [row["model"] for row in left] == ["erased", "there"]
 
 
-async def test_days_go_by_and_records_go_with_them(archive: Archive) -> None:
+async def test_days_go_by_and_records_go_with_them(archive: RetentionHarness) -> None:
     """The task that every member runs, over seventy days: at each, what is left is what the terms say."""
     await archive.set_days("brief", traces_days=10, receipts_days=10)
     ended = {
@@ -242,7 +242,7 @@ async def test_days_go_by_and_records_go_with_them(archive: Archive) -> None:
         for tenant in ("brief", "acme")
         for number in (number + (tenant == "acme"),)
     }
-    keeping = asyncio.create_task(archive.retention().keep())
+    keeping = asyncio.create_task(archive.retention().run_daily())
     try:
         for day in range(0, 71, 10):
             while archive.clock.now() < NOW + timedelta(days=day, hours=2):
@@ -265,7 +265,7 @@ async def _asleep(clock: FakeClock) -> None:
         await clock.sleeper()
 
 
-async def test_a_part_that_somebody_holds_is_left_to_the_next_run(archive: Archive) -> None:
+async def test_a_part_that_somebody_holds_is_left_to_the_next_run(archive: RetentionHarness) -> None:
     """The rows of tenants with a shorter term are not."""
     await archive.set_days("brief", traces_days=10)
     held = await archive.job("acme", made_in(2026, 2), datetime(2026, 2, 20, tzinfo=UTC))
@@ -278,7 +278,7 @@ async def test_a_part_that_somebody_holds_is_left_to_the_next_run(archive: Archi
     assert await archive.retention().run() == {"trace_facts": 1}
 
 
-async def test_a_table_with_an_upkeep_of_its_own_is_asked_with_its_longest_term(archive: Archive) -> None:
+async def test_a_table_with_an_upkeep_of_its_own_is_asked_with_its_longest_term(archive: RetentionHarness) -> None:
     asked: list[tuple[datetime, datetime]] = []
 
     async def upkeep(now: datetime, before: datetime) -> int:

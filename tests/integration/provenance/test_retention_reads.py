@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from mesh.stores.postgres import Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
-from svc_provenance.adapters import letter_claims, retention
+from svc_provenance.adapters import dead_letter_claims, retention
 from tests.integration.mesh.test_resending import rows_read
 from tests.integration.provenance.reads import Counting
 
@@ -103,8 +103,8 @@ async def test_a_chunk_goes_on_at_the_tenant_where_the_last_one_ended(
     await owner.close()
     rule = next(rule for rule in retention.RULES if rule.chunk == retention._SETTLED)
 
-    async def terms() -> Mapping[str, Terms]:
-        return {rule.terms: Terms(30)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {rule.terms: RetentionPeriods(30)}
 
     async with Postgres.open(config) as postgres:
         counting = Counting(postgres)
@@ -117,4 +117,4 @@ async def test_a_chunk_goes_on_at_the_tenant_where_the_last_one_ended(
 
 async def test_counting_a_state_that_no_letter_has_reads_none(kept: asyncpg.Connection) -> None:
     await kept.execute("SET enable_seqscan = on")
-    assert await rows_read(kept, letter_claims._COUNTS, "ARRAY['waiting', 'expired']", "100") <= 10
+    assert await rows_read(kept, dead_letter_claims._COUNTS, "ARRAY['waiting', 'expired']", "100") <= 10

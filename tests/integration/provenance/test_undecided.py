@@ -9,7 +9,7 @@ import pytest
 
 from mesh.stores.partitions import UNKNOWN, month_of
 from tests.integration.provenance.test_partitions import made_in
-from tests.integration.provenance.test_retention import NOW, PLATFORM, Archive, archive
+from tests.integration.provenance.test_retention import NOW, PLATFORM, RetentionHarness, archive
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["archive"]
 
 
-async def letter(archive: Archive, state: str, updated_at: datetime) -> None:
+async def letter(archive: RetentionHarness, state: str, updated_at: datetime) -> None:
     async with archive.postgres.transaction("acme") as connection:
         await connection.execute(
             "INSERT INTO dlq_messages (dlq_id, tenant_id, topic, key, event_id, event_type, detail, attempts, value, "
@@ -28,14 +28,14 @@ async def letter(archive: Archive, state: str, updated_at: datetime) -> None:
         )
 
 
-async def left(archive: Archive, table: str, column: str) -> list[str]:
+async def left(archive: RetentionHarness, table: str, column: str) -> list[str]:
     async with archive.postgres.transaction("acme") as connection:
         rows = await connection.fetch(f"SELECT {column}::text AS name FROM {table} ORDER BY 1")
     return [row["name"] for row in rows]
 
 
 @pytest.mark.parametrize("state", ["waiting", "blocked", "requeued", "exhausted"])
-async def test_a_letter_that_nothing_changed_for_half_a_year_is_removed(archive: Archive, state: str) -> None:
+async def test_a_letter_that_nothing_changed_for_half_a_year_is_removed(archive: RetentionHarness, state: str) -> None:
     await letter(archive, state, NOW - timedelta(days=181))
     await letter(archive, "exhausted", NOW - timedelta(days=179))
     assert await archive.retention().run() == {"dlq_messages": 1}
@@ -43,13 +43,13 @@ async def test_a_letter_that_nothing_changed_for_half_a_year_is_removed(archive:
 
 
 @pytest.mark.parametrize("state", ["resolved", "discarded", "expired"])
-async def test_a_settled_letter_is_removed_after_its_term(archive: Archive, state: str) -> None:
+async def test_a_settled_letter_is_removed_after_its_term(archive: RetentionHarness, state: str) -> None:
     await letter(archive, state, NOW - timedelta(days=PLATFORM.dead_letters_days + 1))
     await letter(archive, state, NOW - timedelta(days=PLATFORM.dead_letters_days - 1))
     assert await archive.retention().run() == {"dlq_messages": 1}
 
 
-async def test_what_is_told_of_an_asset_that_was_never_stored_is_removed(archive: Archive) -> None:
+async def test_what_is_told_of_an_asset_that_was_never_stored_is_removed(archive: RetentionHarness) -> None:
     old, young, stored = made_in(2026, 4), made_in(2026, 7), made_in(2026, 4, 1)
     async with archive.postgres.transaction("acme") as connection:
         for asset_id, kind in ((old, None), (young, None), (stored, "image")):
@@ -60,7 +60,7 @@ async def test_what_is_told_of_an_asset_that_was_never_stored_is_removed(archive
     assert await left(archive, "asset_provenance", "asset_id") == sorted([young, stored])
 
 
-async def test_facts_of_ids_that_hold_no_moment_are_removed_for_every_tenant(archive: Archive) -> None:
+async def test_facts_of_ids_that_hold_no_moment_are_removed_for_every_tenant(archive: RetentionHarness) -> None:
     assert month_of("job-1") == UNKNOWN
     for tenant in ("acme", "bank", "umbrella"):
         await archive.job(tenant, f"job-{tenant}", NOW - timedelta(days=61), facts=2)

@@ -13,7 +13,7 @@ import pytest
 
 from mesh.stores.migrations import common_migrations, migrate, rollback
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from svc_registry.adapters.postgres import RULES
 from svc_registry.domain import Ladder, LadderKey, Modality, Request
@@ -81,8 +81,8 @@ async def test_old_records_go_and_what_the_platform_deleted_stays(
         async with postgres.transaction(SYSTEM) as connection:
             await connection.execute("INSERT INTO registrations VALUES ('acme', $1, 'd', 'c', $2)", f"r{days}", at)
 
-    async def terms() -> Mapping[str, Terms]:
-        return {"records": Terms(DAYS)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {"records": RetentionPeriods(DAYS)}
 
     removed = await Retention(postgres, RULES, terms, FakeClock(NOW)).run()
     assert removed == {"registrations": 1, "multimodal_capabilities": 1}

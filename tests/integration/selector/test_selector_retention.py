@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, Rule, Terms, old_rows
+from mesh.stores.retention import Retention, RetentionPeriods, Rule, old_rows
 from mesh.testing import FakeClock, id_of
 from svc_selector.adapters.postgres.retention import RULES
 
@@ -42,8 +42,8 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
 
 
 async def run(postgres: Postgres, rules: Sequence[Rule] = RULES, days: int = DAYS) -> dict[str, int]:
-    async def terms() -> Mapping[str, Terms]:
-        return {"selections": Terms(days)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {"selections": RetentionPeriods(days)}
 
     return dict(await Retention(postgres, rules, terms, FakeClock(NOW)).run())
 

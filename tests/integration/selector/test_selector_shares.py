@@ -18,7 +18,7 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app import Recorder
 from svc_selector.rpc import SelectionFacts
-from tests.contract.selector.books import LIMIT
+from tests.contract.selector.harness import LIMIT
 from tests.contract.selector.test_ledger import TTL, decision
 from tests.integration.mesh.test_pool_shares import held
 

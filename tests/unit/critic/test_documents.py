@@ -16,8 +16,8 @@ from svc_critic.adapters.heuristics.documents.html import outline_of_html
 from svc_critic.adapters.heuristics.documents.markdown import outline_of_markdown
 from svc_critic.adapters.heuristics.documents.pdf import outline_of_pdf
 from svc_critic.adapters.heuristics.drawing import examine_drawing, paint, read_drawing
+from svc_critic.domain.asset import EvaluationContext
 from svc_critic.domain.outline import Outline, examine_outline
-from svc_critic.domain.specimen import Brief
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"><defs><path id="head" d="M0 0L4 2"/></defs>'
@@ -35,15 +35,17 @@ def test_parts_of_a_drawing_are_counted() -> None:
 
 
 def test_edges_are_compared_with_the_arrows_of_the_source() -> None:
-    brief = Brief("graph TD\n A --> B\n B -->|yes| C\n C -.-> A")
+    brief = EvaluationContext("graph TD\n A --> B\n B -->|yes| C\n C -.-> A")
     (found,) = examine_drawing(read_drawing(SVG.encode()), brief)
-    assert found.mend is not None
-    assert (found.mend.code, found.mend.hint) == ("MISSING_ELEMENT", {"edges": 3})
+    assert found.feedback is not None
+    assert (found.feedback.code, found.feedback.hint) == ("MISSING_ELEMENT", {"edges": 3})
     assert found.score < 0.6
 
 
 def test_words_with_hyphens_are_no_arrows() -> None:
-    assert not list(examine_drawing(read_drawing(SVG.encode()), Brief("the sign-in service -- and its user-store")))
+    assert not list(
+        examine_drawing(read_drawing(SVG.encode()), EvaluationContext("the sign-in service -- and its user-store"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,8 +140,12 @@ def test_a_broken_pdf_is_told(content: bytes) -> None:
 
 
 def codes(outline: Outline, bar: float = 0.7) -> list[str]:
-    facets = examine_outline(outline, Brief())
-    return [facet.mend.code for facet in facets if facet.mend is not None and facet.score < bar]
+    measurements = examine_outline(outline, EvaluationContext())
+    return [
+        measurement.feedback.code
+        for measurement in measurements
+        if measurement.feedback is not None and measurement.score < bar
+    ]
 
 
 WORDS = "The control room points the antenna dish at the source that the schedule names for the next hour. "

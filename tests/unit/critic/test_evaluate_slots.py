@@ -12,12 +12,12 @@ from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
-from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricBook
-from svc_critic.app.evaluate import Order
-from svc_critic.domain.judgement import Facet
-from svc_critic.domain.ports import Examination
+from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
+from svc_critic.app.evaluate import EvaluationRequest
+from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
+from svc_critic.domain.judgement import Measurement
+from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Dimension
-from svc_critic.domain.specimen import Brief, Kind, Specimen
 
 
 class HeldAssets:
@@ -27,10 +27,10 @@ class HeldAssets:
         self.read_ids: list[str] = []
         self.may_read = asyncio.Event()
 
-    async def read(self, asset_id: str) -> Specimen:
+    async def read(self, asset_id: str) -> EvaluatedAsset:
         self.read_ids.append(asset_id)
         await self.may_read.wait()
-        return Specimen(asset_id, "text", "text/plain", b"words")
+        return EvaluatedAsset(asset_id, "text", "text/plain", b"words")
 
 
 class Lenient:
@@ -39,8 +39,8 @@ class Lenient:
     name = "lenient"
     kinds = frozenset({Kind.TEXT})
 
-    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
-        return Examination(tuple(Facet(dimension, 1.0, "fine") for dimension in Dimension))
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+        return EvaluatorResult(tuple(Measurement(dimension, 1.0, "fine") for dimension in Dimension))
 
 
 class Silent:
@@ -55,7 +55,7 @@ def evaluating(assets: HeldAssets, wait_s: float = 2.0) -> Evaluate:
     clock = FakeClock()
     return Evaluate(
         assets=assets,
-        rubrics=RubricBook(MemoryRubrics(), clock, SystemIds()),
+        rubrics=RubricUseCases(MemoryRubrics(), clock, SystemIds()),
         evaluators=Evaluators([Lenient()]),
         evaluations=MemoryEvaluations(),
         meter=Silent(),
@@ -68,8 +68,8 @@ def evaluating(assets: HeldAssets, wait_s: float = 2.0) -> Evaluate:
 async def test_only_assets_that_are_measured_are_read_and_no_tenant_takes_every_place() -> None:
     assets = HeldAssets()
     evaluate = evaluating(assets)
-    asking = [asyncio.create_task(evaluate("greedy", Order(f"g{number}"))) for number in range(60)]
-    asking.append(asyncio.create_task(evaluate("innocent", Order("i0"))))
+    asking = [asyncio.create_task(evaluate("greedy", EvaluationRequest(f"g{number}"))) for number in range(60)]
+    asking.append(asyncio.create_task(evaluate("innocent", EvaluationRequest("i0"))))
     await eventually(lambda: len(assets.read_ids) == 2)
     assert assets.read_ids == ["g0", "i0"]
     assets.may_read.set()
@@ -81,40 +81,40 @@ async def test_services_are_refused_at_once_where_more_than_few_of_a_tenant_woul
     assets = HeldAssets()
     evaluate = evaluating(assets, wait_s=3_600.0)
     first, second = (
-        asyncio.create_task(evaluate("greedy", Order(f"g{number}"), by_service=True)) for number in range(2)
+        asyncio.create_task(evaluate("greedy", EvaluationRequest(f"g{number}"), by_service=True)) for number in range(2)
     )
     await eventually(lambda: assets.read_ids == ["g0"])
     for number in range(2, 30):
         with pytest.raises(SomaError) as refused:
-            await evaluate("greedy", Order(f"g{number}"), by_service=True)
+            await evaluate("greedy", EvaluationRequest(f"g{number}"), by_service=True)
         assert refused.value.reason is Reason.OVERLOADED
         assert refused.value.retry_after_s
-    other = asyncio.create_task(evaluate("innocent", Order("i0"), by_service=True))
+    other = asyncio.create_task(evaluate("innocent", EvaluationRequest("i0"), by_service=True))
     await eventually(lambda: assets.read_ids == ["g0", "i0"])
     assets.may_read.set()
     assert all(made.passes for made in await asyncio.gather(first, second, other))
-    assert (await evaluate("greedy", Order("g2"), by_service=True)).passes
+    assert (await evaluate("greedy", EvaluationRequest("g2"), by_service=True)).passes
 
 
 async def test_a_service_does_not_wait_longer_than_it_may_and_leaves_nothing_behind() -> None:
     assets = HeldAssets()
     evaluate = evaluating(assets, wait_s=0.001)
-    first = asyncio.create_task(evaluate("greedy", Order("g0"), by_service=True))
+    first = asyncio.create_task(evaluate("greedy", EvaluationRequest("g0"), by_service=True))
     await eventually(lambda: assets.read_ids == ["g0"])
     for _ in range(3):
         with pytest.raises(SomaError) as refused:
-            await evaluate("greedy", Order("g1"), by_service=True)
+            await evaluate("greedy", EvaluationRequest("g1"), by_service=True)
         assert (refused.value.reason, refused.value.retry_after_s) == (Reason.OVERLOADED, 2.0)
     assets.may_read.set()
     assert (await first).passes
-    assert (await evaluate("greedy", Order("g1"), by_service=True)).passes
+    assert (await evaluate("greedy", EvaluationRequest("g1"), by_service=True)).passes
     assert assets.read_ids == ["g0", "g1"]
 
 
 async def test_callers_that_are_no_service_wait_in_line() -> None:
     assets = HeldAssets()
     evaluate = evaluating(assets, wait_s=0.001)
-    asking = [asyncio.create_task(evaluate("acme", Order(f"a{number}"))) for number in range(5)]
+    asking = [asyncio.create_task(evaluate("acme", EvaluationRequest(f"a{number}"))) for number in range(5)]
     await eventually(lambda: assets.read_ids == ["a0"])
     assets.may_read.set()
     assert all(made.passes for made in await asyncio.gather(*asking))

@@ -12,8 +12,8 @@ from mesh import context
 from mesh.context import RequestContext
 from mesh.testing import ALICE
 from svc_critic.adapters.metrics import TOOLS, PrometheusMeter
+from svc_critic.domain.asset import Kind
 from svc_critic.domain.evaluation import Origin
-from svc_critic.domain.specimen import Kind
 from tests.contract.critic.test_critic_stores import evaluation
 
 MANIFESTS = Path(__file__).parents[3] / "svc_executor" / "manifests"

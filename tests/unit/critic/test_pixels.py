@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from svc_critic.adapters.heuristics.decoding import LONGEST_SIDE, Undecodable, decode
-from svc_critic.adapters.heuristics.pixels import Tones, stroke
-from svc_critic.adapters.heuristics.reading import LONGEST_BEGINNING, _spend
+from svc_critic.adapters.heuristics.ocr import LONGEST_BEGINNING, _spend
+from svc_critic.adapters.heuristics.pixels import Luma, stroke
 
 
 def plain(color: tuple[int, int, int], size: tuple[int, int] = (300, 200)) -> Image.Image:
@@ -25,8 +25,8 @@ def bars(dark: int, light: int) -> Image.Image:
     return Image.fromarray(values)
 
 
-def tones(image: Image.Image) -> Tones:
-    return Tones(np.asarray(image.convert("RGB")))
+def luma(image: Image.Image) -> Luma:
+    return Luma(np.asarray(image.convert("RGB")))
 
 
 def written(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -36,27 +36,27 @@ def written(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def test_one_colour_has_no_ink() -> None:
-    assert tones(plain((200, 220, 240))).ink.share == 0
+    assert luma(plain((200, 220, 240))).ink.share == 0
 
 
 def test_a_single_thin_line_is_ink_even_in_a_large_picture() -> None:
     values = np.full((3000, 3000, 3), 255, dtype=np.uint8)
     values[1501, 100:2900] = 0
-    found = Tones(values).ink
+    found = Luma(values).ink
     assert 0 < found.share < 0.01
 
 
 def test_black_on_white_has_the_largest_contrast() -> None:
-    assert tones(bars(0, 255)).drawn_contrast == pytest.approx(21, abs=0.1)
+    assert luma(bars(0, 255)).drawn_contrast == pytest.approx(21, abs=0.1)
 
 
 def test_mid_gray_on_white_is_known_from_the_norm() -> None:
-    assert tones(bars(0x76, 255)).drawn_contrast == pytest.approx(4.54, abs=0.05)
+    assert luma(bars(0x76, 255)).drawn_contrast == pytest.approx(4.54, abs=0.05)
 
 
 def test_blur_lowers_sharpness() -> None:
     sharp = bars(20, 240)
-    values = [tones(sharp.filter(ImageFilter.GaussianBlur(radius))).acutance for radius in (0, 1, 2, 4)]
+    values = [luma(sharp.filter(ImageFilter.GaussianBlur(radius))).acutance for radius in (0, 1, 2, 4)]
     assert values == sorted(values, reverse=True)
     assert values[0] > 0.7
     assert values[3] < 0.2
@@ -65,13 +65,13 @@ def test_blur_lowers_sharpness() -> None:
 def test_empty_space_does_not_change_sharpness() -> None:
     alone, framed = bars(20, 240), plain((240, 240, 240), (1200, 900))
     framed.paste(alone, (400, 300))
-    assert tones(framed).acutance == pytest.approx(tones(alone).acutance, rel=0.15)
+    assert luma(framed).acutance == pytest.approx(luma(alone).acutance, rel=0.15)
 
 
 def test_noise_has_neighbours_that_do_not_agree() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), dtype=np.uint8)
-    assert abs(Tones(noise).coherence) < 0.1
-    assert tones(bars(20, 240).filter(ImageFilter.GaussianBlur(2))).coherence > 0.8
+    assert abs(Luma(noise).coherence) < 0.1
+    assert luma(bars(20, 240).filter(ImageFilter.GaussianBlur(2))).coherence > 0.8
 
 
 def test_height_and_contrast_of_letters() -> None:
@@ -84,7 +84,7 @@ def test_height_and_contrast_of_letters() -> None:
 
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_tiny_pictures_are_measured_too(width: int, height: int) -> None:
-    found = tones(plain((10, 20, 30), (width, height)))
+    found = luma(plain((10, 20, 30), (width, height)))
     assert found.ink.share == 0
     assert 0 <= found.acutance <= 1
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from svc_critic.domain.asset import EvaluationContext
 from svc_critic.domain.error_pages import error_sign
 from svc_critic.domain.judgement import judge
 from svc_critic.domain.prose import examine_prose
 from svc_critic.domain.rubric import builtin
-from svc_critic.domain.specimen import Brief
 
 GOOD = (
     "The sign-in feature lets a customer open a session with an e-mail address and a password. After five failed "
     "attempts the account is locked for fifteen minutes. Every attempt is written to the audit log."
 )
-BRIEF = Brief("Describe the sign-in feature of the shop: sessions, passwords, failed attempts, audit log")
+BRIEF = EvaluationContext("Describe the sign-in feature of the shop: sessions, passwords, failed attempts, audit log")
 
 
-def codes(text: str, brief: Brief = BRIEF) -> list[str]:
+def codes(text: str, brief: EvaluationContext = BRIEF) -> list[str]:
     return [note.code for note in judge(builtin("text"), examine_prose(text, brief)).feedback]
 
 
@@ -26,7 +26,7 @@ def test_a_good_text_passes() -> None:
 
 
 def test_without_a_request_only_the_text_is_judged() -> None:
-    assert codes(GOOD, Brief()) == []
+    assert codes(GOOD, EvaluationContext()) == []
 
 
 def test_an_empty_text_is_blank() -> None:
@@ -34,11 +34,11 @@ def test_an_empty_text_is_blank() -> None:
 
 
 def test_a_number_of_words_that_was_asked_for_counts() -> None:
-    assert "TOO_SHORT" in codes(GOOD, Brief(BRIEF.request + " in 200 words"))
+    assert "TOO_SHORT" in codes(GOOD, EvaluationContext(BRIEF.request + " in 200 words"))
 
 
 def test_an_upper_bound_of_words_is_no_demand() -> None:
-    assert codes(GOOD, Brief(BRIEF.request + " in at most 200 words")) == []
+    assert codes(GOOD, EvaluationContext(BRIEF.request + " in at most 200 words")) == []
 
 
 def test_a_sentence_that_breaks_off_is_noticed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from svc_critic.domain.specimen import Brief
+from svc_critic.domain.asset import EvaluationContext
 from svc_critic.domain.topic import relevance
 from svc_critic.domain.words import is_address, missing, overlap, topics, words
 
@@ -59,17 +59,17 @@ def test_absent_labels_are_named() -> None:
 def test_an_address_has_no_words_to_compare() -> None:
     assert is_address(" http://127.0.0.1:8000/sign-in?next=home ")
     assert not is_address("see http://example.org for more")
-    assert relevance(["anything"], Brief("https://example.org/a"), "the page") == ()
+    assert relevance(["anything"], EvaluationContext("https://example.org/a"), "the page") == ()
 
 
 def test_expected_labels_decide_alone() -> None:
-    brief = Brief("Draw the harbour", ("Browser", "Server"))
+    brief = EvaluationContext("Draw the harbour", ("Browser", "Server"))
     (found,) = relevance(["Browser", "Server"], brief, "the diagram")
     assert found.score == 1
 
 
 def test_what_was_not_read_is_not_held_against_it() -> None:
-    brief = Brief("", ("Browser", "Server", "Store", "Mail"))
+    brief = EvaluationContext("", ("Browser", "Server", "Store", "Mail"))
     (half,) = relevance(["Browser", "Server"], brief, "the diagram", read=0.5)
     (whole,) = relevance(["Browser", "Server"], brief, "the diagram")
     assert half.score == 1
@@ -77,7 +77,7 @@ def test_what_was_not_read_is_not_held_against_it() -> None:
 
 
 def test_missing_labels_are_hinted_at() -> None:
-    (found,) = relevance(["Browser"], Brief("", ("Browser", "Server")), "the diagram")
-    assert found.mend is not None
-    assert found.mend.code == "MISSING_LABEL"
-    assert found.mend.hint == {"labels": ["Server"]}
+    (found,) = relevance(["Browser"], EvaluationContext("", ("Browser", "Server")), "the diagram")
+    assert found.feedback is not None
+    assert found.feedback.code == "MISSING_LABEL"
+    assert found.feedback.hint == {"labels": ["Server"]}

@@ -25,10 +25,10 @@ from svc_executor.app.control import ResumeJob
 from svc_executor.app.open_run import RunLimits
 from svc_executor.app.recorder import Recorder
 from svc_executor.app.starting import JobLimits, StartJobs
-from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.compiler import Compiler
-from svc_executor.domain.job import Chosen, Principal
+from svc_executor.domain.job import Principal, SelectedCapability
 from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
 from svc_executor.workflows.wiring import Ports, use_cases
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.job import Job, StepState
     from svc_executor.domain.ports import JobStore, Runner
     from svc_executor.domain.provider import Invocation, JsonValue
-    from svc_executor.domain.run import JobOrder
+    from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Fact, JobAccount
     from svc_executor.workflows.activities import UseCases
 
@@ -58,7 +58,7 @@ def picture(invocation: Invocation) -> InvocationResult:
     return InvocationResult((Artefact(content, "image/png", "picture.png", "diagram"),), model="m-1")
 
 
-def said(text: str) -> Callable[[Invocation], InvocationResult]:
+def text_result(text: str) -> Callable[[Invocation], InvocationResult]:
     """A provider's behaviour: always the same text."""
     return lambda _: InvocationResult(text=text, model="talker")
 
@@ -94,7 +94,7 @@ class ScriptedProvider:
         """Nothing to let go of."""
 
 
-class Shelf:
+class ScriptedCatalogue:
     """A catalogue of providers by adapter name."""
 
     def __init__(self, providers: Mapping[str, ScriptedProvider]) -> None:
@@ -109,31 +109,31 @@ class IdleRunner:
     """Remembers what it should have run."""
 
     def __init__(self) -> None:
-        self.started: list[JobOrder] = []
-        self.cancelled: list[tuple[JobOrder, str]] = []
-        self.closed: list[tuple[JobOrder, str]] = []
-        self.lost: set[JobOrder] = set()
+        self.started: list[JobRun] = []
+        self.cancelled: list[tuple[JobRun, str]] = []
+        self.closed: list[tuple[JobRun, str]] = []
+        self.lost: set[JobRun] = set()
 
-    async def start(self, order: JobOrder) -> None:
+    async def start(self, order: JobRun) -> None:
         """Remember a start."""
         self.started.append(order)
 
-    async def cancel(self, order: JobOrder, reason: str) -> None:
+    async def cancel(self, order: JobRun, reason: str) -> None:
         """Remember a wish to stop."""
         self.cancelled.append((order, reason))
 
-    async def is_running(self, order: JobOrder) -> bool:
+    async def is_running(self, order: JobRun) -> bool:
         """Whether it was started and not lost since."""
         return order in self.started and order not in self.lost
 
-    async def close(self, order: JobOrder, failure: str) -> None:
+    async def close(self, order: JobRun, failure: str) -> None:
         """Remember a run to close."""
         self.closed.append((order, failure))
 
 
-def chosen(tool: str, provider: str = "local", **prices: int) -> Chosen:
+def chosen(tool: str, provider: str = "local", **prices: int) -> SelectedCapability:
     """A capability whose adapter has the tool's name."""
-    return Chosen(f"{tool}@{provider}", tool, provider, tool, model="m-1", prices=prices, license="MIT")
+    return SelectedCapability(f"{tool}@{provider}", tool, provider, tool, model="m-1", prices=prices, license="MIT")
 
 
 DEFAULT_RUNGS = (
@@ -164,9 +164,11 @@ class Rig:
     def __post_init__(self) -> None:
         """Wire the parts."""
         self.selector = MemorySelector(self.rungs, cap_micro_usd=self.cap_micro_usd)
-        self.shelf = Shelf({rung.chosen.adapter: ScriptedProvider(rung.chosen.provider) for rung in self.rungs})
-        if "talker" in self.shelf.providers:
-            self.shelf.providers["talker"].script = said("Words.")
+        self.catalogue = ScriptedCatalogue(
+            {rung.chosen.adapter: ScriptedProvider(rung.chosen.provider) for rung in self.rungs}
+        )
+        if "talker" in self.catalogue.providers:
+            self.catalogue.providers["talker"].script = text_result("Words.")
         self.recorder = Recorder(self.clock)
 
     @property
@@ -176,7 +178,7 @@ class Rig:
         return self.store.facts
 
     @property
-    def started(self) -> list[JobOrder]:
+    def started(self) -> list[JobRun]:
         """Runs that an idle runner should have started."""
         assert isinstance(self.runner, IdleRunner)
         return self.runner.started
@@ -188,7 +190,7 @@ class Rig:
             self.selector,
             self.assets,
             self.critic,
-            self.shelf,
+            self.catalogue,
             NoCredentials(),
             self.meter,
             self.clock,
@@ -213,7 +215,7 @@ class Rig:
     async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
         """Submit a plan as the owner."""
         submit = SubmitJob(self.store, self.starting, compiler(), self.recorder, clock=self.clock, ids=SystemIds())
-        return await submit(PlanOrder(OWNER, plan, request_id=request_id, trace_id="0" * 32))
+        return await submit(SubmitRequest(OWNER, plan, request_id=request_id, trace_id="0" * 32))
 
     async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:
         """Wait for the end of a job and give everything recorded of it."""
@@ -229,7 +231,7 @@ class Rig:
 
     def calls(self, adapter: str) -> list[Invocation]:
         """What a provider was asked."""
-        return self.shelf.providers[adapter].invocations
+        return self.catalogue.providers[adapter].invocations
 
 
 def plan(*tasks: Mapping[str, JsonValue], **fields: JsonValue) -> dict[str, JsonValue]:

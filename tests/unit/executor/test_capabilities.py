@@ -19,7 +19,7 @@ from svc_executor.adapters.peers import capability_of, served_of
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
 from svc_executor.domain.peers import HealthState, Manifest, ServedCapability
 from svc_executor.domain.provider import ProbeResult, ProviderContext
-from tests.unit.executor.rig import ScriptedProvider, Shelf
+from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,10 @@ class Refusing(MemoryRegistry):
         await super().register(manifest)
 
 
+def mermaid_only() -> ScriptedCatalogue:
+    return ScriptedCatalogue({"mermaid": ScriptedProvider("local")})
+
+
 async def test_manifests_are_registered_once_the_registry_is_there() -> None:
     registry = Refusing(Reason.UNAVAILABLE, times=1)
     register = RegisterManifests(registry, [MERMAID, DRAWING])
@@ -71,9 +75,7 @@ async def test_a_manifest_that_is_refused_for_good_is_not_tried_again() -> None:
 
 async def test_a_probe_speaks_for_every_capability_of_its_adapter() -> None:
     registry = MemoryRegistry()
-    probe = ProbeProviders(
-        registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID, DRAWING], closed, FakeClock()
-    )
+    probe = ProbeProviders(registry, mermaid_only(), [MERMAID, DRAWING], closed, FakeClock())
     assert probe.adapters == ("mermaid",)
     await probe("mermaid")
     assert [(report.capability_id, report.state) for report in registry.reports] == [
@@ -85,7 +87,7 @@ async def test_a_probe_speaks_for_capabilities_that_others_registered() -> None:
     registry = MemoryRegistry()
     await registry.register(Manifest("sketch", "studio", "mermaid", {}))
     await registry.register(Manifest("song", "studio", "lute", {}))
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], closed, FakeClock())
+    probe = ProbeProviders(registry, mermaid_only(), [MERMAID], closed, FakeClock())
     await probe("mermaid")
     assert [report.capability_id for report in registry.reports] == ["mermaid@local", "sketch@studio"]
 
@@ -96,7 +98,7 @@ async def test_a_silent_registry_leaves_a_probe_with_the_manifests() -> None:
             raise SomaError(Reason.UNAVAILABLE, "away")
 
     registry = Silent()
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], closed, FakeClock())
+    probe = ProbeProviders(registry, mermaid_only(), [MERMAID], closed, FakeClock())
     await probe("mermaid")
     assert [report.capability_id for report in registry.reports] == ["mermaid@local"]
 
@@ -107,7 +109,9 @@ async def test_a_probe_that_fails_reports_why() -> None:
             return ProbeResult(healthy=False, detail="the model file is missing")
 
     registry = MemoryRegistry()
-    await ProbeProviders(registry, Shelf({"mermaid": Ill("local")}), [MERMAID], closed, FakeClock())("mermaid")
+    await ProbeProviders(registry, ScriptedCatalogue({"mermaid": Ill("local")}), [MERMAID], closed, FakeClock())(
+        "mermaid"
+    )
     assert (registry.reports[0].state, registry.reports[0].reason) == (
         HealthState.UNHEALTHY, "the model file is missing",
     )  # fmt: skip
@@ -115,7 +119,7 @@ async def test_a_probe_that_fails_reports_why() -> None:
 
 async def test_a_good_probe_does_not_hide_an_open_circuit() -> None:
     registry = MemoryRegistry()
-    probe = ProbeProviders(registry, Shelf({"mermaid": ScriptedProvider("local")}), [MERMAID], opened, FakeClock())
+    probe = ProbeProviders(registry, mermaid_only(), [MERMAID], opened, FakeClock())
     await probe("mermaid")
     assert (registry.reports[0].state, registry.reports[0].circuit_open) == (HealthState.UNHEALTHY, True)
 
@@ -129,7 +133,9 @@ class Unasked(ScriptedProvider):
 
 async def test_what_was_not_asked_is_not_reported() -> None:
     registry = MemoryRegistry()
-    await ProbeProviders(registry, Shelf({"mermaid": Unasked("local")}), [MERMAID], closed, FakeClock())("mermaid")
+    await ProbeProviders(registry, ScriptedCatalogue({"mermaid": Unasked("local")}), [MERMAID], closed, FakeClock())(
+        "mermaid"
+    )
     assert registry.reports == []
 
 
@@ -137,8 +143,8 @@ async def test_a_probe_does_not_speak_for_a_capability_with_an_endpoint_of_its_o
     registry = MemoryRegistry()
     await registry.register(MERMAID)
     await registry.register(Manifest("own", "local", "mermaid", {"endpoint": "https://example.com/v1"}))
-    shelf = Shelf({"mermaid": ScriptedProvider("local")})
-    await ProbeProviders(registry, shelf, [MERMAID], closed, FakeClock())("mermaid")
+    catalogue = ScriptedCatalogue({"mermaid": ScriptedProvider("local")})
+    await ProbeProviders(registry, catalogue, [MERMAID], closed, FakeClock())("mermaid")
     assert [report.capability_id for report in registry.reports] == ["mermaid@local"]
 
 
@@ -149,7 +155,7 @@ async def test_an_open_circuit_of_another_process_is_left_until_it_is_no_longer_
     registry, clock = MemoryRegistry(), FakeClock()
     await registry.register(MERMAID)
     registry.opened["mermaid@local"] = clock.now()
-    probe = ProbeProviders(registry, Shelf({"mermaid": provider}), [MERMAID], closed, clock, trusted_s=150)
+    probe = ProbeProviders(registry, ScriptedCatalogue({"mermaid": provider}), [MERMAID], closed, clock, trusted_s=150)
     await clock.advance(149)
     await probe("mermaid")
     assert registry.reports == []
@@ -183,7 +189,9 @@ async def reported(
     """The states that a probe reports of the owner's capability, by what the registry has."""
     clock = FakeClock()
     registry = Served(clock, state, age_s, owner, endpoint)
-    await ProbeProviders(registry, Shelf({"mermaid": provider}), [MERMAID], closed, clock, interval_s=60.0)("mermaid")
+    await ProbeProviders(registry, ScriptedCatalogue({"mermaid": provider}), [MERMAID], closed, clock, interval_s=60.0)(
+        "mermaid"
+    )
     return [report.state for report in registry.reports if report.owner_tenant_id == owner]
 
 
@@ -228,8 +236,8 @@ async def test_private_capabilities_of_equal_ids_are_each_reported_for_their_own
     def open_for_acme(capability: CapabilityKey) -> CircuitState:
         return CircuitState.OPEN if capability.owner_tenant_id == "acme" else CircuitState.CLOSED
 
-    registry, shelf = Owned(), Shelf({"mermaid": ScriptedProvider("local")})
-    await ProbeProviders(registry, shelf, [MERMAID], open_for_acme, FakeClock())("mermaid")
+    registry, catalogue = Owned(), ScriptedCatalogue({"mermaid": ScriptedProvider("local")})
+    await ProbeProviders(registry, catalogue, [MERMAID], open_for_acme, FakeClock())("mermaid")
     assert [(report.owner_tenant_id, report.circuit_open) for report in registry.reports] == [
         ("", False), ("acme", True), ("umbrella", False),
     ]  # fmt: skip
@@ -239,15 +247,15 @@ async def test_a_process_withdraws_its_own_open_circuit_once_a_call_may_try_agai
     registry, clock = MemoryRegistry(), FakeClock()
     await registry.register(MERMAID)
     registry.opened["mermaid@local"] = clock.now()
-    shelf = Shelf({"mermaid": Unasked("local")})
-    await ProbeProviders(registry, shelf, [MERMAID], lambda _: CircuitState.HALF_OPEN, clock)("mermaid")
+    catalogue = ScriptedCatalogue({"mermaid": Unasked("local")})
+    await ProbeProviders(registry, catalogue, [MERMAID], lambda _: CircuitState.HALF_OPEN, clock)("mermaid")
     [report] = registry.reports
     assert (report.state, report.circuit_open) == (HealthState.UNKNOWN, False)
 
 
 async def test_a_manifest_without_an_adapter_is_reported_as_unhealthy() -> None:
     registry = MemoryRegistry()
-    await ProbeProviders(registry, Shelf({}), [MERMAID], closed, FakeClock())("mermaid")
+    await ProbeProviders(registry, ScriptedCatalogue({}), [MERMAID], closed, FakeClock())("mermaid")
     assert registry.reports[0].state is HealthState.UNHEALTHY
 
 

@@ -25,12 +25,12 @@ class SlowCompiler:
     """Does not finish a large plan until it may."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.started = 0
         self.may_finish = threading.Event()
 
     def compile(self, document: Mapping[str, JsonValue]) -> Plan:
         if document is LARGE:
-            self.begun += 1
+            self.started += 1
             assert self.may_finish.wait(30)
         return Plan("", (), ())
 
@@ -54,12 +54,12 @@ async def test_whoever_goes_away_holds_the_slot_until_the_thread_is_free() -> No
     compile_plan = CompilePlan(compiler)  # type: ignore[arg-type]  # all that is used of it
     first, second = (asyncio.create_task(compile_plan("tenant-a", LARGE)) for _ in range(2))
     try:
-        while not compiler.begun:
+        while not compiler.started:
             await compile_plan("tenant-b", SMALL)
         first.cancel()
         await compile_plan("tenant-b", SMALL)
         await compile_plan("tenant-b", SMALL)
-        assert compiler.begun == 1
+        assert compiler.started == 1
     finally:
         compiler.may_finish.set()
     with pytest.raises(asyncio.CancelledError):
@@ -74,8 +74,8 @@ async def test_of_the_large_plans_of_a_tenant_one_is_compiled_and_others_go_on()
     try:
         for tenant in ("tenant-a", "tenant-b"):
             assert await compile_plan(tenant, SMALL) == Plan("", (), ())
-        assert compiler.begun == 1
+        assert compiler.started == 1
     finally:
         compiler.may_finish.set()
     await asyncio.gather(*many)
-    assert compiler.begun == 4
+    assert compiler.started == 4

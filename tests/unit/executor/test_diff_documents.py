@@ -16,9 +16,9 @@ from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.domain import inputs
 from svc_executor.domain.documents import Change, ChangeKind, DocumentDiff, RevisionRef
 from svc_executor.domain.provider import Artefact, InvocationResult
-from svc_executor.domain.run import AttemptOrder, JobOrder, SelectOrder
+from svc_executor.domain.run import AttemptInput, JobRun, SelectInput
 from svc_executor.rpc.document_service import DocumentServicer
-from tests.conformance import desk, openai
+from tests.conformance import harness, openai
 from tests.unit.executor.rig import OWNER, Rig, plan, task
 
 if TYPE_CHECKING:
@@ -55,19 +55,19 @@ class Library:
 
     async def composed(self, body: str, version: str, width: int = 40) -> RevisionRef:
         """Run a job that draws a picture and composes a document with it."""
-        self.rig.shelf.providers["mermaid"].script = drawn(width)  # type: ignore[assignment]
+        self.rig.catalogue.providers["mermaid"].script = drawn(width)  # type: ignore[assignment]
         job = await self.rig.submit(
             plan(
                 task("drawing"),
                 task("doc", "compose_document", depends_on=["drawing"], params=document(body, version)),
             )
         )
-        order = JobOrder(OWNER.tenant_id, job.job_id, 1)
+        order = JobRun(OWNER.tenant_id, job.job_id, 1)
         steps = self.rig.use_cases()
         await steps.open_run(order)
         for name in ("drawing", "doc"):
-            await steps.select(SelectOrder(order, name, 1))
-            await steps.attempt(AttemptOrder(order, name, 1))
+            await steps.select(SelectInput(order, name, 1))
+            await steps.attempt(AttemptInput(order, name, 1))
         return RevisionRef(job.job_id, "doc")
 
     async def compared(self, old: RevisionRef, new: RevisionRef) -> RenderedDiff:
@@ -84,7 +84,7 @@ class Library:
 @asynccontextmanager
 async def opened() -> AsyncIterator[Library]:
     rig = Rig()
-    async with desk.processes() as processes:
+    async with harness.processes() as processes:
         yield Library(DiffDocuments(rig.store, rig.assets, ProcessDiffer(processes)), rig)
 
 

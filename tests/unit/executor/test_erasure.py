@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_executor.app.control import ControlOrder
+from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import erase_from_jobs
 from svc_executor.domain.erasure import ErasedAsset, ErasedTexts
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.domain.task_dsl import StepType, Task
 from tests.unit.executor.rig import OWNER, task
 from tests.unit.executor.test_run_steps import TENANT, Run
@@ -24,7 +24,7 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 
 TEXT = task("a", "generate_text", params={"prompt": "who?"})
 QUOTE = task("b", depends_on=["a"], params={"source": "graph TD; A[${a.text}]"})
-HINDRANCE = "b needs the text of a, which was erased"
+ERASED_TEXT = "b needs the text of a, which was erased"
 
 
 class OneJob:
@@ -98,7 +98,7 @@ async def test_no_capability_is_chosen_for_a_step_that_needs_an_erased_text() ->
     run = await written()
     await erase(run)
     choice = await run.steps.select(run.select("b"))
-    assert (choice.made, choice.message) == (False, HINDRANCE)
+    assert (choice.made, choice.message) == (False, ERASED_TEXT)
 
 
 async def test_an_attempt_fails_when_the_text_was_erased_after_the_choice() -> None:
@@ -106,7 +106,7 @@ async def test_an_attempt_fails_when_the_text_was_erased_after_the_choice() -> N
     await run.steps.select(run.select("b"))
     await erase(run)
     result = await run.steps.attempt(run.attempt("b"))
-    assert (result.succeeded, result.code, result.message) == (False, "FAILED_PRECONDITION", HINDRANCE)
+    assert (result.succeeded, result.code, result.message) == (False, "FAILED_PRECONDITION", ERASED_TEXT)
     assert run.rig.calls("mermaid") == []
     assert (await run.account()).executions[1].status is ExecutionStatus.FAILED
 
@@ -119,10 +119,10 @@ async def test_an_attempt_in_flight_records_what_it_was_asked_as_the_erasure_lef
     async def store_and_erase(upload: object) -> str:
         asset_id = await store(upload)  # type: ignore[arg-type]
         async with run.rig.store.work(TENANT, run.order.job_id) as work:
-            begun = await work.execution("b", 1)
-            assert begun is not None
-            assert "Words." in str(begun.params)
-            await work.save_execution(replace(begun, params=QUOTE["params"], prompt=""))  # type: ignore[arg-type]
+            existing = await work.execution("b", 1)
+            assert existing is not None
+            assert "Words." in str(existing.params)
+            await work.save_execution(replace(existing, params=QUOTE["params"], prompt=""))  # type: ignore[arg-type]
         return asset_id
 
     run.rig.assets.store = store_and_erase  # type: ignore[method-assign]
@@ -141,10 +141,10 @@ async def test_an_attempt_taken_up_after_the_erasure_is_recorded_with_the_refere
 
 async def test_a_resumed_job_makes_an_erased_text_anew() -> None:
     run = await written()
-    await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "it broke"))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "it broke"))
     await erase(run)
-    job = await run.rig.resume(ControlOrder(OWNER, run.order.job_id))
-    again = Run(run.rig, JobOrder(TENANT, job.job_id, job.run))
+    job = await run.rig.resume(ControlRequest(OWNER, run.order.job_id))
+    again = Run(run.rig, JobRun(TENANT, job.job_id, job.run))
     (step, _) = (await again.account()).steps
     assert (step.state, step.erased, step.asset_ids) == (StepState.PENDING, False, ())
     await again.steps.open_run(again.order)

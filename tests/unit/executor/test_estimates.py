@@ -14,15 +14,15 @@ from svc_executor.domain.inputs import for_call
 from svc_executor.domain.pricing import cost_micro_usd, greatest_cost
 from svc_executor.domain.provider import JsonValue, Usage
 from svc_executor.domain.task_dsl import KINDS
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.unit.executor.rig import Rig, Rung, chosen, compiler, plan, task
-from tests.unit.executor.test_needs import need
 from tests.unit.executor.test_run_steps import Run
+from tests.unit.executor.test_selection_requests import need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.job import Chosen
+    from svc_executor.domain.job import SelectedCapability
 
 MANIFESTS = load(Path(__file__).parents[3] / "svc_executor" / "manifests")
 PRICED = [
@@ -33,12 +33,12 @@ PRICED = [
 ]
 
 
-def writer(tool: str, price: int, max_tokens: int) -> Chosen:
+def writer(tool: str, price: int, max_tokens: int) -> SelectedCapability:
     """A model that writes at length unless it is told otherwise."""
     return replace(chosen(tool, "remote", output_token=price), default_parameters={"max_tokens": max_tokens})
 
 
-async def asked(*writers: Chosen, cap_micro_usd: int | None = None) -> tuple[Run, bool]:
+async def asked(*writers: SelectedCapability, cap_micro_usd: int | None = None) -> tuple[Run, bool]:
     """A run whose text was asked for, and whether a writer was chosen."""
     rig = Rig(rungs=tuple(Rung("text_chat", each) for each in writers), cap_micro_usd=cap_micro_usd)
     run = await Run.of(task("a", "generate_text", params={"prompt": "x"}), rig=rig)
@@ -76,7 +76,7 @@ def test_the_longest_answer_that_a_provider_is_asked_for_was_reserved(
     made = task("a", step_type, params=params, constraints=constraints)
     only = compiler().compile(plan(made)).tasks[0]
     given = for_call(only, only.params, defaults)
-    sent = openai_chat._request(desk.invocation(given, model="m", endpoint="https://m.example/v1"))["max_tokens"]
+    sent = openai_chat._request(harness.invocation(given, model="m", endpoint="https://m.example/v1"))["max_tokens"]
     assert isinstance(sent, int)
     assert sent <= (most or 128_000) or (step_type, param, default) == ("analyze_image", None, None)
     reserved = need(step_type, defaults=[defaults], params=params, constraints=constraints).output_tokens

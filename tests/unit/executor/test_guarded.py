@@ -30,7 +30,7 @@ from svc_executor.domain.provider import (
     ProviderError,
     Usage,
 )
-from tests.unit.executor.rig import ScriptedProvider, Shelf, picture
+from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Script = Callable[[Invocation], InvocationResult]
 
 
-class Stand:
+class GuardSetup:
     """A guarded provider, and all that its guards tell."""
 
     def __init__(
@@ -85,27 +85,27 @@ def failing(reason: Failure, times: int = 1_000, retry_after_s: float | None = N
 
 
 async def test_a_result_passes() -> None:
-    stand = Stand(picture)
-    assert (await stand.provider.invoke(invocation())).model == "m-1"
+    setup = GuardSetup(picture)
+    assert (await setup.provider.invoke(invocation())).model == "m-1"
 
 
 async def test_a_passing_failure_is_tried_again_under_the_same_key() -> None:
-    stand = Stand(failing(Failure.UNAVAILABLE, times=1), tries=2, patience_s=0.01)
-    assert (await stand.provider.invoke(invocation())).model == "m-1"
-    assert [call.idempotency_key for call in stand.inner.invocations] == ["key", "key"]
+    setup = GuardSetup(failing(Failure.UNAVAILABLE, times=1), tries=2, max_retry_wait_s=0.01)
+    assert (await setup.provider.invoke(invocation())).model == "m-1"
+    assert [call.idempotency_key for call in setup.inner.invocations] == ["key", "key"]
 
 
 @pytest.mark.parametrize("reason", [Failure.INVALID_INPUT, Failure.CONTENT_REJECTED, Failure.AUTH_FAILED])
 async def test_what_waiting_would_not_mend_is_not_tried_again(reason: Failure) -> None:
-    stand = Stand(failing(reason), tries=3, patience_s=0.01)
-    assert (await stand.failure()).reason is reason
-    assert len(stand.inner.invocations) == 1
+    setup = GuardSetup(failing(reason), tries=3, max_retry_wait_s=0.01)
+    assert (await setup.failure()).reason is reason
+    assert len(setup.inner.invocations) == 1
 
 
 async def test_a_provider_that_asks_for_a_long_wait_is_left() -> None:
-    stand = Stand(failing(Failure.RATE_LIMITED, retry_after_s=30), tries=3, patience_s=1.0)
-    assert (await stand.failure()).retry_after_s == 30
-    assert len(stand.inner.invocations) == 1
+    setup = GuardSetup(failing(Failure.RATE_LIMITED, retry_after_s=30), tries=3, max_retry_wait_s=1.0)
+    assert (await setup.failure()).retry_after_s == 30
+    assert len(setup.inner.invocations) == 1
 
 
 async def test_a_provider_that_does_not_answer_is_cut_off() -> None:
@@ -114,37 +114,37 @@ async def test_a_provider_that_does_not_answer_is_cut_off() -> None:
             await asyncio.Event().wait()
             return picture(invocation)
 
-    stand = Stand(picture)
-    stand.provider = GuardedProvider(Silent("local"), stand.guards, "mermaid")
-    failure = await stand.failure(timeout_s=0.05)
+    setup = GuardSetup(picture)
+    setup.provider = GuardedProvider(Silent("local"), setup.guards, "mermaid")
+    failure = await setup.failure(timeout_s=0.05)
     assert failure.reason is Failure.TIMEOUT
     assert "mermaid@local" in failure.message
 
 
 async def test_five_failures_open_the_circuit_and_tell_meter_and_registry() -> None:
-    stand = Stand(failing(Failure.UNAVAILABLE))
+    setup = GuardSetup(failing(Failure.UNAVAILABLE))
     for _ in range(5):
-        await stand.failure()
-    refused = await stand.failure()
+        await setup.failure()
+    refused = await setup.failure()
     assert refused.reason is Failure.UNAVAILABLE
     assert refused.retry_after_s is not None
-    assert len(stand.inner.invocations) == 5
-    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.OPEN
-    assert "breaker mermaid@local open" in stand.meter.entries
-    assert stand.meter.open_circuits() == {CapabilityKey("mermaid@local"): 1}
-    await eventually(lambda: bool(stand.registry.reports))
-    (report,) = stand.registry.reports
+    assert len(setup.inner.invocations) == 5
+    assert setup.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.OPEN
+    assert "breaker mermaid@local open" in setup.meter.entries
+    assert setup.meter.open_circuits() == {CapabilityKey("mermaid@local"): 1}
+    await eventually(lambda: bool(setup.registry.reports))
+    (report,) = setup.registry.reports
     assert (report.state, report.circuit_open) == (HealthState.UNHEALTHY, True)
 
 
 async def test_a_circuit_of_a_private_capability_is_reported_for_its_owner() -> None:
-    stand = Stand(failing(Failure.UNAVAILABLE), failures=1)
+    setup = GuardSetup(failing(Failure.UNAVAILABLE), failures=1)
     with pytest.raises(ProviderError):
-        await stand.provider.invoke(replace(invocation(), owner_tenant_id="tenant-a"))
-    await eventually(lambda: bool(stand.registry.reports))
-    (report,) = stand.registry.reports
+        await setup.provider.invoke(replace(invocation(), owner_tenant_id="tenant-a"))
+    await eventually(lambda: bool(setup.registry.reports))
+    (report,) = setup.registry.reports
     assert (report.capability_id, report.owner_tenant_id) == ("mermaid@local", "tenant-a")
-    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.CLOSED
+    assert setup.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.CLOSED
 
 
 async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> None:
@@ -156,125 +156,125 @@ async def test_an_opened_circuit_is_reported_in_the_name_of_the_executor() -> No
             await super().report_health(report)
 
     witness = Witness()
-    stand = Stand(failing(Failure.UNAVAILABLE), registry=witness, failures=1)
+    setup = GuardSetup(failing(Failure.UNAVAILABLE), registry=witness, failures=1)
     with context.use(RequestContext(None, "request-of-a-tenant", "trace")):
-        await stand.failure()
+        await setup.failure()
     await eventually(lambda: bool(witness.reports))
     assert witness.callers == [None]
 
 
 async def test_a_circuit_closes_again_when_the_provider_recovered() -> None:
     clock = FakeClock()
-    stand = Stand(failing(Failure.UNAVAILABLE, times=5), clock, recovery_s=60.0)
+    setup = GuardSetup(failing(Failure.UNAVAILABLE, times=5), clock, recovery_s=60.0)
     for _ in range(5):
-        await stand.failure()
+        await setup.failure()
     await clock.advance(60.0)
-    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is not CircuitState.OPEN
-    await stand.provider.invoke(invocation())
-    await eventually(lambda: len(stand.registry.reports) == 2)
-    assert stand.registry.reports[-1].state is HealthState.HEALTHY
-    assert [entry.rpartition(" ")[2] for entry in stand.meter.entries] == ["open", "half_open", "closed"]
+    assert setup.guards.circuit(CapabilityKey("mermaid@local")) is not CircuitState.OPEN
+    await setup.provider.invoke(invocation())
+    await eventually(lambda: len(setup.registry.reports) == 2)
+    assert setup.registry.reports[-1].state is HealthState.HEALTHY
+    assert [entry.rpartition(" ")[2] for entry in setup.meter.entries] == ["open", "half_open", "closed"]
 
 
 @pytest.mark.parametrize(("provider", "endpoint"), [("openai", ""), ("local", "https://own.example/v1")])
 async def test_a_success_is_reported_once_a_minute_where_probes_do_not_tell(provider: str, endpoint: str) -> None:
     clock = FakeClock()
-    stand = Stand(picture, clock, provider)
+    setup = GuardSetup(picture, clock, provider)
     call = replace(invocation(), endpoint=endpoint, owner_tenant_id="tenant-a")
     for pause in (0.0, 1.0, 58.0, 1.0, 59.0):
         await clock.advance(pause)
-        await stand.provider.invoke(call)
-    await stand.guards.aclose()
-    assert [(report.capability_id, report.state, report.owner_tenant_id) for report in stand.registry.reports] == [
+        await setup.provider.invoke(call)
+    await setup.guards.aclose()
+    assert [(report.capability_id, report.state, report.owner_tenant_id) for report in setup.registry.reports] == [
         ("mermaid@local", HealthState.HEALTHY, "tenant-a")
     ] * 2
 
 
 async def test_a_success_of_a_local_tool_and_a_failure_are_not_reported() -> None:
-    stand = Stand(picture)
-    await stand.provider.invoke(invocation())
-    failed = Stand(failing(Failure.UNAVAILABLE), provider="openai", failures=2)
+    setup = GuardSetup(picture)
+    await setup.provider.invoke(invocation())
+    failed = GuardSetup(failing(Failure.UNAVAILABLE), provider="openai", failures=2)
     await failed.failure()
-    for each in (stand, failed):
+    for each in (setup, failed):
         await each.guards.aclose()
         assert each.registry.reports == []
 
 
 async def test_bad_requests_do_not_open_a_circuit() -> None:
-    stand = Stand(failing(Failure.INVALID_INPUT))
+    setup = GuardSetup(failing(Failure.INVALID_INPUT))
     for _ in range(10):
-        assert (await stand.failure()).reason is Failure.INVALID_INPUT
+        assert (await setup.failure()).reason is Failure.INVALID_INPUT
 
 
 async def test_what_the_caller_named_may_fail_without_opening_the_circuit() -> None:
     def script(_: Invocation) -> InvocationResult:
         raise ProviderError(Failure.UNAVAILABLE, "the page answered 503", fault=Fault.CALLER)
 
-    stand = Stand(script, tries=3, patience_s=0.01)
+    setup = GuardSetup(script, tries=3, max_retry_wait_s=0.01)
     for _ in range(10):
-        assert (await stand.failure()).message == "the page answered 503"
-    assert len(stand.inner.invocations) == 10
-    assert stand.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.CLOSED
+        assert (await setup.failure()).message == "the page answered 503"
+    assert len(setup.inner.invocations) == 10
+    assert setup.guards.circuit(CapabilityKey("mermaid@local")) is CircuitState.CLOSED
 
 
 async def test_a_failure_that_consumed_something_is_not_paid_for_twice() -> None:
     def script(_: Invocation) -> InvocationResult:
         raise ProviderError(Failure.UNAVAILABLE, "no answer", usage=Usage(output_tokens=9))
 
-    stand = Stand(script, tries=3, patience_s=0.01)
-    assert (await stand.failure()).usage == Usage(output_tokens=9)
-    assert len(stand.inner.invocations) == 1
+    setup = GuardSetup(script, tries=3, max_retry_wait_s=0.01)
+    assert (await setup.failure()).usage == Usage(output_tokens=9)
+    assert len(setup.inner.invocations) == 1
 
 
 async def test_tenants_share_the_retries_that_a_provider_bears() -> None:
-    stand = Stand(failing(Failure.UNAVAILABLE), tries=2, patience_s=0.0, failures=1_000)
+    setup = GuardSetup(failing(Failure.UNAVAILABLE), tries=2, max_retry_wait_s=0.0, failures=1_000)
     for number in range(50):
         with pytest.raises(ProviderError):
-            await stand.provider.invoke(replace(invocation(), tenant_id=f"tenant-{number}"))
-    assert len(stand.inner.invocations) <= 50 * 1.2 + 10
+            await setup.provider.invoke(replace(invocation(), tenant_id=f"tenant-{number}"))
+    assert len(setup.inner.invocations) <= 50 * 1.2 + 10
 
 
 async def test_retry_budgets_of_names_that_tenants_choose_are_bounded() -> None:
-    stand = Stand(picture)
+    setup = GuardSetup(picture)
     for number in range(5_000):
-        await stand.provider.invoke(replace(invocation(), tool_id=f"tool-{number}"))
-    assert len(stand.guards._budgets) <= 4_096
+        await setup.provider.invoke(replace(invocation(), tool_id=f"tool-{number}"))
+    assert len(setup.guards._budgets) <= 4_096
 
 
 async def test_a_place_is_held_before_the_invocation_is_known() -> None:
-    stand = Stand(picture, slots=1)
-    with stand.provider.try_enter("mermaid", "local", "tenant-a") as place:
+    setup = GuardSetup(picture, slots=1)
+    with setup.provider.try_acquire("mermaid", "local", "tenant-a") as slot:
         with pytest.raises(ProviderBusyError):
-            await stand.provider.invoke(invocation())
-        assert (await place.invoke(invocation())).model == "m-1"
+            await setup.provider.invoke(invocation())
+        assert (await slot.invoke(invocation())).model == "m-1"
 
 
 async def test_a_busy_provider_says_so_at_once_and_nobody_is_blamed() -> None:
-    stand = Stand(picture, slots=1, failures=1)
-    with stand.provider.try_enter("mermaid", "local", "tenant-a"):
+    setup = GuardSetup(picture, slots=1, failures=1)
+    with setup.provider.try_acquire("mermaid", "local", "tenant-a"):
         for _ in range(3):
             with pytest.raises(ProviderBusyError):
-                await stand.provider.invoke(invocation())
-    assert (stand.inner.invocations, stand.guards.circuit(CapabilityKey("mermaid@local"))) == ([], CircuitState.CLOSED)
+                await setup.provider.invoke(invocation())
+    assert (setup.inner.invocations, setup.guards.circuit(CapabilityKey("mermaid@local"))) == ([], CircuitState.CLOSED)
 
 
 async def test_tools_of_this_machine_do_not_share_places() -> None:
-    stand = Stand(picture, slots=1)
-    other = GuardedProvider(stand.inner, stand.guards, "d2")
-    with stand.provider.try_enter("mermaid", "local", "a"), other.try_enter("mermaid", "local", "b"):
+    setup = GuardSetup(picture, slots=1)
+    other = GuardedProvider(setup.inner, setup.guards, "d2")
+    with setup.provider.try_acquire("mermaid", "local", "a"), other.try_acquire("mermaid", "local", "b"):
         pass
 
 
 async def test_capabilities_of_one_tool_share_its_places_whatever_provider_they_name() -> None:
-    stand = Stand(picture, slots=1)
-    with stand.provider.try_enter("mermaid", "studio", "a"), pytest.raises(ProviderBusyError):
-        await stand.provider.invoke(invocation())
+    setup = GuardSetup(picture, slots=1)
+    with setup.provider.try_acquire("mermaid", "studio", "a"), pytest.raises(ProviderBusyError):
+        await setup.provider.invoke(invocation())
 
 
 async def test_an_endpoint_of_ones_own_takes_no_place_of_the_provider() -> None:
-    stand = Stand(picture, slots=1)
-    remote = GuardedProvider(ScriptedProvider("openai", picture), stand.guards, "openai_chat")
-    with remote.try_enter("mermaid", "openai", "a", "https://own.example"):
+    setup = GuardSetup(picture, slots=1)
+    remote = GuardedProvider(ScriptedProvider("openai", picture), setup.guards, "openai_chat")
+    with remote.try_acquire("mermaid", "openai", "a", "https://own.example"):
         await remote.invoke(replace(invocation(), tool_id="gpt", provider="openai"))
 
 
@@ -282,13 +282,13 @@ async def test_a_provider_with_a_capacity_of_its_own_is_held_to_that() -> None:
     class Single(ScriptedProvider):
         capacity = Capacity(1, 1)
 
-    stand = Stand(picture, slots=4)
-    single = GuardedProvider(Single("local"), stand.guards, "single")
-    with single.try_enter("mermaid", "local", "a"), pytest.raises(ProviderBusyError):
+    setup = GuardSetup(picture, slots=4)
+    single = GuardedProvider(Single("local"), setup.guards, "single")
+    with single.try_acquire("mermaid", "local", "a"), pytest.raises(ProviderBusyError):
         await single.invoke(invocation())
 
 
 def test_a_guarded_catalogue_has_the_same_adapters() -> None:
-    catalogue = GuardedCatalogue(Shelf({"mermaid": ScriptedProvider("local")}), Stand(picture).guards)
+    catalogue = GuardedCatalogue(ScriptedCatalogue({"mermaid": ScriptedProvider("local")}), GuardSetup(picture).guards)
     assert catalogue.provider("mermaid") is not None
     assert catalogue.provider("nothing") is None

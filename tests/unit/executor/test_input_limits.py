@@ -89,7 +89,7 @@ async def test_a_tenant_holds_the_large_inputs_of_one_attempt_until_its_call_is_
     assets = StoredAssets([LARGE_INPUT_BYTES + 1, LARGE_INPUT_BYTES + 1, LARGE_INPUT_BYTES])
     first, second, small = assets.sizes
     run = await selected(assets, composing("first", first), composing("second", second), composing("small", small))
-    provider = run.rig.shelf.providers["composer"] = HeldProvider()
+    provider = run.rig.catalogue.providers["composer"] = HeldProvider()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         held = tasks.create_task(run.steps.attempt(run.attempt("first")))
         await provider.is_held.wait()

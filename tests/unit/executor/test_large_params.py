@@ -15,7 +15,7 @@ from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
 from mesh.rpc.wellknown import json_object
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2
-from svc_executor.domain.job import Chosen, Execution, Job, Principal, Terms
+from svc_executor.domain.job import Execution, Job, Principal, SelectedCapability, Terms
 from svc_executor.domain.timeline import ExecutionFact, JobAccount
 from svc_executor.rpc.convert import account_message
 from svc_executor.rpc.facts import FactEncoder
@@ -36,7 +36,7 @@ ATTEMPT = Execution(
     attempt=1,
     step_type="generate_diagram",
     modality="diagram",
-    chosen=Chosen("t@p", "t", "p", "t"),
+    chosen=SelectedCapability("t@p", "t", "p", "t"),
     selection_id="s",
     idempotency_key="key",
 )

@@ -13,7 +13,7 @@ READER = task("b", depends_on=["a"], params={"source": "graph TD; A[${a.text}]"}
 async def written(text: str) -> Run:
     """A job of which the first step wrote a text."""
     rig = Rig()
-    rig.shelf.providers["talker"].script = said(text)
+    rig.catalogue.providers["talker"].script = said(text)
     run = await Run.of(WRITER, READER, rig=rig)
     await run.steps.select(run.select("a"))
     assert (await run.steps.attempt(run.attempt("a"))).succeeded

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from svc_executor.app.control import ControlOrder
+from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import JobState, StepState
 from svc_executor.domain.provider import Artefact, InvocationResult
-from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.domain.run import CloseRunInput, JobRun
 from tests.unit.executor.rig import OWNER, Rig, task
 from tests.unit.executor.test_run_steps import TENANT, Run
 
@@ -26,14 +26,14 @@ class LateProvider:
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
-        self._others = rig.shelf.providers["mermaid"]
+        self._others = rig.catalogue.providers["mermaid"]
         self._others.script = lambda _: SAME
         self.called, self.may_answer = asyncio.Event(), asyncio.Event()
-        rig.shelf.providers["mermaid"] = self  # type: ignore[assignment]
+        rig.catalogue.providers["mermaid"] = self  # type: ignore[assignment]
 
     async def invoke(self, _: Invocation) -> InvocationResult:
         """Wait; who calls meanwhile is answered at once."""
-        self._rig.shelf.providers["mermaid"] = self._others
+        self._rig.catalogue.providers["mermaid"] = self._others
         self.called.set()
         await self.may_answer.wait()
         return SAME
@@ -50,9 +50,9 @@ async def late_attempt(run: Run) -> tuple[LateProvider, asyncio.Task[AttemptResu
 
 async def resumed(run: Run) -> Run:
     """The job in its second run, whose attempt of step a is chosen, after the first was closed as failed."""
-    await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no"))
-    job = await run.rig.resume(ControlOrder(OWNER, run.order.job_id))
-    again = Run(run.rig, JobOrder(TENANT, job.job_id, job.run))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
+    job = await run.rig.resume(ControlRequest(OWNER, run.order.job_id))
+    again = Run(run.rig, JobRun(TENANT, job.job_id, job.run))
     await again.steps.open_run(again.order)
     await again.steps.select(again.select("a", 2))
     return again
@@ -88,7 +88,7 @@ async def test_another_step_keeps_the_result_that_a_late_attempt_made_again() ->
     provider, late = await late_attempt(run)
     await run.steps.select(run.select("b"))
     await run.steps.attempt(run.attempt("b"))
-    run.rig.shelf.providers["mermaid"].script = lambda _: InvocationResult(
+    run.rig.catalogue.providers["mermaid"].script = lambda _: InvocationResult(
         (Artefact(b"other", "image/png", "p.png", "diagram"),)
     )
     await run.steps.attempt(run.attempt("a"))
@@ -106,7 +106,7 @@ async def test_what_a_late_attempt_stored_of_a_run_that_was_undone_is_given_up()
     for each, step in ((other, "a"), (run, "b")):
         await each.steps.select(each.select(step))
         await each.steps.attempt(each.attempt(step))
-    await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no"))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
     provider.may_answer.set()
     await late
     assert (await held(run), len(await held(other))) == ([], 1)
@@ -116,7 +116,7 @@ async def test_what_a_late_attempt_of_the_last_run_stored_is_given_up_once_the_j
     run = await Run.of(task("a"))
     provider, late = await late_attempt(run)
     again = await resumed(run)
-    await again.steps.close_run(CloseOrder(again.order, JobState.FAILED.value, "no"))
+    await again.steps.close_run(CloseRunInput(again.order, JobState.FAILED.value, "no"))
     provider.may_answer.set()
     await late
     assert run.rig.assets.stored == {}

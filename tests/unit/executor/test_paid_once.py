@@ -13,7 +13,7 @@ from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import RESULT_LOST
-from svc_executor.domain.run import CloseOrder
+from svc_executor.domain.run import CloseRunInput
 from tests.unit.executor.rig import Rig, ScriptedProvider, task
 from tests.unit.executor.test_run_steps import Run
 
@@ -40,11 +40,11 @@ async def away(*_: object) -> None:
 
 def priced(clock: FakeClock | None = None) -> Rig:
     rig = Rig() if clock is None else Rig(clock=clock)
-    rig.shelf.providers["painter"].script = drawn
+    rig.catalogue.providers["painter"].script = drawn
     return rig
 
 
-async def begun(rig: Rig) -> Run:
+async def selected_run(rig: Rig) -> Run:
     """A run whose paid attempt is chosen."""
     run = await Run.of(task("a", "generate_image"), rig=rig)
     await run.steps.select(run.select("a"))
@@ -56,7 +56,7 @@ class Killed(BaseException):
 
 
 async def test_a_result_is_bought_once_while_the_asset_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.assets, "store", away)
         for _ in range(20):
@@ -71,7 +71,7 @@ async def test_a_result_is_bought_once_while_the_asset_store_is_away(monkeypatch
 async def test_a_result_is_bought_once_while_the_database_is_away_after_the_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     work = MemoryJobs.work
 
     def gone(store: MemoryJobs, *names: str) -> AbstractAsyncContextManager[MemoryWork]:
@@ -91,7 +91,7 @@ async def test_a_result_is_bought_once_while_the_database_is_away_after_the_call
 async def test_a_result_is_bought_once_when_the_worker_is_killed_between_the_answer_and_the_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     async def killed(*_: object) -> None:
         raise Killed
@@ -108,21 +108,21 @@ async def test_a_result_is_bought_once_when_the_worker_is_killed_between_the_ans
 async def test_what_was_decided_without_a_call_is_not_kept_as_the_result_of_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = await begun(priced())
-    painter = run.rig.shelf.providers.pop("painter")
+    run = await selected_run(priced())
+    painter = run.rig.catalogue.providers.pop("painter")
     with monkeypatch.context() as patch:
         patch.setattr(run.steps.attempt, "_record", away)
         with pytest.raises(SomaError):
             await run.steps.attempt(run.attempt("a"))
     assert run.rig.results.kept == {}
-    run.rig.shelf.providers["painter"] = painter
+    run.rig.catalogue.providers["painter"] = painter
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert len(run.rig.calls("painter")) == 1
 
 
 async def test_a_result_that_no_store_takes_is_held_until_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    run = await begun(priced(clock))
+    run = await selected_run(priced(clock))
     patch = monkeypatch
     patch.setattr(run.rig.results, "keep", away)
     patch.setattr(run.rig.assets, "store", away)
@@ -137,7 +137,7 @@ async def test_a_result_that_no_store_takes_is_held_until_one_does(monkeypatch: 
 
 async def test_a_result_that_no_store_takes_for_minutes_fails_at_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    run = await begun(priced(clock))
+    run = await selected_run(priced(clock))
     monkeypatch.setattr(run.rig.results, "keep", away)
     monkeypatch.setattr(run.rig.assets, "store", away)
     attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
@@ -150,12 +150,12 @@ async def test_a_result_that_no_store_takes_for_minutes_fails_at_its_cost(monkey
 
 async def test_a_call_that_may_still_run_elsewhere_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    run = await begun(priced(clock))
+    run = await selected_run(priced(clock))
 
     def crash(_: Invocation) -> InvocationResult:
         raise Killed
 
-    run.rig.shelf.providers["painter"].script = crash
+    run.rig.catalogue.providers["painter"].script = crash
     with pytest.raises(Killed):
         await run.steps.attempt(run.attempt("a"))
     with pytest.raises(SomaError) as caught:
@@ -167,12 +167,12 @@ async def test_a_call_that_may_still_run_elsewhere_is_not_made_again(monkeypatch
 
 async def test_a_call_whose_answer_was_lost_is_settled_at_its_reservation() -> None:
     clock = FakeClock()
-    run = await begun(priced(clock))
+    run = await selected_run(priced(clock))
 
     def crash(_: Invocation) -> InvocationResult:
         raise Killed
 
-    run.rig.shelf.providers["painter"].script = crash
+    run.rig.catalogue.providers["painter"].script = crash
     with pytest.raises(Killed):
         await run.steps.attempt(run.attempt("a"))
     await clock.advance(60.0)
@@ -184,7 +184,7 @@ async def test_a_call_whose_answer_was_lost_is_settled_at_its_reservation() -> N
 
 
 async def test_a_call_cut_off_by_its_worker_is_not_waited_for() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     started = asyncio.Event()
 
     class Endless:
@@ -195,7 +195,7 @@ async def test_a_call_cut_off_by_its_worker_is_not_waited_for() -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    run.rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    run.rig.catalogue.providers["painter"] = Endless()  # type: ignore[assignment]
     attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
     await started.wait()
     attempt.cancel()
@@ -205,13 +205,13 @@ async def test_a_call_cut_off_by_its_worker_is_not_waited_for() -> None:
 
 
 async def test_an_attempt_that_was_ended_meanwhile_does_not_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     async def close(*_: object) -> dict[str, object]:
-        await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
+        await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
         return {}
 
-    monkeypatch.setattr(run.steps.attempt._producer._credentials, "read", close)
+    monkeypatch.setattr(run.steps.attempt._invoker._credentials, "read", close)
     await run.steps.attempt(run.attempt("a"))
     assert run.rig.calls("painter") == []
     (execution,) = (await run.account()).executions
@@ -219,7 +219,7 @@ async def test_an_attempt_that_was_ended_meanwhile_does_not_call(monkeypatch: py
 
 
 async def test_an_attempt_that_replaces_a_lost_one_has_the_same_capability_and_key() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     await run.steps.select(run.select("a", 2, repeat_of=1))
     first, second = (await run.account()).executions
     assert second.chosen == first.chosen
@@ -231,7 +231,7 @@ async def test_a_late_answer_of_a_lost_attempt_leaves_the_result_of_the_next_alo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = FakeClock()
-    run = await begun(priced(clock))
+    run = await selected_run(priced(clock))
     started, answer = asyncio.Event(), asyncio.Event()
 
     class Slow:
@@ -242,13 +242,13 @@ async def test_a_late_answer_of_a_lost_attempt_leaves_the_result_of_the_next_alo
             await answer.wait()
             return drawn(call)
 
-    run.rig.shelf.providers["painter"] = Slow()  # type: ignore[assignment]
+    run.rig.catalogue.providers["painter"] = Slow()  # type: ignore[assignment]
     late = asyncio.create_task(run.steps.attempt(run.attempt("a")))
     await started.wait()
     await clock.advance(60.0)
     assert (await run.steps.attempt(run.attempt("a"))).code == RESULT_LOST
     await run.steps.select(run.select("a", 2, repeat_of=1))
-    run.rig.shelf.providers["painter"] = ScriptedProvider("remote", drawn)
+    run.rig.catalogue.providers["painter"] = ScriptedProvider("remote", drawn)
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.assets, "store", away)
         with pytest.raises(SomaError):

@@ -11,13 +11,13 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds, derive, made_at
 from mesh.testing import FakeClock
-from svc_executor.app.control import ControlOrder
+from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.provider_call import needs_renewal
-from svc_executor.domain.run import CloseOrder
+from svc_executor.domain.run import CloseRunInput
 from tests.unit.executor.rig import OWNER, IdleRunner, task
-from tests.unit.executor.test_paid_once import PRICE, Killed, away, begun, priced
+from tests.unit.executor.test_paid_once import PRICE, Killed, away, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider_call import CallOutcome
 
 
-def closing(run: Run, state: JobState = JobState.FAILED) -> CloseOrder:
-    return CloseOrder(run.order, state.value, "it was lost")
+def closing(run: Run, state: JobState = JobState.FAILED) -> CloseRunInput:
+    return CloseRunInput(run.order, state.value, "it was lost")
 
 
-def resuming(run: Run) -> ControlOrder:
-    return ControlOrder(OWNER, run.order.job_id)
+def resuming(run: Run) -> ControlRequest:
+    return ControlRequest(OWNER, run.order.job_id)
 
 
 async def test_an_attempt_that_waited_holds_its_reservation_again_before_the_call() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     (reservation,) = run.rig.selector.reserved
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert run.rig.selector.renewed == [reservation]
 
 
 async def test_an_attempt_whose_reservation_cannot_be_held_again_calls_nobody_and_costs_nothing() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     run.rig.selector.reserved.clear()
     result = await run.steps.attempt(run.attempt("a"))
     assert (result.succeeded, result.code) == (False, "BUDGET_EXCEEDED")
@@ -50,7 +50,7 @@ async def test_an_attempt_whose_reservation_cannot_be_held_again_calls_nobody_an
 
 
 async def test_an_attempt_waits_while_the_selector_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     async def away(_: str) -> None:
         raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
@@ -63,7 +63,7 @@ async def test_an_attempt_waits_while_the_selector_is_away(monkeypatch: pytest.M
 
 
 async def test_a_paid_call_is_settled_while_its_result_cannot_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     (reservation,) = run.rig.selector.reserved
     monkeypatch.setattr(run.rig.assets, "store", away)
     with pytest.raises(SomaError):
@@ -74,7 +74,7 @@ async def test_a_paid_call_is_settled_while_its_result_cannot_be_stored(monkeypa
 async def test_the_reservation_of_a_call_that_was_made_is_held_as_long_as_the_budget_bears_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     (reservation,) = run.rig.selector.reserved
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.assets, "store", away)
@@ -90,7 +90,7 @@ async def test_the_reservation_of_a_call_that_was_made_is_held_as_long_as_the_bu
 
 
 async def test_a_reservation_of_this_minute_is_not_renewed() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     (execution,) = (await run.account()).executions
     fresh = object.__new__(type(execution))
     fresh.__dict__.update({**execution.__dict__, "reservation_id": SystemIds().new()})
@@ -113,9 +113,9 @@ async def test_each_run_asks_the_selector_anew(monkeypatch: pytest.MonkeyPatch) 
     run = await Run.of(task("a"))
     select = run.rig.selector.select
 
-    async def remembering(need):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        asked.append(need.request_id)
-        return await select(need)
+    async def remembering(request):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        asked.append(request.request_id)
+        return await select(request)
 
     monkeypatch.setattr(run.rig.selector, "select", remembering)
 
@@ -190,7 +190,7 @@ async def test_an_attempt_that_fails_half_way_names_what_it_stored_so_that_it_is
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = await Run.of(task("a"))
-    run.rig.shelf.providers["mermaid"].script = lambda _: two_files()
+    run.rig.catalogue.providers["mermaid"].script = lambda _: two_files()
     store = run.rig.assets.store
 
     async def too_large(upload: Upload) -> str:
@@ -224,7 +224,7 @@ async def test_what_an_attempt_stores_after_its_run_was_closed_is_given_up(monke
 async def test_a_result_that_is_kept_after_its_attempt_was_closed_is_erased(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     rig = priced(clock)
-    run = await begun(rig)
+    run = await selected_run(rig)
     keep = rig.results.keep
 
     async def late(tenant_id: str, key: str, outcome: CallOutcome) -> None:

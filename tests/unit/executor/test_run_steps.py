@@ -10,9 +10,9 @@ from mesh.errors import Reason, SomaError
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.peers import Judgement
 from svc_executor.domain.provider import Artefact, InvocationResult, Usage
-from svc_executor.domain.run import AttemptOrder, CloseOrder, JobOrder, SelectOrder, StepEnd
+from svc_executor.domain.run import AttemptInput, CloseRunInput, EndStepInput, JobRun, SelectInput
 from svc_executor.domain.timeline import EventType, ExecutionFact
-from tests.unit.executor.rig import OWNER, Rig, picture, plan, said, task
+from tests.unit.executor.rig import OWNER, Rig, picture, plan, task, text_result
 
 if TYPE_CHECKING:
     from svc_executor.domain.provider import Invocation, JsonValue
@@ -25,7 +25,7 @@ TENANT = OWNER.tenant_id
 class Run:
     """A job that is stepped through by hand."""
 
-    def __init__(self, rig: Rig, order: JobOrder) -> None:
+    def __init__(self, rig: Rig, order: JobRun) -> None:
         self.rig = rig
         self.order = order
         self.steps: UseCases = rig.use_cases()
@@ -35,17 +35,17 @@ class Run:
         """Submit a plan and open its run."""
         rig = rig or Rig()
         job = await rig.submit(plan(*tasks, **fields))
-        run = cls(rig, JobOrder(TENANT, job.job_id, 1))
+        run = cls(rig, JobRun(TENANT, job.job_id, 1))
         await run.steps.open_run(run.order)
         return run
 
-    def select(self, step: str, attempt: int = 1, **fields: object) -> SelectOrder:
+    def select(self, step: str, attempt: int = 1, **fields: object) -> SelectInput:
         """An order to choose."""
-        return SelectOrder(self.order, step, attempt, **fields)  # type: ignore[arg-type]
+        return SelectInput(self.order, step, attempt, **fields)  # type: ignore[arg-type]
 
-    def attempt(self, step: str, attempt: int = 1) -> AttemptOrder:
+    def attempt(self, step: str, attempt: int = 1) -> AttemptInput:
         """An order to make or judge."""
-        return AttemptOrder(self.order, step, attempt)
+        return AttemptInput(self.order, step, attempt)
 
     async def account(self) -> JobAccount:
         """All that is recorded."""
@@ -62,7 +62,7 @@ async def test_opening_twice_starts_the_job_once() -> None:
 
 async def test_another_run_of_the_job_has_nothing_to_do() -> None:
     run = await Run.of(task("a"))
-    assert not (await run.steps.open_run(JobOrder(TENANT, run.order.job_id, 2))).proceed
+    assert not (await run.steps.open_run(JobRun(TENANT, run.order.job_id, 2))).proceed
 
 
 async def test_an_unrecorded_attempt_is_taken_up_again_under_its_number() -> None:
@@ -128,17 +128,17 @@ async def test_an_attempt_that_was_lost_before_its_record_calls_once_and_stores_
 async def test_of_two_tries_at_once_the_first_record_stays() -> None:
     run = await Run.of(task("a"))
     await run.steps.select(run.select("a"))
-    inner = run.rig.shelf.providers["mermaid"]
+    inner = run.rig.catalogue.providers["mermaid"]
 
     class Overtaken:
         provider = "local"
 
         async def invoke(self, invocation: Invocation) -> InvocationResult:
-            run.rig.shelf.providers["mermaid"] = inner
+            run.rig.catalogue.providers["mermaid"] = inner
             await run.steps.attempt(run.attempt("a"))
             return InvocationResult((Artefact(b"late", "image/png", "late.png", "diagram"),))
 
-    run.rig.shelf.providers["mermaid"] = Overtaken()  # type: ignore[assignment]
+    run.rig.catalogue.providers["mermaid"] = Overtaken()  # type: ignore[assignment]
     await run.steps.attempt(run.attempt("a"))
     account = await run.account()
     assert account.steps[0].asset_ids == account.executions[0].asset_ids
@@ -148,7 +148,7 @@ async def test_of_two_tries_at_once_the_first_record_stays() -> None:
 
 async def test_the_cost_is_settled_again_when_the_first_try_was_lost() -> None:
     run = await Run.of(task("a", "generate_image"))
-    run.rig.shelf.providers["painter"].script = lambda call: InvocationResult(
+    run.rig.catalogue.providers["painter"].script = lambda call: InvocationResult(
         picture(call).artefacts, usage=Usage(images=1)
     )
     await run.steps.select(run.select("a"))
@@ -169,7 +169,9 @@ async def test_the_cost_is_settled_again_when_the_first_try_was_lost() -> None:
 
 async def test_a_verdict_asked_for_twice_is_given_once() -> None:
     rig = Rig()
-    rig.critic._rule = lambda trial: Judgement(f"e-{trial.execution_id}", passes=False, score=0.1)
+    rig.critic._rule = lambda evaluation_request: Judgement(
+        f"e-{evaluation_request.execution_id}", passes=False, score=0.1
+    )
     run = await Run.of(task("a", quality_gate={"enabled": True}), rig=rig)
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
@@ -184,7 +186,7 @@ async def test_a_step_that_ended_stays_as_it_is() -> None:
     run = await Run.of(task("a"))
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
-    await run.steps.end_step(StepEnd(run.order, "a", StepState.FAILED.value, "too late"))
+    await run.steps.end_step(EndStepInput(run.order, "a", StepState.FAILED.value, "too late"))
     assert (await run.account()).steps[0].state is StepState.SUCCEEDED
 
 
@@ -201,7 +203,7 @@ async def test_closing_is_taken_up_where_it_was_left() -> None:
         await release(asset_id, job_id, reason)
 
     run.rig.assets.release = refuse_the_second  # type: ignore[method-assign]
-    order = CloseOrder(run.order, JobState.CANCELLED.value, "enough")
+    order = CloseRunInput(run.order, JobState.CANCELLED.value, "enough")
     with pytest.raises(SomaError):
         await run.steps.close_run(order)
     assert not (await run.account()).job.state.ended
@@ -221,18 +223,18 @@ async def test_closing_finds_assets_that_no_attempt_recorded() -> None:
     def lost(*_: object) -> object:
         raise SomaError(Reason.UNAVAILABLE, "the store is away")
 
-    script = run.rig.shelf.providers["mermaid"].script
+    script = run.rig.catalogue.providers["mermaid"].script
 
     def then_lose(call: Invocation) -> InvocationResult:
         run.rig.store.work = lost  # type: ignore[method-assign,assignment]
         return script(call)
 
-    run.rig.shelf.providers["mermaid"].script = then_lose
+    run.rig.catalogue.providers["mermaid"].script = then_lose
     with pytest.raises(SomaError):
         await run.steps.attempt(run.attempt("a"))
     run.rig.store.work = record  # type: ignore[method-assign]
     assert len(run.rig.assets.stored) == 1
-    await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
     assert run.rig.assets.stored == {}
     assert (await run.account()).executions[0].status is ExecutionStatus.CANCELLED
 
@@ -241,14 +243,14 @@ async def test_an_open_reservation_is_given_back_at_the_end() -> None:
     run = await Run.of(task("a", "generate_image"))
     await run.steps.select(run.select("a"))
     assert run.rig.selector.reserved
-    await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
     assert run.rig.selector.reserved == {}
     assert [each.kind for each in (await run.account()).compensations] == ["reservation"]
 
 
 async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_keep_theirs() -> None:
     rig = Rig()
-    rig.shelf.providers["mermaid"].script = lambda _: InvocationResult(
+    rig.catalogue.providers["mermaid"].script = lambda _: InvocationResult(
         (Artefact(b"same", "image/png", "p.png", "diagram"),)
     )
     other = await Run.of(task("a"), rig=rig)
@@ -256,7 +258,7 @@ async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_
     for each, step in ((other, "a"), (run, "a"), (run, "b")):
         await each.steps.select(each.select(step))
         await each.steps.attempt(each.attempt(step))
-    await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no"))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no"))
     (asset_id,) = rig.assets.stored
     assert rig.assets.released == [asset_id]
     assert rig.assets.stored[asset_id].holders == {other.order.job_id}
@@ -266,7 +268,7 @@ async def test_an_asset_that_two_attempts_share_is_given_up_once_and_other_jobs_
 async def test_a_step_whose_params_would_become_too_large_gets_no_capability(chars: int, chosen: str) -> None:
     again = {"prompt": "${a.text}" * 1_000}
     run = await Run.of(task("a", "generate_text"), task("b", "generate_text", params=again))
-    run.rig.shelf.providers["talker"].script = said("x" * chars)
+    run.rig.catalogue.providers["talker"].script = text_result("x" * chars)
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
     await run.steps.evaluate(run.attempt("a"))

@@ -10,11 +10,11 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
-from svc_executor.app.control import ControlOrder
+from svc_executor.app.control import ControlRequest
 from svc_executor.app.starting import JobLimits, StartWaiting
-from svc_executor.app.submit import PlanOrder, SubmitJob
+from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.domain.job import JobState, Principal
-from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.domain.run import CloseRunInput, JobRun
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, compiler, plan, task
 
 if TYPE_CHECKING:
@@ -26,24 +26,24 @@ class DownRunner(IdleRunner):
 
     up = False
 
-    async def start(self, order: JobOrder) -> None:
+    async def start(self, order: JobRun) -> None:
         if not self.up:
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
         await super().start(order)
 
 
-def order_of(job: Job) -> JobOrder:
-    return JobOrder(job.tenant_id, job.job_id, job.run)
+def order_of(job: Job) -> JobRun:
+    return JobRun(job.tenant_id, job.job_id, job.run)
 
 
-async def submitted(rig: Rig, count: int, tenant: str = "tenant-a") -> list[JobOrder]:
+async def submitted(rig: Rig, count: int, tenant: str = "tenant-a") -> list[JobRun]:
     submit = SubmitJob(rig.store, rig.starting, compiler(), rig.recorder, clock=rig.clock, ids=SystemIds())
     owner = Principal(tenant, "someone")
-    return [order_of(await submit(PlanOrder(owner, plan(task("a"))))) for _ in range(count)]
+    return [order_of(await submit(SubmitRequest(owner, plan(task("a"))))) for _ in range(count)]
 
 
-async def close(rig: Rig, order: JobOrder) -> None:
-    await rig.use_cases().close_run(CloseOrder(order, JobState.COMPLETED.value, ""))
+async def close(rig: Rig, order: JobRun) -> None:
+    await rig.use_cases().close_run(CloseRunInput(order, JobState.COMPLETED.value, ""))
 
 
 async def test_no_more_jobs_of_a_tenant_start_than_may_run() -> None:
@@ -95,7 +95,7 @@ async def test_many_waiting_jobs_of_one_tenant_do_not_keep_the_sweep_from_anothe
 class RefusingRunner(IdleRunner):
     """Cannot start the jobs of one tenant."""
 
-    async def start(self, order: JobOrder) -> None:
+    async def start(self, order: JobRun) -> None:
         if order.tenant_id == "a-refused":
             raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
         await super().start(order)
@@ -120,16 +120,16 @@ async def test_resumed_jobs_wait_while_as_many_run_as_may() -> None:
     failed = await submitted(rig, 2)
     for order in failed:
         await rig.use_cases().open_run(order)
-        await rig.use_cases().close_run(CloseOrder(order, JobState.FAILED.value, "no"))
+        await rig.use_cases().close_run(CloseRunInput(order, JobState.FAILED.value, "no"))
     running = await submitted(rig, 2)
     for order in running:
         await rig.use_cases().open_run(order)
     rig.started.clear()
     for order in reversed(failed):
-        await rig.resume(ControlOrder(OWNER, order.job_id))
+        await rig.resume(ControlRequest(OWNER, order.job_id))
     assert rig.started == []
     await close(rig, running[0])
-    assert rig.started == [JobOrder("tenant-a", failed[0].job_id, 2)]
+    assert rig.started == [JobRun("tenant-a", failed[0].job_id, 2)]
 
 
 async def test_more_open_jobs_than_allowed_are_refused_for_that_tenant_alone() -> None:
@@ -145,9 +145,9 @@ async def test_a_job_is_not_resumed_while_as_many_are_open_as_may_be() -> None:
     rig = Rig(job_limits=JobLimits(running=1, open=2))
     (failed,) = await submitted(rig, 1)
     await rig.use_cases().open_run(failed)
-    await rig.use_cases().close_run(CloseOrder(failed, JobState.FAILED.value, "no"))
+    await rig.use_cases().close_run(CloseRunInput(failed, JobState.FAILED.value, "no"))
     first, _ = await submitted(rig, 2)
-    again = ControlOrder(OWNER, failed.job_id, request_id="again")
+    again = ControlRequest(OWNER, failed.job_id, request_id="again")
     with pytest.raises(SomaError, match="2 jobs that have not ended") as refused:
         await rig.resume(again)
     assert refused.value.reason is Reason.RATE_LIMITED

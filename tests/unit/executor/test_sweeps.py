@@ -1,4 +1,4 @@
-"""What is looked after in the background: lost runs, undoings that failed, kept results."""
+"""What is looked after in the background: lost runs, compensations that failed, kept results."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from svc_executor.adapters.memory.peers import LocalIdentity
-from svc_executor.app.control import CancelJob, ControlOrder
-from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseLeftResults, RetryCompensations
+from svc_executor.app.control import CancelJob, ControlRequest
+from svc_executor.app.sweeps import LOST, CloseLostRuns, EraseOrphanedResults, RetryCompensations
 from svc_executor.domain.job import JobState
-from svc_executor.domain.run import CloseOrder, JobOrder
+from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.workflows.wiring import parts
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, task
-from tests.unit.executor.test_paid_once import away, begun, priced
+from tests.unit.executor.test_paid_once import away, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def not_undone(monkeypatch: pytest.MonkeyPatch) -> Run:
     await run.steps.attempt(run.attempt("a"))
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.assets, "release", away)
-        await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no", last_try=True))
+        await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no", last_try=True))
     return run
 
 
@@ -84,7 +84,7 @@ async def test_a_lost_run_can_be_resumed_and_says_so() -> None:
     run = await lost_run()
     rig = run.rig
     resume = rig.resume
-    job = await resume(ControlOrder(OWNER, run.order.job_id))
+    job = await resume(ControlRequest(OWNER, run.order.job_id))
     assert (job.state, job.run) == (JobState.PENDING, 2)
     assert (await run.account()).events[-1].message.startswith("its run was lost, and the job runs again")
 
@@ -93,16 +93,16 @@ async def test_a_job_that_runs_cannot_be_resumed() -> None:
     run = await Run.of(task("a"))
     resume = run.rig.resume
     with pytest.raises(SomaError) as caught:
-        await resume(ControlOrder(OWNER, run.order.job_id))
+        await resume(ControlRequest(OWNER, run.order.job_id))
     assert caught.value.reason is Reason.FAILED_PRECONDITION
     assert [item.description for item in caught.value.preconditions] == ["wait until it has ended"]
 
 
 async def test_a_cancelled_job_cannot_be_resumed_and_is_not_waited_for() -> None:
     run = await Run.of(task("a"))
-    await run.steps.close_run(CloseOrder(run.order, JobState.CANCELLED.value, "enough"))
+    await run.steps.close_run(CloseRunInput(run.order, JobState.CANCELLED.value, "enough"))
     with pytest.raises(SomaError) as caught:
-        await run.rig.resume(ControlOrder(OWNER, run.order.job_id))
+        await run.rig.resume(ControlRequest(OWNER, run.order.job_id))
     assert [item.description for item in caught.value.preconditions] == ["submit its plan anew"]
 
 
@@ -146,36 +146,36 @@ async def test_undoings_are_done_by_the_executor_itself(monkeypatch: pytest.Monk
 async def test_a_resumed_job_keeps_what_its_last_run_could_not_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     rig = run.rig
-    await rig.resume(ControlOrder(OWNER, run.order.job_id))
+    await rig.resume(ControlRequest(OWNER, run.order.job_id))
     await pass_time(run)
     assert await retry(run)() == 0
     assert len(rig.assets.stored) == 1
 
 
 async def test_a_resumed_job_leaves_no_reservation_of_its_last_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = await begun(priced(FakeClock()))
+    run = await selected_run(priced(FakeClock()))
     rig = run.rig
     with monkeypatch.context() as patch:
         patch.setattr(rig.selector, "release", away)
-        await run.steps.close_run(CloseOrder(run.order, JobState.FAILED.value, "no", last_try=True))
-    job = await rig.resume(ControlOrder(OWNER, run.order.job_id))
+        await run.steps.close_run(CloseRunInput(run.order, JobState.FAILED.value, "no", last_try=True))
+    job = await rig.resume(ControlRequest(OWNER, run.order.job_id))
     await retry(run)()
     assert rig.meter.entries[-1] == "open compensations 0"
     assert rig.selector.reserved
-    again = Run(rig, JobOrder(job.tenant_id, job.job_id, job.run))
-    await again.steps.close_run(CloseOrder(again.order, JobState.COMPLETED.value, ""))
+    again = Run(rig, JobRun(job.tenant_id, job.job_id, job.run))
+    await again.steps.close_run(CloseRunInput(again.order, JobState.COMPLETED.value, ""))
     assert rig.selector.reserved == {}
     assert all(entry.done for entry in (await run.account()).compensations)
 
 
 async def test_a_kept_result_that_was_not_erased_is_erased_later(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
-    run = await begun(priced(clock))
+    run = await selected_run(priced(clock))
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.results, "erase", away)
         assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert len(run.rig.results.kept) == 1
-    sweep = EraseLeftResults(run.rig.store, parts(run.rig.ports()).calls, clock, after_s=60.0)
+    sweep = EraseOrphanedResults(run.rig.store, parts(run.rig.ports()).calls, clock, after_s=60.0)
     assert await sweep() == 0
     await clock.advance(timedelta(minutes=2).total_seconds())
     assert await sweep() == 1
@@ -186,14 +186,14 @@ async def test_a_job_acts_for_whoever_resumed_it(monkeypatch: pytest.MonkeyPatch
     run = await not_undone(monkeypatch)
     rig = run.rig
     other = type(OWNER)(OWNER.tenant_id, "user-2", ("member",), (), "key-2")
-    job = await rig.resume(ControlOrder(other, run.order.job_id))
+    job = await rig.resume(ControlRequest(other, run.order.job_id))
     assert (job.principal, job.owner) == (other, OWNER)
 
 
 async def test_a_repeated_resume_with_the_same_request_id_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await not_undone(monkeypatch)
     resume = run.rig.resume
-    order = ControlOrder(OWNER, run.order.job_id, "r-1")
+    order = ControlRequest(OWNER, run.order.job_id, "r-1")
     first = await resume(order)
     assert await resume(order) == first
     assert first.run == 2
@@ -203,7 +203,7 @@ async def test_a_request_id_of_another_request_is_refused() -> None:
     rig = Rig()
     runs = [await Run.of(task("a"), rig=rig) for _ in range(2)]
     cancel = CancelJob(rig.store, rig.runner)
-    await cancel(ControlOrder(OWNER, runs[0].order.job_id, "r-1"))
+    await cancel(ControlRequest(OWNER, runs[0].order.job_id, "r-1"))
     with pytest.raises(SomaError) as caught:
-        await cancel(ControlOrder(OWNER, runs[1].order.job_id, "r-1"))
+        await cancel(ControlRequest(OWNER, runs[1].order.job_id, "r-1"))
     assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH

@@ -11,18 +11,18 @@ import pytest
 from mesh.errors import Reason, SomaError
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.provider import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
-from svc_executor.domain.run import CloseOrder
+from svc_executor.domain.run import CloseRunInput
 from tests.unit.executor.rig import Rig, Rung, chosen, task
-from tests.unit.executor.test_paid_once import PRICE, Killed, away, begun, drawn, priced
+from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
-    from svc_executor.domain.peers import Need, Selection
+    from svc_executor.domain.peers import Selection, SelectionRequest
     from svc_executor.domain.provider import Invocation
 
 
-def close(run: Run, state: JobState = JobState.CANCELLED) -> CloseOrder:
-    return CloseOrder(run.order, state.value, "enough")
+def close(run: Run, state: JobState = JobState.CANCELLED) -> CloseRunInput:
+    return CloseRunInput(run.order, state.value, "enough")
 
 
 async def cost(run: Run) -> tuple[int, int, int]:
@@ -39,7 +39,7 @@ def booked(run: Run) -> list[int]:
 
 
 async def test_a_result_that_the_asset_store_refuses_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     async def refuse(_: object) -> str:
         raise SomaError(Reason.CONTENT_REJECTED, "the scanner does not like it")
@@ -51,48 +51,48 @@ async def test_a_result_that_the_asset_store_refuses_is_paid_for(monkeypatch: py
 
 
 async def test_an_answer_without_a_result_is_paid_for() -> None:
-    run = await begun(priced())
-    run.rig.shelf.providers["painter"].script = lambda call: InvocationResult(usage=drawn(call).usage)
+    run = await selected_run(priced())
+    run.rig.catalogue.providers["painter"].script = lambda call: InvocationResult(usage=drawn(call).usage)
     assert not (await run.steps.attempt(run.attempt("a"))).succeeded
     assert booked(run) == [PRICE]
 
 
 async def test_a_failed_call_that_used_nothing_gives_its_reservation_back() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     def refuse(_: Invocation) -> InvocationResult:
         raise ProviderError(Failure.CONTENT_REJECTED, "no")
 
-    run.rig.shelf.providers["painter"].script = refuse
+    run.rig.catalogue.providers["painter"].script = refuse
     await run.steps.attempt(run.attempt("a"))
     assert (run.rig.selector.settled, len(run.rig.selector.released)) == ({}, 1)
 
 
 async def test_a_call_that_timed_out_is_settled_at_its_reservation() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     def late(_: Invocation) -> InvocationResult:
         raise ProviderError(Failure.TIMEOUT, "too late")
 
-    run.rig.shelf.providers["painter"].script = late
+    run.rig.catalogue.providers["painter"].script = late
     await run.steps.attempt(run.attempt("a"))
     assert booked(run) == [PRICE]
 
 
 async def test_a_call_that_broke_is_settled_at_its_reservation() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     def broken(_: Invocation) -> InvocationResult:
         raise OverflowError
 
-    run.rig.shelf.providers["painter"].script = broken
+    run.rig.catalogue.providers["painter"].script = broken
     result = await run.steps.attempt(run.attempt("a"))
     assert (result.succeeded, result.code) == (False, "INTERNAL")
     assert booked(run) == [PRICE]
 
 
 async def test_a_call_under_way_when_its_job_is_cancelled_is_settled_at_its_reservation() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     started = asyncio.Event()
 
     class Endless:
@@ -103,7 +103,7 @@ async def test_a_call_under_way_when_its_job_is_cancelled_is_settled_at_its_rese
             await asyncio.Event().wait()
             raise AssertionError
 
-    run.rig.shelf.providers["painter"] = Endless()  # type: ignore[assignment]
+    run.rig.catalogue.providers["painter"] = Endless()  # type: ignore[assignment]
     attempt = asyncio.create_task(run.steps.attempt(run.attempt("a")))
     await started.wait()
     attempt.cancel()
@@ -117,8 +117,8 @@ async def test_a_call_under_way_when_its_job_is_cancelled_is_settled_at_its_rese
 async def test_a_result_that_was_kept_but_not_recorded_is_booked_at_its_cost_when_the_job_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = await begun(priced())
-    run.rig.shelf.providers["painter"].script = lambda call: InvocationResult(drawn(call).artefacts)  # used nothing
+    run = await selected_run(priced())
+    run.rig.catalogue.providers["painter"].script = lambda call: InvocationResult(drawn(call).artefacts)  # used nothing
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.assets, "store", away)
         with pytest.raises(SomaError):
@@ -131,7 +131,7 @@ async def test_a_result_that_was_kept_but_not_recorded_is_booked_at_its_cost_whe
 async def test_a_recorded_cost_that_could_not_be_settled_is_settled_when_the_job_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
     with monkeypatch.context() as patch:
         patch.setattr(run.rig.selector, "settle", away)
         with pytest.raises(SomaError):
@@ -142,12 +142,12 @@ async def test_a_recorded_cost_that_could_not_be_settled_is_settled_when_the_job
 
 
 async def test_closing_twice_books_once() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     def crash(_: Invocation) -> InvocationResult:
         raise Killed
 
-    run.rig.shelf.providers["painter"].script = crash
+    run.rig.catalogue.providers["painter"].script = crash
     with pytest.raises(Killed):
         await run.steps.attempt(run.attempt("a"))
     release = run.rig.selector.settle
@@ -169,28 +169,28 @@ async def test_closing_twice_books_once() -> None:
 
 
 async def test_a_failed_call_is_booked_at_what_it_used() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     def cut(_: Invocation) -> InvocationResult:
         raise ProviderError(Failure.UNAVAILABLE, "the answer was cut", usage=Usage(images=2))
 
-    run.rig.shelf.providers["painter"].script = cut
+    run.rig.catalogue.providers["painter"].script = cut
     await run.steps.attempt(run.attempt("a"))
     assert booked(run) == [2 * PRICE]
     assert await cost(run) == (2 * PRICE,) * 3
 
 
 async def test_an_attempt_that_waits_for_a_place_costs_nothing_and_is_called_later() -> None:
-    run = await begun(priced())
+    run = await selected_run(priced())
 
     def busy(_: Invocation) -> InvocationResult:
-        raise ProviderBusyError("all places are taken", 3.0)
+        raise ProviderBusyError("all slots are taken", 3.0)
 
-    run.rig.shelf.providers["painter"].script = busy
+    run.rig.catalogue.providers["painter"].script = busy
     with pytest.raises(SomaError) as caught:
         await run.steps.attempt(run.attempt("a"))
     assert (caught.value.reason, caught.value.retry_after_s) == (Reason.OVERLOADED, 3.0)
-    run.rig.shelf.providers["painter"].script = drawn
+    run.rig.catalogue.providers["painter"].script = drawn
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     assert booked(run) == [PRICE]
 
@@ -199,8 +199,8 @@ async def test_a_choice_that_comes_after_the_end_of_its_run_begins_nothing(monke
     run = await Run.of(task("a", "generate_image"), rig=priced())
     select = run.rig.selector.select
 
-    async def slowly(need: Need) -> Selection:
-        selection = await select(need)
+    async def slowly(request: SelectionRequest) -> Selection:
+        selection = await select(request)
         await run.steps.close_run(close(run))
         return selection
 
@@ -215,8 +215,8 @@ async def test_a_choice_that_comes_after_the_end_of_its_run_begins_nothing(monke
 @pytest.mark.parametrize("tokens", [10**22, 10**30])
 async def test_an_absurd_number_of_tokens_ends_the_attempt_and_its_run(tokens: int) -> None:
     rig = Rig(rungs=(Rung("image_photo", chosen("painter", "remote", output_token=40)),))
-    rig.shelf.providers["painter"].script = lambda call: replace(drawn(call), usage=Usage(output_tokens=tokens))
-    run = await begun(rig)
+    rig.catalogue.providers["painter"].script = lambda call: replace(drawn(call), usage=Usage(output_tokens=tokens))
+    run = await selected_run(rig)
     assert (await run.steps.attempt(run.attempt("a"))).succeeded
     await run.steps.close_run(close(run))
     assert booked(run) == [10**15]

@@ -9,34 +9,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_gateway.domain.degradation import Calls, Component, Judge, Level, Observation, State, Thresholds, report
+from svc_gateway.domain.degradation import (
+    Calls,
+    Component,
+    HealthTracker,
+    Level,
+    Observation,
+    State,
+    Thresholds,
+    report,
+)
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = Observation(ok=True, response_s=0.01)
 BAD = Observation(ok=False, response_s=0.01, reason="cannot be reached")
 
 
-def judge(*, critical: bool = False, hold_s: float = 0.0) -> Judge:
-    return Judge(Component("part", critical), Thresholds(hold_s=hold_s))
+def tracker(*, critical: bool = False, hold_s: float = 0.0) -> HealthTracker:
+    return HealthTracker(Component("part", critical), Thresholds(hold_s=hold_s))
 
 
 def test_unchecked_part_is_unknown_and_not_healthy() -> None:
-    part = judge().component
+    part = tracker().component
     assert (part.state, part.level) == (State.UNKNOWN, Level.UNKNOWN)
 
 
 @pytest.mark.parametrize(("seen", "state"), [(GOOD, State.HEALTHY), (BAD, State.UNHEALTHY)])
 def test_first_check_counts_at_once(seen: Observation, state: State) -> None:
-    assert judge().observe(seen, AT, 0).state is state
+    assert tracker().observe(seen, AT, 0).state is state
 
 
 @pytest.mark.parametrize(("critical", "level"), [(False, Level.SEVERE), (True, Level.CRITICAL)])
 def test_lost_part_is_severe_and_a_critical_one_critical(critical: bool, level: Level) -> None:
-    assert judge(critical=critical).observe(BAD, AT, 0).level is level
+    assert tracker(critical=critical).observe(BAD, AT, 0).level is level
 
 
 def test_one_failure_changes_nothing_and_two_do() -> None:
-    part = judge()
+    part = tracker()
     part.observe(GOOD, AT, 0)
     assert part.observe(BAD, AT, 1).state is State.HEALTHY
     assert part.observe(BAD, AT, 2).state is State.UNHEALTHY
@@ -46,11 +55,11 @@ def test_one_failure_changes_nothing_and_two_do() -> None:
     ("seconds", "level"), [(0.1, Level.NONE), (6, Level.MINOR), (11, Level.MODERATE), (16, Level.SEVERE)]
 )
 def test_slow_part_is_degraded_by_its_response_time(seconds: float, level: Level) -> None:
-    assert judge().observe(Observation(ok=True, response_s=seconds), AT, 0).level is level
+    assert tracker().observe(Observation(ok=True, response_s=seconds), AT, 0).level is level
 
 
 def test_share_of_failed_checks_degrades_a_part_that_answers() -> None:
-    part = judge()
+    part = tracker()
     for number in range(20):
         part.observe(BAD if number % 4 == 3 else GOOD, AT, number)
     for number in range(2):
@@ -67,31 +76,31 @@ def calls(count: int = 100, *, p95_s: float = 0.01, errors: float = 0.0, unavail
     ("seconds", "level"), [(0.1, Level.NONE), (6, Level.MINOR), (11, Level.MODERATE), (16, Level.SEVERE)]
 )
 def test_part_whose_checks_are_quick_is_degraded_by_its_slow_calls(seconds: float, level: Level) -> None:
-    part = judge().observe(calls(p95_s=seconds), AT, 0)
+    part = tracker().observe(calls(p95_s=seconds), AT, 0)
     assert (part.level, part.state, part.response_s) == (level, State.HEALTHY, max(seconds, 0.01))
 
 
 @pytest.mark.parametrize(("share", "level"), [(0.05, Level.NONE), (0.15, Level.MINOR), (0.3, Level.MODERATE)])
 def test_share_of_failed_calls_degrades_a_part(share: float, level: Level) -> None:
-    part = judge().observe(calls(errors=share), AT, 0)
+    part = tracker().observe(calls(errors=share), AT, 0)
     assert part.level is level
     assert ("calls failed" in part.reason) is (level is not Level.NONE)
 
 
 @pytest.mark.parametrize(("critical", "level"), [(False, Level.SEVERE), (True, Level.CRITICAL)])
 def test_part_whose_calls_open_circuit_breakers_is_as_degraded_as_a_lost_one(critical: bool, level: Level) -> None:
-    part = judge(critical=critical).observe(calls(unavailable=0.5, errors=0.5), AT, 0)
+    part = tracker(critical=critical).observe(calls(unavailable=0.5, errors=0.5), AT, 0)
     assert (part.level, part.reason) == (level, "50% of the last calls got no answer")
 
 
 def test_few_calls_are_no_evidence() -> None:
-    part = judge().observe(calls(Thresholds().least_calls - 1, p95_s=60, errors=1, unavailable=1), AT, 0)
+    part = tracker().observe(calls(Thresholds().least_calls - 1, p95_s=60, errors=1, unavailable=1), AT, 0)
     assert part.level is Level.NONE
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=200))
 def test_level_is_held_for_ten_seconds(outcomes: list[bool]) -> None:
-    part = judge(hold_s=10)
+    part = tracker(hold_s=10)
     changes: list[float] = []
     level = part.component.level
     for second, ok in enumerate(outcomes):

@@ -13,24 +13,24 @@ from mesh.local.ports import free_port
 from mesh.rpc.client import connect
 from mesh.testing.server import PLAINTEXT, served
 from svc_gateway.adapters.checks import dependency, dependency_of_all
-from svc_gateway.domain.degradation import UntoldError
+from svc_gateway.domain.degradation import UnknownHealthError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc.aio
 
-    from mesh.testing.server import Served
+    from mesh.testing.server import RunningServer
 
 
 @pytest.fixture
-async def assets() -> AsyncIterator[Served]:
+async def assets() -> AsyncIterator[RunningServer]:
     async with served([]) as server:
         yield server
 
 
 @pytest.fixture
-async def executor() -> AsyncIterator[Served]:
+async def executor() -> AsyncIterator[RunningServer]:
     async with served([]) as server:
         yield server
 
@@ -50,35 +50,37 @@ async def lost(reason: str) -> AsyncIterator[None]:
     assert told.value.message == reason
 
 
-async def test_what_is_well_is_well(assets: Served) -> None:
+async def test_what_is_well_is_well(assets: RunningServer) -> None:
     await assets.server.health.set(health_name("blobs"), True)
     await dependency("assets", assets.channel, "blobs")()
 
 
-async def test_what_is_lost_comes_with_the_reason_that_the_context_gives(assets: Served) -> None:
+async def test_what_is_lost_comes_with_the_reason_that_the_context_gives(assets: RunningServer) -> None:
     await assets.server.health.set(health_name("blobs"), False, "cannot be written")
     async with lost("cannot be written"):
         await dependency("assets", assets.channel, "blobs")()
 
 
-async def test_what_the_context_has_not_judged_is_not_told(assets: Served) -> None:
-    with pytest.raises(UntoldError, match="svc_assets has not judged it yet"):
+async def test_what_the_context_has_not_judged_is_not_told(assets: RunningServer) -> None:
+    with pytest.raises(UnknownHealthError, match="svc_assets has not judged it yet"):
         await dependency("assets", assets.channel, "blobs")()
 
 
 async def test_what_a_context_would_know_that_is_away_is_not_told(nobody: grpc.aio.Channel) -> None:
-    with pytest.raises(UntoldError, match="svc_assets cannot be reached"):
+    with pytest.raises(UnknownHealthError, match="svc_assets cannot be reached"):
         await dependency("assets", nobody, "blobs")()
 
 
-async def test_what_every_context_has_is_well_when_it_is_everywhere(assets: Served, executor: Served) -> None:
+async def test_what_every_context_has_is_well_when_it_is_everywhere(
+    assets: RunningServer, executor: RunningServer
+) -> None:
     for each in (assets, executor):
         await each.server.health.set(health_name("outbox"), True)
     await dependency_of_all({"assets": assets.channel, "executor": executor.channel}, "outbox")()
 
 
 async def test_what_every_context_has_is_lost_where_one_says_so(
-    assets: Served, executor: Served, nobody: grpc.aio.Channel
+    assets: RunningServer, executor: RunningServer, nobody: grpc.aio.Channel
 ) -> None:
     await assets.server.health.set(health_name("outbox"), True)
     await executor.server.health.set(health_name("outbox"), False, "the oldest event waits for 40 s to be sent")
@@ -87,7 +89,7 @@ async def test_what_every_context_has_is_lost_where_one_says_so(
         await dependency_of_all(everywhere, "outbox")()
 
 
-async def test_what_one_context_does_not_tell_is_not_well(assets: Served, nobody: grpc.aio.Channel) -> None:
+async def test_what_one_context_does_not_tell_is_not_well(assets: RunningServer, nobody: grpc.aio.Channel) -> None:
     await assets.server.health.set(health_name("outbox"), True)
-    with pytest.raises(UntoldError, match="svc_critic cannot be reached"):
+    with pytest.raises(UnknownHealthError, match="svc_critic cannot be reached"):
         await dependency_of_all({"assets": assets.channel, "critic": nobody}, "outbox")()

@@ -24,7 +24,7 @@ from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import expiry, granted, rights
 
 if TYPE_CHECKING:
-    from mesh.events.audit import Audited
+    from mesh.events.audit import AuditEntry
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROLES = ("viewer", "member", "admin", "platform_admin")
@@ -41,7 +41,7 @@ class Minter:
         return f"jws-{len(self.minted)}"
 
 
-class Shop:
+class KeysHarness:
     """The use cases over stores in memory."""
 
     def __init__(self) -> None:
@@ -51,14 +51,14 @@ class Shop:
         tenants = MemoryTenants()
         permissions = Permissions(tenants, self.store, "test")
         self.keys = Keys(self.store, permissions, self.minter, "test", clock=self.clock, ids=SystemIds())
-        self.audited: list[Audited] = []
+        self.audited: list[AuditEntry] = []
         self.tokens = Tokens(self.store, self.minter, self.audited.append, self.clock)
         self.tenants = Tenants(tenants, self.clock)
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def harness() -> KeysHarness:
+    return KeysHarness()
 
 
 def caller(*roles: str, key_id: str = "k", actor: str = "") -> Caller:
@@ -91,103 +91,105 @@ def test_key_expires_in_a_year_by_default() -> None:
     assert expiry(NOW, None) == NOW + timedelta(days=365)
 
 
-async def test_secret_is_signed_with_the_keys_own_claims(shop: Shop) -> None:
-    made = await shop.keys.create(caller("admin"), NewKey("ci", subject="robot", roles=("viewer",)))
-    ((claims, ttl_s),) = shop.minter.minted
+async def test_secret_is_signed_with_the_keys_own_claims(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("admin"), NewKey("ci", subject="robot", roles=("viewer",)))
+    ((claims, ttl_s),) = harness.minter.minted
     assert made.secret == "soma_test_jws-1"
     assert claims == Claims("acme", "robot", ("viewer",), (), made.key.key_id, "key")
     assert ttl_s == timedelta(days=365).total_seconds()
 
 
-async def test_key_is_a_members_by_default(shop: Shop) -> None:
-    made = await shop.keys.create(caller("admin"), NewKey("ci"))
+async def test_key_is_a_members_by_default(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("admin"), NewKey("ci"))
     assert (made.key.roles, made.key.subject, made.key.created_by) == (("member",), "alice", "alice")
 
 
-async def test_token_lives_no_longer_than_its_key(shop: Shop) -> None:
-    made = await shop.keys.create(caller("member"), NewKey("ci", expires_at=shop.clock.now() + timedelta(seconds=90)))
-    token = await shop.tokens.create(caller("member", key_id=made.key.key_id), None, ())
+async def test_token_lives_no_longer_than_its_key(harness: KeysHarness) -> None:
+    made = await harness.keys.create(
+        caller("member"), NewKey("ci", expires_at=harness.clock.now() + timedelta(seconds=90))
+    )
+    token = await harness.tokens.create(caller("member", key_id=made.key.key_id), None, ())
     assert token.expires_at == made.key.expires_at
-    assert shop.minter.minted[-1][1] == 90
+    assert harness.minter.minted[-1][1] == 90
 
 
-async def test_token_keeps_the_key_and_who_acts(shop: Shop) -> None:
-    made = await shop.keys.create(caller("member"), NewKey("ci"))
+async def test_token_keeps_the_key_and_who_acts(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("member"), NewKey("ci"))
     acting = caller("member", key_id=made.key.key_id, actor="executor")
-    await shop.tokens.create(acting, timedelta(minutes=1), ("viewer",))
-    claims, ttl_s = shop.minter.minted[-1]
+    await harness.tokens.create(acting, timedelta(minutes=1), ("viewer",))
+    claims, ttl_s = harness.minter.minted[-1]
     assert (claims.key_id, claims.actor, claims.roles, ttl_s) == (made.key.key_id, "executor", ("viewer",), 60)
 
 
-async def test_token_lives_no_longer_than_the_token_it_was_made_with(shop: Shop) -> None:
-    made = await shop.keys.create(caller("member"), NewKey("ci"))
-    issuer = await Issuer.create(shop.clock)
+async def test_token_lives_no_longer_than_the_token_it_was_made_with(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("member"), NewKey("ci"))
+    issuer = await Issuer.create(harness.clock)
     presented = await issuer.token(Claims("acme", "alice", ("member",), key_id=made.key.key_id), ttl_s=120)
-    await shop.clock.advance(30)
-    token = await shop.tokens.create(issuer.verifier.verify(presented), None, ())
-    assert token.expires_at == shop.clock.now() + timedelta(seconds=90)
-    assert shop.minter.minted[-1][1] == 90
+    await harness.clock.advance(30)
+    token = await harness.tokens.create(issuer.verifier.verify(presented), None, ())
+    assert token.expires_at == harness.clock.now() + timedelta(seconds=90)
+    assert harness.minter.minted[-1][1] == 90
 
 
-async def test_token_made_with_a_key_lives_its_own_time(shop: Shop) -> None:
-    made = await shop.keys.create(caller("member"), NewKey("ci"))
-    issuer = await Issuer.create(shop.clock)
+async def test_token_made_with_a_key_lives_its_own_time(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("member"), NewKey("ci"))
+    issuer = await Issuer.create(harness.clock)
     claims = Claims("acme", "alice", ("member",), key_id=made.key.key_id, kind="key")
     presented = await issuer.token(claims, timedelta(days=365).total_seconds())
-    token = await shop.tokens.create(issuer.verifier.verify(presented), None, ())
-    assert token.expires_at == shop.clock.now() + timedelta(minutes=15)
+    token = await harness.tokens.create(issuer.verifier.verify(presented), None, ())
+    assert token.expires_at == harness.clock.now() + timedelta(minutes=15)
 
 
 @pytest.mark.parametrize("less", [{"actor": "executor"}, {"scopes": ("api_key.write",)}])
-async def test_key_is_not_made_with_less_than_a_whole_credential(shop: Shop, less: dict[str, Any]) -> None:
+async def test_key_is_not_made_with_less_than_a_whole_credential(harness: KeysHarness, less: dict[str, Any]) -> None:
     with pytest.raises(SomaError) as refused:
-        await shop.keys.create(replace(caller("admin"), **less), NewKey("ci"))
+        await harness.keys.create(replace(caller("admin"), **less), NewKey("ci"))
     assert refused.value.reason is Reason.PERMISSION_DENIED
-    assert shop.minter.minted == []
+    assert harness.minter.minted == []
 
 
-async def test_same_request_is_answered_after_the_key_has_expired_and_signs_nothing(shop: Shop) -> None:
-    wanted = NewKey("ci", expires_at=shop.clock.now() + timedelta(hours=1), request_id="once")
-    first = await shop.keys.create(caller("admin"), wanted)
-    await shop.clock.advance(7200)
-    assert await shop.keys.create(caller("admin"), wanted) == MadeKey(first.key)
-    assert len(shop.minter.minted) == 1
+async def test_same_request_is_answered_after_the_key_has_expired_and_signs_nothing(harness: KeysHarness) -> None:
+    wanted = NewKey("ci", expires_at=harness.clock.now() + timedelta(hours=1), request_id="once")
+    first = await harness.keys.create(caller("admin"), wanted)
+    await harness.clock.advance(7200)
+    assert await harness.keys.create(caller("admin"), wanted) == MadeKey(first.key)
+    assert len(harness.minter.minted) == 1
 
 
-async def test_token_is_not_made_from_a_key_that_is_gone(shop: Shop) -> None:
-    made = await shop.keys.create(caller("member"), NewKey("ci"))
-    await shop.keys.revoke(caller("admin"), made.key.key_id)
+async def test_token_is_not_made_from_a_key_that_is_gone(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("member"), NewKey("ci"))
+    await harness.keys.revoke(caller("admin"), made.key.key_id)
     for key_id in (made.key.key_id, "unknown"):
         with pytest.raises(SomaError) as refused:
-            await shop.tokens.create(caller("member", key_id=key_id), None, ())
+            await harness.tokens.create(caller("member", key_id=key_id), None, ())
         assert refused.value.reason is Reason.UNAUTHENTICATED
 
 
-async def test_created_token_is_audited_with_its_key(shop: Shop) -> None:
-    made = await shop.keys.create(caller("member"), NewKey("ci"))
-    await shop.tokens.create(caller("member", key_id=made.key.key_id), None, ())
-    [entry] = shop.audited
+async def test_created_token_is_audited_with_its_key(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("member"), NewKey("ci"))
+    await harness.tokens.create(caller("member", key_id=made.key.key_id), None, ())
+    [entry] = harness.audited
     assert (entry.action, entry.resource_type, entry.resource_id) == ("token.create", "token", made.key.key_id)
     assert (entry.tenant_id, entry.before) == ("acme", None)
     assert entry.after
 
 
-async def test_token_that_cannot_be_audited_is_not_handed_out(shop: Shop) -> None:
-    def full(entry: Audited) -> None:
+async def test_token_that_cannot_be_audited_is_not_handed_out(harness: KeysHarness) -> None:
+    def full(entry: AuditEntry) -> None:
         raise SomaError(Reason.OVERLOADED, "full")
 
-    made = await shop.keys.create(caller("member"), NewKey("ci"))
+    made = await harness.keys.create(caller("member"), NewKey("ci"))
     with pytest.raises(SomaError) as refused:
-        await Tokens(shop.store, shop.minter, full, shop.clock).create(
+        await Tokens(harness.store, harness.minter, full, harness.clock).create(
             caller("member", key_id=made.key.key_id), None, ()
         )
     assert refused.value.reason is Reason.OVERLOADED
 
 
-async def test_key_of_another_tenant_does_not_exist(shop: Shop) -> None:
-    made = await shop.keys.create(caller("admin"), NewKey("ci"))
+async def test_key_of_another_tenant_does_not_exist(harness: KeysHarness) -> None:
+    made = await harness.keys.create(caller("admin"), NewKey("ci"))
     stranger = Caller("other", "eve", ("admin",), (), "k", "token")
-    for ask in (shop.keys.get, shop.keys.revoke):
+    for ask in (harness.keys.get, harness.keys.revoke):
         with pytest.raises(SomaError) as refused:
             await ask(stranger, made.key.key_id)
         assert refused.value.reason is Reason.NOT_FOUND
@@ -206,7 +208,7 @@ class File:
         self.secret = secret
 
 
-async def test_first_key_is_made_once_and_again_when_it_is_no_good(shop: Shop) -> None:
+async def test_first_key_is_made_once_and_again_when_it_is_no_good(harness: KeysHarness) -> None:
     file = File()
     known: dict[str, Caller] = {}
 
@@ -216,29 +218,29 @@ async def test_first_key_is_made_once_and_again_when_it_is_no_good(shop: Shop) -
         return known[secret]
 
     async def ensure() -> None:
-        alone = nullcontext()
-        await ensure_first_key("dev", "dev", file, alone=alone, keys=shop.keys, tenants=shop.tenants, verify=verify)
+        lock = nullcontext()
+        await ensure_first_key("dev", "dev", file, lock=lock, keys=harness.keys, tenants=harness.tenants, verify=verify)
 
     await ensure()
     made = file.secret
-    claims, _ = shop.minter.minted[-1]
+    claims, _ = harness.minter.minted[-1]
     known[made] = Caller("dev", claims.subject, claims.roles, (), claims.key_id, made)
     await ensure()
     assert file.secret == made
     known.clear()
     await ensure()
     assert file.secret != made
-    assert (await shop.tenants.get(caller("platform_admin"), "dev")).plan == "dev"
+    assert (await harness.tenants.get(caller("platform_admin"), "dev")).plan == "dev"
 
 
-async def test_a_platform_administrator_makes_another_tenants_first_key(shop: Shop) -> None:
-    made = await shop.keys.create(
+async def test_a_platform_administrator_makes_another_tenants_first_key(harness: KeysHarness) -> None:
+    made = await harness.keys.create(
         caller("admin", "platform_admin"), NewKey("first", roles=("admin",), tenant_id="other")
     )
     assert made.key.tenant_id == "other"
 
 
-async def test_to_others_another_tenant_does_not_exist(shop: Shop) -> None:
+async def test_to_others_another_tenant_does_not_exist(harness: KeysHarness) -> None:
     with pytest.raises(SomaError) as hidden:
-        await shop.keys.create(caller("admin"), NewKey("first", tenant_id="other"))
+        await harness.keys.create(caller("admin"), NewKey("first", tenant_id="other"))
     assert hidden.value.reason is Reason.NOT_FOUND

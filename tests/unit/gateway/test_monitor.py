@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mesh.testing import FakeClock
-from svc_gateway.app.monitor import Check, Monitor, Pace
+from svc_gateway.app.monitor import Check, CheckTiming, Monitor
 from svc_gateway.domain.degradation import Level, State, Thresholds
 
 START_S = 15.0
@@ -18,9 +18,9 @@ class Part:
 
     def __init__(self) -> None:
         self.up = False
-        self.check = Check("part", self.ask, critical=True)
+        self.check = Check("part", self.probe, critical=True)
 
-    async def ask(self) -> None:
+    async def probe(self) -> None:
         if not self.up:
             raise OSError
 
@@ -37,7 +37,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def monitor(part: Part, clock: FakeClock) -> Monitor:
-    return Monitor([part.check], Pace(start_s=START_S), Thresholds(), clock)
+    return Monitor([part.check], CheckTiming(start_s=START_S), Thresholds(), clock)
 
 
 async def test_a_part_that_is_still_starting_is_unknown(monitor: Monitor, part: Part) -> None:
@@ -65,11 +65,11 @@ async def test_a_part_that_lets_wait_is_judged_while_it_does(clock: FakeClock, w
     silent, answering = asyncio.Event(), asyncio.Event()
     answering.set()
 
-    async def ask() -> None:
+    async def probe() -> None:
         await (answering if answering.is_set() else silent).wait()
 
-    check = Check("part", ask)
-    monitor = Monitor([check], Pace(), Thresholds(hold_s=0), clock)
+    check = Check("part", probe)
+    monitor = Monitor([check], CheckTiming(), Thresholds(hold_s=0), clock)
     await monitor.check_once(check)
     answering.clear()
     checking = asyncio.create_task(monitor.check_once(check))
@@ -86,11 +86,11 @@ async def test_a_part_without_an_answer_before_the_deadline_is_lost(clock: FakeC
     silent, answering = asyncio.Event(), asyncio.Event()
     answering.set()
 
-    async def ask() -> None:
+    async def probe() -> None:
         await (answering if answering.is_set() else silent).wait()
 
-    check = Check("part", ask)
-    monitor = Monitor([check], Pace(), Thresholds(hold_s=0), clock)
+    check = Check("part", probe)
+    monitor = Monitor([check], CheckTiming(), Thresholds(hold_s=0), clock)
     await monitor.check_once(check)
     answering.clear()
     checking = asyncio.create_task(monitor.check_once(check))
@@ -109,7 +109,7 @@ async def test_a_part_without_an_answer_before_the_deadline_is_lost(clock: FakeC
 
 async def test_a_part_that_never_answered_is_unknown_until_the_deadline(clock: FakeClock) -> None:
     check = Check("part", asyncio.Event().wait)  # type: ignore[arg-type]
-    monitor = Monitor([check], Pace(), Thresholds(hold_s=0), clock)
+    monitor = Monitor([check], CheckTiming(), Thresholds(hold_s=0), clock)
     checking = asyncio.create_task(monitor.check_once(check))
     await clock.sleeper()
     for _ in range(19):

@@ -12,7 +12,7 @@ from mesh.ids import SystemIds
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.app.existing import ExistingKeys
+from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys, NewKey
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys

@@ -22,7 +22,7 @@ from mesh.testing.tokens import ISSUER
 from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.app import statements as app
-from svc_gateway.app.existing import ExistingKeys
+from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of

@@ -8,7 +8,7 @@ import pytest
 
 from svc_gateway.rpc.xds import messages as x
 from svc_gateway.rpc.xds.snapshot import Resource, Resources, Snapshot
-from svc_gateway.rpc.xds.streams import DeltaStream, WorldStream
+from svc_gateway.rpc.xds.streams import DeltaStream, SotwStream
 
 import envoy_data_plane.envoy.service.discovery.v3 as discovery  # isort: skip - after the package that quiets it
 from envoy_data_plane.google.protobuf import Any  # isort: skip
@@ -30,8 +30,8 @@ def rejected() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def world(rejected: list[tuple[str, str]]) -> WorldStream:
-    return WorldStream(lambda kind, reason: rejected.append((kind, reason)))
+def sotw(rejected: list[tuple[str, str]]) -> SotwStream:
+    return SotwStream(lambda kind, reason: rejected.append((kind, reason)))
 
 
 @pytest.fixture
@@ -39,46 +39,46 @@ def delta(rejected: list[tuple[str, str]]) -> DeltaStream:
     return DeltaStream(lambda kind, reason: rejected.append((kind, reason)))
 
 
-def test_world_sends_all_of_a_wildcard_type_once(world: WorldStream) -> None:
-    world.receive(discovery.DiscoveryRequest(type_url=x.CLUSTER))
-    (answer,) = world.due(snapshot(a="1", b="1"))
+def test_world_sends_all_of_a_wildcard_type_once(sotw: SotwStream) -> None:
+    sotw.receive(discovery.DiscoveryRequest(type_url=x.CLUSTER))
+    (answer,) = sotw.due(snapshot(a="1", b="1"))
     assert (len(answer.resources), answer.type_url) == (2, x.CLUSTER)
-    assert world.due(snapshot(a="1", b="1")) == []
+    assert sotw.due(snapshot(a="1", b="1")) == []
 
 
-def test_world_sends_a_change_and_what_is_newly_asked_for(world: WorldStream) -> None:
-    world.receive(discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=["a"]))
-    (first,) = world.due(snapshot(a="1", b="1"))
+def test_world_sends_a_change_and_what_is_newly_asked_for(sotw: SotwStream) -> None:
+    sotw.receive(discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=["a"]))
+    (first,) = sotw.due(snapshot(a="1", b="1"))
     ask = discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=["a", "b"], response_nonce=first.nonce)
-    world.receive(ask)
-    (second,) = world.due(snapshot(a="1", b="1"))
-    (third,) = world.due(snapshot(a="2", b="1"))
+    sotw.receive(ask)
+    (second,) = sotw.due(snapshot(a="1", b="1"))
+    (third,) = sotw.due(snapshot(a="2", b="1"))
     assert [len(answer.resources) for answer in (first, second, third)] == [1, 2, 2]
 
 
-def test_world_ignores_stale_answers(world: WorldStream) -> None:
-    world.receive(discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=["a"]))
-    world.due(snapshot(a="1"))
-    world.receive(discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=[], response_nonce="older"))
-    assert world.due(snapshot(a="1")) == []
+def test_world_ignores_stale_answers(sotw: SotwStream) -> None:
+    sotw.receive(discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=["a"]))
+    sotw.due(snapshot(a="1"))
+    sotw.receive(discovery.DiscoveryRequest(type_url=x.SECRET, resource_names=[], response_nonce="older"))
+    assert sotw.due(snapshot(a="1")) == []
 
 
-def test_rejection_is_told_and_not_sent_again(world: WorldStream, rejected: list[tuple[str, str]]) -> None:
-    world.receive(discovery.DiscoveryRequest(type_url=x.CLUSTER))
-    (answer,) = world.due(snapshot(a="1"))
-    world.receive(
+def test_rejection_is_told_and_not_sent_again(sotw: SotwStream, rejected: list[tuple[str, str]]) -> None:
+    sotw.receive(discovery.DiscoveryRequest(type_url=x.CLUSTER))
+    (answer,) = sotw.due(snapshot(a="1"))
+    sotw.receive(
         discovery.DiscoveryRequest(
             type_url=x.CLUSTER, response_nonce=answer.nonce, error_detail=Status(message="bad cluster")
         )
     )
     assert rejected == [(x.CLUSTER, "bad cluster")]
-    assert world.due(snapshot(a="1")) == []
+    assert sotw.due(snapshot(a="1")) == []
 
 
-def test_clusters_come_before_what_names_them(world: WorldStream) -> None:
+def test_clusters_come_before_what_names_them(sotw: SotwStream) -> None:
     for kind in reversed(x.ORDER):
-        world.receive(discovery.DiscoveryRequest(type_url=kind, resource_names=["a"]))
-    assert [answer.type_url for answer in world.due(snapshot(a="1"))] == list(x.ORDER)
+        sotw.receive(discovery.DiscoveryRequest(type_url=kind, resource_names=["a"]))
+    assert [answer.type_url for answer in sotw.due(snapshot(a="1"))] == list(x.ORDER)
 
 
 def test_delta_sends_what_changed_and_what_is_gone(delta: DeltaStream) -> None:

@@ -66,10 +66,10 @@ def starts(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _when_said(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    def say(_: str, *, as_json: bool) -> None:
+    def report(_: str, *, as_json: bool) -> None:
         act()
 
-    monkeypatch.setattr(starting, "say", say)
+    monkeypatch.setattr(starting, "report", report)
 
 
 @pytest.mark.usefixtures("starts")

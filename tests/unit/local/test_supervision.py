@@ -55,7 +55,7 @@ async def test_a_program_starts_again_though_its_state_cannot_be_told(
 
     supervisor = Supervisor(SystemClock(), QUICK, changed=full)
     program = TinyProgram("service", home, tmp_path)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     os.kill(program.pid or 0, signal.SIGKILL)
     await eventually(lambda: supervisor.statuses()[0].restarts == 1)
     await eventually(lambda: supervisor.statuses()[0].state is ProgramState.RUNNING)
@@ -68,7 +68,7 @@ async def test_any_error_of_a_restart_is_followed_by_another(
 ) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     program = Troubled("service", home, tmp_path)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     program.starting = trouble
     os.kill(program.pid or 0, signal.SIGKILL)
     await eventually(lambda: program.failed >= 2)
@@ -82,7 +82,7 @@ async def test_a_log_that_cannot_be_written_does_not_end_supervision(
 ) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     program = Troubled("service", home, tmp_path)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     program.starting = ValueError("unforeseen")
     program.log_file.unlink()
     program.log_file.mkdir()
@@ -104,8 +104,8 @@ async def test_a_program_whose_run_file_cannot_be_written_does_not_keep_running(
 async def test_a_program_that_cannot_be_stopped_is_named_and_keeps_no_other_running(home: Home, tmp_path: Path) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     engine, service = TinyProgram("engine", home, tmp_path), Troubled("service", home, tmp_path)
-    await supervisor.keep([engine])
-    await supervisor.keep([service, TinyProgram("other", home, tmp_path)])
+    await supervisor.start([engine])
+    await supervisor.start([service, TinyProgram("other", home, tmp_path)])
     service.stopping = PermissionError("not permitted")
     with pytest.raises(ProgramFailedError, match="service could not be stopped: not permitted"):
         await supervisor.stop()
@@ -122,7 +122,7 @@ async def test_an_ended_watch_does_not_keep_its_program_from_being_stopped(
     monkeypatch.setattr(Supervisor, "_watch", broken)
     supervisor = Supervisor(SystemClock(), QUICK)
     program = TinyProgram("service", home, tmp_path)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     task = supervisor._groups[0][0].task
     await eventually(lambda: task is not None and task.done())
     await supervisor.stop()
@@ -152,7 +152,7 @@ async def test_a_log_that_grew_long_begins_anew_while_its_program_runs(
     clock = FakeClock()
     supervisor = Supervisor(clock, QUICK)
     program = Talker("talker", home)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     first = ProcessIdentity.of(program.pid or 0)
     await clock.sleeper()
     await clock.advance(3600)
@@ -172,7 +172,7 @@ async def test_a_log_that_cannot_be_rotated_is_tried_again(home: Home, monkeypat
     clock = FakeClock()
     supervisor = Supervisor(clock, QUICK)
     program = Talker("talker", home)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     monkeypatch.setattr(programs, "_LOG_KEEP_BYTES", 2)
     older = program.log_file.with_suffix(".log.1")
     older.mkdir()

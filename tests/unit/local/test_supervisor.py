@@ -32,7 +32,7 @@ QUICK = Backoff(first_s=0.01, longest_s=0.05, healthy_after_s=60)
 async def test_programs_stop_in_reverse_order_of_their_groups(home: Home, tmp_path: Path) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     for name in ("engine", "service", "door"):
-        await supervisor.keep([TinyProgram(name, home, tmp_path)])
+        await supervisor.start([TinyProgram(name, home, tmp_path)])
     await supervisor.stop()
     assert journal(tmp_path) == [
         "engine started", "service started", "door started", "door stopped", "service stopped", "engine stopped",
@@ -42,7 +42,7 @@ async def test_programs_stop_in_reverse_order_of_their_groups(home: Home, tmp_pa
 async def test_a_killed_program_starts_again(home: Home, tmp_path: Path, eventually: Eventually) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     program = TinyProgram("service", home, tmp_path)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     first = program.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -57,7 +57,7 @@ async def test_a_killed_program_starts_again(home: Home, tmp_path: Path, eventua
 async def test_a_program_that_keeps_failing_is_tried_again(home: Home, tmp_path: Path, eventually: Eventually) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     program = TinyProgram("service", home, tmp_path)
-    await supervisor.keep([program])
+    await supervisor.start([program])
     program.mode = "crash"
     os.kill(program.pid or 0, signal.SIGKILL)
     await eventually(lambda: supervisor.statuses()[0].restarts >= 3)
@@ -69,7 +69,7 @@ async def test_a_program_that_keeps_failing_is_tried_again(home: Home, tmp_path:
 async def test_a_program_that_cannot_start_fails_the_start(home: Home, tmp_path: Path) -> None:
     supervisor = Supervisor(SystemClock(), QUICK)
     with pytest.raises(ProgramFailedError, match="service ended with status 3"):
-        await supervisor.keep([TinyProgram("service", home, tmp_path, mode="crash")])
+        await supervisor.start([TinyProgram("service", home, tmp_path, mode="crash")])
     await supervisor.stop()
 
 
@@ -126,7 +126,7 @@ async def _killed_supervisor(home: Home, folder: Path, mode: str) -> list[int]:
         from mesh.local.supervisor import Supervisor
         async def main():
             home, folder = Home(pathlib.Path({str(home.root)!r})), pathlib.Path({str(folder)!r})
-            await Supervisor(SystemClock()).keep([TinyProgram(n, home, folder, {mode!r}) for n in ("one", "two")])
+            await Supervisor(SystemClock()).start([TinyProgram(n, home, folder, {mode!r}) for n in ("one", "two")])
             print("up", flush=True)
             await asyncio.Event().wait()
         asyncio.run(main())

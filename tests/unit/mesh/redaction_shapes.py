@@ -11,7 +11,7 @@ from base64 import b64encode
 
 from mesh.logging import redact
 from mesh.redaction import Redactor
-from svc_provenance.domain.internals import RecordRedactor
+from svc_provenance.domain.record_redaction import RecordRedactor
 
 CHARS = 1 << 18
 CPU_S = 10

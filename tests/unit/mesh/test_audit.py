@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.context import Caller, RequestContext, use
-from mesh.events.audit import DENIED, REASON_CHARS, TYPE, Audited, Auditor, Doer, canonical, trimmed
+from mesh.events.audit import DENIED, REASON_CHARS, TYPE, AuditActor, AuditEntry, Auditor, canonical, trimmed
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
@@ -113,7 +113,7 @@ async def test_work_without_a_caller_is_the_service_s_own_and_asked_no_policy() 
 
 async def test_who_did_it_can_be_told() -> None:
     desk = Desk()
-    await desk.record(by=Doer("bob", "spiffe://soma/executor", TRACEPARENT), tenant_id="acme")
+    await desk.record(by=AuditActor("bob", "spiffe://soma/executor", TRACEPARENT), tenant_id="acme")
     entry = desk.paper.entry
     assert (entry.subject, entry.actor, entry.trace_id) == ("bob", "spiffe://soma/executor", TRACE)
     assert desk.paper.event.traceparent == TRACEPARENT
@@ -134,7 +134,7 @@ async def test_a_refusal_says_so() -> None:
 
 async def test_entries_of_a_batch_keep_their_order_and_their_policy() -> None:
     desk = Desk()
-    batch = [Audited("selection.create", "selection", str(place), policy_id=f"p{place}") for place in range(3)]
+    batch = [AuditEntry("selection.create", "selection", str(place), policy_id=f"p{place}") for place in range(3)]
     await desk.auditor.record_all(None, batch)
     told = [AuditRecorded.FromString(event.payload) for _, event in desk.paper.added]
     assert [(entry.resource_id, entry.policy_id) for entry in told] == [("0", "p0"), ("1", "p1"), ("2", "p2")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh import tasks
-from mesh.idle import Idle
+from mesh.idle import LazyResource
 from mesh.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def idle(shelf: Shelf, clock: FakeClock) -> Idle[Model]:
-    return Idle("model", shelf.load, clock, TERM_S)
+def idle(shelf: Shelf, clock: FakeClock) -> LazyResource[Model]:
+    return LazyResource("model", shelf.load, clock, TERM_S)
 
 
 @asynccontextmanager
-async def kept(idle: Idle[Model], clock: FakeClock) -> AsyncIterator[None]:
+async def kept(idle: LazyResource[Model], clock: FakeClock) -> AsyncIterator[None]:
     """Watch the term meanwhile."""
     keeper = asyncio.create_task(idle.keep())
     await clock.sleeper()
@@ -73,19 +73,19 @@ async def pass_time(clock: FakeClock, seconds: float) -> None:
     await clock.sleeper()
 
 
-def use(idle: Idle[Model]) -> int:
+def use(idle: LazyResource[Model]) -> int:
     """Use it; gives its number."""
     with idle.use() as model:
         return model.number
 
 
-async def test_it_is_loaded_with_the_first_use_and_kept_for_the_next(idle: Idle[Model], shelf: Shelf) -> None:
+async def test_it_is_loaded_with_the_first_use_and_kept_for_the_next(idle: LazyResource[Model], shelf: Shelf) -> None:
     assert not idle.loaded
     assert [use(idle), use(idle)] == [1, 1]
     assert shelf.loads == 1
 
 
-async def test_it_is_let_go_after_its_term_without_use(idle: Idle[Model], clock: FakeClock) -> None:
+async def test_it_is_let_go_after_its_term_without_use(idle: LazyResource[Model], clock: FakeClock) -> None:
     async with kept(idle, clock):
         use(idle)
         await pass_time(clock, TERM_S - 1)
@@ -94,7 +94,7 @@ async def test_it_is_let_go_after_its_term_without_use(idle: Idle[Model], clock:
         assert not idle.loaded
 
 
-async def test_the_term_begins_anew_with_each_use(idle: Idle[Model], clock: FakeClock) -> None:
+async def test_the_term_begins_anew_with_each_use(idle: LazyResource[Model], clock: FakeClock) -> None:
     async with kept(idle, clock):
         for _ in range(4):
             use(idle)
@@ -104,7 +104,7 @@ async def test_the_term_begins_anew_with_each_use(idle: Idle[Model], clock: Fake
         assert not idle.loaded
 
 
-async def test_the_next_use_loads_it_again(idle: Idle[Model], clock: FakeClock) -> None:
+async def test_the_next_use_loads_it_again(idle: LazyResource[Model], clock: FakeClock) -> None:
     async with kept(idle, clock):
         use(idle)
         await pass_time(clock, TERM_S)
@@ -113,7 +113,7 @@ async def test_the_next_use_loads_it_again(idle: Idle[Model], clock: FakeClock) 
         assert not idle.loaded
 
 
-async def test_it_stays_while_it_is_used_however_long_that_takes(idle: Idle[Model], clock: FakeClock) -> None:
+async def test_it_stays_while_it_is_used_however_long_that_takes(idle: LazyResource[Model], clock: FakeClock) -> None:
     async with kept(idle, clock):
         with idle.use():
             await pass_time(clock, 10 * TERM_S)
@@ -123,7 +123,7 @@ async def test_it_stays_while_it_is_used_however_long_that_takes(idle: Idle[Mode
         assert not idle.loaded
 
 
-async def test_the_term_counts_from_the_end_of_a_use(idle: Idle[Model], clock: FakeClock) -> None:
+async def test_the_term_counts_from_the_end_of_a_use(idle: LazyResource[Model], clock: FakeClock) -> None:
     async with kept(idle, clock):
         with idle.use():
             await pass_time(clock, TERM_S * 1.5)
@@ -131,7 +131,7 @@ async def test_the_term_counts_from_the_end_of_a_use(idle: Idle[Model], clock: F
         assert idle.loaded
 
 
-async def test_one_thread_has_it_at_a_time(idle: Idle[Model]) -> None:
+async def test_one_thread_has_it_at_a_time(idle: LazyResource[Model]) -> None:
     inside, leave = threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -154,7 +154,7 @@ async def test_one_thread_has_it_at_a_time(idle: Idle[Model]) -> None:
 
 
 async def test_many_threads_and_a_release_at_any_time_never_use_what_is_gone(
-    idle: Idle[Model], clock: FakeClock
+    idle: LazyResource[Model], clock: FakeClock
 ) -> None:
     users, rounds = 4, 200
 
@@ -170,7 +170,7 @@ async def test_many_threads_and_a_release_at_any_time_never_use_what_is_gone(
         assert await asyncio.gather(*(asyncio.to_thread(work) for _ in range(users))) == [rounds] * users
 
 
-async def test_a_load_that_fails_is_tried_again_by_the_next_use(idle: Idle[Model], shelf: Shelf) -> None:
+async def test_a_load_that_fails_is_tried_again_by_the_next_use(idle: LazyResource[Model], shelf: Shelf) -> None:
     shelf.failure = RuntimeError("no such file")
     with pytest.raises(RuntimeError, match="no such file"):
         use(idle)
@@ -178,7 +178,7 @@ async def test_a_load_that_fails_is_tried_again_by_the_next_use(idle: Idle[Model
     assert use(idle) == 1
 
 
-async def test_a_use_that_fails_leaves_it_for_the_next(idle: Idle[Model]) -> None:
+async def test_a_use_that_fails_leaves_it_for_the_next(idle: LazyResource[Model]) -> None:
     with pytest.raises(ValueError, match="bad"), idle.use():
         raise ValueError("bad")
     assert use(idle) == 1

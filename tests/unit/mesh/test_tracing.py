@@ -116,9 +116,9 @@ def test_below_a_span_that_is_not_recorded_none_is_made_but_the_trace_goes_on(ex
 
 async def test_overhead_leaves_out_what_providers_took() -> None:
     clock = FakeClock()
-    with overhead.accounting(clock, "service", "method") as account:
+    with overhead.measure_overhead(clock, "service", "method") as overhead_timer:
         await clock.advance(1.0)
         with overhead.upstream(clock):
             await clock.advance(5.0)
         await clock.advance(0.5)
-        assert account.overhead_s == pytest.approx(1.5)
+        assert overhead_timer.overhead_s == pytest.approx(1.5)

@@ -14,10 +14,10 @@ from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.domain.model import (
+    Candidate,
     Health,
     Ladder,
-    Need,
-    Offer,
+    Requirements,
     Subject,
 )
 from svc_selector.domain.permissions import Permissions
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
     from svc_selector.domain.ports import Policy as PolicyPort
 
-NEED = Need("diagram", "image_diagram")
+NEED = Requirements("diagram", "image_diagram")
 SUBJECT = Subject("acme", "alice", ("member",))
 LADDER = Ladder(("mermaid@local", "plantuml@local", "d2@local"), 3)
 
 
-def offer(name: str, **changes: object) -> Offer:
+def candidate(name: str, **changes: object) -> Candidate:
     tool, provider = name.split("@")
-    plain = Offer(name, tool, provider, ("diagram",), ("image_diagram",), health=Health.HEALTHY)
+    plain = Candidate(name, tool, provider, ("diagram",), ("image_diagram",), health=Health.HEALTHY)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-MERMAID, PLANTUML, D2 = offer("mermaid@local"), offer("plantuml@local"), offer("d2@local")
+MERMAID, PLANTUML, D2 = candidate("mermaid@local"), candidate("plantuml@local"), candidate("d2@local")
 
 
 @dataclass
@@ -63,16 +63,20 @@ class Bench:
 
 
 def bench(
-    offers: Sequence[Offer], *, limit: int = 1_000_000, allow_force: bool = False, judged_by: PolicyPort | None = None
+    candidates: Sequence[Candidate],
+    *,
+    limit: int = 1_000_000,
+    allow_force: bool = False,
+    judged_by: PolicyPort | None = None,
 ) -> Bench:
     clock, ids = FakeClock(), SystemIds()
     catalog = Catalog()
-    catalog.replace_all(offers, {("", "diagram", "image_diagram"): LADDER})
+    catalog.replace_all(candidates, {("", "diagram", "image_diagram"): LADDER})
     decisions = MemoryDecisions(SelectionFacts().document)
     ledger = MemoryLedger(decisions, clock, ids, limit)
     facts = Fixed()
     selector = Selector(
-        offers=catalog,
+        candidates=catalog,
         policy=judged_by or RegoVerdicts(Policy.load(PolicySettings()), "production"),
         permissions=facts,
         ledger=ledger,

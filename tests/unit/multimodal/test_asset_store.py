@@ -17,8 +17,8 @@ from mesh.errors import Reason, SomaError
 from svc_assets.adapters.examination import examine, sniff
 from svc_assets.adapters.spool import IN_MEMORY, FileSpooler
 from svc_assets.domain.limits import SizeLimits
-from svc_assets.domain.model import Declared, Sniffed
-from svc_assets.domain.rules import ACTIVE, agree, check_declared, clean_name, is_active, type_of
+from svc_assets.domain.model import DetectedType, UploadMetadata
+from svc_assets.domain.rules import ACTIVE, check_declared, clean_name, is_active, resolve_media_type, type_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,7 +84,7 @@ def test_a_character_cut_at_the_end_of_the_head_is_still_text() -> None:
     ],
 )
 def test_a_declared_type_that_agrees_is_kept(declared: str, found: str, stored: str | None) -> None:
-    assert agree(declared, Sniffed(found, "x")) == (stored or declared)
+    assert resolve_media_type(declared, DetectedType(found, "x")) == (stored or declared)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_a_declared_type_that_agrees_is_kept(declared: str, found: str, stored: 
 )
 def test_a_declared_type_that_contradicts_the_bytes_is_refused(declared: str, found: str) -> None:
     with pytest.raises(SomaError) as refused:
-        agree(declared, Sniffed(found, "x"))
+        resolve_media_type(declared, DetectedType(found, "x"))
     assert refused.value.reason is Reason.UNSUPPORTED_MEDIA_TYPE
 
 
 @given(st.sampled_from(["text/plain", "image/png", "application/json"]), st.sampled_from(sorted(ACTIVE - {"text/xml"})))
 def test_active_content_never_passes_as_something_harmless(declared: str, found: str) -> None:
     try:
-        stored = agree(declared, Sniffed(found, "x"))
+        stored = resolve_media_type(declared, DetectedType(found, "x"))
     except SomaError:
         return
     assert is_active(stored)
@@ -129,7 +129,7 @@ def test_an_ordinary_name_stays(name: str) -> None:
 
 def test_metadata_has_a_limit() -> None:
     with pytest.raises(SomaError) as refused:
-        check_declared(Declared(metadata=json.loads(json.dumps({"a": "x" * 20_000}))))
+        check_declared(UploadMetadata(metadata=json.loads(json.dumps({"a": "x" * 20_000}))))
     assert refused.value.fields[0].field == "metadata"
 
 

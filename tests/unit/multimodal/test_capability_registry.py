@@ -29,8 +29,8 @@ from svc_registry.domain import (
     Modality,
     Report,
     Requirements,
+    first_rejection,
     observe,
-    why_not,
 )
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ async def test_a_ladder_of_unknown_capabilities_is_refused_for_a_tenant(registry
     ],
 )
 def test_each_limit_has_its_reason(limits: Constraints, need: Requirements, code: str) -> None:
-    left_out = why_not(replace(D2, constraints=limits), need)
+    left_out = first_rejection(replace(D2, constraints=limits), need)
     assert left_out is not None
     assert left_out.code == code
 

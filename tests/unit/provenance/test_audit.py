@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svc_provenance.domain.audit import (
-    DEED_FIELDS,
+    AUDIT_ACTION_FIELDS,
     EMPTY,
     ROOT,
-    Deed,
-    End,
+    AuditAction,
+    ChainedEntry,
+    ChainPosition,
     Entry,
-    Linked,
-    Signed,
+    SignedStatement,
     Statement,
     canonical,
     digest,
@@ -32,20 +32,20 @@ from svc_provenance.domain.audit import (
     time_text,
     to_base64url,
 )
-from svc_provenance.domain.audit_check import MOST_FAULTS, ChainCheck
+from svc_provenance.domain.audit_check import MAX_FAULTS, ChainCheck
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, 5, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
-DEEDS = st.builds(Deed, **dict.fromkeys(DEED_FIELDS, TEXT))
+AUDIT_ACTIONS = st.builds(AuditAction, **dict.fromkeys(AUDIT_ACTION_FIELDS, TEXT))
 ENTRIES = st.builds(
     Entry, chain=st.just("acme"), sequence=st.integers(1, 2**53 - 1), audit_id=TEXT, occurred_at=MOMENTS,
-    recorded_at=MOMENTS, deed=DEEDS,
+    recorded_at=MOMENTS, audit_action=AUDIT_ACTIONS,
 )  # fmt: skip
 CHAINS = st.lists(ENTRIES, min_size=2, max_size=8)
 
 
-def chained(entries: list[Entry]) -> list[Linked]:
+def chained(entries: list[Entry]) -> list[ChainedEntry]:
     """Entries in a chain, whatever places they had."""
     end, made = EMPTY, []
     for entry in entries:
@@ -54,7 +54,7 @@ def chained(entries: list[Entry]) -> list[Linked]:
     return made
 
 
-def faults(chain: list[Linked], head: End | None = None) -> list[tuple[int, str]]:
+def faults(chain: list[ChainedEntry], head: ChainPosition | None = None) -> list[tuple[int, str]]:
     check = ChainCheck("acme", EMPTY)
     for one in chain:
         check.entry(one)
@@ -67,7 +67,7 @@ def test_two_entries_have_one_canonical_form_only_when_they_are_equal(one: Entry
     assert (canonical(form(one)) == canonical(form(other))) == (one == other)
 
 
-@given(ENTRIES, st.sampled_from([item.name for item in fields(Entry) if item.name != "deed"]))
+@given(ENTRIES, st.sampled_from([item.name for item in fields(Entry) if item.name != "audit_action"]))
 def test_every_field_of_an_entry_is_in_its_digest(entry: Entry, name: str) -> None:
     value = getattr(entry, name)
     other = value + timedelta(microseconds=1) if isinstance(value, datetime) else value + type(value)(1)
@@ -75,16 +75,16 @@ def test_every_field_of_an_entry_is_in_its_digest(entry: Entry, name: str) -> No
     assert digest(ROOT, replace(entry, **changes)) != digest(ROOT, entry)
 
 
-@given(ENTRIES, st.sampled_from(DEED_FIELDS))
+@given(ENTRIES, st.sampled_from(AUDIT_ACTION_FIELDS))
 def test_every_field_of_a_deed_is_in_its_digest(entry: Entry, name: str) -> None:
-    deed = replace(entry.deed, **{name: getattr(entry.deed, name) + "x"})
-    assert digest(ROOT, replace(entry, deed=deed)) != digest(ROOT, entry)
+    audit_action = replace(entry.audit_action, **{name: getattr(entry.audit_action, name) + "x"})
+    assert digest(ROOT, replace(entry, audit_action=audit_action)) != digest(ROOT, entry)
 
 
 def test_the_canonical_form_is_the_documented_one() -> None:
-    deed = Deed(**{name: name for name in DEED_FIELDS})
-    deed = replace(deed, reason='a "quote"\\, a\nline,\x01\x7f é €')
-    entry = Entry("acme", 7, "id", NOW, NOW.replace(microsecond=0), deed)
+    audit_action = AuditAction(**{name: name for name in AUDIT_ACTION_FIELDS})
+    audit_action = replace(audit_action, reason='a "quote"\\, a\nline,\x01\x7f é €')
+    entry = Entry("acme", 7, "id", NOW, NOW.replace(microsecond=0), audit_action)
     expected = (
         '{"action":"action","actor":"actor","after_digest":"after_digest","audit_id":"id",'
         '"before_digest":"before_digest","chain":"acme","context":"context","decision":"decision",'
@@ -114,12 +114,12 @@ def test_bytes_are_read_back_from_base64url(data: bytes) -> None:
 
 
 def test_one_statement_never_stands_for_another() -> None:
-    said = {statement_bytes(kind, "acme", End(3, ROOT), NOW) for kind in Statement}
+    said = {statement_bytes(kind, "acme", ChainPosition(3, ROOT), NOW) for kind in Statement}
     assert len(said) == len(Statement)
 
 
 def test_an_entry_is_linked_to_the_one_before_it_alone() -> None:
-    entry = Entry("acme", 3, "id", NOW, NOW, Deed(**dict.fromkeys(DEED_FIELDS, "x")))
+    entry = Entry("acme", 3, "id", NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x")))
     with pytest.raises(ValueError, match="does not follow"):
         link(EMPTY, entry)
 
@@ -142,8 +142,8 @@ def test_a_changed_entry_is_found_at_its_place(entries: list[Entry], data: st.Da
     chain = chained(entries)
     at = data.draw(st.integers(0, len(chain) - 1))
     old = chain[at]
-    deed = replace(old.entry.deed, reason=old.entry.deed.reason + "!")
-    chain[at] = replace(old, entry=replace(old.entry, deed=deed))
+    audit_action = replace(old.entry.audit_action, reason=old.entry.audit_action.reason + "!")
+    chain[at] = replace(old, entry=replace(old.entry, audit_action=audit_action))
     assert faults(chain) == [(at + 1, "CHANGED")]
 
 
@@ -152,27 +152,31 @@ def test_a_digest_made_to_fit_a_change_breaks_the_link_behind_it(entries: list[E
     chain = chained(entries)
     at = data.draw(st.integers(0, len(chain) - 1))
     old = chain[at]
-    deed = replace(old.entry.deed, reason=old.entry.deed.reason + "!")
+    audit_action = replace(old.entry.audit_action, reason=old.entry.audit_action.reason + "!")
     head = chain[-1].end
-    chain[at] = link(End(at, old.previous_digest), replace(old.entry, deed=deed))
+    chain[at] = link(ChainPosition(at, old.previous_digest), replace(old.entry, audit_action=audit_action))
     assert faults(chain, head) == [(min(at + 2, len(chain)), "BROKEN_LINK")]
 
 
 def test_an_anchor_tells_a_chain_that_was_made_anew() -> None:
-    chain = chained([Entry("acme", 1, str(n), NOW, NOW, Deed(**dict.fromkeys(DEED_FIELDS, "x"))) for n in range(3)])
+    chain = chained(
+        [Entry("acme", 1, str(n), NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x"))) for n in range(3)]
+    )
     check = ChainCheck("acme", EMPTY)
     for one in chain:
         check.entry(one)
-    check.anchor(Signed("acme", End(3, ROOT), NOW, 1, b""), chain[-1])
-    check.newest_anchor(Signed("acme", End(5, ROOT), NOW, 1, b""), made=9, listed=5)
+    check.anchor(SignedStatement("acme", ChainPosition(3, ROOT), NOW, 1, b""), chain[-1])
+    check.newest_anchor(SignedStatement("acme", ChainPosition(5, ROOT), NOW, 1, b""), made=9, listed=5)
     assert [(fault.sequence, str(fault.kind)) for fault in check.faults] == [
         (3, "ANCHOR_MISMATCH"), (4, "TRUNCATED"), (9, "ANCHOR_MISMATCH"),
     ]  # fmt: skip
 
 
 def test_a_pass_that_starts_in_the_middle_trusts_the_entry_before() -> None:
-    chain = chained([Entry("acme", 1, str(n), NOW, NOW, Deed(**dict.fromkeys(DEED_FIELDS, "x"))) for n in range(4)])
-    check = ChainCheck("acme", End(2, b""), trusted=True)
+    chain = chained(
+        [Entry("acme", 1, str(n), NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "x"))) for n in range(4)]
+    )
+    check = ChainCheck("acme", ChainPosition(2, b""), trusted=True)
     for one in chain[2:]:
         check.entry(one)
     check.head(chain[-1].end)
@@ -181,6 +185,6 @@ def test_a_pass_that_starts_in_the_middle_trusts_the_entry_before() -> None:
 
 def test_only_so_many_faults_are_told() -> None:
     check = ChainCheck("acme", EMPTY)
-    for place in range(MOST_FAULTS + 5):
+    for place in range(MAX_FAULTS + 5):
         check.forged(place)
-    assert len(check.faults) == MOST_FAULTS
+    assert len(check.faults) == MAX_FAULTS

@@ -15,12 +15,12 @@ from svc_provenance.domain.dead_letters import (
     AT_REST,
     SETTLED,
     Cause,
-    Death,
-    Letter,
-    RequeuePace,
+    DeadLetterRecord,
+    DeliveryFailure,
+    RequeuePolicy,
     State,
     advanced,
-    died,
+    after_failure,
     discarded,
     requeued,
     resolved,
@@ -29,12 +29,12 @@ from svc_provenance.domain.dead_letters import (
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-PACE = RequeuePace(3, 10 * SECOND, 60 * SECOND, 30 * SECOND, 100 * SECOND)
-LETTER = Letter("d", "acme", "g", "t", "k", "e", "T", Cause.FAILED, "", 0, NOW, NOW)
+REQUEUE_POLICY = RequeuePolicy(3, 10 * SECOND, 60 * SECOND, 30 * SECOND, 100 * SECOND)
+LETTER = DeadLetterRecord("d", "acme", "g", "t", "k", "e", "T", Cause.FAILED, "", 0, NOW, NOW)
 
 
-def dead(cause: Cause, letter: Letter = LETTER, now: datetime = NOW) -> Letter:
-    return died(letter, Death(cause, "why", 5), now, PACE)
+def dead(cause: Cause, letter: DeadLetterRecord = LETTER, now: datetime = NOW) -> DeadLetterRecord:
+    return after_failure(letter, DeliveryFailure(cause, "why", 5), now, REQUEUE_POLICY)
 
 
 def test_what_failed_waits_and_is_then_sent_again_under_a_new_id() -> None:
@@ -49,7 +49,7 @@ def test_what_failed_waits_and_is_then_sent_again_under_a_new_id() -> None:
 
 def test_pauses_double_up_to_the_longest_and_differ_between_letters() -> None:
     pauses = []
-    for requeues in range(PACE.requeues):
+    for requeues in range(REQUEUE_POLICY.requeues):
         wake = wake_at(dead(Cause.TIMEOUT, replace(LETTER, requeues=requeues)))
         assert wake is not None
         pauses.append(wake - NOW)
@@ -59,7 +59,7 @@ def test_pauses_double_up_to_the_longest_and_differ_between_letters() -> None:
 
 
 def test_after_the_last_requeue_somebody_must_decide() -> None:
-    letter = dead(Cause.FAILED, replace(LETTER, requeues=PACE.requeues))
+    letter = dead(Cause.FAILED, replace(LETTER, requeues=REQUEUE_POLICY.requeues))
     assert (letter.state, wake_at(letter)) == (State.EXHAUSTED, None)
     assert requeued(letter, NOW, "new").state is State.REQUEUED
 
@@ -82,7 +82,7 @@ def test_what_policy_refuses_is_tried_until_it_expires() -> None:
             sent += 1
             letter = dead(Cause.POLICY, letter, now)
     assert (letter.state, sent) == (State.EXPIRED, 3)
-    assert now == NOW + PACE.policy_expiry
+    assert now == NOW + REQUEUE_POLICY.policy_expiry
 
 
 def test_what_was_applied_is_resolved_even_if_it_was_given_up_meanwhile() -> None:
@@ -125,7 +125,7 @@ def test_a_letter_wakes_by_itself_until_it_rests_and_each_sending_has_its_own_id
             assert letter == before
 
 
-def _after(letter: Letter, step: str, now: datetime, id_: str) -> Letter:
+def _after(letter: DeadLetterRecord, step: str, now: datetime, id_: str) -> DeadLetterRecord:
     match step:
         case "advance":
             return advanced(letter, now, id_)

@@ -16,10 +16,10 @@ from soma.executor.v1 import job_pb2
 from soma.provenance.v1 import trace_service_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
-from svc_provenance.events.facts import Intake
+from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.rpc.trace_writer import trace_message
-from tests.unit.provenance.tale import Tale, ranked
-from tests.unit.provenance.tales import CHART, TALES
+from tests.unit.provenance.job_builder import JobBuilder, ranked
+from tests.unit.provenance.sample_jobs import CHART, SAMPLE_JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,13 @@ GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
-async def traced(tale: Tale, events: Sequence[Event] = ()) -> trace_service_pb2.DecisionTrace:
-    """The trace of a tale whose events arrived, in their order unless another is given."""
+async def traced(sample: JobBuilder, events: Sequence[Event] = ()) -> trace_service_pb2.DecisionTrace:
+    """The trace of a sample job whose events arrived, in their order unless another is given."""
     record = MemoryRecord()
-    handlers = Intake(record, SystemIds()).handlers()
-    for event in events or tale.events():
+    handlers = TraceEventHandlers(record, SystemIds()).handlers()
+    for event in events or sample.events():
         await handlers[event.type](None, event)  # type: ignore[arg-type]
-    return await Traces(record).of("acme", tale.job_id, trace_message)
+    return await Traces(record).of("acme", sample.job_id, trace_message)
 
 
 def as_json(trace: trace_service_pb2.DecisionTrace) -> str:
@@ -46,9 +46,9 @@ def as_json(trace: trace_service_pb2.DecisionTrace) -> str:
     )
 
 
-@pytest.mark.parametrize("name", TALES)
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
 async def test_a_trace_reads_as_it_always_did(name: str) -> None:
-    trace = await traced(TALES[name]())
+    trace = await traced(SAMPLE_JOBS[name]())
     told = [trace.story, *(f"{step.step_id}: {step.story}" for step in trace.steps)]
     found = {f"{name}.json": as_json(trace) + "\n", f"{name}.txt": "\n".join(told) + "\n"}
     if os.environ.get("GOLDEN") == "write":
@@ -57,46 +57,46 @@ async def test_a_trace_reads_as_it_always_did(name: str) -> None:
     assert found == {file: (GOLDEN / file).read_text(encoding="utf-8") for file in found}
 
 
-@pytest.mark.parametrize("name", TALES)
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
 async def test_the_order_in_which_facts_arrive_changes_nothing(name: str) -> None:
-    tale = TALES[name]()
-    expected = await traced(tale)
+    sample = SAMPLE_JOBS[name]()
+    expected = await traced(sample)
     for seed in range(5):
-        events = tale.events()
+        events = sample.events()
         random.Random(seed).shuffle(events)
-        assert await traced(tale, events) == expected
+        assert await traced(sample, events) == expected
 
 
-@pytest.mark.parametrize("name", TALES)
+@pytest.mark.parametrize("name", SAMPLE_JOBS)
 async def test_an_ended_job_whose_facts_arrived_is_complete(name: str) -> None:
-    assert (await traced(TALES[name]())).complete
+    assert (await traced(SAMPLE_JOBS[name]())).complete
 
 
 async def test_an_attempt_under_way_is_told() -> None:
-    tale = TALES["success"]()
-    trace = await traced(tale, tale.events()[:2])
+    sample = SAMPLE_JOBS["success"]()
+    trace = await traced(sample, sample.events()[:2])
     assert trace.story.startswith("Job “Sign-in specification” is under way.")
     assert "Attempt 1 is under way with matplotlib_chart@local" in trace.steps[0].story
 
 
 async def test_a_choice_that_another_one_replaced_is_told_as_such() -> None:
-    tale = Tale("replaced", "chart").job(job_pb2.JOB_STATE_PENDING)
-    tale.selection("chart", 1, CHART, f"{CHART}: rung 1 of the ladder", ranked=[ranked(CHART, 1)])
-    tale.execution("chart", 1, CHART, selection_id=tale.id("selection", "chart", 2))
-    tale.step("chart", job_pb2.STEP_STATE_SUCCEEDED, 1).job(job_pb2.JOB_STATE_COMPLETED)
-    story = (await traced(tale)).steps[0].story
+    sample = JobBuilder("replaced", "chart").job(job_pb2.JOB_STATE_PENDING)
+    sample.selection("chart", 1, CHART, f"{CHART}: rung 1 of the ladder", ranked=[ranked(CHART, 1)])
+    sample.execution("chart", 1, CHART, selection_id=sample.id("selection", "chart", 2))
+    sample.step("chart", job_pb2.STEP_STATE_SUCCEEDED, 1).job(job_pb2.JOB_STATE_COMPLETED)
+    story = (await traced(sample)).steps[0].story
     assert f"{CHART} had been chosen for attempt 1 before; another choice replaced that." in story
     assert "did not come to an end" not in story
 
 
 async def test_each_attempt_is_linked_to_its_span() -> None:
-    trace = await traced(TALES["rework"]())
+    trace = await traced(SAMPLE_JOBS["rework"]())
     spans = [(attempt.trace_id, attempt.span_id) for attempt in trace.steps[0].attempts]
     assert spans == [(trace.job.trace_id, f"{number:016x}") for number in (1, 2)]
 
 
 async def test_policy_verdicts_cover_all_that_policy_was_asked() -> None:
-    [attempt] = (await traced(TALES["policy_denial"]())).steps[0].attempts
+    [attempt] = (await traced(SAMPLE_JOBS["policy_denial"]())).steps[0].attempts
     assert [(v.capability_id, v.allowed, v.code) for v in attempt.policy_verdicts] == [
         ("sd@local", True, ""),
         ("dalle3@openai", False, "CLASSIFICATION_NOT_ALLOWED"),

@@ -17,10 +17,10 @@ from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import Pace
-from svc_provenance.domain.model import Attempt, Choice, Fact, Kind, Run, StepNote
+from svc_provenance.domain.model import Attempt, Fact, JobSummary, Kind, SelectionSummary, StepSummary
 from svc_provenance.domain.trace import join
 from svc_provenance.rpc.trace_writer import picture, trace_message
-from tests.unit.provenance.tales import success
+from tests.unit.provenance.sample_jobs import success
 from tests.unit.provenance.test_watch import Desk
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class CountedAttempt(Counted, Attempt):
     """An attempt whose reads count."""
 
 
-class CountedChoice(Counted, Choice):
+class CountedChoice(Counted, SelectionSummary):
     """A selection whose reads count."""
 
 
@@ -60,8 +60,8 @@ def fact(kind: Kind, fact_id: str, summary: Summary, document: bytes = b"", job_
 
 def job_of(steps: int) -> list[Fact]:
     """An ended job whose steps had attempts, each with its selection and with one that no attempt names."""
-    notes = tuple(StepNote(f"s{step}", "t", "succeeded", ATTEMPTS) for step in range(steps))
-    facts = [fact(Kind.JOB, "j", Run("j", "completed", ended=True, steps=notes))]
+    notes = tuple(StepSummary(f"s{step}", "t", "succeeded", ATTEMPTS) for step in range(steps))
+    facts = [fact(Kind.JOB, "j", JobSummary("j", "completed", ended=True, steps=notes))]
     for note in notes:
         for number in range(1, ATTEMPTS + 1):
             name = f"{note.step_id}-{number}"
@@ -94,7 +94,7 @@ def asked_and_done(attempts: int) -> list[Fact]:
         execution = job_pb2.Execution(execution_id=f"x{number}")
         selection.requirements.params.update({"a": "x" * 15_000})
         execution.params.update({"a": "x" * 15_000})
-        choice = Choice(f"s{number}", "step", number, "t@p", "why")
+        choice = SelectionSummary(f"s{number}", "step", number, "t@p", "why")
         attempt = Attempt(f"x{number}", "step", "t", number, "t@p", "failed", selection_id=f"s{number}")
         facts += [
             fact(Kind.SELECTION, choice.selection_id, choice, selection.SerializeToString()),
@@ -137,7 +137,7 @@ async def test_a_burst_of_facts_is_drawn_once_the_watch_has_rested() -> None:
     async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
         await anext(stream)
         for number in range(1_000):
-            choice = Choice(f"s{number}", "chart", number, "t@p", "why")
+            choice = SelectionSummary(f"s{number}", "chart", number, "t@p", "why")
             await desk.record.add_fact(
                 None, "acme", fact(Kind.SELECTION, choice.selection_id, choice, job_id=tale.job_id)
             )
@@ -180,7 +180,7 @@ class Drawing:
 async def test_one_trace_of_a_tenant_is_read_at_a_time_and_others_have_their_turn() -> None:
     record, draw = MemoryRecord(), Drawing()
     for tenant, job in (("greedy", "g1"), ("greedy", "g2"), ("innocent", "i")):
-        await record.add_fact(None, tenant, fact(Kind.JOB, job, Run(job, "running", ended=False), job_id=job))
+        await record.add_fact(None, tenant, fact(Kind.JOB, job, JobSummary(job, "running", ended=False), job_id=job))
     traces = Traces(record)
     greedy = [asyncio.create_task(traces.of("greedy", job, draw)) for job in ("g1", "g2")]
     await eventually(lambda: draw.begun == ["g1"])

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from mesh.testing import FakeClock
 from soma.executor.v1 import job_pb2
 from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.app.receipts import Due, JobKey, ReceiptQueue, ReceiptWriter, Writing
-from svc_provenance.domain.model import Attempt, Fact, Kind, Run, StepNote
+from svc_provenance.app.receipts import Due, JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
+from svc_provenance.domain.model import Attempt, Fact, JobSummary, Kind, StepSummary
 from svc_provenance.domain.receipts import Form
 from svc_provenance.events.receipts import figures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from svc_provenance.app.receipts import Filters, Mark
+    from svc_provenance.app.receipts import Filters, PageCursor
     from svc_provenance.domain.receipts import Figures, Receipt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Shelf:
+class FakeReceiptStore:
     """A `ReceiptStore` that shows what was done with it."""
 
     def __init__(self) -> None:
@@ -55,25 +55,25 @@ class Shelf:
             self.receipts[key] = receipt
         self.postponed.append(seconds)
 
-    async def page(self, tenant_id: str, filters: Filters, after: Mark | None, limit: int) -> Sequence[Receipt]:
+    async def page(self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int) -> Sequence[Receipt]:
         return []
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
         return None
 
 
-class Desk:
-    """A writer, its shelf, queue and record."""
+class ReceiptWriterHarness:
+    """A writer, its store, queue and record."""
 
     def __init__(self, capacity: int = 10, shed_above: int = 5) -> None:
         self.clock = FakeClock(NOW)
-        self.shelf = Shelf()
+        self.store = FakeReceiptStore()
         self.record = MemoryRecord()
         self.queue = ReceiptQueue(capacity, shed_above)
         self.shed = 0
-        writing = Writing(0.6, timedelta(hours=1))
+        writing = ReceiptOptions(0.6, timedelta(hours=1))
         self.writer = ReceiptWriter(
-            self.shelf, self.record, figures, self.queue, writing, self.clock, on_shed=self._count
+            self.store, self.record, figures, self.queue, writing, self.clock, on_shed=self._count
         )
 
     def _count(self) -> None:
@@ -83,12 +83,12 @@ class Desk:
         """A job on the record, whose receipt is due."""
         state = job_pb2.JOB_STATE_COMPLETED if ended else job_pb2.JOB_STATE_RUNNING
         document = job_pb2.Job(job_id=name, state=state).SerializeToString()
-        run = Run(name, "completed", ended, (StepNote("a", "t", "succeeded", 1),))
+        run = JobSummary(name, "completed", ended, (StepSummary("a", "t", "succeeded", 1),))
         await self.record.add_fact(None, "acme", Fact(Kind.JOB, name, name, NOW, run, document))
         if complete:
             await self.attempt(name, failed=failed)
         key = JobKey("acme", name)
-        self.shelf.waiting[key] = Due(1, 0, self.clock.now())
+        self.store.waiting[key] = Due(1, 0, self.clock.now())
         return key
 
     async def attempt(self, name: str, *, failed: bool = False) -> None:
@@ -112,71 +112,71 @@ class Desk:
 
 
 async def test_a_job_whose_facts_are_complete_gets_its_receipt() -> None:
-    desk = Desk()
-    key = await desk.job("j")
-    written = await desk.writer.write(key)
+    harness = ReceiptWriterHarness()
+    key = await harness.job("j")
+    written = await harness.writer.write(key)
     assert written is not None
     assert (written.form, written.complete, written.attempts) == (Form.COMPACT, True, 1)
-    assert desk.shelf.waiting == {}
+    assert harness.store.waiting == {}
 
 
 async def test_while_facts_are_missing_it_waits_longer_and_longer() -> None:
-    desk = Desk()
-    key = await desk.job("j", complete=False)
-    desk.shelf.waiting[key] = Due(1, 3, NOW)
-    assert await desk.writer.write(key) is None
-    assert (desk.shelf.postponed, desk.shelf.receipts) == ([8.0], {})
+    harness = ReceiptWriterHarness()
+    key = await harness.job("j", complete=False)
+    harness.store.waiting[key] = Due(1, 3, NOW)
+    assert await harness.writer.write(key) is None
+    assert (harness.store.postponed, harness.store.receipts) == ([8.0], {})
 
 
 async def test_facts_that_never_come_are_not_waited_for_for_ever() -> None:
-    desk = Desk()
-    key = await desk.job("j", complete=False)
-    await desk.clock.advance(3_600)
-    written = await desk.writer.write(key)
+    harness = ReceiptWriterHarness()
+    key = await harness.job("j", complete=False)
+    await harness.clock.advance(3_600)
+    written = await harness.writer.write(key)
     assert written is not None
     assert not written.complete
-    assert key in desk.shelf.waiting
+    assert key in harness.store.waiting
 
 
 async def test_the_facts_of_a_job_are_joined_in_a_thread() -> None:
-    desk, seen = Desk(), set[int]()
+    harness, seen = ReceiptWriterHarness(), set[int]()
 
     def noting(facts: Sequence[Fact]) -> Figures | None:
         seen.add(threading.get_ident())
         return figures(facts)
 
-    desk.writer._read = noting
-    assert await desk.writer.write(await desk.job("j")) is not None
+    harness.writer._read = noting
+    assert await harness.writer.write(await harness.job("j")) is not None
     assert seen
     assert threading.get_ident() not in seen
 
 
 async def test_a_job_that_runs_again_is_told_by_its_next_end() -> None:
-    desk = Desk()
-    key = await desk.job("j", ended=False)
-    assert await desk.writer.write(key) is None
-    assert desk.shelf.waiting == {}
+    harness = ReceiptWriterHarness()
+    key = await harness.job("j", ended=False)
+    assert await harness.writer.write(key) is None
+    assert harness.store.waiting == {}
 
 
 async def test_a_job_whose_facts_are_gone_is_forgotten() -> None:
-    desk = Desk()
+    harness = ReceiptWriterHarness()
     key = JobKey("acme", "gone")
-    desk.shelf.waiting[key] = Due(1, 0, NOW)
-    assert await desk.writer.write(key) is None
-    assert desk.shelf.waiting == {}
+    harness.store.waiting[key] = Due(1, 0, NOW)
+    assert await harness.writer.write(key) is None
+    assert harness.store.waiting == {}
 
 
 async def test_under_pressure_a_full_receipt_takes_the_compact_form_and_is_counted() -> None:
-    desk = Desk()
-    written = await desk.writer.write(await desk.job("j", failed=True), pressed=True)
+    harness = ReceiptWriterHarness()
+    written = await harness.writer.write(await harness.job("j", failed=True), under_pressure=True)
     assert written is not None
-    assert (written.form, len(written.causes), written.attempt_details, desk.shed) == (Form.COMPACT, 1, (), 1)
+    assert (written.form, len(written.causes), written.attempt_details, harness.shed) == (Form.COMPACT, 1, (), 1)
 
 
 async def test_under_pressure_a_receipt_in_order_is_not_counted_as_shed() -> None:
-    desk = Desk()
-    await desk.writer.write(await desk.job("j"), pressed=True)
-    assert desk.shed == 0
+    harness = ReceiptWriterHarness()
+    await harness.writer.write(await harness.job("j"), under_pressure=True)
+    assert harness.shed == 0
 
 
 async def test_the_queue_says_when_there_is_pressure() -> None:
@@ -195,24 +195,24 @@ async def test_a_full_queue_refuses_at_once_and_holds_each_job_once() -> None:
 
 
 async def test_jobs_that_found_no_room_are_found_again() -> None:
-    desk = Desk(capacity=2, shed_above=2)
-    keys = [await desk.job(str(number)) for number in range(9)]
-    assert [desk.queue.offer(key) for key in keys].count(False) == 7
-    async with desk.working():
-        while len(desk.shelf.receipts) < len(keys):
-            await desk.clock.sleeper()
-            await desk.clock.advance(5)
-    assert set(desk.shelf.receipts) == set(keys)
+    harness = ReceiptWriterHarness(capacity=2, shed_above=2)
+    keys = [await harness.job(str(number)) for number in range(9)]
+    assert [harness.queue.offer(key) for key in keys].count(False) == 7
+    async with harness.working():
+        while len(harness.store.receipts) < len(keys):
+            await harness.clock.sleeper()
+            await harness.clock.advance(5)
+    assert set(harness.store.receipts) == set(keys)
 
 
 async def test_an_outage_loses_no_receipt() -> None:
-    desk = Desk()
-    key = await desk.job("j")
-    desk.shelf.down = True
-    async with desk.working():
-        await desk.clock.sleeper()
-        desk.shelf.down = False
-        await desk.clock.advance(5)
+    harness = ReceiptWriterHarness()
+    key = await harness.job("j")
+    harness.store.down = True
+    async with harness.working():
+        await harness.clock.sleeper()
+        harness.store.down = False
+        await harness.clock.advance(5)
         async with asyncio.timeout(20):
-            await desk.shelf.written.wait()
-    assert set(desk.shelf.receipts) == {key}
+            await harness.store.written.wait()
+    assert set(harness.store.receipts) == {key}

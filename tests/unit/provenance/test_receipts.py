@@ -8,23 +8,23 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_provenance.domain.model import Choice, Fact, Kind
+from svc_provenance.domain.model import Fact, Kind, SelectionSummary
 from svc_provenance.domain.receipts import (
     AttemptFigures,
     Cause,
-    Ending,
+    EvaluationFigures,
     Figures,
     Form,
-    Judged,
-    Picked,
+    JobEnd,
     Receipt,
+    SelectionFigures,
     trace_digest,
     write,
 )
 from svc_provenance.domain.trace import join
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
-ENDING = Ending("job", "completed", START, START + timedelta(milliseconds=1500))
+ENDING = JobEnd("job", "completed", START, START + timedelta(milliseconds=1500))
 LOW = 0.6
 
 
@@ -38,7 +38,7 @@ def receipt(**fields: object) -> Receipt:
 
 
 def fact(kind: Kind, id_: str, document: bytes) -> Fact:
-    return Fact(kind, id_, "job", START, Choice(id_, "a", 1, "t@p", "why"), document)
+    return Fact(kind, id_, "job", START, SelectionSummary(id_, "a", 1, "t@p", "why"), document)
 
 
 def test_a_job_in_order_gets_a_compact_receipt() -> None:
@@ -58,7 +58,9 @@ def test_quality_at_the_threshold_is_not_low() -> None:
 
 
 def test_where_nothing_was_accepted_the_refused_results_count() -> None:
-    made = receipt(attempts=(attempt(status="rejected"),), judged=(Judged("e1", 0.2, {"clarity": 0.1}),))
+    made = receipt(
+        attempts=(attempt(status="rejected"),), evaluations=(EvaluationFigures("e1", 0.2, {"clarity": 0.1}),)
+    )
     assert (made.observed_quality, made.causes) == (None, (Cause.LOW_QUALITY,))
     assert made.criterion_scores == {"clarity": 0.1}
 
@@ -66,14 +68,14 @@ def test_where_nothing_was_accepted_the_refused_results_count() -> None:
 def test_a_refused_attempt_does_not_spoil_the_quality_of_the_accepted_one() -> None:
     made = receipt(
         attempts=(attempt(1, status="rejected", quality=0.1), attempt(2, quality=0.8)),
-        judged=(Judged("e1", 0.1, {"clarity": 0.1}), Judged("e2", 0.8, {"clarity": 0.8})),
+        evaluations=(EvaluationFigures("e1", 0.1, {"clarity": 0.1}), EvaluationFigures("e2", 0.8, {"clarity": 0.8})),
     )
     assert (made.observed_quality, made.criterion_scores, made.confidence) == (0.8, {"clarity": 0.8}, 0.5)
     assert made.causes == ()
 
 
 def test_what_policy_left_out_makes_it_full() -> None:
-    assert receipt(picked=(Picked("s1", 2, None, 0, denied=True),)).causes == (Cause.POLICY_DENIED,)
+    assert receipt(selections=(SelectionFigures("s1", 2, None, 0, denied=True),)).causes == (Cause.POLICY_DENIED,)
 
 
 def test_a_failed_tool_makes_it_full() -> None:
@@ -91,13 +93,16 @@ def test_a_cancelled_attempt_is_no_failure_of_its_tool() -> None:
 
 
 def test_quality_is_foreseen_from_what_the_accepted_attempts_chose() -> None:
-    picked = (Picked("s1", 3, 0.2, 0, denied=False), Picked("s2", 2, 0.7, 2, denied=False))
-    made = receipt(picked=picked, attempts=(attempt(1, status="rejected"), attempt(2)))
+    selections = (SelectionFigures("s1", 3, 0.2, 0, denied=False), SelectionFigures("s2", 2, 0.7, 2, denied=False))
+    made = receipt(selections=selections, attempts=(attempt(1, status="rejected"), attempt(2)))
     assert (made.predicted_quality, made.candidates, made.degradation_level) == (0.7, 3, 2)
 
 
 def test_nothing_foreseen_is_absent() -> None:
-    assert receipt(picked=(Picked("s1", 3, None, 0, denied=False),), attempts=(attempt(),)).predicted_quality is None
+    assert (
+        receipt(selections=(SelectionFigures("s1", 3, None, 0, denied=False),), attempts=(attempt(),)).predicted_quality
+        is None
+    )
 
 
 def test_a_job_that_never_ran_has_a_receipt_of_zeros() -> None:
@@ -129,17 +134,24 @@ attempts = st.builds(
     error_code=st.sampled_from(["", "UNAVAILABLE", "CONTENT_REJECTED", "POLICY_DENIED"]),
     quality=scores,
 )
-picks = st.builds(Picked, st.sampled_from(["s1", "s2"]), st.integers(0, 9), scores, st.integers(0, 5), st.booleans())
+picks = st.builds(
+    SelectionFigures, st.sampled_from(["s1", "s2"]), st.integers(0, 9), scores, st.integers(0, 5), st.booleans()
+)
 verdicts = st.builds(
-    Judged, st.sampled_from(["e1", "e2"]), st.floats(0, 1), st.dictionaries(st.sampled_from("ab"), st.floats(0, 1))
+    EvaluationFigures,
+    st.sampled_from(["e1", "e2"]),
+    st.floats(0, 1),
+    st.dictionaries(st.sampled_from("ab"), st.floats(0, 1)),
 )
 
 
 @given(st.lists(attempts).map(tuple), st.lists(picks).map(tuple), st.lists(verdicts).map(tuple))
 def test_every_receipt_is_within_its_bounds(
-    tried: tuple[AttemptFigures, ...], picked: tuple[Picked, ...], judged: tuple[Judged, ...]
+    tried: tuple[AttemptFigures, ...],
+    selections: tuple[SelectionFigures, ...],
+    evaluations: tuple[EvaluationFigures, ...],
 ) -> None:
-    made = receipt(attempts=tried, picked=picked, judged=judged)
+    made = receipt(attempts=tried, selections=selections, evaluations=evaluations)
     shares = [made.confidence, made.predicted_quality, made.observed_quality, *made.criterion_scores.values()]
     assert all(0 <= share <= 1 for share in shares if share is not None)
     assert 0 <= made.degradation_level <= 5

@@ -15,11 +15,11 @@ from soma.executor.v1 import job_pb2
 from soma.registry.v1 import capability_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
-from svc_provenance.domain.internals import RecordRedactor
-from svc_provenance.events.facts import Intake
+from svc_provenance.domain.record_redaction import RecordRedactor
+from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.events.scrub import DROPPED, KEPT
-from tests.unit.provenance.tale import Tale
-from tests.unit.provenance.tales import fallback
+from tests.unit.provenance.job_builder import JobBuilder
+from tests.unit.provenance.sample_jobs import fallback
 from tests.unit.provenance.test_decision_trace import as_json, traced
 
 if TYPE_CHECKING:
@@ -86,16 +86,16 @@ async def kept_of(message: Message) -> str:
     """All that the record keeps of a fact."""
     record = MemoryRecord()
     [event] = _events(message)
-    await Intake(record, SystemIds()).handlers()[event.type](None, event)  # type: ignore[arg-type]
+    await TraceEventHandlers(record, SystemIds()).handlers()[event.type](None, event)  # type: ignore[arg-type]
     facts = [fact for kept in record._facts.values() for fact in kept.values()]
     documents = [fact.document.decode("utf-8", "replace") for fact in facts]
     return f"{facts} {documents} {record._assets}"
 
 
 def _events(message: Message) -> list[Event]:
-    tale = Tale("scrub")
-    tale.facts.append(message)
-    return tale.events()
+    sample = JobBuilder("scrub")
+    sample.facts.append(message)
+    return sample.events()
 
 
 @pytest.mark.parametrize(("kind", "way"), WAYS, ids=[".".join(f.name for f in way) for _, way in WAYS])
@@ -130,7 +130,7 @@ async def test_what_was_taken_out_is_counted_by_kind() -> None:
         job=job_pb2.Job(job_id="j", title="for ann@example.com", message="see 10.0.0.7:8080")
     )
     [event] = _events(message)
-    await Intake(MemoryRecord(), SystemIds(), on_redacted=counted.append).job_changed(None, event)
+    await TraceEventHandlers(MemoryRecord(), SystemIds(), on_redacted=counted.append).job_changed(None, event)
     assert [dict(counts) for counts in counted] == [{"email": 1, "endpoint": 1}]
 
 
@@ -157,9 +157,9 @@ def test_what_anybody_may_know_stays(text: str) -> None:
 
 
 async def test_internals_never_appear_in_a_trace() -> None:
-    tale = fallback()
+    sample = fallback()
     secrets = "https://10.0.0.9:8443/v1", "providers/openai/key", "idem-key-1", "gpu-only-model", "other-tenant"
-    for fact in tale.facts:
+    for fact in sample.facts:
         if isinstance(fact, facts_pb2.SelectionMade):
             fact.selection.chosen.MergeFrom(
                 capability_pb2.Capability(
@@ -171,7 +171,7 @@ async def test_internals_never_appear_in_a_trace() -> None:
         if isinstance(fact, facts_pb2.ExecutionFinished):
             fact.execution.idempotency_key = secrets[2]
             fact.execution.error_message = f"POST {secrets[0]}/images failed"
-    shown = as_json(await traced(tale))
+    shown = as_json(await traced(sample))
     assert [secret for secret in secrets if secret in shown] == []
     assert "adapter" not in shown or "openai_images" not in shown
 
@@ -189,7 +189,7 @@ async def record_of(*, full: bool) -> MemoryRecord:
     async def allowed(tenant_id: str) -> bool:
         return full and tenant_id == "acme"
 
-    await Intake(record, SystemIds(), full_prompt=allowed).execution_finished(None, event)
+    await TraceEventHandlers(record, SystemIds(), full_prompt=allowed).execution_finished(None, event)
     return record
 
 

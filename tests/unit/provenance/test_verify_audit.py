@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from svc_provenance.domain.audit import (
-    DEED_FIELDS,
+    AUDIT_ACTION_FIELDS,
     EMPTY,
-    Deed,
+    AuditAction,
     Entry,
     Statement,
     canonical,
@@ -28,7 +28,7 @@ from svc_provenance.domain.audit import (
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from svc_provenance.domain.audit import Linked
+    from svc_provenance.domain.audit import ChainedEntry
 
     Line = dict[str, Any]
 
@@ -39,9 +39,9 @@ ANCHORED = 8
 CUT = "the end was cut off: the anchor is of entry 8, "
 
 
-def chain(name: str = "acme", size: int = 10) -> list[Linked]:
+def chain(name: str = "acme", size: int = 10) -> list[ChainedEntry]:
     """A chain from its first entry."""
-    entry = Entry(name, 0, "id", NOW, NOW, Deed(**dict.fromkeys(DEED_FIELDS, "")))
+    entry = Entry(name, 0, "id", NOW, NOW, AuditAction(**dict.fromkeys(AUDIT_ACTION_FIELDS, "")))
     end, made = EMPTY, []
     for place in range(1, size + 1):
         made.append(link(end, replace(entry, sequence=place)))
@@ -49,7 +49,7 @@ def chain(name: str = "acme", size: int = 10) -> list[Linked]:
     return made
 
 
-def entries(linked: list[Linked]) -> list[Line]:
+def entries(linked: list[ChainedEntry]) -> list[Line]:
     """The lines of entries, as an export has them."""
     return [
         {"entry": form(one.entry), "previous_digest": one.previous_digest.hex(), "digest": one.digest.hex()}
@@ -57,7 +57,7 @@ def entries(linked: list[Linked]) -> list[Line]:
     ]
 
 
-def anchor(of: Linked) -> Line:
+def anchor(of: ChainedEntry) -> Line:
     """The last line of an export: a genuine anchor of an entry."""
     statement = statement_form(Statement.ANCHOR, of.entry.chain, of.end, NOW)
     return {

@@ -20,10 +20,10 @@ from soma.provenance.v1 import trace_service_pb2 as pb
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.trace_news import TraceNews
 from svc_provenance.app.traces import Traces
-from svc_provenance.app.watch import Pace, Picture, WatchTraces
-from svc_provenance.events.facts import Intake
-from svc_provenance.rpc.trace_writer import picture
-from tests.unit.provenance.tales import TALES, success
+from svc_provenance.app.watch import Picture, WatchTiming, WatchTraces
+from svc_provenance.events.facts import TraceEventHandlers
+from svc_provenance.rpc.trace_writer import snapshot
+from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, success
 from tests.unit.provenance.test_decision_trace import traced
 
 if TYPE_CHECKING:
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from svc_provenance.domain.model import Fact
     from svc_provenance.domain.trace import Trace
-    from tests.unit.provenance.tale import Tale
+    from tests.unit.provenance.job_builder import JobBuilder
 
 Draw: TypeAlias = "Callable[[str, Trace, Sequence[Fact]], Picture]"
-FAST = Pace(heartbeat_s=5, first_s=5, patience_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
+FAST = WatchTiming(heartbeat_s=5, first_s=5, missing_facts_timeout_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
 
 
-class Desk:
+class WatchHarness:
     """A record in memory, those who watch it, and the number of times that it was read."""
 
-    def __init__(self, pace: Pace = FAST, *, draw: Draw = picture, clock: Clock | None = None) -> None:
+    def __init__(self, pace: WatchTiming = FAST, *, draw: Draw = snapshot, clock: Clock | None = None) -> None:
         news = TraceNews()
-        self.record = MemoryRecord(news.heard)
+        self.record = MemoryRecord(news.on_notification)
         self.reads = 0
         self.watch = WatchTraces(Traces(self), draw, news.of, clock or SystemClock(), pace)  # type: ignore[arg-type]
-        self._handlers = Intake(self.record, SystemIds()).handlers()
+        self._handlers = TraceEventHandlers(self.record, SystemIds()).handlers()
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         self.reads += 1
@@ -63,8 +63,8 @@ class Desk:
             async for part in parts:
                 yield pb.TraceEvent.FromString(part or b"")
 
-    async def all(self, tale: Tale) -> list[pb.TraceEvent]:
-        return [event async for event in self.stream(tale.job_id)]
+    async def all(self, sample: JobBuilder) -> list[pb.TraceEvent]:
+        return [event async for event in self.stream(sample.job_id)]
 
 
 def built(events: Sequence[pb.TraceEvent]) -> pb.DecisionTrace:
@@ -87,38 +87,38 @@ def built(events: Sequence[pb.TraceEvent]) -> pb.DecisionTrace:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(TALES)), st.integers(0, 2**32), st.integers(0, 20))
+@given(st.sampled_from(sorted(SAMPLE_JOBS)), st.integers(0, 2**32), st.integers(0, 20))
 async def test_the_parts_together_are_the_whole(name: str, seed: int, late: int) -> None:
-    tale, chance = TALES[name](), random.Random(seed)
-    events = tale.events()
+    sample, chance = SAMPLE_JOBS[name](), random.Random(seed)
+    events = sample.events()
     chance.shuffle(events)
-    desk = Desk()
-    await desk.tell(*events[: 1 + late % len(events)])
-    watching = asyncio.create_task(desk.all(tale))
+    harness = WatchHarness()
+    await harness.tell(*events[: 1 + late % len(events)])
+    watching = asyncio.create_task(harness.all(sample))
     for event in events[1 + late % len(events) :]:
-        await desk.tell(event)
+        await harness.tell(event)
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
     got = await asyncio.wait_for(watching, 20)
-    assert got[-1].trace == built(got[:-1]) == await traced(tale)
+    assert got[-1].trace == built(got[:-1]) == await traced(sample)
 
 
 async def test_the_property_would_find_a_lost_part() -> None:
-    tale, desk = success(), Desk()
-    await desk.tell(*tale.events())
-    got = await desk.all(tale)
+    sample, harness = success(), WatchHarness()
+    await harness.tell(*sample.events())
+    got = await harness.all(sample)
     without_totals = [event for event in got[:-1] if not event.HasField("totals")]
     with pytest.raises(TypeError):
         built(without_totals)
 
 
 async def test_only_what_changed_is_sent_again() -> None:
-    tale, desk = success(), Desk()
-    events = tale.events()
-    await desk.tell(events[0])
-    stream = desk.stream(tale.job_id)
+    sample, harness = success(), WatchHarness()
+    events = sample.events()
+    await harness.tell(events[0])
+    stream = harness.stream(sample.job_id)
     first = [(await anext(stream)).WhichOneof("event") for _ in range(4)]
-    await desk.tell(events[-1])
+    await harness.tell(events[-1])
     second = [(await anext(stream)).WhichOneof("event") for _ in range(2)]
     await stream.aclose()  # type: ignore[attr-defined]
     assert first == ["job", "outline", "step", "totals"]
@@ -126,28 +126,28 @@ async def test_only_what_changed_is_sent_again() -> None:
 
 
 async def test_a_job_that_was_just_submitted_is_waited_for() -> None:
-    tale, desk = success(), Desk()
-    watching = asyncio.create_task(desk.all(tale))
+    sample, harness = success(), WatchHarness()
+    watching = asyncio.create_task(harness.all(sample))
     await asyncio.sleep(0)
-    await desk.tell(*tale.events())
+    await harness.tell(*sample.events())
     assert (await asyncio.wait_for(watching, 20))[-1].trace.complete
 
 
 @pytest.mark.parametrize("tenant", ["acme", "umbrella"])
 async def test_an_unknown_job_and_another_tenants_are_not_found_alike(tenant: str) -> None:
-    tale, desk = success(), Desk(Pace(first_s=0.02))
+    sample, harness = success(), WatchHarness(WatchTiming(first_s=0.02))
     if tenant == "umbrella":
-        await desk.tell(*tale.events())
+        await harness.tell(*sample.events())
     with pytest.raises(SomaError) as refused:
-        await anext(desk.stream(tale.job_id, tenant))
+        await anext(harness.stream(sample.job_id, tenant))
     assert refused.value.reason is Reason.NOT_FOUND
 
 
 async def test_silence_is_broken_by_heartbeats() -> None:
-    tale, desk = success(), Desk(Pace(heartbeat_s=0.01))
-    await desk.tell(tale.events()[0])
+    sample, harness = success(), WatchHarness(WatchTiming(heartbeat_s=0.01))
+    await harness.tell(sample.events()[0])
     seen = 0
-    async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
+    async with aclosing(harness.stream(sample.job_id)) as stream:  # type: ignore[type-var]
         async for event in stream:
             seen += event.WhichOneof("event") is None
             if seen == 3:
@@ -155,35 +155,35 @@ async def test_silence_is_broken_by_heartbeats() -> None:
 
 
 async def test_facts_that_never_come_are_not_waited_for_any_longer() -> None:
-    tale, desk = success(), Desk(Pace(heartbeat_s=0.01, patience_s=0.05))
-    events = tale.events()
-    await desk.tell(*events[:2], events[-1])
-    got = await asyncio.wait_for(desk.all(tale), 20)
+    sample, harness = success(), WatchHarness(WatchTiming(heartbeat_s=0.01, missing_facts_timeout_s=0.05))
+    events = sample.events()
+    await harness.tell(*events[:2], events[-1])
+    got = await asyncio.wait_for(harness.all(sample), 20)
     assert not got[-1].trace.complete
     assert got[-1].trace == built([event for event in got[:-1] if event.WhichOneof("event")])
 
 
 async def test_many_watchers_of_a_job_cost_one_reader() -> None:
-    tale, desk = success(), Desk()
-    events = tale.events()
-    await desk.tell(events[0])
-    watching = [asyncio.create_task(desk.all(tale)) for _ in range(50)]
+    sample, harness = success(), WatchHarness()
+    events = sample.events()
+    await harness.tell(events[0])
+    watching = [asyncio.create_task(harness.all(sample)) for _ in range(50)]
     for event in events[1:]:
-        await desk.tell(event)
+        await harness.tell(event)
     got = await asyncio.wait_for(asyncio.gather(*watching), 20)
     assert {len(parts) > 0 and parts[-1].trace.complete for parts in got} == {True}
-    assert desk.reads <= len(events) + 1
+    assert harness.reads <= len(events) + 1
 
 
 async def test_a_slow_reader_gets_the_newest_and_holds_nobody_up() -> None:
-    tale, desk = success(), Desk()
-    events = tale.events()
-    await desk.tell(events[0])
-    slow = desk.stream(tale.job_id)
+    sample, harness = success(), WatchHarness()
+    events = sample.events()
+    await harness.tell(events[0])
+    slow = harness.stream(sample.job_id)
     first = await anext(slow)
-    quick = asyncio.create_task(desk.all(tale))
+    quick = asyncio.create_task(harness.all(sample))
     for event in events[1:]:
-        await desk.tell(event)
+        await harness.tell(event)
     await asyncio.wait_for(quick, 20)
     rest = [event async for event in slow]
     assert rest[-1].trace == built([first, *rest[:-1]])
@@ -191,19 +191,19 @@ async def test_a_slow_reader_gets_the_newest_and_holds_nobody_up() -> None:
 
 
 async def test_nothing_is_left_behind_when_nobody_watches() -> None:
-    tale, desk = success(), Desk()
-    await desk.tell(tale.events()[0])
-    stream = desk.stream(tale.job_id)
+    sample, harness = success(), WatchHarness()
+    await harness.tell(sample.events()[0])
+    stream = harness.stream(sample.job_id)
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined]
-    assert not desk.watch._feeds
-    assert not [task for task in asyncio.all_tasks() if task.get_name() == f"trace {tale.job_id}"]
+    assert not harness.watch._feeds
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == f"trace {sample.job_id}"]
 
 
 async def test_an_outage_of_the_record_is_survived() -> None:
-    tale, desk = success(), Desk(Pace(retry_s=0.01, gather_s=0, first_s=5))
-    events, failures = tale.events(), 3
-    read = desk.record.facts
+    sample, harness = success(), WatchHarness(WatchTiming(retry_s=0.01, gather_s=0, first_s=5))
+    events, failures = sample.events(), 3
+    read = harness.record.facts
 
     async def flaky(tenant_id: str, job_id: str) -> Sequence[Fact]:
         nonlocal failures
@@ -212,49 +212,49 @@ async def test_an_outage_of_the_record_is_survived() -> None:
             raise SomaError(Reason.UNAVAILABLE, "down")
         return await read(tenant_id, job_id)
 
-    desk.facts = flaky  # type: ignore[method-assign]
-    await desk.tell(*events)
-    assert (await asyncio.wait_for(desk.all(tale), 20))[-1].trace.complete
+    harness.facts = flaky  # type: ignore[method-assign]
+    await harness.tell(*events)
+    assert (await asyncio.wait_for(harness.all(sample), 20))[-1].trace.complete
 
 
 async def test_an_outage_is_not_told_as_an_unknown_job() -> None:
-    desk = Desk(Pace(first_s=0.02))
+    harness = WatchHarness(WatchTiming(first_s=0.02))
 
     async def down(tenant_id: str, job_id: str) -> Sequence[Fact]:
         raise SomaError(Reason.UNAVAILABLE, "the database does not answer")
 
-    desk.facts = down  # type: ignore[method-assign]
+    harness.facts = down  # type: ignore[method-assign]
     with pytest.raises(SomaError) as refused:
-        await anext(desk.stream(success().job_id))
+        await anext(harness.stream(success().job_id))
     assert refused.value.reason is Reason.UNAVAILABLE
 
 
 async def test_the_deadline_of_the_first_watcher_does_not_bind_the_others() -> None:
-    tale, desk = success(), Desk()
+    sample, harness = success(), WatchHarness()
     seen: list[object] = []
-    read = desk.record.facts
+    read = harness.record.facts
 
     async def noting(tenant_id: str, job_id: str) -> Sequence[Fact]:
         seen.append(context.current())
         return await read(tenant_id, job_id)
 
-    desk.facts = noting  # type: ignore[method-assign]
-    await desk.tell(*tale.events())
+    harness.facts = noting  # type: ignore[method-assign]
+    await harness.tell(*sample.events())
     with context.use(RequestContext(None, "r", "", deadline=0.0)):
-        await desk.all(tale)
+        await harness.all(sample)
     assert seen == [None]
 
 
 async def test_a_reader_that_crashes_is_started_again() -> None:
-    tale, desk = success(), Desk()
-    news, crashes = desk.watch._news, [RuntimeError("no news")]
+    sample, harness = success(), WatchHarness()
+    news, crashes = harness.watch._news, [RuntimeError("no news")]
 
     def failing_once(job_id: str) -> AbstractContextManager[asyncio.Event]:
         if crashes:
             raise crashes.pop()
         return news(job_id)
 
-    desk.watch._news = failing_once
-    await desk.tell(*tale.events())
-    assert (await asyncio.wait_for(desk.all(tale), 20))[-1].trace.complete
+    harness.watch._news = failing_once
+    await harness.tell(*sample.events())
+    assert (await asyncio.wait_for(harness.all(sample), 20))[-1].trace.complete
     assert not crashes

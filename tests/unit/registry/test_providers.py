@@ -40,25 +40,25 @@ async def report(registry: Registry, capability: Capability, state: HealthState,
 
 
 async def test_without_capabilities_there_is_none(providers: Providers) -> None:
-    assert await providers.lost() == "no capability is registered"
+    assert await providers.failure_reason() == "no capability is registered"
 
 
 async def test_before_any_was_probed_nobody_can_say(registry: Registry, providers: Providers) -> None:
     assert registry.get(OPERATOR, "d2@local")
-    assert await providers.lost() is None
+    assert await providers.failure_reason() is None
 
 
 @pytest.mark.parametrize("state", [HealthState.HEALTHY, HealthState.DEGRADED])
 async def test_one_that_can_be_chosen_is_enough(registry: Registry, providers: Providers, state: HealthState) -> None:
     await report(registry, D2, HealthState.UNHEALTHY, times=3)
     await report(registry, MERMAID, state)
-    assert await providers.lost() == ""
+    assert await providers.failure_reason() == ""
 
 
 async def test_none_that_can_be_chosen_is_a_loss(registry: Registry, providers: Providers) -> None:
     for each in (D2, MERMAID):
         await report(registry, each, HealthState.UNHEALTHY, times=3)
-    assert await providers.lost() == "none of 2 capabilities was found well in the last 300 s"
+    assert await providers.failure_reason() == "none of 2 capabilities was found well in the last 300 s"
 
 
 async def test_what_was_found_well_long_ago_counts_no_more(
@@ -66,13 +66,13 @@ async def test_what_was_found_well_long_ago_counts_no_more(
 ) -> None:
     await report(registry, D2, HealthState.HEALTHY)
     await clock.advance(FRESH_S)
-    assert await providers.lost() == ""
+    assert await providers.failure_reason() == ""
     await clock.advance(1)
-    assert "was found well" in (await providers.lost() or "")
+    assert "was found well" in (await providers.failure_reason() or "")
 
 
 async def test_what_is_disabled_cannot_be_chosen(registry: Registry, providers: Providers) -> None:
     await report(registry, D2, HealthState.HEALTHY)
     await report(registry, MERMAID, HealthState.UNHEALTHY, times=3)
     await registry.update(OPERATOR, "d2@local", replace(D2, lifecycle=Lifecycle.DISABLED), ["lifecycle"])
-    assert await providers.lost() == "none of 1 capabilities was found well in the last 300 s"
+    assert await providers.failure_reason() == "none of 1 capabilities was found well in the last 300 s"

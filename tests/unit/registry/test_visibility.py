@@ -13,7 +13,7 @@ from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Registry
 from svc_registry.domain import AllowLists, Capability, Kind, Modality
 from svc_registry.rpc import CapabilityServicer
-from svc_registry.rpc.watching import MESSAGE_BYTES
+from svc_registry.rpc.watch_stream import MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Registry
 from svc_registry.domain import Capability, Kind, Ladder, LadderKey, Modality
 from svc_registry.rpc import CapabilityServicer
-from svc_registry.rpc.watching import MESSAGE_BYTES, Watching
+from svc_registry.rpc.watch_stream import MESSAGE_BYTES, WatchStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -46,8 +46,8 @@ async def until_token(watch: AsyncIterator[pb.WatchCapabilitiesResponse]) -> lis
     return found
 
 
-def watching(catalog: Catalog, beat_s: float = 60.0) -> Watching:
-    return Watching(catalog, beat_s)
+def watching(catalog: Catalog, beat_s: float = 60.0) -> WatchStream:
+    return WatchStream(catalog, beat_s)
 
 
 async def test_a_snapshot_is_cut_by_bytes(catalog: Catalog) -> None:

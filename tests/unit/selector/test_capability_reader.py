@@ -1,4 +1,4 @@
-"""What the registry says of a capability becomes an offer, also where this version does not understand all of it."""
+"""What the registry says of a capability becomes a candidate, also where this version does not understand all of it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.ladder_pb2 import Ladder
 from svc_selector.adapters.peers import capabilities
 from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from
-from svc_selector.domain.judge import sift
-from svc_selector.domain.model import Ask, CostTier, Need, Offer, Subject
+from svc_selector.domain.judge import filter_candidates
+from svc_selector.domain.model import Candidate, CostTier, Requirements, SelectionRequest, Subject
 
 NEWER = 99
-ASK, SUBJECT = Ask(Need("image", "image_photo")), Subject("acme", "alice")
+REQUEST, SUBJECT = SelectionRequest(Requirements("image", "image_photo")), Subject("acme", "alice")
 
 
 def capability(name: str = "a@b", **fields: object) -> capability_pb2.Capability:
@@ -35,12 +35,12 @@ def with_schema(schema: dict[str, object], name: str = "a@b") -> capability_pb2.
     return made
 
 
-async def read(*protos: capability_pb2.Capability) -> list[Offer]:
-    return (await CapabilityReader().read(protos)).offers
+async def read(*protos: capability_pb2.Capability) -> list[Candidate]:
+    return (await CapabilityReader().read(protos)).candidates
 
 
-def codes(offers: list[Offer]) -> dict[str, str]:
-    _, rejected = sift(offers, ASK, SUBJECT, {})
+def codes(candidates: list[Candidate]) -> dict[str, str]:
+    _, rejected = filter_candidates(candidates, REQUEST, SUBJECT, {})
     return {item.capability_id: item.code for item in rejected}
 
 
@@ -50,18 +50,18 @@ def codes(offers: list[Offer]) -> dict[str, str]:
     ids=["no schema", "remote reference", "endless reference", "pattern that is not linear"],
 )
 async def test_a_schema_that_cannot_be_compiled_leaves_out_its_capability_alone(schema: dict[str, object]) -> None:
-    offers = await read(with_schema(schema, "bad@tenant"), capability("good@local"))
-    assert codes(offers) == {"bad@tenant": "SCHEMA_UNUSABLE"}
+    candidates = await read(with_schema(schema, "bad@tenant"), capability("good@local"))
+    assert codes(candidates) == {"bad@tenant": "SCHEMA_UNUSABLE"}
 
 
 async def test_a_schema_is_compiled_once_until_it_changes() -> None:
     reader = CapabilityReader()
     proto = with_schema({"type": "object"})
-    [first] = (await reader.read([proto])).offers
+    [first] = (await reader.read([proto])).candidates
     proto.health.state = capability_pb2.HEALTH_STATE_DEGRADED
-    [second] = (await reader.read([proto])).offers
+    [second] = (await reader.read([proto])).candidates
     proto.input_schema.update({"maxProperties": 1})
-    [third] = (await reader.read([proto])).offers
+    [third] = (await reader.read([proto])).candidates
     assert first.schema is second.schema is not None
     assert third.schema is not first.schema
 
@@ -77,7 +77,7 @@ async def test_schemas_are_compiled_off_the_event_loop(monkeypatch: pytest.Monke
 async def test_schemas_of_capabilities_that_are_gone_are_dropped() -> None:
     reader = CapabilityReader()
     read = await reader.read([with_schema({"type": "object"}, name) for name in ("a@b", "c@d", "e@f")])
-    reader.forget_all_but(read.offers[:2])
+    reader.retain_only(read.candidates[:2])
     deleted = capability("c@d")
     deleted.delete_time.GetCurrentTime()
     await reader.read([deleted])
@@ -89,9 +89,12 @@ async def test_capabilities_of_one_id_have_schemas_of_their_own() -> None:
     mine.owner_tenant_id, yours.owner_tenant_id = "acme", "umbrella"
     reader = CapabilityReader()
     for _ in range(2):
-        offers = (await reader.read([mine, yours])).offers
-        assert [offer.key for offer in offers] == [("acme", "a@b"), ("umbrella", "a@b")]
-        assert [bool(offer.schema and offer.schema.first_error_in(BoundedValue({"x": 1}))) for offer in offers] == [
+        candidates = (await reader.read([mine, yours])).candidates
+        assert [candidate.key for candidate in candidates] == [("acme", "a@b"), ("umbrella", "a@b")]
+        assert [
+            bool(candidate.schema and candidate.schema.first_error_in(BoundedValue({"x": 1})))
+            for candidate in candidates
+        ] == [
             False,
             True,
         ]
@@ -101,16 +104,16 @@ async def test_a_deleted_capability_is_offered_no_more() -> None:
     deleted = capability(owner_tenant_id="acme")
     deleted.delete_time.GetCurrentTime()
     changes = await CapabilityReader().read([deleted])
-    assert (changes.offers, changes.deleted) == ([], [("acme", "a@b")])
+    assert (changes.candidates, changes.deleted) == ([], [("acme", "a@b")])
 
 
 async def test_what_is_handed_on_of_a_capability_has_no_schemas_and_no_names_of_tenants() -> None:
     proto = with_schema({"type": "object"})
     proto.output_schema.update({"type": "object"})
     proto.allow.tenants.extend(["acme", "umbrella"])
-    [offer] = await read(proto)
-    assert offer.tenants == ("acme", "umbrella")
-    assert capability_pb2.Capability.FromString(offer.document) == capability()
+    [candidate] = await read(proto)
+    assert candidate.tenants == ("acme", "umbrella")
+    assert capability_pb2.Capability.FromString(candidate.document) == capability()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +133,8 @@ async def test_a_value_of_a_newer_registry_leaves_out_its_capability(newer: capa
 async def test_a_modality_of_a_newer_registry_is_passed_over() -> None:
     newer = capability()
     newer.modalities.append(NEWER)  # type: ignore[arg-type]
-    [offer] = await read(newer)
-    assert (offer.modalities, codes([offer])) == (("image",), {})
+    [candidate] = await read(newer)
+    assert (candidate.modalities, codes([candidate])) == (("image",), {})
 
 
 async def test_a_capability_that_cannot_be_read_is_left_out() -> None:
@@ -150,8 +153,8 @@ async def test_the_cost_tier_is_read() -> None:
     [("", False), ("http://127.0.0.1:11434/v1", False), ("https://llm.example/v1", True), ("https://[::1", True)],
 )
 async def test_an_endpoint_on_another_machine_needs_egress_whatever_is_said(endpoint: str, needed: bool) -> None:
-    [offer] = await read(capability(endpoint=endpoint, owner_tenant_id="acme"))
-    assert offer.needs_egress is needed
+    [candidate] = await read(capability(endpoint=endpoint, owner_tenant_id="acme"))
+    assert candidate.needs_egress is needed
 
 
 def test_a_ladder_for_a_modality_of_a_newer_registry_is_passed_over() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from svc_selector.adapters import catalog
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.domain.model import Ladder, Offer
+from svc_selector.domain.model import Candidate, Ladder
 
 if TYPE_CHECKING:
     import pytest
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 NEED = ("diagram", "image_diagram")
 
 
-def offer(name: str, owner: str = "", **changes: object) -> Offer:
+def candidate(name: str, owner: str = "", **changes: object) -> Candidate:
     tool, provider = name.split("@")
-    return replace(Offer(name, tool, provider, ("diagram",), ("image_diagram",), owner=owner), **changes)  # type: ignore[arg-type]
+    return replace(Candidate(name, tool, provider, ("diagram",), ("image_diagram",), owner=owner), **changes)  # type: ignore[arg-type]
 
 
-def loaded(*offers: Offer, ladders: dict[tuple[str, str, str], Ladder] | None = None) -> Catalog:
+def loaded(*candidates: Candidate, ladders: dict[tuple[str, str, str], Ladder] | None = None) -> Catalog:
     made = Catalog()
-    made.replace_all(offers, ladders or {})
+    made.replace_all(candidates, ladders or {})
     return made
 
 
@@ -35,45 +35,45 @@ def offered(made: Catalog, tenant_id: str) -> dict[str, str]:
 
 
 def test_a_tenant_is_offered_the_platforms_and_its_own() -> None:
-    made = loaded(offer("a@b"), offer("c@d", "acme"), offer("e@f", "umbrella"))
+    made = loaded(candidate("a@b"), candidate("c@d", "acme"), candidate("e@f", "umbrella"))
     assert offered(made, "acme") == {"a@b": "", "c@d": "acme"}
 
 
 def test_two_tenants_may_have_capabilities_of_one_id() -> None:
-    made = loaded(offer("a@b", "acme"), offer("a@b", "umbrella"))
+    made = loaded(candidate("a@b", "acme"), candidate("a@b", "umbrella"))
     made.update([], {}, deleted=[("umbrella", "a@b")])
     assert (offered(made, "acme"), offered(made, "umbrella")) == ({"a@b": "acme"}, {})
 
 
 def test_an_id_that_the_platform_has_is_the_platforms() -> None:
-    elsewhere = offer("c@d", task_types=("other",))
-    made = loaded(offer("a@b"), elsewhere, offer("a@b", "acme"), offer("c@d", "acme"))
+    elsewhere = candidate("c@d", task_types=("other",))
+    made = loaded(candidate("a@b"), elsewhere, candidate("a@b", "acme"), candidate("c@d", "acme"))
     assert offered(made, "acme") == {"a@b": ""}
 
 
 def test_an_id_of_the_platform_that_the_tenant_cannot_see_is_its_own() -> None:
-    made = loaded(offer("a@b", tenants=("umbrella",)), offer("a@b", "acme"))
+    made = loaded(candidate("a@b", tenants=("umbrella",)), candidate("a@b", "acme"))
     assert offered(made, "acme") == {"a@b": "acme"}
 
 
 def test_a_change_of_one_tenant_leaves_what_others_are_offered_unchanged() -> None:
-    made = loaded(offer("a@b"))
+    made = loaded(candidate("a@b"))
     before = made.version("acme", *NEED)
-    made.update([offer("c@d", "umbrella")], {("umbrella", *NEED): Ladder(("c@d",), 1)})
+    made.update([candidate("c@d", "umbrella")], {("umbrella", *NEED): Ladder(("c@d",), 1)})
     assert made.version("acme", *NEED) == before
     assert made.version("umbrella", *NEED) > before
 
 
 def test_a_new_capability_of_the_platform_changes_what_owners_of_its_id_are_offered() -> None:
-    made = loaded(offer("a@b", "acme"))
+    made = loaded(candidate("a@b", "acme"))
     before = made.version("acme", *NEED)
-    made.update([offer("a@b", task_types=("other",))], {})
+    made.update([candidate("a@b", task_types=("other",))], {})
     assert made.version("acme", *NEED) > before
     assert offered(made, "acme") == {}
 
 
 def test_an_override_that_was_given_up_is_dropped() -> None:
-    made = loaded(offer("a@b"), ladders={("", *NEED): Ladder(("a@b",), 1), ("acme", *NEED): Ladder(("c@d",), 2)})
+    made = loaded(candidate("a@b"), ladders={("", *NEED): Ladder(("a@b",), 1), ("acme", *NEED): Ladder(("c@d",), 2)})
     assert made.ladder("acme", *NEED).version == 2
     made.update([], {("acme", *NEED): Ladder((), 3)})
     assert made.ladder("acme", *NEED).version == 1
@@ -85,11 +85,11 @@ def test_nothing_is_kept_of_needs_that_come_and_go(monkeypatch: pytest.MonkeyPat
     made = loaded()
     before = made.version("acme", *NEED)
     for number in range(50):
-        passing = offer("a@b", "acme", task_types=(f"task_{number}",))
+        passing = candidate("a@b", "acme", task_types=(f"task_{number}",))
         made.update([passing], {})
         assert made.version("acme", "diagram", f"task_{number}") > before
     made.update([], {}, deleted=[("acme", "a@b")])
-    assert (made._offers, made._by_need) == ({}, {})
+    assert (made._candidates, made._by_ladder_key) == ({}, {})
     assert len(made._versions) <= 10
 
 
@@ -101,6 +101,6 @@ def test_what_is_offered_never_changes_without_a_new_version(changes: list[tuple
     made = loaded()
     for owner, name, deleted in changes:
         before = {tenant: (made.version(tenant, *NEED), offered(made, tenant)) for tenant in ("acme", "umbrella")}
-        made.update([] if deleted else [offer(name, owner)], {}, deleted=[(owner, name)] if deleted else [])
+        made.update([] if deleted else [candidate(name, owner)], {}, deleted=[(owner, name)] if deleted else [])
         for tenant, (version, was) in before.items():
             assert made.version(tenant, *NEED) > version or offered(made, tenant) == was

@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from soma.gateway.v1.permission_service_pb2 import EffectivePermissions
 from svc_selector.adapters.peers import gateway
-from svc_selector.adapters.peers.gateway import ASK_S, FRESH_S, RETRY_S, GatewayPermissions
+from svc_selector.adapters.peers.gateway import CALL_TIMEOUT_S, FRESH_S, RETRY_S, GatewayPermissions
 from svc_selector.domain.permissions import Permissions
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def test_every_permission_is_taken_over() -> None:
 async def test_a_gateway_that_hangs_is_not_waited_for_until_the_callers_deadline() -> None:
     asked = Asked()
     await asked.of()
-    assert asked.gateway.timeout == ASK_S
+    assert asked.gateway.timeout == CALL_TIMEOUT_S
 
 
 async def test_an_answer_is_fresh_for_some_seconds() -> None:
@@ -161,8 +161,8 @@ async def test_an_unknown_tenant_may_use_nothing() -> None:
 
 
 async def test_no_more_than_a_bounded_number_of_answers_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "KEPT", 2)
+    monkeypatch.setattr(gateway, "MAX_CACHED", 2)
     asked = Asked()
     for key in ("a", "b", "a", "c"):
         await asked.of(key_id=key)
-    assert [key for _, key in asked.permissions._kept] == ["a", "c"]
+    assert [key for _, key in asked.permissions._cache] == ["a", "c"]

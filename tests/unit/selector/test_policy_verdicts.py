@@ -10,8 +10,8 @@ from mesh.errors import SomaError
 from mesh.policy import PolicyUnavailable
 from svc_selector.adapters import policy as adapter
 from svc_selector.adapters.policy import RegoVerdicts
-from svc_selector.domain.model import Ask, CostTier, Prices
-from tests.unit.multimodal.selecting import D2, MERMAID, NEED, PLANTUML, SUBJECT, bench, offer
+from svc_selector.domain.model import CostTier, Prices, SelectionRequest
+from tests.unit.multimodal.selecting import D2, MERMAID, NEED, PLANTUML, SUBJECT, bench, candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,9 @@ class CentralPolicy:
 
 async def test_one_selection_is_one_evaluation() -> None:
     central = CentralPolicy()
-    dear = [offer(each.capability_id, prices=Prices(call=600)) for each in (MERMAID, PLANTUML)]
+    dear = [candidate(each.capability_id, prices=Prices(call=600)) for each in (MERMAID, PLANTUML)]
     made = bench([*dear, D2], limit=500, judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
-    decision = await made.selector.select(Ask(NEED), SUBJECT)
+    decision = await made.selector.select(SelectionRequest(NEED), SUBJECT)
     assert (decision.chosen, decision.policy_id, len(central.asked)) == (D2, "policy-1", 1)
 
 
@@ -52,7 +52,7 @@ async def test_without_a_candidate_policy_is_not_asked() -> None:
     central = CentralPolicy()
     made = bench([], judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
     with pytest.raises(SomaError):
-        await made.selector.select(Ask(NEED), SUBJECT)
+        await made.selector.select(SelectionRequest(NEED), SUBJECT)
     assert central.asked == []
 
 
@@ -61,13 +61,13 @@ async def test_while_policy_is_away_nothing_is_chosen() -> None:
     central.away = True
     made = bench([D2], judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
     with pytest.raises(PolicyUnavailable):
-        await made.selector.select(Ask(NEED), SUBJECT)
+        await made.selector.select(SelectionRequest(NEED), SUBJECT)
 
 
 async def test_policy_is_told_the_profile_and_the_limits() -> None:
     central = CentralPolicy()
-    made = bench([offer("d2@local", cost_tier=CostTier.LOW)], judged_by=RegoVerdicts(central, "dev"))  # type: ignore[arg-type]
-    await made.selector.select(Ask(NEED, max_cost_tier=CostTier.HIGH), SUBJECT)
+    made = bench([candidate("d2@local", cost_tier=CostTier.LOW)], judged_by=RegoVerdicts(central, "dev"))  # type: ignore[arg-type]
+    await made.selector.select(SelectionRequest(NEED, max_cost_tier=CostTier.HIGH), SUBJECT)
     [asked] = central.asked
     assert (asked["profile"], asked["max_cost_tier"]) == ("dev", "high")
     assert asked["candidates"][0]["cost_tier"] == "low"  # type: ignore[index]
@@ -78,15 +78,15 @@ async def test_verdicts_of_a_policy_that_cannot_change_are_kept(monkeypatch: pyt
     central = CentralPolicy()
     made = bench([D2], judged_by=RegoVerdicts(central, "test"))  # type: ignore[arg-type]
     for reason in ("first", "second"):
-        await made.selector.select(Ask(NEED, fallback_reason=reason), SUBJECT)
+        await made.selector.select(SelectionRequest(NEED, fallback_reason=reason), SUBJECT)
     assert len(central.asked) == 1
 
 
 async def test_what_is_kept_of_verdicts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CentralPolicy, "fixed", True)
-    monkeypatch.setattr(adapter, "KEPT_OFFERS", 5)
+    monkeypatch.setattr(adapter, "MAX_CACHED_CANDIDATES", 5)
     verdicts = RegoVerdicts(CentralPolicy(), "test")  # type: ignore[arg-type]
     made = bench([D2, MERMAID], judged_by=verdicts)
     for cap in range(1, 10):
-        await made.selector.select(Ask(NEED, max_cost_micro_usd=cap), SUBJECT)
-    assert len(verdicts._kept) == 2
+        await made.selector.select(SelectionRequest(NEED, max_cost_micro_usd=cap), SUBJECT)
+    assert len(verdicts._cache) == 2

@@ -13,7 +13,7 @@ from mesh.testing import FakeClock
 from svc_selector.adapters.memory import MemoryDecisions
 from svc_selector.app import Recorder
 from svc_selector.app.recorder import BATCH, LIMIT, PAUSE_S, RETRY_S
-from svc_selector.domain.model import Offer
+from svc_selector.domain.model import Candidate
 from svc_selector.rpc import SelectionFacts
 from tests.unit.selector.deciding import of
 
@@ -65,8 +65,8 @@ async def given(store: Store, made: Sequence[Decision]) -> Recorder:
 
 def some(count: int) -> list[Decision]:
     """So many decisions outside of any job."""
-    offer = Offer("a@b", "a", "b", ("image",), ("image",))
-    return [of("acme", "", offer) for _ in range(count)]
+    candidate = Candidate("a@b", "a", "b", ("image",), ("image",))
+    return [of("acme", "", candidate) for _ in range(count)]
 
 
 async def test_what_comes_while_a_batch_is_written_waits_for_the_next_time() -> None:

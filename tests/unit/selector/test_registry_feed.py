@@ -64,7 +64,7 @@ class Followed:
         opened = len(self.registry.tokens)
         self.registry.said.put_nowait(why)
         await self.clock.sleeper()
-        self.stale, self.lost = self.catalog.stale_since is not None, await self.feed.lost()
+        self.stale, self.failure_reason = self.catalog.stale_since is not None, await self.feed.failure_reason()
         await self.clock.advance(PAUSE_S)
         await eventually(lambda: len(self.registry.tokens) > opened)
 
@@ -84,10 +84,10 @@ FAILURES = [END, SomaError(Reason.UNAVAILABLE, "away"), SomaError(Reason.PERMISS
 async def test_whatever_ends_a_stream_makes_the_view_stale(why: Exception | str) -> None:
     async with following() as followed:
         assert followed.catalog.stale_since is None
-        assert await followed.feed.lost() == ""
+        assert await followed.feed.failure_reason() == ""
         await followed.cut(why)
         assert followed.stale
-        assert followed.lost == "the registry was not heard since 2026-01-01T00:00:00Z"
+        assert followed.failure_reason == "the registry was not heard since 2026-01-01T00:00:00Z"
 
 
 async def test_a_resumed_stream_without_changes_makes_the_view_fresh() -> None:

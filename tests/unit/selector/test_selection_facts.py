@@ -8,26 +8,28 @@ import pytest
 
 from soma.events.v1.facts_pb2 import SelectionMade, SelectionsMade
 from soma.registry.v1 import capability_pb2
-from svc_selector.domain.decision import Held
-from svc_selector.domain.model import Health, Offer
+from svc_selector.domain.decision import BudgetReservation
+from svc_selector.domain.model import Candidate, Health
 from svc_selector.rpc import facts
 from svc_selector.rpc.facts import SelectionFacts
 from tests.unit.selector.deciding import NOW, decision, of
 
 
 def test_health_is_told_with_its_reason_as_it_was_seen() -> None:
-    offer = Offer("a@b", "a", "b", ("image",), ("image",), health=Health.DEGRADED, health_reason="probes answer slowly")
-    [ranked] = SelectionFacts().message(decision(offer)).ranked
+    candidate = Candidate(
+        "a@b", "a", "b", ("image",), ("image",), health=Health.DEGRADED, health_reason="probes answer slowly"
+    )
+    [ranked] = SelectionFacts().message(decision(candidate)).ranked
     assert (ranked.health, ranked.health_reason) == (capability_pb2.HEALTH_STATE_DEGRADED, "probes answer slowly")
 
 
 def test_the_budget_is_told_as_it_was_left() -> None:
-    offer = Offer("a@b", "a", "b", ("image",), ("image",))
-    budget = SelectionFacts().message(decision(offer, Held("r", 40_000, 60_000, NOW))).budget
+    candidate = Candidate("a@b", "a", "b", ("image",), ("image",))
+    budget = SelectionFacts().message(decision(candidate, BudgetReservation("r", 40_000, 60_000, NOW))).budget
     assert (budget.reserved_micro_usd, budget.remaining_micro_usd) == (40_000, 60_000)
 
 
-PLAIN = Offer("a@b", "a", "b", ("image",), ("image",))
+PLAIN = Candidate("a@b", "a", "b", ("image",), ("image",))
 
 
 def test_choices_of_jobs_are_told_one_by_one_in_order() -> None:
@@ -53,7 +55,7 @@ def test_other_choices_of_a_tenant_are_told_together() -> None:
 
 def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [of("acme", "", PLAIN) for _ in range(5)]
-    monkeypatch.setattr(facts, "TOGETHER", 2 * len(SelectionFacts().document(made[0])) + 1)
+    monkeypatch.setattr(facts, "MAX_EVENT_BYTES", 2 * len(SelectionFacts().document(made[0])) + 1)
     events = SelectionFacts().events(made)
     told = [each.selection_id for event in events for each in SelectionsMade.FromString(event.payload).selections]
     assert told == [each.selection_id for each in made]
@@ -62,7 +64,7 @@ def test_no_event_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_alone_is_too_large_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "TOGETHER", 1)
+    monkeypatch.setattr(facts, "MAX_EVENT_BYTES", 1)
     assert len(SelectionFacts().events([of("acme", "", PLAIN), of("acme", "", PLAIN)])) == 2
 
 

@@ -8,11 +8,11 @@ from prometheus_client import REGISTRY
 
 from mesh.errors import SomaError
 from svc_selector.adapters.metrics import PRIVATE, MeasuredSelector
-from svc_selector.domain.model import Ask, Health, Offer
-from tests.unit.multimodal.selecting import D2, NEED, SUBJECT, bench, offer
+from svc_selector.domain.model import Candidate, Health, SelectionRequest
+from tests.unit.multimodal.selecting import D2, NEED, SUBJECT, bench, candidate
 
-SICK = offer("d2@local", health=Health.UNHEALTHY)
-OWN = offer("secret@acme", tenants=("acme",))
+SICK = candidate("d2@local", health=Health.UNHEALTHY)
+OWN = candidate("secret@acme", tenants=("acme",))
 
 
 def counted(name: str, **labels: str) -> float:
@@ -30,9 +30,9 @@ def dry_runs(result: str) -> float:
     return counted("selector_dry_runs_total", modality="diagram", result=result)
 
 
-async def select(*offers: Offer, dry_run: bool = False) -> None:
+async def select(*candidates: Candidate, dry_run: bool = False) -> None:
     with suppress(SomaError):
-        await MeasuredSelector(bench(offers).selector).select(Ask(NEED, dry_run=dry_run), SUBJECT)
+        await MeasuredSelector(bench(candidates).selector).select(SelectionRequest(NEED, dry_run=dry_run), SUBJECT)
 
 
 async def test_a_choice_is_counted() -> None:

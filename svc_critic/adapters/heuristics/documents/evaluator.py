@@ -8,16 +8,16 @@ from svc_critic.adapters.heuristics.decoding import Undecodable
 from svc_critic.adapters.heuristics.documents.html import outline_of_html
 from svc_critic.adapters.heuristics.documents.markdown import outline_of_markdown
 from svc_critic.adapters.heuristics.documents.pdf import outline_of_pdf
-from svc_critic.domain.judgement import Code, hopeless
+from svc_critic.domain.asset import Kind
+from svc_critic.domain.judgement import Code, zero_scores
 from svc_critic.domain.outline import examine_outline
-from svc_critic.domain.ports import Examination
-from svc_critic.domain.specimen import Kind
+from svc_critic.domain.ports import EvaluatorResult
 
 if TYPE_CHECKING:
-    from svc_critic.adapters.heuristics.measuring import Measuring
-    from svc_critic.domain.judgement import Facet
+    from svc_critic.adapters.heuristics.measurement_pool import MeasurementPool
+    from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
+    from svc_critic.domain.judgement import Measurement
     from svc_critic.domain.outline import Outline
-    from svc_critic.domain.specimen import Brief, Specimen
 
 _HTML = ("text/html", "application/xhtml+xml")
 
@@ -28,26 +28,26 @@ class DocumentHeuristics:
     name = "heuristics/document"
     kinds = frozenset({Kind.DOCUMENT})
 
-    def __init__(self, measuring: Measuring) -> None:
-        self._measuring = measuring
+    def __init__(self, measurement_pool: MeasurementPool) -> None:
+        self._measurement_pool = measurement_pool
 
-    async def examine(self, tenant_id: str, specimen: Specimen, brief: Brief) -> Examination:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
         """Measures, beside the event loop."""
-        return Examination(await self._measuring.run(tenant_id, _examine, specimen, brief))
+        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset, brief))
 
 
-def _examine(specimen: Specimen, brief: Brief) -> tuple[Facet, ...]:
+def _examine(asset: EvaluatedAsset, brief: EvaluationContext) -> tuple[Measurement, ...]:
     try:
-        return examine_outline(_outline(specimen), brief)
+        return examine_outline(_outline(asset), brief)
     except Undecodable as error:
-        return hopeless(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
+        return zero_scores(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
 
 
-def _outline(specimen: Specimen) -> Outline:
-    media = specimen.media_type.partition(";")[0].strip().lower()
+def _outline(asset: EvaluatedAsset) -> Outline:
+    media = asset.media_type.partition(";")[0].strip().lower()
     if media == "application/pdf":
-        return outline_of_pdf(specimen.content)
-    if b"\0" in specimen.content:
+        return outline_of_pdf(asset.content)
+    if b"\0" in asset.content:
         raise Undecodable("the bytes are not text")
-    text = specimen.content.decode("utf-8", "replace")
+    text = asset.content.decode("utf-8", "replace")
     return outline_of_html(text) if media in _HTML else outline_of_markdown(text)

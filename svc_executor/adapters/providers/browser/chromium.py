@@ -38,7 +38,7 @@ def installed(*, fetch: bool) -> Installed:
         raise ProviderError(Failure.UNAVAILABLE, str(error)) from error
 
 
-class KeptChromium:
+class SharedChromium:
     """Starts Chromium with the first page, again after a crash, and ends it after a minute without pages."""
 
     def __init__(self, clock: Clock, *, fetch: bool) -> None:
@@ -112,9 +112,9 @@ class KeptChromium:
 async def _set_nice(browser: Browser) -> None:
     """Let event loops come before pages."""
     session = await browser.new_browser_cdp_session()
-    told = await session.send("SystemInfo.getProcessInfo")
+    info = await session.send("SystemInfo.getProcessInfo")
     await session.detach()
-    main = [process["id"] for process in told["processInfo"] if process["type"] == "browser"]
+    main = [process["id"] for process in info["processInfo"] if process["type"] == "browser"]
     await asyncio.to_thread(_nice, main)
 
 

@@ -26,7 +26,7 @@ class GuardedRoutes:
         self._egress = egress
         self._document: EgressResponse | None = document
         self._timeout_s = timeout_s
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._bytes_left = _MAX_BYTES_OF_ALL
         self.requests = 0
         self.refused = 0
@@ -55,7 +55,7 @@ class GuardedRoutes:
         if self._document is not None and request.is_navigation_request() and request.frame.parent_frame is None:
             document, self._document = self._document, None
             return document
-        async with self._places:
+        async with self._slots:
             if self.requests > _MAX_REQUESTS or self._bytes_left < 0:
                 raise EgressError(EgressFailure.REFUSED, "the page asks for too many files")
             response = await self._egress.fetch(

@@ -31,14 +31,14 @@ _RULES = {"svg.hashsalt": "soma", "svg.fonttype": "path", "text.parse_math": Fal
 
 
 @dataclass(frozen=True)
-class Painted:
+class RenderedChart:
     """The same chart in pixels and as vectors."""
 
     png: bytes
     svg: bytes
 
 
-def paint(chart: Chart, theme: str, dpi: float) -> Painted:
+def paint(chart: Chart, theme: str, dpi: float) -> RenderedChart:
     """Paint a chart of 7.2 by 4.2 inches, taller with many horizontal bars."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -53,7 +53,7 @@ def paint(chart: Chart, theme: str, dpi: float) -> Painted:
         png, svg = io.BytesIO(), io.BytesIO()
         figure.savefig(png, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
         figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return Painted(png.getvalue(), svg.getvalue())
+    return RenderedChart(png.getvalue(), svg.getvalue())
 
 
 def _height(chart: Chart) -> float:
@@ -72,7 +72,7 @@ def _compose(figure: Figure, chart: Chart, theme: str) -> None:
         _pie(axes, chart, colours, ink)
         return
     _DRAWERS[chart.kind](axes, chart, colours)
-    _dress(axes, chart, ink)
+    _style_axes(axes, chart, ink)
 
 
 def _bars(axes: Axes, chart: Chart, colours: tuple[str, ...]) -> None:
@@ -138,7 +138,7 @@ def _pie(axes: Axes, chart: Chart, colours: tuple[str, ...], ink: str) -> None:
     axes.set_aspect("equal")
 
 
-def _dress(axes: Axes, chart: Chart, ink: str) -> None:
+def _style_axes(axes: Axes, chart: Chart, ink: str) -> None:
     axes.set_xlabel(chart.x_label, fontsize=11, color=ink)
     axes.set_ylabel(chart.y_label, fontsize=11, color=ink)
     axes.tick_params(colors=ink, labelsize=10, length=0)

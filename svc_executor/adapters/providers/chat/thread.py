@@ -31,7 +31,7 @@ def _set_nice() -> None:
 @dataclass
 class _Call(Generic[T]):
     work: Callable[[Callable[[], bool]], T]
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -53,9 +53,9 @@ class ModelThread:
         task = asyncio.create_task(self._work(tenant_id, call))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        begun = asyncio.create_task(call.begun.wait())
+        started = asyncio.create_task(call.started.wait())
         try:
-            await asyncio.wait((task, begun), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, started), return_when=asyncio.FIRST_COMPLETED)
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(task)
         except TimeoutError:
@@ -65,9 +65,9 @@ class ModelThread:
         except SomaError as error:
             raise ProviderBusyError(error.message, error.retry_after_s or _RETRY_AFTER_S) from None
         finally:
-            begun.cancel()
+            started.cancel()
             call.stop.set()
-            if not call.begun.is_set():
+            if not call.started.is_set():
                 task.cancel()
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class ModelThread:
 
     async def _work(self, tenant_id: str, call: _Call[T]) -> T:
         async with self._slots.slot(tenant_id):
-            call.begun.set()
+            call.started.set()
             return await asyncio.get_running_loop().run_in_executor(self._threads, call.work, call.stop.is_set)
 
     def _ended(self, task: asyncio.Task[T]) -> None:

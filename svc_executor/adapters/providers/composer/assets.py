@@ -45,7 +45,7 @@ class UnusableError(Exception):
 
 
 @dataclass(frozen=True)
-class Shown:
+class FigureFiles:
     """What there is to show under one input name; see `document.Figure` for the fields."""
 
     raster: File | None = None
@@ -59,7 +59,7 @@ class Shown:
     caption: str = ""
 
 
-class Shelf:
+class AssetIndex:
     """The inputs of one composition. The variants of an input are named after it: `login`, `login.svg`."""
 
     def __init__(self, inputs: Mapping[str, InputArtefact | str]) -> None:
@@ -81,7 +81,7 @@ class Shelf:
         self._file(name, given)
         return tidy(given.content.decode("utf-8", "replace"))
 
-    def figure(self, name: str) -> Shown:
+    def figure(self, name: str) -> FigureFiles:
         """What can be shown of an input and its variants; raise UnusableError."""
         given = self._input(name)
         if isinstance(given, str):
@@ -89,13 +89,13 @@ class Shelf:
         kind = _kind(given.media_type)
         if kind == "audio":
             file = self._file(name, given)
-            return Shown(sound=file, facts=_facts(file, _duration(given.content)), caption=given.caption)
+            return FigureFiles(sound=file, facts=_facts(file, _duration(given.content)), caption=given.caption)
         if kind == "video":
             file = self._file(name, given)
-            return Shown(video=file, facts=_facts(file, ""), caption=given.caption)
+            return FigureFiles(video=file, facts=_facts(file, ""), caption=given.caption)
         return self._picture(name, given)
 
-    def _picture(self, name: str, given: InputArtefact) -> Shown:
+    def _picture(self, name: str, given: InputArtefact) -> FigureFiles:
         variants = [(name, given)] + [
             (f"{name}.{ending}", other)
             for ending in ("svg", "png")
@@ -119,7 +119,7 @@ class Shelf:
             raise UnusableError(f"the input {name!r} is {given.media_type}, which cannot be shown as a figure")
         main = raster or vector
         facts = _facts(main, "") if main else ""
-        return Shown(raster, vector, None, None, width, height, live_text, facts, given.caption)
+        return FigureFiles(raster, vector, None, None, width, height, live_text, facts, given.caption)
 
     def _input(self, name: str) -> InputArtefact | str:
         given = self._inputs.get(name)

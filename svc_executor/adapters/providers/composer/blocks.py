@@ -46,8 +46,8 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Cross:
-    """A cross reference as written, `[[fig:login]]`; replaced by Jump or Gap before anything is rendered."""
+class CrossReference:
+    """A cross reference as written, `[[fig:login]]`; replaced by InternalLink or Gap before anything is rendered."""
 
     kind: ClassVar[str] = "cross"
     target_kind: str
@@ -55,7 +55,7 @@ class Cross:
 
 
 @dataclass(frozen=True)
-class Jump:
+class InternalLink:
     """A resolved cross reference: a link inside the document."""
 
     kind: ClassVar[str] = "jump"
@@ -78,7 +78,7 @@ class Break:
     kind: ClassVar[str] = "break"
 
 
-Inline: TypeAlias = Text | Code | Styled | Link | Cross | Jump | Gap | Break
+Inline: TypeAlias = Text | Code | Styled | Link | CrossReference | InternalLink | Gap | Break
 
 
 @dataclass(frozen=True)
@@ -164,13 +164,13 @@ class FigureBlock:
 
     kind: ClassVar[str] = "figure"
     figure: Figure
-    back: tuple[Jump, ...] = ()
+    back: tuple[InternalLink, ...] = ()
 
 
 Block: TypeAlias = Paragraph | MinorHeading | Listing | CodeBlock | Quote | Rule | Table | FigureBlock
 Node = TypeVar("Node")
 
-LEAVES = (Text, Code, Cross, Jump, Gap, Break)
+LEAVES = (Text, Code, CrossReference, InternalLink, Gap, Break)
 
 
 def rewrite(node: Node, change: Callable[[Inline], Inline]) -> Node:
@@ -209,6 +209,6 @@ def plain(node: object) -> str:
 
 
 def _words(leaf: Inline) -> str:
-    if isinstance(leaf, (Text, Code, Jump, Gap)):
+    if isinstance(leaf, (Text, Code, InternalLink, Gap)):
         return leaf.text
     return " "

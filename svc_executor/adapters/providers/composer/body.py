@@ -14,7 +14,7 @@ from svc_executor.adapters.providers.composer.blocks import (
     Break,
     Code,
     CodeBlock,
-    Cross,
+    CrossReference,
     Inline,
     Link,
     Listing,
@@ -140,7 +140,7 @@ def _inlines(node: SyntaxTreeNode) -> tuple[Inline, ...]:  # noqa: PLR0911 - one
         case "code_inline":
             return (Code(node.content),)
         case "cross":
-            return (Cross(str(node.meta["kind"]), str(node.meta["target"])),)
+            return (CrossReference(str(node.meta["kind"]), str(node.meta["target"])),)
         case "strong" | "em" | "s":
             return (Styled(_STYLES[node.type], _inside(node)),)
         case "link":
@@ -156,7 +156,7 @@ def _inside(node: SyntaxTreeNode) -> tuple[Inline, ...]:
 
 def _link(address: str, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
     """A link if its address is harmless; a link never holds another."""
-    if not _SAFE.match(address) or not children or any(isinstance(child, (Link, Cross)) for child in children):
+    if not _SAFE.match(address) or not children or any(isinstance(child, (Link, CrossReference)) for child in children):
         return children
     return (Link(address, children),)
 

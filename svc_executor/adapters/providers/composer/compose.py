@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from svc_executor.adapters.providers.composer.assets import Shelf, Shown, UnusableError
-from svc_executor.adapters.providers.composer.blocks import Block, Jump
+from svc_executor.adapters.providers.composer.assets import AssetIndex, FigureFiles, UnusableError
+from svc_executor.adapters.providers.composer.blocks import Block, InternalLink
 from svc_executor.adapters.providers.composer.document import Document, Figure
 from svc_executor.adapters.providers.composer.model import DocumentSpec, TextFrom, walk
 from svc_executor.adapters.providers.composer.numbering import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from svc_executor.adapters.providers.composer.blocks import Inline
     from svc_executor.adapters.providers.composer.body import BodyReader
     from svc_executor.adapters.providers.composer.model import FigureSpec, RequirementSpec
-    from svc_executor.adapters.providers.composer.numbering import Numbered
+    from svc_executor.adapters.providers.composer.numbering import NumberedEntry
     from svc_executor.domain.provider import InputArtefact
 
 _NOT_CONTENT = {"outputs", "missing_assets", "markdown_figures", "embed_limit_bytes", "provenance"}
@@ -55,7 +55,7 @@ class _Composition:
     def __init__(self, spec: DocumentSpec, inputs: Mapping[str, InputArtefact | str], reader: BodyReader) -> None:
         self._spec = spec
         self._reader = reader
-        self._shelf = Shelf(inputs)
+        self._asset_index = AssetIndex(inputs)
         self._cross = CrossReferences()
         self._problems: list[Problem] = []
         self._gaps: list[str] = []
@@ -80,13 +80,13 @@ class _Composition:
         sections = number_tables(writer.section(draft) for draft in drafts)
         return replace(document, sections=sections)
 
-    def _places(self) -> list[Numbered]:
+    def _places(self) -> list[NumberedEntry]:
         nested = [section for _, section, _ in walk(self._spec.sections)]
         has_assets = any(section.figures for section in nested) or bool(self._spec.provenance)
         traced = any(section.requirements for section in nested) or self._spec.design_elements or self._spec.tests
         return number_sections(arrange(self._spec, is_traced=bool(traced), has_assets=has_assets))
 
-    def _draft(self, place: Numbered) -> Draft:
+    def _draft(self, place: NumberedEntry) -> Draft:
         """Read a section's body and find its figures, which are numbered in this order."""
         section = place.entry.section
         if section is None:
@@ -102,15 +102,15 @@ class _Composition:
         if isinstance(body, str):
             return body
         try:
-            return self._shelf.text(body.name)
+            return self._asset_index.text(body.name)
         except UnusableError as error:
             self._missed(pointer, error)
             return ""
 
     def _figure(self, spec: FigureSpec, pointer: str) -> Figure:
-        shown, missing = Shown(), ""
+        shown, missing = FigureFiles(), ""
         try:
-            shown = self._shelf.figure(spec.asset)
+            shown = self._asset_index.figure(spec.asset)
         except UnusableError as error:
             self._missed(pointer, error)
             missing = spec.asset
@@ -158,7 +158,7 @@ class _Composition:
         for row in matrix.forward:
             for asset in row.assets:
                 self._cross.point(self._cross.jump("req", row.requirement), "fig", asset)
-        holder = next((draft.jump for draft in drafts if draft.place.entry.role is Role.TERMS), Jump("", ""))
+        holder = next((draft.jump for draft in drafts if draft.place.entry.role is Role.TERMS), InternalLink("", ""))
         terms = [
             (term.term, self._cross.resolve(self._reader.line(term.definition), holder, f"/glossary/{at}/definition"))
             for at, term in enumerate(self._spec.glossary)
@@ -181,14 +181,14 @@ class _Composition:
         content = {
             "spec": self._spec.model_dump(mode="json", by_alias=True, exclude=_NOT_CONTENT),
             "texts": [draft.source for draft in drafts],
-            "files": [[file.name, file.sha256] for file in self._shelf.files],
+            "files": [[file.name, file.sha256] for file in self._asset_index.files],
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return Document(
             spec=self._spec,
             sections=(),
             figures=tuple(self._figures.values()),
-            files=self._shelf.files,
+            files=self._asset_index.files,
             origins=self._spec.provenance,
             control=control_tables(self._spec, digest),
             gaps=tuple(dict.fromkeys(self._gaps)),

@@ -10,7 +10,7 @@ from svc_executor.adapters.providers.composer.blocks import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.adapters.providers.composer.blocks import Block, Jump
+    from svc_executor.adapters.providers.composer.blocks import Block, InternalLink
     from svc_executor.adapters.providers.composer.model import DocumentSpec, OriginSpec
 
 
@@ -82,7 +82,7 @@ class Section:
     anchor: str
     level: int
     blocks: tuple[Block, ...] = ()
-    back: tuple[Jump, ...] = ()
+    back: tuple[InternalLink, ...] = ()
     source: str = ""
     appendix: bool = False
 

@@ -15,7 +15,7 @@ from svc_executor.adapters.providers.composer.blocks import (
     FigureBlock,
     Gap,
     Inline,
-    Jump,
+    InternalLink,
     Link,
     Listing,
     MinorHeading,
@@ -130,7 +130,7 @@ def _row(cells: Row | tuple[tuple[Inline, ...], ...], anchor: str = "") -> str:
     return "| " + " | ".join(written) + " |"
 
 
-def _figure(figure: Figure, back: tuple[Jump, ...], *, embed: bool) -> str:
+def _figure(figure: Figure, back: tuple[InternalLink, ...], *, embed: bool) -> str:
     lines = [f'<a id="{figure.anchor}"></a>', ""]
     file = figure.shown
     if file is None:
@@ -166,7 +166,7 @@ def _inline(child: Inline, *, in_table: bool) -> str:  # noqa: PLR0911 - one ret
             return f"{before}{inline(children, in_table=in_table)}{after}"
         case Link(href=href, children=children):
             return f"[{inline(children, in_table=in_table)}]({_address(href)})"
-        case Jump(anchor=anchor, text=text):
+        case InternalLink(anchor=anchor, text=text):
             return f"[{escape(text)}](#{anchor})"
         case Gap(text=text):
             return _gap(text)
@@ -191,5 +191,5 @@ def _gap(text: str) -> str:
     return f"**\\[Gap: {escape(text)}\\]**"
 
 
-def _jumps(jumps: tuple[Jump, ...]) -> str:
+def _jumps(jumps: tuple[InternalLink, ...]) -> str:
     return ", ".join(f"[{escape(jump.text)}](#{jump.anchor})" for jump in jumps)

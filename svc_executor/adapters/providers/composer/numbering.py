@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from svc_executor.adapters.providers.composer.blocks import Block, Cross, Table, leaves
+from svc_executor.adapters.providers.composer.blocks import Block, CrossReference, Table, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedEntry:
     """An entry of the outline with its number, flat, in the order of reading."""
 
     entry: Entry
@@ -25,9 +25,9 @@ class Numbered:
     appendix: bool
 
 
-def number_sections(outline: Sequence[Entry]) -> list[Numbered]:
+def number_sections(outline: Sequence[Entry]) -> list[NumberedEntry]:
     """1, 1.1, 1.1.1 …; appendices A, A.1 …."""
-    found: list[Numbered] = []
+    found: list[NumberedEntry] = []
     chapters = appendices = 0
     for entry in outline:
         if entry.appendix:
@@ -39,8 +39,8 @@ def number_sections(outline: Sequence[Entry]) -> list[Numbered]:
     return found
 
 
-def _below(entry: Entry, number: str, level: int, *, appendix: bool) -> Iterable[Numbered]:
-    yield Numbered(entry, number, level, appendix)
+def _below(entry: Entry, number: str, level: int, *, appendix: bool) -> Iterable[NumberedEntry]:
+    yield NumberedEntry(entry, number, level, appendix)
     for index, part in enumerate(entry.parts, start=1):
         yield from _below(part, f"{number}.{index}", level + 1, appendix=appendix)
 
@@ -69,7 +69,7 @@ def place_figures(blocks: Sequence[Block], figures: Sequence[FigureSpec], pointe
     mentioned: dict[str, tuple[int, int]] = {}
     for index, block in enumerate(blocks):
         for leaf in leaves(block):
-            if isinstance(leaf, Cross) and leaf.target_kind == "fig":
+            if isinstance(leaf, CrossReference) and leaf.target_kind == "fig":
                 mentioned.setdefault(leaf.target, (index, len(mentioned)))
     end = (len(blocks) - 1, len(mentioned))
     placed = [

@@ -23,9 +23,9 @@ class ComposeError(Exception):
     """A document that cannot be composed, with every reason."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        told = [f"{problem.pointer or '/'}: {problem.message}" for problem in problems[:_TOLD]]
+        shown = [f"{problem.pointer or '/'}: {problem.message}" for problem in problems[:_TOLD]]
         more = [f"and {len(problems) - _TOLD} more"] if len(problems) > _TOLD else []
-        super().__init__("; ".join(told + more))
+        super().__init__("; ".join(shown + more))
         self.problems = tuple(problems)
 
 

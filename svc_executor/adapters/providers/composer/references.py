@@ -1,10 +1,10 @@
-"""Cross references: turned into numbered links, and counted backwards so that every target knows who points at it."""
+"""References: turned into numbered links, and counted backwards so that every target knows who points at it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from svc_executor.adapters.providers.composer.blocks import Cross, Gap, Inline, Jump, rewrite
+from svc_executor.adapters.providers.composer.blocks import CrossReference, Gap, Inline, InternalLink, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,27 +31,27 @@ class CrossReferences:
 
     def __init__(self) -> None:
         self._labels: dict[tuple[str, str], str] = {}
-        self._back: dict[str, dict[str, Jump]] = {}
+        self._back: dict[str, dict[str, InternalLink]] = {}
         self.broken: list[tuple[str, str]] = []
 
     def add(self, kind: str, id_: str, label: str) -> None:
         """Make something a target."""
         self._labels[kind, id_] = label
 
-    def jump(self, kind: str, id_: str) -> Jump:
+    def jump(self, kind: str, id_: str) -> InternalLink:
         """The link to a known target."""
-        return Jump(anchor(kind, id_), self._labels[kind, id_])
+        return InternalLink(anchor(kind, id_), self._labels[kind, id_])
 
-    def point(self, source: Jump, kind: str, id_: str) -> None:
+    def point(self, source: InternalLink, kind: str, id_: str) -> None:
         """Remember that `source` points at a target."""
         if source.anchor != anchor(kind, id_):
             self._back.setdefault(anchor(kind, id_), {}).setdefault(source.anchor, source)
 
-    def resolve(self, tree: Node, source: Jump, pointer: str) -> Node:
+    def resolve(self, tree: Node, source: InternalLink, pointer: str) -> Node:
         """The tree with its cross references resolved; those without a target become gaps, listed in `broken`."""
 
         def change(leaf: Inline) -> Inline:
-            if not isinstance(leaf, Cross):
+            if not isinstance(leaf, CrossReference):
                 return leaf
             if (leaf.target_kind, leaf.target) not in self._labels:
                 message = f"there is no {_WORDS[leaf.target_kind]} {leaf.target!r} to refer to"
@@ -62,7 +62,7 @@ class CrossReferences:
 
         return rewrite(tree, change)
 
-    def back(self, kind: str, id_: str) -> tuple[Jump, ...]:
+    def back(self, kind: str, id_: str) -> tuple[InternalLink, ...]:
         """Links to everything that points at a target, in the order found."""
         return tuple(self._back.get(anchor(kind, id_), {}).values())
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from svc_executor.adapters.providers.composer import tables
-from svc_executor.adapters.providers.composer.blocks import Block, FigureBlock, Gap, Jump, Listing, Paragraph, Text
+from svc_executor.adapters.providers.composer.blocks import (
+    Block,
+    FigureBlock,
+    Gap,
+    InternalLink,
+    Listing,
+    Paragraph,
+    Text,
+)
 from svc_executor.adapters.providers.composer.document import Section
 from svc_executor.adapters.providers.composer.outline import Role
 from svc_executor.adapters.providers.composer.references import anchor
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     from svc_executor.adapters.providers.composer.blocks import Inline, Row
     from svc_executor.adapters.providers.composer.document import Document, Figure
     from svc_executor.adapters.providers.composer.model import RequirementSpec
-    from svc_executor.adapters.providers.composer.numbering import Numbered, Placement
+    from svc_executor.adapters.providers.composer.numbering import NumberedEntry, Placement
     from svc_executor.adapters.providers.composer.references import CrossReferences
     from svc_executor.adapters.providers.composer.trace_matrix import TraceMatrix
 
@@ -33,17 +41,17 @@ _METHODS = (
 class Draft:
     """A section on its way: `source` is its text as given, `blocks` what that says."""
 
-    place: Numbered
+    place: NumberedEntry
     source: str = ""
     blocks: tuple[Block, ...] = ()
     placements: tuple[Placement, ...] = ()
     requirements: tuple[RequirementSpec, ...] = ()
 
     @property
-    def jump(self) -> Jump:
+    def jump(self) -> InternalLink:
         """How others point back at it."""
         word = "Appendix" if self.place.appendix and self.place.level == 1 else "Section"
-        return Jump(anchor("sec", self.place.entry.id), f"{word} {self.place.number}")
+        return InternalLink(anchor("sec", self.place.entry.id), f"{word} {self.place.number}")
 
     @property
     def is_gap(self) -> bool:

@@ -10,7 +10,7 @@ from svc_executor.adapters.providers.composer.blocks import (
     Code,
     Gap,
     Inline,
-    Jump,
+    InternalLink,
     Link,
     Row,
     Styled,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from svc_executor.adapters.providers.composer.document import Document
     from svc_executor.adapters.providers.composer.model import DocumentSpec, RequirementSpec
     from svc_executor.adapters.providers.composer.references import CrossReferences
-    from svc_executor.adapters.providers.composer.trace_matrix import Backward, Forward, TraceMatrix
+    from svc_executor.adapters.providers.composer.trace_matrix import BackwardTrace, ForwardTrace, TraceMatrix
 
 Line = tuple[Inline, ...]
 
@@ -48,7 +48,12 @@ def day(date: dt.date) -> str:
 
 
 def requirement_row(
-    requirement: RequirementSpec, text: Line, rationale: Line, *, traces: Sequence[Jump], back: Sequence[Jump]
+    requirement: RequirementSpec,
+    text: Line,
+    rationale: Line,
+    *,
+    traces: Sequence[InternalLink],
+    back: Sequence[InternalLink],
 ) -> Row:
     """One requirement; what it traces to and where it is referred to stand in the last cell."""
     says: list[Inline] = [Styled("strong", (Text(requirement.title),))]
@@ -92,12 +97,12 @@ def verification_table(requirements: Sequence[RequirementSpec], matrix: TraceMat
     return Table(header, rows, (0, 5, 0, 3), "Verification of requirements", row_headers=True)
 
 
-def _lacking(row: Forward, kind: str) -> Line:
+def _lacking(row: ForwardTrace, kind: str) -> Line:
     """What stands in an empty cell: a gap if a link is needed, else a dash."""
     return (Gap(f"no {kind}"),) if kind in row.gaps else DASH
 
 
-def forward_table(rows: Sequence[Forward], cross: CrossReferences) -> Table:
+def forward_table(rows: Sequence[ForwardTrace], cross: CrossReferences) -> Table:
     """Requirement → design, test, asset."""
 
     def cell(kind: str, ids: Sequence[str], otherwise: Line, unknown: Sequence[str] = ()) -> Line:
@@ -120,7 +125,7 @@ def forward_table(rows: Sequence[Forward], cross: CrossReferences) -> Table:
 
 
 def backward_table(
-    rows: Sequence[Backward], titles: Mapping[str, str], cross: CrossReferences, *, kind: str, word: str
+    rows: Sequence[BackwardTrace], titles: Mapping[str, str], cross: CrossReferences, *, kind: str, word: str
 ) -> Table:
     """Design, test or asset → requirement. The rows of designs and tests are what links to them lead to."""
     table = []
@@ -175,7 +180,7 @@ def control_tables(spec: DocumentSpec, digest: str) -> tuple[Table, ...]:
     return control, Table(words("Version", "Date", "Author", "Change"), history, (0, 0, 0, 1), row_headers=True)
 
 
-def register_table(document: Document, shown: Mapping[str, Jump]) -> Table:
+def register_table(document: Document, shown: Mapping[str, InternalLink]) -> Table:
     """Every input with its maker and its checksum; texts that earlier steps made come last."""
     rows = []
     for file in document.files:

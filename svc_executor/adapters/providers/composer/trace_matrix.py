@@ -15,7 +15,7 @@ _WITHOUT_TEST = ("inspection", "analysis", "demonstration")
 
 
 @dataclass(frozen=True)
-class Forward:
+class ForwardTrace:
     """What one requirement leads to; ids in the order of their own lists, `unknown` as written.
 
     `by_test` is false when it is verified by inspection, analysis or demonstration alone.
@@ -35,7 +35,7 @@ class Forward:
 
 
 @dataclass(frozen=True)
-class Backward:
+class BackwardTrace:
     """What leads to one design element, test or figure; `unknown` are requirements that do not exist."""
 
     target: str
@@ -47,10 +47,10 @@ class Backward:
 class TraceMatrix:
     """Both directions; every link of one is in the other."""
 
-    forward: tuple[Forward, ...]
-    design: tuple[Backward, ...]
-    tests: tuple[Backward, ...]
-    assets: tuple[Backward, ...]
+    forward: tuple[ForwardTrace, ...]
+    design: tuple[BackwardTrace, ...]
+    tests: tuple[BackwardTrace, ...]
+    assets: tuple[BackwardTrace, ...]
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -114,9 +114,9 @@ def _matrix(
     def onward(requirement: str, kind: str) -> tuple[str, ...]:
         return tuple(name for name in ids[kind] if name in ahead[requirement, kind])
 
-    def rows(kind: str) -> tuple[Backward, ...]:
+    def rows(kind: str) -> tuple[BackwardTrace, ...]:
         return tuple(
-            Backward(
+            BackwardTrace(
                 target,
                 tuple(each.id for each in requirements if each.id in back[kind, target]),
                 stray.get(target, ()) if kind == "test" else (),
@@ -125,7 +125,7 @@ def _matrix(
         )
 
     forward = tuple(
-        Forward(
+        ForwardTrace(
             each.id,
             onward(each.id, "design"),
             onward(each.id, "test"),

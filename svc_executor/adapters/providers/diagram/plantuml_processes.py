@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.fairness import FairSlots
-from svc_executor.adapters.providers.housekeeping import Housekeeping
+from svc_executor.adapters.providers.background_task import AdapterBackgroundTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +24,12 @@ class PlantUmlProcesses:
         self._idle_s = idle_s
         self._slots = FairSlots("PlantUML", capacity.slots, per_tenant=capacity.per_tenant)
         self._idle: list[tuple[PlantUmlProcess, float]] = []
-        self._housekeeping = Housekeeping(self._end_idle, "plantuml-idle", clock)
+        self._background_task = AdapterBackgroundTask(self._end_idle, "plantuml-idle", clock)
 
     async def draw(self, source: str, tenant_id: str, timeout_s: float) -> str:
         """Give the SVG of one `@start…@end` block; the time counts from when a process begins with it."""
         async with self._slots.slot(tenant_id):
-            await self._housekeeping.start()
+            await self._background_task.start()
             process = self._idle.pop()[0] if self._idle else self._make()
             try:
                 return await process.draw(source, timeout_s)
@@ -38,7 +38,7 @@ class PlantUmlProcesses:
 
     async def aclose(self) -> None:
         """End all processes."""
-        await self._housekeeping.aclose()
+        await self._background_task.aclose()
         idle, self._idle = self._idle, []
         for process, _ in idle:
             await process.aclose()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from svc_critic.domain.specimen import Brief
+from svc_critic.domain.asset import EvaluationContext
 from tests.integration.critic.samples.label import sample
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def recordings(theme: Theme) -> Iterator[Sample]:
     """Good and bad recordings."""
     text = " ".join(theme.sentences)
     seconds = len(text.split()) / 2.6
-    brief = Brief(text)
+    brief = EvaluationContext(text)
     good = babble(theme, seconds)
 
     def made(name: str, samples: NDArray[np.float64], code: str = "") -> Sample:

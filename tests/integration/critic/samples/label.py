@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svc_critic.domain.specimen import Brief, Specimen
+from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
 
 
 @dataclass(frozen=True)
@@ -12,12 +12,14 @@ class Sample:
     """An asset and whether a person would accept it; `code` is what is wrong with a bad one."""
 
     name: str
-    specimen: Specimen
-    brief: Brief
+    asset: EvaluatedAsset
+    brief: EvaluationContext
     good: bool
     code: str = ""
 
 
-def sample(name: str, kind: str, media_type: str, content: bytes, brief: Brief, *, code: str = "") -> Sample:
+def sample(
+    name: str, kind: str, media_type: str, content: bytes, brief: EvaluationContext, *, code: str = ""
+) -> Sample:
     """A sample that is good unless a code says what is wrong with it."""
-    return Sample(name, Specimen(name, kind, media_type, content), brief, not code, code)
+    return Sample(name, EvaluatedAsset(name, kind, media_type, content), brief, not code, code)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from svc_critic.domain.specimen import Brief
+from svc_critic.domain.asset import EvaluationContext
 from tests.integration.critic.samples.label import sample
 from tests.integration.critic.samples.pictures import enlarged, noise, png
 
@@ -74,12 +74,12 @@ ERRORS = (
 
 def screenshots(theme: Theme) -> Iterator[Sample]:
     """Good and bad screenshots."""
-    brief = Brief(f"Screenshot of the page about the {theme.subject} with {', '.join(theme.labels)}")
-    address = Brief("http://127.0.0.1:8123/page")
+    brief = EvaluationContext(f"Screenshot of the page about the {theme.subject} with {', '.join(theme.labels)}")
+    address = EvaluationContext("http://127.0.0.1:8123/page")
     heading = theme.subject.capitalize()
     good = page(theme, heading, theme.sentences)
 
-    def made(name: str, image: Image.Image, code: str = "", asked: Brief = brief) -> Sample:
+    def made(name: str, image: Image.Image, code: str = "", asked: EvaluationContext = brief) -> Sample:
         return sample(f"{theme.name}/screenshot/{name}", "screenshot", "image/png", png(image), asked, code=code)
 
     yield made("article", good)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from svc_critic.domain.specimen import Brief
+from svc_critic.domain.asset import EvaluationContext
 from tests.integration.critic.samples.label import sample
 
 if TYPE_CHECKING:
@@ -73,19 +73,19 @@ def boxes(theme: Theme, labels: Sequence[str], *, columns: int = 2, ink: str = "
 
 def diagrams(theme: Theme) -> Iterator[Sample]:
     """Good and bad diagrams of a theme."""
-    brief = Brief(theme.request, theme.labels)
-    free = Brief(theme.request)
+    brief = EvaluationContext(theme.request, theme.labels)
+    free = EvaluationContext(theme.request)
     good = boxes(theme, theme.labels)
     wide = boxes(theme, theme.labels, columns=3)
 
-    def made(name: str, image: Image.Image, code: str = "", asked: Brief = brief) -> Sample:
+    def made(name: str, image: Image.Image, code: str = "", asked: EvaluationContext = brief) -> Sample:
         return sample(f"{theme.name}/diagram/{name}", "diagram", "image/png", png(image), asked, code=code)
 
     yield made("grid", good)
     yield made("wide", wide)
     yield made("without labels asked", good, asked=free)
     yield made("column", boxes(theme, theme.labels, columns=1))
-    yield made("chart", _chart(theme), asked=Brief(f"Bar chart of loads: {', '.join(theme.labels)}"))
+    yield made("chart", _chart(theme), asked=EvaluationContext(f"Bar chart of loads: {', '.join(theme.labels)}"))
     yield made("blank", Image.new("RGB", good.size, theme.ground), "BLANK")
     yield made("only boxes", boxes(theme, [" "] * 4), "TEXT_ILLEGIBLE", free)
     yield made("tiny", good.resize((good.width // 5, good.height // 5), Image.Resampling.LANCZOS), "RESOLUTION_TOO_LOW")
@@ -101,7 +101,7 @@ def diagrams(theme: Theme) -> Iterator[Sample]:
         "repeated", boxes(theme, [label for label in theme.labels for _ in range(4)], columns=4), "DUPLICATE_LABEL"
     )
     yield made("noise", noise(theme, (640, 480)), "NOISE")
-    yield made("not wide enough", good, "RESOLUTION_TOO_LOW", Brief(theme.request, theme.labels, 2400))
+    yield made("not wide enough", good, "RESOLUTION_TOO_LOW", EvaluationContext(theme.request, theme.labels, 2400))
     cut = png(good)[:900]
     yield sample(f"{theme.name}/diagram/cut file", "diagram", "image/png", cut, brief, code="UNDECODABLE")
     yield from _vectors(theme, brief)
@@ -128,7 +128,7 @@ def _chart(theme: Theme) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _vectors(theme: Theme, brief: Brief) -> Iterator[Sample]:
+def _vectors(theme: Theme, brief: EvaluationContext) -> Iterator[Sample]:
     def made(name: str, labels: Sequence[str], code: str = "", ink: str = theme.ink) -> Sample:
         content = _svg(theme, labels, ink).encode()
         return sample(f"{theme.name}/diagram/{name}", "diagram", "image/svg+xml", content, brief, code=code)
@@ -173,7 +173,7 @@ def scene(theme: Theme, size: tuple[int, int] = (960, 640)) -> Image.Image:
 
 def images(theme: Theme) -> Iterator[Sample]:
     """Good and bad photographs."""
-    brief = Brief(f"A photograph of hills for the {theme.subject}")
+    brief = EvaluationContext(f"A photograph of hills for the {theme.subject}")
     good = scene(theme)
 
     def made(name: str, image: Image.Image, code: str = "") -> Sample:

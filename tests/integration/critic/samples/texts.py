@@ -6,7 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from svc_critic.domain.specimen import Brief
+from svc_critic.domain.asset import EvaluationContext
 from tests.integration.critic.samples.label import sample
 from tests.integration.critic.samples.pictures import boxes, png
 
@@ -25,10 +25,10 @@ OFF = (
 def texts(theme: Theme) -> Iterator[Sample]:
     """Good and bad texts."""
     whole = " ".join(theme.sentences)
-    brief = Brief(f"Write a short section about the {theme.subject}: {theme.sentences[0]}")
-    long = Brief(f"Write 400 words about the {theme.subject}: {', '.join(theme.labels)}")
+    brief = EvaluationContext(f"Write a short section about the {theme.subject}: {theme.sentences[0]}")
+    long = EvaluationContext(f"Write 400 words about the {theme.subject}: {', '.join(theme.labels)}")
 
-    def made(name: str, text: str, code: str = "", asked: Brief = brief) -> Sample:
+    def made(name: str, text: str, code: str = "", asked: EvaluationContext = brief) -> Sample:
         return sample(f"{theme.name}/text/{name}", "text", "text/plain", text.encode(), asked, code=code)
 
     yield made("section", whole)
@@ -47,7 +47,7 @@ def texts(theme: Theme) -> Iterator[Sample]:
 
 def documents(theme: Theme) -> Iterator[Sample]:
     """Good and bad documents."""
-    brief = Brief(f"Write a document about the {theme.subject}")
+    brief = EvaluationContext(f"Write a document about the {theme.subject}")
 
     def made(name: str, media_type: str, content: bytes, code: str = "") -> Sample:
         return sample(f"{theme.name}/document/{name}", "document", media_type, content, brief, code=code)

@@ -48,7 +48,7 @@ class Scene:
         await connection.execute("INSERT INTO applied VALUES ($1, $2)", event.tenant_id, event.payload)
         self.fault(event)
 
-    async def bury(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
         await connection.execute("INSERT INTO buried VALUES ($1)", letter.event_id)
         self.letters.append(letter)
 
@@ -60,7 +60,7 @@ class Scene:
         async with Consumer(
             self.bus, self.postgres, self.codec, "g", [TOPIC],
             {"noted": self.handle} if handlers is None else handlers,
-            undertaker=self, clock=Instant(), attempts=3, timeout_s=timeout_s, on_lag=self.lags.append,
+            dead_letter_sink=self, clock=Instant(), attempts=3, timeout_s=timeout_s, on_lag=self.lags.append,
         ) as consumer:  # fmt: skip
             yield consumer
 

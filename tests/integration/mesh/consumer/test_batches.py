@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.events.bus import Record
-from mesh.events.inbox import Together
+from mesh.events.inbox import BatchHandler
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.contract import eventually
 from tests.integration.mesh.consumer.scene import TOPIC, MakeEvent, Scene
@@ -61,7 +61,7 @@ async def test_a_handler_of_many_gets_them_in_order_and_each_once(scene: Scene, 
     events = [event("k", str(n).encode()) for n in range(50)]
     await scene.publish(*events)
     await scene.bus.publish([Record(TOPIC, "k", f"again-{n}", scene.codec.encode(e)) for n, e in enumerate(events)])
-    async with scene.consuming({"noted": Together(handle)}):
+    async with scene.consuming({"noted": BatchHandler(handle)}):
         await scene.done(50)
         await eventually(lambda: scene.lags[-1:] == [0])
     assert await scene.rows() == [str(n).encode() for n in range(50)]
@@ -76,7 +76,7 @@ async def test_a_handler_of_many_that_fails_is_given_one_at_a_time(scene: Scene,
             raise RuntimeError("bad")
 
     await scene.publish(*(event(f"k{n}", str(n).encode()) for n in range(20)))
-    async with scene.consuming({"noted": Together(handle)}):
+    async with scene.consuming({"noted": BatchHandler(handle)}):
         await scene.done(20)
     assert sorted(map(int, await scene.rows())) == [n for n in range(20) if n != 7]
     assert [letter.event and letter.event.payload for letter in scene.letters] == [b"7"]

@@ -17,7 +17,7 @@ from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.kafka.connection import options
 from mesh.testing.contract import eventually
-from mesh.testing.processes import ending_with_us
+from mesh.testing.processes import killed_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ async def member_process(settings: BusSettings) -> AsyncIterator[asyncio.subproc
     secret = settings.sasl_password.get_secret_value()
     text = json.dumps({**settings.model_dump(mode="json"), "sasl_password": secret})
     child = await asyncio.create_subprocess_exec(
-        *ending_with_us(sys.executable, "-m", "tests.integration.mesh.kafka.member", TOPIC),
+        *killed_with_parent(sys.executable, "-m", "tests.integration.mesh.kafka.member", TOPIC),
         cwd=ROOT, env={**os.environ, "MEMBER_BUS": text}, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -44,7 +44,7 @@ async def test_a_publish_that_is_cut_leaves_no_gap_and_no_task(kafka: BusSetting
     async with KafkaBus(kafka, topics=[TOPIC]) as bus:
         await bus.publish(records("warm"))
         cut = asyncio.create_task(bus.publish(first))
-        while not bus._publisher._unsettled:  # noqa: ASYNC110 - until its batches are on their way
+        while not bus._publisher._unacknowledged:  # noqa: ASYNC110 - until its batches are on their way
             await asyncio.sleep(0)
         cut.cancel()
         await asyncio.wait({cut})

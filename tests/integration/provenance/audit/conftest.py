@@ -9,24 +9,24 @@ import pytest
 from mesh.testing.server import served
 from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from svc_provenance.rpc.audit import AuditServicer
-from tests.chaos.audit.ward import Ward, ward
+from tests.chaos.audit.under_test import AuditUnderTest, under_test
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from mesh.testing.engines import Databases
-    from mesh.testing.server import Served
+    from mesh.testing.server import RunningServer
     from tests.conftest import Database
 
 
 @pytest.fixture
-async def place(databases: Databases, database: Database, tmp_path: Path) -> AsyncIterator[Ward]:
-    async with ward(databases, await database("provenance"), tmp_path) as opened:
+async def place(databases: Databases, database: Database, tmp_path: Path) -> AsyncIterator[AuditUnderTest]:
+    async with under_test(databases, await database("provenance"), tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
-async def service(place: Ward) -> AsyncIterator[Served]:
+async def service(place: AuditUnderTest) -> AsyncIterator[RunningServer]:
     async with served([(add_AuditServiceServicer_to_server, AuditServicer(place.audit))]) as running:
         yield running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.events.dead_letters import Undertaker
+from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.event import ProtoCodec
 from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
@@ -16,18 +16,27 @@ from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
 from svc_provenance.adapters.audit import append
-from svc_provenance.domain.reach import PLATFORM
-from svc_provenance.events.audit import AuditIntake
-from tests.chaos.audit.ward import TENANT, Ward, event
+from svc_provenance.domain.tenant_scope import PLATFORM
+from svc_provenance.events.audit import AuditEventHandlers
+from tests.chaos.audit.under_test import TENANT, AuditUnderTest, event
 
 
-async def test_what_a_context_records_arrives_in_its_tenants_chain(place: Ward) -> None:
+async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditUnderTest) -> None:
     bus, codec = MemoryBus(), ProtoCodec(Envelope)
-    undertaker = Undertaker(Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=place.clock)
-    handlers = AuditIntake(append).handlers()
+    dead_letter_sink = DeadLetterPublisher(
+        Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=place.clock
+    )
+    handlers = AuditEventHandlers(append).handlers()
     async with (
         Consumer(
-            bus, place.postgres, codec, "g", ("audit.events",), handlers, undertaker=undertaker, clock=place.clock
+            bus,
+            place.postgres,
+            codec,
+            "g",
+            ("audit.events",),
+            handlers,
+            dead_letter_sink=dead_letter_sink,
+            clock=place.clock,
         ),
         Relay(place.postgres, bus, codec, place.clock),
     ):
@@ -46,8 +55,8 @@ async def test_what_a_context_records_arrives_in_its_tenants_chain(place: Ward) 
     assert [(await place.audit.verify(chain)).faults for chain in (TENANT, PLATFORM)] == [[], []]
 
 
-async def test_free_text_is_redacted_before_it_is_kept_and_counted(place: Ward) -> None:
+async def test_free_text_is_redacted_before_it_is_kept_and_counted(place: AuditUnderTest) -> None:
     await place.tell(event(1, reason="ann@example.com asked"))
     [linked] = await place.store.span(TENANT, None, 0, 1, 9)
-    assert linked.entry.deed.reason == "[email] asked"
+    assert linked.entry.audit_action.reason == "[email] asked"
     assert place.redacted == {"email": 1}

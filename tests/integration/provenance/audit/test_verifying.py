@@ -14,16 +14,16 @@ import pytest
 from mesh.errors import SomaError
 from soma.provenance.v1 import audit_service_pb2 as pb
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub
-from tests.chaos.audit.ward import Ward, event
+from tests.chaos.audit.under_test import AuditUnderTest, event
 
 if TYPE_CHECKING:
-    from mesh.testing.server import Served
+    from mesh.testing.server import RunningServer
 
 
 SCRIPT = Path(__file__).parents[4] / "examples" / "verify_audit.py"
 
 
-async def test_a_pass_says_what_it_verified_and_what_is_wrong(place: Ward, service: Served) -> None:
+async def test_a_pass_says_what_it_verified_and_what_is_wrong(place: AuditUnderTest, service: RunningServer) -> None:
     await place.race(1, 6)
     await place.anchor()
     stub = AuditServiceStub(service.channel)
@@ -66,7 +66,9 @@ def verified(file: Path, *more: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-async def test_an_export_is_verified_elsewhere_by_the_script(place: Ward, service: Served, tmp_path: Path) -> None:
+async def test_an_export_is_verified_elsewhere_by_the_script(
+    place: AuditUnderTest, service: RunningServer, tmp_path: Path
+) -> None:
     await place.tell(*(event(number, reason='"é"\n€\x01') for number in range(1_100)))
     await place.anchor()
     stub, file = AuditServiceStub(service.channel), tmp_path / "export.ndjson"
@@ -83,7 +85,7 @@ async def test_an_export_is_verified_elsewhere_by_the_script(place: Ward, servic
 
 
 async def test_the_script_finds_that_the_end_of_an_export_was_cut_off(
-    place: Ward, service: Served, tmp_path: Path
+    place: AuditUnderTest, service: RunningServer, tmp_path: Path
 ) -> None:
     await place.race(1, 8)
     await place.anchor()

@@ -1,4 +1,4 @@
-"""An office in a fresh database, and its service."""
+"""A harness in a fresh database, and its service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceStub, add_
 from svc_provenance.app.receipts import Receipts
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.rpc.receipts import ReceiptServicer
-from tests.integration.provenance.receipts.office import PLATFORM, Office
+from tests.integration.provenance.receipts.harness import PLATFORM, ReceiptHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def office(database: Database) -> AsyncIterator[Office]:
+async def harness(database: Database) -> AsyncIterator[ReceiptHarness]:
     async with Postgres.open(await database("provenance")) as postgres:
-        yield Office(postgres)
+        yield ReceiptHarness(postgres)
 
 
 @pytest.fixture
-async def stub(office: Office) -> AsyncIterator[ReceiptServiceStub]:
-    servicer = ReceiptServicer(Receipts(office.store), RetentionDays(office.terms, PLATFORM, office.clock))
+async def stub(harness: ReceiptHarness) -> AsyncIterator[ReceiptServiceStub]:
+    servicer = ReceiptServicer(Receipts(harness.store), RetentionDays(harness.terms, PLATFORM, harness.clock))
     async with served([(add_ReceiptServiceServicer_to_server, servicer)]) as server:
         yield ReceiptServiceStub(server.channel)

@@ -12,14 +12,16 @@ from mesh.rpc.wellknown import timestamp
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.provenance.v1 import receipt_service_pb2 as pb
 from svc_provenance.domain.receipts import receipt_id_of
-from tests.integration.provenance.receipts.office import IDS, NOW, Office
+from tests.integration.provenance.receipts.harness import IDS, NOW, ReceiptHarness
 
 if TYPE_CHECKING:
     from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceStub
 
 
-async def test_receipts_are_paged_newest_first_without_attempts(office: Office, stub: ReceiptServiceStub) -> None:
-    jobs = [await office.job(number, error="TIMEOUT") for number in range(5)]
+async def test_receipts_are_paged_newest_first_without_attempts(
+    harness: ReceiptHarness, stub: ReceiptServiceStub
+) -> None:
+    jobs = [await harness.job(number, error="TIMEOUT") for number in range(5)]
     found: list[pb.Receipt] = []
     token = ""
     for size in (2, 2, 1):
@@ -35,9 +37,9 @@ async def test_receipts_are_paged_newest_first_without_attempts(office: Office, 
     assert await stub.GetReceipt(pb.GetReceiptRequest(receipt_id=jobs[-1])) == one
 
 
-async def test_receipts_are_filtered_by_form_cause_and_end(office: Office, stub: ReceiptServiceStub) -> None:
-    fine = await office.job(0)
-    failed = await office.job(1, error="TIMEOUT")
+async def test_receipts_are_filtered_by_form_cause_and_end(harness: ReceiptHarness, stub: ReceiptServiceStub) -> None:
+    fine = await harness.job(0)
+    failed = await harness.job(1, error="TIMEOUT")
     for request, expected in (
         (pb.ListReceiptsRequest(form=pb.RECEIPT_FORM_COMPACT), [fine]),
         (pb.ListReceiptsRequest(cause=pb.RECEIPT_CAUSE_TOOL_FAILED), [failed]),
@@ -48,9 +50,9 @@ async def test_receipts_are_filtered_by_form_cause_and_end(office: Office, stub:
         assert [receipt.job_id for receipt in (await stub.ListReceipts(request)).receipts] == expected
 
 
-async def test_a_page_token_belongs_to_its_filters(office: Office, stub: ReceiptServiceStub) -> None:
+async def test_a_page_token_belongs_to_its_filters(harness: ReceiptHarness, stub: ReceiptServiceStub) -> None:
     for number in range(2):
-        await office.job(number)
+        await harness.job(number)
     page = await stub.ListReceipts(pb.ListReceiptsRequest(page_size=1))
     for token in (page.next_page_token, "nonsense", "1.2.3", f"{10**30}.{IDS.new()}.x"):
         with pytest.raises(SomaError) as refused:
@@ -58,28 +60,28 @@ async def test_a_page_token_belongs_to_its_filters(office: Office, stub: Receipt
         assert [violation.field for violation in refused.value.fields] == ["page_token"]
 
 
-async def test_another_tenants_receipt_does_not_exist(office: Office, stub: ReceiptServiceStub) -> None:
-    job_id = await office.job(tenant="umbrella")
+async def test_another_tenants_receipt_does_not_exist(harness: ReceiptHarness, stub: ReceiptServiceStub) -> None:
+    job_id = await harness.job(tenant="umbrella")
     assert not (await stub.ListReceipts(pb.ListReceiptsRequest())).receipts
     for id_ in (job_id, receipt_id_of("umbrella", job_id)):
         with pytest.raises(SomaError, match="receipt"):
             await stub.GetReceipt(pb.GetReceiptRequest(receipt_id=id_))
 
 
-async def test_a_tenant_keeps_its_records_as_long_as_it_says(office: Office, stub: ReceiptServiceStub) -> None:
+async def test_a_tenant_keeps_its_records_as_long_as_it_says(harness: ReceiptHarness, stub: ReceiptServiceStub) -> None:
     before = await stub.GetRetention(pb.GetRetentionRequest())
     assert (before.traces_days, before.updated_by, before.HasField("update_time")) == (90, "", False)
     wanted = pb.Retention(receipts_days=30, traces_days=7, audit_days=90, dead_letters_days=1)
     answer = await stub.SetRetention(pb.SetRetentionRequest(retention=wanted))
     assert (answer.traces_days, answer.updated_by != "", answer.HasField("update_time")) == (7, True, True)
     assert await stub.GetRetention(pb.GetRetentionRequest()) == answer
-    async with office.postgres.transaction("acme") as connection:
+    async with harness.postgres.transaction("acme") as connection:
         told = await connection.fetchval("SELECT payload FROM outbox WHERE topic = 'audit.events'")
     entry = AuditRecorded.FromString(told)
     assert (entry.action, entry.resource_id, entry.subject) == ("retention.write", "acme", "alice")
     assert (entry.before_digest, len(entry.after_digest)) == ("", 64)
-    terms = await office.terms.terms()
-    assert terms["traces"].of_tenants == {"acme": 7}
+    terms = await harness.terms.terms()
+    assert terms["traces"].days_by_tenant == {"acme": 7}
     assert terms["audit"].longest == 730
 
 

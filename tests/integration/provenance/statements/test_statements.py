@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 import svc_provenance.adapters
-from svc_provenance.adapters import letter_claims
+from svc_provenance.adapters import dead_letter_claims
 from tests.integration.provenance.statements.explained import Explained, Plan, explain_all
 from tests.integration.provenance.statements.rows import GROWING, grow
 from tests.integration.provenance.statements.work import WORK, read_pages
@@ -111,7 +111,7 @@ async def test_pages_begin_at_their_cursor_also_in_plans_for_all_values(
 
 
 async def test_letters_whose_time_is_to_come_are_not_read(plans: Sequence[Plan]) -> None:
-    (claim,) = (plan for plan in plans if _plain(letter_claims._LONG_OVERDUE) == _plain(plan.statement))
+    (claim,) = (plan for plan in plans if _plain(dead_letter_claims._LONG_OVERDUE) == _plain(plan.statement))
     assert any("GREATEST(requeue_at, claimed_until) <" in condition for condition in conditions(claim))
 
 

@@ -13,23 +13,23 @@ from mesh.ids import SystemIds
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.events.v1.envelope_pb2 import Envelope
-from svc_provenance.adapters import dead_letters as desk
+from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_pending import PendingEntries, stage
-from svc_provenance.adapters.dead_letters import PostgresLetters
-from svc_provenance.adapters.letter_claims import LetterClaims
+from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
+from svc_provenance.adapters.dead_letters import PostgresDeadLetters
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import PostgresReceipts
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.app import audit, dead_letters, receipts
 from svc_provenance.app.receipts import JobKey
-from svc_provenance.domain.audit import Decision, Deed, Entry
-from svc_provenance.domain.dead_letters import Cause, Letter, State, discarded, requeued
-from svc_provenance.domain.model import AssetFacts, Fact, Kind, MakingFacts, Run, Verdict
-from svc_provenance.domain.pages import Mark
+from svc_provenance.domain.audit import AuditAction, Decision, Entry
+from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State, discarded, requeued
+from svc_provenance.domain.model import AssetFacts, CreationFacts, EvaluationSummary, Fact, JobSummary, Kind
+from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Cause as ReceiptCause
 from svc_provenance.domain.receipts import Form, Receipt
-from svc_provenance.domain.retention import Days, Kept
+from svc_provenance.domain.retention import Days, TenantRetention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,21 +46,21 @@ async def keep_facts(postgres: Postgres) -> None:
     """What handlers of facts do, and what is read back."""
     record, asset_id, parent = PostgresRecord(postgres), IDS.new(), IDS.new()
     now = CLOCK.now()
-    making = MakingFacts(
+    creation = CreationFacts(
         "e", JOB, "s", 1, "c", "t@p", "m", "alice", (parent,), {}, "", {}, 1, 1, "t",
     )  # fmt: skip
     async with postgres.transaction(TENANT) as unit:
         for _ in range(2):
             await record.add_fact(
-                unit, TENANT, Fact(Kind.JOB, JOB, JOB, now, Run(JOB, "completed", ended=True), b"\x01")
+                unit, TENANT, Fact(Kind.JOB, JOB, JOB, now, JobSummary(JOB, "completed", ended=True), b"\x01")
             )
         await record.add_fact(
-            unit, TENANT, Fact(Kind.JOB, "o", IDS.new(), now, Run("o", "running", ended=False), b"\x01")
+            unit, TENANT, Fact(Kind.JOB, "o", IDS.new(), now, JobSummary("o", "running", ended=False), b"\x01")
         )
         for id_ in (asset_id, parent):
             await record.add_asset(unit, TENANT, AssetFacts(id_, "image", "", "", JOB, "s", "e", "alice", (), now))
-        await record.add_making(unit, TENANT, [asset_id], making)
-        await record.add_verdict(unit, TENANT, asset_id, Verdict("v", "e", passes=True, score=0.5))
+        await record.add_creation(unit, TENANT, [asset_id], creation)
+        await record.add_verdict(unit, TENANT, asset_id, EvaluationSummary("v", "e", passes=True, score=0.5))
         await record.erase(unit, TENANT, asset_id, now)
     await record.facts(TENANT, JOB)
     await record.provenance(TENANT, asset_id)
@@ -87,16 +87,16 @@ async def move_letters(postgres: Postgres) -> None:
     """What becomes of dead letters, and what is read back."""
     codec, now = ProtoCodec(Envelope), CLOCK.now()
     store, claims = (
-        PostgresLetters(postgres, Outbox(), codec, auditor("provenance", AuditRecorded)),
-        LetterClaims(postgres),
+        PostgresDeadLetters(postgres, Outbox(), codec, auditor("provenance", AuditRecorded)),
+        DeadLetterClaims(postgres),
     )
     event = Event(IDS.new(), "noted", "executor.events", "k", TENANT, now, b"a")
-    letter = Letter(
+    letter = DeadLetterRecord(
         IDS.new(), TENANT, "probe", "executor.events", "k", event.event_id, "noted", Cause.FAILED, "", 1, now, now,
         requeue_at=now, value=codec.encode(event),
     )  # fmt: skip
     async with postgres.transaction(TENANT) as connection:
-        await desk.add(connection, letter)
+        await dead_letter_rows.add(connection, letter)
     await store.change(TENANT, letter.dlq_id, lambda one: requeued(one, now, IDS.new()), audited=False)
     await store.change(TENANT, letter.dlq_id, lambda one: discarded(one, "enough", now), audited=True)
     await store.letter(TENANT, letter.dlq_id)
@@ -104,7 +104,7 @@ async def move_letters(postgres: Postgres) -> None:
         await store.requeueable(TENANT, filters, 100)
     for found in (await claims.changed(100), await claims.overdue(100)):
         assert found
-        await claims.told(found[0])
+        await claims.mark_signalled(found[0])
         await claims.release(found[1:])
     await claims.counts()
 
@@ -119,18 +119,20 @@ def _letter_filters() -> Iterator[dead_letters.Filters]:
 async def chain_entries(postgres: Postgres) -> None:
     """What is done with audit chains."""
     store, now = PostgresAudit(postgres), CLOCK.now()
-    deed = Deed("job.create", "executor", "alice", "", "job", JOB, Decision.ALLOWED.value, "", "", "", "", "")
+    audit_action = AuditAction(
+        "job.create", "executor", "alice", "", "job", JOB, Decision.ALLOWED.value, "", "", "", "", ""
+    )
     async with postgres.transaction(TENANT) as connection:
-        await append(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
+        await append(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, audit_action)])
     async with postgres.transaction(TENANT) as connection:
-        await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, deed)])
+        await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, audit_action)])
     assert await PendingEntries(postgres).add() == 1
     [newest], _ = await store.page(TENANT, audit.Filters(), 0, 1)
     assert await store.one(TENANT, newest.entry.audit_id)
     await store.state(TENANT)
     await store.anchored(TENANT)
     await store.due(1_000, now)
-    await store.note(TENANT, 1, now)
+    await store.record_anchor(TENANT, 1, now)
     month = await store.oldest(now)
     assert month is not None
     await store.ends(month)
@@ -139,9 +141,9 @@ async def chain_entries(postgres: Postgres) -> None:
 async def read_pages(postgres: Postgres) -> None:
     """Pages of all that is listed, first ones and later ones."""
     await _pages_of_receipts(PostgresReceipts(postgres))
-    letters = PostgresLetters(postgres, Outbox(), ProtoCodec(Envelope), auditor("provenance", AuditRecorded))
+    letters = PostgresDeadLetters(postgres, Outbox(), ProtoCodec(Envelope), auditor("provenance", AuditRecorded))
     for filters in _letter_filters():
-        for after in (None, Mark(CLOCK.now(), IDS.new())):
+        for after in (None, PageCursor(CLOCK.now(), IDS.new())):
             await letters.page(TENANT, filters, after, 50)
     await _pages_of_a_chain(PostgresAudit(postgres))
 
@@ -153,7 +155,7 @@ async def _pages_of_receipts(store: PostgresReceipts) -> None:
         receipts.Filters(Form.FULL, ReceiptCause.TOOL_FAILED),
         receipts.Filters(start=start, end=end),
     ):
-        for after in (None, Mark(end, IDS.new())):
+        for after in (None, PageCursor(end, IDS.new())):
             await store.page(TENANT, filters, after, 50)
 
 
@@ -173,7 +175,7 @@ async def _pages_of_a_chain(store: PostgresAudit) -> None:
 async def apply_retention(postgres: Postgres) -> None:
     """One chunk of each table's retention, of every kind of cut."""
     terms = PostgresTerms(postgres, DAYS, auditor("provenance", AuditRecorded))
-    await terms.keep(TENANT, Kept(replace(DAYS, receipts_days=50), "ann", CLOCK.now()))
+    await terms.keep(TENANT, TenantRetention(replace(DAYS, receipts_days=50), "ann", CLOCK.now()))
     await terms.kept(TENANT)
     await terms.terms()
     before = CLOCK.now() - timedelta(days=100)

@@ -42,7 +42,10 @@ SMALL: dict[str, object] = {
         },
         {"id": "product_perspective", "body": "Part of a wall [[ref:wall]]."},
         {"id": "product_functions", "body": {"from": "functions"}},
-        {"id": "user_characteristics", "body": "| Who | Need |\n| --- | --- |\n| Guests | `push` to open |"},
+        {
+            "id": "user_characteristics",
+            "body": "| Who | Need |\n| --- | --- |\n| Guests | `push` to open |",
+        },
         {
             "id": "functional",
             "requirements": [

@@ -14,7 +14,7 @@ from svc_executor.adapters import manifests
 from svc_executor.adapters.providers.composer import bundle, create
 from svc_executor.adapters.providers.composer.model import DocumentSpec
 from svc_executor.domain.provider import Failure, Invocation, Provider, ProviderContext, ProviderError
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.unit.executor.composer.samples import inputs, simple, small
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class NoEgress:
 
 @pytest.fixture
 async def composer(tmp_path: Path) -> AsyncIterator[Provider]:
-    async with desk.processes() as processes:
+    async with harness.processes() as processes:
         provider = create(ProviderContext(SystemClock(), NoEgress(), tmp_path, processes))
         yield provider
         await provider.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_executor.adapters.providers.composer.blocks import Code, FigureBlock, Gap, Jump, leaves, plain
+from svc_executor.adapters.providers.composer.blocks import Code, FigureBlock, Gap, InternalLink, leaves, plain
 from svc_executor.adapters.providers.composer.model import CaseSpec, DesignElementSpec, FigureSpec, RequirementSpec
 from svc_executor.adapters.providers.composer.trace_matrix import trace
 from tests.unit.executor.composer.samples import composed, inputs, problems, section, simple, small
@@ -29,7 +29,9 @@ def test_every_link_of_a_document_leads_somewhere() -> None:
     document = composed()
     anchors = {each.anchor for each in document.sections} | {figure.anchor for figure in document.figures}
     anchors |= {row.anchor for each in document.sections for block in each.blocks for row in getattr(block, "rows", ())}
-    jumps = {leaf.anchor for each in document.sections for leaf in leaves(each.blocks) if isinstance(leaf, Jump)}
+    jumps = {
+        leaf.anchor for each in document.sections for leaf in leaves(each.blocks) if isinstance(leaf, InternalLink)
+    }
     assert jumps <= anchors
 
 

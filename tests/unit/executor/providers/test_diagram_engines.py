@@ -15,7 +15,7 @@ from PIL import Image
 
 from svc_executor.adapters.providers.diagram.svg import inspect
 from svc_executor.domain.provider import Failure, ProviderError
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.conformance.diagrams import ALL, ARCHITECTURE, CLASSES, LABELS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ BAD = {
 @pytest.fixture(scope="module", params=ENGINES)
 async def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Provider]:
     name = str(request.param)
-    async with desk.context(home=tmp_path_factory.mktemp(name)) as context:
+    async with harness.context(home=tmp_path_factory.mktemp(name)) as context:
         provider: Provider = import_module(f"svc_executor.adapters.providers.{name}").create(context)
         yield provider
         await provider.aclose()
@@ -65,7 +65,7 @@ def squeezed(text: str) -> str:
 
 @pytest.mark.parametrize("kind", sorted(ALL))
 async def test_each_kind_is_drawn_with_every_label(engine: Provider, kind: str) -> None:
-    result = await engine.invoke(desk.invocation({"diagram": ALL[kind]}))
+    result = await engine.invoke(harness.invocation({"diagram": ALL[kind]}))
     png, svg, source = result.artefacts
     assert (png.media_type, svg.media_type, source.media_type) == ("image/png", "image/svg+xml", "text/plain")
     said = text_of(svg.content)
@@ -74,56 +74,56 @@ async def test_each_kind_is_drawn_with_every_label(engine: Provider, kind: str) 
 
 
 async def test_the_png_has_two_pixels_for_each_unit_unless_told_otherwise(engine: Provider) -> None:
-    sharp = await engine.invoke(desk.invocation({"diagram": CLASSES}))
-    small = await engine.invoke(desk.invocation({"diagram": CLASSES, "scale": 0.5}))
+    sharp = await engine.invoke(harness.invocation({"diagram": CLASSES}))
+    small = await engine.invoke(harness.invocation({"diagram": CLASSES, "scale": 0.5}))
     natural = float(str(sharp.artefacts[1].metadata["width_px"]))
-    assert desk.opened(sharp).width == pytest.approx(2 * natural, abs=4)
-    assert desk.opened(small).width == pytest.approx(0.5 * natural, abs=4)
-    assert sharp.artefacts[0].metadata["width_px"] == desk.opened(sharp).width
+    assert harness.opened(sharp).width == pytest.approx(2 * natural, abs=4)
+    assert harness.opened(small).width == pytest.approx(0.5 * natural, abs=4)
+    assert sharp.artefacts[0].metadata["width_px"] == harness.opened(sharp).width
 
 
 async def test_too_low_a_resolution_is_mended_on_rework(engine: Provider) -> None:
-    remark = desk.feedback("RESOLUTION_TOO_LOW", min_width_px=1500)
-    result = await engine.invoke(desk.invocation({"diagram": CLASSES, "scale": 0.3}, feedback=remark))
-    assert desk.opened(result).width >= 1498
+    remark = harness.feedback("RESOLUTION_TOO_LOW", min_width_px=1500)
+    result = await engine.invoke(harness.invocation({"diagram": CLASSES, "scale": 0.3}, feedback=remark))
+    assert harness.opened(result).width >= 1498
 
 
 async def test_low_contrast_is_mended_by_black_on_white(engine: Provider) -> None:
-    result = await engine.invoke(desk.invocation({"diagram": CLASSES}, feedback=desk.feedback("LOW_CONTRAST")))
+    result = await engine.invoke(harness.invocation({"diagram": CLASSES}, feedback=harness.feedback("LOW_CONTRAST")))
     assert result.metadata["theme"] == "neutral"
 
 
 async def test_a_step_bounds_the_size_by_its_constraints(engine: Provider) -> None:
     bounds = {"max_resolution": "400x400"}
-    result = await engine.invoke(desk.invocation({"diagram": ARCHITECTURE}, constraints=bounds))
-    assert max(desk.opened(result).size) <= 401
+    result = await engine.invoke(harness.invocation({"diagram": ARCHITECTURE}, constraints=bounds))
+    assert max(harness.opened(result).size) <= 401
 
 
 async def test_source_in_its_language_is_drawn(engine: Provider) -> None:
     name = name_of(engine)
-    result = await engine.invoke(desk.invocation({"source": GOOD[name], "language": name}))
+    result = await engine.invoke(harness.invocation({"source": GOOD[name], "language": name}))
     assert "Gateway" in text_of(result.artefacts[1].content)
 
 
 async def test_equal_input_gives_equal_bytes(engine: Provider) -> None:
-    call = desk.invocation({"diagram": CLASSES})
+    call = harness.invocation({"diagram": CLASSES})
     first, second = await engine.invoke(call), await engine.invoke(call)
     assert [one.content for one in first.artefacts] == [two.content for two in second.artefacts]
 
 
 async def test_a_mistake_in_the_source_is_shown_to_its_writer(engine: Provider) -> None:
     name = name_of(engine)
-    error = await desk.refusal(engine, desk.invocation({"source": BAD[name], "language": name}))
+    error = await harness.refusal(engine, harness.invocation({"source": BAD[name], "language": name}))
     assert (error.reason, error.pointer) == (Failure.INVALID_INPUT, "/source")
     assert "/" not in error.message.removeprefix("params/source")
 
 
 async def test_another_language_is_refused(engine: Provider) -> None:
-    assert await desk.pointer_of_refusal(engine, {"source": "digraph {}", "language": "dot"}) == "/language"
+    assert await harness.pointer_of_refusal(engine, {"source": "digraph {}", "language": "dot"}) == "/language"
 
 
 async def test_nothing_to_draw_is_refused(engine: Provider) -> None:
-    assert await desk.pointer_of_refusal(engine, {}) == "/diagram"
+    assert await harness.pointer_of_refusal(engine, {}) == "/diagram"
 
 
 async def test_it_is_healthy_where_it_is_installed(engine: Provider) -> None:
@@ -131,9 +131,9 @@ async def test_it_is_healthy_where_it_is_installed(engine: Provider) -> None:
 
 
 async def test_an_engine_that_takes_too_long_is_reported_and_works_again(engine: Provider) -> None:
-    error = await desk.refusal(engine, desk.invocation({"diagram": ARCHITECTURE}, timeout_s=0.0001))
+    error = await harness.refusal(engine, harness.invocation({"diagram": ARCHITECTURE}, timeout_s=0.0001))
     assert error.reason is Failure.TIMEOUT
-    assert (await engine.invoke(desk.invocation({"diagram": CLASSES}))).artefacts
+    assert (await engine.invoke(harness.invocation({"diagram": CLASSES}))).artefacts
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,7 +147,7 @@ async def test_any_ascii_label_comes_out_as_it_went_in(engine: Provider, label: 
         "nodes": [{"id": "a", "label": label}, {"id": "b", "label": "B"}],
         "edges": [{"from": "a", "to": "b", "label": message}],
     }
-    result = await engine.invoke(desk.invocation({"diagram": diagram}))
+    result = await engine.invoke(harness.invocation({"diagram": diagram}))
     said = text_of(result.artefacts[1].content)
     assert label in said
     assert message in said
@@ -166,10 +166,10 @@ async def test_any_ascii_label_comes_out_as_it_went_in(engine: Provider, label: 
 async def test_plantuml_draws_one_harmless_diagram_or_none(
     source: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    async with desk.context(home=tmp_path_factory.mktemp("plantuml")) as context:
+    async with harness.context(home=tmp_path_factory.mktemp("plantuml")) as context:
         provider: Provider = import_module("svc_executor.adapters.providers.plantuml").create(context)
-        assert await desk.pointer_of_refusal(provider, {"source": source, "language": "plantuml"}) == "/source"
-        drawn = await provider.invoke(desk.invocation({"diagram": CLASSES}))
+        assert await harness.pointer_of_refusal(provider, {"source": source, "language": "plantuml"}) == "/source"
+        drawn = await provider.invoke(harness.invocation({"diagram": CLASSES}))
         assert "Admin" in text_of(drawn.artefacts[1].content)
         await provider.aclose()
 
@@ -186,10 +186,10 @@ async def test_plantuml_draws_one_harmless_diagram_or_none(
 async def test_d2_reads_no_files(source: str, tmp_path: Path) -> None:
     file = tmp_path / "secret.png"
     Image.new("RGB", (8, 8), "#123456").save(file)
-    async with desk.context() as context:
+    async with harness.context() as context:
         provider: Provider = import_module("svc_executor.adapters.providers.d2").create(context)
         params: dict[str, JsonValue] = {"source": source.replace("FILE", str(file)), "language": "d2"}
-        assert await desk.pointer_of_refusal(provider, params) == "/source"
+        assert await harness.pointer_of_refusal(provider, params) == "/source"
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ async def test_what_d2_draws_holds_no_file(source: str, tmp_path: Path) -> None:
     file = tmp_path / "secret.png"
     Image.new("RGB", (8, 8), "#123456").save(file)
     secret = base64.b64encode(file.read_bytes())[:60]
-    async with desk.context() as context:
+    async with harness.context() as context:
         provider: Provider = import_module("svc_executor.adapters.providers.d2").create(context)
         given: dict[str, JsonValue] = {"source": source.replace("FILE", str(file)), "language": "d2"}
         try:
-            drawn = await provider.invoke(desk.invocation(given))
+            drawn = await provider.invoke(harness.invocation(given))
         except ProviderError as error:
             assert error.reason is Failure.INVALID_INPUT  # noqa: PT017 - either is right
             return

@@ -71,7 +71,7 @@ def certificate(*names: str) -> tuple[bytes, bytes]:
 
 
 @asynccontextmanager
-async def standing(folder: Path, *names: str) -> AsyncIterator[tuple[GuardedEgress, TlsServer]]:
+async def running_server(folder: Path, *names: str) -> AsyncIterator[tuple[GuardedEgress, TlsServer]]:
     """A guard, and a server whose certificate names `names`, at the one address of every host."""
     public, private = certificate(*names)
     (folder / "cert.pem").write_bytes(public)
@@ -98,7 +98,7 @@ async def called(egress: GuardedEgress, server: TlsServer, host: str) -> EgressR
 
 
 async def test_a_name_proves_itself_though_another_has_a_connection_to_the_same_address(tmp_path: Path) -> None:
-    async with standing(tmp_path, NAMED) as (egress, server):
+    async with running_server(tmp_path, NAMED) as (egress, server):
         assert (await called(egress, server, NAMED)).status == 200
         with pytest.raises(EgressError) as caught:
             await called(egress, server, OTHER)
@@ -107,7 +107,7 @@ async def test_a_name_proves_itself_though_another_has_a_connection_to_the_same_
 
 
 async def test_two_names_of_one_certificate_do_not_share_a_connection(tmp_path: Path) -> None:
-    async with standing(tmp_path, NAMED, OTHER) as (egress, server):
+    async with running_server(tmp_path, NAMED, OTHER) as (egress, server):
         for host in (NAMED, OTHER, NAMED, OTHER):
             assert (await called(egress, server, host)).status == 200
         assert len(server.peers) == 2

@@ -12,7 +12,7 @@ from PIL import Image
 
 from svc_executor.adapters.providers import pillow_transform
 from svc_executor.domain.provider import InputArtefact
-from tests.conformance import desk
+from tests.conformance import harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def transform() -> AsyncIterator[Provider]:
-    async with desk.context() as context:
+    async with harness.context() as context:
         provider = pillow_transform.create(context)
         yield provider
         await provider.aclose()
@@ -35,8 +35,8 @@ def picture(width: int = 400, height: int = 200, form: str = "PNG") -> InputArte
 
 
 async def applied(transform: Provider, *operations: dict[str, JsonValue], **params: JsonValue) -> Image.Image:
-    call = desk.invocation({"operations": operations, **params}, inputs={"a": picture()})
-    return desk.opened(await transform.invoke(call))
+    call = harness.invocation({"operations": operations, **params}, inputs={"a": picture()})
+    return harness.opened(await transform.invoke(call))
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ async def test_transparency_becomes_white_in_jpeg(transform: Provider) -> None:
     out = io.BytesIO()
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(out, "PNG")
     source = InputArtefact("asset-1", "image/png", "clear.png", out.getvalue())
-    result = await transform.invoke(desk.invocation({"format": "jpeg"}, inputs={"a": source}))
-    assert desk.opened(result).getpixel((4, 4)) == (255, 255, 255)
+    result = await transform.invoke(harness.invocation({"format": "jpeg"}, inputs={"a": source}))
+    assert harness.opened(result).getpixel((4, 4)) == (255, 255, 255)
 
 
 async def test_rework_makes_a_small_picture_as_wide_as_asked(transform: Provider) -> None:
-    remark = desk.feedback("RESOLUTION_TOO_LOW", min_width_px=1000)
-    call = desk.invocation({"operations": [{"op": "thumbnail"}]}, inputs={"a": picture()}, feedback=remark)
-    assert desk.opened(await transform.invoke(call)).width == 1000
+    remark = harness.feedback("RESOLUTION_TOO_LOW", min_width_px=1000)
+    call = harness.invocation({"operations": [{"op": "thumbnail"}]}, inputs={"a": picture()}, feedback=remark)
+    assert harness.opened(await transform.invoke(call)).width == 1000
 
 
 def bomb() -> bytes:
@@ -102,12 +102,12 @@ def bomb() -> bytes:
 @pytest.mark.parametrize("content", [bomb(), b"", b"<svg/>", picture().content[:200]])
 async def test_what_is_no_readable_picture_is_refused(transform: Provider, content: bytes) -> None:
     source = InputArtefact("asset-1", "image/png", "x.png", content)
-    assert await desk.pointer_of_refusal(transform, {}, inputs={"a": source}) == "/source"
+    assert await harness.pointer_of_refusal(transform, {}, inputs={"a": source}) == "/source"
 
 
 async def test_it_wants_one_picture(transform: Provider) -> None:
-    assert await desk.pointer_of_refusal(transform, {}) == "/source"
-    assert await desk.pointer_of_refusal(transform, {}, inputs={"a": picture(), "b": picture()}) == "/source"
+    assert await harness.pointer_of_refusal(transform, {}) == "/source"
+    assert await harness.pointer_of_refusal(transform, {}, inputs={"a": picture(), "b": picture()}) == "/source"
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ async def test_a_fault_is_named_by_its_pointer(
     transform: Provider, operation: dict[str, JsonValue], pointer: str
 ) -> None:
     params = {"operations": [operation]}
-    assert await desk.pointer_of_refusal(transform, params, inputs={"a": picture()}) == pointer
+    assert await harness.pointer_of_refusal(transform, params, inputs={"a": picture()}) == pointer

@@ -11,13 +11,13 @@ import pytest
 from mesh.testing import FakeClock
 from svc_executor.adapters.providers import smollm
 from svc_executor.adapters.providers.smollm import SmolLm
-from tests.conformance import desk
+from tests.conformance import harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 IDLE_S = 60.0
-CALL = desk.invocation({"prompt": "Write of passkeys.", "sentences": 1})
+CALL = harness.invocation({"prompt": "Write of passkeys.", "sentences": 1})
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def chat(clock: FakeClock) -> AsyncIterator[SmolLm]:
-    async with desk.context() as context:
+    async with harness.context() as context:
         provider = smollm.create(replace(context, clock=clock, idle_s=IDLE_S))
         assert isinstance(provider, SmolLm)
         yield provider
@@ -51,7 +51,7 @@ async def test_an_idle_model_is_unloaded_and_answers_the_same_afterwards(chat: S
 
 
 async def test_a_model_that_writes_is_not_unloaded_under_it(chat: SmolLm, clock: FakeClock) -> None:
-    writing = asyncio.create_task(chat.invoke(desk.invocation({"prompt": "Write of passkeys.", "sentences": 4})))
+    writing = asyncio.create_task(chat.invoke(harness.invocation({"prompt": "Write of passkeys.", "sentences": 4})))
     await clock.sleeper()
     while not writing.done():
         await clock.advance(IDLE_S)

@@ -11,7 +11,7 @@ import pytest
 
 from svc_executor.adapters.providers import mermaid
 from svc_executor.domain.provider import Failure, Fault, ProviderError
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.conformance.diagrams import ARCHITECTURE
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ENGINES = ("mermaidx", "novasvg", "matplotlib", "typst")
 DRAW_EVERYTHING = f"""
 import asyncio, sys
 from svc_executor.adapters.providers import composer, matplotlib_chart, mermaid, pillow_transform, plantuml
-from tests.conformance import desk
+from tests.conformance import harness
 from tests.conformance.diagrams import ARCHITECTURE
 
 CHART = {{"kind": "bar", "series": [{{"x": ["a", "b"], "y": [1, 2]}}]}}
@@ -35,12 +35,12 @@ SECTION = {{"id": "a", "title": "A", "body": "B"}}
 DOCUMENT = {{"title": "T", "kind": "report", "sections": [SECTION], "outputs": ["pdf"]}}
 
 async def main():
-    async with desk.context() as context:
+    async with harness.context() as context:
         for module, params in (
             (mermaid, {{"diagram": ARCHITECTURE}}), (matplotlib_chart, {{"chart": CHART}}), (composer, DOCUMENT)
         ):
             provider = module.create(context)
-            await provider.invoke(desk.invocation(params))
+            await provider.invoke(harness.invocation(params))
             await provider.aclose()
     print(*(name for name in {ENGINES!r} if name in sys.modules))
 
@@ -49,16 +49,16 @@ asyncio.run(main())
 
 
 def slow(tenant: str, timeout_s: float = 600.0) -> Invocation:
-    return desk.invocation({"source": SLOW, "language": "mermaid"}, tenant_id=tenant, timeout_s=timeout_s)
+    return harness.invocation({"source": SLOW, "language": "mermaid"}, tenant_id=tenant, timeout_s=timeout_s)
 
 
 def quick(tenant: str) -> Invocation:
-    return desk.invocation({"diagram": ARCHITECTURE}, tenant_id=tenant)
+    return harness.invocation({"diagram": ARCHITECTURE}, tenant_id=tenant)
 
 
 @pytest.fixture(scope="module")
 async def engine() -> AsyncIterator[Provider]:
-    async with desk.context() as context:
+    async with harness.context() as context:
         yield mermaid.create(context)
 
 
@@ -74,13 +74,13 @@ async def test_a_diagram_is_drawn_while_another_tenants_source_takes_for_ever(en
 
 
 async def test_a_source_that_takes_too_long_is_the_callers_fault_and_ends_alone(engine: Provider) -> None:
-    error = await desk.refusal(engine, slow("a", timeout_s=1.0))
+    error = await harness.refusal(engine, slow("a", timeout_s=1.0))
     assert (error.reason, error.fault) == (Failure.TIMEOUT, Fault.CALLER)
     assert (await engine.invoke(quick("a"))).artefacts
 
 
 async def test_the_processor_time_of_a_source_is_bounded() -> None:
-    async with desk.processes(cpu_s=1.0) as processes:
+    async with harness.processes(cpu_s=1.0) as processes:
         pool = processes.pool("spinning")
         with pytest.raises(ProviderError) as caught:
             await pool.run(sum, _Endless(), tenant_id="a", time_s=60.0)
@@ -88,7 +88,7 @@ async def test_the_processor_time_of_a_source_is_bounded() -> None:
 
 
 async def test_what_needs_too_much_memory_is_refused_as_input() -> None:
-    async with desk.processes() as processes:
+    async with harness.processes() as processes:
         pool = processes.pool("hungry", memory_mb=128)
         with pytest.raises(ProviderError) as caught:
             await pool.run(bytes, 512 * 1024 * 1024, tenant_id="a", time_s=60.0)

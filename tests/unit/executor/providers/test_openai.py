@@ -10,7 +10,7 @@ import pytest
 
 from svc_executor.adapters.providers import openai_chat, openai_images
 from svc_executor.domain.provider import Failure, Fault
-from tests.conformance import desk, openai
+from tests.conformance import harness, openai
 from tests.conformance.diagrams import ARCHITECTURE
 from tests.conformance.wire import HANG, Reply
 
@@ -29,28 +29,28 @@ def server() -> Iterator[openai.OpenAiServer]:
 
 @pytest.fixture
 async def images(server: openai.OpenAiServer) -> AsyncIterator[Provider]:
-    async with desk.context(server.authority) as context:
+    async with harness.context(server.authority) as context:
         yield openai_images.create(context)
 
 
 @pytest.fixture
 async def chat(server: openai.OpenAiServer) -> AsyncIterator[Provider]:
-    async with desk.context(server.authority) as context:
+    async with harness.context(server.authority) as context:
         yield openai_chat.create(context)
 
 
 def call(server: openai.OpenAiServer, model: str, params: dict[str, JsonValue], key: str = openai.KEY) -> Invocation:
-    return desk.invocation(
+    return harness.invocation(
         params,
         model=model,
         endpoint=f"{server.url}/v1",
-        credentials={"api_key": desk.Key(key)},
+        credentials={"api_key": harness.Key(key)},
         step_type="generate_image",
     )
 
 
 async def test_an_endpoint_that_is_no_address_is_called_by_nobody(chat: Provider, server: openai.OpenAiServer) -> None:
-    error = await desk.refusal(chat, replace(call(server, "gpt-4.1", {"prompt": "hello"}), endpoint="https://[::1"))
+    error = await harness.refusal(chat, replace(call(server, "gpt-4.1", {"prompt": "hello"}), endpoint="https://[::1"))
     assert (error.reason, error.fault) == (Failure.UNAVAILABLE, Fault.CALLER)
 
 
@@ -66,7 +66,7 @@ async def test_a_prompt_becomes_a_picture(
     images: Provider, server: openai.OpenAiServer, model: str, params: dict[str, JsonValue], size: tuple[int, int]
 ) -> None:
     result = await images.invoke(call(server, model, {"prompt": "A lock on a door", **params}))
-    assert desk.opened(result).size == size
+    assert harness.opened(result).size == size
     assert result.artefacts[0].media_type == "image/png"
     assert result.model == model
 
@@ -95,7 +95,7 @@ async def test_a_neutral_diagram_is_described(images: Provider, server: openai.O
 
 async def test_the_critics_words_reach_the_model(images: Provider, server: openai.OpenAiServer) -> None:
     asked = replace(
-        call(server, "dall-e-3", {"prompt": "A lock"}), feedback=desk.feedback("NOT_RELEVANT", "Show a key.")
+        call(server, "dall-e-3", {"prompt": "A lock"}), feedback=harness.feedback("NOT_RELEVANT", "Show a key.")
     )
     await images.invoke(asked)
     assert json.loads(server.received[-1].body)["prompt"].endswith("Show a key.")
@@ -131,58 +131,58 @@ async def test_an_answer_has_its_meaning(
 ) -> None:
     for provider in (images, chat):
         server.next.append(reply)
-        error = await desk.refusal(provider, call(server, "gpt-image-1", {"prompt": "A lock"}))
+        error = await harness.refusal(provider, call(server, "gpt-image-1", {"prompt": "A lock"}))
         assert error.reason is reason
 
 
 async def test_the_wait_that_is_asked_for_is_passed_on(images: Provider, server: openai.OpenAiServer) -> None:
     server.next.append(openai.RATE_LIMITED)
-    error = await desk.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}))
+    error = await harness.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}))
     assert error.retry_after_s == 7
 
 
 async def test_a_date_to_wait_for_is_understood(images: Provider, server: openai.OpenAiServer) -> None:
     later = {"Retry-After": "Fri, 31 Dec 2999 23:59:59 GMT"}
     server.next.append(replace(openai.RATE_LIMITED, headers=later))
-    error = await desk.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}))
+    error = await harness.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}))
     assert error.retry_after_s is not None
     assert error.retry_after_s > 1e9
 
 
 async def test_a_wrong_key_is_told_without_showing_it(images: Provider, server: openai.OpenAiServer) -> None:
-    error = await desk.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}, key="sk-secret"))
+    error = await harness.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}, key="sk-secret"))
     assert error.reason is Failure.AUTH_FAILED
     assert "sk-secret" not in error.message
 
 
 async def test_an_echoed_key_is_masked(images: Provider, server: openai.OpenAiServer) -> None:
     server.next.append(openai.error(400, f"Bad: {openai.KEY}", "invalid_request_error"))
-    error = await desk.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}))
+    error = await harness.refusal(images, call(server, "dall-e-3", {"prompt": "A lock"}))
     assert error.reason is Failure.INVALID_INPUT
     assert openai.KEY not in error.message
 
 
 async def test_without_a_key_nobody_is_called(images: Provider, server: openai.OpenAiServer) -> None:
-    error = await desk.refusal(images, replace(call(server, "dall-e-3", {"prompt": "A"}), credentials={}))
+    error = await harness.refusal(images, replace(call(server, "dall-e-3", {"prompt": "A"}), credentials={}))
     assert error.reason is Failure.AUTH_FAILED
     assert server.received == []
 
 
 async def test_silence_ends_in_time(images: Provider, server: openai.OpenAiServer) -> None:
     server.next.append(HANG)
-    error = await desk.refusal(images, replace(call(server, "dall-e-3", {"prompt": "A lock"}), timeout_s=0.2))
+    error = await harness.refusal(images, replace(call(server, "dall-e-3", {"prompt": "A lock"}), timeout_s=0.2))
     assert error.reason is Failure.TIMEOUT
 
 
 async def test_a_model_that_does_not_exist_is_named(images: Provider, server: openai.OpenAiServer) -> None:
-    error = await desk.refusal(images, call(server, "gpt-image-99", {"prompt": "A lock"}))
+    error = await harness.refusal(images, call(server, "gpt-image-99", {"prompt": "A lock"}))
     assert error.reason is Failure.INVALID_INPUT
     assert "gpt-image-99" in error.message
 
 
 async def test_an_endpoint_inside_is_refused(images: Provider, server: openai.OpenAiServer) -> None:
     inside = replace(call(server, "dall-e-3", {"prompt": "A"}), endpoint="http://127.0.0.1:1/v1")
-    assert (await desk.refusal(images, inside)).reason is Failure.UNAVAILABLE
+    assert (await harness.refusal(images, inside)).reason is Failure.UNAVAILABLE
 
 
 async def test_nobody_is_probed_unasked(images: Provider, server: openai.OpenAiServer) -> None:
@@ -222,7 +222,7 @@ async def test_an_answer_that_is_none_is_an_error(
 ) -> None:
     server.finish = finish
     params: dict[str, JsonValue] = {"prompt": "Name it.", **({"json_schema": {"type": "object"}} if schema else {})}
-    assert (await desk.refusal(chat, call(server, "gpt-4.1", params))).reason is reason
+    assert (await harness.refusal(chat, call(server, "gpt-4.1", params))).reason is reason
 
 
 async def test_a_text_cut_at_its_limit_says_so(chat: Provider, server: openai.OpenAiServer) -> None:

@@ -13,7 +13,7 @@ from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.providers import openai_chat, openai_images
 from svc_executor.adapters.providers.remote.calls import RemoteCalls
 from svc_executor.domain.provider import Failure, Fault, ProviderContext, ProviderError, Usage
-from tests.conformance import desk, openai
+from tests.conformance import harness, openai
 from tests.conformance.wire import HANG, Reply
 
 if TYPE_CHECKING:
@@ -36,34 +36,34 @@ def server() -> Iterator[openai.OpenAiServer]:
 
 @pytest.fixture
 async def chat(server: openai.OpenAiServer) -> AsyncIterator[Provider]:
-    async with desk.context(server.authority) as context:
+    async with harness.context(server.authority) as context:
         yield openai_chat.create(context)
 
 
 @pytest.fixture
 async def images(server: openai.OpenAiServer) -> AsyncIterator[Provider]:
-    async with desk.context(server.authority) as context:
+    async with harness.context(server.authority) as context:
         yield openai_images.create(context)
 
 
 def call(server: openai.OpenAiServer, model: str = "gpt-4.1", **params: JsonValue) -> Invocation:
-    return desk.invocation(
+    return harness.invocation(
         {"prompt": "Name it.", **params},
         model=model,
         endpoint=f"{server.url}/v1",
-        credentials={"api_key": desk.Key(openai.KEY)},
+        credentials={"api_key": harness.Key(openai.KEY)},
         timeout_s=0.5,
     )
 
 
 async def failed(provider: Provider, server: openai.OpenAiServer, reply: Reply, **params: JsonValue) -> ProviderError:
     server.next.append(reply)
-    return await desk.refusal(provider, call(server, **params))
+    return await harness.refusal(provider, call(server, **params))
 
 
 def answer(**choice: JsonValue) -> Reply:
-    told = {"prompt_tokens": 21, "completion_tokens": 9}
-    return Reply.of(200, {"model": "m", "choices": [choice], "usage": told})
+    reported_usage = {"prompt_tokens": 21, "completion_tokens": 9}
+    return Reply.of(200, {"model": "m", "choices": [choice], "usage": reported_usage})
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ async def test_an_answer_that_does_not_arrive_whole_costs_what_it_may_have_at_mo
     assert error.usage is not None
     assert (error.usage.estimated, error.usage.output_tokens) == (True, 50)
     server.next.append(reply)
-    pictures = await desk.refusal(images, call(server, "dall-e-3", quality="hd"))
+    pictures = await harness.refusal(images, call(server, "dall-e-3", quality="hd"))
     assert pictures.usage == Usage(images=2, estimated=True)
 
 
 @pytest.mark.parametrize(
-    ("told", "usage"),
+    ("reported_usage", "usage"),
     [
         ({"prompt_tokens": 12.0, "completion_tokens": 9.0}, Usage(input_tokens=12, output_tokens=9)),
         ({"prompt_tokens": 0, "completion_tokens": 9}, Usage(input_tokens=0, output_tokens=9)),
@@ -126,19 +126,19 @@ async def test_an_answer_that_does_not_arrive_whole_costs_what_it_may_have_at_mo
     ],
 )
 async def test_tokens_that_an_answer_tells_are_counted_and_others_are_as_many_as_they_may_be(
-    chat: Provider, server: openai.OpenAiServer, told: dict[str, JsonValue], usage: Usage
+    chat: Provider, server: openai.OpenAiServer, reported_usage: dict[str, JsonValue], usage: Usage
 ) -> None:
     choice = {"message": {"content": "A name."}, "finish_reason": "stop"}
-    server.next.append(Reply.of(200, {"model": "m", "choices": [choice], "usage": told}))
+    server.next.append(Reply.of(200, {"model": "m", "choices": [choice], "usage": reported_usage}))
     assert (await chat.invoke(call(server, max_tokens=50))).usage == usage
 
 
-@pytest.mark.parametrize("told", [{}, {"input_tokens": "10"}, None, 7])
+@pytest.mark.parametrize("reported_usage", [{}, {"input_tokens": "10"}, None, 7])
 async def test_a_picture_by_the_token_whose_answer_tells_none_costs_what_it_may_have_at_most(
-    images: Provider, server: openai.OpenAiServer, told: JsonValue
+    images: Provider, server: openai.OpenAiServer, reported_usage: JsonValue
 ) -> None:
     data = [{"b64_json": base64.b64encode(openai.png(8, 8)).decode()}]
-    server.next.append(Reply.of(200, {"data": data, "usage": told}))
+    server.next.append(Reply.of(200, {"data": data, "usage": reported_usage}))
     usage = (await images.invoke(call(server, "gpt-image-1", quality="medium"))).usage
     assert (usage.estimated, usage.output_tokens) == (True, 1_584)
     assert usage.input_tokens > len("Name it.") / 4
@@ -149,9 +149,9 @@ async def test_a_picture_by_the_piece_has_no_tokens(images: Provider, server: op
 
 
 async def test_a_picture_that_cannot_be_read_is_paid_for(images: Provider, server: openai.OpenAiServer) -> None:
-    told = {"input_tokens": 10, "output_tokens": 4160}
-    server.next.append(Reply.of(200, {"data": [{"b64_json": "AAAA"}], "usage": told}))
-    error = await desk.refusal(images, call(server, "gpt-image-1"))
+    reported_usage = {"input_tokens": 10, "output_tokens": 4160}
+    server.next.append(Reply.of(200, {"data": [{"b64_json": "AAAA"}], "usage": reported_usage}))
+    error = await harness.refusal(images, call(server, "gpt-image-1"))
     assert error.usage == Usage(images=1, input_tokens=10, output_tokens=4160)
 
 
@@ -179,8 +179,10 @@ async def test_an_answer_that_would_take_long_to_read_is_not_read(
 
 
 async def test_a_closed_port_consumes_nothing(chat: Provider, server: openai.OpenAiServer) -> None:
-    async with desk.context("127.0.0.1:1") as context:
-        error = await desk.refusal(openai_chat.create(context), replace(call(server), endpoint="http://127.0.0.1:1/v1"))
+    async with harness.context("127.0.0.1:1") as context:
+        error = await harness.refusal(
+            openai_chat.create(context), replace(call(server), endpoint="http://127.0.0.1:1/v1")
+        )
     assert (error.reason, error.fault, error.usage) == (Failure.UNAVAILABLE, Fault.PROVIDER, None)
 
 

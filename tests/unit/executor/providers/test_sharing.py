@@ -54,7 +54,7 @@ class Drawing:
 
     @property
     def at_work(self) -> list[str]:
-        """What was begun."""
+        """What was started."""
         return [source for process in self.made for source in process.sources]
 
     def release(self) -> None:
@@ -95,12 +95,12 @@ class Writing:
     """Work of a model that goes on until it is released or stopped."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
+        self.started = threading.Event()
         self.released = threading.Event()
         self.stopped = threading.Event()
 
     def __call__(self, stopped: Callable[[], bool]) -> str:
-        self.begun.set()
+        self.started.set()
         while not self.released.wait(0.005):
             if stopped():
                 self.stopped.set()
@@ -118,7 +118,7 @@ def thread() -> Iterator[ModelThread]:
 async def test_a_caller_that_is_cancelled_stops_its_work(thread: ModelThread) -> None:
     writing = Writing()
     task = asyncio.create_task(thread.run("a", 60.0, writing))
-    await eventually(writing.begun.is_set)
+    await eventually(writing.started.is_set)
     task.cancel()
     await asyncio.wait((task,))
     await eventually(writing.stopped.is_set)
@@ -135,8 +135,8 @@ async def test_work_that_takes_too_long_is_stopped_and_is_the_callers_fault(thre
 async def test_a_tenant_that_waits_for_the_model_comes_after_the_one_at_work(thread: ModelThread) -> None:
     first, second = Writing(), Writing()
     tasks = [asyncio.create_task(thread.run(tenant, 60.0, work)) for tenant, work in (("a", first), ("b", second))]
-    await eventually(first.begun.is_set)
-    assert not second.begun.is_set()
+    await eventually(first.started.is_set)
+    assert not second.started.is_set()
     for work in (first, second):
         work.released.set()
     assert await asyncio.gather(*tasks) == ["whole", "whole"]

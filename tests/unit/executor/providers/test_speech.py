@@ -11,7 +11,7 @@ import pytest
 
 from svc_executor.adapters.providers import espeak
 from svc_executor.domain.provider import Failure
-from tests.conformance import desk
+from tests.conformance import harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ TEXT = "The sign-in feature lets users sign in with a password or a passkey."
 
 @pytest.fixture
 async def speech() -> AsyncIterator[Provider]:
-    async with desk.context() as context:
+    async with harness.context() as context:
         provider = espeak.create(context)
         yield provider
         await provider.aclose()
@@ -36,7 +36,7 @@ def samples_of(result: InvocationResult) -> tuple[int, array.array[int]]:
 
 
 async def test_a_text_becomes_an_audible_wav(speech: Provider) -> None:
-    result = await speech.invoke(desk.invocation({"text": TEXT}))
+    result = await speech.invoke(harness.invocation({"text": TEXT}))
     rate, samples = samples_of(result)
     assert result.artefacts[0].media_type == "audio/wav"
     assert 3 < len(samples) / rate < 9
@@ -44,20 +44,20 @@ async def test_a_text_becomes_an_audible_wav(speech: Provider) -> None:
 
 
 async def test_the_usage_is_its_length(speech: Provider) -> None:
-    result = await speech.invoke(desk.invocation({"text": TEXT}))
+    result = await speech.invoke(harness.invocation({"text": TEXT}))
     rate, samples = samples_of(result)
     assert result.usage.seconds == pytest.approx(len(samples) / rate, abs=0.01)
     assert result.artefacts[0].metadata["duration_s"] == pytest.approx(result.usage.seconds, abs=0.01)
 
 
 async def test_equal_input_gives_equal_bytes(speech: Provider) -> None:
-    call = desk.invocation({"text": TEXT})
+    call = harness.invocation({"text": TEXT})
     assert (await speech.invoke(call)).artefacts[0].content == (await speech.invoke(call)).artefacts[0].content
 
 
 async def test_a_higher_rate_is_shorter(speech: Provider) -> None:
-    slow = await speech.invoke(desk.invocation({"text": TEXT, "rate_wpm": 100}))
-    fast = await speech.invoke(desk.invocation({"text": TEXT, "rate_wpm": 250}))
+    slow = await speech.invoke(harness.invocation({"text": TEXT, "rate_wpm": 100}))
+    fast = await speech.invoke(harness.invocation({"text": TEXT, "rate_wpm": 250}))
     assert fast.usage.seconds < slow.usage.seconds * 0.7
 
 
@@ -72,11 +72,11 @@ async def test_a_higher_rate_is_shorter(speech: Provider) -> None:
     ],
 )
 async def test_a_fault_is_named_by_its_pointer(speech: Provider, params: dict[str, JsonValue], pointer: str) -> None:
-    assert await desk.pointer_of_refusal(speech, params) == pointer
+    assert await harness.pointer_of_refusal(speech, params) == pointer
 
 
 async def test_a_deadline_is_kept(speech: Provider) -> None:
-    error = await desk.refusal(speech, desk.invocation({"text": TEXT * 60}, timeout_s=0.01))
+    error = await harness.refusal(speech, harness.invocation({"text": TEXT * 60}, timeout_s=0.01))
     assert error.reason is Failure.TIMEOUT
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from svc_executor.adapters.providers import stability_images
 from svc_executor.domain.provider import Failure
-from tests.conformance import desk, stability
+from tests.conformance import harness, stability
 from tests.conformance.wire import HANG, Reply
 
 if TYPE_CHECKING:
@@ -27,19 +27,23 @@ def server() -> Iterator[stability.StabilityServer]:
 
 @pytest.fixture
 async def images(server: stability.StabilityServer) -> AsyncIterator[Provider]:
-    async with desk.context(server.authority) as context:
+    async with harness.context(server.authority) as context:
         yield stability_images.create(context)
 
 
 def call(server: stability.StabilityServer, params: dict[str, JsonValue], **others: object) -> Invocation:
-    usual = {"endpoint": server.url, "credentials": {"api_key": desk.Key(stability.KEY)}, "model": "stable-image-core"}
-    return desk.invocation(params, **{**usual, **others})
+    usual = {
+        "endpoint": server.url,
+        "credentials": {"api_key": harness.Key(stability.KEY)},
+        "model": "stable-image-core",
+    }
+    return harness.invocation(params, **{**usual, **others})
 
 
 async def test_a_prompt_becomes_a_picture_with_its_seed(images: Provider, server: stability.StabilityServer) -> None:
     params: dict[str, JsonValue] = {"prompt": 'A "lock" — müde', "shape": "landscape", "negative_prompt": "people"}
     result = await images.invoke(call(server, params))
-    assert desk.opened(result).size == (96, 64)
+    assert harness.opened(result).size == (96, 64)
     assert result.metadata["seed"] == 4711
     assert server.fields["aspect_ratio"] == "3:2"
     assert server.fields["prompt"] == 'A "lock" — müde'
@@ -68,30 +72,30 @@ async def test_an_answer_has_its_meaning(
     images: Provider, server: stability.StabilityServer, reply: Reply, reason: Failure
 ) -> None:
     server.next.append(reply)
-    error = await desk.refusal(images, call(server, {"prompt": "A lock"}))
+    error = await harness.refusal(images, call(server, {"prompt": "A lock"}))
     assert error.reason is reason
     assert (error.retry_after_s == 60) == (reason is Failure.RATE_LIMITED)
 
 
 async def test_a_filtered_picture_is_a_refusal(images: Provider, server: stability.StabilityServer) -> None:
     server.finish = "CONTENT_FILTERED"
-    assert (await desk.refusal(images, call(server, {"prompt": "A lock"}))).reason is Failure.CONTENT_REJECTED
+    assert (await harness.refusal(images, call(server, {"prompt": "A lock"}))).reason is Failure.CONTENT_REJECTED
 
 
 async def test_a_wrong_key_is_told(images: Provider, server: stability.StabilityServer) -> None:
-    wrong = call(server, {"prompt": "A lock"}, credentials={"api_key": desk.Key("nope")})
-    assert (await desk.refusal(images, wrong)).reason is Failure.AUTH_FAILED
+    wrong = call(server, {"prompt": "A lock"}, credentials={"api_key": harness.Key("nope")})
+    assert (await harness.refusal(images, wrong)).reason is Failure.AUTH_FAILED
 
 
 async def test_silence_ends_in_time(images: Provider, server: stability.StabilityServer) -> None:
     server.next.append(HANG)
-    error = await desk.refusal(images, call(server, {"prompt": "A lock"}, timeout_s=0.2))
+    error = await harness.refusal(images, call(server, {"prompt": "A lock"}, timeout_s=0.2))
     assert error.reason is Failure.TIMEOUT
 
 
 async def test_an_unknown_model_is_refused_before_anybody_is_called(
     images: Provider, server: stability.StabilityServer
 ) -> None:
-    error = await desk.refusal(images, call(server, {"prompt": "A lock"}, model="sd9"))
+    error = await harness.refusal(images, call(server, {"prompt": "A lock"}, model="sd9"))
     assert error.reason is Failure.INVALID_INPUT
     assert server.received == []

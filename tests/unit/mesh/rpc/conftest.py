@@ -16,7 +16,7 @@ from grpc_tools import protoc
 
 from mesh.context import RequestContext, current
 from mesh.errors import QuotaViolation, Reason, SomaError
-from mesh.testing import Served, served
+from mesh.testing import RunningServer, served
 
 Dynamic = SimpleNamespace
 Context = grpc.aio.ServicerContext
@@ -125,20 +125,20 @@ def servicer(probe: Dynamic) -> Dynamic:
 
 
 @pytest.fixture
-async def server(probe: Dynamic, servicer: Dynamic) -> AsyncIterator[Served]:
+async def server(probe: Dynamic, servicer: Dynamic) -> AsyncIterator[RunningServer]:
     async with served([(probe.grpc.add_ProbeServicer_to_server, servicer)]) as running:
         yield running
 
 
 @pytest.fixture
-async def raw(server: Served) -> AsyncIterator[grpc.aio.Channel]:
+async def raw(server: RunningServer) -> AsyncIterator[grpc.aio.Channel]:
     """A plain gRPC channel, to see what is on the wire."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         yield channel
 
 
 @pytest.fixture
-async def authorized(server: Served) -> tuple[tuple[str, str], ...]:
+async def authorized(server: RunningServer) -> tuple[tuple[str, str], ...]:
     """Headers of a caller who may do everything."""
     return (("authorization", f"Bearer {await server.issuer.token()}"),)
 

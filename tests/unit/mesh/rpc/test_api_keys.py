@@ -13,7 +13,7 @@ from mesh.identity import Claims, TokenVerifier, api_key
 from mesh.identity.key_ids import KeyIds, id_of
 from mesh.identity.statements import KEYS_TYPE, KeyIdsFile, statement_of_keys
 from mesh.rpc import api_keys
-from mesh.rpc.api_keys import READINGS, SETTLED_S, ExistingKeys
+from mesh.rpc.api_keys import CLOCK_TOLERANCE_S, READINGS_TO_CONFIRM, ExistingKeys
 from mesh.testing import FakeClock, Issuer
 from mesh.testing.tokens import AUDIENCE, ISSUER
 from soma.gateway.v1.identity_service_pb2 import WatchApiKeysResponse
@@ -161,7 +161,7 @@ async def test_true_signature_over_a_key_that_does_not_exist_is_refused_with_an_
     service: Service, gateway: Gateway, issuer: Issuer, clock: FakeClock
 ) -> None:
     forged = [await key_of(issuer, MADE_UP), await token_of(issuer, MADE_UP)]
-    await clock.advance(SETTLED_S + 1)
+    await clock.advance(CLOCK_TOLERANCE_S + 1)
     await service.hear(await gateway.reading(KEY))
     assert [service.refusal(token) for token in forged] == [Reason.UNAUTHENTICATED] * 2
     assert [(caller.tenant_id, caller.key_id) for caller in service.absent] == [("acme", MADE_UP)] * 2
@@ -171,7 +171,7 @@ async def test_key_of_one_tenant_is_none_of_another(
     service: Service, gateway: Gateway, issuer: Issuer, clock: FakeClock
 ) -> None:
     forged = await key_of(issuer, KEY, "umbrella")
-    await clock.advance(SETTLED_S + 1)
+    await clock.advance(CLOCK_TOLERANCE_S + 1)
     await service.hear(await gateway.reading(KEY))
     assert service.refusal(forged) is Reason.UNAUTHENTICATED
 
@@ -199,7 +199,7 @@ async def test_call_with_a_made_up_key_is_refused_after_some_readings_and_then_a
     forged = await key_of(issuer, MADE_UP)
     call = asyncio.create_task(service.refusal_of_call(forged))
     await asyncio.sleep(0)
-    await service.hear(*[await gateway.reading(KEY) for _ in range(READINGS - 1)])
+    await service.hear(*[await gateway.reading(KEY) for _ in range(READINGS_TO_CONFIRM - 1)])
     assert not call.done()
     await service.hear(await gateway.reading(KEY))
     assert await call is Reason.UNAUTHENTICATED
@@ -211,7 +211,7 @@ async def test_parts_of_a_state_are_no_reading(service: Service, gateway: Gatewa
     call = asyncio.create_task(service.refusal_of_call(await key_of(issuer, MADE_UP)))
     await asyncio.sleep(0)
     part = await gateway.reading(KEY, complete=False)
-    await service.hear(*[part] * READINGS, await gateway.reading(KEY, MADE_UP))
+    await service.hear(*[part] * READINGS_TO_CONFIRM, await gateway.reading(KEY, MADE_UP))
     assert await call is None
 
 
@@ -227,7 +227,7 @@ async def test_unconfirmed_key_is_refused_for_a_while_when_no_gateway_is_heard(
 async def test_only_some_calls_wait(
     service: Service, gateway: Gateway, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_keys, "MOST_WAITING", 1)
+    monkeypatch.setattr(api_keys, "MAX_WAITING", 1)
     await service.hear(await gateway.reading(KEY))
     first = asyncio.create_task(service.refusal_of_call(await key_of(issuer, OTHER)))
     await asyncio.sleep(0)
@@ -246,7 +246,7 @@ async def test_restart_without_a_gateway_goes_by_the_keys_on_disk(
     service: Service, gateway: Gateway, issuer: Issuer, clock: FakeClock
 ) -> None:
     keys = [await key_of(issuer), await key_of(issuer, MADE_UP)]
-    await clock.advance(SETTLED_S + 1)
+    await clock.advance(CLOCK_TOLERANCE_S + 1)
     await service.hear(await gateway.reading(KEY, OTHER))
     again = await service.restarted()
     assert [again.refusal(key) for key in keys] == [None, Reason.UNAUTHENTICATED]
@@ -293,7 +293,7 @@ async def test_key_that_the_gateway_no_longer_has_is_gone(
     service: Service, gateway: Gateway, issuer: Issuer, clock: FakeClock
 ) -> None:
     forgotten = await key_of(issuer, OTHER)
-    await clock.advance(SETTLED_S + 1)
+    await clock.advance(CLOCK_TOLERANCE_S + 1)
     await service.hear(await gateway.reading(KEY, OTHER))
     known = KeyIds().with_ids([id_of("acme", KEY), id_of("acme", OTHER)]).bucket_digests()
     await service.hear(await gateway.reading(KEY, known=known))

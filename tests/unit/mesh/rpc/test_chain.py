@@ -11,7 +11,7 @@ import structlog
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
-from mesh.testing import ALICE, BOB, Issuer, Served, served
+from mesh.testing import ALICE, BOB, Issuer, RunningServer, served
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -126,7 +126,7 @@ async def test_a_method_whose_contract_declares_no_access_is_open_to_nobody(
 
 
 async def test_an_api_key_is_taken_from_its_header_or_as_a_bearer(
-    server: Served, invoke: Invoke, raw: grpc.aio.Channel
+    server: RunningServer, invoke: Invoke, raw: grpc.aio.Channel
 ) -> None:
     key = f"soma_dev_{await server.issuer.token()}"
     for headers in (
@@ -138,7 +138,7 @@ async def test_an_api_key_is_taken_from_its_header_or_as_a_bearer(
 
 
 async def test_headers_that_claim_an_identity_are_not_believed(
-    server: Served, invoke: Invoke, raw: grpc.aio.Channel, servicer: Dynamic
+    server: RunningServer, invoke: Invoke, raw: grpc.aio.Channel, servicer: Dynamic
 ) -> None:
     claimed = (("x-tenant-id", "umbrella"), ("x-soma-subject", "root"), ("x-api-key", await server.issuer.token()))
     await invoke(raw, "UnaryUnary", {"text": "hi"}, metadata=claimed)
@@ -177,7 +177,7 @@ async def test_a_broken_policy_lets_nobody_in(kind: str, probe: Dynamic, service
     assert servicer.seen.calls == 0
 
 
-async def test_a_revoked_key_is_refused_at_the_next_call(server: Served, invoke: Invoke) -> None:
+async def test_a_revoked_key_is_refused_at_the_next_call(server: RunningServer, invoke: Invoke) -> None:
     assert await invoke(server.channel, "UnaryUnary", {"text": "hi"})
     server.issuer.revoked.add(ALICE.key_id)
     with pytest.raises(SomaError, match="revoked"):

@@ -14,7 +14,7 @@ from mesh.clock import SystemClock
 from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.rpc.client import connect
 from mesh.settings import SettingsError
-from mesh.testing import ALICE, BOB, PLAINTEXT, Served, acting_as, served
+from mesh.testing import ALICE, BOB, PLAINTEXT, RunningServer, acting_as, served
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,14 +42,14 @@ def samples(kind: str, code: str) -> float:
 
 
 @every_kind
-async def test_an_answer_arrives_and_the_call_is_timed(kind: str, server: Served, invoke: Invoke) -> None:
+async def test_an_answer_arrives_and_the_call_is_timed(kind: str, server: RunningServer, invoke: Invoke) -> None:
     before = samples(kind, "OK")
     assert "you said hi" in await invoke(server.channel, kind, {"text": "hi"})
     assert samples(kind, "OK") == before + 1
 
 
 @every_kind
-async def test_a_peers_error_is_raised_as_the_peer_meant_it(kind: str, server: Served, invoke: Invoke) -> None:
+async def test_a_peers_error_is_raised_as_the_peer_meant_it(kind: str, server: RunningServer, invoke: Invoke) -> None:
     error = await failure(invoke(server.channel, kind, {"behaviour": "soma"}))
     assert error.reason is Reason.BUDGET_EXCEEDED
     assert error.message == "The monthly budget is used up"
@@ -58,7 +58,7 @@ async def test_a_peers_error_is_raised_as_the_peer_meant_it(kind: str, server: S
     assert error.retry_after_s == 2.5
 
 
-async def test_messages_before_an_error_are_delivered(server: Served, probe: Dynamic, servicer: Dynamic) -> None:
+async def test_messages_before_an_error_are_delivered(server: RunningServer, probe: Dynamic, servicer: Dynamic) -> None:
     messages = aiter(probe.grpc.ProbeStub(server.channel).UnaryStream(probe.pb2.Ask(behaviour="soma")))
     assert (await anext(messages)).text == "0"
     await failure(anext(messages))
@@ -74,14 +74,14 @@ async def test_a_peer_that_is_not_there_is_a_dependency_that_does_not_answer(kin
 
 
 @every_kind
-async def test_a_timeout_is_deadline_exceeded(kind: str, server: Served, invoke: Invoke) -> None:
+async def test_a_timeout_is_deadline_exceeded(kind: str, server: RunningServer, invoke: Invoke) -> None:
     error = await failure(invoke(server.channel, kind, {"behaviour": "wait"}, timeout=0.1))
     assert error.reason is Reason.DEADLINE_EXCEEDED
 
 
 @every_kind
 async def test_cancelling_the_task_cancels_the_call_at_the_peer(
-    kind: str, server: Served, invoke: Invoke, servicer: Dynamic
+    kind: str, server: RunningServer, invoke: Invoke, servicer: Dynamic
 ) -> None:
     before = samples(kind, "CANCELLED")
     task = asyncio.ensure_future(invoke(server.channel, kind, {"behaviour": "wait"}))
@@ -96,7 +96,7 @@ async def test_cancelling_the_task_cancels_the_call_at_the_peer(
 
 @every_kind
 async def test_the_request_being_served_is_carried_on(
-    kind: str, server: Served, invoke: Invoke, servicer: Dynamic
+    kind: str, server: RunningServer, invoke: Invoke, servicer: Dynamic
 ) -> None:
     anonymous = await server.channel_as(None)
     token = await server.issuer.token(BOB)
@@ -109,7 +109,7 @@ async def test_the_request_being_served_is_carried_on(
 
 
 async def test_the_callers_token_goes_before_the_services_own(
-    server: Served, invoke: Invoke, servicer: Dynamic
+    server: RunningServer, invoke: Invoke, servicer: Dynamic
 ) -> None:
     own = await server.channel_as(ALICE)
     with acting_as(BOB, token=await server.issuer.token(BOB)):
@@ -118,7 +118,7 @@ async def test_the_callers_token_goes_before_the_services_own(
     assert [seen.caller.subject for seen in servicer.seen.contexts] == ["bob", "alice"]
 
 
-async def test_the_trace_goes_on(server: Served, invoke: Invoke, servicer: Dynamic) -> None:
+async def test_the_trace_goes_on(server: RunningServer, invoke: Invoke, servicer: Dynamic) -> None:
     from opentelemetry.sdk.trace import TracerProvider
 
     tracer = TracerProvider().get_tracer("test")
@@ -131,7 +131,9 @@ async def test_the_trace_goes_on(server: Served, invoke: Invoke, servicer: Dynam
     assert seen.trace_id == f"{parent.get_span_context().trace_id:032x}"
 
 
-async def test_a_request_without_time_left_calls_nobody(server: Served, invoke: Invoke, servicer: Dynamic) -> None:
+async def test_a_request_without_time_left_calls_nobody(
+    server: RunningServer, invoke: Invoke, servicer: Dynamic
+) -> None:
     with acting_as(deadline=SystemClock().monotonic() - 1):
         error = await failure(invoke(server.channel, "UnaryUnary", {"text": "hi"}))
     assert error.reason is Reason.DEADLINE_EXCEEDED
@@ -161,7 +163,7 @@ async def test_the_service_config_retries_what_it_says(probe: Dynamic, servicer:
         assert await invoke(running.channel, "UnaryUnary", {"text": "hi"}) == ["at last"]
 
 
-async def test_a_two_way_stream_is_written_and_read_by_hand(server: Served, probe: Dynamic) -> None:
+async def test_a_two_way_stream_is_written_and_read_by_hand(server: RunningServer, probe: Dynamic) -> None:
     call = probe.grpc.ProbeStub(server.channel).StreamStream()
     for text in ("one", "two"):
         await call.write(probe.pb2.Ask(text=text))
@@ -173,7 +175,7 @@ async def test_a_two_way_stream_is_written_and_read_by_hand(server: Served, prob
 
 
 @pytest.mark.parametrize("kind", ["StreamUnary", "StreamStream"])
-async def test_writing_to_a_stream_that_failed_raises(kind: str, server: Served, probe: Dynamic) -> None:
+async def test_writing_to_a_stream_that_failed_raises(kind: str, server: RunningServer, probe: Dynamic) -> None:
     call = getattr(probe.grpc.ProbeStub(server.channel), kind)()
     error = None
     async with asyncio.timeout(20):
@@ -203,7 +205,7 @@ async def test_a_refusal_is_heard_while_requests_are_written(
 
 
 async def test_a_call_that_is_cancelled_before_it_started_never_starts(
-    server: Served, probe: Dynamic, servicer: Dynamic
+    server: RunningServer, probe: Dynamic, servicer: Dynamic
 ) -> None:
     call = probe.grpc.ProbeStub(server.channel).UnaryUnary(probe.pb2.Ask())
     assert not call.done()
@@ -215,7 +217,9 @@ async def test_a_call_that_is_cancelled_before_it_started_never_starts(
     assert servicer.seen.calls == 0
 
 
-async def test_a_stream_left_early_is_cancelled_at_the_peer(server: Served, probe: Dynamic, servicer: Dynamic) -> None:
+async def test_a_stream_left_early_is_cancelled_at_the_peer(
+    server: RunningServer, probe: Dynamic, servicer: Dynamic
+) -> None:
     from contextlib import aclosing
 
     messages = aiter(probe.grpc.ProbeStub(server.channel).UnaryStream(probe.pb2.Ask(behaviour="wait")))
@@ -226,7 +230,9 @@ async def test_a_stream_left_early_is_cancelled_at_the_peer(server: Served, prob
         await servicer.seen.cancelled.wait()
 
 
-async def test_done_callbacks_are_called_also_when_given_before_the_start(server: Served, probe: Dynamic) -> None:
+async def test_done_callbacks_are_called_also_when_given_before_the_start(
+    server: RunningServer, probe: Dynamic
+) -> None:
     done = asyncio.Event()
     call = probe.grpc.ProbeStub(server.channel).UnaryUnary(probe.pb2.Ask())
     call.add_done_callback(lambda _: done.set())
@@ -235,7 +241,7 @@ async def test_done_callbacks_are_called_also_when_given_before_the_start(server
         await done.wait()
 
 
-async def test_a_failing_token_source_fails_the_call(server: Served, invoke: Invoke) -> None:
+async def test_a_failing_token_source_fails_the_call(server: RunningServer, invoke: Invoke) -> None:
     async def broken() -> str:
         raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "The secret store does not answer")
 

@@ -27,7 +27,7 @@ from soma.executor.v1 import job_service_pb2 as _jobs  # noqa: F401 - puts its c
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.testing import Served
+    from mesh.testing import RunningServer
     from tests.unit.mesh.rpc.conftest import Dynamic, Invoke
 
 SETTINGS = ServerSettings(
@@ -98,7 +98,7 @@ class Hostile:
 @asynccontextmanager
 async def beside(
     probe: Dynamic, servicer: Dynamic, caller: Claims = BOB, settings: ServerSettings = SETTINGS
-) -> AsyncIterator[tuple[Served, Hostile]]:
+) -> AsyncIterator[tuple[RunningServer, Hostile]]:
     """A small server, and somebody who is hostile to it."""
     async with served([(probe.grpc.add_ProbeServicer_to_server, servicer)], settings=settings) as running:
         hostile = Hostile(probe, servicer, await running.channel_as(caller))
@@ -207,7 +207,7 @@ async def open_events(channel: grpc.aio.Channel, probe: Dynamic, token: str, *he
 
 
 async def test_only_streams_of_rest_clients_count_as_event_streams(
-    probe: Dynamic, servicer: Dynamic, server: Served
+    probe: Dynamic, servicer: Dynamic, server: RunningServer
 ) -> None:
     token = await server.issuer.token()
     async with grpc.aio.insecure_channel(server.address) as channel:

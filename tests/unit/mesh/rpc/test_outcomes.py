@@ -10,7 +10,7 @@ import prometheus_client
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from mesh.testing import Served, served
+from mesh.testing import RunningServer, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -148,7 +148,7 @@ async def test_a_cancelled_call_is_ended_in_the_handler_and_counted(
 
 
 async def test_a_stream_cancelled_between_two_messages_ends_its_generator_at_once(
-    probe: Dynamic, server: Served, servicer: Dynamic, authorized: Headers, raw: grpc.aio.Channel
+    probe: Dynamic, server: RunningServer, servicer: Dynamic, authorized: Headers, raw: grpc.aio.Channel
 ) -> None:
     closed = asyncio.Event()
 

@@ -64,7 +64,7 @@ class Service:
                 yield message
             raise StopFollowing
 
-        keeping = asyncio.create_task(self.revoked.keep_file())
+        keeping = asyncio.create_task(self.revoked.persist_file())
         await asyncio.sleep(0)
         with pytest.raises(StopFollowing):
             await self.revoked.follow(stream)

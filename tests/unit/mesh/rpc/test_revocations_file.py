@@ -35,9 +35,9 @@ class ObservedFile(RevocationsFile):
         self.written: list[set[str]] = []
         self.threads: set[int] = set()
 
-    def stated(self, statement: str, revoked: dict[str, int]) -> int | None:  # type: ignore[override]
+    def verified_as_of(self, statement: str, revoked: dict[str, int]) -> int | None:  # type: ignore[override]
         self.threads.add(threading.get_ident())
-        return super().stated(statement, revoked)
+        return super().verified_as_of(statement, revoked)
 
     def write(self, stored: StoredRevocations) -> None:
         super().write(stored)
@@ -92,7 +92,7 @@ def gateway(issuer: Issuer, clock: FakeClock) -> Gateway:
 @asynccontextmanager
 async def following(revoked: RevokedKeys, gateway: Gateway) -> AsyncIterator[None]:
     """A service that follows a gateway and keeps its file."""
-    running = [asyncio.create_task(revoked.keep_file()), asyncio.create_task(revoked.follow(gateway.stream))]
+    running = [asyncio.create_task(revoked.persist_file()), asyncio.create_task(revoked.follow(gateway.stream))]
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from mesh.errors import Reason, SomaError
 from mesh.rpc.server import serving
 from mesh.settings import ServerSettings, SettingsError, TlsSettings
-from mesh.testing import PLAINTEXT, Served, served
+from mesh.testing import PLAINTEXT, RunningServer, served
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,7 +49,7 @@ async def test_the_health_of_a_service_that_is_not_here_is_not_found(raw: grpc.a
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_health_is_watched(server: Served, raw: grpc.aio.Channel) -> None:
+async def test_health_is_watched(server: RunningServer, raw: grpc.aio.Channel) -> None:
     watch = health(raw).Watch(ask("probe.v1.Probe"))
     assert (await watch.read()).status == SERVING
     await server.server.health.set("probe.v1.Probe", False)
@@ -58,7 +58,7 @@ async def test_health_is_watched(server: Served, raw: grpc.aio.Channel) -> None:
     assert (await health(raw).Check(ask(""))).status == SERVING
 
 
-async def test_an_unknown_service_is_watched_until_it_appears(server: Served, raw: grpc.aio.Channel) -> None:
+async def test_an_unknown_service_is_watched_until_it_appears(server: RunningServer, raw: grpc.aio.Channel) -> None:
     watch = health(raw).Watch(ask("later.v1.Later"))
     assert (await watch.read()).status == UNKNOWN
     await server.server.health.set("later.v1.Later", True)
@@ -165,7 +165,7 @@ async def test_a_message_above_the_limit_is_refused(probe: Dynamic, servicer: Dy
     assert caught.value.reason is Reason.OVERLOADED
 
 
-async def test_a_port_in_use_is_an_error_that_says_so(server: Served) -> None:
+async def test_a_port_in_use_is_an_error_that_says_so(server: RunningServer) -> None:
     settings = ServerSettings(bind=server.address)
     with pytest.raises(OSError, match="in use"):
         async with serving("other", settings, PLAINTEXT, [], []):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from grpc_health.v1 import health_pb2
 
-from mesh.rpc.statistics import HEADER, MOST_CALLS, CallStatistics, RecentCalls
+from mesh.rpc.statistics import HEADER, MAX_CALLS, CallStatistics, RecentCalls
 from mesh.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ async def test_calls_are_forgotten_after_a_minute(clock: FakeClock) -> None:
 
 def test_no_more_than_the_last_calls_are_kept(clock: FakeClock) -> None:
     recent = RecentCalls(clock)
-    for _ in range(MOST_CALLS + 1):
+    for _ in range(MAX_CALLS + 1):
         recent.add(1, "OK")
-    assert recent.statistics().count == MOST_CALLS
+    assert recent.statistics().count == MAX_CALLS
 
 
 def test_header_is_read_as_it_was_written() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from datetime import datetime
 
-    from mesh.testing import Served
+    from mesh.testing import RunningServer
     from tests.unit.mesh.rpc.conftest import Dynamic
 
 STREAMS = ("UnaryStream", "StreamUnary", "StreamStream")
@@ -48,7 +48,7 @@ class Announced:
 class Open:
     """Calls that wait for ever at a server, each with how it ended."""
 
-    def __init__(self, running: Served, probe: Dynamic, servicer: Dynamic) -> None:
+    def __init__(self, running: RunningServer, probe: Dynamic, servicer: Dynamic) -> None:
         self._running = running
         self._probe = probe
         self._seen = servicer.seen

@@ -11,7 +11,7 @@ import pytest
 from mesh import overhead
 from mesh.errors import Reason, SomaError
 from mesh.rpc.call import respond_with
-from mesh.testing import FakeClock, Served, served
+from mesh.testing import FakeClock, RunningServer, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Dynamic = SimpleNamespace
     Context = grpc.aio.ServicerContext
     Invoke = Callable[..., Awaitable[list[str]]]
-    Start = Callable[..., Awaitable[Served]]
+    Start = Callable[..., Awaitable[RunningServer]]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def running(probe: Dynamic, request: pytest.FixtureRequest) -> AsyncIterat
 
     stack = AsyncExitStack()
 
-    async def start(kind: str, body: Callable[..., object]) -> Served:
+    async def start(kind: str, body: Callable[..., object]) -> RunningServer:
         servicer = probe.grpc.ProbeServicer()
         setattr(servicer, kind, body)
         return await stack.enter_async_context(served([(probe.grpc.add_ProbeServicer_to_server, servicer)]))

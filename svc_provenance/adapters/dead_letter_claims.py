@@ -1,0 +1,112 @@
+"""Which dead letters a member of the record tells the workflows of, and how many letters there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mesh.stores.postgres import INDEX_ONLY, SYSTEM
+from svc_provenance.domain.dead_letters import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mesh.stores.postgres import Postgres
+
+MAX_COUNT = 10_000
+"""Letters of one state beyond which they are not counted any further."""
+_LEASE, _OVERDUE = timedelta(seconds=30), timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class DeadLetterChange:
+    """A letter that changed: `news` is the number of its newest change."""
+
+    tenant_id: str
+    dlq_id: str
+    news: int
+    correlation_id: str
+    group: str
+    topic: str
+
+
+class DeadLetterClaims:
+    """Hands each letter to one member at a time. What a member dies with is handed out again when its claim ends."""
+
+    def __init__(self, postgres: Postgres, *, lease: timedelta = _LEASE, overdue: timedelta = _OVERDUE) -> None:
+        self._postgres = postgres
+        self._lease = lease
+        self._overdue = overdue
+
+    async def changed(self, limit: int) -> Sequence[DeadLetterChange]:
+        """Claims letters with news that their workflow was not told of, longest waiting first."""
+        return await self._claim(_CHANGED, limit, self._lease)
+
+    async def overdue(self, limit: int) -> Sequence[DeadLetterChange]:
+        """Claims letters whose time is long over, lest one wait for a workflow that nobody has any more.
+
+        A letter that nothing moves is given again as long after its claim: the others have their turn first.
+        """
+        return await self._claim(_LONG_OVERDUE, limit, self._overdue)
+
+    async def mark_signalled(self, letter: DeadLetterChange) -> None:
+        """Ends the claim on a letter whose workflow was told of its news."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_MARK_SIGNALLED, letter.dlq_id, letter.news)
+
+    async def release(self, letters: Iterable[DeadLetterChange]) -> None:
+        """Ends the claim on letters whose workflows were not told, for others to go on at once."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(_RELEASE, [letter.dlq_id for letter in letters])
+
+    async def counts(self) -> Mapping[str, int]:
+        """Letters by state, of all tenants; `MAX_COUNT` stands for as many or more."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows = await connection.fetch(_COUNTS, [state.value for state in State], MAX_COUNT)
+        return {row["state"]: row["number"] for row in rows}
+
+    async def _claim(self, statement: str, limit: int, lease: timedelta) -> Sequence[DeadLetterChange]:
+        async with self._postgres.transaction(SYSTEM) as connection:
+            await connection.execute(INDEX_ONLY)
+            rows = await connection.fetch(statement, limit, lease)
+        return [DeadLetterChange(**row) for row in rows]
+
+
+_CLAIM = """
+UPDATE dlq_messages AS d SET claimed_until = clock_timestamp() + {lease}
+WHERE d.dlq_id = ANY(ARRAY(SELECT id FROM found))
+RETURNING d.tenant_id, d.dlq_id::text AS dlq_id, d.news, d.correlation_id, d.consumer_group AS "group", d.topic
+"""
+_CHANGED = f"""
+WITH found AS (
+    SELECT dlq_id AS id FROM dlq_messages
+    WHERE followed < news AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+    ORDER BY updated_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+{_CLAIM.format(lease="$2::interval")}
+"""  # noqa: S608
+# statement_timestamp() is the same for the whole statement, so that letters whose time is to come are not read. A claim
+# moves a letter to the end of the index, so that later batches do not pass over those of earlier ones; it takes no
+# lease, since both times have to be as long over.
+_LONG_OVERDUE = f"""
+WITH found AS (
+    SELECT dlq_id AS id FROM dlq_messages
+    WHERE state IN ('waiting', 'blocked') AND followed >= news
+        AND greatest(requeue_at, claimed_until) < statement_timestamp() - $2::interval
+    ORDER BY greatest(requeue_at, claimed_until) LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+{_CLAIM.format(lease="interval '0'")}
+"""  # noqa: S608
+_MARK_SIGNALLED = "UPDATE dlq_messages SET followed = greatest(followed, $2), claimed_until = NULL WHERE dlq_id = $1"
+_RELEASE = "UPDATE dlq_messages SET claimed_until = NULL WHERE dlq_id = ANY($1::uuid[])"
+# ORDER BY makes the planner use the index on state even for a state that it takes for a frequent one and that no letter
+# has. The index includes tenant_id, which the row-level policy reads, so that no row is fetched.
+_COUNTS = """
+SELECT state, (
+    SELECT count(*) FROM (
+        SELECT FROM dlq_messages AS d WHERE d.state >= s.state AND d.state <= s.state ORDER BY d.state LIMIT $2
+    ) AS bounded
+) AS number
+FROM unnest($1::text[]) AS s (state)
+"""

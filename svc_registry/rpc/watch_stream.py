@@ -1,0 +1,148 @@
+"""The stream of WatchCapabilities: a snapshot and changes, in messages that are bounded by bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import Message
+
+from mesh.logging import get_logger
+from soma.registry.v1 import capability_pb2
+from soma.registry.v1 import capability_service_pb2 as pb
+from svc_registry.rpc.convert import capability_to_proto, ladder_to_proto
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+
+    from svc_registry.app import Catalog, Change, View
+    from svc_registry.domain import Ladder
+
+HEARTBEAT_S = 15.0
+MESSAGE_BYTES = 1024 * 1024
+"""From where on a message takes no more; one thing that is larger goes alone."""
+MAX_ENTRY_BYTES = 3 * 1024 * 1024 + 512 * 1024
+"""What cannot be sent in any message: receivers accept 4 MiB. Registration does not let it in."""
+M = TypeVar("M", bound=Message)
+_Entry = capability_pb2.Capability | pb.OwnedLadder
+_log = get_logger(__name__)
+
+
+class WatchStream:
+    """Follows a catalogue for one watcher."""
+
+    def __init__(self, catalog: Catalog, heartbeat_s: float) -> None:
+        self._catalog = catalog
+        self._heartbeat_s = heartbeat_s
+
+    async def messages(self, resume_token: str) -> AsyncIterator[pb.WatchCapabilitiesResponse]:
+        """A snapshot unless the token is of this process and its changes are still kept, then what changes."""
+        subscription = self._catalog.subscribe(self._revision(resume_token))
+        if subscription is not None:
+            yield self._heartbeat(subscription.after)
+        while True:
+            if subscription is None:
+                view = self._catalog.view()
+                for message in self._snapshot(view):
+                    yield message
+                subscription = self._catalog.subscribe(view.revision)
+                continue
+            changes = await subscription.next(self._heartbeat_s)
+            if changes is None:
+                subscription = None
+            elif not changes:
+                yield self._heartbeat(subscription.after)
+            else:
+                for message in self._deltas(changes):
+                    yield message
+
+    def _revision(self, token: str) -> int:
+        epoch, _, revision = token.partition(":")
+        return int(revision) if epoch == self._catalog.epoch and revision.isdecimal() else -1
+
+    def _token(self, revision: int) -> str:
+        return f"{self._catalog.epoch}:{revision}"
+
+    def _heartbeat(self, revision: int) -> pb.WatchCapabilitiesResponse:
+        return pb.WatchCapabilitiesResponse(complete=True, heartbeat=True, resume_token=self._token(revision))
+
+    def _snapshot(self, view: View) -> Iterator[pb.WatchCapabilitiesResponse]:
+        """All but the last message are held back by one, since the last carries the token."""
+        last = pb.WatchCapabilitiesResponse()
+        for message in _snapshot_messages(view):
+            if last.capabilities or last.ladders:
+                last.snapshot = True
+                yield last
+            last = message
+        last.snapshot = last.complete = True
+        last.resume_token = self._token(view.revision)
+        yield last
+
+    def _deltas(self, changes: Iterable[Change]) -> Iterator[pb.WatchCapabilitiesResponse]:
+        """Each message can be resumed after."""
+        message = pb.WatchCapabilitiesResponse(complete=True)
+        size = 0
+        for change in changes:
+            entry = _entry(change)
+            size += _size(entry)
+            if size > MESSAGE_BYTES and message.resume_token:
+                yield message
+                message, size = pb.WatchCapabilitiesResponse(complete=True), _size(entry)
+            _add(message, entry)
+            message.resume_token = self._token(change.revision)
+        yield message
+
+
+def within_bytes(entries: Iterable[M], most: int = MESSAGE_BYTES) -> list[M]:
+    """The first entries that so many bytes of a message take; at least one of any."""
+    found: list[M] = []
+    size = 0
+    for entry in entries:
+        size += entry.ByteSize()
+        if found and size > most:
+            break
+        found.append(entry)
+    return found
+
+
+def _snapshot_messages(view: View) -> Iterator[pb.WatchCapabilitiesResponse]:
+    """Capabilities, then ladders; no message has both."""
+    yield from _split(capability_to_proto(item) for item in view.capabilities)
+    yield from _split(_owned(item) for item in view.ladders)
+
+
+def _split(entries: Iterable[_Entry]) -> Iterator[pb.WatchCapabilitiesResponse]:
+    message, size = pb.WatchCapabilitiesResponse(), 0
+    for entry in entries:
+        length = _size(entry)
+        if size and size + length > MESSAGE_BYTES:
+            yield message
+            message, size = pb.WatchCapabilitiesResponse(), 0
+        _add(message, entry)
+        size += length
+    if message.capabilities or message.ladders:
+        yield message
+
+
+def _add(message: pb.WatchCapabilitiesResponse, entry: _Entry) -> None:
+    if _size(entry) > MAX_ENTRY_BYTES:
+        _log.error("too large to be watched", entry=getattr(entry, "capability_id", "ladder"))
+    elif isinstance(entry, pb.OwnedLadder):
+        message.ladders.append(entry)
+    else:
+        message.capabilities.append(entry)
+
+
+def _size(entry: _Entry) -> int:
+    return entry.ByteSize()
+
+
+def _entry(change: Change) -> _Entry:
+    if change.ladder is not None:
+        return _owned(change.ladder)
+    if change.capability is None:
+        raise ValueError("a change is of a capability or of a ladder")
+    return capability_to_proto(change.capability)
+
+
+def _owned(ladder: Ladder) -> pb.OwnedLadder:
+    return pb.OwnedLadder(tenant_id=ladder.tenant_id, ladder=ladder_to_proto(ladder))

@@ -1,0 +1,80 @@
+"""Parts that others are asked about are unknown while nobody can say."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mesh.errors import Reason, SomaError
+from mesh.testing import FakeClock
+from svc_gateway.app.monitor import Check, CheckTiming, Monitor
+from svc_gateway.domain.degradation import Level, State, Thresholds, UnknownHealthError
+
+
+class UnconfirmedDependency:
+    """Says what it is told to."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.check = Check("blobs", self.probe, unconfirmed=True)
+
+    async def probe(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@pytest.fixture
+def dependency() -> UnconfirmedDependency:
+    return UnconfirmedDependency()
+
+
+@pytest.fixture
+def monitor(dependency: UnconfirmedDependency) -> Monitor:
+    return Monitor([dependency.check], CheckTiming(), Thresholds(hold_s=0), FakeClock())
+
+
+async def test_what_nobody_said_yet_is_unknown_with_the_reason(
+    monitor: Monitor, dependency: UnconfirmedDependency
+) -> None:
+    dependency.failure = UnknownHealthError("svc_assets cannot be reached")
+    part = await monitor.check_once(dependency.check)
+    assert (part.state, part.level, part.reason) == (State.UNKNOWN, Level.UNKNOWN, "svc_assets cannot be reached")
+    assert monitor.report.unhealthy == ()
+
+
+async def test_what_nobody_can_say_any_more_is_unknown_after_some_evidence(
+    monitor: Monitor, dependency: UnconfirmedDependency
+) -> None:
+    await monitor.check_once(dependency.check)
+    dependency.failure = UnknownHealthError("svc_assets cannot be reached")
+    assert (await monitor.check_once(dependency.check)).state is State.HEALTHY
+    assert (await monitor.check_once(dependency.check)).state is State.UNKNOWN
+
+
+async def test_a_silence_in_between_is_no_evidence(monitor: Monitor, dependency: UnconfirmedDependency) -> None:
+    for failure in (None, UnknownHealthError("x"), None, UnknownHealthError("x")):
+        dependency.failure = failure
+        part = await monitor.check_once(dependency.check)
+    assert part.state is State.HEALTHY
+
+
+async def test_who_does_not_answer_in_time_says_nothing(dependency: UnconfirmedDependency) -> None:
+    never = asyncio.Event()
+    check = Check("blobs", never.wait, unconfirmed=True, deadline_s=3.0)  # type: ignore[arg-type]
+    clock = FakeClock()
+    monitor = Monitor([check], CheckTiming(), Thresholds(), clock)
+    checking = asyncio.create_task(monitor.check_once(check))
+    await clock.sleeper()
+    await clock.advance(3.0)
+    part = await checking
+    assert (part.state, part.reason) == (State.UNKNOWN, "who knows of it does not answer within 3 s")
+
+
+async def test_what_is_said_to_be_lost_degrades_the_mesh_but_not_critically(
+    monitor: Monitor, dependency: UnconfirmedDependency
+) -> None:
+    dependency.failure = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "cannot be written")
+    await monitor.check_once(dependency.check)
+    assert (monitor.report.level, monitor.report.reason) == (Level.SEVERE, "blobs: cannot be written")
+    assert monitor.report.unhealthy == ("blobs",)
