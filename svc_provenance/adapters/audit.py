@@ -263,8 +263,9 @@ SELECT month FROM (
 ) AS oldest
 WHERE month + interval '1 month' <= $1::timestamptz
 """
-# Chains are found one after the other by index, and of each its last entry alone.
-_IN_MONTH = "recorded_at >= $1::date AND recorded_at < $1::date + interval '1 month'"
+# Chains are found one after the other by index, and of each its last entry alone. A comparison of two types could not
+# be made by index before the policy of the table has seen the row.
+_IN_MONTH = "recorded_at >= $1::date::timestamptz AND recorded_at < ($1::date + interval '1 month')::timestamptz"
 _ENDS = f"""
 WITH RECURSIVE every (tenant_id) AS (
     (SELECT tenant_id FROM audit_events WHERE {_IN_MONTH} ORDER BY tenant_id LIMIT 1)

@@ -58,6 +58,7 @@ BOUNDED = (
     "UPDATE things SET state = $2 WHERE thing_id = ANY($1::uuid[])",
     "SELECT * FROM things WHERE thing_id = $1 AND state = 'waiting'",
     "SELECT * FROM settings WHERE tenant_id = $1",
+    "SELECT *, row_number() OVER (ORDER BY thing_id) FROM things WHERE tenant_id = $1 ORDER BY thing_id LIMIT 10",
     "SELECT 1",
 )
 

@@ -68,7 +68,7 @@ def scans(node: Node, *, limited: bool = False) -> Iterator[Scan]:
         for index in _indexes(node):
             yield _scan(index, kind, str(node["Relation Name"]), limited=False)
         return
-    elif kind in {"Sort", "Aggregate", "WindowAgg", "Hash"}:
+    elif kind in {"Sort", "Aggregate", "WindowAgg", "Hash"} and not _is_running(node):
         limited = False  # these read all of what is below them, whatever is above
     for child in node.get("Plans", ()):  # type: ignore[attr-defined]
         yield from scans(child, limited=limited or _ends_at_first(node, child))
@@ -77,6 +77,11 @@ def scans(node: Node, *, limited: bool = False) -> Iterator[Scan]:
 def _scan(node: Node, kind: str, table: str, *, limited: bool) -> Scan:
     index, condition, filter_ = (str(node.get(name, "")) for name in ("Index Name", "Index Cond", "Filter"))
     return Scan(table, kind, index, condition, _POLICY.sub("", filter_), limited)
+
+
+def _is_running(node: Node) -> bool:
+    """Whether a node counts or sums row by row, giving each one on as it comes."""
+    return "ROWS UNBOUNDED PRECEDING" in str(node.get("Window", ""))
 
 
 def _ends_at_first(node: Node, child: Node) -> bool:

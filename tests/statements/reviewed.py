@@ -19,6 +19,9 @@ REVIEWED: Mapping[str, str] = {
     "SELECT s.scope, coalesce(b.limit_micro_usd, $3) AS limit_micro_usd": (
         "budgets of a tenant: one for each modality and one for everything together"
     ),
+    "SELECT h.tenant_id, h.sequence, h.digest FROM audit_heads h LEFT JOIN LATERAL": (
+        "audit chains that went on since their last anchor, a row for each tenant, of which the oldest go first"
+    ),
     "SELECT key_id, expires_at FROM api_keys WHERE revoked_at": (
         "keys that were revoked before they expired, all of which every member has to refuse; read whole only at start"
     ),
