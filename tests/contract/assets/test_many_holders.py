@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
-from mesh.stores.retention import Retention, Terms
+from mesh.stores.retention import Retention, RetentionPeriods
 from svc_assets.adapters.postgres import RULES
 from svc_assets.adapters.postgres.holders import HOLDERS_AT_ONCE
 from svc_assets.app.reconcile import AGAIN_S
@@ -142,8 +142,8 @@ async def test_a_removal_that_fails_holds_up_no_other_and_is_tried_later(store: 
 async def test_the_record_of_an_erased_asset_stays_until_its_holders_are_removed(
     store: Store, postgres: Postgres
 ) -> None:
-    async def terms() -> Mapping[str, Terms]:
-        return {"requests": Terms(1_000), "tombstones": Terms(400)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {"requests": RetentionPeriods(1_000), "tombstones": RetentionPeriods(400)}
 
     retention = Retention(postgres, RULES, terms, store.clock)
     gone = await erased(store, await much_used(store, postgres))

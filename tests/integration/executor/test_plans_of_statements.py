@@ -144,7 +144,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         lambda: store.open_compensations(100),
         lambda: erasures.claim(later, later),
         lambda: erasures.unfinished(100),
-        lambda: erasures.put_off(asset, later),
+        lambda: erasures.postpone(asset, later),
     ]
     for use in uses:
         await use()

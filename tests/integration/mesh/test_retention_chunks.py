@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import CHUNK, Retention, Rule, Terms, old_rows
+from mesh.stores.retention import CHUNK, Retention, RetentionPeriods, Rule, old_rows
 from mesh.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ async def things(postgres: Postgres, databases: Databases) -> Postgres:
 
 
 def retention(postgres: Postgres, *rules: Rule) -> Retention:
-    async def terms() -> Mapping[str, Terms]:
-        return {"things": Terms(60)}
+    async def terms() -> Mapping[str, RetentionPeriods]:
+        return {"things": RetentionPeriods(60)}
 
     return Retention(postgres, rules, terms, FakeClock(NOW))
 

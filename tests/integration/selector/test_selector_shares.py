@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mesh.settings import PostgresSettings
-    from svc_selector.domain.decision import Held
+    from svc_selector.domain.decision import BudgetReservation
 
 CALLS = 260
 SHARE = 6
@@ -43,7 +43,7 @@ class Selector:
     decisions: PostgresDecisions
     ledger: PostgresLedger
 
-    async def reserve(self, tenant: str) -> Held | None:
+    async def reserve(self, tenant: str) -> BudgetReservation | None:
         return await self.ledger.reserve(tenant, "image", 1, TTL, decision(self.clock, tenant=tenant))
 
 
@@ -62,7 +62,7 @@ async def selector(database: Callable[..., Awaitable[PostgresSettings]]) -> Asyn
 async def test_reservations_that_wait_for_their_budget_hold_up_no_other_tenant(selector: Selector) -> None:
     """Regression: all tenants' reservations stood in one line, that of the system."""
     await selector.reserve("hostile")
-    calls: list[asyncio.Task[Held | None]] = []
+    calls: list[asyncio.Task[BudgetReservation | None]] = []
     try:
         async with Postgres.open(selector.settings) as elsewhere, elsewhere.transaction("hostile") as connection:
             await connection.execute("SELECT FROM budget_accounts FOR UPDATE")

@@ -17,7 +17,7 @@ from svc_executor.domain.task_dsl import KINDS
 from tests.conformance import harness
 from tests.unit.executor.rig import Rig, Rung, chosen, compiler, plan, task
 from tests.unit.executor.test_run_steps import Run
-from tests.unit.executor.test_selection_requests import need
+from tests.unit.executor.test_selection_requests import selection_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ async def asked(*writers: SelectedCapability, cap_micro_usd: int | None = None) 
     ("step_type", "fields"), PRICED, ids=[f"{step_type}-{fields['tool_id']}" for step_type, fields in PRICED]
 )
 def test_no_step_gets_a_priced_capability_for_nothing(step_type: str, fields: Mapping[str, Any]) -> None:
-    need_of_step = need(step_type, task_type=fields["task_types"][0], params={"prompt": "A door"})
+    need_of_step = selection_request(step_type, task_type=fields["task_types"][0], params={"prompt": "A door"})
     usage = Usage(1, need_of_step.input_tokens, need_of_step.output_tokens, need_of_step.images)
     for price in fields["price_list"]["prices"]:
         unit = price["unit"].removeprefix("PRICE_UNIT_").lower()
@@ -57,7 +57,7 @@ def test_no_step_gets_a_priced_capability_for_nothing(step_type: str, fields: Ma
 
 
 def test_what_has_a_price_costs_something_though_none_of_its_units_is_known() -> None:
-    unknown = need("transcribe_audio", params={})
+    unknown = selection_request("transcribe_audio", params={})
     assert greatest_cost(chosen("ears", "remote", second=100), unknown) == 1
     assert greatest_cost(replace(chosen("ears", "remote"), finer_prices={"second": 100}), unknown) == 1
     assert greatest_cost(chosen("ears", "remote", second=0), unknown) == 0
@@ -79,7 +79,7 @@ def test_the_longest_answer_that_a_provider_is_asked_for_was_reserved(
     sent = openai_chat._request(harness.invocation(given, model="m", endpoint="https://m.example/v1"))["max_tokens"]
     assert isinstance(sent, int)
     assert sent <= (most or 128_000) or (step_type, param, default) == ("analyze_image", None, None)
-    reserved = need(step_type, defaults=[defaults], params=params, constraints=constraints).output_tokens
+    reserved = selection_request(step_type, defaults=[defaults], params=params, constraints=constraints).output_tokens
     assert reserved >= sent
 
 

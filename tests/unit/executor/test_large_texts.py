@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from svc_executor.domain.inputs import MAX_INSERTED_CHARS, MAX_KEPT_CHARS
-from tests.unit.executor.rig import Rig, said, task
+from tests.unit.executor.rig import Rig, task, text_result
 from tests.unit.executor.test_run_steps import TENANT, Run
 
 WRITER = task("a", "generate_text", params={"prompt": "much"})
@@ -13,7 +13,7 @@ READER = task("b", depends_on=["a"], params={"source": "graph TD; A[${a.text}]"}
 async def written(text: str) -> Run:
     """A job of which the first step wrote a text."""
     rig = Rig()
-    rig.catalogue.providers["talker"].script = said(text)
+    rig.catalogue.providers["talker"].script = text_result(text)
     run = await Run.of(WRITER, READER, rig=rig)
     await run.steps.select(run.select("a"))
     assert (await run.steps.attempt(run.attempt("a"))).succeeded

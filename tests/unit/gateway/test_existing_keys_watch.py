@@ -18,7 +18,7 @@ from mesh.testing import FakeClock, Issuer
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from svc_gateway.adapters.memory import MemoryKeys
-from svc_gateway.app import existing as app
+from svc_gateway.app import existing_keys as app
 from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.statements import KEYS_SIGNED_S, Statements
 from svc_gateway.domain.keys import ApiKey, Request

@@ -205,7 +205,7 @@ async def test_the_statement_is_on_all_that_was_sent_and_lets_a_service_keep_it(
     service = ServiceKeys(clock, file)
     first = await gateway.revoke()
     stream = revocations(gateway.revoked)
-    async with gateway.signing(), background(service.keep_file, "file", clock=clock):
+    async with gateway.signing(), background(service.persist_file, "file", clock=clock):
         following = asyncio.create_task(service.follow(lambda: revocations(gateway.revoked)))
         messages = [await anext(stream) for _ in range(2)]
         ends = ends_of(await gateway.store.revocations(clock.now()))

@@ -35,7 +35,7 @@ def _at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def posted(home: Home) -> Iterator[list[dict[str, object]]]:
-    ServicePorts.settle(home, [])
+    ServicePorts.allocate(home, [])
     with running_mesh(home) as submitted:
         yield submitted
 

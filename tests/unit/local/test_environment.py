@@ -35,7 +35,7 @@ def given(home: Home) -> Given:
     pki = Pki(home.pki, FakeClock())
     pki.ensure(CONTEXTS)
     engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
-    ports = ServicePorts.settle(home, CONTEXTS)
+    ports = ServicePorts.allocate(home, CONTEXTS)
 
     def process(environ: Mapping[str, str]) -> dict[str, str]:
         values = environment.shared(home, engines, pki, ports, 8010, environ=environ)
@@ -132,7 +132,7 @@ def test_replicas_share_everything_but_their_ports_and_the_revocations_that_they
     pki = Pki(home.pki, FakeClock())
     pki.ensure(CONTEXTS)
     engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
-    ports = ServicePorts.settle(home, CONTEXTS, 3)
+    ports = ServicePorts.allocate(home, CONTEXTS, 3)
     values = environment.shared(home, engines, pki, ports, 8010, environ={})
     first, _, third = (
         environment.of_process(values, ports, ["executor"], replica=replica, environ={}) for replica in range(3)

@@ -43,7 +43,7 @@ def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_service_ports_stay_the_same_over_restarts(home: Home) -> None:
-    assert ServicePorts.settle(home, ["gateway"]) == ServicePorts.settle(home, ["gateway"])
+    assert ServicePorts.allocate(home, ["gateway"]) == ServicePorts.allocate(home, ["gateway"])
 
 
 def test_a_free_port_can_be_listened_on() -> None:

@@ -70,7 +70,7 @@ def test_an_unknown_context_is_refused_with_those_that_are_known() -> None:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("mesh", "expected"), [(False, ["services"]), (True, ["svc-ant", "svc-bee"])])
 async def test_contexts_are_served_until_they_are_stopped(home: Home, *, mesh: bool, expected: list[str]) -> None:
-    ports = ServicePorts.settle(home, ["ant", "bee"])
+    ports = ServicePorts.allocate(home, ["ant", "bee"])
     values = {f"SA01_{name.upper()}_SERVER_BIND": f"127.0.0.1:{port}" for name, [port] in ports.grpc.items()}
     programs = services.processes(home, ["ant", "bee"], {**values, "SA01_HOME": str(home.root)}, ports, mesh=mesh)
     assert [program.name for program in programs] == expected
@@ -85,7 +85,7 @@ async def test_contexts_are_served_until_they_are_stopped(home: Home, *, mesh: b
 
 @pytest.mark.usefixtures("tiny")
 async def test_each_replica_of_a_context_is_a_process_with_ports_of_its_own(home: Home) -> None:
-    ports = ServicePorts.settle(home, ["ant"], 3)
+    ports = ServicePorts.allocate(home, ["ant"], 3)
     values = {
         "SA01_HOME": str(home.root),
         "SA01_ANT_SERVER_BIND": f"127.0.0.1:{ports.grpc['ant'][0]}",
@@ -102,7 +102,7 @@ async def test_each_replica_of_a_context_is_a_process_with_ports_of_its_own(home
 
 @pytest.mark.usefixtures("tiny")
 async def test_a_service_that_cannot_start_says_why(home: Home) -> None:
-    ports = ServicePorts.settle(home, ["ant"])
+    ports = ServicePorts.allocate(home, ["ant"])
     [program] = services.processes(home, ["ant"], {"SA01_HOME": str(home.root)}, ports, mesh=False)
     with pytest.raises(ProgramFailedError, match="SA01_ANT_SERVER_BIND"):
         await program.start()

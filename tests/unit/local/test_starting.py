@@ -121,7 +121,7 @@ def test_the_demo_waits_until_a_mesh_that_is_being_started_is_ready(
 ) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text("{}")
-    ServicePorts.settle(home, [])
+    ServicePorts.allocate(home, [])
     with running_mesh(home):
         file = StateFile(home)
         ready = file.read()

@@ -82,4 +82,4 @@ def test_what_does_not_fit_is_named_within_one_bound_for_all_schemas_of_a_value(
     errors = [schema.first_error_in(bounded) for schema in schemas]
     assert errors[0] == 'x: the value is not of type "integer"'
     assert errors[-1] == "it does not fit the schema"
-    assert schemas[-1].first_error_in(bounded.alone()) == errors[0]
+    assert schemas[-1].first_error_in(bounded.with_own_budget()) == errors[0]

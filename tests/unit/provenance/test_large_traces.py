@@ -16,17 +16,17 @@ from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.app.traces import Traces
-from svc_provenance.app.watch import Pace
+from svc_provenance.app.watch import WatchTiming
 from svc_provenance.domain.model import Attempt, Fact, JobSummary, Kind, SelectionSummary, StepSummary
 from svc_provenance.domain.trace import join
-from svc_provenance.rpc.trace_writer import picture, trace_message
+from svc_provenance.rpc.trace_writer import snapshot, trace_message
 from tests.unit.provenance.sample_jobs import success
-from tests.unit.provenance.test_watch import Desk
+from tests.unit.provenance.test_watch import WatchHarness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_provenance.app.watch import Picture
+    from svc_provenance.app.watch import TraceSnapshot
     from svc_provenance.domain.model import Summary
     from svc_provenance.domain.trace import Trace
 
@@ -122,29 +122,29 @@ class SlowDrawing:
         self._clock = clock
         self.threads: list[int] = []
 
-    def __call__(self, job_id: str, trace: Trace, facts: Sequence[Fact]) -> Picture:
+    def __call__(self, job_id: str, trace: Trace, facts: Sequence[Fact]) -> TraceSnapshot:
         self._clock._elapsed += DRAWING_S
         self.threads.append(threading.get_ident())
-        return picture(job_id, trace, facts)
+        return snapshot(job_id, trace, facts)
 
 
 async def test_a_burst_of_facts_is_drawn_once_the_watch_has_rested() -> None:
     tale, clock = success(), FakeClock()
-    pace = Pace()
+    timing = WatchTiming()
     draw = SlowDrawing(clock)
-    desk = Desk(pace, draw=draw, clock=clock)
-    await desk.tell(tale.events()[0])
-    async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
+    harness = WatchHarness(timing, draw=draw, clock=clock)
+    await harness.tell(tale.events()[0])
+    async with aclosing(harness.stream(tale.job_id)) as stream:  # type: ignore[type-var]
         await anext(stream)
         for number in range(1_000):
             choice = SelectionSummary(f"s{number}", "chart", number, "t@p", "why")
-            await desk.record.add_fact(
+            await harness.record.add_fact(
                 None, "acme", fact(Kind.SELECTION, choice.selection_id, choice, job_id=tale.job_id)
             )
             await asyncio.sleep(0)
-        assert await clock.sleeper() == pace.rest * DRAWING_S
+        assert await clock.sleeper() == timing.rest * DRAWING_S
         assert len(draw.threads) == 1
-        await clock.advance(pace.rest * DRAWING_S)
+        await clock.advance(timing.rest * DRAWING_S)
         await eventually(lambda: len(draw.threads) == 2)
     assert threading.get_ident() not in draw.threads
 
@@ -152,15 +152,15 @@ async def test_a_burst_of_facts_is_drawn_once_the_watch_has_rested() -> None:
 async def test_facts_that_did_not_change_are_not_drawn_again() -> None:
     tale, clock = success(), FakeClock()
     draw = SlowDrawing(clock)
-    desk = Desk(Pace(rest=0.0, gather_s=0.0), draw=draw, clock=clock)
-    await desk.tell(tale.events()[0])
-    async with aclosing(desk.stream(tale.job_id)) as stream:  # type: ignore[type-var]
+    harness = WatchHarness(WatchTiming(rest=0.0, gather_s=0.0), draw=draw, clock=clock)
+    await harness.tell(tale.events()[0])
+    async with aclosing(harness.stream(tale.job_id)) as stream:  # type: ignore[type-var]
         await anext(stream)
-        reads = desk.reads
-        desk.record.on_news(tale.job_id)
-        await eventually(lambda: desk.reads > reads)
-        desk.record.on_news(tale.job_id)
-        await eventually(lambda: desk.reads > reads + 1)
+        reads = harness.reads
+        harness.record.on_news(tale.job_id)
+        await eventually(lambda: harness.reads > reads)
+        harness.record.on_news(tale.job_id)
+        await eventually(lambda: harness.reads > reads + 1)
     assert len(draw.threads) == 1
 
 

@@ -20,7 +20,7 @@ from soma.provenance.v1 import trace_service_pb2 as pb
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.trace_news import TraceNews
 from svc_provenance.app.traces import Traces
-from svc_provenance.app.watch import Picture, WatchTiming, WatchTraces
+from svc_provenance.app.watch import TraceSnapshot, WatchTiming, WatchTraces
 from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.rpc.trace_writer import snapshot
 from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, success
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from svc_provenance.domain.trace import Trace
     from tests.unit.provenance.job_builder import JobBuilder
 
-Draw: TypeAlias = "Callable[[str, Trace, Sequence[Fact]], Picture]"
+Draw: TypeAlias = "Callable[[str, Trace, Sequence[Fact]], TraceSnapshot]"
 FAST = WatchTiming(heartbeat_s=5, first_s=5, missing_facts_timeout_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
 
 

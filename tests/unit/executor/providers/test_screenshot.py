@@ -89,7 +89,7 @@ async def test_a_picture_of_too_many_pixels_is_refused(browser: Provider, site: 
 def test_rework_raises_the_pixels_within_their_bound() -> None:
     params: dict[str, JsonValue] = {"url": "https://example.org", "width": 3840, "height": 4320, "scale": 1}
     remark = harness.feedback("RESOLUTION_TOO_LOW", min_width_px=15_360)
-    shot = playwright_screenshot._shot(harness.invocation(params, feedback=remark))
+    shot = playwright_screenshot._options(harness.invocation(params, feedback=remark))
     assert shot.scale > 1.5
     assert int(shot.width * shot.height * shot.scale**2) <= 40_000_000
 

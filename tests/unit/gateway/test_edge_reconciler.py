@@ -11,7 +11,7 @@ import pytest
 from mesh.lifecycle import background
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
-from svc_gateway.app.edge import PAUSE_S, EdgeKeeper
+from svc_gateway.app.edge import PAUSE_S, EdgeReconciler
 from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Limits, Trust
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Edge:
         self.failures = 0
         self.threads: set[int] = set()
         self.published: list[EdgeState] = []
-        self.keeper = EdgeKeeper(
+        self.reconciler = EdgeReconciler(
             STATE, self, lambda: self._revoked, build=self._build, publish=self.published.append, clock=clock
         )
 
@@ -55,7 +55,7 @@ class Edge:
 
     def revoke(self, key_id: str) -> None:
         self._revoked |= {key_id}
-        self.keeper.wake()
+        self.reconciler.wake()
 
     def revoked(self) -> list[set[str]]:
         """The revoked keys of each state that was published."""
@@ -71,7 +71,7 @@ class Edge:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Keep the edge while entered, at first within the pause after its first build."""
-        async with background(self.keeper.run, "edge", clock=self._clock):
+        async with background(self.reconciler.run, "edge", clock=self._clock):
             assert await self._clock.sleeper() == PAUSE_S
             yield
 
@@ -107,16 +107,16 @@ async def test_key_that_is_revoked_after_the_pause_is_published_at_once(edge: Ed
 
 
 async def test_configuration_is_built_off_the_loop(edge: Edge) -> None:
-    await edge.keeper.refresh()
+    await edge.reconciler.refresh()
     assert edge.threads
     assert threading.get_ident() not in edge.threads
 
 
 async def test_what_stays_the_same_is_published_once(edge: Edge) -> None:
-    await edge.keeper.refresh()
-    await edge.keeper.refresh()
+    await edge.reconciler.refresh()
+    await edge.reconciler.refresh()
     edge.keys = "other keys"
-    await edge.keeper.refresh()
+    await edge.reconciler.refresh()
     assert [state.credentials.jwks for state in edge.published] == ["keys", "other keys"]
 
 
@@ -124,6 +124,6 @@ async def test_what_could_not_be_built_is_built_again(edge: Edge) -> None:
     edge.failures = 1
     edge.revoke("key")
     with pytest.raises(RuntimeError, match="planted"):
-        await edge.keeper.refresh()
-    await edge.keeper.refresh()
+        await edge.reconciler.refresh()
+    await edge.reconciler.refresh()
     assert edge.revoked() == [{"key"}]
