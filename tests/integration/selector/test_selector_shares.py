@@ -67,7 +67,7 @@ async def test_reservations_that_wait_for_their_budget_hold_up_no_other_tenant(s
         async with Postgres.open(selector.settings) as elsewhere, elsewhere.transaction("hostile") as connection:
             await connection.execute("SELECT FROM budget_accounts FOR UPDATE")
             calls += [asyncio.create_task(selector.reserve("hostile")) for _ in range(CALLS)]
-            await eventually(lambda: selector.postgres._shares.waiting == CALLS - SHARE)
+            await eventually(lambda: selector.postgres._slots.waiting == CALLS - SHARE)
             assert await selector.reserve("innocent") is not None
     finally:
         await asyncio.gather(*calls, return_exceptions=True)

@@ -31,13 +31,13 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the programs that are to run; none is started."""
     names: list[str] = []
 
-    async def keep(_: Supervisor, programs: Sequence[Program]) -> None:
+    async def start(_: Supervisor, programs: Sequence[Program]) -> None:
         names.extend(program.name for program in programs)
 
     async def provision(*_: object) -> None:
         return
 
-    monkeypatch.setattr(Supervisor, "keep", keep)
+    monkeypatch.setattr(Supervisor, "start", start)
     monkeypatch.setattr(LocalMesh, "_provision", provision)
     return names
 
