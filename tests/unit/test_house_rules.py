@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import house_rules
+from tools.plain_words import metaphors
 from tools.task_rules import bare_tasks
 
 if TYPE_CHECKING:
@@ -81,3 +82,16 @@ def test_a_task_that_nobody_watches_is_found(call: str) -> None:
 def test_a_task_of_a_group_is_watched_by_it() -> None:
     text = "async def run():\n    async with asyncio.TaskGroup() as group:\n        group.create_task(work())\n"
     assert bare_tasks("mesh/feed.py", text) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["class DeadLetterNurse: ...", "def apply_hearsay(): ...", "def apply(bell): ...", "beds = 3", "self.deed_id = 1"],
+)
+def test_a_metaphor_in_a_name_is_found(source: str) -> None:
+    assert len(metaphors(source)) == 1
+
+
+@pytest.mark.parametrize("source", ["forward = 1", "embedded = bedrock", "def nurseless(undertakers): ...", "'a bell'"])
+def test_words_that_contain_one_and_texts_may_stay(source: str) -> None:
+    assert metaphors(source) == []

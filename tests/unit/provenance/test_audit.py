@@ -76,7 +76,7 @@ def test_every_field_of_an_entry_is_in_its_digest(entry: Entry, name: str) -> No
 
 
 @given(ENTRIES, st.sampled_from(AUDIT_ACTION_FIELDS))
-def test_every_field_of_a_deed_is_in_its_digest(entry: Entry, name: str) -> None:
+def test_every_field_of_an_audit_action_is_in_its_digest(entry: Entry, name: str) -> None:
     audit_action = replace(entry.audit_action, **{name: getattr(entry.audit_action, name) + "x"})
     assert digest(ROOT, replace(entry, audit_action=audit_action)) != digest(ROOT, entry)
 
