@@ -3,8 +3,8 @@
 A schema is a program that its author chooses. Nothing is ever fetched for it, patterns run in linear time, and the
 work of a check is bounded before it starts: `SchemaGraph.work` counts how often parts of the schema can be evaluated
 on one value at each depth, and a value for which the product is above `MAX_WORK` does not fit, with that as its
-reason. The engine keeps the interpreter lock, so this bound is also the longest pause that a check can cause. To name
-what does not fit, the engine evaluates again and copies the value, which has a bound of the same size.
+reason. The engine keeps the interpreter lock, so this bound is also the longest pause that a check can cause. To
+describe an error, the engine evaluates again and copies the value, which has a bound of the same size.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MAX_VALUE_DEPTH = 64
 MAX_VALUE_NODES = 100_000
 MAX_WORK = 500_000
 """Evaluations of one keyword on one value, 10 to 80 ns each; `pattern_weight` says how many a character counts as."""
-MAX_NAMING = 500_000
-"""Evaluations that naming what does not fit may take, beside those of finding out whether a value fits."""
+MAX_ERROR_WORK = 500_000
+"""Evaluations that describing an error may take, beside those of finding out whether a value fits."""
 _COPIED_NODE = 2
 _COPIED_CHARACTER = 1 / 100
 """What it counts as to copy a node and a character: the engine copies a value for each alternative that fails."""
@@ -48,13 +48,13 @@ __all__ = ["BoundedValue", "CompiledSchema", "SchemaError", "compile_schema"]
 class BoundedValue:
     """A value that is checked against several schemas, within `MAX_WORK` evaluations for all of them together.
 
-    What does not fit is named within `MAX_NAMING`, for all of them together as well.
+    Errors are described within `MAX_ERROR_WORK`, for all of them together as well.
     """
 
     def __init__(self, value: JsonValue) -> None:
         self.value = value
         self._left: float = MAX_WORK
-        self._left_to_name: float = MAX_NAMING
+        self._left_for_error: float = MAX_ERROR_WORK
         self._levels: Levels | SchemaError | None = None
 
     def levels(self) -> Levels:
@@ -85,11 +85,11 @@ class BoundedValue:
         self._left -= work
         return True
 
-    def take_to_name(self, work: float) -> bool:
-        """The same for naming what does not fit."""
-        if work > self._left_to_name:
+    def take_for_error(self, work: float) -> bool:
+        """The same for describing an error."""
+        if work > self._left_for_error:
             return False
-        self._left_to_name -= work
+        self._left_for_error -= work
         return True
 
 
@@ -123,7 +123,7 @@ class CompiledSchema:
 
     def _error(self, bounded: BoundedValue, levels: Levels, work: float) -> str:
         copy = _COPIED_NODE * sum(levels.nodes) + _COPIED_CHARACTER * sum(levels.chars)
-        if not bounded.take_to_name(work + copy * self._graph.work_at_each(len(levels.nodes))):
+        if not bounded.take_for_error(work + copy * self._graph.work_at_each(len(levels.nodes))):
             return "it does not fit the schema"
         try:
             self._validator.validate(bounded.value)

@@ -1,6 +1,6 @@
 """Rules of the house that no linter knows.
 
-Providers and tools are invoked only with a selection, tasks are begun where somebody watches them, names are plain
+Providers and tools are invoked only with a selection, tasks are started where somebody watches them, names are plain
 words, no file names a package index or a path of somebody's machine, and nothing unfinished is marked in product code.
 """
 

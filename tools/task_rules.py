@@ -1,4 +1,4 @@
-"""Finds tasks that nobody watches: work in the background is begun by `mesh.lifecycle.background` alone.
+"""Finds tasks that nobody watches: work in the background is started by `mesh.lifecycle.background` alone.
 
 What fails in a bare task is heard of by nobody. The few places below begin one and wait for it themselves.
 """

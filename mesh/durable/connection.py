@@ -117,7 +117,7 @@ class _WorkerLoop:
         """Work for ever."""
         pause = _FIRST_PAUSE_S
         while True:
-            begun = self._clock.monotonic()
+            started = self._clock.monotonic()
             try:
                 self._current = self._build(await _connected(self._client))
                 await self._current.run()
@@ -125,7 +125,7 @@ class _WorkerLoop:
                 _log.warning("worker of %s waits for Temporal: %s", self._task_queue, error)
             finally:
                 self._current = None
-            if self._clock.monotonic() - begun > _LONGEST_PAUSE_S:
+            if self._clock.monotonic() - started > _LONGEST_PAUSE_S:
                 pause = _FIRST_PAUSE_S
             await self._clock.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)

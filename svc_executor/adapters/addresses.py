@@ -32,8 +32,3 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)))
         return number in _UNICAST and not any(number in network for network in _SPECIAL_UNICAST)
     return not any(number in network for network in _SPECIAL)
-
-
-def is_loopback(address: str) -> bool:
-    """Say whether an address is this machine's own."""
-    return ipaddress.ip_address(address).is_loopback

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from svc_executor.adapters.addresses import is_loopback, is_public
+from mesh.addresses import is_loopback
+from svc_executor.adapters.addresses import is_public
 from svc_executor.adapters.connections import Connections
 from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 

@@ -122,7 +122,7 @@ class CloseRun:
         return costs
 
     async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> list[ExecutionSummary]:
-        """All attempts, ended. One whose call was begun costs what is known of it, else what was reserved for it."""
+        """All attempts, ended. One whose call was started costs what is known of it, else what was reserved for it."""
         called = {call.execution_id for call in await work.calls()}
         for execution in await work.unreported():
             stopped = execution
@@ -177,5 +177,5 @@ class CloseRun:
 
 
 def _is_over(job: Job, order: CloseRunInput) -> bool:
-    """Whether the run that is to be closed has ended, or another one has begun."""
+    """Whether the run that is to be closed has ended, or another one has started."""
     return job.state.ended or job.run != order.job.run

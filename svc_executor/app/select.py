@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.provider import JsonValue
 
-    _NeedWith = Callable[[Sequence[Mapping[str, JsonValue]]], SelectionRequest]
+    _RequestWith = Callable[[Sequence[Mapping[str, JsonValue]]], SelectionRequest]
 
 _NOTHING_LEFT_MICRO_USD = 1
 _CAUSES_CHARS = 1_500
@@ -59,11 +59,11 @@ class SelectCapability:
             if existing is not None:
                 return SelectionResult(existing.chosen.capability_id)
             try:
-                need_with, replaced = await self._selection_request(work, order)
+                request_with, replaced = await self._selection_request(work, order)
             except (InputsTooLargeError, ErasedTextError) as error:
                 return SelectionResult(message=str(error))
         try:
-            request, selection = await self._select(need_with)
+            request, selection = await self._select(request_with)
         except SomaError as error:
             if error.rule.retryable:
                 raise
@@ -75,23 +75,23 @@ class SelectCapability:
                 await self._selector.release(selection.reservation_id)
             raise
 
-    async def _select(self, need_with: _NeedWith) -> tuple[SelectionRequest, Selection]:
+    async def _select(self, request_with: _RequestWith) -> tuple[SelectionRequest, Selection]:
         """Select, and again with the default parameters of the choice where they may cost more than it reserved."""
         defaults: list[Mapping[str, JsonValue]] = []
-        request = need_with(defaults)
+        request = request_with(defaults)
         while True:
             selection = await self._selector.select(request)
             if not selection.reservation_id:
                 return request, selection
             defaults.append(selection.chosen.default_parameters)
-            counted = need_with(defaults)
+            counted = request_with(defaults)
             if counted == request or greatest_cost(selection.chosen, counted) <= selection.reserved_micro_usd:
                 return request, selection
             await self._selector.release(selection.reservation_id)
             request = counted
 
-    async def _selection_request(self, work: Work, order: SelectInput) -> tuple[_NeedWith, _ReplacedAttempts]:
-        """What is asked for, given the default parameters that are to be counted."""
+    async def _selection_request(self, work: Work, order: SelectInput) -> tuple[_RequestWith, _ReplacedAttempts]:
+        """Gives a function from default parameters to the request that counts them, and the attempts it replaces."""
         steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         check_texts(step.task, steps)
@@ -103,12 +103,12 @@ class SelectCapability:
         job, params, left = work.job, resolved(step.task, steps), _left(work.job, executions)
         again = replaced.lost or replaced.rejected
 
-        def need_with(defaults: Sequence[Mapping[str, JsonValue]]) -> SelectionRequest:
+        def request_with(defaults: Sequence[Mapping[str, JsonValue]]) -> SelectionRequest:
             return selection_request_of(
                 job, step, order, params, again=again, max_cost_micro_usd=left, defaults=defaults
             )
 
-        return need_with, replaced
+        return request_with, replaced
 
     async def _begin(
         self, order: SelectInput, request: SelectionRequest, selection: Selection, replaced: _ReplacedAttempts

@@ -38,7 +38,7 @@ class Work(Protocol):
         """One step; KeyError when the plan has none of that name."""
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
-        """One attempt, whole, if it was begun."""
+        """One attempt, whole, if it was started."""
 
     async def executions(self) -> list[ExecutionSummary]:
         """All attempts, in the order they began."""
@@ -62,7 +62,7 @@ class Work(Protocol):
         """Add or replace a compensation, known by its job, run and position."""
 
     async def call(self, execution_id: str) -> ProviderCall | None:
-        """The call that was begun for an attempt and is not forgotten yet."""
+        """The call that was started for an attempt and is not forgotten yet."""
 
     async def calls(self) -> list[ProviderCall]:
         """All such calls of the job."""
@@ -147,7 +147,7 @@ class JobStore(Protocol):
         """The calls of a job that are not forgotten yet."""
 
     async def orphaned_calls(self, before: datetime, limit: int) -> list[ProviderCall]:
-        """Calls of all tenants that were begun before a moment and whose attempts ended or are gone, oldest first."""
+        """Calls of all tenants that were started before a moment and whose attempts ended or are gone, oldest first."""
 
     async def delete_call(self, call: ProviderCall) -> None:
         """Forget a call, also one whose job is gone."""

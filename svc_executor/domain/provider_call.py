@@ -22,7 +22,7 @@ _FRESH = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class ProviderCall:
-    """A call that was begun for an attempt. From `ends_at` on it is over, whether or not its answer arrived."""
+    """A call that was started for an attempt. From `ends_at` on it is over, whether or not its answer arrived."""
 
     execution_id: str
     job_id: str

@@ -20,8 +20,10 @@ def with_egress(offered: Capability, of_platform: Iterable[Capability]) -> Capab
     adapter does, unless both have an endpoint: then its own decides. Where the platform has none of that adapter, only
     the tenant says what the adapter does, so it is needed as well.
     """
+    if offered.constraints.needs_egress:
+        return offered
     needs = is_remote(offered.endpoint) or (offered.tenant_id and _adapter_needs_egress(offered, of_platform))
-    if offered.constraints.needs_egress or not needs:
+    if not needs:
         return offered
     return replace(offered, constraints=replace(offered.constraints, needs_egress=True))
 

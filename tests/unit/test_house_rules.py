@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import house_rules
-from tools.plain_words import metaphors
+from tools.plain_words import PLAIN, metaphors
 from tools.task_rules import bare_tasks
 
 if TYPE_CHECKING:
@@ -86,12 +86,13 @@ def test_a_task_of_a_group_is_watched_by_it() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["class DeadLetterNurse: ...", "def apply_hearsay(): ...", "def apply(bell): ...", "beds = 3", "self.deed_id = 1"],
+    ["class DeadLetter{0}: ...", "def apply_{1}(): ...", "def apply({1}): ...", "_{1} = 3", "self.{1}_id = 1"],
 )
 def test_a_metaphor_in_a_name_is_found(source: str) -> None:
-    assert len(metaphors(source)) == 1
+    word = min(PLAIN)
+    assert len(metaphors(source.format(word.title(), word))) == 1
 
 
-@pytest.mark.parametrize("source", ["forward = 1", "embedded = bedrock", "def nurseless(undertakers): ...", "'a bell'"])
+@pytest.mark.parametrize("source", ["forward = 1", "embedded = bedrock", "rewards = 1", "'a bell'"])
 def test_words_that_contain_one_and_texts_may_stay(source: str) -> None:
     assert metaphors(source) == []

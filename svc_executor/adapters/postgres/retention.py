@@ -22,7 +22,7 @@ WITH oldest AS (
 SELECT count(*) FROM gone
 """
 
-# What was begun before an erasure has ended long before. One that is not finished stays: its texts would, too.
+# Attempts started before an erasure have ended long before. An unfinished erasure stays: its texts would, too.
 _ERASED = """
 WITH old AS (
     SELECT tenant_id, asset_id FROM erased_assets

@@ -50,7 +50,7 @@ class ScreenshotOptions:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a page. `scale` is what it was taken at; `cut` tells that the page goes on below it."""
+    """A picture of a page. `scale` is what it was taken at; `cut` says that parts of the page are missing."""
 
     png: bytes
     scale: float

@@ -111,8 +111,8 @@ local function traced(parent)
   return trace
 end
 
--- Leaves the credential that services go by, a bearer token before a key: else one caller would be judged here and
--- another served. Several of a kind are a token that nobody made.
+-- Leaves the one credential that services use: a bearer token, else an API key. With both, the edge could check one
+-- caller and a service serve another. Several values in one header become a token that is refused with 401.
 local function one_credential(headers)
   local bearer, key = headers:get("authorization") or "", headers:get("x-api-key") or ""
   if bearer:lower():find("^bearer ") == nil then

@@ -58,12 +58,12 @@ class Report:
     missed: int
     twice: int
     out_of_order: int
-    buried: int
+    dead_lettered: int
 
     @property
     def flaws(self) -> dict[str, int]:
         """What must not be."""
-        found = {name: getattr(self, name) for name in ("missed", "twice", "out_of_order", "buried")}
+        found = {name: getattr(self, name) for name in ("missed", "twice", "out_of_order", "dead_lettered")}
         return {name: count for name, count in found.items() if count}
 
 
@@ -169,7 +169,7 @@ class EventRun:
         return Report(
             seed=SEED, rows=self.rows, late_commits=self.late, kills=self.kills, wipes=self.wipes,
             missed=self.rows - len(set(applied)), twice=len(applied) - len(set(applied)), out_of_order=disorder,
-            buried=await self.value("SELECT count(*) FROM outbox WHERE topic = 'dlq.events'"),
+            dead_lettered=await self.value("SELECT count(*) FROM outbox WHERE topic = 'dlq.events'"),
         )  # fmt: skip
 
 

@@ -221,7 +221,7 @@ class EventRun:
         )
 
     def _held_up(self) -> int:
-        """Partitions whose poison, each time it was tried again, was buried before anything behind it was applied."""
+        """Partitions whose poison, each time it was tried again, was dead-lettered before later events were applied."""
         ends = {id_: place for place, id_ in enumerate(self.ended)}
         partitions: defaultdict[int, list[Message]] = defaultdict(list)
         for each in self.messages:

@@ -38,7 +38,7 @@ class FlawKind(StrEnum):
     """Its job ended more than once."""
     BOTH = "answered and dead-lettered"
     """It came to a result, and to a dead letter as well; or it is poison and was applied."""
-    BURIED = "buried"
+    DEAD_LETTERED = "dead-lettered"
     """It is healthy, and came to nothing but a dead letter."""
     MISNAMED = "misnamed"
     """An acceptance named something else than what came of it."""
@@ -177,8 +177,8 @@ def _judge(
     if max(len(own_jobs), len(own_entries), len(own_letters)) > 1:
         yield Flaw(FlawKind.DOUBLED, id_, names)
     if len(right) < len(everything):
-        buried = not right and everything == own_letters
-        yield Flaw(FlawKind.BURIED if buried else FlawKind.BOTH, id_, names)
+        dead_lettered = not right and everything == own_letters
+        yield Flaw(FlawKind.DEAD_LETTERED if dead_lettered else FlawKind.BOTH, id_, names)
     yield from _misnamed(sent, {_name(item) for item in right} if sent.kind is Kind.JOB else {id_})
     for job in own_jobs:
         yield from _judge_job(sent, job)

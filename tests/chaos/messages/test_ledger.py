@@ -78,7 +78,7 @@ def test_what_is_answered_and_dead_lettered_is_told(found: Findings, message_id:
 
 
 def test_a_healthy_message_that_became_a_dead_letter_is_told() -> None:
-    assert wrongs(Findings([MADE], [], [LETTER, replace(LETTER, message_id="m2")])) == {("m2", FlawKind.BURIED)}
+    assert wrongs(Findings([MADE], [], [LETTER, replace(LETTER, message_id="m2")])) == {("m2", FlawKind.DEAD_LETTERED)}
 
 
 @pytest.mark.parametrize(

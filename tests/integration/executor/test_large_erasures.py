@@ -132,7 +132,7 @@ async def test_a_job_that_takes_longer_than_several_may_is_done_by_itself(
 ) -> None:
     asset_id, (job_id,) = await shared(rig, SECRET, jobs=1)
     await mark(postgres, tombstone(asset_id))
-    monkeypatch.setattr(erasure, "_AT_ONCE_S", 2.0)
+    monkeypatch.setattr(erasure, "_AT_ONCE_S", 5.0)
     erasures, tried = Watched(postgres, job_id), asyncio.Event()
 
     async def never_at_first() -> None:

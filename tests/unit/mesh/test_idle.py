@@ -27,7 +27,7 @@ class Model:
         self.number = number
 
 
-class Shelf:
+class ModelSource:
     """Loads models; counts them."""
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def source() -> ModelSource:
+    return ModelSource()
 
 
 @pytest.fixture
-def idle(shelf: Shelf, clock: FakeClock) -> LazyResource[Model]:
-    return LazyResource("model", shelf.load, clock, TERM_S)
+def idle(source: ModelSource, clock: FakeClock) -> LazyResource[Model]:
+    return LazyResource("model", source.load, clock, TERM_S)
 
 
 @asynccontextmanager
@@ -79,10 +79,12 @@ def use(idle: LazyResource[Model]) -> int:
         return model.number
 
 
-async def test_it_is_loaded_with_the_first_use_and_kept_for_the_next(idle: LazyResource[Model], shelf: Shelf) -> None:
+async def test_it_is_loaded_with_the_first_use_and_kept_for_the_next(
+    idle: LazyResource[Model], source: ModelSource
+) -> None:
     assert not idle.loaded
     assert [use(idle), use(idle)] == [1, 1]
-    assert shelf.loads == 1
+    assert source.loads == 1
 
 
 async def test_it_is_let_go_after_its_term_without_use(idle: LazyResource[Model], clock: FakeClock) -> None:
@@ -170,11 +172,11 @@ async def test_many_threads_and_a_release_at_any_time_never_use_what_is_gone(
         assert await asyncio.gather(*(asyncio.to_thread(work) for _ in range(users))) == [rounds] * users
 
 
-async def test_a_load_that_fails_is_tried_again_by_the_next_use(idle: LazyResource[Model], shelf: Shelf) -> None:
-    shelf.failure = RuntimeError("no such file")
+async def test_a_load_that_fails_is_tried_again_by_the_next_use(idle: LazyResource[Model], source: ModelSource) -> None:
+    source.failure = RuntimeError("no such file")
     with pytest.raises(RuntimeError, match="no such file"):
         use(idle)
-    shelf.failure = None
+    source.failure = None
     assert use(idle) == 1
 
 

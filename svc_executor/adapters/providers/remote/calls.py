@@ -168,12 +168,12 @@ def as_count(value: object) -> int | None:
     return int(value) if value == int(value) else None
 
 
-def tokens_used(told: object, sent: str, received: str, at_most: Usage) -> Usage:
-    """Give the tokens that the `usage` of an answer tells under the names `sent` and `received`.
+def tokens_used(reported: object, sent: str, received: str, at_most: Usage) -> Usage:
+    """Give the tokens that the `usage` of an answer reports under the names `sent` and `received`.
 
-    A number that it does not tell is taken to be that of `at_most`. None is above 1,000,000,000.
+    A number that is missing is taken from `at_most`. No number is above 1,000,000,000.
     """
-    found = as_object(told)
+    found = as_object(reported)
     input_tokens, output_tokens = as_count(found.get(sent)), as_count(found.get(received))
     return replace(
         at_most,
