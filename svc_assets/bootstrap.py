@@ -59,7 +59,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         gateway = await mesh.peer("gateway")
         keys = ApiKeyServiceStub(gateway)
         await mesh.follow_keys(
-            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
             lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
         )
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))

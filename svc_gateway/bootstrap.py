@@ -148,7 +148,9 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     await mesh.enter(background(lambda: statements.sign_revoked(revoked), "revocations-signed", clock=mesh.clock))
     await mesh.enter(background(statements.sign_keys, "api-keys-signed", clock=mesh.clock))
     # This process judges keys by the same streams that it serves to the others.
-    await mesh.follow_keys(lambda: revocations(revoked), lambda known: existing_keys(existing, statements, known))
+    await mesh.follow_keys(
+        lambda known: revocations(revoked, known), lambda known: existing_keys(existing, statements, known)
+    )
     await mesh.wait_for_keys()
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)

@@ -58,7 +58,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
         keys = ApiKeyServiceStub(await mesh.peer("gateway"))
         await mesh.follow_keys(
-            lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
             lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
         )
         limits = Quotas(settings.registry.capabilities_per_tenant, settings.registry.ladders_per_tenant)

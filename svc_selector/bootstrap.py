@@ -73,7 +73,7 @@ async def _selector(
     gateway = await mesh.peer("gateway")
     keys = ApiKeyServiceStub(gateway)
     await mesh.follow_keys(
-        lambda: keys.WatchRevocations(WatchRevocationsRequest()),
+        lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
         lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
     )
     degradation = GatewayDegradation(DegradationServiceStub(gateway), mesh.clock)

@@ -44,7 +44,7 @@ class KeyIds:
             raise ValueError(f"{BUCKETS} buckets are needed, not {len(self.buckets)}")
 
     def __contains__(self, item: bytes) -> bool:
-        bucket = self.buckets[_bucket_of(item)]
+        bucket = self.buckets[bucket_of(item)]
         found = bucket.find(item)
         while found % ID_BYTES and found > 0:  # across the border of two ids
             found = bucket.find(item, found + 1)
@@ -106,7 +106,7 @@ class KeyIds:
             raise ValueError("the last id is cut off")
         places = range(0, len(ids), ID_BYTES)
         starts = [
-            ID_BYTES * bisect_left(places, index, key=lambda start: _bucket_of(ids[start : start + 2]))
+            ID_BYTES * bisect_left(places, index, key=lambda start: bucket_of(ids[start : start + 2]))
             for index in range(BUCKETS + 1)
         ]
         return cls(tuple(ids[start:end] for start, end in pairwise(starts)))
@@ -114,7 +114,7 @@ class KeyIds:
     def _changed(self, ids: Iterable[bytes], change: Callable[[set[bytes], set[bytes]], None]) -> KeyIds:
         by_bucket: dict[int, set[bytes]] = defaultdict(set)
         for item in ids:
-            by_bucket[_bucket_of(item)].add(item)
+            by_bucket[bucket_of(item)].add(item)
         buckets = list(self.buckets)
         for index, items in by_bucket.items():
             merged = set(ids_in(buckets[index]))
@@ -123,7 +123,8 @@ class KeyIds:
         return replace(self, buckets=tuple(buckets)) if tuple(buckets) != self.buckets else self
 
 
-def _bucket_of(item: bytes) -> int:
+def bucket_of(item: bytes) -> int:
+    """The number of the bucket of an id or a hash."""
     return int.from_bytes(item[:2]) >> _BUCKET_SHIFT
 
 
@@ -135,4 +136,4 @@ def ids_in(joined: bytes) -> list[bytes]:
 def _fits(index: int, ids: bytes) -> bool:
     """Whether these are whole ids, and the first and the last are the bucket's."""
     ends = (ids[:ID_BYTES], ids[-ID_BYTES:]) if ids else ()
-    return len(ids) % ID_BYTES == 0 and all(_bucket_of(item) == index for item in ends)
+    return len(ids) % ID_BYTES == 0 and all(bucket_of(item) == index for item in ends)

@@ -92,7 +92,7 @@ class RevocationsFile:
         self._path = path
         self._statements = StatementReader(TYPE, jwks, issuer)
 
-    def read(self) -> tuple[int, Mapping[str, int]] | None:
+    def read(self) -> tuple[int, StoredRevocations] | None:
         """When the set was read by the gateway, and the set; None without a file that can be believed.
 
         OSError when the file is there and cannot be read.
@@ -106,7 +106,7 @@ class RevocationsFile:
         except (ValueError, TypeError, LookupError):
             return None
         as_of = self.verified_as_of(stored.statement, stored.revoked)
-        return None if as_of is None else (as_of, {**stored.extra, **stored.revoked})
+        return None if as_of is None else (as_of, stored)
 
     def verified_as_of(self, statement: str, revoked: Mapping[str, int]) -> int | None:
         """When a gateway stated exactly this set; None when it did not."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from mesh.errors import SomaError
+from mesh.identity.revocation_buckets import RevocationBuckets, without_buckets
 from mesh.identity.statements import StoredRevocations, expires_at_s
 from mesh.logging import get_logger
 from mesh.rpc.wellknown import moment
@@ -63,9 +64,13 @@ class Revocations(Protocol):
     def statement(self) -> str:
         """The gateway's signature of what it sent."""
 
+    @property
+    def replaced_buckets(self) -> Sequence[int]:
+        """Buckets of which the gateway has another state than was known."""
 
-Watch: TypeAlias = "Callable[[], AsyncIterable[Revocations]]"
-"""Opens the gateway's stream."""
+
+Watch: TypeAlias = "Callable[[Sequence[int]], AsyncIterable[Revocations]]"
+"""Opens the gateway's stream, with the digests of the buckets that are known; none when nothing is."""
 
 
 class RevokedKeys:
@@ -129,8 +134,10 @@ class RevokedKeys:
             _log.warning("the revoked keys on disk cannot be read", error=type(error).__name__)
             return
         if found is not None:
-            self.add(found[1])
-            self._complete(found[0])
+            as_of, stored = found
+            self.add({**stored.extra, **stored.revoked})
+            self._sent = _GatewayState({**stored.revoked}, as_of, stored.statement)
+            self._complete(as_of)
 
     async def wait_current(self, within_s: float) -> bool:
         """Wait until the set is current; false when it is not within the time."""
@@ -142,12 +149,13 @@ class RevokedKeys:
         return self.is_current()
 
     async def follow(self, watch: Watch) -> None:
-        """Follows the stream for ever, opening it again after each cut."""
+        """Follows the stream for ever, opening it again after each cut with what is known by then."""
         heard = True
         while True:
+            self._parts = _PartialUpdate()
             try:
-                async for message in watch():
-                    self._take(message)
+                async for message in watch(await self._bucket_digests()):
+                    await self._take(message)
                     heard = True
             except SomaError as error:
                 if heard:
@@ -166,12 +174,18 @@ class RevokedKeys:
             if self._unsaved.is_set():
                 await self._store()
 
-    def _take(self, message: Revocations) -> None:
+    async def _bucket_digests(self) -> Sequence[int]:
+        """Of what gateways have told; in a thread, since it may be much."""
+        told = self._sent.revoked
+        return await asyncio.to_thread(lambda: RevocationBuckets(told).digests()) if told else ()
+
+    async def _take(self, message: Revocations) -> None:
         told = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
         self.add(told)
         if message.snapshot:
             self._parts = _PartialUpdate(snapshot=True)
         self._parts.revoked.update(told)
+        self._parts.replaced.update(message.replaced_buckets)
         as_of = moment(message.as_of)
         if as_of is None:
             return
@@ -179,11 +193,13 @@ class RevokedKeys:
         if parts.snapshot:
             self._sent.revoked = parts.revoked
         else:
+            if parts.replaced:
+                self._sent.revoked = await asyncio.to_thread(without_buckets, self._sent.revoked, parts.replaced)
             self._sent.revoked.update(parts.revoked)
         self._sent.as_of = int(as_of.timestamp())
         self._sent.forget()
         self._complete(self._sent.as_of)
-        if message.statement or parts.revoked:  # without either what is on disk is still whole
+        if message.statement or parts.revoked or parts.replaced:  # without either what is on disk is still whole
             self._sent.statement = message.statement
             self._unsaved.set()
 
@@ -212,6 +228,7 @@ class _PartialUpdate:
 
     snapshot: bool = False
     revoked: dict[str, int] = field(default_factory=dict)
+    replaced: set[int] = field(default_factory=set)
 
 
 @dataclass

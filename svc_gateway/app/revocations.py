@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
+from mesh.identity.key_ids import BUCKETS
+from mesh.identity.revocation_buckets import RevocationBuckets
 from mesh.identity.statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
@@ -30,6 +32,8 @@ OVERLAP = timedelta(minutes=10)
 RECENT = 10_000
 """How many of the last additions are kept for watchers. One that is further behind gets the whole set again."""
 _RETRY_S = 0.5
+_COMPARED_AT_ONCE = 64
+"""Buckets whose digests are compared before others may run."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,15 @@ class Reading:
 class Change:
     """What a watcher hears: revoked keys, `snapshot` being true for the whole set, or when the set was read.
 
-    `as_of` is None with keys. The statement is on all that the watcher has heard, and empty when there is none.
+    `as_of` is None with keys. The statement is on all that the watcher has heard, and empty when there is none. Of the
+    buckets in `replaced_buckets` the watcher had another state; these keys are all that are in them.
     """
 
     snapshot: bool = False
     revocations: Sequence[Revocation] = ()
     as_of: datetime | None = None
     statement: str = ""
+    replaced_buckets: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class RevokedKeys:
         self._store = store
         self._clock = clock
         self._current: dict[str, Revocation] = {}
+        self._buckets = RevocationBuckets()
         self._ends: list[tuple[int, str]] = []
         self._ids: frozenset[str] | None = None
         self._added = 0
@@ -129,14 +136,17 @@ class RevokedKeys:
                 for listener in self._listeners:
                     listener([*added.values()])
 
-    async def watch(self) -> AsyncIterator[Change]:
-        """The whole set, then each addition at once; in between when the set was read, once that is stated."""
+    async def watch(self, bucket_digests: Sequence[int] = ()) -> AsyncIterator[Change]:
+        """The whole set, then each addition at once; in between when the set was read, once that is stated.
+
+        A watcher that has a digest of each bucket gets what is in the buckets with other digests, not the whole set.
+        """
         async with self._changed:
             while self._as_of is None:
                 await self._changed.wait()
         place = self._added
         told: _Stated | None = None
-        yield self._whole()
+        yield await self._differing(bucket_digests) if len(bucket_digests) == BUCKETS else self._whole()
         while True:
             async with self._changed:
                 while self._added == place and self._stated is told:
@@ -168,6 +178,7 @@ class RevokedKeys:
         self._current |= added
         for key_id, item in added.items():
             heapq.heappush(self._ends, (expires_at_s(item.expires_at), key_id))
+        self._buckets.add(ends_of(added.values()))
         self._added += len(added)
         self._recent += added.values()
         if len(self._recent) > 2 * RECENT:
@@ -177,7 +188,9 @@ class RevokedKeys:
         """Drop what has expired, in the whole seconds that statements count in; whether there was any."""
         moment, before = int(now.timestamp()), len(self._current)
         while self._ends and self._ends[0][0] <= moment:
-            self._current.pop(heapq.heappop(self._ends)[1], None)
+            key_id = heapq.heappop(self._ends)[1]
+            self._current.pop(key_id, None)
+            self._buckets.remove(key_id)
         return len(self._current) < before
 
     def _since(self, place: int) -> Change:
@@ -186,6 +199,17 @@ class RevokedKeys:
 
     def _whole(self) -> Change:
         return Change(snapshot=True, revocations=[*self._current.values()])
+
+    async def _differing(self, bucket_digests: Sequence[int]) -> Change:
+        """What is in the buckets with other digests than these. What is added meanwhile is sent again afterwards."""
+        differing = []
+        for index, digest in enumerate(bucket_digests):
+            if index % _COMPARED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._buckets.digest(index) != digest:
+                differing.append(index)
+        found = [self._current[key_id] for index in differing for key_id in self._buckets.ids(index)]
+        return Change(replaced_buckets=differing, revocations=found)
 
     async def _follow(self) -> None:
         while True:

@@ -99,7 +99,7 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         self, request: pb.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[pb.WatchRevocationsResponse]:
         """Sends revoked keys, then each new one."""
-        async for message in revocations(self._revoked):
+        async for message in revocations(self._revoked, request.bucket_digests):
             yield message
 
     async def WatchApiKeys(
@@ -143,9 +143,11 @@ def _bucket_messages(read: KeysRead) -> list[pb.WatchApiKeysResponse]:
     return messages
 
 
-async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocationsResponse]:
+async def revocations(
+    revoked: RevokedKeys, bucket_digests: Sequence[int] = ()
+) -> AsyncIterator[pb.WatchRevocationsResponse]:
     """The messages of WatchRevocations. Keys go at once; when they were read, and the statement, in a later message."""
-    async for change in revoked.watch():
+    async for change in revoked.watch(bucket_digests):
         for start in range(0, len(change.revocations) or 1, _MAX_REVOCATIONS):
             message = pb.WatchRevocationsResponse(
                 snapshot=change.snapshot and start == 0,
@@ -154,6 +156,7 @@ async def revocations(revoked: RevokedKeys) -> AsyncIterator[pb.WatchRevocations
                     for item in change.revocations[start : start + _MAX_REVOCATIONS]
                 ],
                 statement=change.statement,
+                replaced_buckets=() if start else change.replaced_buckets,
             )
             if change.as_of is not None:
                 message.as_of.FromSeconds(int(change.as_of.timestamp()))

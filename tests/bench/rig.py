@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc.aio
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from mesh.clock import SystemClock
 from mesh.local.home import Home
 from mesh.local.pki import OPERATOR, KeyPair, Pki
 from mesh.local.ports import free_port
 from mesh.local.services import ALL_IN_ONE
+from mesh.testing.contract import eventually
 from tests.bench.probes import Histogram, exposition, histogram
-from tests.e2e.conftest import RunningMesh
+from tests.e2e.conftest import START_S, RunningMesh
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 
 class Rig(RunningMesh):
@@ -61,6 +64,28 @@ class Rig(RunningMesh):
             os.kill(pid, signal.SIGCONT)
 
     @asynccontextmanager
+    async def replacing(self, contexts: Sequence[str]) -> AsyncIterator[None]:
+        """Stops the contexts' processes; at the end kills them, and waits until those started instead serve."""
+        pids = {self.context_pid(context) for context in contexts}
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        for context in contexts:
+            await self._wait_replaced(context, pids)
+
+    async def _wait_replaced(self, context: str, pids: Collection[int]) -> None:
+        async with self.direct(context) as channel:
+
+            async def has_been_replaced() -> bool:
+                return self.context_pid(context) not in pids and await _serves(HealthStub(channel))
+
+            await eventually(has_been_replaced, within_s=START_S)
+
+    @asynccontextmanager
     async def direct(self, context: str) -> AsyncIterator[grpc.aio.Channel]:
         """A channel to a context's own port, past the edge, with the deadlines and retries that every caller has."""
         pair = self.operator
@@ -70,6 +95,14 @@ class Rig(RunningMesh):
         )
         async with grpc.aio.secure_channel(self.service_address(context), credentials, options) as channel:
             yield channel
+
+
+async def _serves(health: HealthStub) -> bool:
+    try:
+        answer = await health.Check(HealthCheckRequest(), timeout=5)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(answer.status == HealthCheckResponse.SERVING)
 
 
 @contextmanager

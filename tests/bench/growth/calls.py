@@ -11,6 +11,7 @@ import base64
 import os
 from typing import TYPE_CHECKING
 
+from tests.bench.growth.reconnecting import SERVICE, known_keys, known_revocations
 from tests.bench.growth.world import FAILING_PLAN, PLAN, TENANT, Json
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Make = Callable[[World], Awaitable[Json | list[Json]]]
 
-ACTOR, SERVICE = "actor", "service"
+ACTOR = "actor"
 CALLERS = {
     "selector.v1.BudgetService.RenewReservation": ACTOR,
     "selector.v1.BudgetService.SettleReservation": ACTOR,
@@ -255,8 +256,8 @@ CALLS: Mapping[str, Make] = {
     "gateway.v1.ApiKeyService.GetApiKey": about("key_id"),
     "gateway.v1.ApiKeyService.ListApiKeys": fixed(page_size=1),
     "gateway.v1.ApiKeyService.RevokeApiKey": revoked_key,
-    "gateway.v1.ApiKeyService.WatchRevocations": fixed(),
-    "gateway.v1.ApiKeyService.WatchApiKeys": fixed(),
+    "gateway.v1.ApiKeyService.WatchRevocations": known_revocations,
+    "gateway.v1.ApiKeyService.WatchApiKeys": known_keys,
     "gateway.v1.TenantService.CreateTenant": tenant_body,
     "gateway.v1.TenantService.UpdateTenant": permitted_tenant,
     "gateway.v1.PermissionService.GetEffectivePermissions": fixed(),

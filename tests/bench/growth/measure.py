@@ -19,14 +19,13 @@ from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements
 from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, RUBRIC, SERVICE, STARTS_JOB, capability
-from tests.bench.growth.filling import fill, tables
+from tests.bench.growth.filling import fill_all
 from tests.bench.growth.quiet import quiet
 from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from tests.bench.growth.filling import Table
     from tests.bench.growth.statements import Statement
     from tests.bench.rig import Rig
 
@@ -36,10 +35,7 @@ WARM = 5
 READ_CALLS, WRITE_CALLS = 5, 3
 """Calls of a method in each round, more if it only reads: the more there are, the less p95 varies by chance."""
 READS = ("Get", "List", "Find", "Watch", "Describe", "Diff", "Download", "Export", "Validate", "Verify")
-AT_ONCE = 2
 WAIT_S = 60.0
-LIVE = {"multimodal_capabilities": 5_000, "ladders": 5_000}
-"""Rows of tables that services hold in memory, as the design wants it: memory is what bounds them."""
 POISON = """
 INSERT INTO executor.outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
                              correlation_id, traceparent)
@@ -97,9 +93,10 @@ async def measure(rig: Rig, rows: int, times: int, log: Callable[[str], None]) -
         await create_data(world)
         log("measuring with empty tables")
         growth.empty, growth.statements_empty = await _all_calls(rig, world, times, growth.failed)
-        log("filling tables")
-        await _fill(rig, rows, growth, log)
-        await _checkpoint(rig)
+    log("filling tables")
+    async with rig.replacing(CONTEXTS):  # they read the full tables when they start
+        growth.rows, growth.copied_from_nothing = await fill_all(owner_dsn(rig), CONTEXTS, rows, TENANT, log)
+    async with world_of(rig, ids) as world:
         log("measuring with full tables")
         growth.full, growth.statements_full = await _all_calls(rig, world, times, growth.failed)
     return growth
@@ -212,54 +209,16 @@ async def _call(world: World, name: str) -> list[float]:
     return seconds
 
 
-async def _fill(rig: Rig, rows: int, growth: Growth, log: Callable[[str], None]) -> None:
-    async def fill_from(queue: list[Table]) -> None:
-        connection = await asyncpg.connect(owner_dsn(rig))
-        try:
-            while queue:
-                table = queue.pop(0)
-                wanted = min(rows, LIVE.get(table.name, rows))
-                copied = await fill(connection, table, wanted, TENANT)
-                name = f"{table.schema}.{table.name}"
-                growth.rows[name] = int(await connection.fetchval(f"SELECT count(*) FROM {table.place}"))
-                if not copied:
-                    growth.copied_from_nothing.append(name)
-                await connection.execute(f"VACUUM ANALYZE {table.place}", timeout=3_600)
-                log(f"  {name}: {growth.rows[name]:,} rows")
-        finally:
-            await connection.close()
-
-    connection = await asyncpg.connect(owner_dsn(rig))
-    try:
-        queue = await tables(connection, CONTEXTS)
-    finally:
-        await connection.close()
-    await asyncio.gather(*(fill_from(queue) for _ in range(AT_ONCE)))
-
-
-async def _checkpoint(rig: Rig) -> None:
-    """Make Postgres write the filled pages now: it would else write them while calls are measured."""
-    connection = await asyncpg.connect(owner_dsn(rig))
-    try:
-        await connection.execute("CHECKPOINT", timeout=3_600)
-    finally:
-        await connection.close()
-
-
-async def _restart(rig: Rig) -> None:
-    for words in (("down",), ("up", "--detach", "--port", str(rig.port), *([] if rig.embedded else ["--mesh"]))):
-        done = await asyncio.to_thread(rig.soma, *words, timeout=600)
-        if done.returncode:
-            raise RuntimeError(done.stdout + done.stderr)
-
-
 async def _restart_with_counting(rig: Rig) -> None:
     connection = await asyncpg.connect(owner_dsn(rig))
     try:
         await statements.enable(connection)
     finally:
         await connection.close()
-    await _restart(rig)
+    for words in (("down",), ("up", "--detach", "--port", str(rig.port), *([] if rig.embedded else ["--mesh"]))):
+        done = await asyncio.to_thread(rig.soma, *words, timeout=600)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
 
 
 def forgotten(names: Sequence[str]) -> list[str]:

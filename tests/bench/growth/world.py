@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from mesh.identity.key_ids import KeyIds
+from mesh.identity.revocation_buckets import RevocationBuckets
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from google.protobuf.descriptor import MethodDescriptor
 
@@ -54,6 +57,8 @@ class World:
     dead_letter: Callable[[], Awaitable[str]]
     ids: dict[str, str] = field(default_factory=dict)
     numbers: int = 0
+    revocations: RevocationBuckets = field(default_factory=RevocationBuckets)
+    key_ids: KeyIds = field(default_factory=KeyIds)
 
     def number(self) -> int:
         """A number that was not given before."""
@@ -68,16 +73,11 @@ class World:
         """The answer of a method and the seconds until it was there."""
         found = method(name)
         requests = [_request(found, each) for each in (body if isinstance(body, list) else [body])]
-        kind = ("stream" if found.client_streaming else "unary") + ("_stream" if found.server_streaming else "_unary")
         reply = message_factory.GetMessageClass(found.output_type)
-        call = getattr(self.channels[name.partition(".")[0]], kind)(
-            f"/{found.containing_service.full_name}/{found.name}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=reply.FromString,
-        )
+        call = self._call(found, name)
         argument = iter(requests) if found.client_streaming else requests[0]
         began = time.perf_counter()
-        made = call(argument, metadata=[("authorization", f"Bearer {self.tokens[caller]}")], timeout=60)
+        made = call(argument, metadata=self._metadata(caller), timeout=60)
         try:
             answer = await anext(aiter(made), reply()) if found.server_streaming else await made
         except grpc.aio.AioRpcError as error:
@@ -88,6 +88,28 @@ class World:
         if found.server_streaming:
             made.cancel()
         return MessageToDict(answer, preserving_proto_field_name=True), taken
+
+    async def stream(self, name: str, body: Json, caller: str) -> AsyncIterator[Any]:
+        """The messages of a stream, for two minutes at most."""
+        found = method(name)
+        call = self._call(found, name)(_request(found, body), metadata=self._metadata(caller), timeout=120)
+        try:
+            async for message in call:
+                yield message
+        finally:
+            call.cancel()
+
+    def _call(self, found: MethodDescriptor, name: str) -> Callable[..., Any]:
+        kind = ("stream" if found.client_streaming else "unary") + ("_stream" if found.server_streaming else "_unary")
+        made: Callable[..., Any] = getattr(self.channels[name.partition(".")[0]], kind)(
+            f"/{found.containing_service.full_name}/{found.name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=message_factory.GetMessageClass(found.output_type).FromString,
+        )
+        return made
+
+    def _metadata(self, caller: str) -> list[tuple[str, str]]:
+        return [("authorization", f"Bearer {self.tokens[caller]}")]
 
     async def ended(self, job_id: str) -> Json:
         """A job, once it has ended."""

@@ -24,7 +24,7 @@ from svc_gateway.domain.keys import ApiKey, Request
 from svc_gateway.rpc.identity import revocations
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from mesh.testing import engines
     from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
@@ -48,8 +48,8 @@ class Gateway:
         self.revoked = RevokedKeys(store, CLOCK)
         self._dead = False
 
-    async def stream(self) -> AsyncIterator[WatchRevocationsResponse]:
-        async for message in revocations(self.revoked):
+    async def stream(self, bucket_digests: Sequence[int]) -> AsyncIterator[WatchRevocationsResponse]:
+        async for message in revocations(self.revoked, bucket_digests):
             yield message
             if self._dead:
                 break
@@ -84,9 +84,9 @@ async def test_service_keeps_what_a_gateway_told_that_died_before_the_other_read
     told = service.RevokedKeys(CLOCK)
     second_heard = asyncio.Event()
 
-    async def stream() -> AsyncIterator[WatchRevocationsResponse]:
+    async def stream(bucket_digests: Sequence[int]) -> AsyncIterator[WatchRevocationsResponse]:
         gateway = heard.pop(0) if len(heard) > 1 else heard[0]
-        async for message in gateway.stream():
+        async for message in gateway.stream(bucket_digests):
             yield message
             if gateway is second:
                 second_heard.set()

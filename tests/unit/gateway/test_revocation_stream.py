@@ -128,6 +128,11 @@ async def gateway(clock: FakeClock, signer: GatedSigner) -> Gateway:
     return made
 
 
+def stored_in(file: RevocationsFile) -> tuple[int, dict[str, int]] | None:
+    found = file.read()
+    return found and (found[0], {**found[1].revoked})
+
+
 def ids_of(message: pb.WatchRevocationsResponse) -> list[str]:
     return [item.key_id for item in message.revocations]
 
@@ -206,14 +211,14 @@ async def test_the_statement_is_on_all_that_was_sent_and_lets_a_service_keep_it(
     first = await gateway.revoke()
     stream = revocations(gateway.revoked)
     async with gateway.signing(), background(service.persist_file, "file", clock=clock):
-        following = asyncio.create_task(service.follow(lambda: revocations(gateway.revoked)))
+        following = asyncio.create_task(service.follow(lambda known: revocations(gateway.revoked, known)))
         messages = [await anext(stream) for _ in range(2)]
         ends = ends_of(await gateway.store.revocations(clock.now()))
         as_of = messages[1].as_of.seconds
         stated = StatementReader(TYPE, issuer.keys, ISSUER).read(messages[1].statement)
         assert stated is not None
         assert stated.model_dump(include={"as_of", "sha256"}) == statement_of(ends, as_of)
-        await eventually(lambda: file.read() == (as_of, ends))
+        await eventually(lambda: stored_in(file) == (as_of, ends))
         await tasks.end(following)
     assert [*ends] == [first]
 

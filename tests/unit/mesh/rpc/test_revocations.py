@@ -19,7 +19,7 @@ from mesh.testing.tokens import AUDIENCE, ISSUER
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
 KEY, OTHER = "key-1", "key-2"
@@ -59,7 +59,7 @@ class Service:
     async def hear(self, *messages: WatchRevocationsResponse) -> None:
         """Take in the messages of one stream, which then ends, and write what is to be kept."""
 
-        async def stream() -> AsyncIterator[WatchRevocationsResponse]:
+        async def stream(bucket_digests: Sequence[int]) -> AsyncIterator[WatchRevocationsResponse]:
             for message in messages:
                 yield message
             raise StopFollowing

@@ -19,7 +19,7 @@ from mesh.testing.tokens import ISSUER
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from mesh.identity.statements import StoredRevocations
@@ -53,7 +53,7 @@ class Gateway:
         self._messages: asyncio.Queue[WatchRevocationsResponse] = asyncio.Queue()
         self._revoked: dict[str, int] = {}
 
-    async def stream(self) -> AsyncIterator[WatchRevocationsResponse]:
+    async def stream(self, bucket_digests: Sequence[int]) -> AsyncIterator[WatchRevocationsResponse]:
         while True:
             yield await self._messages.get()
             self._messages.task_done()
@@ -124,7 +124,7 @@ async def test_the_last_state_is_written_when_the_service_ends(
         await gateway.revoke("second")
     found = file.read()
     assert found is not None
-    assert {*found[1]} == {"first", "second"}
+    assert {*found[1].revoked} == {"first", "second"}
 
 
 async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, file: ObservedFile, gateway: Gateway) -> None:

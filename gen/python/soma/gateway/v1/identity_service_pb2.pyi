@@ -306,12 +306,23 @@ class WatchRevocationsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    BUCKET_DIGESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bucket_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For each of the 4,096 buckets of the keys that a gateway has sent to the caller: the first eight bytes, big endian, of
+        the SHA-256 of a line "<key_id> <end>" for each key, in ascending order, with the end in seconds since 1970, rounded up;
+        0 for an empty one. A key is in the bucket whose number is the first 12 bits of the SHA-256 of its id. Buckets that are
+        the same here are not sent. Other than 4,096: the caller has none.
+        """
+
     def __init__(
         self,
+        *,
+        bucket_digests: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_digests", b"bucket_digests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -357,12 +368,13 @@ class WatchRevocationsResponse(_message.Message):
     REVOCATIONS_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
+    REPLACED_BUCKETS_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """True on the first message of a snapshot, which may be cut into several messages. A receiver that falls far behind gets
-    another one, in place of what was sent before on this stream.
+    another one, in place of what was sent before on this stream. Not sent for a request with digests.
     """
     statement: _builtins.str
-    """A JWS of the type "soma-revocations" over as_of and the SHA-256 digest of the set sent so far on this stream, signed with
+    """A JWS of the type "soma-revocations" over as_of and the SHA-256 digest of the set that the receiver now has, signed with
     the key that signs tokens: what makes a copy on disk trustworthy. Empty when it could not be signed, and when keys were
     revoked while it was: another follows.
     """
@@ -376,6 +388,12 @@ class WatchRevocationsResponse(_message.Message):
         with revocations: they wait neither for the rest of a snapshot nor for a signature.
         """
 
+    @_builtins.property
+    def replaced_buckets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the buckets that differ from the request's digests; on the first message only. What gateways sent before in
+        these buckets is no part of the set that is signed: it is sent again as far as it is.
+        """
+
     def __init__(
         self,
         *,
@@ -383,10 +401,11 @@ class WatchRevocationsResponse(_message.Message):
         revocations: _abc.Iterable[Global___Revocation] | None = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
         statement: _builtins.str = ...,
+        replaced_buckets: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "revocations", b"revocations", "snapshot", b"snapshot", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "replaced_buckets", b"replaced_buckets", "revocations", b"revocations", "snapshot", b"snapshot", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -178,8 +178,8 @@ class ApiKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRevocations(self, request, context):
-        """Sends the revoked key ids that have not expired, then each new one as soon as it is read, and after them, and at least
-        every 60 s, when it last read them. Never ends by itself.
+        """Sends the revoked key ids that have not expired, those in bucket_digests left out, then each new one as soon as it is
+        read, and after them, and at least every 60 s, when it last read them. Never ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

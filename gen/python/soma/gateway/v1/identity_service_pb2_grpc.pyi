@@ -77,8 +77,8 @@ class ApiKeyServiceStub:
     with UNAUTHENTICATED. Idempotent.
     """
     WatchRevocations: _grpc.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]
-    """Sends the revoked key ids that have not expired, then each new one as soon as it is read, and after them, and at least
-    every 60 s, when it last read them. Never ends by itself.
+    """Sends the revoked key ids that have not expired, those in bucket_digests left out, then each new one as soon as it is
+    read, and after them, and at least every 60 s, when it last read them. Never ends by itself.
     """
     WatchApiKeys: _grpc.UnaryStreamMultiCallable[_identity_service_pb2.WatchApiKeysRequest, _identity_service_pb2.WatchApiKeysResponse]
     """Sends which key ids exist in all tenants, those in bucket_digests left out, then what changes. Tells several times a
@@ -103,8 +103,8 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     with UNAUTHENTICATED. Idempotent.
     """
     WatchRevocations: _aio.UnaryStreamMultiCallable[_identity_service_pb2.WatchRevocationsRequest, _identity_service_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
-    """Sends the revoked key ids that have not expired, then each new one as soon as it is read, and after them, and at least
-    every 60 s, when it last read them. Never ends by itself.
+    """Sends the revoked key ids that have not expired, those in bucket_digests left out, then each new one as soon as it is
+    read, and after them, and at least every 60 s, when it last read them. Never ends by itself.
     """
     WatchApiKeys: _aio.UnaryStreamMultiCallable[_identity_service_pb2.WatchApiKeysRequest, _identity_service_pb2.WatchApiKeysResponse]  # type: ignore[assignment]
     """Sends which key ids exist in all tenants, those in bucket_digests left out, then what changes. Tells several times a
@@ -156,8 +156,8 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.WatchRevocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_identity_service_pb2.WatchRevocationsResponse], _abc.AsyncIterator[_identity_service_pb2.WatchRevocationsResponse]]:
-        """Sends the revoked key ids that have not expired, then each new one as soon as it is read, and after them, and at least
-        every 60 s, when it last read them. Never ends by itself.
+        """Sends the revoked key ids that have not expired, those in bucket_digests left out, then each new one as soon as it is
+        read, and after them, and at least every 60 s, when it last read them. Never ends by itself.
         """
 
     @_abc_1.abstractmethod
