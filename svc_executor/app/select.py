@@ -102,10 +102,11 @@ class SelectCapability:
         )
         job, params, left = work.job, resolved(step.task, steps), _left(work.job, executions)
         again = replaced.lost or replaced.rejected
+        feedback = replaced.rejected.feedback if replaced.rejected else ()
 
         def request_with(defaults: Sequence[Mapping[str, JsonValue]]) -> SelectionRequest:
             return selection_request_of(
-                job, step, order, params, again=again, max_cost_micro_usd=left, defaults=defaults
+                job, step, order, params, again=again, feedback=feedback, max_cost_micro_usd=left, defaults=defaults
             )
 
         return request_with, replaced

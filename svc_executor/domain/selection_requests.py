@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from mesh.ids import derive
 from svc_executor.domain.inputs import DEFAULT_OUTPUT_TOKENS, for_call, for_provider
 from svc_executor.domain.peers import SelectionRequest
-from svc_executor.domain.prompts import prompt_of, shorten
+from svc_executor.domain.prompts import prompt_of, shorten, with_feedback
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from svc_executor.domain.job import Execution, Job, Step
-    from svc_executor.domain.provider import JsonValue
+    from svc_executor.domain.provider import Feedback, JsonValue
     from svc_executor.domain.run import SelectInput
     from svc_executor.domain.task_dsl import Task
 
-_CHARS_PER_TOKEN = 2
+_BYTES_PER_TOKEN = 2
 # Of the largest picture at each quality, by OpenAI's price list for gpt-image-1; any other quality may be the highest.
 _MOST_TOKENS = 6_240
 _TOKENS_OF_A_PICTURE = {"low": 408, "medium": 1_584, "high": _MOST_TOKENS}
@@ -47,18 +48,20 @@ def selection_request_of(
     params: Mapping[str, JsonValue],
     *,
     again: Execution | None,
+    feedback: Sequence[Feedback] = (),
     max_cost_micro_usd: int,
     defaults: Sequence[Mapping[str, JsonValue]] = (),
 ) -> SelectionRequest:
     """The request of one attempt; `params` have their references resolved. `again` is the attempt that it replaces.
 
+    `feedback` is what the critic said of the attempt that was sent back, which goes to the provider, too.
     `defaults` are default parameters of capabilities that may be chosen: units are counted for the dearest of them.
     """
     task = step.task
     width, height = _resolution(task)
     prompt = prompt_of(params)
     asked = for_provider(task, params)
-    units = _most_units(task, params, prompt, defaults)
+    units = _most_units(task, params, with_feedback("", feedback), defaults)
     return SelectionRequest(
         job_id=job.job_id,
         step_id=step.step_id,
@@ -125,12 +128,10 @@ def _duration(task: Task, prompt: str) -> float:
 
 
 def _most_units(
-    task: Task, params: Mapping[str, JsonValue], prompt: str, defaults: Sequence[Mapping[str, JsonValue]]
+    task: Task, params: Mapping[str, JsonValue], notes: str, defaults: Sequence[Mapping[str, JsonValue]]
 ) -> _Units:
-    found = [_units(task, for_call(task, params, {}), prompt)]
-    for each in defaults:
-        given = for_call(task, params, each)
-        found.append(_units(task, given, prompt_of(given)))
+    sent = _json_size(for_provider(task, params)) + _json_size(notes)
+    found = [_units(task, for_call(task, params, each), sent + _json_size(each)) for each in ({}, *defaults)]
     return _Units(
         max(each.images for each in found),
         max(each.input_tokens for each in found),
@@ -138,7 +139,7 @@ def _most_units(
     )
 
 
-def _units(task: Task, given: Mapping[str, JsonValue], prompt: str) -> _Units:
+def _units(task: Task, given: Mapping[str, JsonValue], sent_bytes: int) -> _Units:
     """Units of every kind: which of them a capability charges for is known once it is chosen."""
     pictures = max(_number(given, "n"), 1)
     # A finer picture, and one that is not square, may cost one more each.
@@ -148,11 +149,13 @@ def _units(task: Task, given: Mapping[str, JsonValue], prompt: str) -> _Units:
         output = max(pictures * _TOKENS_OF_A_PICTURE.get(str(given.get("quality")), _MOST_TOKENS), answer)
     else:
         output = answer or DEFAULT_OUTPUT_TOKENS
-    return _Units(min(pictures * (1 + dearer), _MOST_IMAGES), _tokens_sent(given, prompt), min(output, _MOST_UNITS))
+    images, sent = min(pictures * (1 + dearer), _MOST_IMAGES), math.ceil(sent_bytes / _BYTES_PER_TOKEN)
+    return _Units(images, min(sent, _MOST_UNITS), min(output, _MOST_UNITS))
 
 
-def _tokens_sent(given: Mapping[str, JsonValue], prompt: str) -> int:
-    return math.ceil((len(prompt) + len(str(given.get("system", "")))) / _CHARS_PER_TOKEN)
+def _json_size(value: JsonValue | Mapping[str, JsonValue]) -> int:
+    """Bytes of what is given, whichever part of it a provider sends; a character that is not ASCII counts for six."""
+    return len(json.dumps(value))
 
 
 def _context_tokens(task: Task, params: Mapping[str, JsonValue], prompt: str) -> int:
@@ -160,7 +163,8 @@ def _context_tokens(task: Task, params: Mapping[str, JsonValue], prompt: str) ->
     answer = _number(task.constraints, "max_output_tokens") or _number(params, "max_tokens")
     if not answer and task.step_type is StepType.GENERATE_TEXT:
         answer = DEFAULT_OUTPUT_TOKENS
-    return min(_tokens_sent(params, prompt) + answer, _MOST_UNITS) if answer else 0
+    sent = len(f"{prompt}{params.get('system', '')}".encode("utf-8", "replace"))
+    return min(math.ceil(sent / _BYTES_PER_TOKEN) + answer, _MOST_UNITS) if answer else 0
 
 
 def _number(fields: Mapping[str, JsonValue], name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from svc_executor.adapters.providers.remote.calls import tokens_of
 from svc_executor.domain.job import Job, Principal, Step, Terms
 from svc_executor.domain.pricing import cost_micro_usd
 from svc_executor.domain.prompts import labels_of, prompt_of, request_of, shorten
-from svc_executor.domain.provider import JsonValue, Usage
+from svc_executor.domain.provider import Feedback, JsonValue, Usage
 from svc_executor.domain.run import JobRun, SelectInput
 from svc_executor.domain.selection_requests import selection_request_of
 from tests.unit.executor.rig import compiler, plan, task
@@ -31,6 +33,7 @@ def selection_request(
     step_type: str = "generate_diagram",
     left: int = 9,
     defaults: Sequence[Mapping[str, JsonValue]] = (),
+    feedback: Sequence[Feedback] = (),
     **fields: JsonValue,
 ) -> SelectionRequest:
     only = compiler().compile(plan(task("a", step_type, **fields))).tasks[0]
@@ -38,7 +41,14 @@ def selection_request(
     job = Job("job", Principal("tenant-a", "user-1"), terms, datetime(2026, 1, 1, tzinfo=UTC), session_id="s")
     order = SelectInput(JobRun("tenant-a", "job", 1), "a", 2, ["x@y"], "it failed", "UNAVAILABLE")
     return selection_request_of(
-        job, Step("job", only), order, only.params, again=None, max_cost_micro_usd=left, defaults=defaults
+        job,
+        Step("job", only),
+        order,
+        only.params,
+        again=None,
+        feedback=feedback,
+        max_cost_micro_usd=left,
+        defaults=defaults,
     )
 
 
@@ -92,8 +102,32 @@ def test_units_are_estimated_from_what_is_asked(
     assert (asked.images, asked.output_tokens, asked.duration_s) == (images, output_tokens, duration_s)
 
 
-def test_the_system_text_is_counted_among_what_is_sent() -> None:
-    assert selection_request("generate_text", params={"prompt": "x" * 10, "system": "y" * 20}).input_tokens == 15
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"prompt": "x", "system": "y" * 1_000},
+        {"prompt": " ", "text": "x", "points": ["y" * 500, "y" * 500]},
+        {"prompt": "x", "json_schema": {"type": "object", "description": "y" * 1_000}},
+        {"prompt": "x", "messages": [{"role": "user", "content": "y" * 1_000}]},
+    ],
+)
+def test_all_that_may_be_sent_is_counted(params: dict[str, JsonValue]) -> None:
+    assert 500 <= selection_request("generate_text", params=params).input_tokens < 600
+
+
+@pytest.mark.parametrize("text", ["y", "\u00e9", "\u0436", "\u8a9e", "\U0001f600", '"', "\n"])
+def test_a_text_in_any_script_is_reserved_for_as_it_may_be_booked(text: str) -> None:
+    """An endpoint that tells no tokens is booked by the size of the request's body."""
+    asked = selection_request("generate_text", params={"prompt": text * 1_000})
+    assert asked.input_tokens >= tokens_of(json.dumps({"messages": [{"role": "user", "content": text * 1_000}]}))
+
+
+def test_what_the_critic_said_is_counted_among_what_is_sent() -> None:
+    before = selection_request("generate_text", params={"prompt": "x"})
+    found = Feedback("relevance", "OFF_TOPIC", "y" * 1_000)
+    after = selection_request("generate_text", feedback=[found], params={"prompt": "x"})
+    assert after.input_tokens >= before.input_tokens + 500
+    assert after.request_id != before.request_id
 
 
 @pytest.mark.parametrize(
