@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from datetime import datetime
 
 
@@ -33,13 +33,18 @@ class Caller:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """One request as its code sees it. `deadline` is in monotonic seconds, None when unbounded."""
+    """One request as its code sees it. `deadline` is in monotonic seconds, None when unbounded.
+
+    `renew_token` gives the token of each outgoing call, for work that may take longer than one token is good for;
+    without it calls carry the caller's.
+    """
 
     caller: Caller | None
     request_id: str
     trace_id: str
     deadline: float | None = None
     traceparent: str = ""
+    renew_token: Callable[[], Awaitable[str]] | None = field(default=None, repr=False, compare=False)
 
 
 _CURRENT: ContextVar[RequestContext | None] = ContextVar("soma_request", default=None)

@@ -11,11 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 SYSTEM_TENANT = "*"
 """The tenant of a service's own work across tenants; good in the token of a service only."""
 SERVICE_ROLE = "service"
+SHORT_LIVED_S = 900
+"""The longest life in seconds of a service's own token, and of one that passes while revoked keys are not known."""
+_SERVICES = "spiffe://soma/"
 
 
 def service_subject(service: str) -> str:
     """The subject of a service's own work."""
-    return f"spiffe://soma/{service}"
+    return f"{_SERVICES}{service}"
 
 
 _API_KEY = re.compile(r"soma_[a-z0-9-]+_(?P<jws>.+)", re.DOTALL)
@@ -65,9 +68,16 @@ class Payload(BaseModel):
 
     @property
     def is_own_work(self) -> bool:
-        """Whether a service works for itself, across tenants or within one: such tokens come from no API key."""
+        """Whether a service works for itself, across tenants or within one: such tokens come from no API key.
+
+        They live shortly and have no more rights than that work needs: a forged one is of little use for long.
+        """
+        if self.kind != "token" or self.exp - self.iat > SHORT_LIVED_S:
+            return False
+        if self.tenant == SYSTEM_TENANT:
+            return self.act is None and self.sub.startswith(_SERVICES) and self.roles == (SERVICE_ROLE,)
         own = self.act is not None and self.sub == service_subject(self.act.sub)
-        return self.kind == "token" and (self.tenant == SYSTEM_TENANT or own)
+        return own and self.roles == ("member",) and bool(self.scopes)
 
 
 def api_key(environment: str, token: str) -> str:

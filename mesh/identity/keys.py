@@ -7,9 +7,11 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from mesh.lifecycle import background
+from mesh.logging import get_logger
 from mesh.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.settings import IdentitySettings
 
 REFRESH_S = 20.0
+_log = get_logger(__name__)
 
 
 class PublicKeys(Protocol):
@@ -43,19 +46,27 @@ def key_set(public_keys: Mapping[int, bytes]) -> KeySet:
 
 
 class JwksFile:
-    """A JWKS on disk, read again when the file changes."""
+    """A JWKS on disk, read again when the file changes. While it cannot be read the last keys stay in use."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp = -1
-        self._keys = KeySet([])
+        self._keys: KeySet | None = None
+        self._failure = ""
 
     def __call__(self) -> KeySet:
-        """The keys now; OSError when the file cannot be read."""
-        stamp = self._path.stat().st_mtime_ns
-        if stamp != self._stamp:
-            self._keys = KeySet.import_key_set(json.loads(self._path.read_bytes()))
-            self._stamp = stamp
+        """The keys now; OSError or ValueError when the file could never be read."""
+        try:
+            stamp = self._path.stat().st_mtime_ns
+            if self._keys is None or stamp != self._stamp:
+                self._keys = KeySet.import_key_set(json.loads(self._path.read_bytes()))
+                self._stamp, self._failure = stamp, ""
+        except (OSError, ValueError, TypeError, LookupError, JoseError) as error:
+            if self._keys is None:
+                raise
+            if self._failure != type(error).__name__:
+                self._failure = type(error).__name__
+                _log.warning("the keys that sign tokens are not read; the last ones stay in use", error=self._failure)
         return self._keys
 
 

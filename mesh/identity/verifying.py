@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mesh.clock import EPOCH
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
-from mesh.identity.claims import SERVICE_ROLE, SYSTEM_TENANT, Payload, bare_token
+from mesh.identity.claims import SERVICE_ROLE, SHORT_LIVED_S, SYSTEM_TENANT, Payload, bare_token
 from mesh.identity.key_ids import Existence
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 ALGORITHM = "EdDSA"
 CACHED_TOKENS = 4_096
 MAX_TOKEN_CHARS = 8_192
-SHORT_LIVED_S = 900
-"""The longest life of a token that is accepted while the revoked keys are not known, in seconds."""
 LEEWAY_S = 30
 """How far the clocks of signer and verifier may differ."""
 

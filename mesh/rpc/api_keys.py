@@ -131,10 +131,10 @@ class ExistingKeys:
             self._as_of, self._ids = found
 
     async def wait_current(self, within_s: float) -> bool:
-        """Wait until the keys are current; false when they are not within the time."""
+        """Wait until a gateway has told its keys; false when none has in time, and no earlier ones are current."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s), self._updated:
-                await self._updated.wait_for(self.is_current)
+                await self._updated.wait_for(lambda: self._readings > 0)
         return self.is_current()
 
     async def follow(self, watch: Watch) -> None:

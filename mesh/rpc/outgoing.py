@@ -101,6 +101,8 @@ class Outgoing:
         self._seconds.labels(method.service, method.name, code).observe(self._clock.monotonic() - started)
 
     async def _bearer(self, request: context.RequestContext | None) -> str:
+        if request is not None and request.renew_token is not None:
+            return await request.renew_token()
         if request is not None and request.caller is not None and request.caller.token:
             return request.caller.token
         return await self._token() if self._token is not None else ""

@@ -91,7 +91,7 @@ class RevokedKeys:
         self._sent = _GatewayState()
         self._unsaved = asyncio.Event()
         self._as_of: int | None = None
-        self._updated = asyncio.Event()
+        self._heard = asyncio.Event()
 
     def __call__(self, key_id: str) -> bool:
         """Whether the key is revoked."""
@@ -140,12 +140,10 @@ class RevokedKeys:
             self._complete(as_of)
 
     async def wait_current(self, within_s: float) -> bool:
-        """Wait until the set is current; false when it is not within the time."""
+        """Wait until a gateway has told its set; false when none has within the time, and no earlier set is current."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while not self.is_current():
-                    self._updated.clear()
-                    await self._updated.wait()
+                await self._heard.wait()
         return self.is_current()
 
     async def follow(self, watch: Watch) -> None:
@@ -199,13 +197,13 @@ class RevokedKeys:
         self._sent.as_of = int(as_of.timestamp())
         self._sent.forget()
         self._complete(self._sent.as_of)
+        self._heard.set()
         if message.statement or parts.revoked or parts.replaced:  # without either what is on disk is still whole
             self._sent.statement = message.statement
             self._unsaved.set()
 
     def _complete(self, as_of: int) -> None:
         self._as_of = max(as_of, self._as_of or 0)
-        self._updated.set()
 
     async def _store(self) -> None:
         """Keep the set on disk as it is now. It is sorted, hashed and written in a thread, since it may be large."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -137,12 +138,18 @@ class JobActivities:
         """
         with _plain_errors():
             job = await self._store.job(order.tenant_id, order.job_id)
-            caller = await caller_of(self._identity, principal or job.principal)
-            request_id = job.request_id or job.job_id
+            principal = principal or job.principal
+            caller = await caller_of(self._identity, principal)
+            request = RequestContext(
+                caller,
+                job.request_id or job.job_id,
+                job.trace_id,
+                renew_token=partial(self._identity.on_behalf, principal),
+            )
             async with _beating():
                 with (
                     _span(job, step_id, work, attempt) as traceparent,
-                    context.use(RequestContext(caller, request_id, job.trace_id, traceparent=traceparent)),
+                    context.use(replace(request, traceparent=traceparent)),
                     _plain_errors(),
                 ):
                     yield

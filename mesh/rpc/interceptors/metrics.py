@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mesh.rpc.call import Proceed
 
 LONGEST_S = 30.0
+SHORTEST_S = 0.5
 _HEALTH = "grpc.health.v1.Health"
 
 
@@ -24,7 +25,8 @@ class Metrics(Interceptor):
 
     Of calls from outside, which the edge hands on, `mesh_overhead_seconds` too; streams last as long as they are read.
     The health of the whole server is answered with how its calls went lately. Streams are not among them, whose time is
-    their readers', nor calls that were given more than 30 seconds, which are meant to take long.
+    their readers', nor calls that were given more than 30 seconds, which are meant to take long, nor those that ran out
+    of less than half a second, which tell of their callers.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -45,7 +47,8 @@ class Metrics(Interceptor):
     async def _timed(self, call: Call, proceed: Proceed) -> object:
         if call.route.service == _HEALTH:
             call.response_headers.append((HEADER, self._recent.statistics().header()))
-        counts = _counts(call)
+        left = call.context.time_remaining()
+        hurried = left is not None and left < SHORTEST_S
         started = self._clock.monotonic()
         code = "OK"
         try:
@@ -57,15 +60,14 @@ class Metrics(Interceptor):
         finally:
             elapsed = self._clock.monotonic() - started
             self._seconds.labels(call.route.service, call.route.name, code).observe(elapsed)
-            if counts:
+            if _counts(call, left) and not (hurried and code == "DEADLINE_EXCEEDED"):
                 self._recent.add(elapsed, code)
         return result
 
 
-def _counts(call: Call) -> bool:
-    """Whether a call tells how well the server is."""
+def _counts(call: Call, left: float | None) -> bool:
+    """Whether a call that was given `left` seconds tells how well the server is."""
     route = call.route
     if route.request_streaming or route.response_streaming or route.public:
         return False
-    left = call.context.time_remaining()
     return left is None or left <= LONGEST_S

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mesh import context
 from mesh.errors import Reason, SomaError, is_transient
 from mesh.lifecycle import background
 from mesh.logging import get_logger
@@ -65,7 +66,7 @@ class GatewayPermissions:
             return kept.permissions
         asking = self._in_flight.get(key)
         if asking is None:
-            asking = self._in_flight[key] = asyncio.create_task(self._fetch(key), name="permissions")
+            asking = self._in_flight[key] = asyncio.create_task(self._fetch_for_all(key), name="permissions")
             asking.add_done_callback(partial(self._on_done, key))
         # One caller that gives up does not take the answer from the others.
         return await asyncio.shield(asking)
@@ -74,6 +75,14 @@ class GatewayPermissions:
         del self._in_flight[key]
         if not asking.cancelled():
             asking.exception()  # told to whoever still waits, and seen where nobody does
+
+    async def _fetch_for_all(self, key: _Key) -> Permissions:
+        """Ask as the caller that came first, but not within its deadline, since others use the answer."""
+        request = context.current()
+        if request is None:
+            return await self._fetch(key)
+        with context.use(replace(request, deadline=None)):
+            return await self._fetch(key)
 
     async def _fetch(self, key: _Key) -> Permissions:
         try:

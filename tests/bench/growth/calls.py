@@ -11,8 +11,8 @@ import base64
 import os
 from typing import TYPE_CHECKING
 
-from tests.bench.growth.reconnecting import SERVICE, known_keys, known_revocations
-from tests.bench.growth.world import FAILING_PLAN, PLAN, TENANT, Json
+from tests.bench.growth.reconnecting import known_keys, known_revocations
+from tests.bench.growth.world import FAILING_PLAN, PLAN, SERVICE, TENANT, Json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -18,7 +18,7 @@ from mesh.local.engines import PostgresEngine
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements
-from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, RUBRIC, SERVICE, STARTS_JOB, capability
+from tests.bench.growth.calls import ACTOR, CALLERS, CALLS, RUBRIC, STARTS_JOB, capability
 from tests.bench.growth.filling import fill_all
 from tests.bench.growth.quiet import quiet
 from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
@@ -76,8 +76,9 @@ async def world_of(rig: Rig, ids: dict[str, str]) -> AsyncIterator[World]:
             context: await stack.enter_async_context(rig.direct(context)) for context in CONTEXTS
         }
         service = Claims(SYSTEM_TENANT, "spiffe://soma/growth", roles=(SERVICE_ROLE,))
-        tokens = {TENANT: rig.key, SERVICE: await rig.token(service, 7_200)}
-        world = World(channels, tokens, lambda: _dead_letter(rig, world), ids)
+        tokens = {TENANT: rig.key}
+        world = World(channels, tokens, lambda: _dead_letter(rig, world), lambda: rig.token(service), ids)
+        await world.renew_tokens()
         key = await world.ask("gateway.v1.ApiKeyService.CreateApiKey", {"api_key": {"display_name": "actor"}})
         actor = Claims(TENANT, "growth", ROLES, key_id=str(key["key_id"]), actor="spiffe://soma/executor")
         tokens[ACTOR] = await rig.token(actor, 7_200)
@@ -184,6 +185,7 @@ async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list
     names, random_source = list(CALLS), rng(0)
     for number in range(WARM + times):
         random_source.shuffle(names)
+        await world.renew_tokens()
         for name in list(names):
             try:
                 seconds = await _call(world, name)

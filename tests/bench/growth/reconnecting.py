@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from mesh.identity.statements import expires_at_s
 from mesh.rpc.wellknown import moment
+from tests.bench.growth.world import SERVICE
 
 if TYPE_CHECKING:
     from tests.bench.growth.world import Json, World
 
-SERVICE = "service"
 REVOCATIONS, KEYS = (f"gateway.v1.ApiKeyService.Watch{name}" for name in ("Revocations", "ApiKeys"))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
 Json = dict[str, object]
+SERVICE = "service"
 TENANT = "dev"
 CHART = {"chart": {"kind": "bar", "title": "growth", "series": [{"name": "s", "x": ["a", "b"], "y": [1, 2]}]}}
 PLAN: Json = {
@@ -55,6 +56,7 @@ class World:
     channels: Mapping[str, grpc.aio.Channel]
     tokens: dict[str, str]
     dead_letter: Callable[[], Awaitable[str]]
+    service_token: Callable[[], Awaitable[str]]
     ids: dict[str, str] = field(default_factory=dict)
     numbers: int = 0
     revocations: RevocationBuckets = field(default_factory=RevocationBuckets)
@@ -64,6 +66,10 @@ class World:
         """A number that was not given before."""
         self.numbers += 1
         return self.numbers
+
+    async def renew_tokens(self) -> None:
+        """Get a new token of a service, which is good for some minutes only."""
+        self.tokens[SERVICE] = await self.service_token()
 
     async def ask(self, name: str, body: Json | Sequence[Json], caller: str = "dev") -> Json:
         """The answer of a method; of a stream, its first message."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,15 +12,13 @@ from hypothesis import strategies as st
 from joserfc.jwk import KeySet, OctKey
 
 from mesh.errors import Reason, SomaError
-from mesh.identity import Claims, JwksFile, TokenVerifier, api_key, jwks_source, key_set
+from mesh.identity import Claims, TokenVerifier, api_key, key_set
 from mesh.identity.verifying import LEEWAY_S
-from mesh.settings import IdentitySettings, SettingsError
 from mesh.testing import ALICE, FakeClock, Issuer, acting_as
 from mesh.testing.tokens import AUDIENCE, ISSUER, KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -252,33 +249,3 @@ async def test_a_token_to_act_with_is_renewed_before_it_expires(issuer: Issuer, 
         second = await issuer.minter.on_behalf(caller, "executor")
     assert first != second
     issuer.verifier.verify(second)
-
-
-async def test_the_public_keys_on_disk_are_read_again_when_they_change(issuer: Issuer, tmp_path: Path) -> None:
-    file = tmp_path / "jwks.json"
-    file.write_text(json.dumps(issuer.keys().as_dict()))
-    source = JwksFile(file)
-    assert len(list(source())) == 1
-    await issuer.transit.rotate(KEY)
-    await issuer.keys.refresh()
-    file.write_text(json.dumps(issuer.keys().as_dict()))
-    os.utime(file, ns=(1, 1))
-    assert len(list(source())) == 2
-
-
-async def test_keys_come_from_the_file_or_else_from_the_secret_store(
-    issuer: Issuer, clock: FakeClock, tmp_path: Path
-) -> None:
-    file = tmp_path / "jwks.json"
-    file.write_text(json.dumps(issuer.keys().as_dict()))
-    async with jwks_source(IdentitySettings(jwks_file=file), None, KEY, clock) as from_file:
-        assert len(list(from_file())) == 1
-    async with jwks_source(IdentitySettings(), issuer.transit, KEY, clock) as from_store:
-        assert len(list(from_store())) == 1
-        await issuer.transit.rotate(KEY)
-        await clock.sleeper()
-        await clock.advance(20)
-        assert len(list(from_store())) == 2
-    with pytest.raises(SettingsError, match="SA01_IDENTITY_JWKS_FILE"):
-        async with jwks_source(IdentitySettings(), None, KEY, clock):
-            pass

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.context import current
 from mesh.errors import Reason, SomaError
-from mesh.testing import FakeClock
+from mesh.testing import ALICE, FakeClock, acting_as
 from soma.gateway.v1.permission_service_pb2 import EffectivePermissions
 from svc_selector.adapters.peers import gateway
 from svc_selector.adapters.peers.gateway import CALL_TIMEOUT_S, FRESH_S, RETRY_S, GatewayPermissions
@@ -33,6 +34,7 @@ class Gateway:
     def __init__(self) -> None:
         self.answer: EffectivePermissions | SomaError = ANSWER
         self.asked = 0
+        self.asked_by: list[tuple[str, float | None]] = []
         self.go = asyncio.Event()
         self.go.set()
 
@@ -44,6 +46,9 @@ class Gateway:
     ) -> EffectivePermissions:
         self.asked += 1
         self.timeout = timeout
+        request = current()
+        if request is not None and request.caller is not None:
+            self.asked_by.append((request.caller.subject, request.deadline))
         await self.go.wait()
         if isinstance(self.answer, SomaError):
             raise self.answer
@@ -107,6 +112,18 @@ async def test_a_caller_that_gives_up_leaves_the_answer_to_the_others() -> None:
     first.cancel()
     asked.gateway.go.set()
     assert await second == PERMISSIONS
+
+
+async def test_a_caller_in_a_hurry_does_not_bound_the_call_that_others_share() -> None:
+    asked = Asked()
+    asked.gateway.go.clear()
+    with acting_as(ALICE, deadline=asked.clock.monotonic() + 0.001):
+        first = asyncio.create_task(asked.of())
+        await asyncio.sleep(0)
+    second = asyncio.create_task(asked.of())
+    asked.gateway.go.set()
+    assert await asyncio.gather(first, second) == [PERMISSIONS] * 2
+    assert asked.gateway.asked_by == [("alice", None)]
 
 
 async def test_while_the_gateway_is_away_the_last_answer_holds_for_a_bounded_time() -> None:

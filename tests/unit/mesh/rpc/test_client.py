@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import grpc
@@ -11,6 +12,7 @@ import prometheus_client
 import pytest
 
 from mesh.clock import SystemClock
+from mesh.context import current, use
 from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.rpc.client import connect
 from mesh.settings import SettingsError
@@ -116,6 +118,24 @@ async def test_the_callers_token_goes_before_the_services_own(
         await invoke(own, "UnaryUnary", {"text": "hi"})
     await invoke(own, "UnaryUnary", {"text": "hi"})
     assert [seen.caller.subject for seen in servicer.seen.contexts] == ["bob", "alice"]
+
+
+async def test_work_that_outlives_a_token_sends_a_new_one_with_each_call(
+    server: RunningServer, invoke: Invoke, servicer: Dynamic
+) -> None:
+    anonymous = await server.channel_as(None)
+    tokens = [await server.issuer.token(ALICE), await server.issuer.token(BOB)]
+
+    async def renew() -> str:
+        return tokens.pop(0)
+
+    with acting_as(BOB, token="expired"):
+        request = current()
+        assert request is not None
+        with use(replace(request, renew_token=renew)):
+            await invoke(anonymous, "UnaryUnary", {"text": "hi"})
+            await invoke(anonymous, "UnaryUnary", {"text": "hi"})
+    assert [seen.caller.subject for seen in servicer.seen.contexts] == ["alice", "bob"]
 
 
 async def test_the_trace_goes_on(server: RunningServer, invoke: Invoke, servicer: Dynamic) -> None:

@@ -242,6 +242,25 @@ async def test_statement_is_no_token(service: Service, gateway: Gateway) -> None
     assert service.refusal(message.statement) is Reason.UNAUTHENTICATED
 
 
+async def test_a_start_with_a_set_on_disk_waits_until_a_gateway_is_heard(
+    service: Service, gateway: Gateway, issuer: Issuer
+) -> None:
+    await service.hear(await gateway.snapshot())
+    again = await service.restarted()
+    waiting = asyncio.create_task(again.revoked.wait_current(20))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await again.hear(await gateway.snapshot(KEY))
+    assert await waiting
+    assert again.refusal(await key_of(issuer)) is Reason.UNAUTHENTICATED
+
+
+async def test_a_start_without_a_gateway_goes_by_the_set_on_disk(service: Service, gateway: Gateway) -> None:
+    await service.hear(await gateway.snapshot())
+    again = await service.restarted()
+    assert await again.revoked.wait_current(0.01)
+
+
 async def test_a_start_waits_until_the_set_is_heard(service: Service, gateway: Gateway) -> None:
     waiting = asyncio.create_task(service.revoked.wait_current(20))
     await service.hear(await gateway.snapshot())

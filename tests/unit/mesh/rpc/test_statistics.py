@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
+from mesh.rpc.interceptors.metrics import SHORTEST_S
 from mesh.rpc.statistics import HEADER, MAX_CALLS, CallStatistics, RecentCalls
 from mesh.testing import FakeClock
+from mesh.testing.contract import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    import grpc.aio
+    Invoke = Callable[..., Awaitable[list[str]]]
+    Sent = tuple[tuple[str, str], ...]
 
 
 @pytest.fixture
@@ -62,13 +66,7 @@ def test_header_that_cannot_be_understood_says_nothing(value: str) -> None:
     assert CallStatistics.from_metadata({}) is None
 
 
-async def test_server_tells_of_its_calls_with_its_health(
-    raw: grpc.aio.Channel,
-    invoke: Callable[..., Awaitable[list[str]]],
-    authorized: tuple[tuple[str, str], ...],
-) -> None:
-    for _ in range(3):
-        await invoke(raw, "UnaryUnary", {"text": "hello"}, metadata=authorized)
+async def statistics_of(raw: grpc.aio.Channel) -> CallStatistics:
     check = raw.unary_unary(
         "/grpc.health.v1.Health/Check",
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -79,4 +77,28 @@ async def test_server_tells_of_its_calls_with_its_health(
     headers = {str(key): str(value) for key, value in await call.initial_metadata()}
     told = CallStatistics.from_metadata(headers)
     assert told is not None
+    return told
+
+
+async def test_server_tells_of_its_calls_with_its_health(
+    raw: grpc.aio.Channel, invoke: Invoke, authorized: Sent
+) -> None:
+    for _ in range(3):
+        await invoke(raw, "UnaryUnary", {"text": "hello"}, metadata=authorized)
+    told = await statistics_of(raw)
     assert (told.count, told.errors) == (3, 0)
+
+
+@pytest.mark.parametrize(("timeout_s", "counted"), [(0.05, 0), (SHORTEST_S * 1.2, 1)])
+async def test_calls_that_were_given_too_little_time_do_not_tell_of_the_server(
+    raw: grpc.aio.Channel, invoke: Invoke, authorized: Sent, timeout_s: float, counted: int
+) -> None:
+    await invoke(raw, "UnaryUnary", {"text": "hello"}, metadata=authorized)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await invoke(raw, "UnaryUnary", {"behaviour": "wait"}, metadata=authorized, timeout=timeout_s)
+
+    async def is_counted() -> bool:
+        return (await statistics_of(raw)).count == 1 + counted
+
+    await eventually(is_counted)
+    assert (await statistics_of(raw)).unavailable == counted / (1 + counted)
