@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mesh.errors import not_found
+import asyncpg
+
+from mesh.errors import SomaError, not_found
+from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
 from svc_selector.adapters.postgres.budgets import Cap, PostgresBudgets
 from svc_selector.domain.budget import (
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    import asyncpg
-
     from mesh.clock import Clock
     from mesh.events.audit import Auditor
     from mesh.ids import Ids
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from svc_selector.adapters.postgres.decisions import PostgresDecisions
     from svc_selector.domain.budget import Budget, RequestKey
     from svc_selector.domain.decision import Decision
+
+_log = get_logger(__name__)
 
 
 class _Account(NamedTuple):
@@ -142,12 +145,19 @@ class PostgresLedger:
         return await connection.fetchrow(f"{_FIND} FOR UPDATE", reservation_id), headroom
 
     async def expire(self) -> int:
-        """Frees what lapsed."""
+        """Frees what lapsed; a reservation that cannot be freed now holds up no other. Gives how many were freed."""
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_LAPSED, self._clock.now())
+        freed = 0
         for row in rows:
-            await self._expire_one(row["tenant_id"], str(row["reservation_id"]))
-        return len(rows)
+            try:
+                await self._expire_one(row["tenant_id"], str(row["reservation_id"]))
+            except (SomaError, asyncpg.PostgresError) as error:
+                about = {"tenant_id": row["tenant_id"], "reservation_id": str(row["reservation_id"])}
+                _log.error("a reservation that lapsed cannot be freed", **about, error=type(error).__name__)
+                continue
+            freed += 1
+        return freed
 
     async def _expire_one(self, tenant_id: str, reservation_id: str) -> None:
         """Frees a reservation unless it was renewed meanwhile; not as its tenant, whose calls may wait in hundreds."""

@@ -79,6 +79,17 @@ async def test_a_decision_that_its_call_waits_for_takes_a_connection_of_its_tena
     assert await selector.decisions.by_request("acme", "r1") is not None
 
 
+async def test_a_reservation_that_cannot_be_freed_holds_up_no_other_tenants(selector: Selector) -> None:
+    for tenant in ("hostile", "innocent"):
+        await selector.ledger.reserve(tenant, "image", 5, TTL, None)
+        await selector.clock.advance(1)
+    async with selector.postgres.transaction("hostile") as connection:
+        await connection.execute("UPDATE budget_accounts SET reserved_micro_usd = 0")
+    await selector.clock.advance(TTL.total_seconds() + 1)
+    assert [await selector.ledger.expire() for _ in range(2)] == [1, 0]
+    assert [budget.reserved_micro_usd for budget in await selector.ledger.budgets("innocent")] == [0]
+
+
 async def test_batches_of_decisions_and_the_sweep_of_reservations_wait_for_no_tenant(selector: Selector) -> None:
     await selector.ledger.reserve("acme", "image", 1, TTL, None)
     recorder = Recorder(selector.decisions, selector.clock)
