@@ -27,6 +27,8 @@ PAUSE_S = 0.2
 MAX_AGE_S = 900.0
 STORE_PAUSE_S = 1.0
 """The least time between two writes of the file, in seconds."""
+RESTS = 20
+"""The file is written again only after so many times as long as writing it took: with very many keys, less often."""
 _NEVER = 253_402_300_799
 """Seconds since 1970 that stand for a key without an end: the end of the year 9999."""
 
@@ -166,8 +168,9 @@ class RevokedKeys:
         try:
             while True:
                 await self._unsaved.wait()
+                began = self._clock.monotonic()
                 await self._store()
-                await self._clock.sleep(STORE_PAUSE_S)
+                await self._clock.sleep(max(STORE_PAUSE_S, RESTS * (self._clock.monotonic() - began)))
         finally:
             if self._unsaved.is_set():
                 await self._store()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.testing.clock import FakeClock
+from mesh.testing.clock import FakeClock, SlowWorkClock
 from mesh.testing.ids import id_of
 from mesh.testing.server import PLAINTEXT, AllowAll, RunningServer, served
 from mesh.testing.tokens import ALICE, BOB, Issuer, acting_as
@@ -15,6 +15,7 @@ __all__ = [
     "FakeClock",
     "Issuer",
     "RunningServer",
+    "SlowWorkClock",
     "acting_as",
     "id_of",
     "served",

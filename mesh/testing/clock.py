@@ -57,6 +57,20 @@ class FakeClock:
         return min(due for due, _, waiter in self._sleepers if not waiter.done()) - self._elapsed
 
 
+class SlowWorkClock(FakeClock):
+    """A clock by which all work takes so many seconds: they pass between any two looks at it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._looks = 0
+
+    def monotonic(self) -> float:
+        """Seconds advanced so far, and those of each look before."""
+        self._looks += 1
+        return super().monotonic() + self._looks * self._seconds
+
+
 async def _run_woken_tasks() -> None:
     """Give the tasks that just woke some turns of the loop."""
     for _ in range(10):

@@ -19,6 +19,11 @@ REFRESH_S = 2.0
 """Certificates and signing keys are looked at this often, in seconds; revocations come at once."""
 PAUSE_S = 0.5
 """The least time between the beginnings of two builds, in seconds: each writes all revoked keys."""
+RESTS = 10
+"""The next build begins only after so many times as long as one took.
+
+With very many keys the edge learns of a revocation later; services refuse the key at once.
+"""
 Built = TypeVar("Built")
 
 
@@ -82,7 +87,8 @@ class EdgeReconciler(Generic[Built]):
             began = self._clock.monotonic()
             self._stale.clear()
             await self.refresh()
-            await self._clock.sleep(PAUSE_S - (self._clock.monotonic() - began))
+            took = self._clock.monotonic() - began
+            await self._clock.sleep(max(PAUSE_S - took, RESTS * took))
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_S - PAUSE_S):
                     await self._stale.wait()

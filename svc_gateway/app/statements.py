@@ -27,7 +27,9 @@ SIGN_WITHIN_S = 2.0
 RETRY_S = 5.0
 """How long nothing is signed after a signature that failed, in seconds: the next would most likely fail as slowly."""
 PAUSE_S = 0.5
-"""Between two signatures on the revoked keys, in seconds: each hashes all of them."""
+"""At least between two signatures on the revoked keys, in seconds: each hashes all of them."""
+RESTS = 20
+"""The revoked keys are hashed again only after so many times as long as hashing them took."""
 
 
 class StatementSigner(Protocol):
@@ -44,6 +46,7 @@ class Statements:
         self._signer = signer
         self._clock = clock
         self._resume_at = 0.0
+        self._hashing_s = 0.0
         self._wanted: tuple[KeyIds, int] | None = None
         self._asked = asyncio.Event()
         self._of_keys: tuple[KeyIds, int, str] | None = None
@@ -54,7 +57,7 @@ class Statements:
             reading, current = await revoked.unstated()
             content = partial(_content, current, int(reading.as_of.timestamp()))
             await revoked.state(reading, await self._sign(content, TYPE))
-            await self._clock.sleep(PAUSE_S)
+            await self._clock.sleep(max(PAUSE_S, RESTS * self._hashing_s))
 
     def of_keys(self, ids: KeyIds, as_of: datetime) -> str:
         """The statement on the existing keys, made within the last minute; empty until `sign_keys` has made it."""
@@ -81,7 +84,9 @@ class Statements:
         """A JWS; empty when it cannot be made now."""
         if self._clock.monotonic() < self._resume_at:
             return ""
+        began = self._clock.monotonic()
         payload = await asyncio.to_thread(content)
+        self._hashing_s = self._clock.monotonic() - began
         try:
             async with asyncio.timeout(SIGN_WITHIN_S):
                 return await self._signer.sign(payload, typ)

@@ -75,16 +75,17 @@ SELECT indexrelid::regclass AS name, pg_get_indexdef(indexrelid) AS definition F
 WHERE indrelid = $1::text::regclass AND NOT indisunique
 """
 """Those that tell no rows apart: rows are written faster before they are there."""
+_AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _SET = {
     ("compensations", "done"): "true",
     ("api_keys", "created_at"): "clock_timestamp() - interval '40 days'",
     ("api_keys", "expires_at"): "clock_timestamp() + interval '300 days'",
+    ("api_keys", "revoked_at"): f"CASE WHEN g % 100 = 0 THEN clock_timestamp() - {_AGE} END",
 }
 """Values of columns that keep rows from being work that is due, from counting against a limit of their tenant, and from
-having expired.
+having expired. Of a hundred API keys one is revoked: services hold those in memory.
 """
 _UUID = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
-_AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _EMPTY = {
     "uuid": "uuidv7()", "text": "'x' || g", "jsonb": "'{}'::jsonb", "boolean": "false", "bigint": "g", "integer": "1",
     "double precision": "0", "timestamp with time zone": "clock_timestamp() + interval '1 day'",

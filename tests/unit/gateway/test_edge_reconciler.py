@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from mesh.lifecycle import background
-from mesh.testing import FakeClock
+from mesh.testing import FakeClock, SlowWorkClock
 from mesh.testing.contract import eventually
-from svc_gateway.app.edge import PAUSE_S, EdgeReconciler
+from svc_gateway.app.edge import PAUSE_S, RESTS, EdgeReconciler
 from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Limits, Trust
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ async def test_keys_that_are_revoked_in_a_burst_are_published_once(edge: Edge, c
         await eventually(lambda: edge.revoked() == [set(), {*burst}])
         await clock.sleeper()
     assert len(edge.published) == 2
+
+
+async def test_builds_that_take_long_are_rare() -> None:
+    clock = SlowWorkClock(3)
+    async with background(Edge(clock).reconciler.run, "edge", clock=clock):
+        assert await clock.sleeper() == 3 * RESTS
 
 
 async def test_key_that_is_revoked_after_the_pause_is_published_at_once(edge: Edge, clock: FakeClock) -> None:

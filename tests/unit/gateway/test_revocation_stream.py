@@ -16,7 +16,7 @@ from mesh.identity.statements import TYPE, RevocationsFile, StatementReader, sta
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
 from mesh.rpc.revocations import RevokedKeys as ServiceKeys
-from mesh.testing import ALICE, FakeClock, Issuer, acting_as
+from mesh.testing import ALICE, FakeClock, Issuer, SlowWorkClock, acting_as
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from soma.gateway.v1 import identity_service_pb2 as pb
@@ -26,7 +26,7 @@ from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
-from svc_gateway.app.statements import PAUSE_S, RETRY_S, Statements
+from svc_gateway.app.statements import PAUSE_S, RESTS, RETRY_S, Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import ApiKey, Request, Revocation
 from svc_gateway.rpc.identity import ApiKeyServicer, revocations
@@ -221,6 +221,15 @@ async def test_the_statement_is_on_all_that_was_sent_and_lets_a_service_keep_it(
         await eventually(lambda: stored_in(file) == (as_of, ends))
         await tasks.end(following)
     assert [*ends] == [first]
+
+
+async def test_a_set_that_takes_long_to_hash_is_signed_less_often() -> None:
+    clock = SlowWorkClock(2)
+    issuer = await Issuer.create(clock)
+    gateway = Gateway(clock, issuer.minter)
+    await gateway.revoked.refresh()
+    async with gateway.signing():
+        assert await clock.sleeper() == 2 * RESTS
 
 
 async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, signer: GatedSigner) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from mesh import tasks
 from mesh.identity.statements import TYPE, RevocationsFile, expires_at_s, statement_of
-from mesh.rpc.revocations import STORE_PAUSE_S, RevokedKeys
-from mesh.testing import FakeClock, Issuer
+from mesh.rpc.revocations import RESTS, STORE_PAUSE_S, RevokedKeys
+from mesh.testing import FakeClock, Issuer, SlowWorkClock
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
@@ -113,6 +113,15 @@ async def test_changes_within_a_second_are_written_once_with_the_last_state(
         await clock.advance(STORE_PAUSE_S)
         await eventually(lambda: len(file.written) > 1)
     assert file.written == [{"first"}, {"first", "second", "third"}]
+
+
+async def test_a_set_that_takes_long_to_write_is_written_less_often(issuer: Issuer, file: ObservedFile) -> None:
+    clock = SlowWorkClock(2)
+    gateway = Gateway(issuer, clock)
+    async with following(RevokedKeys(clock, file), gateway):
+        await gateway.revoke("first")
+        await eventually(lambda: file.written == [{"first"}])
+        assert await clock.sleeper() == 2 * RESTS
 
 
 async def test_the_last_state_is_written_when_the_service_ends(
