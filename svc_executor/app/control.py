@@ -120,9 +120,8 @@ class ResumeJob:
         for step in await work.steps():
             if step.step_id in anew:
                 await work.save_step(_fresh(step))
-        for entry in await work.compensations():
-            if not entry.done:
-                await work.save_compensation(replace(entry, done=True, message="the job was resumed"))
+        for entry in await work.unfinished_compensations():
+            await work.save_compensation(replace(entry, done=True, message="the job was resumed"))
         job = work.job
         return replace(
             job,
@@ -148,7 +147,7 @@ def _order(job: Job) -> JobRun:
 async def _check_not_closing(work: Work) -> None:
     """CONFLICT while what a lost run leaves is being undone: the next run would build upon it."""
     job = work.job
-    if not job.state.ended and any(entry.run == job.run for entry in await work.compensations()):
+    if not job.state.ended and await work.compensations(job.run):
         text = f"the lost run of job {job.job_id} is being closed; try again in a moment"
         raise SomaError(Reason.CONFLICT, text, retry_after_s=_CLOSING_S)
 
