@@ -35,6 +35,9 @@ class ExecutorSettings(Block):
     max_step_attempts: int = Field(
         20, ge=1, le=100, description="attempts of one step in one run of its job, reworks included, before it fails"
     )
+    max_resumes: int = Field(
+        10, ge=1, le=100, description="resumes of one job; more are refused, and its plan is to be submitted anew"
+    )
     max_job_seconds: float = Field(3_600.0, gt=0, description="longest run of a job whose plan sets no limit")
     provider_timeout_s: float = Field(120.0, gt=0, description="time that a provider gets for one attempt")
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")

@@ -10,7 +10,7 @@ from mesh import overhead
 from mesh.errors import SomaError, is_transient
 from svc_executor.app.produce import AttemptContext, ProviderInvoker
 from svc_executor.app.recorder import TimelineEntry
-from svc_executor.domain.inputs import resolved, sources
+from svc_executor.domain.inputs import referenced_steps, resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
 from svc_executor.domain.prompts import prompt_of
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
@@ -18,6 +18,8 @@ from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mesh.clock import Clock
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
@@ -123,7 +125,6 @@ class MakeAttempt:
         """The attempt with its inputs; the first time, what it is made from is recorded."""
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             steps = await work.step_with_inputs(order.step_id)
-            made = {(each.step_id, each.attempt): each for each in await work.executions()}
             execution = await work.execution(order.step_id, order.attempt)
             if execution is None:
                 raise KeyError(f"attempt {order.attempt} of {order.step_id} was never started")
@@ -131,12 +132,7 @@ class MakeAttempt:
             if execution.started_at is None:
                 execution = self._started(execution, step, steps)
                 await work.save_execution(execution)
-            rejected = made.get((order.step_id, execution.rework_of))
-            accepted = {
-                name: made[name, each.accepted_attempt]
-                for name, each in steps.items()
-                if (name, each.accepted_attempt) in made
-            }
+            rejected, accepted = await _earlier_attempts(work, execution, steps)
             feedback = rejected.feedback if rejected else ()
             call = await work.call(execution.execution_id)
             return AttemptContext(work.job, step, execution, steps, accepted, feedback, call)
@@ -198,6 +194,18 @@ class MakeAttempt:
         return settled
 
 
+async def _earlier_attempts(
+    work: Work, execution: Execution, steps: Mapping[str, Step]
+) -> tuple[ExecutionSummary | None, dict[str, ExecutionSummary]]:
+    """The attempt that was sent back, and by step the accepted ones whose results the params use."""
+    sent_back = (execution.step_id, execution.rework_of)
+    used = [name for name in referenced_steps(steps[execution.step_id].task) if name in steps]
+    accepted = {(name, steps[name].accepted_attempt) for name in used if steps[name].accepted_attempt}
+    wanted = [*accepted, sent_back] if execution.rework_of else [*accepted]
+    made = {(each.step_id, each.attempt): each for each in await work.executions(wanted)}
+    return made.get(sent_back), {name: each for (name, number), each in made.items() if (name, number) in accepted}
+
+
 async def _unneeded(work: Work, run: int, late: Execution) -> list[str]:
     """Assets of an attempt of a run that had ended before its result came, which the job holds for no other attempt.
 
@@ -206,8 +214,8 @@ async def _unneeded(work: Work, run: int, late: Execution) -> list[str]:
     job = work.job
     if job.run != run and not job.state.ended:
         return []
-    recorded = {asset_id for each in await work.executions() for asset_id in each.asset_ids}
-    undone = {entry.target_id for entry in await work.compensations() if entry.run == job.run}
+    recorded = await work.recorded_assets()
+    undone = {entry.target_id for entry in await work.compensations(job.run)}
     return [asset_id for asset_id in late.asset_ids if asset_id not in recorded - undone]
 
 

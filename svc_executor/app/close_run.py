@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.app.starting import StartJobs
-    from svc_executor.domain.job import ExecutionSummary, Job
+    from svc_executor.domain.job import Job
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.run import CloseRunInput, EndStepInput
@@ -83,12 +83,11 @@ class CloseRun:
         async with self._store.work(job.tenant_id, job.job_id) as work:
             if _is_over(work.job, order):  # ended or resumed while its peers were asked
                 return
-            executions = await self._stop_executions(work, costs)
+            await self._stop_executions(work, costs)
             await self._stop_steps(work, state)
-            todo = await self._listed(work, executions, held)
-        made = {execution.execution_id: execution for execution in executions}
+            todo = await self._listed(work, held)
         for compensation in todo:
-            await self._undo(job, compensation, made, last_try=order.last_try)
+            await self._undo(job, compensation, last_try=order.last_try)
         if todo:
             self._meter.rollback(self._clock.monotonic() - started)
         await self._delete_calls(job)
@@ -104,7 +103,7 @@ class CloseRun:
                 raise
             _log.warning("assets of job %s could not be listed: %s", job.job_id, error.reason.value)
             async with self._store.work(job.tenant_id, job.job_id) as work:
-                return [asset_id for execution in await work.executions() for asset_id in execution.asset_ids]
+                return list(await work.recorded_assets())
 
     async def _stop_steps(self, work: Work, state: JobState) -> None:
         for step in await work.steps():
@@ -121,8 +120,8 @@ class CloseRun:
                 costs[call.execution_id] = outcome.cost_micro_usd
         return costs
 
-    async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> list[ExecutionSummary]:
-        """All attempts, ended. One whose call was started costs what is known of it, else what was reserved for it."""
+    async def _stop_executions(self, work: Work, costs: Mapping[str, int]) -> None:
+        """End and report all attempts. One whose call was started costs what is known of it, else its reservation."""
         called = {call.execution_id for call in await work.calls()}
         for execution in await work.unreported():
             stopped = execution
@@ -137,7 +136,6 @@ class CloseRun:
                 await work.save_execution(stopped)
                 await self._recorder.spent(work, stopped)
             await self._recorder.reported(work, stopped)
-        return await work.executions()
 
     async def _delete_calls(self, job: Job) -> None:
         for call in await self._store.calls(job.tenant_id, job.job_id):
@@ -145,22 +143,19 @@ class CloseRun:
                 async with self._store.work(job.tenant_id, job.job_id) as work:
                     await work.remove_call(call.execution_id)
 
-    async def _listed(
-        self, work: Work, executions: list[ExecutionSummary], held: list[str] | None
-    ) -> list[Compensation]:
+    async def _listed(self, work: Work, held: list[str] | None) -> list[Compensation]:
         """The compensations of this run that are to be done: listed on the first try, found again on the next."""
-        known = [each for each in await work.compensations() if each.run == work.job.run]
+        known = await work.compensations(work.job.run)
         if not known:
+            executions = await work.executions_to_compensate(held or ())
             known = list(compensations(work.job, executions, held, self._clock.now()))
             for entry in known:
                 await work.save_compensation(entry)
         return [each for each in known if not each.done]
 
-    async def _undo(
-        self, job: Job, entry: Compensation, executions: Mapping[str, ExecutionSummary], *, last_try: bool
-    ) -> None:
+    async def _undo(self, job: Job, entry: Compensation, *, last_try: bool) -> None:
         try:
-            await self._compensator(job, entry, executions)
+            await self._compensator(job, entry)
         except SomaError as error:
             if not last_try:
                 raise

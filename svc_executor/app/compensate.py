@@ -11,11 +11,9 @@ from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.timeline import CompensationKind, EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mesh.clock import Clock
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import ExecutionSummary, Job
+    from svc_executor.domain.job import Job
     from svc_executor.domain.peers import Assets, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.timeline import Compensation
@@ -34,10 +32,10 @@ class Compensator:
         self._meter = meter
         self._clock = clock
 
-    async def __call__(self, job: Job, entry: Compensation, executions: Mapping[str, ExecutionSummary]) -> None:
+    async def __call__(self, job: Job, entry: Compensation) -> None:
         """Do it; raises the error of the service that hinders it."""
         try:
-            await self._undo(job, entry, executions.get(entry.execution_id))
+            await self._undo(job, entry)
         except SomaError:
             self._meter.compensation(entry.kind.value, done=False)
             raise
@@ -48,17 +46,21 @@ class Compensator:
         """Record that it could not be done yet."""
         await self._record(job, entry, failure)
 
-    async def _undo(self, job: Job, entry: Compensation, execution: ExecutionSummary | None) -> None:
+    async def _undo(self, job: Job, entry: Compensation) -> None:
         if entry.kind is CompensationKind.ASSET:
             await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
-        elif execution is not None:
+            return
+        async with self._store.work(job.tenant_id, job.job_id) as work:
+            execution = await work.execution_by_id(entry.execution_id)
+        if execution is not None:
             await settle(self._selector, execution)
         else:
             await self._selector.release(entry.target_id)
 
     async def _record(self, job: Job, entry: Compensation, failure: str) -> None:
         async with self._store.work(job.tenant_id, job.job_id) as work:
-            if any(each.done for each in await work.compensations() if _same(each, entry)):
+            known = await work.compensation(entry.run, entry.position)
+            if known is not None and known.done:
                 return
             done = replace(entry, done=not failure, message=failure, updated_at=self._clock.now())
             await work.save_compensation(done)
@@ -74,11 +76,6 @@ class Compensator:
 
 
 async def _mark_settled(work: Work, execution_id: str, *, settled: bool) -> None:
-    for made in await work.executions():
-        execution = await work.execution(made.step_id, made.attempt) if made.execution_id == execution_id else None
-        if execution is not None:
-            await work.save_execution(replace(execution, settled=settled))
-
-
-def _same(one: Compensation, other: Compensation) -> bool:
-    return (one.run, one.position) == (other.run, other.position)
+    execution = await work.execution_by_id(execution_id)
+    if execution is not None:
+        await work.save_execution(replace(execution, settled=settled))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import PreconditionViolation, Reason, SomaError
-from svc_executor.domain.errors import too_many_open
+from svc_executor.domain.errors import resumed_too_often, too_many_open
 from svc_executor.domain.job import JobState, Step, StepState
 from svc_executor.domain.run import JobRun
 
@@ -69,33 +69,43 @@ class CancelJob:
 class ResumeJob:
     """Runs a failed or partial job again, or one whose run was lost, on behalf of whoever resumes it.
 
-    Steps that succeeded and whose assets the job still holds keep their results.
+    Steps that succeeded and whose assets the job still holds keep their results. `most_resumes` bounds what one job can
+    come to: each run adds attempts and entries of the timeline.
     """
 
     def __init__(
-        self, store: JobStore, runner: Runner, assets: Assets, recorder: Recorder, starting: StartJobs
+        self,
+        store: JobStore,
+        runner: Runner,
+        assets: Assets,
+        recorder: Recorder,
+        starting: StartJobs,
+        *,
+        most_resumes: int = 10,
     ) -> None:
         self._store = store
         self._runner = runner
         self._starting = starting
         self._assets = assets
         self._recorder = recorder
+        self._most_resumes = most_resumes
 
     async def __call__(self, order: ControlRequest) -> Job:
         """The job in its new run; FAILED_PRECONDITION unless it is FAILED or PARTIAL, or RUNNING without a workflow.
 
+        FAILED_PRECONDITION also when the job was resumed as often as it may be.
         RATE_LIMITED when the tenant has as many open jobs as it may have.
         """
         before = await self._store.job(order.tenant_id, order.job_id)
         lost = before.state is JobState.RUNNING and not await self._runner.is_running(_order(before))
         if not order.request_id:
-            _check(before, before.run, lost=lost)
+            self._check(before, before.run, lost=lost)
         steps = await self._store.steps(order.tenant_id, order.job_id)
         anew = await self._to_run_again(order.job_id, steps)
         async with self._store.work(order.tenant_id, order.job_id) as work:
             if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
                 return work.job
-            _check(work.job, before.run, lost=lost)
+            self._check(work.job, before.run, lost=lost)
             await _check_not_closing(work)
             if work.job.state.ended and await work.has_open(self._starting.most_open):
                 raise too_many_open(self._starting.most_open)
@@ -105,6 +115,11 @@ class ResumeJob:
             await self._recorder.job_changed(work, again, f"{why}; {kept}")
         await self._starting.start(again)
         return again
+
+    def _check(self, job: Job, run: int, *, lost: bool) -> None:
+        _check_state(job, run, lost=lost)
+        if job.run > self._most_resumes:
+            raise resumed_too_often(job.job_id, self._most_resumes)
 
     async def _to_run_again(self, job_id: str, steps: Sequence[StepSummary]) -> set[str]:
         """The steps that did not succeed, and those whose assets the job gave up: they can go with another holder."""
@@ -120,9 +135,8 @@ class ResumeJob:
         for step in await work.steps():
             if step.step_id in anew:
                 await work.save_step(_fresh(step))
-        for entry in await work.compensations():
-            if not entry.done:
-                await work.save_compensation(replace(entry, done=True, message="the job was resumed"))
+        for entry in await work.unfinished_compensations():
+            await work.save_compensation(replace(entry, done=True, message="the job was resumed"))
         job = work.job
         return replace(
             job,
@@ -148,12 +162,12 @@ def _order(job: Job) -> JobRun:
 async def _check_not_closing(work: Work) -> None:
     """CONFLICT while what a lost run leaves is being undone: the next run would build upon it."""
     job = work.job
-    if not job.state.ended and any(entry.run == job.run for entry in await work.compensations()):
+    if not job.state.ended and await work.compensations(job.run):
         text = f"the lost run of job {job.job_id} is being closed; try again in a moment"
         raise SomaError(Reason.CONFLICT, text, retry_after_s=_CLOSING_S)
 
 
-def _check(job: Job, run: int, *, lost: bool) -> None:
+def _check_state(job: Job, run: int, *, lost: bool) -> None:
     if job.state.resumable or (lost and job.state is JobState.RUNNING and job.run == run):
         return
     raise SomaError(

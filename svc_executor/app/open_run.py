@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -47,10 +46,8 @@ class OpenRun:
                 now = self._clock.now()
                 job = replace(job, state=JobState.RUNNING, started_at=job.started_at or now)
                 await self._recorder.job_changed(work, job, "the job runs")
-            attempts: dict[str, list[ExecutionSummary]] = defaultdict(list)
-            for execution in await work.executions():
-                attempts[execution.step_id].append(execution)
-            steps = [_step_info(step, attempts[step.step_id]) for step in await work.step_summaries()]
+            last = {execution.step_id: execution for execution in await work.last_executions()}
+            steps = [_step_info(step, last.get(step.step_id)) for step in await work.step_summaries()]
         return RunSetup(
             proceed=True,
             steps=steps,
@@ -63,9 +60,8 @@ class OpenRun:
         )
 
 
-def _step_info(step: StepSummary, made: list[ExecutionSummary]) -> StepInfo:
-    """A step as its run begins; an attempt without a recorded result is taken up again under its number."""
-    last = max(made, key=lambda execution: execution.attempt, default=None)
+def _step_info(step: StepSummary, last: ExecutionSummary | None) -> StepInfo:
+    """A step as its run begins; a last attempt without a recorded result is taken up again under its number."""
     next_attempt = 1 if last is None else last.attempt + int(last.ended)
     return StepInfo(
         step_id=step.step_id,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.job import ExecutionSummary, Job, Step
+    from svc_executor.domain.job import Job, Step
     from svc_executor.domain.peers import Selection, SelectionRequest, Selector
     from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.provider import JsonValue
@@ -95,12 +95,11 @@ class SelectCapability:
         steps = await work.step_with_inputs(order.step_id)
         step = steps[order.step_id]
         check_texts(step.task, steps)
-        executions = await work.executions()
         replaced = _ReplacedAttempts(
             rejected=await work.execution(order.step_id, order.rework_of) if order.rework_of else None,
             lost=await work.execution(order.step_id, order.repeat_of) if order.repeat_of else None,
         )
-        job, params, left = work.job, resolved(step.task, steps), _left(work.job, executions)
+        job, params, left = work.job, resolved(step.task, steps), await _left(work)
         again = replaced.lost or replaced.rejected
         feedback = replaced.rejected.feedback if replaced.rejected else ()
 
@@ -147,18 +146,14 @@ def _refusal(error: SomaError) -> str:
     return f"{error.message} ({shorten(causes, _CAUSES_CHARS)})" if causes else error.message
 
 
-def _left(job: Job, executions: list[ExecutionSummary]) -> int:
+async def _left(work: Work) -> int:
     """What the plan's cap leaves, in millionths of a US dollar; 0 without a cap.
 
-    What is asked for by attempts that are not settled counts as spent. A cap that is used up leaves one millionth, so
+    What is reserved for attempts that have not ended counts as spent. A cap that is used up leaves one millionth, so
     that free capabilities may still be chosen.
     """
-    if not job.terms.max_cost_micro_usd:
-        return 0
-    spent = sum(
-        execution.cost_micro_usd if execution.ended else execution.reserved_micro_usd for execution in executions
-    )
-    return max(job.terms.max_cost_micro_usd - spent, _NOTHING_LEFT_MICRO_USD)
+    cap = work.job.terms.max_cost_micro_usd
+    return max(cap - await work.spent_micro_usd(), _NOTHING_LEFT_MICRO_USD) if cap else 0
 
 
 def _execution(

@@ -83,14 +83,13 @@ class RetryCompensations:
     async def _retry(self, entry: Compensation) -> bool:
         async with self._store.work(entry.tenant_id, entry.job_id) as work:
             job = work.job
-            made = {execution.execution_id: execution for execution in await work.executions()}
         if job.run != entry.run or not job.state.ended:
             return False
         try:
             caller = await caller_of(self._identity, service_principal(entry.tenant_id))
             request = RequestContext(caller, job.request_id or job.job_id, job.trace_id, traceparent=job.traceparent)
             with context.use(request):
-                await self._compensator(job, replace(entry, message=""), made)
+                await self._compensator(job, replace(entry, message=""))
         except SomaError as error:
             _log.warning("%s %s still cannot be undone: %s", entry.kind.value, entry.target_id, error.reason.value)
             return False

@@ -214,6 +214,6 @@ def _jobs(
         submit=submit,
         list=ListJobs(store),
         cancel=CancelJob(store, runner),
-        resume=ResumeJob(store, runner, assets, recorder, starting),
+        resume=ResumeJob(store, runner, assets, recorder, starting, most_resumes=settings.max_resumes),
         watch=WatchJob(store, recorder, heartbeat_s=settings.heartbeat_s),
     )

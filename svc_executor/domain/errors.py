@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.errors import Reason, SomaError
+from mesh.errors import PreconditionViolation, Reason, SomaError
 
 _RETRY_AFTER_S = 5.0
 
@@ -13,6 +13,15 @@ def too_many_open(most: int) -> SomaError:
         Reason.RATE_LIMITED,
         f"Your tenant has {most} jobs that have not ended, as many as it may; try again when some have ended",
         retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def resumed_too_often(job_id: str, most: int) -> SomaError:
+    """The error of a job that was resumed as often as it may be."""
+    return SomaError(
+        Reason.FAILED_PRECONDITION,
+        f"job {job_id} was resumed {most} times, as often as a job may be; submit its plan anew as another job",
+        preconditions=[PreconditionViolation("JOB_RESUMES", job_id, "submit its plan anew")],
     )
 
 

@@ -40,14 +40,35 @@ class Work(Protocol):
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
         """One attempt, whole, if it was started."""
 
-    async def executions(self) -> list[ExecutionSummary]:
-        """All attempts, in the order they began."""
+    async def execution_by_id(self, execution_id: str) -> Execution | None:
+        """One attempt of the job, whole, by its id, a UUID."""
+
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
+        """The attempts of these steps and numbers that were started, in any order."""
+
+    async def last_executions(self) -> list[ExecutionSummary]:
+        """The last attempt of each step that has one."""
+
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
+        """The attempts that are not settled or recorded one of these assets, in the order they began."""
+
+    async def spent_micro_usd(self) -> int:
+        """What ended attempts of all runs cost and what is reserved for others, in millionths of a US dollar."""
+
+    async def recorded_assets(self) -> set[str]:
+        """The assets that attempts of all runs recorded."""
 
     async def unreported(self) -> list[Execution]:
         """The attempts, whole, that are not reported yet, in the order they began."""
 
-    async def compensations(self) -> list[Compensation]:
-        """All compensations of all runs, in order."""
+    async def compensation(self, run: int, position: int) -> Compensation | None:
+        """One compensation, if it is listed."""
+
+    async def compensations(self, run: int) -> list[Compensation]:
+        """The compensations of one run, in order."""
+
+    async def unfinished_compensations(self) -> list[Compensation]:
+        """The compensations of all runs that are not done, in order."""
 
     async def save_job(self, job: Job) -> None:
         """Replace the job."""
@@ -133,6 +154,9 @@ class JobStore(Protocol):
 
     async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
         """Events with a sequence above `after`, in order."""
+
+    async def events_of_run(self, tenant_id: str, job_id: str) -> list[JobEvent]:
+        """Events since the job was set RUNNING for the last time, that one included; all events before it ever was."""
 
     def wakeup(self, job_id: str) -> AbstractAsyncContextManager[Wakeup]:
         """Be woken when the timeline of a job grows."""

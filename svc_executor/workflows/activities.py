@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.ports import Identity, JobStore
 
 _BEAT_S = 1.0
-_ALL_EVENTS = 2**31
 _log = logging.getLogger(__name__)
 
 
@@ -125,7 +124,7 @@ class JobActivities:
         job = await self._store.job(order.tenant_id, order.job_id)
         if job.run == order.run and job.state.ended:
             steps = await self._store.steps(order.tenant_id, order.job_id)
-            events = await self._store.events(order.tenant_id, order.job_id, 0, _ALL_EVENTS)
+            events = await self._store.events_of_run(order.tenant_id, order.job_id)
             spans.ended(job, steps, events)
 
     @asynccontextmanager

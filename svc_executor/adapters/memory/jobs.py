@@ -13,7 +13,7 @@ from svc_executor.adapters.memory.work import JobRows, MemoryWork
 from svc_executor.domain.errors import request_reused, too_many_open
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import JobRun
-from svc_executor.domain.timeline import JobAccount
+from svc_executor.domain.timeline import EventType, JobAccount
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -110,6 +110,12 @@ class MemoryJobs:
     async def events(self, tenant_id: str, job_id: str, after: int, limit: int) -> list[JobEvent]:
         """See the port."""
         return self._rows(tenant_id, job_id).events[after : after + limit]
+
+    async def events_of_run(self, tenant_id: str, job_id: str) -> list[JobEvent]:
+        """See the port."""
+        events = self._rows(tenant_id, job_id).events
+        starts = [each.sequence for each in events if each.type is EventType.JOB and each.job_state is JobState.RUNNING]
+        return [each for each in events if each.sequence >= max(starts, default=0)]
 
     @asynccontextmanager
     async def wakeup(self, job_id: str) -> AsyncIterator[MemoryWakeup]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from svc_executor.domain.errors import request_reused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
     from svc_executor.domain.provider import JsonValue
@@ -78,17 +78,48 @@ class MemoryWork:
         """See the port."""
         return self.rows.executions.get((step_id, attempt))
 
-    async def executions(self) -> list[ExecutionSummary]:
+    async def execution_by_id(self, execution_id: str) -> Execution | None:
         """See the port."""
-        return [execution.summary for execution in self.rows.executions.values()]
+        return next((each for each in self.rows.executions.values() if each.execution_id == execution_id), None)
+
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
+        """See the port."""
+        return [self.rows.executions[name].summary for name in names if name in self.rows.executions]
+
+    async def last_executions(self) -> list[ExecutionSummary]:
+        """See the port."""
+        by_number = sorted(self.rows.executions.values(), key=lambda execution: execution.attempt)
+        return [each.summary for each in {each.step_id: each for each in by_number}.values()]
+
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
+        """See the port."""
+        made = self.rows.executions.values()
+        return [each.summary for each in made if not each.settled or not set(asset_ids).isdisjoint(each.asset_ids)]
+
+    async def spent_micro_usd(self) -> int:
+        """See the port."""
+        made = self.rows.executions.values()
+        return sum(each.cost_micro_usd if each.ended else each.reserved_micro_usd for each in made)
+
+    async def recorded_assets(self) -> set[str]:
+        """See the port."""
+        return {asset_id for each in self.rows.executions.values() for asset_id in each.asset_ids}
 
     async def unreported(self) -> list[Execution]:
         """See the port."""
         return [execution for execution in self.rows.executions.values() if not execution.reported]
 
-    async def compensations(self) -> list[Compensation]:
+    async def compensation(self, run: int, position: int) -> Compensation | None:
         """See the port."""
-        return [entry for _, entry in sorted(self.rows.compensations.items())]
+        return self.rows.compensations.get((run, position))
+
+    async def compensations(self, run: int) -> list[Compensation]:
+        """See the port."""
+        return [entry for _, entry in sorted(self.rows.compensations.items()) if entry.run == run]
+
+    async def unfinished_compensations(self) -> list[Compensation]:
+        """See the port."""
+        return [entry for _, entry in sorted(self.rows.compensations.items()) if not entry.done]
 
     async def save_job(self, job: Job) -> None:
         """See the port."""

@@ -11,18 +11,19 @@ from mesh.events.audit import canonical
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import SYSTEM
 from svc_executor.adapters.postgres import rows, sweeping
-from svc_executor.adapters.postgres.wakeups import Wakeups
-from svc_executor.adapters.postgres.work import (
-    PostgresWork,
+from svc_executor.adapters.postgres.reading import (
     calls_of,
     compensations_of,
+    events_of,
+    events_of_run,
     executions_of,
-    insert,
     job_of,
     plan_of,
     step_summaries_of,
     steps_of,
 )
+from svc_executor.adapters.postgres.wakeups import Wakeups
+from svc_executor.adapters.postgres.work import PostgresWork, insert
 from svc_executor.domain.errors import request_reused, too_many_open
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import JobAccount
@@ -137,7 +138,7 @@ class PostgresJobs:
                 plan=await plan_of(connection, job_id),
                 steps=await steps_of(connection, job_id),
                 executions=await executions_of(connection, job_id),
-                events=await _events(connection, job_id, 0, None),
+                events=await events_of(connection, job_id, 0, None),
                 compensations=await compensations_of(connection, job_id),
             )
 
@@ -160,7 +161,13 @@ class PostgresJobs:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             await job_of(connection, job_id)
-            return await _events(connection, job_id, after, limit)
+            return await events_of(connection, job_id, after, limit)
+
+    async def events_of_run(self, tenant_id: str, job_id: str) -> list[JobEvent]:
+        """See the port."""
+        async with self._postgres.transaction(tenant_id) as connection:
+            await job_of(connection, job_id)
+            return await events_of_run(connection, job_id)
 
     @asynccontextmanager
     async def wakeup(self, job_id: str) -> AsyncIterator[Notifier]:
@@ -213,13 +220,3 @@ class PostgresJobs:
         """See the port."""
         async with self._postgres.transaction(SYSTEM) as connection:
             return int(await connection.fetchval(sweeping.OPEN_COMPENSATIONS, most))
-
-
-async def _events(connection: asyncpg.Connection, job_id: str, after: int, limit: int | None) -> list[JobEvent]:
-    found = await connection.fetch(
-        "SELECT * FROM job_events WHERE plan_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
-        job_id,
-        after,
-        limit,
-    )
-    return [rows.event_of(row) for row in found]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import not_found
 from mesh.events.audit import canonical
-from mesh.stores.partitions import month_of
-from svc_executor.adapters.postgres import rows, sweeping
+from svc_executor.adapters.postgres import reading, rows, sweeping
 from svc_executor.domain.errors import request_reused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     import asyncpg
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 
@@ -52,15 +49,15 @@ class PostgresWork:
         auditor: Auditor,
     ) -> PostgresWork:
         """Lock the job; NOT_FOUND when this tenant has none of that id."""
-        return cls(connection, await job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
+        return cls(connection, await reading.job_of(connection, job_id, "FOR UPDATE"), outbox, encode, auditor)
 
     async def steps(self) -> list[Step]:
         """See the port."""
-        return await steps_of(self._connection, self.job.job_id)
+        return await reading.steps_of(self._connection, self.job.job_id)
 
     async def step_summaries(self) -> list[StepSummary]:
         """See the port."""
-        return await step_summaries_of(self._connection, self.job.job_id)
+        return await reading.step_summaries_of(self._connection, self.job.job_id)
 
     async def step_with_inputs(self, step_id: str) -> dict[str, Step]:
         """See the port."""
@@ -83,29 +80,47 @@ class PostgresWork:
 
     async def execution(self, step_id: str, attempt: int) -> Execution | None:
         """See the port."""
-        row = await self._connection.fetchrow(
-            f"""SELECT {rows.EXECUTION_COLUMNS} FROM multimodal_executions
-                WHERE plan_id = $1 AND month = $2 AND step_id = $3 AND attempt = $4""",  # noqa: S608 - names are ours
-            self.job.job_id,
-            month_of(self.job.job_id),
-            step_id,
-            attempt,
-        )
-        return rows.execution_of(row) if row else None
+        return await reading.execution(self._connection, self.job.job_id, step_id, attempt)
 
-    async def executions(self) -> list[ExecutionSummary]:
+    async def execution_by_id(self, execution_id: str) -> Execution | None:
         """See the port."""
-        found = await _executions(self._connection, rows.EXECUTION_SUMMARY_COLUMNS, self.job.job_id)
-        return [rows.execution_summary_of(row) for row in found]
+        return await reading.execution_by_id(self._connection, self.job.job_id, execution_id)
+
+    async def executions(self, names: Sequence[tuple[str, int]]) -> list[ExecutionSummary]:
+        """See the port."""
+        return await reading.named_executions(self._connection, self.job.job_id, names)
+
+    async def last_executions(self) -> list[ExecutionSummary]:
+        """See the port."""
+        return await reading.last_executions(self._connection, self.job.job_id)
+
+    async def executions_to_compensate(self, asset_ids: Sequence[str]) -> list[ExecutionSummary]:
+        """See the port."""
+        return await reading.executions_to_compensate(self._connection, self.job.job_id, asset_ids)
 
     async def unreported(self) -> list[Execution]:
         """See the port."""
-        found = await _executions(self._connection, rows.EXECUTION_COLUMNS, self.job.job_id, "AND NOT reported")
-        return [rows.execution_of(row) for row in found]
+        return await reading.unreported_of(self._connection, self.job.job_id)
 
-    async def compensations(self) -> list[Compensation]:
+    async def spent_micro_usd(self) -> int:
         """See the port."""
-        return await compensations_of(self._connection, self.job.job_id)
+        return await reading.spent_micro_usd(self._connection, self.job.job_id)
+
+    async def recorded_assets(self) -> set[str]:
+        """See the port."""
+        return await reading.recorded_assets(self._connection, self.job.job_id)
+
+    async def compensation(self, run: int, position: int) -> Compensation | None:
+        """See the port."""
+        return await reading.compensation(self._connection, self.job.job_id, run, position)
+
+    async def compensations(self, run: int) -> list[Compensation]:
+        """See the port."""
+        return await reading.compensations_of_run(self._connection, self.job.job_id, run)
+
+    async def unfinished_compensations(self) -> list[Compensation]:
+        """See the port."""
+        return await reading.unfinished_compensations(self._connection, self.job.job_id)
 
     async def save_job(self, job: Job) -> None:
         """See the port."""
@@ -122,7 +137,7 @@ class PostgresWork:
         action = job.action_from(before)
         if action:
             ended = action == "job.end"
-            plan = {"plan_json": await plan_of(self._connection, job.job_id)}
+            plan = {"plan_json": await reading.plan_of(self._connection, job.job_id)}
             await self._auditor.record(
                 self._connection,
                 action=action,
@@ -170,7 +185,7 @@ class PostgresWork:
 
     async def calls(self) -> list[ProviderCall]:
         """See the port."""
-        return await calls_of(self._connection, self.job.job_id)
+        return await reading.calls_of(self._connection, self.job.job_id)
 
     async def save_call(self, call: ProviderCall) -> None:
         """See the port."""
@@ -226,66 +241,3 @@ async def insert(connection: asyncpg.Connection, table: str, row: rows.Row, repl
         changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in row if name not in replace_on)
         statement += f" ON CONFLICT ({', '.join(replace_on)}) DO UPDATE SET {changes}"
     await connection.execute(statement, *row.values())
-
-
-async def job_of(connection: asyncpg.Connection, job_id: str, lock: str = "") -> Job:
-    """A job without its plan; NOT_FOUND when this tenant has none of that id."""
-    row = await connection.fetchrow(
-        f"SELECT {rows.JOB_COLUMNS} FROM multimodal_job_plans WHERE id = $1 {lock}",  # noqa: S608 - names are ours
-        job_id,
-    )
-    if row is None:
-        raise not_found("job", job_id)
-    return rows.job_of(row)
-
-
-async def plan_of(connection: asyncpg.Connection, job_id: str) -> Mapping[str, JsonValue]:
-    """The plan of a job that is there."""
-    plan: Mapping[str, JsonValue] = await connection.fetchval(
-        "SELECT plan_json FROM multimodal_job_plans WHERE id = $1", job_id
-    )
-    return plan
-
-
-async def steps_of(connection: asyncpg.Connection, job_id: str) -> list[Step]:
-    """Steps of a job, whole, in the order of the plan."""
-    found = await connection.fetch("SELECT * FROM job_steps WHERE plan_id = $1 ORDER BY step_index", job_id)
-    return [rows.step_of(row) for row in found]
-
-
-async def step_summaries_of(connection: asyncpg.Connection, job_id: str) -> list[StepSummary]:
-    """Steps of a job in the order of the plan, without what may be large."""
-    found = await connection.fetch(
-        f"SELECT {rows.STEP_SUMMARY_COLUMNS} FROM job_steps WHERE plan_id = $1 ORDER BY step_index",  # noqa: S608 - names are ours
-        job_id,
-    )
-    return [rows.step_summary_of(row) for row in found]
-
-
-async def executions_of(connection: asyncpg.Connection, job_id: str) -> list[Execution]:
-    """Attempts of a job, whole, in the order they began."""
-    return [rows.execution_of(row) for row in await _executions(connection, rows.EXECUTION_COLUMNS, job_id)]
-
-
-async def _executions(
-    connection: asyncpg.Connection, columns: str, job_id: str, which: str = ""
-) -> list[asyncpg.Record]:
-    found: list[asyncpg.Record] = await connection.fetch(
-        f"""SELECT {columns} FROM multimodal_executions WHERE plan_id = $1 AND month = $2 {which}
-            ORDER BY created_at, step_index, attempt""",  # noqa: S608 - names are ours
-        job_id,
-        month_of(job_id),
-    )
-    return found
-
-
-async def calls_of(connection: asyncpg.Connection, job_id: str) -> list[ProviderCall]:
-    """Calls of a job that are not forgotten yet."""
-    found = await connection.fetch("SELECT * FROM provider_calls WHERE plan_id = $1 ORDER BY started_at", job_id)
-    return [rows.call_of(row) for row in found]
-
-
-async def compensations_of(connection: asyncpg.Connection, job_id: str) -> list[Compensation]:
-    """Undoings of a job in order."""
-    found = await connection.fetch("SELECT * FROM compensations WHERE plan_id = $1 ORDER BY run, position", job_id)
-    return [rows.compensation_of(row) for row in found]

@@ -100,11 +100,13 @@ async def test_a_repeated_submission_reads_no_plan(
     assert "plan_json" not in read
 
 
-async def test_a_transaction_reads_no_plan_and_of_all_attempts_neither_params_nor_texts(
+async def test_a_transaction_reads_no_plan_and_of_several_attempts_neither_params_nor_texts(
     jobs: PostgresJobs, postgres: RecordingPostgres, job: Job
 ) -> None:
     async with jobs.work("tenant-a", job.job_id) as work:
-        assert await work.executions() == [an_execution(job).summary]
+        assert await work.executions([("b", 1)]) == [an_execution(job).summary]
+        assert await work.last_executions() == [an_execution(job).summary]
+        assert await work.executions_to_compensate([]) == [an_execution(job).summary]
     read = await postgres.columns()
     assert {"terms", "reserved_micro_usd"} <= read
     assert not {"plan_json", "params", "text"} & read

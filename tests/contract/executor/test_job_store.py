@@ -139,7 +139,7 @@ async def test_saving_an_attempt_again_replaces_it(store: JobStore, submission: 
         async with store.work("tenant-a", job.job_id) as work:
             await work.save_execution(version)
     async with store.work("tenant-a", job.job_id) as work:
-        assert await work.executions() == [ended.summary]
+        assert await work.executions([("b", 1)]) == [ended.summary]
         assert await work.execution("b", 1) == ended
         assert await work.execution("b", 2) is None
 

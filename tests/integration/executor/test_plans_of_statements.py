@@ -102,8 +102,8 @@ def literal(value: object) -> str:
     return f"'{{{','.join(map(str, value))}}}'" if isinstance(value, list) else f"'{value}'"
 
 
-async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set[str]:
-    """Tables that a statement reads from end to end, or of which it throws many rows away."""
+async def plan_of(postgres: Postgres, query: str, args: tuple[object, ...]) -> dict[str, object]:
+    """The plan of a statement and what its parts read."""
     plan: dict[str, object] = {}
     with suppress(UndoError):
         async with Postgres.transaction(postgres, SYSTEM) as connection:
@@ -114,7 +114,12 @@ async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set
             (plan,) = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {execute}")
             await connection.execute("DEALLOCATE explained")
             raise UndoError
-    found, todo = set(), [plan["Plan"]]
+    return plan["Plan"]  # type: ignore[return-value]
+
+
+async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set[str]:
+    """Tables that a statement reads from end to end, or of which it throws many rows away."""
+    found, todo = set(), [await plan_of(postgres, query, args)]
     while todo:
         node = todo.pop()
         todo += node.get("Plans", [])
@@ -136,6 +141,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         lambda: store.page("acme", JobState.FAILED, "", 51),
         lambda: store.page("acme", JobState.RUNNING, JOB, 51),
         lambda: store.events("acme", JOB, 0, 200),
+        lambda: store.events_of_run("acme", JOB),
         lambda: store.next_to_start("acme", 16),
         lambda: store.waiting_tenants("", later, 100),
         lambda: store.running("", 100),
@@ -149,9 +155,17 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
     for use in uses:
         await use()
     async with store.work("acme", JOB) as work:
-        await work.executions()
+        await work.executions([("a", 1)])
+        await work.last_executions()
+        await work.executions_to_compensate(["x"])
+        await work.spent_micro_usd()
+        await work.recorded_assets()
         await work.unreported()
         await work.execution("a", 1)
+        await work.execution_by_id(JOB)
+        await work.compensation(1, 0)
+        await work.compensations(1)
+        await work.unfinished_compensations()
         await work.step_summaries()
         await work.step_with_inputs("a")
         await work.calls()

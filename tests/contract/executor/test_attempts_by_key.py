@@ -1,0 +1,126 @@
+"""What a use case reads of a job's attempts and compensations: those it names, or one number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mesh.ids import derive
+from svc_executor.domain.job import ExecutionStatus, JobState
+from svc_executor.domain.timeline import EventType
+from tests.contract.executor.test_job_store import an_event, an_execution
+from tests.contract.executor.test_sweeping import a_compensation
+
+if TYPE_CHECKING:
+    from svc_executor.domain.job import Execution, Job
+    from svc_executor.domain.ports import JobStore
+    from tests.contract.executor.conftest import Submit
+
+MONEY = st.integers(0, 10**15)
+
+
+async def save(store: JobStore, job: Job, *executions: Execution) -> None:
+    async with store.work(job.tenant_id, job.job_id) as work:
+        for execution in executions:
+            await work.save_execution(execution)
+
+
+async def test_attempts_are_read_by_step_and_number(store: JobStore, submission: Submit) -> None:
+    job, other = [await store.submit(submission()) for _ in range(2)]
+    a, b, second = an_execution(job, "a", 0), an_execution(job), an_execution(job, attempt=2)
+    await save(store, job, a, b, second)
+    await save(store, other, an_execution(other))
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.executions([]) == []
+        found = await work.executions([("a", 1), ("b", 2), ("b", 3), ("c", 1)])
+        assert sorted(found, key=lambda each: each.step_id) == [a.summary, second.summary]
+        assert await work.execution("a", 1) == a
+        assert [await work.execution(*name) for name in (("a", 2), ("c", 1))] == [None, None]
+
+
+async def test_an_attempt_is_read_by_its_id_within_its_job(store: JobStore, submission: Submit) -> None:
+    job, other = [await store.submit(submission()) for _ in range(2)]
+    await save(store, job, an_execution(job))
+    await save(store, other, an_execution(other))
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.execution_by_id(an_execution(job).execution_id) == an_execution(job)
+        assert await work.execution_by_id(an_execution(other).execution_id) is None
+        assert await work.execution_by_id(derive("none")) is None
+
+
+async def test_the_last_attempt_of_a_step_is_the_one_with_the_highest_number(
+    store: JobStore, submission: Submit
+) -> None:
+    job = await store.submit(submission())
+    made = [an_execution(job, "a", 0), *(an_execution(job, attempt=number) for number in (2, 10, 9))]
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.last_executions() == []
+    await save(store, job, *made)
+    async with store.work("tenant-a", job.job_id) as work:
+        last = {each.step_id: each for each in await work.last_executions()}
+    assert last == {"a": made[0].summary, "b": made[2].summary}
+
+
+async def test_attempts_to_compensate_are_unsettled_or_have_an_asset_in_the_order_they_began(
+    store: JobStore, submission: Submit
+) -> None:
+    job = await store.submit(submission())
+    settled = replace(an_execution(job), settled=True)
+    has_asset = replace(settled, execution_id=derive("2"), attempt=2, asset_ids=("w", "z"))
+    has_none = replace(settled, execution_id=derive("3"), attempt=3, asset_ids=())
+    unsettled = replace(an_execution(job, "a", 0), asset_ids=())
+    await save(store, job, settled, has_asset, has_none, unsettled)
+    async with store.work("tenant-a", job.job_id) as work:
+        assert await work.executions_to_compensate([]) == [unsettled.summary]
+        assert await work.executions_to_compensate(["z", "other"]) == [has_asset.summary, unsettled.summary]
+        assert await work.recorded_assets() == {"x", "y", "w", "z"}
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(ExecutionStatus), MONEY, MONEY), max_size=12))
+async def test_what_is_spent_is_the_cost_of_ended_attempts_and_the_reservation_of_others(
+    store: JobStore, submission: Submit, made: list[tuple[ExecutionStatus, int, int]]
+) -> None:
+    job, other = [await store.submit(replace(submission(), most_open=1_000)) for _ in range(2)]
+    executions = [
+        replace(an_execution(job, attempt=number), status=status, cost_micro_usd=cost, reserved_micro_usd=reserved)
+        for number, (status, cost, reserved) in enumerate(made, start=1)
+    ]
+    await save(store, job, *executions)
+    await save(store, other, replace(an_execution(other), reserved_micro_usd=1))
+    expected = sum(each.cost_micro_usd if each.ended else each.reserved_micro_usd for each in executions)
+    async with store.work("tenant-a", job.job_id) as work:
+        spent = await work.spent_micro_usd()
+    assert (spent, type(spent)) == (expected, int)
+
+
+async def test_compensations_are_read_by_key_by_run_and_as_far_as_they_are_not_done(
+    store: JobStore, submission: Submit
+) -> None:
+    job = await store.submit(submission())
+    first, second = a_compensation(job, 1, done=True), a_compensation(job, 0)
+    later = a_compensation(job, 0, run=2)
+    async with store.work("tenant-a", job.job_id) as work:
+        for entry in (later, first, second):
+            await work.save_compensation(entry)
+        assert await work.compensation(1, 1) == first
+        assert await work.compensation(2, 1) is None
+        assert await work.compensations(1) == [second, first]
+        assert await work.compensations(3) == []
+        assert await work.unfinished_compensations() == [second, later]
+
+
+async def test_events_of_a_run_begin_with_the_last_start(store: JobStore, submission: Submit) -> None:
+    job = await store.submit(submission())
+    assert [event.message for event in await store.events_of_run("tenant-a", job.job_id)] == ["accepted"]
+    starts = replace(an_event(job, "runs"), type=EventType.JOB, job_state=JobState.RUNNING)
+    within = replace(an_event(job, "step"), job_state=JobState.RUNNING)
+    ends = replace(starts, message="ended", job_state=JobState.FAILED)
+    async with store.work("tenant-a", job.job_id) as work:
+        for event in (starts, within, ends, replace(starts, message="runs again"), within, ends):
+            await work.append(event)
+    events = await store.events_of_run("tenant-a", job.job_id)
+    assert [(event.sequence, event.message) for event in events] == [(5, "runs again"), (6, "step"), (7, "ended")]
