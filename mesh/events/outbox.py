@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh import context, tracing
 from mesh.events.topics import DEAD_LETTERS
+from mesh.settings.bus import LARGEST_PAYLOAD
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,10 +27,6 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::time
 ORDER BY number
 ON CONFLICT (event_id) DO NOTHING
 """
-
-
-LARGEST_PAYLOAD = 3 << 20
-"""Bytes of an event's payload. A dead letter holds a whole event and must fit into a record of the bus as well."""
 
 
 class Outbox:
