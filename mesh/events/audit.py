@@ -61,7 +61,7 @@ class AuditEntry:
 
     `tenant_id` None: the caller's, "" for the platform. `by` None: the caller, else the service itself. `policy_id`
     None: that of the policy which let the caller in. `at` None: now. `trace_id` is the trace where there is no
-    traceparent.
+    traceparent. `event_id` None: a new one; an entry that has one may be recorded again and is there once.
     """
 
     action: str
@@ -76,6 +76,7 @@ class AuditEntry:
     policy_id: str | None = None
     at: datetime | None = None
     trace_id: str = ""
+    event_id: str | None = None
 
 
 class Message(Protocol):
@@ -132,6 +133,10 @@ class Auditor:
         )
         await self.record_all(connection, [entry])
 
+    def new_event_id(self) -> str:
+        """An id for an entry that is recorded later, and again where it is unknown whether that was committed."""
+        return self._ids.new()
+
     async def record_all(self, connection: asyncpg.Connection, entries: Sequence[AuditEntry]) -> None:
         """Add entries to the open transaction, in order."""
         if entries:
@@ -159,7 +164,7 @@ class Auditor:
         )
         tenant_id = _tenant(entry.tenant_id, caller)
         return Event(
-            event_id=self._ids.new(),
+            event_id=entry.event_id or self._ids.new(),
             type=TYPE,
             topic=AUDIT,
             key=tenant_id or PLATFORM,

@@ -64,6 +64,7 @@ class AuditQueue:
                 policy_id=self._policy_id() if entry.policy_id is None else entry.policy_id,
                 at=entry.at or self._clock.now(),
                 trace_id=entry.trace_id or (request.trace_id if request is not None else ""),
+                event_id=entry.event_id or self._auditor.new_event_id(),
             )
         )
         self._arrived.set()
@@ -83,7 +84,7 @@ class AuditQueue:
             _log.warning("%d audit entries are not written: %s", len(self._waiting), error.reason.value)
 
     async def flush(self) -> None:
-        """Write what waits."""
+        """Write what waits; what was committed although the answer was lost is there once all the same."""
         while self._waiting:
             batch = list(islice(self._waiting, BATCH))
             async with self._postgres.transaction(SYSTEM) as connection:

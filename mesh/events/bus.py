@@ -67,7 +67,8 @@ class Bus(Protocol):
         """Append records in their order; a record that this bus has just published is not appended again.
 
         When a publisher starts anew, or publishes again what failed, records may be appended twice. The first of each
-        are in their order all the same.
+        are in their order all the same. Raise PAYLOAD_TOO_LARGE when a record, or what is sent together with it, is
+        larger than the bus allows; others may have been appended then.
         """
 
     def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from mesh import context, tracing
 from mesh.events.topics import DEAD_LETTERS
+from mesh.settings.bus import LARGEST_PAYLOAD
 
 if TYPE_CHECKING:
     import asyncpg
 
     from mesh.events.event import Event
 
-# One statement for all, in their order: ids are given out as rows come, and listeners are told once.
+# One statement for all, in their order: ids are given out as rows come, and listeners are told once. An event that is
+# there already was added by a transaction whose answer was lost.
 _INSERT = """
 INSERT INTO outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
                     correlation_id, traceparent, consumer_group, dlq_id)
@@ -23,11 +25,8 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::time
      WITH ORDINALITY AS event (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version,
                                causation_id, correlation_id, traceparent, consumer_group, dlq_id, number)
 ORDER BY number
+ON CONFLICT (event_id) DO NOTHING
 """
-
-
-LARGEST_PAYLOAD = 3 << 20
-"""Bytes of an event's payload. A dead letter holds a whole event and must fit into a record of the bus as well."""
 
 
 class Outbox:
@@ -36,6 +35,7 @@ class Outbox:
     async def add(self, connection: asyncpg.Connection, *events: Event) -> None:
         """Add events to the open transaction, in order; those without a trace get that of the span they arise in.
 
+        An event whose id is there already is not added again.
         Raise ValueError for one that is too large to travel: it would hold up all that come after it.
         """
         for event in events:

@@ -59,6 +59,14 @@ SELECT earlier.* FROM ({_NEXT.format(times="")}) AS keys CROSS JOIN LATERAL (
 TO_RESEND = f"SELECT {_COLUMNS} FROM outbox WHERE {_EARLIER} AND id > $3 AND id <= $4 ORDER BY id LIMIT $1"  # noqa: S608
 _SENT = "UPDATE outbox SET sent_at = clock_timestamp(), generation = $2 WHERE id = ANY($1::bigint[])"
 _RESENT = "UPDATE outbox SET generation = $2 WHERE id = ANY($1::bigint[])"
+_REJECTED_COLUMNS = """
+id, event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id, correlation_id,
+traceparent, consumer_group, dlq_id
+"""
+_REJECT = f"""
+WITH rejected AS (DELETE FROM outbox WHERE id = $1 RETURNING {_REJECTED_COLUMNS})
+INSERT INTO outbox_rejected ({_REJECTED_COLUMNS}) SELECT {_REJECTED_COLUMNS} FROM rejected
+"""  # noqa: S608
 _ADVANCE = "UPDATE outbox_bus SET resend_after = $1"
 OLDEST = """
 SELECT coalesce(extract(epoch FROM clock_timestamp() - (
@@ -103,6 +111,10 @@ class Rows:
         """Number of rows."""
         return len(self.ids)
 
+    def first(self, count: int) -> Rows:
+        """The first of them."""
+        return Rows(self.ids[:count], self.events[:count])
+
 
 class OutboxRows:
     """The outbox within one transaction, as `SYSTEM`, of the relay whose turn it is."""
@@ -141,6 +153,10 @@ class OutboxRows:
     async def mark_resent(self, rows: Rows) -> None:
         """Note that events ahead of the position were sent again."""
         await self._connection.execute(_RESENT, rows.ids, self.bus.generation)
+
+    async def reject(self, row_id: int) -> None:
+        """Set an event aside that the bus does not take."""
+        await self._connection.execute(_REJECT, row_id)
 
     async def advance(self, rows: Rows) -> None:
         """Note that the events at the position were sent again; without any that all were."""

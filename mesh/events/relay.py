@@ -9,19 +9,20 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from mesh.errors import SomaError
+from mesh.errors import Reason, SomaError
 from mesh.events.bus import Record
 from mesh.events.outbox_rows import OLDEST, OutboxRows
 from mesh.lifecycle import background
 from mesh.logging import unforeseen
 from mesh.stores.postgres import INDEX_ONLY, SYSTEM
+from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mesh.clock import Clock
     from mesh.events.bus import Bus
-    from mesh.events.event import Codec
+    from mesh.events.event import Codec, Event
     from mesh.events.outbox_rows import Rows
     from mesh.stores.postgres import Postgres
 
@@ -41,6 +42,7 @@ class Relay:
     Sent events are kept for `keep` and sent again when the bus has lost its memory, batch by batch, while new events go
     on being sent: consumers apply each id once, and remember ids for longer than that. A new event waits for those of
     its key that are sent again, because a consumer that has not applied them yet must get them first (ADR 0022).
+    An event that is larger than the bus allows is moved to `outbox_rejected`, logged and counted; none waits behind it.
     `on_lag` receives the age in seconds of the oldest unsent event.
     """
 
@@ -66,6 +68,8 @@ class Relay:
         self._keep = keep
         self._publish_timeout_s = publish_timeout_s
         self._on_lag = on_lag
+        rejected = counter("outbox_rejected_total", "Events that are larger than the bus allows.", ("context",))
+        self._rejected = rejected.labels(postgres.schema)
         self.lag_seconds = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -151,9 +155,9 @@ class Relay:
             outbox = await OutboxRows.try_lock(connection)
             if outbox is None or not (rows := await outbox.unsent(self._batch)):
                 return 0
-            await self._publish(rows)
-            await outbox.mark_sent(rows)
-            return len(rows)
+            done = await self._publish(outbox, rows)
+            await outbox.mark_sent(done)
+            return len(done)
 
     async def _resend_blocking(self) -> int:
         """Send again what unsent events wait for."""
@@ -161,9 +165,9 @@ class Relay:
             outbox = await OutboxRows.try_lock(connection)
             if outbox is None or not (rows := await outbox.blocking(self._batch)):
                 return 0
-            await self._publish(rows)
-            await outbox.mark_resent(rows)
-            return len(rows)
+            done = await self._publish(outbox, rows)
+            await outbox.mark_resent(done)
+            return len(done)
 
     async def _resend(self) -> int:
         """Send a batch of what the bus has lost."""
@@ -173,16 +177,49 @@ class Relay:
                 return 0
             rows = await outbox.to_resend(self._batch)
             if rows:
-                await self._publish(rows)
+                rows = await self._publish(outbox, rows)
             else:
                 _log.warning("outbox %s has sent again what the bus had lost", self._postgres.schema)
             await outbox.advance(rows)
             return len(rows)
 
-    async def _publish(self, rows: Rows) -> None:
-        records = [Record(each.topic, each.key, each.event_id, self._codec.encode(each)) for each in rows.events]
-        async with asyncio.timeout(self._publish_timeout_s):
-            await self._bus.publish(records)
+    async def _publish(self, outbox: OutboxRows, rows: Rows) -> Rows:
+        """Publish events; give those that need not be published any more, at least the first.
+
+        When something is too large they are published one by one, until one is rejected or the time is up.
+        """
+        if await self._try_publish(rows.events):
+            return rows
+        until = self._clock.monotonic() + self._publish_timeout_s
+        for count, event in enumerate(rows.events, 1):
+            if not await self._try_publish([event]):
+                await outbox.reject(rows.ids[count - 1])
+                self._rejected.inc()
+                _log.error(
+                    "event %s of type %s is larger than the bus allows: outbox %s has set it aside as rejected",
+                    event.event_id, event.type, self._postgres.schema,
+                )  # fmt: skip
+                return self._some_done(rows, count)
+            if self._clock.monotonic() > until:
+                return self._some_done(rows, count)
+        return rows
+
+    def _some_done(self, rows: Rows, count: int) -> Rows:
+        """The first of the rows; the others are due at once."""
+        self._wake.set()
+        return rows.first(count)
+
+    async def _try_publish(self, events: Sequence[Event]) -> bool:
+        """Publish events; False when one of them, or all together, are larger than the bus allows."""
+        records = [Record(each.topic, each.key, each.event_id, self._codec.encode(each)) for each in events]
+        try:
+            async with asyncio.timeout(self._publish_timeout_s):
+                await self._bus.publish(records)
+        except SomaError as error:
+            if error.reason is not Reason.PAYLOAD_TOO_LARGE:
+                raise
+            return False
+        return True
 
     async def _detect_loss(self) -> None:
         """Begin to send again what was sent when the bus is not the one that took it."""

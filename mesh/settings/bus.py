@@ -11,6 +11,12 @@ from mesh.settings.blocks import Address, Block, Profile
 from mesh.settings.loading import Env
 
 _HOURS = 72
+LARGEST_PAYLOAD = 3 << 20
+"""Bytes of an event's payload."""
+_ENVELOPE = 64 << 10
+"""Bytes, more than enough, of what is around a payload in a record: ids, type, key, headers."""
+LARGEST_RECORD = LARGEST_PAYLOAD + 3 * _ENVELOPE
+"""Bytes of the largest record: a dead letter, itself an event in its envelope, that holds the record of an event."""
 
 
 class BusSettings(Block):
@@ -45,7 +51,9 @@ class BusSettings(Block):
         {}, description='Kafka: the same for single topics, as JSON, for example {"audit.events": 144}'
     )
     max_message_bytes: int = Field(
-        8 * 1024 * 1024, ge=64 * 1024, description="Kafka: largest batch of records, in bytes; a record must fit"
+        8 * 1024 * 1024,
+        gt=0,
+        description=f"Kafka: largest batch of records, in bytes; at least {LARGEST_RECORD}, so that every event fits",
     )
     session_timeout_s: float = Field(
         10.0, ge=1, description="Kafka: a member that is silent for so long loses its partitions to others, in seconds"
@@ -69,6 +77,10 @@ class BusSettings(Block):
             raise ValueError("security_protocol must be SSL or SASL_SSL in production")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("set cert_file and key_file together, or none of them")
+        if self.max_message_bytes < LARGEST_RECORD:
+            raise ValueError(
+                f"max_message_bytes must be at least {LARGEST_RECORD}: a dead letter of the largest event must fit"
+            )
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError("min_insync_replicas must not exceed replication_factor")
         return self

@@ -41,6 +41,11 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 in order. It may else read and sort all rows to give the first few, where its statistics are older than they."""
 _CLIENT_CHECK_INTERVAL = "2s"
 """How often the server looks, within a statement, whether its client is still there: a killed one's rows get free."""
+_IDLE_IN_TRANSACTION_TIMEOUT = "60s"
+"""How long a transaction may wait for its client's next statement: locks of a client whose host is lost get free. None
+of ours waits for more than a relay's publishing, which ends after 30 s."""
+_TCP_KEEPALIVES = {"tcp_keepalives_idle": "30s", "tcp_keepalives_interval": "10s", "tcp_keepalives_count": "3"}
+"""With these a server knows after a minute that a client's host is lost, also within a statement."""
 
 
 class Postgres:
@@ -204,6 +209,8 @@ def _session(settings: PostgresSettings) -> dict[str, str]:
         "application_name": f"soma-{settings.schema_name}",
         "timezone": "UTC",
         "client_connection_check_interval": _CLIENT_CHECK_INTERVAL,
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_TIMEOUT,
+        **_TCP_KEEPALIVES,
     }
 
 

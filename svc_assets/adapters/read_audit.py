@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - a field
 from itertools import islice
@@ -16,7 +17,7 @@ from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mesh.clock import Clock
     from mesh.events.audit import Auditor
@@ -43,7 +44,8 @@ class _Reads:
 class ReadAudit:
     """Counts reads by caller and thing, and writes one entry for each every `every_s` seconds.
 
-    An entry says how many reads there were, from when to when. What could not be written waits for the next batch.
+    An entry says how many reads there were, from when to when. A batch that could not be written is written again as it
+    is, under the same ids, since it may have been committed; later reads of the same things are entries of their own.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ReadAudit:
         self._policy_id = policy_id
         self._every_s = every_s
         self._waiting: dict[_Key, _Reads] = {}
+        self._unconfirmed: deque[Sequence[AuditEntry]] = deque()
         self._lost = 0
         self._dropped = counter("audit_reads_dropped_total", "Reads that were not audited, because too many waited.")
 
@@ -88,26 +91,24 @@ class ReadAudit:
         try:
             await self.flush()
         except SomaError as error:
-            _log.error("reads are not audited", callers_and_things=len(self._waiting), reason=error.reason.value)
+            waiting = len(self._waiting) + sum(map(len, self._unconfirmed))
+            _log.error("reads are not audited", callers_and_things=waiting, reason=error.reason.value)
 
     async def flush(self) -> None:
         """Writes what waits."""
-        while self._waiting:
-            batch = {key: self._waiting.pop(key) for key in list(islice(self._waiting, BATCH))}
+        while self._unconfirmed or self._waiting:
+            batch = self._unconfirmed.popleft() if self._unconfirmed else self._next_batch()
             try:
                 async with self._postgres.transaction(SYSTEM) as connection:
-                    await self._auditor.record_all(connection, [_entry(key, reads) for key, reads in batch.items()])
+                    await self._auditor.record_all(connection, batch)
             except BaseException:
-                self._put_back(batch)
+                self._unconfirmed.appendleft(batch)
                 raise
         self._lost = 0
 
-    def _put_back(self, batch: dict[_Key, _Reads]) -> None:
-        for key, reads in batch.items():
-            later = self._waiting.get(key)
-            if later is not None:
-                reads.count, reads.last = reads.count + later.count, later.last
-            self._waiting[key] = reads
+    def _next_batch(self) -> Sequence[AuditEntry]:
+        keys = list(islice(self._waiting, BATCH))
+        return [_entry(key, self._waiting.pop(key), self._auditor.new_event_id()) for key in keys]
 
 
 def _traceparent() -> str:
@@ -117,7 +118,7 @@ def _traceparent() -> str:
     return tracing.current() or (request.traceparent if request else "") or untraced
 
 
-def _entry(key: _Key, reads: _Reads) -> AuditEntry:
+def _entry(key: _Key, reads: _Reads, event_id: str) -> AuditEntry:
     tenant_id, _, _, resource_type, resource_id = key
     return AuditEntry(
         action="asset.read",
@@ -128,4 +129,5 @@ def _entry(key: _Key, reads: _Reads) -> AuditEntry:
         by=reads.by,
         policy_id=reads.policy_id,
         at=reads.first,
+        event_id=event_id,
     )

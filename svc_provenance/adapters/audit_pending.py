@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
+from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
+from mesh.telemetry import counter
 from svc_provenance.adapters.audit import append
 from svc_provenance.domain.audit import AuditAction, Entry, time_of, time_text
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
 
 CHANNEL = "audit_pending"
 BATCH = 500
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _FailedRow:
+    """A row that cannot be decoded, and why."""
+
+    id: int
+    tenant_id: str
+    entry: JsonValue
+    error: str
 
 
 async def stage(connection: asyncpg.Connection, chain: str, entries: Sequence[Entry]) -> None:
@@ -30,36 +43,59 @@ class PendingEntries:
     """Adds what waits to the chains, in the order in which it came. A trigger notifies `CHANNEL` of more.
 
     Of several members one works at a time, at one chain a transaction: nobody waits for a head while holding another.
+    A row that cannot be decoded is moved to `audit_pending_failed`, logged and counted; none waits behind it.
     """
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+        self._failed = counter("audit_pending_failed_total", "Staged audit entries that could not be decoded.")
 
     async def add(self) -> int:
-        """Adds the oldest entries of one chain; gives their number, 0 also while another member works."""
+        """Works on the oldest entries of one chain; gives their number, 0 also while another member works."""
         async with self._postgres.transaction(SYSTEM) as connection:
             if not await connection.fetchval(_LEAD, self._postgres.schema):
                 return 0
             rows = await connection.fetch(_TAKE, BATCH)
-            if rows:
-                chain = rows[0]["tenant_id"]
-                await append(connection, chain, [_entry(chain, row["entry"]) for row in rows])
-            return len(rows)
+            entries, failed = _decode(rows)
+            if entries:
+                await append(connection, entries[0].chain, entries)
+            if failed:
+                await connection.executemany(_SET_ASIDE, [astuple(row) for row in failed])
+        for row in failed:
+            self._failed.labels().inc()
+            _log.error("a staged audit entry cannot be decoded", id=row.id, tenant_id=row.tenant_id, error=row.error)
+        return len(rows)
 
 
 def _plain(entry: Entry) -> dict[str, JsonValue]:
+    action = asdict(entry.audit_action)
+    # The former release reads `deed` alone, and after a rollback it reads what this one staged. The next release leaves
+    # `deed` out: whoever rolls that back comes to this one, which reads either.
     return {
         "audit_id": entry.audit_id,
         "occur_time": time_text(entry.occurred_at),
-        "action": asdict(entry.audit_action),
+        "action": action,
+        "deed": action,
     }
 
 
-def _entry(chain: str, plain: dict[str, JsonValue]) -> Entry:
+def _decode(rows: Sequence[asyncpg.Record]) -> tuple[Sequence[Entry], Sequence[_FailedRow]]:
+    entries, failed = list[Entry](), list[_FailedRow]()
+    for row in rows:
+        try:
+            entries.append(_entry(row["tenant_id"], row["entry"]))
+        except (LookupError, TypeError, ValueError) as error:
+            failed.append(_FailedRow(row["id"], row["tenant_id"], row["entry"], type(error).__name__))
+    return entries, failed
+
+
+def _entry(chain: str, plain: JsonValue) -> Entry:
+    """The entry of a row; LookupError, TypeError or ValueError when it holds none."""
+    if not isinstance(plain, dict):
+        raise TypeError("an entry that waits is no object")
     at = time_of(str(plain["occur_time"]))
-    # Releases before this one gave the action another name; it is the one object of an entry.
-    action = next((value for value in plain.values() if isinstance(value, dict)), None)
-    if action is None:
+    action = plain.get("action", plain.get("deed"))
+    if not isinstance(action, dict):
         raise TypeError("an entry that waits has no audit action")
     return Entry(
         chain, 0, str(plain["audit_id"]), at, at, AuditAction(**{name: str(text) for name, text in action.items()})
@@ -75,5 +111,9 @@ WITH oldest AS (
 ), taken AS (
     DELETE FROM audit_pending AS p USING oldest WHERE p.id = oldest.id RETURNING p.id, p.tenant_id, p.entry
 )
-SELECT tenant_id, entry FROM taken ORDER BY id
+SELECT id, tenant_id, entry FROM taken ORDER BY id
+"""
+# The driver takes JSON's null for NULL.
+_SET_ASIDE = """
+INSERT INTO audit_pending_failed (id, tenant_id, entry, error) VALUES ($1, $2, coalesce($3, 'null'::jsonb), $4)
 """

@@ -6,7 +6,7 @@ import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from mesh.errors import Reason, SomaError
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 METADATA_AGE_MS = 30_000
 """How long a client believes what it knows of the cluster when nothing contradicts it."""
+
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class Options(TypedDict):
@@ -47,11 +50,22 @@ def options(settings: BusSettings) -> Options:
     )
 
 
+def is_too_large(error: BaseException) -> bool:
+    """Whether a broker did not take records because of their size."""
+    return isinstance(error, _TOO_LARGE)
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise brokers that do not answer, or refuse, as DEPENDENCY_UNAVAILABLE."""
+    """Raise records that are too large as PAYLOAD_TOO_LARGE, brokers that do not answer as DEPENDENCY_UNAVAILABLE."""
     try:
         yield
+    except _TOO_LARGE as error:
+        raise SomaError(
+            Reason.PAYLOAD_TOO_LARGE,
+            "The event bus does not take records of this size",
+            metadata={"component": "kafka"},
+        ) from error
     except (KafkaError, OSError) as error:
         raise SomaError(
             Reason.DEPENDENCY_UNAVAILABLE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 
 from mesh.events.bus import partition_of
-from mesh.events.kafka.connection import options, translate_errors
+from mesh.events.kafka.connection import is_too_large, options, translate_errors
 from mesh.events.kafka.stopping import stop_producer
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ class Publisher:
         self._published: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Append records in their order; raise DEPENDENCY_UNAVAILABLE when not all were acknowledged."""
+        """Append records in their order; raise DEPENDENCY_UNAVAILABLE when not all were acknowledged.
+
+        Raise PAYLOAD_TOO_LARGE when a batch of some is larger than its topic allows, and nothing else is wrong.
+        """
         async with self._publish_lock:
             if self._unacknowledged:
                 await self._await_unacknowledged({each.topic for each in records})
@@ -84,7 +87,7 @@ class Publisher:
         if failures:
             self._retire()
             self._cluster.forget()
-            raise failures[0]
+            raise min(failures, key=is_too_large)
 
     async def _send_partition(
         self, producer: AIOKafkaProducer, topic: str, partition: int, queue: Sequence[Record]

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 TENANTS = 1_000
 AT_ONCE = 2
-LIVE = {"multimodal_capabilities": 5_000, "ladders": 5_000, "audit_pending": 0}
+LIVE = {
+    "multimodal_capabilities": 5_000,
+    "ladders": 5_000,
+    "audit_pending": 0,
+    "audit_pending_failed": 0,
+    "outbox_rejected": 0,
+}
 """Rows of tables that services hold in memory, as the design wants it: memory is what bounds them. What waits for the
 audit chain is written within a second, and rows of no content cannot be.
 """

@@ -30,9 +30,10 @@ BOB = replace(ALICE, subject="bob")
 
 
 class Unreliable(Postgres):
-    """Commits nothing while it is told to."""
+    """Commits nothing while it is told to, or commits without an answer."""
 
     is_away = False
+    is_answer_lost = False
 
     @asynccontextmanager
     async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[asyncpg.Connection]:
@@ -40,6 +41,8 @@ class Unreliable(Postgres):
             yield connection
             if self.is_away:
                 raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+        if self.is_answer_lost:
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the answer was lost")
 
 
 @pytest.fixture
@@ -76,18 +79,19 @@ async def test_reads_are_counted_by_caller_and_thing(postgres: Unreliable) -> No
     assert (tenant, entry.action, entry.resource_type, entry.policy_id) == ("acme", "asset.read", "asset", "policy-1")
 
 
-async def test_what_the_database_does_not_take_waits_and_is_counted_on(postgres: Unreliable) -> None:
+@pytest.mark.parametrize("failure", ["is_away", "is_answer_lost"])
+async def test_a_batch_that_may_be_written_waits_and_each_read_is_told_once(postgres: Unreliable, failure: str) -> None:
     log = reads(postgres, FakeClock())
     with acting_as():
-        log.note("asset", "a")
-        postgres.is_away = True
+        for _ in range(2):
+            log.note("asset", "a")
+        setattr(postgres, failure, True)
         with pytest.raises(SomaError):
             await log.flush()
         log.note("asset", "a")
-    postgres.is_away = False
+    setattr(postgres, failure, False)
     await log.flush()
-    [(_, _, reason)] = await written(postgres)
-    assert reason.startswith("read 2 times")
+    assert [reason[:12] for _, _, reason in await written(postgres)] == ["read 2 times", "read 1 times"]
 
 
 async def test_nothing_is_lost_at_shutdown(postgres: Unreliable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,16 +17,17 @@ from mesh.events.audit_queue import AuditQueue
 from mesh.events.refusals import Refusals
 from mesh.events.unknown_keys import UnknownKeys
 from mesh.lifecycle import background
+from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor, entries
 from mesh.testing.contract import eventually
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED, AuditRecorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     import asyncpg
 
-    from mesh.stores.postgres import Postgres
+    from tests.conftest import Database
 
 ALICE = Caller("acme", "alice", (), (), "", "")
 
@@ -102,6 +104,42 @@ async def test_refusals_wait_for_the_database_and_none_is_written_twice(postgres
     await waiting.close()
     await waiting.close()
     assert len(await entries(postgres, AuditRecorded.FromString)) == 2
+
+
+class AnswerLost(Postgres):
+    """Commits a transaction and loses the connection before it hears of that, once."""
+
+    lost = 0
+
+    @asynccontextmanager
+    async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[asyncpg.Connection]:
+        async with super().transaction(tenant_id) as connection:
+            yield connection
+        self.lost += 1
+        if self.lost == 1:
+            raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "away")
+
+
+async def test_refusals_whose_commit_was_not_heard_of_are_written_once(database: Database) -> None:
+    async with AnswerLost.open(await database("probe")) as postgres:
+        waiting = queue(postgres)
+        refuse(waiting, 2)
+        await waiting.close()
+        refuse(waiting, 1)
+        await waiting.close()
+        found = await entries(postgres, AuditRecorded.FromString)
+        assert [entry.resource_id[-1] for _, entry in found] == ["0", "1", "0"]
+
+
+async def test_event_that_is_there_already_is_not_added_again(postgres: Postgres) -> None:
+    recorder = auditor("probe", AuditRecorded)
+    first, second = (
+        AuditEntry("thing.write", "thing", name, tenant_id="acme", event_id=recorder.new_event_id()) for name in "ab"
+    )
+    for batch in ([first], [first, second], [first, second]):
+        async with postgres.transaction("acme") as connection:
+            await recorder.record_all(connection, batch)
+    assert [entry.resource_id for _, entry in await entries(postgres, AuditRecorded.FromString)] == ["a", "b"]
 
 
 async def test_entry_of_the_queue_keeps_caller_trace_and_policy_of_its_call(postgres: Postgres) -> None:

@@ -11,8 +11,9 @@ from mesh.clock import SystemClock
 from mesh.events.applying import Applier, ApplyError
 from mesh.events.bus import Delivery
 from mesh.events.dead_letters import Cause, DeadLetter, DeadLetterPublisher
-from mesh.events.outbox import LARGEST_PAYLOAD, Outbox
+from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
+from mesh.settings.bus import LARGEST_PAYLOAD, LARGEST_RECORD
 from mesh.stores.postgres import SYSTEM, Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
 
@@ -121,6 +122,8 @@ async def test_an_event_that_no_bus_would_carry_is_refused_where_it_arises(
             await Outbox().add(connection, replace(largest, payload=bytes(LARGEST_PAYLOAD + 1)))
         await Outbox().add(connection, largest)
         await dead_letter_sink.dead_letter(connection, letter_of(largest, codec))
+    _, letter = await told(postgres)
+    assert len(codec.encode(replace(largest, topic=letter["topic"], payload=letter["payload"]))) <= LARGEST_RECORD
 
 
 def test_causes_have_the_names_of_the_contract() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mesh.testing.engines import Databases
 
 _UP_DOWN = "-- migrate:up\nCREATE TABLE {0} (id text);\n-- migrate:down\nDROP TABLE {0};\n"
-EVENT_TABLES = {"outbox", "outbox_bus", "inbox", "stream_cursors"}
+EVENT_TABLES = {"outbox", "outbox_bus", "outbox_rejected", "inbox", "stream_cursors"}
 COMMON_TABLES = EVENT_TABLES | {"partitioned_tables", "retention_runs"}
 COMMON = [file for folder in common_migrations() for file in folder.glob("*.sql")]
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from mesh.settings import Block, BusSettings, load
+from mesh.settings.bus import LARGEST_RECORD
 
 GOOD = {
     "SA01_BUS_KIND": "kafka",
@@ -50,11 +51,16 @@ def test_retention_may_differ_by_topic() -> None:
         ({"security_protocol": "PLAINTEXT"}, "production"),
         ({"cert_file": "/c.pem"}, "key_file"),
         ({"min_insync_replicas": 4}, "min_insync_replicas"),
+        ({"max_message_bytes": LARGEST_RECORD - 1}, f"max_message_bytes must be at least {LARGEST_RECORD}"),
     ],
 )
 def test_what_does_not_go_together_is_told(changes: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         BusSettings.model_validate({**bus().model_dump(), **changes})
+
+
+def test_batches_may_be_as_small_as_the_largest_record() -> None:
+    assert bus(max_message_bytes=str(LARGEST_RECORD)).max_message_bytes == LARGEST_RECORD
 
 
 def test_plaintext_is_for_development() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from mesh.errors import Reason, SomaError
 from mesh.events.bus import Record
 from mesh.events.kafka import KafkaBus
 from mesh.testing.contract import eventually, take
@@ -60,3 +63,14 @@ async def test_a_record_as_large_as_a_batch_may_be_passes(kafka: BusSettings) ->
     async with KafkaBus(kafka, topics=[TOPIC]) as bus, bus.subscribe("g", [TOPIC]) as member:
         await bus.publish([Record(TOPIC, "k", "large", large), Record(TOPIC, "k", "small", b"y")])
         assert [delivery.value for delivery in await take(member, 2)] == [large, b"y"]
+
+
+async def test_a_record_that_is_too_large_is_told_from_an_outage_and_others_pass(kafka: BusSettings) -> None:
+    limited = kafka.model_copy(update={"max_message_bytes": 64 << 10})
+    async with KafkaBus(limited, topics=[TOPIC]) as bus, bus.subscribe("g", [TOPIC]) as member:
+        for _ in range(2):
+            with pytest.raises(SomaError) as caught:
+                await bus.publish([Record(TOPIC, "k", "large", bytes(128 << 10))])
+            assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
+        await bus.publish([Record(TOPIC, "k", "small", b"y")])
+        assert [delivery.value for delivery in await take(member, 1)] == [b"y"]
