@@ -214,7 +214,7 @@ class ProviderInvoker:
         for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
-                request_id=derive(execution.execution_id, "asset", str(position)),
+                request_id=_upload_id(execution, position, artefact),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,
@@ -261,6 +261,11 @@ def _artefacts(step: Step, result: InvocationResult) -> Sequence[Artefact]:
     if not result.text.strip():
         raise ProviderError(Failure.UNAVAILABLE, "the provider answered with nothing")
     return (Artefact(result.text.encode(), "text/markdown", f"{step.step_id}.md", "text"),)
+
+
+def _upload_id(execution: Execution, position: int, artefact: Artefact) -> str:
+    """The id of an upload, the same for the same bytes only: an attempt that is made again may give others."""
+    return derive(execution.execution_id, "asset", str(position), hashlib.sha256(artefact.content).hexdigest())
 
 
 def _typed(artefact: Artefact, execution: Execution) -> Artefact:
