@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError
+from svc_executor.domain.storable import storable_fields
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -208,14 +209,17 @@ def _said(content: bytes) -> tuple[str, str]:
 
 
 def _object(content: bytes) -> Mapping[str, object] | None:
-    """Read a JSON object; None for anything else, and for one of so many values that reading it would take long."""
+    """Read a JSON object, its texts made storable.
+
+    None for anything else, and for one of so many values that reading it would take long.
+    """
     if sum(content.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
         return None
     try:
         body = json.loads(content)
+        return storable_fields(body) if isinstance(body, Mapping) else None
     except (ValueError, RecursionError):
         return None
-    return body if isinstance(body, Mapping) else None
 
 
 def _retry_after(value: str, now: datetime) -> float | None:
