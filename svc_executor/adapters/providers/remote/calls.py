@@ -25,7 +25,10 @@ _UNTRUSTED = frozenset({401, 403})
 _CLIENT_ERRORS = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
 _REJECTED = frozenset({"content_policy_violation", "moderation_blocked", "content_moderation", "content_filter"})
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "payment_required"})
-_PAYMENT_REQUIRED, _TOO_MANY, _TIMEOUTS, _SERVER_ERROR = 402, 429, frozenset({408, 504}), 500
+_PAYMENT_REQUIRED, _TOO_MANY, _SERVER_ERROR = 402, 429, 500
+# Where a proxy gave up waiting, the provider may have done the work. Of Cloudflare's own codes, 520 and 524 follow a
+# request that was sent, and 522 may; 521, 523, 525 and 526 tell that no connection was made.
+_TIMEOUTS = frozenset({408, 504, 520, 522, 524})
 _EGRESS = {
     EgressFailure.TIMEOUT: (Failure.TIMEOUT, "did not answer in time", Fault.PROVIDER),
     EgressFailure.UNREACHABLE: (Failure.UNAVAILABLE, "cannot be reached", Fault.PROVIDER),
