@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 RESULT_LOST = "RESULT_LOST"
 _LOCAL = "local"
-_FRESH = timedelta(minutes=1)
-"""Reservations lapse after two minutes at the earliest."""
+_FRESH = timedelta(seconds=5)
+"""A reservation lasts a minute longer than any call may take, from when it is made or renewed."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,14 @@ def is_repeatable(execution: Execution) -> bool:
 
 
 def needs_renewal(execution: Execution, now: datetime) -> bool:
-    """Whether an attempt's reservation was made so long ago that it is to be renewed before the provider is called."""
+    """Whether an attempt's reservation is to be renewed before the provider is called: it was not made just now.
+
+    One that was made in the future is renewed, too: the clocks differ, and its age is not known.
+    """
     if not execution.reservation_id:
         return False
     reserved_at = made_at(execution.reservation_id)
-    return reserved_at is None or now - reserved_at > _FRESH
+    return reserved_at is None or abs(now - reserved_at) > _FRESH
 
 
 def storable_outcome(outcome: CallOutcome) -> CallOutcome:
