@@ -39,7 +39,9 @@ class ExecutorSettings(Block):
         10, ge=1, le=100, description="resumes of one job; more are refused, and its plan is to be submitted anew"
     )
     max_job_seconds: float = Field(3_600.0, gt=0, description="longest run of a job whose plan sets no limit")
-    provider_timeout_s: float = Field(120.0, gt=0, description="time that a provider gets for one attempt")
+    provider_timeout_s: float = Field(
+        120.0, gt=0, le=300, description="time that a provider gets for one attempt, in seconds; 300 at most"
+    )
     provider_slots: int = Field(4, ge=1, description="attempts at once for each provider in this process")
     tenant_slots: int = Field(3, ge=1, description="of these, the most of one tenant")
     local_processes: int = Field(

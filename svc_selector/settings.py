@@ -12,7 +12,12 @@ class SelectorSettings(Block):
     """What the selector adds."""
 
     reservation_ttl_s: float = Field(
-        900, ge=120, description="a reservation that is neither settled nor renewed lapses after this time"
+        900,
+        ge=360,
+        description=(
+            "a reservation that is neither settled nor renewed lapses after this time, in seconds; 360 at least, which "
+            "is a minute more than a provider may take"
+        ),
     )
     expire_every_s: float = Field(5, gt=0, description="how often lapsed reservations are freed, in seconds")
     max_stale_s: float = Field(300, gt=0, description="oldest view of the registry that is chosen by, in seconds")

@@ -33,7 +33,6 @@ _TRANSPORT_TEXT = {
     Reason.DEPENDENCY_UNAVAILABLE: "does not answer",
     Reason.DEADLINE_EXCEEDED: "did not answer in time",
     Reason.OVERLOADED: "refused the call: it is too large, or there are too many",
-    Reason.CANCELLED: "cancelled the call",
     Reason.UNIMPLEMENTED: "does not know this method",
 }
 
@@ -156,7 +155,9 @@ def to_soma_error(error: grpc.aio.AioRpcError, method: Method) -> SomaError:
                 return status.from_status(status_pb2.Status.FromString(value))
             except DecodeError:
                 break
-    reason = Reason.DEPENDENCY_UNAVAILABLE if is_local_failure(error) else status.reason_of_code(error.code().name)
+    reason = status.reason_of_code(error.code().name)
+    if is_local_failure(error) or reason is Reason.CANCELLED:  # by a peer that stops: nobody here gave the call up
+        reason = Reason.DEPENDENCY_UNAVAILABLE
     told = _TRANSPORT_TEXT.get(reason, f"answered {error.code().name}")
     return SomaError(reason, f"{method.service} {told}", metadata={"service": method.service})
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from svc_executor.domain.compensation import compensations, releases_assets
+from svc_executor.domain.compensation import compensations, given_up
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ class CloseRun:
         if _is_over(job, order):
             return
         state = JobState(order.state)
-        held = await self._held(job, last_try=order.last_try) if releases_assets(job, state) else None
+        held = await self._held(job, last_try=order.last_try)
         costs = await self._known_costs(job)
         async with self._store.work(job.tenant_id, job.job_id) as work:
             if _is_over(work.job, order):  # ended or resumed while its peers were asked
                 return
             await self._stop_executions(work, costs)
             await self._stop_steps(work, state)
-            todo = await self._listed(work, held)
+            todo = await self._listed(work, given_up(job, state, await work.recorded_assets(), held))
         for compensation in todo:
             await self._undo(job, compensation, last_try=order.last_try)
         if todo:
@@ -143,12 +143,12 @@ class CloseRun:
                 async with self._store.work(job.tenant_id, job.job_id) as work:
                     await work.remove_call(call.execution_id)
 
-    async def _listed(self, work: Work, held: list[str] | None) -> list[Compensation]:
+    async def _listed(self, work: Work, assets: list[str]) -> list[Compensation]:
         """The compensations of this run that are to be done: listed on the first try, found again on the next."""
         known = await work.compensations(work.job.run)
         if not known:
-            executions = await work.executions_to_compensate(held or ())
-            known = list(compensations(work.job, executions, held, self._clock.now()))
+            executions = await work.executions_to_compensate(assets)
+            known = list(compensations(work.job, executions, assets, self._clock.now()))
             for entry in known:
                 await work.save_compensation(entry)
         return [each for each in known if not each.done]

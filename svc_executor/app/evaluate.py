@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import SomaError
+from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.job import ExecutionStatus
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_OF_ASSETS = frozenset({Reason.FAILED_PRECONDITION, Reason.PAYLOAD_TOO_LARGE, Reason.UNSUPPORTED_MEDIA_TYPE})
+_ASSET = "asset"
+
 
 class EvaluateAttempt:
     """Asks the critic, and accepts the result or sends it back.
 
-    A result that the critic cannot judge at all is accepted without a score, and the timeline says so.
+    A result that the critic cannot judge for what it is gets accepted without a score, and the timeline says so. Any
+    other error leaves it unaccepted: the critic might judge it, and did not.
     """
 
     def __init__(self, store: JobStore, critic: Critic, recorder: Recorder) -> None:
@@ -37,7 +41,10 @@ class EvaluateAttempt:
         self._recorder = recorder
 
     async def __call__(self, order: AttemptInput) -> Verdict:
-        """The verdict; one that is recorded is given back. Raises only what waiting would mend."""
+        """The verdict; one that is recorded is given back.
+
+        Raises the critic's error unless it is about the asset: final ones, such as PERMISSION_DENIED, end the step.
+        """
         async with self._store.work(order.job.tenant_id, order.job.job_id) as work:
             execution = await work.execution(order.step_id, order.attempt)
             step = await work.step(order.step_id)
@@ -66,6 +73,9 @@ class EvaluateAttempt:
         except SomaError as error:
             if error.rule.retryable:
                 raise
+            if not _is_about_asset(error):
+                text = f"the critic did not judge the result of attempt {execution.attempt}: {error.message}"
+                raise SomaError(error.reason, text, metadata=error.metadata) from error
             _log.warning("the critic cannot judge an asset of %s: %s", execution.chosen.tool_id, error.reason.value)
             return None, error.message
 
@@ -85,6 +95,11 @@ class EvaluateAttempt:
             if judged.status is ExecutionStatus.SUCCEEDED:
                 await self._recorder.accepted(work, judged)
             return await _verdict(work, judged)
+
+
+def _is_about_asset(error: SomaError) -> bool:
+    """Whether the asset cannot be judged: gone, too large, of a kind that nobody judges, with nothing to measure."""
+    return error.reason in _OF_ASSETS or (error.reason is Reason.NOT_FOUND and error.metadata.get("kind") == _ASSET)
 
 
 def _judged(execution: Execution, judgement: Judgement | None) -> Execution:

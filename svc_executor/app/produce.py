@@ -25,7 +25,7 @@ from svc_executor.domain.inputs import (
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
 from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
-from svc_executor.domain.provider_call import CallOutcome
+from svc_executor.domain.provider_call import CallOutcome, storable_outcome
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider_call import ProviderCall
 
 _SPLIT = "."
-_NUL = "\x00"
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,13 @@ class ProviderInvoker:
         self._timeout_s = timeout_s
 
     async def call(self, context: AttemptContext) -> CallOutcome:
-        """The outcome of the attempt's call, made now unless it is known; raises only what waiting would mend."""
+        """The outcome of the attempt's call, made now unless it is known; raises only what waiting would mend.
+
+        Whatever the provider said, and whoever kept it, the texts of the outcome can be stored.
+        """
+        return storable_outcome(await self._outcome(context))
+
+    async def _outcome(self, context: AttemptContext) -> CallOutcome:
         known = await self._calls.find(context)
         if known is not None:
             return known
@@ -214,7 +219,7 @@ class ProviderInvoker:
         for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
-                request_id=derive(execution.execution_id, "asset", str(position)),
+                request_id=_upload_id(execution, position, artefact),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,
@@ -227,7 +232,7 @@ class ProviderInvoker:
         return replace(
             execution,
             status=ExecutionStatus.SUCCEEDED,
-            text=result.text.replace(_NUL, "")[:MAX_KEPT_CHARS],  # the asset has all of it
+            text=result.text[:MAX_KEPT_CHARS],  # the asset has all of it
             model=result.model or execution.chosen.model,
             cost_micro_usd=outcome.cost_micro_usd,
             latency_ms=outcome.latency_ms,
@@ -261,6 +266,11 @@ def _artefacts(step: Step, result: InvocationResult) -> Sequence[Artefact]:
     if not result.text.strip():
         raise ProviderError(Failure.UNAVAILABLE, "the provider answered with nothing")
     return (Artefact(result.text.encode(), "text/markdown", f"{step.step_id}.md", "text"),)
+
+
+def _upload_id(execution: Execution, position: int, artefact: Artefact) -> str:
+    """The id of an upload, the same for the same bytes only: an attempt that is made again may give others."""
+    return derive(execution.execution_id, "asset", str(position), hashlib.sha256(artefact.content).hexdigest())
 
 
 def _typed(artefact: Artefact, execution: Execution) -> Artefact:

@@ -8,7 +8,7 @@ from svc_executor.domain.job import JobState
 from svc_executor.domain.timeline import Compensation, CompensationKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from svc_executor.domain.job import ExecutionSummary, Job
@@ -16,20 +16,26 @@ if TYPE_CHECKING:
 _UNDONE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
-def releases_assets(job: Job, state: JobState) -> bool:
-    """Whether what the job stored goes when it ends in this state."""
+def given_up(job: Job, state: JobState, recorded: Collection[str], held: Sequence[str]) -> list[str]:
+    """The assets of those that the job holds which go when it ends in this state: all of a job that is undone.
+
+    `recorded` are those of its attempts. A job that keeps its results gives up what no attempt recorded: an attempt
+    whose worker was killed was made again, and may have stored other bytes then.
+    """
     keeps = job.terms.keep_on_failure and state is JobState.FAILED
-    return state in _UNDONE and not keeps
+    if state in _UNDONE and not keeps:
+        return list(held)
+    return [asset_id for asset_id in held if asset_id not in recorded]
 
 
 def compensations(
-    job: Job, executions: Sequence[ExecutionSummary], held: Sequence[str] | None, now: datetime
+    job: Job, executions: Sequence[ExecutionSummary], assets: Sequence[str], now: datetime
 ) -> Iterator[Compensation]:
-    """Undoings of a run, newest result first, each asset once: assets that the job holds, reservations left open.
+    """Undoings of a run, newest result first, each asset once: `assets` to give up, reservations left open.
 
-    Held assets that no attempt recorded, because a crash came between, go first. `held` is None to keep all assets.
+    Assets that no attempt recorded, because a crash came between, go first.
     """
-    for position, (kind, target, execution) in enumerate(_targets(executions, held)):
+    for position, (kind, target, execution) in enumerate(_targets(executions, assets)):
         yield Compensation(
             job_id=job.job_id,
             run=job.run,
@@ -43,9 +49,9 @@ def compensations(
 
 
 def _targets(
-    executions: Sequence[ExecutionSummary], held: Sequence[str] | None
+    executions: Sequence[ExecutionSummary], assets: Sequence[str]
 ) -> Iterator[tuple[CompensationKind, str, ExecutionSummary | None]]:
-    left = dict.fromkeys(held or ())
+    left = dict.fromkeys(assets)
     recorded = {asset_id for execution in executions for asset_id in execution.asset_ids}
     for asset_id in [each for each in left if each not in recorded]:
         yield CompensationKind.ASSET, asset_id, None

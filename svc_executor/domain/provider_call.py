@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.ids import made_at
+from svc_executor.domain.storable import storable_fields, storable_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_executor.domain.job import Execution
-    from svc_executor.domain.provider import InvocationResult
+    from svc_executor.domain.provider import Artefact, InvocationResult
 
 RESULT_LOST = "RESULT_LOST"
 _LOCAL = "local"
-_FRESH = timedelta(minutes=1)
-"""Reservations lapse after two minutes at the earliest."""
+_FRESH = timedelta(seconds=5)
+"""A reservation lasts a minute longer than any call may take, from when it is made or renewed."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,38 @@ def is_repeatable(execution: Execution) -> bool:
 
 
 def needs_renewal(execution: Execution, now: datetime) -> bool:
-    """Whether an attempt's reservation was made so long ago that it is to be renewed before the provider is called."""
+    """Whether an attempt's reservation is to be renewed before the provider is called: it was not made just now.
+
+    One that was made in the future is renewed, too: the clocks differ, and its age is not known.
+    """
     if not execution.reservation_id:
         return False
     reserved_at = made_at(execution.reservation_id)
-    return reserved_at is None or now - reserved_at > _FRESH
+    return reserved_at is None or abs(now - reserved_at) > _FRESH
+
+
+def storable_outcome(outcome: CallOutcome) -> CallOutcome:
+    """The outcome with all its texts storable, those of metadata included; bytes of artefacts stay as they are."""
+    result = outcome.result
+    if result is not None:
+        result = replace(
+            result,
+            artefacts=tuple(_storable_artefact(artefact) for artefact in result.artefacts),
+            text=storable_text(result.text),
+            model=storable_text(result.model),
+            metadata=storable_fields(result.metadata),
+        )
+    return replace(outcome, result=result, error_message=storable_text(outcome.error_message))
+
+
+def _storable_artefact(artefact: Artefact) -> Artefact:
+    return replace(
+        artefact,
+        media_type=storable_text(artefact.media_type),
+        filename=storable_text(artefact.filename),
+        asset_type=storable_text(artefact.asset_type),
+        metadata=storable_fields(artefact.metadata),
+    )
 
 
 def lost_outcome(execution: Execution) -> CallOutcome:

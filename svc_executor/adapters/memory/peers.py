@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider import Credential
     from svc_executor.domain.provider_call import CallOutcome
 
-
 _TIERS = ("free", "low", "medium", "high", "premium")
 
 
@@ -133,13 +132,13 @@ class MemoryAssets:
 
     async def store(self, upload: Upload) -> str:
         """See the port."""
-        if upload.request_id in self._requests:
-            return self._requests[upload.request_id]
         checksum = hashlib.sha256(upload.artefact.content).hexdigest()
+        if self._requests.setdefault(upload.request_id, checksum) != checksum:
+            raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
         asset_id = self._live.get(checksum) or derive(checksum, upload.request_id)
         known = self.stored.get(asset_id) or StoredAsset(asset_id, checksum, upload, frozenset())
         self.stored[asset_id] = replace(known, holders=known.holders | {upload.job_id})
-        self._live[checksum] = self._requests[upload.request_id] = asset_id
+        self._live[checksum] = asset_id
         return asset_id
 
     async def describe(self, asset_id: str) -> AssetInfo:

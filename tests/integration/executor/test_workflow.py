@@ -189,6 +189,19 @@ async def test_what_cannot_be_judged_is_accepted_and_the_timeline_says_so(work_o
     assert any("sounds are not judged" in event.message for event in account.events)
 
 
+async def test_what_the_critic_refuses_to_judge_fails_its_step_with_the_reason(work_on: Run) -> None:
+    def refuse(_: EvaluationRequest) -> Judgement:
+        raise SomaError(Reason.PERMISSION_DENIED, "member may not call evaluation.create")
+
+    rig = await work_on(Rig())
+    rig.critic._rule = refuse
+    account = await rig.run(task("fig", quality_gate=GATE))
+    assert (account.job.state, states(account)) == (JobState.FAILED, {"fig": StepState.FAILED})
+    assert "PERMISSION_DENIED: the critic did not judge the result of attempt 1: member" in account.steps[0].message
+    assert len(rig.calls("mermaid")) == 1
+    assert rig.assets.stored == {}
+
+
 async def test_facts_tell_each_attempt_once_and_every_change_of_the_job(work_on: Run) -> None:
     rig = await work_on(rejected_by_critic(1))
     account = await rig.run(task("fig", quality_gate=GATE, params={"prompt": "Draw"}), task("b"))

@@ -6,22 +6,26 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds, derive, made_at
 from mesh.testing import FakeClock
+from svc_executor.adapters.memory import peers
 from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.provider import Artefact, InvocationResult
-from svc_executor.domain.provider_call import needs_renewal
 from svc_executor.domain.run import CloseRunInput
+from svc_executor.settings import ExecutorSettings
+from svc_selector.settings import SelectorSettings
 from tests.unit.executor.rig import OWNER, IdleRunner, task
-from tests.unit.executor.test_paid_once import PRICE, Killed, away, priced, selected_run
+from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
     from svc_executor.domain.peers import Upload
+    from svc_executor.domain.provider import Invocation
     from svc_executor.domain.provider_call import CallOutcome
 
 
@@ -89,14 +93,37 @@ async def test_the_reservation_of_a_call_that_was_made_is_held_as_long_as_the_bu
     assert len(run.rig.calls("painter")) == 1
 
 
-async def test_a_reservation_of_this_minute_is_not_renewed() -> None:
-    run = await selected_run(priced())
-    (execution,) = (await run.account()).executions
-    fresh = object.__new__(type(execution))
-    fresh.__dict__.update({**execution.__dict__, "reservation_id": SystemIds().new()})
-    now = SystemClock().now()
-    assert not needs_renewal(fresh, now)
-    assert needs_renewal(fresh, now + timedelta(seconds=61))
+@pytest.mark.parametrize(("age_s", "renewed"), [(4, False), (59, True), (-30, True)])
+async def test_a_reservation_is_renewed_before_a_call_that_does_not_follow_it_at_once(
+    monkeypatch: pytest.MonkeyPatch, age_s: float, renewed: bool
+) -> None:
+    reservation = SystemIds().new()
+    made = made_at(reservation)
+    assert made is not None
+    clock = FakeClock(made + timedelta(seconds=age_s))
+    rig = priced(clock)
+    monkeypatch.setattr(peers, "derive", lambda *parts: reservation if parts[-1] == "reservation" else derive(*parts))
+    run = await selected_run(rig)
+    before_the_call: list[list[str]] = []
+
+    async def slow(call: Invocation) -> InvocationResult:
+        before_the_call.append(list(rig.selector.renewed))
+        await clock.advance(100.0)
+        return drawn(call)
+
+    monkeypatch.setattr(rig.catalogue.providers["painter"], "invoke", slow)
+    assert (await run.steps.attempt(run.attempt("a"))).succeeded
+    assert before_the_call == [[reservation] * renewed]
+
+
+def test_a_reservation_lasts_a_minute_longer_than_any_call_may_take() -> None:
+    longest_s, shortest_ttl_s = 300, 360
+    assert ExecutorSettings(provider_timeout_s=longest_s).provider_timeout_s == longest_s
+    assert SelectorSettings(reservation_ttl_s=shortest_ttl_s).reservation_ttl_s - longest_s == 60
+    with pytest.raises(ValidationError):
+        ExecutorSettings(provider_timeout_s=longest_s + 1)
+    with pytest.raises(ValidationError):
+        SelectorSettings(reservation_ttl_s=shortest_ttl_s - 1)
 
 
 def test_a_uuid_of_version_7_tells_when_it_was_made() -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from svc_executor.domain.egress import EgressError, EgressFailure, EgressRequest, EgressResponse
 from svc_executor.domain.provider import Failure, Fault, ProbeResult, ProviderError
+from svc_executor.domain.storable import storable_fields
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +25,10 @@ _UNTRUSTED = frozenset({401, 403})
 _CLIENT_ERRORS = frozenset({400, 404, 405, 409, 411, 413, 415, 422})
 _REJECTED = frozenset({"content_policy_violation", "moderation_blocked", "content_moderation", "content_filter"})
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "payment_required"})
-_PAYMENT_REQUIRED, _TOO_MANY, _TIMEOUTS, _SERVER_ERROR = 402, 429, frozenset({408, 504}), 500
+_PAYMENT_REQUIRED, _TOO_MANY, _SERVER_ERROR = 402, 429, 500
+# Where a proxy gave up waiting, the provider may have done the work. Of Cloudflare's own codes, 520 and 524 follow a
+# request that was sent, and 522 may; 521, 523, 525 and 526 tell that no connection was made.
+_TIMEOUTS = frozenset({408, 504, 520, 522, 524})
 _EGRESS = {
     EgressFailure.TIMEOUT: (Failure.TIMEOUT, "did not answer in time", Fault.PROVIDER),
     EgressFailure.UNREACHABLE: (Failure.UNAVAILABLE, "cannot be reached", Fault.PROVIDER),
@@ -208,14 +212,17 @@ def _said(content: bytes) -> tuple[str, str]:
 
 
 def _object(content: bytes) -> Mapping[str, object] | None:
-    """Read a JSON object; None for anything else, and for one of so many values that reading it would take long."""
+    """Read a JSON object, its texts made storable.
+
+    None for anything else, and for one of so many values that reading it would take long.
+    """
     if sum(content.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
         return None
     try:
         body = json.loads(content)
+        return storable_fields(body) if isinstance(body, Mapping) else None
     except (ValueError, RecursionError):
         return None
-    return body if isinstance(body, Mapping) else None
 
 
 def _retry_after(value: str, now: datetime) -> float | None:

@@ -15,6 +15,7 @@ from mesh.clock import SystemClock
 from mesh.context import current, use
 from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.rpc.client import connect
+from mesh.rpc.outgoing import Method, to_soma_error
 from mesh.settings import SettingsError
 from mesh.testing import ALICE, BOB, PLAINTEXT, RunningServer, acting_as, served
 
@@ -73,6 +74,12 @@ async def test_a_peer_that_is_not_there_is_a_dependency_that_does_not_answer(kin
     assert error.reason is Reason.DEPENDENCY_UNAVAILABLE
     assert "127.0.0.1" not in error.message
     assert "probe.v1.Probe" in error.message
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
+def test_a_peer_that_stops_in_mid_call_is_a_dependency_that_does_not_answer(code: grpc.StatusCode) -> None:
+    error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "the server goes")
+    assert to_soma_error(error, Method.parse("/probe.v1.Probe/UnaryUnary")).reason is Reason.DEPENDENCY_UNAVAILABLE
 
 
 @every_kind

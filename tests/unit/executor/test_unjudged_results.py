@@ -1,0 +1,86 @@
+"""Results that the critic did not judge: accepted where the asset is the reason, and only there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.errors import Reason, SomaError, not_found
+from svc_executor.domain.job import StepState
+from tests.unit.executor.rig import task
+from tests.unit.executor.test_run_steps import Run
+
+if TYPE_CHECKING:
+    from svc_executor.domain.peers import EvaluationRequest, Judgement
+    from svc_executor.domain.run import Verdict
+
+
+async def judged(error: SomaError) -> tuple[Run, Verdict]:
+    """A run whose gated attempt is made, and the verdict on it by a critic that raises the error."""
+
+    def refuse(_: EvaluationRequest) -> Judgement:
+        raise error
+
+    run = await Run.of(task("a", quality_gate={"enabled": True}))
+    run.rig.critic._rule = refuse
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    return run, await run.steps.evaluate(run.attempt("a"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, "sounds are not judged"),
+        SomaError(Reason.FAILED_PRECONDITION, "the asset is too complex to be judged"),
+        SomaError(Reason.PAYLOAD_TOO_LARGE, "larger than what is judged"),
+        not_found("asset", "one"),
+    ],
+)
+async def test_an_asset_that_cannot_be_judged_is_accepted_and_the_timeline_says_so(error: SomaError) -> None:
+    run, verdict = await judged(error)
+    account = await run.account()
+    assert verdict.passes
+    assert account.steps[0].state is StepState.SUCCEEDED
+    assert any(f"accepted as it is: {error.message}" in event.message for event in account.events)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [not_found("rubric", "mine")]
+    + [
+        SomaError(reason, "refused")
+        for reason in (
+            Reason.UNAUTHENTICATED,
+            Reason.PERMISSION_DENIED,
+            Reason.POLICY_DENIED,
+            Reason.BUDGET_EXCEEDED,
+            Reason.INVALID_ARGUMENT,
+            Reason.IDEMPOTENCY_MISMATCH,
+            Reason.UNIMPLEMENTED,
+            Reason.INTERNAL,
+        )
+    ],
+    ids=lambda error: error.reason.value,
+)
+async def test_a_result_that_the_critic_did_not_look_at_is_not_accepted(error: SomaError) -> None:
+    with pytest.raises(SomaError) as raised:
+        await judged(error)
+    assert raised.value.reason is error.reason
+    assert raised.value.message == f"the critic did not judge the result of attempt 1: {error.message}"
+
+
+async def test_a_refused_judgement_leaves_the_step_open() -> None:
+    run = await Run.of(task("a", quality_gate={"enabled": True}))
+
+    def refuse(_: EvaluationRequest) -> Judgement:
+        raise SomaError(Reason.PERMISSION_DENIED, "refused")
+
+    run.rig.critic._rule = refuse
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    with pytest.raises(SomaError):
+        await run.steps.evaluate(run.attempt("a"))
+    (step,) = (await run.account()).steps
+    assert (step.accepted_attempt, step.state.ended) == (0, False)
