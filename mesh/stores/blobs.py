@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import re
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - a field of a public class
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 256 * 1024
 _KEY = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*")
 _KEY_CHARACTERS = 900
+_UNFINISHED = re.compile(r"[A-Za-z0-9._=-]+#[0-9]+")
+"""The name of a file that `LocalStore` writes a blob to before it gives it the blob's name; its listing hides them."""
 _log = logging.getLogger(__name__)
 
 
@@ -132,6 +138,20 @@ class Blobs:
             async for page in obstore.list(self._store, prefix or None, offset=offset, chunk_size=size):
                 yield [BlobInfo(entry["path"], entry["size"], entry["last_modified"]) for entry in page]
 
+    async def remove_unfinished(self, before: datetime, size: int = 500) -> AsyncIterator[int]:
+        """Remove what processes that were killed left of a `put`, unless it was written to since `before`.
+
+        Gives how many were removed among each `size` files looked at. Folders alone have such files: parts of an upload
+        in an object store are in no listing, and a lifecycle rule of the bucket removes them.
+        """
+        if not isinstance(self._store, LocalStore) or self._store.prefix is None:
+            return
+        files, seen = _files(Path(self._store.prefix)), size
+        while seen == size:
+            with _translate_errors(""):
+                seen, removed = await asyncio.to_thread(_remove_unfinished, files, before.timestamp(), size)
+            yield removed
+
 
 @asynccontextmanager
 async def open(settings: BlobSettings) -> AsyncIterator[Blobs]:  # noqa: A001 - read as blobs.open
@@ -140,6 +160,36 @@ async def open(settings: BlobSettings) -> AsyncIterator[Blobs]:  # noqa: A001 - 
         yield Blobs(from_url(settings.url, mkdir=True, automatic_cleanup=True))
     else:
         yield Blobs(from_url(settings.url))
+
+
+def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """All files below a folder; what goes meanwhile and what may not be read is left out."""
+    with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry
+
+
+def _remove_unfinished(files: Iterator[os.DirEntry[str]], before: float, size: int) -> tuple[int, int]:
+    """How many of the next `size` files there were, and how many of them were removed."""
+    entries = list(islice(files, size))
+    return len(entries), sum(_is_removed(entry, before) for entry in entries if _UNFINISHED.fullmatch(entry.name))
+
+
+def _is_removed(entry: os.DirEntry[str], before: float) -> bool:
+    """Removes an unfinished file if it is that old. One that cannot be removed does not hold up the others."""
+    try:
+        if entry.stat(follow_symlinks=False).st_mtime >= before:
+            return False
+        Path(entry.path).unlink()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        _log.exception("an unfinished blob could not be removed")
+        return False
+    return True
 
 
 def _check(key: str) -> None:

@@ -9,6 +9,7 @@ from svc_assets.domain.model import StoredBlob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
 
     from mesh.stores.blobs import Blobs
 
@@ -63,3 +64,8 @@ class StoredBytes:
         """All blobs, in pages; those after a path where the store has an order."""
         async for page in self._blobs.pages(after, size):
             yield [StoredBlob(entry.key, entry.modified) for entry in page]
+
+    async def remove_unfinished(self, before: datetime, size: int) -> AsyncIterator[int]:
+        """Removes what puts left that were killed; gives how many, for each `size` files looked at."""
+        async for removed in self._blobs.remove_unfinished(before, size):
+            yield removed

@@ -191,12 +191,9 @@ class MemoryRows:
 
     async def unreferenced(self, asset_ids: Sequence[str]) -> Sequence[str]:
         """Those of the ids that no row may have bytes for."""
-        rows = {asset_id: self._rows.get(asset_id) for asset_id in asset_ids}
-        return [
-            asset_id
-            for asset_id, row in rows.items()
-            if row is None or row.asset.status is Status.TOMBSTONED or row.asset.is_inline
-        ]
+        assets = (row.asset for row in self._rows.values())
+        stored = {one.asset_id for one in assets if one.status is not Status.TOMBSTONED and not one.is_inline}
+        return [asset_id for asset_id in asset_ids if asset_id not in stored]
 
 
 def _is_of_job(row: _Row, wanted: Listing) -> bool:
@@ -212,8 +209,7 @@ class MemorySweep:
     """How far the listing was compared."""
 
     def __init__(self) -> None:
-        self.cursor = ""
-        self.leased_until = self.finished_at = FIRST
+        self.cursor, self.leased_until, self.finished_at = "", FIRST, FIRST
 
     async def store_id(self) -> str:
         """Id that the blob store of these rows carries."""
@@ -294,6 +290,10 @@ class MemoryBytes:
         paths = sorted(path for path in self._kept if path > after)
         for start in range(0, len(paths), size):
             yield [StoredBlob(path, self._modified[path]) for path in paths[start : start + size]]
+
+    async def remove_unfinished(self, before: datetime, size: int) -> AsyncIterator[int]:
+        """Removes nothing: a put that is killed leaves nothing."""
+        yield 0
 
     def paths(self) -> set[str]:
         """What is kept."""

@@ -29,7 +29,9 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class SweepTimes:
-    """When sweeps run. `orphan_grace_s` is the age at which a blob without a row is deleted; longer than any upload."""
+    """When sweeps run. `orphan_grace_s` is the age at which a blob without a row, or what a killed process left of one,
+    is deleted; longer than any upload.
+    """
 
     every_s: float
     listing_every_s: float
@@ -39,7 +41,7 @@ class SweepTimes:
 class Reconciler:
     """Sweeps rows against bytes and bytes against rows. Any number of replicas may do so at once.
 
-    `removed` is told the kind of what was deleted ("upload", "tombstone", "orphan").
+    `removed` is told the kind of what was deleted ("upload", "tombstone", "orphan", "unfinished").
     """
 
     def __init__(
@@ -105,7 +107,10 @@ class Reconciler:
         return True
 
     async def sweep_blobs(self) -> int:
-        """Deletes blobs that no row has bytes for, once a term; answers how many. Goes on where a crash ended it."""
+        """Deletes blobs that no row has bytes for, and unfinished ones, once a term; answers how many.
+
+        Goes on where a crash ended it.
+        """
         now = self._clock.now()
         finished_before = now - timedelta(seconds=self._times.listing_every_s)
         cursor = await self._state.take(now, finished_before, self._later(LEASE_S))
@@ -115,11 +120,23 @@ class Reconciler:
             _log.error("the blob store belongs to the rows of another mesh: it is not swept")
             await self._state.finish(now)
             return 0
-        done = 0
+        done = await self._sweep_unfinished(cursor)
         async for page in self._blobs.pages(cursor, PAGE):
             done += await self._sweep_page(page)
             await self._state.advance(page[-1].path, self._later(LEASE_S))
         await self._state.finish(self._clock.now())
+        return done
+
+    async def _sweep_unfinished(self, cursor: str) -> int:
+        """Deletes what processes that were killed left of blobs; the listing does not show it."""
+        before, done = self._later(-self._times.orphan_grace_s), 0
+        async for removed in self._blobs.remove_unfinished(before, PAGE):
+            for _ in range(removed):
+                self._removed("unfinished")
+            done += removed
+            await self._state.advance(cursor, self._later(LEASE_S))
+        if done:
+            _log.warning("unfinished blobs of processes that were killed were deleted", blobs=done)
         return done
 
     async def _sweep_page(self, page: Sequence[StoredBlob]) -> int:

@@ -127,6 +127,12 @@ class Bytes(Protocol):
     def pages(self, after: str, size: int) -> AsyncIterator[Sequence[StoredBlob]]:
         """All blobs, in pages; those after a path where the store has an order."""
 
+    def remove_unfinished(self, before: datetime, size: int) -> AsyncIterator[int]:
+        """Removes what puts left that were killed, and that nothing was written to since a moment.
+
+        Gives how many were removed, for each `size` files looked at.
+        """
+
 
 class Spool(Protocol):
     """An upload on its way, kept until it is judged. Small ones stay in memory."""

@@ -192,8 +192,11 @@ SET occurred_at = excluded.occurred_at, summary = excluded.summary, document = e
     sequence = greatest(t.sequence, excluded.sequence)
 WHERE CASE WHEN excluded.sequence = 0 THEN $10 ELSE excluded.sequence >= t.sequence END
 """
+# After the term of traces, retention leaves the mark of an erasure: asset_id, tenant_id and deleted_at alone. No event
+# that comes later, as one of a dead letter does, fills it again. An erased row that is none has parameters, empty ones.
+_NO_MARK = "(p.deleted_at IS NULL OR p.generation_params IS NOT NULL)"
 # Where an earlier version wrote the row, its request_id is the job.
-_ASSET = """
+_ASSET = f"""
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, asset_type, media_type, checksum, created_at, job_id, step_id, execution_id, user_id,
      parent_ids)
@@ -205,9 +208,9 @@ SET asset_type = excluded.asset_type, media_type = excluded.media_type, checksum
     job_id = coalesce(p.job_id, p.request_id, excluded.job_id), step_id = coalesce(p.step_id, excluded.step_id),
     execution_id = coalesce(p.execution_id, excluded.execution_id), user_id = coalesce(p.user_id, excluded.user_id),
     parent_ids = coalesce(p.parent_ids, excluded.parent_ids)
-WHERE p.asset_type IS NULL
-"""
-_CREATION = """
+WHERE p.asset_type IS NULL AND {_NO_MARK}
+"""  # noqa: S608
+_CREATION = f"""
 INSERT INTO asset_provenance AS p
     (asset_id, tenant_id, job_id, request_id, step_id, execution_id, attempt, selection_id, capability_id, model,
      user_id, generation_params, prompt_summary, parent_ids, cost_micro_usd, latency_ms, trace_id, redactions, prompt)
@@ -223,15 +226,15 @@ SET job_id = excluded.job_id, request_id = excluded.request_id, step_id = exclud
     prompt = CASE WHEN p.deleted_at IS NULL THEN excluded.prompt ELSE p.prompt END,
     cost_micro_usd = excluded.cost_micro_usd, latency_ms = excluded.latency_ms, trace_id = excluded.trace_id,
     redactions = excluded.redactions
-WHERE p.capability_id IS NULL
-"""
-_VERDICT = """
+WHERE p.capability_id IS NULL AND {_NO_MARK}
+"""  # noqa: S608
+_VERDICT = f"""
 INSERT INTO asset_provenance AS p (asset_id, tenant_id, evaluation_id, passes, quality_score)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (asset_id) DO UPDATE
 SET evaluation_id = excluded.evaluation_id, passes = excluded.passes, quality_score = excluded.quality_score
-WHERE p.evaluation_id IS NULL OR p.evaluation_id COLLATE "C" <= excluded.evaluation_id
-"""
+WHERE (p.evaluation_id IS NULL OR p.evaluation_id COLLATE "C" <= excluded.evaluation_id) AND {_NO_MARK}
+"""  # noqa: S608
 _ERASE = """
 INSERT INTO asset_provenance AS p (asset_id, tenant_id, generation_params, prompt_summary, prompt, deleted_at)
 VALUES ($1, $2, '{}', '', '', $3)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 UNDECIDED = "undecided_letters"
 UNDECIDED_DAYS = 180
+ERASURES = "erasures"
+_BUS_DAYS = 7
+"""The inbox remembers events for so long, and topics keep them for less."""
 _TENANTS = "($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[])"
 
 
@@ -54,7 +57,7 @@ class PostgresTerms:
             await connection.execute(_KEEP, tenant_id, *asdict(kept.days).values(), kept.updated_by, kept.updated_at)
 
     async def terms(self) -> Mapping[str, RetentionPeriods]:
-        """RetentionPeriods by kind of record, and of dead letters that nobody decided about."""
+        """RetentionPeriods by kind of record, of dead letters that nobody decided about, and of marks of erasures."""
         async with self._postgres.transaction(SYSTEM) as connection:
             rows = await connection.fetch(_TERMS)
         days = {row["tenant_id"]: asdict(_days(row)) for row in rows}
@@ -64,7 +67,18 @@ class PostgresTerms:
             )
             for name, own in asdict(self.platform).items()
         }
-        return kinds | {UNDECIDED: RetentionPeriods(self._undecided_days)}
+        erasures = RetentionPeriods(
+            self._erasures_days(self.platform),
+            {row["tenant_id"]: self._erasures_days(_days(row)) for row in rows},
+        )
+        return kinds | {UNDECIDED: RetentionPeriods(self._undecided_days), ERASURES: erasures}
+
+    def _erasures_days(self, days: Days) -> int:
+        """How long an event that was told before an erasure may still come.
+
+        A dead letter may be sent again at the end of its term, expire instead of being applied, and be sent once more.
+        """
+        return max(days.traces_days, self._undecided_days + days.dead_letters_days + _BUS_DAYS)
 
 
 def _days(row: Mapping[str, int]) -> Days:
@@ -141,8 +155,28 @@ _TRACES = f"""
 )
 SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
-# Provenance stays as long as its asset, and as long as a trace beyond the asset's end.
+# Provenance stays as long as its asset, and as long as a trace beyond the asset's end. Then the mark of the erasure is
+# left, for as long as an event from before it may come.
+_ERASED = "deleted_at IS NOT NULL AND generation_params IS NOT NULL"
 _PROVENANCE = f"""
+{_OWNERS.format(table="asset_provenance", held=_ERASED, whose=_TENANTS)}, old AS (
+    SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
+        SELECT asset_id FROM asset_provenance
+        WHERE tenant_id = o.tenant_id AND deleted_at < $3 AND {_ERASED} AND NOT $5
+        ORDER BY deleted_at LIMIT $4
+    ) AS oldest LIMIT $4
+), gone AS (
+    UPDATE asset_provenance AS p
+    SET asset_type = NULL, media_type = NULL, checksum = NULL, created_at = NULL, request_id = NULL, job_id = NULL,
+        step_id = NULL, execution_id = NULL, attempt = NULL, selection_id = NULL, capability_id = NULL, model = NULL,
+        user_id = NULL, generation_params = NULL, prompt_summary = NULL, prompt = NULL, parent_ids = NULL,
+        evaluation_id = NULL, passes = NULL, quality_score = NULL, cost_micro_usd = NULL, latency_ms = NULL,
+        trace_id = NULL, redactions = NULL
+    FROM old WHERE p.asset_id = old.asset_id RETURNING p.tenant_id
+)
+SELECT count(*), max(tenant_id) AS last FROM gone
+"""  # noqa: S608
+_MARKS = f"""
 {_OWNERS.format(table="asset_provenance", held="deleted_at IS NOT NULL", whose=_TENANTS)}, old AS (
     SELECT oldest.* FROM owners AS o CROSS JOIN LATERAL (
         SELECT asset_id FROM asset_provenance WHERE tenant_id = o.tenant_id AND deleted_at < $3 AND NOT $5
@@ -180,12 +214,13 @@ WITH old AS (
 SELECT count(*) FROM gone
 """  # noqa: S608
 # What attempts and verdicts tell of an asset that was never stored.
-_WITHOUT_ASSET = old_rows("asset_provenance", "asset_id", "asset_type IS NULL")
+_WITHOUT_ASSET = old_rows("asset_provenance", "asset_id", "asset_type IS NULL AND deleted_at IS NULL")
 
 RULES = (
     Rule("receipts", "receipts", _RECEIPTS, part=True, by_tenant=True),
     Rule("trace_facts", "traces", _TRACES, part=True, by_tenant=True),
     Rule("asset_provenance", "traces", _PROVENANCE, by_tenant=True),
+    Rule("asset_provenance", ERASURES, _MARKS, by_tenant=True),
     Rule("asset_provenance", "traces", _WITHOUT_ASSET),
     Rule("dlq_messages", "dead_letters", _SETTLED, by_tenant=True),
     Rule("dlq_messages", UNDECIDED, _UNDECIDED),

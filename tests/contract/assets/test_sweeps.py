@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from dataclasses import replace
 from datetime import timedelta
 
@@ -191,6 +192,21 @@ async def test_a_listing_deletes_old_blobs_of_no_row_and_nothing_else(store: Sto
     assert await store.reconciler.sweep_blobs() == 1
     assert orphan not in await store.paths()
     assert {kept.storage_path, others[0]} <= await store.paths()
+
+
+async def test_a_sweep_deletes_what_killed_puts_left_and_nothing_else(postgres_and_folder: Store) -> None:
+    """Regression: no listing shows these files, so the bytes of an upload whose process was killed stayed for ever."""
+    store, folder = postgres_and_folder, postgres_and_folder.spool / "blobs"
+    kept = await store.put(LARGE)
+    await store.clock.advance(DAY_S + 60)
+    cut, running = (folder / f"{path_without_row()}#1" for _ in range(2))
+    for path, at in ((cut, store.clock.now() - timedelta(seconds=DAY_S + 1)), (running, store.clock.now())):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(LARGE)
+        os.utime(path, (at.timestamp(), at.timestamp()))
+    assert await store.reconciler.sweep_blobs() == 1
+    assert (cut.exists(), running.exists()) == (False, True)
+    assert await store.read(kept) == LARGE
 
 
 @every_store

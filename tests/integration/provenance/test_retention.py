@@ -222,7 +222,8 @@ async def test_provenance_outlives_its_asset_by_a_traces_term(archive: Retention
     async with archive.postgres.transaction("acme") as connection:
         for name, deleted in rows:
             await connection.execute(
-                "INSERT INTO asset_provenance (asset_id, tenant_id, model, deleted_at) VALUES ($1, 'acme', $2, $3)",
+                "INSERT INTO asset_provenance (asset_id, tenant_id, model, generation_params, deleted_at) "
+                "VALUES ($1, 'acme', $2, '{}', $3)",
                 derive(name),
                 name,
                 deleted,
@@ -230,7 +231,7 @@ async def test_provenance_outlives_its_asset_by_a_traces_term(archive: Retention
     await archive.retention().run()
     async with archive.postgres.transaction("acme") as connection:
         left = await connection.fetch("SELECT model FROM asset_provenance ORDER BY 1")
-    assert [row["model"] for row in left] == ["erased", "there"]
+    assert [row["model"] for row in left] == ["erased", "there", None]
 
 
 async def test_days_go_by_and_records_go_with_them(archive: RetentionHarness) -> None:

@@ -27,8 +27,10 @@ _FILL = """
 CREATE TEMP TABLE old AS
 SELECT n, CASE WHEN n % 500 = 0 THEN 'brief' ELSE 'long' END AS tenant_id, now() - n * interval '1 minute' AS at
 FROM generate_series(1, 10000) AS n;
-INSERT INTO asset_provenance (asset_id, tenant_id, asset_type, deleted_at)
-SELECT uuidv7(), tenant_id, 'image', at FROM old;
+INSERT INTO asset_provenance (asset_id, tenant_id, asset_type, generation_params, deleted_at)
+SELECT uuidv7(), tenant_id, 'image', '{}', at FROM old;
+INSERT INTO asset_provenance (asset_id, tenant_id, deleted_at)
+SELECT uuidv7(), CASE WHEN n % 2 = 0 THEN 'brief' ELSE 'marks' END, at - interval '1 year' FROM old;
 INSERT INTO dlq_messages (
     dlq_id, tenant_id, topic, key, event_id, event_type, detail, attempts, value, cause, state, updated_at, created_at)
 SELECT uuidv7(), tenant_id, 't', n::text, n::text, 'noted', '', 1, '\\x01', 'failed', 'resolved', at, at FROM old;
@@ -77,12 +79,16 @@ async def kept(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.mark.parametrize(
     ("chunk", "most"),
-    [(retention._PROVENANCE, 100), (retention._SETTLED, 100), (retention._TRACES, 1_500)],
-    ids=["provenance", "letters", "traces"],
+    [(retention._PROVENANCE, 100), (retention._MARKS, 500), (retention._SETTLED, 100), (retention._TRACES, 1_500)],
+    ids=["provenance", "marks", "letters", "traces"],
 )
 async def test_a_chunk_reads_what_is_due(kept: asyncpg.Connection, chunk: str, most: int) -> None:
     read = await rows_read(kept, chunk, "NULL", "'{long}'", "now()", 100, "false", "''")
     assert 20 <= read <= most
+
+
+async def test_marks_of_erasures_are_not_read_for_what_was_never_stored(kept: asyncpg.Connection) -> None:
+    assert await rows_read(kept, retention._WITHOUT_ASSET, "NULL", "'{}'", "now()", 100, "false") <= 10
 
 
 @pytest.mark.parametrize("chunk", [retention._RECEIPTS, retention._TRACES], ids=["receipts", "traces"])

@@ -47,9 +47,10 @@ INSERT INTO receipts_due (tenant_id, job_id, not_before)
 SELECT tenant_id, job_id, now() + (n % 3000 - 3) * interval '1 second' FROM jobs
 """
 _PROVENANCE = """
-INSERT INTO asset_provenance (asset_id, tenant_id, asset_type, execution_id, parent_ids, deleted_at)
+INSERT INTO asset_provenance (asset_id, tenant_id, asset_type, execution_id, parent_ids, generation_params, deleted_at)
 SELECT id_of((n % 120) * interval '1 day', n), tenant_id, CASE WHEN n % 1000 > 0 THEN 'image' END, n::text,
-    ARRAY[id_of(((n + 1) % 120) * interval '1 day', n + 1)::text], CASE WHEN n % 100 = 0 THEN at END
+    ARRAY[id_of(((n + 1) % 120) * interval '1 day', n + 1)::text], CASE WHEN n % 200 > 0 THEN '{{}}'::jsonb END,
+    CASE WHEN n % 100 = 0 THEN at END
 FROM jobs
 """
 _LETTERS = """
