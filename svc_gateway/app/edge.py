@@ -20,6 +20,7 @@ REFRESH_S = 2.0
 PAUSE_S = 0.5
 """The least time between the beginnings of two builds, in seconds: each writes all revoked keys."""
 Built = TypeVar("Built")
+_log = get_logger("svc_gateway")
 
 
 class Sources(Protocol):
@@ -29,7 +30,7 @@ class Sources(Protocol):
         """The certificates now; OSError while they cannot be read."""
 
     def jwks(self) -> str:
-        """The public keys now, a JSON Web Key Set."""
+        """The public keys now, a JSON Web Key Set; OSError or ValueError while they cannot be read."""
 
 
 class EdgeReconciler(Generic[Built]):
@@ -63,13 +64,17 @@ class EdgeReconciler(Generic[Built]):
 
     async def refresh(self) -> None:
         """Take in certificates and keys as they are now."""
-        credentials = replace(self._state.credentials, jwks=self._sources.jwks(), revoked=self._revoked())
+        # While files are being replaced, the last ones stay in use.
+        trust, jwks = self._state.trust, self._state.credentials.jwks
         try:
             trust = self._sources.trust()
         except OSError as error:
-            # While files are being replaced, the last ones stay in use.
-            get_logger("svc_gateway").warning("certificates not read", error=type(error).__name__)
-            trust = self._state.trust
+            _log.warning("certificates not read", error=type(error).__name__)
+        try:
+            jwks = self._sources.jwks()
+        except (OSError, ValueError) as error:
+            _log.warning("signing keys not read", error=type(error).__name__)
+        credentials = replace(self._state.credentials, jwks=jwks, revoked=self._revoked())
         self._state = replace(self._state, credentials=credentials, trust=trust)
         if self._state != self._published:
             building = self._state
