@@ -11,6 +11,7 @@ from mesh.dependencies import Dependency
 from mesh.events.event import Event, ProtoCodec
 from mesh.events.topics import facts_of
 from mesh.ids import derive
+from mesh.lifecycle import background
 from mesh.settings import load
 from soma.events.v1 import facts_pb2
 from soma.events.v1.audit_pb2 import AuditRecorded
@@ -19,7 +20,7 @@ from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevoc
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from svc_registry.adapters.postgres import RULES, PostgresStore
-from svc_registry.app import Catalog, Providers, Registry, correct_egress, seed_ladders
+from svc_registry.app import Catalog, Providers, Registry, correct_egress, follow_egress, seed_ladders
 from svc_registry.domain import Quotas
 from svc_registry.rpc import CapabilityServicer, capability_to_proto
 from svc_registry.settings import Settings
@@ -66,6 +67,9 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await seed_ladders(store, mesh.clock)
         catalog = await mesh.enter(Catalog(store, store, mesh.ids.new(), mesh.clock).running())
         await correct_egress(store, catalog, mesh.clock)
+        await mesh.enter(
+            background(lambda: follow_egress(store, catalog, mesh.clock), "registry-egress", clock=mesh.clock)
+        )
         await mesh.apply_retention(RULES, settings.retention.records_days)
         providers = Providers(catalog, mesh.clock, settings.registry.health_fresh_s)
         mesh.depends_on(Dependency("providers", providers.failure_reason))

@@ -11,6 +11,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import since_epoch
+from mesh.errors import invalid
 from mesh.json_numbers import whole
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mesh.redaction import Redactor
 
+_MICROSECONDS = 1_000_000
 _VALUE_BYTES = 2
 """A value within an object or a list has at least so many bytes."""
 
@@ -32,9 +34,14 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     return Timestamp(seconds=seconds, nanos=nanos)
 
 
-def moment(message: Timestamp) -> datetime | None:
-    """The moment (UTC) of a message; None for one that was not set."""
-    return message.ToDatetime(UTC) if message.seconds or message.nanos else None
+def moment(message: Timestamp, field: str = "time") -> datetime | None:
+    """The moment (UTC) of a message; None for one that was not set. INVALID_ARGUMENT, naming the field, for no time."""
+    if not message.seconds and not message.nanos:
+        return None
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(field, "must be a time of the years 1 to 9999, with 0 to 999,999,999 nanoseconds") from None
 
 
 def duration(seconds: float) -> Duration | None:
@@ -44,6 +51,11 @@ def duration(seconds: float) -> Duration | None:
     message = Duration()
     message.FromTimedelta(timedelta(seconds=seconds))
     return message
+
+
+def seconds_of(message: Duration) -> float:
+    """The length of a message in seconds, to the microsecond, as long as it may be; 0 for one that was not set."""
+    return (message.seconds * _MICROSECONDS + int(message.nanos / 1000)) / _MICROSECONDS
 
 
 def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:

@@ -25,6 +25,7 @@ RESTS = 10
 With very many keys the edge learns of a revocation later; services refuse the key at once.
 """
 Built = TypeVar("Built")
+_log = get_logger("svc_gateway")
 
 
 class Sources(Protocol):
@@ -34,7 +35,7 @@ class Sources(Protocol):
         """The certificates now; OSError while they cannot be read."""
 
     def jwks(self) -> str:
-        """The public keys now, a JSON Web Key Set."""
+        """The public keys now, a JSON Web Key Set; OSError or ValueError while they cannot be read."""
 
 
 class EdgeReconciler(Generic[Built]):
@@ -68,13 +69,17 @@ class EdgeReconciler(Generic[Built]):
 
     async def refresh(self) -> None:
         """Take in certificates and keys as they are now."""
-        credentials = replace(self._state.credentials, jwks=self._sources.jwks(), revoked=self._revoked())
+        # While files are being replaced, the last ones stay in use.
+        trust, jwks = self._state.trust, self._state.credentials.jwks
         try:
             trust = self._sources.trust()
         except OSError as error:
-            # While files are being replaced, the last ones stay in use.
-            get_logger("svc_gateway").warning("certificates not read", error=type(error).__name__)
-            trust = self._state.trust
+            _log.warning("certificates not read", error=type(error).__name__)
+        try:
+            jwks = self._sources.jwks()
+        except (OSError, ValueError) as error:
+            _log.warning("signing keys not read", error=type(error).__name__)
+        credentials = replace(self._state.credentials, jwks=jwks, revoked=self._revoked())
         self._state = replace(self._state, credentials=credentials, trust=trust)
         if self._state != self._published:
             building = self._state

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.errors import Reason, SomaError, not_found
 from mesh.events.audit import AuditEntry, canonical
 from mesh.identity import Claims, api_key
-from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFETIME, ApiKey, KeyPage, KeyStore, Request, expiry, granted
+from svc_gateway.domain.keys import (
+    DEFAULT_ROLE,
+    TOKEN_LIFETIME,
+    ApiKey,
+    KeyPage,
+    KeyStore,
+    Request,
+    expiry,
+    granted,
+    key_subject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,7 +114,7 @@ class Keys:
             key_id=self._ids.new(),
             tenant_id=tenant_id,
             display_name=wanted.display_name,
-            subject=wanted.subject or caller.subject,
+            subject=key_subject(wanted.subject, caller.subject),
             roles=granted(wanted.roles or (DEFAULT_ROLE,), caller.roles),
             created_at=now,
             expires_at=expiry(now, wanted.expires_at),

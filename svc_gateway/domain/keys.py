@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -24,6 +25,7 @@ MAX_SCANNED_KEYS = 200
 """Keys that are looked at for one page."""
 _RETRY_AFTER_S = 3_600.0
 PLATFORM_ADMIN = "platform_admin"
+_SPIFFE_ID = re.compile("spiffe://", re.IGNORECASE)
 
 # What each role includes; the Rego policy gives the same order its actions.
 _INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -194,6 +196,17 @@ def granted(wanted: Sequence[str], giver: Sequence[str]) -> tuple[str, ...]:
     if missing:
         raise SomaError(Reason.PERMISSION_DENIED, f"roles: you cannot give what you do not have: {', '.join(missing)}")
     return tuple(dict.fromkeys(wanted))
+
+
+def key_subject(wanted: str, creator: str) -> str:
+    """Whom a new key acts as, the creator unless another is wanted.
+
+    INVALID_ARGUMENT for a SPIFFE id: audit entries of services have theirs as the subject.
+    """
+    subject = wanted or creator
+    if _SPIFFE_ID.search(subject):
+        raise invalid("api_key.subject", "must not contain spiffe://, which names services")
+    return subject
 
 
 def expiry(now: datetime, wanted: datetime | None) -> datetime:

@@ -63,7 +63,7 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             display_name=request.api_key.display_name,
             subject=request.api_key.subject,
             roles=tuple(request.api_key.roles),
-            expires_at=moment(request.api_key.expire_time),
+            expires_at=moment(request.api_key.expire_time, "api_key.expire_time"),
             request_id=request.request_id,
             tenant_id=request.tenant_id,
             personas=tuple(request.api_key.personas),

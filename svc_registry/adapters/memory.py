@@ -46,12 +46,12 @@ class MemoryStore:
     ) -> bool:
         """Writes when the stored version is the expected one."""
         before = self._capabilities.get(capability.key)
+        if (before.version if before else 0) != expected_version:
+            return False
         if capability.tenant_id and capability.deleted_at is None and (before is None or before.deleted_at):
             own = [item for item in self._capabilities.values() if item.tenant_id == capability.tenant_id]
             live = sum(item.deleted_at is None for item in own)
-            require_capability_quota(live, len(own), self._quotas.capabilities)
-        if (before.version if before else 0) != expected_version:
-            return False
+            require_capability_quota(live, len(own), self._quotas.capabilities, has_record=before is not None)
         self._capabilities[capability.key] = replace(capability, health=before.health if before else Health())
         if request is not None:
             await self.remember(request, capability.capability_id)

@@ -1,7 +1,7 @@
 """Use cases of the registry."""
 
 from svc_registry.app.catalog import Catalog, Subscription, View
-from svc_registry.app.egress import correct_egress
+from svc_registry.app.egress import correct_egress, follow_egress
 from svc_registry.app.history import Change
 from svc_registry.app.ladders import Ladders
 from svc_registry.app.providers import Providers
@@ -17,5 +17,6 @@ __all__ = [
     "Subscription",
     "View",
     "correct_egress",
+    "follow_egress",
     "seed_ladders",
 ]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from svc_registry.domain import with_egress
+from svc_registry.app.catalog import Subscription
+from svc_registry.domain import CapabilityKey, with_egress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
+    from svc_registry.app.history import Change
     from svc_registry.domain import Store
 
 SUBJECT = "registry"
+_Rules: TypeAlias = frozenset[tuple[str, bool, bool]]
+"""What the platform's capabilities say of adapters: adapter, `needs_egress`, and whether there is an endpoint."""
 
 
 async def correct_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
@@ -20,10 +26,46 @@ async def correct_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
 
     One that another replica changes meanwhile is left: it follows the rule by then.
     """
+    await _correct(store, catalog, clock, catalog.capabilities.all())
+
+
+async def follow_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
+    """Corrects all, then for ever what changes, and what has the adapter of a platform's capability that changed.
+
+    What it writes comes back as a change that needs no correction. Where changes were lost, all are corrected again.
+    """
+    while True:
+        subscription = Subscription(catalog, catalog.view().revision)
+        rules = _rules(catalog)
+        await correct_egress(store, catalog, clock)
+        while (changes := await subscription.next()) is not None:
+            before, rules = rules, _rules(catalog)
+            await _correct(store, catalog, clock, _affected(catalog, changes, before ^ rules))
+
+
+async def _correct(store: Store, catalog: Catalog, clock: Clock, keys: Iterable[CapabilityKey]) -> None:
     platform = tuple(catalog.capabilities.of_platform())
-    for item in tuple(catalog.capabilities.all().values()):
+    for key in tuple(keys):
+        item = catalog.capabilities.get(key)
+        if item is None:
+            continue
         after = with_egress(item, platform)
         if after != item:
             after = replace(after, version=item.version + 1, updated_at=clock.now())
             await store.save_capability(after, item.version, SUBJECT)
-            await catalog.refresh(item.key)
+            await catalog.refresh(key)
+
+
+def _rules(catalog: Catalog) -> _Rules:
+    return frozenset(
+        (item.adapter, item.constraints.needs_egress, bool(item.endpoint))
+        for item in catalog.capabilities.of_platform()
+    )
+
+
+def _affected(catalog: Catalog, changes: Sequence[Change], changed_rules: _Rules) -> Iterable[CapabilityKey]:
+    """What changed, and what is judged by the rules that did, each once."""
+    keys = {change.capability.key: None for change in changes if change.capability is not None}
+    for adapter in {adapter for adapter, _, _ in changed_rules}:
+        keys |= {item.key: None for item in catalog.capabilities.after(CapabilityKey(""), adapter)}
+    return keys

@@ -17,8 +17,9 @@ def with_egress(offered: Capability, of_platform: Iterable[Capability]) -> Capab
     """The capability with `needs_egress` set where it is needed; `of_platform` are the platform's capabilities.
 
     An endpoint on another machine needs it. A private capability also needs it where one of the platform's of the same
-    adapter does, unless both have an endpoint: then its own decides. Where the platform has none of that adapter, only
-    the tenant says what the adapter does, so it is needed as well.
+    adapter does, unless both have an endpoint: then its own decides. A private one without an endpoint needs it as well
+    where one of the platform's has one, which says nothing of the host that the adapter calls by default. Where the
+    platform has none of that adapter, only the tenant says what the adapter does, so it is needed too.
     """
     if offered.constraints.needs_egress:
         return offered
@@ -30,6 +31,8 @@ def with_egress(offered: Capability, of_platform: Iterable[Capability]) -> Capab
 
 def _adapter_needs_egress(offered: Capability, of_platform: Iterable[Capability]) -> bool:
     alike = [item for item in of_platform if item.adapter == offered.adapter]
-    return not alike or any(
-        item.constraints.needs_egress and not (item.endpoint and offered.endpoint) for item in alike
-    )
+    if not alike:
+        return True
+    if offered.endpoint:
+        return any(item.constraints.needs_egress and not item.endpoint for item in alike)
+    return any(item.constraints.needs_egress or item.endpoint for item in alike)

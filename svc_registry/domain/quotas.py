@@ -17,11 +17,14 @@ def quota_error(what: str, limit: int, advice: str) -> SomaError:
     )
 
 
-def require_capability_quota(live: int, records: int, limit: int) -> None:
-    """FAILED_PRECONDITION for a tenant that has as many capabilities as it may have."""
+def require_capability_quota(live: int, records: int, limit: int, *, has_record: bool) -> None:
+    """FAILED_PRECONDITION for a tenant that has as many capabilities as it may have.
+
+    The limit of records counts for a capability that has no record yet.
+    """
     if live >= limit:
         raise quota_error("capabilities", limit, "delete one that is not needed")
-    if records >= limit * RECORDS_OF_ONE:
+    if not has_record and records >= limit * RECORDS_OF_ONE:
         raise quota_error("records of capabilities", limit * RECORDS_OF_ONE, "deleted ones count until they are purged")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import invalid
-from mesh.rpc.wellknown import duration, has_more_values, json_object, moment, struct, timestamp
+from mesh.rpc.wellknown import duration, has_more_values, json_object, moment, seconds_of, struct, timestamp
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2, ladder_pb2
 from svc_registry.domain import (
@@ -95,10 +95,10 @@ def capability_from(proto: capability_pb2.Capability) -> Capability:
         cost_tier=CostTier(_member(_TIER, proto.cost_tier, "capability.cost_tier")),
         price_list=PriceList(
             proto.price_list.version,
-            moment(proto.price_list.effective_time),
+            moment(proto.price_list.effective_time, "capability.price_list.effective_time"),
             tuple(_price_from(price) for price in proto.price_list.prices),
         ),
-        expected_latency_ms=proto.expected_latency.ToTimedelta().total_seconds() * 1000,
+        expected_latency_ms=seconds_of(proto.expected_latency) * 1000,
         resources=Resources(proto.resources.cpu_millis, proto.resources.memory_mib, proto.resources.gpus),
         data_classifications=tuple(proto.data_classifications),
         allow=AllowLists(
@@ -140,7 +140,7 @@ def _constraints_from(proto: capability_pb2.Constraints) -> Constraints:
         max_height_px=proto.max_height_px,
         max_prompt_chars=proto.max_prompt_chars,
         context_window_tokens=proto.context_window_tokens,
-        max_duration_s=proto.max_duration.ToTimedelta().total_seconds(),
+        max_duration_s=seconds_of(proto.max_duration),
         needs_egress=proto.needs_egress,
         source_languages=tuple(proto.source_languages),
     )

@@ -123,8 +123,10 @@ class PostgresStore:
             write, columns = sql.UPDATE_CAPABILITY, (*columns, expected_version)
         async with self._postgres.transaction(_scope_of_write(capability.tenant_id, request)) as connection:
             before = await self._locked(connection, capability.key)
+            if (before.version if before else 0) != expected_version:
+                return False
             if capability.tenant_id and capability.deleted_at is None and (before is None or before.deleted_at):
-                await self._require_capability_quota(connection, capability.tenant_id)
+                await self._require_capability_quota(connection, capability.tenant_id, has_record=before is not None)
             if await connection.fetchval(write, *columns) is None:
                 return False
             await self._outbox.add(connection, self._make_event(capability, subject))
@@ -142,10 +144,12 @@ class PostgresStore:
             await self._announce(connection, capability.key)
         return True
 
-    async def _require_capability_quota(self, connection: asyncpg.Connection, tenant_id: str) -> None:
+    async def _require_capability_quota(
+        self, connection: asyncpg.Connection, tenant_id: str, *, has_record: bool
+    ) -> None:
         await connection.execute(sql.LOCK_OF_TENANT, "registry.capabilities", tenant_id)
         count = await connection.fetchrow(sql.COUNT_CAPABILITIES, tenant_id)
-        require_capability_quota(count["live"], count["records"], self._quotas.capabilities)
+        require_capability_quota(count["live"], count["records"], self._quotas.capabilities, has_record=has_record)
 
     async def change_health(
         self, key: CapabilityKey, change: Callable[[Health], Health], audited: Callable[[Health, Health], str]

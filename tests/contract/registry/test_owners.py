@@ -66,6 +66,24 @@ async def test_deleting_makes_room_until_the_records_are_too_many(store: BothSto
     assert "purged" in refused.value.message
 
 
+async def test_a_tenant_with_all_its_records_registers_again_what_it_deleted(store: BothStore) -> None:
+    for number in range(QUOTAS.capabilities * RECORDS_OF_ONE):
+        await store.save_capability(own(number), 0, "alice")
+        await store.save_capability(replace(own(number), version=2, deleted_at=NOW), 1, "alice")
+    assert await store.save_capability(replace(own(0), version=3), 2, "alice")
+    with pytest.raises(SomaError) as refused:
+        await store.save_capability(own(99), 0, "alice")
+    assert refused.value.metadata["quota"] == "records_of_capabilities"
+
+
+async def test_a_write_that_a_deletion_overtook_is_refused_where_there_is_no_room_either(store: BothStore) -> None:
+    await store.save_capability(own(0), 0, "alice")
+    await store.save_capability(replace(own(0), version=2, deleted_at=NOW), 1, "alice")
+    for number in range(1, 1 + QUOTAS.capabilities):
+        await store.save_capability(own(number), 0, "alice")
+    assert not await store.save_capability(replace(own(0), version=2), 1, "registry")
+
+
 async def test_what_was_deleted_needs_room_to_come_back(store: BothStore) -> None:
     await store.save_capability(own(0), 0, "alice")
     await store.save_capability(replace(own(0), version=2, deleted_at=NOW), 1, "alice")

@@ -40,6 +40,7 @@ class Edge:
         self._clock = clock
         self._revoked: frozenset[str] = frozenset()
         self.keys = "keys"
+        self.unreadable: Exception | None = None
         self.failures = 0
         self.threads: set[int] = set()
         self.published: list[EdgeState] = []
@@ -51,6 +52,8 @@ class Edge:
         return TRUST
 
     def jwks(self) -> str:
+        if self.unreadable is not None:
+            raise self.unreadable
         return self.keys
 
     def revoke(self, key_id: str) -> None:
@@ -124,6 +127,17 @@ async def test_what_stays_the_same_is_published_once(edge: Edge) -> None:
     edge.keys = "other keys"
     await edge.reconciler.refresh()
     assert [state.credentials.jwks for state in edge.published] == ["keys", "other keys"]
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError])
+async def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(edge: Edge, error: type[Exception]) -> None:
+    edge.keys = "other keys"
+    await edge.reconciler.refresh()
+    edge.unreadable = error("planted")
+    edge.revoke("key")
+    await edge.reconciler.refresh()
+    assert [state.credentials.jwks for state in edge.published] == ["other keys", "other keys"]
+    assert edge.revoked() == [set(), {"key"}]
 
 
 async def test_what_could_not_be_built_is_built_again(edge: Edge) -> None:

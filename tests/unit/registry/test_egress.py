@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from svc_executor.adapters import manifests
+from svc_executor.adapters.peers import capability_of
 from svc_registry.app import Catalog, Registry, correct_egress
 from svc_registry.domain import Actor, Capability, Constraints, Kind, Modality
+from svc_registry.rpc.convert import capability_from
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
@@ -16,18 +20,20 @@ if TYPE_CHECKING:
 
 OPERATOR = Actor("ops", "root", platform=True)
 ACME = Actor("acme", "alice")
+MANIFESTS = Path(manifests.__file__).parents[1] / "manifests"
 LOOPBACK, REMOTE = "http://127.0.0.1:11434/v1", "https://llm.example/v1"
 EGRESS = Constraints(needs_egress=True)
 CHAT = Capability("chat", "local", Kind.MODEL, (Modality.TEXT,), ("text_chat",), data_classifications=("confidential",))
 GPT = replace(CHAT, tool_id="gpt", provider="openai", adapter="openai_chat", endpoint=REMOTE, constraints=EGRESS)
 BROWSER = replace(CHAT, tool_id="browser", adapter="browser", constraints=EGRESS)
 SMALL = replace(CHAT, tool_id="small", adapter="small")
+VLLM = replace(CHAT, tool_id="vllm", adapter="vllm", endpoint=LOOPBACK)
 
 
 @pytest.fixture
 async def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Registry:
     made = Registry(store, catalog, clock)
-    for item in (GPT, BROWSER, SMALL):
+    for item in (GPT, BROWSER, SMALL, VLLM):
         await made.register(OPERATOR, item)
     return made
 
@@ -46,6 +52,9 @@ async def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Re
         ("small", "", False),
         ("small", LOOPBACK, False),
         ("small", REMOTE, True),
+        ("vllm", "", True),
+        ("vllm", LOOPBACK, False),
+        ("vllm", REMOTE, True),
         ("unknown", "", True),
         ("unknown", LOOPBACK, True),
     ],
@@ -56,6 +65,19 @@ async def test_what_a_tenant_registers_needs_egress_where_its_endpoint_or_adapte
     answer = await registry.register(ACME, replace(CHAT, adapter=adapter, endpoint=endpoint))
     assert answer.constraints.needs_egress is needed
     assert await store.capability(answer.key) == answer
+
+
+async def test_a_tenants_capability_of_a_local_adapter_that_ships_with_the_mesh_stays_local(registry: Registry) -> None:
+    shipped = [capability_from(capability_of(one)) for one in manifests.load(MANIFESTS)]
+    private = []
+    for item in shipped:
+        await registry.register(OPERATOR, item)
+        private.append(
+            await registry.register(ACME, replace(item, provider="mine", endpoint="", constraints=Constraints()))
+        )
+    expected = {(item.tool_id, item.constraints.needs_egress) for item in shipped}
+    assert {(item.tool_id, item.constraints.needs_egress) for item in private} == expected
+    assert {needed for _, needed in expected} == {True, False}
 
 
 @pytest.mark.parametrize("change", [{"endpoint": REMOTE}, {"adapter": "openai_chat"}, {"adapter": "browser"}])

@@ -108,7 +108,7 @@ class ApiKey(_message.Message):
     display_name: _builtins.str
     """Name for people, 1 to 100 characters. Required."""
     subject: _builtins.str
-    """Subject it acts as; empty: the caller."""
+    """Subject it acts as; empty: the caller. Not a SPIFFE id, which is how services are named in the record."""
     secret: _builtins.str
     """"soma_<env>_<JWS>"; only in the answer that made it."""
     created_by: _builtins.str

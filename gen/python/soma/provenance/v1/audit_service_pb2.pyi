@@ -217,11 +217,11 @@ class ListAuditEventsRequest(_message.Message):
     """next_page_token of the page before; the filters must be the same."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Only what happened at or after this."""
+        """Only what happened at or after this, 1970 or later."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Only what happened before this."""
+        """Only what happened before this, 1970 or later."""
 
     def __init__(
         self,

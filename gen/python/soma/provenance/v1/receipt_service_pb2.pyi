@@ -385,11 +385,11 @@ class ListReceiptsRequest(_message.Message):
     """next_page_token of the page before; the filters must be the same."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Only jobs that ended at or after this."""
+        """Only jobs that ended at or after this, 1970 or later."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Only jobs that ended before this."""
+        """Only jobs that ended before this, 1970 or later."""
 
     def __init__(
         self,

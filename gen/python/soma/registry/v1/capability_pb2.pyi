@@ -224,7 +224,7 @@ class PriceList(_message.Message):
     """Version of the list, free text, at most 64 characters."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
-        """From when it holds; absent: since ever. Not in the future: a capability has one list, the one in force."""
+        """From when it holds, 1970 or later; absent: since ever. Not in the future: a capability has one list, the one in force."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
@@ -275,7 +275,7 @@ class Constraints(_message.Message):
 
     @_builtins.property
     def max_duration(self) -> _duration_pb2.Duration:
-        """Longest audio or video."""
+        """Longest audio or video, at most 31,622,400 s (a year)."""
 
     @_builtins.property
     def source_languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -549,7 +549,7 @@ class Capability(_message.Message):
 
     @_builtins.property
     def expected_latency(self) -> _duration_pb2.Duration:
-        """Time one invocation usually takes; absent: unknown."""
+        """Time one invocation usually takes, at most 31,622,400 s (a year); absent: unknown."""
 
     @_builtins.property
     def resources(self) -> Global___ResourceProfile:
