@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
 KEY = "soma-audit"
 """Transit key that signs statements about chains."""
+_PAGE = 1_000
 _PLACE = re.compile(r"/(\d{19})\.json$")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _DIGEST_BYTES = 32
+_INT64 = 2**63
 
 
 class _StatementFile(BaseModel):
@@ -61,10 +63,16 @@ class BlobAnchors:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def places(self, chain: str) -> Sequence[int]:
-        """See the port."""
-        found = [_PLACE.search(key) async for key in self._blobs.list(_folder(chain))]
-        return sorted(int(place[1]) for place in found if place)
+    async def places(self, chain: str, first: int, limit: int) -> Sequence[int]:
+        """Reads the listing from `first` on where the store is ordered, and otherwise all of it, a page at a time."""
+        found: list[int] = []
+        after = _key(chain, first - 1) if first > 0 else ""
+        async for page in self._blobs.pages(after, _PAGE, prefix=_folder(chain)):
+            places = (_place(chain, blob.key) for blob in page)
+            found = sorted([*found, *(place for place in places if place is not None and place >= first)])[:limit]
+            if self._blobs.is_ordered and len(found) == limit:
+                break
+        return found
 
     async def read(self, chain: str, sequence: int) -> SignedStatement | None:
         """See the port."""
@@ -143,3 +151,10 @@ def _folder(chain: str) -> str:
 
 def _key(chain: str, sequence: int) -> str:
     return f"{_folder(chain)}/{sequence:019d}.json"
+
+
+def _place(chain: str, key: str) -> int | None:
+    """The place of an anchor's key; None for a key of something else."""
+    found = _PLACE.search(key)
+    place = int(found[1]) if found else None
+    return place if place is not None and place < _INT64 and key == _key(chain, place) else None

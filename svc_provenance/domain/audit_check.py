@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from svc_provenance.domain.audit import EMPTY, digest
+from svc_provenance.domain.audit import EMPTY, ChainPosition, digest
 
 if TYPE_CHECKING:
-    from svc_provenance.domain.audit import ChainedEntry, ChainPosition, SignedStatement
+    from svc_provenance.domain.audit import ChainedEntry, SignedStatement
 
 MAX_FAULTS = 1_000
 
@@ -49,6 +49,11 @@ class ChainCheck:
         self._compare_link = not trusted
 
     @property
+    def end(self) -> ChainPosition:
+        """The last entry seen, or the one before the first when none was; without a digest when that is not known."""
+        return self._last
+
+    @property
     def last(self) -> int:
         """Place of the last entry seen; the one before the first when none was."""
         return self._last.sequence
@@ -76,6 +81,13 @@ class ChainCheck:
         self._last = linked.end
         self._compare_link = True
 
+    def end_part(self, place: int) -> None:
+        """Ends a part at a place that others follow: entries up to there that were not seen are missing."""
+        if place >= self.expected:
+            self.fault(self.expected, FaultKind.MISSING, _gap(self.expected, place))
+            self._last = ChainPosition(place, b"")
+            self._compare_link = False
+
     def anchor(self, anchor: SignedStatement, linked: ChainedEntry) -> None:
         """Compares an entry with a genuine anchor of its place."""
         if anchor.end.digest != linked.digest:
@@ -88,11 +100,12 @@ class ChainCheck:
     def head(self, head: ChainPosition | None) -> None:
         """Compares the end that was reached with the one that the chain is known to have."""
         known = head or EMPTY
+        seen = self.entries or self._compare_link
         if known.sequence > self.last:
             self.fault(self.expected, FaultKind.TRUNCATED, f"the head is at {known.sequence}")
-        elif known.sequence < self.last and self.entries:
+        elif known.sequence < self.last and seen:
             self.fault(known.sequence + 1, FaultKind.BROKEN_LINK, f"the chain's head is at {known.sequence}")
-        elif known.digest != self._last.digest and self.entries:
+        elif known.digest != self._last.digest and seen:
             self.fault(self.last, FaultKind.BROKEN_LINK, "the chain's head holds another digest")
 
     def newest_anchor(self, anchor: SignedStatement | None, *, made: int, listed: int) -> None:

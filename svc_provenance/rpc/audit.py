@@ -55,8 +55,9 @@ class AuditServicer(AuditServiceServicer):
     async def VerifyAudit(
         self, request: pb.VerifyAuditRequest, context: grpc.aio.ServicerContext
     ) -> pb.VerifyAuditResponse:
-        """Computes the chain anew."""
-        report = await self._audit.verify(tenant_of(caller(), platform=request.platform), request.from_sequence)
+        """Computes a part of the chain anew."""
+        chain = tenant_of(caller(), platform=request.platform)
+        report = await self._audit.verify(chain, request.from_sequence, bytes.fromhex(request.previous_digest))
         return pb.VerifyAuditResponse(
             intact=not report.faults,
             entries=report.entries,
@@ -64,6 +65,8 @@ class AuditServicer(AuditServiceServicer):
             last_sequence=report.last,
             faults=map(_fault, report.faults),
             anchor=_anchor(report.anchor) if report.anchor else None,
+            next_sequence=report.next_sequence,
+            last_digest=report.last_digest.hex(),
         )
 
     async def ExportAudit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
 import typer
@@ -15,12 +15,19 @@ from mesh.local.cli.output import Json, emit, line, table
 from mesh.local.client import EdgeClient
 from mesh.local.home import Home
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 audit_app = typer.Typer(no_args_is_help=True, help="Read and verify the audit chain.")
 _PATH = "/v1/admin/audit"
 _DECISION, _FAULT = "AUDIT_DECISION_", "AUDIT_FAULT_KIND_"
+_MAX_FAULTS = 1_000
 
 Platform = Annotated[bool, typer.Option("--platform", help="The platform's own chain; for its administrators.")]
 From = Annotated[int, typer.Option("--from", min=0, help="From this place on; 0: from the first that is kept.")]
+Digest = Annotated[
+    str, typer.Option("--digest", help="Of the entry before --from: `last_digest` of an earlier --json. Else trusted.")
+]
 
 
 class Record(Answer):
@@ -66,7 +73,7 @@ class AuditAnchor(Answer):
 
 
 class VerificationResult(Answer):
-    """What a pass over the chain came to."""
+    """What a pass over the chain, or over a part of it, came to."""
 
     intact: bool = False
     entries: int = 0
@@ -74,6 +81,21 @@ class VerificationResult(Answer):
     last_sequence: int = 0
     faults: tuple[AuditFault, ...] = ()
     anchor: AuditAnchor | None = None
+    next_sequence: int = 0
+    last_digest: str = ""
+
+    def followed_by(self, part: VerificationResult) -> VerificationResult:
+        """This and the part behind it as one, with the first 1,000 faults."""
+        return VerificationResult(
+            intact=self.intact and part.intact,
+            entries=self.entries + part.entries,
+            first_sequence=self.first_sequence or part.first_sequence,
+            last_sequence=part.last_sequence or self.last_sequence,
+            faults=(*self.faults, *part.faults)[:_MAX_FAULTS],
+            anchor=part.anchor or self.anchor,
+            next_sequence=part.next_sequence,
+            last_digest=part.last_digest,
+        )
 
 
 @audit_app.command("list")
@@ -101,24 +123,43 @@ def list_events(
 
 
 @audit_app.command()
-def verify(*, from_sequence: From = 0, platform: Platform = False, as_json: Json = False) -> None:
-    """Compute the chain anew; exit with 1 when something is wrong with it."""
+def verify(*, from_sequence: From = 0, digest: Digest = "", platform: Platform = False, as_json: Json = False) -> None:
+    """Compute the chain anew, in as many calls as it takes; exit with 1 when something is wrong with it."""
+    found: VerificationResult | None = None
     with EdgeClient.of_home(Home.from_environment()) as client:
-        found = client.send(
-            VerificationResult, f"{_PATH}:verify", {"platform": platform, "from_sequence": from_sequence}
-        )
+        for part in _parts(client, from_sequence, digest, platform=platform):
+            found = found.followed_by(part) if found else part
+            if part.next_sequence and not as_json:
+                line(f"checked up to entry {part.next_sequence - 1}")
+    if found is None or not _shown(found, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _parts(client: EdgeClient, from_sequence: int, digest: str, *, platform: bool) -> Iterator[VerificationResult]:
+    """Verifies part after part to the end of the chain."""
+    while True:
+        body: dict[str, object] = {"platform": platform, "from_sequence": from_sequence}
+        previous = {"previous_digest": digest} if digest else {}
+        part = client.send(VerificationResult, f"{_PATH}:verify", body | previous)
+        yield part
+        if not part.next_sequence:
+            return
+        from_sequence, digest = part.next_sequence, part.last_digest
+
+
+def _shown(found: VerificationResult, *, as_json: bool) -> bool:
+    """Prints what was found; gives whether the chain is intact."""
     if as_json:
         emit(found)
-    else:
-        said, style = ("intact", "green") if found.intact else (f"{len(found.faults)} faults", "red")
-        line((said, style), f": {found.entries} entries, {found.first_sequence} to {found.last_sequence}")
-        if found.anchor is not None:
-            line(f"newest anchor: entry {found.anchor.sequence}, {found.anchor.create_time:%Y-%m-%d %H:%M:%S}")
-        if found.faults:
-            rows = [(str(fault.sequence), _word(fault.kind, _FAULT), fault.detail) for fault in found.faults]
-            table(("place", "fault", "detail"), rows)
-    if not found.intact:
-        raise typer.Exit(1)
+        return found.intact
+    said, style = ("intact", "green") if found.intact else (f"{len(found.faults)} faults", "red")
+    line((said, style), f": {found.entries} entries, {found.first_sequence} to {found.last_sequence}")
+    if found.anchor is not None:
+        line(f"newest anchor: entry {found.anchor.sequence}, {found.anchor.create_time:%Y-%m-%d %H:%M:%S}")
+    if found.faults:
+        rows = [(str(fault.sequence), _word(fault.kind, _FAULT), fault.detail) for fault in found.faults]
+        table(("place", "fault", "detail"), rows)
+    return found.intact
 
 
 @audit_app.command()

@@ -38,7 +38,7 @@ async def some(under_test: AuditUnderTest, random_source: random.Random, *, belo
 
 async def anchored(under_test: AuditUnderTest) -> int:
     """Place of the newest anchor."""
-    return max(await under_test.anchors.places(TENANT))
+    return max(await under_test.anchored_places())
 
 
 async def rewrite(under_test: AuditUnderTest, chain: Sequence[ChainedEntry], start: int, *, head: bool = True) -> None:
@@ -215,7 +215,7 @@ async def move_the_head(under_test: AuditUnderTest, random_source: random.Random
 
 async def false_start(under_test: AuditUnderTest, random_source: random.Random) -> str:
     """Drops old entries and says, with the signature of an anchor, that they were due to be dropped."""
-    place = random_source.choice(await under_test.anchors.places(TENANT))
+    place = random_source.choice(await under_test.anchored_places())
     anchor = await under_test.anchors.read(TENANT, place)
     assert anchor is not None
     await under_test.owner.execute(f"DELETE FROM audit_events WHERE {_WHERE} <= {place}")

@@ -18,6 +18,7 @@ from mesh.stores.postgres import SYSTEM
 from svc_provenance.adapters.audit import PostgresAudit
 from svc_provenance.adapters.audit_anchors import BlobAnchors
 from svc_provenance.app.audit import Audit
+from svc_provenance.app.audit_verification import MAX_ANCHORS, MAX_ENTRIES
 from svc_provenance.domain import audit as domain
 from tests.chaos.audit.mutations import MUTATIONS
 from tests.chaos.audit.under_test import TENANT, AuditUnderTest, under_test
@@ -79,15 +80,18 @@ def drawn(random_source: random.Random, count: int) -> list[Mutation]:
     return chosen
 
 
+@pytest.mark.parametrize("part", [(MAX_ENTRIES, MAX_ANCHORS), (7, 100), (100, 1)], ids=["whole", "entries", "anchors"])
 @pytest.mark.parametrize(
     ("each", "mutations"),
     [(3, 64), pytest.param(12, 1_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
     ids=["short", "full"],
 )
-async def test_every_change_of_a_chain_is_found(place: AuditUnderTest, each: int, mutations: int) -> None:
+async def test_every_change_of_a_chain_is_found(
+    place: AuditUnderTest, each: int, mutations: int, part: tuple[int, int]
+) -> None:
     random_source = seeded_rng(SEED)
     await grown(place, each)
-    found = await challenge(place, place.audit, drawn(random_source, mutations), random_source)
+    found = await challenge(place, place.in_parts(*part), drawn(random_source, mutations), random_source)
     assert set(found) == {"CHANGED", "MISSING", "BROKEN_LINK", "TRUNCATED", "ANCHOR_MISMATCH", "ANCHOR_FORGED"}
     print(f"seed {SEED}: {mutations} changes of {len(MUTATIONS)} kinds, all found: {dict(found)}")  # noqa: T201 - to be repeated
 
@@ -105,7 +109,7 @@ async def test_eight_appenders_leave_one_unbroken_chain(place: AuditUnderTest) -
 class BlindAnchors(BlobAnchors):
     """Sees no anchor."""
 
-    async def places(self, chain: str) -> Sequence[int]:
+    async def places(self, chain: str, first: int, limit: int) -> Sequence[int]:
         return []
 
 

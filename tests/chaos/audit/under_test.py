@@ -24,7 +24,7 @@ from svc_provenance.app.audit import Audit
 from svc_provenance.events.audit import AuditEventHandlers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from mesh.secrets import Transit
@@ -103,8 +103,22 @@ class AuditUnderTest:
         return state.head.sequence
 
     async def kinds(self, audit: Audit | None = None) -> set[str]:
-        """Kinds of the faults that a pass finds."""
-        return {str(fault.kind) for fault in (await (audit or self.audit).verify(TENANT)).faults}
+        """Kinds of the faults that a pass finds, in as many calls as it takes."""
+        audit = audit or self.audit
+        report = await audit.verify(TENANT)
+        found = {str(fault.kind) for fault in report.faults}
+        while report.next_sequence:
+            report = await audit.verify(TENANT, report.next_sequence, report.last_digest)
+            found |= {str(fault.kind) for fault in report.faults}
+        return found
+
+    def in_parts(self, max_entries: int, max_anchors: int) -> Audit:
+        """An audit whose calls verify few entries."""
+        return Audit(self.store, self.anchors, self.signatures, max_entries=max_entries, max_anchors=max_anchors)
+
+    async def anchored_places(self) -> Sequence[int]:
+        """All places of the chain that have an anchor."""
+        return await self.anchors.places(TENANT, 0, 1_000)
 
     async def back_up(self) -> None:
         """Remembers the tables and the anchors as they are."""

@@ -40,6 +40,7 @@ class Edge:
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.faults: list[dict[str, str]] = []
+        self.parts: list[dict[str, object]] = []
 
     def raw(self, path: str) -> str:
         self.paths.append(path)
@@ -47,6 +48,8 @@ class Edge:
 
     def send(self, kind: type[BaseModel], path: str, body: dict[str, object]) -> object:
         self.paths.append(f"{path} {json.dumps(body)}")
+        if self.parts:
+            return kind.model_validate_json(json.dumps(self.parts.pop(0)))
         return kind.model_validate_json(
             json.dumps({"intact": not self.faults, "entries": "7", "first_sequence": "1", "last_sequence": "7",
                         "faults": self.faults, "anchor": {"sequence": "5", "create_time": "2026-11-20T10:00:00Z"}})
@@ -97,6 +100,43 @@ def test_a_chain_with_faults_fails_the_command(edge: Edge, form: list[str]) -> N
     done = soma("audit", "verify", *form)
     assert done.exit_code == 1
     assert "it does not follow the entry before" in done.stdout
+
+
+PARTS: list[dict[str, object]] = [
+    {"intact": True, "entries": "5", "first_sequence": "1", "last_sequence": "5", "next_sequence": "6",
+     "last_digest": "aa", "anchor": {"sequence": "4", "create_time": "2026-11-20T10:00:00Z"}},
+    {"intact": False, "entries": "4", "first_sequence": "6", "last_sequence": "9", "next_sequence": "10",
+     "last_digest": "", "faults": [FAULT]},
+    {"intact": True, "entries": "2", "first_sequence": "10", "last_sequence": "11", "next_sequence": "0",
+     "last_digest": "cc"},
+]  # fmt: skip
+
+
+def test_a_chain_is_verified_part_by_part_to_its_end(edge: Edge) -> None:
+    edge.parts = list(PARTS)
+    done = soma("audit", "verify", "--platform")
+    assert done.exit_code == 1
+    for said in ("checked up to entry 5\n", "checked up to entry 9\n", "1 faults: 11 entries, 1 to 11\n", "entry 4"):
+        assert said in done.stdout
+    assert [path.partition(" ")[2] for path in edge.paths] == [
+        '{"platform": true, "from_sequence": 0}',
+        '{"platform": true, "from_sequence": 6, "previous_digest": "aa"}',
+        '{"platform": true, "from_sequence": 10}',
+    ]
+
+
+def test_programs_get_all_parts_as_one(edge: Edge) -> None:
+    edge.parts = [PARTS[0], PARTS[2]]
+    done = soma("audit", "verify", "--json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["intact"], found["entries"]) == (0, True, 7)
+    assert (found["first_sequence"], found["last_sequence"], found["next_sequence"]) == (1, 11, 0)
+    assert (found["last_digest"], found["anchor"]["sequence"]) == ("cc", 4)
+
+
+def test_a_pass_goes_on_from_the_digest_of_an_earlier_one(edge: Edge) -> None:
+    soma("audit", "verify", "--from", "12", "--digest", "cc")
+    assert edge.paths == ['/v1/admin/audit:verify {"platform": false, "from_sequence": 12, "previous_digest": "cc"}']
 
 
 def test_an_export_is_written_to_a_file(edge: Edge, tmp_path: Path) -> None:

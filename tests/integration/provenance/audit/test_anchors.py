@@ -22,14 +22,14 @@ async def test_anchors_are_made_after_so_many_entries_or_so_long(place: AuditUnd
     for size in (1, 2, 1):  # the first at once, then three entries
         await place.race(1, size)
         await hasty.anchor_due_chains()
-    assert await place.anchors.places(TENANT) == [1, 4]
+    assert await place.anchored_places() == [1, 4]
     await place.race(1, 1)
     await hasty.anchor_due_chains()
-    assert await place.anchors.places(TENANT) == [1, 4]
+    assert await place.anchored_places() == [1, 4]
     await Anchorer(
         place.store, place.anchors, place.signatures, AnchorSchedule(3, 0, 1), place.clock
     ).anchor_due_chains()
-    assert await place.anchors.places(TENANT) == [1, 4, 5]
+    assert await place.anchored_places() == [1, 4, 5]
 
 
 async def test_chains_stay_due_while_their_anchors_cannot_be_signed(place: AuditUnderTest) -> None:

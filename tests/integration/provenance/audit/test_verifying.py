@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.errors import SomaError
+from mesh.testing.server import served
 from soma.provenance.v1 import audit_service_pb2 as pb
-from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub
+from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub, add_AuditServiceServicer_to_server
+from svc_provenance.rpc.audit import AuditServicer
 from tests.chaos.audit.under_test import AuditUnderTest, event
 
 if TYPE_CHECKING:
@@ -40,6 +42,29 @@ async def test_a_pass_says_what_it_verified_and_what_is_wrong(place: AuditUnderT
     assert [(fault.sequence, fault.kind) for fault in found.faults] == [(5, pb.AUDIT_FAULT_KIND_CHANGED)]
     with pytest.raises(SomaError, match="ends at 8"):
         await stub.VerifyAudit(pb.VerifyAuditRequest(from_sequence=9))
+
+
+async def test_a_chain_is_verified_in_parts(place: AuditUnderTest) -> None:
+    await place.race(1, 5)
+    await place.anchor()
+    await place.race(1, 6)
+    servicer = AuditServicer(place.in_parts(4, 10))
+    async with served([(add_AuditServiceServicer_to_server, servicer)]) as running:
+        stub, request, found = AuditServiceStub(running.channel), pb.VerifyAuditRequest(), []
+        while True:
+            found.append(await stub.VerifyAudit(request))
+            request.from_sequence, request.previous_digest = found[-1].next_sequence, found[-1].last_digest
+            if not request.from_sequence:
+                break
+        assert [(part.intact, part.first_sequence, part.last_sequence) for part in found] == [
+            (True, 1, 4), (True, 5, 8), (True, 9, 11),
+        ]  # fmt: skip
+        assert [part.anchor.sequence for part in found] == [0, 5, 5]
+        wrong = await stub.VerifyAudit(pb.VerifyAuditRequest(from_sequence=5, previous_digest="0" * 64))
+        assert [(fault.sequence, fault.kind) for fault in wrong.faults] == [(5, pb.AUDIT_FAULT_KIND_BROKEN_LINK)]
+        for bad in ("0", "G" * 64, "0" * 66):
+            with pytest.raises(SomaError, match="previous_digest"):
+                await stub.VerifyAudit(pb.VerifyAuditRequest(from_sequence=5, previous_digest=bad))
 
 
 async def exported(stub: AuditServiceStub, file: Path, **request: int) -> None:

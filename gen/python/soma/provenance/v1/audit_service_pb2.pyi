@@ -309,19 +309,27 @@ class VerifyAuditRequest(_message.Message):
 
     PLATFORM_FIELD_NUMBER: _builtins.int
     FROM_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
     platform: _builtins.bool
     """The platform's own chain in place of the tenant's; for platform administrators."""
     from_sequence: _builtins.int
-    """Verify from this place on, trusting the entry before; 0: from the first that is kept."""
+    """Verify from this place on; 0: from the first that is kept. With previous_digest it may be the place behind the last
+    entry.
+    """
+    previous_digest: _builtins.str
+    """Digest of the entry before from_sequence, as last_digest of the call before told it: lower-case hex. The chain must
+    go on from it, else there is a fault (BROKEN_LINK). Empty: whatever the entry before has is trusted.
+    """
     def __init__(
         self,
         *,
         platform: _builtins.bool = ...,
         from_sequence: _builtins.int = ...,
+        previous_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_sequence", b"from_sequence", "platform", b"platform"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_sequence", b"from_sequence", "platform", b"platform", "previous_digest", b"previous_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,21 +347,31 @@ class VerifyAuditResponse(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
     ANCHOR_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_DIGEST_FIELD_NUMBER: _builtins.int
     intact: _builtins.bool
-    """True when nothing is wrong."""
+    """True when nothing is wrong in the part that this call verified."""
     entries: _builtins.int
     """Entries that were computed anew."""
     first_sequence: _builtins.int
     """First place that was verified."""
     last_sequence: _builtins.int
     """Last place that was verified."""
+    next_sequence: _builtins.int
+    """Where the next call goes on: its from_sequence. 0: the end of the chain was reached, and its end was compared with
+    the head and the newest anchor.
+    """
+    last_digest: _builtins.str
+    """Digest of the last entry of this part, lower-case hex: previous_digest of the next call, or of one that verifies
+    later what has been added since. Empty when that entry is missing, which is a fault.
+    """
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFault]:
         """What is wrong, in order; at most 1,000."""
 
     @_builtins.property
     def anchor(self) -> Global___AuditAnchor:
-        """Newest anchor; absent: none was made yet."""
+        """Newest anchor: of the part that this call verified, in the last call of the chain. Absent: none was made."""
 
     def __init__(
         self,
@@ -364,10 +382,12 @@ class VerifyAuditResponse(_message.Message):
         last_sequence: _builtins.int = ...,
         faults: _abc.Iterable[Global___AuditFault] | None = ...,
         anchor: Global___AuditAnchor | None = ...,
+        next_sequence: _builtins.int = ...,
+        last_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "entries", b"entries", "faults", b"faults", "first_sequence", b"first_sequence", "intact", b"intact", "last_sequence", b"last_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "entries", b"entries", "faults", b"faults", "first_sequence", b"first_sequence", "intact", b"intact", "last_digest", b"last_digest", "last_sequence", b"last_sequence", "next_sequence", b"next_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

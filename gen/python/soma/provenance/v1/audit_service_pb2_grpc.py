@@ -78,7 +78,8 @@ class AuditServiceServicer:
 
     def VerifyAudit(self, request, context):
         """Computes the chain anew and compares it with what is kept and with the signed anchors outside the database: finds
-        every change, deletion, swap and truncation.
+        every change, deletion, swap and truncation. A call verifies at most 20,000 entries and 1,000 anchors: call again
+        with next_sequence as from_sequence and last_digest as previous_digest until next_sequence is 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

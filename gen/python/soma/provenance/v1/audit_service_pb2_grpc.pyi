@@ -40,7 +40,8 @@ class AuditServiceStub:
     """Reads one entry."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]
     """Computes the chain anew and compares it with what is kept and with the signed anchors outside the database: finds
-    every change, deletion, swap and truncation.
+    every change, deletion, swap and truncation. A call verifies at most 20,000 entries and 1,000 anchors: call again
+    with next_sequence as from_sequence and last_digest as previous_digest until next_sequence is 0.
     """
     ExportAudit: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditRequest, _httpbody_pb2.HttpBody]
     """Streams entries as JSON lines, oldest first, with what is needed to verify them elsewhere."""
@@ -56,7 +57,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Reads one entry."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Computes the chain anew and compares it with what is kept and with the signed anchors outside the database: finds
-    every change, deletion, swap and truncation.
+    every change, deletion, swap and truncation. A call verifies at most 20,000 entries and 1,000 anchors: call again
+    with next_sequence as from_sequence and last_digest as previous_digest until next_sequence is 0.
     """
     ExportAudit: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Streams entries as JSON lines, oldest first, with what is needed to verify them elsewhere."""
@@ -87,7 +89,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.VerifyAuditResponse, _abc.Awaitable[_audit_service_pb2.VerifyAuditResponse]]:
         """Computes the chain anew and compares it with what is kept and with the signed anchors outside the database: finds
-        every change, deletion, swap and truncation.
+        every change, deletion, swap and truncation. A call verifies at most 20,000 entries and 1,000 anchors: call again
+        with next_sequence as from_sequence and last_digest as previous_digest until next_sequence is 0.
         """
 
     @_abc_1.abstractmethod
