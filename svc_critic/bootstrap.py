@@ -7,33 +7,45 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
+from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.event import ProtoCodec
+from mesh.events.inbox import Consumer
 from mesh.fairness import FairSlots
+from mesh.lifecycle import background
 from mesh.processes import ProcessLimits
 from mesh.settings import load
+from mesh.telemetry import gauge
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
 from soma.events.v1.audit_pb2 import AuditRecorded
+from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
 from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from svc_critic.adapters.erasure import PostgresErasureMarks, PostgresErasures
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
 from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.adapters.retention import RULES
-from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
+from svc_critic.app import EraseQuotes, Evaluate, EvaluationSlots, Evaluators, RubricUseCases
+from svc_critic.events.assets import TOPIC, AssetEventHandlers
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from svc_critic.settings import CriticSettings, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from mesh.chassis import Chassis
     from mesh.lifecycle import Service
 
 NAME = "critic"
 MIB = 1024 * 1024
+_BATCH = 20
+"""Events of one transaction: each locks the asset that it is about."""
+_ERASE_EVERY_S = 2.0
+_COUNT_EVERY_S = 60.0
 
 
 def _share(workers: int) -> int:
@@ -53,6 +65,42 @@ def _limits(own: CriticSettings) -> ProcessLimits:
     )
 
 
+def _consumer(mesh: Chassis) -> Consumer:
+    """Takes in the facts of the other contexts."""
+    lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(mesh.name)
+    return Consumer(
+        mesh.bus,
+        mesh.postgres,
+        mesh.codec,
+        mesh.name,
+        (TOPIC,),
+        AssetEventHandlers(mesh.clock, PostgresErasureMarks).handlers(),
+        dead_letter_sink=DeadLetterPublisher(
+            mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock
+        ),
+        clock=mesh.clock,
+        batch=_BATCH,
+        on_lag=lag.set,
+    )
+
+
+async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
+    """Hear of erased assets, and remove what verdicts quote of them."""
+    erase_quotes = EraseQuotes(PostgresErasures(mesh.postgres), meter, mesh.clock)
+
+    async def every(name: str, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        async def run() -> None:
+            while True:
+                await work()
+                await mesh.clock.sleep(pause_s)
+
+        await mesh.enter(background(run, name, clock=mesh.clock))
+
+    await mesh.enter(_consumer(mesh))
+    await every("erase-quotes", erase_quotes, _ERASE_EVERY_S)
+    await every("count-unfinished-erasures", erase_quotes.count_unfinished, _COUNT_EVERY_S)
+
+
 @asynccontextmanager
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the critic and undoes it in reverse."""
@@ -65,7 +113,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
             lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
         )
-        own = settings.critic
+        own, meter = settings.critic, PrometheusMeter()
+        await _erase_quotes(mesh, meter)
         await mesh.apply_retention(RULES, settings.retention.evaluations_days)
         pool = await mesh.process_pool(NAME, _limits(own))
         rubrics = RubricUseCases(PostgresRubrics(mesh.postgres, mesh.auditor), mesh.clock, mesh.ids)
@@ -81,7 +130,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
             rubrics=rubrics,
             evaluators=Evaluators(heuristics(pool, max(1, own.workers // 2))),
             evaluations=PostgresEvaluations(mesh.postgres, mesh.outbox, evaluation_done),
-            meter=PrometheusMeter(),
+            meter=meter,
             slots=EvaluationSlots(slots, _share(own.workers)),
             clock=mesh.clock,
             ids=mesh.ids,

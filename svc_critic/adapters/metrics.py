@@ -19,18 +19,25 @@ SCORES = tuple(step / 10 for step in range(1, 11))
 
 
 class PrometheusMeter:
-    """Scores by modality and tool, verdicts by evaluator."""
+    """Scores by modality and tool, verdicts by evaluator, erasures that are left."""
 
     def __init__(self) -> None:
         self._scores = telemetry.histogram(
             "multimodal_quality_score", "Weighted score of judged assets.", ("modality", "tool_id"), SCORES
         )
         self._verdicts = telemetry.counter("critic_evaluations_total", "Verdicts.", ("evaluator", "verdict"))
+        self._unfinished = telemetry.gauge(
+            "critic_erasures_unfinished", "Erased assets that verdicts may still quote, up to 10,000."
+        )
 
     def judged(self, evaluation: Evaluation, kind: Kind) -> None:
         """Takes in one new evaluation."""
         self._scores.labels(kind.value, _tool(evaluation)).observe(evaluation.score)
         self._verdicts.labels(evaluation.evaluator, "passed" if evaluation.passes else "refused").inc()
+
+    def unfinished_erasures(self, number: int) -> None:
+        """See the port."""
+        self._unfinished.labels().set(number)
 
 
 def _tool(evaluation: Evaluation) -> str:

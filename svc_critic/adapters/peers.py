@@ -29,4 +29,4 @@ class AssetsPeer:
             raise SomaError(Reason.PAYLOAD_TOO_LARGE, text)
         pieces = self._stub.DownloadAsset(asset_service_pb2.DownloadAssetRequest(asset_id=asset_id))
         content = b"".join([piece.data async for piece in pieces])
-        return EvaluatedAsset(asset_id, asset.asset_type, asset.media_type, content)
+        return EvaluatedAsset(asset.asset_id, asset.asset_type, asset.media_type, content)

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 
 from mesh.errors import Reason, SomaError
 from mesh.events.audit import canonical
+from svc_critic.adapters.erasure import is_erased
+from svc_critic.domain.erasure import ErasedAsset
 from svc_critic.domain.evaluation import Evaluation
 from svc_critic.domain.rubric import Rubric
 
@@ -181,9 +183,11 @@ class PostgresEvaluations:
         return _EVALUATION.validate_python(row["document"])
 
     async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
-        """Keeps the evaluation; the first one when the request id was used."""
+        """Keeps the evaluation, without quotes if its asset is gone; the first one when the request id was used."""
         try:
             async with self._postgres.transaction(evaluation.tenant_id) as connection:
+                if await is_erased(connection, ErasedAsset(evaluation.tenant_id, evaluation.asset_id)):
+                    evaluation = evaluation.without_quotes()
                 await connection.execute(
                     _RECORD,
                     evaluation.evaluation_id,

@@ -95,7 +95,7 @@ class Evaluate:
         made = Evaluation(
             evaluation_id=self._ids.new(),
             tenant_id=tenant_id,
-            asset_id=request.asset_id,
+            asset_id=asset.asset_id,
             asset_type=asset.asset_type,
             passes=verdict.passes,
             score=verdict.score,

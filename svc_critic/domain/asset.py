@@ -17,7 +17,7 @@ class EvaluationContext:
 
 @dataclass(frozen=True)
 class EvaluatedAsset:
-    """An asset with its bytes."""
+    """An asset with its bytes; `asset_id` as the asset store writes it, whatever the spelling of a request."""
 
     asset_id: str
     asset_type: str

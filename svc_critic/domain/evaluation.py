@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - the storage adapter reads the annotation
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The verdict on one asset; never changed. `elapsed_ms` is in milliseconds."""
+    """The verdict on one asset; changed by the erasure of the asset alone. `elapsed_ms` is in milliseconds."""
 
     evaluation_id: str
     tenant_id: str
@@ -42,6 +42,14 @@ class Evaluation:
     elapsed_ms: int
     origin: Origin
     created_at: datetime
+
+    def without_quotes(self) -> Evaluation:
+        """The verdict without evidence, messages and hints, all of which may quote the asset."""
+        return replace(
+            self,
+            criteria=tuple(replace(score, evidence="") for score in self.criteria),
+            feedback=tuple(replace(item, message="", hint={}) for item in self.feedback),
+        )
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,10 @@ class Evaluations(Protocol):
         """What this request id recorded; IDEMPOTENCY_MISMATCH when it was used with another digest."""
 
     async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
-        """Keeps the evaluation with its event, in one transaction; the first one when the request id was used."""
+        """Keeps the evaluation with its event, in one transaction; the first one when the request id was used.
+
+        Of an asset that was erased meanwhile, the evaluation is kept without what it may quote.
+        """
 
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
         """One of the tenant's."""

@@ -1,0 +1,1 @@
+"""What the critic takes in from the topics of other contexts."""

@@ -1,0 +1,126 @@
+"""A critic on Postgres that judges texts, and the event that an asset is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mesh.clock import SystemClock
+from mesh.events.event import Event
+from mesh.events.outbox import Outbox
+from mesh.fairness import FairSlots
+from mesh.ids import SystemIds
+from mesh.stores.postgres import SYSTEM
+from soma.assets.v1 import asset_pb2
+from soma.events.v1 import facts_pb2
+from svc_critic.adapters.erasure import PostgresErasureMarks, PostgresErasures
+from svc_critic.adapters.memory import MemoryRubrics
+from svc_critic.adapters.postgres import PostgresEvaluations
+from svc_critic.app import EraseQuotes, Evaluate, EvaluationRequest, EvaluationSlots, Evaluators, RubricUseCases
+from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
+from svc_critic.domain.ports import EvaluatorResult
+from svc_critic.domain.prose import examine_prose
+from svc_critic.events.assets import TOPIC, AssetEventHandlers
+from svc_critic.rpc import evaluation_done
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mesh.stores.postgres import Postgres
+    from svc_critic.domain.evaluation import Evaluation
+
+SECRET = "Jane Doe, 123-45-6789"
+LETTER = f"Please send the pension to {SECRET}"
+TENANT = "acme"
+CLOCK, IDS = SystemClock(), SystemIds()
+HANDLERS = AssetEventHandlers(CLOCK, PostgresErasureMarks).handlers()
+_TABLES = """
+SELECT format('%I', c.relname) AS name FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> ALL($1::text[])
+"""
+
+
+class Letters:
+    """An asset store in which every asset is the letter; it writes ids in lower case."""
+
+    async def read(self, asset_id: str) -> EvaluatedAsset:
+        return EvaluatedAsset(asset_id.lower(), "text", "text/plain", LETTER.encode())
+
+
+@dataclass
+class Prose:
+    """Measures a text, with its end as evidence; `before_end` runs when it is measured."""
+
+    before_end: Callable[[], Awaitable[None]] | None = None
+    name: str = "heuristics/text"
+    kinds: frozenset[Kind] = field(default_factory=lambda: frozenset({Kind.TEXT}))
+
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+        found = EvaluatorResult(examine_prose(asset.content.decode(), brief))
+        if self.before_end is not None:
+            await self.before_end()
+        return found
+
+
+class ErasedCount:
+    """Notes what is left to be erased."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def unfinished_erasures(self, number: int) -> None:
+        self.number = number
+
+
+class QuotingCritic:
+    """The use cases of a critic whose verdicts quote the letter."""
+
+    def __init__(self, postgres: Postgres, outbox: Outbox | None = None) -> None:
+        self.postgres = postgres
+        self.prose = Prose()
+        self.meter = ErasedCount()
+        self.evaluations = PostgresEvaluations(postgres, outbox or Outbox(), evaluation_done)
+        self.evaluate = Evaluate(
+            assets=Letters(),
+            rubrics=RubricUseCases(MemoryRubrics(), CLOCK, IDS),
+            evaluators=Evaluators([self.prose]),
+            evaluations=self.evaluations,
+            meter=self,
+            slots=EvaluationSlots(FairSlots("the critic", 2, per_tenant=2), 2),
+            clock=CLOCK,
+            ids=IDS,
+        )
+
+    def judged(self, evaluation: Evaluation, kind: Kind) -> None:
+        """Nothing."""
+
+    async def judge(self, asset_id: str, request_id: str = "", tenant_id: str = TENANT) -> Evaluation:
+        return await self.evaluate(tenant_id, EvaluationRequest(asset_id, request_id=request_id))
+
+    async def apply(self, event: Event) -> None:
+        """Mark the asset of an event."""
+        async with self.postgres.transaction(event.tenant_id) as connection:
+            await HANDLERS[event.type](connection, event)
+
+    async def erase(self, at_once: int = 100) -> None:
+        """Do what is due."""
+        await EraseQuotes(PostgresErasures(self.postgres), self.meter, CLOCK, evaluations_at_once=at_once)()
+
+    async def stored(self, *left_out: str) -> str:
+        """All columns of all tables, those left out aside; bytes in hexadecimal digits."""
+        async with self.postgres.transaction(SYSTEM) as connection:
+            tables = [row["name"] for row in await connection.fetch(_TABLES, list(left_out))]
+            assert "evaluations" in tables
+            rows = [
+                row["content"]
+                for table in tables
+                for row in await connection.fetch(f"SELECT to_jsonb(t)::text AS content FROM {table} AS t")
+            ]
+        return "\n".join(rows)
+
+
+def tombstone(asset_id: str, tenant_id: str = TENANT) -> Event:
+    """The event that an asset is gone."""
+    payload = facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id), reason="asked for")
+    kind = payload.DESCRIPTOR.full_name
+    return Event(IDS.new(), kind, TOPIC, asset_id, tenant_id, CLOCK.now(), payload.SerializeToString())
