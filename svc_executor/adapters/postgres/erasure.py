@@ -66,8 +66,12 @@ SELECT count(*) FROM (
     SELECT FROM erased_assets WHERE continue_at IS NOT NULL ORDER BY continue_at LIMIT $1
 ) AS unfinished
 """
+# What the critic found may quote the asset.
 _ERASE_ATTEMPTS = """
-UPDATE multimodal_executions SET text = '' WHERE plan_id = $1 AND month = $2 AND $3 = ANY(asset_ids) RETURNING step_id
+UPDATE multimodal_executions SET text = '', feedback = (
+    SELECT coalesce(jsonb_agg(point || '{"message": "", "hint": {}}'), '[]')
+    FROM jsonb_array_elements(feedback) AS point)
+WHERE plan_id = $1 AND month = $2 AND $3 = ANY(asset_ids) RETURNING step_id
 """
 _ERASE_STEPS = """
 UPDATE job_steps SET text = '', erased = true WHERE plan_id = $1 AND $2 = ANY(asset_ids) RETURNING step_id

@@ -122,6 +122,20 @@ async def test_an_erased_text_is_neither_in_the_step_nor_in_its_attempt(postgres
     assert (step.state, step.asset_ids, step.erased) == (StepState.SUCCEEDED, (asset_id,), True)
 
 
+async def test_what_the_critic_quoted_of_an_erased_picture_is_gone_with_it(postgres: Postgres, rig: Rig) -> None:
+    run = await Run.of(task("a", "generate_image", params={"prompt": "a letter"}), rig=rig)
+    await run.steps.select(run.select("a"))
+    await run.steps.attempt(run.attempt("a"))
+    point = {"dimension": "legibility", "code": "CUT_OFF", "message": SECRET, "hint": {"text": SECRET, "px": 3}}
+    async with postgres.transaction(TENANT) as connection:
+        await connection.execute("UPDATE multimodal_executions SET feedback = $1", [point])
+    (asset_id,) = (await run.account()).executions[0].asset_ids
+    await apply_event(postgres, tombstone(asset_id, run.order.job_id))
+    assert SECRET not in await kept(postgres)
+    (found,) = (await run.account()).executions[0].feedback
+    assert (found.dimension, found.code, found.message, found.hint) == ("legibility", "CUT_OFF", "", {})
+
+
 async def test_every_job_that_has_the_asset_loses_the_text(postgres: Postgres, rig: Rig) -> None:
     first, asset_id = await written(rig)
     second, same = await written(rig)
