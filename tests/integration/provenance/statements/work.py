@@ -126,7 +126,8 @@ async def chain_entries(postgres: Postgres) -> None:
         await append(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, audit_action)])
     async with postgres.transaction(TENANT) as connection:
         await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, audit_action)])
-    assert await PendingEntries(postgres).add() == 1
+        await connection.execute("INSERT INTO audit_pending (tenant_id, entry) VALUES ($1, '{}')", TENANT)
+    assert await PendingEntries(postgres).add() == 2
     [newest], _ = await store.page(TENANT, audit.Filters(), 0, 1)
     assert await store.one(TENANT, newest.entry.audit_id)
     await store.state(TENANT)
