@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -35,13 +35,20 @@ def id_of(tenant_id: str, key_id: str) -> bytes:
 
 @dataclass(frozen=True)
 class KeyIds:
-    """A set of ids of keys. Each bucket is the ids that begin with its number, in ascending order without gaps."""
+    """A set of ids of keys. Each bucket is the ids that begin with its number, in ascending order without gaps.
+
+    `bucket_digests` tell buckets apart, 0 an empty one; no proof against who wants two to look the same. They are
+    computed with the set, so that comparing costs the same however many keys there are.
+    """
 
     buckets: tuple[bytes, ...] = (b"",) * BUCKETS
+    bucket_digests: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.buckets) != BUCKETS:
             raise ValueError(f"{BUCKETS} buckets are needed, not {len(self.buckets)}")
+        if not self.bucket_digests:
+            object.__setattr__(self, "bucket_digests", tuple(map(_digest, self.buckets)))
 
     def __contains__(self, item: bytes) -> bool:
         bucket = self.buckets[bucket_of(item)]
@@ -68,20 +75,13 @@ class KeyIds:
         """The set with other buckets in place of some; ValueError for a bucket that there cannot be."""
         if not all(0 <= index < BUCKETS and _fits(index, ids) for index, ids in changed.items()):
             raise ValueError("not a bucket of ids")
-        buckets = list(self.buckets)
-        for index, ids in changed.items():
-            buckets[index] = ids
-        return replace(self, buckets=tuple(buckets))
-
-    def bucket_digests(self) -> list[int]:
-        """Tells buckets apart; 0 for an empty one. No proof against who wants two to look the same."""
-        return [int.from_bytes(hashlib.sha256(ids).digest()[:8]) if ids else 0 for ids in self.buckets]
+        return self._replaced(changed)
 
     def differing(self, digests: Sequence[int]) -> list[int]:
         """Numbers of the buckets with other digests than these."""
         known = digests if len(digests) == BUCKETS else [0] * BUCKETS
         return [
-            index for index, (own, other) in enumerate(zip(self.bucket_digests(), known, strict=True)) if own != other
+            index for index, (own, other) in enumerate(zip(self.bucket_digests, known, strict=True)) if own != other
         ]
 
     def changed_since(self, before: KeyIds) -> list[int]:
@@ -115,12 +115,24 @@ class KeyIds:
         by_bucket: dict[int, set[bytes]] = defaultdict(set)
         for item in ids:
             by_bucket[bucket_of(item)].add(item)
-        buckets = list(self.buckets)
+        changed: dict[int, bytes] = {}
         for index, items in by_bucket.items():
-            merged = set(ids_in(buckets[index]))
+            merged = set(ids_in(self.buckets[index]))
             change(merged, items)
-            buckets[index] = b"".join(sorted(merged))
-        return replace(self, buckets=tuple(buckets)) if tuple(buckets) != self.buckets else self
+            joined = b"".join(sorted(merged))
+            if joined != self.buckets[index]:
+                changed[index] = joined
+        return self._replaced(changed) if changed else self
+
+    def _replaced(self, changed: Mapping[int, bytes]) -> KeyIds:
+        buckets, digests = list(self.buckets), list(self.bucket_digests)
+        for index, ids in changed.items():
+            buckets[index], digests[index] = ids, _digest(ids)
+        return KeyIds(tuple(buckets), tuple(digests))
+
+
+def _digest(ids: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(ids).digest()[:8]) if ids else 0
 
 
 def bucket_of(item: bytes) -> int:

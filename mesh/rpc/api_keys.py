@@ -143,7 +143,7 @@ class ExistingKeys:
         while True:
             self._pending = {}
             try:
-                async for message in watch(self._ids.bucket_digests()):
+                async for message in watch(self._ids.bucket_digests):
                     await self._take(message)
                     heard = True
             except SomaError as error:

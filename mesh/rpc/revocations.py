@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 PAUSE_S = 0.2
 MAX_AGE_S = 900.0
 STORE_PAUSE_S = 1.0
-"""The least time between two writes of the file, in seconds."""
+"""How long after a change the file is written, in seconds, with all that has changed by then."""
 RESTS = 20
-"""The file is written again only after so many times as long as writing it took: with very many keys, less often."""
+"""The file is written only after so many times as long as writing it took last: with very many keys, less often."""
 _NEVER = 253_402_300_799
 """Seconds since 1970 that stand for a key without an end: the end of the year 9999."""
 
@@ -164,13 +164,18 @@ class RevokedKeys:
             await self._clock.sleep(PAUSE_S)
 
     async def persist_file(self) -> None:
-        """Keeps the file true to the set for ever: written after changes, at most once a second, and when cancelled."""
+        """Keeps the file true to the set for ever: written a second after a change at the latest, and when cancelled.
+
+        All services hear of a revocation in the same moment: whoever revokes does not wait for all of them to write.
+        """
+        pause_s = STORE_PAUSE_S
         try:
             while True:
                 await self._unsaved.wait()
+                await self._clock.sleep(pause_s)
                 began = self._clock.monotonic()
                 await self._store()
-                await self._clock.sleep(max(STORE_PAUSE_S, RESTS * (self._clock.monotonic() - began)))
+                pause_s = max(STORE_PAUSE_S, RESTS * (self._clock.monotonic() - began))
         finally:
             if self._unsaved.is_set():
                 await self._store()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -19,6 +18,8 @@ REFRESH_S = 2.0
 """Certificates and signing keys are looked at this often, in seconds; revocations come at once."""
 PAUSE_S = 0.5
 """The least time between the beginnings of two builds, in seconds: each writes all revoked keys."""
+SETTLE_S = 0.1
+"""How long after a revocation the build begins, in seconds: the call that revoked is answered first."""
 RESTS = 10
 """The next build begins only after so many times as long as one took.
 
@@ -94,6 +95,9 @@ class EdgeReconciler(Generic[Built]):
             await self.refresh()
             took = self._clock.monotonic() - began
             await self._clock.sleep(max(PAUSE_S - took, RESTS * took))
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(REFRESH_S - PAUSE_S):
                     await self._stale.wait()
+            except TimeoutError:
+                continue
+            await self._clock.sleep(SETTLE_S)

@@ -11,7 +11,7 @@ import base64
 import os
 from typing import TYPE_CHECKING
 
-from tests.bench.growth.reconnecting import known_keys, known_revocations
+from tests.bench.growth.reconnecting import known_capabilities, known_keys, known_revocations
 from tests.bench.growth.world import FAILING_PLAN, PLAN, SERVICE, TENANT, Json
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ CALLS: Mapping[str, Make] = {
     "registry.v1.CapabilityService.FindCandidates": fixed(requirements=NEED),
     "registry.v1.CapabilityService.ReportHealth": health_report,
     "registry.v1.CapabilityService.ResetFailures": about("capability_id"),
-    "registry.v1.CapabilityService.WatchCapabilities": fixed(),
+    "registry.v1.CapabilityService.WatchCapabilities": known_capabilities,
     "registry.v1.CapabilityService.GetLadder": fixed(modality="MODALITY_DIAGRAM", task_type="image_diagram"),
     "registry.v1.CapabilityService.ListLadders": fixed(page_size=1),
     "registry.v1.CapabilityService.SetLadder": ladder_body,

@@ -1,4 +1,4 @@
-"""What a service knows of API keys when it opens the gateway's streams again: it is then sent what it lacks."""
+"""What a service knows when it opens a stream again: of API keys and capabilities it is then sent what it lacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from tests.bench.growth.world import Json, World
 
 REVOCATIONS, KEYS = (f"gateway.v1.ApiKeyService.Watch{name}" for name in ("Revocations", "ApiKeys"))
+
+
+CAPABILITIES = "registry.v1.CapabilityService.WatchCapabilities"
+
+
+async def known_capabilities(world: World) -> Json:
+    """Where the stream of capabilities goes on, as of now."""
+    async for message in world.stream(CAPABILITIES, {"resume_token": world.resume_token}, SERVICE):
+        world.resume_token = message.resume_token or world.resume_token
+        if message.complete or message.heartbeat:
+            break
+    return {"resume_token": world.resume_token}
 
 
 async def known_revocations(world: World) -> Json:
@@ -30,9 +42,9 @@ async def known_revocations(world: World) -> Json:
 async def known_keys(world: World) -> Json:
     """Digests of the keys that exist, as of now."""
     changed: dict[int, bytes] = {}
-    async for message in world.stream(KEYS, {"bucket_digests": world.key_ids.bucket_digests()}, SERVICE):
+    async for message in world.stream(KEYS, {"bucket_digests": world.key_ids.bucket_digests}, SERVICE):
         changed |= {bucket.index: bucket.ids for bucket in message.buckets}
         if message.HasField("as_of"):
             break
     world.key_ids = world.key_ids.with_buckets(changed)
-    return {"bucket_digests": world.key_ids.bucket_digests()}
+    return {"bucket_digests": world.key_ids.bucket_digests}

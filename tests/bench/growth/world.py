@@ -61,6 +61,7 @@ class World:
     numbers: int = 0
     revocations: RevocationBuckets = field(default_factory=RevocationBuckets)
     key_ids: KeyIds = field(default_factory=KeyIds)
+    resume_token: str = ""
 
     def number(self) -> int:
         """A number that was not given before."""

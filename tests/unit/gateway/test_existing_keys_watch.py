@@ -93,7 +93,7 @@ async def test_watcher_that_has_them_gets_none_but_the_time_of_each_reading(
 ) -> None:
     await made(store, clock)
     await existing.refresh()
-    known = (await anext(existing.watch([]))).ids.bucket_digests()
+    known = (await anext(existing.watch([]))).ids.bucket_digests
     watch = existing.watch(known)
     assert (await anext(watch)).changed == []
     await clock.advance(1)

@@ -15,6 +15,7 @@ from mesh.errors import Reason, SomaError
 from mesh.identity.statements import TYPE, RevocationsFile, StatementReader, statement_of
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
+from mesh.rpc.revocations import STORE_PAUSE_S
 from mesh.rpc.revocations import RevokedKeys as ServiceKeys
 from mesh.testing import ALICE, FakeClock, Issuer, SlowWorkClock, acting_as
 from mesh.testing.contract import eventually
@@ -218,7 +219,12 @@ async def test_the_statement_is_on_all_that_was_sent_and_lets_a_service_keep_it(
         stated = StatementReader(TYPE, issuer.keys, ISSUER).read(messages[1].statement)
         assert stated is not None
         assert stated.model_dump(include={"as_of", "sha256"}) == statement_of(ends, as_of)
-        await eventually(lambda: stored_in(file) == (as_of, ends))
+
+        async def is_stored() -> bool:
+            await clock.advance(STORE_PAUSE_S)
+            return stored_in(file) == (as_of, ends)
+
+        await eventually(is_stored)
         await tasks.end(following)
     assert [*ends] == [first]
 

@@ -295,6 +295,6 @@ async def test_key_that_the_gateway_no_longer_has_is_gone(
     forgotten = await key_of(issuer, OTHER)
     await clock.advance(CLOCK_TOLERANCE_S + 1)
     await service.hear(await gateway.reading(KEY, OTHER))
-    known = KeyIds().with_ids([id_of("acme", KEY), id_of("acme", OTHER)]).bucket_digests()
+    known = KeyIds().with_ids([id_of("acme", KEY), id_of("acme", OTHER)]).bucket_digests
     await service.hear(await gateway.reading(KEY, known=known))
     assert service.refusal(forgotten) is Reason.UNAUTHENTICATED
