@@ -27,7 +27,7 @@ PAUSE_S = 0.2
 MAX_AGE_S = 900.0
 STORE_PAUSE_S = 1.0
 """How long after a change the file is written, in seconds, with all that has changed by then."""
-RESTS = 20
+PAUSE_FACTOR = 20
 """The file is written only after so many times as long as writing it took last: with very many keys, less often."""
 _NEVER = 253_402_300_799
 """Seconds since 1970 that stand for a key without an end: the end of the year 9999."""
@@ -175,7 +175,7 @@ class RevokedKeys:
                 await self._clock.sleep(pause_s)
                 began = self._clock.monotonic()
                 await self._store()
-                pause_s = max(STORE_PAUSE_S, RESTS * (self._clock.monotonic() - began))
+                pause_s = max(STORE_PAUSE_S, PAUSE_FACTOR * (self._clock.monotonic() - began))
         finally:
             if self._unsaved.is_set():
                 await self._store()

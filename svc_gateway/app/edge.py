@@ -18,9 +18,9 @@ REFRESH_S = 2.0
 """Certificates and signing keys are looked at this often, in seconds; revocations come at once."""
 PAUSE_S = 0.5
 """The least time between the beginnings of two builds, in seconds: each writes all revoked keys."""
-SETTLE_S = 0.1
+BUILD_DELAY_S = 0.1
 """How long after a revocation the build begins, in seconds: the call that revoked is answered first."""
-RESTS = 10
+PAUSE_FACTOR = 10
 """The next build begins only after so many times as long as one took.
 
 With very many keys the edge learns of a revocation later; services refuse the key at once.
@@ -94,10 +94,10 @@ class EdgeReconciler(Generic[Built]):
             self._stale.clear()
             await self.refresh()
             took = self._clock.monotonic() - began
-            await self._clock.sleep(max(PAUSE_S - took, RESTS * took))
+            await self._clock.sleep(max(PAUSE_S - took, PAUSE_FACTOR * took))
             try:
                 async with asyncio.timeout(REFRESH_S - PAUSE_S):
                     await self._stale.wait()
             except TimeoutError:
                 continue
-            await self._clock.sleep(SETTLE_S)
+            await self._clock.sleep(BUILD_DELAY_S)

@@ -28,7 +28,7 @@ RETRY_S = 5.0
 """How long nothing is signed after a signature that failed, in seconds: the next would most likely fail as slowly."""
 PAUSE_S = 0.5
 """At least between two signatures on the revoked keys, in seconds: each hashes all of them."""
-RESTS = 20
+PAUSE_FACTOR = 20
 """The revoked keys are hashed again only after so many times as long as hashing them took."""
 
 
@@ -57,7 +57,7 @@ class Statements:
             reading, current = await revoked.unstated()
             content = partial(_content, current, int(reading.as_of.timestamp()))
             await revoked.state(reading, await self._sign(content, TYPE))
-            await self._clock.sleep(max(PAUSE_S, RESTS * self._hashing_s))
+            await self._clock.sleep(max(PAUSE_S, PAUSE_FACTOR * self._hashing_s))
 
     def of_keys(self, ids: KeyIds, as_of: datetime) -> str:
         """The statement on the existing keys, made within the last minute; empty until `sign_keys` has made it."""

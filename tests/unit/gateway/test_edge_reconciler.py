@@ -11,7 +11,7 @@ import pytest
 from mesh.lifecycle import background
 from mesh.testing import FakeClock, SlowWorkClock
 from mesh.testing.contract import eventually
-from svc_gateway.app.edge import PAUSE_S, RESTS, SETTLE_S, EdgeReconciler
+from svc_gateway.app.edge import BUILD_DELAY_S, PAUSE_FACTOR, PAUSE_S, EdgeReconciler
 from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Limits, Trust
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ async def test_keys_that_are_revoked_in_a_burst_are_published_once(edge: Edge, c
             edge.revoke(key_id)
             await clock.advance(PAUSE_S / 100)
         assert edge.revoked() == [set()]
-        await clock.advance(PAUSE_S + SETTLE_S)
+        await clock.advance(PAUSE_S + BUILD_DELAY_S)
         await eventually(lambda: edge.revoked() == [set(), {*burst}])
         await clock.sleeper()
     assert len(edge.published) == 2
@@ -105,15 +105,15 @@ async def test_keys_that_are_revoked_in_a_burst_are_published_once(edge: Edge, c
 async def test_builds_that_take_long_are_rare() -> None:
     clock = SlowWorkClock(3)
     async with background(Edge(clock).reconciler.run, "edge", clock=clock):
-        assert await clock.sleeper() == 3 * RESTS
+        assert await clock.sleeper() == 3 * PAUSE_FACTOR
 
 
 async def test_key_that_is_revoked_after_the_pause_is_published_soon(edge: Edge, clock: FakeClock) -> None:
     async with edge.kept():
         await clock.advance(PAUSE_S)
         edge.revoke("key")
-        assert await clock.sleeper() == pytest.approx(SETTLE_S)
-        await clock.advance(SETTLE_S)
+        assert await clock.sleeper() == pytest.approx(BUILD_DELAY_S)
+        await clock.advance(BUILD_DELAY_S)
         await eventually(lambda: edge.revoked() == [set(), {"key"}])
 
 

@@ -27,7 +27,7 @@ from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
-from svc_gateway.app.statements import PAUSE_S, RESTS, RETRY_S, Statements
+from svc_gateway.app.statements import PAUSE_FACTOR, PAUSE_S, RETRY_S, Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import ApiKey, Request, Revocation
 from svc_gateway.rpc.identity import ApiKeyServicer, revocations
@@ -235,7 +235,7 @@ async def test_a_set_that_takes_long_to_hash_is_signed_less_often() -> None:
     gateway = Gateway(clock, issuer.minter)
     await gateway.revoked.refresh()
     async with gateway.signing():
-        assert await clock.sleeper() == 2 * RESTS
+        assert await clock.sleeper() == 2 * PAUSE_FACTOR
 
 
 async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, signer: GatedSigner) -> None:

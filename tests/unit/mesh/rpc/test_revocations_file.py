@@ -12,7 +12,7 @@ import pytest
 
 from mesh import tasks
 from mesh.identity.statements import TYPE, RevocationsFile, expires_at_s, statement_of
-from mesh.rpc.revocations import RESTS, STORE_PAUSE_S, RevokedKeys
+from mesh.rpc.revocations import PAUSE_FACTOR, STORE_PAUSE_S, RevokedKeys
 from mesh.testing import FakeClock, Issuer, SlowWorkClock
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
@@ -128,7 +128,7 @@ async def test_a_set_that_takes_long_to_write_is_written_less_often(issuer: Issu
         await gateway.revoke("first")
         await write(clock, file)
         await gateway.revoke("second")
-        assert await clock.sleeper() == 2 * RESTS
+        assert await clock.sleeper() == 2 * PAUSE_FACTOR
 
 
 async def test_the_last_state_is_written_when_the_service_ends(
