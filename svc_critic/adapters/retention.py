@@ -17,7 +17,8 @@ WITH old AS (
 SELECT count(*) FROM gone
 """
 
-# Verdicts begun before an erasure are recorded long before. An unfinished erasure stays: its quotes would, too.
+# Verdicts that were started before an erasure are recorded long before its mark goes. An unfinished erasure stays,
+# since its quotes would stay, too.
 _ERASED = """
 WITH old AS (
     SELECT tenant_id, asset_id FROM erased_assets

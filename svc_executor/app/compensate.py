@@ -48,7 +48,7 @@ class Compensator:
 
     async def _undo(self, job: Job, entry: Compensation) -> None:
         if entry.kind is CompensationKind.ASSET:
-            await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} did not complete")
+            await self._assets.release(entry.target_id, job.job_id, f"job {job.job_id} gives it up")
             return
         async with self._store.work(job.tenant_id, job.job_id) as work:
             execution = await work.execution_by_id(entry.execution_id)

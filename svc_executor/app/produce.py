@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -219,7 +220,7 @@ class ProviderInvoker:
         for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
-                request_id=_upload_id(execution, position, artefact),
+                request_id=await asyncio.to_thread(_upload_id, execution, position, artefact),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,

@@ -59,7 +59,8 @@ _GET_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2"
 _LOCK_KEY = "SELECT * FROM api_keys WHERE tenant_id = $1 AND key_id = $2 FOR UPDATE"
 _REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2"
 _REVOKED = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at IS NOT NULL AND expires_at > $1"
-_REVOKED_SINCE = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at >= $2 AND expires_at > $1"
+# Without a condition on expires_at: by the index of that, all revoked keys would be read each time.
+_REVOKED_SINCE = "SELECT key_id, expires_at FROM api_keys WHERE revoked_at >= $1"
 _CREATED = """
 SELECT key_id, tenant_id, created_at, expires_at FROM api_keys WHERE (created_at, key_id) > ($1, $2)
 ORDER BY created_at, key_id LIMIT $3
@@ -168,8 +169,8 @@ class PostgresKeys:
             if since is None:
                 rows = await connection.fetch(_REVOKED, now)
             else:
-                rows = await connection.fetch(_REVOKED_SINCE, now, since)
-        return [_REVOCATION.validate_python(dict(row)) for row in rows]
+                rows = await connection.fetch(_REVOKED_SINCE, since)
+        return [_REVOCATION.validate_python(dict(row)) for row in rows if row["expires_at"] > now]
 
     @asynccontextmanager
     async def listen(self, changed: Callable[[], None]) -> AsyncIterator[None]:
