@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider_call import ProviderCall
 
 _SPLIT = "."
+_HASHED_BYTES = 1 << 20
+"""What is hashed on the event loop, in about a millisecond; larger contents are hashed in a thread."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class ProviderInvoker:
         for position, artefact in enumerate(_artefacts(context.step, result)):
             upload = Upload(
                 artefact=_typed(artefact, execution),
-                request_id=await asyncio.to_thread(_upload_id, execution, position, artefact),
+                request_id=await _upload_id(execution, position, artefact),
                 job_id=job.job_id,
                 step_id=execution.step_id,
                 execution_id=execution.execution_id,
@@ -269,9 +271,15 @@ def _artefacts(step: Step, result: InvocationResult) -> Sequence[Artefact]:
     return (Artefact(result.text.encode(), "text/markdown", f"{step.step_id}.md", "text"),)
 
 
-def _upload_id(execution: Execution, position: int, artefact: Artefact) -> str:
+async def _upload_id(execution: Execution, position: int, artefact: Artefact) -> str:
     """The id of an upload, the same for the same bytes only: an attempt that is made again may give others."""
-    return derive(execution.execution_id, "asset", str(position), hashlib.sha256(artefact.content).hexdigest())
+    small = len(artefact.content) <= _HASHED_BYTES
+    sha256 = _sha256(artefact.content) if small else await asyncio.to_thread(_sha256, artefact.content)
+    return derive(execution.execution_id, "asset", str(position), sha256)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _typed(artefact: Artefact, execution: Execution) -> Artefact:
@@ -287,5 +295,5 @@ def _origins(context: AttemptContext, inputs: Mapping[str, InputArtefact | str])
             continue
         artefact = inputs.get(name)
         content = artefact.content if isinstance(artefact, InputArtefact) else context.steps[name].text.encode()
-        found[name] = origin_of(execution, hashlib.sha256(content).hexdigest())
+        found[name] = origin_of(execution, _sha256(content))
     return found
