@@ -13,6 +13,7 @@ from mesh.errors import SomaError
 from mesh.identity.key_ids import KeyIds, id_of, ids_in
 from mesh.lifecycle import background
 from mesh.logging import get_logger
+from svc_gateway.app.overlap import LONG_OVERLAP, overlap
 from svc_gateway.domain.keys import KEY_LIFETIME
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ POLL_S = 0.3
 """Reads new keys at least this often, and says so: others count readings to be sure that a key does not exist."""
 PAUSE_S = 0.1
 """Between two readings, however many keys are made."""
-OVERLAP = timedelta(seconds=15)
-"""How far each reading goes back behind the last one: clocks differ, and transactions commit late."""
-LONG_OVERLAP = timedelta(minutes=10)
-"""How far one reading a minute goes back."""
-REVIEW_S = 60.0
 EXPIRED_KEY_RETENTION = timedelta(days=30)
 """How long a key stays after it has expired: work that it began goes on, on behalf of its subject."""
 PAGE = 5_000
@@ -56,7 +52,7 @@ class ExistingKeys:
         self._ids = KeyIds()
         self._ends: dict[int, bytearray] = defaultdict(bytearray)
         self._as_of: datetime | None = None
-        self._reviewed: datetime | None = None
+        self._last_long: datetime | None = None
         self._stale = asyncio.Event()
         self._refreshing = asyncio.Lock()
         self._read = asyncio.Condition()
@@ -73,10 +69,10 @@ class ExistingKeys:
         """Add what the store has, page by page, and let go of what expired long ago."""
         async with self._refreshing:  # readings are told in the order in which they began
             now = self._clock.now()
-            review = self._reviewed is None or (now - self._reviewed).total_seconds() >= REVIEW_S
-            await self._read_pages(self._since(now, review=review), now)
+            back = overlap(now, self._last_long)
+            await self._read_pages(self._since(now, back), now)
             self._forget(now)
-            self._reviewed = now if review else self._reviewed
+            self._last_long = now if back is LONG_OVERLAP else self._last_long
             async with self._read:
                 self._as_of = now
                 self._read.notify_all()
@@ -96,11 +92,11 @@ class ExistingKeys:
                 await self._read.wait()
             return self._ids, self._as_of
 
-    def _since(self, now: datetime, *, review: bool) -> datetime:
+    def _since(self, now: datetime, back: timedelta) -> datetime:
         """Where to read from. Older keys have expired long ago: none lives longer than KEY_LIFETIME."""
         if self._as_of is None:
             return now - KEY_LIFETIME - EXPIRED_KEY_RETENTION
-        return self._as_of - (LONG_OVERLAP if review else OVERLAP)
+        return self._as_of - back
 
     async def _read_pages(self, since: datetime, now: datetime) -> None:
         after, new = "", list[bytes]()

@@ -15,6 +15,7 @@ from mesh.identity.revocation_buckets import RevocationBuckets
 from mesh.identity.statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
+from svc_gateway.app.overlap import LONG_OVERLAP, OVERLAP, overlap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -27,8 +28,6 @@ POLL_S = 0.5
 """Reads new revocations at least this often: a notification may be lost, and a revocation counts within a second."""
 RENEW_S = 60.0
 """Tells watchers at least this often when the set was read, in seconds."""
-OVERLAP = timedelta(minutes=10)
-"""How far each read goes back behind the last one: clocks differ, and transactions commit late."""
 RECENT = 10_000
 """How many of the last additions are kept for watchers. One that is further behind gets the whole set again."""
 _RETRY_S = 0.5
@@ -112,15 +111,16 @@ class RevokedKeys:
             async with background(self._follow, "revocations", clock=self._clock):
                 yield
 
-    async def refresh(self) -> None:
-        """Add what the store has. Nothing is taken back before it expires: another reader may have seen more.
+    async def refresh(self, back: timedelta = OVERLAP) -> None:
+        """Add what the store has from `back` before the last reading on; all of it at the first one.
+
+        Nothing is taken back before it expires: another reader may have seen more.
 
         Keys that have expired, which nothing asks for any more, leave the set when others come, or when watchers are
         next told of a reading.
         """
         now = self._clock.now()
-        since = None if self._as_of is None else self._as_of - OVERLAP
-        found = await self._store.revocations(now, since)
+        found = await self._store.revocations(now, None if self._as_of is None else self._as_of - back)
         async with self._changed:
             self._as_of = now if self._as_of is None else max(now, self._as_of)
             added = {item.key_id: item for item in found if item.key_id not in self._current}
@@ -212,10 +212,14 @@ class RevokedKeys:
         return Change(replaced_buckets=differing, revocations=found)
 
     async def _follow(self) -> None:
+        last_long: datetime | None = None
         while True:
             self._stale.clear()
+            now = self._clock.now()
+            back = overlap(now, last_long)
             try:
-                await self.refresh()
+                await self.refresh(back)
+                last_long = now if back is LONG_OVERLAP else last_long
             except SomaError as error:
                 get_logger("svc_gateway").warning("revocations not read", reason=error.reason.value)
                 await self._clock.sleep(_RETRY_S)

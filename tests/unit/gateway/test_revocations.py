@@ -10,8 +10,10 @@ import pytest
 
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
+from mesh.testing.contract import eventually
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import revocations as app
+from svc_gateway.app.overlap import LONG_OVERLAP, OVERLAP
 from svc_gateway.app.revocations import POLL_S, RevokedKeys
 from svc_gateway.domain.keys import ApiKey, Request, Revocation
 
@@ -23,7 +25,7 @@ _IDS = SystemIds()
 
 
 class GatedKeys(MemoryKeys):
-    """Reads revocations at once, and answers when its gate is open."""
+    """Reads revocations at once, and answers when its gate is open; notes how far each reading goes back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,8 +33,10 @@ class GatedKeys(MemoryKeys):
         self.gate.set()
         self.read = asyncio.Event()
         self.given: Sequence[Revocation] = ()
+        self.backs: list[timedelta | None] = []
 
     async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
+        self.backs.append(since and now - since)
         found = await super().revocations(now, since)
         gate = self.gate
         self.read.set()
@@ -77,9 +81,11 @@ def revoked(store: GatedKeys, clock: FakeClock) -> RevokedKeys:
     return RevokedKeys(store, clock)
 
 
-async def revoke(store: GatedKeys, clock: FakeClock, life: timedelta = timedelta(days=1)) -> str:
+async def revoke(
+    store: GatedKeys, clock: FakeClock, life: timedelta = timedelta(days=1), ago: timedelta = timedelta()
+) -> str:
     """Make a key and revoke it in the store."""
-    now = clock.now()
+    now = clock.now() - ago
     key = ApiKey(_IDS.new(), "acme", "ci", "robot", ("member",), now, now + life, "alice")
     await store.add(key, Request("", "digest"))
     await store.revoke("acme", key.key_id, now)
@@ -189,3 +195,25 @@ async def test_ids_are_copied_once_for_each_change(store: GatedKeys, revoked: Re
     key_id = await revoke(store, clock)
     await revoked.refresh()
     assert revoked.ids == before | {key_id}
+
+
+async def test_a_revocation_whose_transaction_took_minutes_is_read_within_a_minute(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+) -> None:
+    async with revoked.following():
+        await eventually(lambda: len(store.backs) == 2)
+        late = await revoke(store, clock, ago=timedelta(minutes=5))
+        await eventually(lambda: len(store.backs) > 2)
+        assert not revoked(late)
+        await clock.advance(60)
+        await eventually(lambda: revoked(late))
+    assert store.backs[:3] == [None, LONG_OVERLAP, OVERLAP]
+
+
+async def test_a_caller_reads_only_what_was_revoked_lately(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+) -> None:
+    for _ in range(3):
+        await revoked.refresh()
+        await clock.advance(3_600)
+    assert store.backs == [None, timedelta(hours=1) + OVERLAP, timedelta(hours=1) + OVERLAP]

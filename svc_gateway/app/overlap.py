@@ -1,0 +1,19 @@
+"""How far a reading of what is new goes back behind the last one: clocks differ, and transactions commit late."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+OVERLAP = timedelta(seconds=15)
+LONG_OVERLAP = timedelta(minutes=10)
+"""How far one reading a minute goes back."""
+_LONG_EVERY = timedelta(minutes=1)
+
+
+def overlap(now: datetime, last_long: datetime | None) -> timedelta:
+    """The overlap of a reading at `now`, `last_long` being when the last one with LONG_OVERLAP began."""
+    return LONG_OVERLAP if last_long is None or now - last_long >= _LONG_EVERY else OVERLAP
