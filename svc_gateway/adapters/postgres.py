@@ -137,9 +137,13 @@ class PostgresKeys:
         """Keys below an id, newest first."""
         looked_at = limit if active_at is None else max(limit, MAX_SCANNED_KEYS)
         async with self._postgres.transaction(tenant_id) as connection:
-            rows = await connection.fetch(_LIST_KEYS, tenant_id, before or _AFTER_ALL, looked_at + 1)
-        keys = [_KEY.validate_python(dict(row)) for row in rows]
-        return page_of(keys, active_at, limit, looked_at)
+            for rows in (limit + 1, looked_at + 1):  # mostly the first keys are the page
+                found = await connection.fetch(_LIST_KEYS, tenant_id, before or _AFTER_ALL, rows)
+                keys = [_KEY.validate_python(dict(row)) for row in found]
+                page = page_of(keys, active_at, limit, looked_at)
+                if page.end or len(found) < rows:
+                    break
+        return page
 
     async def revoke(self, tenant_id: str, key_id: str, now: datetime) -> ApiKey | None:
         """Revoke a key and say so."""

@@ -148,6 +148,18 @@ async def test_page_of_usable_keys_looks_at_no_more_than_some(
     assert pages >= 3
 
 
+async def test_a_page_that_is_full_before_an_unusable_key_has_a_next_one(keys: KeyStore) -> None:
+    made = sorted((key() for _ in range(4)), key=lambda kept: kept.key_id)
+    made[1] = replace(made[1], expires_at=NOW)
+    for kept in made:
+        await keys.add(kept, NONE)
+    newest = [kept.key_id for kept in (made[3], made[2], made[0])]
+    first = await keys.list("acme", NOW, "", 2)
+    assert [kept.key_id for kept in first.keys] == newest[:2]
+    rest = await keys.list("acme", NOW, first.end, 2)
+    assert ([kept.key_id for kept in rest.keys], rest.end) == (newest[2:], "")
+
+
 async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
     good, expired, revoked = key(), key(life=timedelta(hours=1)), key()
     for kept in (good, expired, revoked):
