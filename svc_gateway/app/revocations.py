@@ -161,12 +161,17 @@ class RevokedKeys:
                 change = Change(as_of=stated.reading.as_of, statement=statement)
             yield change
 
-    async def unstated(self) -> tuple[Reading, Mapping[str, Revocation]]:
-        """Waits for a reading that has no statement yet; gives the newest one, with a copy of the set."""
+    async def wait_unstated(self) -> None:
+        """Waits for a reading that has no statement yet."""
         async with self._changed:
             while self._announced is None or (self._stated is not None and self._stated.reading == self._announced):
                 await self._changed.wait()
-            return self._announced, self._current.copy()
+
+    def current(self) -> tuple[Reading, Mapping[str, Revocation]]:
+        """The newest reading that watchers are told of, with a copy of the set; LookupError before the first."""
+        if self._announced is None:
+            raise LookupError("the revoked keys are not read yet")
+        return self._announced, self._current.copy()
 
     async def state(self, reading: Reading, statement: str) -> None:
         """Tell watchers of a reading, with the statement on it; an empty one when it cannot be signed."""

@@ -27,7 +27,7 @@ SIGN_WITHIN_S = 2.0
 RETRY_S = 5.0
 """How long nothing is signed after a signature that failed, in seconds: the next would most likely fail as slowly."""
 PAUSE_S = 0.5
-"""At least between two signatures on the revoked keys, in seconds: each hashes all of them."""
+"""At least between a reading of the revoked keys and the signature on it, in seconds: each hashes all of them."""
 PAUSE_FACTOR = 20
 """The revoked keys are hashed again only after so many times as long as hashing them took."""
 
@@ -52,12 +52,19 @@ class Statements:
         self._of_keys: tuple[KeyIds, int, str] | None = None
 
     async def sign_revoked(self, revoked: RevokedKeys) -> None:
-        """Sign the newest reading of the revoked keys, again and again, for ever."""
+        """Sign the newest reading of the revoked keys, again and again, for ever.
+
+        The first is signed at once, since services wait for it; a later one after a pause: whoever revokes a key is
+        answered before the keys are hashed.
+        """
+        pause_s = 0.0
         while True:
-            reading, current = await revoked.unstated()
+            await revoked.wait_unstated()
+            await self._clock.sleep(pause_s)
+            reading, current = revoked.current()
             content = partial(_content, current, int(reading.as_of.timestamp()))
             await revoked.state(reading, await self._sign(content, TYPE))
-            await self._clock.sleep(max(PAUSE_S, PAUSE_FACTOR * self._hashing_s))
+            pause_s = max(PAUSE_S, PAUSE_FACTOR * self._hashing_s)
 
     def of_keys(self, ids: KeyIds, as_of: datetime) -> str:
         """The statement on the existing keys, made within the last minute; empty until `sign_keys` has made it."""

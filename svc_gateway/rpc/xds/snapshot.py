@@ -14,7 +14,7 @@ from svc_gateway.rpc.xds.clusters import clusters
 from svc_gateway.rpc.xds.filters import authentication
 from svc_gateway.rpc.xds.listener import listener
 from svc_gateway.rpc.xds.messages import CLUSTER, EXTENSION, LISTENER, ROUTES, SECRET
-from svc_gateway.rpc.xds.revocation import revocation
+from svc_gateway.rpc.xds.revocation import RevocationFilter
 from svc_gateway.rpc.xds.routes import route_configuration
 from svc_gateway.rpc.xds.secrets import secrets
 
@@ -55,6 +55,7 @@ class SnapshotBuilder:
 
     def __init__(self) -> None:
         self._built: dict[str, tuple[object, Resources]] = {}
+        self._revocation = RevocationFilter()
 
     def build(self, state: EdgeState) -> Snapshot:
         """Every resource of this state."""
@@ -66,7 +67,7 @@ class SnapshotBuilder:
                 _listeners,
             ),
             ROUTES: ((state.routes, state.limits, state.cors), _routes),
-            EXTENSION: (state.credentials, _extensions),
+            EXTENSION: (state.credentials, self._extensions),
             SECRET: ((state.routes, state.trust), _secrets),
         }
         return MappingProxyType({kind: self._once(kind, *given, state) for kind, given in inputs.items()})
@@ -78,6 +79,10 @@ class SnapshotBuilder:
         resources = make(state)
         self._built[kind] = (given, resources)
         return resources
+
+    def _extensions(self, state: EdgeState) -> Resources:
+        found = (authentication(state.credentials), self._revocation.extension(state.credentials.revoked))
+        return _packed((extension.name, extension) for extension in found)
 
 
 def _clusters(state: EdgeState) -> Resources:
@@ -92,11 +97,6 @@ def _listeners(state: EdgeState) -> Resources:
 def _routes(state: EdgeState) -> Resources:
     route = route_configuration(state)
     return _packed([(route.name, route)])
-
-
-def _extensions(state: EdgeState) -> Resources:
-    found = (authentication(state.credentials), revocation(state.credentials.revoked))
-    return _packed((extension.name, extension) for extension in found)
 
 
 def _secrets(state: EdgeState) -> Resources:

@@ -162,11 +162,12 @@ async def test_a_signature_that_takes_long_is_given_up_and_not_tried_again_at_on
     async with gateway.signing():
         messages = [await anext(stream) for _ in range(2)]
         assert [(message.snapshot, message.HasField("as_of")) for message in messages] == [(True, False), (False, True)]
-        for seconds, asked in ((PAUSE_S, 1), (RETRY_S, 2)):
-            assert await clock.sleeper() == PAUSE_S
+        for seconds, asked in ((0.0, 1), (RETRY_S, 2)):
             await clock.advance(seconds)
             key_id = await gateway.revoke()
             assert ids_of(await anext(stream)) == [key_id]
+            assert await clock.sleeper() == PAUSE_S
+            await clock.advance(PAUSE_S)
             message = await anext(stream)
             assert (message.HasField("as_of"), message.statement, signer.asked) == (True, "", asked)
 
@@ -178,11 +179,29 @@ async def test_a_signature_that_fails_is_not_tried_again_at_once(
     stream = revocations(gateway.revoked)
     async with gateway.signing():
         assert [(await anext(stream)).statement for _ in range(2)] == ["", ""]
+        await gateway.revoke()
+        assert (await anext(stream)).statement == ""
         assert await clock.sleeper() == PAUSE_S
         await clock.advance(PAUSE_S)
-        await gateway.revoke()
-        assert [(await anext(stream)).statement for _ in range(2)] == ["", ""]
+        message = await anext(stream)
+        assert (message.HasField("as_of"), message.statement) == (True, "")
     assert signer.asked == 1
+
+
+async def test_the_keys_are_hashed_some_time_after_a_revocation(
+    gateway: Gateway, signer: GatedSigner, clock: FakeClock
+) -> None:
+    signer.gate.set()
+    stream = revocations(gateway.revoked)
+    async with gateway.signing():
+        assert [(await anext(stream)).statement for _ in range(2)] == ["", "signature 1"]
+        for number in (2, 3):
+            await gateway.revoke()
+            await gateway.revoke()
+            assert await clock.sleeper() == PAUSE_S
+            assert signer.asked == number - 1
+            await clock.advance(PAUSE_S)
+            assert (len(ids_of(await anext(stream))), (await anext(stream)).statement) == (2, f"signature {number}")
 
 
 async def test_a_statement_on_an_earlier_set_is_not_told(
@@ -234,7 +253,10 @@ async def test_a_set_that_takes_long_to_hash_is_signed_less_often() -> None:
     issuer = await Issuer.create(clock)
     gateway = Gateway(clock, issuer.minter)
     await gateway.revoked.refresh()
+    stream = revocations(gateway.revoked)
     async with gateway.signing():
+        assert [bool((await anext(stream)).statement) for _ in range(2)] == [False, True]
+        await gateway.revoke()
         assert await clock.sleeper() == 2 * PAUSE_FACTOR
 
 

@@ -201,7 +201,12 @@ async def test_keys_that_have_expired_leave_both_sides(mesh: Mesh) -> None:
     async with mesh.following():
         await mesh.clock.advance(121 + RENEW_S)
         await mesh.revoked.refresh()
-        await eventually(lambda: not mesh.service(short))
+
+        async def has_left() -> bool:
+            await mesh.clock.advance(PAUSE_S)
+            return not mesh.service(short)
+
+        await eventually(has_left)
         await mesh.reconnect()
         assert mesh.service(long)
         assert (mesh.cut.sent, mesh.cut.streams[-1][0].replaced_buckets) == ([], [])

@@ -15,7 +15,7 @@ from svc_gateway.domain.edge import Cors, Credentials, EdgeState, Identity, Limi
 from svc_gateway.rpc.xds import SnapshotBuilder
 from svc_gateway.rpc.xds import messages as x
 from svc_gateway.rpc.xds.replies import REPLIES, script
-from svc_gateway.rpc.xds.revocation import revocation
+from svc_gateway.rpc.xds.revocation import RevocationFilter
 
 import envoy_data_plane.envoy.config.cluster.v3 as cl  # isort: skip - after the package that quiets its import
 import envoy_data_plane.envoy.config.route.v3 as ro  # isort: skip
@@ -180,7 +180,7 @@ def test_a_body_of_the_wrong_kind_is_read_before_it_is_refused(snapshot: Snapsho
 
 def test_revocation_is_an_exact_lookup_of_key_ids() -> None:
     ids = frozenset(f"0189{number:032d}" for number in range(300))
-    config = revocation(ids).typed_config
+    config = RevocationFilter().extension(ids).typed_config
     assert config is not None
     rules = f_rbac.Rbac.parse(config.value)
     assert bytes(rules) == config.value
@@ -190,8 +190,14 @@ def test_revocation_is_an_exact_lookup_of_key_ids() -> None:
     assert set(rules.matcher.matcher_tree.exact_match_map.map) == ids
 
 
+def test_a_filter_that_follows_changes_is_the_one_made_anew() -> None:
+    filter_, ids = RevocationFilter(), [f"key-{number * 7 % 100}" for number in range(100)]
+    for kept in (ids[:50], ids[20:], [], ids[5:6]):
+        assert filter_.extension(frozenset(kept)) == RevocationFilter().extension(frozenset(sorted(kept)))
+
+
 def test_nothing_revoked_is_a_filter_without_rules() -> None:
-    config = revocation(frozenset()).typed_config
+    config = RevocationFilter().extension(frozenset()).typed_config
     assert config is not None
     assert config.value == b""
 
