@@ -102,8 +102,7 @@ async def test_key_of_a_request_is_found_by_it(keys: KeyStore) -> None:
 
 
 async def test_without_a_request_id_nothing_was_made_before(keys: KeyStore) -> None:
-    await keys.add(key(), NONE)
-    assert await keys.made("acme", NONE) is None
+    assert (await keys.add(key(), NONE), await keys.made("acme", NONE)) == (None, None)
 
 
 async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
