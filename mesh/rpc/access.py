@@ -1,17 +1,18 @@
-"""Who may call a method, by the option `soma.common.v1.access` of its contract, and who may name a job."""
+"""Who may call a method and whether it changes something, by the options of its contract, and who may name a job."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pb2, descriptor_pool
 
 from mesh.errors import FieldViolation, invalid_all
 from mesh.identity import SERVICE_ROLE
 from mesh.rpc.call import Access
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
     from mesh.context import Caller
@@ -20,17 +21,15 @@ _EXTENSION = "soma.common.v1.access"
 _OPEN_SERVICES = frozenset(
     {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 )
-
-
 _RAW_BODY = "google.api.HttpBody"
-_READING = frozenset({"read", "watch", "validate"})
 JOB_FIELDS = ("job_id", "step_id", "execution_id")
 """Fields of a request that place what it writes in the account of a job."""
 
 
-def changes(action: str) -> bool:
-    """Whether whoever may perform an action may change something: all verbs but those of reading."""
-    return action.rpartition(".")[2] not in _READING
+def changes(service: str, method: str) -> bool:
+    """Whether a method may change something: all but those of the idempotency level NO_SIDE_EFFECTS."""
+    found = _find(service, method)
+    return found is None or found.GetOptions().idempotency_level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
 
 
 def is_service(who: Caller) -> bool:
@@ -58,12 +57,12 @@ def declared_access(service: str, method: str) -> Access | None:
     """
     if service in _OPEN_SERVICES:
         return Access(action="", public=True)
-    try:
-        options = descriptor_pool.Default().FindMethodByName(f"{service}.{method}").GetOptions()
-    except KeyError:
+    found = _find(service, method)
+    if found is None:
         return None
     # The option's class is generated and not importable here; its fields are read by name.
-    declared = next((value for field, value in options.ListFields() if field.full_name == _EXTENSION), None)
+    options = found.GetOptions().ListFields()
+    declared = next((value for field, value in options if field.full_name == _EXTENSION), None)
     if declared is None or not (declared.public or declared.action):
         return None
     return Access(action=declared.action, public=declared.public)
@@ -72,8 +71,12 @@ def declared_access(service: str, method: str) -> Access | None:
 @lru_cache(maxsize=1_024)
 def sends_events(service: str, method: str) -> bool:
     """Whether REST clients get the stream of a method as server-sent events: all but those of raw bodies."""
+    found = _find(service, method)
+    return found is not None and bool(found.server_streaming) and found.output_type.full_name != _RAW_BODY
+
+
+def _find(service: str, method: str) -> MethodDescriptor | None:
     try:
-        found = descriptor_pool.Default().FindMethodByName(f"{service}.{method}")
+        return descriptor_pool.Default().FindMethodByName(f"{service}.{method}")
     except KeyError:
-        return False
-    return bool(found.server_streaming) and found.output_type.full_name != _RAW_BODY
+        return None

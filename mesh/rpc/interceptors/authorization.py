@@ -52,9 +52,11 @@ class Authorization(Interceptor):
             raise
 
     def _report_refusal(self, call: Call, why: str) -> None:
-        access = call.route.access
-        if self._refused is not None and call.caller is not None and access is not None and changes(access.action):
-            self._refused(access.action, f"{call.route.service}/{call.route.name}", call.caller, why)
+        route = call.route
+        if self._refused is None or call.caller is None or route.access is None:
+            return
+        if changes(route.service, route.name):
+            self._refused(route.access.action, f"{route.service}/{route.name}", call.caller, why)
 
     async def _check(self, call: Call) -> None:
         if call.caller is None:

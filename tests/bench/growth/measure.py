@@ -15,6 +15,7 @@ from mesh.clock import SystemClock
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
 from mesh.ids import SystemIds, rng
 from mesh.local.engines import PostgresEngine
+from mesh.rpc.access import changes
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements
@@ -34,7 +35,6 @@ ROLES = ("viewer", "member", "admin", "platform_admin")
 WARM = 5
 READ_CALLS, WRITE_CALLS = 5, 3
 """Calls of a method in each round, more if it only reads: the more there are, the less p95 varies by chance."""
-READS = ("Get", "List", "Find", "Watch", "Describe", "Diff", "Download", "Export", "Validate", "Verify")
 WAIT_S = 60.0
 POISON = """
 INSERT INTO executor.outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
@@ -199,7 +199,8 @@ async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list
 
 async def _call(world: World, name: str) -> list[float]:
     """Seconds of the calls of one round; each waits until the machine is quiet. One that writes has a request each."""
-    reads = name.rpartition(".")[2].startswith(READS)
+    service, _, method = f"soma.{name}".rpartition(".")
+    reads = not changes(service, method)
     body, seconds = await CALLS[name](world), list[float]()
     for number in range(READ_CALLS if reads else WRITE_CALLS):
         body = body if reads or not number else await CALLS[name](world)

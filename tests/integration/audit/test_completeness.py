@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf import descriptor_pool
 
 from mesh.events.audit import AuditEntry, Auditor
-from mesh.rpc.access import changes, declared_access
+from mesh.rpc.access import changes
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditRecorded
@@ -36,15 +35,11 @@ class DiscardingAuditor(Auditor):
 
 
 def changing() -> set[str]:
-    """Full names of the methods of all contracts whose action changes something."""
-    Descriptors.read().load_generated()
-    found = set()
-    for service in Descriptors.read().route_table().services:
-        for method in descriptor_pool.Default().FindServiceByName(service).methods:
-            access = declared_access(service, method.name)
-            if access is None or (not access.public and changes(access.action)):
-                found.add(method.full_name)
-    return found
+    """Full names of the methods of all contracts that change something."""
+    descriptors = Descriptors.read()
+    descriptors.load_generated()
+    methods = descriptors.route_table().methods
+    return {f"{method.service}.{method.name}" for method in methods if changes(method.service, method.name)}
 
 
 def silent(told: Mapping[str, Told], context: str) -> list[str]:

@@ -27,9 +27,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
+from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsoma/critic/v1/rubric.proto\x12\x0esoma.critic.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\"\xe3\x01\n\tCriterion\x12\x42\n\tdimension\x18\x01 \x01(\tB$\xbaH!r\x1fR\x07\x63larityR\trelevanceR\taestheticR\tdimension\x12/\n\x06weight\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\x06weight\x12\x35\n\tthreshold\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\tthreshold\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0b\x64\x65scription\"\xba\x03\n\x06Rubric\x12!\n\trubric_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08rubricId\x12\x34\n\nasset_type\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{0,32}$R\tassetType\x12*\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64isplayName\x12\x41\n\x08\x63riteria\x18\x04 \x03(\x0b\x32\x19.soma.critic.v1.CriterionB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\nR\x08\x63riteria\x12\x43\n\x11min_overall_score\x18\x05 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0fminOverallScore\x12!\n\x07version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x07version\x12\x1e\n\x07\x62uiltin\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x62uiltin\x12\x41\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x1d\n\nis_default\x18\t \x01(\x08R\tisDefault\"z\n\x13\x43reateRubricRequest\x12:\n\x06rubric\x18\x01 \x01(\x0b\x32\x16.soma.critic.v1.RubricB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06rubric\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\">\n\x10GetRubricRequest\x12*\n\trubric_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\x08rubricId\"\x8e\x01\n\x12ListRubricsRequest\x12&\n\nasset_type\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 R\tassetType\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"o\n\x13ListRubricsResponse\x12\x30\n\x07rubrics\x18\x01 \x03(\x0b\x32\x16.soma.critic.v1.RubricR\x07rubrics\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n\x13UpdateRubricRequest\x12*\n\trubric_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\x08rubricId\x12:\n\x06rubric\x18\x02 \x01(\x0b\x32\x16.soma.critic.v1.RubricB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06rubric\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"A\n\x13\x44\x65leteRubricRequest\x12*\n\trubric_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\x08rubricId2\xc6\x05\n\rRubricService\x12\x85\x01\n\x0c\x43reateRubric\x12#.soma.critic.v1.CreateRubricRequest\x1a\x16.soma.critic.v1.Rubric\"8\xaa\xd4\x18\x0e\n\x0crubric.write\x82\xd3\xe4\x93\x02 \"\x16/v1/multimodal/rubrics:\x06rubric\x12\x82\x01\n\tGetRubric\x12 .soma.critic.v1.GetRubricRequest\x1a\x16.soma.critic.v1.Rubric\";\xaa\xd4\x18\r\n\x0brubric.read\x82\xd3\xe4\x93\x02$\x12\"/v1/multimodal/rubrics/{rubric_id}\x12\x87\x01\n\x0bListRubrics\x12\".soma.critic.v1.ListRubricsRequest\x1a#.soma.critic.v1.ListRubricsResponse\"/\xaa\xd4\x18\r\n\x0brubric.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/multimodal/rubrics\x12\x91\x01\n\x0cUpdateRubric\x12#.soma.critic.v1.UpdateRubricRequest\x1a\x16.soma.critic.v1.Rubric\"D\xaa\xd4\x18\x0e\n\x0crubric.write\x82\xd3\xe4\x93\x02,\x1a\"/v1/multimodal/rubrics/{rubric_id}:\x06rubric\x12\x89\x01\n\x0c\x44\x65leteRubric\x12#.soma.critic.v1.DeleteRubricRequest\x1a\x16.soma.critic.v1.Rubric\"<\xaa\xd4\x18\x0e\n\x0crubric.write\x82\xd3\xe4\x93\x02$*\"/v1/multimodal/rubrics/{rubric_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsoma/critic/v1/rubric.proto\x12\x0esoma.critic.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\"\xe3\x01\n\tCriterion\x12\x42\n\tdimension\x18\x01 \x01(\tB$\xbaH!r\x1fR\x07\x63larityR\trelevanceR\taestheticR\tdimension\x12/\n\x06weight\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00R\x06weight\x12\x35\n\tthreshold\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\tthreshold\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0b\x64\x65scription\"\xba\x03\n\x06Rubric\x12!\n\trubric_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x08rubricId\x12\x34\n\nasset_type\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{0,32}$R\tassetType\x12*\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64isplayName\x12\x41\n\x08\x63riteria\x18\x04 \x03(\x0b\x32\x19.soma.critic.v1.CriterionB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\nR\x08\x63riteria\x12\x43\n\x11min_overall_score\x18\x05 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x0fminOverallScore\x12!\n\x07version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x07version\x12\x1e\n\x07\x62uiltin\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x07\x62uiltin\x12\x41\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\x12\x1d\n\nis_default\x18\t \x01(\x08R\tisDefault\"z\n\x13\x43reateRubricRequest\x12:\n\x06rubric\x18\x01 \x01(\x0b\x32\x16.soma.critic.v1.RubricB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06rubric\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\">\n\x10GetRubricRequest\x12*\n\trubric_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\x08rubricId\"\x8e\x01\n\x12ListRubricsRequest\x12&\n\nasset_type\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 R\tassetType\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"o\n\x13ListRubricsResponse\x12\x30\n\x07rubrics\x18\x01 \x03(\x0b\x32\x16.soma.critic.v1.RubricR\x07rubrics\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n\x13UpdateRubricRequest\x12*\n\trubric_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\x08rubricId\x12:\n\x06rubric\x18\x02 \x01(\x0b\x32\x16.soma.critic.v1.RubricB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06rubric\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"A\n\x13\x44\x65leteRubricRequest\x12*\n\trubric_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18@R\x08rubricId2\xfd\x05\n\rRubricService\x12\x90\x01\n\x0c\x43reateRubric\x12#.soma.critic.v1.CreateRubricRequest\x1a\x16.soma.critic.v1.Rubric\"C\x90\x02\x02\xaa\xd4\x18\x0e\n\x0crubric.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02 \"\x16/v1/multimodal/rubrics:\x06rubric\x12\x8d\x01\n\tGetRubric\x12 .soma.critic.v1.GetRubricRequest\x1a\x16.soma.critic.v1.Rubric\"F\x90\x02\x01\xaa\xd4\x18\r\n\x0brubric.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02$\x12\"/v1/multimodal/rubrics/{rubric_id}\x12\x92\x01\n\x0bListRubrics\x12\".soma.critic.v1.ListRubricsRequest\x1a#.soma.critic.v1.ListRubricsResponse\":\x90\x02\x01\xaa\xd4\x18\r\n\x0brubric.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/multimodal/rubrics\x12\x9c\x01\n\x0cUpdateRubric\x12#.soma.critic.v1.UpdateRubricRequest\x1a\x16.soma.critic.v1.Rubric\"O\x90\x02\x02\xaa\xd4\x18\x0e\n\x0crubric.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02,\x1a\"/v1/multimodal/rubrics/{rubric_id}:\x06rubric\x12\x94\x01\n\x0c\x44\x65leteRubric\x12#.soma.critic.v1.DeleteRubricRequest\x1a\x16.soma.critic.v1.Rubric\"G\x90\x02\x02\xaa\xd4\x18\x0e\n\x0crubric.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02$*\"/v1/multimodal/rubrics/{rubric_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,31 +82,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETERUBRICREQUEST'].fields_by_name['rubric_id']._loaded_options = None
   _globals['_DELETERUBRICREQUEST'].fields_by_name['rubric_id']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030@'
   _globals['_RUBRICSERVICE'].methods_by_name['CreateRubric']._loaded_options = None
-  _globals['_RUBRICSERVICE'].methods_by_name['CreateRubric']._serialized_options = b'\252\324\030\016\n\014rubric.write\202\323\344\223\002 \"\026/v1/multimodal/rubrics:\006rubric'
+  _globals['_RUBRICSERVICE'].methods_by_name['CreateRubric']._serialized_options = b'\220\002\002\252\324\030\016\n\014rubric.write\262\324\030\004\n\002\010\017\202\323\344\223\002 \"\026/v1/multimodal/rubrics:\006rubric'
   _globals['_RUBRICSERVICE'].methods_by_name['GetRubric']._loaded_options = None
-  _globals['_RUBRICSERVICE'].methods_by_name['GetRubric']._serialized_options = b'\252\324\030\r\n\013rubric.read\202\323\344\223\002$\022\"/v1/multimodal/rubrics/{rubric_id}'
+  _globals['_RUBRICSERVICE'].methods_by_name['GetRubric']._serialized_options = b'\220\002\001\252\324\030\r\n\013rubric.read\262\324\030\004\n\002\010\005\202\323\344\223\002$\022\"/v1/multimodal/rubrics/{rubric_id}'
   _globals['_RUBRICSERVICE'].methods_by_name['ListRubrics']._loaded_options = None
-  _globals['_RUBRICSERVICE'].methods_by_name['ListRubrics']._serialized_options = b'\252\324\030\r\n\013rubric.read\202\323\344\223\002\030\022\026/v1/multimodal/rubrics'
+  _globals['_RUBRICSERVICE'].methods_by_name['ListRubrics']._serialized_options = b'\220\002\001\252\324\030\r\n\013rubric.read\262\324\030\004\n\002\010\005\202\323\344\223\002\030\022\026/v1/multimodal/rubrics'
   _globals['_RUBRICSERVICE'].methods_by_name['UpdateRubric']._loaded_options = None
-  _globals['_RUBRICSERVICE'].methods_by_name['UpdateRubric']._serialized_options = b'\252\324\030\016\n\014rubric.write\202\323\344\223\002,\032\"/v1/multimodal/rubrics/{rubric_id}:\006rubric'
+  _globals['_RUBRICSERVICE'].methods_by_name['UpdateRubric']._serialized_options = b'\220\002\002\252\324\030\016\n\014rubric.write\262\324\030\004\n\002\010\017\202\323\344\223\002,\032\"/v1/multimodal/rubrics/{rubric_id}:\006rubric'
   _globals['_RUBRICSERVICE'].methods_by_name['DeleteRubric']._loaded_options = None
-  _globals['_RUBRICSERVICE'].methods_by_name['DeleteRubric']._serialized_options = b'\252\324\030\016\n\014rubric.write\202\323\344\223\002$*\"/v1/multimodal/rubrics/{rubric_id}'
-  _globals['_CRITERION']._serialized_start=202
-  _globals['_CRITERION']._serialized_end=429
-  _globals['_RUBRIC']._serialized_start=432
-  _globals['_RUBRIC']._serialized_end=874
-  _globals['_CREATERUBRICREQUEST']._serialized_start=876
-  _globals['_CREATERUBRICREQUEST']._serialized_end=998
-  _globals['_GETRUBRICREQUEST']._serialized_start=1000
-  _globals['_GETRUBRICREQUEST']._serialized_end=1062
-  _globals['_LISTRUBRICSREQUEST']._serialized_start=1065
-  _globals['_LISTRUBRICSREQUEST']._serialized_end=1207
-  _globals['_LISTRUBRICSRESPONSE']._serialized_start=1209
-  _globals['_LISTRUBRICSRESPONSE']._serialized_end=1320
-  _globals['_UPDATERUBRICREQUEST']._serialized_start=1323
-  _globals['_UPDATERUBRICREQUEST']._serialized_end=1489
-  _globals['_DELETERUBRICREQUEST']._serialized_start=1491
-  _globals['_DELETERUBRICREQUEST']._serialized_end=1556
-  _globals['_RUBRICSERVICE']._serialized_start=1559
-  _globals['_RUBRICSERVICE']._serialized_end=2269
+  _globals['_RUBRICSERVICE'].methods_by_name['DeleteRubric']._serialized_options = b'\220\002\002\252\324\030\016\n\014rubric.write\262\324\030\004\n\002\010\017\202\323\344\223\002$*\"/v1/multimodal/rubrics/{rubric_id}'
+  _globals['_CRITERION']._serialized_start=233
+  _globals['_CRITERION']._serialized_end=460
+  _globals['_RUBRIC']._serialized_start=463
+  _globals['_RUBRIC']._serialized_end=905
+  _globals['_CREATERUBRICREQUEST']._serialized_start=907
+  _globals['_CREATERUBRICREQUEST']._serialized_end=1029
+  _globals['_GETRUBRICREQUEST']._serialized_start=1031
+  _globals['_GETRUBRICREQUEST']._serialized_end=1093
+  _globals['_LISTRUBRICSREQUEST']._serialized_start=1096
+  _globals['_LISTRUBRICSREQUEST']._serialized_end=1238
+  _globals['_LISTRUBRICSRESPONSE']._serialized_start=1240
+  _globals['_LISTRUBRICSRESPONSE']._serialized_end=1351
+  _globals['_UPDATERUBRICREQUEST']._serialized_start=1354
+  _globals['_UPDATERUBRICREQUEST']._serialized_end=1520
+  _globals['_DELETERUBRICREQUEST']._serialized_start=1522
+  _globals['_DELETERUBRICREQUEST']._serialized_end=1587
+  _globals['_RUBRICSERVICE']._serialized_start=1590
+  _globals['_RUBRICSERVICE']._serialized_end=2355
 # @@protoc_insertion_point(module_scope)

@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
+from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'soma/executor/v1/document_service.proto\x12\x10soma.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bsoma/common/v1/access.proto\"_\n\x10\x44ocumentRevision\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12&\n\x07step_id\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x06stepId\"\xbc\x01\n\x14\x44iffDocumentsRequest\x12Q\n\x0cold_revision\x18\x01 \x01(\x0b\x32\".soma.executor.v1.DocumentRevisionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x0boldRevision\x12Q\n\x0cnew_revision\x18\x02 \x01(\x0b\x32\".soma.executor.v1.DocumentRevisionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x0bnewRevision\"\x9a\x01\n\x0e\x44ocumentChange\x12\x12\n\x04part\x18\x01 \x01(\tR\x04part\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x38\n\x04kind\x18\x04 \x01(\x0e\x32$.soma.executor.v1.DocumentChangeKindR\x04kind\x12\x14\n\x05lines\x18\x05 \x03(\tR\x05lines\"\xcf\x01\n\x15\x44iffDocumentsResponse\x12\x1f\n\x0bold_version\x18\x01 \x01(\tR\noldVersion\x12\x1f\n\x0bnew_version\x18\x02 \x01(\tR\nnewVersion\x12:\n\x07\x63hanges\x18\x03 \x03(\x0b\x32 .soma.executor.v1.DocumentChangeR\x07\x63hanges\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08markdown\x18\x05 \x01(\tR\x08markdown*\x9e\x01\n\x12\x44ocumentChangeKind\x12$\n DOCUMENT_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44OCUMENT_CHANGE_KIND_ADDED\x10\x01\x12 \n\x1c\x44OCUMENT_CHANGE_KIND_REMOVED\x10\x02\x12 \n\x1c\x44OCUMENT_CHANGE_KIND_CHANGED\x10\x03\x32\xac\x01\n\x0f\x44ocumentService\x12\x98\x01\n\rDiffDocuments\x12&.soma.executor.v1.DiffDocumentsRequest\x1a\'.soma.executor.v1.DiffDocumentsResponse\"6\xaa\xd4\x18\n\n\x08job.read\x82\xd3\xe4\x93\x02\"\"\x1d/v1/multimodal/documents:diff:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'soma/executor/v1/document_service.proto\x12\x10soma.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\"_\n\x10\x44ocumentRevision\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12&\n\x07step_id\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x06stepId\"\xbc\x01\n\x14\x44iffDocumentsRequest\x12Q\n\x0cold_revision\x18\x01 \x01(\x0b\x32\".soma.executor.v1.DocumentRevisionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x0boldRevision\x12Q\n\x0cnew_revision\x18\x02 \x01(\x0b\x32\".soma.executor.v1.DocumentRevisionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x0bnewRevision\"\x9a\x01\n\x0e\x44ocumentChange\x12\x12\n\x04part\x18\x01 \x01(\tR\x04part\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x38\n\x04kind\x18\x04 \x01(\x0e\x32$.soma.executor.v1.DocumentChangeKindR\x04kind\x12\x14\n\x05lines\x18\x05 \x03(\tR\x05lines\"\xcf\x01\n\x15\x44iffDocumentsResponse\x12\x1f\n\x0bold_version\x18\x01 \x01(\tR\noldVersion\x12\x1f\n\x0bnew_version\x18\x02 \x01(\tR\nnewVersion\x12:\n\x07\x63hanges\x18\x03 \x03(\x0b\x32 .soma.executor.v1.DocumentChangeR\x07\x63hanges\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\x12\x1a\n\x08markdown\x18\x05 \x01(\tR\x08markdown*\x9e\x01\n\x12\x44ocumentChangeKind\x12$\n DOCUMENT_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44OCUMENT_CHANGE_KIND_ADDED\x10\x01\x12 \n\x1c\x44OCUMENT_CHANGE_KIND_REMOVED\x10\x02\x12 \n\x1c\x44OCUMENT_CHANGE_KIND_CHANGED\x10\x03\x32\xb7\x01\n\x0f\x44ocumentService\x12\xa3\x01\n\rDiffDocuments\x12&.soma.executor.v1.DiffDocumentsRequest\x1a\'.soma.executor.v1.DiffDocumentsResponse\"A\x90\x02\x01\xaa\xd4\x18\n\n\x08job.read\xb2\xd4\x18\x04\n\x02\x08<\x82\xd3\xe4\x93\x02\"\"\x1d/v1/multimodal/documents:diff:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +45,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIFFDOCUMENTSREQUEST'].fields_by_name['new_revision']._loaded_options = None
   _globals['_DIFFDOCUMENTSREQUEST'].fields_by_name['new_revision']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
   _globals['_DOCUMENTSERVICE'].methods_by_name['DiffDocuments']._loaded_options = None
-  _globals['_DOCUMENTSERVICE'].methods_by_name['DiffDocuments']._serialized_options = b'\252\324\030\n\n\010job.read\202\323\344\223\002\"\"\035/v1/multimodal/documents:diff:\001*'
-  _globals['_DOCUMENTCHANGEKIND']._serialized_start=838
-  _globals['_DOCUMENTCHANGEKIND']._serialized_end=996
-  _globals['_DOCUMENTREVISION']._serialized_start=182
-  _globals['_DOCUMENTREVISION']._serialized_end=277
-  _globals['_DIFFDOCUMENTSREQUEST']._serialized_start=280
-  _globals['_DIFFDOCUMENTSREQUEST']._serialized_end=468
-  _globals['_DOCUMENTCHANGE']._serialized_start=471
-  _globals['_DOCUMENTCHANGE']._serialized_end=625
-  _globals['_DIFFDOCUMENTSRESPONSE']._serialized_start=628
-  _globals['_DIFFDOCUMENTSRESPONSE']._serialized_end=835
-  _globals['_DOCUMENTSERVICE']._serialized_start=999
-  _globals['_DOCUMENTSERVICE']._serialized_end=1171
+  _globals['_DOCUMENTSERVICE'].methods_by_name['DiffDocuments']._serialized_options = b'\220\002\001\252\324\030\n\n\010job.read\262\324\030\004\n\002\010<\202\323\344\223\002\"\"\035/v1/multimodal/documents:diff:\001*'
+  _globals['_DOCUMENTCHANGEKIND']._serialized_start=869
+  _globals['_DOCUMENTCHANGEKIND']._serialized_end=1027
+  _globals['_DOCUMENTREVISION']._serialized_start=213
+  _globals['_DOCUMENTREVISION']._serialized_end=308
+  _globals['_DIFFDOCUMENTSREQUEST']._serialized_start=311
+  _globals['_DIFFDOCUMENTSREQUEST']._serialized_end=499
+  _globals['_DOCUMENTCHANGE']._serialized_start=502
+  _globals['_DOCUMENTCHANGE']._serialized_end=656
+  _globals['_DIFFDOCUMENTSRESPONSE']._serialized_start=659
+  _globals['_DIFFDOCUMENTSRESPONSE']._serialized_end=866
+  _globals['_DOCUMENTSERVICE']._serialized_start=1030
+  _globals['_DOCUMENTSERVICE']._serialized_end=1213
 # @@protoc_insertion_point(module_scope)

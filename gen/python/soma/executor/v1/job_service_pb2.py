@@ -28,10 +28,11 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
+from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
 from soma.executor.v1 import job_pb2 as soma_dot_executor_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"soma/executor/v1/job_service.proto\x12\x10soma.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1asoma/executor/v1/job.proto\"\x9d\x01\n\x10SubmitJobRequest\x12\x37\n\x04plan\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x04plan\x12\'\n\nsession_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tsessionId\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"4\n\rGetJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\x9f\x01\n\x0fListJobsRequest\x12:\n\x05state\x18\x01 \x01(\x0e\x32\x1a.soma.executor.v1.JobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"e\n\x10ListJobsResponse\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.soma.executor.v1.JobR\x04jobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x82\x01\n\x10\x43\x61ncelJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"`\n\x10ResumeJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"9\n\x12\x44\x65scribeJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\xc3\x01\n\x0c\x43ompensation\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1b\n\ttarget_id\x18\x02 \x01(\tR\x08targetId\x12\x17\n\x07step_id\x18\x03 \x01(\tR\x06stepId\x12\x12\n\x04\x64one\x18\x04 \x01(\x08R\x04\x64one\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\x9d\x02\n\x0eJobDescription\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x15.soma.executor.v1.JobR\x03job\x12+\n\x04plan\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x04plan\x12;\n\nexecutions\x18\x03 \x03(\x0b\x32\x1b.soma.executor.v1.ExecutionR\nexecutions\x12\x32\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x1a.soma.executor.v1.JobEventR\x06\x65vents\x12\x44\n\rcompensations\x18\x05 \x03(\x0b\x32\x1e.soma.executor.v1.CompensationR\rcompensations\"U\n\x0fWatchJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12\x1d\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x05\x61\x66ter2\xa8\x07\n\nJobService\x12v\n\tSubmitJob\x12\".soma.executor.v1.SubmitJobRequest\x1a\x15.soma.executor.v1.Job\".\xaa\xd4\x18\x0c\n\njob.create\x82\xd3\xe4\x93\x02\x18\"\x13/v1/multimodal/jobs:\x01*\x12t\n\x06GetJob\x12\x1f.soma.executor.v1.GetJobRequest\x1a\x15.soma.executor.v1.Job\"2\xaa\xd4\x18\n\n\x08job.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/multimodal/jobs/{job_id}\x12|\n\x08ListJobs\x12!.soma.executor.v1.ListJobsRequest\x1a\".soma.executor.v1.ListJobsResponse\")\xaa\xd4\x18\n\n\x08job.read\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/multimodal/jobs\x12\x86\x01\n\tCancelJob\x12\".soma.executor.v1.CancelJobRequest\x1a\x15.soma.executor.v1.Job\">\xaa\xd4\x18\x0c\n\njob.cancel\x82\xd3\xe4\x93\x02(\"#/v1/multimodal/jobs/{job_id}:cancel:\x01*\x12\x86\x01\n\tResumeJob\x12\".soma.executor.v1.ResumeJobRequest\x1a\x15.soma.executor.v1.Job\">\xaa\xd4\x18\x0c\n\njob.create\x82\xd3\xe4\x93\x02(\"#/v1/multimodal/jobs/{job_id}:resume:\x01*\x12\x92\x01\n\x0b\x44\x65scribeJob\x12$.soma.executor.v1.DescribeJobRequest\x1a .soma.executor.v1.JobDescription\";\xaa\xd4\x18\n\n\x08job.read\x82\xd3\xe4\x93\x02\'\x12%/v1/multimodal/jobs/{job_id}/describe\x12\x86\x01\n\x08WatchJob\x12!.soma.executor.v1.WatchJobRequest\x1a\x1a.soma.executor.v1.JobEvent\"9\xaa\xd4\x18\n\n\x08job.read\x82\xd3\xe4\x93\x02%\x12#/v1/multimodal/jobs/{job_id}/events0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"soma/executor/v1/job_service.proto\x12\x10soma.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\x1a\x1asoma/executor/v1/job.proto\"\x9d\x01\n\x10SubmitJobRequest\x12\x37\n\x04plan\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x04plan\x12\'\n\nsession_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tsessionId\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"4\n\rGetJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\x9f\x01\n\x0fListJobsRequest\x12:\n\x05state\x18\x01 \x01(\x0e\x32\x1a.soma.executor.v1.JobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"e\n\x10ListJobsResponse\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.soma.executor.v1.JobR\x04jobs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x82\x01\n\x10\x43\x61ncelJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"`\n\x10ResumeJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"9\n\x12\x44\x65scribeJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\"\xc3\x01\n\x0c\x43ompensation\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1b\n\ttarget_id\x18\x02 \x01(\tR\x08targetId\x12\x17\n\x07step_id\x18\x03 \x01(\tR\x06stepId\x12\x12\n\x04\x64one\x18\x04 \x01(\x08R\x04\x64one\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\x9d\x02\n\x0eJobDescription\x12\'\n\x03job\x18\x01 \x01(\x0b\x32\x15.soma.executor.v1.JobR\x03job\x12+\n\x04plan\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructR\x04plan\x12;\n\nexecutions\x18\x03 \x03(\x0b\x32\x1b.soma.executor.v1.ExecutionR\nexecutions\x12\x32\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x1a.soma.executor.v1.JobEventR\x06\x65vents\x12\x44\n\rcompensations\x18\x05 \x03(\x0b\x32\x1e.soma.executor.v1.CompensationR\rcompensations\"U\n\x0fWatchJobRequest\x12#\n\x06job_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05jobId\x12\x1d\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x05\x61\x66ter2\xf5\x07\n\nJobService\x12\x81\x01\n\tSubmitJob\x12\".soma.executor.v1.SubmitJobRequest\x1a\x15.soma.executor.v1.Job\"9\x90\x02\x02\xaa\xd4\x18\x0c\n\njob.create\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x18\"\x13/v1/multimodal/jobs:\x01*\x12\x7f\n\x06GetJob\x12\x1f.soma.executor.v1.GetJobRequest\x1a\x15.soma.executor.v1.Job\"=\x90\x02\x01\xaa\xd4\x18\n\n\x08job.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/multimodal/jobs/{job_id}\x12\x87\x01\n\x08ListJobs\x12!.soma.executor.v1.ListJobsRequest\x1a\".soma.executor.v1.ListJobsResponse\"4\x90\x02\x01\xaa\xd4\x18\n\n\x08job.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/multimodal/jobs\x12\x91\x01\n\tCancelJob\x12\".soma.executor.v1.CancelJobRequest\x1a\x15.soma.executor.v1.Job\"I\x90\x02\x02\xaa\xd4\x18\x0c\n\njob.cancel\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02(\"#/v1/multimodal/jobs/{job_id}:cancel:\x01*\x12\x91\x01\n\tResumeJob\x12\".soma.executor.v1.ResumeJobRequest\x1a\x15.soma.executor.v1.Job\"I\x90\x02\x02\xaa\xd4\x18\x0c\n\njob.create\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02(\"#/v1/multimodal/jobs/{job_id}:resume:\x01*\x12\x9d\x01\n\x0b\x44\x65scribeJob\x12$.soma.executor.v1.DescribeJobRequest\x1a .soma.executor.v1.JobDescription\"F\x90\x02\x01\xaa\xd4\x18\n\n\x08job.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\'\x12%/v1/multimodal/jobs/{job_id}/describe\x12\x8f\x01\n\x08WatchJob\x12!.soma.executor.v1.WatchJobRequest\x1a\x1a.soma.executor.v1.JobEvent\"B\x90\x02\x01\xaa\xd4\x18\n\n\x08job.read\xb2\xd4\x18\x02\x10\x01\x82\xd3\xe4\x93\x02%\x12#/v1/multimodal/jobs/{job_id}/events0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -69,39 +70,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHJOBREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_WATCHJOBREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_JOBSERVICE'].methods_by_name['SubmitJob']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['SubmitJob']._serialized_options = b'\252\324\030\014\n\njob.create\202\323\344\223\002\030\"\023/v1/multimodal/jobs:\001*'
+  _globals['_JOBSERVICE'].methods_by_name['SubmitJob']._serialized_options = b'\220\002\002\252\324\030\014\n\njob.create\262\324\030\004\n\002\010\017\202\323\344\223\002\030\"\023/v1/multimodal/jobs:\001*'
   _globals['_JOBSERVICE'].methods_by_name['GetJob']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['GetJob']._serialized_options = b'\252\324\030\n\n\010job.read\202\323\344\223\002\036\022\034/v1/multimodal/jobs/{job_id}'
+  _globals['_JOBSERVICE'].methods_by_name['GetJob']._serialized_options = b'\220\002\001\252\324\030\n\n\010job.read\262\324\030\004\n\002\010\005\202\323\344\223\002\036\022\034/v1/multimodal/jobs/{job_id}'
   _globals['_JOBSERVICE'].methods_by_name['ListJobs']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['ListJobs']._serialized_options = b'\252\324\030\n\n\010job.read\202\323\344\223\002\025\022\023/v1/multimodal/jobs'
+  _globals['_JOBSERVICE'].methods_by_name['ListJobs']._serialized_options = b'\220\002\001\252\324\030\n\n\010job.read\262\324\030\004\n\002\010\005\202\323\344\223\002\025\022\023/v1/multimodal/jobs'
   _globals['_JOBSERVICE'].methods_by_name['CancelJob']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['CancelJob']._serialized_options = b'\252\324\030\014\n\njob.cancel\202\323\344\223\002(\"#/v1/multimodal/jobs/{job_id}:cancel:\001*'
+  _globals['_JOBSERVICE'].methods_by_name['CancelJob']._serialized_options = b'\220\002\002\252\324\030\014\n\njob.cancel\262\324\030\004\n\002\010\017\202\323\344\223\002(\"#/v1/multimodal/jobs/{job_id}:cancel:\001*'
   _globals['_JOBSERVICE'].methods_by_name['ResumeJob']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['ResumeJob']._serialized_options = b'\252\324\030\014\n\njob.create\202\323\344\223\002(\"#/v1/multimodal/jobs/{job_id}:resume:\001*'
+  _globals['_JOBSERVICE'].methods_by_name['ResumeJob']._serialized_options = b'\220\002\002\252\324\030\014\n\njob.create\262\324\030\004\n\002\010\017\202\323\344\223\002(\"#/v1/multimodal/jobs/{job_id}:resume:\001*'
   _globals['_JOBSERVICE'].methods_by_name['DescribeJob']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['DescribeJob']._serialized_options = b'\252\324\030\n\n\010job.read\202\323\344\223\002\'\022%/v1/multimodal/jobs/{job_id}/describe'
+  _globals['_JOBSERVICE'].methods_by_name['DescribeJob']._serialized_options = b'\220\002\001\252\324\030\n\n\010job.read\262\324\030\004\n\002\010\005\202\323\344\223\002\'\022%/v1/multimodal/jobs/{job_id}/describe'
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._loaded_options = None
-  _globals['_JOBSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\252\324\030\n\n\010job.read\202\323\344\223\002%\022#/v1/multimodal/jobs/{job_id}/events'
-  _globals['_SUBMITJOBREQUEST']._serialized_start=269
-  _globals['_SUBMITJOBREQUEST']._serialized_end=426
-  _globals['_GETJOBREQUEST']._serialized_start=428
-  _globals['_GETJOBREQUEST']._serialized_end=480
-  _globals['_LISTJOBSREQUEST']._serialized_start=483
-  _globals['_LISTJOBSREQUEST']._serialized_end=642
-  _globals['_LISTJOBSRESPONSE']._serialized_start=644
-  _globals['_LISTJOBSRESPONSE']._serialized_end=745
-  _globals['_CANCELJOBREQUEST']._serialized_start=748
-  _globals['_CANCELJOBREQUEST']._serialized_end=878
-  _globals['_RESUMEJOBREQUEST']._serialized_start=880
-  _globals['_RESUMEJOBREQUEST']._serialized_end=976
-  _globals['_DESCRIBEJOBREQUEST']._serialized_start=978
-  _globals['_DESCRIBEJOBREQUEST']._serialized_end=1035
-  _globals['_COMPENSATION']._serialized_start=1038
-  _globals['_COMPENSATION']._serialized_end=1233
-  _globals['_JOBDESCRIPTION']._serialized_start=1236
-  _globals['_JOBDESCRIPTION']._serialized_end=1521
-  _globals['_WATCHJOBREQUEST']._serialized_start=1523
-  _globals['_WATCHJOBREQUEST']._serialized_end=1608
-  _globals['_JOBSERVICE']._serialized_start=1611
-  _globals['_JOBSERVICE']._serialized_end=2547
+  _globals['_JOBSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\220\002\001\252\324\030\n\n\010job.read\262\324\030\002\020\001\202\323\344\223\002%\022#/v1/multimodal/jobs/{job_id}/events'
+  _globals['_SUBMITJOBREQUEST']._serialized_start=300
+  _globals['_SUBMITJOBREQUEST']._serialized_end=457
+  _globals['_GETJOBREQUEST']._serialized_start=459
+  _globals['_GETJOBREQUEST']._serialized_end=511
+  _globals['_LISTJOBSREQUEST']._serialized_start=514
+  _globals['_LISTJOBSREQUEST']._serialized_end=673
+  _globals['_LISTJOBSRESPONSE']._serialized_start=675
+  _globals['_LISTJOBSRESPONSE']._serialized_end=776
+  _globals['_CANCELJOBREQUEST']._serialized_start=779
+  _globals['_CANCELJOBREQUEST']._serialized_end=909
+  _globals['_RESUMEJOBREQUEST']._serialized_start=911
+  _globals['_RESUMEJOBREQUEST']._serialized_end=1007
+  _globals['_DESCRIBEJOBREQUEST']._serialized_start=1009
+  _globals['_DESCRIBEJOBREQUEST']._serialized_end=1066
+  _globals['_COMPENSATION']._serialized_start=1069
+  _globals['_COMPENSATION']._serialized_end=1264
+  _globals['_JOBDESCRIPTION']._serialized_start=1267
+  _globals['_JOBDESCRIPTION']._serialized_end=1552
+  _globals['_WATCHJOBREQUEST']._serialized_start=1554
+  _globals['_WATCHJOBREQUEST']._serialized_end=1639
+  _globals['_JOBSERVICE']._serialized_start=1642
+  _globals['_JOBSERVICE']._serialized_end=2655
 # @@protoc_insertion_point(module_scope)

@@ -27,9 +27,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
+from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#soma/executor/v1/plan_service.proto\x12\x10soma.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bsoma/common/v1/access.proto\"N\n\x13ValidatePlanRequest\x12\x37\n\x04plan\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x04plan\"S\n\tPlanError\x12\x18\n\x07pointer\x18\x01 \x01(\tR\x07pointer\x12\x12\n\x04\x63ode\x18\x02 \x01(\tR\x04\x63ode\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\"&\n\tPlanLayer\x12\x19\n\x08task_ids\x18\x01 \x03(\tR\x07taskIds\"\xc3\x01\n\x14ValidatePlanResponse\x12\x14\n\x05valid\x18\x01 \x01(\x08R\x05valid\x12\x33\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.soma.executor.v1.PlanErrorR\x06\x65rrors\x12\x33\n\x06layers\x18\x03 \x03(\x0b\x32\x1b.soma.executor.v1.PlanLayerR\x06layers\x12+\n\x12max_cost_micro_usd\x18\x04 \x01(\x03R\x0fmaxCostMicroUsd2\xaa\x01\n\x0bPlanService\x12\x9a\x01\n\x0cValidatePlan\x12%.soma.executor.v1.ValidatePlanRequest\x1a&.soma.executor.v1.ValidatePlanResponse\";\xaa\xd4\x18\x0f\n\rplan.validate\x82\xd3\xe4\x93\x02\"\"\x1d/v1/multimodal/plans:validate:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#soma/executor/v1/plan_service.proto\x12\x10soma.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\"N\n\x13ValidatePlanRequest\x12\x37\n\x04plan\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x04plan\"S\n\tPlanError\x12\x18\n\x07pointer\x18\x01 \x01(\tR\x07pointer\x12\x12\n\x04\x63ode\x18\x02 \x01(\tR\x04\x63ode\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\"&\n\tPlanLayer\x12\x19\n\x08task_ids\x18\x01 \x03(\tR\x07taskIds\"\xc3\x01\n\x14ValidatePlanResponse\x12\x14\n\x05valid\x18\x01 \x01(\x08R\x05valid\x12\x33\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.soma.executor.v1.PlanErrorR\x06\x65rrors\x12\x33\n\x06layers\x18\x03 \x03(\x0b\x32\x1b.soma.executor.v1.PlanLayerR\x06layers\x12+\n\x12max_cost_micro_usd\x18\x04 \x01(\x03R\x0fmaxCostMicroUsd2\xb5\x01\n\x0bPlanService\x12\xa5\x01\n\x0cValidatePlan\x12%.soma.executor.v1.ValidatePlanRequest\x1a&.soma.executor.v1.ValidatePlanResponse\"F\x90\x02\x01\xaa\xd4\x18\x0f\n\rplan.validate\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\"\"\x1d/v1/multimodal/plans:validate:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +40,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VALIDATEPLANREQUEST'].fields_by_name['plan']._loaded_options = None
   _globals['_VALIDATEPLANREQUEST'].fields_by_name['plan']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
   _globals['_PLANSERVICE'].methods_by_name['ValidatePlan']._loaded_options = None
-  _globals['_PLANSERVICE'].methods_by_name['ValidatePlan']._serialized_options = b'\252\324\030\017\n\rplan.validate\202\323\344\223\002\"\"\035/v1/multimodal/plans:validate:\001*'
-  _globals['_VALIDATEPLANREQUEST']._serialized_start=208
-  _globals['_VALIDATEPLANREQUEST']._serialized_end=286
-  _globals['_PLANERROR']._serialized_start=288
-  _globals['_PLANERROR']._serialized_end=371
-  _globals['_PLANLAYER']._serialized_start=373
-  _globals['_PLANLAYER']._serialized_end=411
-  _globals['_VALIDATEPLANRESPONSE']._serialized_start=414
-  _globals['_VALIDATEPLANRESPONSE']._serialized_end=609
-  _globals['_PLANSERVICE']._serialized_start=612
-  _globals['_PLANSERVICE']._serialized_end=782
+  _globals['_PLANSERVICE'].methods_by_name['ValidatePlan']._serialized_options = b'\220\002\001\252\324\030\017\n\rplan.validate\262\324\030\004\n\002\010\005\202\323\344\223\002\"\"\035/v1/multimodal/plans:validate:\001*'
+  _globals['_VALIDATEPLANREQUEST']._serialized_start=239
+  _globals['_VALIDATEPLANREQUEST']._serialized_end=317
+  _globals['_PLANERROR']._serialized_start=319
+  _globals['_PLANERROR']._serialized_end=402
+  _globals['_PLANLAYER']._serialized_start=404
+  _globals['_PLANLAYER']._serialized_end=442
+  _globals['_VALIDATEPLANRESPONSE']._serialized_start=445
+  _globals['_VALIDATEPLANRESPONSE']._serialized_end=640
+  _globals['_PLANSERVICE']._serialized_start=643
+  _globals['_PLANSERVICE']._serialized_end=824
 # @@protoc_insertion_point(module_scope)

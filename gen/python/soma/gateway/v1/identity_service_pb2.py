@@ -29,10 +29,11 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
+from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
 from soma.gateway.v1 import permission_service_pb2 as soma_dot_gateway_dot_v1_dot_permission__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&soma/gateway/v1/identity_service.proto\x12\x0fsoma.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a(soma/gateway/v1/permission_service.proto\"r\n\x12\x43reateTokenRequest\x12<\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x84\x07\x32\x02\x08<R\x03ttl\x12\x1e\n\x05roles\x18\x02 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10 R\x05roles\"y\n\x05Token\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x1d\n\ntoken_type\x18\x02 \x01(\tR\ttokenType\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xac\x05\n\x06\x41piKey\x12\x1b\n\x06key_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x05keyId\x12\x30\n\x0c\x64isplay_name\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x64isplayName\x12\x88\x01\n\x07subject\x18\x03 \x01(\tBn\xbaHkr\x03\x18\x80\x01\xba\x01\x63\n\x0f\x61pi_key.subject\x12\x30must not contain spiffe://, which names services\x1a\x1e!this.matches(\'(?i)spiffe://\')R\x07subject\x12K\n\x05roles\x18\x04 \x03(\tB5\xbaH2\x92\x01/\x10\x08\x18\x01\")r\'R\x06viewerR\x06memberR\x05\x61\x64minR\x0eplatform_adminR\x05roles\x12N\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\nexpireTime\x12\x1c\n\x06secret\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x06secret\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrevokeTime\x12#\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\tcreatedBy\x12\x30\n\x08personas\x18\n \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x80\x02\x18\x01\"\x07r\x05\x10\x01\x18\x80\x01R\x08personas\x12\x30\n\x08\x63\x61psules\x18\x0b \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x80\x02\x18\x01\"\x07r\x05\x10\x01\x18\x80\x01R\x08\x63\x61psules\"\xa2\x01\n\x13\x43reateApiKeyRequest\x12<\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x17.soma.gateway.v1.ApiKeyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06\x61piKey\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12$\n\ttenant_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?R\x08tenantId\"7\n\x10GetApiKeyRequest\x12#\n\x06key_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05keyId\"\x91\x01\n\x12ListApiKeysRequest\x12)\n\x10include_inactive\x18\x01 \x01(\x08R\x0fincludeInactive\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"q\n\x13ListApiKeysResponse\x12\x32\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x17.soma.gateway.v1.ApiKeyR\x07\x61piKeys\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\":\n\x13RevokeApiKeyRequest\x12#\n\x06key_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05keyId\"K\n\x17WatchRevocationsRequest\x12\x30\n\x0e\x62ucket_digests\x18\x01 \x03(\x06\x42\t\xbaH\x06\x92\x01\x03\x10\x80 R\rbucketDigests\"`\n\nRevocation\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xef\x01\n\x18WatchRevocationsResponse\x12\x1a\n\x08snapshot\x18\x01 \x01(\x08R\x08snapshot\x12=\n\x0brevocations\x18\x02 \x03(\x0b\x32\x1b.soma.gateway.v1.RevocationR\x0brevocations\x12/\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x1c\n\tstatement\x18\x04 \x01(\tR\tstatement\x12)\n\x10replaced_buckets\x18\x05 \x03(\rR\x0freplacedBuckets\"G\n\x13WatchApiKeysRequest\x12\x30\n\x0e\x62ucket_digests\x18\x01 \x03(\x06\x42\t\xbaH\x06\x92\x01\x03\x10\x80 R\rbucketDigests\"6\n\x0c\x41piKeyBucket\x12\x14\n\x05index\x18\x01 \x01(\rR\x05index\x12\x10\n\x03ids\x18\x02 \x01(\x0cR\x03ids\"\x9e\x01\n\x14WatchApiKeysResponse\x12\x37\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x1d.soma.gateway.v1.ApiKeyBucketR\x07\x62uckets\x12/\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x1c\n\tstatement\x18\x03 \x01(\tR\tstatement\"\xb7\x02\n\x06Tenant\x12?\n\ttenant_id\x18\x01 \x01(\tB\"\xe2\x41\x02\x02\x05\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,62}$R\x08tenantId\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64isplayName\x12\x37\n\x04plan\x18\x03 \x01(\tB#\xbaH r\x1eR\x00R\x04noneR\x03\x64\x65vR\x03proR\nenterpriseR\x04plan\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x44\n\x0bpermissions\x18\x05 \x01(\x0b\x32\".soma.gateway.v1.TenantPermissionsR\x0bpermissions\"{\n\x13\x43reateTenantRequest\x12;\n\x06tenant\x18\x01 \x01(\x0b\x32\x17.soma.gateway.v1.TenantB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06tenant\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xf0\x01\n\x13UpdateTenantRequest\x12*\n\ttenant_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18?R\x08tenantId\x12;\n\x06tenant\x18\x02 \x01(\x0b\x32\x17.soma.gateway.v1.TenantB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06tenant\x12G\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\nupdateMask\x12\'\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\">\n\x10GetTenantRequest\x12*\n\ttenant_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18?R\x08tenantId\"f\n\x12ListTenantsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"p\n\x13ListTenantsResponse\x12\x31\n\x07tenants\x18\x01 \x03(\x0b\x32\x17.soma.gateway.v1.TenantR\x07tenants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x82\x01\n\x0cTokenService\x12r\n\x0b\x43reateToken\x12#.soma.gateway.v1.CreateTokenRequest\x1a\x16.soma.gateway.v1.Token\"&\xaa\xd4\x18\x0e\n\x0ctoken.create\x82\xd3\xe4\x93\x02\x0e\"\t/v1/token:\x01*2\x86\x06\n\rApiKeyService\x12\x7f\n\x0c\x43reateApiKey\x12$.soma.gateway.v1.CreateApiKeyRequest\x1a\x17.soma.gateway.v1.ApiKey\"0\xaa\xd4\x18\x0f\n\rapi_key.write\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/api-keys:\x07\x61pi_key\x12x\n\tGetApiKey\x12!.soma.gateway.v1.GetApiKeyRequest\x1a\x17.soma.gateway.v1.ApiKey\"/\xaa\xd4\x18\x0e\n\x0c\x61pi_key.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/api-keys/{key_id}\x12\x80\x01\n\x0bListApiKeys\x12#.soma.gateway.v1.ListApiKeysRequest\x1a$.soma.gateway.v1.ListApiKeysResponse\"&\xaa\xd4\x18\x0e\n\x0c\x61pi_key.read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/api-keys\x12\x7f\n\x0cRevokeApiKey\x12$.soma.gateway.v1.RevokeApiKeyRequest\x1a\x17.soma.gateway.v1.ApiKey\"0\xaa\xd4\x18\x0f\n\rapi_key.write\x82\xd3\xe4\x93\x02\x17*\x15/v1/api-keys/{key_id}\x12\x81\x01\n\x10WatchRevocations\x12(.soma.gateway.v1.WatchRevocationsRequest\x1a).soma.gateway.v1.WatchRevocationsResponse\"\x16\xaa\xd4\x18\x12\n\x10revocation.watch0\x01\x12r\n\x0cWatchApiKeys\x12$.soma.gateway.v1.WatchApiKeysRequest\x1a%.soma.gateway.v1.WatchApiKeysResponse\"\x13\xaa\xd4\x18\x0f\n\rapi_key.watch0\x01\x32\x93\x04\n\rTenantService\x12|\n\x0c\x43reateTenant\x12$.soma.gateway.v1.CreateTenantRequest\x1a\x17.soma.gateway.v1.Tenant\"-\xaa\xd4\x18\x0e\n\x0ctenant.write\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/tenants:\x06tenant\x12\x88\x01\n\x0cUpdateTenant\x12$.soma.gateway.v1.UpdateTenantRequest\x1a\x17.soma.gateway.v1.Tenant\"9\xaa\xd4\x18\x0e\n\x0ctenant.write\x82\xd3\xe4\x93\x02!2\x17/v1/tenants/{tenant_id}:\x06tenant\x12y\n\tGetTenant\x12!.soma.gateway.v1.GetTenantRequest\x1a\x17.soma.gateway.v1.Tenant\"0\xaa\xd4\x18\r\n\x0btenant.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/tenants/{tenant_id}\x12~\n\x0bListTenants\x12#.soma.gateway.v1.ListTenantsRequest\x1a$.soma.gateway.v1.ListTenantsResponse\"$\xaa\xd4\x18\r\n\x0btenant.read\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/tenantsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&soma/gateway/v1/identity_service.proto\x12\x0fsoma.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\x1a(soma/gateway/v1/permission_service.proto\"r\n\x12\x43reateTokenRequest\x12<\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x84\x07\x32\x02\x08<R\x03ttl\x12\x1e\n\x05roles\x18\x02 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10 R\x05roles\"y\n\x05Token\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x1d\n\ntoken_type\x18\x02 \x01(\tR\ttokenType\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xac\x05\n\x06\x41piKey\x12\x1b\n\x06key_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x05keyId\x12\x30\n\x0c\x64isplay_name\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x64isplayName\x12\x88\x01\n\x07subject\x18\x03 \x01(\tBn\xbaHkr\x03\x18\x80\x01\xba\x01\x63\n\x0f\x61pi_key.subject\x12\x30must not contain spiffe://, which names services\x1a\x1e!this.matches(\'(?i)spiffe://\')R\x07subject\x12K\n\x05roles\x18\x04 \x03(\tB5\xbaH2\x92\x01/\x10\x08\x18\x01\")r\'R\x06viewerR\x06memberR\x05\x61\x64minR\x0eplatform_adminR\x05roles\x12N\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\"\x07\x08\xff\x82\xd1\xff\xaf\x07\x32\x00R\nexpireTime\x12\x1c\n\x06secret\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x06secret\x12\x41\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0brevoke_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrevokeTime\x12#\n\ncreated_by\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\tcreatedBy\x12\x30\n\x08personas\x18\n \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x80\x02\x18\x01\"\x07r\x05\x10\x01\x18\x80\x01R\x08personas\x12\x30\n\x08\x63\x61psules\x18\x0b \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x80\x02\x18\x01\"\x07r\x05\x10\x01\x18\x80\x01R\x08\x63\x61psules\"\xa2\x01\n\x13\x43reateApiKeyRequest\x12<\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x17.soma.gateway.v1.ApiKeyB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06\x61piKey\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12$\n\ttenant_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18?R\x08tenantId\"7\n\x10GetApiKeyRequest\x12#\n\x06key_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05keyId\"\x91\x01\n\x12ListApiKeysRequest\x12)\n\x10include_inactive\x18\x01 \x01(\x08R\x0fincludeInactive\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"q\n\x13ListApiKeysResponse\x12\x32\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x17.soma.gateway.v1.ApiKeyR\x07\x61piKeys\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\":\n\x13RevokeApiKeyRequest\x12#\n\x06key_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x05keyId\"K\n\x17WatchRevocationsRequest\x12\x30\n\x0e\x62ucket_digests\x18\x01 \x03(\x06\x42\t\xbaH\x06\x92\x01\x03\x10\x80 R\rbucketDigests\"`\n\nRevocation\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xef\x01\n\x18WatchRevocationsResponse\x12\x1a\n\x08snapshot\x18\x01 \x01(\x08R\x08snapshot\x12=\n\x0brevocations\x18\x02 \x03(\x0b\x32\x1b.soma.gateway.v1.RevocationR\x0brevocations\x12/\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x1c\n\tstatement\x18\x04 \x01(\tR\tstatement\x12)\n\x10replaced_buckets\x18\x05 \x03(\rR\x0freplacedBuckets\"G\n\x13WatchApiKeysRequest\x12\x30\n\x0e\x62ucket_digests\x18\x01 \x03(\x06\x42\t\xbaH\x06\x92\x01\x03\x10\x80 R\rbucketDigests\"6\n\x0c\x41piKeyBucket\x12\x14\n\x05index\x18\x01 \x01(\rR\x05index\x12\x10\n\x03ids\x18\x02 \x01(\x0cR\x03ids\"\x9e\x01\n\x14WatchApiKeysResponse\x12\x37\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x1d.soma.gateway.v1.ApiKeyBucketR\x07\x62uckets\x12/\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04\x61sOf\x12\x1c\n\tstatement\x18\x03 \x01(\tR\tstatement\"\xb7\x02\n\x06Tenant\x12?\n\ttenant_id\x18\x01 \x01(\tB\"\xe2\x41\x02\x02\x05\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,62}$R\x08tenantId\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64isplayName\x12\x37\n\x04plan\x18\x03 \x01(\tB#\xbaH r\x1eR\x00R\x04noneR\x03\x64\x65vR\x03proR\nenterpriseR\x04plan\x12\x41\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x44\n\x0bpermissions\x18\x05 \x01(\x0b\x32\".soma.gateway.v1.TenantPermissionsR\x0bpermissions\"{\n\x13\x43reateTenantRequest\x12;\n\x06tenant\x18\x01 \x01(\x0b\x32\x17.soma.gateway.v1.TenantB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06tenant\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xf0\x01\n\x13UpdateTenantRequest\x12*\n\ttenant_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18?R\x08tenantId\x12;\n\x06tenant\x18\x02 \x01(\x0b\x32\x17.soma.gateway.v1.TenantB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x06tenant\x12G\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\nupdateMask\x12\'\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\">\n\x10GetTenantRequest\x12*\n\ttenant_id\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18?R\x08tenantId\"f\n\x12ListTenantsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"p\n\x13ListTenantsResponse\x12\x31\n\x07tenants\x18\x01 \x03(\x0b\x32\x17.soma.gateway.v1.TenantR\x07tenants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x8d\x01\n\x0cTokenService\x12}\n\x0b\x43reateToken\x12#.soma.gateway.v1.CreateTokenRequest\x1a\x16.soma.gateway.v1.Token\"1\x90\x02\x02\xaa\xd4\x18\x0e\n\x0ctoken.create\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x0e\"\t/v1/token:\x01*2\xc7\x06\n\rApiKeyService\x12\x8a\x01\n\x0c\x43reateApiKey\x12$.soma.gateway.v1.CreateApiKeyRequest\x1a\x17.soma.gateway.v1.ApiKey\";\x90\x02\x02\xaa\xd4\x18\x0f\n\rapi_key.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/api-keys:\x07\x61pi_key\x12\x83\x01\n\tGetApiKey\x12!.soma.gateway.v1.GetApiKeyRequest\x1a\x17.soma.gateway.v1.ApiKey\":\x90\x02\x01\xaa\xd4\x18\x0e\n\x0c\x61pi_key.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/api-keys/{key_id}\x12\x8b\x01\n\x0bListApiKeys\x12#.soma.gateway.v1.ListApiKeysRequest\x1a$.soma.gateway.v1.ListApiKeysResponse\"1\x90\x02\x01\xaa\xd4\x18\x0e\n\x0c\x61pi_key.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/api-keys\x12\x8a\x01\n\x0cRevokeApiKey\x12$.soma.gateway.v1.RevokeApiKeyRequest\x1a\x17.soma.gateway.v1.ApiKey\";\x90\x02\x02\xaa\xd4\x18\x0f\n\rapi_key.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x17*\x15/v1/api-keys/{key_id}\x12\x8a\x01\n\x10WatchRevocations\x12(.soma.gateway.v1.WatchRevocationsRequest\x1a).soma.gateway.v1.WatchRevocationsResponse\"\x1f\x90\x02\x01\xaa\xd4\x18\x12\n\x10revocation.watch\xb2\xd4\x18\x02\x10\x01\x30\x01\x12{\n\x0cWatchApiKeys\x12$.soma.gateway.v1.WatchApiKeysRequest\x1a%.soma.gateway.v1.WatchApiKeysResponse\"\x1c\x90\x02\x01\xaa\xd4\x18\x0f\n\rapi_key.watch\xb2\xd4\x18\x02\x10\x01\x30\x01\x32\xc2\x04\n\rTenantService\x12\x87\x01\n\x0c\x43reateTenant\x12$.soma.gateway.v1.CreateTenantRequest\x1a\x17.soma.gateway.v1.Tenant\"8\x90\x02\x02\xaa\xd4\x18\x0e\n\x0ctenant.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/tenants:\x06tenant\x12\x93\x01\n\x0cUpdateTenant\x12$.soma.gateway.v1.UpdateTenantRequest\x1a\x17.soma.gateway.v1.Tenant\"D\x90\x02\x02\xaa\xd4\x18\x0e\n\x0ctenant.write\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02!2\x17/v1/tenants/{tenant_id}:\x06tenant\x12\x84\x01\n\tGetTenant\x12!.soma.gateway.v1.GetTenantRequest\x1a\x17.soma.gateway.v1.Tenant\";\x90\x02\x01\xaa\xd4\x18\r\n\x0btenant.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/tenants/{tenant_id}\x12\x89\x01\n\x0bListTenants\x12#.soma.gateway.v1.ListTenantsRequest\x1a$.soma.gateway.v1.ListTenantsResponse\"/\x90\x02\x01\xaa\xd4\x18\r\n\x0btenant.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/tenantsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -110,71 +111,71 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_TOKENSERVICE'].methods_by_name['CreateToken']._loaded_options = None
-  _globals['_TOKENSERVICE'].methods_by_name['CreateToken']._serialized_options = b'\252\324\030\016\n\014token.create\202\323\344\223\002\016\"\t/v1/token:\001*'
+  _globals['_TOKENSERVICE'].methods_by_name['CreateToken']._serialized_options = b'\220\002\002\252\324\030\016\n\014token.create\262\324\030\004\n\002\010\017\202\323\344\223\002\016\"\t/v1/token:\001*'
   _globals['_APIKEYSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
-  _globals['_APIKEYSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\252\324\030\017\n\rapi_key.write\202\323\344\223\002\027\"\014/v1/api-keys:\007api_key'
+  _globals['_APIKEYSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\220\002\002\252\324\030\017\n\rapi_key.write\262\324\030\004\n\002\010\017\202\323\344\223\002\027\"\014/v1/api-keys:\007api_key'
   _globals['_APIKEYSERVICE'].methods_by_name['GetApiKey']._loaded_options = None
-  _globals['_APIKEYSERVICE'].methods_by_name['GetApiKey']._serialized_options = b'\252\324\030\016\n\014api_key.read\202\323\344\223\002\027\022\025/v1/api-keys/{key_id}'
+  _globals['_APIKEYSERVICE'].methods_by_name['GetApiKey']._serialized_options = b'\220\002\001\252\324\030\016\n\014api_key.read\262\324\030\004\n\002\010\005\202\323\344\223\002\027\022\025/v1/api-keys/{key_id}'
   _globals['_APIKEYSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
-  _globals['_APIKEYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\252\324\030\016\n\014api_key.read\202\323\344\223\002\016\022\014/v1/api-keys'
+  _globals['_APIKEYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\220\002\001\252\324\030\016\n\014api_key.read\262\324\030\004\n\002\010\005\202\323\344\223\002\016\022\014/v1/api-keys'
   _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
-  _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\252\324\030\017\n\rapi_key.write\202\323\344\223\002\027*\025/v1/api-keys/{key_id}'
+  _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\220\002\002\252\324\030\017\n\rapi_key.write\262\324\030\004\n\002\010\017\202\323\344\223\002\027*\025/v1/api-keys/{key_id}'
   _globals['_APIKEYSERVICE'].methods_by_name['WatchRevocations']._loaded_options = None
-  _globals['_APIKEYSERVICE'].methods_by_name['WatchRevocations']._serialized_options = b'\252\324\030\022\n\020revocation.watch'
+  _globals['_APIKEYSERVICE'].methods_by_name['WatchRevocations']._serialized_options = b'\220\002\001\252\324\030\022\n\020revocation.watch\262\324\030\002\020\001'
   _globals['_APIKEYSERVICE'].methods_by_name['WatchApiKeys']._loaded_options = None
-  _globals['_APIKEYSERVICE'].methods_by_name['WatchApiKeys']._serialized_options = b'\252\324\030\017\n\rapi_key.watch'
+  _globals['_APIKEYSERVICE'].methods_by_name['WatchApiKeys']._serialized_options = b'\220\002\001\252\324\030\017\n\rapi_key.watch\262\324\030\002\020\001'
   _globals['_TENANTSERVICE'].methods_by_name['CreateTenant']._loaded_options = None
-  _globals['_TENANTSERVICE'].methods_by_name['CreateTenant']._serialized_options = b'\252\324\030\016\n\014tenant.write\202\323\344\223\002\025\"\013/v1/tenants:\006tenant'
+  _globals['_TENANTSERVICE'].methods_by_name['CreateTenant']._serialized_options = b'\220\002\002\252\324\030\016\n\014tenant.write\262\324\030\004\n\002\010\017\202\323\344\223\002\025\"\013/v1/tenants:\006tenant'
   _globals['_TENANTSERVICE'].methods_by_name['UpdateTenant']._loaded_options = None
-  _globals['_TENANTSERVICE'].methods_by_name['UpdateTenant']._serialized_options = b'\252\324\030\016\n\014tenant.write\202\323\344\223\002!2\027/v1/tenants/{tenant_id}:\006tenant'
+  _globals['_TENANTSERVICE'].methods_by_name['UpdateTenant']._serialized_options = b'\220\002\002\252\324\030\016\n\014tenant.write\262\324\030\004\n\002\010\017\202\323\344\223\002!2\027/v1/tenants/{tenant_id}:\006tenant'
   _globals['_TENANTSERVICE'].methods_by_name['GetTenant']._loaded_options = None
-  _globals['_TENANTSERVICE'].methods_by_name['GetTenant']._serialized_options = b'\252\324\030\r\n\013tenant.read\202\323\344\223\002\031\022\027/v1/tenants/{tenant_id}'
+  _globals['_TENANTSERVICE'].methods_by_name['GetTenant']._serialized_options = b'\220\002\001\252\324\030\r\n\013tenant.read\262\324\030\004\n\002\010\005\202\323\344\223\002\031\022\027/v1/tenants/{tenant_id}'
   _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._loaded_options = None
-  _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._serialized_options = b'\252\324\030\r\n\013tenant.read\202\323\344\223\002\r\022\013/v1/tenants'
-  _globals['_CREATETOKENREQUEST']._serialized_start=321
-  _globals['_CREATETOKENREQUEST']._serialized_end=435
-  _globals['_TOKEN']._serialized_start=437
-  _globals['_TOKEN']._serialized_end=558
-  _globals['_APIKEY']._serialized_start=561
-  _globals['_APIKEY']._serialized_end=1245
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1248
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1410
-  _globals['_GETAPIKEYREQUEST']._serialized_start=1412
-  _globals['_GETAPIKEYREQUEST']._serialized_end=1467
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1470
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1615
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1617
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1730
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1732
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1790
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1792
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1867
-  _globals['_REVOCATION']._serialized_start=1869
-  _globals['_REVOCATION']._serialized_end=1965
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1968
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=2207
-  _globals['_WATCHAPIKEYSREQUEST']._serialized_start=2209
-  _globals['_WATCHAPIKEYSREQUEST']._serialized_end=2280
-  _globals['_APIKEYBUCKET']._serialized_start=2282
-  _globals['_APIKEYBUCKET']._serialized_end=2336
-  _globals['_WATCHAPIKEYSRESPONSE']._serialized_start=2339
-  _globals['_WATCHAPIKEYSRESPONSE']._serialized_end=2497
-  _globals['_TENANT']._serialized_start=2500
-  _globals['_TENANT']._serialized_end=2811
-  _globals['_CREATETENANTREQUEST']._serialized_start=2813
-  _globals['_CREATETENANTREQUEST']._serialized_end=2936
-  _globals['_UPDATETENANTREQUEST']._serialized_start=2939
-  _globals['_UPDATETENANTREQUEST']._serialized_end=3179
-  _globals['_GETTENANTREQUEST']._serialized_start=3181
-  _globals['_GETTENANTREQUEST']._serialized_end=3243
-  _globals['_LISTTENANTSREQUEST']._serialized_start=3245
-  _globals['_LISTTENANTSREQUEST']._serialized_end=3347
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=3349
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=3461
-  _globals['_TOKENSERVICE']._serialized_start=3464
-  _globals['_TOKENSERVICE']._serialized_end=3594
-  _globals['_APIKEYSERVICE']._serialized_start=3597
-  _globals['_APIKEYSERVICE']._serialized_end=4371
-  _globals['_TENANTSERVICE']._serialized_start=4374
-  _globals['_TENANTSERVICE']._serialized_end=4905
+  _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._serialized_options = b'\220\002\001\252\324\030\r\n\013tenant.read\262\324\030\004\n\002\010\005\202\323\344\223\002\r\022\013/v1/tenants'
+  _globals['_CREATETOKENREQUEST']._serialized_start=352
+  _globals['_CREATETOKENREQUEST']._serialized_end=466
+  _globals['_TOKEN']._serialized_start=468
+  _globals['_TOKEN']._serialized_end=589
+  _globals['_APIKEY']._serialized_start=592
+  _globals['_APIKEY']._serialized_end=1276
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1279
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1441
+  _globals['_GETAPIKEYREQUEST']._serialized_start=1443
+  _globals['_GETAPIKEYREQUEST']._serialized_end=1498
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1501
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1646
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1648
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1761
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1763
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1821
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1823
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1898
+  _globals['_REVOCATION']._serialized_start=1900
+  _globals['_REVOCATION']._serialized_end=1996
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1999
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=2238
+  _globals['_WATCHAPIKEYSREQUEST']._serialized_start=2240
+  _globals['_WATCHAPIKEYSREQUEST']._serialized_end=2311
+  _globals['_APIKEYBUCKET']._serialized_start=2313
+  _globals['_APIKEYBUCKET']._serialized_end=2367
+  _globals['_WATCHAPIKEYSRESPONSE']._serialized_start=2370
+  _globals['_WATCHAPIKEYSRESPONSE']._serialized_end=2528
+  _globals['_TENANT']._serialized_start=2531
+  _globals['_TENANT']._serialized_end=2842
+  _globals['_CREATETENANTREQUEST']._serialized_start=2844
+  _globals['_CREATETENANTREQUEST']._serialized_end=2967
+  _globals['_UPDATETENANTREQUEST']._serialized_start=2970
+  _globals['_UPDATETENANTREQUEST']._serialized_end=3210
+  _globals['_GETTENANTREQUEST']._serialized_start=3212
+  _globals['_GETTENANTREQUEST']._serialized_end=3274
+  _globals['_LISTTENANTSREQUEST']._serialized_start=3276
+  _globals['_LISTTENANTSREQUEST']._serialized_end=3378
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=3380
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=3492
+  _globals['_TOKENSERVICE']._serialized_start=3495
+  _globals['_TOKENSERVICE']._serialized_end=3636
+  _globals['_APIKEYSERVICE']._serialized_start=3639
+  _globals['_APIKEYSERVICE']._serialized_end=4478
+  _globals['_TENANTSERVICE']._serialized_start=4481
+  _globals['_TENANTSERVICE']._serialized_end=5059
 # @@protoc_insertion_point(module_scope)
