@@ -10,13 +10,13 @@ from google.protobuf import descriptor_pool
 from mesh.errors import FieldViolation, invalid_all
 from mesh.identity import SERVICE_ROLE
 from mesh.rpc.call import Access
+from soma.common.v1 import access_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from mesh.context import Caller
 
-_EXTENSION = "soma.common.v1.access"
 _OPEN_SERVICES = frozenset(
     {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 )
@@ -62,9 +62,8 @@ def declared_access(service: str, method: str) -> Access | None:
         options = descriptor_pool.Default().FindMethodByName(f"{service}.{method}").GetOptions()
     except KeyError:
         return None
-    # The option's class is generated and not importable here; its fields are read by name.
-    declared = next((value for field, value in options.ListFields() if field.full_name == _EXTENSION), None)
-    if declared is None or not (declared.public or declared.action):
+    declared = options.Extensions[access_pb2.access]
+    if not (declared.public or declared.action):
         return None
     return Access(action=declared.action, public=declared.public)
 
