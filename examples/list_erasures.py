@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 
 from mesh.errors import SomaError
-from mesh.events.event import ProtoCodec
+from mesh.events.event import Codec
 from mesh.events.kafka import KafkaBus
 from mesh.events.streams import MemoryCursors, ValkeyStreams
 from mesh.events.topics import facts_of
 from mesh.ids import SystemIds
 from mesh.settings import Block, BusSettings, SettingsError, ValkeySettings, load
 from mesh.stores import valkey
-from soma.events.v1.envelope_pb2 import Envelope
 from soma.events.v1.facts_pb2 import AssetTombstoned
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ async def erasures(bus: Bus, since: datetime) -> Sequence[Erasure]:
 def _erasure(delivery: Delivery) -> Erasure | None:
     """The erasure that a record tells of; None for one of something else."""
     try:
-        event = ProtoCodec(Envelope).decode(delivery.value)
+        event = Codec().decode(delivery.value)
         if event.type != AssetTombstoned.DESCRIPTOR.full_name:
             return None
         asset = AssetTombstoned.FromString(event.payload).asset

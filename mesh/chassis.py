@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import resources
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh import logging, telemetry
@@ -12,6 +13,9 @@ from mesh.clock import SystemClock
 from mesh.dependencies import Dependencies, Dependency, of_background
 from mesh.events.audit import Auditor
 from mesh.events.audit_queue import AuditQueue
+from mesh.events.dead_letters import DeadLetterPublisher
+from mesh.events.event import Codec
+from mesh.events.inbox import BATCH, Consumer
 from mesh.events.outbox import Outbox
 from mesh.events.refusals import Refusals
 from mesh.events.relay import Relay
@@ -26,6 +30,7 @@ from mesh.processes import ProcessLimits, ProcessorUse, ProcessPool
 from mesh.rpc.api_keys import ExistingKeys
 from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
+from mesh.rpc.key_streams import KeyStreams
 from mesh.rpc.revocations import RevokedKeys
 from mesh.rpc.server import serving
 from mesh.secrets import Vault, VaultSecrets, VaultTransit
@@ -52,12 +57,10 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from mesh.events.audit import MakeMessage
     from mesh.events.bus import Bus
-    from mesh.events.event import Codec
-    from mesh.rpc.api_keys import Watch as WatchKeys
+    from mesh.events.dead_letters import StoreDeadLetter
+    from mesh.events.inbox import Handlers
     from mesh.rpc.registrar import Registration
-    from mesh.rpc.revocations import Watch
     from mesh.stores.retention import Rule, Task
 
 T = TypeVar("T")
@@ -85,15 +88,17 @@ class ChassisSettings(Block):
 class Chassis:
     """The opened parts. What is entered through it later is left earlier: the server first, the pools last."""
 
-    def __init__(self, name: str, settings: ChassisSettings, service_config: str, stack: AsyncExitStack) -> None:
+    def __init__(self, name: str, settings: ChassisSettings, stack: AsyncExitStack) -> None:
         self.name = name
         self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.processor_use = ProcessorUse(self.clock)
         self.outbox = Outbox()
-        self._service_config = service_config
+        self.codec = Codec()
+        self.service_config = resources.files("protos").joinpath("service_config.json").read_text()
         self._stack = stack
+        self._peers: dict[str, grpc.aio.Channel] = {}
         self._dependencies: list[Dependency] = []
         self._background = BackgroundTasks()
         self._follows_keys = False
@@ -101,7 +106,6 @@ class Chassis:
         self.existing: ExistingKeys
         self.postgres: Postgres
         self.bus: Bus
-        self.codec: Codec
         self.auditor: Auditor
         self.policy: Policy
         self.secrets: VaultSecrets
@@ -109,21 +113,15 @@ class Chassis:
         self.minter: TokenMinter
         self.verifier: TokenVerifier
 
-    async def start(self, codec: Codec, audit: MakeMessage) -> None:
+    async def start(self) -> None:
         """Opens the parts that every context has."""
         settings, identity = self.settings, self.settings.identity
         self._background.enter()
         logging.configure(settings.telemetry)
         await self.enter(telemetry.configure(self.name, settings.telemetry))
-        self.codec = codec
         self.policy = await self.enter(Policy.load(settings.policy, self.clock))
         self.auditor = Auditor(
-            self.name,
-            self.outbox,
-            audit,
-            clock=self.clock,
-            ids=self.ids,
-            policy_id=lambda: self.policy.policy_id,
+            self.name, self.outbox, clock=self.clock, ids=self.ids, policy_id=lambda: self.policy.policy_id
         )
         vault = await self.enter(Vault.open(settings.vault))
         self.secrets = VaultSecrets(vault, settings.vault.kv_mount, self.clock)
@@ -140,7 +138,7 @@ class Chassis:
         await self._restore_keys(identity)
         self.bus = await self._open_bus()
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
-        relay = Relay(self.postgres, self.bus, codec, self.clock, on_lag=lag.labels(self.name).set)
+        relay = Relay(self.postgres, self.bus, self.codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
         self.depends_on(Dependency("outbox", lambda: _waiting(relay, settings.bus.late_s)))
 
@@ -203,12 +201,36 @@ class Chassis:
         return await self.minter.for_service(own)
 
     async def peer(self, context: str) -> grpc.aio.Channel:
-        """A channel to another context, as the caller being served, else as this service."""
-        address = getattr(self.settings.peers, context)
-        channel = connect(
-            address, self.settings.tls, service_config=self._service_config, token=self.token, clock=self.clock
+        """The channel to another context. It calls as the caller being served, else as this service."""
+        if context not in self._peers:
+            address = getattr(self.settings.peers, context)
+            channel = connect(
+                address, self.settings.tls, service_config=self.service_config, token=self.token, clock=self.clock
+            )
+            self._peers[context] = await self.enter(channel)
+        return self._peers[context]
+
+    async def consume(
+        self, topics: Sequence[str], handlers: Handlers, *, batch: int = BATCH, keep: StoreDeadLetter | None = None
+    ) -> None:
+        """Applies the events of topics, as the group that has this context's name, until the chassis is left.
+
+        `batch` is how many may share a transaction; `keep` takes dead letters of the topic of dead letters.
+        """
+        lag = telemetry.gauge("consumer_lag", "Events that wait for a consumer group.", ("group",))
+        consumer = Consumer(
+            self.bus,
+            self.postgres,
+            self.codec,
+            self.name,
+            topics,
+            handlers,
+            dead_letter_sink=DeadLetterPublisher(self.outbox, ids=self.ids, clock=self.clock, keep=keep),
+            clock=self.clock,
+            batch=batch,
+            on_lag=lag.labels(self.name).set,
         )
-        return await self.enter(channel)
+        await self.enter(consumer)
 
     async def process_pool(self, name: str, limits: ProcessLimits) -> ProcessPool:
         """Child processes for what would hold the event loop."""
@@ -221,13 +243,14 @@ class Chassis:
         await self.enter(background(queue.write, "audit-queue", clock=self.clock))
         return queue
 
-    async def follow_keys(self, revoked: Watch, existing: WatchKeys) -> None:
-        """Keeps the sets of revoked and of existing keys true to the gateway's streams."""
+    async def follow_keys(self, streams: KeyStreams | None = None) -> None:
+        """Keeps the sets of revoked and of existing keys true to the gateway's streams, or to those given."""
+        streams = streams or KeyStreams.of(await self.peer("gateway"))
         self._follows_keys = True
         if self.settings.identity.revocations_dir is not None:
             await self.enter(background(self.revoked.persist_file, "revocations-file", clock=self.clock))
-        await self.enter(background(lambda: self.revoked.follow(revoked), "revocations", clock=self.clock))
-        await self.enter(background(lambda: self.existing.follow(existing), "api-keys", clock=self.clock))
+        await self.enter(background(lambda: self.revoked.follow(streams.revoked), "revocations", clock=self.clock))
+        await self.enter(background(lambda: self.existing.follow(streams.existing), "api-keys", clock=self.clock))
 
     async def wait_for_keys(self) -> bool:
         """Waits a moment until both sets are current; false when they are not."""
@@ -266,14 +289,9 @@ async def _waiting(relay: Relay, late_s: float) -> str:
 
 
 @asynccontextmanager
-async def chassis(
-    name: str, settings: ChassisSettings, *, codec: Codec, audit: MakeMessage, service_config: str
-) -> AsyncIterator[Chassis]:
-    """Opens the chassis of a context; everything entered through it is undone in reverse on leaving.
-
-    `audit` is the generated class of audit entries, which the chassis does not import.
-    """
+async def chassis(name: str, settings: ChassisSettings) -> AsyncIterator[Chassis]:
+    """Opens the chassis of a context; everything entered through it is undone in reverse on leaving."""
     async with AsyncExitStack() as stack:
-        opened = Chassis(name, settings, service_config, stack)
-        await opened.start(codec, audit)
+        opened = Chassis(name, settings, stack)
+        await opened.start()
         yield opened

@@ -5,24 +5,18 @@ from __future__ import annotations
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh import telemetry
 from mesh.chassis import chassis
 from mesh.dependencies import Dependency
-from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.processes import ProcessLimits
 from mesh.settings import load
 from mesh.stores import blobs as blob_store
 from mesh.stores.retention import Retention, RetentionPeriods
 from soma.assets.v1.asset_service_pb2_grpc import add_AssetServiceServicer_to_server
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.inspector import ProcessInspector
@@ -53,21 +47,14 @@ _PROBE_EVERY_S = 15.0
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the asset store and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
-        gateway = await mesh.peer("gateway")
-        keys = ApiKeyServiceStub(gateway)
-        await mesh.follow_keys(
-            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
-            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
-        )
+    async with chassis(NAME, settings) as mesh:
+        await mesh.follow_keys()
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))
         mesh.depends_on(Dependency("blobs", blobs.lost, every_s=_PROBE_EVERY_S))
         await _start_reconciler(mesh, settings.assets, rows, blobs)
         pool = await mesh.process_pool("asset-inspection", ProcessLimits(cpu_s=EXAMINE_CPU_S, time_s=EXAMINE_S))
-        permissions = GatewayPermissions(PermissionServiceStub(gateway), mesh.clock)
+        permissions = GatewayPermissions(PermissionServiceStub(await mesh.peer("gateway")), mesh.clock)
         ingest = MeasuredIngest(
             _ingest(mesh, settings.assets, rows, blobs, inspector=ProcessInspector(pool), permissions=permissions)
         )

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
-from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import ProtoCodec
-from mesh.events.inbox import Consumer
 from mesh.fairness import FairSlots
 from mesh.lifecycle import background
 from mesh.processes import ProcessLimits
 from mesh.settings import load
-from mesh.telemetry import gauge
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
 from soma.critic.v1.critic_service_pb2_grpc import add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import add_RubricServiceServicer_to_server
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_critic.adapters.erasure import PostgresErasureMarks, PostgresErasures
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.adapters.metrics import PrometheusMeter
@@ -65,25 +55,6 @@ def _limits(own: CriticSettings) -> ProcessLimits:
     )
 
 
-def _consumer(mesh: Chassis) -> Consumer:
-    """Takes in the facts of the other contexts."""
-    lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(mesh.name)
-    return Consumer(
-        mesh.bus,
-        mesh.postgres,
-        mesh.codec,
-        mesh.name,
-        (TOPIC,),
-        AssetEventHandlers(mesh.clock, PostgresErasureMarks).handlers(),
-        dead_letter_sink=DeadLetterPublisher(
-            mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock
-        ),
-        clock=mesh.clock,
-        batch=_BATCH,
-        on_lag=lag.set,
-    )
-
-
 async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
     """Hear of erased assets, and remove what verdicts quote of them."""
     erase_quotes = EraseQuotes(PostgresErasures(mesh.postgres), meter, mesh.clock)
@@ -96,7 +67,8 @@ async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
 
         await mesh.enter(background(run, name, clock=mesh.clock))
 
-    await mesh.enter(_consumer(mesh))
+    handlers = AssetEventHandlers(mesh.clock, PostgresErasureMarks).handlers()
+    await mesh.consume((TOPIC,), handlers, batch=_BATCH)
     await every("erase-quotes", erase_quotes, _ERASE_EVERY_S)
     await every("count-unfinished-erasures", erase_quotes.count_unfinished, _COUNT_EVERY_S)
 
@@ -105,14 +77,8 @@ async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the critic and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
-        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_keys(
-            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
-            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
-        )
+    async with chassis(NAME, settings) as mesh:
+        await mesh.follow_keys()
         own, meter = settings.critic, PrometheusMeter()
         await _erase_quotes(mesh, meter)
         await mesh.apply_retention(RULES, settings.retention.evaluations_days)

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,15 @@ import grpc.aio
 import httpx
 
 from mesh.chassis import SIGNING_KEY, chassis
-from mesh.events.event import ProtoCodec
 from mesh.identity import jwks_source
 from mesh.lifecycle import background
 from mesh.logging import get_logger
 from mesh.rpc.client import connect
 from mesh.rpc.credentials import show_expiry
+from mesh.rpc.key_streams import KeyStreams
 from mesh.rpc.targets import endpoints
 from mesh.settings import load
 from mesh.stores import valkey
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import (
     add_ApiServiceServicer_to_server,
     add_DegradationServiceServicer_to_server,
@@ -95,14 +93,12 @@ class _Identity:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the gateway and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
+    async with chassis(NAME, settings) as mesh:
         descriptors = Descriptors.read()
         descriptors.load_generated()
         routes = descriptors.route_table()
         identity = await _identity(mesh, settings)
-        monitor = await _monitor(mesh, settings, routes, config)
+        monitor = await _monitor(mesh, settings, routes)
         sources = await _sources(mesh, settings)
         service = await mesh.serve(
             [
@@ -148,9 +144,11 @@ async def _identity(mesh: Chassis, settings: Settings) -> _Identity:
     await mesh.enter(background(lambda: statements.sign_revoked(revoked), "revocations-signed", clock=mesh.clock))
     await mesh.enter(background(statements.sign_keys, "api-keys-signed", clock=mesh.clock))
     # This process judges keys by the same streams that it serves to the others.
-    await mesh.follow_keys(
-        lambda known: revocations(revoked, known), lambda known: existing_keys(existing, statements, known)
+    streams = KeyStreams(
+        revoked=lambda known: revocations(revoked, known),
+        existing=lambda known: existing_keys(existing, statements, known),
     )
+    await mesh.follow_keys(streams)
     await mesh.wait_for_keys()
     if settings.gateway.bootstrap_key_file is not None:
         file = KeyFile(settings.gateway.bootstrap_key_file)
@@ -170,7 +168,7 @@ async def _sources(mesh: Chassis, settings: Settings) -> EdgeSources:
     return EdgeSources(own.edge_cert_file, own.edge_key_file, settings.tls.ca_file, keys)
 
 
-async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config: str) -> Monitor:
+async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable) -> Monitor:
     redis = await mesh.enter(valkey.open(settings.valkey))
     own = settings.gateway
     trust = _vault_trust(settings)
@@ -188,7 +186,8 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable, config
     for context in routes.contexts:
         address = _address(settings, context)
         if address is not None:
-            peers[context] = await mesh.enter(connect(address, settings.tls, service_config=config, clock=mesh.clock))
+            opening = connect(address, settings.tls, service_config=mesh.service_config, clock=mesh.clock)
+            peers[context] = await mesh.enter(opening)
     parts += [Check(f"svc_{context}", checks.grpc_health(peer)) for context, peer in peers.items()]
     parts.append(
         Check("outbox", checks.dependency_of_all(peers, "outbox"), unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S)

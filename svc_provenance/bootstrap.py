@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh import durable
 from mesh.chassis import chassis
-from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import ProtoCodec
-from mesh.events.inbox import Consumer
 from mesh.events.topics import AUDIT, DEAD_LETTERS
 from mesh.lifecycle import background
 from mesh.settings import load
 from mesh.stores import blobs
 from mesh.stores.retention import Retention, Task
 from mesh.telemetry import counter, gauge
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.provenance.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from soma.provenance.v1.dead_letter_service_pb2_grpc import add_DeadLetterServiceServicer_to_server
 from soma.provenance.v1.provenance_service_pb2_grpc import add_ProvenanceServiceServicer_to_server
@@ -73,6 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from mesh.chassis import Chassis
+    from mesh.events.inbox import Handlers
     from mesh.lifecycle import Service
     from mesh.rpc.registrar import Registration
 
@@ -83,16 +75,10 @@ NAME = "provenance"
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the record and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
-        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_keys(
-            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
-            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
-        )
+    async with chassis(NAME, settings) as mesh:
+        await mesh.follow_keys()
         record = PostgresRecord(mesh.postgres)
-        await mesh.enter(_consumer(mesh, settings, _intake(mesh, record)))
+        await _consume(mesh, settings, _intake(mesh, record))
         days, undecided = Days(**settings.retention.model_dump()), settings.dead_letters.undecided_days
         terms = PostgresTerms(mesh.postgres, days, mesh.auditor, undecided_days=undecided)
         receipts = await _receipts(mesh, settings.receipts, record, terms)
@@ -111,25 +97,13 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
 
 
-def _consumer(mesh: Chassis, settings: Settings, intake: TraceEventHandlers) -> Consumer:
+async def _consume(mesh: Chassis, settings: Settings, intake: TraceEventHandlers) -> None:
     """Takes everything in."""
     audited = AuditEventHandlers(append, on_redacted=_count_redactions())
     choices = SelectionEventHandlers(intake.selection_made, stage)
     letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
-    lag = gauge("consumer_lag", "Events that wait for a consumer group.", ("group",)).labels(NAME)
-    return Consumer(
-        mesh.bus,
-        mesh.postgres,
-        mesh.codec,
-        NAME,
-        (*TOPICS, AUDIT, DEAD_LETTERS),
-        {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()},
-        dead_letter_sink=DeadLetterPublisher(
-            mesh.outbox, DeadLettered, DeadLetterResolved, ids=mesh.ids, clock=mesh.clock, keep=letters.keep
-        ),
-        clock=mesh.clock,
-        on_lag=lag.set,
-    )
+    handlers: Handlers = {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()}
+    await mesh.consume((*TOPICS, AUDIT, DEAD_LETTERS), handlers, keep=letters.keep)
 
 
 def _intake(mesh: Chassis, record: PostgresRecord) -> TraceEventHandlers:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
 from mesh.dependencies import Dependency
-from mesh.events.event import Event, ProtoCodec
+from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.ids import derive
 from mesh.lifecycle import background
 from mesh.settings import load
 from soma.events.v1 import facts_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.envelope_pb2 import Envelope
-from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from svc_registry.adapters.postgres import RULES, PostgresStore
 from svc_registry.app import Catalog, Providers, Registry, correct_egress, follow_egress, seed_ladders
@@ -54,14 +49,8 @@ def capability_changed(capability: Capability, subject: str) -> Event:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the registry and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
-        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_keys(
-            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
-            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
-        )
+    async with chassis(NAME, settings) as mesh:
+        await mesh.follow_keys()
         limits = Quotas(settings.registry.capabilities_per_tenant, settings.registry.ladders_per_tenant)
         store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed, limits)
         await seed_ladders(store, mesh.clock)

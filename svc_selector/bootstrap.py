@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from mesh.chassis import chassis
 from mesh.dependencies import Dependency
-from mesh.events.event import ProtoCodec
 from mesh.lifecycle import background
 from mesh.settings import load
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.envelope_pb2 import Envelope
 from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceStub
-from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceStub
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from soma.selector.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
@@ -45,9 +39,7 @@ NAME = "selector"
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the selector and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
+    async with chassis(NAME, settings) as mesh:
         facts = SelectionFacts()
         decisions = PostgresDecisions(mesh.postgres, mesh.outbox, mesh.auditor, facts)
         limit = settings.selector.default_monthly_budget_micro_usd
@@ -70,12 +62,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
 async def _selector(
     mesh: Chassis, settings: Settings, decisions: PostgresDecisions, ledger: PostgresLedger
 ) -> Selector:
+    await mesh.follow_keys()
     gateway = await mesh.peer("gateway")
-    keys = ApiKeyServiceStub(gateway)
-    await mesh.follow_keys(
-        lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
-        lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
-    )
     degradation = GatewayDegradation(DegradationServiceStub(gateway), mesh.clock)
     await mesh.enter(degradation.running())
     catalog = Catalog()

@@ -1,7 +1,8 @@
 """Rules of the house that no linter knows.
 
 Providers and tools are invoked only with a selection, tasks are started where somebody watches them, names are plain
-words, no file names a package index or a path of somebody's machine, and nothing unfinished is marked in product code.
+words, the chassis imports no contract of a context, no file names a package index or a path of somebody's machine, and
+nothing unfinished is marked in product code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from tools.chassis_rules import foreign_contracts
 from tools.plain_words import metaphors
 from tools.task_rules import bare_tasks
 
@@ -64,6 +66,7 @@ def problems(path: Path) -> list[str]:
         found.append(f"{name} marks something as unfinished")
     if name.endswith(".py"):
         found += [f"{place} begins a task that nobody watches" for place in bare_tasks(name, text)]
+        found += [f"{name} imports {module}, which is no platform message" for module in foreign_contracts(name, text)]
         found += [f"{name} names something by a metaphor, {metaphor}" for metaphor in metaphors(text)]
     invokes = re.search(r"\.invoke\(", text) and name.startswith("svc_")
     if invokes and not name.startswith("svc_executor/adapters/") and not re.search(r"chosen|selection", text):

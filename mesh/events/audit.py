@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 from mesh import context, tracing
 from mesh.events.event import Event
 from mesh.events.topics import AUDIT
 from mesh.redaction import Redactor
+from soma.events.v1 import audit_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import asyncpg
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from mesh.events.outbox import Outbox
     from mesh.ids import Ids
 
-TYPE = "soma.events.v1.AuditRecorded"
 PLATFORM = "platform"
 """Key of what belongs to no tenant."""
 REASON_CHARS = 300
@@ -79,19 +79,6 @@ class AuditEntry:
     event_id: str | None = None
 
 
-class Message(Protocol):
-    """What is used of a protobuf message."""
-
-    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        """The message's bytes."""
-
-
-MakeMessage: TypeAlias = Callable[..., Message]
-"""The class of `soma.events.v1.AuditRecorded`, which the chassis does not import. It takes its enum by name, which the
-generated stubs type as a number: hence no names of parameters here.
-"""
-
-
 class Auditor:
     """Writes audit entries of one context to its outbox: digests of what changed, never its content."""
 
@@ -99,7 +86,6 @@ class Auditor:
         self,
         context_name: str,
         outbox: Outbox,
-        message_class: MakeMessage,
         *,
         clock: Clock,
         ids: Ids,
@@ -107,7 +93,6 @@ class Auditor:
     ) -> None:
         self._context = context_name
         self._outbox = outbox
-        self._message = message_class
         self._clock = clock
         self._ids = ids
         self._policy_id = policy_id
@@ -148,14 +133,14 @@ class Auditor:
         by = entry.by or _actor_of(caller) or AuditActor(f"spiffe://soma/{self._context}")
         traceparent = by.traceparent or tracing.current() or (request.traceparent if request is not None else "")
         asked = entry.policy_id if entry.policy_id is not None else self._asked(caller)
-        message = self._message(
+        message = audit_pb2.AuditRecorded(
             action=entry.action,
             context=self._context,
             subject=by.subject,
             actor=by.actor,
             resource_type=entry.resource_type,
             resource_id=entry.resource_id,
-            decision=f"AUDIT_DECISION_{entry.decision}",
+            decision=audit_pb2.AuditDecision.Value(f"AUDIT_DECISION_{entry.decision}"),
             policy_id=asked,
             before_digest=_digest(entry.before),
             after_digest=_digest(entry.after),
@@ -165,7 +150,7 @@ class Auditor:
         tenant_id = _tenant(entry.tenant_id, caller)
         return Event(
             event_id=entry.event_id or self._ids.new(),
-            type=TYPE,
+            type=message.DESCRIPTOR.full_name,
             topic=AUDIT,
             key=tenant_id or PLATFORM,
             tenant_id=tenant_id,

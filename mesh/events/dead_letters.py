@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.events.event import Event
 from mesh.events.topics import DEAD_LETTERS
 from mesh.telemetry import counter
+from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
 
 if TYPE_CHECKING:
     import asyncpg
-    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
 
     from mesh.clock import Clock
     from mesh.events.outbox import Outbox
@@ -61,41 +62,14 @@ StoreDeadLetter = Callable[["asyncpg.Connection", DeadLetter], Awaitable[None]]
 """Keeps a dead letter in the context's own state, in the transaction that marks its event as done."""
 
 
-class Message(Protocol):
-    """What is used of a protobuf message."""
-
-    @property
-    def DESCRIPTOR(self) -> Descriptor:  # noqa: N802 - protobuf's name
-        """What the message is."""
-
-    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        """The message's bytes."""
-
-
-MessageType = Callable[..., Message]
-"""A generated class, which the chassis does not import; its fields are given by name."""
-
-
 class DeadLetterPublisher:
     """Tells of dead letters on the topic `dlq.events`, through the outbox of the context whose consumer gave up.
 
-    `dead_lettered` and `resolved` are the classes `soma.events.v1.DeadLettered` and `DeadLetterResolved`. An event of
-    that very topic is not told there again, which would never end: `keep` keeps it.
+    An event of that very topic is not told there again, which would never end: `keep` keeps it.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        dead_lettered: MessageType,
-        resolved: MessageType,
-        *,
-        ids: Ids,
-        clock: Clock,
-        keep: StoreDeadLetter | None = None,
-    ) -> None:
+    def __init__(self, outbox: Outbox, *, ids: Ids, clock: Clock, keep: StoreDeadLetter | None = None) -> None:
         self._outbox = outbox
-        self._dead_lettered = dead_lettered
-        self._resolved = resolved
         self._ids = ids
         self._clock = clock
         self._keep = keep
@@ -110,13 +84,13 @@ class DeadLetterPublisher:
                 await self._keep(connection, letter)
             return
         dead = letter.event
-        message = self._dead_lettered(
+        message = DeadLettered(
             group=letter.group,
             topic=letter.topic,
             key=letter.key,
             event_id=letter.event_id,
             event_type=dead.type if dead else "",
-            cause=f"DEAD_LETTER_CAUSE_{letter.cause}",
+            cause=DeadLetterCause.Value(f"DEAD_LETTER_CAUSE_{letter.cause}"),
             detail=letter.detail,
             attempts=letter.attempts,
             value=letter.value,
@@ -127,7 +101,7 @@ class DeadLetterPublisher:
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
         """Tell that an event that was requeued from a dead letter was applied."""
-        message = self._resolved(dlq_id=event.dlq_id, group=group, event_id=event.event_id)
+        message = DeadLetterResolved(dlq_id=event.dlq_id, group=group, event_id=event.event_id)
         await self._outbox.add(connection, self._event(message, event.key, event))
 
     def _event(self, message: Message, key: str, about: Event | None) -> Event:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
 from mesh.clock import EPOCH, since_epoch
+from soma.events.v1.envelope_pb2 import Envelope
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
 
 LONGEST_ID = 128
 """Characters of an event's id."""
@@ -46,81 +50,12 @@ class Event:
             raise ValueError("occurred_at of an event must be aware")
 
 
-class Codec(Protocol):
-    """Turns events into bytes and back."""
+class Codec:
+    """Turns events into bytes and back: messages `soma.events.v1.Envelope`."""
 
     def encode(self, event: Event) -> bytes:
         """The event's bytes on the bus."""
-
-    def decode(self, data: bytes) -> Event:
-        """The event of such bytes; ValueError when they are not one."""
-
-
-class Timestamp(Protocol):
-    """What is used of `google.protobuf.Timestamp`."""
-
-    seconds: int
-    nanos: int
-
-
-class Envelope(Protocol):
-    """What is used of `soma.events.v1.Envelope`, which the chassis does not import."""
-
-    event_id: str
-    type: str
-    topic: str
-    key: str
-    tenant_id: str
-    payload: bytes
-    schema_version: int
-    causation_id: str
-    correlation_id: str
-    traceparent: str
-    group: str
-    dlq_id: str
-
-    @property
-    def occur_time(self) -> Timestamp:
-        """When it happened."""
-
-    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        """The message's bytes."""
-
-
-class EnvelopeType(Protocol):
-    """The class of the envelope message."""
-
-    def __call__(
-        self,
-        *,
-        event_id: str,
-        type: str,  # noqa: A002 - the field's name
-        topic: str,
-        key: str,
-        tenant_id: str,
-        payload: bytes,
-        schema_version: int,
-        causation_id: str,
-        correlation_id: str,
-        traceparent: str,
-        group: str,
-        dlq_id: str,
-    ) -> Envelope:
-        """An envelope of these values."""
-
-    def FromString(self, s: bytes) -> Envelope:  # noqa: N802 - protobuf's name
-        """The message of the bytes."""
-
-
-class ProtoCodec:
-    """Events as envelope messages; the generated class is given by the composition root."""
-
-    def __init__(self, envelope: EnvelopeType) -> None:
-        self._envelope = envelope
-
-    def encode(self, event: Event) -> bytes:
-        """The event's bytes on the bus."""
-        message = self._envelope(
+        message = Envelope(
             event_id=event.event_id,
             type=event.type,
             topic=event.topic,
@@ -140,7 +75,7 @@ class ProtoCodec:
     def decode(self, data: bytes) -> Event:
         """The event of such bytes; ValueError when they are not one, or one that no store can hold."""
         try:
-            message = self._envelope.FromString(data)
+            message = Envelope.FromString(data)
         except DecodeError as error:
             raise ValueError("not an event envelope") from error
         event = Event(

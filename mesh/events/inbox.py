@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchHandler", "Consumer", "DeadLetter", "Handler", "Handlers"]
 
+BATCH = 500
+"""Events of one transaction at most, where a consumer is not told otherwise."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _LAG_EVERY_S = 5.0
 _CLEANUP_EVERY_S = 3600.0
@@ -88,7 +90,7 @@ class Consumer:
         clock: Clock,
         attempts: int = 5,
         parallel: int = 4,
-        batch: int = 500,
+        batch: int = BATCH,
         timeout_s: float = 10.0,
         keep: timedelta = timedelta(days=7),
         on_lag: Callable[[int], None] = lambda _: None,

@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from mesh.errors import FieldViolation, invalid_all
 from mesh.identity import SERVICE_ROLE
 from mesh.rpc.call import Access
+from soma.common.v1 import access_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from mesh.context import Caller
 
-_EXTENSION = "soma.common.v1.access"
 _OPEN_SERVICES = frozenset(
     {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 )
@@ -60,10 +60,8 @@ def declared_access(service: str, method: str) -> Access | None:
     found = _find(service, method)
     if found is None:
         return None
-    # The option's class is generated and not importable here; its fields are read by name.
-    options = found.GetOptions().ListFields()
-    declared = next((value for field, value in options if field.full_name == _EXTENSION), None)
-    if declared is None or not (declared.public or declared.action):
+    declared = found.GetOptions().Extensions[access_pb2.access]
+    if not (declared.public or declared.action):
         return None
     return Access(action=declared.action, public=declared.public)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mesh.errors import SomaError
 from mesh.identity.key_ids import Existence, KeyIds, id_of
@@ -16,10 +16,9 @@ from mesh.rpc.wellknown import moment
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
     from mesh.clock import Clock
     from mesh.identity.statements import KeyIdsFile
+    from soma.gateway.v1.identity_service_pb2 import WatchApiKeysResponse
 
 CLOCK_TOLERANCE_S = 60.0
 """A credential that was issued so many seconds before a reading has its key in it: twice what clocks may differ."""
@@ -35,35 +34,7 @@ _REMEMBERED = 4_096
 _log = get_logger(__name__)
 
 
-class Bucket(Protocol):
-    """What is used of `soma.gateway.v1.ApiKeyBucket`."""
-
-    @property
-    def index(self) -> int:
-        """Its number."""
-
-    @property
-    def ids(self) -> bytes:
-        """The ids in it."""
-
-
-class KeyChanges(Protocol):
-    """What is used of `soma.gateway.v1.WatchApiKeysResponse`."""
-
-    @property
-    def buckets(self) -> Sequence[Bucket]:
-        """Buckets that changed."""
-
-    @property
-    def as_of(self) -> Timestamp:
-        """When the gateway began to read; not set before all of a state was sent."""
-
-    @property
-    def statement(self) -> str:
-        """The gateway's signature of what it sent."""
-
-
-Watch: TypeAlias = "Callable[[Sequence[int]], AsyncIterable[KeyChanges]]"
+Watch: TypeAlias = "Callable[[Sequence[int]], AsyncIterable[WatchApiKeysResponse]]"
 """Opens the gateway's stream, with the digests of the buckets that are known."""
 
 
@@ -152,7 +123,7 @@ class ExistingKeys:
                 heard = False
             await self._clock.sleep(PAUSE_S)
 
-    async def _take(self, message: KeyChanges) -> None:
+    async def _take(self, message: WatchApiKeysResponse) -> None:
         self._pending.update((bucket.index, bucket.ids) for bucket in message.buckets)
         as_of = moment(message.as_of)
         if as_of is None:

@@ -7,7 +7,7 @@ import heapq
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mesh.errors import SomaError
 from mesh.identity.revocation_buckets import RevocationBuckets, without_buckets
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.identity.statements import RevocationsFile
+    from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
 
 PAUSE_S = 0.2
 MAX_AGE_S = 900.0
@@ -35,43 +36,7 @@ _NEVER = 253_402_300_799
 _log = get_logger(__name__)
 
 
-class Revocation(Protocol):
-    """What is used of `soma.gateway.v1.Revocation`."""
-
-    @property
-    def key_id(self) -> str:
-        """The key."""
-
-    @property
-    def expire_time(self) -> Timestamp:
-        """When the key would have expired."""
-
-
-class Revocations(Protocol):
-    """What is used of `soma.gateway.v1.WatchRevocationsResponse`."""
-
-    @property
-    def snapshot(self) -> bool:
-        """Whether the gateway's whole set follows."""
-
-    @property
-    def revocations(self) -> Sequence[Revocation]:
-        """Revoked keys."""
-
-    @property
-    def as_of(self) -> Timestamp:
-        """When the gateway read its set; not set before all of it was sent."""
-
-    @property
-    def statement(self) -> str:
-        """The gateway's signature of what it sent."""
-
-    @property
-    def replaced_buckets(self) -> Sequence[int]:
-        """Buckets of which the gateway has another state than was known."""
-
-
-Watch: TypeAlias = "Callable[[Sequence[int]], AsyncIterable[Revocations]]"
+Watch: TypeAlias = "Callable[[Sequence[int]], AsyncIterable[WatchRevocationsResponse]]"
 """Opens the gateway's stream, with the digests of the buckets that are known; none when nothing is."""
 
 
@@ -185,7 +150,7 @@ class RevokedKeys:
         told = self._sent.revoked
         return await asyncio.to_thread(lambda: RevocationBuckets(told).digests()) if told else ()
 
-    async def _take(self, message: Revocations) -> None:
+    async def _take(self, message: WatchRevocationsResponse) -> None:
         told = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
         self.add(told)
         if message.snapshot:

@@ -10,24 +10,19 @@ from typing import TYPE_CHECKING
 
 from mesh import durable
 from mesh.chassis import chassis
-from mesh.events.event import ProtoCodec
 from mesh.settings import load
 from mesh.stores import blobs
 from mesh.stores.retention import Task
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.envelope_pb2 import Envelope
 from soma.executor.v1.document_service_pb2_grpc import add_DocumentServiceServicer_to_server
 from soma.executor.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import add_PlanServiceServicer_to_server
-from soma.gateway.v1.identity_service_pb2 import WatchApiKeysRequest, WatchRevocationsRequest
-from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_executor.adapters.credentials import TenantCredentials
 from svc_executor.adapters.identity import MintedIdentity
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.adapters.postgres import PostgresJobs
-from svc_executor.adapters.postgres.erasure import PostgresErasures
+from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
 from svc_executor.adapters.results import BlobResults
 from svc_executor.adapters.temporal import TemporalRunner
@@ -42,9 +37,9 @@ from svc_executor.app.submit import SubmitJob
 from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedResults, RetryCompensations
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
-from svc_executor.bootstrap.consuming import consumer
 from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
 from svc_executor.domain.compiler import Compiler
+from svc_executor.events.assets import TOPIC, AssetEventHandlers
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
@@ -63,6 +58,8 @@ if TYPE_CHECKING:
     from mesh.lifecycle import Service
 
 NAME = "executor"
+_BATCH = 20
+"""Events of one transaction: each locks the asset that it is about."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +80,12 @@ class _Peers:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the executor and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    config = resources.files("protos").joinpath("service_config.json").read_text()
-    codec = ProtoCodec(Envelope)
-    async with chassis(NAME, settings, codec=codec, audit=AuditRecorded, service_config=config) as mesh:
-        keys = ApiKeyServiceStub(await mesh.peer("gateway"))
-        await mesh.follow_keys(
-            lambda known: keys.WatchRevocations(WatchRevocationsRequest(bucket_digests=known)),
-            lambda known: keys.WatchApiKeys(WatchApiKeysRequest(bucket_digests=known)),
-        )
+    async with chassis(NAME, settings) as mesh:
+        await mesh.follow_keys()
         peers = await _peers(mesh, circuit_trusted_s(settings.executor))
         store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
-        await mesh.enter(consumer(mesh))
+        await mesh.consume((TOPIC,), AssetEventHandlers(mesh.clock, PostgresTexts).handlers(), batch=_BATCH)
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
         stores = _Stores(store, BlobResults(bytes_))

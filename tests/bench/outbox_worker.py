@@ -13,15 +13,13 @@ from pydantic import SecretStr
 
 from mesh.clock import SystemClock
 from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import ProtoCodec
+from mesh.events.event import Codec
 from mesh.events.inbox import BatchHandler, Consumer
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
 from mesh.ids import SystemIds
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import Postgres
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
 from tests.chaos.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ async def _apply_all(connection: asyncpg.Connection, events: Sequence[Event]) ->
 
 async def run_worker(options: WorkerOptions) -> None:
     """Work until ended; says when it has begun."""
-    codec, clock = ProtoCodec(Envelope), SystemClock()
+    codec, clock = Codec(), SystemClock()
     settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="probe")
     async with (
         Postgres.open(settings) as postgres,
@@ -66,9 +64,7 @@ async def run_worker(options: WorkerOptions) -> None:
             part: Relay | Consumer = Relay(postgres, bus, codec, clock)
         else:
             handlers: Handlers = {TYPE: _apply if options.role == "singly" else BatchHandler(_apply_all)}
-            dead_letter_sink = DeadLetterPublisher(
-                Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=clock
-            )
+            dead_letter_sink = DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=clock)
             part = Consumer(
                 bus, postgres, codec, "bench", [TOPIC], handlers, dead_letter_sink=dead_letter_sink, clock=clock
             )

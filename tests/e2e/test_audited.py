@@ -11,7 +11,7 @@ from mesh.settings import PostgresSettings
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import entries
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditDecision, AuditRecorded
+from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditDecision
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import RunningMesh
@@ -32,7 +32,7 @@ async def test_a_change_and_a_refusal_at_the_edge_are_audited(mesh: RunningMesh)
             return any(
                 (tenant, entry.action, entry.decision, entry.resource_type, entry.trace_id)
                 == ("dev", "budget.write", decision, kind, trace_id)
-                for tenant, entry in await entries(postgres, AuditRecorded.FromString)
+                for tenant, entry in await entries(postgres)
             )
 
         await eventually(lambda: told(AUDIT_DECISION_ALLOWED, "budget", changed.headers["x-trace-id"]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import house_rules
+from tools.chassis_rules import foreign_contracts
 from tools.plain_words import PLAIN, metaphors
 from tools.task_rules import bare_tasks
 
@@ -96,3 +97,32 @@ def test_a_metaphor_in_a_name_is_found(source: str) -> None:
 @pytest.mark.parametrize("source", ["forward = 1", "embedded = bedrock", "rewards = 1", "'a bell'"])
 def test_words_that_contain_one_and_texts_may_stay(source: str) -> None:
     assert metaphors(source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("from soma.selector.v1 import selector_service_pb2", "soma.selector.v1.selector_service_pb2"),
+        ("import soma.registry.v1.capability_pb2 as pb", "soma.registry.v1.capability_pb2"),
+        ("from soma.events.v1 import audit_pb2, facts_pb2", "soma.events.v1.facts_pb2"),
+        ("from soma.gateway.v1.permission_service_pb2_grpc import A", "soma.gateway.v1.permission_service_pb2_grpc.A"),
+        ("def f():\n    from soma import critic", "soma.critic"),
+    ],
+)
+def test_the_chassis_imports_no_contract_of_a_context(source: str, module: str) -> None:
+    assert foreign_contracts("mesh/rpc/client.py", source) == [module]
+    assert foreign_contracts("svc_executor/rpc/client.py", source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from soma.common.v1 import access_pb2",
+        "from soma.events.v1.audit_pb2 import AuditRecorded",
+        "import soma.events.v1.envelope_pb2",
+        "from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub",
+        "from mesh.events.event import Event",
+    ],
+)
+def test_the_chassis_imports_the_platform_messages(source: str) -> None:
+    assert foreign_contracts("mesh/chassis.py", source) == []

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.events.event import Codec, ProtoCodec
-from soma.events.v1 import envelope_pb2
+from mesh.events.event import Codec
 from tests.chaos.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def codec() -> Codec:
-    return ProtoCodec(envelope_pb2.Envelope)
+    return Codec()
 
 
 @pytest.fixture

@@ -13,15 +13,13 @@ from pydantic import SecretStr
 from mesh.clock import SystemClock
 from mesh.events.bus import Record
 from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import Event, ProtoCodec
+from mesh.events.event import Codec, Event
 from mesh.events.inbox import Consumer
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
 from mesh.ids import SystemIds
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import SYSTEM, Postgres
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
 from tests.chaos.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ class WorkerOptions:
 
 async def naive(postgres: Postgres, bus: Bus) -> None:
     """The planted bug: remembers the last id, and never sees a row with a lower one that commits later."""
-    codec = ProtoCodec(Envelope)
+    codec = Codec()
     while True:
         async with postgres.transaction(SYSTEM) as connection:
             last = await connection.fetchval("SELECT last FROM naive_cursor")
@@ -71,7 +69,7 @@ async def apply(connection: asyncpg.Connection, event: Event) -> None:
 
 async def main(options: WorkerOptions) -> None:
     """Work until killed."""
-    codec, clock, ids = ProtoCodec(Envelope), SystemClock(), SystemIds()
+    codec, clock, ids = Codec(), SystemClock(), SystemIds()
     settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="probe")
     async with (
         Postgres.open(settings) as postgres,
@@ -79,7 +77,7 @@ async def main(options: WorkerOptions) -> None:
     ):
         if options.role == "naive":
             await naive(postgres, bus)
-        dead_letter_sink = DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=ids, clock=clock)
+        dead_letter_sink = DeadLetterPublisher(Outbox(), ids=ids, clock=clock)
         part = (
             Relay(postgres, bus, codec, clock, batch=BATCH)
             if options.role == "relay"

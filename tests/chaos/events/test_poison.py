@@ -31,7 +31,7 @@ from mesh.ids import SystemIds
 from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
-from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
+from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered
 from tests.chaos.events.buggy_consumers import EndlessRetryConsumer, SkippingConsumer
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class EventRun:
         self.ended.append(event.event_id)
 
     def _dead_letter_sink(self) -> DeadLetterPublisher:
-        return DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=SystemClock())
+        return DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=SystemClock())
 
     @asynccontextmanager
     async def _reading(self, bus: Bus) -> AsyncIterator[None]:

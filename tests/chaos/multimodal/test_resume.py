@@ -29,7 +29,6 @@ from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from mesh.testing.processes import killed_with_parent
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.domain.job import JobState
@@ -136,7 +135,7 @@ def worker_cluster(database: Database, temporal_settings: TemporalSettings, tmp_
             blobs.open(BlobSettings(url="memory://")) as store,
             durable.client(temporal_settings, store) as client,
         ):
-            jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
+            jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
             made = WorkerCluster(Rig(store=jobs, runner=TemporalRunner(client, queue)), options)
             try:
                 yield made

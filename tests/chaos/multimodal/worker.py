@@ -26,7 +26,6 @@ from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import faults
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.peers import (
     LocalIdentity,
@@ -175,7 +174,7 @@ async def work(options: WorkerOptions) -> None:
         blobs.open(BlobSettings(url="memory://")) as store,
         durable.client(TemporalSettings(address=options.temporal), store) as client,
     ):
-        jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock), auditor("executor", AuditRecorded))
+        jobs = FaultyJobs(postgres, FactEncoder(SystemIds(), clock), auditor("executor"))
         chosen = SelectedCapability("noting@local", "noting", "local", "noting")
         ports = Ports(
             store=jobs,

@@ -19,7 +19,6 @@ from mesh.ids import SystemIds, rng
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.adapters.postgres import ledger as adapter
 from svc_selector.rpc import SelectionFacts
@@ -124,7 +123,7 @@ async def spend(options: WorkerOptions) -> None:
     settings = PostgresSettings(dsn=SecretStr(options.dsn), schema_name="selector", pool_max=options.at_once)
     make = UnlockedLedger if options.unlocked else PostgresLedger
     async with Postgres.open(settings) as postgres:
-        audits = auditor("selector", AuditRecorded)
+        audits = auditor("selector")
         decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
         ledger = make(postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT)
         descriptor = os.open(Path(options.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -30,7 +30,6 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from mesh.testing.processes import killed_with_parent
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app.sweep import Sweeper
 from svc_selector.rpc import SelectionFacts
@@ -147,7 +146,7 @@ async def race(database: Database, tmp_path: Path) -> AsyncIterator[MakeRace]:
     async with Postgres.open(settings) as postgres:
 
         async def make(attempts: int, *, unlocked: bool = False) -> Race:
-            audits = auditor("selector", AuditRecorded)
+            audits = auditor("selector")
             decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
             ledger = PostgresLedger(
                 postgres, decisions, audits, clock=SystemClock(), ids=SystemIds(), default_limit_micro_usd=LIMIT

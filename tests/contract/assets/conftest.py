@@ -14,7 +14,6 @@ from mesh.stores import blobs as blob_store
 from mesh.stores.postgres import Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.memory import MemoryBytes, MemoryRows, MemorySweep
 from svc_assets.adapters.postgres import PostgresRows, PostgresSweep
@@ -63,7 +62,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 def in_postgres(postgres: Postgres, blobs: Blobs, folder: Path) -> Store:
-    rows = PostgresRows(postgres, Outbox(), auditor("assets", AuditRecorded), AssetFacts(SystemIds()))
+    rows = PostgresRows(postgres, Outbox(), auditor("assets"), AssetFacts(SystemIds()))
     return Store(rows, StoredBytes(blobs), PostgresSweep(postgres), now(), folder)
 
 

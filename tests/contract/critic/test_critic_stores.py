@@ -15,7 +15,6 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.clock import START
 from soma.events.v1 import facts_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing, Origin
@@ -45,7 +44,7 @@ class Store:
 async def postgres_store(database: Database) -> AsyncIterator[Store]:
     async with Postgres.open(await database("critic")) as postgres:
         evaluations = PostgresEvaluations(postgres, Outbox(), evaluation_done)
-        yield Store(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), evaluations, postgres)
+        yield Store(PostgresRubrics(postgres, auditor("critic")), evaluations, postgres)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.domain.job import Job, JobState, Principal, Step, Terms
@@ -34,7 +33,7 @@ async def store(request: pytest.FixtureRequest, database: Database) -> AsyncIter
         yield MemoryJobs()
         return
     async with Postgres.open(await database("executor")) as postgres:
-        jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
+        jobs = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
         async with jobs.listening():
             yield jobs
 

@@ -12,7 +12,6 @@ from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.app.read import ListJobs
 from svc_executor.app.recorder import Recorder
@@ -60,7 +59,7 @@ async def postgres(database: Database) -> AsyncIterator[RecordingPostgres]:
 
 @pytest.fixture
 def jobs(postgres: RecordingPostgres) -> PostgresJobs:
-    return PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
+    return PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
 
 
 @pytest.fixture

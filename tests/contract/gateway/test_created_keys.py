@@ -13,7 +13,6 @@ from mesh.errors import Reason, SomaError
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.adapters.postgres import CHANNEL, PostgresKeys
 from svc_gateway.domain.keys import CreatedKey, Request
@@ -32,7 +31,7 @@ async def keys(request: pytest.FixtureRequest, databases: engines.Databases) -> 
         yield MemoryKeys(max_created_keys=9)
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield PostgresKeys(postgres, auditor("gateway", AuditRecorded), max_created_keys=9)
+        yield PostgresKeys(postgres, auditor("gateway"), max_created_keys=9)
 
 
 async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_creation(keys: KeyStore) -> None:
@@ -79,7 +78,7 @@ async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:
 async def test_a_key_that_is_revoked_again_tells_nobody(databases: engines.Databases) -> None:
     heard: list[str] = []
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        store = PostgresKeys(postgres, auditor("gateway", AuditRecorded))
+        store = PostgresKeys(postgres, auditor("gateway"))
         first, second = key(), key()
         for kept in (first, second):
             await store.add(kept, NONE)

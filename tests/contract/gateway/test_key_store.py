@@ -15,7 +15,6 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters import memory
 from svc_gateway.adapters import postgres as postgres_store
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
@@ -42,7 +41,7 @@ async def stores(
         yield MemoryKeys(), MemoryTenants()
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        audits = auditor("gateway", AuditRecorded)
+        audits = auditor("gateway")
         yield PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
 
 
@@ -240,7 +239,7 @@ async def test_concurrent_requests_make_one_tenant(tenants: TenantStore) -> None
 async def test_request_that_lost_to_itself_gets_the_tenant(databases: engines.Databases) -> None:
     """Neither of two saw the other's request id, and one waits for the other's tenant id."""
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        store = PostgresTenants(postgres, auditor("gateway", AuditRecorded))
+        store = PostgresTenants(postgres, auditor("gateway"))
         async with postgres.transaction(SYSTEM) as winner:
             await winner.execute(
                 "INSERT INTO tenants VALUES ($1, $2, $3, $4, NULL, $5)", "acme", "Acme", "pro", NOW, "digest"

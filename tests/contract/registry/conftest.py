@@ -9,7 +9,6 @@ import pytest
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_registry.adapters.memory import MemoryStore
 from svc_registry.adapters.postgres import PostgresStore
 from svc_registry.bootstrap import capability_changed
@@ -27,7 +26,7 @@ async def postgres_store(
     database: Callable[[str], Awaitable[PostgresSettings]],
 ) -> AsyncIterator[PostgresStore]:
     async with Postgres.open(await database("registry")) as postgres:
-        yield PostgresStore(postgres, Outbox(), auditor("registry", AuditRecorded), capability_changed, QUOTAS)
+        yield PostgresStore(postgres, Outbox(), auditor("registry"), capability_changed, QUOTAS)
 
 
 @pytest.fixture

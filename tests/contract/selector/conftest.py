@@ -11,7 +11,6 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.rpc import SelectionFacts
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 async def postgres_harness(database: Callable[[str], Awaitable[PostgresSettings]]) -> AsyncIterator[LedgerHarness]:
     async with Postgres.open(await database("selector")) as postgres:
         clock = FakeClock()
-        audits = auditor("selector", AuditRecorded)
+        audits = auditor("selector")
         decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
         ledger = PostgresLedger(
             postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT

@@ -12,7 +12,6 @@ from mesh.errors import Reason, SomaError
 from mesh.testing import acting_as
 from mesh.testing.audit import entries
 from soma.common.v1.modality_pb2 import MODALITY_IMAGE
-from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.selector.v1.budget_service_pb2 import Budget, SetBudgetRequest
 from svc_selector.adapters.postgres import PostgresDecisions
 from svc_selector.rpc import BudgetServicer
@@ -65,4 +64,4 @@ async def test_many_at_once_under_one_id_set_one_cap(postgres_harness: LedgerHar
     assert {answer.limit_micro_usd for answer in answers} == {100}
     decisions = postgres_harness.decisions
     assert isinstance(decisions, PostgresDecisions)
-    assert len(await entries(decisions._postgres, AuditRecorded.FromString)) == 1
+    assert len(await entries(decisions._postgres)) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from examples.list_erasures import Settings, listed
 from mesh.events.bus import Record
-from mesh.events.event import Event, ProtoCodec
+from mesh.events.event import Codec, Event
 from mesh.events.kafka import KafkaBus
 from mesh.events.streams import MemoryCursors, ValkeyStreams
 from mesh.events.topics import facts_of
@@ -22,7 +22,6 @@ from mesh.ids import SystemIds
 from mesh.settings import BusSettings
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from soma.events.v1.envelope_pb2 import Envelope
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -40,7 +39,7 @@ def told(payload: Message, at: datetime, tenant: str = "acme") -> Record:
     """A record of the topic of assets."""
     kind, content = payload.DESCRIPTOR.full_name, payload.SerializeToString()
     event = Event(IDS.new(), kind, facts_of("assets"), IDS.new(), tenant, at, content)
-    return Record(event.topic, event.key, event.event_id, ProtoCodec(Envelope).encode(event))
+    return Record(event.topic, event.key, event.event_id, Codec().encode(event))
 
 
 def erased(asset_id: str, at: datetime, tenant: str = "acme") -> Record:

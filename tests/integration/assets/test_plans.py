@@ -18,7 +18,6 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.blobs import StoredBytes
 from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.domain.model import Listing, Origin
@@ -50,7 +49,7 @@ SELECT 't1', $1::text::uuid, 'many' || i, 'alice' FROM generate_series(1, 500) A
 @pytest.fixture
 async def store(grown: Recording, tmp_path: Path) -> AsyncIterator[Store]:
     async with blob_store.open(BlobSettings(url="memory:///")) as blobs:
-        rows = PostgresRows(grown, Outbox(), auditor("assets", AuditRecorded), AssetFacts(SystemIds()))
+        rows = PostgresRows(grown, Outbox(), auditor("assets"), AssetFacts(SystemIds()))
         yield Store(rows, StoredBytes(blobs), PostgresSweep(grown), FakeClock(SystemClock().now()), tmp_path)
 
 

@@ -15,7 +15,6 @@ from mesh.testing import FakeClock
 from mesh.testing.audit import auditor, entries
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ALICE, acting_as
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters import read_audit
 from svc_assets.adapters.read_audit import ReadAudit
 
@@ -53,11 +52,11 @@ async def postgres(database: Database) -> AsyncIterator[Unreliable]:
 
 
 def reads(postgres: Postgres, clock: FakeClock) -> ReadAudit:
-    return ReadAudit(auditor("assets", AuditRecorded), postgres, clock, lambda: "policy-1", every_s=5.0)
+    return ReadAudit(auditor("assets"), postgres, clock, lambda: "policy-1", every_s=5.0)
 
 
 async def written(postgres: Postgres) -> list[tuple[str, str, str]]:
-    found = await entries(postgres, AuditRecorded.FromString)
+    found = await entries(postgres)
     return [(entry.subject, entry.resource_id, entry.reason) for _, entry in found]
 
 
@@ -75,7 +74,7 @@ async def test_reads_are_counted_by_caller_and_thing(postgres: Unreliable) -> No
         ("bob", "a", "read 1 times from 2026-01-01T00:00:02+00:00 to 2026-01-01T00:00:02+00:00"),
         ("alice", "b", "read 1 times from 2026-01-01T00:00:03+00:00 to 2026-01-01T00:00:03+00:00"),
     ]
-    [(tenant, entry), *_] = await entries(postgres, AuditRecorded.FromString)
+    [(tenant, entry), *_] = await entries(postgres)
     assert (tenant, entry.action, entry.resource_type, entry.policy_id) == ("acme", "asset.read", "asset", "policy-1")
 
 

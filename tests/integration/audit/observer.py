@@ -49,6 +49,6 @@ class AuditObserver:
 
     async def note(self, operation: str) -> None:
         """Note what was told since the last operation."""
-        found = await entries(self.postgres, AuditRecorded.FromString)
+        found = await entries(self.postgres)
         self.told[operation] = found[self._seen :]
         self._seen = len(found)

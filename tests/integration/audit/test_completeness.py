@@ -11,7 +11,7 @@ from mesh.events.audit import AuditEntry, Auditor
 from mesh.rpc.access import changes
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED, AuditRecorded
+from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.integration.audit.drives import DRIVES
 from tests.integration.audit.observer import SECRET, TENANT, TRACE, AuditObserver, Told
@@ -84,7 +84,7 @@ def test_every_context_that_changes_something_is_driven() -> None:
 
 @pytest.mark.parametrize("context", DRIVES)
 async def test_every_change_leaves_its_entry_and_no_content(database: Database, tmp_path: Path, context: str) -> None:
-    told = await drive(database, tmp_path, auditor(context, AuditRecorded), context)
+    told = await drive(database, tmp_path, auditor(context), context)
     assert silent(told, context) == []
     everything = [(operation, tenant, entry) for operation, entries in told.items() for tenant, entry in entries]
     for operation, tenant, entry in everything:
@@ -104,7 +104,7 @@ async def test_every_change_leaves_its_entry_and_no_content(database: Database, 
 async def test_the_check_catches_a_context_whose_auditor_records_nothing(
     database: Database, tmp_path: Path, context: str
 ) -> None:
-    told = await drive(database, tmp_path, auditor(context, AuditRecorded, DiscardingAuditor), context)
+    told = await drive(database, tmp_path, auditor(context, DiscardingAuditor), context)
     assert set(silent(told, context)) == set(expected(context))
 
 
@@ -113,7 +113,7 @@ async def test_refusals_are_told_as_such_and_change_nothing(database: Database, 
         ("selector", "soma.selector.v1.SelectorService.Select"),
         ("assets", "an upload is rejected by the scan"),
     ):
-        told = await drive(database, tmp_path, auditor(context, AuditRecorded), context)
+        told = await drive(database, tmp_path, auditor(context), context)
         [(_, entry)] = told[operation]
         assert entry.decision == AUDIT_DECISION_DENIED
         assert (entry.before_digest, entry.after_digest) == ("", "")
@@ -123,7 +123,7 @@ async def test_refusals_are_told_as_such_and_change_nothing(database: Database, 
 async def test_a_repeated_request_changes_nothing_and_is_not_audited(database: Database, tmp_path: Path) -> None:
     async with Postgres.open(await database("executor")) as postgres:
         observer = AuditObserver(postgres)
-        await DRIVES["executor"](observer, auditor("executor", AuditRecorded), tmp_path)
+        await DRIVES["executor"](observer, auditor("executor"), tmp_path)
     assert [entry.action for _, entry in observer.told["soma.executor.v1.JobService.CancelJob"]] == ["job.cancel"]
 
 

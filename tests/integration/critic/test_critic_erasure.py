@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import ProtoCodec
+from mesh.events.event import Codec
 from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
@@ -22,8 +22,6 @@ from mesh.stores.migrations import migrate
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing.contract import eventually
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
 from svc_critic.adapters.erasure import PostgresErasures
 from svc_critic.adapters.retention import RULES
 from svc_critic.domain.evaluation import Listing
@@ -124,8 +122,8 @@ async def test_verdicts_of_another_tenant_and_on_other_assets_stay(critic: Quoti
 async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgres, critic: QuotingCritic) -> None:
     asset_id = IDS.new()
     made = await critic.judge(asset_id)
-    bus, codec = MemoryBus(), ProtoCodec(Envelope)
-    dead_letter_sink = DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK)
+    bus, codec = MemoryBus(), Codec()
+    dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK)
     consumer = Consumer(
         bus, postgres, codec, "critic", (TOPIC,), HANDLERS, dead_letter_sink=dead_letter_sink, clock=CLOCK
     )

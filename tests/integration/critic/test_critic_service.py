@@ -23,7 +23,6 @@ from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub, add_AssetSer
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryReads, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
@@ -115,7 +114,7 @@ async def mesh(database: Database, tmp_path: Path) -> AsyncIterator[Mesh]:
         ProcessPool.open("critic", ProcessLimits(cpu_s=4.0, memory_mb=1_024), clock) as pool,
         served([(add_AssetServiceServicer_to_server, asset_servicer(pool, tmp_path))]) as assets,
     ):
-        rubrics = RubricUseCases(PostgresRubrics(postgres, auditor("critic", AuditRecorded)), clock, ids)
+        rubrics = RubricUseCases(PostgresRubrics(postgres, auditor("critic")), clock, ids)
         evaluate = Evaluate(
             assets=AssetsPeer(AssetServiceStub(assets.channel), MAX_BYTES),
             rubrics=rubrics,

@@ -11,7 +11,7 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import Event, ProtoCodec
+from mesh.events.event import Codec, Event
 from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
@@ -23,9 +23,6 @@ from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
 from svc_executor.adapters.memory.peers import MemoryMeter
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
@@ -63,7 +60,7 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
 @pytest.fixture
 def rig(postgres: Postgres) -> Rig:
     """An executor on Postgres whose every text is the secret."""
-    rig = Rig(store=PostgresJobs(postgres, FactEncoder(IDS, CLOCK), auditor("executor", AuditRecorded)))
+    rig = Rig(store=PostgresJobs(postgres, FactEncoder(IDS, CLOCK), auditor("executor")))
     rig.catalogue.providers["talker"].script = text_result(SECRET)
     return rig
 
@@ -244,8 +241,8 @@ async def test_an_asset_of_no_job_here_is_nothing_to_do(postgres: Postgres, job_
 
 async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgres, rig: Rig) -> None:
     run, asset_id = await written(rig)
-    bus, codec, event = MemoryBus(), ProtoCodec(Envelope), tombstone(asset_id, run.order.job_id)
-    dead_letter_sink = DeadLetterPublisher(Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK)
+    bus, codec, event = MemoryBus(), Codec(), tombstone(asset_id, run.order.job_id)
+    dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK)
     consumer = Consumer(
         bus, postgres, codec, "executor", (TOPIC,), HANDLERS, dead_letter_sink=dead_letter_sink, clock=CLOCK
     )

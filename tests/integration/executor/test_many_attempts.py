@@ -11,7 +11,6 @@ from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs, rows
 from svc_executor.domain.job import ExecutionStatus, JobState
 from svc_executor.domain.run import CloseRunInput
@@ -46,7 +45,7 @@ async def postgres(database: Database) -> AsyncIterator[RecordingPostgres]:
 
 async def old_run(postgres: RecordingPostgres, **fields: object) -> Run:
     """A run of a job whose two steps have had many attempts, and as many compensations."""
-    store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
+    store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
     document = {"title": "T", "sections": [{"heading": "H", "body": "${a.text}"}]}
     tasks = (task("a", "generate_text", params={"prompt": "x"}), task("b", "compose_document", params=document))
     run = await Run.of(*tasks, rig=Rig(store=store), **fields)  # type: ignore[arg-type]

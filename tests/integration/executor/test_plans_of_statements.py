@@ -12,7 +12,6 @@ from mesh.clock import SystemClock
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.postgres.erasure import PostgresErasures, PostgresTexts
 from svc_executor.adapters.postgres.retention import RULES
@@ -130,7 +129,7 @@ async def scans(postgres: Postgres, query: str, args: tuple[object, ...]) -> set
 
 
 async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: RecordingPostgres) -> None:
-    store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor", AuditRecorded))
+    store = PostgresJobs(postgres, FactEncoder(SystemIds(), SystemClock()), auditor("executor"))
     later = SystemClock().now() + timedelta(hours=1)
     erasures, asset = PostgresErasures(postgres), ErasedAsset("acme", JOB, JOB, later)
     uses: list[Callable[[], Awaitable[object]]] = [

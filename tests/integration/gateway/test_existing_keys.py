@@ -27,7 +27,7 @@ from mesh.testing.audit import entries
 from mesh.testing.contract import eventually
 from soma.critic.v1.rubric_pb2 import ListRubricsRequest
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub
-from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED, AuditRecorded
+from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED
 from soma.gateway.v1 import identity_service_pb2 as identity
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
 from svc_critic.bootstrap import build as build_critic
@@ -191,7 +191,7 @@ async def test_true_signature_over_a_key_that_was_never_made_is_refused_everywhe
             assert await at_critic(critic, forged) is Reason.UNAUTHENTICATED
         assert await at_critic(critic, mesh.first_key) is None
     async with Postgres.open(mesh.critic_settings.postgres) as postgres:
-        told = [entry for _, entry in await entries(postgres, AuditRecorded.FromString)]
+        told = [entry for _, entry in await entries(postgres)]
     assert [(entry.action, entry.decision, entry.reason) for entry in told if entry.action == "api_key.use"] == [
         ("api_key.use", AUDIT_DECISION_DENIED, "tenant dev has no such key")
     ] * 2

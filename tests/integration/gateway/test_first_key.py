@@ -13,7 +13,6 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import Issuer
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.keyfile import KeyFile
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_lock
 from svc_gateway.app.first_key import ensure_first_key
@@ -42,7 +41,7 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
     database_of_gateway: Postgres, tmp_path: Path
 ) -> None:
     postgres, issuer = database_of_gateway, await Issuer.create(CLOCK)
-    audits = auditor("gateway", AuditRecorded)
+    audits = auditor("gateway")
     key_store, tenant_store = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
     keys = Keys(key_store, Permissions(tenant_store, key_store, "dev"), issuer.minter, "dev", clock=CLOCK, ids=IDS)
 

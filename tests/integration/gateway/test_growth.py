@@ -15,7 +15,6 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import CHUNK, Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters import postgres as statements
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.adapters.retention import RULES
@@ -124,7 +123,7 @@ async def test_the_check_catches_a_statement_that_reads_the_whole_table(grown: P
 
 async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Database) -> None:
     async with Postgres.open(await database("gateway")) as postgres:
-        audits = auditor("gateway", AuditRecorded)
+        audits = auditor("gateway")
         keys, tenants = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
         for name, at in (("old", NOW - timedelta(days=DAYS + 1)), ("young", NOW - timedelta(days=DAYS - 1))):
             request, key = Request(name, "digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")

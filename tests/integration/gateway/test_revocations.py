@@ -17,7 +17,6 @@ from mesh.rpc import revocations as service
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.postgres import PostgresKeys
 from svc_gateway.app.revocations import RevokedKeys
 from svc_gateway.domain.keys import ApiKey, Request
@@ -63,7 +62,7 @@ class Gateway:
 @pytest.fixture
 async def store(databases: engines.Databases) -> AsyncIterator[UnnotifiedKeys]:
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield UnnotifiedKeys(postgres, auditor("gateway", AuditRecorded))
+        yield UnnotifiedKeys(postgres, auditor("gateway"))
 
 
 async def revoke(store: PostgresKeys) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_gateway.adapters.postgres import PostgresTenants
 from tests.contract.gateway.test_key_store import NONE, tenant
 from tests.integration.mesh.test_pool_shares import held
@@ -21,7 +20,7 @@ async def test_reading_a_tenant_does_not_wait_for_the_system(
     database: Callable[..., Awaitable[PostgresSettings]],
 ) -> None:
     async with Postgres.open(await database("gateway", pool_max=8)) as postgres:
-        tenants = PostgresTenants(postgres, auditor("gateway", AuditRecorded))
+        tenants = PostgresTenants(postgres, auditor("gateway"))
         await tenants.add(tenant("acme"), NONE)
         async with held(postgres, *[SYSTEM] * 6):
             assert await tenants.get("acme") == tenant("acme")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.events.event import Codec, Event, ProtoCodec
+from mesh.events.event import Codec, Event
 from mesh.ids import SystemIds
-from soma.events.v1 import envelope_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ TOPIC = "probe.events"
 
 @pytest.fixture
 def codec() -> Codec:
-    return ProtoCodec(envelope_pb2.Envelope)
+    return Codec()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from mesh.lifecycle import background
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor, entries
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED, AuditRecorded
+from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -39,7 +39,7 @@ class BrokenError(Exception):
 async def change(postgres: Postgres, *, fails: bool) -> None:
     with use(RequestContext(ALICE, "", "")):
         async with postgres.transaction() as connection:
-            await auditor("probe", AuditRecorded).record(
+            await auditor("probe").record(
                 connection, action="thing.write", resource_type="thing", resource_id="1", before=None, after=b"{}"
             )
             if fails:
@@ -48,14 +48,14 @@ async def change(postgres: Postgres, *, fails: bool) -> None:
 
 async def test_an_entry_is_there_with_its_change(postgres: Postgres) -> None:
     await change(postgres, fails=False)
-    [(tenant, entry)] = await entries(postgres, AuditRecorded.FromString)
+    [(tenant, entry)] = await entries(postgres)
     assert (tenant, entry.subject, entry.action) == ("acme", "alice", "thing.write")
 
 
 async def test_a_change_that_fails_leaves_no_entry(postgres: Postgres) -> None:
     with pytest.raises(BrokenError):
         await change(postgres, fails=True)
-    assert await entries(postgres, AuditRecorded.FromString) == []
+    assert await entries(postgres) == []
 
 
 class Away(Auditor):
@@ -72,7 +72,7 @@ class Away(Auditor):
 
 
 def queue(postgres: Postgres, kind: type[Auditor] = Auditor) -> Refusals:
-    return Refusals(auditor("probe", AuditRecorded, kind), postgres, SystemClock(), lambda: "policy")
+    return Refusals(auditor("probe", kind), postgres, SystemClock(), lambda: "policy")
 
 
 def refuse(waiting: Refusals, count: int) -> None:
@@ -86,10 +86,10 @@ async def test_refusals_are_written_beside_the_calls(postgres: Postgres) -> None
         refuse(waiting, 3)
 
         async def there() -> bool:
-            return len(await entries(postgres, AuditRecorded.FromString)) == 3
+            return len(await entries(postgres)) == 3
 
         await eventually(there)
-    tenant, entry = (await entries(postgres, AuditRecorded.FromString))[0]
+    tenant, entry = (await entries(postgres))[0]
     assert (tenant, entry.subject, entry.action, entry.resource_type) == ("acme", "alice", "thing.write", "rpc")
     assert (entry.resource_id, entry.decision, entry.policy_id) == (
         "soma.v1.Things/0", AUDIT_DECISION_DENIED, "policy",
@@ -100,10 +100,10 @@ async def test_refusals_wait_for_the_database_and_none_is_written_twice(postgres
     waiting = queue(postgres, Away)
     refuse(waiting, 2)
     await waiting.close()
-    assert await entries(postgres, AuditRecorded.FromString) == []
+    assert await entries(postgres) == []
     await waiting.close()
     await waiting.close()
-    assert len(await entries(postgres, AuditRecorded.FromString)) == 2
+    assert len(await entries(postgres)) == 2
 
 
 class AnswerLost(Postgres):
@@ -127,39 +127,39 @@ async def test_refusals_whose_commit_was_not_heard_of_are_written_once(database:
         await waiting.close()
         refuse(waiting, 1)
         await waiting.close()
-        found = await entries(postgres, AuditRecorded.FromString)
+        found = await entries(postgres)
         assert [entry.resource_id[-1] for _, entry in found] == ["0", "1", "0"]
 
 
 async def test_event_that_is_there_already_is_not_added_again(postgres: Postgres) -> None:
-    recorder = auditor("probe", AuditRecorded)
+    recorder = auditor("probe")
     first, second = (
         AuditEntry("thing.write", "thing", name, tenant_id="acme", event_id=recorder.new_event_id()) for name in "ab"
     )
     for batch in ([first], [first, second], [first, second]):
         async with postgres.transaction("acme") as connection:
             await recorder.record_all(connection, batch)
-    assert [entry.resource_id for _, entry in await entries(postgres, AuditRecorded.FromString)] == ["a", "b"]
+    assert [entry.resource_id for _, entry in await entries(postgres)] == ["a", "b"]
 
 
 async def test_entry_of_the_queue_keeps_caller_trace_and_policy_of_its_call(postgres: Postgres) -> None:
-    waiting = AuditQueue(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
+    waiting = AuditQueue(auditor("probe"), postgres, SystemClock(), lambda: "policy")
     with use(RequestContext(ALICE, "request", "0af7651916cd43dd8448eb211c80319c")):
         waiting.add(AuditEntry("token.create", "token", "key-1", after=b"claims"))
     await waiting.close()
-    [(tenant, entry)] = await entries(postgres, AuditRecorded.FromString)
+    [(tenant, entry)] = await entries(postgres)
     assert (tenant, entry.subject, entry.policy_id) == ("acme", "alice", "policy")
     assert entry.trace_id == "0af7651916cd43dd8448eb211c80319c"
 
 
 async def test_full_queue_takes_no_entry(postgres: Postgres) -> None:
-    waiting = AuditQueue(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy", limit=1)
+    waiting = AuditQueue(auditor("probe"), postgres, SystemClock(), lambda: "policy", limit=1)
     waiting.add(AuditEntry("token.create", "token", "key-1"))
     with pytest.raises(SomaError) as refused:
         waiting.add(AuditEntry("token.create", "token", "key-2"))
     assert refused.value.reason is Reason.OVERLOADED
     await waiting.close()
-    assert len(await entries(postgres, AuditRecorded.FromString)) == 1
+    assert len(await entries(postgres)) == 1
 
 
 async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,17 +169,17 @@ async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, mo
     before = shed._value.get()
     refuse(waiting, 8)
     await waiting.close()
-    assert len(await entries(postgres, AuditRecorded.FromString)) == 5
+    assert len(await entries(postgres)) == 5
     assert shed._value.get() - before == 3
 
 
 async def test_key_that_does_not_exist_is_counted_each_time_and_audited_once(postgres: Postgres) -> None:
-    unknown = UnknownKeys(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
+    unknown = UnknownKeys(auditor("probe"), postgres, SystemClock(), lambda: "policy")
     before = REGISTRY.get_sample_value("identity_unknown_keys_total") or 0.0
     for key_id in ("key-1", "key-2", "key-1"):
         unknown.note(Caller("acme", "mallory", (), (), key_id, "secret token"))
     await unknown.close()
-    found = await entries(postgres, AuditRecorded.FromString)
+    found = await entries(postgres)
     assert (REGISTRY.get_sample_value("identity_unknown_keys_total") or 0.0) - before == 3
     assert [(tenant, entry.action, entry.resource_id, entry.subject, entry.reason) for tenant, entry in found] == [
         ("", "api_key.use", key_id, "mallory", "tenant acme has no such key") for key_id in ("key-1", "key-2")
@@ -191,8 +191,8 @@ async def test_flood_of_keys_that_do_not_exist_is_counted_and_waits_in_bounds(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unknown_keys, "LIMIT", 2)
-    unknown = UnknownKeys(auditor("probe", AuditRecorded), postgres, SystemClock(), lambda: "policy")
+    unknown = UnknownKeys(auditor("probe"), postgres, SystemClock(), lambda: "policy")
     for place in range(5):
         unknown.note(Caller("acme", "mallory", (), (), f"key-{place}", ""))
     await unknown.close()
-    assert len(await entries(postgres, AuditRecorded.FromString)) == 2
+    assert len(await entries(postgres)) == 2

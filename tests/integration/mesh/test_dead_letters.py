@@ -37,9 +37,7 @@ def dead_letter_sink(kept: list[DeadLetter]) -> DeadLetterPublisher:
     async def keep(connection: asyncpg.Connection, letter: DeadLetter) -> None:
         kept.append(letter)
 
-    return DeadLetterPublisher(
-        Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=SystemClock(), keep=keep
-    )
+    return DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=SystemClock(), keep=keep)
 
 
 def letter_of(dead: Event, codec: Codec) -> DeadLetter:

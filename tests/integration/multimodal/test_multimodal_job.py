@@ -23,7 +23,6 @@ from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from mesh.testing.server import RunningServer, served
 from mesh.testing.tokens import BOB
-from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from soma.executor.v1.job_service_pb2_grpc import JobServiceStub, add_JobServiceServicer_to_server
 from soma.executor.v1.plan_service_pb2_grpc import PlanServiceStub, add_PlanServiceServicer_to_server
@@ -90,7 +89,7 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
         postgres = await stack.enter_async_context(Postgres.open(await database("executor")))
         bytes_ = await stack.enter_async_context(blobs.open(BlobSettings(url="memory://")))
         client = await stack.enter_async_context(durable.client(temporal_settings, bytes_))
-        store = PostgresJobs(postgres, FactEncoder(ids, clock), auditor("executor", AuditRecorded))
+        store = PostgresJobs(postgres, FactEncoder(ids, clock), auditor("executor"))
         await stack.enter_async_context(store.listening())
         rig = Rig(store=store, runner=TemporalRunner(client, queue))
         activities = JobActivities(rig.use_cases(), store, LocalIdentity())

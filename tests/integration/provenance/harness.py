@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mesh import durable
 from mesh.clock import SystemClock
 from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import Event, ProtoCodec
+from mesh.events.event import Codec, Event
 from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
@@ -18,9 +18,6 @@ from mesh.ids import SystemIds
 from mesh.lifecycle import background
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
 from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
 from svc_provenance.adapters.dead_letters import CHANNEL, PostgresDeadLetters
@@ -54,9 +51,9 @@ class DeadLetterHarness:
     def __init__(self, postgres: Postgres, temporal: TemporalSettings, policy: RequeuePolicy) -> None:
         self.postgres = postgres
         self.policy = policy
-        self.codec = ProtoCodec(Envelope)
+        self.codec = Codec()
         self.bus = MemoryBus()
-        self.letters = PostgresDeadLetters(postgres, Outbox(), self.codec, auditor("provenance", AuditRecorded))
+        self.letters = PostgresDeadLetters(postgres, Outbox(), self.codec, auditor("provenance"))
         self.service = DeadLetters(self.letters, CLOCK, IDS)
         self.applied: list[str] = []
         self.fault: Callable[[Event], None] = lambda _: None
@@ -70,9 +67,7 @@ class DeadLetterHarness:
 
     def consumer(self, group: str, topic: str, handlers: dict[str, object], keep: object = None) -> Consumer:
         """A member of a group; an event gets one try."""
-        dead_letter_sink = DeadLetterPublisher(
-            Outbox(), DeadLettered, DeadLetterResolved, ids=IDS, clock=CLOCK, keep=keep,  # type: ignore[arg-type]
-        )  # fmt: skip
+        dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK, keep=keep)  # type: ignore[arg-type]
         return Consumer(
             self.bus, self.postgres, self.codec, group, [topic], handlers,  # type: ignore[arg-type]
             dead_letter_sink=dead_letter_sink, clock=CLOCK, attempts=1,

@@ -12,7 +12,6 @@ from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds, rng
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.dead_letters import PostgresDeadLetters
@@ -52,7 +51,7 @@ async def letters(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
             )  # fmt: skip
             await dead_letter_rows.add(connection, letter)
     no_codec: Codec = None  # type: ignore[assignment]
-    return PostgresDeadLetters(postgres, Outbox(), no_codec, auditor("provenance", AuditRecorded), SCANNED)
+    return PostgresDeadLetters(postgres, Outbox(), no_codec, auditor("provenance"), SCANNED)
 
 
 async def walked(store: PostgresDeadLetters, filters: dead_letters.Filters, size: int) -> list[list[DeadLetterRecord]]:

@@ -10,7 +10,6 @@ import pytest
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_provenance.adapters.audit import PostgresAudit
 from svc_provenance.adapters.dead_letters import PostgresDeadLetters
 from svc_provenance.adapters.listing import MAX_SCANNED
@@ -65,7 +64,7 @@ async def test_a_page_reads_no_more_rows_than_it_may(counting: Counting) -> None
     """Whatever the filters; and a page that is full reads no further."""
     no_codec: Codec = None  # type: ignore[assignment]
     of_audit, of_receipts = PostgresAudit(counting), PostgresReceipts(counting)  # type: ignore[arg-type]
-    of_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance", AuditRecorded))  # type: ignore[arg-type]
+    of_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance"))  # type: ignore[arg-type]
     for wanted, most in (
         (dead_letters.Filters(), PAGE),
         (dead_letters.Filters(state=State.EXHAUSTED), PAGE),

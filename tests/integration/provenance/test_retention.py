@@ -14,7 +14,6 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, Task
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_provenance.adapters.retention import RULES, PostgresTerms
 from svc_provenance.domain.retention import Days, TenantRetention
 from tests.integration.provenance.test_partitions import made_in
@@ -37,7 +36,7 @@ class RetentionHarness:
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
         self.clock = FakeClock(NOW)
-        self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance", AuditRecorded))
+        self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance"))
 
     def retention(self, rules: Sequence[Rule | Task] = RULES) -> Retention:
         return Retention(self.postgres, rules, self.terms.terms, self.clock)

@@ -9,7 +9,6 @@ import pytest
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_registry.adapters.postgres import PostgresStore
 from svc_registry.bootstrap import capability_changed
 from svc_registry.domain import Capability, Kind, Modality
@@ -34,7 +33,7 @@ async def postgres(settings: PostgresSettings) -> AsyncIterator[Postgres]:
 
 @pytest.fixture
 def store(postgres: Postgres) -> PostgresStore:
-    return PostgresStore(postgres, Outbox(), auditor("registry", AuditRecorded), capability_changed)
+    return PostgresStore(postgres, Outbox(), auditor("registry"), capability_changed)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app import Recorder
 from svc_selector.rpc import SelectionFacts
@@ -51,7 +50,7 @@ class Selector:
 async def selector(database: Callable[..., Awaitable[PostgresSettings]]) -> AsyncIterator[Selector]:
     settings, clock = await database("selector", pool_max=8), FakeClock()
     async with Postgres.open(settings) as postgres:
-        audits = auditor("selector", AuditRecorded)
+        audits = auditor("selector")
         decisions = PostgresDecisions(postgres, Outbox(), audits, SelectionFacts())
         ledger = PostgresLedger(
             postgres, decisions, audits, clock=clock, ids=SystemIds(), default_limit_micro_usd=LIMIT

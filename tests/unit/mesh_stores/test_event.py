@@ -9,10 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.events.event import LONGEST_ID, Event, ProtoCodec
+from mesh.events.event import LONGEST_ID, Codec, Event
 from soma.events.v1.envelope_pb2 import Envelope
 
-CODEC = ProtoCodec(Envelope)
+CODEC = Codec()
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 TEXT = st.text(max_size=20).map(lambda text: text.replace("\0", ""))
 

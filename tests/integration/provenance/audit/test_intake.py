@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.events.dead_letters import DeadLetterPublisher
-from mesh.events.event import ProtoCodec
+from mesh.events.event import Codec
 from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
@@ -12,9 +12,6 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.dead_letter_pb2 import DeadLettered, DeadLetterResolved
-from soma.events.v1.envelope_pb2 import Envelope
 from svc_provenance.adapters.audit import append
 from svc_provenance.domain.tenant_scope import PLATFORM
 from svc_provenance.events.audit import AuditEventHandlers
@@ -22,10 +19,8 @@ from tests.chaos.audit.under_test import TENANT, AuditUnderTest, event
 
 
 async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditUnderTest) -> None:
-    bus, codec = MemoryBus(), ProtoCodec(Envelope)
-    dead_letter_sink = DeadLetterPublisher(
-        Outbox(), DeadLettered, DeadLetterResolved, ids=SystemIds(), clock=place.clock
-    )
+    bus, codec = MemoryBus(), Codec()
+    dead_letter_sink = DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=place.clock)
     handlers = AuditEventHandlers(append).handlers()
     async with (
         Consumer(
@@ -40,7 +35,7 @@ async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditU
         ),
         Relay(place.postgres, bus, codec, place.clock),
     ):
-        told = auditor("selector", AuditRecorded)
+        told = auditor("selector")
         for tenant in (TENANT, "", TENANT):
             async with place.postgres.transaction(tenant or SYSTEM) as connection:
                 await told.record(

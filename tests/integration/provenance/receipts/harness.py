@@ -13,7 +13,6 @@ from mesh.rpc.wellknown import timestamp
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1 import facts_pb2
-from soma.events.v1.audit_pb2 import AuditRecorded
 from soma.executor.v1 import job_pb2
 from svc_provenance.adapters.postgres import PostgresRecord
 from svc_provenance.adapters.receipts import PostgresReceipts
@@ -47,7 +46,7 @@ class ReceiptHarness:
         self.writer = ReceiptWriter(
             self.store, self.record, figures, self.queue, writing, self.clock, on_written=lambda _: self.written.set()
         )
-        self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance", AuditRecorded))
+        self.terms = PostgresTerms(postgres, PLATFORM, auditor("provenance"))
 
     def shed(self) -> None:
         self.sheds += 1

@@ -7,12 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
-from mesh.events.event import Event, ProtoCodec
+from mesh.events.event import Codec, Event
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
 from mesh.testing.audit import auditor
-from soma.events.v1.audit_pb2 import AuditRecorded
-from soma.events.v1.envelope_pb2 import Envelope
 from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.audit import PostgresAudit, append
 from svc_provenance.adapters.audit_pending import PendingEntries, stage
@@ -85,9 +83,9 @@ async def write_receipts(postgres: Postgres) -> None:
 
 async def move_letters(postgres: Postgres) -> None:
     """What becomes of dead letters, and what is read back."""
-    codec, now = ProtoCodec(Envelope), CLOCK.now()
+    codec, now = Codec(), CLOCK.now()
     store, claims = (
-        PostgresDeadLetters(postgres, Outbox(), codec, auditor("provenance", AuditRecorded)),
+        PostgresDeadLetters(postgres, Outbox(), codec, auditor("provenance")),
         DeadLetterClaims(postgres),
     )
     event = Event(IDS.new(), "noted", "executor.events", "k", TENANT, now, b"a")
@@ -142,7 +140,7 @@ async def chain_entries(postgres: Postgres) -> None:
 async def read_pages(postgres: Postgres) -> None:
     """Pages of all that is listed, first ones and later ones."""
     await _pages_of_receipts(PostgresReceipts(postgres))
-    letters = PostgresDeadLetters(postgres, Outbox(), ProtoCodec(Envelope), auditor("provenance", AuditRecorded))
+    letters = PostgresDeadLetters(postgres, Outbox(), Codec(), auditor("provenance"))
     for filters in _letter_filters():
         for after in (None, PageCursor(CLOCK.now(), IDS.new())):
             await letters.page(TENANT, filters, after, 50)
@@ -175,7 +173,7 @@ async def _pages_of_a_chain(store: PostgresAudit) -> None:
 
 async def apply_retention(postgres: Postgres) -> None:
     """One chunk of each table's retention, of every kind of cut."""
-    terms = PostgresTerms(postgres, DAYS, auditor("provenance", AuditRecorded))
+    terms = PostgresTerms(postgres, DAYS, auditor("provenance"))
     await terms.keep(TENANT, TenantRetention(replace(DAYS, receipts_days=50), "ann", CLOCK.now()))
     await terms.kept(TENANT)
     await terms.terms()
