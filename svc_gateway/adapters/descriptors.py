@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from google.api import http_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.rpc import error_details_pb2, status_pb2
 
@@ -41,11 +41,16 @@ class Descriptors:
         return cls(descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()))
 
     def transcoding_set(self) -> bytes:
-        """The set as a transcoder wants it: no source text, and the error details that answers may carry."""
+        """The set as a transcoder wants it: no source text, HEAD beside GET, and the error details of answers."""
         lean = descriptor_pb2.FileDescriptorSet()
         lean.CopyFrom(self._files)
+        heads = {method.path for method in self._methods() if method.has_head}
         for file in lean.file:
             file.ClearField("source_code_info")
+            for service in file.service:
+                for method in service.method:
+                    if f"/{file.package}.{service.name}/{method.name}" in heads:
+                        _add_heads(method.options.Extensions[annotations_pb2.http])
         known = {file.name for file in lean.file}
         for module in (status_pb2, error_details_pb2):
             if module.DESCRIPTOR.name not in known:
@@ -100,6 +105,13 @@ class Descriptors:
         fields = self._pool.FindMessageTypeByName(method.input_type.removeprefix(".")).fields_by_name
         field = fields.get(body)
         return field is not None and field.message_type is not None and f".{field.message_type.full_name}" == _RAW
+
+
+def _add_heads(rule: http_pb2.HttpRule) -> None:
+    for form in [rule, *rule.additional_bindings]:
+        if form.get:
+            head = http_pb2.CustomHttpPattern(kind="HEAD", path=form.get)
+            rule.additional_bindings.add(custom=head, response_body=form.response_body)
 
 
 def _bindings(rule: http_pb2.HttpRule) -> Iterator[Binding]:

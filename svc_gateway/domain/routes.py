@@ -56,6 +56,11 @@ class Method:
         """Whether either side streams; such a call has no fixed duration."""
         return self.client_streaming or self.server_streaming
 
+    @property
+    def has_head(self) -> bool:
+        """Whether HEAD is served where GET is: a stream would be made, perhaps without an end, for nobody to read."""
+        return not self.streaming
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -107,4 +112,7 @@ def _resource(group: Sequence[tuple[Template, Method, Binding]]) -> Resource:
             other = methods[binding.verb][0]
             raise ValueError(f"{method.path} and {other.path} share the route {binding.verb} {binding.template.text}")
         methods[binding.verb] = (method, binding)
+    read = methods.get("GET")
+    if read is not None and read[0].has_head:
+        methods["HEAD"] = read
     return Resource(group[0][0], MappingProxyType(methods))

@@ -92,6 +92,20 @@ def test_every_refusal_has_the_same_shape(
     assert error["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/multimodal/jobs", "/v1/multimodal/jobs/no-uuid", "/openapi.json"])
+def test_head_answers_as_get_does_without_the_body(api: httpx.Client, path: str) -> None:
+    head, get = api.head(path), api.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert {name: head.headers[name] for name in ("content-type", "content-length")} == {
+        "content-type": get.headers["content-type"], "content-length": str(len(get.content))
+    }  # fmt: skip
+
+
+def test_streams_have_no_head(api: httpx.Client) -> None:
+    answer = api.head("/v1/health/events")
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "GET", b"")
+
+
 def test_a_body_over_the_limit_is_refused(api: httpx.Client) -> None:
     answer = api.post(
         "/v1/multimodal/jobs", content=b" " * (5 * 1024 * 1024), headers={"content-type": "application/json"}

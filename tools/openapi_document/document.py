@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Every path is a gRPC method of the mesh, translated by the edge. Fields have the names of the protobuf contracts; \
 64-bit integers are strings, times are RFC 3339, durations are seconds with an `s`. Unknown query parameters are \
-refused, unknown JSON fields are ignored. Failures have one form everywhere, see the schema Error.\
+refused, unknown JSON fields are ignored. Failures have one form everywhere, see the schema Error. HEAD is served \
+where GET is, except of streams.\
 """
 _SECURITY = {
     "bearer": {

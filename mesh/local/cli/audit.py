@@ -119,7 +119,8 @@ def list_events(
         typer.echo(text)
         return
     columns = ("place", "when", "who", "did", "to", "decision", "why")
-    table(columns, [_row(event) for event in AuditPage.model_validate_json(text).audit_events])
+    rows = [_row(event) for event in AuditPage.model_validate_json(text).audit_events]
+    table(columns, rows, below=("why", "to", "who"))
 
 
 @audit_app.command()

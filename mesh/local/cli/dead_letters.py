@@ -92,7 +92,8 @@ def list_dead_letters(
         )
         for letter in DeadLetterPage.model_validate_json(text).dead_letters
     ]
-    table(("letter", "state", "since", "group", "event", "cause", "sent again"), rows, whole={"letter"})
+    columns = ("letter", "state", "since", "group", "event", "cause", "sent again")
+    table(columns, rows, whole={"letter"}, below=("group", "since", "event"))
 
 
 @dlq_app.command()

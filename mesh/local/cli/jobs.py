@@ -81,7 +81,7 @@ def list_jobs(
         (job.job_id, state_text(job.state), f"{job.progress:.0%}", money(job.cost_micro_usd), job.title)
         for job in page.jobs
     ]
-    table(("job", "state", "done", "cost", "title"), rows, whole={"job"})
+    table(("job", "state", "done", "cost", "title"), rows, whole={"job"}, below=("title",))
 
 
 @job_app.command()
@@ -138,7 +138,8 @@ def show_trace(found: DecisionTrace) -> None:
                     duration(run.latency_ms) if run else "",
                 )
             )
-    table(("step", "try", "capability", "state", "why", "quality", "cost", "time"), rows)
+    columns = ("step", "try", "capability", "state", "why", "quality", "cost", "time")
+    table(columns, rows, below=("why", "time", "cost"), names=2)
     for step in found.steps:
         if len(step.attempts) > 1 and step.story:
             line((step.step_id, "bold"), f": {step.story}")
@@ -179,4 +180,5 @@ def _show_job(job: Job, *, as_json: bool) -> None:
         for step in job.steps
     ]
     if rows:
-        table(("step", "type", "state", "capability", "tries", "quality", "cost", "message"), rows)
+        columns = ("step", "type", "state", "capability", "tries", "quality", "cost", "message")
+        table(columns, rows, below=("message", "type", "cost", "tries"))

@@ -19,6 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer with JSON instead of 
 console = Console(highlight=False)
 _MICRO = 1_000_000
 _MILLI = 1_000
+_UNBOUNDED = 100_000  # columns, more than any table has
 _COLOURS = {
     "COMPLETED": "green",
     "SUCCEEDED": "green",
@@ -43,19 +44,55 @@ def emit(value: BaseModel | Mapping[str, object], *, indent: int | None = 2) -> 
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "", *, whole: Collection[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    whole: Collection[str] = (),
+    below: Sequence[str] = (),
+    names: int = 1,
 ) -> None:
     """Print a table; plain text is shown as it is, never read as markup.
 
-    A narrow terminal breaks long words, it cuts none off; those in the `whole` columns, which are copied into other
+    Where a table is wider than the terminal, its `below` columns leave it, the first of them first, until it fits.
+    Their cells follow below it, one line for each row, which begins with the row's first `names` cells. A table that is
+    still too wide breaks long words, it cuts none off; those in the `whole` columns, which are copied into other
     commands, stay in one piece.
     """
-    made = Table(title=title or None, header_style="bold", title_justify="left")
+    cells = [dict(zip(columns, row, strict=True)) for row in rows]
+    shown = [*columns]
+    made = _table(shown, cells, whole)
+    for column in below:
+        if _natural_width(made) <= console.width:
+            break
+        shown.remove(column)
+        made = _table(shown, cells, whole)
+    console.print(made)
+    moved = [column for column in columns if column not in shown]
+    for row in cells:
+        _print_below([str(row[column]) for column in columns[:names]], {column: row[column] for column in moved})
+
+
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, str | Text]], whole: Collection[str]) -> Table:
+    made = Table(header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
-        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    console.print(made)
+        cells = (row[column] for column in columns)
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return made
+
+
+def _natural_width(made: Table) -> int:
+    """Width of a table in which nothing is broken."""
+    return console.measure(made, options=console.options.update_width(_UNBOUNDED)).maximum
+
+
+def _print_below(names: Sequence[str], cells: Mapping[str, str | Text]) -> None:
+    """Print on one line what left the table of a row; nothing when all of it is empty."""
+    texts = {column: " ".join(str(cell).split()) for column, cell in cells.items()}
+    details = "; ".join(f"{column} {text}" for column, text in texts.items() if text)
+    if details:
+        line((" ".join(names), "bold"), f": {details}")
 
 
 def line(*parts: str | tuple[str, str] | Text) -> None:

@@ -82,7 +82,8 @@ def list_receipts(
         typer.echo(text)
         return
     columns = ("job", "ended", "state", "form", "quality", "tries", "cost", "time", "out of order")
-    table(columns, [_row(receipt) for receipt in ReceiptPage.model_validate_json(text).receipts])
+    rows = [_row(receipt) for receipt in ReceiptPage.model_validate_json(text).receipts]
+    table(columns, rows, whole={"job"}, below=("out of order", "ended", "form", "time", "cost"))
 
 
 @receipt_app.command()
@@ -112,7 +113,8 @@ def show(
             )
             for attempt in receipt.attempt_details
         ]
-        table(("step", "try", "capability", "state", "error", "quality", "cost", "time"), rows)
+        columns = ("step", "try", "capability", "state", "error", "quality", "cost", "time")
+        table(columns, rows, below=("error", "time", "cost"), names=2)
 
 
 def _row(receipt: Receipt) -> tuple[str, ...]:

@@ -82,7 +82,9 @@ def local_replies() -> hcm.LocalReplyConfig:
 
 
 def script() -> str:
-    """A Lua script: gives requests a trace context and leaves one credential; sets status and Retry-After by reason."""
+    """A Lua script: gives requests a trace context and leaves one credential; sets status and Retry-After by reason,
+    and takes the body off answers to HEAD.
+    """
     statuses = {reason: rule.http_status for reason, rule in RULES.items() if _differs(rule)}
     retryable = {reason: "true" for reason, rule in RULES.items() if rule.retryable}
     filled = _SCRIPT.replace("@STATUSES@", _table(statuses)).replace("@RETRYABLE@", _table(retryable))
@@ -135,6 +137,9 @@ function envoy_on_request(handle)
     headers:replace("traceparent", "00-" .. trace .. "-" .. trace:sub(17) .. "-01")
   end
   headers:replace("@TRACE@", trace)
+  if headers:get(":method") == "HEAD" then
+    handle:streamInfo():dynamicMetadata():set("edge", "head", true)
+  end
 end
 
 local function delay(handle)
@@ -163,6 +168,40 @@ local function quota(headers)
   end
 end
 
+-- Whether the body was waited for.
+local function refused(handle)
+  local headers = handle:headers()
+  local reason = headers:get("x-soma-reason")
+  if reason == nil then
+    if headers:get(":status") ~= "400" then return false end
+    unquote(handle)
+    return true
+  end
+  local status = statuses[reason]
+  if status ~= nil then headers:replace(":status", tostring(status)) end
+  if not retryable[reason] or headers:get("retry-after") ~= nil then return false end
+  local seconds = delay(handle)
+  handle:headers():replace("retry-after", seconds)
+  return true
+end
+
+-- What answers HEAD is what answers GET, its length included. A body that was waited for comes in no more pieces.
+-- One that the edge does not even write has a length that may not be the one of GET, whose text is changed here.
+local function drop_body(handle, waited)
+  if not waited then
+    for piece in handle:bodyChunks() do piece:setBytes("") end
+    return
+  end
+  local body = handle:body()
+  if body == nil then
+    handle:headers():remove("content-length")
+    return
+  end
+  local length = tostring(body:length())
+  body:setBytes("")
+  handle:headers():replace("content-length", length)
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   if headers:get("x-mesh-overhead-seconds") == "e-6" then headers:remove("x-mesh-overhead-seconds") end
@@ -171,17 +210,9 @@ function envoy_on_response(handle)
   headers:remove("grpc-status")
   headers:remove("grpc-message")
   if headers:get(":status") == "429" then quota(headers) end
-  local reason = headers:get("x-soma-reason")
-  if reason == nil then
-    if headers:get(":status") == "400" then unquote(handle) end
-    return
-  end
-  local status = statuses[reason]
-  if status ~= nil then headers:replace(":status", tostring(status)) end
-  if retryable[reason] and headers:get("retry-after") == nil then
-    local seconds = delay(handle)
-    handle:headers():replace("retry-after", seconds)
-  end
+  local waited = refused(handle)
+  local edge = handle:streamInfo():dynamicMetadata():get("edge")
+  if edge ~= nil and edge["head"] then drop_body(handle, waited) end
 end
 """
 

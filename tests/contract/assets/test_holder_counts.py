@@ -140,6 +140,7 @@ async def test_the_number_of_holders_is_exact(cluster: Cluster, at_once: int, se
         failures = [end for end in ends if isinstance(end, BaseException)]
         assert all(isinstance(each, SomaError) and each.reason is Reason.CONFLICT for each in failures), failures
         known = await checked(cluster)
+    assert known
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -82,9 +82,7 @@ async def test_a_list_reads_no_plans(jobs: PostgresJobs, postgres: RecordingPost
 
 async def test_watching_a_job_reads_no_plan(jobs: PostgresJobs, postgres: RecordingPostgres, job: Job) -> None:
     events = WatchJob(jobs, Recorder(SystemClock()), heartbeat_s=0.01)("tenant-a", job.job_id, 1)
-    async for event in events:
-        assert event.type is EventType.HEARTBEAT
-        break
+    assert (await anext(events)).type is EventType.HEARTBEAT
     read = await postgres.columns()
     assert "status" in read
     assert "plan_json" not in read

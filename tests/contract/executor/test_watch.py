@@ -89,6 +89,5 @@ async def test_silence_is_broken_by_heartbeats_without_a_sequence(store: JobStor
     job = await store.submit(submission())
     stream = WatchJob(store, RECORDER, heartbeat_s=0.05)("tenant-a", job.job_id, 1)
     async with asyncio.timeout(20):
-        async for event in stream:
-            assert (event.type, event.sequence, event.terminal) == (EventType.HEARTBEAT, 0, False)
-            break
+        event = await anext(stream)
+    assert (event.type, event.sequence, event.terminal) == (EventType.HEARTBEAT, 0, False)

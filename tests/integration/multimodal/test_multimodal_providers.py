@@ -122,6 +122,7 @@ def test_a_remote_capability_says_where_it_is_what_it_costs_and_what_it_may_see(
 
 @pytest.mark.parametrize("task_type", sorted(LADDERS))
 def test_every_rung_of_a_seeded_ladder_has_a_manifest_that_serves_it(task_type: str) -> None:
+    assert LADDERS[task_type]
     for name in LADDERS[task_type]:
         assert task_type in capability_of(MANIFESTS[name]).task_types
 
@@ -151,7 +152,9 @@ async def test_a_local_capability_does_what_its_manifest_says(
 
 @pytest.mark.parametrize("kind", sorted(ALL))
 async def test_each_local_rung_for_diagrams_draws_the_same_request(catalogue: ModuleCatalogue, kind: str) -> None:
-    for name in (rung for rung in LADDERS["image_diagram"] if rung.endswith("@local")):
+    rungs = [rung for rung in LADDERS["image_diagram"] if rung.endswith("@local")]
+    assert rungs
+    for name in rungs:
         params: Mapping[str, JsonValue] = {"diagram": ALL[kind]}
         jsonschema.validate(params, fields_of(MANIFESTS[name])["input_schema"])  # type: ignore[arg-type]
         result = await provider_of(catalogue, name).invoke(harness.invocation(params))

@@ -29,6 +29,7 @@ def test_the_default_weighs_clarity_most() -> None:
 
 
 def test_every_builtin_can_be_judged_by() -> None:
+    assert builtins()
     for rubric in builtins():
         check(rubric)
         assert rubric.builtin

@@ -51,6 +51,7 @@ async def asked(*writers: SelectedCapability, cap_micro_usd: int | None = None) 
 def test_no_step_gets_a_priced_capability_for_nothing(step_type: str, fields: Mapping[str, Any]) -> None:
     need_of_step = selection_request(step_type, task_type=fields["task_types"][0], params={"prompt": "A door"})
     usage = Usage(1, need_of_step.input_tokens, need_of_step.output_tokens, need_of_step.images)
+    assert fields["price_list"]["prices"]
     for price in fields["price_list"]["prices"]:
         unit = price["unit"].removeprefix("PRICE_UNIT_").lower()
         assert cost_micro_usd({unit: price["micro_usd"]}, {}, usage) > 0, unit

@@ -237,14 +237,17 @@ async def test_an_attempt_that_fails_half_way_names_what_it_stored_so_that_it_is
 async def test_what_an_attempt_stores_after_its_run_was_closed_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     run = await Run.of(task("a"))
     store = run.rig.assets.store
+    stored: list[str] = []
 
     async def late(upload: Upload) -> str:
         await run.steps.close_run(closing(run, JobState.CANCELLED))
-        return await store(upload)
+        stored.append(await store(upload))
+        return stored[-1]
 
     monkeypatch.setattr(run.rig.assets, "store", late)
     await run.steps.select(run.select("a"))
     await run.steps.attempt(run.attempt("a"))
+    assert stored
     assert all(not asset.holders for asset in run.rig.assets.stored.values())
 
 

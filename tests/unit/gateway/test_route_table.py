@@ -53,6 +53,20 @@ def test_streams_and_raw_bodies_are_told_apart(table: RouteTable) -> None:
     assert not submit.streaming
 
 
+def forms(table: RouteTable, verb: str) -> set[tuple[str, str]]:
+    return {(each.path, form.template.text) for each in table.methods for form in each.bindings if form.verb == verb}
+
+
+def test_head_is_served_beside_get_of_all_but_streams(table: RouteTable) -> None:
+    transcoded = Descriptors(descriptor_pb2.FileDescriptorSet.FromString(Descriptors.read().transcoding_set()))
+    streams = {method.path for method in table.methods if method.streaming}
+    heads, gets = forms(transcoded.route_table(), "HEAD"), forms(table, "GET")
+    assert heads == {(method, path) for method, path in gets if method not in streams}
+    assert 0 < len(heads) < len(gets)
+    routed = [resource.methods["HEAD"] for resource in table.resources if "HEAD" in resource.methods]
+    assert heads == {(method.path, form.template.text) for method, form in routed}
+
+
 def test_transcoding_set_knows_the_details_of_errors() -> None:
     lean = descriptor_pb2.FileDescriptorSet.FromString(Descriptors.read().transcoding_set())
     assert {"google/rpc/status.proto", "google/rpc/error_details.proto"} <= {file.name for file in lean.file}

@@ -65,7 +65,7 @@ def test_literal_paths_and_verbs_are_tried_before_variables() -> None:
 
 def test_paths_that_match_the_same_are_one_resource() -> None:
     table = RouteTable((method("Get", ("GET", "/v1/jobs/{id}")), method("Delete", ("DELETE", "/v1/jobs/{job.id}"))))
-    assert [item.allow for item in table.resources] == ["DELETE, GET"]
+    assert [item.allow for item in table.resources] == ["DELETE, GET, HEAD"]
 
 
 def test_two_methods_cannot_share_a_route() -> None:

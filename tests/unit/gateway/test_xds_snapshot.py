@@ -110,6 +110,18 @@ def test_public_methods_may_come_without_a_credential(snapshot: Snapshot) -> Non
     assert requirement("soma.executor.v1.JobService/GetJob") == {"required"}
 
 
+def test_head_is_forwarded_as_get_is_except_of_streams(snapshot: Snapshot) -> None:
+    def by_verb(name: str) -> dict[str, ro.Route]:
+        found = ((route, header) for route in forwards(snapshot, name) if route.match for header in route.match.headers)
+        return {header.string_match.exact or "": route for route, header in found if header.string_match}
+
+    one = by_verb("soma.executor.v1.JobService/GetJob")
+    assert set(one) == {"GET", "HEAD"}
+    assert one["HEAD"].route == one["GET"].route
+    assert one["HEAD"].typed_per_filter_config == one["GET"].typed_per_filter_config
+    assert set(by_verb("soma.executor.v1.JobService/WatchJob")) == {"GET"}
+
+
 def test_only_streams_have_no_time_limit(snapshot: Snapshot) -> None:
     def limits(name: str) -> set[float]:
         actions = (route.route for route in forwards(snapshot, name))

@@ -97,7 +97,9 @@ def test_every_alert_is_tested_when_it_fires_and_when_it_does_not() -> None:
 def test_an_alert_on_a_labelled_counter_hears_its_first_event(alert: dict[str, Any]) -> None:
     plain = {f"{SUFFIX.sub('', metric.name)}_total" for metric in created() if not metric.labels}
     expression = " ".join(alert["expr"].split())
-    for name, matchers, window in INCREASE.findall(expression):
+    increases = INCREASE.findall(expression)
+    assert len(increases) == expression.count("increase(")
+    for name, matchers, window in increases:
         series = name + matchers
         assert name in plain or f"({series} unless {series} offset {window}) >" in expression
 

@@ -22,8 +22,8 @@ PLANS = [
 ]
 
 
-def test_there_is_one() -> None:
-    assert PLANS
+def test_there_is_one_and_one_that_composes_a_document() -> None:
+    assert any(StepType.COMPOSE_DOCUMENT.value in str(plan.values[0]) for plan in PLANS)
 
 
 @pytest.mark.parametrize("text", PLANS)

@@ -88,6 +88,7 @@ async def kept_of(message: Message) -> str:
     [event] = _events(message)
     await TraceEventHandlers(record, SystemIds()).handlers()[event.type](None, event)  # type: ignore[arg-type]
     facts = [fact for kept in record._facts.values() for fact in kept.values()]
+    assert facts or record._assets
     documents = [fact.document.decode("utf-8", "replace") for fact in facts]
     return f"{facts} {documents} {record._assets}"
 

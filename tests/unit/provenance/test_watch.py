@@ -152,6 +152,7 @@ async def test_silence_is_broken_by_heartbeats() -> None:
             seen += event.WhichOneof("event") is None
             if seen == 3:
                 break
+    assert seen == 3
 
 
 async def test_facts_that_never_come_are_not_waited_for_any_longer() -> None:
@@ -195,9 +196,11 @@ async def test_nothing_is_left_behind_when_nobody_watches() -> None:
     await harness.tell(sample.events()[0])
     stream = harness.stream(sample.job_id)
     await anext(stream)
+    reader = f"trace {sample.job_id}"
+    assert reader in {task.get_name() for task in asyncio.all_tasks()}
     await stream.aclose()  # type: ignore[attr-defined]
     assert not harness.watch._feeds
-    assert not [task for task in asyncio.all_tasks() if task.get_name() == f"trace {sample.job_id}"]
+    assert reader not in {task.get_name() for task in asyncio.all_tasks()}
 
 
 async def test_an_outage_of_the_record_is_survived() -> None:

@@ -64,7 +64,7 @@ async def test_paths_and_queries_outside_the_contract_are_refused(
 
 async def test_refused_method_names_those_that_exist(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
-        assert (await client.put(JOBS)).headers["allow"] == "GET, POST"
+        assert (await client.put(JOBS)).headers["allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize("body", [b"{bad", b"[]", b'"text"', b'{"session_id": 5}', b'{"plan": []}', b"\xff\xfe{}"])

@@ -77,7 +77,7 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
             await self._upstream.hold.wait()
         if request.job_id == "provided":
             respond_with("x-mesh-overhead-seconds", "0.5")
-        return job_pb2.Job(job_id=request.job_id)
+        return job_pb2.Job(job_id=request.job_id, title="x" * (2 << 20) if request.job_id == "large" else "")
 
     async def ListJobs(
         self, request: job_service_pb2.ListJobsRequest, context: Context

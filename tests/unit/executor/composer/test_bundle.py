@@ -80,9 +80,8 @@ def test_it_verifies_packed_and_unpacked(bundle: bytes) -> None:
 
 def test_the_sums_are_in_the_format_of_sha256sum(bundle: bytes) -> None:
     files = unpacked(bundle)
-    for line in files["SHA256SUMS"].decode().splitlines():
-        digest, path = line.split("  ")
-        assert hashlib.sha256(files[path]).hexdigest() == digest
+    lines = files.pop("SHA256SUMS").decode().splitlines()
+    assert sorted(lines) == sorted(f"{hashlib.sha256(content).hexdigest()}  {path}" for path, content in files.items())
 
 
 def changed(files: dict[str, bytes]) -> None:
