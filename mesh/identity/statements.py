@@ -168,8 +168,5 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _digest(revoked: Mapping[str, int], as_of: int) -> str:
     """SHA-256 over the keys that have not expired, so that it does not matter when expired ones are dropped."""
-    digest = hashlib.sha256()
-    for key_id in sorted(revoked):
-        if revoked[key_id] > as_of:
-            digest.update(f"{key_id} {revoked[key_id]}\n".encode())
-    return digest.hexdigest()
+    lines = [f"{key_id} {revoked[key_id]}\n" for key_id in sorted(revoked) if revoked[key_id] > as_of]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -76,6 +76,7 @@ class RevokedKeys:
         self._store = store
         self._clock = clock
         self._current: dict[str, Revocation] = {}
+        self._until: dict[str, int] = {}
         self._buckets = RevocationBuckets()
         self._ends: list[tuple[int, str]] = []
         self._ids: frozenset[str] | None = None
@@ -167,11 +168,14 @@ class RevokedKeys:
             while self._announced is None or (self._stated is not None and self._stated.reading == self._announced):
                 await self._changed.wait()
 
-    def current(self) -> tuple[Reading, Mapping[str, Revocation]]:
-        """The newest reading that watchers are told of, with a copy of the set; LookupError before the first."""
+    def current(self) -> tuple[Reading, Mapping[str, int]]:
+        """The newest reading that watchers are told of, with when each key expires, in seconds since 1970.
+
+        LookupError before the first.
+        """
         if self._announced is None:
             raise LookupError("the revoked keys are not read yet")
-        return self._announced, self._current.copy()
+        return self._announced, self._until.copy()
 
     async def state(self, reading: Reading, statement: str) -> None:
         """Tell watchers of a reading, with the statement on it; an empty one when it cannot be signed."""
@@ -180,10 +184,12 @@ class RevokedKeys:
             self._changed.notify_all()
 
     def _add(self, added: Mapping[str, Revocation]) -> None:
+        ends = ends_of(added.values())
         self._current |= added
-        for key_id, item in added.items():
-            heapq.heappush(self._ends, (expires_at_s(item.expires_at), key_id))
-        self._buckets.add(ends_of(added.values()))
+        self._until |= ends
+        for key_id, end in ends.items():
+            heapq.heappush(self._ends, (end, key_id))
+        self._buckets.add(ends)
         self._added += len(added)
         self._recent += added.values()
         if len(self._recent) > 2 * RECENT:
@@ -195,6 +201,7 @@ class RevokedKeys:
         while self._ends and self._ends[0][0] <= moment:
             key_id = heapq.heappop(self._ends)[1]
             self._current.pop(key_id, None)
+            self._until.pop(key_id, None)
             self._buckets.remove(key_id)
         return len(self._current) < before
 

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from mesh.errors import SomaError
 from mesh.identity.statements import KEYS_TYPE, TYPE, statement_of, statement_of_keys
 from mesh.logging import get_logger
-from svc_gateway.app.revocations import ends_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
     from mesh.clock import Clock
     from mesh.identity.key_ids import KeyIds
     from svc_gateway.app.revocations import RevokedKeys
-    from svc_gateway.domain.keys import Revocation
 
 KEYS_SIGNED_S = 60
 """How long a statement on the existing keys is used again while they stay the same, and how often watchers get one."""
@@ -62,7 +60,7 @@ class Statements:
             await revoked.wait_unstated()
             await self._clock.sleep(pause_s)
             reading, current = revoked.current()
-            content = partial(_content, current, int(reading.as_of.timestamp()))
+            content = partial(statement_of, current, int(reading.as_of.timestamp()))
             await revoked.state(reading, await self._sign(content, TYPE))
             pause_s = max(PAUSE_S, PAUSE_FACTOR * self._hashing_s)
 
@@ -104,7 +102,3 @@ class Statements:
         self._resume_at = self._clock.monotonic() + RETRY_S
         get_logger("svc_gateway").warning("keys are not signed", type=typ, reason=reason)
         return ""
-
-
-def _content(current: Mapping[str, Revocation], moment: int) -> dict[str, object]:
-    return statement_of(ends_of(current.values()), moment)

@@ -77,16 +77,19 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) 
 WHERE contype = 'c' AND conrelid = $1::regclass AND coninhcount = 0
 """
 _INDEXES = """
-SELECT indexrelid::regclass AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index
-WHERE indrelid = $1::text::regclass AND NOT indisunique
+SELECT indexrelid::regclass AS name, replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') AS definition
+FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisunique
 """
-"""Those that tell no rows apart: rows are written faster before they are there."""
+"""Those that tell no rows apart: rows are written faster before they are there. Those of a partitioned table are made
+again with those of its partitions.
+"""
 _AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _SET = {
     ("compensations", "done"): "true",
     ("api_keys", "created_at"): "clock_timestamp() - interval '40 days'",
     ("api_keys", "expires_at"): "clock_timestamp() + interval '300 days'",
     ("api_keys", "revoked_at"): f"CASE WHEN g % 100 = 0 THEN clock_timestamp() - {_AGE} END",
+    ("receipts", "receipt_id"): "gen_random_uuid()",
 }
 """Values of columns that keep rows from being work that is due, from counting against a limit of their tenant, and from
 having expired. Of a hundred API keys one is revoked: services hold those in memory.
@@ -132,13 +135,7 @@ async def fill_all(
         async with _connected(dsn) as connection:
             while queue:
                 table = queue.pop(0)
-                indexes = await connection.fetch(_INDEXES, table.place)
-                for index in indexes:
-                    await connection.execute(f"DROP INDEX {index['name']}")
-                copied = await fill(connection, table, min(rows, LIVE.get(table.name, rows)), tenant)
-                for index in indexes:
-                    await connection.execute(index["definition"])
-                await connection.execute(f"VACUUM (FREEZE, ANALYZE) {table.place}")
+                copied = await fill_without_indexes(connection, table, min(rows, LIVE.get(table.name, rows)), tenant)
                 name = f"{table.schema}.{table.name}"
                 counts[name] = int(await connection.fetchval(f"SELECT count(*) FROM {table.place}"))
                 if not copied:
@@ -194,6 +191,18 @@ def expression(column: Mapping[str, object], tenant: str) -> str:
         other = f"{own} || '-' || g" if column["words"] else own
         return f"CASE WHEN {own} ~ {_UUID} THEN uuidv7(-({_AGE}))::text ELSE {other} END"
     return f"{own} + g + 1" if kind in {"bigint", "integer"} else own
+
+
+async def fill_without_indexes(connection: asyncpg.Connection, table: Table, rows: int, tenant: str) -> int:
+    """Adds rows as `fill` does, before the indexes, and leaves the table as autovacuum would."""
+    indexes = await connection.fetch(_INDEXES, table.place)
+    for index in indexes:
+        await connection.execute(f"DROP INDEX {index['name']}")
+    copied = await fill(connection, table, rows, tenant)
+    for index in indexes:
+        await connection.execute(index["definition"])
+    await connection.execute(f"VACUUM (FREEZE, ANALYZE) {table.place}")
+    return copied
 
 
 async def fill(connection: asyncpg.Connection, table: Table, rows: int, tenant: str) -> int:

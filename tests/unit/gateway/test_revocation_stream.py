@@ -29,12 +29,11 @@ from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
 from svc_gateway.app.statements import PAUSE_FACTOR, PAUSE_S, RETRY_S, Statements
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.domain.keys import ApiKey, Request, Revocation
+from svc_gateway.domain.keys import ApiKey, Request
 from svc_gateway.rpc.identity import ApiKeyServicer, revocations
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from svc_gateway.app.statements import StatementSigner
@@ -63,31 +62,11 @@ class GatedSigner:
         return "jws"
 
 
-class GivenKeys(MemoryKeys):
-    """A store that has further revocations."""
-
-    given: Sequence[Revocation] = ()
-
-    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
-        return [*await super().revocations(now, since), *self.given]
-
-
-class ThreadedRevocation(Revocation):
-    """Notes in which threads anything looks at when its key expires."""
-
-    readers: set[int]
-
-    def __getattribute__(self, name: str) -> object:
-        if name == "expires_at":
-            object.__getattribute__(self, "readers").add(threading.get_ident())
-        return super().__getattribute__(name)
-
-
 class Gateway:
     """A gateway over a store in memory."""
 
     def __init__(self, clock: FakeClock, signer: StatementSigner) -> None:
-        self.store = GivenKeys()
+        self.store = MemoryKeys()
         self.revoked = RevokedKeys(self.store, clock)
         self._clock = clock
         self._statements = Statements(signer, clock)
@@ -260,16 +239,20 @@ async def test_a_set_that_takes_long_to_hash_is_signed_less_often() -> None:
         assert await clock.sleeper() == 2 * PAUSE_FACTOR
 
 
-async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, signer: GatedSigner) -> None:
-    gateway, revocation = Gateway(clock, signer), ThreadedRevocation("key", clock.now() + LIFE)
-    object.__setattr__(revocation, "readers", set())
-    gateway.store.given = [revocation]
-    await gateway.revoked.refresh()
-    revocation.readers.clear()
+async def test_the_set_is_hashed_off_the_loop(
+    gateway: Gateway, signer: GatedSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def hashed(revoked: Mapping[str, int], as_of: int) -> dict[str, object]:
+        threads.append(threading.get_ident())
+        return statement_of(revoked, as_of)
+
+    monkeypatch.setattr(app, "statement_of", hashed)
     async with gateway.signing():
         await eventually(lambda: signer.asked == 1)
-    assert revocation.readers
-    assert threading.get_ident() not in revocation.readers
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 async def test_this_process_refuses_a_key_before_its_revocation_is_answered(gateway: Gateway, clock: FakeClock) -> None:
