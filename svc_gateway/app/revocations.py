@@ -123,19 +123,17 @@ class RevokedKeys:
         now = self._clock.now()
         found = await self._store.revocations(now, None if self._as_of is None else self._as_of - back)
         async with self._changed:
-            self._as_of = now if self._as_of is None else max(now, self._as_of)
-            added = {item.key_id: item for item in found if item.key_id not in self._current}
-            due = self._announced is None or self._as_of - self._announced.as_of >= timedelta(seconds=RENEW_S)
-            if not added and not due:
-                return
-            forgotten = self._forget(now)
-            self._add(added)
-            self._announced = Reading(self._added, self._as_of)
-            self._changed.notify_all()
-            if added or forgotten:
-                self._ids = None
-                for listener in self._listeners:
-                    listener([*added.values()])
+            as_of = now if self._as_of is None else max(now, self._as_of)
+            self._take(found, now, as_of)
+
+    async def add(self, revocation: Revocation) -> None:
+        """Add a key whose revocation was committed just now, without a reading: whoever revoked it waits for this."""
+        if self._as_of is None:
+            await self.refresh()
+            return
+        now = self._clock.now()
+        async with self._changed:
+            self._take([revocation] if revocation.expires_at > now else [], now, self._as_of)
 
     async def watch(self, bucket_digests: Sequence[int] = ()) -> AsyncIterator[Change]:
         """The whole set, then each addition at once; in between when the set was read, once that is stated.
@@ -182,6 +180,22 @@ class RevokedKeys:
         async with self._changed:
             self._stated = _Stated(reading, statement)
             self._changed.notify_all()
+
+    def _take(self, found: Sequence[Revocation], now: datetime, as_of: datetime) -> None:
+        """Add what is not known of `found`, and tell it, or that there was a reading `as_of` when that is due."""
+        self._as_of = as_of
+        added = {item.key_id: item for item in found if item.key_id not in self._current}
+        due = self._announced is None or as_of - self._announced.as_of >= timedelta(seconds=RENEW_S)
+        if not added and not due:
+            return
+        forgotten = self._forget(now)
+        self._add(added)
+        self._announced = Reading(self._added, as_of)
+        self._changed.notify_all()
+        if added or forgotten:
+            self._ids = None
+            for listener in self._listeners:
+                listener([*added.values()])
 
     def _add(self, added: Mapping[str, Revocation]) -> None:
         ends = ends_of(added.values())

@@ -12,6 +12,7 @@ from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
 from svc_gateway.app.keys import NewKey
 from svc_gateway.app.statements import KEYS_SIGNED_S
+from svc_gateway.domain.keys import Revocation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -92,7 +93,7 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.ApiKey:
         """Revokes a key; this process refuses it before it answers."""
         key = await self._keys.revoke(caller(), request.key_id)
-        await self._revoked.refresh()
+        await self._revoked.add(Revocation(key.key_id, key.expires_at))
         return _key(key)
 
     async def WatchRevocations(

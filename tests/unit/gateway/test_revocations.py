@@ -210,6 +210,28 @@ async def test_a_revocation_whose_transaction_took_minutes_is_read_within_a_minu
     assert store.backs[:3] == [None, LONG_OVERLAP, OVERLAP]
 
 
+async def test_a_key_that_was_just_revoked_is_added_and_told_without_a_reading(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+) -> None:
+    await revoked.refresh()
+    watch = revoked.watch()
+    await anext(watch)
+    now = clock.now()
+    for item in (Revocation("expired", now), Revocation("key", now + timedelta(days=1))):
+        await revoked.add(item)
+    assert (revoked("expired"), revoked("key")) == (False, True)
+    assert [item.key_id for item in (await anext(watch)).revocations] == ["key"]
+    assert store.backs == [None]
+
+
+async def test_a_key_that_is_revoked_before_the_first_reading_comes_with_all_others(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+) -> None:
+    ids = {await revoke(store, clock), await revoke(store, clock)}
+    await revoked.add(Revocation(min(ids), clock.now() + timedelta(days=1)))
+    assert revoked.ids == ids
+
+
 async def test_a_caller_reads_only_what_was_revoked_lately(
     store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
 ) -> None:

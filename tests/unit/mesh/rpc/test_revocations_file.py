@@ -44,6 +44,16 @@ class ObservedFile(RevocationsFile):
         self.written.append({*stored.revoked})
 
 
+class ObservedKeys(RevokedKeys):
+    """Counts how often its file was written."""
+
+    writes = 0
+
+    async def _store(self) -> None:
+        await super()._store()
+        self.writes += 1
+
+
 class Gateway:
     """Revokes keys one by one; a service has taken in each once `revoke` is back."""
 
@@ -90,43 +100,43 @@ def gateway(issuer: Issuer, clock: FakeClock) -> Gateway:
 
 
 @asynccontextmanager
-async def following(revoked: RevokedKeys, gateway: Gateway) -> AsyncIterator[None]:
+async def following(revoked: ObservedKeys, gateway: Gateway) -> AsyncIterator[ObservedKeys]:
     """A service that follows a gateway and keeps its file."""
     running = [asyncio.create_task(revoked.persist_file()), asyncio.create_task(revoked.follow(gateway.stream))]
     try:
-        yield
+        yield revoked
     finally:
         for task in reversed(running):
             await tasks.end(task)
 
 
-async def write(clock: FakeClock, file: ObservedFile) -> None:
-    """Let the time pass after which changes are written, and wait until they are."""
-    number = len(file.written)
+async def write(clock: FakeClock, keys: ObservedKeys) -> None:
+    """Let the time pass after which changes are written, and wait until they are and it is known how long that took."""
+    number = keys.writes
     assert await clock.sleeper() == STORE_PAUSE_S
     await clock.advance(STORE_PAUSE_S)
-    await eventually(lambda: len(file.written) > number)
+    await eventually(lambda: keys.writes > number)
 
 
 async def test_changes_within_a_second_are_written_once_with_the_last_state(
     clock: FakeClock, file: ObservedFile, gateway: Gateway
 ) -> None:
-    async with following(RevokedKeys(clock, file), gateway):
+    async with following(ObservedKeys(clock, file), gateway) as keys:
         await gateway.revoke("first")
-        await write(clock, file)
+        await write(clock, keys)
         await gateway.revoke("second")
         await gateway.revoke("third")
         assert file.written == [{"first"}]
-        await write(clock, file)
+        await write(clock, keys)
     assert file.written == [{"first"}, {"first", "second", "third"}]
 
 
 async def test_a_set_that_takes_long_to_write_is_written_less_often(issuer: Issuer, file: ObservedFile) -> None:
     clock = SlowWorkClock(2)
     gateway = Gateway(issuer, clock)
-    async with following(RevokedKeys(clock, file), gateway):
+    async with following(ObservedKeys(clock, file), gateway) as keys:
         await gateway.revoke("first")
-        await write(clock, file)
+        await write(clock, keys)
         await gateway.revoke("second")
         assert await clock.sleeper() == 2 * PAUSE_FACTOR
 
@@ -134,7 +144,7 @@ async def test_a_set_that_takes_long_to_write_is_written_less_often(issuer: Issu
 async def test_the_last_state_is_written_when_the_service_ends(
     clock: FakeClock, file: ObservedFile, gateway: Gateway
 ) -> None:
-    async with following(RevokedKeys(clock, file), gateway):
+    async with following(ObservedKeys(clock, file), gateway):
         await gateway.revoke("first")
         await gateway.revoke("second")
         assert file.written == []
@@ -144,14 +154,14 @@ async def test_the_last_state_is_written_when_the_service_ends(
 
 
 async def test_the_set_is_hashed_off_the_loop(clock: FakeClock, file: ObservedFile, gateway: Gateway) -> None:
-    async with following(RevokedKeys(clock, file), gateway):
+    async with following(ObservedKeys(clock, file), gateway) as keys:
         await gateway.revoke("first")
-        await write(clock, file)
+        await write(clock, keys)
     assert threading.get_ident() not in file.threads
 
 
 async def test_listeners_hear_of_each_key_once(clock: FakeClock, gateway: Gateway) -> None:
-    revoked, heard = RevokedKeys(clock), list[str]()
+    revoked, heard = ObservedKeys(clock), list[str]()
     revoked.on_revoked(heard.extend)
     async with following(revoked, gateway):
         for key_id in ("first", "second", "first"):
@@ -160,12 +170,12 @@ async def test_listeners_hear_of_each_key_once(clock: FakeClock, gateway: Gatewa
 
 
 async def test_keys_that_have_expired_leave_the_file(clock: FakeClock, file: ObservedFile, gateway: Gateway) -> None:
-    async with following(RevokedKeys(clock, file), gateway):
+    async with following(ObservedKeys(clock, file), gateway) as keys:
         await gateway.revoke("first")
-        await write(clock, file)
+        await write(clock, keys)
         await clock.advance(LIFE.total_seconds() + 1)
         await gateway.revoke("second")
-        await write(clock, file)
+        await write(clock, keys)
     assert file.written == [{"first"}, {"second"}]
 
 
@@ -173,10 +183,10 @@ async def test_keys_that_a_gateway_behind_in_time_still_states_stay_in_the_file(
     clock: FakeClock, file: ObservedFile, issuer: Issuer
 ) -> None:
     behind = Gateway(issuer, FakeClock())
-    async with following(RevokedKeys(clock, file), behind):
+    async with following(ObservedKeys(clock, file), behind) as keys:
         await behind.revoke("first")
-        await write(clock, file)
+        await write(clock, keys)
         await clock.advance(LIFE.total_seconds() + 1)
         await behind.revoke("second")
-        await write(clock, file)
+        await write(clock, keys)
     assert file.written == [{"first"}, {"first", "second"}]
