@@ -32,11 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchHandler", "Consumer", "DeadLetter", "Handler", "Handlers"]
 
-BATCH = 500
-"""Events of one transaction at most, where a consumer is not told otherwise."""
+BATCH = 500  # events of one transaction at most, where a consumer is not told otherwise
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
-_LAG_EVERY_S = 5.0
-_CLEANUP_EVERY_S = 3600.0
+_LAG_EVERY_S, _CLEANUP_EVERY_S = 5.0, 3600.0
 _CLEANUP_ROWS = 20_000
 _GRACE_S = 10.0
 _MAX_IN_FLIGHT = 2_000

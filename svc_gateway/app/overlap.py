@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-OVERLAP = timedelta(seconds=15)
 LONG_OVERLAP = timedelta(minutes=10)
 """How far one reading a minute goes back."""
 _LONG_EVERY = timedelta(minutes=1)
 
 
-def overlap(now: datetime, last_long: datetime | None) -> timedelta:
-    """The overlap of a reading at `now`, `last_long` being when the last one with LONG_OVERLAP began."""
-    return LONG_OVERLAP if last_long is None or now - last_long >= _LONG_EVERY else OVERLAP
+def overlap(now: datetime, last_long: datetime | None, usual: timedelta) -> timedelta:
+    """The overlap of a reading at `now`: LONG_OVERLAP when the last such reading, `last_long`, is a minute old."""
+    return LONG_OVERLAP if last_long is None or now - last_long >= _LONG_EVERY else usual

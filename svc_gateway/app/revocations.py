@@ -15,7 +15,7 @@ from mesh.identity.revocation_buckets import RevocationBuckets
 from mesh.identity.statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.overlap import LONG_OVERLAP, OVERLAP, overlap
+from svc_gateway.app.overlap import LONG_OVERLAP, overlap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -28,6 +28,8 @@ POLL_S = 0.5
 """Reads new revocations at least this often: a notification may be lost, and a revocation counts within a second."""
 RENEW_S = 60.0
 """Tells watchers at least this often when the set was read, in seconds."""
+OVERLAP = timedelta(minutes=1)
+"""How far most readings go back: more than clocks may differ and a call that revokes may take, together."""
 RECENT = 10_000
 """How many of the last additions are kept for watchers. One that is further behind gets the whole set again."""
 _RETRY_S = 0.5
@@ -242,10 +244,10 @@ class RevokedKeys:
         while True:
             self._stale.clear()
             now = self._clock.now()
-            back = overlap(now, last_long)
+            back = overlap(now, last_long, OVERLAP)
             try:
                 await self.refresh(back)
-                last_long = now if back is LONG_OVERLAP else last_long
+                last_long = now if back == LONG_OVERLAP else last_long
             except SomaError as error:
                 get_logger("svc_gateway").warning("revocations not read", reason=error.reason.value)
                 await self._clock.sleep(_RETRY_S)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from mesh.ids import SystemIds
+from mesh.rpc.api_keys import CLOCK_TOLERANCE_S
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import revocations as app
-from svc_gateway.app.overlap import LONG_OVERLAP, OVERLAP
-from svc_gateway.app.revocations import POLL_S, RevokedKeys
+from svc_gateway.app.overlap import LONG_OVERLAP
+from svc_gateway.app.revocations import OVERLAP, POLL_S, RevokedKeys
 from svc_gateway.domain.keys import ApiKey, Request, Revocation
 
 if TYPE_CHECKING:
@@ -230,6 +231,16 @@ async def test_a_key_that_is_revoked_before_the_first_reading_comes_with_all_oth
     ids = {await revoke(store, clock), await revoke(store, clock)}
     await revoked.add(Revocation(min(ids), clock.now() + timedelta(days=1)))
     assert revoked.ids == ids
+
+
+async def test_a_revocation_by_a_clock_that_is_behind_is_read_at_once(
+    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+) -> None:
+    async with revoked.following():
+        await eventually(lambda: len(store.backs) == 2)
+        behind = timedelta(seconds=CLOCK_TOLERANCE_S / 2 + 15)  # clocks differ by so much, and the call took so long
+        late = await revoke(store, clock, ago=behind)
+        await eventually(lambda: revoked(late))
 
 
 async def test_a_caller_reads_only_what_was_revoked_lately(
