@@ -106,9 +106,23 @@ async def _serves(health: HealthStub) -> bool:
 
 
 @contextmanager
+def stopping_on_sigterm() -> Iterator[None]:
+    """Ends the program by SystemExit on SIGTERM, so that what it started is stopped; in the main thread."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def running(*, embedded: bool) -> Iterator[Rig]:
     """Starts a mesh in a folder of its own and stops it at the end; shows its log when it does not start."""
-    with tempfile.TemporaryDirectory(prefix="soma-bench-") as folder:
+    with stopping_on_sigterm(), tempfile.TemporaryDirectory(prefix="soma-bench-") as folder:
         rig = Rig(Home(Path(folder)), free_port())
         rig.embedded = embedded
         shape = [] if embedded else ["--mesh"]

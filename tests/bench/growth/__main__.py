@@ -1,4 +1,4 @@
-"""Compares every RPC and every statement with empty and with full tables, and says which grows most."""
+"""Compares every RPC and every statement of a mesh with empty tables and one with full tables: which grows most."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ LEAST_MS = 0.2
 def table(growth: Growth) -> Shown:
     """A row for each call, those that grow most first."""
     shown = Shown("rpc", title="p95 of each call, in ms", title_justify="left")
-    for heading in ("empty", "full", "ratio"):
+    for heading in ("calls", "empty", "full", "ratio"):
         shown.add_column(heading, justify="right")
     for name in sorted(CALLS, key=growth.ratio, reverse=True):
         empty, full = (percentile(taken.get(name) or [0.0], 0.95) * 1_000 for taken in (growth.empty, growth.full))
-        shown.add_row(name, number(empty), number(full), number(growth.ratio(name)))
+        calls = str(len(growth.full.get(name, ())))
+        shown.add_row(name, calls, number(empty), number(full), number(growth.ratio(name)))
     return shown
 
 
@@ -54,11 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and shows; ends with the call that grows most."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of each table, of 1,000 tenants")
-    parser.add_argument("--times", type=int, default=60, help="rounds of calls, with empty and with full tables")
+    parser.add_argument("--times", type=int, default=60, help="rounds of calls to both meshes")
     given = parser.parse_args(arguments)
     progress = Console(stderr=True)
-    with running(embedded=False) as rig, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        growth = runner.run(measure(rig, given.rows, given.times, progress.print))
+    with (
+        running(embedded=False) as empty,
+        running(embedded=False) as full,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        growth = runner.run(measure(empty, full, given.rows, given.times, progress.print))
     console = Console() if sys.stdout.isatty() else Console(width=170)
     console.print(statements(growth))
     console.print(table(growth))

@@ -1,4 +1,8 @@
-"""Measures every call and every statement with empty tables and with full ones, in one run."""
+"""Measures every call and every statement with empty tables and with full ones, side by side.
+
+Two meshes run at once, one with empty tables and one with full ones, and each call is made to the one and right after
+it to the other: a machine whose speed changes in the course of a run, as shared ones do, is then as slow for both.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ from tests.bench.growth.quiet import quiet
 from tests.bench.growth.world import DOCUMENT, PLAN, TENANT, World
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from tests.bench.growth.statements import Statement
@@ -32,9 +37,12 @@ if TYPE_CHECKING:
 
 CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
 ROLES = ("viewer", "member", "admin", "platform_admin")
-WARM = 5
+WARM = 3
 READ_CALLS, WRITE_CALLS = 5, 3
 """Calls of a method in each round, more if it only reads: the more there are, the less p95 varies by chance."""
+DOUBTFUL = 1.25
+"""Methods whose ratio is above this after all rounds are called as many times again, and once more."""
+REPEATS = 2
 WAIT_S = 60.0
 POISON = """
 INSERT INTO executor.outbox (event_id, tenant_id, type, topic, key, occurred_at, payload, schema_version, causation_id,
@@ -55,9 +63,13 @@ class Growth:
     copied_from_nothing: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
+    def has_samples(self, name: str) -> bool:
+        """Whether a method was called and did not fail."""
+        return bool(self.full.get(name) and self.empty.get(name))
+
     def ratio(self, name: str) -> float:
         """p95 with full tables over p95 with empty ones; infinite for a call that failed."""
-        if not (self.full.get(name) and self.empty.get(name)):
+        if not self.has_samples(name):
             return math.inf
         return percentile(self.full[name], 0.95) / percentile(self.empty[name], 0.95)
 
@@ -85,22 +97,49 @@ async def world_of(rig: Rig, ids: dict[str, str]) -> AsyncIterator[World]:
         yield world
 
 
-async def measure(rig: Rig, rows: int, times: int, log: Callable[[str], None]) -> Growth:
-    """The whole comparison, by one mesh: a restart would send again what the copied outboxes hold."""
+@dataclass
+class Side:
+    """One of the two meshes: its world, and the seconds of each method's calls."""
+
+    world: World
+    taken: dict[str, list[float]]
+
+
+async def measure(empty: Rig, full: Rig, rows: int, times: int, log: Callable[[str], None]) -> Growth:
+    """The whole comparison; only the tables of `full` are filled.
+
+    Neither mesh is restarted after that, since it would then send again what the copied outboxes hold. The contexts'
+    processes are replaced in both, so that they are equally old.
+    """
     Descriptors.read().load_generated()
-    growth, ids = Growth(), dict[str, str]()
-    await _restart_with_counting(rig)
-    async with world_of(rig, ids) as world:
-        await create_data(world)
-        log("measuring with empty tables")
-        growth.empty, growth.statements_empty = await _all_calls(rig, world, times, growth.failed)
+    growth, ids = Growth(), (dict[str, str](), dict[str, str]())
+    for rig, its_ids in zip((empty, full), ids, strict=True):
+        await _restart_with_counting(rig)
+        async with world_of(rig, its_ids) as world:
+            await create_data(world)
     log("filling tables")
-    async with rig.replacing(CONTEXTS):  # they read the full tables when they start
-        growth.rows, growth.copied_from_nothing = await fill_all(owner_dsn(rig), CONTEXTS, rows, TENANT, log)
-    async with world_of(rig, ids) as world:
-        log("measuring with full tables")
-        growth.full, growth.statements_full = await _all_calls(rig, world, times, growth.failed)
+    async with empty.replacing(CONTEXTS), full.replacing(CONTEXTS):  # they read the full tables when they start
+        growth.rows, growth.copied_from_nothing = await fill_all(owner_dsn(full), CONTEXTS, rows, TENANT, log)
+    log("measuring")
+    async with AsyncExitStack() as stack:
+        worlds = [
+            await stack.enter_async_context(world_of(rig, its_ids))
+            for rig, its_ids in zip((empty, full), ids, strict=True)
+        ]
+        connections = [await _counting(stack, rig) for rig in (empty, full)]
+        sides = [Side(world, taken) for world, taken in zip(worlds, (growth.empty, growth.full), strict=True)]
+        await all_rounds(growth, sides, times, rng(0), log)
+        growth.statements_empty, growth.statements_full = [
+            await statements.costs(connection, CONTEXTS) for connection in connections
+        ]
     return growth
+
+
+async def _counting(stack: AsyncExitStack, rig: Rig) -> asyncpg.Connection:
+    connection = await asyncpg.connect(owner_dsn(rig))
+    stack.push_async_callback(connection.close)
+    await statements.forget(connection)
+    return connection
 
 
 async def create_data(world: World) -> None:
@@ -163,53 +202,60 @@ async def _dead_letter(rig: Rig, world: World) -> str:
     return str(found["dead_letters"][0]["dlq_id"])  # type: ignore[index]
 
 
-async def _all_calls(
-    rig: Rig, world: World, times: int, failed: list[str]
-) -> tuple[dict[str, list[float]], dict[tuple[str, int], Statement]]:
-    connection = await asyncpg.connect(owner_dsn(rig))
-    try:
-        await statements.forget(connection)
-        taken = await _rounds(world, times, failed)
-        return taken, await statements.costs(connection, CONTEXTS)
-    finally:
-        await connection.close()
+async def all_rounds(
+    growth: Growth, sides: Sequence[Side], times: int, random_source: random.Random, log: Callable[[str], None]
+) -> None:
+    """Rounds with every method, then further ones with those that seem to grow: no sample is left out."""
+    await _rounds(growth, sides, list(CALLS), WARM, random_source)
+    names = [name for name in CALLS if growth.has_samples(name)]
+    for side in sides:  # the first rounds open connections and prepare statements
+        side.taken.clear()
+    await _rounds(growth, sides, names, times, random_source)
+    for _ in range(REPEATS):
+        doubtful = [name for name in names if DOUBTFUL < growth.ratio(name) < math.inf]
+        log("measuring again: " + ", ".join(f"{name} {growth.ratio(name):.2f}" for name in doubtful))
+        await _rounds(growth, sides, doubtful, times, random_source)
 
 
-async def _rounds(world: World, times: int, failed: list[str]) -> dict[str, list[float]]:
-    """Seconds of the calls of each method, in rounds: each round calls every method, in random order.
+async def _rounds(
+    growth: Growth, sides: Sequence[Side], names: list[str], times: int, random_source: random.Random
+) -> None:
+    """Adds the seconds of the calls of each method, in rounds: each round calls every method, in random order.
 
-    Background work that one call leaves then falls on all methods alike, with empty tables and with full ones. The
-    first rounds, which open connections and prepare statements, do not count. A method that failed is not called again.
+    Background work that one call leaves then falls on all methods alike. A method that failed is not called again.
     """
-    taken: dict[str, list[float]] = {name: [] for name in CALLS}
-    names, random_source = list(CALLS), rng(0)
-    for number in range(WARM + times):
-        random_source.shuffle(names)
-        await world.renew_tokens()
-        for name in list(names):
+    left = list(names)
+    for _ in range(times):
+        random_source.shuffle(left)
+        for side in sides:
+            await side.world.renew_tokens()
+        for name in list(left):
             try:
-                seconds = await _call(world, name)
-                taken[name] += seconds if number >= WARM else []
+                await _call(sides, name, random_source)
             except (grpc.aio.AioRpcError, RuntimeError) as error:
-                failed.append(f"{name}: {error}")
-                names.remove(name)
-                del taken[name]
-    return taken
+                growth.failed.append(f"{name}: {error}")
+                left.remove(name)
+                for side in sides:
+                    side.taken.pop(name, None)
 
 
-async def _call(world: World, name: str) -> list[float]:
-    """Seconds of the calls of one round; each waits until the machine is quiet. One that writes has a request each."""
+async def _call(sides: Sequence[Side], name: str, random_source: random.Random) -> None:
+    """The calls of one round, each made to both meshes in random order, once the machine is quiet.
+
+    One that writes has a request each.
+    """
     service, _, method = f"soma.{name}".rpartition(".")
     reads = not changes(service, method)
-    body, seconds = await CALLS[name](world), list[float]()
+    bodies = [await CALLS[name](side.world) for side in sides]
     for number in range(READ_CALLS if reads else WRITE_CALLS):
-        body = body if reads or not number else await CALLS[name](world)
-        await quiet()
-        answer, taken = await world.timed(name, body, CALLERS.get(name, TENANT))
-        seconds.append(taken)
-        if name in STARTS_JOB and "job_id" in answer:  # a job that ended before it was cancelled is not resumed
-            await world.ended(str(answer["job_id"]))
-    return seconds
+        if number and not reads:
+            bodies = [await CALLS[name](side.world) for side in sides]
+        for side, body in random_source.sample(list(zip(sides, bodies, strict=True)), len(sides)):
+            await quiet()
+            answer, taken = await side.world.timed(name, body, CALLERS.get(name, TENANT))
+            side.taken.setdefault(name, []).append(taken)
+            if name in STARTS_JOB and "job_id" in answer:  # a job that ended before it was cancelled is not resumed
+                await side.world.ended(str(answer["job_id"]))
 
 
 async def _restart_with_counting(rig: Rig) -> None:
