@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and shows; ends with the call that grows most."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of each table, of 1,000 tenants")
-    parser.add_argument("--times", type=int, default=60, help="rounds of calls to both meshes")
+    parser.add_argument("--times", type=int, default=20, help="rounds of calls to both meshes")
     given = parser.parse_args(arguments)
     progress = Console(stderr=True)
     with (
