@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import asyncpg
 
@@ -24,7 +26,7 @@ from svc_selector.domain.decision import BudgetReservation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from mesh.clock import Clock
     from mesh.events.audit import Auditor
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from svc_selector.domain.budget import Budget, RequestKey
     from svc_selector.domain.decision import Decision
 
+LAPSED_AT_ONCE = 500
+_FIRST_PLACE = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 _log = get_logger(__name__)
 
 
@@ -145,19 +149,29 @@ class PostgresLedger:
         return await connection.fetchrow(f"{_FIND} FOR UPDATE", reservation_id), headroom
 
     async def expire(self) -> int:
-        """Frees what lapsed; a reservation that cannot be freed now holds up no other. Gives how many were freed."""
-        async with self._postgres.transaction(SYSTEM) as connection:
-            rows = await connection.fetch(_LAPSED, self._clock.now())
-        freed = 0
-        for row in rows:
-            try:
-                await self._expire_one(row["tenant_id"], str(row["reservation_id"]))
-            except (SomaError, asyncpg.PostgresError) as error:
-                about = {"tenant_id": row["tenant_id"], "reservation_id": str(row["reservation_id"])}
-                _log.error("a reservation that lapsed cannot be freed", **about, error=type(error).__name__)
-                continue
-            freed += 1
+        """Frees what lapsed; reservations that cannot be freed now hold up no other. Gives how many were freed."""
+        freed, now = 0, self._clock.now()
+        rows = await self._lapsed(now, _FIRST_PLACE)
+        while rows:
+            for row in rows:
+                freed += await self._try_to_expire(row["tenant_id"], str(row["reservation_id"]))
+            rows = await self._lapsed(now, (rows[-1]["expires_at"], rows[-1]["reservation_id"]))
         return freed
+
+    async def _lapsed(self, now: datetime, after: tuple[datetime, UUID]) -> list[asyncpg.Record]:
+        """Those that lapsed before `now`, behind the place `after`, as many as are worked on at a time."""
+        async with self._postgres.transaction(SYSTEM) as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(_LAPSED, now, *after, LAPSED_AT_ONCE)
+        return rows
+
+    async def _try_to_expire(self, tenant_id: str, reservation_id: str) -> bool:
+        try:
+            await self._expire_one(tenant_id, reservation_id)
+        except (SomaError, asyncpg.PostgresError) as error:
+            about = {"tenant_id": tenant_id, "reservation_id": reservation_id}
+            _log.error("a reservation that lapsed cannot be freed", **about, error=type(error).__name__)
+            return False
+        return True
 
     async def _expire_one(self, tenant_id: str, reservation_id: str) -> None:
         """Frees a reservation unless it was renewed meanwhile; not as its tenant, whose calls may wait in hundreds."""
@@ -203,8 +217,9 @@ _FIND = "SELECT * FROM reservations WHERE reservation_id = $1"
 _RENEW = "UPDATE reservations SET state = 'held', expires_at = $2 WHERE reservation_id = $1 RETURNING *"
 _CLOSE = "UPDATE reservations SET state = $2, settled_micro_usd = $3 WHERE reservation_id = $1 RETURNING *"
 _LAPSED = """
-SELECT tenant_id, reservation_id FROM reservations
-WHERE state = 'held' AND expires_at <= $1 ORDER BY expires_at LIMIT 500
+SELECT tenant_id, reservation_id, expires_at FROM reservations
+WHERE state = 'held' AND expires_at <= $1 AND (expires_at, reservation_id) > ($2, $3)
+ORDER BY expires_at, reservation_id LIMIT $4
 """
 
 

@@ -86,6 +86,7 @@ again with those of its partitions.
 _AGE = f"(g % {SPAN_S}) * interval '1 second'"
 _SET = {
     ("compensations", "done"): "true",
+    ("reservations", "expires_at"): "clock_timestamp() + interval '1 day'",
     ("api_keys", "created_at"): "clock_timestamp() - interval '40 days'",
     ("api_keys", "expires_at"): "clock_timestamp() + interval '300 days'",
     ("api_keys", "revoked_at"): f"CASE WHEN g % 100 = 0 THEN clock_timestamp() - {_AGE} END",

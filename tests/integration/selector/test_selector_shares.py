@@ -14,7 +14,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
+from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger, ledger
 from svc_selector.app import Recorder
 from svc_selector.rpc import SelectionFacts
 from tests.contract.selector.harness import LIMIT
@@ -86,6 +86,22 @@ async def test_a_reservation_that_cannot_be_freed_holds_up_no_other_tenants(sele
         await connection.execute("UPDATE budget_accounts SET reserved_micro_usd = 0")
     await selector.clock.advance(TTL.total_seconds() + 1)
     assert [await selector.ledger.expire() for _ in range(2)] == [1, 0]
+    assert [budget.reserved_micro_usd for budget in await selector.ledger.budgets("innocent")] == [0]
+
+
+async def test_more_reservations_that_cannot_be_freed_than_are_read_at_once_hold_up_no_other(
+    selector: Selector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the sweep ended with a page of which none could be freed, and began with the same one again."""
+    monkeypatch.setattr(ledger, "LAPSED_AT_ONCE", 2)
+    for tenant in (*["hostile"] * 4, "innocent"):
+        await selector.ledger.reserve(tenant, "image", 5, TTL, None)
+    await selector.clock.advance(1)
+    await selector.ledger.reserve("innocent", "image", 5, TTL, None)
+    async with selector.postgres.transaction("hostile") as connection:
+        await connection.execute("UPDATE budget_accounts SET reserved_micro_usd = 0")
+    await selector.clock.advance(TTL.total_seconds() + 1)
+    assert [await selector.ledger.expire() for _ in range(2)] == [2, 0]
     assert [budget.reserved_micro_usd for budget in await selector.ledger.budgets("innocent")] == [0]
 
 
