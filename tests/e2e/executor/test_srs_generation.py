@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import RunningMesh
 
 STEPS = ("purpose", "perspective", "architecture", "sequence", "chart", "screenshot", "summary", "document")
+TEXTS = ("purpose", "perspective")
 
 
 @pytest.mark.timeout(300)
@@ -80,6 +81,7 @@ def check_provenance(mesh: RunningMesh, out: Path, job: dict) -> None:  # type: 
                 assert found.json()["asset"]["capability_id"] == step["capability_id"]
         lineage = api.get(f"/v1/multimodal/provenance/{document['asset_ids'][0]}").json()
     pictures = {asset for asset in parts if asset not in text_assets(job)}
+    assert len(pictures) == len(STEPS) - len(TEXTS) - 1
     assert pictures <= {item["asset_id"] for item in lineage["ancestors"]}
 
 

@@ -228,8 +228,9 @@ async def test_evaluations_keep_their_figures_when_the_rubric_goes(critic: Criti
     made = await critic.evaluate("acme", EvaluationRequest("a-1", RubricChoice(rubric_id=kept.rubric_id)))
     await critic.rubrics.delete("acme", kept.rubric_id)
     assert await critic.evaluate.get("acme", made.evaluation_id) == made
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as gone:
         await critic.rubrics.get("acme", kept.rubric_id)
+    assert gone.value.reason is Reason.NOT_FOUND
 
 
 async def test_the_platforms_rubrics_stay_as_they_are(critic: Critic) -> None:

@@ -93,6 +93,12 @@ def test_every_alert_is_tested_when_it_fires_and_when_it_does_not() -> None:
     assert told == {(alert["alert"], fires) for alert in ALERTS for fires in (True, False)}
 
 
+def test_alerts_on_labelled_and_on_plain_counters_are_read() -> None:
+    """What the next test looks at."""
+    read = {name for alert in ALERTS for name, _, _ in INCREASE.findall(alert["expr"])}
+    assert {"dead_letters_total", "audit_anchor_conflicts_total"} <= read
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 def test_an_alert_on_a_labelled_counter_hears_its_first_event(alert: dict[str, Any]) -> None:
     plain = {f"{SUFFIX.sub('', metric.name)}_total" for metric in created() if not metric.labels}

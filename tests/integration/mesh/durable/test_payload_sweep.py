@@ -106,6 +106,7 @@ async def test_several_members_at_once_remove_what_is_old(store: Blobs) -> None:
     clock = FakeClock(NOW)
     for number in range(1_200):
         await durable.ClaimCheck(store, 10, clock=clock).encode([Payload(data=f"payload {number}".encode())])
+    assert len([key async for key in store.list("workflows")]) == 1_200
     later = SystemClock().now() + 40 * DAY
     sweep = sweep_of(store)
     await asyncio.gather(*(sweep(later, later - 30 * DAY) for _ in range(3)))

@@ -157,6 +157,7 @@ async def test_events_of_a_key_keep_their_order_through_losses(
     for record in bus.sent:
         if record.event_id not in first[record.key]:
             first[record.key].append(record.event_id)
+    assert set(first) == {each.key for each in every}
     for key, ids in first.items():
         assert ids == [each.event_id for each in every if each.key == key]
 

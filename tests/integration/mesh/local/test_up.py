@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TIMEOUT_S = 600
+PROGRAMS = {"postgres", "valkey", "temporal", "openbao", "services", "envoy"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,9 @@ def _up(home: Home, port: int) -> MeshState:
 
 def _identities(state: MeshState) -> list[ProcessIdentity]:
     found = [ProcessIdentity.of(program.pid or 0) for program in state.programs]
-    return [identity for identity in found if identity is not None]
+    identities = [identity for identity in found if identity is not None]
+    assert len(identities) == len(state.programs) == len(PROGRAMS)
+    return identities
 
 
 def _health(home: Home, state: MeshState) -> httpx.Response:
@@ -67,9 +70,7 @@ def _health(home: Home, state: MeshState) -> httpx.Response:
 @pytest.mark.timeout(_TIMEOUT_S)
 def test_the_edge_answers_when_up_returns(home: Home, up: MeshState) -> None:
     assert up.phase is Phase.READY
-    assert {program.name for program in up.programs} == {
-        "postgres", "valkey", "temporal", "openbao", "services", "envoy",
-    }  # fmt: skip
+    assert {program.name for program in up.programs} == PROGRAMS
     assert _health(home, up).status_code == 200
 
 

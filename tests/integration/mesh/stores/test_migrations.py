@@ -130,5 +130,6 @@ async def test_the_role_of_the_context_changes_rows_and_nothing_else(databases: 
 
 
 def test_every_common_migration_can_be_undone() -> None:
+    assert {file.parent.parent.name for file in COMMON} == {"events", "stores"}
     for file in COMMON:
         assert "-- migrate:down" in file.read_text()

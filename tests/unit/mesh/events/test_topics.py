@@ -23,8 +23,9 @@ def test_no_topic_is_listed_twice() -> None:
 
 
 def test_services_name_no_topic_by_themselves() -> None:
-    files = [path for path in ROOT.glob("svc_*/**/*.py") if topics_named(path.read_text())]
-    assert files == []
+    read = [*ROOT.glob("svc_*/**/*.py")]
+    assert {path.relative_to(ROOT).parts[0].removeprefix("svc_") for path in read} == set(CONTEXTS)
+    assert [path for path in read if topics_named(path.read_text())] == []
 
 
 def test_a_topic_in_a_service_is_found() -> None:

@@ -100,7 +100,7 @@ async def test_a_token_outlives_a_rotation_but_not_the_end_of_its_key(issuer: Is
     del keys[1]
     left = key_set(keys)
     verifier = TokenVerifier(lambda: left, ISSUER, AUDIENCE, FakeClock(), lambda _: False)
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError, match="not one of ours"):
         verifier.verify(old)
 
 
@@ -200,7 +200,7 @@ async def test_a_symmetric_key_named_like_ours_is_no_key(issuer: Issuer, clock: 
     kid = decode(token.split(".")[0])["kid"]
     keys = KeySet([OctKey.import_key(b"0" * 32, {"kid": str(kid)})])
     verifier = TokenVerifier(lambda: keys, ISSUER, AUDIENCE, clock, lambda _: False)
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError, match="not one of ours"):
         verifier.verify(token)
 
 

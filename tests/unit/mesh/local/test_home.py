@@ -43,7 +43,9 @@ def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_service_ports_stay_the_same_over_restarts(home: Home) -> None:
-    assert ServicePorts.allocate(home, ["gateway"]) == ServicePorts.allocate(home, ["gateway"])
+    first = ServicePorts.allocate(home, ["gateway"])
+    assert first.grpc["gateway"]
+    assert ServicePorts.allocate(home, ["gateway"]) == first
 
 
 def test_a_free_port_can_be_listened_on() -> None:

@@ -58,8 +58,9 @@ def test_what_is_no_mark_is_refused(place: str) -> None:
 
 @pytest.mark.parametrize("token", ["x", ".", "..", "1.2.3"])
 def test_what_was_not_made_here_is_refused(token: str) -> None:
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as refused:
         time_cursor_of(asked(token))
+    assert (refused.value.reason, refused.value.fields[0].field) == (Reason.INVALID_ARGUMENT, "page_token")
 
 
 def test_marks_are_true_to_the_microsecond() -> None:
