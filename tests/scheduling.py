@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = ("tests/e2e/", "tests/integration/mesh/kafka/")
+TOGETHER = ("tests/e2e/", "tests/integration/mesh/events/kafka/")
 """Folders whose tests share a whole mesh, or a broker."""
 
 

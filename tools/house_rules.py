@@ -1,8 +1,8 @@
 """Rules of the house that no linter knows.
 
 Providers and tools are invoked only with a selection, tasks are started where somebody watches them, names are plain
-words, the chassis imports no contract of a context, no file names a package index or a path of somebody's machine, and
-nothing unfinished is marked in product code.
+words, the chassis imports no contract of a context, folders of tests are named after the code that they test, no file
+names a package index or a path of somebody's machine, and nothing unfinished is marked in product code.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from tools.chassis_rules import foreign_contracts
+from tools.folder_rules import misnamed_folders
 from tools.plain_words import metaphors
 from tools.task_rules import bare_tasks
 
@@ -43,6 +44,11 @@ def files() -> list[Path]:
     return [
         ROOT / name for name in listed.stdout.splitlines() if not name.startswith(SKIPPED) and (ROOT / name).is_file()
     ]
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """Paths relative to the repository, with slashes."""
+    return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
 def _is_index(host: str) -> bool:
@@ -76,7 +82,9 @@ def problems(path: Path) -> list[str]:
 
 def main() -> int:
     """Prints every problem."""
-    found = [problem for path in files() for problem in problems(path)]
+    paths = files()
+    found = [problem for path in paths for problem in problems(path)]
+    found += [f"{folder} names no package that is tested" for folder in misnamed_folders(_names(paths))]
     for problem in found:
         print(problem)
     print(f"house rules: {len(found)} problems")

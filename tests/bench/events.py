@@ -26,7 +26,7 @@ from mesh.testing.contract import eventually
 from tests.bench.figures import Figure, latencies
 from tests.bench.outbox_worker import TOPIC, TYPE, WorkerOptions
 from tests.bench.probes import cpu_seconds
-from tests.chaos.events.buses import BusUnderTest
+from tests.chaos.mesh.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

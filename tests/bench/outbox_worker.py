@@ -20,7 +20,7 @@ from mesh.events.relay import Relay
 from mesh.ids import SystemIds
 from mesh.settings import PostgresSettings
 from mesh.stores.postgres import Postgres
-from tests.chaos.events.buses import BusUnderTest
+from tests.chaos.mesh.events.buses import BusUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -32,10 +32,27 @@ def events(api: httpx.Client, job_id: str, after: int = 0) -> Iterator[dict[str,
                 return
 
 
+def follow_to(api: httpx.Client, job_id: str, kind: str) -> dict[str, Any]:
+    """The first event of a kind, such as JOB_EVENT_TYPE_ASSET; fails when the timeline ends without one."""
+    seen = []
+    for event in events(api, job_id):
+        if event["type"] == kind:
+            return event
+        seen.append(event["type"])
+    raise AssertionError(f"the timeline ended without {kind}: {seen}")
+
+
+def follow_to_end(api: httpx.Client, job_id: str) -> list[dict[str, Any]]:
+    """The timeline of a job, which ends with the job."""
+    whole = list(events(api, job_id))
+    assert whole, "the timeline is empty"
+    assert [event["terminal"] for event in whole] == [False] * (len(whole) - 1) + [True]
+    return whole
+
+
 def run_job(api: httpx.Client, plan: Mapping[str, object]) -> dict[str, Any]:
     """Submits a plan, waits for its end on the timeline, and reads the job."""
     job_id = submit(api, plan)
-    for _ in events(api, job_id):
-        pass
+    follow_to_end(api, job_id)
     answer: dict[str, Any] = api.get(f"/v1/multimodal/jobs/{job_id}").json()
     return answer

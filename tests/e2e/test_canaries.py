@@ -10,9 +10,9 @@ import pytest
 import redis.asyncio
 from temporalio.client import Client
 
-from tests.chaos.canaries.generated import Scanner, generate_canaries
-from tests.chaos.canaries.places import Place, all_places
-from tests.chaos.canaries.planting import Planting
+from tests.chaos.contexts.canaries.generated import Scanner, generate_canaries
+from tests.chaos.contexts.canaries.places import Place, all_places
+from tests.chaos.contexts.canaries.planting import Planting
 from tests.e2e.jobs import events, submit
 
 if TYPE_CHECKING:

@@ -71,6 +71,7 @@ def test_a_trace_explains_its_attempts(watched: tuple[str, list[dict[str, Any]]]
     trace = events[-1]["trace"]
     assert trace["complete"]
     assert "completed" in trace["story"]
+    assert [step["step_id"] for step in trace["steps"]] == ["c0", "c1", "c2"]
     for step in trace["steps"]:
         [attempt] = step["attempts"]
         assert attempt["selection"]["ranked"][0]["reason"]
@@ -107,6 +108,7 @@ def test_an_unknown_job_and_a_strangers_are_not_found(
 
 def test_no_answer_shows_an_internal(mesh: RunningMesh, watched: tuple[str, list[dict[str, Any]]]) -> None:
     text = json.dumps(watched[1])
+    assert "matplotlib_chart@local" in text
     addresses = [mesh.service_address(name) for name in ("executor", "selector", "assets")]
     assert [found for found in (*addresses, str(mesh.home.root), "/root/", mesh.key) if found in text] == []
 

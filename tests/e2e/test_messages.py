@@ -1,7 +1,7 @@
 """Invariant 1, quick form: every accepted message gets exactly one answer or one dead letter.
 
-`tests/chaos/messages` has the long form, with every program killed. The planted bugs are run here, on the same mesh and
-with the same reconciliation.
+`tests/chaos/contexts/messages` has the long form, with every program killed. The planted bugs are run here, on the same
+mesh and with the same reconciliation.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.ids import SystemIds, rng
-from tests.chaos.messages.facts import Fact
-from tests.chaos.messages.injector import Disruption, FaultInjector
-from tests.chaos.messages.ledger import FlawKind
-from tests.chaos.messages.message_run import MessageRun
+from tests.chaos.contexts.messages.facts import Fact
+from tests.chaos.contexts.messages.injector import Disruption, FaultInjector
+from tests.chaos.contexts.messages.ledger import FlawKind
+from tests.chaos.contexts.messages.message_run import MessageRun
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import RunningMesh

@@ -58,6 +58,7 @@ def test_every_part_of_the_job_has_the_span_that_the_page_names(trace: list[Span
 def test_the_spans_of_the_run_last_as_long_as_what_is_below_them(trace: list[Span]) -> None:
     run = next(span for span in trace if span.name == "multimodal_job")
     inside = [span for span in trace if span.name.startswith(("step_", "execution_", "plan_", "capability_sel"))]
+    assert names(inside) >= {"step_01_generate_diagram", "execution_attempt_1", "plan_compilation"}
     assert [span.name for span in inside if span.start < run.start or span.end > run.end] == []
 
 
@@ -83,8 +84,10 @@ def test_spans_hold_names_and_numbers_but_no_content(mesh: RunningMesh, trace: l
         for key, value in span.attributes.items()
         if isinstance(value, str)
     }
+    assert values["step_01_generate_diagram soma.capability_id"] == "mermaid@local"
     assert {key: value for key, value in values.items() if not CHOSEN.match(value)} == {}
     assert [span.name for span in trace if span.events] == []
+    assert any(b"multimodal_job" in batch for batch in mesh.spans.raw)
     assert not any(b"with its story" in batch for batch in mesh.spans.raw)
 
 

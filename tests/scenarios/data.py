@@ -225,7 +225,7 @@ async def owner_revoked(world: World) -> str:
 SCENARIOS = (
     Scenario(
         4, "the outbox after the bus lost its memory", "every event arrives",
-        "tests/integration/mesh/test_resending.py::test_a_new_event_is_sent_before_all_old_ones_were_sent_again",
+        "tests/integration/mesh/events/test_resending.py::test_a_new_event_is_sent_before_all_old_ones_were_sent_again",
         bus_gone,
     ),
     Scenario(

@@ -12,12 +12,12 @@ SCENARIOS = (
     ),
     Scenario(
         21, "an OPA that hangs", "holds up only who asks it",
-        "tests/unit/mesh_stores/test_central_policy.py::test_an_opa_that_hangs_holds_up_only_who_asks",
+        "tests/unit/mesh/policy/test_central_policy.py::test_an_opa_that_hangs_holds_up_only_who_asks",
         why="a local mesh has no central OPA",
     ),
     Scenario(
         32, "calls among replicas", "shared by all",
-        "tests/chaos/replicas/test_replicas.py::"
+        "tests/chaos/contexts/replicas/test_replicas.py::"
         "test_two_replicas_of_each_context_are_one_mesh_through_a_kill_of_each",
         why="this mesh has one replica of each context",
     ),

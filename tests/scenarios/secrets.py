@@ -13,7 +13,7 @@ import grpc.aio
 
 from soma.assets.v1 import asset_service_pb2, asset_service_pb2_grpc
 from tests.bench.soak.hostile import capability
-from tests.chaos.replicas.replica_run import ROUTES
+from tests.chaos.contexts.replicas.replica_run import ROUTES
 from tests.scenarios.scenario import Scenario, expect
 from tests.scenarios.watching import watching
 from tests.scenarios.world import CAPABILITIES, SELECTIONS, eventually
@@ -239,6 +239,6 @@ SCENARIOS = (
     ),
     Scenario(
         34, "rows without row-level security", "no row without a tenant",
-        "tests/integration/test_row_level_security.py::test_every_table_is_of_tenants_or_has_a_reason", rows,
+        "tests/integration/contexts/test_row_level_security.py::test_every_table_is_of_tenants_or_has_a_reason", rows,
     ),
 )  # fmt: skip

@@ -224,7 +224,7 @@ SCENARIOS = (
     ),
     Scenario(
         14, "circuits and what a tenant sends", "open for nobody else",
-        "tests/chaos/multimodal/test_circuit_breaker.py::"
+        "tests/chaos/executor/test_circuit_breaker.py::"
         "test_what_a_tenant_sends_takes_nothing_out_of_any_selection", circuits, bound_s=600,
     ),
     Scenario(
@@ -248,7 +248,7 @@ SCENARIOS = (
     ),
     Scenario(
         36, "migrations of full tables", "run beside a busy service",
-        "tests/unit/test_online_migrations.py::test_a_migration_runs_beside_a_busy_service",
+        "tests/unit/tools/test_online_migrations.py::test_a_migration_runs_beside_a_busy_service",
         why="needs tables of an earlier release",
     ),
     Scenario(

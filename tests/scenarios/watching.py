@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
-from tests.chaos.replicas.replica_run import ROUTES
+from tests.chaos.contexts.replicas.replica_run import ROUTES
 from tests.scenarios.scenario import expect
 
 if TYPE_CHECKING:

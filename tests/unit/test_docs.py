@@ -53,6 +53,7 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
 
 def test_every_decision_is_listed() -> None:
     decisions = {path.name for path in (DOCS / "adr").glob("[0-9]*.md")}
+    assert "0001-dependencies.md" in decisions
     assert set(relative_links(DOCS / "adr" / "README.md")) >= decisions
 
 

@@ -239,8 +239,9 @@ async def test_a_request_id_serves_one_question(store: Store) -> None:
     with pytest.raises(SomaError) as refused:
         await store.evaluations.by_request("acme", IdempotencyKey("e-1", "another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as not_recorded:
         await store.evaluations.record(evaluation(), IdempotencyKey("e-1", "another"))
+    assert not_recorded.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_verdicts_without_a_request_id_are_all_kept(store: Store) -> None:

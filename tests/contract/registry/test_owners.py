@@ -91,8 +91,9 @@ async def test_what_was_deleted_needs_room_to_come_back(store: BothStore) -> Non
     assert await store.save_capability(replace(own(0), version=3), 2, "alice")
     await store.save_capability(replace(own(0), version=4, deleted_at=NOW), 3, "alice")
     await store.save_capability(own(2), 0, "alice")
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as refused:
         await store.save_capability(replace(own(0), version=5), 4, "alice")
+    assert refused.value.metadata["quota"] == "capabilities"
 
 
 async def test_a_tenant_has_no_more_ladders_than_its_quota(store: BothStore) -> None:

@@ -12,7 +12,7 @@ from soma.selector.v1.selection_pb2 import SelectRequest
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub, add_SelectorServiceServicer_to_server
 from svc_selector.domain.permissions import Permissions
 from svc_selector.rpc import SelectionFacts, SelectorServicer
-from tests.unit.multimodal.selecting import Bench, bench
+from tests.unit.selector.selecting import Bench, bench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -19,7 +19,7 @@ from svc_selector.domain.model import Prices, Units
 from svc_selector.rpc.convert import selection_request_from
 from svc_selector.rpc.params import MAX_VALUES, params_from
 from tests.contract.selector.serving import request, serving
-from tests.unit.multimodal.selecting import D2, candidate
+from tests.unit.selector.selecting import D2, candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from mesh.identity import SERVICE_ROLE, Claims
 from mesh.testing.tokens import ALICE
 from soma.selector.v1.selection_pb2 import SubjectContext
 from tests.contract.selector.serving import request, serving
-from tests.unit.multimodal.selecting import D2
+from tests.unit.selector.selecting import D2
 
 EXECUTOR = "spiffe://soma/executor"
 OF_A_JOB = SubjectContext(job_id="j", step_id="a", attempt=1)

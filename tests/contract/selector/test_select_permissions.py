@@ -10,7 +10,7 @@ from soma.selector.v1.selection_pb2 import Selection, SubjectContext
 from svc_selector.domain.model import Candidate, CostTier
 from svc_selector.domain.permissions import CLASSIFICATIONS, Permissions
 from tests.contract.selector.serving import request, serving
-from tests.unit.multimodal.selecting import D2, candidate
+from tests.unit.selector.selecting import D2, candidate
 
 EVERYTHING = ("public", "internal", "sensitive", "confidential")
 OPEN = candidate("d2@local", classifications=EVERYTHING)

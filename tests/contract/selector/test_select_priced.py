@@ -8,7 +8,7 @@ from mesh.errors import Reason, SomaError
 from svc_selector.domain.budget import OVERALL
 from svc_selector.domain.model import Prices
 from tests.contract.selector.serving import TENANT, request, serving
-from tests.unit.multimodal.selecting import D2, candidate
+from tests.unit.selector.selecting import D2, candidate
 
 PRICES = (Prices(image=40_000), Prices(second=5), Prices(per_million=Prices(output_token=150_000)))
 

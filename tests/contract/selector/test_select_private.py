@@ -17,7 +17,7 @@ from svc_selector.domain.judge import tier_in_force
 from svc_selector.domain.model import Candidate, Prices
 from svc_selector.domain.permissions import Permissions
 from tests.contract.selector.test_select_permissions import codes, select
-from tests.unit.multimodal.selecting import candidate
+from tests.unit.selector.selecting import candidate
 
 OPERATOR, ADMIN = Actor("ops", "root", platform=True), Actor("acme", "alice")
 GPT = Capability(

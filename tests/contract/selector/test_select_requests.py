@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from soma.registry.v1.capability_pb2 import COST_TIER_HIGH
 from soma.selector.v1.selection_pb2 import EstimatedUnits, Preference, SelectRequest, SubjectContext
 from tests.contract.selector.serving import request, serving
-from tests.unit.multimodal.selecting import D2, MERMAID
+from tests.unit.selector.selecting import D2, MERMAID
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.errors import Reason, SomaError
+from mesh.errors import Reason, SomaError, is_transient
 from mesh.testing import FakeClock
 from mesh.testing.server import served
 from mesh.testing.tokens import ALICE, acting_as
@@ -79,8 +79,9 @@ async def test_older_permissions_are_good_for_a_while_when_the_gateway_is_away()
         await clock.advance(FRESH_S)
         assert await source.of_caller() == known
         await clock.advance(STALE_S)
-        with pytest.raises(SomaError):
+        with pytest.raises(SomaError) as refused:
             await source.of_caller()
+    assert is_transient(refused.value)
 
 
 async def test_a_key_that_may_nothing_any_more_is_refused_at_once() -> None:

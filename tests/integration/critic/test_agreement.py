@@ -85,11 +85,13 @@ async def test_good_samples_are_not_all_that_is_known(judged: list[Judged]) -> N
 
 async def test_feedback_names_what_is_wrong(judged: list[Judged]) -> None:
     bad = [each for each in judged if each.sample.code]
+    assert bad
     unnamed = [str(each) for each in bad if each.sample.code not in each.codes]
     assert len(unnamed) <= (1 - NAMED) * len(bad), unnamed
 
 
 async def test_every_finding_says_what_to_do(judged: list[Judged]) -> None:
+    assert {each.verdict.passes for each in judged} == {True, False}
     for each in judged:
         assert each.verdict.passes or each.verdict.feedback, str(each)
         for note in each.verdict.feedback:

@@ -12,7 +12,7 @@ from mesh.processes import ProcessLimits, ProcessPool
 from svc_critic.adapters.heuristics import MeasurementPool, heuristics
 from svc_critic.app import Evaluators
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
-from tests.integration.mesh import process_work
+from tests.integration.mesh.processes import process_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

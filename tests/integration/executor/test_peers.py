@@ -246,8 +246,9 @@ async def test_an_asset_is_read_whole(channel: grpc.aio.Channel) -> None:
     assert asset == AssetInfo(ONE, "image/png", "p.png", 5)
     loaded = await peer.load(asset)
     assert (loaded.content, loaded.media_type, loaded.filename) == (b"bytes", "image/png", "p.png")
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as refused:
         await peer.describe(TWO)
+    assert refused.value.reason is Reason.NOT_FOUND
 
 
 async def test_what_is_gone_may_be_given_up_again(channel: grpc.aio.Channel, heard: Received) -> None:

@@ -8,7 +8,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from svc_gateway.adapters.postgres import PostgresTenants
 from tests.contract.gateway.test_key_store import NONE, tenant
-from tests.integration.mesh.test_pool_shares import held
+from tests.integration.mesh.stores.test_pool_shares import held
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

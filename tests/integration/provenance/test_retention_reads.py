@@ -13,7 +13,7 @@ from mesh.stores.postgres import Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from svc_provenance.adapters import dead_letter_claims, retention
-from tests.integration.mesh.test_resending import rows_read
+from tests.integration.mesh.events.test_resending import rows_read
 from tests.integration.provenance.reads import Counting
 
 if TYPE_CHECKING:

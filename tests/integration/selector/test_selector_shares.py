@@ -19,7 +19,7 @@ from svc_selector.app import Recorder
 from svc_selector.rpc import SelectionFacts
 from tests.contract.selector.harness import LIMIT
 from tests.contract.selector.test_ledger import TTL, decision
-from tests.integration.mesh.test_pool_shares import held
+from tests.integration.mesh.stores.test_pool_shares import held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -38,7 +38,7 @@ def test_one_criterion_below_its_threshold_fails_whatever_the_sum() -> None:
 
 def test_thresholds_met_and_sum_missed_fails_and_says_where() -> None:
     verdict = judge(RUBRIC, measurements(0.7, 0.6, 0.5))
-    assert all(score.passes for score in verdict.criteria)
+    assert [score.passes for score in verdict.criteria] == [True] * 3
     assert not verdict.passes
     assert verdict.feedback
 

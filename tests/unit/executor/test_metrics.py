@@ -33,6 +33,12 @@ def labels() -> Iterator[str]:
             yield from sample.labels.values()
 
 
+def assert_no_label_is_private() -> None:
+    shown = {*labels()}
+    assert "other" in shown
+    assert not any(PRIVATE in value for value in shown)
+
+
 def counted(name: str, **wanted: str) -> float:
     return prometheus_client.REGISTRY.get_sample_value(name, wanted) or 0.0
 
@@ -52,7 +58,7 @@ def test_a_capability_of_a_tenant_is_counted_as_other() -> None:
     meter.execution(replace(FAILED, chosen=chosen("mermaid", f"{PRIVATE}-host")))
     meter.breaker(CapabilityKey(f"{PRIVATE}@{PRIVATE}-host"), "open")
     assert counted("circuit_breaker_transitions_total", **wanted) == before + 1
-    assert not any(PRIVATE in value for value in labels())
+    assert_no_label_is_private()
 
 
 def test_open_circuits_of_tenants_are_counted_by_capability_and_name_no_tenant() -> None:
@@ -67,7 +73,7 @@ def test_open_circuits_of_tenants_are_counted_by_capability_and_name_no_tenant()
     assert shown == {"mermaid": 3, "d2": 0, "other": 3}
     del is_open[CapabilityKey("mermaid@local")]
     assert counted("circuit_breaker_open_tenants", tool_id="mermaid", provider="local") == 0
-    assert not any(PRIVATE in value for value in labels())
+    assert_no_label_is_private()
 
 
 def test_a_private_capability_with_the_id_of_one_that_ships_is_counted_as_other() -> None:

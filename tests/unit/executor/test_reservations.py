@@ -229,6 +229,7 @@ async def test_an_attempt_that_fails_half_way_names_what_it_stored_so_that_it_is
     await run.steps.select(run.select("a"))
     assert (await run.steps.attempt(run.attempt("a"))).code == "PAYLOAD_TOO_LARGE"
     (execution,) = (await run.account()).executions
+    assert len(run.rig.assets.stored) == 1
     assert (execution.status, list(execution.asset_ids)) == (ExecutionStatus.FAILED, list(run.rig.assets.stored))
     await run.steps.close_run(closing(run))
     assert all(not asset.holders for asset in run.rig.assets.stored.values())

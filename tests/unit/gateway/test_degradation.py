@@ -108,7 +108,14 @@ def test_level_is_held_for_ten_seconds(outcomes: list[bool]) -> None:
         if now is not level:
             changes.append(second)
             level = now
+    assert len(changes) >= 1
     assert all(later - earlier >= 10 for earlier, later in pairwise(changes[1:]))
+
+
+def test_level_changes_once_it_was_held() -> None:
+    part = tracker(hold_s=10)
+    levels = [part.observe(GOOD if second < 3 else BAD, AT, float(second)).level for second in range(20)]
+    assert [second for second in range(1, 20) if levels[second] is not levels[second - 1]] == [10]
 
 
 def component(name: str, level: Level, *, critical: bool = False) -> Component:

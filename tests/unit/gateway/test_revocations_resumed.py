@@ -148,6 +148,7 @@ async def test_only_what_was_revoked_meanwhile_is_sent(mesh: Mesh) -> None:
         first, snapshot = mesh.cut.sent, mesh.cut.streams[0][0].snapshot
         await mesh.reconnect()
         assert (snapshot, len(first), mesh.cut.sent) == (True, 50, [])
+        assert mesh.cut.streams[-1]
         assert not any(message.snapshot or message.replaced_buckets for message in mesh.cut.streams[-1])
 
 

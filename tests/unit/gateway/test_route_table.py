@@ -30,15 +30,18 @@ def test_every_method_of_every_service_is_there(table: RouteTable) -> None:
         for service in file.service
         for method in service.method
     }
+    assert "/soma.executor.v1.JobService/SubmitJob" in declared
     assert {method.path for method in table.methods} == declared
 
 
 def test_methods_lead_to_their_own_context(table: RouteTable) -> None:
     assert table.contexts == ("assets", "critic", "executor", "gateway", "provenance", "registry", "selector")
+    assert {method.context for method in table.methods} == set(table.contexts)
     assert all(method.service.split(".")[1] == method.context for method in table.methods)
 
 
 def test_every_method_says_who_may_call_it(table: RouteTable) -> None:
+    assert named(table, "SubmitJob").action == "job.create"
     assert [method.path for method in table.methods if not (method.action or method.public)] == []
 
 

@@ -25,8 +25,9 @@ def test_outside_of_a_request_there_is_none() -> None:
 
 
 def test_a_request_without_a_caller_has_none() -> None:
-    with context.use(request(None)), pytest.raises(SomaError):
+    with context.use(request(None)), pytest.raises(SomaError) as caught:
         context.caller()
+    assert caught.value.reason is Reason.UNAUTHENTICATED
 
 
 def test_the_inner_request_ends_with_its_block() -> None:

@@ -36,3 +36,15 @@ async def test_it_changes_at_most_once_in_ten_seconds(probes: list[tuple[bool, f
             changes.append(clock.monotonic())
         await clock.advance(pause)
     assert all(later - earlier >= 10 for earlier, later in pairwise(changes))
+
+
+async def test_it_changes_again_after_ten_seconds() -> None:
+    clock = FakeClock()
+    readiness = Readiness(clock, failures=1, successes=1)
+    changes: list[float] = []
+    for second in range(40):
+        before = readiness.ready
+        if readiness.observe(before is False) != before:  # whatever would change it
+            changes.append(second)
+        await clock.advance(1)
+    assert changes == [0, 10, 20, 30]

@@ -28,20 +28,21 @@ def test_a_text_beyond_the_limit_is_cut_and_the_rest_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "find",
+    ("find", "kind"),
     [
-        "ann.lee@mail.example.org",
-        "4111 1111 1111 1111",
-        "DE89 3704 0044 0532 0130 00",
-        "+49 30 901820 0",
-        "sk-abcdefghijklmnopqrstuvwx",
-        "eyJhbGciOiJF.eyJzdWIiOiJh.c2lnbmF0dXJl",
-        "YW5uLmxlZUBtYWlsLmV4YW1wbGUub3Jn",
-        "078-05-1120",
+        ("ann.lee@mail.example.org", "email"),
+        ("4111 1111 1111 1111", "card"),
+        ("DE89 3704 0044 0532 0130 00", "iban"),
+        ("+49 30 901820 0", "phone"),
+        ("sk-abcdefghijklmnopqrstuvwx", "key"),
+        ("eyJhbGciOiJF.eyJzdWIiOiJh.c2lnbmF0dXJl", "token"),
+        ("YW5uLmxlZUBtYWlsLmV4YW1wbGUub3Jn", "email"),
+        ("078-05-1120", "ssn"),
     ],
 )
-def test_nothing_that_the_limit_cuts_in_two_is_passed_on(find: str) -> None:
+def test_nothing_that_the_limit_cuts_in_two_is_passed_on(find: str, kind: str) -> None:
     text = f"it is {find} indeed"
+    assert Redactor(limit=len(text)).text(text) == f"it is [{kind}] indeed"
     for limit in range(len(text)):
         kept = Redactor(limit=limit).text(text).partition("[truncated")[0]
         assert kept.strip() in {"", "it", "it is"} or kept.startswith("it is ["), (limit, kept)
@@ -49,6 +50,7 @@ def test_nothing_that_the_limit_cuts_in_two_is_passed_on(find: str) -> None:
 
 def test_the_limit_cuts_nothing_off_a_private_key_but_its_beginning() -> None:
     text = "-----BEGIN PRIVATE KEY-----\nMIIE AbCd\nEfGh\n-----END PRIVATE KEY----- end"
+    assert Redactor(limit=len(text)).text(text) == "[private_key] end"
     assert all("MIIE" not in Redactor(limit=limit).text(text) for limit in range(len(text)))
 
 

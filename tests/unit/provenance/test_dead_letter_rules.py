@@ -95,8 +95,9 @@ def test_settled_letters_stay_and_refuse() -> None:
     done = resolved(dead(Cause.FAILED), NOW)
     assert dead(Cause.FAILED, done) == done
     for change in (lambda: requeued(done, NOW, "new"), lambda: discarded(done, "why", NOW)):
-        with pytest.raises(SomaError):
+        with pytest.raises(SomaError) as refused:
             change()
+        assert refused.value.reason is Reason.FAILED_PRECONDITION
 
 
 def test_a_repeated_wish_changes_nothing() -> None:

@@ -159,8 +159,10 @@ def test_what_anybody_may_know_stays(text: str) -> None:
 
 async def test_internals_never_appear_in_a_trace() -> None:
     sample = fallback()
+    planted = set()
     secrets = "https://10.0.0.9:8443/v1", "providers/openai/key", "idem-key-1", "gpu-only-model", "other-tenant"
     for fact in sample.facts:
+        planted.add(type(fact))
         if isinstance(fact, facts_pb2.SelectionMade):
             fact.selection.chosen.MergeFrom(
                 capability_pb2.Capability(
@@ -172,7 +174,9 @@ async def test_internals_never_appear_in_a_trace() -> None:
         if isinstance(fact, facts_pb2.ExecutionFinished):
             fact.execution.idempotency_key = secrets[2]
             fact.execution.error_message = f"POST {secrets[0]}/images failed"
+    assert planted >= {facts_pb2.SelectionMade, facts_pb2.ExecutionFinished}
     shown = as_json(await traced(sample))
+    assert "[endpoint] failed" in shown
     assert [secret for secret in secrets if secret in shown] == []
     assert "adapter" not in shown or "openai_images" not in shown
 

@@ -70,8 +70,9 @@ async def test_what_an_operator_deleted_does_not_come_back_with_its_service(regi
     await registry.register(EXECUTOR, MINE)
     await registry.delete(OPERATOR, "mine@acme")
     assert (await registry.register(EXECUTOR, MINE)).deleted_at is not None
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as refused:
         registry.get(OPERATOR, "mine@acme")
+    assert refused.value.reason is Reason.NOT_FOUND
     assert (await registry.register(OPERATOR, MINE)).deleted_at is None
 
 

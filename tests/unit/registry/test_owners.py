@@ -119,16 +119,18 @@ async def test_another_owner_cannot_be_named(registry: Registry) -> None:
         registry.reset_failures(ACME, "d2@local", owner="umbrella"),
     ):
         assert await refusal(call) is Reason.NOT_FOUND
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as refused:
         registry.get(ACME, "d2@local", owner="umbrella")
+    assert refused.value.reason is Reason.NOT_FOUND
 
 
 async def test_operators_name_the_owner(registry: Registry) -> None:
     await registry.register(ACME, replace(D2, description="a"))
     assert registry.get(OPERATOR, "d2@local").description == "a"
     await registry.register(UMBRELLA, replace(D2, description="u"))
-    with pytest.raises(SomaError):
+    with pytest.raises(SomaError) as refused:
         registry.get(OPERATOR, "d2@local")
+    assert refused.value.reason is Reason.NOT_FOUND
     disabled = await registry.disable(OPERATOR, "d2@local", owner="umbrella")
     assert (disabled.tenant_id, disabled.allow.tenants) == ("umbrella", ("umbrella",))
     assert await seen(registry, OPERATOR) == [("acme", "a"), ("umbrella", "u")]

@@ -11,7 +11,7 @@ from mesh.policy import PolicyUnavailable
 from svc_selector.adapters import policy as adapter
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.domain.model import CostTier, Prices, SelectionRequest
-from tests.unit.multimodal.selecting import D2, MERMAID, NEED, PLANTUML, SUBJECT, bench, candidate
+from tests.unit.selector.selecting import D2, MERMAID, NEED, PLANTUML, SUBJECT, bench, candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import pytest
 from mesh.json_schema import compile_schema
 from svc_selector.app.schema_checks import INLINE_BYTES, SchemaChecks
 from svc_selector.domain.model import Candidate, Lifecycle, SelectionRequest, StoredParams
-from tests.unit.multimodal.selecting import NEED, SUBJECT, bench, candidate
+from tests.unit.selector.selecting import NEED, SUBJECT, bench, candidate
 
 if TYPE_CHECKING:
     from mesh.json_schema import BoundedValue

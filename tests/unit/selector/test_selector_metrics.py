@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from mesh.errors import SomaError
 from svc_selector.adapters.metrics import PRIVATE, MeasuredSelector
 from svc_selector.domain.model import Candidate, Health, SelectionRequest
-from tests.unit.multimodal.selecting import D2, NEED, SUBJECT, bench, candidate
+from tests.unit.selector.selecting import D2, NEED, SUBJECT, bench, candidate
 
 SICK = candidate("d2@local", health=Health.UNHEALTHY)
 OWN = candidate("secret@acme", tenants=("acme",))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.errors import RULES
+from mesh.errors import RULES, Reason
 from tests.integration.gateway.edge.asking import JOBS, bearer, until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, limits
 
@@ -33,10 +33,24 @@ async def test_head_has_status_and_headers_of_get_and_no_body(edge: EdgeUnderTes
 
 async def test_refusals_of_a_service_are_the_same(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
-        for told in RULES:
+        for told in Reason:
             edge.upstream.fail = told
             head, get = await client.head(JOBS), await client.get(JOBS)
+            assert get.status_code == RULES[told].http_status
             assert (head.status_code, lasting(head), head.content) == (get.status_code, lasting(get), b"")
+            assert int(head.headers["content-length"]) == len(get.content) > 0
+
+
+@pytest.mark.parametrize("http2", [True, False])
+async def test_a_400_that_names_no_reason_has_the_length_of_the_text_that_get_sends(
+    edge: EdgeUnderTest, *, http2: bool
+) -> None:
+    """The edge takes the refused value out of such a text, which makes it shorter than what the service sent."""
+    async with edge.client(http2=http2) as client:
+        head, get = await client.head(f"{JOBS}/unreasoned"), await client.get(f"{JOBS}/unreasoned")
+    assert (get.status_code, get.json()["message"]) == (400, "invalid value for type TYPE_INT64")
+    assert (head.status_code, lasting(head), head.content) == (400, lasting(get), b"")
+    assert int(head.headers["content-length"]) == len(get.content)
 
 
 async def test_a_query_outside_the_contract_is_refused_without_a_length(edge: EdgeUnderTest) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import grpc.aio
 from google.api import httpbody_pb2
 
 from mesh.errors import Reason, SomaError, invalid
@@ -17,8 +18,6 @@ from soma.gateway.v1 import health_service_pb2, health_service_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import grpc.aio
 
     from mesh.rpc.server import Registration
 
@@ -72,6 +71,8 @@ class Jobs(job_service_pb2_grpc.JobServiceServicer):
         self._upstream.called(context)
         if request.job_id == "wrong":
             raise invalid("job_id", "is not a UUID")
+        if request.job_id == "unreasoned":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, 'invalid value "hunter2" for type TYPE_INT64')
         if request.job_id == "held":
             self._upstream.held.set()
             await self._upstream.hold.wait()

@@ -10,7 +10,7 @@ from mesh.secrets import KeyKind, Vault, VaultTransit
 from svc_provenance.adapters.audit_anchors import KEY, TransitSignatures
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule
 from svc_provenance.domain.audit import ChainPosition, Statement
-from tests.chaos.audit.under_test import TENANT, AuditUnderTest
+from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
     from mesh.settings import VaultSettings

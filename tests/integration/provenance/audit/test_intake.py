@@ -15,7 +15,7 @@ from mesh.testing.contract import eventually
 from svc_provenance.adapters.audit import append
 from svc_provenance.domain.tenant_scope import PLATFORM
 from svc_provenance.events.audit import AuditEventHandlers
-from tests.chaos.audit.under_test import TENANT, AuditUnderTest, event
+from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest, event
 
 
 async def test_what_a_context_records_arrives_in_its_tenants_chain(place: AuditUnderTest) -> None:

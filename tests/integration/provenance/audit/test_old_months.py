@@ -11,7 +11,7 @@ import pytest
 from svc_provenance.adapters.audit import _APPEND, _row
 from svc_provenance.app.anchoring import AuditMaintenance
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, EMPTY, AuditAction, Entry, link
-from tests.chaos.audit.under_test import TENANT, AuditUnderTest, event
+from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest, event
 
 if TYPE_CHECKING:
     from datetime import date

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from svc_provenance.adapters.audit_pending import PendingEntries, stage
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Entry, time_of, time_text
-from tests.chaos.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
+from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -14,7 +14,7 @@ from mesh.testing.tokens import BOB
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED, AuditRecorded
 from soma.provenance.v1 import audit_service_pb2 as pb
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceStub
-from tests.chaos.audit.under_test import NOW, TENANT, AuditUnderTest, event
+from tests.chaos.provenance.audit.under_test import NOW, TENANT, AuditUnderTest, event
 
 if TYPE_CHECKING:
     from mesh.testing.server import RunningServer

@@ -20,7 +20,7 @@ from svc_provenance.app.audit import Filters
 from svc_provenance.app.pending import PendingAudit
 from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.events.selections import SelectionEventHandlers
-from tests.chaos.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
+from tests.chaos.provenance.audit.under_test import IDS, NOW, TENANT, AuditUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -128,7 +128,9 @@ async def test_a_statement_that_reads_a_whole_table_is_found(
 
 def test_every_statement_of_the_adapters_was_run(plans: Sequence[Plan]) -> None:
     ran = {_plain(plan.statement) for plan in plans}
-    missing = [name for name, text in statements() if not any(_plain(text) in one for one in ran)]
+    held = dict(statements())
+    assert {"audit._APPEND", "dead_letter_claims._LONG_OVERDUE", "receipts._SETTLE"} <= set(held)
+    missing = [name for name, text in held.items() if not any(_plain(text) in one for one in ran)]
     assert missing == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -31,9 +31,9 @@ def test_escaped_words_read_back_as_they_were(text: str) -> None:
 @given(WORDS)
 def test_code_reads_back_as_it_was(text: str) -> None:
     once = " ".join(text.split())
-    if once:
-        (paragraph,) = READER.read(f"x {inline((Code(once),))}")
-        assert Code(once) in getattr(paragraph, "children", ())
+    assume(once)
+    (paragraph,) = READER.read(f"x {inline((Code(once),))}")
+    assert Code(once) in getattr(paragraph, "children", ())
 
 
 @given(WORDS)

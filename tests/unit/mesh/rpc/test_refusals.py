@@ -70,18 +70,19 @@ async def test_a_refusal_by_the_handler_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("door", "knock"),
+    ("door", "knock", "reason"),
     [
-        (Door(refuses=True), lambda door: door.knock(READ)),
-        (Door(refuses=True), lambda door: door.knock(WRITE, None)),
-        (Door(), lambda door: door.knock(UNKNOWN)),
-        (Door(failure=refusal(Reason.NOT_FOUND)), lambda door: door.knock(WRITE)),
+        (Door(refuses=True), lambda door: door.knock(READ), Reason.PERMISSION_DENIED),
+        (Door(refuses=True), lambda door: door.knock(WRITE, None), Reason.UNAUTHENTICATED),
+        (Door(), lambda door: door.knock(UNKNOWN), Reason.PERMISSION_DENIED),
+        (Door(failure=refusal(Reason.NOT_FOUND)), lambda door: door.knock(WRITE), Reason.NOT_FOUND),
     ],
     ids=["reading", "nobody", "open to nobody", "another failure"],
 )
-async def test_other_failures_are_not(door: Door, knock: Callable[[Door], object]) -> None:
-    with pytest.raises(SomaError):
+async def test_other_failures_are_not(door: Door, knock: Callable[[Door], object], reason: Reason) -> None:
+    with pytest.raises(SomaError) as refused:
         await knock(door)  # type: ignore[misc]
+    assert refused.value.reason is reason
     assert door.told == []
 
 

@@ -125,8 +125,9 @@ async def test_a_server_that_another_authority_signed_is_not_trusted(authority: 
     folder = tmp_path / "other"
     folder.mkdir()
     async with running(Authority(folder, "stranger").issue("server")) as server:
-        with pytest.raises(SomaError):
+        with pytest.raises(SomaError) as caught:
             await check(server, authority.issue("client"))
+    assert caught.value.reason is Reason.DEPENDENCY_UNAVAILABLE
 
 
 async def test_certificates_are_replaced_while_the_server_runs(authority: Authority, tmp_path: Path) -> None:
