@@ -1,0 +1,66 @@
+"""Streams that go on where they ended when they break."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
+
+from soma_client.contract import Retry
+from soma_client.errors import CallError, Details, ResourceExhaustedError, UnavailableError
+from soma_client.retries import pause_s
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from soma_client.calls import Caller
+
+E = TypeVar("E")
+_BROKEN = frozenset({"UNAVAILABLE"})
+_OF_TRANSPORT = frozenset({"INTERNAL", "CANCELLED", "UNKNOWN"})
+"""Codes of a stream that was reset, unless a service gave a reason with them."""
+RECONNECTS = Retry(max_attempts=20, initial_backoff_s=0.2, max_backoff_s=5.0, multiplier=2.0, codes=_BROKEN)
+"""How often in a row a stream is opened again without anything new in it, about a minute altogether."""
+
+
+async def resumed(
+    caller: Caller,
+    path: str,
+    begin: Callable[[], AsyncGenerator[E, None]],
+    is_new: Callable[[E], bool],
+    is_last: Callable[[E], bool],
+) -> AsyncGenerator[E, None]:
+    """Gives what is new in the streams that `begin` opens, one after the other, until one gave its last message.
+
+    `is_new` takes note of how far the stream came, from where `begin` goes on. Raises the CallError of a stream that
+    was refused, or that broke too often in a row.
+    """
+    failures = 0
+    while True:
+        opened = False
+        try:
+            async with aclosing(begin()) as stream:
+                async for event in stream:
+                    opened = True
+                    if is_new(event):
+                        failures = 0
+                        yield event
+                    if is_last(event):
+                        return
+            broken: CallError = UnavailableError(path, Details("The stream ended before its last message"))
+        except CallError as error:
+            if not _may_go_on(error, renewable=opened and caller.is_renewable):
+                raise
+            broken = error
+        failures += 1
+        if failures >= RECONNECTS.max_attempts:
+            raise broken
+        await caller.system.sleep(pause_s(RECONNECTS, broken, failures, caller.system))
+
+
+def _may_go_on(error: CallError, *, renewable: bool) -> bool:
+    """Whether the same stream may be had by asking again; `renewable`: also when its token expired."""
+    if error.code in RECONNECTS.codes or (error.code in _OF_TRANSPORT and not error.reason):
+        return True
+    if isinstance(error, ResourceExhaustedError):
+        return error.retry_after_s is not None
+    return renewable and error.code == "UNAUTHENTICATED"
