@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import google.rpc
@@ -24,6 +25,7 @@ BIN = ROOT / ".venv" / "bin"
 PROTOS, THIRD_PARTY = ROOT / "protos", ROOT / "protos" / "third_party"
 ERROR_DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
 OPTIONS = ("client_generation=none", "server_generation=none")
+LINE_LENGTH = 120
 NOT_USED = ("buf",)
 """Packages that are generated because our protos import them, and that no generated module imports."""
 LICENCE = """\
@@ -43,7 +45,14 @@ def messages() -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{path}" for path in (PROTOS, THIRD_PARTY, published))]
     command += [f"--python_betterproto2_out={OUT}", *(f"--python_betterproto2_opt={option}" for option in OPTIONS)]
     environ = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
-    subprocess.run([*command, *ours, *ERROR_DETAILS], env=environ, check=True, stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory() as folder:
+        # The plugin formats with the settings of the folder that it runs in.
+        (Path(folder) / "ruff.toml").write_text(f"line-length = {LINE_LENGTH}\n")
+        done = subprocess.run(
+            [*command, *ours, *ERROR_DETAILS], cwd=folder, env=environ, check=False, capture_output=True, text=True
+        )
+    if done.returncode:
+        raise SystemExit(done.stderr)
     for name in NOT_USED:
         shutil.rmtree(OUT / name)
 
@@ -57,7 +66,7 @@ def methods(contracts: Contracts) -> None:
         if text := render(contracts, service):
             (folder / f"{module_name(service)}.py").write_text(text)
     files = sorted(folder.glob("*.py"))
-    plain = ("--isolated", "--quiet", "--line-length=120")
+    plain = ("--isolated", "--quiet", f"--line-length={LINE_LENGTH}")
     subprocess.run([BIN / "ruff", "check", *plain, "--fix", "--select=I,F401", *files], check=True)
     subprocess.run([BIN / "ruff", "format", *plain, *files], check=True)
 
