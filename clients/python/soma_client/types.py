@@ -1,7 +1,7 @@
 """The messages of the contracts, by context: `types.executor.Job`, `types.assets.Asset`.
 
-They are dataclasses. An enum value that this version does not know is kept: its name is then "UNKNOWN". JSON objects
-are read with `from_struct`. What is secret in a message is not in its repr.
+They are dataclasses. An enum value that this version does not know is kept: its name is then empty. JSON objects are
+read with `from_struct`. What is secret in a message is not in its repr.
 """
 
 from __future__ import annotations
