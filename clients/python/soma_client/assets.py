@@ -122,7 +122,9 @@ class Assets(AssetServiceMethods):
             place += len(piece.data)
             return bool(piece.data)
 
-        stream = resumed(self._caller, f"{_SERVICE}/DownloadAsset", begin, is_new, lambda _: place >= end)
+        stream = resumed(
+            self._caller, f"{_SERVICE}/DownloadAsset", begin, is_new=is_new, is_last=lambda _: place >= end
+        )
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 yield piece.data

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from soma_client.errors import BY_CODE, Details, UnknownError, Violation
+from soma_client.errors import BY_CODE, CertificateError, Details, UnknownError, Violation
 from soma_client.gen.google import rpc
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from soma_client.errors import CallError
 
 _STATUS, _TRACE_ID, _REQUEST_ID, _REASON = "grpc-status-details-bin", "x-trace-id", "x-request-id", "x-soma-reason"
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
+"""How gRPC says that it does not trust a server."""
+_ADVICE = "give as ca_file the certificate authority of the mesh, and as address a name that its certificate holds"
 
 
 def call_error(method: str, failure: grpc.aio.AioRpcError, request_id: str) -> CallError:
@@ -24,7 +28,7 @@ def call_error(method: str, failure: grpc.aio.AioRpcError, request_id: str) -> C
     found = list(_details(headers.get(_STATUS, b"")))
     info = next((item for item in found if isinstance(item, rpc.ErrorInfo)), rpc.ErrorInfo())
     details = Details(
-        message=_message(failure.details() or ""),
+        message=failure.details() or "",
         reason=info.reason or _text(headers, _REASON),
         metadata=dict(info.metadata),
         field_violations=tuple(_of_fields(found)),
@@ -34,16 +38,9 @@ def call_error(method: str, failure: grpc.aio.AioRpcError, request_id: str) -> C
         trace_id=info.metadata.get("trace_id", "") or _text(headers, _TRACE_ID),
         request_id=_text(headers, _REQUEST_ID) or request_id,
     )
+    if any(text in details.message for text in _UNTRUSTED):
+        return CertificateError(method, replace(details, message=f"{details.message}: {_ADVICE}"))
     return BY_CODE.get(failure.code().name, UnknownError)(method, details)
-
-
-def _message(text: str) -> str:
-    """What the mesh or gRPC says, with the fix where it is on this side."""
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return (
-            f"{text}. Give as ca_file the certificate authority of the mesh, and as address a name in its certificate"
-        )
-    return text
 
 
 def _headers(failure: grpc.aio.AioRpcError) -> Mapping[str, str | bytes]:

@@ -180,6 +180,10 @@ class UnavailableError(CallError):
     code = "UNAVAILABLE"
 
 
+class CertificateError(UnavailableError):
+    """The server is not trusted: `ca_file` is not its certificate authority, or the address not in its certificate."""
+
+
 class DataLossError(CallError):
     """Bytes do not have the checksum that they were stored with."""
 

@@ -22,6 +22,8 @@ class Health(DegradationServiceMethods):
     async def watch_status(self) -> AsyncGenerator[gateway_v1.Status, None]:
         """Gives the status now, at each change and at least every 15 s; never ends by itself, a break included."""
         begin = super().watch_status
-        async with aclosing(resumed(self._caller, _PATH, begin, lambda _: True, lambda _: False)) as statuses:
+        async with aclosing(
+            resumed(self._caller, _PATH, begin, is_new=lambda _: True, is_last=lambda _: False)
+        ) as statuses:
             async for status in statuses:
                 yield status

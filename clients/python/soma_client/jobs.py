@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 _PATH = "/soma.executor.v1.JobService/WatchJob"
 _WITHOUT_RESULT = (executor_v1.JobState.FAILED, executor_v1.JobState.CANCELLED)
+_ENDED = (*_WITHOUT_RESULT, executor_v1.JobState.COMPLETED, executor_v1.JobState.PARTIAL)
 
 
 class Jobs(JobServiceMethods):
     """Durable jobs."""
 
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncGenerator[executor_v1.JobEvent, None]:
-        """Gives the events of a job behind `after` until the last one (`terminal`), without gap or duplicate.
+        """Gives the events of a job behind `after` until the last one (`terminal`), without gap or duplicate; none
+        when `after` is that of the last.
 
         A stream that breaks is opened again behind the last event that was given, and heartbeats are left out. Whoever
         stops early closes the iterator (`contextlib.aclosing`). Raises NotFoundError, or the CallError of a stream that
@@ -40,7 +42,19 @@ class Jobs(JobServiceMethods):
             place = event.sequence
             return True
 
-        async with aclosing(resumed(self._caller, _PATH, begin, is_new, lambda event: event.terminal)) as events:
+        ended = False
+
+        async def is_over() -> bool:
+            nonlocal ended
+            if ended:  # before the stream was opened that had nothing to give
+                return True
+            ended = (await self.get(job_id)).state in _ENDED
+            return False
+
+        stream = resumed(
+            self._caller, _PATH, begin, is_new=is_new, is_last=lambda event: event.terminal, is_over=is_over
+        )
+        async with aclosing(stream) as events:
             async for event in events:
                 yield event
 

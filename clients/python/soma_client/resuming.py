@@ -6,11 +6,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
 from soma_client.contract import Retry
-from soma_client.errors import CallError, Details, ResourceExhaustedError, UnavailableError
+from soma_client.errors import CallError, CertificateError, Details, ResourceExhaustedError, UnavailableError
 from soma_client.retries import pause_s
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from soma_client.calls import Caller
 
@@ -26,26 +26,31 @@ async def resumed(
     caller: Caller,
     path: str,
     begin: Callable[[], AsyncGenerator[E, None]],
+    *,
     is_new: Callable[[E], bool],
     is_last: Callable[[E], bool],
+    is_over: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncGenerator[E, None]:
     """Gives what is new in the streams that `begin` opens, one after the other, until one gave its last message.
 
-    `is_new` takes note of how far the stream came, from where `begin` goes on. Raises the CallError of a stream that
-    was refused, or that broke too often in a row.
+    `is_new` takes note of how far the stream came, from where `begin` goes on. `is_over` is asked when a stream ended
+    by itself with nothing new in it: there may have been nothing to give. Raises the CallError of a stream that was
+    refused, or that broke too often in a row.
     """
     failures = 0
     while True:
-        opened = False
+        opened = advanced = False
         try:
             async with aclosing(begin()) as stream:
                 async for event in stream:
                     opened = True
                     if is_new(event):
-                        failures = 0
+                        failures, advanced = 0, True
                         yield event
                     if is_last(event):
                         return
+            if is_over is not None and not advanced and await is_over():
+                return
             broken: CallError = UnavailableError(path, Details("The stream ended before its last message"))
         except CallError as error:
             if not _may_go_on(error, renewable=opened and caller.is_renewable):
@@ -59,6 +64,8 @@ async def resumed(
 
 def _may_go_on(error: CallError, *, renewable: bool) -> bool:
     """Whether the same stream may be had by asking again; `renewable`: also when its token expired."""
+    if isinstance(error, CertificateError):
+        return False
     if error.code in RECONNECTS.codes or (error.code in _OF_TRANSPORT and not error.reason):
         return True
     if isinstance(error, ResourceExhaustedError):

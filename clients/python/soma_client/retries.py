@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, TypeVar
 
-from soma_client.errors import CallError, DeadlineExceededError, Details
+from soma_client.errors import CallError, CertificateError, DeadlineExceededError, Details
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,7 +70,7 @@ class Retries:
     def _pause_s(self, rule: MethodRule | None, error: CallError, failures: int) -> float | None:
         """Seconds until the next attempt; None: there is none."""
         retry = rule.retry if rule is not None else None
-        if retry is None or error.code not in retry.codes:
+        if retry is None or error.code not in retry.codes or isinstance(error, CertificateError):
             return None
         if not self._throttle.failed() or failures >= retry.max_attempts:
             return None

@@ -28,7 +28,7 @@ class Traces(TraceServiceMethods):
         def begin() -> AsyncGenerator[provenance_v1.TraceEvent, None]:
             return super(Traces, self).watch(id)
 
-        async with aclosing(resumed(self._caller, _PATH, begin, _is_change, _is_whole)) as events:
+        async with aclosing(resumed(self._caller, _PATH, begin, is_new=_is_change, is_last=_is_whole)) as events:
             async for event in events:
                 yield event
 

@@ -176,11 +176,12 @@ def _bound(behavior: Callable[..., Any], path: str, *, is_stream: bool) -> Calla
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Edge]:
-    """A server on a free port of this machine."""
+async def serving(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[Edge]:
+    """A server on a free port of this machine, with TLS when credentials are given."""
     server, edge = grpc.aio.server(), Edge()
     server.add_generic_rpc_handlers((Handler(edge),))
-    edge.port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    edge.port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
     try:
         yield edge

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WATCH, GET = f"{JOBS}/WatchJob", f"{JOBS}/GetJob"
 HEARTBEAT = job_pb2.JobEvent(type=job_pb2.JOB_EVENT_TYPE_HEARTBEAT)
 
+ENDED = job_pb2.Job(job_id="j1", state=job_pb2.JOB_STATE_COMPLETED)
+
 
 def event(sequence: int, *, terminal: bool = False) -> job_pb2.JobEvent:
     return job_pb2.JobEvent(sequence=sequence, type=job_pb2.JOB_EVENT_TYPE_STEP, terminal=terminal)
@@ -40,6 +42,7 @@ async def test_heartbeats_are_left_out_and_the_terminal_event_is_the_last(client
 @pytest.mark.parametrize("broken", [Failure(), Failure("INTERNAL"), Failure("CANCELLED"), Failure("UNKNOWN"), None])
 async def test_a_broken_stream_goes_on_where_it_ended(client: SomaClient, edge: Edge, broken: Failure | None) -> None:
     cut = [] if broken is None else [broken]
+    edge.answer(GET, job_pb2.Job(job_id="j1", state=job_pb2.JOB_STATE_RUNNING))
     edge.answer(WATCH, [event(1), event(2), HEARTBEAT, *cut], [*cut], [event(3), *cut], [event(4, terminal=True)])
     assert await sequences(client) == [1, 2, 3, 4]
     assert [request.after for request in edge.asked(WATCH)] == [0, 2, 2, 3]
@@ -54,6 +57,24 @@ async def test_a_caller_may_begin_behind_an_event(client: SomaClient, edge: Edge
     edge.answer(WATCH, [event(6), event(7, terminal=True)])
     assert await sequences(client, after=5) == [6, 7]
     assert edge.asked(WATCH)[0].after == 5
+
+
+async def test_nothing_comes_behind_the_last_event(client: SomaClient, edge: Edge) -> None:
+    edge.answer(WATCH, [], [])
+    edge.answer(GET, ENDED)
+    assert await sequences(client, after=7) == []
+
+
+async def test_an_empty_stream_of_a_job_that_runs_is_opened_again(client: SomaClient, edge: Edge) -> None:
+    edge.answer(WATCH, [], [], [HEARTBEAT], [], [event(1), event(2, terminal=True)])
+    edge.answer(GET, *[job_pb2.Job(job_id="j1", state=job_pb2.JOB_STATE_RUNNING)] * 3, ENDED)
+    assert await sequences(client) == [1, 2]
+
+
+async def test_events_that_came_before_the_job_was_seen_to_end_are_not_missed(client: SomaClient, edge: Edge) -> None:
+    edge.answer(WATCH, [event(1), event(2)], [], [event(3, terminal=True)])
+    edge.answer(GET, ENDED)
+    assert await sequences(client) == [1, 2, 3]
 
 
 async def test_a_stream_that_stays_broken_is_given_up(client: SomaClient, edge: Edge, machine: Machine) -> None:

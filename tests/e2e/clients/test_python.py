@@ -56,6 +56,7 @@ async def test_a_job_is_submitted_followed_and_its_result_downloaded(client: Som
     assert [event.terminal for event in events].index(True) == len(events) - 1
     rest = [event.sequence async for event in client.jobs.watch(job.job_id, after=3)]
     assert rest == list(range(4, len(events) + 1))
+    assert [event async for event in client.jobs.watch(job.job_id, after=len(events))] == []
     job = await client.jobs.wait(job.job_id)
     assert job.state is types.executor.JobState.COMPLETED
     asset = await client.assets.download(job.steps[0].asset_ids[0], tmp_path / "chart")
