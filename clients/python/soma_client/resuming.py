@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from soma_client.calls import Caller
 
 E = TypeVar("E")
+_LOG = logging.getLogger(__name__)
 _BROKEN = frozenset({"UNAVAILABLE"})
 _OF_TRANSPORT = frozenset({"INTERNAL", "CANCELLED", "UNKNOWN"})
 """Codes of a stream that was reset, unless a service gave a reason with them."""
@@ -59,7 +61,9 @@ async def resumed(
         failures += 1
         if failures >= RECONNECTS.max_attempts:
             raise broken
-        await caller.system.sleep(pause_s(RECONNECTS, broken, failures, caller.system))
+        wait_s = pause_s(RECONNECTS, broken, failures, caller.system)
+        _LOG.debug("the stream of %s broke with %s, opened again in %.2f s", path, broken.code, wait_s)
+        await caller.system.sleep(wait_s)
 
 
 def _may_go_on(error: CallError, *, renewable: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from soma_client.errors import CallError, CertificateError, DeadlineExceededError, Details
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from soma_client.system import System
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 
 class Throttle:
@@ -61,6 +63,7 @@ class Retries:
                 pause_s = self._pause_s(rule if repeatable else None, error, failures)
                 if pause_s is None or pause_s >= end - self._system.monotonic():
                     raise
+                _LOG.debug("%s failed with %s, sent again in %.2f s", path, error.code, pause_s)
                 await self._system.sleep(pause_s)
             else:
                 self._throttle.succeeded()

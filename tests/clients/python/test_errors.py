@@ -88,10 +88,13 @@ async def test_the_credential_is_in_no_repr_log_or_exception(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with client_of(edge, machine) as client:
+        await failed(client, edge, Failure())
+        edge.answers[GET].clear()
         error = await failed(client, edge, Failure("UNAUTHENTICATED", "who?"))
         assert isinstance(error, UnauthenticatedError)
         shown = [repr(client), repr(client.jobs), repr(vars(client)), repr(error), str(error), repr(error.__cause__)]
     shown += [repr(Credential("api_key", KEY)), caplog.text]
+    assert f"{GET} failed with UNAVAILABLE, sent again in" in caplog.text
     assert [text for text in shown if KEY in text] == []
     assert edge.calls[0].metadata["authorization"] == f"Bearer {KEY}"
 
