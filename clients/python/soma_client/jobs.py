@@ -44,8 +44,10 @@ class Jobs(JobServiceMethods):
 
         ended = False
 
-        async def is_over() -> bool:
+        async def is_over(advanced: bool) -> bool:
             nonlocal ended
+            if advanced:
+                return False
             if ended:  # before the stream was opened that had nothing to give
                 return True
             ended = (await self.get(job_id)).state in _ENDED

@@ -31,13 +31,13 @@ async def resumed(
     *,
     is_new: Callable[[E], bool],
     is_last: Callable[[E], bool],
-    is_over: Callable[[], Awaitable[bool]] | None = None,
+    is_over: Callable[[bool], Awaitable[bool]] | None = None,
 ) -> AsyncGenerator[E, None]:
     """Gives what is new in the streams that `begin` opens, one after the other, until one gave its last message.
 
     `is_new` takes note of how far the stream came, from where `begin` goes on. `is_over` is asked when a stream ended
-    by itself with nothing new in it: there may have been nothing to give. Raises the CallError of a stream that was
-    refused, or that broke too often in a row.
+    by itself before its last message, and told whether there was anything new in it. Raises the CallError of a stream
+    that was refused, or that broke too often in a row.
     """
     failures = 0
     while True:
@@ -51,7 +51,7 @@ async def resumed(
                         yield event
                     if is_last(event):
                         return
-            if is_over is not None and not advanced and await is_over():
+            if is_over is not None and await is_over(advanced):
                 return
             broken: CallError = UnavailableError(path, Details("The stream ended before its last message"))
         except CallError as error:

@@ -130,6 +130,20 @@ async def test_a_part_of_an_asset_can_be_read(client: SomaClient, edge: Edge) ->
     assert asked == [(10, 20), (15, 15), (len(CONTENT) - 5, 0)]
 
 
+async def test_what_the_mesh_finds_at_the_end_of_the_bytes_is_heard(client: SomaClient, edge: Edge) -> None:
+    edge.answer(GET, ASSET)
+    edge.answer(DOWNLOAD, [*pieces(CONTENT), Failure("DATA_LOSS", "not what was stored", "DATA_LOSS")])
+    with pytest.raises(DataLossError, match="not what was stored"):
+        await client.assets.read("a1")
+
+
+async def test_a_stream_that_breaks_behind_the_last_byte_is_complete(client: SomaClient, edge: Edge) -> None:
+    edge.answer(GET, ASSET)
+    edge.answer(DOWNLOAD, [*pieces(CONTENT[:9]), Failure()])
+    assert await client.assets.read("a1", limit=9) == CONTENT[:9]
+    assert len(edge.asked(DOWNLOAD)) == 1
+
+
 async def test_an_empty_asset_is_an_empty_file(client: SomaClient, edge: Edge, tmp_path: Path) -> None:
     edge.answer(GET, asset_pb2.Asset(asset_id="a1", checksum_sha256=hashlib.sha256().hexdigest()))
     await client.assets.download("a1", tmp_path / "empty")
