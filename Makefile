@@ -35,7 +35,7 @@ down: install ## Stop a mesh that runs in the background
 check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy mesh svc_gateway svc_registry svc_selector svc_executor svc_assets svc_critic svc_provenance tools examples
+	$(BIN)/mypy mesh svc_gateway svc_registry svc_selector svc_executor svc_assets svc_critic svc_provenance tools examples clients/python/soma_client
 	$(BIN)/lint-imports
 	$(BIN)/buf format --diff --exit-code --path protos/soma
 	$(BIN)/buf lint

@@ -1,4 +1,4 @@
-"""Makes everything that follows from the protos: Python code, descriptor set, service config, OpenAPI document.
+"""Makes everything that follows from the protos: Python code, descriptor set, service config, OpenAPI document, client.
 
 `--check` makes it in a folder of its own and fails on a difference, naming the files.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ("protos", "tools", "buf.yaml", "buf.gen.yaml")
-OUTPUTS = ("gen", "protos/service_config.json")
+OUTPUTS = ("gen", "protos/service_config.json", "clients/python/soma_client/gen")
 
 
 def generate(root: Path) -> None:
@@ -30,6 +30,7 @@ def generate(root: Path) -> None:
     subprocess.run([buf, "build", "-o", descriptors, "--as-file-descriptor-set"], cwd=root, check=True)
     subprocess.run([python, "tools/service_config.py"], cwd=root, check=True)
     subprocess.run([python, "tools/openapi.py"], cwd=root, check=True)
+    subprocess.run([python, "-m", "tools.python_client"], cwd=root, check=True)
 
 
 def differences(left: Path, right: Path) -> list[str]:

@@ -33,7 +33,7 @@ UNFINISHED = re.compile(
 )
 MACHINE = re.compile(r"(?<![\w.~$})-])(?:/(?:(?:home|Users)/[\w.-]+|root)/|\b[A-Za-z]:[\\/]+Users[\\/]+)[\w.]")
 """A path below the folder of a user of some machine."""
-SKIPPED = ("gen/", "protos/third_party/")
+SKIPPED = ("gen/", "clients/python/soma_client/gen/", "protos/third_party/")
 
 
 def files() -> list[Path]:

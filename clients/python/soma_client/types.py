@@ -1,0 +1,42 @@
+"""The messages of the contracts, by context: `types.executor.Job`, `types.assets.Asset`.
+
+They are dataclasses. An enum value that this version does not know is kept: its name is then empty. JSON objects are
+read with `from_struct`. What is secret in a message is not in its repr.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soma_client.gen.soma.assets import v1 as assets
+from soma_client.gen.soma.common import v1 as common
+from soma_client.gen.soma.critic import v1 as critic
+from soma_client.gen.soma.events import v1 as events
+from soma_client.gen.soma.executor import v1 as executor
+from soma_client.gen.soma.gateway import v1 as gateway
+from soma_client.gen.soma.provenance import v1 as provenance
+from soma_client.gen.soma.registry import v1 as registry
+from soma_client.gen.soma.selector import v1 as selector
+
+if TYPE_CHECKING:
+    import betterproto2
+
+__all__ = ["assets", "common", "critic", "events", "executor", "gateway", "provenance", "registry", "selector"]
+
+_SECRET: tuple[tuple[type[betterproto2.Message], str], ...] = ((gateway.ApiKey, "secret"), (gateway.Token, "token"))
+"""Fields that hold a credential."""
+
+
+def _hide(kind: type[betterproto2.Message], name: str) -> None:
+    """Leaves a field out of the repr of a message."""
+    plain = kind.__repr__
+
+    def hidden(message: betterproto2.Message) -> str:
+        value = getattr(message, name)
+        return plain(message).replace(repr(value), "<hidden>") if value else plain(message)
+
+    kind.__repr__ = hidden  # type: ignore[method-assign]
+
+
+for _kind, _name in _SECRET:
+    _hide(_kind, _name)
