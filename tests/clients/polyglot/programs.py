@@ -48,14 +48,14 @@ class Program:
     authority: Path
     key: str
 
-    def run(self, plan: Path, output: Path, *more: str) -> Outcome:
+    def run(self, plan: Path, output: Path, *more: str, timeout_s: float = RUN_S) -> Outcome:
         """Runs it to its end. The key is in no line that it prints."""
         argv = [
             *self.client.program, "--address", self.address, "--ca-file", str(self.authority), "--plan", str(plan),
             "--output", str(output), *more,
         ]  # fmt: skip
         own = os.environ | {"SOMA_API_KEY": self.key}
-        done = subprocess.run(argv, env=own, capture_output=True, text=True, timeout=RUN_S, check=False)
+        done = subprocess.run(argv, env=own, capture_output=True, text=True, timeout=timeout_s, check=False)
         assert self.key not in done.stdout + done.stderr
         return Outcome(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import RunningMesh
 
 PLAN = ROOT / "examples" / "hello_job.json"
+JOB_S = 300  # the first diagram of a mesh may have to fetch a browser
 
 
 @pytest.fixture(params=NAMES)
@@ -29,9 +30,10 @@ def program(request: pytest.FixtureRequest) -> Program:
     return Program(client, f"127.0.0.1:{mesh.port}", mesh.authority, mesh.key)
 
 
+@pytest.mark.timeout(400)
 def test_a_job_runs_from_its_plan_to_its_file(program: Program, api: httpx.Client, tmp_path: Path) -> None:
     output = tmp_path / "hello"
-    outcome = program.run(PLAN, output)
+    outcome = program.run(PLAN, output, timeout_s=JOB_S)
     assert outcome.code == 0, outcome
     assert outcome.sequences == list(range(1, len(outcome.sequences) + 1))
     assert outcome.value("state") == "JOB_STATE_COMPLETED"
