@@ -50,7 +50,7 @@ class Edge:
     watches: list[Break] = field(default_factory=list)
     downloads: list[Break] = field(default_factory=list)
     repeated_events: int = 0
-    state: job_pb2.JobState = job_pb2.JOB_STATE_COMPLETED
+    state: job_pb2.JobState.ValueType = job_pb2.JOB_STATE_COMPLETED
     checksum: str = hashlib.sha256(CONTENT).hexdigest()
     submitted: list[str] = field(default_factory=list)
     deadlines_s: list[float] = field(default_factory=list)
@@ -153,8 +153,8 @@ def serving(edge: Edge, pki: Pki) -> Iterator[str]:
     """Serves the edge on loopback; gives host:port."""
     pair = pki.pair(EDGE)
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    job_service_pb2_grpc.add_JobServiceServicer_to_server(_Jobs(edge), server)
-    asset_service_pb2_grpc.add_AssetServiceServicer_to_server(_Assets(edge), server)
+    job_service_pb2_grpc.add_JobServiceServicer_to_server(_Jobs(edge), server)  # type: ignore[abstract]
+    asset_service_pb2_grpc.add_AssetServiceServicer_to_server(_Assets(edge), server)  # type: ignore[abstract]
     credentials = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.certificate.read_bytes())])
     port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
