@@ -4,7 +4,7 @@ BIN := .venv/bin
 LOCKS := requirements/dev.txt requirements/assets.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down check test chaos scenarios bench proto lock format clean release
+.PHONY: help install demo up down check test clients polyglot chaos scenarios bench proto lock format clean release
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -49,6 +49,12 @@ check: install ## Format, lint, types, architecture, contracts, policy, sizes
 test: install ## Every test that a pull request needs, against real engines
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
+clients: install ## Build the clients in Go, TypeScript and Java, those whose tools are here
+	@$(BIN)/python tools/polyglot.py
+
+polyglot: clients ## Build those clients and run their tests, also against a mesh
+	$(BIN)/pytest tests/clients/polyglot tests/e2e/polyglot
+
 chaos: install ## The long forms of the invariants
 	$(BIN)/pytest -m slow tests/chaos tests/e2e tests/integration/mesh
 
@@ -83,3 +89,5 @@ release: install ## Keep the contracts as they are now as the ones to stay compa
 clean: ## Stop the mesh and remove what was made
 	@test ! -x $(BIN)/soma || SA01_HOME=$(CURDIR)/.soma $(BIN)/soma down || true
 	rm -rf .venv .soma out build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf clients/go/gen clients/go/build clients/java/gen clients/java/build
+	rm -rf clients/typescript/gen clients/typescript/build clients/typescript/node_modules

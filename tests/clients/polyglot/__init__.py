@@ -1,0 +1,1 @@
+"""The programs in `clients/`, as `make clients` builds them."""

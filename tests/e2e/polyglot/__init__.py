@@ -1,0 +1,1 @@
+"""The programs in `clients/` against the mesh that all end-to-end tests share."""
