@@ -224,7 +224,7 @@ SCENARIOS = (
     ),
     Scenario(
         14, "circuits and what a tenant sends", "open for nobody else",
-        "tests/chaos/executor/test_circuit_breaker.py::"
+        "tests/chaos/multimodal/test_circuit_breaker.py::"
         "test_what_a_tenant_sends_takes_nothing_out_of_any_selection", circuits, bound_s=600,
     ),
     Scenario(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.stores.postgres import SYSTEM
 from soma.events.v1 import facts_pb2
 from soma.executor.v1 import job_service_pb2
-from tests.integration.executor.test_multimodal_job import Executor, document, executor
+from tests.integration.multimodal.test_multimodal_job import Executor, document, executor
 from tests.unit.executor.rig import task
 
 __all__ = ["executor"]
