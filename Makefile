@@ -53,7 +53,7 @@ clients: install ## Build the clients in Go, TypeScript and Java, those whose to
 	@$(BIN)/python tools/polyglot.py
 
 polyglot: clients ## Build those clients and run their tests, also against a mesh
-	$(BIN)/pytest tests/clients/polyglot tests/e2e/polyglot
+	$(BIN)/pytest tests/clients/polyglot tests/e2e/clients/test_programs.py
 
 chaos: install ## The long forms of the invariants
 	$(BIN)/pytest -m slow tests/chaos tests/e2e tests/integration/mesh

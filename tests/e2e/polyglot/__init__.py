@@ -1,1 +1,0 @@
-"""The programs in `clients/` against the mesh that all end-to-end tests share."""
