@@ -172,7 +172,7 @@ class Java(Client):
     def _fetch(self) -> None:
         """Lets Maven copy the jars and the generators; checks each before anything is run."""
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={self._artifacts}"]
-        _run(["mvn", "--quiet", "--batch-mode", "--no-transfer-progress", "-Dstyle.color=never", *goal], self.folder)
+        _run(["mvn", "--quiet", "--batch-mode", "--no-transfer-progress", *goal], self.folder)
         check_artifacts(self._artifacts, self.folder / "artifacts.sha256")
         for generator in self._artifacts.glob("*.exe"):
             plain = self.folder / "build" / re.sub(r"-\d.*", "", generator.name)
