@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -53,7 +54,8 @@ STATEMENTS = {
     "booking": (ledger._BOOK, ("t1", ["", "image"], NOW, 1, 1)),
     "finding a reservation": (ledger._FIND, (ID,)),
     "closing a reservation": (ledger._CLOSE, (ID, "settled", 1)),
-    "finding what lapsed": (ledger._LAPSED, (OLD,)),
+    "finding what lapsed": (ledger._LAPSED, (OLD, *ledger._FIRST_PLACE, ledger.LAPSED_AT_ONCE)),
+    "finding what lapsed behind a place": (ledger._LAPSED, (OLD, OLD, UUID(ID), ledger.LAPSED_AT_ONCE)),
     "reading budgets": (budgets._BUDGETS, ("t1", NOW, 1)),
     "reading a cap": (budgets._CAP, ("t1", "image")),
     "an answer by its request": (budgets._EARLIER, ("t1", "r1")),
