@@ -46,19 +46,23 @@ async def images(server: openai.OpenAiServer) -> AsyncIterator[Provider]:
         yield openai_images.create(context)
 
 
-def call(server: openai.OpenAiServer, model: str = "gpt-4.1", **params: JsonValue) -> Invocation:
+def call(
+    server: openai.OpenAiServer, model: str = "gpt-4.1", *, timeout_s: float = 30.0, **params: JsonValue
+) -> Invocation:
     return harness.invocation(
         {"prompt": "Name it.", **params},
         model=model,
         endpoint=f"{server.url}/v1",
         credentials={"api_key": harness.Key(openai.KEY)},
-        timeout_s=0.5,
+        timeout_s=timeout_s,
     )
 
 
-async def failed(provider: Provider, server: openai.OpenAiServer, reply: Reply, **params: JsonValue) -> ProviderError:
+async def failed(
+    provider: Provider, server: openai.OpenAiServer, reply: Reply, *, timeout_s: float = 30.0, **params: JsonValue
+) -> ProviderError:
     server.next.append(reply)
-    return await harness.refusal(provider, call(server, **params))
+    return await harness.refusal(provider, call(server, timeout_s=timeout_s, **params))
 
 
 def answer(**choice: JsonValue) -> Reply:
@@ -105,12 +109,13 @@ async def test_an_answer_without_usage_costs_what_it_may_have_at_most(
 async def test_an_answer_that_does_not_arrive_whole_costs_what_it_may_have_at_most(
     chat: Provider, images: Provider, server: openai.OpenAiServer, reply: Reply, reason: Failure
 ) -> None:
-    error = await failed(chat, server, reply, max_tokens=50)
+    timeout_s = 0.5 if reply is HANG else 30.0
+    error = await failed(chat, server, reply, max_tokens=50, timeout_s=timeout_s)
     assert (error.reason, error.fault) == (reason, Fault.PROVIDER)
     assert error.usage is not None
     assert (error.usage.estimated, error.usage.output_tokens) == (True, 50)
     server.next.append(reply)
-    pictures = await harness.refusal(images, call(server, "dall-e-3", quality="hd"))
+    pictures = await harness.refusal(images, call(server, "dall-e-3", quality="hd", timeout_s=timeout_s))
     assert pictures.usage == Usage(images=2, estimated=True)
 
 
