@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 Json = str | float | int | bool | None | list["Json"] | dict[str, "Json"]
 
+_LARGEST_INT = 2**53
+"""A Struct holds numbers as doubles, which are exact up to here."""
+
 
 def to_struct(given: Mapping[str, object]) -> Struct:
-    """A mapping as a message. TypeError names the place of a value that JSON does not have."""
+    """A mapping as a message. TypeError names the place of a value that JSON does not have or a Struct cannot hold."""
     return Struct(fields={str(key): _to_value(value, str(key)) for key, value in given.items()})
 
 
@@ -39,6 +42,8 @@ def _to_value(given: object, place: str) -> Value:
             return Value(null_value=NullValue.NULL_VALUE)
         case bool():
             return Value(bool_value=given)
+        case int() if abs(given) > _LARGEST_INT:
+            raise TypeError(f"{place} is an int beyond 2**53, which a Struct cannot hold exactly: give it as text")
         case int() | float():
             if not math.isfinite(given):
                 raise TypeError(f"{place} is {given}, which JSON does not have")

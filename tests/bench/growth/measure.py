@@ -213,6 +213,8 @@ async def all_rounds(
     await _rounds(growth, sides, names, times, random_source)
     for _ in range(REPEATS):
         doubtful = [name for name in names if DOUBTFUL < growth.ratio(name) < math.inf]
+        if not doubtful:
+            return
         log("measuring again: " + ", ".join(f"{name} {growth.ratio(name):.2f}" for name in doubtful))
         await _rounds(growth, sides, doubtful, times, random_source)
 

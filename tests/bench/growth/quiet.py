@@ -10,7 +10,7 @@ WINDOW_S = 0.04
 WINDOWS = 25
 """At most: a machine that never is quiet is measured as it is."""
 BUSY = 0.3
-"""Share of all processors; a mesh that has nothing to do takes 0.1."""
+"""Share of all processors; two meshes that have nothing to do take 0.2 to 0.3."""
 
 
 async def quiet() -> None:

@@ -35,7 +35,13 @@ def test_a_json_object_is_what_the_servers_read_and_comes_back(given_object: dic
 
 @pytest.mark.parametrize(
     ("given_object", "place"),
-    [({"a": {"b": [1, {2}]}}, r"a\.b\[1\] is a set"), ({"a": float("nan")}, "a is nan"), ({"t": b""}, "t is a bytes")],
+    [
+        ({"a": {"b": [1, {2}]}}, r"a\.b\[1\] is a set"),
+        ({"a": float("nan")}, "a is nan"),
+        ({"t": b""}, "t is a bytes"),
+        ({"seed": 2**53 + 1}, "seed is an int beyond .* cannot hold exactly"),
+        ({"a": [-(10**5_000)]}, r"a\[0\] is an int beyond"),
+    ],
 )
 def test_what_json_does_not_have_is_refused_with_its_place(given_object: dict[str, object], place: str) -> None:
     with pytest.raises(TypeError, match=place):
