@@ -1,6 +1,7 @@
 # Two commands: `make demo` and `make test`. `make help` lists the rest.
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
+CONTEXTS := $(patsubst %/context.py,%,$(wildcard svc_*/context.py))
 LOCKS := requirements/dev.txt requirements/assets.txt
 
 .DEFAULT_GOAL := help
@@ -35,15 +36,16 @@ down: install ## Stop a mesh that runs in the background
 check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy mesh svc_gateway svc_registry svc_selector svc_executor svc_assets svc_critic svc_provenance tools examples clients/python/soma_client
-	$(BIN)/lint-imports
+	$(BIN)/mypy mesh $(CONTEXTS) tools examples clients/python/soma_client
+	$(BIN)/python -m tools.import_rules
 	$(BIN)/buf format --diff --exit-code --path protos/soma
 	$(BIN)/buf lint
-	$(BIN)/buf breaking --against protos/released.binpb
+	$(BIN)/python -m tools.released
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/rego_test.py
 	$(BIN)/python tools/sizes.py
 	$(BIN)/python tools/settings_doc.py --check
+	$(BIN)/python tools/scrape_targets.py --check
 	$(BIN)/python tools/house_rules.py
 
 test: install ## Every test that a pull request needs, against real engines
@@ -72,9 +74,11 @@ BENCH := $(if $(filter growth,$(PARTS)),tests.bench.growth,$(if $(filter soak,$(
 bench: install ## Figures, as ratios within one run; parts may be named: make bench growth
 	$(BIN)/python -m $(BENCH)
 
-proto: install ## Make everything that follows from the protos
+proto: install ## Make everything that follows from the protos and from the declarations of the contexts
 	$(BIN)/buf format --write --path protos/soma
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/settings_doc.py
+	$(BIN)/python tools/scrape_targets.py
 
 lock: install ## Lock the requirements anew
 	$(BIN)/python tools/lock.py
@@ -83,8 +87,9 @@ format: install ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-release: install ## Keep the contracts as they are now as the ones to stay compatible with
-	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
+# `make release CONTEXT=critic` releases one context; without CONTEXT all that have a new version.
+release: install ## Keep contracts as they are now as the ones to stay compatible with
+	$(BIN)/python -m tools.released --keep $(CONTEXT)
 
 clean: ## Stop the mesh and remove what was made
 	@test ! -x $(BIN)/soma || SA01_HOME=$(CURDIR)/.soma $(BIN)/soma down || true

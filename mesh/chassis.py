@@ -7,9 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import Field
+
 from mesh import logging, telemetry
 from mesh.background import BackgroundTasks
 from mesh.clock import SystemClock
+from mesh.contexts import GATEWAY
 from mesh.dependencies import Dependencies, Dependency, of_background
 from mesh.events.audit import Auditor
 from mesh.events.audit_queue import AuditQueue
@@ -20,6 +23,7 @@ from mesh.events.outbox import Outbox
 from mesh.events.refusals import Refusals
 from mesh.events.relay import Relay
 from mesh.events.streams import PostgresCursors, ValkeyStreams
+from mesh.events.topics import AUDIT, DEAD_LETTERS
 from mesh.events.unknown_keys import UnknownKeys
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
 from mesh.identity.statements import KeyIdsFile, RevocationsFile
@@ -30,7 +34,9 @@ from mesh.processes import ProcessLimits, ProcessorUse, ProcessPool
 from mesh.rpc.api_keys import ExistingKeys
 from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
+from mesh.rpc.heartbeats import Heartbeats
 from mesh.rpc.key_streams import KeyStreams
+from mesh.rpc.order import with_own
 from mesh.rpc.revocations import RevokedKeys
 from mesh.rpc.server import serving
 from mesh.secrets import Vault, VaultSecrets, VaultTransit
@@ -38,10 +44,11 @@ from mesh.settings import (
     Block,
     BusSettings,
     IdentitySettings,
-    PeerSettings,
+    PeerAddresses,
     PolicySettings,
     PostgresSettings,
     ServerSettings,
+    SettingsError,
     TelemetrySettings,
     TlsSettings,
     ValkeySettings,
@@ -57,9 +64,11 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from mesh.contexts import ContextDeclaration
     from mesh.events.bus import Bus
     from mesh.events.dead_letters import StoreDeadLetter
     from mesh.events.inbox import Handlers
+    from mesh.rpc.call import Interceptor
     from mesh.rpc.registrar import Registration
     from mesh.stores.retention import Rule, Task
 
@@ -70,31 +79,38 @@ REVOCATIONS_WAIT_S = 3.0
 """How long a start waits for the existing and the revoked keys; after that it serves without, and refuses API keys."""
 
 
-class ChassisSettings(Block):
-    """The settings that every context has."""
+class StatelessSettings(Block):
+    """The settings of a context that keeps nothing: it opens no database and no bus, sends no event, audits nothing."""
 
     server: ServerSettings = ServerSettings()
     tls: TlsSettings = TlsSettings()
-    postgres: PostgresSettings
-    valkey: ValkeySettings
-    bus: BusSettings = BusSettings()
     vault: VaultSettings
     telemetry: TelemetrySettings = TelemetrySettings()
     policy: PolicySettings = PolicySettings()
     identity: IdentitySettings = IdentitySettings()
-    peers: PeerSettings = PeerSettings()
+    peers: PeerAddresses = Field(default_factory=dict)
+
+
+class ChassisSettings(StatelessSettings):
+    """The settings of a context that keeps state."""
+
+    postgres: PostgresSettings
+    valkey: ValkeySettings
+    bus: BusSettings = BusSettings()
 
 
 class Chassis:
     """The opened parts. What is entered through it later is left earlier: the server first, the pools last."""
 
-    def __init__(self, name: str, settings: ChassisSettings, stack: AsyncExitStack) -> None:
-        self.name = name
+    def __init__(self, context: ContextDeclaration, settings: StatelessSettings, stack: AsyncExitStack) -> None:
+        self.context = context
+        self.name = context.name
         self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.processor_use = ProcessorUse(self.clock)
-        self.outbox = Outbox()
+        self.heartbeats = Heartbeats(settings.server.heartbeat_s)
+        self.outbox = Outbox({*context.publishes, AUDIT, DEAD_LETTERS})
         self.codec = Codec()
         self.service_config = resources.files("protos").joinpath("service_config.json").read_text()
         self._stack = stack
@@ -102,10 +118,10 @@ class Chassis:
         self._dependencies: list[Dependency] = []
         self._background = BackgroundTasks()
         self._follows_keys = False
+        self._postgres: Postgres | None = None
+        self._bus: Bus | None = None
         self.revoked: RevokedKeys
         self.existing: ExistingKeys
-        self.postgres: Postgres
-        self.bus: Bus
         self.auditor: Auditor
         self.policy: Policy
         self.secrets: VaultSecrets
@@ -113,11 +129,27 @@ class Chassis:
         self.minter: TokenMinter
         self.verifier: TokenVerifier
 
+    @property
+    def postgres(self) -> Postgres:
+        """The database; LookupError in a context that keeps nothing."""
+        return self._opened(self._postgres, "database")
+
+    @property
+    def bus(self) -> Bus:
+        """The event bus; LookupError in a context that keeps nothing."""
+        return self._opened(self._bus, "event bus")
+
+    def _opened(self, part: T | None, name: str) -> T:
+        if part is None:
+            raise LookupError(f"the context {self.name} has no {name}: its settings are StatelessSettings")
+        return part
+
     async def start(self) -> None:
-        """Opens the parts that every context has."""
+        """Opens the parts that its settings are for."""
         settings, identity = self.settings, self.settings.identity
         self._background.enter()
         logging.configure(settings.telemetry)
+        logging.enter(self.name, self.context.version)
         await self.enter(telemetry.configure(self.name, settings.telemetry))
         self.policy = await self.enter(Policy.load(settings.policy, self.clock))
         self.auditor = Auditor(
@@ -134,9 +166,17 @@ class Chassis:
             clock=self.clock,
             ids=self.ids,
         )
-        self.postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
+        if self.context.stateless == isinstance(settings, ChassisSettings):
+            raise TypeError(f"the context {self.name} declares stateless={self.context.stateless}, unlike its settings")
+        if isinstance(settings, ChassisSettings):
+            self._postgres = await self.enter(Postgres.open(settings.postgres, self.clock))
         await self._restore_keys(identity)
-        self.bus = await self._open_bus()
+        if isinstance(settings, ChassisSettings):
+            await self._send_events(settings)
+
+    async def _send_events(self, settings: ChassisSettings) -> None:
+        """Opens the bus, and sends what the outbox holds."""
+        self._bus = await self._open_bus(settings)
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
         relay = Relay(self.postgres, self.bus, self.codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
@@ -152,9 +192,11 @@ class Chassis:
         self.existing = ExistingKeys(self.clock, keys_file, max_age_s)
         await self.revoked.restore()
         await self.existing.restore()
-        unknown = UnknownKeys(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
-        self._stack.push_async_callback(unknown.close)
-        await self.enter(background(unknown.write, "audit-unknown-keys", clock=self.clock))
+        unknown = None
+        if self._postgres is not None:
+            unknown = UnknownKeys(self.auditor, self._postgres, self.clock, lambda: self.policy.policy_id)
+            self._stack.push_async_callback(unknown.close)
+            await self.enter(background(unknown.write, "audit-unknown-keys", clock=self.clock))
         self.verifier = TokenVerifier(
             jwks,
             identity.issuer,
@@ -163,20 +205,20 @@ class Chassis:
             self.revoked,
             existing=self.existing,
             is_current=lambda: self.revoked.is_current() and self.existing.is_current(),
-            on_absent=unknown.note,
+            on_absent=_ignore if unknown is None else unknown.note,
         )
 
     async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
         """Opens a part, to be closed before all that was opened earlier."""
         return await self._stack.enter_async_context(part)
 
-    async def _open_bus(self) -> Bus:
+    async def _open_bus(self, settings: ChassisSettings) -> Bus:
         """The event bus that the settings choose."""
-        if self.settings.bus.kind == "kafka":
+        if settings.bus.kind == "kafka":
             from mesh.events.kafka import KafkaBus
 
-            return await self.enter(KafkaBus(self.settings.bus, clock=self.clock))
-        client = await self.enter(valkey.open(self.settings.valkey))
+            return await self.enter(KafkaBus(settings.bus, clock=self.clock))
+        client = await self.enter(valkey.open(settings.valkey))
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
 
     async def apply_retention(self, rules: Sequence[Rule | Task], days: int, **days_of: int) -> None:
@@ -201,19 +243,25 @@ class Chassis:
         return await self.minter.for_service(own)
 
     async def peer(self, context: str) -> grpc.aio.Channel:
-        """The channel to another context. It calls as the caller being served, else as this service."""
+        """The channel to another context. It calls as the caller being served, else as this service.
+
+        Raises SettingsError when its address is not set, LookupError for one that is not declared as a peer.
+        """
+        if context not in {*self.context.peers, GATEWAY}:
+            raise LookupError(f"{context} is none of the peers that the context {self.name} declares")
         if context not in self._peers:
-            address = getattr(self.settings.peers, context)
+            address = self.settings.peers.get(context)
+            if address is None:
+                variable = f"SA01_PEERS_{context.upper()}"
+                raise SettingsError(f"{self.name} calls {context}, whose address is not set: set {variable}=host:port")
             channel = connect(
                 address, self.settings.tls, service_config=self.service_config, token=self.token, clock=self.clock
             )
             self._peers[context] = await self.enter(channel)
         return self._peers[context]
 
-    async def consume(
-        self, topics: Sequence[str], handlers: Handlers, *, batch: int = BATCH, keep: StoreDeadLetter | None = None
-    ) -> None:
-        """Applies the events of topics, as the group that has this context's name, until the chassis is left.
+    async def consume(self, handlers: Handlers, *, batch: int = BATCH, keep: StoreDeadLetter | None = None) -> None:
+        """Applies the events of the topics that the context consumes, as the group of its name, until it is left.
 
         `batch` is how many may share a transaction; `keep` takes dead letters of the topic of dead letters.
         """
@@ -223,7 +271,7 @@ class Chassis:
             self.postgres,
             self.codec,
             self.name,
-            topics,
+            self.context.consumes,
             handlers,
             dead_letter_sink=DeadLetterPublisher(self.outbox, ids=self.ids, clock=self.clock, keep=keep),
             clock=self.clock,
@@ -245,7 +293,7 @@ class Chassis:
 
     async def follow_keys(self, streams: KeyStreams | None = None) -> None:
         """Keeps the sets of revoked and of existing keys true to the gateway's streams, or to those given."""
-        streams = streams or KeyStreams.of(await self.peer("gateway"))
+        streams = streams or KeyStreams.of(await self.peer(GATEWAY))
         self._follows_keys = True
         if self.settings.identity.revocations_dir is not None:
             await self.enter(background(self.revoked.persist_file, "revocations-file", clock=self.clock))
@@ -259,20 +307,27 @@ class Chassis:
         )
         return all(heard)
 
-    async def serve(self, registrations: Sequence[Registration]) -> Service:
-        """Serves, behind the one chain, until the chassis is left."""
+    async def serve(self, registrations: Sequence[Registration], interceptors: Sequence[Interceptor] = ()) -> Service:
+        """Serves, behind the one chain, until the chassis is left.
+
+        `interceptors` are the context's own: each stands as far in as its constraints let it.
+        """
         if self._follows_keys and not await self.wait_for_keys():
             logging.get_logger(__name__).warning("API keys are refused until the gateway tells which exist")
-        refusals = Refusals(self.auditor, self.postgres, self.clock, lambda: self.policy.policy_id)
-        self._stack.push_async_callback(refusals.close)
-        await self.enter(background(refusals.write, "audit-refusals", clock=self.clock))
+        refusals = None
+        if self._postgres is not None:
+            refusals = Refusals(self.auditor, self._postgres, self.clock, lambda: self.policy.policy_id)
+            self._stack.push_async_callback(refusals.close)
+            await self.enter(background(refusals.write, "audit-refusals", clock=self.clock))
         chain = standard_chain(
             verifier=self.verifier,
             authorizer=RegoAuthorizer(self.policy),
             clock=self.clock,
-            refused=refusals.note,
+            refused=None if refusals is None else refusals.note,
             revocations=self.revoked,
+            version=self.context.version,
         )
+        chain = with_own(chain, interceptors)
         server = serving(self.name, self.settings.server, self.settings.tls, registrations, chain, clock=self.clock)
         opened = await self.enter(server)
         judged = Dependencies(
@@ -282,6 +337,10 @@ class Chassis:
         return Service(self.name, opened.address)
 
 
+def _ignore(_caller: object) -> None:
+    """Nothing is audited without a database."""
+
+
 async def _waiting(relay: Relay, late_s: float) -> str:
     """Why the outbox is not well."""
     lag = await relay.lag()
@@ -289,9 +348,9 @@ async def _waiting(relay: Relay, late_s: float) -> str:
 
 
 @asynccontextmanager
-async def chassis(name: str, settings: ChassisSettings) -> AsyncIterator[Chassis]:
+async def chassis(context: ContextDeclaration, settings: StatelessSettings) -> AsyncIterator[Chassis]:
     """Opens the chassis of a context; everything entered through it is undone in reverse on leaving."""
     async with AsyncExitStack() as stack:
-        opened = Chassis(name, settings, stack)
+        opened = Chassis(context, settings, stack)
         await opened.start()
         yield opened

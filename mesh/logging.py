@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 REDACTED = "[redacted]"
 
+_serving: ContextVar[tuple[str, str] | None] = ContextVar("soma_serving", default=None)
 _SECRET_KEY = re.compile(
     r"token$|secret|passw|authorization|api[_-]?key|cookie|credential|private[_-]?key|dsn$|logprob", re.IGNORECASE
 )
-_OURS = frozenset({"timestamp", "level", "logger", "trace_id", "tenant_id"})
+_OURS = frozenset({"timestamp", "level", "logger", "trace_id", "tenant_id", "version"})
 # The lookahead lets a run of characters be searched only where a dot follows: none is looked at more than twice.
 _SECRET_TEXT = re.compile(
     r"""
@@ -69,6 +71,11 @@ def configure(settings: TelemetrySettings, stream: TextIO | None = None) -> None
     )
 
 
+def enter(name: str, version: str) -> None:
+    """Name a context and its version in every line of the running task, and of what it starts, from now on."""
+    _serving.set((name, version))
+
+
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose calls take an event name and fields: `log.info("job started", job_id=job.id)`."""
     return cast("FilteringBoundLogger", structlog.stdlib.get_logger(name))
@@ -80,7 +87,11 @@ def unforeseen(error: BaseException) -> BaseException | None:
 
 
 def bind_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add who and which trace the line belongs to, unless the line says so itself."""
+    """Add the context, and who and which trace the line belongs to, unless the line says so itself."""
+    serving = _serving.get()
+    if serving is not None:
+        event.setdefault("context", serving[0])
+        event.setdefault("version", serving[1])
     request = context.current()
     if request is not None:
         event.setdefault("trace_id", request.trace_id)

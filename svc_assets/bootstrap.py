@@ -26,6 +26,7 @@ from svc_assets.adapters.postgres import RULES, PostgresRows, PostgresSweep
 from svc_assets.adapters.read_audit import ReadAudit
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits, Reconciler, SweepTimes
+from svc_assets.context import CONTEXT, NAME
 from svc_assets.rpc import AssetFacts, AssetServicer
 from svc_assets.settings import KIB, Settings
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from mesh.lifecycle import Service
     from svc_assets.settings import AssetSettings
 
-NAME = "assets"
 EXAMINE_CPU_S = 20.0
 EXAMINE_S = 60.0
 _PROBE_EVERY_S = 15.0
@@ -47,7 +47,7 @@ _PROBE_EVERY_S = 15.0
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the asset store and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         rows = PostgresRows(mesh.postgres, mesh.outbox, mesh.auditor, AssetFacts(mesh.ids))
         blobs = StoredBytes(await mesh.enter(blob_store.open(settings.blobs)))

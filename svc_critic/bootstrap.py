@@ -20,7 +20,8 @@ from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.adapters.retention import RULES
 from svc_critic.app import EraseQuotes, Evaluate, EvaluationSlots, Evaluators, RubricUseCases
-from svc_critic.events.assets import TOPIC, AssetEventHandlers
+from svc_critic.context import CONTEXT, NAME
+from svc_critic.events.assets import AssetEventHandlers
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
 from svc_critic.settings import CriticSettings, Settings
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from mesh.chassis import Chassis
     from mesh.lifecycle import Service
 
-NAME = "critic"
 MIB = 1024 * 1024
 _BATCH = 20
 """Events of one transaction: each locks the asset that it is about."""
@@ -68,7 +68,7 @@ async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
         await mesh.enter(background(run, name, clock=mesh.clock))
 
     handlers = AssetEventHandlers(mesh.clock, PostgresErasureMarks).handlers()
-    await mesh.consume((TOPIC,), handlers, batch=_BATCH)
+    await mesh.consume(handlers, batch=_BATCH)
     await every("erase-quotes", erase_quotes, _ERASE_EVERY_S)
     await every("count-unfinished-erasures", erase_quotes.count_unfinished, _COUNT_EVERY_S)
 
@@ -77,7 +77,7 @@ async def _erase_quotes(mesh: Chassis, meter: PrometheusMeter) -> None:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the critic and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         own, meter = settings.critic, PrometheusMeter()
         await _erase_quotes(mesh, meter)

@@ -60,7 +60,6 @@ class ExecutorSettings(Block):
     )
     breaker_recovery_s: float = Field(60.0, gt=0, description="time that an open circuit stays open, in seconds")
     probe_interval_s: float = Field(60.0, gt=0, description="time between two probes of a provider, in seconds")
-    heartbeat_s: float = Field(10.0, gt=0, le=15, description="longest silence of a watched timeline, in seconds")
     start_waiting_s: float = Field(
         5.0, gt=0, description="age in seconds from which a job that was not started is started by the sweep"
     )

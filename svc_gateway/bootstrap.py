@@ -14,6 +14,7 @@ import grpc.aio
 import httpx
 
 from mesh.chassis import SIGNING_KEY, chassis
+from mesh.contexts import installed
 from mesh.identity import jwks_source
 from mesh.lifecycle import background
 from mesh.logging import get_logger
@@ -48,6 +49,7 @@ from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
 from svc_gateway.app.statements import Statements
 from svc_gateway.app.tenants import Tenants
+from svc_gateway.context import CONTEXT, NAME
 from svc_gateway.domain.degradation import Thresholds
 from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
 from svc_gateway.rpc.control import ControlServer
@@ -60,19 +62,17 @@ from svc_gateway.rpc.xds.messages import split
 from svc_gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from mesh.chassis import Chassis
+    from mesh.contexts import ContextDeclaration
     from mesh.lifecycle import Service
     from svc_gateway.domain.routes import RouteTable
 
-NAME = "gateway"
 _UPLOAD_MARGIN_MB = 2
 _UNCONFIRMED_TIMEOUT_S = 3.0
 """Time limit of a question to a context about another part, in seconds."""
 EDGE = f"{SPIFFE}edge"
-_REPORTED_BY = {"assets": "blobs", "registry": "providers"}
-"""What contexts judge that is the mesh's: by the context, the part."""
 OPENAPI = Path(__file__).parent.parent / "gen" / "openapi" / "openapi.json"
 
 
@@ -93,7 +93,7 @@ class _Identity:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the gateway and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         descriptors = Descriptors.read()
         descriptors.load_generated()
         routes = descriptors.route_table()
@@ -111,7 +111,10 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
                 ),
                 (add_TenantServiceServicer_to_server, TenantServicer(identity.tenants)),
                 (add_PermissionServiceServicer_to_server, PermissionServicer(identity.permissions)),
-                (add_DegradationServiceServicer_to_server, DegradationServicer(monitor, metadata.version("somamesh"))),
+                (
+                    add_DegradationServiceServicer_to_server,
+                    DegradationServicer(monitor, metadata.version("somamesh"), mesh.heartbeats),
+                ),
                 (add_ApiServiceServicer_to_server, ApiServicer(OPENAPI.read_bytes(), sources.jwks)),
             ]
         )
@@ -184,21 +187,11 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable) -> Mon
         parts.append(Check("temporal", checks.temporal_health(channel)))
     peers: dict[str, grpc.aio.Channel] = {}
     for context in routes.contexts:
-        address = _address(settings, context)
+        address = settings.peers.get(context)
         if address is not None:
             opening = connect(address, settings.tls, service_config=mesh.service_config, clock=mesh.clock)
             peers[context] = await mesh.enter(opening)
-    parts += [Check(f"svc_{context}", checks.grpc_health(peer)) for context, peer in peers.items()]
-    parts.append(
-        Check("outbox", checks.dependency_of_all(peers, "outbox"), unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S)
-    )
-    parts += [
-        Check(
-            name, checks.dependency(context, peers[context], name), unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S
-        )
-        for context, name in _REPORTED_BY.items()
-        if context in peers
-    ]
+    parts += _context_checks([context for context in installed() if context.name in routes.contexts], peers)
     thresholds = Thresholds(
         minor_s=own.minor_response_s,
         moderate_s=own.moderate_response_s,
@@ -211,6 +204,35 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable) -> Mon
     )
     pace = CheckTiming(own.check_every_s, own.check_deadline_s, own.check_start_s)
     return Monitor(parts, pace, thresholds, mesh.clock)
+
+
+def _context_checks(contexts: Sequence[ContextDeclaration], peers: Mapping[str, grpc.aio.Channel]) -> list[Check]:
+    """How the contexts are checked, and what each of them alone can tell of other parts."""
+    parts = [check for context in contexts for check in _own_check(context, peers.get(context.name))]
+    keeping = {each.name: peers[each.name] for each in contexts if each.name in peers and not each.stateless}
+    parts.append(_unconfirmed("outbox", checks.dependency_of_all(keeping, "outbox")))
+    return parts + [
+        _unconfirmed(part, checks.dependency(context.name, peers[context.name], part))
+        for context in contexts
+        if context.name in peers
+        for part in context.reports
+    ]
+
+
+def _own_check(context: ContextDeclaration, peer: grpc.aio.Channel | None) -> list[Check]:
+    """How a context is checked; one without an address is told of, but for this one, which knows its own."""
+    name = f"svc_{context.name}"
+    if peer is not None:
+        return [Check(name, checks.grpc_health(peer), critical=context.critical)]
+    if context.name == NAME:
+        return []
+    get_logger("svc_gateway").warning("a context has no address", peer=context.name)
+    return [Check(name, checks.without_address(context.name), critical=context.critical)]
+
+
+def _unconfirmed(name: str, probe: checks.Probe) -> Check:
+    """A check of a part about which others are asked."""
+    return Check(name, probe, unconfirmed=True, deadline_s=_UNCONFIRMED_TIMEOUT_S)
 
 
 async def _edge(
@@ -249,7 +271,7 @@ def _state(
 ) -> EdgeState:
     routes, own, identity = descriptors.route_table(), settings.gateway, settings.identity
     host, port = split(own.edge_bind)
-    upstreams = {context: _address(settings, context) for context in routes.contexts}
+    upstreams = {context: settings.peers.get(context) for context in routes.contexts}
     return EdgeState(
         host=host,
         port=port,
@@ -275,17 +297,12 @@ def _state(
     )
 
 
-def _address(settings: Settings, context: str) -> str | None:
-    address: str | None = getattr(settings.peers, context, None)
-    return address or None
-
-
 def _reachable(bound: str, settings: Settings) -> str:
     """Where proxies reach a server bound to every interface: at the gateway's published host."""
     host, port = split(bound)
-    if host not in {"0.0.0.0", "::"} or not settings.peers.gateway:  # noqa: S104 - compared, not bound
+    if host not in {"0.0.0.0", "::"} or NAME not in settings.peers:  # noqa: S104 - compared, not bound
         return bound
-    return f"{endpoints(settings.peers.gateway)[0].rpartition(':')[0]}:{port}"
+    return f"{endpoints(settings.peers[NAME])[0].rpartition(':')[0]}:{port}"
 
 
 def _vault_trust(settings: Settings) -> ssl.SSLContext | bool:

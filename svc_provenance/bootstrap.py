@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mesh import durable
 from mesh.chassis import chassis
-from mesh.events.topics import AUDIT, DEAD_LETTERS
 from mesh.lifecycle import background
 from mesh.settings import load
 from mesh.stores import blobs
@@ -44,11 +43,12 @@ from svc_provenance.app.receipts import JobKey, ReceiptOptions, ReceiptQueue, Re
 from svc_provenance.app.retention import RetentionDays
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import WatchTraces
+from svc_provenance.context import CONTEXT, NAME
 from svc_provenance.domain.dead_letters import RequeuePolicy
 from svc_provenance.domain.retention import Days
 from svc_provenance.events.audit import AuditEventHandlers
 from svc_provenance.events.dead_letters import DeadLetterEventHandlers
-from svc_provenance.events.facts import TOPICS, TraceEventHandlers
+from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.events.receipts import figures
 from svc_provenance.events.selections import SelectionEventHandlers
 from svc_provenance.rpc.audit import AuditServicer
@@ -68,14 +68,12 @@ if TYPE_CHECKING:
     from mesh.lifecycle import Service
     from mesh.rpc.registrar import Registration
 
-NAME = "provenance"
-
 
 @asynccontextmanager
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the record and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         record = PostgresRecord(mesh.postgres)
         await _consume(mesh, settings, _intake(mesh, record))
@@ -103,7 +101,7 @@ async def _consume(mesh: Chassis, settings: Settings, intake: TraceEventHandlers
     choices = SelectionEventHandlers(intake.selection_made, stage)
     letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
     handlers: Handlers = {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()}
-    await mesh.consume((*TOPICS, AUDIT, DEAD_LETTERS), handlers, keep=letters.keep)
+    await mesh.consume(handlers, keep=letters.keep)
 
 
 def _intake(mesh: Chassis, record: PostgresRecord) -> TraceEventHandlers:
@@ -156,7 +154,7 @@ async def _traces(mesh: Chassis, record: PostgresRecord) -> Registration:
     await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{TRACE_NEWS}", news.on_notification))
     traces = Traces(record)
     watch = WatchTraces(traces, snapshot, news.of, mesh.clock)
-    return add_TraceServiceServicer_to_server, TraceServicer(traces, watch)
+    return add_TraceServiceServicer_to_server, TraceServicer(traces, watch, mesh.heartbeats)
 
 
 async def _receipts(

@@ -16,6 +16,7 @@ from soma.events.v1 import facts_pb2
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
 from svc_registry.adapters.postgres import RULES, PostgresStore
 from svc_registry.app import Catalog, Providers, Registry, correct_egress, follow_egress, seed_ladders
+from svc_registry.context import CONTEXT, NAME
 from svc_registry.domain import Quotas
 from svc_registry.rpc import CapabilityServicer, capability_to_proto
 from svc_registry.settings import Settings
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from mesh.lifecycle import Service
     from svc_registry.domain import Capability
-
-NAME = "registry"
 
 
 def capability_changed(capability: Capability, subject: str) -> Event:
@@ -49,7 +48,7 @@ def capability_changed(capability: Capability, subject: str) -> Event:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the registry and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         limits = Quotas(settings.registry.capabilities_per_tenant, settings.registry.ladders_per_tenant)
         store = PostgresStore(mesh.postgres, mesh.outbox, mesh.auditor, capability_changed, limits)
@@ -62,5 +61,5 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.apply_retention(RULES, settings.retention.records_days)
         providers = Providers(catalog, mesh.clock, settings.registry.health_fresh_s)
         mesh.depends_on(Dependency("providers", providers.failure_reason))
-        servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog)
+        servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog, mesh.heartbeats)
         yield await mesh.serve([(add_CapabilityServiceServicer_to_server, servicer)])

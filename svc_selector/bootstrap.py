@@ -23,6 +23,7 @@ from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.adapters.postgres.retention import RULES
 from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.app.sweep import Sweeper
+from svc_selector.context import CONTEXT, NAME
 from svc_selector.rpc import BudgetServicer, SelectionFacts, SelectorServicer
 from svc_selector.settings import Settings
 
@@ -32,14 +33,12 @@ if TYPE_CHECKING:
     from mesh.chassis import Chassis
     from mesh.lifecycle import Service
 
-NAME = "selector"
-
 
 @asynccontextmanager
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the selector and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         facts = SelectionFacts()
         decisions = PostgresDecisions(mesh.postgres, mesh.outbox, mesh.auditor, facts)
         limit = settings.selector.default_monthly_budget_micro_usd

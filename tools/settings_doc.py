@@ -10,13 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from mesh.chassis import ChassisSettings
+from mesh.contexts import installed
 from mesh.settings import Variable, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "settings.md"
@@ -69,6 +70,10 @@ OUTSIDE = (
     ),
 )
 """What is read by others than the services: variable, default, meaning."""
+PEERS = """\
+Where the other contexts are: host:port, or `ipv4:1.2.3.4:1,1.2.3.5:1` and likewise `ipv6:` for several addresses. A
+context does not start without the address of each context that it calls; the gateway tells of those whose address it
+was not given in `/v1/health/components`, and the edge refuses calls to them with `UNAVAILABLE`."""
 HEADER = ("| variable | default | meaning |", "| --- | --- | --- |")
 
 
@@ -82,7 +87,7 @@ def settings_of(context: str) -> type[ChassisSettings]:
 
 def contexts() -> list[str]:
     """Names of the contexts, ordered."""
-    return sorted(path.parent.name.removeprefix("svc_") for path in ROOT.glob("svc_*/settings.py"))
+    return [context.name for context in installed()]
 
 
 def cell(text: str) -> str:
@@ -127,9 +132,11 @@ def render() -> str:
     parts = [HEAD, "## Every context\n"]
     for name, field in ChassisSettings.model_fields.items():
         block = field.annotation
-        if isinstance(block, type):
-            group = [variable for variable in shared if variable.path[0] == name]
+        group = [variable for variable in shared if variable.path[0] == name]
+        if isinstance(block, type) and issubclass(block, BaseModel):
             parts.append("#" + section(f"`{name}`", first_line(block), group, ChassisSettings))
+        else:
+            parts.append("#" + section(f"`{name}`", PEERS, group, ChassisSettings))
     known = {variable.path for variable in shared}
     for context in contexts():
         owner = settings_of(context)

@@ -9,6 +9,8 @@ from mesh.events.topics import DEAD_LETTERS
 from mesh.settings.bus import LARGEST_PAYLOAD
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import asyncpg
 
     from mesh.events.event import Event
@@ -30,15 +32,25 @@ ON CONFLICT (event_id) DO NOTHING
 
 
 class Outbox:
-    """Where a use case leaves its events; a `Relay` sends them once the transaction has committed."""
+    """Where a use case leaves its events; a `Relay` sends them once the transaction has committed.
+
+    `topics` are those that may be written, None for any; events that are sent again may go to all.
+    """
+
+    def __init__(self, topics: Collection[str] | None = None) -> None:
+        self._topics = topics
 
     async def add(self, connection: asyncpg.Connection, *events: Event) -> None:
         """Add events to the open transaction, in order; those without a trace get that of the span they arise in.
 
         An event whose id is there already is not added again.
-        Raise ValueError for one that is too large to travel: it would hold up all that come after it.
+        Raise ValueError for one that is too large to travel: it would hold up all that come after it, and for one of
+        a topic that may not be written.
         """
         for event in events:
+            sent_again = event.group or event.dlq_id
+            if self._topics is not None and not sent_again and event.topic not in self._topics:
+                raise ValueError(f"the topic {event.topic} is not declared: name it in `publishes` of the context")
             if len(event.payload) > LARGEST_PAYLOAD and event.topic != DEAD_LETTERS:
                 raise ValueError(f"an event of type {event.type} is larger than 3 MiB: keep a blob and send its claim")
         if not events:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from mesh.local import contexts, locate
+from mesh import contexts
+from mesh.local import locate
 from mesh.local.locate import MissingError, engines
 from mesh.local.ports import LOOPBACK, port_is_free
 from mesh.local.supervisor import StateFile

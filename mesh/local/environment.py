@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from mesh.contexts import ContextDeclaration
     from mesh.local.engines import Engine, KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
     from mesh.local.home import Home
     from mesh.local.pki import Pki
@@ -55,15 +56,15 @@ _OWNED = (
     "TELEMETRY_METRICS_BIND",
     "IDENTITY_REVOCATIONS_DIR",
     "GATEWAY_BOOTSTRAP_KEY_FILE",
-    "GATEWAY_XDS_BIND",
     "GATEWAY_EDGE_BIND",
     "GATEWAY_EDGE_CERT_FILE",
     "GATEWAY_EDGE_KEY_FILE",
 )
 """Settings that `soma up` must settle itself, without their prefix: where its engines and ports are, and what its own
-commands rely on. With `PEERS_*` they are all it owns."""
+commands rely on. With `PEERS_*` and the further ports of contexts they are all it owns."""
 _METRICS = "metrics"
-_XDS = "xds"
+XDS = ("gateway", "xds")
+"""The port of the control plane, which Envoy connects to."""
 _PAGES, _ABSENT = "pages", "absent"
 
 
@@ -85,24 +86,34 @@ class Engines:
 
 @dataclass(frozen=True)
 class ServicePorts:
-    """Loopback ports of the services, one for each replica: gRPC and metrics by context, and the control plane's xDS.
+    """Loopback ports of the services, one for each replica: gRPC and metrics by context, and further ones.
 
-    Example pages may be served on `pages`; nothing ever listens on `absent`, where an example looks for a provider that
-    is down. Only these two may be fetched on loopback.
+    `further` are those that a context declares besides, by its name and theirs. Example pages may be served on `pages`;
+    nothing ever listens on `absent`, where an example looks for a provider that is down. Only these two may be fetched
+    on loopback.
     """
 
     grpc: Mapping[str, tuple[int, ...]]
     metrics: Mapping[str, tuple[int, ...]]
-    xds: tuple[int, ...]
+    further: Mapping[tuple[str, str], tuple[int, ...]]
     pages: int
     absent: int
 
     @classmethod
-    def allocate(cls, home: Home, contexts: Sequence[str], replicas: int = 1) -> ServicePorts:
+    def of(cls, home: Home, contexts: Sequence[ContextDeclaration], replicas: int = 1) -> ServicePorts:
+        """Give the ports of these contexts, as `allocate` does."""
+        further = [(context.name, port) for context in contexts for port in context.ports]
+        return cls.allocate(home, [context.name for context in contexts], replicas, further)
+
+    @classmethod
+    def allocate(
+        cls, home: Home, contexts: Sequence[str], replicas: int = 1, further: Sequence[tuple[str, str]] = ()
+    ) -> ServicePorts:
         """Give the ports of the last run, replacing those that another program took meanwhile."""
         file = home.run / "ports.json"
         known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        served = [_XDS, *contexts, *(f"{context}.{_METRICS}" for context in contexts)]
+        others = [".".join(each) for each in further]
+        served = [*contexts, *(f"{context}.{_METRICS}" for context in contexts), *others]
         ports: dict[str, int] = {}
         for name in [_PAGES, _ABSENT, *(each for one in served for each in _of_replicas(one, replicas))]:
             port = known.get(name, 0)
@@ -112,7 +123,7 @@ class ServicePorts:
         return cls(
             {context: found[context] for context in contexts},
             {context: found[f"{context}.{_METRICS}"] for context in contexts},
-            found[_XDS],
+            {each: found[".".join(each)] for each in further},
             ports[_PAGES],
             ports[_ABSENT],
         )
@@ -166,12 +177,11 @@ def shared(
         "SA01_TLS_CA_FILE": str(pki.authority),
         "SA01_IDENTITY_REVOCATIONS_DIR": str(home.revocations),
         "SA01_GATEWAY_BOOTSTRAP_KEY_FILE": str(bootstrap_key_file(home)),
-        "SA01_GATEWAY_XDS_BIND": f"{LOOPBACK}:{ports.xds[0]}",
         "SA01_GATEWAY_EDGE_BIND": f"{LOOPBACK}:{edge_port}",
         "SA01_GATEWAY_EDGE_CERT_FILE": str(edge.certificate),
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
     }
-    values |= _of_bus(engines)
+    values |= _of_bus(engines) | _further(ports, 0)
     for context in ports.grpc:
         values |= _of_context(home, engines, pki, ports, context)
     return values
@@ -230,15 +240,24 @@ def of_process(
     if replica:
         # The set that a replica keeps may be older than another's, which it must not take the place of.
         own["SA01_IDENTITY_REVOCATIONS_DIR"] = f"{values['SA01_IDENTITY_REVOCATIONS_DIR']}/{replica + 1}"
-        own["SA01_GATEWAY_XDS_BIND"] = f"{LOOPBACK}:{ports.xds[replica]}"
+        own |= _further(ports, replica)
         own |= {f"SA01_{each.upper()}_SERVER_BIND": f"{LOOPBACK}:{ports.grpc[each][replica]}" for each in contexts}
-    passed = {name: value for name, value in environ.items() if not _is_owned(name, tuple(ports.grpc))}
+    passed = {name: value for name, value in environ.items() if not _is_owned(name, ports)}
     return {**passed, **values, **own}
 
 
-def _is_owned(variable: str, contexts: Sequence[str]) -> bool:
-    names = [variable.removeprefix("SA01_"), *(variable.removeprefix(f"SA01_{each.upper()}_") for each in contexts)]
-    return variable.startswith("SA01_") and any(name in _OWNED or name.startswith("PEERS_") for name in names)
+def _further(ports: ServicePorts, replica: int) -> dict[str, str]:
+    """Where a replica binds the further ports of its contexts."""
+    return {
+        f"SA01_{context.upper()}_{name.upper()}_BIND": f"{LOOPBACK}:{numbers[replica]}"
+        for (context, name), numbers in ports.further.items()
+    }
+
+
+def _is_owned(variable: str, ports: ServicePorts) -> bool:
+    owned = {*_OWNED, *(name.removeprefix("SA01_") for name in _further(ports, 0))}
+    names = [variable.removeprefix("SA01_"), *(variable.removeprefix(f"SA01_{each.upper()}_") for each in ports.grpc)]
+    return variable.startswith("SA01_") and any(name in owned or name.startswith("PEERS_") for name in names)
 
 
 def write(home: Home, values: Mapping[str, str]) -> Path:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import faulthandler
+import pkgutil
 import sys
+from typing import TYPE_CHECKING
 
 import uvloop
 
+from mesh import contexts
 from mesh.lifecycle import run_many
-from mesh.local import contexts
 from mesh.settings import SettingsError
+
+if TYPE_CHECKING:
+    from mesh.lifecycle import Build
 
 
 def serve(names: list[str]) -> None:
     """Build and run the named contexts (all of them for none) until a signal ends the process."""
-    builds = [context.entry.load() for context in contexts.named(names)]
+    builds: list[Build] = [pkgutil.resolve_name(context.build) for context in contexts.named(names)]
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_many(builds))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from mesh.local import contexts, databases, environment, locate, services, vault
+from mesh import contexts
+from mesh.local import databases, environment, locate, services, vault
 from mesh.local.edge import Edge
 from mesh.local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
 from mesh.local.identity import ProcessIdentity
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mesh.clock import Clock
-    from mesh.local.contexts import Context
+    from mesh.contexts import ContextDeclaration
     from mesh.local.home import Home
 
 DEFAULT_EDGE_PORT = 8010
@@ -121,7 +122,7 @@ class LocalMesh:
         await self._supervisor.start(engines.all())
         self._set(Phase.STARTING, "preparing databases and secrets")
         await self._provision(engines, found)
-        ports = environment.ServicePorts.allocate(home, names, self._options.replicas)
+        ports = environment.ServicePorts.of(home, found, self._options.replicas)
         values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
         environment.write(home, values)
         await self._wait_for(self._browser)
@@ -129,24 +130,24 @@ class LocalMesh:
         mesh, replicas = self._options.mesh, self._options.replicas
         await self._supervisor.start(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
         self._set(Phase.STARTING, "opening the edge")
-        await self._supervisor.start([Edge(home, self._pki, ports.xds, self._options.edge_port)])
+        await self._supervisor.start([Edge(home, self._pki, ports.further[environment.XDS], self._options.edge_port)])
 
-    async def _provision(self, engines: environment.Engines, found: Sequence[Context]) -> None:
+    async def _provision(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
         """Bring the secret store and the databases up to date, at the same time."""
-        names = [context.name for context in found]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._provision_secrets(engines, names))
+            group.create_task(self._provision_secrets(engines, found))
             group.create_task(self._provision_databases(engines, found))
 
-    async def _provision_secrets(self, engines: environment.Engines, names: Sequence[str]) -> None:
+    async def _provision_secrets(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
         async with vault.Vault.open(engines.openbao.url, engines.openbao.root_token) as store:
-            await vault.provision(self._home, store, names)
+            await vault.provision(self._home, store, found)
 
-    async def _provision_databases(self, engines: environment.Engines, found: Sequence[Context]) -> None:
-        await databases.provision(self._home, engines.postgres, [context.name for context in found])
+    async def _provision_databases(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
+        keeping = [context for context in found if not context.stateless]
+        await databases.provision(self._home, engines.postgres, [context.name for context in keeping])
         dsn = databases.dsn_of(self._home, engines.postgres, databases.MIGRATOR)
         async with asyncio.TaskGroup() as group:
-            for context in found:
+            for context in keeping:
                 folders = [context.migrations] if context.migrations is not None else []
                 group.create_task(migrate(dsn, context.name, folders))
 

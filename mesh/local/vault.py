@@ -13,10 +13,10 @@ from mesh.local.home import write_private
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from mesh.contexts import ContextDeclaration
     from mesh.local.home import Home
 
 IDENTITY_KEY = "soma-identity"
-AUDIT_KEY = "soma-audit"
 _TIMEOUT_S = 20.0
 _TOKEN_PERIOD = "8760h"  # noqa: S105 - a duration: a token lives a year from its last renewal, at each start
 _NOT_FOUND = 404
@@ -27,23 +27,6 @@ _COMMON_RULES = {
     "secret/data/{context}/*": ("read",),
     f"transit/keys/{IDENTITY_KEY}": ("read",),
     f"transit/sign/{IDENTITY_KEY}": ("update",),
-}
-_RULES: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "gateway": {
-        "secret/data/tenants/*": ("create", "read", "update", "delete"),
-        "secret/metadata/tenants/*": ("read", "list", "delete"),
-    },
-    "executor": {"secret/data/tenants/*": ("read",)},
-    "provenance": {
-        f"transit/keys/{AUDIT_KEY}": ("read",),
-        f"transit/sign/{AUDIT_KEY}": ("update",),
-    },
-    "assets": {
-        "transit/keys/assets-*": ("create", "read", "update"),
-        "transit/datakey/plaintext/assets-*": ("update",),
-        "transit/encrypt/assets-*": ("update",),
-        "transit/decrypt/assets-*": ("update",),
-    },
 }
 
 
@@ -132,18 +115,18 @@ class Vault:
         return TypeAdapter(dict[str, object]).validate_json(response.content) if response.content else {}
 
 
-async def provision(home: Home, vault: Vault, contexts: Sequence[str]) -> None:
+async def provision(home: Home, vault: Vault, contexts: Sequence[ContextDeclaration]) -> None:
     """Bring the store to the state that the services expect; safe to repeat, replaces no secret and no key."""
     await vault.ensure_mount("secret", "kv", {"version": "2"})
     await vault.ensure_mount("transit", "transit")
-    for key in (IDENTITY_KEY, AUDIT_KEY):
+    for key in (IDENTITY_KEY, *(key for context in contexts for key in context.signing_keys)):
         await vault.ensure_transit_key(key, "ed25519")
     for context in contexts:
-        own = {path.format(context=context): verbs for path, verbs in _COMMON_RULES.items()}
-        await vault.write_policy(f"soma-{context}", {**own, **_RULES.get(context, {})})
-        file = home.secrets / f"vault-token-{context}"
+        own = {path.format(context=context.name): verbs for path, verbs in _COMMON_RULES.items()}
+        await vault.write_policy(f"soma-{context.name}", {**own, **context.vault})
+        file = home.secrets / f"vault-token-{context.name}"
         if not (file.exists() and await vault.renew(file.read_text(encoding="utf-8").strip())):
-            write_private(file, await vault.create_token(f"soma-{context}"))
+            write_private(file, await vault.create_token(f"soma-{context.name}"))
 
 
 def _check(response: httpx.Response) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,15 @@ Proceed: TypeAlias = Callable[[Call], Awaitable[object]]
 
 
 class Interceptor:
-    """One concern around every call, whatever its kind: streams are inside, to their last message."""
+    """One concern around every call, whatever its kind: streams are inside, to their last message.
+
+    `name` is its own in a chain. `after` names those that must be further out, since it relies on what they did, and
+    `before` those that must be further in; of them only those count that are in the chain (`mesh.rpc.order`).
+    """
+
+    name: ClassVar[str]
+    after: ClassVar[tuple[str, ...]] = ()
+    before: ClassVar[tuple[str, ...]] = ()
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call, or raise; what `proceed` gives is handed back."""

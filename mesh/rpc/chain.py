@@ -19,6 +19,7 @@ from mesh.rpc.interceptors.stream_identity import StreamIdentity
 from mesh.rpc.interceptors.tenancy import Tenancy
 from mesh.rpc.interceptors.tracing import Tracing
 from mesh.rpc.interceptors.validation import Validation
+from mesh.rpc.interceptors.version import Version
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -43,15 +44,18 @@ def standard_chain(
     default_deadline_s: float | None = 60.0,
     refused: RefusalListener | None = None,
     revocations: Revocations | None = None,
+    version: str = "",
 ) -> list[Interceptor]:
     """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds.
 
     `refused` hears of callers who were refused what changes something. `revocations` end open streams of their keys.
+    `version` is what the server's health tells as the version of its context.
     """
     return [
         Errors(),
         Tracing(tracer or telemetry.tracer(), ids or SystemIds()),
         Metrics(clock),
+        Version(version),
         Logging(clock),
         Identity(verifier),
         StreamIdentity(clock, revocations),

@@ -18,6 +18,7 @@ from mesh.rpc.access import declared_access
 from mesh.rpc.credentials import server_credentials, show_expiry
 from mesh.rpc.interceptors.admission import Admission, TenantLimits
 from mesh.rpc.interceptors.progress import UploadProgress
+from mesh.rpc.order import check_order
 from mesh.rpc.registrar import Registrar, Registration
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ async def serving(
     for add, servicer in reflection.registrations(names):
         add(servicer, registrar)
     server = grpc.aio.server(options=_options(settings))
-    registrar.register(server, [*chain, admission, progress], timer, access_of)
+    whole = [*chain, admission, progress]
+    check_order(whole)
+    registrar.register(server, whole, timer, access_of)
     address = _bind(server, settings.bind, tls)
     await server.start()
     show_expiry(name, tls.cert_file)

@@ -6,7 +6,8 @@ from mesh.settings.blocks import (
     BlobSettings,
     Block,
     IdentitySettings,
-    PeerSettings,
+    PeerAddress,
+    PeerAddresses,
     PolicySettings,
     PostgresSettings,
     ServerSettings,
@@ -17,15 +18,17 @@ from mesh.settings.blocks import (
     VaultSettings,
 )
 from mesh.settings.bus import BusSettings
-from mesh.settings.loading import Env, SettingsError, Variable, load, variables
+from mesh.settings.loading import Env, EnvEach, SettingsError, Variable, load, variables
 
 __all__ = [
     "BlobSettings",
     "Block",
     "BusSettings",
     "Env",
+    "EnvEach",
     "IdentitySettings",
-    "PeerSettings",
+    "PeerAddress",
+    "PeerAddresses",
     "PolicySettings",
     "PostgresSettings",
     "ServerSettings",

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from mesh.settings.loading import Env
+from mesh.settings.loading import Env, EnvEach
 
 Address = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
 _HOST_PORT = r"(?:[^\s:/,]+|\[[0-9a-fA-F:]+\]):\d{1,5}"
 _V4_PORTS = r"ipv4:[\d.]+:\d{1,5}(?:,[\d.]+:\d{1,5})*"
 _V6_PORTS = r"ipv6:\[[0-9a-fA-F:]+\]:\d{1,5}(?:,\[[0-9a-fA-F:]+\]:\d{1,5})*"
-PeerAddress = Annotated[str, Field(pattern=rf"^(?:(?:dns:///)?{_HOST_PORT}|{_V4_PORTS}|{_V6_PORTS})?$")]
+PeerAddress = Annotated[str, Field(pattern=rf"^(?:(?:dns:///)?{_HOST_PORT}|{_V4_PORTS}|{_V6_PORTS})$")]
+PeerAddresses = Annotated[
+    Mapping[str, PeerAddress],
+    EnvEach("context"),
+    Field(description="address of the context of that name, which others call; required for each that is called"),
+]
+"""Addresses of the contexts by name: host:port, or `ipv4:1.2.3.4:1,1.2.3.5:1` and likewise `ipv6:` for several.
+
+Calls are shared among all addresses that the host resolves to, so that a headless service needs one name. The
+certificate of each address in a list must be good for the first.
+"""
 Profile = Literal["production", "dev", "test"]
 
 
@@ -54,6 +65,9 @@ class ServerSettings(Block):
         ge=0,
         description="age, in seconds, from which a connection is given up once its calls are over, so that clients look"
         " for new replicas; 0: never",
+    )
+    heartbeat_s: float = Field(
+        10.0, gt=0, lt=15, description="silence of a stream of news after which a heartbeat is sent, in seconds"
     )
     stream_drain_seconds: float = Field(
         2.0, ge=0, description="time after which open streams are told to reconnect at shutdown, in seconds"
@@ -167,19 +181,3 @@ class BlobSettings(Block):
     url: str = Field(
         pattern=r"^[a-z0-9]+://", description="object store: file:///folder, s3://bucket/prefix, memory://"
     )
-
-
-class PeerSettings(Block):
-    """Addresses of the other contexts: host:port, or `ipv4:1.2.3.4:1,1.2.3.5:1` and likewise `ipv6:` for several.
-
-    Calls are shared among all addresses that the host resolves to, so that a headless service needs one name. The
-    certificate of each address in a list must be good for the first.
-    """
-
-    gateway: PeerAddress = Field("", description="gateway service; empty: not called")
-    registry: PeerAddress = Field("", description="registry service; empty: not called")
-    selector: PeerAddress = Field("", description="selector service; empty: not called")
-    executor: PeerAddress = Field("", description="executor service; empty: not called")
-    assets: PeerAddress = Field("", description="assets service; empty: not called")
-    critic: PeerAddress = Field("", description="critic service; empty: not called")
-    provenance: PeerAddress = Field("", description="provenance service; empty: not called")

@@ -28,8 +28,18 @@ class Env:
 
 
 @dataclass(frozen=True)
+class EnvEach:
+    """Annotation of a mapping that has a variable for each key: `SA01_<BLOCK>_<KEY>`. `key` says what a key names."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Variable:
-    """One setting as an operator sees it. `names` are the variables that set it, the strongest first."""
+    """One setting as an operator sees it. `names` are the variables that set it, the strongest first.
+
+    Where `each` is true they end with `<KEY>`, which stands for any key of a mapping.
+    """
 
     path: tuple[str, ...]
     names: tuple[str, ...]
@@ -38,6 +48,7 @@ class Variable:
     secret: bool
     default: str
     container: bool
+    each: bool = False
 
 
 class SettingsError(Exception):
@@ -53,6 +64,10 @@ def load(cls: type[B], context: str, environ: Mapping[str, str] = os.environ) ->
     values: dict[str, object] = {}
     known = list(variables(cls, context))
     for variable in known:
+        if variable.each:
+            for key, value in _each(variable, environ).items():
+                _put(values, (*variable.path, key), value)
+            continue
         raw = next((environ[name] for name in variable.names if environ.get(name)), None)
         if raw is not None:
             _put(values, variable.path, _parse(raw) if variable.container else raw)
@@ -78,15 +93,29 @@ def _walk(cls: type[BaseModel], context: str, path: tuple[str, ...]) -> Iterator
         plain = "_".join((PREFIX, *here)).upper()
         own = "_".join((PREFIX, context, *here)).upper()
         also = tuple(mark.name for mark in info.metadata if isinstance(mark, Env))
+        key = next((mark.key for mark in info.metadata if isinstance(mark, EnvEach)), "")
+        ending = f"_<{key.upper()}>" if key else ""
         yield Variable(
             path=here,
-            names=(own, plain, *also),
+            names=(own + ending, plain + ending, *also),
             description=info.description or "",
             required=info.is_required(),
             secret=_mentions(info.annotation, SecretStr),
             default="" if info.is_required() else _text(info),
             container=any(_mentions(info.annotation, kind) for kind in _CONTAINERS),
+            each=bool(key),
         )
+
+
+def _each(variable: Variable, environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of a mapping by key, in lower case; a variable that is set to nothing gives none."""
+    found: dict[str, str] = {}
+    for name in reversed(variable.names):
+        prefix = name.partition("<")[0]
+        found |= {
+            key.removeprefix(prefix).lower(): raw for key, raw in environ.items() if raw and key.startswith(prefix)
+        }
+    return found
 
 
 def _text(info: FieldInfo) -> str:
@@ -144,7 +173,13 @@ def _explain(error: ValidationError, known: list[Variable], context: str) -> str
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         path = tuple(str(part) for part in problem["loc"])
         variable = next((v for v in known if path[: len(v.path)] == v.path), None)
-        where = " or ".join(variable.names) if variable else "_".join((PREFIX, *path, "*")).upper()
+        where = " or ".join(_names(variable, path)) if variable else "_".join((PREFIX, *path, "*")).upper()
         meaning = f" ({variable.description})" if variable and variable.description else ""
         lines.append(f"  {where}: {problem['msg']}{meaning}")
     return "\n".join(lines)
+
+
+def _names(variable: Variable, path: tuple[str, ...]) -> Iterator[str]:
+    """The variables of a problem at a path, which names the key of a mapping."""
+    for name in variable.names:
+        yield name.partition("<")[0] + path[len(variable.path)].upper() if variable.each else name

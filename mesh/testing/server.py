@@ -74,12 +74,17 @@ async def served(
     settings: ServerSettings | None = None,
     revocations: Revocations | None = None,
     service_config: str = "{}",
+    version: str = "",
 ) -> AsyncIterator[RunningServer]:
     """Serve `registrations` on a free port behind the standard chain; every caller is allowed unless told otherwise."""
     clock = clock or SystemClock()
     issuer = issuer or await Issuer.create(clock)
     chain = standard_chain(
-        verifier=issuer.verifier, authorizer=authorizer or AllowAll(), clock=clock, revocations=revocations
+        verifier=issuer.verifier,
+        authorizer=authorizer or AllowAll(),
+        clock=clock,
+        revocations=revocations,
+        version=version,
     )
     settings = settings or ServerSettings(drain_seconds=2.0, stream_drain_seconds=0.0)
     async with AsyncExitStack() as stack:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.events.topics import facts_of
 from soma.events.v1 import facts_pb2
 from svc_critic.domain.erasure import ErasedAsset
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
     from svc_critic.domain.erasure import ErasureMarks
-
-TOPIC = facts_of("assets")
 
 
 class AssetEventHandlers:

@@ -9,7 +9,7 @@ from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.ports import JobStore
@@ -21,15 +21,15 @@ _BATCH = 200
 class WatchJob:
     """Streams a timeline without gap or duplicate. The end of a run is terminal only while no other run followed it.
 
-    `heartbeat_s` is the longest silence, in seconds.
+    A watcher whom no news woke for `poll_s` seconds looks by itself.
     """
 
-    def __init__(self, store: JobStore, recorder: Recorder, *, heartbeat_s: float = 10.0) -> None:
+    def __init__(self, store: JobStore, recorder: Recorder, *, poll_s: float = 10.0) -> None:
         self._store = store
         self._recorder = recorder
-        self._heartbeat_s = heartbeat_s
+        self._poll_s = poll_s
 
-    async def __call__(self, tenant_id: str, job_id: str, after: int) -> AsyncIterator[JobEvent]:
+    async def __call__(self, tenant_id: str, job_id: str, after: int) -> AsyncGenerator[JobEvent, None]:
         """Events with a sequence above `after`; ends with the terminal one. NOT_FOUND, before the first event."""
         async with self._store.wakeup(job_id) as wakeup:
             while True:
@@ -43,14 +43,14 @@ class WatchJob:
                 if not batch:
                     if await self._seen(tenant_id, job_id, after):
                         return
-                    if not await wakeup.wait(self._heartbeat_s):
-                        yield await self._heartbeat(tenant_id, job_id)
+                    await wakeup.wait(self._poll_s)
 
     async def _seen(self, tenant_id: str, job_id: str, after: int) -> bool:
         """Whether the caller has seen the end already."""
         job = await self._store.job(tenant_id, job_id)
         return job.state.ended and not await self._store.events(tenant_id, job_id, after, 1)
 
-    async def _heartbeat(self, tenant_id: str, job_id: str) -> JobEvent:
+    async def heartbeat(self, tenant_id: str, job_id: str) -> JobEvent:
+        """The state of the job where nothing happened."""
         job = await self._store.job(tenant_id, job_id)
         return self._recorder.event(job, TimelineEntry(EventType.HEARTBEAT, ""))

@@ -38,8 +38,9 @@ from svc_executor.app.sweeps import CloseLostRuns, EraseOrphanedResults, RetryCo
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap.background import Sweeps, start_sweeps
 from svc_executor.bootstrap.providers import ProviderRuntime, circuit_trusted_s, shipped_capabilities
+from svc_executor.context import CONTEXT, NAME
 from svc_executor.domain.compiler import Compiler
-from svc_executor.events.assets import TOPIC, AssetEventHandlers
+from svc_executor.events.assets import AssetEventHandlers
 from svc_executor.rpc.document_service import DocumentServicer
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from mesh.chassis import Chassis
     from mesh.lifecycle import Service
 
-NAME = "executor"
 _BATCH = 20
 """Events of one transaction: each locks the asset that it is about."""
 
@@ -80,12 +80,12 @@ class _Peers:
 async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Builds the executor and undoes it in reverse."""
     settings = settings or load(Settings, NAME)
-    async with chassis(NAME, settings) as mesh:
+    async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         peers = await _peers(mesh, circuit_trusted_s(settings.executor))
         store = PostgresJobs(mesh.postgres, FactEncoder(mesh.ids, mesh.clock), mesh.auditor)
         await mesh.enter(store.listening())
-        await mesh.consume((TOPIC,), AssetEventHandlers(mesh.clock, PostgresTexts).handlers(), batch=_BATCH)
+        await mesh.consume(AssetEventHandlers(mesh.clock, PostgresTexts).handlers(), batch=_BATCH)
         bytes_ = await mesh.enter(blobs.open(settings.blobs))
         temporal = await mesh.enter(durable.client(settings.temporal, bytes_))
         stores = _Stores(store, BlobResults(bytes_))
@@ -96,7 +96,7 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         terms = settings.retention
         await mesh.apply_retention(rules, terms.jobs_days, payloads=terms.workflow_payloads_days)
         plans = PlanServicer(compiler_of(settings.executor))
-        jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner))
+        jobs = JobServicer(_jobs(mesh, settings.executor, peers.assets, store, runner), mesh.heartbeats)
         # Whoever listens can run a plan; where the registry stays away, selections say so.
         await provider_runtime.registered(settings.executor.wait_for_registration_s)
         documents = DocumentServicer(DiffDocuments(store, peers.assets, provider_runtime.differ))
@@ -206,5 +206,5 @@ def _jobs(
         list=ListJobs(store),
         cancel=CancelJob(store, runner),
         resume=ResumeJob(store, runner, assets, recorder, starting, most_resumes=settings.max_resumes),
-        watch=WatchJob(store, recorder, heartbeat_s=settings.heartbeat_s),
+        watch=WatchJob(store, recorder),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mesh import context as request_context
 from mesh.context import caller
 from mesh.errors import invalid
+from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
 from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.submit import SubmitRequest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from mesh.rpc.heartbeats import Heartbeats
     from soma.executor.v1 import job_pb2
     from svc_executor.app.control import CancelJob, ResumeJob
     from svc_executor.app.read import ListJobs
@@ -47,8 +50,9 @@ class JobUseCases:
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     """Durable jobs."""
 
-    def __init__(self, use_cases: JobUseCases) -> None:
+    def __init__(self, use_cases: JobUseCases, heartbeats: Heartbeats = DEFAULT_HEARTBEATS) -> None:
         self._use_cases = use_cases
+        self._heartbeats = heartbeats
 
     async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Context) -> job_pb2.Job:
         """Accept a plan."""
@@ -104,9 +108,11 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.WatchJobRequest, context: Context
     ) -> AsyncIterator[job_pb2.JobEvent]:
         """Stream a timeline."""
-        after = request.after or _last_event_id(context)
-        async for event in self._use_cases.watch(caller().tenant_id, request.job_id.lower(), after):
-            yield convert.event_message(event)
+        tenant_id, job_id, watch = caller().tenant_id, request.job_id.lower(), self._use_cases.watch
+        news = watch(tenant_id, job_id, request.after or _last_event_id(context))
+        async with aclosing(self._heartbeats.around(news, lambda: watch.heartbeat(tenant_id, job_id))) as events:
+            async for event in events:
+                yield convert.event_message(event)
 
     async def _job(self, job_id: str) -> job_pb2.Job:
         store, tenant = self._use_cases.store, caller().tenant_id

@@ -12,9 +12,10 @@ from grpc_health.v1 import health_pb2
 from mesh.dependencies import health_name
 from mesh.errors import Reason, SomaError
 from mesh.health import REASON_KEY
+from mesh.rpc.interceptors import version
 from mesh.rpc.statistics import CallStatistics
 from mesh.stores.postgres import SYSTEM
-from svc_gateway.domain.degradation import Calls, UnknownHealthError
+from svc_gateway.domain.degradation import Answer, Calls, UnknownHealthError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from mesh.stores.postgres import Postgres
 
-    Probe = Callable[[], Awaitable[Calls | None]]
+    Probe = Callable[[], Awaitable[Answer | None]]
     HealthCheck = grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
 
 _VAULT_HEALTH = "/v1/sys/health?standbyok=true"
@@ -31,10 +32,10 @@ _TEMPORAL_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 
 
 def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Probe:
-    """Asks `grpc.health.v1`; a server of the mesh also tells how its calls went lately."""
+    """Asks `grpc.health.v1`; a server of the mesh also tells its version, and how its calls went lately."""
     check = _check(channel)
 
-    async def probe() -> Calls | None:
+    async def probe() -> Answer:
         call = check(health_pb2.HealthCheckRequest(service=service))
         try:
             answer = await call
@@ -44,7 +45,17 @@ def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Probe:
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise _down("says that it does not serve")
         told = CallStatistics.from_metadata(headers)
-        return None if told is None else Calls(told.count, told.p95_s, told.errors, told.unavailable)
+        calls = None if told is None else Calls(told.count, told.p95_s, told.errors, told.unavailable)
+        return Answer(calls, headers.get(version.HEADER, ""))
+
+    return probe
+
+
+def without_address(context: str) -> Probe:
+    """Says of a context whose address was not given that calls to it are refused."""
+
+    async def probe() -> None:
+        raise _down(f"has no address, so that calls to it are refused: set SA01_PEERS_{context.upper()}=host:port")
 
     return probe
 

@@ -10,11 +10,12 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.rpc import error_details_pb2, status_pb2
 
-from svc_gateway.domain.routes import Binding, Method, RouteTable, context_of
+from mesh.contexts import GROUP, InvalidContextError, installed, owners
+from svc_gateway.domain.routes import Binding, Method, RouteTable
 from svc_gateway.domain.templates import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from google.protobuf.message import Message
 
@@ -27,10 +28,14 @@ _ACCESS_TYPE = "soma.common.v1.Access"
 
 
 class Descriptors:
-    """A descriptor set, with the options of its methods readable by name."""
+    """A descriptor set, with the options of its methods readable by name.
 
-    def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
+    `served_by` names the context of each protobuf package that has services; None: as the contexts declare it.
+    """
+
+    def __init__(self, files: descriptor_pb2.FileDescriptorSet, served_by: Mapping[str, str] | None = None) -> None:
         self._files = files
+        self._served_by = owners(installed()) if served_by is None else served_by
         self._pool = descriptor_pool.DescriptorPool()
         for file in files.file:
             self._pool.Add(file)
@@ -64,7 +69,7 @@ class Descriptors:
                 importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
 
     def route_table(self) -> RouteTable:
-        """Every method of the mesh's own packages."""
+        """Every method of the mesh's own packages; InvalidContextError for a package that no context serves."""
         return RouteTable(tuple(self._methods()))
 
     def _methods(self) -> Iterator[Method]:
@@ -82,7 +87,7 @@ class Descriptors:
         return Method(
             service=f"{package}.{service}",
             name=method.name,
-            context=context_of(package),
+            context=self._context(package),
             action=str(getattr(access, "action", "")),
             public=bool(getattr(access, "public", False)),
             client_streaming=method.client_streaming,
@@ -90,6 +95,14 @@ class Descriptors:
             raw_request=self._takes_raw(method, rule.body),
             bindings=tuple(_bindings(rule)),
         )
+
+    def _context(self, package: str) -> str:
+        context = self._served_by.get(package)
+        if context is None:
+            raise InvalidContextError(
+                f"no context serves {package}: name it in `protos` of a context, whose entry point is in {GROUP}"
+            )
+        return context
 
     def _options(self, options: descriptor_pb2.MethodOptions) -> dict[str, bytes]:
         """The options by full name, as serialized messages, whatever is compiled into this process."""

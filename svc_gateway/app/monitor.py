@@ -10,7 +10,7 @@ from mesh import tasks
 from mesh.errors import SomaError
 from mesh.telemetry import gauge, histogram
 from svc_gateway.domain.degradation import (
-    Calls,
+    Answer,
     Component,
     HealthTracker,
     Level,
@@ -23,7 +23,7 @@ from svc_gateway.domain.degradation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from mesh.clock import Clock
 
@@ -34,12 +34,12 @@ _START_PAUSE_S = 0.25
 class Check:
     """How to probe one part: `probe` returns, or raises SomaError or OSError.
 
-    It may return what the part tells of its real calls. Where `unconfirmed` others are asked about it: `probe` raises
+    It may return what the part tells of itself. Where `unconfirmed` others are asked about it: `probe` raises
     UnknownHealthError when they do not say, and to be left without an answer within `deadline_s` is the same.
     """
 
     name: str
-    probe: Callable[[], Awaitable[Calls | None]]
+    probe: Callable[[], Awaitable[Answer | None]]
     critical: bool = False
     unconfirmed: bool = False
     deadline_s: float | None = None
@@ -82,17 +82,13 @@ class Monitor:
             for check in self._checks:
                 group.create_task(self._follow(check))
 
-    async def watch(self, at_least_every_s: float) -> AsyncIterator[Report]:
-        """The report now, at each change of what it says, and at least this often."""
+    async def watch(self) -> AsyncGenerator[Report, None]:
+        """The report now, and at each change of what it says."""
         sent: Report | None = None
         while True:
             async with self._changed:
-                try:
-                    async with asyncio.timeout(None if sent is None else at_least_every_s):
-                        while sent is not None and _visible_state(sent) == _visible_state(self._report):
-                            await self._changed.wait()
-                except TimeoutError:
-                    pass
+                while sent is not None and _visible_state(sent) == _visible_state(self._report):
+                    await self._changed.wait()
                 sent = self._report
             yield sent
 
@@ -101,13 +97,15 @@ class Monitor:
         started = self._clock.monotonic()
         tracker = self._trackers[check.name]
         try:
-            reason, calls = await self._ask(check)
+            reason, answer = await self._ask(check)
         except UnknownHealthError as silence:
             part = tracker.observe_unknown(str(silence))
         else:
             now = self._clock.monotonic()
             silent = now - started >= self._deadline_s(check)
-            seen = Observation(not reason, now - started, reason, silent=silent, calls=calls)
+            seen = Observation(
+                not reason, now - started, reason, silent=silent, calls=answer.calls, version=answer.version
+            )
             if not seen.ok and self._starting(check):
                 return tracker.component
             part = tracker.observe(seen, self._clock.now(), now)
@@ -121,9 +119,9 @@ class Monitor:
             self._report = self._judge()
             self._changed.notify_all()
 
-    async def _ask(self, check: Check) -> tuple[str, Calls | None]:
-        """Why the part is not well, empty when it is, and what it tells of its calls."""
-        told: list[Calls | None] = []
+    async def _ask(self, check: Check) -> tuple[str, Answer]:
+        """Why the part is not well, empty when it is, and what it tells of itself."""
+        told: list[Answer | None] = []
 
         async def probe() -> None:
             told.append(await check.probe())
@@ -134,15 +132,15 @@ class Monitor:
                 silence = f"does not answer within {self._deadline_s(check):g} s"
                 if check.unconfirmed:
                     raise UnknownHealthError(f"who knows of it {silence}")
-                return silence, None
+                return silence, Answer()
             asked.result()
         except SomaError as error:
-            return error.message, None
+            return error.message, Answer()
         except OSError:
-            return "cannot be reached", None
+            return "cannot be reached", Answer()
         finally:
             await tasks.end(asked)
-        return "", told[0]
+        return "", told[0] or Answer()
 
     async def _answered(self, check: Check, asked: asyncio.Task[None]) -> bool:
         """Whether there is an answer before the deadline; a part that lets wait is judged by that in the meantime."""
@@ -189,4 +187,4 @@ class Monitor:
 
 def _visible_state(what: Report) -> object:
     """What a reader would notice: not the times of checks."""
-    return what.level, what.reason, [(item.name, item.state, item.level) for item in what.components]
+    return what.level, what.reason, [(item.name, item.state, item.level, item.version) for item in what.components]

@@ -64,11 +64,19 @@ NO_CALLS = Calls(0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a part tells of itself when it is asked: its calls, and its version; what it does not tell is empty."""
+
+    calls: Calls | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class Observation:
     """One check: whether it succeeded, how long it took or takes already, and what to tell of a failure.
 
     `pending` is true while it has no answer yet, `silent` when it had none before its deadline. `calls` are the part's
-    own calls, where it tells of them.
+    own calls and `version` its version, where it tells of them.
     """
 
     ok: bool
@@ -77,6 +85,7 @@ class Observation:
     pending: bool = False
     silent: bool = False
     calls: Calls | None = None
+    version: str = ""
 
 
 class UnknownHealthError(Exception):
@@ -85,7 +94,7 @@ class UnknownHealthError(Exception):
 
 @dataclass(frozen=True)
 class Component:
-    """A part as it is judged now."""
+    """A part as it is judged now. `version` is the last that it told, empty where it tells none."""
 
     name: str
     critical: bool
@@ -94,6 +103,7 @@ class Component:
     reason: str = "not checked yet"
     response_s: float = 0.0
     checked_at: datetime | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ class HealthTracker:
             reason=self._reason(level, seen),
             response_s=self._response_s(seen),
             checked_at=at,
+            version=seen.version or self.component.version,
         )
         return self.component
 
@@ -166,7 +177,8 @@ class HealthTracker:
         if self._silences >= self.thresholds.evidence or self.component.state is State.UNKNOWN:
             self._outcomes.clear()
             self._candidate, self._streak = None, 0
-            self.component = Component(self.component.name, self.component.critical, reason=reason)
+            known = self.component
+            self.component = Component(known.name, known.critical, reason=reason, version=known.version)
         return self.component
 
     def _may_change(self, now_s: float) -> bool:

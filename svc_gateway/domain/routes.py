@@ -13,15 +13,6 @@ if TYPE_CHECKING:
 
     from svc_gateway.domain.templates import Template
 
-# Proto packages whose context has another name than the package.
-SERVED_BY: Mapping[str, str] = MappingProxyType({"capsule": "registry", "llm": "executor"})
-
-
-def context_of(package: str) -> str:
-    """The context that serves a proto package such as `soma.registry.v1`."""
-    noun = package.split(".")[1]
-    return SERVED_BY.get(noun, noun)
-
 
 @dataclass(frozen=True)
 class Binding:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 HEALTH = "grpc.health.v1.Health"
 _DRAIN_S = 1.0
-_HEARTBEAT_S = 60.0
 _FASTEST_PING_MS = 5_000
 """Proxies ping every 10 s to notice a control plane that vanished; more often than this is taken for abuse."""
 
@@ -81,7 +80,7 @@ class ControlServer:
 
     async def publish_health(self, monitor: Monitor) -> None:
         """Tell the health of each service as the monitor sees it, forever."""
-        async for report in monitor.watch(_HEARTBEAT_S):
+        async for report in monitor.watch():
             await self._set_health(report)
 
     async def _set_health(self, report: Report) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from google.api import httpbody_pb2
 
+from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
 from mesh.rpc.wellknown import timestamp
 from soma.gateway.v1 import health_service_pb2 as pb
 from soma.gateway.v1 import health_service_pb2_grpc as pb_grpc
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from mesh.rpc.heartbeats import Heartbeats
     from svc_gateway.app.monitor import Monitor
     from svc_gateway.domain.degradation import Component, Report
 
     Context = grpc.aio.ServicerContext[object, object]
 
-HEARTBEAT_S = 15.0
 _JSON = "application/json"
 _LEVELS: Mapping[Level, pb.DegradationLevel.ValueType] = MappingProxyType(
     {
@@ -46,9 +48,10 @@ _STATES: Mapping[State, pb.ComponentState.ValueType] = MappingProxyType(
 class DegradationServicer(pb_grpc.DegradationServiceServicer):
     """How well the mesh is."""
 
-    def __init__(self, monitor: Monitor, version: str) -> None:
+    def __init__(self, monitor: Monitor, version: str, heartbeats: Heartbeats = DEFAULT_HEARTBEATS) -> None:
         self._monitor = monitor
         self._version = version
+        self._heartbeats = heartbeats
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.Status:
         """The level of the whole mesh."""
@@ -60,8 +63,13 @@ class DegradationServicer(pb_grpc.DegradationServiceServicer):
 
     async def WatchStatus(self, request: pb.WatchStatusRequest, context: Context) -> AsyncIterator[pb.Status]:
         """Sends the status now, at each change, and as a heartbeat."""
-        async for report in self._monitor.watch(HEARTBEAT_S):
-            yield self._status(report)
+
+        async def unchanged() -> Report:
+            return self._monitor.report
+
+        async with aclosing(self._heartbeats.around(self._monitor.watch(), unchanged)) as reports:
+            async for report in reports:
+                yield self._status(report)
 
     def _status(self, report: Report) -> pb.Status:
         return pb.Status(
@@ -99,4 +107,5 @@ def _component(item: Component) -> pb.Component:
         response_ms=round(item.response_s * 1000, 3),
         check_time=timestamp(item.checked_at),
         critical=item.critical,
+        version=item.version,
     )

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mesh.errors import Reason, SomaError
+from svc_provenance.context import AUDIT_KEY
 from svc_provenance.domain.audit import (
     ChainPosition,
     SignedStatement,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from mesh.secrets import Transit
     from mesh.stores.blobs import Blobs
 
-KEY = "soma-audit"
-"""Transit key that signs statements about chains."""
 _PAGE = 1_000
 _PLACE = re.compile(r"/(\d{19})\.json$")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
@@ -100,7 +99,7 @@ class BlobAnchors:
 class TransitSignatures:
     """`Signatures` by a Transit key, which never leaves the secret store."""
 
-    def __init__(self, transit: Transit, clock: Clock, key: str = KEY) -> None:
+    def __init__(self, transit: Transit, clock: Clock, key: str = AUDIT_KEY) -> None:
         self._transit = transit
         self._clock = clock
         self._key = key

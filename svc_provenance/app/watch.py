@@ -17,7 +17,7 @@ from mesh.tasks import end
 from svc_provenance.domain.trace import SUCCEEDED, join
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     from mesh.clock import Clock
     from svc_provenance.app.traces import Traces
@@ -48,7 +48,6 @@ class WatchTiming:
     the processor busy.
     """
 
-    heartbeat_s: float = 10.0
     first_s: float = 2.0
     missing_facts_timeout_s: float = 60.0
     settle_s: float = 1.0
@@ -89,8 +88,8 @@ class _Feed:
             self.version += 1
             self._changed.notify_all()
 
-    async def newer(self, version: int, seconds: float) -> bool:
-        """Wait for a newer drawing; False when there was none in time."""
+    async def newer(self, version: int, seconds: float | None) -> bool:
+        """Wait for a newer drawing; False when there was none in time, of which None has any amount."""
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(lambda: self.version > version)
@@ -117,8 +116,8 @@ class WatchTraces:
         self._pace = pace or WatchTiming()
         self._feeds: dict[tuple[str, str], _Feed] = {}
 
-    async def __call__(self, tenant_id: str, job_id: str) -> AsyncIterator[bytes | None]:
-        """Parts as they change, at last the whole trace; None is a heartbeat. NOT_FOUND, before the first part."""
+    async def __call__(self, tenant_id: str, job_id: str) -> AsyncGenerator[bytes, None]:
+        """Parts as they change, at last the whole trace. NOT_FOUND, before the first part."""
         async with self._feed(tenant_id, job_id) as feed:
             if not await feed.newer(0, self._pace.first_s):
                 raise feed.failure or not_found("trace", job_id)
@@ -133,7 +132,7 @@ class WatchTraces:
                     if sent.get(name) != part:
                         sent[name] = part
                         yield part
-                settle_s = min(self._pace.settle_s + drawing.rest_s, self._pace.heartbeat_s)
+                settle_s = self._pace.settle_s + drawing.rest_s
                 if trace.complete and not _settled(trace) and await feed.newer(version, settle_s):
                     continue
                 if trace.complete or self._given_up(ended_at):
@@ -141,18 +140,16 @@ class WatchTraces:
                     return
                 ended = trace.run is not None and trace.run.ended
                 ended_at = (ended_at or self._clock.monotonic()) if ended else None
-                if not await feed.newer(version, self._wait_s(ended_at)) and not self._given_up(ended_at):
-                    yield None
+                await feed.newer(version, self._wait_s(ended_at))
 
     def _given_up(self, ended_at: float | None) -> bool:
         return ended_at is not None and self._clock.monotonic() - ended_at >= self._pace.missing_facts_timeout_s
 
-    def _wait_s(self, ended_at: float | None) -> float:
-        """Until the next heartbeat, or until missing facts are not waited for any longer."""
+    def _wait_s(self, ended_at: float | None) -> float | None:
+        """Until missing facts are not waited for any longer; None before the job has ended."""
         if ended_at is None:
-            return self._pace.heartbeat_s
-        left = ended_at + self._pace.missing_facts_timeout_s - self._clock.monotonic()
-        return max(0.001, min(self._pace.heartbeat_s, left))
+            return None
+        return max(0.001, ended_at + self._pace.missing_facts_timeout_s - self._clock.monotonic())
 
     @asynccontextmanager
     async def _feed(self, tenant_id: str, job_id: str) -> AsyncIterator[_Feed]:

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.events.inbox import BatchHandler
-from mesh.events.topics import AUDIT
 from mesh.redaction import Redactor
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Decision, Entry
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from svc_provenance.domain.audit import ChainedEntry
-
-TOPIC = AUDIT
 
 
 class Append(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh import tracing
-from mesh.events.topics import facts_of
 from mesh.rpc.bounded import bound
 from soma.events.v1 import facts_pb2
 from svc_provenance.domain.model import AssetSummary, Fact, JobSummary, Kind
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
     from svc_provenance.domain.model import Summary, Transaction
     from svc_provenance.domain.ports import Record
-
-TOPICS = tuple(map(facts_of, ("selector", "executor", "assets", "critic")))
 
 
 async def _summary_only(_tenant_id: str) -> bool:

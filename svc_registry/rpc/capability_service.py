@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.identity import SERVICE_ROLE
+from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
 from svc_registry.app.ladders import ladder_token
@@ -22,13 +23,14 @@ from svc_registry.rpc.convert import (
     modality_from,
     requirements_from,
 )
-from svc_registry.rpc.watch_stream import HEARTBEAT_S, MESSAGE_BYTES, WatchStream, within_bytes
+from svc_registry.rpc.watch_stream import MESSAGE_BYTES, WatchStream, within_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc.aio
 
+    from mesh.rpc.heartbeats import Heartbeats
     from soma.registry.v1 import capability_pb2, ladder_pb2
     from svc_registry.app import Catalog, Registry
     from svc_registry.domain import Capability, Rejection
@@ -52,12 +54,12 @@ def _left_out(item: Rejection) -> pb.LeftOut:
 
 
 class CapabilityServicer(CapabilityServiceServicer):
-    """Serves the registry's use cases. A watch that has no news for `heartbeat_s` seconds sends a heartbeat."""
+    """Serves the registry's use cases. A watch that has no news sends heartbeats."""
 
-    def __init__(self, registry: Registry, catalog: Catalog, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, registry: Registry, catalog: Catalog, heartbeats: Heartbeats = DEFAULT_HEARTBEATS) -> None:
         self._registry = registry
         self._catalog = catalog
-        self._heartbeat_s = heartbeat_s
+        self._heartbeats = heartbeats
 
     async def RegisterCapability(
         self, request: pb.RegisterCapabilityRequest, context: grpc.aio.ServicerContext
@@ -183,6 +185,6 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.WatchCapabilitiesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.WatchCapabilitiesResponse]:
         """Sends a snapshot, then changes and heartbeats; starts anew with a snapshot where changes were lost."""
-        stream = WatchStream(self._catalog, self._heartbeat_s)
+        stream = WatchStream(self._catalog, self._heartbeats)
         async for message in stream.messages(request.resume_token):
             yield message

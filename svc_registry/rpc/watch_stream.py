@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import Message
@@ -12,12 +13,12 @@ from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.rpc.convert import capability_to_proto, ladder_to_proto
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 
+    from mesh.rpc.heartbeats import Heartbeats
     from svc_registry.app import Catalog, Change, View
     from svc_registry.domain import Ladder
 
-HEARTBEAT_S = 15.0
 MESSAGE_BYTES = 1024 * 1024
 """From where on a message takes no more; one thing that is larger goes alone."""
 MAX_ENTRY_BYTES = 3 * 1024 * 1024 + 512 * 1024
@@ -30,15 +31,26 @@ _log = get_logger(__name__)
 class WatchStream:
     """Follows a catalogue for one watcher."""
 
-    def __init__(self, catalog: Catalog, heartbeat_s: float) -> None:
+    def __init__(self, catalog: Catalog, heartbeats: Heartbeats) -> None:
         self._catalog = catalog
-        self._heartbeat_s = heartbeat_s
+        self._heartbeats = heartbeats
 
     async def messages(self, resume_token: str) -> AsyncIterator[pb.WatchCapabilitiesResponse]:
         """A snapshot unless the token is of this process and its changes are still kept, then what changes."""
+        given_out = ""
+
+        async def heartbeat() -> pb.WatchCapabilitiesResponse:
+            return _heartbeat(given_out)
+
+        async with aclosing(self._heartbeats.around(self._news(resume_token), heartbeat)) as messages:
+            async for message in messages:
+                given_out = message.resume_token or given_out
+                yield message
+
+    async def _news(self, resume_token: str) -> AsyncGenerator[pb.WatchCapabilitiesResponse, None]:
         subscription = self._catalog.subscribe(self._revision(resume_token))
         if subscription is not None:
-            yield self._heartbeat(subscription.after)
+            yield _heartbeat(self._token(subscription.after))
         while True:
             if subscription is None:
                 view = self._catalog.view()
@@ -46,11 +58,9 @@ class WatchStream:
                     yield message
                 subscription = self._catalog.subscribe(view.revision)
                 continue
-            changes = await subscription.next(self._heartbeat_s)
+            changes = await subscription.next()
             if changes is None:
                 subscription = None
-            elif not changes:
-                yield self._heartbeat(subscription.after)
             else:
                 for message in self._deltas(changes):
                     yield message
@@ -61,9 +71,6 @@ class WatchStream:
 
     def _token(self, revision: int) -> str:
         return f"{self._catalog.epoch}:{revision}"
-
-    def _heartbeat(self, revision: int) -> pb.WatchCapabilitiesResponse:
-        return pb.WatchCapabilitiesResponse(complete=True, heartbeat=True, resume_token=self._token(revision))
 
     def _snapshot(self, view: View) -> Iterator[pb.WatchCapabilitiesResponse]:
         """All but the last message are held back by one, since the last carries the token."""
@@ -90,6 +97,11 @@ class WatchStream:
             _add(message, entry)
             message.resume_token = self._token(change.revision)
         yield message
+
+
+def _heartbeat(token: str) -> pb.WatchCapabilitiesResponse:
+    """What it says of the view is as of the message that gave the token; without one the view is not whole yet."""
+    return pb.WatchCapabilitiesResponse(complete=bool(token), heartbeat=True, resume_token=token)
 
 
 def within_bytes(entries: Iterable[M], most: int = MESSAGE_BYTES) -> list[M]:

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from hypothesis import HealthCheck, Phase, given, settings
 
 from mesh.clock import SystemClock
+from mesh.contexts import installed
 from mesh.local.pki import OPERATOR, Pki
 from svc_gateway.adapters.descriptors import Descriptors
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import RunningMesh
 
 CASES = 200
-CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
+CONTEXTS = tuple(context.name for context in installed())
 
 
 def edge_channel(mesh: RunningMesh) -> grpc.Channel:

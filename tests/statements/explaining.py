@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from mesh.contexts import installed
 from mesh.stores.migrations import migrate
 from mesh.stores.postgres import INDEX_ONLY
 from mesh.testing import engines
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).parents[2]
-CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
+CONTEXTS = tuple(context.name for context in installed())
 ROWS = 10_000
 _EMPTY = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND reltuples <= 0"
 _PARTIAL = "SELECT relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indpred IS NOT NULL"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from mesh.clock import SystemClock
+from mesh.contexts import installed
 from mesh.events.kafka.cluster import Cluster
 from mesh.events.kafka.publisher import Publisher
 from mesh.events.kafka.subscription import KafkaSubscription
-from mesh.events.topics import TOPICS
+from mesh.events.topics import topics as all_topics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 class KafkaBus:
     """Topics of a Kafka cluster, made when they are missing. Nothing is connected before the first use.
 
-    `topics` are those whose loss changes the epoch.
+    `topics` are those whose loss changes the epoch; None: all of the mesh.
     """
 
-    def __init__(self, settings: BusSettings, *, topics: Sequence[str] = TOPICS, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: BusSettings, *, topics: Sequence[str] | None = None, clock: Clock | None = None
+    ) -> None:
         self._settings = settings
-        self._topics = tuple(topics)
+        self._topics = all_topics(installed()) if topics is None else tuple(topics)
         self._clock = clock or SystemClock()
         self._cluster = Cluster(settings, self._clock)
         self._publisher = Publisher(settings, self._cluster)

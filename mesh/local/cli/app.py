@@ -8,11 +8,11 @@ from importlib.metadata import version as installed_version
 
 import typer
 
+from mesh.contexts import UnknownContextError
 from mesh.local.cli import audit, dead_letters, demo, doctor, jobs, logs, mesh, receipts, trace
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, emit
 from mesh.local.client import EdgeError
-from mesh.local.contexts import UnknownContextError
 from mesh.local.locate import MissingError
 from mesh.local.program import ProgramFailedError
 from mesh.local.vault import VaultError

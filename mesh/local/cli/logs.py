@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mesh.local import contexts
+from mesh import contexts
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, emit, line
 from mesh.local.home import Home

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mesh import contexts
 from mesh.clock import SystemClock
-from mesh.local import contexts
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, console, emit, line, state_text, table
 from mesh.local.cli.starting import STOP_TIMEOUT_S, find_running_mesh, report, start_detached

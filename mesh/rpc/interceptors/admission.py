@@ -46,6 +46,10 @@ class Admission(Interceptor):
     to open, have a limit of their own and take no other's place.
     """
 
+    name = "admission"
+    # A place is of the tenant of the caller, and only for calls that may be made.
+    after = ("identity", "authorization")
+
     def __init__(
         self,
         max_calls: int,

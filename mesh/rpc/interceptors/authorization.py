@@ -36,6 +36,10 @@ class Authorization(Interceptor):
     `refused` hears of refusals of what changes something, those of the handler too, which knows more than the policy.
     """
 
+    name = "authorization"
+    # Policy and audit read the caller from the request context.
+    after = ("tenancy",)
+
     def __init__(self, authorizer: Authorizer, refused: RefusalListener | None = None) -> None:
         self._authorizer = authorizer
         self._refused = refused

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 class Deadline(Interceptor):
     """Gives a unary call without a deadline `default_s` seconds; at a deadline of its own gRPC itself ends a call."""
 
+    name = "deadline"
+    # The default is time for the handler.
+    after = ("tenancy",)
+
     def __init__(self, clock: Clock, default_s: float | None = None) -> None:
         self._clock = clock
         self._default_s = default_s

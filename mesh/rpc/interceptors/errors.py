@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class Errors(Interceptor):
     """A SomaError is sent as it is; anything else as INTERNAL with the trace id and nothing more."""
 
+    # Outermost: what any other raises becomes a status here.
+    name = "errors"
+
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call and abort it with a rich status when it fails."""
         try:

@@ -24,6 +24,10 @@ class Idempotency(Interceptor):
     Of a stream of requests it is that of the first one. It comes before validation, whose bounds hold for it too.
     """
 
+    name = "idempotency"
+    # Nothing of a request is read for those who may not send it.
+    after = ("authorization",)
+
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call with its request named."""
         key = call.metadata.get(HEADER, "")

@@ -24,6 +24,10 @@ class Verifier(Protocol):
 class Identity(Interceptor):
     """Reads `authorization: Bearer <token>` or `x-api-key: <key>`; no other header says who is calling."""
 
+    name = "identity"
+    # Refused credentials are counted and logged.
+    after = ("errors", "metrics", "logging")
+
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 

@@ -24,6 +24,10 @@ _SERVER_FAULTS = frozenset(reason for reason in Reason if RULES[reason].http_sta
 class Logging(Interceptor):
     """The caller's mistakes are information, the server's failures warnings, defects errors with their traceback."""
 
+    name = "logging"
+    # A line holds the ids of its call.
+    after = ("errors", "tracing")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._log = get_logger(_NAME)

@@ -29,6 +29,10 @@ class Metrics(Interceptor):
     of less than half a second, which tell of their callers.
     """
 
+    name = "metrics"
+    # It observes the code that the caller sees.
+    after = ("errors", "tracing")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._recent = RecentCalls(clock)

@@ -25,6 +25,10 @@ class UploadProgress(Interceptor):
     time that the server waits counts, not what it takes to read. Streams in both directions may pause: they are free.
     """
 
+    name = "upload_progress"
+    # What waits for a place is not slow.
+    after = ("admission",)
+
     def __init__(self, clock: Clock, grace_s: float, bytes_per_s: int) -> None:
         self._clock = clock
         self._grace_s = grace_s

@@ -41,6 +41,9 @@ class StreamIdentity(Interceptor):
     tell a part of a download from the whole, since its status was sent before.
     """
 
+    name = "stream_identity"
+    after = ("identity",)
+
     def __init__(self, clock: Clock, revocations: Revocations | None = None) -> None:
         self._clock = clock
         self._open: dict[str, set[_Stream]] = {}

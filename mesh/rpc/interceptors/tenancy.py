@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class Tenancy(Interceptor):
     """The tenant is the verified caller's, never one that a header or a field names."""
 
+    name = "tenancy"
+    after = ("identity",)
+
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call within its request context."""
         context = RequestContext(

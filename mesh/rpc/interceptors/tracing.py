@@ -26,6 +26,10 @@ _GENERATOR = RandomIdGenerator()
 class Tracing(Interceptor):
     """A server span per call; the trace id and the request id go back to the caller."""
 
+    name = "tracing"
+    # Its ids are in the status of a failed call.
+    after = ("errors",)
+
     def __init__(self, tracer: trace.Tracer, ids: Ids) -> None:
         self._tracer = tracer
         self._ids = ids

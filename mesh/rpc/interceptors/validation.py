@@ -45,6 +45,10 @@ class Validation(Interceptor):
     first wrong one is named.
     """
 
+    name = "validation"
+    # A request id from the header has the bounds of the field.
+    after = ("authorization", "idempotency")
+
     def __init__(self, validator: Validator) -> None:
         self._validator = validator
         self._threads = ThreadSlots("checking requests", _AT_ONCE, waiting_per_tenant=_WAITING)

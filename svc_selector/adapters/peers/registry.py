@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.5
 SILENCE_S = 45.0
-"""Three heartbeats of the registry."""
+"""Three times the longest that the registry may be silent, in seconds."""
 
 _log = get_logger(__name__)
 

@@ -16,6 +16,7 @@ import asyncpg
 import grpc.aio
 
 from mesh.clock import SystemClock
+from mesh.contexts import installed
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
 from mesh.ids import SystemIds, rng
 from mesh.local.engines import PostgresEngine
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tests.bench.growth.statements import Statement
     from tests.bench.rig import Rig
 
-CONTEXTS = ("gateway", "registry", "selector", "executor", "assets", "critic", "provenance")
+CONTEXTS = tuple(context.name for context in installed())
 ROLES = ("viewer", "member", "admin", "platform_admin")
 WARM = 3
 READ_CALLS, WRITE_CALLS = 5, 3

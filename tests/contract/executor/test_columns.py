@@ -81,8 +81,9 @@ async def test_a_list_reads_no_plans(jobs: PostgresJobs, postgres: RecordingPost
 
 
 async def test_watching_a_job_reads_no_plan(jobs: PostgresJobs, postgres: RecordingPostgres, job: Job) -> None:
-    events = WatchJob(jobs, Recorder(SystemClock()), heartbeat_s=0.01)("tenant-a", job.job_id, 1)
-    assert (await anext(events)).type is EventType.HEARTBEAT
+    watch = WatchJob(jobs, Recorder(SystemClock()))
+    assert (await anext(watch("tenant-a", job.job_id, 0))).sequence == 1
+    assert (await watch.heartbeat("tenant-a", job.job_id)).type is EventType.HEARTBEAT
     read = await postgres.columns()
     assert "status" in read
     assert "plan_json" not in read

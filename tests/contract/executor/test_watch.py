@@ -35,10 +35,10 @@ async def move(store: JobStore, job_id: str, state: JobState) -> None:
 
 
 async def watched(store: JobStore, job_id: str, after: int = 0) -> list[JobEvent]:
-    """Watch to the end; heartbeats are left out."""
+    """Watch to the end."""
     async with asyncio.timeout(20):
-        stream = WatchJob(store, RECORDER, heartbeat_s=0.2)("tenant-a", job_id, after)
-        return [event async for event in stream if event.type is not EventType.HEARTBEAT]
+        stream = WatchJob(store, RECORDER, poll_s=0.2)("tenant-a", job_id, after)
+        return [event async for event in stream]
 
 
 def ends(events: Sequence[JobEvent]) -> list[bool]:
@@ -85,9 +85,7 @@ async def test_who_has_seen_the_end_is_not_kept_waiting(store: JobStore, submiss
     assert await watched(store, job.job_id, after=2) == []
 
 
-async def test_silence_is_broken_by_heartbeats_without_a_sequence(store: JobStore, submission: Submit) -> None:
+async def test_a_heartbeat_has_no_sequence(store: JobStore, submission: Submit) -> None:
     job = await store.submit(submission())
-    stream = WatchJob(store, RECORDER, heartbeat_s=0.05)("tenant-a", job.job_id, 1)
-    async with asyncio.timeout(20):
-        event = await anext(stream)
+    event = await WatchJob(store, RECORDER).heartbeat("tenant-a", job.job_id)
     assert (event.type, event.sequence, event.terminal) == (EventType.HEARTBEAT, 0, False)

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from svc_provenance.domain.ports import Record
     from tests.unit.provenance.job_builder import JobBuilder
 
-NEVER_BY_ITSELF = WatchTiming(
-    heartbeat_s=30, first_s=20, missing_facts_timeout_s=30, settle_s=0.5, gather_s=0.02, poll_s=30
-)
+NEVER_BY_ITSELF = WatchTiming(first_s=20, missing_facts_timeout_s=30, settle_s=0.5, gather_s=0.02, poll_s=30)
 
 
 async def allowed(_tenant_id: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.clock import SystemClock
 from mesh.events.event import Event
 from mesh.events.outbox import Outbox
+from mesh.events.topics import facts_of
 from mesh.fairness import FairSlots
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
@@ -20,7 +21,7 @@ from svc_critic.app import EraseQuotes, Evaluate, EvaluationRequest, EvaluationS
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
 from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.prose import examine_prose
-from svc_critic.events.assets import TOPIC, AssetEventHandlers
+from svc_critic.events.assets import AssetEventHandlers
 from svc_critic.rpc import evaluation_done
 
 if TYPE_CHECKING:
@@ -123,4 +124,4 @@ def tombstone(asset_id: str, tenant_id: str = TENANT) -> Event:
     """The event that an asset is gone."""
     payload = facts_pb2.AssetTombstoned(asset=asset_pb2.Asset(asset_id=asset_id), reason="asked for")
     kind = payload.DESCRIPTOR.full_name
-    return Event(IDS.new(), kind, TOPIC, asset_id, tenant_id, CLOCK.now(), payload.SerializeToString())
+    return Event(IDS.new(), kind, facts_of("assets"), asset_id, tenant_id, CLOCK.now(), payload.SerializeToString())

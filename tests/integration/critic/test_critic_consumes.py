@@ -11,7 +11,7 @@ from mesh.chassis import SIGNING_KEY
 from mesh.events.outbox import Outbox
 from mesh.events.topics import DEAD_LETTERS
 from mesh.secrets import KeyKind, Vault, VaultTransit
-from mesh.settings import IdentitySettings, PeerSettings, TlsSettings
+from mesh.settings import IdentitySettings, TlsSettings
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
 from soma.events.v1.dead_letter_pb2 import DeadLettered
@@ -41,7 +41,7 @@ async def settings(
         valkey=valkey_settings,
         vault=vault_settings,
         identity=IdentitySettings(revocations_dir=tmp_path / "revocations"),
-        peers=PeerSettings(gateway=AWAY, assets=AWAY),
+        peers={"gateway": AWAY, "assets": AWAY},
     )
 
 

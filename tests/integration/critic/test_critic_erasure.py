@@ -17,6 +17,7 @@ from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
+from mesh.events.topics import facts_of
 from mesh.settings import PostgresSettings
 from mesh.stores.migrations import migrate
 from mesh.stores.postgres import SYSTEM, Postgres
@@ -25,7 +26,6 @@ from mesh.testing.contract import eventually
 from svc_critic.adapters.erasure import PostgresErasures
 from svc_critic.adapters.retention import RULES
 from svc_critic.domain.evaluation import Listing
-from svc_critic.events.assets import TOPIC
 from tests.integration.critic.quoting import CLOCK, HANDLERS, IDS, SECRET, TENANT, QuotingCritic, tombstone
 
 if TYPE_CHECKING:
@@ -125,13 +125,13 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
     bus, codec = MemoryBus(), Codec()
     dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK)
     consumer = Consumer(
-        bus, postgres, codec, "critic", (TOPIC,), HANDLERS, dead_letter_sink=dead_letter_sink, clock=CLOCK
+        bus, postgres, codec, "critic", (facts_of("assets"),), HANDLERS, dead_letter_sink=dead_letter_sink, clock=CLOCK
     )
 
     async def all_applied() -> bool:
         async with postgres.transaction(SYSTEM) as connection:
             query = "SELECT (SELECT count(*) FROM inbox) = (SELECT count(*) FROM outbox WHERE topic = $1)"
-            return bool(await connection.fetchval(query, TOPIC))
+            return bool(await connection.fetchval(query, facts_of("assets")))
 
     async with Relay(postgres, bus, codec, CLOCK, poll_s=0.1), consumer:
         for _ in range(2):

@@ -15,7 +15,7 @@ from mesh.identity import Claims, TokenMinter
 from mesh.ids import SystemIds
 from mesh.rpc.client import connect
 from mesh.secrets import KeyKind, Vault, VaultTransit
-from mesh.settings import BlobSettings, PeerSettings, TlsSettings
+from mesh.settings import BlobSettings, TlsSettings
 from mesh.testing.contract import eventually
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from soma.executor.v1.job_service_pb2_grpc import JobServiceStub
@@ -54,7 +54,7 @@ async def settings(
         vault=vault_settings,
         temporal=temporal_settings,
         blobs=BlobSettings(url="memory://"),
-        peers=PeerSettings(gateway=AWAY, registry=AWAY, selector=AWAY, assets=AWAY, critic=AWAY),
+        peers={"gateway": AWAY, "registry": AWAY, "selector": AWAY, "assets": AWAY, "critic": AWAY},
         executor=ExecutorSettings(enabled=True, home=tmp_path, wait_for_registration_s=0),
     )
 

@@ -16,6 +16,7 @@ from mesh.events.inbox import Consumer
 from mesh.events.memory import MemoryBus
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
+from mesh.events.topics import facts_of
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
@@ -31,7 +32,7 @@ from svc_executor.app.control import ControlRequest
 from svc_executor.app.erasure import EraseTexts
 from svc_executor.domain.job import StepState
 from svc_executor.domain.run import JobRun
-from svc_executor.events.assets import TOPIC, AssetEventHandlers
+from svc_executor.events.assets import AssetEventHandlers
 from svc_executor.rpc.facts import FactEncoder
 from tests.unit.executor.rig import OWNER, IdleRunner, Rig, picture, task, text_result
 from tests.unit.executor.test_run_steps import TENANT, Run
@@ -70,7 +71,16 @@ def tombstone(asset_id: str, job_id: str = "", tenant_id: str = TENANT) -> Event
     payload = facts_pb2.AssetTombstoned(asset=asset, reason="asked for")
     kind = payload.DESCRIPTOR.full_name
     key = job_id or asset_id
-    return Event(IDS.new(), kind, TOPIC, key, tenant_id, CLOCK.now(), payload.SerializeToString(), correlation_id=key)
+    return Event(
+        IDS.new(),
+        kind,
+        facts_of("assets"),
+        key,
+        tenant_id,
+        CLOCK.now(),
+        payload.SerializeToString(),
+        correlation_id=key,
+    )
 
 
 async def mark(postgres: Postgres, event: Event) -> None:
@@ -244,7 +254,14 @@ async def test_the_event_is_applied_once_and_again_without_harm(postgres: Postgr
     bus, codec, event = MemoryBus(), Codec(), tombstone(asset_id, run.order.job_id)
     dead_letter_sink = DeadLetterPublisher(Outbox(), ids=IDS, clock=CLOCK)
     consumer = Consumer(
-        bus, postgres, codec, "executor", (TOPIC,), HANDLERS, dead_letter_sink=dead_letter_sink, clock=CLOCK
+        bus,
+        postgres,
+        codec,
+        "executor",
+        (facts_of("assets"),),
+        HANDLERS,
+        dead_letter_sink=dead_letter_sink,
+        clock=CLOCK,
     )
 
     async def applied() -> bool:

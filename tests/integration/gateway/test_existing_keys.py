@@ -20,7 +20,7 @@ from mesh.local.vault import IDENTITY_KEY
 from mesh.local.vault import Vault as LocalVault
 from mesh.rpc.client import connect
 from mesh.secrets import Vault, VaultTransit
-from mesh.settings import IdentitySettings, PeerSettings, TlsSettings, load
+from mesh.settings import IdentitySettings, TlsSettings, load
 from mesh.stores.postgres import Postgres
 from mesh.testing import FakeClock
 from mesh.testing.audit import entries
@@ -133,7 +133,7 @@ async def mesh(
         valkey=valkey_settings,
         vault=vault_settings,
         identity=IdentitySettings(revocations_dir=tmp_path / "revocations"),
-        peers=PeerSettings(gateway=address, assets="127.0.0.1:1"),
+        peers={"gateway": address, "assets": "127.0.0.1:1"},
     )
     return Mesh(load(GatewaySettings, "gateway", environ), critic, tmp_path / "first-key")
 

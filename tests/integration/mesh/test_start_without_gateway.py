@@ -26,7 +26,7 @@ from mesh.identity.statements import (
 from mesh.ids import SystemIds
 from mesh.rpc.client import connect
 from mesh.secrets import KeyKind, Vault, VaultTransit
-from mesh.settings import IdentitySettings, PeerSettings, TlsSettings
+from mesh.settings import IdentitySettings, TlsSettings
 from soma.critic.v1.rubric_pb2 import ListRubricsRequest
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub
 from svc_critic.bootstrap import build
@@ -57,7 +57,7 @@ async def settings(
         valkey=valkey_settings,
         vault=vault_settings,
         identity=IdentitySettings(revocations_dir=tmp_path / "revocations"),
-        peers=PeerSettings(gateway=AWAY, assets=AWAY),
+        peers={"gateway": AWAY, "assets": AWAY},
     )
 
 

@@ -100,7 +100,7 @@ async def executor(database: Database, temporal_settings: TemporalSettings) -> A
             list=ListJobs(store),
             cancel=CancelJob(store, rig.runner),
             resume=ResumeJob(store, rig.runner, rig.assets, rig.recorder, rig.starting),
-            watch=WatchJob(store, rig.recorder, heartbeat_s=0.3),
+            watch=WatchJob(store, rig.recorder),
         )
         server = await stack.enter_async_context(
             served(

@@ -219,7 +219,7 @@ class Rig:
 
     async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:
         """Wait for the end of a job and give everything recorded of it."""
-        watch = WatchJob(self.store, self.recorder, heartbeat_s=0.5)
+        watch = WatchJob(self.store, self.recorder)
         async with asyncio.timeout(within_s):
             async for _ in watch(job.tenant_id, job.job_id, 0):
                 pass

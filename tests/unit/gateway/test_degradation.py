@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -78,6 +79,16 @@ def calls(count: int = 100, *, p95_s: float = 0.01, errors: float = 0.0, unavail
 def test_part_whose_checks_are_quick_is_degraded_by_its_slow_calls(seconds: float, level: Level) -> None:
     part = tracker().observe(calls(p95_s=seconds), AT, 0)
     assert (part.level, part.state, part.response_s) == (level, State.HEALTHY, max(seconds, 0.01))
+
+
+def test_the_version_that_a_part_told_last_is_kept() -> None:
+    part = tracker()
+    assert part.observe(replace(GOOD, version="1.2.3"), AT, 0).version == "1.2.3"
+    assert part.observe(BAD, AT, 1).version == "1.2.3"
+    for _ in range(3):
+        part.observe_unknown("nobody says")
+    assert (part.component.state, part.component.version) == (State.UNKNOWN, "1.2.3")
+    assert part.observe(replace(GOOD, version="1.3.0"), AT, 2).version == "1.3.0"
 
 
 @pytest.mark.parametrize(("share", "level"), [(0.05, Level.NONE), (0.15, Level.MINOR), (0.3, Level.MODERATE)])

@@ -12,7 +12,7 @@ from mesh.errors import SomaError
 from mesh.local.ports import free_port
 from mesh.rpc.client import connect
 from mesh.testing.server import PLAINTEXT, served
-from svc_gateway.adapters.checks import dependency, dependency_of_all
+from svc_gateway.adapters.checks import dependency, dependency_of_all, grpc_health, without_address
 from svc_gateway.domain.degradation import UnknownHealthError
 
 if TYPE_CHECKING:
@@ -93,3 +93,15 @@ async def test_what_one_context_does_not_tell_is_not_well(assets: RunningServer,
     await assets.server.health.set(health_name("outbox"), True)
     with pytest.raises(UnknownHealthError, match="svc_critic cannot be reached"):
         await dependency_of_all({"assets": assets.channel, "critic": nobody}, "outbox")()
+
+
+async def test_a_context_tells_its_version() -> None:
+    async with served([], version="1.2.3") as server:
+        answer = await grpc_health(server.channel)()
+    assert answer is not None
+    assert answer.version == "1.2.3"
+
+
+async def test_a_context_without_an_address_is_lost_and_its_variable_is_named() -> None:
+    async with lost("has no address, so that calls to it are refused: set SA01_PEERS_CRITIC=host:port"):
+        await without_address("critic")()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_gateway.domain.routes import Binding, Method, RouteTable, context_of
+from svc_gateway.domain.routes import Binding, Method, RouteTable
 from svc_gateway.domain.templates import Template
 
 
@@ -72,11 +72,3 @@ def test_two_methods_cannot_share_a_route() -> None:
     table = RouteTable((method("Get", ("GET", "/v1/jobs/{id}")), method("Read", ("GET", "/v1/jobs/{name}"))))
     with pytest.raises(ValueError, match="share the route"):
         _ = table.resources
-
-
-@pytest.mark.parametrize(
-    ("package", "context"),
-    [("soma.registry.v1", "registry"), ("soma.capsule.v1", "registry"), ("soma.llm.v2", "executor")],
-)
-def test_package_tells_who_serves_it(package: str, context: str) -> None:
-    assert context_of(package) == context

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,20 @@ def test_a_line_belongs_to_the_request_being_served(lines: Lines) -> None:
         mesh_logging.get_logger("svc").info("working")
     (line,) = lines()
     assert (line["tenant_id"], line["request_id"], line["trace_id"]) == ("acme", "test-request", "0" * 31 + "1")
+
+
+def test_a_line_names_the_context_and_its_version_in_what_a_context_started(lines: Lines) -> None:
+    def serve() -> None:
+        mesh_logging.enter("critic", "1.2.3")
+        mesh_logging.get_logger("svc").info("working")
+        mesh_logging.get_logger("svc").info("of another", context="registry")
+
+    copy_context().run(serve)
+    mesh_logging.get_logger("svc").info("outside")
+    own, other, outside = lines()
+    assert (own["context"], own["version"]) == ("critic", "1.2.3")
+    assert other["context"] == "registry"
+    assert not {"context", "version"} & set(outside)
 
 
 def test_lines_of_libraries_look_the_same(lines: Lines) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
 from mesh.secrets import KeyKind, MemoryTransit
-from svc_provenance.adapters.audit_anchors import KEY, TransitSignatures
+from svc_provenance.adapters.audit_anchors import TransitSignatures
 from svc_provenance.app.audit import ChainState
+from svc_provenance.context import AUDIT_KEY
 from svc_provenance.domain.audit import (
     AUDIT_ACTION_FIELDS,
     EMPTY,
@@ -120,7 +121,7 @@ class MemoryAnchors:
 async def signing() -> TransitSignatures:
     """Signatures by a key of their own."""
     transit = MemoryTransit()
-    await transit.create_key(KEY, KeyKind.SIGNING)
+    await transit.create_key(AUDIT_KEY, KeyKind.SIGNING)
     return TransitSignatures(transit, SystemClock())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AbstractContextManager, aclosing
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pytest
 from hypothesis import given, settings
@@ -16,12 +16,15 @@ from mesh.clock import SystemClock
 from mesh.context import RequestContext
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
+from mesh.rpc.heartbeats import Heartbeats
+from mesh.testing import acting_as
 from soma.provenance.v1 import trace_service_pb2 as pb
 from svc_provenance.adapters.memory import MemoryRecord
 from svc_provenance.adapters.trace_news import TraceNews
 from svc_provenance.app.traces import Traces
 from svc_provenance.app.watch import TraceSnapshot, WatchTiming, WatchTraces
 from svc_provenance.events.facts import TraceEventHandlers
+from svc_provenance.rpc.trace import TraceServicer
 from svc_provenance.rpc.trace_writer import snapshot
 from tests.unit.provenance.sample_jobs import SAMPLE_JOBS, success
 from tests.unit.provenance.test_decision_trace import traced
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from tests.unit.provenance.job_builder import JobBuilder
 
 Draw: TypeAlias = "Callable[[str, Trace, Sequence[Fact]], TraceSnapshot]"
-FAST = WatchTiming(heartbeat_s=5, first_s=5, missing_facts_timeout_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
+FAST = WatchTiming(first_s=5, missing_facts_timeout_s=5, settle_s=0.05, gather_s=0, poll_s=5, rest=0)
 
 
 class WatchHarness:
@@ -61,7 +64,7 @@ class WatchHarness:
     async def stream(self, job_id: str, tenant_id: str = "acme") -> AsyncIterator[pb.TraceEvent]:
         async with aclosing(self.watch(tenant_id, job_id)) as parts:
             async for part in parts:
-                yield pb.TraceEvent.FromString(part or b"")
+                yield pb.TraceEvent.FromString(part)
 
     async def all(self, sample: JobBuilder) -> list[pb.TraceEvent]:
         return [event async for event in self.stream(sample.job_id)]
@@ -144,19 +147,22 @@ async def test_an_unknown_job_and_another_tenants_are_not_found_alike(tenant: st
 
 
 async def test_silence_is_broken_by_heartbeats() -> None:
-    sample, harness = success(), WatchHarness(WatchTiming(heartbeat_s=0.01))
+    sample, harness = success(), WatchHarness()
     await harness.tell(sample.events()[0])
+    servicer = TraceServicer(Traces(harness), harness.watch, Heartbeats(0.01))  # type: ignore[arg-type]
+    request = pb.WatchTraceRequest(id=sample.job_id)
     seen = 0
-    async with aclosing(harness.stream(sample.job_id)) as stream:  # type: ignore[type-var]
-        async for event in stream:
-            seen += event.WhichOneof("event") is None
-            if seen == 3:
-                break
+    with acting_as():
+        async with aclosing(servicer.WatchTrace(request, cast("Any", None))) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                seen += event.WhichOneof("event") is None
+                if seen == 3:
+                    break
     assert seen == 3
 
 
 async def test_facts_that_never_come_are_not_waited_for_any_longer() -> None:
-    sample, harness = success(), WatchHarness(WatchTiming(heartbeat_s=0.01, missing_facts_timeout_s=0.05))
+    sample, harness = success(), WatchHarness(WatchTiming(missing_facts_timeout_s=0.05))
     events = sample.events()
     await harness.tell(*events[:2], events[-1])
     got = await asyncio.wait_for(harness.all(sample), 20)

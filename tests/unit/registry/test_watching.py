@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import pytest
 
 from mesh.context import Caller, RequestContext, use
+from mesh.rpc.heartbeats import Heartbeats
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Registry
 from svc_registry.domain import Capability, Kind, Ladder, LadderKey, Modality
@@ -47,7 +48,7 @@ async def until_token(watch: AsyncIterator[pb.WatchCapabilitiesResponse]) -> lis
 
 
 def watching(catalog: Catalog, beat_s: float = 60.0) -> WatchStream:
-    return WatchStream(catalog, beat_s)
+    return WatchStream(catalog, Heartbeats(beat_s))
 
 
 async def test_a_snapshot_is_cut_by_bytes(catalog: Catalog) -> None:

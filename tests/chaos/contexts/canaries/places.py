@@ -10,6 +10,7 @@ import httpx
 import redis.asyncio
 from temporalio.client import Client
 
+from mesh.contexts import installed
 from mesh.local.supervisor import StateFile
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
@@ -38,7 +39,7 @@ SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relname AS family
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = current_schema()
 """
-CONTEXTS = ("assets", "critic", "executor", "gateway", "provenance", "registry", "selector")
+CONTEXTS = tuple(context.name for context in installed())
 
 Place = tuple[str, bytes]
 

@@ -14,6 +14,7 @@ import asyncpg
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
+from mesh.contexts import installed
 from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.event import Event
@@ -44,7 +45,7 @@ HANGS = "hangs"
 """Type of an asset that the planted trigger never lets into the record."""
 WHY = {"malformed": "MALFORMED", "unreadable": "MALFORMED", "raises": "FAILED", HANGS: "TIMEOUT"}
 """Kinds of poison that handlers of today can meet, and the cause that each must be told with."""
-SOURCE_CONTEXTS = ("registry", "selector", "executor", "assets", "critic", "gateway", "provenance")
+SOURCE_CONTEXTS = tuple(context.name for context in installed())
 _KEYS = 16
 _PATIENCE_S = 6.0
 _SYNCED_WITHIN_MS = 3_000

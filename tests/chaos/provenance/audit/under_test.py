@@ -18,9 +18,10 @@ from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from soma.events.v1.audit_pb2 import AuditRecorded
 from svc_provenance.adapters.audit import PostgresAudit, append
-from svc_provenance.adapters.audit_anchors import KEY, BlobAnchors, TransitSignatures
+from svc_provenance.adapters.audit_anchors import BlobAnchors, TransitSignatures
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule
 from svc_provenance.app.audit import Audit
+from svc_provenance.context import AUDIT_KEY
 from svc_provenance.events.audit import AuditEventHandlers
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class AuditUnderTest:
 async def under_test(databases: Databases, settings: PostgresSettings, folder: Path) -> AsyncIterator[AuditUnderTest]:
     """Opens an audit chain to test; the superuser's session fires no trigger."""
     transit = MemoryTransit()
-    await transit.create_key(KEY, KeyKind.SIGNING)
+    await transit.create_key(AUDIT_KEY, KeyKind.SIGNING)
     owner = await asyncpg.connect(databases.owner_dsn(settings))
     try:
         await owner.execute("SET search_path TO provenance, public; SET session_replication_role = replica")

@@ -204,7 +204,7 @@ async def executor(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
         list=ListJobs(store),
         cancel=CancelJob(store, runner),
         resume=ResumeJob(store, runner, peers, recorder, starting),
-        watch=WatchJob(store, recorder, heartbeat_s=1),
+        watch=WatchJob(store, recorder),
     )
     service, servicer = "soma.executor.v1.JobService", JobServicer(use_cases)
     submit = job_service_pb2.SubmitJobRequest()

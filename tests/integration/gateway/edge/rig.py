@@ -14,6 +14,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.clock import SystemClock
+from mesh.contexts import installed
 from mesh.identity import key_set
 from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.server import serving
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.gateway.edge.upstream import Upstream
 
 
-CONTEXTS = ("gateway", "assets", "critic", "executor", "provenance", "registry", "selector")
+CONTEXTS = tuple(context.name for context in installed())
 
 
 class Signer:

@@ -9,6 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
+from mesh import contexts
 from mesh.local import databases, vault
 from mesh.local.engines import OpenBaoEngine, PostgresEngine
 from mesh.local.home import Home
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-CONTEXTS = ["gateway", "registry"]
+DECLARED = contexts.named(["gateway", "registry"])
+CONTEXTS = [context.name for context in DECLARED]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ async def openbao(home: Home) -> AsyncIterator[OpenBaoEngine]:
     engine = OpenBaoEngine(home)
     await engine.start()
     async with vault.Vault.open(engine.url, engine.root_token) as store:
-        await vault.provision(home, store, CONTEXTS)
+        await vault.provision(home, store, DECLARED)
     yield engine
     await engine.stop()
 
@@ -89,7 +91,7 @@ async def test_secrets_are_prepared_again_without_replacing_key_or_token(home: H
     token = _token(home, "gateway")
     async with vault.Vault.open(openbao.url, openbao.root_token) as store:
         keys = await store.public_keys(vault.IDENTITY_KEY)
-        await vault.provision(home, store, CONTEXTS)
+        await vault.provision(home, store, DECLARED)
         assert await store.public_keys(vault.IDENTITY_KEY) == keys
     assert _token(home, "gateway") == token
 
@@ -124,6 +126,6 @@ async def test_a_token_is_private_and_made_again_when_it_is_revoked(home: Home, 
     async with _as(openbao, openbao.root_token) as client:
         (await client.post("/auth/token/revoke", json={"token": lost})).raise_for_status()
     async with vault.Vault.open(openbao.url, openbao.root_token) as store:
-        await vault.provision(home, store, CONTEXTS)
+        await vault.provision(home, store, DECLARED)
     async with _as(openbao, file.read_text()) as client:
         assert (await client.get("/auth/token/lookup-self")).status_code == 200

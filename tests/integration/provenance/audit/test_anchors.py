@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.secrets import KeyKind, Vault, VaultTransit
-from svc_provenance.adapters.audit_anchors import KEY, TransitSignatures
+from svc_provenance.adapters.audit_anchors import TransitSignatures
 from svc_provenance.app.anchoring import Anchorer, AnchorSchedule
+from svc_provenance.context import AUDIT_KEY
 from svc_provenance.domain.audit import ChainPosition, Statement
 from tests.chaos.provenance.audit.under_test import TENANT, AuditUnderTest
 
@@ -89,10 +90,10 @@ async def test_an_anchor_is_written_once(place: AuditUnderTest) -> None:
 async def test_statements_are_signed_by_the_secret_store(place: AuditUnderTest, vault_settings: VaultSettings) -> None:
     async with Vault.open(vault_settings) as vault:
         transit = VaultTransit(vault, vault_settings.transit_mount)
-        await transit.create_key(KEY, KeyKind.SIGNING)
+        await transit.create_key(AUDIT_KEY, KeyKind.SIGNING)
         signatures = TransitSignatures(transit, place.clock)
         old = await signatures.sign(Statement.ANCHOR, TENANT, ChainPosition(1, bytes(32)))
-        await transit.rotate(KEY)
+        await transit.rotate(AUDIT_KEY)
         new = await signatures.sign(Statement.ANCHOR, TENANT, ChainPosition(1, bytes(32)))
         keys = await signatures.public_keys()
     assert (old.key_version, new.key_version) == (1, 2)

@@ -35,7 +35,7 @@ def given(home: Home) -> Given:
     pki = Pki(home.pki, FakeClock())
     pki.ensure(CONTEXTS)
     engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
-    ports = ServicePorts.allocate(home, CONTEXTS)
+    ports = ServicePorts.allocate(home, CONTEXTS, further=[environment.XDS])
 
     def process(environ: Mapping[str, str]) -> dict[str, str]:
         values = environment.shared(home, engines, pki, ports, 8010, environ=environ)
@@ -89,11 +89,12 @@ def test_neither_under_the_name_that_one_context_would_read_first(given: Given, 
     assert name not in given({name: "elsewhere"})
 
 
-def test_every_setting_that_is_given_is_chosen_or_owned(given: Given) -> None:
+def test_every_setting_that_is_given_is_chosen_or_owned(given: Given, home: Home) -> None:
+    ports = ServicePorts.allocate(home, CONTEXTS, further=[environment.XDS])
     names = set(given({})) - {"SA01_CHOSEN_BY_SOMA"}
     told = given(dict.fromkeys(names, "operator"))
     chosen = {name for name in names if told[name] == "operator"}
-    assert {name for name in names if environment._is_owned(name, CONTEXTS)} == names - chosen
+    assert {name for name in names if environment._is_owned(name, ports)} == names - chosen
 
 
 @pytest.mark.parametrize("bus", list(BusKind))
@@ -132,7 +133,7 @@ def test_replicas_share_everything_but_their_ports_and_the_revocations_that_they
     pki = Pki(home.pki, FakeClock())
     pki.ensure(CONTEXTS)
     engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
-    ports = ServicePorts.allocate(home, CONTEXTS, 3)
+    ports = ServicePorts.allocate(home, CONTEXTS, 3, [environment.XDS])
     values = environment.shared(home, engines, pki, ports, 8010, environ={})
     first, _, third = (
         environment.of_process(values, ports, ["executor"], replica=replica, environ={}) for replica in range(3)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.local import contexts, services
-from mesh.local.contexts import UnknownContextError
+from mesh import contexts
+from mesh.contexts import UnknownContextError
+from mesh.local import services
 from mesh.local.environment import ServicePorts
 from mesh.local.program import ProgramFailedError
 
@@ -23,19 +24,22 @@ _CONTEXT = """
     from contextlib import asynccontextmanager
     from mesh.lifecycle import Service
 
-    def _build(name):
-        @asynccontextmanager
-        async def build():
-            address = os.environ[f"SA01_{name.upper()}_SERVER_BIND"]
-            host, port = address.rsplit(":", 1)
-            async def answer(reader, writer):
-                writer.write(f"{name} {os.getpid()}".encode())
-                writer.close()
-            async with await asyncio.start_server(answer, host, int(port)):
-                yield Service(name, address)
-        return build
+    NAME = __name__.partition(".")[0].removeprefix("svc_")
 
-    ant, bee = _build("ant"), _build("bee")
+    @asynccontextmanager
+    async def build():
+        address = os.environ[f"SA01_{NAME.upper()}_SERVER_BIND"]
+        host, port = address.rsplit(":", 1)
+        async def answer(reader, writer):
+            writer.write(f"{NAME} {os.getpid()}".encode())
+            writer.close()
+        async with await asyncio.start_server(answer, host, int(port)):
+            yield Service(NAME, address)
+"""
+_DECLARATION = """
+    from mesh.contexts import ContextDeclaration
+
+    CONTEXT = ContextDeclaration(name="{name}", version="1.0.0", package="svc_{name}", protos=("soma.{name}.v1",))
 """
 
 
@@ -43,13 +47,18 @@ _CONTEXT = """
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two contexts, installed as a distribution of their own."""
     site = tmp_path / "site"
-    package = site / "tiny"
-    (package / "migrations").mkdir(parents=True)
-    (package / "__init__.py").write_text(textwrap.dedent(_CONTEXT))
+    for name in ("ant", "bee"):
+        package = site / f"svc_{name}"
+        (package / "migrations").mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "context.py").write_text(textwrap.dedent(_DECLARATION).format(name=name))
+        (package / "bootstrap.py").write_text(textwrap.dedent(_CONTEXT))
     metadata = site / "tiny-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[soma.contexts]\nant = tiny:ant\nbee = tiny:bee\n")
+    (metadata / "entry_points.txt").write_text(
+        "[soma.contexts]\nant = svc_ant.context:CONTEXT\nbee = svc_bee.context:CONTEXT\n"
+    )
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
 
@@ -59,7 +68,7 @@ def test_installed_contexts_are_found_with_their_migrations() -> None:
     ant, bee = contexts.named(["ant", "bee"])
     assert (ant.name, bee.name) == ("ant", "bee")
     assert ant.migrations is not None
-    assert ant.migrations.parts[-2:] == ("tiny", "migrations")
+    assert ant.migrations.parts[-2:] == ("svc_ant", "migrations")
 
 
 def test_an_unknown_context_is_refused_with_those_that_are_known() -> None:

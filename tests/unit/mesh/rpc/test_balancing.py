@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from mesh.clock import SystemClock
 from mesh.rpc.client import connect
 from mesh.rpc.targets import endpoints
-from mesh.settings import PeerSettings, ServerSettings
+from mesh.settings import PeerAddress, ServerSettings
 from mesh.testing import ALICE, PLAINTEXT, Issuer, served
 from mesh.testing.contract import eventually
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[object, object]
 
+ADDRESS = TypeAdapter[str](PeerAddress)
 CONFIG = (Path(__file__).parents[4] / "protos" / "service_config.json").read_text()
 
 
@@ -128,7 +129,6 @@ async def test_an_old_connection_is_given_up_without_losing_a_call(replicas: Rep
 @pytest.mark.parametrize(
     ("address", "hosts"),
     [
-        ("", ()),
         ("registry:7000", ("registry:7000",)),
         ("dns:///registry.mesh.svc:7000", ("registry.mesh.svc:7000",)),
         ("ipv4:10.0.0.1:7000,10.0.0.2:7001", ("10.0.0.1:7000", "10.0.0.2:7001")),
@@ -137,12 +137,12 @@ async def test_an_old_connection_is_given_up_without_losing_a_call(replicas: Rep
     ],
 )
 def test_the_forms_of_an_address(address: str, hosts: tuple[str, ...]) -> None:
-    assert endpoints(PeerSettings(registry=address).registry) == hosts
+    assert endpoints(ADDRESS.validate_python(address)) == hosts
 
 
 @pytest.mark.parametrize(
-    "address", ["registry", "a:1,b:2", "ipv4:registry:7000", "dns:///a:1,b:2", "http://registry:7000", "ipv4:"]
+    "address", ["registry", "a:1,b:2", "ipv4:registry:7000", "dns:///a:1,b:2", "http://registry:7000", "ipv4:", ""]
 )
 def test_other_forms_of_an_address_are_refused(address: str) -> None:
     with pytest.raises(ValidationError):
-        PeerSettings(registry=address)
+        ADDRESS.validate_python(address)

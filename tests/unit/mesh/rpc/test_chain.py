@@ -225,6 +225,7 @@ async def test_the_standard_chain_is_in_its_named_order() -> None:
         "Errors",
         "Tracing",
         "Metrics",
+        "Version",
         "Logging",
         "Identity",
         "StreamIdentity",

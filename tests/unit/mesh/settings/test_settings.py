@@ -12,7 +12,7 @@ from mesh import settings
 from mesh.settings import (
     Block,
     Env,
-    PeerSettings,
+    PeerAddresses,
     PolicySettings,
     PostgresSettings,
     ServerSettings,
@@ -39,7 +39,7 @@ class Settings(Block):
     tls: TlsSettings = TlsSettings()
     postgres: PostgresSettings
     policy: PolicySettings = PolicySettings()
-    peers: PeerSettings = PeerSettings()
+    peers: PeerAddresses = Field(default_factory=dict)
     registry: RegistrySettings = RegistrySettings()
     mirror: PostgresSettings | None = None
     enabled: Annotated[bool, Env("SA01_ENABLE_probe")] = Field(False, description="whether it is on")
@@ -71,7 +71,18 @@ def test_blocks_within_blocks_are_read() -> None:
 
 
 def test_peers_are_addresses_by_context() -> None:
-    assert read(SA01_PEERS_SELECTOR="127.0.0.1:7001").peers.selector == "127.0.0.1:7001"
+    peers = read(SA01_PEERS_SELECTOR="127.0.0.1:7001", SA01_PEERS_NEWEST="newest:7001", SA01_PEERS_CRITIC="").peers
+    assert peers == {"selector": "127.0.0.1:7001", "newest": "newest:7001"}
+
+
+def test_a_contexts_own_address_of_a_peer_wins() -> None:
+    own = read(SA01_PEERS_SELECTOR="shared:1", SA01_REGISTRY_PEERS_SELECTOR="own:1", SA01_CRITIC_PEERS_CRITIC="its:1")
+    assert own.peers == {"selector": "own:1"}
+
+
+def test_a_wrong_address_of_a_peer_is_named_by_its_variable() -> None:
+    with pytest.raises(SettingsError, match=r"SA01_REGISTRY_PEERS_SELECTOR or SA01_PEERS_SELECTOR: "):
+        read(SA01_PEERS_SELECTOR="http://selector")
 
 
 @pytest.mark.parametrize("raw", ["a.yaml, b.yaml", '["a.yaml", "b.yaml"]'])

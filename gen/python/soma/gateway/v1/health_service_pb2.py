@@ -29,7 +29,7 @@ from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
 from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$soma/gateway/v1/health_service.proto\x12\x0fsoma.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\"\x9f\x02\n\tComponent\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32\x1f.soma.gateway.v1.ComponentStateR\x05state\x12\x37\n\x05level\x18\x03 \x01(\x0e\x32!.soma.gateway.v1.DegradationLevelR\x05level\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1f\n\x0bresponse_ms\x18\x05 \x01(\x01R\nresponseMs\x12\x39\n\ncheck_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcheckTime\x12\x1a\n\x08\x63ritical\x18\x07 \x01(\x08R\x08\x63ritical\"\x12\n\x10GetStatusRequest\"\x92\x02\n\x06Status\x12\x37\n\x05level\x18\x01 \x01(\x0e\x32!.soma.gateway.v1.DegradationLevelR\x05level\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x31\n\x14unhealthy_components\x18\x03 \x03(\tR\x13unhealthyComponents\x12;\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x18\n\x07version\x18\x05 \x01(\tR\x07version\x12-\n\x12unknown_components\x18\x06 \x03(\tR\x11unknownComponents\"\x17\n\x15ListComponentsRequest\"T\n\x16ListComponentsResponse\x12:\n\ncomponents\x18\x01 \x03(\x0b\x32\x1a.soma.gateway.v1.ComponentR\ncomponents\"\x14\n\x12WatchStatusRequest\"\x13\n\x11GetOpenApiRequest\"\x10\n\x0eGetKeysRequest*\xcc\x01\n\x10\x44\x65gradationLevel\x12!\n\x1d\x44\x45GRADATION_LEVEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45GRADATION_LEVEL_NONE\x10\x01\x12\x1b\n\x17\x44\x45GRADATION_LEVEL_MINOR\x10\x02\x12\x1e\n\x1a\x44\x45GRADATION_LEVEL_MODERATE\x10\x03\x12\x1c\n\x18\x44\x45GRADATION_LEVEL_SEVERE\x10\x04\x12\x1e\n\x1a\x44\x45GRADATION_LEVEL_CRITICAL\x10\x05*\x8a\x01\n\x0e\x43omponentState\x12\x1f\n\x1b\x43OMPONENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPONENT_STATE_UNKNOWN\x10\x01\x12\x1b\n\x17\x43OMPONENT_STATE_HEALTHY\x10\x02\x12\x1d\n\x19\x43OMPONENT_STATE_UNHEALTHY\x10\x03\x32\xa6\x03\n\x12\x44\x65gradationService\x12l\n\tGetStatus\x12!.soma.gateway.v1.GetStatusRequest\x1a\x17.soma.gateway.v1.Status\"#\x90\x02\x01\xaa\xd4\x18\x02\x10\x01\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/health\x12\x9c\x01\n\x0eListComponents\x12&.soma.gateway.v1.ListComponentsRequest\x1a\'.soma.gateway.v1.ListComponentsResponse\"9\x90\x02\x01\xaa\xd4\x18\r\n\x0bhealth.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/health/components\x12\x82\x01\n\x0bWatchStatus\x12#.soma.gateway.v1.WatchStatusRequest\x1a\x17.soma.gateway.v1.Status\"3\x90\x02\x01\xaa\xd4\x18\r\n\x0bhealth.read\xb2\xd4\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/health/events0\x01\x32\xef\x01\n\nApiService\x12n\n\nGetOpenApi\x12\".soma.gateway.v1.GetOpenApiRequest\x1a\x14.google.api.HttpBody\"&\x90\x02\x01\xaa\xd4\x18\x02\x10\x01\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x0f\x12\r/openapi.json\x12q\n\x07GetKeys\x12\x1f.soma.gateway.v1.GetKeysRequest\x1a\x14.google.api.HttpBody\"/\x90\x02\x01\xaa\xd4\x18\x02\x10\x01\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$soma/gateway/v1/health_service.proto\x12\x0fsoma.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\"\xb9\x02\n\tComponent\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32\x1f.soma.gateway.v1.ComponentStateR\x05state\x12\x37\n\x05level\x18\x03 \x01(\x0e\x32!.soma.gateway.v1.DegradationLevelR\x05level\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1f\n\x0bresponse_ms\x18\x05 \x01(\x01R\nresponseMs\x12\x39\n\ncheck_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcheckTime\x12\x1a\n\x08\x63ritical\x18\x07 \x01(\x08R\x08\x63ritical\x12\x18\n\x07version\x18\x08 \x01(\tR\x07version\"\x12\n\x10GetStatusRequest\"\x92\x02\n\x06Status\x12\x37\n\x05level\x18\x01 \x01(\x0e\x32!.soma.gateway.v1.DegradationLevelR\x05level\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x31\n\x14unhealthy_components\x18\x03 \x03(\tR\x13unhealthyComponents\x12;\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x18\n\x07version\x18\x05 \x01(\tR\x07version\x12-\n\x12unknown_components\x18\x06 \x03(\tR\x11unknownComponents\"\x17\n\x15ListComponentsRequest\"T\n\x16ListComponentsResponse\x12:\n\ncomponents\x18\x01 \x03(\x0b\x32\x1a.soma.gateway.v1.ComponentR\ncomponents\"\x14\n\x12WatchStatusRequest\"\x13\n\x11GetOpenApiRequest\"\x10\n\x0eGetKeysRequest*\xcc\x01\n\x10\x44\x65gradationLevel\x12!\n\x1d\x44\x45GRADATION_LEVEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45GRADATION_LEVEL_NONE\x10\x01\x12\x1b\n\x17\x44\x45GRADATION_LEVEL_MINOR\x10\x02\x12\x1e\n\x1a\x44\x45GRADATION_LEVEL_MODERATE\x10\x03\x12\x1c\n\x18\x44\x45GRADATION_LEVEL_SEVERE\x10\x04\x12\x1e\n\x1a\x44\x45GRADATION_LEVEL_CRITICAL\x10\x05*\x8a\x01\n\x0e\x43omponentState\x12\x1f\n\x1b\x43OMPONENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPONENT_STATE_UNKNOWN\x10\x01\x12\x1b\n\x17\x43OMPONENT_STATE_HEALTHY\x10\x02\x12\x1d\n\x19\x43OMPONENT_STATE_UNHEALTHY\x10\x03\x32\xa6\x03\n\x12\x44\x65gradationService\x12l\n\tGetStatus\x12!.soma.gateway.v1.GetStatusRequest\x1a\x17.soma.gateway.v1.Status\"#\x90\x02\x01\xaa\xd4\x18\x02\x10\x01\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/health\x12\x9c\x01\n\x0eListComponents\x12&.soma.gateway.v1.ListComponentsRequest\x1a\'.soma.gateway.v1.ListComponentsResponse\"9\x90\x02\x01\xaa\xd4\x18\r\n\x0bhealth.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/health/components\x12\x82\x01\n\x0bWatchStatus\x12#.soma.gateway.v1.WatchStatusRequest\x1a\x17.soma.gateway.v1.Status\"3\x90\x02\x01\xaa\xd4\x18\r\n\x0bhealth.read\xb2\xd4\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/health/events0\x01\x32\xef\x01\n\nApiService\x12n\n\nGetOpenApi\x12\".soma.gateway.v1.GetOpenApiRequest\x1a\x14.google.api.HttpBody\"&\x90\x02\x01\xaa\xd4\x18\x02\x10\x01\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x0f\x12\r/openapi.json\x12q\n\x07GetKeys\x12\x1f.soma.gateway.v1.GetKeysRequest\x1a\x14.google.api.HttpBody\"/\x90\x02\x01\xaa\xd4\x18\x02\x10\x01\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,28 +46,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APISERVICE'].methods_by_name['GetOpenApi']._serialized_options = b'\220\002\001\252\324\030\002\020\001\262\324\030\004\n\002\010\005\202\323\344\223\002\017\022\r/openapi.json'
   _globals['_APISERVICE'].methods_by_name['GetKeys']._loaded_options = None
   _globals['_APISERVICE'].methods_by_name['GetKeys']._serialized_options = b'\220\002\001\252\324\030\002\020\001\262\324\030\004\n\002\010\005\202\323\344\223\002\030\022\026/.well-known/jwks.json'
-  _globals['_DEGRADATIONLEVEL']._serialized_start=967
-  _globals['_DEGRADATIONLEVEL']._serialized_end=1171
-  _globals['_COMPONENTSTATE']._serialized_start=1174
-  _globals['_COMPONENTSTATE']._serialized_end=1312
+  _globals['_DEGRADATIONLEVEL']._serialized_start=993
+  _globals['_DEGRADATIONLEVEL']._serialized_end=1197
+  _globals['_COMPONENTSTATE']._serialized_start=1200
+  _globals['_COMPONENTSTATE']._serialized_end=1338
   _globals['_COMPONENT']._serialized_start=208
-  _globals['_COMPONENT']._serialized_end=495
-  _globals['_GETSTATUSREQUEST']._serialized_start=497
-  _globals['_GETSTATUSREQUEST']._serialized_end=515
-  _globals['_STATUS']._serialized_start=518
-  _globals['_STATUS']._serialized_end=792
-  _globals['_LISTCOMPONENTSREQUEST']._serialized_start=794
-  _globals['_LISTCOMPONENTSREQUEST']._serialized_end=817
-  _globals['_LISTCOMPONENTSRESPONSE']._serialized_start=819
-  _globals['_LISTCOMPONENTSRESPONSE']._serialized_end=903
-  _globals['_WATCHSTATUSREQUEST']._serialized_start=905
-  _globals['_WATCHSTATUSREQUEST']._serialized_end=925
-  _globals['_GETOPENAPIREQUEST']._serialized_start=927
-  _globals['_GETOPENAPIREQUEST']._serialized_end=946
-  _globals['_GETKEYSREQUEST']._serialized_start=948
-  _globals['_GETKEYSREQUEST']._serialized_end=964
-  _globals['_DEGRADATIONSERVICE']._serialized_start=1315
-  _globals['_DEGRADATIONSERVICE']._serialized_end=1737
-  _globals['_APISERVICE']._serialized_start=1740
-  _globals['_APISERVICE']._serialized_end=1979
+  _globals['_COMPONENT']._serialized_end=521
+  _globals['_GETSTATUSREQUEST']._serialized_start=523
+  _globals['_GETSTATUSREQUEST']._serialized_end=541
+  _globals['_STATUS']._serialized_start=544
+  _globals['_STATUS']._serialized_end=818
+  _globals['_LISTCOMPONENTSREQUEST']._serialized_start=820
+  _globals['_LISTCOMPONENTSREQUEST']._serialized_end=843
+  _globals['_LISTCOMPONENTSRESPONSE']._serialized_start=845
+  _globals['_LISTCOMPONENTSRESPONSE']._serialized_end=929
+  _globals['_WATCHSTATUSREQUEST']._serialized_start=931
+  _globals['_WATCHSTATUSREQUEST']._serialized_end=951
+  _globals['_GETOPENAPIREQUEST']._serialized_start=953
+  _globals['_GETOPENAPIREQUEST']._serialized_end=972
+  _globals['_GETKEYSREQUEST']._serialized_start=974
+  _globals['_GETKEYSREQUEST']._serialized_end=990
+  _globals['_DEGRADATIONSERVICE']._serialized_start=1341
+  _globals['_DEGRADATIONSERVICE']._serialized_end=1763
+  _globals['_APISERVICE']._serialized_start=1766
+  _globals['_APISERVICE']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)

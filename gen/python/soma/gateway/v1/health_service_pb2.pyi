@@ -97,6 +97,7 @@ class Component(_message.Message):
     RESPONSE_MS_FIELD_NUMBER: _builtins.int
     CHECK_TIME_FIELD_NUMBER: _builtins.int
     CRITICAL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name such as "postgres" or "svc_selector"."""
     state: Global___ComponentState.ValueType
@@ -109,6 +110,8 @@ class Component(_message.Message):
     """Time of the last check in milliseconds, or the 95th percentile of the part's calls of the last minute when that is more."""
     critical: _builtins.bool
     """True when everything needs it."""
+    version: _builtins.str
+    """Version of a context, major.minor.patch, as its server told it last; empty for what is no context, and before it answered."""
     @_builtins.property
     def check_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last checked; absent: never."""
@@ -123,10 +126,11 @@ class Component(_message.Message):
         response_ms: _builtins.float = ...,
         check_time: _timestamp_pb2.Timestamp | None = ...,
         critical: _builtins.bool = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "critical", b"critical", "level", b"level", "name", b"name", "reason", b"reason", "response_ms", b"response_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "critical", b"critical", "level", b"level", "name", b"name", "reason", b"reason", "response_ms", b"response_ms", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -166,7 +170,7 @@ class Status(_message.Message):
     reason: _builtins.str
     """One sentence for people; empty when all is known to be well."""
     version: _builtins.str
-    """Version of the software."""
+    """Version of the software; each context has its own beside it (see Component)."""
     @_builtins.property
     def unhealthy_components(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the parts that are not healthy."""

@@ -575,7 +575,7 @@ class WatchCapabilitiesResponse(_message.Message):
     """Where to resume after this message; empty on all messages of the snapshot but its last."""
     heartbeat: _builtins.bool
     """True when the message tells no change: whoever receives it knows that the view is current. Sent at once after a resume
-    without changes, and whenever 15 seconds passed without a message.
+    without changes, and at least every 15 s while nothing changes.
     """
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[_capability_pb2.Capability]:

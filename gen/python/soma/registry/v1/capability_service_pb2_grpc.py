@@ -176,8 +176,8 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchCapabilities(self, request, context):
-        """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
-        changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+        """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. While nothing
+        changes, and at once when it resumes without changes, it sends heartbeats, at least every 15 s. Never ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

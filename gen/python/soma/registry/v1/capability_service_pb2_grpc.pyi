@@ -60,8 +60,8 @@ class CapabilityServiceStub:
     ResetFailures: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.ResetFailuresRequest, _capability_pb2.Capability]
     """Forgets failures: health becomes UNKNOWN and the capability may be tried again."""
     WatchCapabilities: _grpc.UnaryStreamMultiCallable[_capability_service_pb2.WatchCapabilitiesRequest, _capability_service_pb2.WatchCapabilitiesResponse]
-    """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
-    changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+    """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. While nothing
+    changes, and at once when it resumes without changes, it sends heartbeats, at least every 15 s. Never ends by itself.
     """
     GetLadder: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.GetLadderRequest, _ladder_pb2.Ladder]
     """Reads the ladder in force for the caller's tenant."""
@@ -100,8 +100,8 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     ResetFailures: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.ResetFailuresRequest, _capability_pb2.Capability]  # type: ignore[assignment]
     """Forgets failures: health becomes UNKNOWN and the capability may be tried again."""
     WatchCapabilities: _aio.UnaryStreamMultiCallable[_capability_service_pb2.WatchCapabilitiesRequest, _capability_service_pb2.WatchCapabilitiesResponse]  # type: ignore[assignment]
-    """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
-    changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+    """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. While nothing
+    changes, and at once when it resumes without changes, it sends heartbeats, at least every 15 s. Never ends by itself.
     """
     GetLadder: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.GetLadderRequest, _ladder_pb2.Ladder]  # type: ignore[assignment]
     """Reads the ladder in force for the caller's tenant."""
@@ -197,8 +197,8 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _capability_service_pb2.WatchCapabilitiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_capability_service_pb2.WatchCapabilitiesResponse], _abc.AsyncIterator[_capability_service_pb2.WatchCapabilitiesResponse]]:
-        """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. Whenever nothing
-        changes for 15 seconds, and at once when it resumes without changes, it sends a heartbeat. Never ends by itself.
+        """Sends a snapshot, then changes as they happen, for all tenants. A message has about 1 MiB at most. While nothing
+        changes, and at once when it resumes without changes, it sends heartbeats, at least every 15 s. Never ends by itself.
         """
 
     @_abc_1.abstractmethod

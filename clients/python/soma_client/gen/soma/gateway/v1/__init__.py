@@ -331,6 +331,11 @@ class Component(betterproto2.Message):
     True when everything needs it.
     """
 
+    version: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    Version of a context, major.minor.patch, as its server told it last; empty for what is no context, and before it answered.
+    """
+
 
 default_message_pool.register_message("soma.gateway.v1", "Component", Component)
 
@@ -719,7 +724,7 @@ class Status(betterproto2.Message):
 
     version: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
     """
-    Version of the software.
+    Version of the software; each context has its own beside it (see Component).
     """
 
     unknown_components: "list[str]" = betterproto2.field(6, betterproto2.TYPE_STRING, repeated=True)

@@ -1325,7 +1325,7 @@ class WatchCapabilitiesResponse(betterproto2.Message):
     heartbeat: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
     """
     True when the message tells no change: whoever receives it knows that the view is current. Sent at once after a resume
-    without changes, and whenever 15 seconds passed without a message.
+    without changes, and at least every 15 s while nothing changes.
     """
 
 

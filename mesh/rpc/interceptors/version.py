@@ -1,0 +1,30 @@
+"""Tells which version of its context a server is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.rpc.call import Call, Interceptor
+
+if TYPE_CHECKING:
+    from mesh.rpc.call import Proceed
+
+HEADER = "soma-version"
+"""Response header of `grpc.health.v1`: the version of the context, `major.minor.patch`."""
+_HEALTH = "grpc.health.v1.Health"
+
+
+class Version(Interceptor):
+    """Answers to health checks carry the version as initial metadata. No other answer does: callers get it, too."""
+
+    name = "version"
+    after = ("errors",)
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    async def around(self, call: Call, proceed: Proceed) -> object:
+        """Add the header to an answer about health."""
+        if self._version and call.route.service == _HEALTH:
+            call.response_headers.append((HEADER, self._version))
+        return await proceed(call)

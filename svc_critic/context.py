@@ -1,0 +1,18 @@
+"""What the critic declares of itself."""
+
+from __future__ import annotations
+
+from mesh.contexts import ContextDeclaration
+from mesh.events.topics import facts_of
+
+NAME = "critic"
+
+CONTEXT = ContextDeclaration(
+    name=NAME,
+    version="0.1.0",
+    package="svc_critic",
+    protos=("soma.critic.v1",),
+    peers=("assets",),
+    publishes=(facts_of(NAME),),
+    consumes=(facts_of("assets"),),
+)

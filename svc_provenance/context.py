@@ -1,0 +1,27 @@
+"""What the provenance declares of itself."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from mesh.contexts import ContextDeclaration
+from mesh.events.topics import AUDIT, DEAD_LETTERS, facts_of
+
+NAME = "provenance"
+AUDIT_KEY = "soma-audit"
+"""Transit key that signs the anchors of audit chains."""
+
+CONTEXT = ContextDeclaration(
+    name=NAME,
+    version="0.1.0",
+    package="svc_provenance",
+    protos=("soma.provenance.v1",),
+    consumes=(facts_of("selector"), facts_of("executor"), facts_of("assets"), facts_of("critic"), AUDIT, DEAD_LETTERS),
+    vault=MappingProxyType(
+        {
+            f"transit/keys/{AUDIT_KEY}": ("read",),
+            f"transit/sign/{AUDIT_KEY}": ("update",),
+        }
+    ),
+    signing_keys=(AUDIT_KEY,),
+)

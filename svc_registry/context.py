@@ -1,0 +1,17 @@
+"""What the registry declares of itself."""
+
+from __future__ import annotations
+
+from mesh.contexts import ContextDeclaration
+from mesh.events.topics import facts_of
+
+NAME = "registry"
+
+CONTEXT = ContextDeclaration(
+    name=NAME,
+    version="0.1.0",
+    package="svc_registry",
+    protos=("soma.registry.v1",),
+    publishes=(facts_of(NAME),),
+    reports=("providers",),
+)

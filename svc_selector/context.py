@@ -1,0 +1,17 @@
+"""What the selector declares of itself."""
+
+from __future__ import annotations
+
+from mesh.contexts import ContextDeclaration
+from mesh.events.topics import facts_of
+
+NAME = "selector"
+
+CONTEXT = ContextDeclaration(
+    name=NAME,
+    version="0.1.0",
+    package="svc_selector",
+    protos=("soma.selector.v1",),
+    peers=("registry",),
+    publishes=(facts_of(NAME),),
+)

@@ -1,0 +1,1 @@
+"""The notes context: short texts of a tenant."""

@@ -1,0 +1,1 @@
+"""Use cases of notes, and what they need."""

@@ -1,0 +1,179 @@
+"""A new context is a package, a folder of protos and one line: everything else follows from its declaration.
+
+The notes context stands in `notes/`. It is put into a copy of the repository, which is generated, installed and run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from mesh.local.home import Home
+from mesh.local.ports import free_port
+from mesh.testing.contract import eventually
+from tests.e2e.conftest import START_S, RunningMesh
+from tests.e2e.test_edge_contract import service_channel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+NOTES = Path(__file__).parent / "notes"
+GROUP = '[project.entry-points."soma.contexts"]\n'
+LINE = 'notes = "svc_notes.context:CONTEXT"\n'
+COPIED = (
+    "LICENSE", "Makefile", "README.md", "buf.gen.yaml", "buf.yaml", "pyproject.toml", "clients/python", "deploy",
+    "docs", "examples", "gen", "mesh", "policy", "protos", "tools", *(path.name for path in ROOT.glob("svc_*")),
+)  # fmt: skip
+_LEFT = shutil.ignore_patterns("__pycache__")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A copy of the repository with the new context, and where it is installed."""
+
+    root: Path
+    site: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a Python program of the tree, on the tree's own code."""
+        paths = [self.root, self.root / "gen" / "python", self.site]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        return subprocess.run(
+            [sys.executable, *command], cwd=self.root, env=environ, capture_output=True, text=True, check=False
+        )
+
+    def make(self, *command: str) -> str:
+        """Run a program of the tree that must succeed; what it prints."""
+        done = self.run(*command)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@dataclass
+class NotesMesh(RunningMesh):
+    """A mesh that runs from where the tree is installed."""
+
+    tree: Tree | None = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        assert self.tree is not None
+        return super().environ | {"PYTHONPATH": str(self.tree.site)}
+
+    def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
+        """Runs the command line, outside of this repository: its folder would be looked through first."""
+        command = [sys.executable, "-m", "mesh.local.cli", *words]
+        return subprocess.run(
+            command, cwd=self.home.root, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    root = tmp_path_factory.mktemp("tree")
+    for name in COPIED:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=_LEFT)
+        else:
+            shutil.copy2(source, target)
+    (root / ".venv").symlink_to(Path(sys.prefix))
+    shutil.copytree(NOTES, root, dirs_exist_ok=True, ignore=_LEFT)
+    project = (root / "pyproject.toml").read_text()
+    assert project.count(GROUP) == 1
+    (root / "pyproject.toml").write_text(project.replace(GROUP, GROUP + LINE))
+    made = Tree(root, root / "site")
+    made.make("tools/generate.py")
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    made.make(*install, "--target", str(made.site), str(root))
+    return made
+
+
+@pytest.fixture(scope="module")
+def notes_mesh(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotesMesh]:
+    running = NotesMesh(Home(tmp_path_factory.mktemp("notes")), free_port(), tree=tree)
+    up = running.soma("up", "--detach", "--mesh", "--port", str(running.port))
+    try:
+        assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
+        yield running
+    finally:
+        running.soma("down")
+
+
+async def test_it_is_served_and_routed_with_a_table_and_a_topic_of_its_own(notes_mesh: NotesMesh) -> None:
+    with notes_mesh.client() as client:
+        body = {"request_id": "r1", "text": "Größe 漢字"}
+        made = client.post("/v1/notes", json=body)
+        assert made.status_code == httpx.codes.OK, made.text
+        note = made.json()
+        assert client.post("/v1/notes", json=body).json()["note_id"] == note["note_id"]
+        assert client.post("/v1/notes", json={**body, "text": "other"}).status_code == httpx.codes.CONFLICT
+        assert client.post("/v1/notes", json={"request_id": "r2"}).status_code == httpx.codes.BAD_REQUEST
+
+        async def announced() -> bool:
+            read = client.get(f"/v1/notes/{note['note_id']}").json()
+            return bool(read["text"] == body["text"] and read["announced"])
+
+        await eventually(announced, within_s=60)
+    with notes_mesh.client(notes_mesh.tenant_key("stranger")) as stranger:
+        assert stranger.get(f"/v1/notes/{note['note_id']}").status_code == httpx.codes.NOT_FOUND
+
+
+async def test_it_is_checked_and_tells_its_version(notes_mesh: NotesMesh) -> None:
+    with notes_mesh.client() as client:
+
+        async def told() -> bool:
+            listed = {item["name"]: item for item in client.get("/v1/health/components").json()["components"]}
+            notes = listed["svc_notes"]
+            return (notes["state"], notes["version"]) == ("COMPONENT_STATE_HEALTHY", "0.2.0")
+
+        await eventually(told, within_s=60)
+        assert "/v1/notes" in client.get("/openapi.json").json()["paths"]
+
+
+def test_its_own_server_describes_it(notes_mesh: NotesMesh) -> None:
+    with service_channel(notes_mesh, "notes") as channel:
+        assert "soma.notes.v1.NoteService" in ProtoReflectionDescriptorDatabase(channel).get_services()
+
+
+def test_it_has_its_own_token_of_the_secret_store_and_its_own_log(notes_mesh: NotesMesh) -> None:
+    assert (notes_mesh.home.secrets / "vault-token-notes").exists()
+    assert '"context": "notes"' in notes_mesh.soma("logs", "notes").stdout
+
+
+def test_what_is_checked_by_name_names_it(tree: Tree) -> None:
+    plan = subprocess.run(["make", "-n", "check"], cwd=tree.root, capture_output=True, text=True, check=False).stdout
+    assert " svc_notes" in next(line for line in plan.splitlines() if "/mypy " in line)
+    tree.make("tools/settings_doc.py")
+    assert "\n## `notes`\n" in (tree.root / "docs" / "settings.md").read_text()
+    tree.make("tools/scrape_targets.py")
+    assert "'notes:9464'" in (tree.root / "deploy" / "prometheus" / "targets.yml").read_text()
+
+
+def test_its_imports_are_checked(tree: Tree) -> None:
+    tree.make("-m", "tools.import_rules")
+    note = tree.root / "svc_notes" / "domain" / "note.py"
+    text = note.read_text()
+    note.write_text(f"import grpc\n{text}")
+    try:
+        refused = tree.run("-m", "tools.import_rules")
+    finally:
+        note.write_text(text)
+    assert refused.returncode == 1
+    assert "svc_notes.domain.note -> grpc" in refused.stdout
+
+
+def test_its_style_is_checked(tree: Tree) -> None:
+    tree.make("-m", "ruff", "check", "--no-cache", "svc_notes")
+    tree.make("-m", "ruff", "format", "--no-cache", "--check", "svc_notes")
