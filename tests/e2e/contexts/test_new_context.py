@@ -5,6 +5,7 @@ The notes context stands in `notes/`. It is put into a copy of the repository, w
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -32,7 +33,8 @@ GROUP = '[project.entry-points."soma.contexts"]\n'
 LINE = 'notes = "svc_notes.context:CONTEXT"\n'
 COPIED = (
     "LICENSE", "Makefile", "README.md", "buf.gen.yaml", "buf.yaml", "pyproject.toml", "clients/python", "deploy",
-    "docs", "examples", "gen", "mesh", "policy", "protos", "tools", *(path.name for path in ROOT.glob("svc_*")),
+    "docs", "examples", "gen", "mesh", "policy", "protos", "requirements", "tools",
+    *(path.name for path in ROOT.glob("svc_*")),
 )  # fmt: skip
 _LEFT = shutil.ignore_patterns("__pycache__")
 
@@ -112,34 +114,40 @@ def notes_mesh(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 async def test_it_is_served_and_routed_with_a_table_and_a_topic_of_its_own(notes_mesh: NotesMesh) -> None:
+    body = {"request_id": "r1", "text": "Größe 漢字"}
     with notes_mesh.client() as client:
-        body = {"request_id": "r1", "text": "Größe 漢字"}
-        made = client.post("/v1/notes", json=body)
+        made = await asyncio.to_thread(client.post, "/v1/notes", json=body)
         assert made.status_code == httpx.codes.OK, made.text
-        note = made.json()
-        assert client.post("/v1/notes", json=body).json()["note_id"] == note["note_id"]
-        assert client.post("/v1/notes", json={**body, "text": "other"}).status_code == httpx.codes.CONFLICT
-        assert client.post("/v1/notes", json={"request_id": "r2"}).status_code == httpx.codes.BAD_REQUEST
+        path = f"/v1/notes/{made.json()['note_id']}"
 
         async def announced() -> bool:
-            read = client.get(f"/v1/notes/{note['note_id']}").json()
+            read = (await asyncio.to_thread(client.get, path)).json()
             return bool(read["text"] == body["text"] and read["announced"])
 
         await eventually(announced, within_s=60)
-    with notes_mesh.client(notes_mesh.tenant_key("stranger")) as stranger:
-        assert stranger.get(f"/v1/notes/{note['note_id']}").status_code == httpx.codes.NOT_FOUND
+    with await asyncio.to_thread(lambda: notes_mesh.client(notes_mesh.tenant_key("stranger"))) as stranger:
+        assert (await asyncio.to_thread(stranger.get, path)).status_code == httpx.codes.NOT_FOUND
+
+
+def test_its_bounds_and_its_idempotency_hold(notes_mesh: NotesMesh) -> None:
+    body = {"request_id": "r2", "text": "first"}
+    with notes_mesh.client() as client:
+        first, again = (client.post("/v1/notes", json=body).json() for _ in range(2))
+        assert first["note_id"] == again["note_id"]
+        assert client.post("/v1/notes", json={**body, "text": "other"}).status_code == httpx.codes.CONFLICT
+        assert client.post("/v1/notes", json={"request_id": "r3"}).status_code == httpx.codes.BAD_REQUEST
+        assert "/v1/notes" in client.get("/openapi.json").json()["paths"]
 
 
 async def test_it_is_checked_and_tells_its_version(notes_mesh: NotesMesh) -> None:
     with notes_mesh.client() as client:
 
         async def told() -> bool:
-            listed = {item["name"]: item for item in client.get("/v1/health/components").json()["components"]}
-            notes = listed["svc_notes"]
+            answer = await asyncio.to_thread(client.get, "/v1/health/components")
+            notes = next(item for item in answer.json()["components"] if item["name"] == "svc_notes")
             return (notes["state"], notes["version"]) == ("COMPONENT_STATE_HEALTHY", "0.2.0")
 
         await eventually(told, within_s=60)
-        assert "/v1/notes" in client.get("/openapi.json").json()["paths"]
 
 
 def test_its_own_server_describes_it(notes_mesh: NotesMesh) -> None:
