@@ -108,7 +108,7 @@ class Chassis:
         self.settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
-        self.processor_use = ProcessorUse(self.clock)
+        self.processor_use = ProcessorUse.of_process(self.clock)
         self.heartbeats = Heartbeats(settings.server.heartbeat_s)
         self.outbox = Outbox({*context.publishes, AUDIT, DEAD_LETTERS})
         self.codec = Codec()

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may hold the interpreter while the event loop wants it. A request wakes the loop dozens of times:
+by Python's 5 ms, one thread that converts a large message made each of them late by as much.
+"""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -60,7 +64,7 @@ async def run_many(builds: Sequence[Build], stop: asyncio.Event | None = None) -
     starting give up. A second signal cuts the shutdown short.
     """
     stop = stop or asyncio.Event()
-    with _signals(stop):
+    with _signals(stop), _quick_switches():
         ends = await asyncio.gather(*(_serve(build, stop) for build in builds), return_exceptions=True)
     for end in ends:
         if isinstance(end, BaseException):
@@ -164,6 +168,16 @@ async def _supervise(coro_fn: Callable[[], Awaitable[None]], watched: Background
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def _quick_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager

@@ -24,6 +24,9 @@ class ExecutorSettings(Block):
     tenant_running_jobs: int = Field(
         16, ge=1, le=1_000, description="jobs of one tenant that run at once; its others wait for their turn"
     )
+    tenant_heavy_running_jobs: int = Field(
+        2, ge=1, le=1_000, description="the same while its child processes use much processor time"
+    )
     tenant_open_jobs: int = Field(
         1_000, ge=1, le=100_000, description="jobs of one tenant that run or wait; more are refused"
     )

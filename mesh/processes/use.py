@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from mesh.lru import LruMap
 
@@ -41,6 +42,11 @@ class ProcessorUse:
         self._memory_s = memory_s
         self._long: Counter[str] = Counter()
         self._used = LruMap[str, _Used](_TENANTS)
+
+    @classmethod
+    def of_process(cls, clock: Clock) -> ProcessorUse:
+        """The one of all contexts that are served by the running event loop: they share its processors."""
+        return _OF_LOOPS.setdefault(asyncio.get_running_loop(), cls(clock))
 
     def is_heavy(self, tenant_id: str) -> bool:
         """Whether the tenant has a long call, or had such calls lately."""
@@ -89,6 +95,9 @@ class ProcessorUse:
 
     def _left(self, used: _Used) -> float:
         return used.seconds * math.exp((used.at - self._clock.monotonic()) / self._memory_s)
+
+
+_OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, ProcessorUse] = WeakKeyDictionary()
 
 
 class _Call:

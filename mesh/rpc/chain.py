@@ -13,6 +13,7 @@ from mesh.rpc.interceptors.deadline import Deadline
 from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.interceptors.idempotency import Idempotency
 from mesh.rpc.interceptors.identity import Identity
+from mesh.rpc.interceptors.large_requests import LargeRequests
 from mesh.rpc.interceptors.logging import Logging
 from mesh.rpc.interceptors.metrics import Metrics
 from mesh.rpc.interceptors.stream_identity import StreamIdentity
@@ -63,5 +64,6 @@ def standard_chain(
         Authorization(authorizer, refused),
         Deadline(clock, default_deadline_s),
         Idempotency(),
+        LargeRequests(),
         Validation(validator or protovalidate.Validator()),
     ]

@@ -10,6 +10,7 @@ from mesh.errors import SomaError
 from svc_executor.domain.run import JobRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from svc_executor.domain.job import Job
@@ -20,19 +21,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobLimits:
-    """How many jobs of one tenant run at once, and how many may be open: those that run and those that wait."""
+    """How many jobs of one tenant run at once, and how many may be open: those that run and those that wait.
+
+    `heavy_running` is the first while the tenant's use of the processor is heavy.
+    """
 
     running: int = 16
+    heavy_running: int = 2
     open: int = 1_000
 
 
 class StartJobs:
     """Starts those jobs of a tenant whose turn it is. A start that fails is made up for by `StartWaiting`."""
 
-    def __init__(self, store: JobStore, runner: Runner, limits: JobLimits = JobLimits()) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        runner: Runner,
+        limits: JobLimits = JobLimits(),
+        is_heavy: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._store = store
         self._runner = runner
         self._limits = limits
+        self._is_heavy = is_heavy
 
     @property
     def most_open(self) -> int:
@@ -43,17 +55,21 @@ class StartJobs:
         """Start a job if it is its turn; it is safe in the store either way."""
         order = JobRun(job.tenant_id, job.job_id, job.run)
         try:
-            if order in await self._store.next_to_start(job.tenant_id, self._limits.running):
+            if order in await self._store.next_to_start(job.tenant_id, self._running(job.tenant_id)):
                 await self._runner.start(order)
         except SomaError as error:
             _log.warning("job %s is started later: %s", job.job_id, error.reason.value)
 
     async def start_next(self, tenant_id: str) -> int:
         """Start all jobs of a tenant whose turn it is, and give how many there were."""
-        orders = await self._store.next_to_start(tenant_id, self._limits.running)
+        orders = await self._store.next_to_start(tenant_id, self._running(tenant_id))
         for order in orders:
             await self._runner.start(order)
         return len(orders)
+
+    def _running(self, tenant_id: str) -> int:
+        """How many jobs of the tenant may run now."""
+        return self._limits.heavy_running if self._is_heavy(tenant_id) else self._limits.running
 
     async def start_after(self, job: Job) -> None:
         """Start what waited for a job that has ended."""

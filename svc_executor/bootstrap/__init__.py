@@ -146,7 +146,7 @@ async def _work(
         results=stores.results,
         large_inputs=LargeInputSlots(mesh.clock),
     )
-    starting = _starting(settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
+    starting = _starting(mesh, settings, stores.jobs, TemporalRunner(temporal, settings.task_queue))
     await _sweep(mesh, settings, ports, TemporalRunner(temporal, settings.task_queue), starting)
     limits = RunLimits(
         settings.parallel_steps, settings.max_rework_attempts, settings.max_job_seconds, settings.max_step_attempts
@@ -189,14 +189,15 @@ async def _sweep(
     await start_sweeps(mesh, sweeps, start_waiting_s=settings.start_waiting_s, every_s=settings.sweep_s)
 
 
-def _starting(settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
-    return StartJobs(store, runner, JobLimits(settings.tenant_running_jobs, settings.tenant_open_jobs))
+def _starting(mesh: Chassis, settings: ExecutorSettings, store: PostgresJobs, runner: TemporalRunner) -> StartJobs:
+    limits = JobLimits(settings.tenant_running_jobs, settings.tenant_heavy_running_jobs, settings.tenant_open_jobs)
+    return StartJobs(store, runner, limits, mesh.processor_use.is_heavy)
 
 
 def _jobs(
     mesh: Chassis, settings: ExecutorSettings, assets: AssetsPeer, store: PostgresJobs, runner: TemporalRunner
 ) -> JobUseCases:
-    recorder, starting = Recorder(mesh.clock), _starting(settings, store, runner)
+    recorder, starting = Recorder(mesh.clock), _starting(mesh, settings, store, runner)
     submit = SubmitJob(
         store, starting, compiler_of(settings), recorder, clock=mesh.clock, ids=mesh.ids, enabled=settings.enabled
     )

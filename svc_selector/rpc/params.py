@@ -44,9 +44,13 @@ async def params_from(requirements: capability_service_pb2.Requirements) -> Para
     size = requirements.params.ByteSize()
     if size <= INLINE_BYTES:
         return _read(requirements.params, size)
-    if has_more_values(requirements.params, MAX_VALUES):
+    return await asyncio.to_thread(_read_large, requirements.params, size)
+
+
+def _read_large(message: Struct, size: int) -> Params:
+    if has_more_values(message, MAX_VALUES):
         raise invalid("requirements.params", f"must hold at most {MAX_VALUES:,} values")
-    return await asyncio.to_thread(_read, requirements.params, size)
+    return _read(message, size)
 
 
 def _read(message: Struct, size: int) -> Params:

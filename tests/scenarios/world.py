@@ -15,7 +15,8 @@ import psutil
 
 from mesh.secrets import Vault, VaultSecrets
 from mesh.settings import VaultSettings
-from tests.bench.soak.__main__ import client_of, restarts
+from tests.bench.soak.__main__ import restarts
+from tests.bench.soak.rest import client_of
 from tests.conformance.openai import KEY, OpenAiServer
 from tests.scenarios.scenario import expect
 
@@ -235,4 +236,4 @@ async def _tenant(rig: Rig, stack: AsyncExitStack, name: str) -> Tenant:
 
 async def _with_key(rig: Rig, stack: AsyncExitStack, tenant_id: str) -> Tenant:
     secret = await asyncio.to_thread(rig.tenant_key, tenant_id, "pro", ROLES)
-    return Tenant(tenant_id, await stack.enter_async_context(client_of(rig, secret)))
+    return Tenant(tenant_id, await stack.enter_async_context(client_of(rig.url, str(rig.authority), secret)))

@@ -158,6 +158,7 @@ class Rig:
     runner: Runner = field(default_factory=IdleRunner)
     limits: RunLimits = field(default_factory=RunLimits)
     job_limits: JobLimits = field(default_factory=JobLimits)
+    heavy: set[str] = field(default_factory=set)
     clock: Clock = field(default_factory=SystemClock)
     results: MemoryResults = field(default_factory=MemoryResults)
 
@@ -201,7 +202,7 @@ class Rig:
     @property
     def starting(self) -> StartJobs:
         """What starts runs."""
-        return StartJobs(self.store, self.runner, self.job_limits)
+        return StartJobs(self.store, self.runner, self.job_limits, self.heavy.__contains__)
 
     @property
     def resume(self) -> ResumeJob:

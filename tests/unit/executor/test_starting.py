@@ -53,6 +53,17 @@ async def test_no_more_jobs_of_a_tenant_start_than_may_run() -> None:
     assert rig.started == [*jobs[:2], *others]
 
 
+async def test_fewer_jobs_of_a_tenant_start_while_its_use_of_the_processor_is_heavy() -> None:
+    rig = Rig(job_limits=JobLimits(running=3, heavy_running=1), heavy={"tenant-a"})
+    jobs, others = await submitted(rig, 3), await submitted(rig, 3, "tenant-b")
+    assert rig.started == [jobs[0], *others]
+    rig.heavy.clear()
+    for order in [jobs[0], *others]:
+        await rig.use_cases().open_run(order)
+    await close(rig, jobs[0])
+    assert rig.started == [jobs[0], *others, *jobs[1:]]
+
+
 async def test_the_oldest_waiting_job_starts_when_one_has_ended() -> None:
     rig = Rig(job_limits=JobLimits(running=2))
     jobs = await submitted(rig, 4)

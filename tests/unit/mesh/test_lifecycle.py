@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from mesh.errors import Reason, SomaError
-from mesh.lifecycle import LONGEST_PAUSE_S, Service, background, run_many
+from mesh.lifecycle import LONGEST_PAUSE_S, SWITCH_INTERVAL_S, Service, background, run_many
 from mesh.settings import SettingsError
 from mesh.testing import FakeClock
 
@@ -55,6 +55,16 @@ async def test_services_run_until_they_are_stopped() -> None:
     stop.set()
     await running
     assert sorted(story.events) == ["a starts", "a stops", "b starts", "b stops"]
+
+
+async def test_threads_give_way_to_the_event_loop_sooner_while_services_run() -> None:
+    story, stop, before = Story(), asyncio.Event(), sys.getswitchinterval()
+    running = asyncio.create_task(run_many([story.build("a")], stop))
+    await story.ready.wait()
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL_S) < before
+    stop.set()
+    await running
+    assert sys.getswitchinterval() == pytest.approx(before)
 
 
 async def test_a_service_that_cannot_start_stops_the_others() -> None:

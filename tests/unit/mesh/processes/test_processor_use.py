@@ -43,6 +43,12 @@ def call(use: ProcessorUse, process: Process, seconds: float, tenant: str = "a")
         process.used_s += seconds
 
 
+async def test_the_contexts_of_a_process_count_together(clock: FakeClock, process: Process) -> None:
+    critic, executor = ProcessorUse.of_process(clock), ProcessorUse.of_process(clock)
+    call(critic, process, 10.0, "both")
+    assert executor.is_heavy("both")
+
+
 async def test_short_calls_never_make_heavy(use: ProcessorUse, process: Process) -> None:
     for _ in range(100):
         call(use, process, 3.9)

@@ -233,6 +233,7 @@ async def test_the_standard_chain_is_in_its_named_order() -> None:
         "Authorization",
         "Deadline",
         "Idempotency",
+        "LargeRequests",
         "Validation",
     ]
     assert [type(interceptor).__name__ for interceptor in chain] == names

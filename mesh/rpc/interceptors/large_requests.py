@@ -1,0 +1,54 @@
+"""Lets large requests be served one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
+
+from mesh.fairness import FairSlots
+from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.values import FEW_VALUES, count_values
+
+if TYPE_CHECKING:
+    from mesh.rpc.call import Proceed
+
+LARGE_BYTES = 64 * 1024
+_AT_ONCE = 2
+"""Large requests that are served at the same time."""
+_WAITING = 64
+"""Most of one tenant that wait."""
+
+
+class LargeRequests(Interceptor):
+    """Of large requests one of a tenant is served at a time, and two of all; others wait, tenants in turn.
+
+    Whatever a handler does with a request, it takes time with its size, and threads share one interpreter with the
+    event loop: a tenant that sends many at once would be in the way of everybody else's small ones. A request is large
+    that has more than 64 KiB or 1,000 values. Streams are not: their messages come one by one.
+    """
+
+    name = "large_requests"
+    after = ("tenancy", "authorization")
+    before = ("validation",)
+
+    def __init__(self) -> None:
+        self._slots = FairSlots("large requests", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._slots.waiting
+
+    async def around(self, call: Call, proceed: Proceed) -> object:
+        """Serve the call when it is its turn; OVERLOADED when too many wait."""
+        if call.route.request_streaming or call.route.response_streaming or not _is_large(call.request):
+            return await proceed(call)
+        async with self._slots.slot(call.caller.tenant_id if call.caller else ""):
+            return await proceed(call)
+
+
+def _is_large(request: object) -> bool:
+    if not isinstance(request, Message):
+        return False
+    return request.ByteSize() > LARGE_BYTES or count_values(request, FEW_VALUES) > FEW_VALUES
