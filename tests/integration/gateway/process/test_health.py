@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from mesh.contexts import installed
 from tests.integration.gateway.process.rig import ROOT, Mesh
 
 if TYPE_CHECKING:
@@ -21,18 +22,24 @@ async def test_health_names_what_is_lost(mesh: Mesh) -> None:
         client.headers = httpx.Headers()
 
         async def judged() -> bool:
-            return bool((await client.get("/v1/health")).json()["unhealthy_components"])
+            return "svc_registry" in (await client.get("/v1/health")).json()["unhealthy_components"]
 
         await mesh.until(judged)
         status = (await client.get("/v1/health")).json()
-    assert status["unhealthy_components"] == ["svc_registry"]
+    contexts = {f"svc_{context.name}" for context in installed()}
+    without_address = contexts - {"svc_gateway", "svc_registry"}
+    assert without_address
+    assert set(status["unhealthy_components"]) == {"svc_registry", *without_address}
     assert status["level"] == "DEGRADATION_LEVEL_SEVERE"
     async with mesh.client() as client:
         parts = {part["name"]: part for part in (await client.get("/v1/health/components")).json()["components"]}
-    assert set(parts) == {"postgres", "valkey", "bus", "vault", "outbox", "providers", "svc_gateway", "svc_registry"}
+    assert set(parts) == {"postgres", "valkey", "bus", "vault", "outbox", "providers", *contexts}
     assert parts["postgres"]["state"] == "COMPONENT_STATE_HEALTHY"
     assert parts["bus"]["state"] == "COMPONENT_STATE_HEALTHY"
     assert parts["svc_registry"]["reason"] == "cannot be reached"
+    for name in without_address:
+        variable = f"SA01_PEERS_{name.removeprefix('svc_').upper()}"
+        assert parts[name]["reason"].endswith(f"set {variable}=host:port"), name
     assert parts["providers"]["state"] == "COMPONENT_STATE_UNKNOWN"
     assert parts["providers"]["reason"] == "svc_registry cannot be reached"
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mesh.testing.engines import Databases
 
 FOLDER = Path(__file__).parents[4] / "svc_provenance" / "migrations"
-MANY = 1_000
+MANY = 10_000
+"""Rows of a table that must not be read whole. In its first days the part of a month has fewer, and is read at once."""
 pytestmark = pytest.mark.timeout(600)
 _PART = re.compile(r"_(\d{4}_\d{2}|default)$")
 _STATEMENT = re.compile(r"\s*(--.*\n|\s)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
