@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -108,8 +109,11 @@ class ContextDeclaration:
 
 def installed() -> list[ContextDeclaration]:
     """The installed contexts, ordered by name; InvalidContextError for a declaration that cannot be used."""
-    entries = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    found = [_declared(name, entries[name]) for name in sorted(entries)]
+    entries = sorted({(entry.name, entry.value) for entry in entry_points(group=GROUP)})
+    for (name, place), (other, elsewhere) in pairwise(entries):
+        if name == other:
+            raise InvalidContextError(f"two entry points {GROUP} are named {name}: {place} and {elsewhere}")
+    found = [_declared(name, place) for name, place in entries]
     _check(found)
     return found
 

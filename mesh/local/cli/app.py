@@ -8,7 +8,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from mesh.contexts import UnknownContextError
+from mesh.contexts import InvalidContextError, UnknownContextError
 from mesh.local.cli import audit, dead_letters, demo, doctor, jobs, logs, mesh, receipts, trace
 from mesh.local.cli.errors import CommandError
 from mesh.local.cli.output import Json, emit
@@ -20,7 +20,7 @@ from mesh.stores.migrations import MigrationError
 
 _EXPECTED = (
     CommandError, EdgeError, MissingError, ProgramFailedError, VaultError, MigrationError, UnknownContextError,
-    OSError,
+    InvalidContextError, OSError,
 )  # fmt: skip
 
 

@@ -82,6 +82,12 @@ def test_a_declaration_that_cannot_be_used_is_named(install: object, line: str, 
         installed()
 
 
+def test_two_contexts_of_one_name_are_refused(install: object) -> None:
+    install("twice", declaration(name="critic"), "critic = twice:CONTEXT")  # type: ignore[operator]
+    with pytest.raises(InvalidContextError, match=r"two entry points soma\.contexts are named critic: svc_critic"):
+        installed()
+
+
 @pytest.mark.parametrize("name", ["", "Ant", "a-b", "a_b", "1a", "a" * 32, "peers", "postgres"])
 def test_a_name_that_no_schema_variable_and_host_could_have_is_refused(name: str) -> None:
     with pytest.raises(InvalidContextError, match="context"):
