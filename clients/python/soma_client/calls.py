@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=betterproto2.Message)
 Metadata = tuple[tuple[str, str], ...]
 SILENCE_S = 45.0
+_NOT_WRITTEN = "Internal error from Core"
+"""How grpc.aio names that a message could not be written."""
 """A stream is taken for broken after so many seconds without a message; a heartbeat is due every 15 s."""
 
 
@@ -88,7 +90,7 @@ class Caller:
                     await _write(call, messages)
                 return await call
             except grpc.aio.AioRpcError as failure:
-                raise call_error(path, failure, request_id) from None
+                raise call_error(path, _cut_short(failure), request_id) from None
             finally:
                 call.cancel()
 
@@ -138,6 +140,20 @@ class Caller:
 
 def _to_bytes(message: betterproto2.Message) -> bytes:
     return bytes(message)
+
+
+def _cut_short(failure: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+    """What failed; a message that could not be written counts as a broken connection.
+
+    Where a call ends in the moment in which a message is written, grpc.aio reports an error of its own, and the status
+    that the server gave is lost.
+    """
+    if failure.code() is not grpc.StatusCode.INTERNAL or failure.details() != _NOT_WRITTEN:
+        return failure
+    text = "The call ended while its request was sent"
+    return grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAVAILABLE, failure.initial_metadata(), failure.trailing_metadata(), details=text
+    )
 
 
 async def _write(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import grpc.aio
 import pytest
 from google.api import httpbody_pb2
 from google.protobuf import json_format
 
 from soma.assets.v1 import asset_pb2
-from soma_client import DataLossError, InvalidArgumentError, NotFoundError, UnavailableError
+from soma_client import DataLossError, InvalidArgumentError, NotFoundError, UnavailableError, calls
 from tests.clients.python.edge import ASSETS, Edge, Failure
 
 if TYPE_CHECKING:
@@ -57,6 +58,24 @@ async def test_an_upload_that_is_sent_again_is_the_same_request_from_the_beginni
     ids = [call.message.request_id for call in edge.calls]
     assert ids[0] == ids[1] != ids[2] == ids[3]
     assert [received(edge, call) for call in range(4)] == [CONTENT] * 4
+
+
+async def test_an_upload_whose_call_ends_while_it_is_written_is_sent_again(
+    client: SomaClient, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failures = calls._write, [grpc.StatusCode.INTERNAL]
+
+    async def failing(call: grpc.aio.StreamUnaryCall[Any, Any], messages: AsyncIterator[Any]) -> None:
+        if failures:
+            raise grpc.aio.AioRpcError(
+                failures.pop(), grpc.aio.Metadata(), grpc.aio.Metadata(), details="Internal error from Core"
+            )
+        await write(call, messages)
+
+    monkeypatch.setattr(calls, "_write", failing)
+    edge.answer(UPLOAD, ASSET)
+    assert (await client.assets.upload(CONTENT)).asset_id == "a1"
+    assert failures == []
 
 
 async def test_an_iterator_is_sent_once(client: SomaClient, edge: Edge) -> None:
