@@ -26,6 +26,8 @@ Metadata = tuple[tuple[str, str], ...]
 SILENCE_S = 45.0
 _NOT_WRITTEN = "Internal error from Core"
 """How grpc.aio names that a message could not be written."""
+_LOOKS, _LOOK_EVERY_S = 10, 0.02
+"""How often, and after how many seconds each, the status is looked for that comes after such an error."""
 """A stream is taken for broken after so many seconds without a message; a heartbeat is due every 15 s."""
 
 
@@ -90,7 +92,7 @@ class Caller:
                     await _write(call, messages)
                 return await call
             except grpc.aio.AioRpcError as failure:
-                raise call_error(path, _cut_short(failure), request_id) from None
+                raise call_error(path, await self._status(call, failure), request_id) from None
             finally:
                 call.cancel()
 
@@ -126,6 +128,32 @@ class Caller:
             raise call_error(path, failure, request_id) from None
         return None if message is grpc.aio.EOF else cast("M", message)
 
+    async def _status(
+        self, call: grpc.aio.StreamUnaryCall[betterproto2.Message, M], failure: grpc.aio.AioRpcError
+    ) -> grpc.aio.AioRpcError:
+        """How a call ended that failed so; where no status arrives any more it counts as a broken connection.
+
+        Where a call ends in the moment in which a message is written, grpc.aio reports an error of its own first, and
+        the status that the server gave a moment later.
+        """
+        if failure.code() is not grpc.StatusCode.INTERNAL or failure.details() != _NOT_WRITTEN:
+            return failure
+        for _ in range(_LOOKS):
+            await self.system.sleep(_LOOK_EVERY_S)
+            if call.done() and await call.details() != _NOT_WRITTEN:
+                return grpc.aio.AioRpcError(
+                    await call.code(),
+                    await call.initial_metadata(),
+                    await call.trailing_metadata(),
+                    details=await call.details(),
+                )
+        return grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE,
+            failure.initial_metadata(),
+            failure.trailing_metadata(),
+            details="The call ended while its request was sent",
+        )
+
     def _opened(self) -> grpc.aio.Channel:
         if self._channel is None:
             self._channel = self._target.open()
@@ -140,20 +168,6 @@ class Caller:
 
 def _to_bytes(message: betterproto2.Message) -> bytes:
     return bytes(message)
-
-
-def _cut_short(failure: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-    """What failed; a message that could not be written counts as a broken connection.
-
-    Where a call ends in the moment in which a message is written, grpc.aio reports an error of its own, and the status
-    that the server gave is lost.
-    """
-    if failure.code() is not grpc.StatusCode.INTERNAL or failure.details() != _NOT_WRITTEN:
-        return failure
-    text = "The call ended while its request was sent"
-    return grpc.aio.AioRpcError(
-        grpc.StatusCode.UNAVAILABLE, failure.initial_metadata(), failure.trailing_metadata(), details=text
-    )
 
 
 async def _write(
