@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=betterproto2.Message)
 Metadata = tuple[tuple[str, str], ...]
 SILENCE_S = 45.0
+"""A stream is taken for broken after so many seconds without a message; a heartbeat is due every 15 s."""
 _NOT_WRITTEN = "Internal error from Core"
 """How grpc.aio names that a message could not be written."""
 _LOOKS, _LOOK_EVERY_S = 10, 0.02
 """How often, and after how many seconds each, the status is looked for that comes after such an error."""
-"""A stream is taken for broken after so many seconds without a message; a heartbeat is due every 15 s."""
 
 
 class Caller:
