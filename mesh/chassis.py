@@ -325,6 +325,7 @@ class Chassis:
             clock=self.clock,
             refused=None if refusals is None else refusals.note,
             revocations=self.revoked,
+            processor_use=self.processor_use,
             version=self.context.version,
         )
         chain = with_own(chain, interceptors)

@@ -26,7 +26,7 @@ class ProcessLimits:
     result_mb: int = 64
     calls: int = 500
     idle_s: float = 60.0
-    nice: int = 10
+    nice: int = 5
 
 
 class TimeLimitError(Exception):

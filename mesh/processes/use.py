@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from mesh.fairness import FairSlots
 from mesh.lru import LruMap
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _CHECK_EVERY_S = 0.25
 _TENANTS = 4_096
+_WAITING = 512
+"""Most calls of one tenant with heavy use that wait to begin."""
 
 
 @dataclass
@@ -32,7 +35,7 @@ class ProcessorUse:
     """A call is long once it used `long_s` seconds of processor time. A tenant is heavy while one of its calls is long.
 
     It stays heavy while its long calls used more than `heavy_s` seconds lately; earlier seconds count less: after
-    `memory_s` seconds 37 % of them.
+    `memory_s` seconds 37 % of them. In `turns` the calls of heavy tenants begin one after the other.
     """
 
     def __init__(self, clock: Clock, *, long_s: float = 2.0, heavy_s: float = 3.0, memory_s: float = 30.0) -> None:
@@ -40,6 +43,9 @@ class ProcessorUse:
         self._long_s = long_s
         self._heavy_s = heavy_s
         self._memory_s = memory_s
+        self.turns = FairSlots(
+            "calls of tenants with heavy use", 1, per_tenant=1, waiting_per_tenant=_WAITING, waiting=4 * _WAITING
+        )
         self._long: Counter[str] = Counter()
         self._used = LruMap[str, _Used](_TENANTS)
 

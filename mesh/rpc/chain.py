@@ -8,9 +8,11 @@ import protovalidate
 
 from mesh import telemetry
 from mesh.ids import SystemIds
+from mesh.processes.use import ProcessorUse
 from mesh.rpc.interceptors.authorization import Authorization
 from mesh.rpc.interceptors.deadline import Deadline
 from mesh.rpc.interceptors.errors import Errors
+from mesh.rpc.interceptors.heavy_tenants import HeavyTenants
 from mesh.rpc.interceptors.idempotency import Idempotency
 from mesh.rpc.interceptors.identity import Identity
 from mesh.rpc.interceptors.large_requests import LargeRequests
@@ -45,12 +47,14 @@ def standard_chain(
     default_deadline_s: float | None = 60.0,
     refused: RefusalListener | None = None,
     revocations: Revocations | None = None,
+    processor_use: ProcessorUse | None = None,
     version: str = "",
 ) -> list[Interceptor]:
     """The chain, outermost first. A unary call without a deadline gets `default_deadline_s` seconds.
 
     `refused` hears of callers who were refused what changes something. `revocations` end open streams of their keys.
-    `version` is what the server's health tells as the version of its context.
+    `version` is what the server's health tells as the version of its context. `processor_use` tells whose calls begin
+    one after the other.
     """
     return [
         Errors(),
@@ -64,6 +68,7 @@ def standard_chain(
         Authorization(authorizer, refused),
         Deadline(clock, default_deadline_s),
         Idempotency(),
+        HeavyTenants(processor_use or ProcessorUse(clock)),
         LargeRequests(),
         Validation(validator or protovalidate.Validator()),
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -68,8 +68,11 @@ def struct(value: Mapping[str, JsonValue] | None) -> Struct | None:
 
 
 def json_object(message: Struct) -> dict[str, JsonValue]:
-    """The JSON object of a message; whole numbers below 2**53 come back as int, which JSON does not tell from float."""
-    return {key: _with_whole_numbers(value) for key, value in MessageToDict(message).items()}
+    """The JSON object of a message; whole numbers below 2**53 come back as int, which JSON does not tell from float.
+
+    ValueError for a number that is not finite, which JSON does not have. A value of no kind is null.
+    """
+    return {key: _json(value) for key, value in message.fields.items()}
 
 
 def has_more_values(message: Struct, most: int) -> bool:
@@ -100,11 +103,19 @@ def redact(redactor: Redactor, message: Struct) -> None:
         message.update(redacted)
 
 
-def _with_whole_numbers(value: JsonValue) -> JsonValue:
-    if isinstance(value, float):
-        return whole(value)
-    if isinstance(value, list):
-        return [_with_whole_numbers(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _with_whole_numbers(item) for key, item in value.items()}
-    return value
+def _json(value: Value) -> JsonValue:
+    """One value. In a third of the time of `json_format`, as parameters may be tens of thousands of numbers."""
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        if not isfinite(value.number_value):
+            raise ValueError("JSON has no number that is not finite")
+        return whole(value.number_value)
+    if kind == "string_value":
+        return value.string_value
+    if kind == "list_value":
+        return [_json(item) for item in value.list_value.values]
+    if kind == "struct_value":
+        return json_object(value.struct_value)
+    if kind == "bool_value":
+        return value.bool_value
+    return None

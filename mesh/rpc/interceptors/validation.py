@@ -12,7 +12,7 @@ from mesh import context
 from mesh.errors import FieldViolation, Reason, SomaError, invalid_all
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.masks import UpdateMask
-from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
+from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values, without_json
 from mesh.rpc.wrap import Undecodable
 from mesh.thread_slots import ThreadSlots
 
@@ -42,7 +42,7 @@ class Validation(Interceptor):
 
     Of the resource of an update the rules of those fields hold that its `update_mask` names. What cannot be read, or
     holds more than `MAX_VALUES` values, is refused before its rules are looked at; of more than `FEW_VALUES` values the
-    first wrong one is named.
+    first wrong one is named, and the values of JSON objects, which have no rules, are not looked at.
     """
 
     name = "validation"
@@ -84,7 +84,7 @@ class Validation(Interceptor):
     def _check_many(self, message: Message) -> None:
         if count_values(message) > MAX_VALUES:
             raise SomaError(Reason.INVALID_ARGUMENT, f"the request holds more than {MAX_VALUES:,} values")
-        self._check(message, fail_fast=True)
+        self._check(without_json(message), fail_fast=True)
 
     def _check(self, message: Message, *, fail_fast: bool = False) -> None:
         mask = UpdateMask.of(message)

@@ -233,6 +233,7 @@ async def test_the_standard_chain_is_in_its_named_order() -> None:
         "Authorization",
         "Deadline",
         "Idempotency",
+        "HeavyTenants",
         "LargeRequests",
         "Validation",
     ]
