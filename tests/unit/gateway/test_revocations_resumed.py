@@ -36,7 +36,7 @@ DAY = timedelta(days=1)
 
 
 class Cut:
-    """The way between services and gateways: notes what is sent, and ends all streams when told to."""
+    """The way between services and gateways: notes what was taken in, and ends all streams when told to."""
 
     def __init__(self) -> None:
         self.streams: list[list[pb.WatchRevocationsResponse]] = []
@@ -66,8 +66,9 @@ class Cut:
                 if cut.done():
                     await tasks.end(following)
                     raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "cut")
+                yield following.result()
+                # The service asks for more once it has taken this one in.
                 messages.append(following.result())
-                yield messages[-1]
         finally:
             await tasks.end(cut)
 
