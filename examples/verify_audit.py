@@ -39,14 +39,14 @@ def main(argv: list[str]) -> int:
             digests[last["entry"]["sequence"]] = last["digest"]
             previous = last
     if "anchor" in last:
-        said = check_anchor(last, digests, known_key, wrong)
+        problem = check_anchor(last, digests, known_key, wrong)
         wrong += check_end(last["anchor"], previous)
     else:
-        said = "the export is cut: it has no end"
-        wrong.append(said)
+        problem = "the export is cut: it has no end"
+        wrong.append(problem)
     for fault in wrong:
         print(fault)
-    print(f"{len(digests)} entries, {'intact' if not wrong else f'{len(wrong)} faults'}; {said}")
+    print(f"{len(digests)} entries, {'intact' if not wrong else f'{len(wrong)} faults'}; {problem}")
     return 1 if wrong else 0
 
 

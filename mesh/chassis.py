@@ -302,10 +302,10 @@ class Chassis:
 
     async def wait_for_keys(self) -> bool:
         """Waits a moment until both sets are current; false when they are not."""
-        heard = await asyncio.gather(
+        current = await asyncio.gather(
             self.revoked.wait_current(REVOCATIONS_WAIT_S), self.existing.wait_current(REVOCATIONS_WAIT_S)
         )
-        return all(heard)
+        return all(current)
 
     async def serve(self, registrations: Sequence[Registration], interceptors: Sequence[Interceptor] = ()) -> Service:
         """Serves, behind the one chain, until the chassis is left.

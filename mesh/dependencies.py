@@ -83,15 +83,15 @@ class Dependencies:
 
     async def _follow(self, dependency: Dependency) -> None:
         readiness = Readiness(self._clock)
-        told = False
+        reported = False
         while True:
             reason = await self._probe(dependency)
             doubtful = False
             if reason is not None:
                 ready = readiness.observe(not reason)
                 doubtful = ready is bool(reason)
-                told = told or not doubtful
-                if told:
+                reported = reported or not doubtful
+                if reported:
                     why = "" if ready else reason or "is recovering"
                     await self._health.set(health_name(dependency.name), ready, why)
             await self._clock.sleep(min(_RECHECK_S, dependency.every_s) if doubtful else dependency.every_s)

@@ -199,7 +199,7 @@ async def _monitor(mesh: Chassis, settings: Settings, routes: RouteTable) -> Mon
         minor_errors=own.minor_error_rate,
         moderate_errors=own.moderate_error_rate,
         circuit_failures=own.circuit_failure_rate,
-        least_calls=own.least_calls,
+        min_calls=own.min_calls,
         hold_s=own.level_hold_s,
     )
     pace = CheckTiming(own.check_every_s, own.check_deadline_s, own.check_start_s)

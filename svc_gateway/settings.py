@@ -83,7 +83,7 @@ class GatewaySettings(Block):
         description="share of a part's calls without an answer, which opens circuit breakers, from which it is at "
         "level SEVERE, or CRITICAL when everything needs it",
     )
-    least_calls: int = Field(20, gt=0, description="calls of the last minute that are needed to judge a part by them")
+    min_calls: int = Field(20, gt=0, description="calls of the last minute that are needed to judge a part by them")
     check_start_s: float = Field(
         15.0, ge=0, description="time that a part gets to start before failed checks count, in seconds"
     )

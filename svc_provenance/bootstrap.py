@@ -99,9 +99,9 @@ async def _consume(mesh: Chassis, settings: Settings, intake: TraceEventHandlers
     """Takes everything in."""
     audited = AuditEventHandlers(append, on_redacted=_count_redactions())
     choices = SelectionEventHandlers(intake.selection_made, stage)
-    letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
-    handlers: Handlers = {**intake.handlers(), **choices.handlers(), **audited.handlers(), **letters.handlers()}
-    await mesh.consume(handlers, keep=letters.keep)
+    dead_letters = DeadLetterEventHandlers(dead_letter_rows, _requeue_policy(settings.dead_letters), mesh.clock)
+    handlers: Handlers = {**intake.handlers(), **choices.handlers(), **audited.handlers(), **dead_letters.handlers()}
+    await mesh.consume(handlers, keep=dead_letters.keep)
 
 
 def _intake(mesh: Chassis, record: PostgresRecord) -> TraceEventHandlers:
@@ -131,7 +131,7 @@ async def _audit(mesh: Chassis, settings: Settings, terms: PostgresTerms) -> tup
         "audit_anchor_conflicts_total", "Heads of audit chains that are not what an anchor of their place says."
     ).labels()
     due = gauge("audit_chains_due", "Audit chains whose newest entries should have an anchor.").labels()
-    pace = AnchorSchedule(own.anchor_entries, own.anchor_every_s, own.anchor_look_s)
+    pace = AnchorSchedule(own.anchor_entries, own.anchor_every_s, own.anchor_poll_interval_s)
     anchorer = Anchorer(
         store, anchors, signatures, pace, mesh.clock, on_made=made.inc, on_conflict=conflicts.inc, on_due=due.set
     )
@@ -170,7 +170,7 @@ async def _receipts(
         record,
         figures,
         queue,
-        ReceiptOptions(settings.low_quality, timedelta(seconds=settings.patience_s)),
+        ReceiptOptions(settings.low_quality, timedelta(seconds=settings.wait_for_facts_s)),
         mesh.clock,
         on_shed=shed.inc,
         on_written=lambda form: written.labels(form).inc(),
@@ -206,9 +206,9 @@ def _requeue_policy(settings: DeadLetterSettings) -> RequeuePolicy:
 
 async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
     """Serves dead letters, and sends them again while the chassis is open."""
-    letters = PostgresDeadLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
+    dead_letters = PostgresDeadLetters(mesh.postgres, mesh.outbox, mesh.codec, mesh.auditor)
     client = await mesh.enter(durable.client(settings.temporal))
-    activities = RequeueActivities(AdvanceDeadLetter(letters, mesh.clock, mesh.ids))
+    activities = RequeueActivities(AdvanceDeadLetter(dead_letters, mesh.clock, mesh.ids))
     await mesh.enter(workers(client, activities, mesh.clock))
     follower = RequeueSignaller(DeadLetterClaims(mesh.postgres), client, mesh.clock)
     standing = gauge("dlq_messages", "Dead letters that are kept.", ("state",))
@@ -218,7 +218,7 @@ async def _dead_letters(mesh: Chassis, settings: Settings) -> Registration:
             standing.labels(state).set(number)
 
     await mesh.enter(mesh.postgres.listen(f"{mesh.postgres.schema}.{LETTERS}", follower.on_notification))
-    every = settings.dead_letters.look_every_s
+    every = settings.dead_letters.poll_interval_s
     await mesh.enter(background(lambda: follower.work(every, count), "dead-letters", clock=mesh.clock))
-    servicer = DeadLetterServicer(DeadLetters(letters, mesh.clock, mesh.ids), mesh.codec)
+    servicer = DeadLetterServicer(DeadLetters(dead_letters, mesh.clock, mesh.ids), mesh.codec)
     return add_DeadLetterServiceServicer_to_server, servicer

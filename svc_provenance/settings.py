@@ -19,8 +19,8 @@ class ReceiptSettings(Block):
         1_000, ge=1, description="jobs that wait for their receipt in memory; further ones are found again later"
     )
     shed_above: int = Field(500, ge=0, description="waiting jobs above which every receipt takes the compact form")
-    find_every_s: float = Field(5.0, gt=0, description="time between two looks for jobs without a receipt, in seconds")
-    patience_s: float = Field(
+    find_every_s: float = Field(5.0, gt=0, description="seconds between two searches for jobs without a receipt")
+    wait_for_facts_s: float = Field(
         3_600.0, ge=0, description="seconds after a job's end at which its receipt no longer waits for missing facts"
     )
 
@@ -46,23 +46,28 @@ class AuditSettings(Block):
     anchor_every_s: float = Field(
         300.0, gt=0, description="seconds since the last anchor after which a chain that grew gets another"
     )
-    anchor_look_s: float = Field(5.0, gt=0, description="time between two looks for chains that need one, in seconds")
+    anchor_poll_interval_s: float = Field(
+        5.0, gt=0, description="seconds between two searches for chains that need an anchor"
+    )
 
 
 class DeadLetterSettings(Block):
     """How dead letters are sent again by themselves."""
 
-    requeues: int = Field(5, ge=0, le=100, description="times that a letter is sent again by itself, at most")
+    requeues: int = Field(5, ge=0, le=100, description="times that a dead letter is sent again by itself, at most")
     first_pause_s: float = Field(30.0, gt=0, description="pause before the first time, in seconds; each next is double")
     longest_pause_s: float = Field(3_600.0, gt=0, description="longest such pause, in seconds")
-    policy_every_s: float = Field(300.0, gt=0, description="pause of a letter that policy refuses, in seconds")
+    policy_every_s: float = Field(300.0, gt=0, description="pause of a dead letter that policy refuses, in seconds")
     policy_expiry_s: float = Field(
-        3_600.0, gt=0, description="age in seconds at which a letter that policy refuses expires"
+        3_600.0, gt=0, description="age in seconds at which a dead letter that policy refuses expires"
     )
     undecided_days: int = Field(
-        180, ge=1, le=MAX_DAYS, description="days after which a letter is removed that nothing and nobody has changed"
+        180,
+        ge=1,
+        le=MAX_DAYS,
+        description="days after which a dead letter is removed that nothing and nobody has changed",
     )
-    look_every_s: float = Field(15.0, gt=0, description="time between two looks for forgotten letters, in seconds")
+    poll_interval_s: float = Field(15.0, gt=0, description="seconds between two searches for forgotten dead letters")
 
 
 class Settings(ChassisSettings):

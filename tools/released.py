@@ -87,8 +87,8 @@ def keep(root: Path, contract: Contract) -> None:
 
 def write_index(root: Path, contracts_of: dict[str, Contract]) -> None:
     """Write down which versions the images are of."""
-    told = {name: {"version": each.version, "protos": each.protos} for name, each in sorted(contracts_of.items())}
-    _index(root).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    index = {name: {"version": each.version, "protos": each.protos} for name, each in sorted(contracts_of.items())}
+    _index(root).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def check(root: Path) -> list[str]:
@@ -101,12 +101,12 @@ def release(root: Path, names: list[str]) -> list[str]:
     known = {contract.name: contract for contract in contracts(root)}
     before = released(root)
     unknown = [f"{name} is no context; there are: {', '.join(known)}" for name in names if name not in known]
-    asked = [known[name] for name in names if name in known] if names else list(known.values())
-    stale = [each for each in asked if each.name in before and each.version == before[each.name].version]
+    chosen = [known[name] for name in names if name in known] if names else list(known.values())
+    stale = [each for each in chosen if each.name in before and each.version == before[each.name].version]
     problems = unknown + [f"{each.name} {each.version} was released already: {_where(each)}" for each in stale if names]
     if problems:
         return problems
-    for contract in asked:
+    for contract in chosen:
         if contract not in stale:
             keep(root, contract)
             print(f"released {contract.name} {contract.version}")

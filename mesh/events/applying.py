@@ -128,7 +128,7 @@ class Applier:
     async def dead_letter(self, delivery: Delivery, event: Event | None, failure: ApplyError, attempts: int) -> None:
         """Give an event up, in the transaction that marks it as done."""
         id_ = event.event_id if event else _storable(delivery.event_id)[:LONGEST_ID]
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             group=self._group,
             topic=delivery.topic,
             key=_storable(delivery.key),
@@ -142,7 +142,7 @@ class Applier:
         tenant = event.tenant_id if event else ""
         async with self._postgres.transaction(tenant or SYSTEM) as connection:
             if await connection.fetch(_CLAIM, self._group, [id_]):
-                await self._dead_letter_sink.dead_letter(connection, letter)
+                await self._dead_letter_sink.dead_letter(connection, dead_letter)
 
     async def _apply(self, items: Sequence[WorkItem]) -> None:
         runs = list(_group_by_kind(items))

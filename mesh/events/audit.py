@@ -132,7 +132,7 @@ class Auditor:
         caller = request.caller if request is not None else None
         by = entry.by or _actor_of(caller) or AuditActor(f"spiffe://soma/{self._context}")
         traceparent = by.traceparent or tracing.current() or (request.traceparent if request is not None else "")
-        asked = entry.policy_id if entry.policy_id is not None else self._asked(caller)
+        policy_id = entry.policy_id if entry.policy_id is not None else self._asked(caller)
         message = audit_pb2.AuditRecorded(
             action=entry.action,
             context=self._context,
@@ -141,7 +141,7 @@ class Auditor:
             resource_type=entry.resource_type,
             resource_id=entry.resource_id,
             decision=audit_pb2.AuditDecision.Value(f"AUDIT_DECISION_{entry.decision}"),
-            policy_id=asked,
+            policy_id=policy_id,
             before_digest=_digest(entry.before),
             after_digest=_digest(entry.after),
             trace_id=traceparent[_TRACE_ID] or entry.trace_id or (request.trace_id if request is not None else ""),
@@ -179,8 +179,8 @@ def _digest(state: bytes | None) -> str:
 
 def trimmed(reason: str) -> str:
     """What was said, on one line, without personal data and secrets, at most `REASON_CHARS` characters."""
-    said = Redactor().text(" ".join(reason.split()))
-    return said if len(said) <= REASON_CHARS else f"{said[: REASON_CHARS - 1]}…"
+    text = Redactor().text(" ".join(reason.split()))
+    return text if len(text) <= REASON_CHARS else f"{text[: REASON_CHARS - 1]}…"
 
 
 def canonical(state: object) -> bytes:

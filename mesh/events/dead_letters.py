@@ -51,7 +51,7 @@ class DeadLetter:
 class DeadLetterSink(Protocol):
     """What a consumer does with events beyond applying them, in the transaction that marks them as done."""
 
-    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
         """Keep an event that was given up."""
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
@@ -75,28 +75,34 @@ class DeadLetterPublisher:
         self._keep = keep
         self._count = counter("dead_letters_total", "Events that a consumer group gave up.", ("group", "cause"))
 
-    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
         """Tell of an event that was given up."""
-        self._count.labels(letter.group, letter.cause.lower()).inc()
-        if letter.topic == DEAD_LETTERS:
-            _log.error("%s gave up event %s of %s: %s", letter.group, letter.event_id, DEAD_LETTERS, letter.detail)
+        self._count.labels(dead_letter.group, dead_letter.cause.lower()).inc()
+        if dead_letter.topic == DEAD_LETTERS:
+            _log.error(
+                "%s gave up event %s of %s: %s",
+                dead_letter.group,
+                dead_letter.event_id,
+                DEAD_LETTERS,
+                dead_letter.detail,
+            )
             if self._keep is not None:
-                await self._keep(connection, letter)
+                await self._keep(connection, dead_letter)
             return
-        dead = letter.event
+        dead = dead_letter.event
         message = DeadLettered(
-            group=letter.group,
-            topic=letter.topic,
-            key=letter.key,
-            event_id=letter.event_id,
+            group=dead_letter.group,
+            topic=dead_letter.topic,
+            key=dead_letter.key,
+            event_id=dead_letter.event_id,
             event_type=dead.type if dead else "",
-            cause=DeadLetterCause.Value(f"DEAD_LETTER_CAUSE_{letter.cause}"),
-            detail=letter.detail,
-            attempts=letter.attempts,
-            value=letter.value,
+            cause=DeadLetterCause.Value(f"DEAD_LETTER_CAUSE_{dead_letter.cause}"),
+            detail=dead_letter.detail,
+            attempts=dead_letter.attempts,
+            value=dead_letter.value,
             dlq_id=dead.dlq_id if dead else "",
         )
-        about = self._event(message, letter.key or letter.event_id, dead)
+        about = self._event(message, dead_letter.key or dead_letter.event_id, dead)
         await self._outbox.add(connection, about)
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:

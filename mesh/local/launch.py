@@ -69,11 +69,11 @@ def _keep_one_of(*capabilities: int) -> None:
     sets = (ctypes.c_uint32 * 6)()
     if libc.capget(header, sets) != 0:
         raise OSError(ctypes.get_errno(), "capget")
-    kept = [capability for capability in capabilities if sets[1] >> capability & 1][:1]
-    wanted = sum(1 << capability for capability in kept)
+    needed = [capability for capability in capabilities if sets[1] >> capability & 1][:1]
+    wanted = sum(1 << capability for capability in needed)
     if libc.capset(header, (ctypes.c_uint32 * 6)(wanted, wanted, wanted, 0, 0, 0)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
-    for capability in kept:
+    for capability in needed:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 

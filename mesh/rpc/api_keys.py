@@ -110,17 +110,17 @@ class ExistingKeys:
 
     async def follow(self, watch: Watch) -> None:
         """Follows the stream for ever, opening it again after each cut with what is known by then."""
-        heard = True
+        connected = True
         while True:
             self._pending = {}
             try:
                 async for message in watch(self._ids.bucket_digests):
                     await self._take(message)
-                    heard = True
+                    connected = True
             except SomaError as error:
-                if heard:
+                if connected:
                     _log.warning("API keys are not heard of", reason=error.reason.value)
-                heard = False
+                connected = False
             await self._clock.sleep(PAUSE_S)
 
     async def _take(self, message: WatchApiKeysResponse) -> None:

@@ -49,13 +49,13 @@ class ParamsSizeLimit:
 
 
 def _shortened(value: Mapping[str, JsonValue], text: bytes, room: int) -> tuple[dict[str, JsonValue], int]:
-    kept, size = dict(value), len(text)
+    bounded, size = dict(value), len(text)
     entries = ((name, _canonical(entry)) for name, entry in value.items())
     for name, entry in nlargest(_MAX_NOTES, entries, key=lambda each: len(each[1])):
-        kept[name] = _note(entry)
-        size += len(_canonical(kept[name])) - len(entry)
+        bounded[name] = _note(entry)
+        size += len(_canonical(bounded[name])) - len(entry)
         if size <= room:
-            return kept, size
+            return bounded, size
     note = _note(text)
     return note, len(_canonical(note))
 
@@ -76,7 +76,7 @@ async def bound(message: Struct) -> None:
 
 def _bound(message: Struct) -> None:
     value = json_object(message)
-    kept = ParamsSizeLimit().apply(value)
-    if kept is not value:
+    bounded = ParamsSizeLimit().apply(value)
+    if bounded is not value:
         message.Clear()
-        message.update(kept)
+        message.update(bounded)

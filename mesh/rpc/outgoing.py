@@ -158,8 +158,8 @@ def to_soma_error(error: grpc.aio.AioRpcError, method: Method) -> SomaError:
     reason = status.reason_of_code(error.code().name)
     if is_local_failure(error) or reason is Reason.CANCELLED:  # by a peer that stops: nobody here gave the call up
         reason = Reason.DEPENDENCY_UNAVAILABLE
-    told = _TRANSPORT_TEXT.get(reason, f"answered {error.code().name}")
-    return SomaError(reason, f"{method.service} {told}", metadata={"service": method.service})
+    text = _TRANSPORT_TEXT.get(reason, f"answered {error.code().name}")
+    return SomaError(reason, f"{method.service} {text}", metadata={"service": method.service})
 
 
 def is_local_failure(error: grpc.aio.AioRpcError) -> bool:

@@ -115,17 +115,17 @@ class RevokedKeys:
 
     async def follow(self, watch: Watch) -> None:
         """Follows the stream for ever, opening it again after each cut with what is known by then."""
-        heard = True
+        connected = True
         while True:
             self._parts = _PartialUpdate()
             try:
                 async for message in watch(await self._bucket_digests()):
                     await self._take(message)
-                    heard = True
+                    connected = True
             except SomaError as error:
-                if heard:
+                if connected:
                     _log.warning("revocations are not heard", reason=error.reason.value)
-                heard = False
+                connected = False
             await self._clock.sleep(PAUSE_S)
 
     async def persist_file(self) -> None:
@@ -147,15 +147,15 @@ class RevokedKeys:
 
     async def _bucket_digests(self) -> Sequence[int]:
         """Of what gateways have told; in a thread, since it may be much."""
-        told = self._sent.revoked
-        return await asyncio.to_thread(lambda: RevocationBuckets(told).digests()) if told else ()
+        revoked = self._sent.revoked
+        return await asyncio.to_thread(lambda: RevocationBuckets(revoked).digests()) if revoked else ()
 
     async def _take(self, message: WatchRevocationsResponse) -> None:
-        told = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
-        self.add(told)
+        revoked = {item.key_id: _seconds(item.expire_time) for item in message.revocations}
+        self.add(revoked)
         if message.snapshot:
             self._parts = _PartialUpdate(snapshot=True)
-        self._parts.revoked.update(told)
+        self._parts.revoked.update(revoked)
         self._parts.replaced.update(message.replaced_buckets)
         as_of = moment(message.as_of)
         if as_of is None:

@@ -42,12 +42,16 @@ class CallStatistics:
         """What a server said of its calls; None when it said nothing that can be understood."""
         try:
             fields = dict(part.split("=", 1) for part in metadata[HEADER].split(";"))
-            told = cls(
+            statistics = cls(
                 int(fields["count"]), float(fields["p95"]), float(fields["errors"]), float(fields["unavailable"])
             )
         except (KeyError, ValueError):
             return None
-        return told if all(map(math.isfinite, (told.p95_s, told.errors, told.unavailable))) else None
+        return (
+            statistics
+            if all(map(math.isfinite, (statistics.p95_s, statistics.errors, statistics.unavailable)))
+            else None
+        )
 
 
 class RecentCalls:

@@ -134,29 +134,29 @@ def _duration(seconds: float) -> duration_pb2.Duration:
 
 
 def _bad_request(fields: Sequence[FieldViolation]) -> Message:
-    kept = _fit(fields, lambda more: FieldViolation("", f"{more} more fields are wrong"))
+    fitting = _fit(fields, lambda more: FieldViolation("", f"{more} more fields are wrong"))
     violation = error_details_pb2.BadRequest.FieldViolation
     detail: Message = error_details_pb2.BadRequest(
-        field_violations=[violation(field=_clean(f.field), description=_clean(f.description)) for f in kept]
+        field_violations=[violation(field=_clean(f.field), description=_clean(f.description)) for f in fitting]
     )
     return detail
 
 
 def _quota_failure(quotas: Sequence[QuotaViolation]) -> Message:
-    kept = _fit(quotas, lambda more: QuotaViolation("", f"{more} more quotas are exceeded"))
+    fitting = _fit(quotas, lambda more: QuotaViolation("", f"{more} more quotas are exceeded"))
     violation = error_details_pb2.QuotaFailure.Violation
     detail: Message = error_details_pb2.QuotaFailure(
-        violations=[violation(subject=_clean(q.subject), description=_clean(q.description)) for q in kept]
+        violations=[violation(subject=_clean(q.subject), description=_clean(q.description)) for q in fitting]
     )
     return detail
 
 
 def _precondition_failure(preconditions: Sequence[PreconditionViolation]) -> Message:
-    kept = _fit(preconditions, lambda more: PreconditionViolation("", "", f"{more} more conditions are not met"))
+    fitting = _fit(preconditions, lambda more: PreconditionViolation("", "", f"{more} more conditions are not met"))
     violation = error_details_pb2.PreconditionFailure.Violation
     detail: Message = error_details_pb2.PreconditionFailure(
         violations=[
-            violation(type=_clean(p.type), subject=_clean(p.subject), description=_clean(p.description)) for p in kept
+            violation(type=_clean(p.type), subject=_clean(p.subject), description=_clean(p.description)) for p in fitting
         ]
     )
     return detail
@@ -165,14 +165,14 @@ def _precondition_failure(preconditions: Sequence[PreconditionViolation]) -> Mes
 def _fit(items: Sequence[V], rest: Callable[[int], V]) -> Sequence[V]:
     """As many violations as headers can carry, then one that counts the others."""
     room = _MAX_BYTES
-    kept: list[V] = []
+    fitting: list[V] = []
     for item in items:
         room -= sum(len(_clean(text).encode()) for text in astuple(item)) + _OVERHEAD
         if room < 0:
-            kept.append(rest(len(items) - len(kept)))
+            fitting.append(rest(len(items) - len(fitting)))
             break
-        kept.append(item)
-    return kept
+        fitting.append(item)
+    return fitting
 
 
 def _clean(text: str) -> str:

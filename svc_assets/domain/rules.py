@@ -41,8 +41,8 @@ def clean_name(name: str, fallback: str) -> str:
     Leading dots go, so that nothing becomes hidden; an empty rest becomes `fallback`.
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    kept = "".join(char for char in last if unicodedata.category(char)[0] != "C" and char not in '"<>|:*?')
-    return kept.strip().lstrip(".")[:MAX_NAME].strip() or fallback
+    name = "".join(char for char in last if unicodedata.category(char)[0] != "C" and char not in '"<>|:*?')
+    return name.strip().lstrip(".")[:MAX_NAME].strip() or fallback
 
 
 def base_type(media_type: str) -> str:
@@ -101,7 +101,7 @@ def strictest(*classifications: str) -> str:
 
 def dropped(draft: Asset, stored: Asset, declared: UploadMetadata) -> tuple[str, ...]:
     """The fields that an upload declared and that the asset with its bytes does not have."""
-    said = {
+    differs_in = {
         "filename": bool(declared.filename) and draft.filename != stored.filename,
         "media_type": draft.media_type != stored.media_type,
         "asset_type": bool(declared.asset_type) and draft.asset_type != stored.asset_type,
@@ -111,7 +111,7 @@ def dropped(draft: Asset, stored: Asset, declared: UploadMetadata) -> tuple[str,
         "origin": draft.origin != stored.origin,
         "metadata": bool(declared.metadata) and draft.metadata != stored.metadata,
     }
-    return tuple(name for name, differs in said.items() if differs)
+    return tuple(name for name, differs in differs_in.items() if differs)
 
 
 def repeated(earlier: EarlierUpload, checksum: str, hold: Hold) -> Asset:
@@ -124,8 +124,8 @@ def repeated(earlier: EarlierUpload, checksum: str, hold: Hold) -> Asset:
         raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
     asset = earlier.asset
     if asset.status is not Status.READY or not earlier.is_held:
-        said = "was erased" if asset.status is not Status.READY else "was deleted by its holder"
-        text = f"the asset that this request_id stored {said}; take a new one to store the bytes again"
+        what = "was erased" if asset.status is not Status.READY else "was deleted by its holder"
+        text = f"the asset that this request_id stored {what}; take a new one to store the bytes again"
         violation = PreconditionViolation("TOMBSTONED", asset.asset_id, text)
         raise SomaError(
             Reason.FAILED_PRECONDITION, text, metadata={"asset_id": asset.asset_id}, preconditions=[violation]

@@ -103,11 +103,11 @@ class MemoryEvaluations:
     async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
         """Evaluations, newest first."""
         found = [
-            kept
-            for kept in self._kept.values()
-            if kept.tenant_id == tenant_id
-            and wanted.asset_id in ("", kept.asset_id)
-            and wanted.job_id in ("", kept.origin.job_id)
-            and (not wanted.before or kept.evaluation_id < wanted.before)
+            stored
+            for stored in self._kept.values()
+            if stored.tenant_id == tenant_id
+            and wanted.asset_id in ("", stored.asset_id)
+            and wanted.job_id in ("", stored.origin.job_id)
+            and (not wanted.before or stored.evaluation_id < wanted.before)
         ]
-        return sorted(found, key=lambda kept: kept.evaluation_id, reverse=True)[: wanted.size]
+        return sorted(found, key=lambda stored: stored.evaluation_id, reverse=True)[: wanted.size]

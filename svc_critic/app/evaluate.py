@@ -30,7 +30,7 @@ class EvaluationRequest:
 
     asset_id: str
     rubric: RubricChoice = field(default_factory=RubricChoice)
-    brief: EvaluationContext = field(default_factory=EvaluationContext)
+    context: EvaluationContext = field(default_factory=EvaluationContext)
     origin: Origin = field(default_factory=Origin)
     request_id: str = ""
 
@@ -80,17 +80,17 @@ class Evaluate:
             tenant_id, by_service=by_service
         ):  # before the bytes are read: those that wait hold no memory
             made, kind = await self._judged(tenant_id, request)
-        kept = await self._evaluations.record(made, request.once)
-        if kept.evaluation_id == made.evaluation_id:
-            self._meter.judged(kept, kind)
-        return kept
+        recorded = await self._evaluations.record(made, request.once)
+        if recorded.evaluation_id == made.evaluation_id:
+            self._meter.judged(recorded, kind)
+        return recorded
 
     async def _judged(self, tenant_id: str, request: EvaluationRequest) -> tuple[Evaluation, Kind]:
         started = self._clock.monotonic()
         asset = await self._assets.read(request.asset_id)
         rubric = await self._rubrics.choose(tenant_id, request.rubric, asset.asset_type)
         evaluator, kind = self._evaluators.choose(asset)
-        found = await evaluator.examine(tenant_id, asset, request.brief)
+        found = await evaluator.examine(tenant_id, asset, request.context)
         verdict = judge(rubric, found.measurements)
         made = Evaluation(
             evaluation_id=self._ids.new(),

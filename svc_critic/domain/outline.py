@@ -47,7 +47,7 @@ class Outline:
     outlined: bool = True
 
 
-def examine_outline(outline: Outline, brief: EvaluationContext) -> tuple[Measurement, ...]:
+def examine_outline(outline: Outline, context: EvaluationContext) -> tuple[Measurement, ...]:
     """Facets of a document."""
     count = len(words(outline.text))
     if not count and not outline.figures:
@@ -55,7 +55,7 @@ def examine_outline(outline: Outline, brief: EvaluationContext) -> tuple[Measure
     return (
         *_clarity(outline, count),
         *_form(outline, count),
-        *relevance(outline.text.splitlines(), brief, "the document"),
+        *relevance(outline.text.splitlines(), context, "the document"),
     )
 
 

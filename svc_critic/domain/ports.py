@@ -28,7 +28,7 @@ class Evaluator(Protocol):
     name: str
     kinds: frozenset[Kind]
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         """Measures; bytes that are not what they should be are a finding, not an error.
 
         FAILED_PRECONDITION for an asset that cannot be measured within the limits, OVERLOADED when too many of the

@@ -32,27 +32,27 @@ _LONG_PARAGRAPH = 250
 _LONG_SENTENCE = 45
 
 
-def examine_prose(text: str, brief: EvaluationContext) -> tuple[Measurement, ...]:
+def examine_prose(text: str, context: EvaluationContext) -> tuple[Measurement, ...]:
     """What can be measured of a text: length, completeness, repetition, layout, overlap with the request."""
-    said = words(text)
-    if not said:
+    found_words = words(text)
+    if not found_words:
         return zero_scores(Code.BLANK, "the text has no words", "The text is empty; write what was asked for.")
     return (
-        _length(said, brief.request),
+        _length(found_words, context.request),
         _completeness(text),
-        _repetition(text, said),
+        _repetition(text, found_words),
         _characters(text),
         _layout(text),
-        *relevance([text], brief, "the text"),
+        *relevance([text], context, "the text"),
     )
 
 
-def _length(said: Sequence[str], request: str) -> Measurement:
+def _length(found_words: Sequence[str], request: str) -> Measurement:
     needed = _asked_words(request) or FEWEST_WORDS
-    score = ramp(len(said) / needed, 0.0, 0.8)
-    message = f"The text has {len(said)} words; write about {needed}."
+    score = ramp(len(found_words) / needed, 0.0, 0.8)
+    message = f"The text has {len(found_words)} words; write about {needed}."
     return measurement(
-        Dimension.CLARITY, score, f"{len(said)} words", Code.TOO_SHORT, message, hint={"min_words": needed}
+        Dimension.CLARITY, score, f"{len(found_words)} words", Code.TOO_SHORT, message, hint={"min_words": needed}
     )
 
 
@@ -72,9 +72,9 @@ def _completeness(text: str) -> Measurement:
     return measurement(Dimension.CLARITY, 1.0 if whole else 0.4, evidence, Code.CUT_OFF, message)
 
 
-def _repetition(text: str, said: Sequence[str]) -> Measurement:
+def _repetition(text: str, found_words: Sequence[str]) -> Measurement:
     """Distinct runs of words among all runs ("distinct-n", Li et al. 2016), and sentences that return word for word."""
-    runs = [tuple(said[place : place + _RUN]) for place in range(len(said) - _RUN + 1)]
+    runs = [tuple(found_words[place : place + _RUN]) for place in range(len(found_words) - _RUN + 1)]
     distinct = len(set(runs)) / len(runs) if runs else 1.0
     sentences = Counter(
         " ".join(words(sentence)) for sentence in _SENTENCES.split(text) if len(words(sentence)) >= _RUN

@@ -21,16 +21,16 @@ _LEAST_READ = 0.1
 
 
 def relevance(
-    lines: Sequence[str], brief: EvaluationContext, what: str, *, read: float = 1.0
+    lines: Sequence[str], context: EvaluationContext, what: str, *, read: float = 1.0
 ) -> tuple[Measurement, ...]:
     """Facets of relevance from the lines of text in a result; none when the request says no words.
 
     `read` is the share of the result's text that was read: what was not read is not held against it.
     """
-    wanted = [label for label in dict.fromkeys(brief.expected_labels) if label.strip()]
+    wanted = [label for label in dict.fromkeys(context.expected_labels) if label.strip()]
     if wanted:
         return (_labels(lines, wanted, what, read),)
-    return tuple(_topic(lines, brief, what))
+    return tuple(_topic(lines, context, what))
 
 
 def _labels(lines: Sequence[str], wanted: Sequence[str], what: str, read: float) -> Measurement:
@@ -45,16 +45,16 @@ def _labels(lines: Sequence[str], wanted: Sequence[str], what: str, read: float)
     return measurement(Dimension.RELEVANCE, score, evidence, Code.MISSING_LABEL, message, hint={"labels": [*absent]})
 
 
-def _topic(lines: Sequence[str], brief: EvaluationContext, what: str) -> Iterator[Measurement]:
-    if is_address(brief.request):
+def _topic(lines: Sequence[str], context: EvaluationContext, what: str) -> Iterator[Measurement]:
+    if is_address(context.request):
         return
-    asked, shown = topics(brief.request), topics(" ".join(lines))
-    if not asked:
+    expected, shown = topics(context.request), topics(" ".join(lines))
+    if not expected:
         return
-    share = overlap(asked, shown)
-    common = sorted(word for key, word in asked.items() if key in shown)[:_SHOWN]
+    share = overlap(expected, shown)
+    common = sorted(word for key, word in expected.items() if key in shown)[:_SHOWN]
     evidence = f"words of the request and of {what} overlap by {share:.0%}"
     evidence += f" ({', '.join(common)})" * bool(common)
-    absent = [word for key, word in asked.items() if key not in shown][:_SHOWN]
+    absent = [word for key, word in expected.items() if key not in shown][:_SHOWN]
     message = f"The words of {what} are not those of the request; speak of: {', '.join(absent)}."
     yield measurement(Dimension.RELEVANCE, ramp(share, 0.0, ENOUGH_OVERLAP), evidence, Code.NOT_RELEVANT, message)

@@ -31,7 +31,7 @@ def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> Eval
     return EvaluationRequest(
         asset_id=request.asset_id,
         rubric=RubricChoice(rubric_from(request.rubric) if request.HasField("rubric") else None, request.rubric_id),
-        brief=EvaluationContext(context.request, tuple(context.expected_labels), context.min_width_px),
+        context=EvaluationContext(context.request, tuple(context.expected_labels), context.min_width_px),
         origin=Origin(context.job_id, context.step_id, context.execution_id, context.tool_id),
         request_id=request.request_id,
     )

@@ -110,9 +110,9 @@ class ResumeJob:
             if work.job.state.ended and await work.has_open(self._starting.most_open):
                 raise too_many_open(self._starting.most_open)
             again = await self._begin_again(work, order.caller, anew)
-            kept = f"{len(steps) - len(anew)} of {len(steps)} steps keep their results"
+            text = f"{len(steps) - len(anew)} of {len(steps)} steps keep their results"
             why = "its run was lost, and the job runs again" if lost else "the job runs again"
-            await self._recorder.job_changed(work, again, f"{why}; {kept}")
+            await self._recorder.job_changed(work, again, f"{why}; {text}")
         await self._starting.start(again)
         return again
 
@@ -126,8 +126,8 @@ class ResumeJob:
         succeeded = [step for step in steps if step.state is StepState.SUCCEEDED]
         made = {asset_id for step in succeeded for asset_id in step.asset_ids}
         lost = made.difference(await self._assets.held_by(job_id)) if made else made
-        kept = {step.step_id for step in succeeded if lost.isdisjoint(step.asset_ids)}
-        return {step.step_id for step in steps} - kept
+        reused = {step.step_id for step in succeeded if lost.isdisjoint(step.asset_ids)}
+        return {step.step_id for step in steps} - reused
 
     @staticmethod
     async def _begin_again(work: Work, caller: Principal, anew: set[str]) -> Job:

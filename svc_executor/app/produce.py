@@ -164,8 +164,8 @@ class ProviderInvoker:
         execution, task = context.execution, context.step.task
         chosen = execution.chosen
         inputs = await self._inputs(context)
-        asked = for_call(task, execution.params, chosen.default_parameters)
-        params = with_notes(task, asked, context.feedback)
+        params = for_call(task, execution.params, chosen.default_parameters)
+        params = with_notes(task, params, context.feedback)
         if task.step_type is StepType.COMPOSE_DOCUMENT:
             params["provenance"] = _origins(context, inputs)
         return Invocation(

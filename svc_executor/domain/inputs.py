@@ -119,11 +119,11 @@ def for_call(task: Task, params: Mapping[str, JsonValue], defaults: Mapping[str,
     `max_tokens` is at most the plan's `max_output_tokens`, also where a text does not name it.
     """
     given = {**defaults, **for_provider(task, params)}
-    asked, most = given.get("max_tokens"), task.constraints.get("max_output_tokens")
-    if asked is None and task.step_type is StepType.GENERATE_TEXT:
-        asked = DEFAULT_OUTPUT_TOKENS
-    if isinstance(asked, (int, float)) and isinstance(most, (int, float)):
-        given["max_tokens"] = min(asked, int(most))
+    wanted, most = given.get("max_tokens"), task.constraints.get("max_output_tokens")
+    if wanted is None and task.step_type is StepType.GENERATE_TEXT:
+        wanted = DEFAULT_OUTPUT_TOKENS
+    if isinstance(wanted, (int, float)) and isinstance(most, (int, float)):
+        given["max_tokens"] = min(wanted, int(most))
     return given
 
 

@@ -36,8 +36,8 @@ def prompt_of(params: Mapping[str, JsonValue]) -> str:
             return value
     messages = params.get(_CONVERSATION)
     if isinstance(messages, list):
-        said = [message.get("content") for message in messages if isinstance(message, dict)]
-        return "\n".join(text for text in said if isinstance(text, str))
+        contents = [message.get("content") for message in messages if isinstance(message, dict)]
+        return "\n".join(text for text in contents if isinstance(text, str))
     if worded := list(_worded(params, spoken=False)):
         return "\n".join(dict.fromkeys(worded))
     return json.dumps(params, ensure_ascii=False, sort_keys=True, default=str)

@@ -60,7 +60,7 @@ def selection_request_of(
     task = step.task
     width, height = _resolution(task)
     prompt = prompt_of(params)
-    asked = for_provider(task, params)
+    provider_params = for_provider(task, params)
     units = _most_units(task, params, with_feedback("", feedback), defaults)
     return SelectionRequest(
         job_id=job.job_id,
@@ -79,7 +79,7 @@ def selection_request_of(
         output_tokens=units.output_tokens,
         context_tokens=_context_tokens(task, params, prompt),
         source_language=str(task.constraints.get("source_language", "")),
-        params={name: _shown(value) for name, value in asked.items()},
+        params={name: _shown(value) for name, value in provider_params.items()},
         preferred_provider=again.chosen.provider if again else task.preferred_provider,
         preferred_tool=again.chosen.tool_id if again else task.preferred_tool,
         exclude=tuple(order.exclude),

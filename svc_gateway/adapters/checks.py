@@ -44,8 +44,12 @@ def grpc_health(channel: grpc.aio.Channel, service: str = "") -> Probe:
             raise _down("cannot be reached") from error
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise _down("says that it does not serve")
-        told = CallStatistics.from_metadata(headers)
-        calls = None if told is None else Calls(told.count, told.p95_s, told.errors, told.unavailable)
+        statistics = CallStatistics.from_metadata(headers)
+        calls = (
+            None
+            if statistics is None
+            else Calls(statistics.count, statistics.p95_s, statistics.errors, statistics.unavailable)
+        )
         return Answer(calls, headers.get(version.HEADER, ""))
 
     return probe
@@ -101,12 +105,14 @@ def dependency(context: str, channel: grpc.aio.Channel, name: str) -> Probe:
 
 def dependency_of_all(channels: Mapping[str, grpc.aio.Channel], name: str) -> Probe:
     """Asks every context about something that each has of its own; well when it is everywhere."""
-    asks = {context: dependency(context, channel, name) for context, channel in channels.items()}
+    probes = {context: dependency(context, channel, name) for context, channel in channels.items()}
 
     async def probe() -> None:
-        answers = await asyncio.gather(*(each() for each in asks.values()), return_exceptions=True)
-        told = dict(zip(asks, answers, strict=True))
-        lost = [f"{context}: {told[context]}" for context in told if isinstance(told[context], SomaError)]
+        answers = await asyncio.gather(*(each() for each in probes.values()), return_exceptions=True)
+        result_of = dict(zip(probes, answers, strict=True))
+        lost = [
+            f"{context}: {result_of[context]}" for context in result_of if isinstance(result_of[context], SomaError)
+        ]
         if lost:
             raise _down("; ".join(lost))
         for other in answers:

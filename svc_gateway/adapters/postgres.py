@@ -232,8 +232,8 @@ class PostgresTenants:
             if request.request_id:
                 # The row's lock orders the requests of one tenant; the conflict is with an earlier one, of any tenant.
                 document = _TENANT.dump_python(after, mode="json")
-                kept = (request.request_id, tenant_id, request.digest, document, now)
-                if await connection.fetchval(_INSERT_UPDATE, *kept) is None:
+                values = (request.request_id, tenant_id, request.digest, document, now)
+                if await connection.fetchval(_INSERT_UPDATE, *values) is None:
                     earlier = await connection.fetchrow(_UPDATE_OF_REQUEST, request.request_id)
                     return _TENANT.validate_python(_same_request(earlier, request)["answer"])
             if after != before:

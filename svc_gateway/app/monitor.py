@@ -121,35 +121,35 @@ class Monitor:
 
     async def _ask(self, check: Check) -> tuple[str, Answer]:
         """Why the part is not well, empty when it is, and what it tells of itself."""
-        told: list[Answer | None] = []
+        answers: list[Answer | None] = []
 
         async def probe() -> None:
-            told.append(await check.probe())
+            answers.append(await check.probe())
 
-        asked = asyncio.create_task(probe())
+        probing = asyncio.create_task(probe())
         try:
-            if not await self._answered(check, asked):
+            if not await self._answered(check, probing):
                 silence = f"does not answer within {self._deadline_s(check):g} s"
                 if check.unconfirmed:
                     raise UnknownHealthError(f"who knows of it {silence}")
                 return silence, Answer()
-            asked.result()
+            probing.result()
         except SomaError as error:
             return error.message, Answer()
         except OSError:
             return "cannot be reached", Answer()
         finally:
-            await tasks.end(asked)
-        return "", told[0] or Answer()
+            await tasks.end(probing)
+        return "", answers[0] or Answer()
 
-    async def _answered(self, check: Check, asked: asyncio.Task[None]) -> bool:
+    async def _answered(self, check: Check, probing: asyncio.Task[None]) -> bool:
         """Whether there is an answer before the deadline; a part that lets wait is judged by that in the meantime."""
         started = self._clock.monotonic()
         pause = self._slow_s + self._pace.every_s
         while True:
             waited = self._clock.monotonic() - started
-            await self._first(asked, min(pause, self._deadline_s(check) - waited))
-            if asked.done():
+            await self._first(probing, min(pause, self._deadline_s(check) - waited))
+            if probing.done():
                 return True
             now = self._clock.monotonic()
             if now - started >= self._deadline_s(check):
@@ -159,11 +159,11 @@ class Monitor:
                 await self._publish(check, self._trackers[check.name].observe(waits, self._clock.now(), now))
             pause = self._pace.every_s
 
-    async def _first(self, asked: asyncio.Task[None], seconds: float) -> None:
+    async def _first(self, probing: asyncio.Task[None], seconds: float) -> None:
         """Wait for the answer, or for some seconds."""
         pause = asyncio.create_task(self._clock.sleep(seconds))
         try:
-            await asyncio.wait({asked, pause}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({probing, pause}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await tasks.end(pause)
 

@@ -146,17 +146,17 @@ class RevokedKeys:
             while self._as_of is None:
                 await self._changed.wait()
         place = self._added
-        told: _Stated | None = None
+        sent: _Stated | None = None
         yield await self._differing(bucket_digests) if len(bucket_digests) == BUCKETS else self._whole()
         while True:
             async with self._changed:
-                while self._added == place and self._stated is told:
+                while self._added == place and self._stated is sent:
                     await self._changed.wait()
             stated = self._stated
             if self._added != place or stated is None:
                 change, place = self._since(place), self._added
             else:
-                told = stated
+                sent = stated
                 # A later reading, which is not stated yet, is of another set than this statement.
                 statement = stated.statement if stated.reading == self._announced else ""
                 change = Change(as_of=stated.reading.as_of, statement=statement)

@@ -34,7 +34,7 @@ class State(Enum):
 class Thresholds:
     """Seconds and shares from which a level begins, and how much evidence a change needs.
 
-    Response times and errors are those of checks, and of a part's real calls once there were `least_calls` of them.
+    Response times and errors are those of checks, and of a part's real calls once there were `min_calls` of them.
     `circuit_failures` is the share of real calls that got no answer, from which callers' circuit breakers open.
     """
 
@@ -44,7 +44,7 @@ class Thresholds:
     minor_errors: float = 0.1
     moderate_errors: float = 0.2
     circuit_failures: float = 0.5
-    least_calls: int = 20
+    min_calls: int = 20
     window: int = 20
     evidence: int = 2
     hold_s: float = 10.0
@@ -205,7 +205,7 @@ class HealthTracker:
     def _calls(self, seen: Observation) -> Calls:
         """The part's calls, where there are enough of them to judge it by."""
         calls = seen.calls
-        return calls if calls is not None and calls.count >= self.thresholds.least_calls else NO_CALLS
+        return calls if calls is not None and calls.count >= self.thresholds.min_calls else NO_CALLS
 
     def _response_s(self, seen: Observation) -> float:
         return max(seen.response_s, self._calls(seen).p95_s)

@@ -170,10 +170,10 @@ class TenantStore(Protocol):
 def page_of(found: Sequence[ApiKey], active_at: datetime | None, limit: int, looked_at: int) -> KeyPage:
     """The page of the newest keys, of which one more than are looked at was `found` when there are more."""
     looked = found[:looked_at]
-    kept = [key for key in looked if active_at is None or key.usable(active_at)]
-    if len(kept) > limit:
-        return KeyPage(kept[:limit], kept[limit - 1].key_id)
-    return KeyPage(kept, looked[-1].key_id if len(found) > looked_at else "")
+    usable = [key for key in looked if active_at is None or key.usable(active_at)]
+    if len(usable) > limit:
+        return KeyPage(usable[:limit], usable[limit - 1].key_id)
+    return KeyPage(usable, looked[-1].key_id if len(found) > looked_at else "")
 
 
 def too_many_keys(most: int) -> SomaError:

@@ -142,7 +142,7 @@ class PostgresAudit:
 
     async def drop(self, month: date, starts: Sequence[SignedStatement]) -> int:
         """See the port."""
-        said = [
+        statement = [
             {
                 "tenant_id": start.chain,
                 "sequence": start.end.sequence,
@@ -155,7 +155,7 @@ class PostgresAudit:
         ]
         async with self._postgres.transaction(SYSTEM) as connection:
             gone = await connection.fetchval(
-                "SELECT soma_drop_audit_month($1, $2)", month, said, timeout=_DROP_TIMEOUT_S
+                "SELECT soma_drop_audit_month($1, $2)", month, statement, timeout=_DROP_TIMEOUT_S
             )
         return int(gone)
 

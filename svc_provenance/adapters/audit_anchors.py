@@ -120,9 +120,9 @@ class TransitSignatures:
         raw = keys.get(signed.key_version)
         if raw is None:
             return False
-        said = statement_bytes(kind, signed.chain, signed.end, signed.created_at)
+        statement = statement_bytes(kind, signed.chain, signed.end, signed.created_at)
         try:
-            Ed25519PublicKey.from_public_bytes(raw).verify(signed.signature, said)
+            Ed25519PublicKey.from_public_bytes(raw).verify(signed.signature, statement)
         except InvalidSignature:
             return False
         return True

@@ -1,4 +1,4 @@
-"""Which dead letters a member of the record tells the workflows of, and how many letters there are."""
+"""Which dead letters a member of the record tells the workflows of, and how many dead letters there are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEASE, _OVERDUE = timedelta(seconds=30), timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class DeadLetterChange:
-    """A letter that changed: `news` is the number of its newest change."""
+    """A dead letter that changed: `news` is the number of its newest change."""
 
     tenant_id: str
     dlq_id: str
@@ -32,7 +32,7 @@ class DeadLetterChange:
 
 
 class DeadLetterClaims:
-    """Hands each letter to one member at a time. What a member dies with is handed out again when its claim ends."""
+    """Hands each dead letter to one member at a time. When a member dies, its claim ends."""
 
     def __init__(self, postgres: Postgres, *, lease: timedelta = _LEASE, overdue: timedelta = _OVERDUE) -> None:
         self._postgres = postgres
@@ -40,25 +40,25 @@ class DeadLetterClaims:
         self._overdue = overdue
 
     async def changed(self, limit: int) -> Sequence[DeadLetterChange]:
-        """Claims letters with news that their workflow was not told of, longest waiting first."""
+        """Claims dead letters with news that their workflow was not told of, longest waiting first."""
         return await self._claim(_CHANGED, limit, self._lease)
 
     async def overdue(self, limit: int) -> Sequence[DeadLetterChange]:
-        """Claims letters whose time is long over, lest one wait for a workflow that nobody has any more.
+        """Claims dead letters whose time is long over, lest one wait for a workflow that nobody has any more.
 
-        A letter that nothing moves is given again as long after its claim: the others have their turn first.
+        A dead letter that nothing moves is given again as long after its claim: the others have their turn first.
         """
         return await self._claim(_LONG_OVERDUE, limit, self._overdue)
 
-    async def mark_signalled(self, letter: DeadLetterChange) -> None:
-        """Ends the claim on a letter whose workflow was told of its news."""
+    async def mark_signalled(self, dead_letter: DeadLetterChange) -> None:
+        """Ends the claim on a dead letter whose workflow was told of its news."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(_MARK_SIGNALLED, letter.dlq_id, letter.news)
+            await connection.execute(_MARK_SIGNALLED, dead_letter.dlq_id, dead_letter.news)
 
-    async def release(self, letters: Iterable[DeadLetterChange]) -> None:
-        """Ends the claim on letters whose workflows were not told, for others to go on at once."""
+    async def release(self, dead_letters: Iterable[DeadLetterChange]) -> None:
+        """Ends the claim on dead letters whose workflows were not told, for others to go on at once."""
         async with self._postgres.transaction(SYSTEM) as connection:
-            await connection.execute(_RELEASE, [letter.dlq_id for letter in letters])
+            await connection.execute(_RELEASE, [dead_letter.dlq_id for dead_letter in dead_letters])
 
     async def counts(self) -> Mapping[str, int]:
         """Letters by state, of all tenants; `MAX_COUNT` stands for as many or more."""
@@ -86,9 +86,9 @@ WITH found AS (
 )
 {_CLAIM.format(lease="$2::interval")}
 """  # noqa: S608
-# statement_timestamp() is the same for the whole statement, so that letters whose time is to come are not read. A claim
-# moves a letter to the end of the index, so that later batches do not pass over those of earlier ones; it takes no
-# lease, since both times have to be as long over.
+# statement_timestamp() is the same for the whole statement, so that dead letters whose time is to come are not read.
+# A claim moves a dead letter to the end of the index, so that later batches do not pass over those of earlier ones; it
+# takes no lease, since both times have to be as long over.
 _LONG_OVERDUE = f"""
 WITH found AS (
     SELECT dlq_id AS id FROM dlq_messages
@@ -100,8 +100,8 @@ WITH found AS (
 """  # noqa: S608
 _MARK_SIGNALLED = "UPDATE dlq_messages SET followed = greatest(followed, $2), claimed_until = NULL WHERE dlq_id = $1"
 _RELEASE = "UPDATE dlq_messages SET claimed_until = NULL WHERE dlq_id = ANY($1::uuid[])"
-# ORDER BY makes the planner use the index on state even for a state that it takes for a frequent one and that no letter
-# has. The index includes tenant_id, which the row-level policy reads, so that no row is fetched.
+# ORDER BY makes the planner use the index on state even for a state that it takes for a frequent one and that no dead
+# letter has. The index includes tenant_id, which the row-level policy reads, so that no row is fetched.
 _COUNTS = """
 SELECT state, (
     SELECT count(*) FROM (

@@ -54,7 +54,7 @@ class PostgresDeadLetters:
     ) -> DeadLetterRecord | None:
         """See the port."""
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
-            before = await lock_letter(connection, tenant_id, dlq_id)
+            before = await lock_dead_letter(connection, tenant_id, dlq_id)
             if before is None:
                 return None
             after = decide(before)
@@ -76,11 +76,11 @@ class PostgresDeadLetters:
                 )
             return after
 
-    def _requeued_event(self, letter: DeadLetterRecord) -> Event:
+    def _requeued_event(self, dead_letter: DeadLetterRecord) -> Event:
         """The letter's event under its new id, for the group that gave it up alone."""
-        dead = self._codec.decode(letter.value)
+        dead = self._codec.decode(dead_letter.value)
         return Event(
-            event_id=letter.sent_id,
+            event_id=dead_letter.sent_id,
             type=dead.type,
             topic=dead.topic,
             key=dead.key,
@@ -91,17 +91,17 @@ class PostgresDeadLetters:
             causation_id=dead.event_id,
             correlation_id=dead.correlation_id,
             traceparent=dead.traceparent,
-            group=letter.group,
-            dlq_id=letter.dlq_id,
+            group=dead_letter.group,
+            dlq_id=dead_letter.dlq_id,
         )
 
-    async def letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
+    async def dead_letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
         """See the port."""
         if not is_uuid(dlq_id):
             return None
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             row = await connection.fetchrow(_ONE, tenant_id, dlq_id)
-        return _letter(row) if row else None
+        return _dead_letter(row) if row else None
 
     async def page(
         self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
@@ -113,7 +113,7 @@ class PostgresDeadLetters:
         )
         async with self._postgres.transaction(tenant_id or SYSTEM) as connection:
             rows, last = await self._listing.page(connection, tenant_id, bounds, _filter_conditions(filters), limit)
-        return [_letter(row) for row in rows], PageCursor(last["created_at"], last["dlq_id"]) if last else None
+        return [_dead_letter(row) for row in rows], PageCursor(last["created_at"], last["dlq_id"]) if last else None
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
         """See the port."""
@@ -124,32 +124,34 @@ class PostgresDeadLetters:
         return [row["dlq_id"] for row in rows], rows[0]["whole"] if rows else 0
 
 
-async def lock_letter(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
-    """A letter, locked until the end of the open transaction; None for an unknown one, and for what is no id."""
+async def lock_dead_letter(connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
+    """A dead letter, locked until the end of the open transaction; None for an unknown one, and for what is no id."""
     if not is_uuid(dlq_id):
         return None
     row = await connection.fetchrow(f"{_ONE} FOR UPDATE", tenant_id, dlq_id)
-    return _letter(row) if row else None
+    return _dead_letter(row) if row else None
 
 
-async def add(connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
-    """Keeps a new letter in the open transaction; one that is there already stays."""
-    values = asdict(letter)
+async def add(connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+    """Keeps a new dead letter in the open transaction; one that is there already stays."""
+    values = asdict(dead_letter)
     await connection.execute(_ADD, *(values[name] for name in _STORED))
 
 
-async def save(connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
-    """Puts a letter in the place of what it was, in the open transaction."""
-    await connection.execute(_SAVE, letter.dlq_id, *(getattr(letter, name) for name in _CHANGING))
+async def save(connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+    """Puts a dead letter in the place of what it was, in the open transaction."""
+    await connection.execute(_SAVE, dead_letter.dlq_id, *(getattr(dead_letter, name) for name in _CHANGING))
 
 
-def _letter(row: asyncpg.Record) -> DeadLetterRecord:
+def _dead_letter(row: asyncpg.Record) -> DeadLetterRecord:
     return _LETTER.validate_python(dict(row.items()))
 
 
-def _audited_fields(letter: DeadLetterRecord) -> bytes:
+def _audited_fields(dead_letter: DeadLetterRecord) -> bytes:
     """What the audit chain gets the digest of: all but the event and the times."""
-    return canonical({name: value for name, value in asdict(letter).items() if name not in {"value", "updated_at"}})
+    return canonical(
+        {name: value for name, value in asdict(dead_letter).items() if name not in {"value", "updated_at"}}
+    )
 
 
 def _filter_conditions(filters: Filters) -> Sequence[tuple[str, str]]:
@@ -178,5 +180,5 @@ INSERT INTO dlq_messages ({", ".join(_COLUMN.get(name, name) for name in _STORED
 VALUES ({", ".join(f"${place}" for place in range(1, len(_STORED) + 1))}) ON CONFLICT (dlq_id) DO NOTHING
 """  # noqa: S608
 _CHANGES = ", ".join(f"{name} = ${place}" for place, name in enumerate(_CHANGING, 2))
-# Whoever claimed the letter tells of what it was before.
+# Whoever claimed the dead letter tells of what it was before.
 _SAVE = f"UPDATE dlq_messages SET news = news + 1, claimed_until = NULL, {_CHANGES} WHERE dlq_id = $1"  # noqa: S608

@@ -29,11 +29,11 @@ class MemoryRecord:
 
     async def add_fact(self, unit: Transaction, tenant_id: str, fact: Fact, *, replaces: bool = True) -> None:
         """Keeps a fact unless a later one of its id is there."""
-        kept = self._facts.setdefault((tenant_id, fact.job_id), {})
-        before = kept.get((fact.kind, fact.fact_id))
+        stored = self._facts.setdefault((tenant_id, fact.job_id), {})
+        before = stored.get((fact.kind, fact.fact_id))
         highest = before.sequence if before else 0
         if before is None or (fact.sequence >= highest if fact.sequence else replaces):
-            kept[(fact.kind, fact.fact_id)] = replace(fact, sequence=max(highest, fact.sequence))
+            stored[(fact.kind, fact.fact_id)] = replace(fact, sequence=max(highest, fact.sequence))
             self.on_news(fact.job_id)
 
     def _asset(self, tenant_id: str, asset_id: str) -> Provenance:
@@ -107,8 +107,8 @@ class MemoryRecord:
 
     async def facts(self, tenant_id: str, job_id: str) -> Sequence[Fact]:
         """All facts of a job."""
-        kept = self._facts.get((tenant_id, job_id), {})
-        return sorted(kept.values(), key=lambda fact: (fact.occurred_at, fact.kind, fact.fact_id))
+        stored = self._facts.get((tenant_id, job_id), {})
+        return sorted(stored.values(), key=lambda fact: (fact.occurred_at, fact.kind, fact.fact_id))
 
     async def provenance(self, tenant_id: str, asset_id: str) -> Provenance | None:
         """One asset's own."""

@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class RequeueSignaller:
-    """Tells each letter's workflow of its news. A letter has one workflow at a time, named after it.
+    """Tells each dead letter's workflow of its news. A dead letter has one workflow at a time, named after it.
 
-    News are kept with the letters, so nothing is forgotten while Temporal is away. Each letter is claimed first, so
-    that of several members one tells of it.
+    News are kept with the dead letters, so nothing is forgotten while Temporal is away. Each dead letter is claimed
+    first, so that of several members one tells of it.
     """
 
     def __init__(self, claims: DeadLetterClaims, client: Client, clock: Clock, queue: str = QUEUE) -> None:
@@ -44,7 +44,7 @@ class RequeueSignaller:
         self._wake = asyncio.Event()
 
     def on_notification(self, _: str) -> None:
-        """Some letter changed."""
+        """Some dead letter changed."""
         self._wake.set()
 
     async def work(self, every_s: float, on_counts: Callable[[Mapping[str, int]], None]) -> None:
@@ -77,36 +77,36 @@ class RequeueSignaller:
         return _BATCH in {len(changed), len(overdue)}
 
     async def _signal_each(
-        self, letters: Sequence[DeadLetterChange], then: Callable[[DeadLetterChange], Coroutine[None, None, None]]
+        self, dead_letters: Sequence[DeadLetterChange], then: Callable[[DeadLetterChange], Coroutine[None, None, None]]
     ) -> None:
         """One that cannot be told keeps its claim, so that it is not the first again; the others are handed back."""
-        left = deque(letters)
+        left = deque(dead_letters)
         try:
             while left:
-                letter = left.popleft()
+                dead_letter = left.popleft()
                 try:
-                    await self._signal(letter)
+                    await self._signal(dead_letter)
                 except asyncio.CancelledError:
-                    left.append(letter)
+                    left.append(dead_letter)
                     raise
-                await then(letter)
+                await then(dead_letter)
         finally:
             if left:
                 await self._claims.release(left)
 
-    async def _signal(self, letter: DeadLetterChange) -> None:
+    async def _signal(self, dead_letter: DeadLetterChange) -> None:
         await self._client.start_workflow(
             WORKFLOW,
-            DeadLetterRef(letter.tenant_id, letter.dlq_id),
-            id=f"dead-letter-{letter.dlq_id}",
+            DeadLetterRef(dead_letter.tenant_id, dead_letter.dlq_id),
+            id=f"dead-letter-{dead_letter.dlq_id}",
             task_queue=self._queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             start_signal=NEWS_SIGNAL,
-            memo={"correlation_id": letter.correlation_id, "group": letter.group, "topic": letter.topic},
+            memo={"correlation_id": dead_letter.correlation_id, "group": dead_letter.group, "topic": dead_letter.topic},
             rpc_timeout=_RPC_TIMEOUT,
         )
 
 
 async def _keep_claim(_: DeadLetterChange) -> None:
-    """The claim on a letter that is overdue lasts, so that others have their turn."""
+    """The claim on a dead letter that is overdue lasts, so that others have their turn."""

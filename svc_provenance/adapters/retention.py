@@ -41,7 +41,7 @@ class PostgresTerms:
             row = await connection.fetchrow(_KEPT, tenant_id)
         return TenantRetention(_days(row), row["updated_by"], row["updated_at"]) if row else None
 
-    async def keep(self, tenant_id: str, kept: TenantRetention) -> None:
+    async def keep(self, tenant_id: str, retention: TenantRetention) -> None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(f"{_KEPT} FOR UPDATE", tenant_id)
@@ -51,10 +51,10 @@ class PostgresTerms:
                 resource_type="retention",
                 resource_id=tenant_id,
                 before=canonical(_days(row)) if row else None,
-                after=canonical(kept.days),
+                after=canonical(retention.days),
                 tenant_id=tenant_id,
             )
-            await connection.execute(_KEEP, tenant_id, *asdict(kept.days).values(), kept.updated_by, kept.updated_at)
+            await connection.execute(_KEEP, tenant_id, *asdict(retention.days).values(), retention.updated_by, retention.updated_at)
 
     async def terms(self) -> Mapping[str, RetentionPeriods]:
         """RetentionPeriods by kind of record, of dead letters that nobody decided about, and of marks of erasures."""
@@ -201,8 +201,8 @@ _SETTLED = f"""
 )
 SELECT count(*), max(tenant_id) AS last FROM gone
 """  # noqa: S608
-# A letter that goes on by itself changes all the time; what is left is under way or waits for somebody's decision. No
-# tenant has a term of its own for them.
+# A dead letter that goes on by itself changes all the time; what is left is under way or waits for somebody's
+# decision. No tenant has a term of its own for them.
 _UNDECIDED = f"""
 WITH old AS (
     SELECT dlq_id FROM dlq_messages

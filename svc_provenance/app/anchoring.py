@@ -99,8 +99,8 @@ class Anchorer:
         if await self._anchors.put(anchor):
             self._on_made()
         else:
-            kept = await self._anchors.read(chain, end.sequence)
-            if kept is None or kept.end != end:
+            stored = await self._anchors.read(chain, end.sequence)
+            if stored is None or stored.end != end:
                 _log.error("an anchor of entry %d says another digest than the chain", end.sequence)
                 self._on_conflict()
                 return

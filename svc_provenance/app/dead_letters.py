@@ -25,7 +25,7 @@ MAX_REMAINING = 10_000
 
 @dataclass(frozen=True)
 class Filters:
-    """Which letters are wanted; None and "" for every one."""
+    """Which dead letters are wanted; None and "" for every one."""
 
     state: State | None = None
     cause: Cause | None = None
@@ -54,85 +54,85 @@ class RequeueStep:
 
 
 class DeadLetterStore(Protocol):
-    """Keeps letters."""
+    """Keeps dead letters."""
 
     async def change(
         self, tenant_id: str, dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord], *, audited: bool
     ) -> DeadLetterRecord | None:
-        """Puts what `decide` makes of a letter in its place, holding it meanwhile; None for an unknown one.
+        """Puts what `decide` makes of a dead letter in its place, holding it meanwhile; None for an unknown one.
 
         A new `sent_id` sends the event again with that id, in the same transaction. `audited` says that somebody
         wanted the change.
         """
 
-    async def letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
-        """One letter with its event."""
+    async def dead_letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
+        """One dead letter with its event."""
 
     async def page(
         self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
     ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """Letters of a tenant, newest first, without their events, and where the next page goes on; None at the end.
 
-        A page may have fewer than `limit`, even none, before the end: it looks at so many letters at most.
+        A page may have fewer than `limit`, even none, before the end: it looks at so many dead letters at most.
         """
 
     async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
-        """Ids of letters that can be sent again, oldest first, and how many there are in all.
+        """Ids of dead letters that can be sent again, oldest first, and how many there are in all.
 
         Beyond the ids, `MAX_REMAINING` are counted.
         """
 
 
 class DeadLetters:
-    """The use cases. `tenants` are those whose letters the caller may see, its own first."""
+    """The use cases. `tenants` are those whose dead letters the caller may see, its own first."""
 
-    def __init__(self, letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
-        self._letters = letters
+    def __init__(self, dead_letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
+        self._dead_letters = dead_letters
         self._clock = clock
         self._ids = ids
 
     async def of(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
-        """One letter with its event; NOT_FOUND for an unknown one."""
+        """One dead letter with its event; NOT_FOUND for an unknown one."""
         for tenant_id in tenants:
-            letter = await self._letters.letter(tenant_id, dlq_id)
-            if letter is not None:
-                return letter
+            dead_letter = await self._dead_letters.dead_letter(tenant_id, dlq_id)
+            if dead_letter is not None:
+                return dead_letter
         raise not_found("dead letter", dlq_id)
 
     async def page(
         self, tenant_id: str, filters: Filters, after: PageCursor | None, size: int
     ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """A page, and where it ended if there is a next one."""
-        return await self._letters.page(tenant_id, filters, after, size)
+        return await self._dead_letters.page(tenant_id, filters, after, size)
 
     async def requeue(self, tenants: Sequence[str], dlq_id: str) -> DeadLetterRecord:
         """Sends a letter's event again."""
         return await self._requeue(tenants, dlq_id, self._ids.new())
 
     async def discard(self, tenants: Sequence[str], dlq_id: str, reason: str) -> DeadLetterRecord:
-        """Gives a letter up."""
+        """Gives a dead letter up."""
         return await self._change(tenants, dlq_id, lambda one: discarded(one, reason, self._clock.now()))
 
     async def requeue_many(
         self, tenants: Sequence[str], dlq_ids: Sequence[str], filters: Filters, limit: int
     ) -> Outcome:
-        """Sends the events of many letters again: those named, else what the filters leave of the first tenant."""
+        """Sends the events of many dead letters again: those named, else what the filters leave of the first tenant."""
         remaining = 0
         if not dlq_ids:
-            dlq_ids, remaining = await self._letters.requeueable(tenants[0], filters, limit)
+            dlq_ids, remaining = await self._dead_letters.requeueable(tenants[0], filters, limit)
         sent = left = 0
         for dlq_id in dlq_ids:
             sent_id = self._ids.new()
             try:
-                letter = await self._requeue(tenants, dlq_id, sent_id)
+                dead_letter = await self._requeue(tenants, dlq_id, sent_id)
             except SomaError as error:
                 if error.reason not in {Reason.FAILED_PRECONDITION, Reason.NOT_FOUND}:
                     raise
                 left += 1
             else:
                 # One that was under way keeps the id it was sent with.
-                sent += letter.sent_id == sent_id
-                left += letter.sent_id != sent_id
+                sent += dead_letter.sent_id == sent_id
+                left += dead_letter.sent_id != sent_id
         return Outcome(sent, left, min(MAX_REMAINING, max(0, remaining - sent)))
 
     async def _requeue(self, tenants: Sequence[str], dlq_id: str, sent_id: str) -> DeadLetterRecord:
@@ -142,27 +142,27 @@ class DeadLetters:
         self, tenants: Sequence[str], dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord]
     ) -> DeadLetterRecord:
         for tenant_id in tenants:
-            letter = await self._letters.change(tenant_id, dlq_id, decide, audited=True)
-            if letter is not None:
-                return letter
+            dead_letter = await self._dead_letters.change(tenant_id, dlq_id, decide, audited=True)
+            if dead_letter is not None:
+                return dead_letter
         raise not_found("dead letter", dlq_id)
 
 
 class AdvanceDeadLetter:
-    """What a letter does by itself when its time has come."""
+    """What a dead letter does by itself when its time has come."""
 
-    def __init__(self, letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
-        self._letters = letters
+    def __init__(self, dead_letters: DeadLetterStore, clock: Clock, ids: Ids) -> None:
+        self._dead_letters = dead_letters
         self._clock = clock
         self._ids = ids
 
     async def __call__(self, tenant_id: str, dlq_id: str) -> RequeueStep:
-        """Does what is due, and tells what comes next; a letter that is gone is at rest."""
+        """Does what is due, and tells what comes next; a dead letter that is gone is at rest."""
         now = self._clock.now()
         decide = partial(advanced, now=now, sent_id=self._ids.new())
-        letter = await self._letters.change(tenant_id, dlq_id, decide, audited=False)
-        if letter is None:
+        dead_letter = await self._dead_letters.change(tenant_id, dlq_id, decide, audited=False)
+        if dead_letter is None:
             return RequeueStep("", at_rest=True)
-        wake = wake_at(letter)
+        wake = wake_at(dead_letter)
         wait = LONGEST_WAIT_S if wake is None else min(max((wake - now).total_seconds(), 0.0), LONGEST_WAIT_S)
-        return RequeueStep(letter.state.value, letter.state in AT_REST, wait)
+        return RequeueStep(dead_letter.state.value, dead_letter.state in AT_REST, wait)

@@ -17,7 +17,7 @@ class TermsStore(Protocol):
     async def kept(self, tenant_id: str) -> TenantRetention | None:
         """A tenant's own; None for none."""
 
-    async def keep(self, tenant_id: str, kept: TenantRetention) -> None:
+    async def keep(self, tenant_id: str, retention: TenantRetention) -> None:
         """Replaces a tenant's own, and tells the audit."""
 
 
@@ -36,6 +36,6 @@ class RetentionDays:
     async def set(self, tenant_id: str, subject: str, days: Days) -> TenantRetention:
         """Sets a tenant's days; INVALID_ARGUMENT naming the fields that are out of bounds."""
         days.check()
-        kept = TenantRetention(days, subject, self._clock.now())
-        await self._store.keep(tenant_id, kept)
-        return kept
+        retention = TenantRetention(days, subject, self._clock.now())
+        await self._store.keep(tenant_id, retention)
+        return retention

@@ -188,11 +188,11 @@ class WatchTraces:
                 except Exception as error:  # noqa: BLE001 - an outage: they are read again
                     _log.warning("the facts of job %s cannot be read now: %s", job_id, error)
                     feed.failure = error
-                heard = await self._wait_for_news(
+                notified = await self._wait_for_news(
                     news, self._pace.poll_s if feed.failure is None else self._pace.retry_s
                 )
                 rest_s = resumes_at - self._clock.monotonic()
-                await self._clock.sleep(max(self._pace.gather_s if heard else 0.0, rest_s))
+                await self._clock.sleep(max(self._pace.gather_s if notified else 0.0, rest_s))
 
     def _drawn(self, job_id: str, known: bytes, facts: Sequence[Fact]) -> _Drawing | None:
         """What is drawn of facts; None where they are known by their digest."""

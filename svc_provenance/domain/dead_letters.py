@@ -18,14 +18,14 @@ _SCALE = 1 << 32
 
 @dataclass(frozen=True)
 class DeadLetterRef:
-    """Which letter a workflow is for."""
+    """Which dead letter a workflow is for."""
 
     tenant_id: str
     dlq_id: str
 
 
 class State(StrEnum):
-    """Where a letter stands."""
+    """Where a dead letter stands."""
 
     WAITING = "waiting"
     BLOCKED = "blocked"
@@ -48,12 +48,12 @@ class Cause(StrEnum):
 SETTLED = frozenset({State.RESOLVED, State.DISCARDED})
 """States that no decision leaves; only what was applied in the end still changes DISCARDED to RESOLVED."""
 AT_REST = SETTLED | {State.EXHAUSTED, State.EXPIRED}
-"""States in which a letter does nothing by itself."""
+"""States in which a dead letter does nothing by itself."""
 
 
 @dataclass(frozen=True)
 class RequeuePolicy:
-    """How letters are sent again by themselves: so often at most, with pauses that double; blocked ones every
+    """How dead letters are sent again by themselves: so often at most, with pauses that double; blocked ones every
     `policy_every` until they are `policy_expiry` old.
     """
 
@@ -104,16 +104,16 @@ class DeliveryFailure:
 
 
 def after_failure(
-    letter: DeadLetterRecord, failure: DeliveryFailure, now: datetime, policy: RequeuePolicy
+    dead_letter: DeadLetterRecord, failure: DeliveryFailure, now: datetime, policy: RequeuePolicy
 ) -> DeadLetterRecord:
-    """The letter after its event was given up, for the first time or again. A settled one stays as it is."""
-    if letter.state in SETTLED:
-        return letter
+    """The dead letter after its event was given up, for the first time or again. A settled one stays as it is."""
+    if dead_letter.state in SETTLED:
+        return dead_letter
     grown = replace(
-        letter,
+        dead_letter,
         cause=failure.cause,
         detail=failure.detail,
-        attempts=letter.attempts + failure.attempts,
+        attempts=dead_letter.attempts + failure.attempts,
         updated_at=now,
         requeue_at=None,
     )
@@ -121,79 +121,81 @@ def after_failure(
         return replace(grown, state=State.EXHAUSTED)
     if failure.cause is Cause.POLICY:
         return _blocked(grown, now, policy)
-    if letter.requeues >= policy.requeues:
+    if dead_letter.requeues >= policy.requeues:
         return replace(grown, state=State.EXHAUSTED)
-    return replace(grown, state=State.WAITING, requeue_at=now + _pause(letter, policy))
+    return replace(grown, state=State.WAITING, requeue_at=now + _pause(dead_letter, policy))
 
 
-def _blocked(letter: DeadLetterRecord, now: datetime, policy: RequeuePolicy) -> DeadLetterRecord:
-    expires = letter.expires_at or letter.created_at + policy.policy_expiry
+def _blocked(dead_letter: DeadLetterRecord, now: datetime, policy: RequeuePolicy) -> DeadLetterRecord:
+    expires = dead_letter.expires_at or dead_letter.created_at + policy.policy_expiry
     if now >= expires:
-        return replace(letter, state=State.EXPIRED, expires_at=expires)
-    return replace(letter, state=State.BLOCKED, expires_at=expires, requeue_at=min(now + policy.policy_every, expires))
+        return replace(dead_letter, state=State.EXPIRED, expires_at=expires)
+    return replace(
+        dead_letter, state=State.BLOCKED, expires_at=expires, requeue_at=min(now + policy.policy_every, expires)
+    )
 
 
-def _pause(letter: DeadLetterRecord, policy: RequeuePolicy) -> timedelta:
-    """Doubles with each requeue; between half and the whole of it, so that letters do not all return together."""
-    whole: timedelta = min(policy.first * (1 << min(letter.requeues, 20)), policy.longest)
-    drawn = hashlib.sha256(f"{letter.dlq_id}/{letter.requeues}".encode()).digest()
+def _pause(dead_letter: DeadLetterRecord, policy: RequeuePolicy) -> timedelta:
+    """Doubles with each requeue; between half and the whole of it, so that dead letters do not all return together."""
+    whole: timedelta = min(policy.first * (1 << min(dead_letter.requeues, 20)), policy.longest)
+    drawn = hashlib.sha256(f"{dead_letter.dlq_id}/{dead_letter.requeues}".encode()).digest()
     share: float = 0.5 + int.from_bytes(drawn[:4]) / _SCALE / 2
     return whole * share
 
 
-def advanced(letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
-    """The letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
-    if letter.state not in {State.WAITING, State.BLOCKED}:
-        return letter
-    if letter.state is State.BLOCKED and letter.expires_at is not None and now >= letter.expires_at:
-        return replace(letter, state=State.EXPIRED, requeue_at=None, updated_at=now)
-    if letter.requeue_at is None or now < letter.requeue_at:
-        return letter
-    return _sent(letter, now, sent_id)
+def advanced(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
+    """The dead letter after what it does by itself at this moment: it expires, is sent again, or nothing."""
+    if dead_letter.state not in {State.WAITING, State.BLOCKED}:
+        return dead_letter
+    if dead_letter.state is State.BLOCKED and dead_letter.expires_at is not None and now >= dead_letter.expires_at:
+        return replace(dead_letter, state=State.EXPIRED, requeue_at=None, updated_at=now)
+    if dead_letter.requeue_at is None or now < dead_letter.requeue_at:
+        return dead_letter
+    return _sent(dead_letter, now, sent_id)
 
 
-def wake_at(letter: DeadLetterRecord) -> datetime | None:
-    """When the letter does something by itself; None when it waits for others or is at rest."""
-    return letter.requeue_at if letter.state in {State.WAITING, State.BLOCKED} else None
+def wake_at(dead_letter: DeadLetterRecord) -> datetime | None:
+    """When the dead letter does something by itself; None when it waits for others or is at rest."""
+    return dead_letter.requeue_at if dead_letter.state in {State.WAITING, State.BLOCKED} else None
 
 
-def requeued(letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
-    """The letter sent again because somebody wants it; one under way stays as it is."""
-    if letter.state is State.REQUEUED:
-        return letter
-    if letter.state in SETTLED:
-        raise _refusal(letter, f"it is {letter.state.value}; only unsettled letters can be sent again")
-    if letter.cause is Cause.MALFORMED:
-        raise _refusal(letter, "its event cannot be read, and would fail again; discard it with a reason")
-    return _sent(letter, now, sent_id)
+def requeued(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
+    """The dead letter sent again because somebody wants it; one under way stays as it is."""
+    if dead_letter.state is State.REQUEUED:
+        return dead_letter
+    if dead_letter.state in SETTLED:
+        raise _refusal(dead_letter, f"it is {dead_letter.state.value}; only unsettled dead letters can be sent again")
+    if dead_letter.cause is Cause.MALFORMED:
+        raise _refusal(dead_letter, "its event cannot be read, and would fail again; discard it with a reason")
+    return _sent(dead_letter, now, sent_id)
 
 
-def _sent(letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
+def _sent(dead_letter: DeadLetterRecord, now: datetime, sent_id: str) -> DeadLetterRecord:
     return replace(
-        letter,
+        dead_letter,
         state=State.REQUEUED,
-        requeues=letter.requeues + 1,
+        requeues=dead_letter.requeues + 1,
         sent_id=sent_id,
         requeue_at=None,
         updated_at=now,
     )
 
 
-def resolved(letter: DeadLetterRecord, now: datetime) -> DeadLetterRecord:
-    """The letter after its event was applied, whatever was decided meanwhile."""
-    if letter.state is State.RESOLVED:
-        return letter
-    return replace(letter, state=State.RESOLVED, requeue_at=None, updated_at=now)
+def resolved(dead_letter: DeadLetterRecord, now: datetime) -> DeadLetterRecord:
+    """The dead letter after its event was applied, whatever was decided meanwhile."""
+    if dead_letter.state is State.RESOLVED:
+        return dead_letter
+    return replace(dead_letter, state=State.RESOLVED, requeue_at=None, updated_at=now)
 
 
-def discarded(letter: DeadLetterRecord, reason: str, now: datetime) -> DeadLetterRecord:
-    """The letter given up for good. One that is discarded keeps its first reason."""
-    if letter.state is State.DISCARDED:
-        return letter
-    if letter.state is State.RESOLVED:
-        raise _refusal(letter, "its event was applied")
-    return replace(letter, state=State.DISCARDED, reason=reason, requeue_at=None, updated_at=now)
+def discarded(dead_letter: DeadLetterRecord, reason: str, now: datetime) -> DeadLetterRecord:
+    """The dead letter given up for good. One that is discarded keeps its first reason."""
+    if dead_letter.state is State.DISCARDED:
+        return dead_letter
+    if dead_letter.state is State.RESOLVED:
+        raise _refusal(dead_letter, "its event was applied")
+    return replace(dead_letter, state=State.DISCARDED, reason=reason, requeue_at=None, updated_at=now)
 
 
-def _refusal(letter: DeadLetterRecord, text: str) -> SomaError:
-    return SomaError(Reason.FAILED_PRECONDITION, f"dead letter {letter.dlq_id}: {text}")
+def _refusal(dead_letter: DeadLetterRecord, text: str) -> SomaError:
+    return SomaError(Reason.FAILED_PRECONDITION, f"dead letter {dead_letter.dlq_id}: {text}")

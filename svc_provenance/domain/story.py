@@ -20,12 +20,12 @@ _STATES = {"succeeded": "succeeded", "failed": "failed", "skipped": "was skipped
 def step_story(note: StepSummary, known: JobFacts) -> str:
     """A paragraph about a step: each attempt with its reason, its cost and how it ended."""
     sentences: list[str] = []
-    told: set[str] = set()
+    described: set[str] = set()
     attempts = known.attempts_of(note.step_id)
     for attempt in attempts:
         choice = known.selections.get(attempt.selection_id)
-        own = choice if choice is not None and choice.selection_id not in told else None
-        told.add(attempt.selection_id)
+        own = choice if choice is not None and choice.selection_id not in described else None
+        described.add(attempt.selection_id)
         sentences.append(_why(attempt, own))
         sentences.append(_how(attempt, own, known.verdicts.get(attempt.evaluation_id)))
     made = {attempt.attempt for attempt in attempts}
@@ -41,13 +41,13 @@ def step_story(note: StepSummary, known: JobFacts) -> str:
 
 def job_story(known: JobFacts, totals: Totals) -> str:
     """A few sentences about the whole job."""
-    told = [_ending(known, totals), _steps(known), _spending(totals)]
-    told += [_fallbacks(known), _reworks(known), _denials(known)]
+    sentences = [_ending(known, totals), _steps(known), _spending(totals)]
+    sentences += [_fallbacks(known), _reworks(known), _denials(known)]
     if totals.mean_quality is not None:
-        told.append(f"What was accepted scored {totals.mean_quality:.2f} on average.")
+        sentences.append(f"What was accepted scored {totals.mean_quality:.2f} on average.")
     if known.run is not None and known.run.ended and known.run.message:
-        told.append(f"Reason given: {_sentence(known.run.message)}")
-    return " ".join(part for part in told if part)
+        sentences.append(f"Reason given: {_sentence(known.run.message)}")
+    return " ".join(part for part in sentences if part)
 
 
 def _why(attempt: Attempt, choice: SelectionSummary | None) -> str:
@@ -98,10 +98,10 @@ def _plain(text: str) -> str:
 
 def _unused(choice: SelectionSummary, *, ended: bool, first: bool, replaced: bool) -> str:
     if not choice.chosen:
-        told = f" ({_plain('; '.join(choice.left_out))})" if choice.left_out else ""
+        left_out = f" ({_plain('; '.join(choice.left_out))})" if choice.left_out else ""
         reason = _bare(choice)
         start = _upper(reason) if first and not choice.fallback_reason else f"Then {_lower(reason)}"
-        return f"{start.rstrip('.')}{told}."
+        return f"{start.rstrip('.')}{left_out}."
     if replaced:
         return f"{choice.chosen} had been chosen for attempt {choice.attempt} before; another choice replaced that."
     if ended:
@@ -152,22 +152,22 @@ def _spending(totals: Totals) -> str:
 
 def _fallbacks(known: JobFacts) -> str:
     made = [a for a in _in_order(known) if a.fallback_reason and not a.rework_reason]
-    told = [f"step {a.step_id} fell back to {a.capability_id} after {a.fallback_reason.rstrip('.')}" for a in made]
-    return f"{_list(told)}." if told else ""
+    sentences = [f"step {a.step_id} fell back to {a.capability_id} after {a.fallback_reason.rstrip('.')}" for a in made]
+    return f"{_list(sentences)}." if sentences else ""
 
 
 def _reworks(known: JobFacts) -> str:
     made = [a for a in _in_order(known) if a.rework_reason]
-    told = [f"step {a.step_id} was reworked because {_sentence(a.rework_reason).rstrip('.')}" for a in made]
-    return f"{_list(told)}." if told else ""
+    sentences = [f"step {a.step_id} was reworked because {_sentence(a.rework_reason).rstrip('.')}" for a in made]
+    return f"{_list(sentences)}." if sentences else ""
 
 
 def _denials(known: JobFacts) -> str:
     by_policy = sorted({name for choice in known.selections.values() for name in choice.policy_denied})
     by_budget = sorted({name for choice in known.selections.values() for name in choice.budget_denied})
-    told = f"Policy denied {', '.join(by_policy)}." if by_policy else ""
+    sentence = f"Policy denied {', '.join(by_policy)}." if by_policy else ""
     budget = f"The budget did not bear {', '.join(by_budget)}." if by_budget else ""
-    return " ".join(part for part in (told, budget) if part)
+    return " ".join(part for part in (sentence, budget) if part)
 
 
 def _in_order(known: JobFacts) -> Sequence[Attempt]:

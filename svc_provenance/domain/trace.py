@@ -129,12 +129,12 @@ def join(facts: Iterable[Fact]) -> Trace:
 
 def _step(note: StepSummary, known: JobFacts) -> StepTrace:
     attempts = known.attempts_of(note.step_id)
-    told: set[str] = set()
+    described: set[str] = set()
     stories = []
     before: Attempt | None = None
     for attempt in attempts:
-        own = known.selections.get(attempt.selection_id) if attempt.selection_id not in told else None
-        told.add(attempt.selection_id)
+        own = known.selections.get(attempt.selection_id) if attempt.selection_id not in described else None
+        described.add(attempt.selection_id)
         stories.append(_attempt(attempt, own, before, known))
         before = attempt
     stories += [_choice(choice) for choice in known.unused_of(note.step_id)]

@@ -23,16 +23,18 @@ _TRACE_ID = slice(3, 35)
 
 
 class DeadLetterRows(Protocol):
-    """Keeps letters in the open transaction."""
+    """Keeps dead letters in the open transaction."""
 
-    async def lock_letter(self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
-        """A letter, locked until the transaction ends."""
+    async def lock_dead_letter(
+        self, connection: asyncpg.Connection, tenant_id: str, dlq_id: str
+    ) -> DeadLetterRecord | None:
+        """A dead letter, locked until the transaction ends."""
 
-    async def add(self, connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
-        """Keeps a new letter."""
+    async def add(self, connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+        """Keeps a new dead letter."""
 
-    async def save(self, connection: asyncpg.Connection, letter: DeadLetterRecord) -> None:
-        """Puts a letter in the place of what it was."""
+    async def save(self, connection: asyncpg.Connection, dead_letter: DeadLetterRecord) -> None:
+        """Puts a dead letter in the place of what it was."""
 
 
 class DeadLetterEventHandlers:
@@ -51,10 +53,10 @@ class DeadLetterEventHandlers:
         }
 
     async def dead_lettered(self, connection: asyncpg.Connection, event: Event) -> None:
-        """Opens a letter, or goes on with the one that the event was requeued from."""
+        """Opens a dead letter, or goes on with the one that the event was requeued from."""
         dead = DeadLettered.FromString(event.payload)
         now = self._clock.now()
-        letter = DeadLetterRecord(
+        dead_letter = DeadLetterRecord(
             dlq_id=derive("dead-letter", dead.group, dead.event_id),
             tenant_id=event.tenant_id,
             group=dead.group,
@@ -71,44 +73,44 @@ class DeadLetterEventHandlers:
             trace_id=event.traceparent[_TRACE_ID],
             value=dead.value,
         )
-        await self._take(connection, letter, dead.attempts, dead.dlq_id)
+        await self._take(connection, dead_letter, dead.attempts, dead.dlq_id)
 
     async def dead_letter_resolved(self, connection: asyncpg.Connection, event: Event) -> None:
         """Notes that a letter's event was applied."""
         done = DeadLetterResolved.FromString(event.payload)
-        letter = await self._dead_letter_rows.lock_letter(connection, event.tenant_id, done.dlq_id)
-        if letter is not None:
-            await self._dead_letter_rows.save(connection, resolved(letter, self._clock.now()))
+        dead_letter = await self._dead_letter_rows.lock_dead_letter(connection, event.tenant_id, done.dlq_id)
+        if dead_letter is not None:
+            await self._dead_letter_rows.save(connection, resolved(dead_letter, self._clock.now()))
 
-    async def keep(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def keep(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
         """Keeps an event of `dlq.events` itself, which is not told there again."""
-        dead = letter.event
+        dead = dead_letter.event
         now = self._clock.now()
-        kept = DeadLetterRecord(
-            dlq_id=derive("dead-letter", letter.group, letter.event_id),
+        record = DeadLetterRecord(
+            dlq_id=derive("dead-letter", dead_letter.group, dead_letter.event_id),
             tenant_id=dead.tenant_id if dead else "",
-            group=letter.group,
-            topic=letter.topic,
-            key=letter.key,
-            event_id=letter.event_id,
+            group=dead_letter.group,
+            topic=dead_letter.topic,
+            key=dead_letter.key,
+            event_id=dead_letter.event_id,
             event_type=dead.type if dead else "",
-            cause=Cause(letter.cause.lower()),
-            detail=letter.detail,
+            cause=Cause(dead_letter.cause.lower()),
+            detail=dead_letter.detail,
             attempts=0,
             created_at=now,
             updated_at=now,
             correlation_id=dead.correlation_id if dead else "",
-            value=letter.value,
+            value=dead_letter.value,
         )
-        await self._take(connection, kept, letter.attempts, dead.dlq_id if dead else "")
+        await self._take(connection, record, dead_letter.attempts, dead.dlq_id if dead else "")
 
     async def _take(
         self, connection: asyncpg.Connection, new: DeadLetterRecord, attempts: int, requeued_from: str
     ) -> None:
-        """Goes on with the letter that the event was requeued from, else keeps the new one."""
+        """Goes on with the dead letter that the event was requeued from, else keeps the new one."""
         failure = DeliveryFailure(new.cause, new.detail, attempts)
         known = (
-            await self._dead_letter_rows.lock_letter(connection, new.tenant_id, requeued_from)
+            await self._dead_letter_rows.lock_dead_letter(connection, new.tenant_id, requeued_from)
             if requeued_from
             else None
         )

@@ -39,7 +39,7 @@ _NOT_REPORTED = {"TASK_TYPE_MISMATCH", "EXCLUDED"}
 def choice(selection: selection_pb2.Selection) -> SelectionSummary:
     """A selection. What merely does something else is not told as left out."""
     about = selection.subject_context
-    told = (item for item in selection.rejected if item.code not in _NOT_REPORTED)
+    rejected = (item for item in selection.rejected if item.code not in _NOT_REPORTED)
     return SelectionSummary(
         selection_id=selection.selection_id,
         step_id=about.step_id,
@@ -47,7 +47,7 @@ def choice(selection: selection_pb2.Selection) -> SelectionSummary:
         chosen=selection.chosen.capability_id,
         reason=selection.reason,
         fallback_reason=selection.fallback_reason,
-        left_out=tuple(f"{item.capability_id}: {item.reason}" for item in told),
+        left_out=tuple(f"{item.capability_id}: {item.reason}" for item in rejected),
         policy_id=selection.policy_id,
         policy_denied=_denied(selection, selection_pb2.JUDGEMENT_POLICY),
         budget_denied=_denied(selection, selection_pb2.JUDGEMENT_BUDGET),

@@ -41,7 +41,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
     async def ListDeadLetters(
         self, request: pb.ListDeadLettersRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListDeadLettersResponse:
-        """Lists letters, newest first."""
+        """Lists dead letters, newest first."""
         filters = Filters(
             state=_state(request.state),
             cause=_cause(request.cause),
@@ -54,14 +54,15 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         size = request.page_size or _DEFAULT_PAGE
         page, end = await self._service.page(tenant, filters, mark and PageCursor(*mark), size)
         return pb.ListDeadLettersResponse(
-            dead_letters=map(_letter, page), next_page_token=time_cursor_token(request, end.at, end.id_) if end else ""
+            dead_letters=map(_dead_letter, page),
+            next_page_token=time_cursor_token(request, end.at, end.id_) if end else "",
         )
 
     async def GetDeadLetter(self, request: pb.GetDeadLetterRequest, context: grpc.aio.ServicerContext) -> pb.DeadLetter:
-        """Reads one letter with its event, redacted."""
-        letter = await self._service.of(tenants_of(caller()), request.dlq_id.lower())
-        message = _letter(letter)
-        payload = await redact_large(lambda: self._payload(letter), len(letter.value))
+        """Reads one dead letter with its event, redacted."""
+        dead_letter = await self._service.of(tenants_of(caller()), request.dlq_id.lower())
+        message = _dead_letter(dead_letter)
+        payload = await redact_large(lambda: self._payload(dead_letter), len(dead_letter.value))
         if payload is not None:
             message.payload.CopyFrom(payload)
         return message
@@ -70,12 +71,12 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         self, request: pb.RequeueDeadLetterRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeadLetter:
         """Sends a letter's event again."""
-        return _letter(await self._service.requeue(tenants_of(caller()), request.dlq_id.lower()))
+        return _dead_letter(await self._service.requeue(tenants_of(caller()), request.dlq_id.lower()))
 
     async def RequeueDeadLetters(
         self, request: pb.RequeueDeadLettersRequest, context: grpc.aio.ServicerContext
     ) -> pb.RequeueDeadLettersResponse:
-        """Sends the events of many letters again."""
+        """Sends the events of many dead letters again."""
         filters = Filters(topic=request.topic, group=request.group, event_type=request.event_type)
         ids = [id_.lower() for id_ in request.dlq_ids]
         done = await self._service.requeue_many(tenants_of(caller()), ids, filters, request.limit or _DEFAULT_MANY)
@@ -84,13 +85,13 @@ class DeadLetterServicer(DeadLetterServiceServicer):
     async def DiscardDeadLetter(
         self, request: pb.DiscardDeadLetterRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeadLetter:
-        """Gives a letter up for good."""
-        return _letter(await self._service.discard(tenants_of(caller()), request.dlq_id.lower(), request.reason))
+        """Gives a dead letter up for good."""
+        return _dead_letter(await self._service.discard(tenants_of(caller()), request.dlq_id.lower(), request.reason))
 
-    def _payload(self, letter: DeadLetterRecord) -> Struct | None:
+    def _payload(self, dead_letter: DeadLetterRecord) -> Struct | None:
         """The event's payload as JSON, redacted; None when it cannot be read."""
         try:
-            event = self._codec.decode(letter.value)
+            event = self._codec.decode(dead_letter.value)
             kind = descriptor_pool.Default().FindMessageTypeByName(event.type)
             message = message_factory.GetMessageClass(kind).FromString(event.payload)
         except (ValueError, KeyError, DecodeError):
@@ -109,25 +110,25 @@ def _cause(number: DeadLetterCause.ValueType) -> Cause | None:
     return Cause(name) if number else None
 
 
-def _letter(letter: DeadLetterRecord) -> pb.DeadLetter:
+def _dead_letter(dead_letter: DeadLetterRecord) -> pb.DeadLetter:
     return pb.DeadLetter(
-        dlq_id=letter.dlq_id,
-        state=pb.DeadLetterState.Value(f"DEAD_LETTER_STATE_{letter.state.name}"),
-        group=letter.group,
-        topic=letter.topic,
-        key=letter.key,
-        event_id=letter.event_id,
-        event_type=letter.event_type,
-        cause=DeadLetterCause.Value(f"DEAD_LETTER_CAUSE_{letter.cause.name}"),
-        detail=letter.detail,
-        attempts=letter.attempts,
-        requeues=letter.requeues,
-        correlation_id=letter.correlation_id,
-        trace_id=letter.trace_id,
-        create_time=timestamp(letter.created_at),
-        update_time=timestamp(letter.updated_at),
-        requeue_time=timestamp(letter.requeue_at),
-        expire_time=timestamp(letter.expires_at),
-        reason=letter.reason,
-        size_bytes=letter.size_bytes or len(letter.value),
+        dlq_id=dead_letter.dlq_id,
+        state=pb.DeadLetterState.Value(f"DEAD_LETTER_STATE_{dead_letter.state.name}"),
+        group=dead_letter.group,
+        topic=dead_letter.topic,
+        key=dead_letter.key,
+        event_id=dead_letter.event_id,
+        event_type=dead_letter.event_type,
+        cause=DeadLetterCause.Value(f"DEAD_LETTER_CAUSE_{dead_letter.cause.name}"),
+        detail=dead_letter.detail,
+        attempts=dead_letter.attempts,
+        requeues=dead_letter.requeues,
+        correlation_id=dead_letter.correlation_id,
+        trace_id=dead_letter.trace_id,
+        create_time=timestamp(dead_letter.created_at),
+        update_time=timestamp(dead_letter.updated_at),
+        requeue_time=timestamp(dead_letter.requeue_at),
+        expire_time=timestamp(dead_letter.expires_at),
+        reason=dead_letter.reason,
+        size_bytes=dead_letter.size_bytes or len(dead_letter.value),
     )

@@ -122,12 +122,12 @@ def _attempt(attempt: AttemptFigures) -> receipt_service_pb2.ReceiptAttempt:
     )
 
 
-def _retention(kept: TenantRetention) -> receipt_service_pb2.Retention:
+def _retention(retention: TenantRetention) -> receipt_service_pb2.Retention:
     return receipt_service_pb2.Retention(
-        receipts_days=kept.days.receipts_days,
-        traces_days=kept.days.traces_days,
-        audit_days=kept.days.audit_days,
-        dead_letters_days=kept.days.dead_letters_days,
-        updated_by=kept.updated_by,
-        update_time=timestamp(kept.updated_at),
+        receipts_days=retention.days.receipts_days,
+        traces_days=retention.days.traces_days,
+        audit_days=retention.days.audit_days,
+        dead_letters_days=retention.days.dead_letters_days,
+        updated_by=retention.updated_by,
+        update_time=timestamp(retention.updated_at),
     )

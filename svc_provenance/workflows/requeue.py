@@ -29,14 +29,14 @@ _RETRY_POLICY = RetryPolicy(maximum_interval=timedelta(seconds=30))
 
 @workflow.defn(name=WORKFLOW)
 class RequeueWorkflow:
-    """One letter, from its first failure until it is at rest. All it holds can be read back from the letter's row."""
+    """One dead letter, from its first failure until it is at rest. All it holds can be read back from the row."""
 
     def __init__(self) -> None:
         self._news = 0
 
     @workflow.run
     async def run(self, order: DeadLetterRef) -> str:
-        """Give the state in which the letter came to rest."""
+        """Give the state in which the dead letter came to rest."""
         while True:
             seen = self._news
             step: RequeueStep = await workflow.execute_activity(
@@ -54,7 +54,7 @@ class RequeueWorkflow:
 
     @workflow.signal(name=NEWS_SIGNAL)
     def news(self) -> None:
-        """The letter changed."""
+        """The dead letter changed."""
         self._news += 1
 
     async def _wait(self, seen: int, seconds: float) -> None:
@@ -78,7 +78,7 @@ class RequeueActivities:
 
 @asynccontextmanager
 async def workers(client: Client, activities: RequeueActivities, clock: Clock) -> AsyncIterator[None]:
-    """Works on letters while entered; on those of the former queue as well, where workflows may still run."""
+    """Works on dead letters while entered; on those of the former queue as well, where workflows may still run."""
     async with (
         durable.worker(client, QUEUE, [RequeueWorkflow], [activities.advance], clock=clock),
         durable.worker(client, FORMER_QUEUE, [RequeueWorkflow], [activities.advance], clock=clock),

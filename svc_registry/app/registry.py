@@ -54,11 +54,11 @@ class Registry:
 
     async def register(self, actor: Actor, submitted: Capability, request_id: str = "") -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
-        asked = self._owned(actor, submitted)
-        capability = self._with_egress(asked)
+        owned = self._owned(actor, submitted)
+        capability = self._with_egress(owned)
         await check(capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now())
         # Of what was asked for: what is made of it depends on the capabilities that the platform has then.
-        request = Request(actor.tenant_id, request_id, digest_of("register", asked))
+        request = Request(actor.tenant_id, request_id, digest_of("register", owned))
         if await self._store.replayed(request):
             return await self._recorded(capability.key)
         for _ in range(TRIES):

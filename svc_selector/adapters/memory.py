@@ -52,29 +52,29 @@ class MemoryDecisions:
 
     async def get(self, tenant_id: str, selection_id: str) -> bytes | None:
         """The document of one decision."""
-        kept = self._stored.get(selection_id)
-        return self._document(kept) if kept and kept.subject.tenant_id == tenant_id else None
+        stored = self._stored.get(selection_id)
+        return self._document(stored) if stored and stored.subject.tenant_id == tenant_id else None
 
     async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
         """The decision that a request id made."""
         selection_id = self._requests.get((tenant_id, request_id))
-        kept = self._stored[selection_id] if selection_id else None
-        return Recorded(self._document(kept), kept.selection_request.digest) if kept else None
+        stored = self._stored[selection_id] if selection_id else None
+        return Recorded(self._document(stored), stored.selection_request.digest) if stored else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""
         found = sorted(
             (
-                kept
-                for kept in self._stored.values()
-                if kept.subject.tenant_id == tenant_id
-                and job_id in ("", kept.subject.job_id)
-                and (not before or kept.selection_id < before)
+                stored
+                for stored in self._stored.values()
+                if stored.subject.tenant_id == tenant_id
+                and job_id in ("", stored.subject.job_id)
+                and (not before or stored.selection_id < before)
             ),
-            key=lambda kept: kept.selection_id,
+            key=lambda stored: stored.selection_id,
             reverse=True,
         )
-        return [self._document(kept) for kept in found[:size]]
+        return [self._document(stored) for stored in found[:size]]
 
 
 class MemoryLedger:
@@ -102,8 +102,8 @@ class MemoryLedger:
         if decision is not None:
             await self._decisions.record([replace(decision, reservation=held)])
         self._book(tenant_id, modality, period_of(now), amount_micro_usd, 0)
-        kept = Reservation(held.reservation_id, ReservationState.HELD, amount_micro_usd, 0, held.expires_at)
-        self._reservations[held.reservation_id] = (tenant_id, modality, period_of(now), kept)
+        reservation = Reservation(held.reservation_id, ReservationState.HELD, amount_micro_usd, 0, held.expires_at)
+        self._reservations[held.reservation_id] = (tenant_id, modality, period_of(now), reservation)
         return held
 
     def _account(self, tenant_id: str, scope: str, period: datetime) -> list[int]:
@@ -122,52 +122,52 @@ class MemoryLedger:
             account[1] += settled
 
     def _close(self, reservation_id: str, state: ReservationState, reserved: int, settled: int) -> Reservation:
-        tenant_id, modality, period, kept = self._reservations[reservation_id]
+        tenant_id, modality, period, reservation = self._reservations[reservation_id]
         self._book(tenant_id, modality, period, -reserved, settled)
-        closed = replace(kept, state=state, settled_micro_usd=settled)
+        closed = replace(reservation, state=state, settled_micro_usd=settled)
         self._reservations[reservation_id] = (tenant_id, modality, period, closed)
         return closed
 
     def _find(self, tenant_id: str, reservation_id: str) -> tuple[str, datetime, Reservation]:
-        owner, modality, period, kept = self._reservations.get(reservation_id, ("", "", self._clock.now(), None))
-        if kept is None or owner != tenant_id:
+        owner, modality, period, reservation = self._reservations.get(reservation_id, ("", "", self._clock.now(), None))
+        if reservation is None or owner != tenant_id:
             raise not_found("reservation", reservation_id)
-        return modality, period, kept
+        return modality, period, reservation
 
     async def renew(self, tenant_id: str, reservation_id: str, ttl: timedelta) -> Reservation:
         """Holds a reservation for its full time again."""
-        modality, period, kept = self._find(tenant_id, reservation_id)
-        again = amount_to_reserve(kept, self._headroom(tenant_id, modality, period))
+        modality, period, reservation = self._find(tenant_id, reservation_id)
+        again = amount_to_reserve(reservation, self._headroom(tenant_id, modality, period))
         self._book(tenant_id, modality, period, again, 0)
-        renewed = replace(kept, state=ReservationState.HELD, expires_at=self._clock.now() + ttl)
+        renewed = replace(reservation, state=ReservationState.HELD, expires_at=self._clock.now() + ttl)
         self._reservations[reservation_id] = (tenant_id, modality, period, renewed)
         return renewed
 
     async def settle(self, tenant_id: str, reservation_id: str, cost_micro_usd: int) -> Reservation:
         """Books the true cost, up to the cap."""
-        modality, period, kept = self._find(tenant_id, reservation_id)
-        if nothing_to_book(kept, cost_micro_usd):
-            return kept
-        held = kept.reserved_micro_usd if kept.state is ReservationState.HELD else 0
+        modality, period, reservation = self._find(tenant_id, reservation_id)
+        if nothing_to_book(reservation, cost_micro_usd):
+            return reservation
+        held = reservation.reserved_micro_usd if reservation.state is ReservationState.HELD else 0
         booked = bookable(cost_micro_usd, held, self._headroom(tenant_id, modality, period))
         return self._close(reservation_id, ReservationState.SETTLED, held, booked)
 
     async def release(self, tenant_id: str, reservation_id: str) -> Reservation:
         """Gives a reservation back."""
-        _, _, kept = self._find(tenant_id, reservation_id)
-        if kept.state is not ReservationState.HELD:
-            return kept
-        return self._close(reservation_id, ReservationState.RELEASED, kept.reserved_micro_usd, 0)
+        _, _, reservation = self._find(tenant_id, reservation_id)
+        if reservation.state is not ReservationState.HELD:
+            return reservation
+        return self._close(reservation_id, ReservationState.RELEASED, reservation.reserved_micro_usd, 0)
 
     async def expire(self) -> int:
         """Frees what lapsed."""
         lapsed = [
-            kept
-            for _, _, _, kept in self._reservations.values()
-            if kept.state is ReservationState.HELD and kept.expires_at <= self._clock.now()
+            reservation
+            for _, _, _, reservation in self._reservations.values()
+            if reservation.state is ReservationState.HELD and reservation.expires_at <= self._clock.now()
         ]
-        for kept in lapsed:
-            self._close(kept.reservation_id, ReservationState.EXPIRED, kept.reserved_micro_usd, 0)
+        for reservation in lapsed:
+            self._close(reservation.reservation_id, ReservationState.EXPIRED, reservation.reserved_micro_usd, 0)
         return len(lapsed)
 
     async def budgets(self, tenant_id: str) -> Sequence[Budget]:

@@ -33,7 +33,7 @@ class SchemaChecks:
         self, candidates: Iterable[Candidate], selection_request: SelectionRequest, tenant_id: str
     ) -> Mapping[str, str]:
         """What does not fit, by capability id; "" or absent for those that fit, have no schema or cannot serve."""
-        params, kept = selection_request.requirements.params, selection_request.stored_params
+        params, stored = selection_request.requirements.params, selection_request.stored_params
         if params is None:
             return {}
         candidates = [
@@ -41,7 +41,7 @@ class SchemaChecks:
             for item in candidates
             if item.schema is not None and next(obstacles(item, selection_request.requirements), None) is None
         ]
-        large = kept is not None and kept.size_bytes > INLINE_BYTES
+        large = stored is not None and stored.size_bytes > INLINE_BYTES
         threaded = [candidate for candidate in candidates if large or candidate.is_private]
         errors = _errors([candidate for candidate in candidates if not (large or candidate.is_private)], params)
         if threaded:

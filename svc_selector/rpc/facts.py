@@ -90,10 +90,10 @@ class SelectionFacts:
         judged = decision.judged
         if judged is None:
             return _judged_to(decision).SerializeToString()
-        kept = self._cache.get(judged)
-        if kept is None:
-            kept = self._cache[judged] = _judged_to(decision).SerializeToString()
-        return kept
+        cached = self._cache.get(judged)
+        if cached is None:
+            cached = self._cache[judged] = _judged_to(decision).SerializeToString()
+        return cached
 
 
 def _event(fact: facts_pb2.SelectionMade | facts_pb2.SelectionsMade, first: Decision, key: str) -> Event:
@@ -128,9 +128,9 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
             provider=selection_request.preferred_provider, tool_id=selection_request.preferred_tool
         ),
     )
-    kept = selection_request.stored_params
-    if kept is not None and kept.value is None:
-        proto.params_omitted.CopyFrom(selection_pb2.OmittedParams(sha256=kept.sha256, size_bytes=kept.size_bytes))
+    stored = selection_request.stored_params
+    if stored is not None and stored.value is None:
+        proto.params_omitted.CopyFrom(selection_pb2.OmittedParams(sha256=stored.sha256, size_bytes=stored.size_bytes))
     if decision.chosen is not None:
         proto.chosen.ParseFromString(decision.chosen.document)
     return proto

@@ -39,7 +39,7 @@ PART = "events"
 ROWS, KEYS, AT_ONCE = 30_000, 500, 1_000
 RATE, WARM_S, SECONDS, TICK_S = 1_000, 2, 10, 0.01
 PAYLOAD = b"x" * 300
-PATIENCE_S = 120
+TIMEOUT_S = 120
 _TABLES = """
 CREATE TABLE probe.applied (
     event_id text, occurred_at timestamptz, applied_at timestamptz NOT NULL DEFAULT clock_timestamp());
@@ -115,7 +115,7 @@ class EventPath:
             await asyncio.sleep(0.1)  # to ask is work as well
             return await self.value("SELECT count(*) FROM applied") >= count
 
-        await eventually(enough, within_s=PATIENCE_S)
+        await eventually(enough, within_s=TIMEOUT_S)
 
     async def drain(self, role: str) -> DrainResult:
         """Let rows that are written already pass."""

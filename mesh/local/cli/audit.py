@@ -153,8 +153,8 @@ def _shown(found: VerificationResult, *, as_json: bool) -> bool:
     if as_json:
         emit(found)
         return found.intact
-    said, style = ("intact", "green") if found.intact else (f"{len(found.faults)} faults", "red")
-    line((said, style), f": {found.entries} entries, {found.first_sequence} to {found.last_sequence}")
+    result, style = ("intact", "green") if found.intact else (f"{len(found.faults)} faults", "red")
+    line((result, style), f": {found.entries} entries, {found.first_sequence} to {found.last_sequence}")
     if found.anchor is not None:
         line(f"newest anchor: entry {found.anchor.sequence}, {found.anchor.create_time:%Y-%m-%d %H:%M:%S}")
     if found.faults:

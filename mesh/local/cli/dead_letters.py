@@ -82,18 +82,18 @@ def list_dead_letters(
         return
     rows = [
         (
-            letter.dlq_id,
-            state_text(letter.state),
-            _moment(letter.create_time),
-            letter.group,
-            letter.event_type.rpartition(".")[2] or letter.topic,
-            letter.cause.removeprefix(_CAUSE).lower(),
-            str(letter.requeues),
+            dead_letter.dlq_id,
+            state_text(dead_letter.state),
+            _moment(dead_letter.create_time),
+            dead_letter.group,
+            dead_letter.event_type.rpartition(".")[2] or dead_letter.topic,
+            dead_letter.cause.removeprefix(_CAUSE).lower(),
+            str(dead_letter.requeues),
         )
-        for letter in DeadLetterPage.model_validate_json(text).dead_letters
+        for dead_letter in DeadLetterPage.model_validate_json(text).dead_letters
     ]
-    columns = ("letter", "state", "since", "group", "event", "cause", "sent again")
-    table(columns, rows, whole={"letter"}, below=("group", "since", "event"))
+    columns = ("dead letter", "state", "since", "group", "event", "cause", "sent again")
+    table(columns, rows, whole={"dead letter"}, below=("group", "since", "event"))
 
 
 @dlq_app.command()
@@ -104,24 +104,24 @@ def show(dlq_id: Annotated[str, typer.Argument(help="Id of the dead letter.")], 
     if as_json:
         typer.echo(text)
         return
-    letter = DeadLetter.model_validate_json(text)
-    line(("letter", "bold"), f" {letter.dlq_id} ", state_text(letter.state), f" {letter.reason}")
+    dead_letter = DeadLetter.model_validate_json(text)
+    line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state_text(dead_letter.state), f" {dead_letter.reason}")
     facts = (
-        ("given up by", f"{letter.group}, after {letter.attempts} tries"),
-        ("cause", f"{letter.cause.removeprefix(_CAUSE).lower()}: {letter.detail}"),
-        ("event", f"{letter.event_type or 'unreadable'} {letter.event_id}"),
-        ("topic and key", f"{letter.topic} {letter.key}"),
-        ("belongs to", letter.correlation_id or "–"),
-        ("trace", letter.trace_id or "–"),
-        ("since", _moment(letter.create_time)),
-        ("sent again", f"{letter.requeues} times"),
-        ("next time", _moment(letter.requeue_time)),
-        ("expires", _moment(letter.expire_time)),
-        ("bytes", str(letter.size_bytes)),
+        ("given up by", f"{dead_letter.group}, after {dead_letter.attempts} tries"),
+        ("cause", f"{dead_letter.cause.removeprefix(_CAUSE).lower()}: {dead_letter.detail}"),
+        ("event", f"{dead_letter.event_type or 'unreadable'} {dead_letter.event_id}"),
+        ("topic and key", f"{dead_letter.topic} {dead_letter.key}"),
+        ("belongs to", dead_letter.correlation_id or "–"),
+        ("trace", dead_letter.trace_id or "–"),
+        ("since", _moment(dead_letter.create_time)),
+        ("sent again", f"{dead_letter.requeues} times"),
+        ("next time", _moment(dead_letter.requeue_time)),
+        ("expires", _moment(dead_letter.expire_time)),
+        ("bytes", str(dead_letter.size_bytes)),
     )
     table(("what", "value"), facts)
-    if letter.payload is not None:
-        emit(letter.payload)
+    if dead_letter.payload is not None:
+        emit(dead_letter.payload)
 
 
 @dlq_app.command()
@@ -153,11 +153,11 @@ def discard(
 ) -> None:
     """Discard a dead letter for good."""
     with EdgeClient.of_home(Home.from_environment()) as client:
-        letter = client.send(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
+        dead_letter = client.send(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
     if as_json:
-        emit(letter)
+        emit(dead_letter)
         return
-    line(("letter", "bold"), f" {letter.dlq_id} ", state_text(letter.state), f" {letter.reason}")
+    line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state_text(dead_letter.state), f" {dead_letter.reason}")
 
 
 def _moment(at: datetime | None) -> str:

@@ -74,9 +74,9 @@ def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, seco
     show_trace(trace)
     totals = trace.totals
     tries = ((totals.attempts, "attempt"), (totals.fallbacks, "fallback"), (totals.reworks, "rework"))
-    said = ", ".join(counted(number, thing) for number, thing in tries)
+    counts = ", ".join(counted(number, thing) for number, thing in tries)
     judged = f"quality {score(totals.mean_quality)}, cost {money(totals.cost_micro_usd)}"
-    line(state_text(job.state), f" in {seconds:.1f} s: {said}, {judged}")
+    line(state_text(job.state), f" in {seconds:.1f} s: {counts}, {judged}")
     if job.message:
         line(job.message)
     for file in documents:

@@ -23,8 +23,8 @@ def first_page(client: EdgeClient, path: str, field: str, query: Mapping[str, st
     token = ""
     while True:
         page_size = limit - len(found[field])
-        asked = {"page_size": str(page_size), **query} | ({"page_token": token} if token else {})
-        page = json.loads(client.raw(f"{path}?{urlencode(asked)}"))
+        query_params = {"page_size": str(page_size), **query} | ({"page_token": token} if token else {})
+        page = json.loads(client.raw(f"{path}?{urlencode(query_params)}"))
         found = page | {field: [*found[field], *page.get(field, ())]}
         token = page.get(_TOKEN, "")
         if not token or len(found[field]) >= limit:

@@ -67,5 +67,5 @@ def _remembered(file: Path) -> int:
 
 def plain_environ() -> Mapping[str, str]:
     """Give the environment of an engine: nothing of the caller's but where programs and its home are."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TZ") if name in os.environ}
-    return {**kept, "LC_ALL": "C.UTF-8", **_SMALL}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TZ") if name in os.environ}
+    return {**inherited, "LC_ALL": "C.UTF-8", **_SMALL}

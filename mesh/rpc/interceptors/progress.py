@@ -46,11 +46,11 @@ class UploadProgress(Interceptor):
     async def _paced(self, messages: AsyncIterator[object]) -> AsyncGenerator[object, None]:
         left = self._grace_s
         while True:
-            asked = self._clock.monotonic()
+            began = self._clock.monotonic()
             message = await self._next(messages, left)
             if message is None:
                 return
-            left -= self._clock.monotonic() - asked
+            left -= self._clock.monotonic() - began
             left += message.ByteSize() / self._bytes_per_s if isinstance(message, Message) else 0
             yield message
 

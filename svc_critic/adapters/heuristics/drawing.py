@@ -182,9 +182,9 @@ def paint(content: bytes, drawing: Drawing) -> Picture | None:
     return decode(bytes(png))
 
 
-def examine_drawing(drawing: Drawing, brief: EvaluationContext) -> Iterator[Measurement]:
+def examine_drawing(drawing: Drawing, context: EvaluationContext) -> Iterator[Measurement]:
     """Facets of what a drawing is made of, against the labels and the arrows of the source that was asked for."""
-    labels = len(dict.fromkeys(brief.expected_labels))
+    labels = len(dict.fromkeys(context.expected_labels))
     if labels:
         evidence = f"{drawing.shapes} shapes for {labels} labels"
         message = f"The drawing has {drawing.shapes} shapes for {labels} labels; draw every part."
@@ -192,7 +192,7 @@ def examine_drawing(drawing: Drawing, brief: EvaluationContext) -> Iterator[Meas
         yield measurement(
             Dimension.RELEVANCE, score, evidence, Code.MISSING_ELEMENT, message, hint={"elements": labels}
         )
-    arrows = len(_ARROW.findall(brief.request))
+    arrows = len(_ARROW.findall(context.request))
     if arrows >= _FEWEST_ARROWS:
         evidence = f"{drawing.edges} edges for {arrows} arrows of the source"
         message = f"The drawing has {drawing.edges} edges, its source {arrows} arrows; draw every edge."

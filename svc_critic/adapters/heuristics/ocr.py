@@ -100,10 +100,10 @@ class Reader:
         strips = self._engine.get_crop_img_list(bgr, boxes)
         spent = _spend([_width(strip) for strip in strips], [strip.shape[0] for strip in strips], width)
         cut = [strips[place][:, : _pixels(strips[place], spent[place])] for place in spent]
-        said, _ = self._engine.text_rec(cut)
+        recognized, _ = self._engine.text_rec(cut)
         lines = [
             _line(boxes[place], strips[place], (text, float(confidence)), picture.magnification, read=part)
-            for (place, part), (text, confidence) in zip(spent.items(), said, strict=True)
+            for (place, part), (text, confidence) in zip(spent.items(), recognized, strict=True)
         ]
         return RecognizedText(tuple(lines), len(boxes))
 
@@ -177,8 +177,10 @@ def _spend(widths: Sequence[int], heights: Sequence[int], budget: int) -> dict[i
     return dict(sorted(spent.items()))
 
 
-def _line(box: NDArray[np.float32], strip: Pixels, said: tuple[str, float], magnification: float, *, read: int) -> Line:
-    text, confidence = said
+def _line(
+    box: NDArray[np.float32], strip: Pixels, recognized: tuple[str, float], magnification: float, *, read: int
+) -> Line:
+    text, confidence = recognized
     if read < _width(strip):
         text = text.rpartition(" ")[0] or text
     left, top = box.min(axis=0) * magnification

@@ -44,15 +44,15 @@ class PictureHeuristics:
         self._measurement_pool = measurement_pool
         self._threads = threads
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         """Measures, in a child process."""
         return EvaluatorResult(
-            await self._measurement_pool.run(tenant_id, _examine, self._kind, self._threads, asset, brief)
+            await self._measurement_pool.run(tenant_id, _examine, self._kind, self._threads, asset, context)
         )
 
 
-def _examine(kind: Kind, threads: int, asset: EvaluatedAsset, brief: EvaluationContext) -> tuple[Measurement, ...]:
-    return PictureMeasures(kind, reader_of(threads)).measure(asset, brief)
+def _examine(kind: Kind, threads: int, asset: EvaluatedAsset, context: EvaluationContext) -> tuple[Measurement, ...]:
+    return PictureMeasures(kind, reader_of(threads)).measure(asset, context)
 
 
 class PictureMeasures:
@@ -62,43 +62,43 @@ class PictureMeasures:
         self._kind = kind
         self._reader = reader
 
-    def measure(self, asset: EvaluatedAsset, brief: EvaluationContext) -> tuple[Measurement, ...]:
+    def measure(self, asset: EvaluatedAsset, context: EvaluationContext) -> tuple[Measurement, ...]:
         """All that can be measured of the bytes."""
         try:
             if is_svg(asset.content, asset.media_type):
-                return tuple(self._vector(asset.content, brief))
-            return tuple(self._raster(decode(asset.content), brief))
+                return tuple(self._vector(asset.content, context))
+            return tuple(self._raster(decode(asset.content), context))
         except Undecodable as error:
             return zero_scores(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
 
-    def _vector(self, content: bytes, brief: EvaluationContext) -> Iterator[Measurement]:
+    def _vector(self, content: bytes, context: EvaluationContext) -> Iterator[Measurement]:
         drawing = read_drawing(content)
         picture = None if drawing.empty else paint(content, drawing)
         if drawing.empty or (picture is not None and _is_blank(self._kind, Luma(picture.rgb))):
             yield from _blank()
             return
         yield Measurement(Dimension.CLARITY, 1.0, "vector drawing, sharp at any size")
-        yield from examine_drawing(drawing, brief)
+        yield from examine_drawing(drawing, context)
         if picture is not None:
             yield from self._look(picture, Luma(picture.rgb), sharp=True)
-        yield from self._words(drawing, picture, brief)
+        yield from self._words(drawing, picture, context)
 
-    def _words(self, drawing: Drawing, picture: Picture | None, brief: EvaluationContext) -> Iterator[Measurement]:
+    def _words(self, drawing: Drawing, picture: Picture | None, context: EvaluationContext) -> Iterator[Measurement]:
         """The drawing's own text; where letters are drawn as shapes, they are read from the pixels."""
         if drawing.texts or picture is None:
-            yield repeats(drawing.texts, brief)
-            yield from relevance(drawing.texts, brief, "the drawing")
+            yield repeats(drawing.texts, context)
+            yield from relevance(drawing.texts, context, "the drawing")
         else:
-            yield from self._text(picture, Luma(picture.rgb), brief)
+            yield from self._text(picture, Luma(picture.rgb), context)
 
-    def _raster(self, picture: Picture, brief: EvaluationContext) -> Iterator[Measurement]:
+    def _raster(self, picture: Picture, context: EvaluationContext) -> Iterator[Measurement]:
         luma = Luma(picture.rgb)
         if _is_blank(self._kind, luma):
             yield from _blank()
             return
-        yield _resolution(self._kind, picture, brief)
+        yield _resolution(self._kind, picture, context)
         yield from self._look(picture, luma, sharp=False)
-        yield from self._text(picture, luma, brief)
+        yield from self._text(picture, luma, context)
 
     def _look(self, picture: Picture, luma: Luma, *, sharp: bool) -> Iterator[Measurement]:
         if not sharp:
@@ -108,17 +108,17 @@ class PictureMeasures:
         yield _proportions(self._kind, picture)
         yield _extent(self._kind, luma)
 
-    def _text(self, picture: Picture, luma: Luma, brief: EvaluationContext) -> Iterator[Measurement]:
-        recognized_text = self._reader.read(picture, THOROUGH_WIDTH if brief.expected_labels else FAST_WIDTH)
-        yield from examine_recognized_text(self._kind, picture, luma, recognized_text, brief)
+    def _text(self, picture: Picture, luma: Luma, context: EvaluationContext) -> Iterator[Measurement]:
+        recognized_text = self._reader.read(picture, THOROUGH_WIDTH if context.expected_labels else FAST_WIDTH)
+        yield from examine_recognized_text(self._kind, picture, luma, recognized_text, context)
         if self._kind is Kind.SCREENSHOT:
             yield from _error_page(recognized_text)
         if (
-            brief.expected_labels
+            context.expected_labels
             or self._kind is not Kind.IMAGE
             or len(" ".join(recognized_text.texts).split()) >= _FEWEST_WORDS
         ):
-            yield from relevance(recognized_text.texts, brief, f"the {self._kind.value}", read=recognized_text.share)
+            yield from relevance(recognized_text.texts, context, f"the {self._kind.value}", read=recognized_text.share)
 
 
 def _is_blank(kind: Kind, luma: Luma) -> bool:
@@ -131,11 +131,11 @@ def _blank() -> tuple[Measurement, ...]:
     return zero_scores(Code.BLANK, "one even colour", "The picture is blank; draw what was asked for.")
 
 
-def _resolution(kind: Kind, picture: Picture, brief: EvaluationContext) -> Measurement:
+def _resolution(kind: Kind, picture: Picture, context: EvaluationContext) -> Measurement:
     """The width that was asked for, else a smallest longer side: a diagram may well be narrow and tall."""
     smallest = _SMALLEST_PX[kind]
-    needed = brief.min_width_px or max(1, round(picture.width * smallest / picture.longest))
-    better = brief.min_width_px or 2 * needed
+    needed = context.min_width_px or max(1, round(picture.width * smallest / picture.longest))
+    better = context.min_width_px or 2 * needed
     evidence = f"{picture.width} × {picture.height} px, {needed} px wide or more is needed"
     message = f"The picture is {picture.width} px wide; make it at least {better} px wide."
     return measurement(

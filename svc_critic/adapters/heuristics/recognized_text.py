@@ -35,7 +35,7 @@ _SHORTEST_REPEATED = 4
 
 
 def examine_recognized_text(
-    kind: Kind, picture: Picture, luma: Luma, recognized_text: RecognizedText, brief: EvaluationContext
+    kind: Kind, picture: Picture, luma: Luma, recognized_text: RecognizedText, context: EvaluationContext
 ) -> Iterator[Measurement]:
     """Facets of a picture's text; none for an image that has hardly any, since it need not have it."""
     lines = recognized_text.lines
@@ -52,7 +52,7 @@ def examine_recognized_text(
     if kind is not Kind.IMAGE:
         yield _clipping(kind, picture, luma, lines)
     if kind is Kind.DIAGRAM:
-        yield repeats([line.text for line in lines if line.confidence >= MIN_CONFIDENCE], brief)
+        yield repeats([line.text for line in lines if line.confidence >= MIN_CONFIDENCE], context)
 
 
 def _legibility(picture: Picture, lines: Sequence[Line]) -> Measurement:
@@ -106,14 +106,14 @@ def _is_cut(kind: Kind, picture: Picture, luma: Luma, line: Line) -> bool:
     return any(near and low < float((np.abs(edge - background) > _EDGE_LEVELS).mean()) < high for near, edge in borders)
 
 
-def repeats(texts: Sequence[str], brief: EvaluationContext) -> Measurement:
+def repeats(texts: Sequence[str], context: EvaluationContext) -> Measurement:
     """Labels drawn again and again. Twice is usual: sequence diagrams name each participant above and below."""
     counted = Counter(" ".join(words(text)) for text in texts)
-    asked = Counter(" ".join(words(label)) for label in brief.expected_labels)
-    request = " ".join(words(brief.request))
+    expected = Counter(" ".join(words(label)) for label in context.expected_labels)
+    request = " ".join(words(context.request))
     extra: dict[str, int] = {}
     for label, count in counted.items():
-        allowed = max(_ALLOWED_REPEATS, asked[label], request.count(label) if label else count)
+        allowed = max(_ALLOWED_REPEATS, expected[label], request.count(label) if label else count)
         if len(label) >= _SHORTEST_REPEATED and count > allowed:
             extra[label] = count
     share = sum(extra.values()) / max(1, len(texts))

@@ -64,15 +64,15 @@ class SoundHeuristics:
     def __init__(self, measurement_pool: MeasurementPool) -> None:
         self._measurement_pool = measurement_pool
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         """Measures; UNSUPPORTED_MEDIA_TYPE for other formats than WAV."""
         media = asset.media_type.partition(";")[0].strip().lower()
         if media not in _WAVES and asset.content[:4] != b"RIFF":
             raise SomaError(Reason.UNSUPPORTED_MEDIA_TYPE, f"only WAV audio is judged, not {media}")
-        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset.content, brief))
+        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset.content, context))
 
 
-def _examine(content: bytes, brief: EvaluationContext) -> tuple[Measurement, ...]:
+def _examine(content: bytes, context: EvaluationContext) -> tuple[Measurement, ...]:
     try:
         sound = read_wave(content)
     except Undecodable as error:
@@ -81,7 +81,7 @@ def _examine(content: bytes, brief: EvaluationContext) -> tuple[Measurement, ...
     if not levels.loud.any():
         text = f"{sound.seconds:.1f} s without a sound above {SILENT_DBFS:.0f} dBFS"
         return zero_scores(Code.SILENT, text, "The recording is silent; produce it again.")
-    return (*_clarity(levels), *_length(sound, brief), *_pauses(levels))
+    return (*_clarity(levels), *_length(sound, context), *_pauses(levels))
 
 
 def measure(sound: Sound) -> Levels:
@@ -130,14 +130,14 @@ def _clarity(levels: Levels) -> Iterator[Measurement]:
     yield measurement(Dimension.CLARITY, ramp(levels.flatness, 0.5, 0.3), evidence, Code.NOISE, message)
 
 
-def _length(sound: Sound, brief: EvaluationContext) -> Iterator[Measurement]:
+def _length(sound: Sound, context: EvaluationContext) -> Iterator[Measurement]:
     """How long it is, against the words that were to be spoken; nothing to say without them."""
-    said = words(brief.request)
-    if len(said) < _FEWEST_WORDS or max(map(len, said)) > _LETTERS_OF_A_WORD:
+    expected_words = words(context.request)
+    if len(expected_words) < _FEWEST_WORDS or max(map(len, expected_words)) > _LETTERS_OF_A_WORD:
         return
-    pace = len(said) / max(sound.seconds, FRAME_S)
-    expected = len(said) / WORDS_PER_SECOND
-    evidence = f"{sound.seconds:.1f} s for {len(said)} words, about {expected:.0f} s are usual"
+    pace = len(expected_words) / max(sound.seconds, FRAME_S)
+    expected = len(expected_words) / WORDS_PER_SECOND
+    evidence = f"{sound.seconds:.1f} s for {len(expected_words)} words, about {expected:.0f} s are usual"
     if pace > WORDS_PER_SECOND:
         message = f"The recording is too short for its text ({evidence}); speak all of it."
         score, code = ramp(pace, 8.0, 4.5), Code.TOO_SHORT

@@ -26,13 +26,13 @@ class TextHeuristics:
     def __init__(self, measurement_pool: MeasurementPool) -> None:
         self._measurement_pool = measurement_pool
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         """Measures, beside the event loop."""
-        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset.content, brief))
+        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset.content, context))
 
 
-def _examine(content: bytes, brief: EvaluationContext) -> tuple[Measurement, ...]:
+def _examine(content: bytes, context: EvaluationContext) -> tuple[Measurement, ...]:
     if b"\0" in content:
         text = "the bytes are not text"
         return zero_scores(Code.UNDECODABLE, text, f"It cannot be read: {text}.")
-    return examine_prose(content.decode("utf-8", "replace")[:MOST_CHARS], brief)
+    return examine_prose(content.decode("utf-8", "replace")[:MOST_CHARS], context)

@@ -106,7 +106,7 @@ def _prose(chat: Chat, invocation: Invocation, params: Params) -> InvocationResu
     points = [params.values["points"]] if isinstance(params.values.get("points"), str) else None
     notes = Params({"points": points}) if points else params
     entries = notes.labels("points", limit=_MAX_POINTS)
-    asked = _asked(invocation, params)
+    prompt = _asked(invocation, params)
     longer = asks(invocation.feedback, LONGER)
     answers: list[Answer] = []
     parts: list[str] = []
@@ -119,17 +119,17 @@ def _prose(chat: Chat, invocation: Invocation, params: Params) -> InvocationResu
         as_given += sentence.as_given
         answers.append(answer)
         parts.append(sentence.text)
-    if not entries or (longer and asked):
-        answer = _paragraph(chat, invocation, params, asked)
+    if not entries or (longer and prompt):
+        answer = _paragraph(chat, invocation, params, prompt)
         answers.append(answer)
         parts.append(answer.text)
     echo = _echo(params)
     return _result(" ".join(parts), answers, {**echo, "points_as_given": as_given} if entries else echo)
 
 
-def _paragraph(chat: Chat, invocation: Invocation, params: Params, asked: str) -> Answer:
+def _paragraph(chat: Chat, invocation: Invocation, params: Params, request: str) -> Answer:
     longer = asks(invocation.feedback, LONGER)
-    prompt = Params({"prompt": asked}).text("prompt", max_chars=5000)
+    prompt = Params({"prompt": request}).text("prompt", max_chars=5000)
     system = params.text("system", "", max_chars=2000)
     sentences = params.whole("sentences", 4, low=1, high=12)
     wanted = largest(invocation.feedback, "min_chars") / _CHARS_PER_SENTENCE

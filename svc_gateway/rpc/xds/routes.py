@@ -75,10 +75,10 @@ def route_configuration(state: EdgeState) -> ro.RouteConfiguration:
 def _preflights(cors: Cors) -> Iterator[ro.Route]:
     """Answered by the CORS filter, which looks only at routes that lead to a cluster."""
     for origin in cors.origins:
-        asked = {":method": "OPTIONS", "origin": origin}
+        preflight = {":method": "OPTIONS", "origin": origin}
         headers = [
             ro.HeaderMatcher(name=name, string_match=matcher.StringMatcher(exact=value))
-            for name, value in asked.items()
+            for name, value in preflight.items()
         ]
         headers.append(ro.HeaderMatcher(name="access-control-request-method", present_match=True))
         yield ro.Route(match=ro.RouteMatch(prefix="/", headers=headers), route=_action(CONTROL, timeout=1, idle=None))

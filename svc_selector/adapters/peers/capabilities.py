@@ -79,10 +79,10 @@ class CapabilityReader:
             self._schemas.pop(key, None)
             return None, None
         digest = hashlib.sha256(schema.SerializeToString(deterministic=True)).digest()
-        kept = self._schemas.get(key)
-        if kept is None or kept[0] != digest:
-            kept = self._schemas[key] = (digest, await asyncio.to_thread(_compile, key[1], schema))
-        return kept[1]
+        cached = self._schemas.get(key)
+        if cached is None or cached[0] != digest:
+            cached = self._schemas[key] = (digest, await asyncio.to_thread(_compile, key[1], schema))
+        return cached[1]
 
 
 def _key(proto: capability_pb2.Capability) -> CandidateKey:
@@ -145,12 +145,12 @@ def _document(proto: capability_pb2.Capability) -> bytes:
 
     Schemas and allow-lists have their effect here and may be large, and the lists name other tenants.
     """
-    kept = capability_pb2.Capability()
-    kept.CopyFrom(proto)
-    kept.ClearField("input_schema")
-    kept.ClearField("output_schema")
-    kept.ClearField("allow")
-    return kept.SerializeToString()
+    reduced = capability_pb2.Capability()
+    reduced.CopyFrom(proto)
+    reduced.ClearField("input_schema")
+    reduced.ClearField("output_schema")
+    reduced.ClearField("allow")
+    return reduced.SerializeToString()
 
 
 def _unreadable(proto: capability_pb2.Capability) -> Candidate:

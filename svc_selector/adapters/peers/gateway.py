@@ -60,10 +60,10 @@ class GatewayPermissions:
     async def of(self, tenant_id: str, key_id: str) -> Permissions:
         """The permissions of the caller being served."""
         key = (tenant_id, key_id)
-        kept = self._cache.get(key)
-        if kept is not None and self._clock.monotonic() < kept.fresh_until:
+        cached = self._cache.get(key)
+        if cached is not None and self._clock.monotonic() < cached.fresh_until:
             self._cache.move_to_end(key)
-            return kept.permissions
+            return cached.permissions
         asking = self._in_flight.get(key)
         if asking is None:
             asking = self._in_flight[key] = asyncio.create_task(self._fetch_for_all(key), name="permissions")
@@ -103,12 +103,12 @@ class GatewayPermissions:
     def _cached_or_raise(self, key: _Key, error: SomaError) -> Permissions:
         """The last answer where it may still hold; raises the error otherwise."""
         now = self._clock.monotonic()
-        kept = self._cache.get(key)
-        if kept is None or not is_transient(error) or now - kept.fetched_at >= self._max_stale_s:
+        cached = self._cache.get(key)
+        if cached is None or not is_transient(error) or now - cached.fetched_at >= self._max_stale_s:
             self._cache.pop(key, None)
             raise error
-        kept.fresh_until = min(now + RETRY_S, kept.fetched_at + self._max_stale_s)
-        return kept.permissions
+        cached.fresh_until = min(now + RETRY_S, cached.fetched_at + self._max_stale_s)
+        return cached.permissions
 
 
 def _permissions_from(answer: permission_service_pb2.EffectivePermissions) -> Permissions:

@@ -145,17 +145,17 @@ def worker_cluster(database: Database, temporal_settings: TemporalSettings, tmp_
     return make
 
 
-async def run_with_kills(worker_cluster: MakeWorkerCluster, count: int, kills: int, patience_s: float) -> None:
+async def run_with_kills(worker_cluster: MakeWorkerCluster, count: int, kills: int, timeout_s: float) -> None:
     """Jobs under kills spread over them and lost answers; tells what was injected, and what came of it."""
     random_source = rng(SEED)
     async with worker_cluster(fault_rate=0.05) as made:
         jobs = await made.submit(count)
         await made.start()
         for kill, share in enumerate(sorted(random_source.uniform(0.1, 0.8) for _ in range(kills)), 1):
-            await made.called(int(share * count * STEPS), within_s=patience_s)
+            await made.called(int(share * count * STEPS), within_s=timeout_s)
             await made.kill()
             await made.start(kill)
-        await eventually(lambda: made.all_completed(jobs), within_s=patience_s)
+        await eventually(lambda: made.all_completed(jobs), within_s=timeout_s)
         print(f"seed {SEED}: {count} jobs, {kills} kills, {made.injected} lost answers, {len(made.calls)} calls")  # noqa: T201 - to be repeated
         assert made.injected > 0
         assert made.run_after_record == []
@@ -165,13 +165,13 @@ async def run_with_kills(worker_cluster: MakeWorkerCluster, count: int, kills: i
 
 @pytest.mark.timeout(300)
 async def test_no_recorded_step_runs_twice_when_the_worker_dies(worker_cluster: MakeWorkerCluster) -> None:
-    await run_with_kills(worker_cluster, count=20, kills=2, patience_s=100)
+    await run_with_kills(worker_cluster, count=20, kills=2, timeout_s=100)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_500)
 async def test_no_recorded_step_runs_twice_in_the_long_run(worker_cluster: MakeWorkerCluster) -> None:
-    await run_with_kills(worker_cluster, count=300, kills=20, patience_s=1_200)
+    await run_with_kills(worker_cluster, count=300, kills=20, timeout_s=1_200)
 
 
 async def check_keys(made: WorkerCluster, jobs: list[Job]) -> None:

@@ -56,8 +56,8 @@ class Prose:
     name: str = "heuristics/text"
     kinds: frozenset[Kind] = field(default_factory=lambda: frozenset({Kind.TEXT}))
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
-        found = EvaluatorResult(examine_prose(asset.content.decode(), brief))
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
+        found = EvaluatorResult(examine_prose(asset.content.decode(), context))
         if self.before_end is not None:
             await self.before_end()
         return found

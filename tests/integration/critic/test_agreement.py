@@ -65,7 +65,7 @@ async def judged(request: pytest.FixtureRequest, evaluators: Evaluators) -> list
 
 async def examined(evaluators: Evaluators, sample: Sample) -> Judged:
     evaluator, _ = evaluators.choose(sample.asset)
-    measurements = (await evaluator.examine("acme", sample.asset, sample.brief)).measurements
+    measurements = (await evaluator.examine("acme", sample.asset, sample.context)).measurements
     return Judged(sample, judge(builtin(sample.asset.asset_type), measurements))
 
 

@@ -53,8 +53,8 @@ class DeadLetterHarness:
         self.policy = policy
         self.codec = Codec()
         self.bus = MemoryBus()
-        self.letters = PostgresDeadLetters(postgres, Outbox(), self.codec, auditor("provenance"))
-        self.service = DeadLetters(self.letters, CLOCK, IDS)
+        self.dead_letters = PostgresDeadLetters(postgres, Outbox(), self.codec, auditor("provenance"))
+        self.service = DeadLetters(self.dead_letters, CLOCK, IDS)
         self.applied: list[str] = []
         self.fault: Callable[[Event], None] = lambda _: None
         self._queue = IDS.new()
@@ -86,10 +86,10 @@ class DeadLetterHarness:
 
     @asynccontextmanager
     async def workflows(self) -> AsyncIterator[None]:
-        """What sends letters again by itself."""
+        """What sends dead letters again by itself."""
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(durable.client(self._temporal))
-            activities = RequeueActivities(AdvanceDeadLetter(self.letters, CLOCK, IDS))
+            activities = RequeueActivities(AdvanceDeadLetter(self.dead_letters, CLOCK, IDS))
             await stack.enter_async_context(
                 durable.worker(client, self._queue, [RequeueWorkflow], [activities.advance])
             )
@@ -110,21 +110,21 @@ class DeadLetterHarness:
         return event
 
     async def all(self, tenant: str = "acme") -> Sequence[DeadLetterRecord]:
-        """Its letters, newest first."""
-        letters, _ = await self.letters.page(tenant, Filters(), None, 100)
-        return letters
+        """Its dead letters, newest first."""
+        dead_letters, _ = await self.dead_letters.page(tenant, Filters(), None, 100)
+        return dead_letters
 
     async def reached(self, state: State, count: int = 1, tenant: str = "acme") -> DeadLetterRecord:
-        """Waits until so many letters are in a state, and gives the newest.
+        """Waits until so many dead letters are in a state, and gives the newest.
 
         Up to 90 s: an activity that was lost with its worker times out only after 30 s, and is then retried.
         """
 
         async def there() -> bool:
-            return sum(letter.state is state for letter in await self.all(tenant)) == count
+            return sum(dead_letter.state is state for dead_letter in await self.all(tenant)) == count
 
         await eventually(there, within_s=90)
-        return next(letter for letter in await self.all(tenant) if letter.state is state)
+        return next(dead_letter for dead_letter in await self.all(tenant) if dead_letter.state is state)
 
 
 def broken(times: int, error: Exception) -> Callable[[Event], None]:

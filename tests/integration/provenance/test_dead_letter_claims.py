@@ -69,9 +69,9 @@ async def unsignalled(harness: DeadLetterHarness) -> int:
         return int(await connection.fetchval("SELECT count(*) FROM dlq_messages WHERE followed < news"))
 
 
-async def test_of_three_members_one_tells_of_each_letter(quiet: DeadLetterHarness) -> None:
-    letters = [kept(quiet, f"k{number}") for number in range(250)]
-    await add(quiet, *letters)
+async def test_of_three_members_one_tells_of_each_dead_letter(quiet: DeadLetterHarness) -> None:
+    dead_letters = [kept(quiet, f"k{number}") for number in range(250)]
+    await add(quiet, *dead_letters)
     client = NoWorker()
     async with AsyncExitStack() as stack:
         for member in range(3):
@@ -83,17 +83,17 @@ async def test_of_three_members_one_tells_of_each_letter(quiet: DeadLetterHarnes
             return await unsignalled(quiet) == 0
 
         await eventually(done, within_s=30)
-    assert Counter(client.told) == Counter(letter.dlq_id for letter in letters)
+    assert Counter(client.told) == Counter(dead_letter.dlq_id for dead_letter in dead_letters)
     assert client.queues == {QUEUE} == {"maintenance"}
 
 
-async def test_a_letter_that_changes_while_it_is_told_of_is_told_of_again(quiet: DeadLetterHarness) -> None:
-    letter = kept(quiet, "a")
-    await add(quiet, letter)
+async def test_a_dead_letter_that_changes_while_it_is_told_of_is_told_of_again(quiet: DeadLetterHarness) -> None:
+    dead_letter = kept(quiet, "a")
+    await add(quiet, dead_letter)
     claims = DeadLetterClaims(quiet.postgres)
     [first] = await claims.changed(10)
     assert list(await claims.changed(10)) == []
-    await quiet.service.discard(["acme"], letter.dlq_id, "enough")
+    await quiet.service.discard(["acme"], dead_letter.dlq_id, "enough")
     [second] = await claims.changed(10)
     await claims.mark_signalled(first)
     assert second.news == first.news + 1
@@ -125,29 +125,33 @@ async def test_what_a_member_did_not_get_to_before_its_end_is_free_at_once(quiet
 
 
 async def test_what_temporal_did_not_take_is_told_of_later(quiet: DeadLetterHarness) -> None:
-    letters = [kept(quiet, f"k{number}") for number in range(3)]
-    await add(quiet, *letters)
+    dead_letters = [kept(quiet, f"k{number}") for number in range(3)]
+    await add(quiet, *dead_letters)
     client = NoWorker(failures=2)
     claims = DeadLetterClaims(quiet.postgres, lease=timedelta(milliseconds=50))
     follower = RequeueSignaller(claims, client, CLOCK)  # type: ignore[arg-type]
     async with background(lambda: follower.work(0.1, lambda _: None), "follower"):
-        await eventually(lambda: set(client.told) == {letter.dlq_id for letter in letters}, within_s=30)
+        await eventually(lambda: set(client.told) == {dead_letter.dlq_id for dead_letter in dead_letters}, within_s=30)
 
 
-async def test_letters_that_are_long_overdue_take_turns(quiet: DeadLetterHarness) -> None:
-    letters = [replace(kept(quiet, f"k{number}"), requeue_at=OLD, updated_at=OLD) for number in range(6)]
-    await add(quiet, *letters)
+async def test_dead_letters_that_are_long_overdue_take_turns(quiet: DeadLetterHarness) -> None:
+    dead_letters = [replace(kept(quiet, f"k{number}"), requeue_at=OLD, updated_at=OLD) for number in range(6)]
+    await add(quiet, *dead_letters)
     await all_told(quiet)
     claims = DeadLetterClaims(quiet.postgres)
     turns = [await claims.overdue(2) for _ in range(4)]
     assert [len(turn) for turn in turns] == [2, 2, 2, 0]
-    assert {letter.dlq_id for turn in turns for letter in turn} == {letter.dlq_id for letter in letters}
+    assert {dead_letter.dlq_id for turn in turns for dead_letter in turn} == {
+        dead_letter.dlq_id for dead_letter in dead_letters
+    }
 
 
-async def test_claims_of_overdue_letters_read_no_letter_that_was_claimed_before(quiet: DeadLetterHarness) -> None:
+async def test_claims_of_overdue_dead_letters_read_no_dead_letter_that_was_claimed_before(
+    quiet: DeadLetterHarness,
+) -> None:
     """As after an outage: many are overdue, and stay so until their workflows moved them."""
-    letters = [replace(kept(quiet, f"k{number}"), requeue_at=OLD, updated_at=OLD) for number in range(400)]
-    await add(quiet, *letters)
+    dead_letters = [replace(kept(quiet, f"k{number}"), requeue_at=OLD, updated_at=OLD) for number in range(400)]
+    await add(quiet, *dead_letters)
     await all_told(quiet)
     counting = Counting(quiet.postgres)
     claims = DeadLetterClaims(counting)  # type: ignore[arg-type]
@@ -155,14 +159,14 @@ async def test_claims_of_overdue_letters_read_no_letter_that_was_claimed_before(
     assert max(counting.reads) <= 4 * 20
 
 
-async def test_a_letter_that_waits_in_time_is_left_alone(quiet: DeadLetterHarness) -> None:
+async def test_a_dead_letter_that_waits_in_time_is_left_alone(quiet: DeadLetterHarness) -> None:
     await add(quiet, kept(quiet, "a"))
     await all_told(quiet)
     claims = DeadLetterClaims(quiet.postgres)
     assert (list(await claims.changed(10)), list(await claims.overdue(10))) == ([], [])
 
 
-async def test_letters_of_a_state_are_counted_up_to_a_bound(
+async def test_dead_letters_of_a_state_are_counted_up_to_a_bound(
     quiet: DeadLetterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add(quiet, *(kept(quiet, f"k{number}") for number in range(5)))

@@ -35,7 +35,7 @@ async def quiet(database: Database, temporal_settings: TemporalSettings) -> Asyn
 
 
 def kept(harness: DeadLetterHarness, key: str) -> DeadLetterRecord:
-    """A letter that waits."""
+    """A dead letter that waits."""
     now = CLOCK.now()
     event = Event(IDS.new(), "noted", TOPIC, key, "acme", now, key.encode())
     return DeadLetterRecord(
@@ -44,17 +44,17 @@ def kept(harness: DeadLetterHarness, key: str) -> DeadLetterRecord:
     )  # fmt: skip
 
 
-async def add(harness: DeadLetterHarness, *letters: DeadLetterRecord) -> None:
+async def add(harness: DeadLetterHarness, *dead_letters: DeadLetterRecord) -> None:
     async with harness.postgres.transaction("acme") as connection:
-        for letter in letters:
-            await dead_letter_rows.add(connection, letter)
+        for dead_letter in dead_letters:
+            await dead_letter_rows.add(connection, dead_letter)
 
 
 async def test_many_leaves_and_counts_what_is_under_way(quiet: DeadLetterHarness) -> None:
-    letter = kept(quiet, "a")
-    await add(quiet, letter)
-    first = await quiet.service.requeue_many(["acme"], [letter.dlq_id, letter.dlq_id], Filters(), 100)
-    again = await quiet.service.requeue_many(["acme"], [letter.dlq_id], Filters(), 100)
+    dead_letter = kept(quiet, "a")
+    await add(quiet, dead_letter)
+    first = await quiet.service.requeue_many(["acme"], [dead_letter.dlq_id, dead_letter.dlq_id], Filters(), 100)
+    again = await quiet.service.requeue_many(["acme"], [dead_letter.dlq_id], Filters(), 100)
     assert (first.requeued, first.left) == (1, 1)
     assert (again.requeued, again.left) == (0, 1)
 
@@ -69,7 +69,7 @@ async def test_what_the_filters_leave_is_counted_up_to_a_number(
     assert [(each.requeued, each.remaining) for each in told] == [(2, 2), (2, 2), (2, 0)]
 
 
-async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
+async def test_a_dead_letter_of_their_own_topic_is_one_dead_letter_and_has_an_end(
     database: Database, temporal_settings: TemporalSettings
 ) -> None:
     async with (
@@ -83,11 +83,11 @@ async def test_a_letter_of_their_own_topic_is_one_letter_and_has_an_end(
         )
         async with postgres.transaction("acme") as connection:
             await Outbox().add(connection, event)
-        letter = await made.reached(State.EXHAUSTED)
-        assert (letter.requeues, len(await made.all())) == (QUICK.requeues, 1)
+        dead_letter = await made.reached(State.EXHAUSTED)
+        assert (dead_letter.requeues, len(await made.all())) == (QUICK.requeues, 1)
 
 
-async def test_a_letter_that_claims_to_come_from_what_is_no_id_is_a_letter_of_its_own(
+async def test_a_dead_letter_that_claims_to_come_from_what_is_no_id_is_a_dead_letter_of_its_own(
     database: Database, temporal_settings: TemporalSettings
 ) -> None:
     async with (
@@ -100,8 +100,8 @@ async def test_a_letter_that_claims_to_come_from_what_is_no_id_is_a_letter_of_it
         )
         async with postgres.transaction("acme") as connection:
             await Outbox().add(connection, event)
-        letter = await made.reached(State.WAITING)
-        assert letter.event_id == "e"
+        dead_letter = await made.reached(State.WAITING)
+        assert dead_letter.event_id == "e"
 
 
 async def test_over_valkey_what_failed_is_applied_once(
@@ -113,5 +113,5 @@ async def test_over_valkey_what_failed_is_applied_once(
         async with harness.open() as made, made.workflows():
             made.fault = broken(2, RuntimeError())
             await made.send("hello")
-            letter = await made.reached(State.RESOLVED)
-            assert (letter.requeues, made.applied) == (2, ["hello"])
+            dead_letter = await made.reached(State.RESOLVED)
+            assert (dead_letter.requeues, made.applied) == (2, ["hello"])

@@ -53,11 +53,11 @@ async def test_what_failed_is_sent_again_by_itself_and_applied_once(harness: Mak
     async with harness() as made, made.workflows():
         made.fault = broken(3, RuntimeError("secret text"))
         event = await made.send("hello")
-        letter = await made.reached(State.RESOLVED)
+        dead_letter = await made.reached(State.RESOLVED)
         assert made.applied == ["hello"]
-        assert (letter.requeues, letter.attempts, letter.event_id) == (3, 3, event.event_id)
-        assert (letter.correlation_id, letter.trace_id) == ("job-1", "a" * 32)
-        assert "secret" not in letter.detail
+        assert (dead_letter.requeues, dead_letter.attempts, dead_letter.event_id) == (3, 3, event.event_id)
+        assert (dead_letter.correlation_id, dead_letter.trace_id) == ("job-1", "a" * 32)
+        assert "secret" not in dead_letter.detail
         assert len(await made.all()) == 1
 
 
@@ -65,9 +65,9 @@ async def test_after_the_last_time_it_waits_for_somebody(harness: MakeHarness) -
     async with harness() as made, made.workflows():
         made.fault = broken(4, RuntimeError())
         await made.send("hello")
-        letter = await made.reached(State.EXHAUSTED)
-        assert letter.requeues == 3
-        await made.service.requeue(["acme"], letter.dlq_id)
+        dead_letter = await made.reached(State.EXHAUSTED)
+        assert dead_letter.requeues == 3
+        await made.service.requeue(["acme"], dead_letter.dlq_id)
         await made.reached(State.RESOLVED)
         assert made.applied == ["hello"]
 
@@ -76,8 +76,8 @@ async def test_what_policy_refuses_waits_until_it_is_allowed(harness: MakeHarnes
     async with harness() as made, made.workflows():
         made.fault = broken(6, SomaError(Reason.POLICY_DENIED, "not now"))
         await made.send("hello")
-        letter = await made.reached(State.RESOLVED)
-        assert letter.requeues == 6, "it may be sent more often than what failed"
+        dead_letter = await made.reached(State.RESOLVED)
+        assert dead_letter.requeues == 6, "it may be sent more often than what failed"
 
 
 async def test_what_policy_refuses_expires(harness: MakeHarness) -> None:
@@ -85,8 +85,8 @@ async def test_what_policy_refuses_expires(harness: MakeHarness) -> None:
     async with harness(policy) as made, made.workflows():
         made.fault = broken(1_000, SomaError(Reason.POLICY_DENIED, "never"))
         await made.send("hello")
-        letter = await made.reached(State.EXPIRED)
-        assert (letter.cause, made.applied) == (Cause.POLICY, [])
+        dead_letter = await made.reached(State.EXPIRED)
+        assert (dead_letter.cause, made.applied) == (Cause.POLICY, [])
 
 
 async def test_a_pause_goes_on_after_the_workers_died(harness: MakeHarness) -> None:
@@ -101,7 +101,7 @@ async def test_a_pause_goes_on_after_the_workers_died(harness: MakeHarness) -> N
         assert made.applied == ["hello"]
 
 
-async def test_letters_wait_while_there_are_no_workflows(harness: MakeHarness) -> None:
+async def test_dead_letters_wait_while_there_are_no_workflows(harness: MakeHarness) -> None:
     async with harness() as made:
         made.fault = broken(2, RuntimeError())
         await made.send("a")
@@ -114,12 +114,12 @@ async def test_letters_wait_while_there_are_no_workflows(harness: MakeHarness) -
 async def test_what_cannot_be_read_is_kept_and_can_only_be_discarded(harness: MakeHarness) -> None:
     async with harness(SLOW) as made:
         await made.bus.publish([Record(TOPIC, "k", "junk-1", b"\xff\xff\xff")])
-        letter = await made.reached(State.EXHAUSTED, tenant="")
-        assert letter.cause is Cause.MALFORMED
+        dead_letter = await made.reached(State.EXHAUSTED, tenant="")
+        assert dead_letter.cause is Cause.MALFORMED
         with pytest.raises(SomaError) as refused:
-            await made.service.requeue([""], letter.dlq_id)
+            await made.service.requeue([""], dead_letter.dlq_id)
         assert refused.value.reason is Reason.FAILED_PRECONDITION
-        gone = await made.service.discard([""], letter.dlq_id, "junk")
+        gone = await made.service.discard([""], dead_letter.dlq_id, "junk")
         assert (gone.state, gone.reason) == (State.DISCARDED, "junk")
 
 
@@ -135,7 +135,7 @@ async def test_many_are_sent_again_oldest_first_and_counted(harness: MakeHarness
         await made.reached(State.RESOLVED, 3)
         again = await made.service.requeue_many(["acme"], [oldest.dlq_id, IDS.new()], Filters(), 100)
         assert (again.requeued, again.left) == (0, 2)
-        assert sorted(made.applied) == sorted(letter.key for letter in (third, second, oldest))
+        assert sorted(made.applied) == sorted(dead_letter.key for dead_letter in (third, second, oldest))
 
 
 async def test_only_the_group_that_gave_it_up_gets_it_again(harness: MakeHarness) -> None:
@@ -148,8 +148,8 @@ async def test_only_the_group_that_gave_it_up_gets_it_again(harness: MakeHarness
         async with made.consumer("other", TOPIC, {"noted": other}):
             made.fault = broken(1, RuntimeError())
             await made.send("a")
-            letter = await made.reached(State.WAITING)
-            await made.service.requeue(["acme"], letter.dlq_id)
+            dead_letter = await made.reached(State.WAITING)
+            await made.service.requeue(["acme"], dead_letter.dlq_id)
             await made.reached(State.RESOLVED)
             await made.send("b")
             await eventually(lambda: len(others) == len(made.applied) == 2)
@@ -161,11 +161,11 @@ async def test_decisions_of_people_are_audited_and_those_of_the_clock_are_not(ha
     async with harness() as made, made.workflows():
         made.fault = broken(1_000, RuntimeError())
         await made.send("hello")
-        letter = await made.reached(State.EXHAUSTED)
+        dead_letter = await made.reached(State.EXHAUSTED)
         assert await entries(made.postgres) == []
-        await made.service.discard(["acme"], letter.dlq_id, "enough")
+        await made.service.discard(["acme"], dead_letter.dlq_id, "enough")
         [(_, entry)] = await entries(made.postgres)
-        assert (entry.action, entry.resource_id, entry.reason) == ("dead_letter.write", letter.dlq_id, "enough")
+        assert (entry.action, entry.resource_id, entry.reason) == ("dead_letter.write", dead_letter.dlq_id, "enough")
         assert entry.before_digest != entry.after_digest
 
 

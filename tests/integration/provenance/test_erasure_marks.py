@@ -72,7 +72,7 @@ async def provenance(archive: RetentionHarness) -> Provenance | None:
 async def test_a_dead_letter_that_is_sent_again_late_does_not_bring_provenance_back(
     archive: RetentionHarness, traces_days: int
 ) -> None:
-    """Regression: all was given up, the asset was erased, and the letters came when the erasure was forgotten."""
+    """Regression: all was given up, the asset was erased, and the dead letters came when the erasure was forgotten."""
     await archive.set_days("acme", traces_days=traces_days)
     await erase(archive)
     for day in (traces_days - 0.5, traces_days + 1, 99):
@@ -82,7 +82,7 @@ async def test_a_dead_letter_that_is_sent_again_late_does_not_bring_provenance_b
     assert await row(archive) == MARK
 
 
-async def test_a_letter_that_comes_within_the_term_of_traces_tells_of_an_erased_asset(
+async def test_a_dead_letter_that_comes_within_the_term_of_traces_tells_of_an_erased_asset(
     archive: RetentionHarness,
 ) -> None:
     await erase(archive)
@@ -105,7 +105,7 @@ async def test_after_the_term_of_traces_the_mark_alone_is_left(archive: Retentio
     assert await row(archive) == MARK
 
 
-async def test_the_mark_goes_when_no_letter_can_come_any_more(archive: RetentionHarness) -> None:
+async def test_the_mark_goes_when_no_dead_letter_can_come_any_more(archive: RetentionHarness) -> None:
     await erase(archive)
     await run(archive, LETTERS_DAYS + BUS_DAYS - 1)
     assert await row(archive) == MARK
@@ -113,7 +113,7 @@ async def test_the_mark_goes_when_no_letter_can_come_any_more(archive: Retention
     assert await row(archive) == set()
 
 
-async def test_marks_stay_as_long_as_the_letters_or_the_traces_of_their_tenant(archive: RetentionHarness) -> None:
+async def test_marks_stay_as_long_as_the_dead_letters_or_the_traces_of_their_tenant(archive: RetentionHarness) -> None:
     await archive.set_days("brief", traces_days=1, dead_letters_days=1)
     await archive.set_days("letters", dead_letters_days=400)
     await archive.set_days("traces", traces_days=1_000)

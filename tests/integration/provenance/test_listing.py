@@ -39,17 +39,17 @@ async def postgres(database: Database) -> AsyncIterator[Postgres]:
         yield opened
 
 
-async def letters(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
-    """A store with letters of which every 20th is discarded, all of one moment in fours."""
+async def stored(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
+    """A store with dead letters of which every 20th is discarded, all of one moment in fours."""
     async with postgres.transaction(TENANT) as connection:
         for number in range(count):
             at = EPOCH + timedelta(seconds=number // 4)
             state = State.DISCARDED if number % 20 == 3 else State.EXHAUSTED
-            letter = DeadLetterRecord(
+            dead_letter = DeadLetterRecord(
                 IDS.new(), TENANT, "probe", f"topic-{number % 3}", "k", IDS.new(), "noted", Cause.FAILED, "", 1, at, at,
                 state=state, correlation_id=f"job-{number % 5}", value=b"v",
             )  # fmt: skip
-            await dead_letter_rows.add(connection, letter)
+            await dead_letter_rows.add(connection, dead_letter)
     no_codec: Codec = None  # type: ignore[assignment]
     return PostgresDeadLetters(postgres, Outbox(), no_codec, auditor("provenance"), SCANNED)
 
@@ -67,8 +67,8 @@ async def walked(store: PostgresDeadLetters, filters: dead_letters.Filters, size
 
 
 async def test_pages_together_hold_what_passes_the_filters_once_and_in_order(postgres: Postgres) -> None:
-    store = await letters(postgres)
-    everything = [letter for page in await walked(store, dead_letters.Filters(), 500) for letter in page]
+    store = await stored(postgres)
+    everything = [dead_letter for page in await walked(store, dead_letters.Filters(), 500) for dead_letter in page]
     assert len(everything) == MANY
     dice = rng(1)
     for _ in range(40):
@@ -76,27 +76,27 @@ async def test_pages_together_hold_what_passes_the_filters_once_and_in_order(pos
             state=dice.choice([None, *State]), topic=dice.choice(["", "topic-1"]),
             correlation_id=dice.choice(["", "job-3"]), cause=dice.choice([None, Cause.FAILED]),
         )  # fmt: skip
-        found = [letter for page in await walked(store, filters, dice.randint(1, 9)) for letter in page]
-        assert found == [letter for letter in everything if passes(letter, filters)]
+        found = [dead_letter for page in await walked(store, filters, dice.randint(1, 9)) for dead_letter in page]
+        assert found == [dead_letter for dead_letter in everything if passes(dead_letter, filters)]
 
 
-def passes(letter: DeadLetterRecord, filters: dead_letters.Filters) -> bool:
+def passes(dead_letter: DeadLetterRecord, filters: dead_letters.Filters) -> bool:
     return (
-        filters.state in {None, letter.state}
-        and filters.cause in {None, letter.cause}
-        and filters.topic in {"", letter.topic}
-        and filters.correlation_id in {"", letter.correlation_id}
+        filters.state in {None, dead_letter.state}
+        and filters.cause in {None, dead_letter.cause}
+        and filters.topic in {"", dead_letter.topic}
+        and filters.correlation_id in {"", dead_letter.correlation_id}
     )
 
 
 async def test_a_page_ends_when_it_has_looked_at_enough(postgres: Postgres) -> None:
-    store = await letters(postgres)
+    store = await stored(postgres)
     pages = await walked(store, dead_letters.Filters(state=State.RESOLVED), 5)
     assert pages == [[]] * (MANY // SCANNED + 1)
 
 
-async def test_letters_of_a_job_are_found_without_a_look_at_the_others(postgres: Postgres) -> None:
-    store = await letters(postgres, 5 * SCANNED - 5)
+async def test_dead_letters_of_a_job_are_found_without_a_look_at_the_others(postgres: Postgres) -> None:
+    store = await stored(postgres, 5 * SCANNED - 5)
     page, mark = await store.page(TENANT, dead_letters.Filters(correlation_id="job-3", state=State.DISCARDED), None, 5)
     assert (len(page), mark) == (2, None)
 

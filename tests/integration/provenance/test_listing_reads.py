@@ -64,13 +64,13 @@ async def test_a_page_reads_no_more_rows_than_it_may(counting: Counting) -> None
     """Whatever the filters; and a page that is full reads no further."""
     no_codec: Codec = None  # type: ignore[assignment]
     of_audit, of_receipts = PostgresAudit(counting), PostgresReceipts(counting)  # type: ignore[arg-type]
-    of_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance"))  # type: ignore[arg-type]
+    of_dead_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance"))  # type: ignore[arg-type]
     for wanted, most in (
         (dead_letters.Filters(), PAGE),
         (dead_letters.Filters(state=State.EXHAUSTED), PAGE),
         (dead_letters.Filters(state=State.RESOLVED), MAX_SCANNED),
     ):
-        await of_letters.page(TENANT, wanted, None, PAGE)
+        await of_dead_letters.page(TENANT, wanted, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, wanted
     for entries, most in (
         (audit.Filters(), PAGE),

@@ -52,7 +52,7 @@ INSERT INTO receipts SELECT r.* FROM old, jsonb_populate_record(NULL::receipts, 
     'attempt_details', '[]'::jsonb)) AS r;
 ANALYZE trace_facts, receipts;
 """
-# Letters of many tenants that stay, and then those of one that go.
+# Dead letters of many tenants that stay, and then those of one that go.
 _FILL_LETTERS = """
 INSERT INTO dlq_messages (
     dlq_id, tenant_id, topic, key, event_id, event_type, detail, attempts, value, cause, state, updated_at, created_at)
@@ -121,6 +121,6 @@ async def test_a_chunk_goes_on_at_the_tenant_where_the_last_one_ended(
     assert max(later) < 500
 
 
-async def test_counting_a_state_that_no_letter_has_reads_none(kept: asyncpg.Connection) -> None:
+async def test_counting_a_state_that_no_dead_letter_has_reads_none(kept: asyncpg.Connection) -> None:
     await kept.execute("SET enable_seqscan = on")
     assert await rows_read(kept, dead_letter_claims._COUNTS, "ARRAY['waiting', 'expired']", "100") <= 10

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["archive"]
 
 
-async def letter(archive: RetentionHarness, state: str, updated_at: datetime) -> None:
+async def dead_letter(archive: RetentionHarness, state: str, updated_at: datetime) -> None:
     async with archive.postgres.transaction("acme") as connection:
         await connection.execute(
             "INSERT INTO dlq_messages (dlq_id, tenant_id, topic, key, event_id, event_type, detail, attempts, value, "
@@ -35,17 +35,19 @@ async def left(archive: RetentionHarness, table: str, column: str) -> list[str]:
 
 
 @pytest.mark.parametrize("state", ["waiting", "blocked", "requeued", "exhausted"])
-async def test_a_letter_that_nothing_changed_for_half_a_year_is_removed(archive: RetentionHarness, state: str) -> None:
-    await letter(archive, state, NOW - timedelta(days=181))
-    await letter(archive, "exhausted", NOW - timedelta(days=179))
+async def test_a_dead_letter_that_nothing_changed_for_half_a_year_is_removed(
+    archive: RetentionHarness, state: str
+) -> None:
+    await dead_letter(archive, state, NOW - timedelta(days=181))
+    await dead_letter(archive, "exhausted", NOW - timedelta(days=179))
     assert await archive.retention().run() == {"dlq_messages": 1}
     assert await left(archive, "dlq_messages", "state") == ["exhausted"]
 
 
 @pytest.mark.parametrize("state", ["resolved", "discarded", "expired"])
-async def test_a_settled_letter_is_removed_after_its_term(archive: RetentionHarness, state: str) -> None:
-    await letter(archive, state, NOW - timedelta(days=PLATFORM.dead_letters_days + 1))
-    await letter(archive, state, NOW - timedelta(days=PLATFORM.dead_letters_days - 1))
+async def test_a_settled_dead_letter_is_removed_after_its_term(archive: RetentionHarness, state: str) -> None:
+    await dead_letter(archive, state, NOW - timedelta(days=PLATFORM.dead_letters_days + 1))
+    await dead_letter(archive, state, NOW - timedelta(days=PLATFORM.dead_letters_days - 1))
     assert await archive.retention().run() == {"dlq_messages": 1}
 
 

@@ -35,8 +35,8 @@ def test_parts_of_a_drawing_are_counted() -> None:
 
 
 def test_edges_are_compared_with_the_arrows_of_the_source() -> None:
-    brief = EvaluationContext("graph TD\n A --> B\n B -->|yes| C\n C -.-> A")
-    (found,) = examine_drawing(read_drawing(SVG.encode()), brief)
+    context = EvaluationContext("graph TD\n A --> B\n B -->|yes| C\n C -.-> A")
+    (found,) = examine_drawing(read_drawing(SVG.encode()), context)
     assert found.feedback is not None
     assert (found.feedback.code, found.feedback.hint) == ("MISSING_ELEMENT", {"edges": 3})
     assert found.score < 0.6

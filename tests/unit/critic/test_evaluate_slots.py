@@ -39,7 +39,7 @@ class Lenient:
     name = "lenient"
     kinds = frozenset({Kind.TEXT})
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         return EvaluatorResult(tuple(Measurement(dimension, 1.0, "fine") for dimension in Dimension))
 
 

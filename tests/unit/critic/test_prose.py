@@ -17,8 +17,8 @@ GOOD = (
 BRIEF = EvaluationContext("Describe the sign-in feature of the shop: sessions, passwords, failed attempts, audit log")
 
 
-def codes(text: str, brief: EvaluationContext = BRIEF) -> list[str]:
-    return [note.code for note in judge(builtin("text"), examine_prose(text, brief)).feedback]
+def codes(text: str, context: EvaluationContext = BRIEF) -> list[str]:
+    return [note.code for note in judge(builtin("text"), examine_prose(text, context)).feedback]
 
 
 def test_a_good_text_passes() -> None:

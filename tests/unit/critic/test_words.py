@@ -63,15 +63,15 @@ def test_an_address_has_no_words_to_compare() -> None:
 
 
 def test_expected_labels_decide_alone() -> None:
-    brief = EvaluationContext("Draw the harbour", ("Browser", "Server"))
-    (found,) = relevance(["Browser", "Server"], brief, "the diagram")
+    context = EvaluationContext("Draw the harbour", ("Browser", "Server"))
+    (found,) = relevance(["Browser", "Server"], context, "the diagram")
     assert found.score == 1
 
 
 def test_what_was_not_read_is_not_held_against_it() -> None:
-    brief = EvaluationContext("", ("Browser", "Server", "Store", "Mail"))
-    (half,) = relevance(["Browser", "Server"], brief, "the diagram", read=0.5)
-    (whole,) = relevance(["Browser", "Server"], brief, "the diagram")
+    context = EvaluationContext("", ("Browser", "Server", "Store", "Mail"))
+    (half,) = relevance(["Browser", "Server"], context, "the diagram", read=0.5)
+    (whole,) = relevance(["Browser", "Server"], context, "the diagram")
     assert half.score == 1
     assert whole.score < 0.5
 

@@ -105,7 +105,7 @@ def test_part_whose_calls_open_circuit_breakers_is_as_degraded_as_a_lost_one(cri
 
 
 def test_few_calls_are_no_evidence() -> None:
-    part = tracker().observe(calls(Thresholds().least_calls - 1, p95_s=60, errors=1, unavailable=1), AT, 0)
+    part = tracker().observe(calls(Thresholds().min_calls - 1, p95_s=60, errors=1, unavailable=1), AT, 0)
     assert part.level is Level.NONE
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TERM_S = 300.0
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 class Model:
@@ -140,16 +140,16 @@ async def test_one_thread_has_it_at_a_time(idle: LazyResource[Model]) -> None:
     def first() -> None:
         with idle.use():
             inside.set()
-            leave.wait(PATIENCE_S)
+            leave.wait(TIMEOUT_S)
             order.append("first")
 
     def second() -> None:
         with idle.use():
             order.append("second")
 
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as group:
         group.create_task(asyncio.to_thread(first))
-        await asyncio.to_thread(inside.wait, PATIENCE_S)
+        await asyncio.to_thread(inside.wait, TIMEOUT_S)
         group.create_task(asyncio.to_thread(second))
         leave.set()
     assert order == ["first", "second"]
@@ -168,7 +168,7 @@ async def test_many_threads_and_a_release_at_any_time_never_use_what_is_gone(
             idle.release()
         return used
 
-    async with asyncio.timeout(PATIENCE_S), kept(idle, clock):
+    async with asyncio.timeout(TIMEOUT_S), kept(idle, clock):
         assert await asyncio.gather(*(asyncio.to_thread(work) for _ in range(users))) == [rounds] * users
 
 

@@ -54,8 +54,8 @@ class FixedEvaluator:
         self.relevance = relevance
         self.asked: list[EvaluationContext] = []
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
-        self.asked.append(brief)
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
+        self.asked.append(context)
         mend = measurement(
             Dimension.CLARITY, self.clarity, "sharp", Code.BLURRED, "Draw it sharper.", hint={"min_width_px": 9}
         )
@@ -127,9 +127,9 @@ async def test_a_bad_asset_is_sent_back_with_what_to_change(critic: Critic) -> N
 
 
 async def test_the_evaluator_hears_what_was_asked_for(critic: Critic) -> None:
-    brief = EvaluationContext("Draw the shop", ("Browser",), 800)
-    await critic.evaluate("acme", EvaluationRequest("a-1", brief=brief))
-    assert critic.evaluator.asked == [brief]
+    context = EvaluationContext("Draw the shop", ("Browser",), 800)
+    await critic.evaluate("acme", EvaluationRequest("a-1", context=context))
+    assert critic.evaluator.asked == [context]
 
 
 async def test_a_verdict_is_kept_with_where_the_asset_came_from(critic: Critic) -> None:

@@ -33,21 +33,21 @@ REQUEUE_POLICY = RequeuePolicy(3, 10 * SECOND, 60 * SECOND, 30 * SECOND, 100 * S
 LETTER = DeadLetterRecord("d", "acme", "g", "t", "k", "e", "T", Cause.FAILED, "", 0, NOW, NOW)
 
 
-def dead(cause: Cause, letter: DeadLetterRecord = LETTER, now: datetime = NOW) -> DeadLetterRecord:
-    return after_failure(letter, DeliveryFailure(cause, "why", 5), now, REQUEUE_POLICY)
+def dead(cause: Cause, dead_letter: DeadLetterRecord = LETTER, now: datetime = NOW) -> DeadLetterRecord:
+    return after_failure(dead_letter, DeliveryFailure(cause, "why", 5), now, REQUEUE_POLICY)
 
 
 def test_what_failed_waits_and_is_then_sent_again_under_a_new_id() -> None:
-    letter = dead(Cause.FAILED)
-    wake = wake_at(letter)
-    assert letter.state is State.WAITING
+    dead_letter = dead(Cause.FAILED)
+    wake = wake_at(dead_letter)
+    assert dead_letter.state is State.WAITING
     assert wake is not None
-    assert advanced(letter, wake - SECOND / 1000, "new") == letter
-    sent = advanced(letter, wake, "new")
+    assert advanced(dead_letter, wake - SECOND / 1000, "new") == dead_letter
+    sent = advanced(dead_letter, wake, "new")
     assert (sent.state, sent.sent_id, sent.requeues, sent.attempts) == (State.REQUEUED, "new", 1, 5)
 
 
-def test_pauses_double_up_to_the_longest_and_differ_between_letters() -> None:
+def test_pauses_double_up_to_the_longest_and_differ_between_dead_letters() -> None:
     pauses = []
     for requeues in range(REQUEUE_POLICY.requeues):
         wake = wake_at(dead(Cause.TIMEOUT, replace(LETTER, requeues=requeues)))
@@ -59,39 +59,39 @@ def test_pauses_double_up_to_the_longest_and_differ_between_letters() -> None:
 
 
 def test_after_the_last_requeue_somebody_must_decide() -> None:
-    letter = dead(Cause.FAILED, replace(LETTER, requeues=REQUEUE_POLICY.requeues))
-    assert (letter.state, wake_at(letter)) == (State.EXHAUSTED, None)
-    assert requeued(letter, NOW, "new").state is State.REQUEUED
+    dead_letter = dead(Cause.FAILED, replace(LETTER, requeues=REQUEUE_POLICY.requeues))
+    assert (dead_letter.state, wake_at(dead_letter)) == (State.EXHAUSTED, None)
+    assert requeued(dead_letter, NOW, "new").state is State.REQUEUED
 
 
 def test_what_cannot_be_read_is_never_sent_again() -> None:
-    letter = dead(Cause.MALFORMED)
-    assert letter.state is State.EXHAUSTED
+    dead_letter = dead(Cause.MALFORMED)
+    assert dead_letter.state is State.EXHAUSTED
     with pytest.raises(SomaError) as refused:
-        requeued(letter, NOW, "new")
+        requeued(dead_letter, NOW, "new")
     assert refused.value.reason is Reason.FAILED_PRECONDITION
     assert "discard" in refused.value.message
 
 
 def test_what_policy_refuses_is_tried_until_it_expires() -> None:
-    letter, now, sent = dead(Cause.POLICY), NOW, 0
-    while (wake := wake_at(letter)) is not None:
+    dead_letter, now, sent = dead(Cause.POLICY), NOW, 0
+    while (wake := wake_at(dead_letter)) is not None:
         now = wake
-        letter = advanced(letter, now, f"new{sent}")
-        if letter.state is State.REQUEUED:
+        dead_letter = advanced(dead_letter, now, f"new{sent}")
+        if dead_letter.state is State.REQUEUED:
             sent += 1
-            letter = dead(Cause.POLICY, letter, now)
-    assert (letter.state, sent) == (State.EXPIRED, 3)
+            dead_letter = dead(Cause.POLICY, dead_letter, now)
+    assert (dead_letter.state, sent) == (State.EXPIRED, 3)
     assert now == NOW + REQUEUE_POLICY.policy_expiry
 
 
 def test_what_was_applied_is_resolved_even_if_it_was_given_up_meanwhile() -> None:
-    letter = discarded(requeued(dead(Cause.FAILED), NOW, "new"), "enough", NOW)
-    assert letter.state is State.DISCARDED
-    assert resolved(letter, NOW).state is State.RESOLVED
+    dead_letter = discarded(requeued(dead(Cause.FAILED), NOW, "new"), "enough", NOW)
+    assert dead_letter.state is State.DISCARDED
+    assert resolved(dead_letter, NOW).state is State.RESOLVED
 
 
-def test_settled_letters_stay_and_refuse() -> None:
+def test_settled_dead_letters_stay_and_refuse() -> None:
     done = resolved(dead(Cause.FAILED), NOW)
     assert dead(Cause.FAILED, done) == done
     for change in (lambda: requeued(done, NOW, "new"), lambda: discarded(done, "why", NOW)):
@@ -111,30 +111,30 @@ STEPS = st.lists(st.sampled_from([*Cause, "advance", "requeue", "resolve", "disc
 
 
 @given(st.sampled_from(Cause), STEPS, st.integers(1, 200))
-def test_a_letter_wakes_by_itself_until_it_rests_and_each_sending_has_its_own_id(
+def test_a_dead_letter_wakes_by_itself_until_it_rests_and_each_sending_has_its_own_id(
     first: Cause, steps: list[str], pause_s: int
 ) -> None:
-    letter, now = dead(first), NOW
+    dead_letter, now = dead(first), NOW
     for number, step in enumerate(steps):
         now += pause_s * SECOND
-        before = letter
+        before = dead_letter
         with suppress(SomaError):
-            letter = _after(letter, step, now, str(number))
-        assert letter.requeues - before.requeues == int(letter.sent_id != before.sent_id)
-        assert (wake_at(letter) is None) == (letter.state in AT_REST | {State.REQUEUED})
+            dead_letter = _after(dead_letter, step, now, str(number))
+        assert dead_letter.requeues - before.requeues == int(dead_letter.sent_id != before.sent_id)
+        assert (wake_at(dead_letter) is None) == (dead_letter.state in AT_REST | {State.REQUEUED})
         if before.state in SETTLED and step != "resolve":
-            assert letter == before
+            assert dead_letter == before
 
 
-def _after(letter: DeadLetterRecord, step: str, now: datetime, id_: str) -> DeadLetterRecord:
+def _after(dead_letter: DeadLetterRecord, step: str, now: datetime, id_: str) -> DeadLetterRecord:
     match step:
         case "advance":
-            return advanced(letter, now, id_)
+            return advanced(dead_letter, now, id_)
         case "requeue":
-            return requeued(letter, now, id_)
+            return requeued(dead_letter, now, id_)
         case "resolve":
-            return resolved(letter, now)
+            return resolved(dead_letter, now)
         case "discard":
-            return discarded(letter, "why", now)
+            return discarded(dead_letter, "why", now)
         case cause:
-            return dead(Cause(cause), letter, now)
+            return dead(Cause(cause), dead_letter, now)

@@ -31,14 +31,14 @@ class DocumentHeuristics:
     def __init__(self, measurement_pool: MeasurementPool) -> None:
         self._measurement_pool = measurement_pool
 
-    async def examine(self, tenant_id: str, asset: EvaluatedAsset, brief: EvaluationContext) -> EvaluatorResult:
+    async def examine(self, tenant_id: str, asset: EvaluatedAsset, context: EvaluationContext) -> EvaluatorResult:
         """Measures, beside the event loop."""
-        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset, brief))
+        return EvaluatorResult(await self._measurement_pool.run(tenant_id, _examine, asset, context))
 
 
-def _examine(asset: EvaluatedAsset, brief: EvaluationContext) -> tuple[Measurement, ...]:
+def _examine(asset: EvaluatedAsset, context: EvaluationContext) -> tuple[Measurement, ...]:
     try:
-        return examine_outline(_outline(asset), brief)
+        return examine_outline(_outline(asset), context)
     except Undecodable as error:
         return zero_scores(Code.UNDECODABLE, str(error), f"It cannot be opened: {error}.")
 

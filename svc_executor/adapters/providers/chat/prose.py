@@ -72,10 +72,10 @@ def point_turns(point: str) -> list[Turn]:
 def faithful(point: str, written: str) -> Sentence:
     """Take the written sentence if it keeps the point's numbers and words and adds little; else the point."""
     numbers = _NUMBER.findall(point)
-    given, said = _content(point), _content(written)
-    kept = len(given & said) / len(given) if given else 0.0
-    added = len(said - given) / len(said) if said else 1.0
-    if numbers == _NUMBER.findall(written) and kept >= _KEPT_SHARE and added <= _NEW_SHARE:
+    given, written_words = _content(point), _content(written)
+    share = len(given & written_words) / len(given) if given else 0.0
+    added = len(written_words - given) / len(written_words) if written_words else 1.0
+    if numbers == _NUMBER.findall(written) and share >= _KEPT_SHARE and added <= _NEW_SHARE:
         return Sentence(written, as_given=False)
     text = " ".join(point.split())
     return Sentence(text[:1].upper() + text[1:].rstrip(".") + ".", as_given=True)

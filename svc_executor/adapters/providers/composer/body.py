@@ -65,11 +65,11 @@ class BodyReader:
         blocks = _blocks(SyntaxTreeNode(self._parser.parse(text)))
         if blocks and isinstance(blocks[0], Paragraph) and _repeats(blocks[0], title):
             blocks = blocks[1:]
-        kept = [block for block in blocks if not (isinstance(block, MinorHeading) and _repeats(block, title))]
-        ranks = sorted({block.rank for block in kept if isinstance(block, MinorHeading)})
+        remaining = [block for block in blocks if not (isinstance(block, MinorHeading) and _repeats(block, title))]
+        ranks = sorted({block.rank for block in remaining if isinstance(block, MinorHeading)})
         return tuple(
             replace(block, rank=ranks.index(block.rank) + 1) if isinstance(block, MinorHeading) else block
-            for block in kept
+            for block in remaining
         )
 
     def line(self, text: str) -> tuple[Inline, ...]:
@@ -172,8 +172,8 @@ def _merged(inlines: object) -> tuple[Inline, ...]:
 
 
 def _repeats(block: MinorHeading | Paragraph, title: str) -> bool:
-    said = _NUMBERED.sub("", plain(block)).strip(" :.*").casefold()
-    return bool(title) and said == _NUMBERED.sub("", title).strip().casefold()
+    text = _NUMBERED.sub("", plain(block)).strip(" :.*").casefold()
+    return bool(title) and text == _NUMBERED.sub("", title).strip().casefold()
 
 
 def _lines(block: Block) -> list[tuple[Inline, ...]]:

@@ -152,8 +152,8 @@ def _flattened(spec: DocumentSpec, places: set[str]) -> Iterator[Entry]:
 
 def _placed(place: Entry, given: dict[str, Entry]) -> Entry:
     parts = [_placed(part, given) for part in place.parts]
-    kept = tuple(part for part in parts if not part.optional or part.section is not None)
-    filled = replace(place, parts=kept)
+    present = tuple(part for part in parts if not part.optional or part.section is not None)
+    filled = replace(place, parts=present)
     return _filled(filled, given[place.id]) if place.id in given else filled
 
 

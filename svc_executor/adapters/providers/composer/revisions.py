@@ -36,7 +36,7 @@ def compare(old: Params, old_inputs: Inputs, new: Params, new_inputs: Inputs) ->
 def bounded(difference: DocumentDiff) -> DocumentDiff:
     """Leave out changes, and lines of changes, beyond the bounds."""
     left = MAX_CHARS
-    kept: list[Change] = []
+    changes_kept: list[Change] = []
     for change in difference.changes[:MAX_CHANGES]:
         left -= len(change.id) + len(change.title)
         lines: list[str] = []
@@ -45,10 +45,10 @@ def bounded(difference: DocumentDiff) -> DocumentDiff:
             if left < 0:
                 break
             lines.append(line)
-        kept.append(replace(change, lines=tuple(lines)))
+        changes_kept.append(replace(change, lines=tuple(lines)))
         if left < 0:
             break
-    return replace(difference, changes=tuple(kept), truncated=tuple(kept) != difference.changes)
+    return replace(difference, changes=tuple(changes_kept), truncated=tuple(changes_kept) != difference.changes)
 
 
 def _composed(params: Params, inputs: Inputs) -> Document:

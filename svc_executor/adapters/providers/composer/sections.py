@@ -141,12 +141,12 @@ class SectionWriter:
     def _glossary(self, draft: Draft) -> list[Block]:
         if self._terms:
             return [tables.terms_table(self._terms)]
-        return [] if draft.blocks else [_say("No terms are used in a special sense.")]
+        return [] if draft.blocks else [_paragraph_of("No terms are used in a special sense.")]
 
     def _references(self, draft: Draft) -> list[Block]:
         if self._document.spec.references:
             return [tables.references_table(self._document.spec, self._cross)]
-        return [] if draft.blocks else [_say("No other documents are referred to.")]
+        return [] if draft.blocks else [_paragraph_of("No other documents are referred to.")]
 
     def _no_requirements(self, _: Draft) -> list[Block]:
         return [] if self._requirements else [Paragraph((Gap("no requirements are stated"),))]
@@ -154,7 +154,7 @@ class SectionWriter:
     def _verification(self, draft: Draft) -> list[Block]:
         if not self._requirements:
             return [] if draft.blocks else [Paragraph((Gap("there are no requirements to verify"),))]
-        intro = [] if draft.blocks else [_say(_METHODS)]
+        intro = [] if draft.blocks else [_paragraph_of(_METHODS)]
         return [*intro, tables.verification_table(self._requirements, self._matrix, self._cross)]
 
     def _traceability(self, _: Draft) -> list[Block]:
@@ -163,12 +163,12 @@ class SectionWriter:
         spared = sum(not row.tests and not row.by_test for row in rows)
         coverage = f"{designed} lead to a design element and {tested} to a test"
         others = f"; {spared} {'is' if spared == 1 else 'are'} verified without one" if spared else ""
-        blocks: list[Block] = [_say(f"Of {_count(len(rows), 'requirement')}, {coverage}{others}.")]
+        blocks: list[Block] = [_paragraph_of(f"Of {_count(len(rows), 'requirement')}, {coverage}{others}.")]
         if self._matrix.gaps:
             blocks.append(Paragraph((Text("These links are missing:"),)))
             blocks.append(Listing(tuple((Paragraph((Gap(gap),)),) for gap in self._matrix.gaps)))
         else:
-            blocks.append(_say("No link is missing."))
+            blocks.append(_paragraph_of("No link is missing."))
         if rows:
             blocks.append(tables.forward_table(rows, cross))
         design = {element.id: element.title for element in spec.design_elements}
@@ -189,12 +189,12 @@ class SectionWriter:
             file.name: self._cross.jump("fig", figure.id) for figure in self._figures.values() for file in figure.files
         }
         return [
-            _say("Everything that was made for this document, by what, and how to recognise it unchanged."),
+            _paragraph_of("Everything that was made for this document, by what, and how to recognise it unchanged."),
             tables.register_table(self._document, shown),
         ]
 
 
-def _say(text: str) -> Paragraph:
+def _paragraph_of(text: str) -> Paragraph:
     return Paragraph((Text(text),))
 
 

@@ -56,16 +56,16 @@ def requirement_row(
     back: Sequence[InternalLink],
 ) -> Row:
     """One requirement; what it traces to and where it is referred to stand in the last cell."""
-    says: list[Inline] = [Styled("strong", (Text(requirement.title),))]
-    says += [Break(), *text] if text else []
-    says += [Break(), Styled("quiet", (Text("Rationale: "), *rationale))] if rationale else []
+    line: list[Inline] = [Styled("strong", (Text(requirement.title),))]
+    line += [Break(), *text] if text else []
+    line += [Break(), Styled("quiet", (Text("Rationale: "), *rationale))] if rationale else []
     links: list[Inline] = [*listed(traces, COMMA)]
     if back:
         links += [Break()] * bool(links)
         links.append(Styled("quiet", (Text("Referred to in "), *listed(back, COMMA))))
     cells = (
         (Styled("strong", (Text(requirement.id),)),),
-        tuple(says),
+        tuple(line),
         (Text(requirement.priority.capitalize()),) if requirement.priority else NOT_STATED,
         (Text(requirement.verification.capitalize()),) if requirement.verification else NOT_STATED,
         tuple(links) or DASH,
@@ -152,10 +152,10 @@ def references_table(spec: DocumentSpec, cross: CrossReferences) -> Table:
     rows = []
     for number, reference in enumerate(spec.references, start=1):
         title: Line = (Text(reference.title),)
-        says: Line = (Link(reference.url, title),) if reference.url else title
+        line: Line = (Link(reference.url, title),) if reference.url else title
         back = cross.back("ref", reference.id) if reference.id else ()
         place = anchor("ref", reference.id) if reference.id else ""
-        rows.append(Row(((Text(f"[{number}]"),), says, listed(back, COMMA) or DASH), place))
+        rows.append(Row(((Text(f"[{number}]"),), line, listed(back, COMMA) or DASH), place))
     return Table(words("No.", "Document", "Referred to in"), tuple(rows), (0, 3, 1), row_headers=True)
 
 

@@ -47,7 +47,7 @@ WHY = {"malformed": "MALFORMED", "unreadable": "MALFORMED", "raises": "FAILED", 
 """Kinds of poison that handlers of today can meet, and the cause that each must be told with."""
 SOURCE_CONTEXTS = tuple(context.name for context in installed())
 _KEYS = 16
-_PATIENCE_S = 6.0
+_TIMEOUT_S = 6.0
 _SYNCED_WITHIN_MS = 3_000
 _MARK = "soma:messages:synced"
 
@@ -115,7 +115,7 @@ class FactPublisher:
         while True:
             await backoff.next()
             try:
-                async with asyncio.timeout(_PATIENCE_S):
+                async with asyncio.timeout(_TIMEOUT_S):
                     await self._place(fact, event_id or fact.message_id)
             except (SomaError, RedisError, OSError) as failure:  # a TimeoutError is an OSError
                 self._tally.lost[f"fact: {type(failure).__name__}"] += 1

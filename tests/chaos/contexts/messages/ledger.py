@@ -59,7 +59,7 @@ class Sent:
     """What its client knows of a message.
 
     `answers` are what acceptances named: the ids of jobs, or the message's own id for a fact; none: never accepted.
-    `seen` are the sequences of the timeline as the client followed it, `cause` what the letter of poison must tell.
+    `seen` are the sequences of the timeline as the client followed it, `cause` what the dead letter of poison tells.
     """
 
     message_id: str
@@ -122,7 +122,7 @@ class Findings:
 
     jobs: Sequence[JobFound] = ()
     entries: Sequence[Entry] = ()
-    letters: Sequence[DeadLetterFound] = ()
+    dead_letters: Sequence[DeadLetterFound] = ()
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,9 @@ _Found = TypeVar("_Found", bound=_Thing)
 def reconcile(sent: Iterable[Sent], found: Findings) -> list[Flaw]:
     """Everything that is wrong; nothing: each accepted message has exactly one answer or one dead letter."""
     known = {each.message_id: each for each in sent}
-    jobs, entries, letters = _by_message(found.jobs), _by_message(found.entries), _by_message(found.letters)
-    flaws = [flaw for each in known.values() for flaw in _judge(each, jobs, entries, letters)]
-    everything: Sequence[_Thing] = [*found.jobs, *found.entries, *found.letters]
+    jobs, entries, dead_letters = _by_message(found.jobs), _by_message(found.entries), _by_message(found.dead_letters)
+    flaws = [flaw for each in known.values() for flaw in _judge(each, jobs, entries, dead_letters)]
+    everything: Sequence[_Thing] = [*found.jobs, *found.entries, *found.dead_letters]
     strangers = _by_message(item for item in everything if item.message_id not in known)
     flaws += [Flaw(FlawKind.STRANGER, id_, ", ".join(map(_name, items))) for id_, items in strangers.items()]
     return flaws
@@ -163,28 +163,28 @@ def _judge(
     sent: Sent,
     jobs: Mapping[str, list[JobFound]],
     entries: Mapping[str, list[Entry]],
-    letters: Mapping[str, list[DeadLetterFound]],
+    dead_letters: Mapping[str, list[DeadLetterFound]],
 ) -> Iterator[Flaw]:
     """What is wrong with one message. What came of it is counted first; then each thing is looked at."""
     id_ = sent.message_id
-    own_jobs, own_entries, own_letters = jobs.get(id_, []), entries.get(id_, []), letters.get(id_, [])
-    ends: Mapping[Kind, Sequence[_Thing]] = {Kind.JOB: own_jobs, Kind.FACT: own_entries, Kind.POISON: own_letters}
+    own_jobs, own_entries, own_dead_letters = jobs.get(id_, []), entries.get(id_, []), dead_letters.get(id_, [])
+    ends: Mapping[Kind, Sequence[_Thing]] = {Kind.JOB: own_jobs, Kind.FACT: own_entries, Kind.POISON: own_dead_letters}
     right = ends[sent.kind]
-    everything: Sequence[_Thing] = [*own_jobs, *own_entries, *own_letters]
+    everything: Sequence[_Thing] = [*own_jobs, *own_entries, *own_dead_letters]
     names = ", ".join(map(_name, everything))
     if sent.answers and not everything:
         yield Flaw(FlawKind.LOST, id_, f"accepted as {', '.join(sent.answers)}")
-    if max(len(own_jobs), len(own_entries), len(own_letters)) > 1:
+    if max(len(own_jobs), len(own_entries), len(own_dead_letters)) > 1:
         yield Flaw(FlawKind.DOUBLED, id_, names)
     if len(right) < len(everything):
-        dead_lettered = not right and everything == own_letters
+        dead_lettered = not right and everything == own_dead_letters
         yield Flaw(FlawKind.DEAD_LETTERED if dead_lettered else FlawKind.BOTH, id_, names)
     yield from _misnamed(sent, {_name(item) for item in right} if sent.kind is Kind.JOB else {id_})
     for job in own_jobs:
         yield from _judge_job(sent, job)
-    for letter in own_letters:
-        if sent.kind is Kind.POISON and letter.cause != sent.cause:
-            yield Flaw(FlawKind.CAUSE, id_, f"{letter.cause} in place of {sent.cause}")
+    for dead_letter in own_dead_letters:
+        if sent.kind is Kind.POISON and dead_letter.cause != sent.cause:
+            yield Flaw(FlawKind.CAUSE, id_, f"{dead_letter.cause} in place of {sent.cause}")
 
 
 def _misnamed(sent: Sent, names: set[str]) -> Iterator[Flaw]:

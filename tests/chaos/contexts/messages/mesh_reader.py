@@ -109,8 +109,8 @@ class MeshReader:
         async with asyncio.TaskGroup() as group:
             reading = [group.create_task(self._job(job["job_id"], receipts)) for job in listed]
             entries = group.create_task(self._entries(hanging))
-            letters = group.create_task(self._letters({job["job_id"]: job["title"] for job in listed}))
-        return Findings([task.result() for task in reading], entries.result(), letters.result())
+            dead_letters = group.create_task(self._dead_letters({job["job_id"]: job["title"] for job in listed}))
+        return Findings([task.result() for task in reading], entries.result(), dead_letters.result())
 
     async def intact(self) -> bool:
         """Whether the chain of audit entries is whole."""
@@ -147,16 +147,18 @@ class MeshReader:
         kept = {asset_id: await self._read(f"/v1/multimodal/provenance/{asset_id}") for asset_id in hanging}
         return found + [Entry(asset_id, HANGS) for asset_id, asset in kept.items() if asset is not None]
 
-    async def _letters(self, titles: Mapping[str, str]) -> list[DeadLetterFound]:
+    async def _dead_letters(self, titles: Mapping[str, str]) -> list[DeadLetterFound]:
         """Dead letters of the tenant, and of nobody: what is no event has no tenant. A job's are told by its title."""
-        own = [letter async for letter in self._pages("/v1/admin/dlq", "dead_letters")]
+        own = [dead_letter async for dead_letter in self._pages("/v1/admin/dlq", "dead_letters")]
         all_nobodys = self._pages("/v1/admin/dlq", "dead_letters", platform="true")
-        nobodys = [letter async for letter in all_nobodys if letter["create_time"] >= f"{self._begun:%FT%TZ}"]
+        nobodys = [
+            dead_letter async for dead_letter in all_nobodys if dead_letter["create_time"] >= f"{self._begun:%FT%TZ}"
+        ]
         found = []
-        for letter in (*own, *nobodys):
-            about = letter["correlation_id"] or letter["event_id"]
-            cause = letter["cause"].removeprefix("DEAD_LETTER_CAUSE_")
-            found.append(DeadLetterFound(titles.get(about, about), f"letter {letter['dlq_id']}", cause))
+        for dead_letter in (*own, *nobodys):
+            about = dead_letter["correlation_id"] or dead_letter["event_id"]
+            cause = dead_letter["cause"].removeprefix("DEAD_LETTER_CAUSE_")
+            found.append(DeadLetterFound(titles.get(about, about), f"letter {dead_letter['dlq_id']}", cause))
         return found
 
     async def _pages(self, path: str, field: str, **query: str) -> AsyncIterator[dict[str, Any]]:

@@ -59,7 +59,7 @@ class Report:
     @property
     def causes(self) -> Counter[str]:
         """Causes of dead letters."""
-        return Counter(letter.cause for letter in self.found.letters)
+        return Counter(dead_letter.cause for dead_letter in self.found.dead_letters)
 
     def __str__(self) -> str:
         tally = self.tally
@@ -71,7 +71,7 @@ class Report:
             f"answers lost {tally.lost.total()}: {dict(sorted(tally.lost.items()))}",
             f"put off {tally.put_off.total()}: {dict(sorted(tally.put_off.items()))}",
             f"found {len(self.found.jobs)} jobs {dict(self.states)}, {len(self.found.entries)} entries",
-            f"found {len(self.found.letters)} dead letters {dict(sorted(self.causes.items()))}",
+            f"found {len(self.found.dead_letters)} dead letters {dict(sorted(self.causes.items()))}",
             f"audit chain {'intact' if self.intact else 'broken'}",
             f"flaws {len(self.flaws)}: {dict(self.wrongs)}",
             *(f"  {flaw}" for flaw in self.flaws[:50]),

@@ -140,19 +140,19 @@ class EventRun:
 
     async def run(self, relay: str, *acts: Act) -> Report:
         """Write all rows, do the acts spread evenly over the time, and look at the outcome."""
-        patience_s = 60 + self.rows / 50
+        timeout_s = 60 + self.rows / 50
         await self.start("consumer")
         await self.start(relay)
         await self.write_one("first")
-        await eventually(partial(self.applied, 1), within_s=patience_s)  # both look on while rows commit
+        await eventually(partial(self.applied, 1), within_s=timeout_s)  # both look on while rows commit
         async with asyncio.TaskGroup() as group:
             for writer in range(WRITERS):
                 group.create_task(self.write(writer))
             for number, act in enumerate(acts, 1):
                 due = self.rows * number // (len(acts) + 2)
-                await eventually(partial(self.applied, due), within_s=patience_s)
+                await eventually(partial(self.applied, due), within_s=timeout_s)
                 await act()
-        await eventually(self.settled, within_s=patience_s)
+        await eventually(self.settled, within_s=timeout_s)
         report = await self.report()
         print(report)  # noqa: T201 - to be repeated
         return report

@@ -76,8 +76,8 @@ class Report:
     twice: int
     out_of_order: int
     poison_applied: int
-    letters_missing: int
-    letters_twice: int
+    dead_letters_missing: int
+    dead_letters_twice: int
     causes_wrong: int
     partitions_held_up: int
 
@@ -96,7 +96,7 @@ class EventRun:
     codec: Codec
     messages: list[Message] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
-    letters: list[DeadLettered] = field(default_factory=list)
+    dead_letters: list[DeadLettered] = field(default_factory=list)
 
     def make(self, count: int) -> None:
         """Messages of many keys, one in twenty of them poison."""
@@ -138,10 +138,10 @@ class EventRun:
             "probe.denied": raising(lambda: SomaError(Reason.POLICY_DENIED, "No")),
         }
 
-    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
+    async def dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
         """As every context does, and note when."""
-        await self._dead_letter_sink().dead_letter(connection, letter)
-        self.ended.append(letter.event_id)
+        await self._dead_letter_sink().dead_letter(connection, dead_letter)
+        self.ended.append(dead_letter.event_id)
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
         """As every context does."""
@@ -171,7 +171,7 @@ class EventRun:
         """Read dead letters as whoever keeps them does."""
 
         async def note(connection: asyncpg.Connection, event: Event) -> None:
-            self.letters.append(DeadLettered.FromString(event.payload))
+            self.dead_letters.append(DeadLettered.FromString(event.payload))
 
         handlers = {DeadLettered.DESCRIPTOR.full_name: note}
         async with Consumer(
@@ -189,8 +189,8 @@ class EventRun:
     async def _over(self) -> bool:
         async with self.postgres.transaction(SYSTEM) as connection:
             settled = await connection.fetchval("SELECT count(*) FROM inbox WHERE consumer_group = $1", GROUP)
-            letters = await connection.fetchval("SELECT count(*) FROM outbox")
-        return bool(settled == len(self.messages) and letters == len(self.letters))
+            dead_letters = await connection.fetchval("SELECT count(*) FROM outbox")
+        return bool(settled == len(self.messages) and dead_letters == len(self.dead_letters))
 
     async def _report(self) -> Report:
         async with self.postgres.transaction(SYSTEM) as connection:
@@ -202,8 +202,8 @@ class EventRun:
         lines: defaultdict[str, list[int]] = defaultdict(list)
         for key, number in applied:
             lines[key].append(int(number))
-        letters = Counter(each.event_id for each in self.letters)
-        causes = {each.event_id: DeadLetterCause.Name(each.cause) for each in self.letters}
+        dead_letters = Counter(each.event_id for each in self.dead_letters)
+        causes = {each.event_id: DeadLetterCause.Name(each.cause) for each in self.dead_letters}
         return Report(
             seed=SEED,
             messages=len(self.messages),
@@ -212,8 +212,8 @@ class EventRun:
             twice=sum(count - 1 for count in numbers.values()),
             out_of_order=sum(line != sorted(line) for line in lines.values()),
             poison_applied=len(numbers.keys() - healthy),
-            letters_missing=len(poison.keys() - letters.keys()),
-            letters_twice=sum(count - 1 for count in letters.values()),
+            dead_letters_missing=len(poison.keys() - dead_letters.keys()),
+            dead_letters_twice=sum(count - 1 for count in dead_letters.values()),
             causes_wrong=sum(
                 causes[id_] != f"DEAD_LETTER_CAUSE_{WHY[each.kind]}" for id_, each in poison.items() if id_ in causes
             ),

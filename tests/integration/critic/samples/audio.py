@@ -50,11 +50,11 @@ def recordings(theme: Theme) -> Iterator[Sample]:
     """Good and bad recordings."""
     text = " ".join(theme.sentences)
     seconds = len(text.split()) / 2.6
-    brief = EvaluationContext(text)
+    context = EvaluationContext(text)
     good = babble(theme, seconds)
 
     def made(name: str, samples: NDArray[np.float64], code: str = "") -> Sample:
-        return sample(f"{theme.name}/audio/{name}", "audio", "audio/wav", wav(samples), brief, code=code)
+        return sample(f"{theme.name}/audio/{name}", "audio", "audio/wav", wav(samples), context, code=code)
 
     yield made("speech", good)
     yield made("slower", babble(theme, seconds * 1.4))
@@ -68,4 +68,4 @@ def recordings(theme: Theme) -> Iterator[Sample]:
     yield made("static", rng.normal(0, 0.1, good.size), "NOISE")
     yield made("a long pause", np.concatenate((good, np.zeros(RATE * 60))), "SILENT")
     cut = b"RIFF\0\0\0\0JUNK" + wav(good)[12:400]
-    yield sample(f"{theme.name}/audio/broken", "audio", "audio/wav", cut, brief, code="UNDECODABLE")
+    yield sample(f"{theme.name}/audio/broken", "audio", "audio/wav", cut, context, code="UNDECODABLE")

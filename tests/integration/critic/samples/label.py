@@ -13,13 +13,13 @@ class Sample:
 
     name: str
     asset: EvaluatedAsset
-    brief: EvaluationContext
+    context: EvaluationContext
     good: bool
     code: str = ""
 
 
 def sample(
-    name: str, kind: str, media_type: str, content: bytes, brief: EvaluationContext, *, code: str = ""
+    name: str, kind: str, media_type: str, content: bytes, context: EvaluationContext, *, code: str = ""
 ) -> Sample:
     """A sample that is good unless a code says what is wrong with it."""
-    return Sample(name, EvaluatedAsset(name, kind, media_type, content), brief, not code, code)
+    return Sample(name, EvaluatedAsset(name, kind, media_type, content), context, not code, code)

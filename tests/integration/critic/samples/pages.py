@@ -74,12 +74,12 @@ ERRORS = (
 
 def screenshots(theme: Theme) -> Iterator[Sample]:
     """Good and bad screenshots."""
-    brief = EvaluationContext(f"Screenshot of the page about the {theme.subject} with {', '.join(theme.labels)}")
+    context = EvaluationContext(f"Screenshot of the page about the {theme.subject} with {', '.join(theme.labels)}")
     address = EvaluationContext("http://127.0.0.1:8123/page")
     heading = theme.subject.capitalize()
     good = page(theme, heading, theme.sentences)
 
-    def made(name: str, image: Image.Image, code: str = "", asked: EvaluationContext = brief) -> Sample:
+    def made(name: str, image: Image.Image, code: str = "", asked: EvaluationContext = context) -> Sample:
         return sample(f"{theme.name}/screenshot/{name}", "screenshot", "image/png", png(image), asked, code=code)
 
     yield made("article", good)
@@ -88,7 +88,7 @@ def screenshots(theme: Theme) -> Iterator[Sample]:
     yield made("phone", page(theme, heading, theme.sentences[:2], wrap=36).crop((0, 0, 800, 800)))
     yield made("large", good.resize((1920, 1200), Image.Resampling.LANCZOS))
     for number, (title, lines) in enumerate(ERRORS):
-        yield made(f"error {number}", page(theme, title, lines), "ERROR_PAGE", address if number % 2 else brief)
+        yield made(f"error {number}", page(theme, title, lines), "ERROR_PAGE", address if number % 2 else context)
     yield made("blank", Image.new("RGB", SIZE, "white"), "BLANK", address)
     yield made("thumbnail", good.resize((240, 150)), "RESOLUTION_TOO_LOW")
     yield made("blown up", enlarged(good, 5), "BLURRED")
@@ -99,5 +99,5 @@ def screenshots(theme: Theme) -> Iterator[Sample]:
     yield made("another page", off, "NOT_RELEVANT")
     yield made("cut at the side", page(theme, heading, theme.sentences, left=-14), "CLIPPED_TEXT")
     yield sample(
-        f"{theme.name}/screenshot/cut file", "screenshot", "image/png", png(good)[:2_000], brief, code="UNDECODABLE"
+        f"{theme.name}/screenshot/cut file", "screenshot", "image/png", png(good)[:2_000], context, code="UNDECODABLE"
     )

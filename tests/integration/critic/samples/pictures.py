@@ -73,12 +73,12 @@ def boxes(theme: Theme, labels: Sequence[str], *, columns: int = 2, ink: str = "
 
 def diagrams(theme: Theme) -> Iterator[Sample]:
     """Good and bad diagrams of a theme."""
-    brief = EvaluationContext(theme.request, theme.labels)
+    context = EvaluationContext(theme.request, theme.labels)
     free = EvaluationContext(theme.request)
     good = boxes(theme, theme.labels)
     wide = boxes(theme, theme.labels, columns=3)
 
-    def made(name: str, image: Image.Image, code: str = "", asked: EvaluationContext = brief) -> Sample:
+    def made(name: str, image: Image.Image, code: str = "", asked: EvaluationContext = context) -> Sample:
         return sample(f"{theme.name}/diagram/{name}", "diagram", "image/png", png(image), asked, code=code)
 
     yield made("grid", good)
@@ -103,8 +103,8 @@ def diagrams(theme: Theme) -> Iterator[Sample]:
     yield made("noise", noise(theme, (640, 480)), "NOISE")
     yield made("not wide enough", good, "RESOLUTION_TOO_LOW", EvaluationContext(theme.request, theme.labels, 2400))
     cut = png(good)[:900]
-    yield sample(f"{theme.name}/diagram/cut file", "diagram", "image/png", cut, brief, code="UNDECODABLE")
-    yield from _vectors(theme, brief)
+    yield sample(f"{theme.name}/diagram/cut file", "diagram", "image/png", cut, context, code="UNDECODABLE")
+    yield from _vectors(theme, context)
 
 
 def _clipped(theme: Theme) -> Image.Image:
@@ -128,16 +128,16 @@ def _chart(theme: Theme) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _vectors(theme: Theme, brief: EvaluationContext) -> Iterator[Sample]:
+def _vectors(theme: Theme, context: EvaluationContext) -> Iterator[Sample]:
     def made(name: str, labels: Sequence[str], code: str = "", ink: str = theme.ink) -> Sample:
         content = _svg(theme, labels, ink).encode()
-        return sample(f"{theme.name}/diagram/{name}", "diagram", "image/svg+xml", content, brief, code=code)
+        return sample(f"{theme.name}/diagram/{name}", "diagram", "image/svg+xml", content, context, code=code)
 
     yield made("vector", theme.labels)
     yield made("vector without the last three", theme.labels[:-3], "MISSING_LABEL")
     yield made("invisible vector", theme.labels, "BLANK", theme.ground)
     broken = _svg(theme, theme.labels, theme.ink)[:-40].encode()
-    yield sample(f"{theme.name}/diagram/broken vector", "diagram", "image/svg+xml", broken, brief, code="UNDECODABLE")
+    yield sample(f"{theme.name}/diagram/broken vector", "diagram", "image/svg+xml", broken, context, code="UNDECODABLE")
 
 
 def _svg(theme: Theme, labels: Sequence[str], ink: str) -> str:
@@ -173,11 +173,11 @@ def scene(theme: Theme, size: tuple[int, int] = (960, 640)) -> Image.Image:
 
 def images(theme: Theme) -> Iterator[Sample]:
     """Good and bad photographs."""
-    brief = EvaluationContext(f"A photograph of hills for the {theme.subject}")
+    context = EvaluationContext(f"A photograph of hills for the {theme.subject}")
     good = scene(theme)
 
     def made(name: str, image: Image.Image, code: str = "") -> Sample:
-        return sample(f"{theme.name}/image/{name}", "image", "image/jpeg", jpeg(image), brief, code=code)
+        return sample(f"{theme.name}/image/{name}", "image", "image/jpeg", jpeg(image), context, code=code)
 
     yield made("hills", good)
     yield made("tall", scene(theme, (600, 900)))
@@ -190,4 +190,4 @@ def images(theme: Theme) -> Iterator[Sample]:
     yield made("nearly black", Image.fromarray((np.asarray(good) * 0.03).astype(np.uint8)), "BLANK")
     yield made("a strip", good.crop((0, 0, 960, 60)), "BAD_PROPORTIONS")
     content = jpeg(good)[:3_000]
-    yield sample(f"{theme.name}/image/cut file", "image", "image/jpeg", content, brief, code="UNDECODABLE")
+    yield sample(f"{theme.name}/image/cut file", "image", "image/jpeg", content, context, code="UNDECODABLE")

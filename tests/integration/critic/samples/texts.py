@@ -25,10 +25,10 @@ OFF = (
 def texts(theme: Theme) -> Iterator[Sample]:
     """Good and bad texts."""
     whole = " ".join(theme.sentences)
-    brief = EvaluationContext(f"Write a short section about the {theme.subject}: {theme.sentences[0]}")
+    context = EvaluationContext(f"Write a short section about the {theme.subject}: {theme.sentences[0]}")
     long = EvaluationContext(f"Write 400 words about the {theme.subject}: {', '.join(theme.labels)}")
 
-    def made(name: str, text: str, code: str = "", asked: EvaluationContext = brief) -> Sample:
+    def made(name: str, text: str, code: str = "", asked: EvaluationContext = context) -> Sample:
         return sample(f"{theme.name}/text/{name}", "text", "text/plain", text.encode(), asked, code=code)
 
     yield made("section", whole)
@@ -47,10 +47,10 @@ def texts(theme: Theme) -> Iterator[Sample]:
 
 def documents(theme: Theme) -> Iterator[Sample]:
     """Good and bad documents."""
-    brief = EvaluationContext(f"Write a document about the {theme.subject}")
+    context = EvaluationContext(f"Write a document about the {theme.subject}")
 
     def made(name: str, media_type: str, content: bytes, code: str = "") -> Sample:
-        return sample(f"{theme.name}/document/{name}", "document", media_type, content, brief, code=code)
+        return sample(f"{theme.name}/document/{name}", "document", media_type, content, context, code=code)
 
     figure = base64.b64encode(png(boxes(theme, theme.labels))).decode()
     whole = _html(theme, f"data:image/png;base64,{figure}", "parts")

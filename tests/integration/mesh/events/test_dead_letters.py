@@ -34,13 +34,13 @@ def kept() -> list[DeadLetter]:
 
 @pytest.fixture
 def dead_letter_sink(kept: list[DeadLetter]) -> DeadLetterPublisher:
-    async def keep(connection: asyncpg.Connection, letter: DeadLetter) -> None:
-        kept.append(letter)
+    async def keep(connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
+        kept.append(dead_letter)
 
     return DeadLetterPublisher(Outbox(), ids=SystemIds(), clock=SystemClock(), keep=keep)
 
 
-def letter_of(dead: Event, codec: Codec) -> DeadLetter:
+def dead_letter_of(dead: Event, codec: Codec) -> DeadLetter:
     return DeadLetter("g", dead.topic, dead.key, dead.event_id, codec.encode(dead), dead, Cause.TIMEOUT, "slow", 3)
 
 
@@ -49,16 +49,16 @@ async def told(postgres: Postgres) -> list[asyncpg.Record]:
         return list(await connection.fetch("SELECT * FROM outbox ORDER BY id"))
 
 
-async def dead_letter(postgres: Postgres, dead_letter_sink: DeadLetterPublisher, letter: DeadLetter) -> None:
-    async with postgres.transaction(letter.event.tenant_id if letter.event else SYSTEM) as connection:
-        await dead_letter_sink.dead_letter(connection, letter)
+async def publish(postgres: Postgres, dead_letter_sink: DeadLetterPublisher, dead_letter: DeadLetter) -> None:
+    async with postgres.transaction(dead_letter.event.tenant_id if dead_letter.event else SYSTEM) as connection:
+        await dead_letter_sink.dead_letter(connection, dead_letter)
 
 
-async def test_a_letter_is_told_through_the_outbox(
+async def test_a_dead_letter_is_told_through_the_outbox(
     postgres: Postgres, codec: Codec, event: MakeEvent, dead_letter_sink: DeadLetterPublisher
 ) -> None:
     dead = event(dlq_id="before", correlation_id="job", traceparent="trace")
-    await dead_letter(postgres, dead_letter_sink, letter_of(dead, codec))
+    await publish(postgres, dead_letter_sink, dead_letter_of(dead, codec))
     [row] = await told(postgres)
     assert (row["topic"], row["key"], row["tenant_id"], row["type"]) == (
         "dlq.events", dead.key, "a", "soma.events.v1.DeadLettered",
@@ -73,7 +73,7 @@ async def test_a_letter_is_told_through_the_outbox(
 
 async def test_bytes_that_are_no_event_are_told_too(postgres: Postgres, dead_letter_sink: DeadLetterPublisher) -> None:
     junk = DeadLetter("g", "t", "", "delivery", b"\xff", None, Cause.MALFORMED, "not an event envelope", 1)
-    await dead_letter(postgres, dead_letter_sink, junk)
+    await publish(postgres, dead_letter_sink, junk)
     [row] = await told(postgres)
     assert (row["key"], row["tenant_id"]) == ("delivery", "")
     assert DeadLettered.FromString(row["payload"]).value == b"\xff"
@@ -82,13 +82,13 @@ async def test_bytes_that_are_no_event_are_told_too(postgres: Postgres, dead_let
 async def test_a_dead_letter_about_a_dead_letter_is_kept_and_told_nobody(
     postgres: Postgres, codec: Codec, event: MakeEvent, dead_letter_sink: DeadLetterPublisher, kept: list[DeadLetter]
 ) -> None:
-    letter = letter_of(event(topic="dlq.events"), codec)
-    await dead_letter(postgres, dead_letter_sink, letter)
+    nested = dead_letter_of(event(topic="dlq.events"), codec)
+    await publish(postgres, dead_letter_sink, nested)
     assert await told(postgres) == []
-    assert kept == [letter]
+    assert kept == [nested]
 
 
-async def test_the_end_of_a_letter_is_told(
+async def test_the_end_of_a_dead_letter_is_told(
     postgres: Postgres, event: MakeEvent, dead_letter_sink: DeadLetterPublisher
 ) -> None:
     applied = event(dlq_id="letter", group="g")
@@ -119,9 +119,12 @@ async def test_an_event_that_no_bus_would_carry_is_refused_where_it_arises(
         with pytest.raises(ValueError, match="claim"):
             await Outbox().add(connection, replace(largest, payload=bytes(LARGEST_PAYLOAD + 1)))
         await Outbox().add(connection, largest)
-        await dead_letter_sink.dead_letter(connection, letter_of(largest, codec))
-    _, letter = await told(postgres)
-    assert len(codec.encode(replace(largest, topic=letter["topic"], payload=letter["payload"]))) <= LARGEST_RECORD
+        await dead_letter_sink.dead_letter(connection, dead_letter_of(largest, codec))
+    _, dead_letter = await told(postgres)
+    assert (
+        len(codec.encode(replace(largest, topic=dead_letter["topic"], payload=dead_letter["payload"])))
+        <= LARGEST_RECORD
+    )
 
 
 def test_causes_have_the_names_of_the_contract() -> None:

@@ -93,7 +93,7 @@ def test_entries_of_one_action_are_found_by_index(plans: Sequence[Plan]) -> None
     assert any("action = " in condition for plan in pages for condition in conditions(plan))
 
 
-def test_letters_of_one_correlation_id_are_found_by_index(plans: Sequence[Plan]) -> None:
+def test_dead_letters_of_one_correlation_id_are_found_by_index(plans: Sequence[Plan]) -> None:
     pages = [plan for plan in plans if "FROM dlq_messages" in plan.statement and "row_number" in plan.statement]
     assert any("correlation_id = " in condition for plan in pages for condition in conditions(plan))
 
@@ -111,7 +111,7 @@ async def test_pages_begin_at_their_cursor_also_in_plans_for_all_values(
         assert any("<" in condition or ">" in condition for condition in conditions(plan)), plan.statement
 
 
-async def test_letters_whose_time_is_to_come_are_not_read(plans: Sequence[Plan]) -> None:
+async def test_dead_letters_whose_time_is_to_come_are_not_read(plans: Sequence[Plan]) -> None:
     (claim,) = (plan for plan in plans if _plain(dead_letter_claims._LONG_OVERDUE) == _plain(plan.statement))
     assert any("GREATEST(requeue_at, claimed_until) <" in condition for condition in conditions(claim))
 

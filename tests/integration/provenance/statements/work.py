@@ -81,7 +81,7 @@ async def write_receipts(postgres: Postgres) -> None:
     assert await store.receipt(TENANT, JOB)
 
 
-async def move_letters(postgres: Postgres) -> None:
+async def move_dead_letters(postgres: Postgres) -> None:
     """What becomes of dead letters, and what is read back."""
     codec, now = Codec(), CLOCK.now()
     store, claims = (
@@ -89,16 +89,16 @@ async def move_letters(postgres: Postgres) -> None:
         DeadLetterClaims(postgres),
     )
     event = Event(IDS.new(), "noted", "executor.events", "k", TENANT, now, b"a")
-    letter = DeadLetterRecord(
+    dead_letter = DeadLetterRecord(
         IDS.new(), TENANT, "probe", "executor.events", "k", event.event_id, "noted", Cause.FAILED, "", 1, now, now,
         requeue_at=now, value=codec.encode(event),
     )  # fmt: skip
     async with postgres.transaction(TENANT) as connection:
-        await dead_letter_rows.add(connection, letter)
-    await store.change(TENANT, letter.dlq_id, lambda one: requeued(one, now, IDS.new()), audited=False)
-    await store.change(TENANT, letter.dlq_id, lambda one: discarded(one, "enough", now), audited=True)
-    await store.letter(TENANT, letter.dlq_id)
-    for filters in _letter_filters():
+        await dead_letter_rows.add(connection, dead_letter)
+    await store.change(TENANT, dead_letter.dlq_id, lambda one: requeued(one, now, IDS.new()), audited=False)
+    await store.change(TENANT, dead_letter.dlq_id, lambda one: discarded(one, "enough", now), audited=True)
+    await store.dead_letter(TENANT, dead_letter.dlq_id)
+    for filters in _dead_letter_filters():
         await store.requeueable(TENANT, filters, 100)
     for found in (await claims.changed(100), await claims.overdue(100)):
         assert found
@@ -107,7 +107,7 @@ async def move_letters(postgres: Postgres) -> None:
     await claims.counts()
 
 
-def _letter_filters() -> Iterator[dead_letters.Filters]:
+def _dead_letter_filters() -> Iterator[dead_letters.Filters]:
     yield dead_letters.Filters()
     yield dead_letters.Filters(state=State.WAITING, cause=Cause.FAILED)
     yield dead_letters.Filters(correlation_id="j")
@@ -140,10 +140,10 @@ async def chain_entries(postgres: Postgres) -> None:
 async def read_pages(postgres: Postgres) -> None:
     """Pages of all that is listed, first ones and later ones."""
     await _pages_of_receipts(PostgresReceipts(postgres))
-    letters = PostgresDeadLetters(postgres, Outbox(), Codec(), auditor("provenance"))
-    for filters in _letter_filters():
+    dead_letters = PostgresDeadLetters(postgres, Outbox(), Codec(), auditor("provenance"))
+    for filters in _dead_letter_filters():
         for after in (None, PageCursor(CLOCK.now(), IDS.new())):
-            await letters.page(TENANT, filters, after, 50)
+            await dead_letters.page(TENANT, filters, after, 50)
     await _pages_of_a_chain(PostgresAudit(postgres))
 
 
@@ -186,4 +186,4 @@ async def apply_retention(postgres: Postgres) -> None:
             await connection.fetchval(rule.chunk, None, [], before, 500, True, *after)
 
 
-WORK = (keep_facts, write_receipts, move_letters, chain_entries, read_pages, apply_retention)
+WORK = (keep_facts, write_receipts, move_dead_letters, chain_entries, read_pages, apply_retention)

@@ -123,10 +123,10 @@ async def test_a_call_without_identity_is_refused_before_it_is_served(
 async def test_a_call_past_its_deadline_is_ended_on_both_sides(
     kind: str, invoke: Invoke, raw: grpc.aio.Channel, authorized: Headers, servicer: Dynamic
 ) -> None:
-    patience_s = 0.1
+    timeout_s = 0.1
     while not servicer.seen.started.is_set():  # a deadline may be over before the call was heard
-        patience_s *= 2
-        error = await failure(invoke(raw, kind, {"behaviour": "wait"}, metadata=authorized, timeout=patience_s))
+        timeout_s *= 2
+        error = await failure(invoke(raw, kind, {"behaviour": "wait"}, metadata=authorized, timeout=timeout_s))
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     async with asyncio.timeout(20):
         await servicer.seen.cancelled.wait()

@@ -39,7 +39,7 @@ class Scene:
         self.bus = MemoryBus()
         self.applied: list[bytes] = []
         self.tries: Counter[bytes] = Counter()
-        self.letters: list[DeadLetter] = []
+        self.dead_letters: list[DeadLetter] = []
         self.lags: list[int] = []
         self.fault: Callable[[Event], None] = lambda _: None
 
@@ -48,9 +48,9 @@ class Scene:
         await connection.execute("INSERT INTO applied VALUES ($1, $2)", event.tenant_id, event.payload)
         self.fault(event)
 
-    async def dead_letter(self, connection: asyncpg.Connection, letter: DeadLetter) -> None:
-        await connection.execute("INSERT INTO buried VALUES ($1)", letter.event_id)
-        self.letters.append(letter)
+    async def dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
+        await connection.execute("INSERT INTO buried VALUES ($1)", dead_letter.event_id)
+        self.dead_letters.append(dead_letter)
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
         await connection.execute("INSERT INTO buried VALUES ($1)", f"{group} resolved {event.dlq_id}")

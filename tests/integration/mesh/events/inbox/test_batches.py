@@ -46,7 +46,7 @@ async def test_a_failure_takes_nothing_of_its_batch_with_it(scene: Scene, event:
     async with scene.consuming():
         await scene.done(100)
     assert sorted(map(int, await scene.rows())) == [n for n in range(100) if n != 50]
-    assert [letter.attempts for letter in scene.letters] == [3]
+    assert [dead_letter.attempts for dead_letter in scene.dead_letters] == [3]
     assert scene.tries[b"50"] == 3
 
 
@@ -79,7 +79,7 @@ async def test_a_handler_of_many_that_fails_is_given_one_at_a_time(scene: Scene,
     async with scene.consuming({"noted": BatchHandler(handle)}):
         await scene.done(20)
     assert sorted(map(int, await scene.rows())) == [n for n in range(20) if n != 7]
-    assert [letter.event and letter.event.payload for letter in scene.letters] == [b"7"]
+    assert [dead_letter.event and dead_letter.event.payload for dead_letter in scene.dead_letters] == [b"7"]
 
 
 async def test_events_that_stand_in_each_others_way_are_applied_all_the_same(scene: Scene, event: MakeEvent) -> None:
@@ -95,4 +95,4 @@ async def test_events_that_stand_in_each_others_way_are_applied_all_the_same(sce
             await asyncio.sleep(0)
         await scene.done(20)
     assert len(await scene.rows()) == 20
-    assert scene.letters == [], "nobody was at fault"
+    assert scene.dead_letters == [], "nobody was at fault"

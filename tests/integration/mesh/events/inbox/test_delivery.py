@@ -81,7 +81,7 @@ async def test_an_event_for_another_group_is_passed_over(scene: Scene, event: Ma
     assert await scene.rows() == [b"2"]
 
 
-async def test_an_event_from_a_letter_is_told_once_it_was_applied(scene: Scene, event: MakeEvent) -> None:
+async def test_an_event_from_a_dead_letter_is_told_once_it_was_applied(scene: Scene, event: MakeEvent) -> None:
     async with scene.consuming():
         await scene.publish(event(payload=b"1", group="g", dlq_id="letter"))
         await scene.done(1)

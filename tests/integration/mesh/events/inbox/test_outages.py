@@ -24,7 +24,7 @@ async def test_an_outage_of_the_database_is_not_a_try(scene: Scene, event: MakeE
     async with scene.consuming({"noted": handle}):
         await scene.publish(event(payload=b"1"))
         await scene.done(1)
-    assert scene.letters == []
+    assert scene.dead_letters == []
     assert await scene.rows() == [b"1"]
 
 

@@ -26,7 +26,7 @@ async def test_a_failing_event_leaves_no_effect_and_is_tried_again(scene: Scene,
         await scene.publish(event(payload=b"1"))
         await scene.done(1)
     assert await scene.rows() == [b"1"]
-    assert scene.letters == []
+    assert scene.dead_letters == []
 
 
 async def test_poison_is_buried_after_bounded_tries_with_its_cause(scene: Scene, event: MakeEvent) -> None:
@@ -38,10 +38,10 @@ async def test_poison_is_buried_after_bounded_tries_with_its_cause(scene: Scene,
     async with scene.consuming():
         await scene.publish(poison)
         await scene.done(1)
-    [letter] = scene.letters
-    assert (letter.event, letter.attempts, letter.cause) == (poison, 3, Cause.FAILED)
-    assert letter.detail.startswith("RuntimeError in ")
-    assert "bad" not in letter.detail, "what an error says may be what the event said"
+    [dead_letter] = scene.dead_letters
+    assert (dead_letter.event, dead_letter.attempts, dead_letter.cause) == (poison, 3, Cause.FAILED)
+    assert dead_letter.detail.startswith("RuntimeError in ")
+    assert "bad" not in dead_letter.detail, "what an error says may be what the event said"
     assert await scene.rows() == []
     assert scene.tries[b"1"] == 3
 
@@ -51,8 +51,8 @@ async def test_what_is_no_event_is_buried_at_once(scene: Scene, event: MakeEvent
         await scene.bus.publish([Record(TOPIC, "k", "not-even-a-uuid", b"\xff\xff")])
         await scene.publish(event(payload=b"1"))
         await scene.done(2)
-    [letter] = scene.letters
-    assert (letter.event, letter.event_id, letter.value) == (None, "not-even-a-uuid", b"\xff\xff")
+    [dead_letter] = scene.dead_letters
+    assert (dead_letter.event, dead_letter.event_id, dead_letter.value) == (None, "not-even-a-uuid", b"\xff\xff")
     assert await scene.rows() == [b"1"]
 
 
@@ -64,8 +64,8 @@ async def test_a_handler_that_hangs_is_cut_and_the_event_buried(scene: Scene, ev
     async with scene.consuming({"noted": hang}, timeout_s=0.05):
         await scene.publish(event(payload=b"1"))
         await scene.done(1)
-    [letter] = scene.letters
-    assert (letter.cause, letter.attempts, scene.tries[b"1"]) == (Cause.TIMEOUT, 3, 3)
+    [dead_letter] = scene.dead_letters
+    assert (dead_letter.cause, dead_letter.attempts, scene.tries[b"1"]) == (Cause.TIMEOUT, 3, 3)
 
 
 async def test_what_policy_refuses_is_buried_at_once(scene: Scene, event: MakeEvent) -> None:
@@ -76,8 +76,8 @@ async def test_what_policy_refuses_is_buried_at_once(scene: Scene, event: MakeEv
     async with scene.consuming():
         await scene.publish(event(payload=b"1"))
         await scene.done(1)
-    [letter] = scene.letters
-    assert (letter.cause, letter.attempts) == (Cause.POLICY, 1)
+    [dead_letter] = scene.dead_letters
+    assert (dead_letter.cause, dead_letter.attempts) == (Cause.POLICY, 1)
 
 
 async def test_a_payload_that_is_not_what_its_type_says_is_malformed(scene: Scene, event: MakeEvent) -> None:
@@ -87,7 +87,7 @@ async def test_a_payload_that_is_not_what_its_type_says_is_malformed(scene: Scen
     async with scene.consuming({"noted": parse}):
         await scene.publish(event(payload=b"\xff"))
         await scene.done(1)
-    assert [(letter.cause, letter.attempts) for letter in scene.letters] == [(Cause.MALFORMED, 1)]
+    assert [(dead_letter.cause, dead_letter.attempts) for dead_letter in scene.dead_letters] == [(Cause.MALFORMED, 1)]
 
 
 async def test_an_event_that_no_table_can_hold_is_malformed(scene: Scene, event: MakeEvent) -> None:
@@ -95,5 +95,5 @@ async def test_an_event_that_no_table_can_hold_is_malformed(scene: Scene, event:
     async with scene.consuming():
         await scene.publish(event(payload=b"1"))
         await scene.done(2)
-    [letter] = scene.letters
-    assert (letter.cause, letter.event_id) == (Cause.MALFORMED, "id\ufffd")
+    [dead_letter] = scene.dead_letters
+    assert (dead_letter.cause, dead_letter.event_id) == (Cause.MALFORMED, "id\ufffd")
