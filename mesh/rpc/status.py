@@ -156,7 +156,8 @@ def _precondition_failure(preconditions: Sequence[PreconditionViolation]) -> Mes
     violation = error_details_pb2.PreconditionFailure.Violation
     detail: Message = error_details_pb2.PreconditionFailure(
         violations=[
-            violation(type=_clean(p.type), subject=_clean(p.subject), description=_clean(p.description)) for p in fitting
+            violation(type=_clean(p.type), subject=_clean(p.subject), description=_clean(p.description))
+            for p in fitting
         ]
     )
     return detail

@@ -54,7 +54,9 @@ class PostgresTerms:
                 after=canonical(retention.days),
                 tenant_id=tenant_id,
             )
-            await connection.execute(_KEEP, tenant_id, *asdict(retention.days).values(), retention.updated_by, retention.updated_at)
+            await connection.execute(
+                _KEEP, tenant_id, *asdict(retention.days).values(), retention.updated_by, retention.updated_at
+            )
 
     async def terms(self) -> Mapping[str, RetentionPeriods]:
         """RetentionPeriods by kind of record, of dead letters that nobody decided about, and of marks of erasures."""

@@ -14,10 +14,10 @@ GOOD = (
     "The sign-in feature lets a customer open a session with an e-mail address and a password. After five failed "
     "attempts the account is locked for fifteen minutes. Every attempt is written to the audit log."
 )
-BRIEF = EvaluationContext("Describe the sign-in feature of the shop: sessions, passwords, failed attempts, audit log")
+CONTEXT = EvaluationContext("Describe the sign-in feature of the shop: sessions, passwords, failed attempts, audit log")
 
 
-def codes(text: str, context: EvaluationContext = BRIEF) -> list[str]:
+def codes(text: str, context: EvaluationContext = CONTEXT) -> list[str]:
     return [note.code for note in judge(builtin("text"), examine_prose(text, context)).feedback]
 
 
@@ -34,11 +34,11 @@ def test_an_empty_text_is_blank() -> None:
 
 
 def test_a_number_of_words_that_was_asked_for_counts() -> None:
-    assert "TOO_SHORT" in codes(GOOD, EvaluationContext(BRIEF.request + " in 200 words"))
+    assert "TOO_SHORT" in codes(GOOD, EvaluationContext(CONTEXT.request + " in 200 words"))
 
 
 def test_an_upper_bound_of_words_is_no_demand() -> None:
-    assert codes(GOOD, EvaluationContext(BRIEF.request + " in at most 200 words")) == []
+    assert codes(GOOD, EvaluationContext(CONTEXT.request + " in at most 200 words")) == []
 
 
 def test_a_sentence_that_breaks_off_is_noticed() -> None:
