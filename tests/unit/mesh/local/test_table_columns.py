@@ -48,7 +48,7 @@ TABLES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         ("who", "to", "why"),
     ),
     "dlq list": (
-        {"letter": ID, "state": "exhausted", "since": "2026-11-20 10:00:00", "group": "provenance-facts",
+        {"dead letter": ID, "state": "exhausted", "since": "2026-11-20 10:00:00", "group": "provenance-facts",
          "event": "AttemptFinished", "cause": "malformed", "sent again": "3"},
         ("since", "group", "event"),
     ),
