@@ -51,16 +51,16 @@ class PayloadSweep:
     early leaves whole payloads to the next one, and several at once do no harm.
     """
 
-    def __init__(self, blobs: StoredPayloads, kept: Callable[[], Awaitable[timedelta]]) -> None:
+    def __init__(self, blobs: StoredPayloads, retention: Callable[[], Awaitable[timedelta]]) -> None:
         self._blobs = blobs
-        self._kept = kept
+        self._retention = retention
 
     async def __call__(self, now: datetime, before: datetime) -> int:
         """Remove what was stored earlier than `before`, and give how much; raises when something could not be."""
-        kept = await self._kept()
-        if not kept:
+        retention = await self._retention()
+        if not retention:
             return 0
-        before = min(before, now - kept - LONGEST_RUN)
+        before = min(before, now - retention - LONGEST_RUN)
         removed, failure = 0, None
         async for page in self._blobs.pages(size=_PAGE, prefix=FOLDER):
             for entry in page:

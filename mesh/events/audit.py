@@ -132,7 +132,7 @@ class Auditor:
         caller = request.caller if request is not None else None
         by = entry.by or _actor_of(caller) or AuditActor(f"spiffe://soma/{self._context}")
         traceparent = by.traceparent or tracing.current() or (request.traceparent if request is not None else "")
-        policy_id = entry.policy_id if entry.policy_id is not None else self._asked(caller)
+        policy_id = entry.policy_id if entry.policy_id is not None else self._policy_of(caller)
         message = audit_pb2.AuditRecorded(
             action=entry.action,
             context=self._context,
@@ -159,7 +159,7 @@ class Auditor:
             traceparent=traceparent,
         )
 
-    def _asked(self, caller: Caller | None) -> str:
+    def _policy_of(self, caller: Caller | None) -> str:
         """The policy that let the caller in; work without a caller asked none."""
         return self._policy_id() if caller is not None else ""
 

@@ -58,7 +58,7 @@ class RevokedKeys:
         self._sent = _GatewayState()
         self._unsaved = asyncio.Event()
         self._as_of: int | None = None
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
 
     def __call__(self, key_id: str) -> bool:
         """Whether the key is revoked."""
@@ -110,7 +110,7 @@ class RevokedKeys:
         """Wait until a gateway has told its set; false when none has within the time, and no earlier set is current."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._heard.wait()
+                await self._received.wait()
         return self.is_current()
 
     async def follow(self, watch: Watch) -> None:
@@ -170,7 +170,7 @@ class RevokedKeys:
         self._sent.as_of = int(as_of.timestamp())
         self._sent.forget()
         self._complete(self._sent.as_of)
-        self._heard.set()
+        self._received.set()
         if message.statement or parts.revoked or parts.replaced:  # without either what is on disk is still whole
             self._sent.statement = message.statement
             self._unsaved.set()

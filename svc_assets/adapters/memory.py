@@ -46,7 +46,7 @@ class MemoryRows:
         for row in self._rows.values():
             asset = row.asset
             if (asset.tenant_id, asset.checksum, asset.status) == (draft.tenant_id, draft.checksum, Status.READY):
-                return self._held(row, draft, hold, request_id)
+                return self._with_hold(row, draft, hold, request_id)
         return None
 
     async def create(self, draft: Asset, hold: Hold, request_id: str, content: bytes) -> Asset:
@@ -55,7 +55,7 @@ class MemoryRows:
         if joined is not None:
             return joined
         row = _Row(replace(draft, status=Status.READY), {}, content)
-        answer = self._held(row, draft, hold, request_id)
+        answer = self._with_hold(row, draft, hold, request_id)
         self._rows[draft.asset_id] = row
         return answer
 
@@ -68,11 +68,11 @@ class MemoryRows:
         row = self._rows.get(draft.asset_id)
         if row is None or row.asset.status is not Status.PENDING:
             raise SomaError(Reason.CONFLICT, "the upload took too long; send it again")
-        answer = self._held(row, draft, hold, request_id)
+        answer = self._with_hold(row, draft, hold, request_id)
         row.asset = replace(row.asset, status=Status.READY)
         return replace(answer, status=Status.READY)
 
-    def _held(self, row: _Row, draft: Asset, hold: Hold, request_id: str) -> Asset:
+    def _with_hold(self, row: _Row, draft: Asset, hold: Hold, request_id: str) -> Asset:
         if request_id:
             earlier = self._earlier(draft.tenant_id, request_id)
             if earlier is not None:
@@ -257,28 +257,28 @@ class MemoryBytes:
     """Bytes by path."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self._kept: dict[str, bytes] = {}
+        self._blobs: dict[str, bytes] = {}
         self._clock = clock
         self._modified: dict[str, datetime] = {}
         self._store_id = ""
 
     async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
         """Writes them."""
-        self._kept[path] = b"".join([piece async for piece in body])
+        self._blobs[path] = b"".join([piece async for piece in body])
         self._modified[path] = self._clock.now() if self._clock else FIRST
 
     async def get(self, path: str, offset: int, length: int | None) -> AsyncIterator[bytes]:
         """Reads them in pieces."""
-        if path not in self._kept:
+        if path not in self._blobs:
             raise SomaError(Reason.DATA_LOSS, "the stored bytes are gone")
         end = None if length is None else offset + length
-        body = self._kept[path][offset:end]
+        body = self._blobs[path][offset:end]
         for start in range(0, len(body), PIECE):
             yield body[start : start + PIECE]
 
     async def delete(self, path: str) -> None:
         """Removes them."""
-        self._kept.pop(path, None)
+        self._blobs.pop(path, None)
 
     async def claim_store(self, store_id: str) -> bool:
         """Writes an id into the store unless it has one; whether it has this one now."""
@@ -287,7 +287,7 @@ class MemoryBytes:
 
     async def pages(self, after: str, size: int) -> AsyncIterator[Sequence[StoredBlob]]:
         """All blobs after a path, in pages."""
-        paths = sorted(path for path in self._kept if path > after)
+        paths = sorted(path for path in self._blobs if path > after)
         for start in range(0, len(paths), size):
             yield [StoredBlob(path, self._modified[path]) for path in paths[start : start + size]]
 
@@ -297,4 +297,4 @@ class MemoryBytes:
 
     def paths(self) -> set[str]:
         """What is kept."""
-        return set(self._kept)
+        return set(self._blobs)

@@ -23,23 +23,23 @@ class MemoryRubrics:
     """The tenants' rubrics; nothing outlives the process."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], Rubric] = {}
+        self._stored: dict[tuple[str, str], Rubric] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
 
     async def get(self, tenant_id: str, rubric_id: str) -> Rubric | None:
         """One of the tenant's."""
-        return self._kept.get((tenant_id, rubric_id))
+        return self._stored.get((tenant_id, rubric_id))
 
     async def default(self, tenant_id: str, asset_type: str) -> Rubric | None:
         """The tenant's default for this asset type, else its default for any."""
-        found = {r.asset_type: r for (owner, _), r in self._kept.items() if owner == tenant_id and r.is_default}
+        found = {r.asset_type: r for (owner, _), r in self._stored.items() if owner == tenant_id and r.is_default}
         return found.get(asset_type) or found.get("")
 
     async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
         """The tenant's with ids above `after`."""
         found = [
             rubric
-            for (owner, rubric_id), rubric in sorted(self._kept.items())
+            for (owner, rubric_id), rubric in sorted(self._stored.items())
             if owner == tenant_id and rubric_id > after and asset_type in ("", rubric.asset_type)
         ]
         return found[:size]
@@ -49,32 +49,32 @@ class MemoryRubrics:
         earlier = self._requests.get((tenant_id, once.request_id)) if once.request_id else None
         if earlier is not None:
             _checked(earlier[0], once)
-            return self._kept.get((tenant_id, earlier[1]))
-        before = self._kept.get((tenant_id, rubric.rubric_id))
+            return self._stored.get((tenant_id, earlier[1]))
+        before = self._stored.get((tenant_id, rubric.rubric_id))
         if (before.version if before else 0) != expected_version:
             return None
         if rubric.is_default:
             self._unset_default(tenant_id, rubric.asset_type)
-        self._kept[(tenant_id, rubric.rubric_id)] = rubric
+        self._stored[(tenant_id, rubric.rubric_id)] = rubric
         if once.request_id:
             self._requests[(tenant_id, once.request_id)] = (once.digest, rubric.rubric_id)
         return rubric
 
     def _unset_default(self, tenant_id: str, asset_type: str) -> None:
-        for key, rubric in self._kept.items():
+        for key, rubric in self._stored.items():
             if key[0] == tenant_id and rubric.asset_type == asset_type and rubric.is_default:
-                self._kept[key] = replace(rubric, is_default=False)
+                self._stored[key] = replace(rubric, is_default=False)
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
         """Removes a rubric and gives what it was."""
-        return self._kept.pop((tenant_id, rubric_id), None)
+        return self._stored.pop((tenant_id, rubric_id), None)
 
 
 class MemoryEvaluations:
     """Evaluations; nothing outlives the process, and events are not published."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Evaluation] = {}
+        self._stored: dict[str, Evaluation] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
 
     async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
@@ -83,7 +83,7 @@ class MemoryEvaluations:
         if found is None:
             return None
         _checked(found[0], once)
-        return self._kept[found[1]]
+        return self._stored[found[1]]
 
     async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
         """Keeps the evaluation; the first one when the request id was used."""
@@ -92,19 +92,19 @@ class MemoryEvaluations:
             if first is not None:
                 return first
             self._requests[(evaluation.tenant_id, once.request_id)] = (once.digest, evaluation.evaluation_id)
-        self._kept[evaluation.evaluation_id] = evaluation
+        self._stored[evaluation.evaluation_id] = evaluation
         return evaluation
 
     async def get(self, tenant_id: str, evaluation_id: str) -> Evaluation | None:
         """One of the tenant's."""
-        found = self._kept.get(evaluation_id)
+        found = self._stored.get(evaluation_id)
         return found if found is not None and found.tenant_id == tenant_id else None
 
     async def list(self, tenant_id: str, wanted: Listing) -> Sequence[Evaluation]:
         """Evaluations, newest first."""
         found = [
             stored
-            for stored in self._kept.values()
+            for stored in self._stored.values()
             if stored.tenant_id == tenant_id
             and wanted.asset_id in ("", stored.asset_id)
             and wanted.job_id in ("", stored.origin.job_id)

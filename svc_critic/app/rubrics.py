@@ -94,10 +94,10 @@ class RubricUseCases:
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric:
         """Removes a rubric and gives what it was; evaluations keep their figures."""
         self._own(await self.get(tenant_id, rubric_id))
-        gone = await self._rubrics.delete(tenant_id, rubric_id)
-        if gone is None:
+        deleted = await self._rubrics.delete(tenant_id, rubric_id)
+        if deleted is None:
             raise not_found("rubric", rubric_id)
-        return gone
+        return deleted
 
     @staticmethod
     def _own(rubric: Rubric) -> Rubric:

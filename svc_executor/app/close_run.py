@@ -78,14 +78,14 @@ class CloseRun:
         if _is_over(job, order):
             return
         state = JobState(order.state)
-        held = await self._held(job, last_try=order.last_try)
+        held_assets = await self._held(job, last_try=order.last_try)
         costs = await self._known_costs(job)
         async with self._store.work(job.tenant_id, job.job_id) as work:
             if _is_over(work.job, order):  # ended or resumed while its peers were asked
                 return
             await self._stop_executions(work, costs)
             await self._stop_steps(work, state)
-            todo = await self._listed(work, given_up(job, state, await work.recorded_assets(), held))
+            todo = await self._listed(work, given_up(job, state, await work.recorded_assets(), held_assets))
         for compensation in todo:
             await self._undo(job, compensation, last_try=order.last_try)
         if todo:

@@ -46,7 +46,7 @@ class Statements:
         self._resume_at = 0.0
         self._hashing_s = 0.0
         self._wanted: tuple[KeyIds, int] | None = None
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._of_keys: tuple[KeyIds, int, str] | None = None
 
     async def sign_revoked(self, revoked: RevokedKeys) -> None:
@@ -70,14 +70,14 @@ class Statements:
         if made is not None and made[0] is ids and moment - made[1] < KEYS_SIGNED_S:
             return made[2]
         self._wanted = (ids, moment)
-        self._asked.set()
+        self._requested.set()
         return ""
 
     async def sign_keys(self) -> None:
         """Sign the existing keys that were asked for last, again and again, for ever."""
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._requested.wait()
+            self._requested.clear()
             if self._wanted is None:
                 continue
             ids, moment = self._wanted

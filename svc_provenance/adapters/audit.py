@@ -154,10 +154,10 @@ class PostgresAudit:
             for start in starts
         ]
         async with self._postgres.transaction(SYSTEM) as connection:
-            gone = await connection.fetchval(
+            dropped = await connection.fetchval(
                 "SELECT soma_drop_audit_month($1, $2)", month, statement, timeout=_DROP_TIMEOUT_S
             )
-        return int(gone)
+        return int(dropped)
 
 
 def _by_index(filters: Filters) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:

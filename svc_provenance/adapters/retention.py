@@ -35,13 +35,13 @@ class PostgresTerms:
         self._auditor = auditor
         self._undecided_days = undecided_days
 
-    async def kept(self, tenant_id: str) -> TenantRetention | None:
+    async def find(self, tenant_id: str) -> TenantRetention | None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(_KEPT, tenant_id)
         return TenantRetention(_days(row), row["updated_by"], row["updated_at"]) if row else None
 
-    async def keep(self, tenant_id: str, retention: TenantRetention) -> None:
+    async def save(self, tenant_id: str, retention: TenantRetention) -> None:
         """See the port."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(f"{_KEPT} FOR UPDATE", tenant_id)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class TermsStore(Protocol):
     """Keeps the days of tenants that have their own."""
 
-    async def kept(self, tenant_id: str) -> TenantRetention | None:
+    async def find(self, tenant_id: str) -> TenantRetention | None:
         """A tenant's own; None for none."""
 
-    async def keep(self, tenant_id: str, retention: TenantRetention) -> None:
+    async def save(self, tenant_id: str, retention: TenantRetention) -> None:
         """Replaces a tenant's own, and tells the audit."""
 
 
@@ -31,11 +31,11 @@ class RetentionDays:
 
     async def of(self, tenant_id: str) -> TenantRetention:
         """The days that hold for a tenant."""
-        return await self._store.kept(tenant_id) or TenantRetention(self._platform)
+        return await self._store.find(tenant_id) or TenantRetention(self._platform)
 
     async def set(self, tenant_id: str, subject: str, days: Days) -> TenantRetention:
         """Sets a tenant's days; INVALID_ARGUMENT naming the fields that are out of bounds."""
         days.check()
         retention = TenantRetention(days, subject, self._clock.now())
-        await self._store.keep(tenant_id, retention)
+        await self._store.save(tenant_id, retention)
         return retention

@@ -98,13 +98,15 @@ class MemoryLedger:
         left = self._headroom(tenant_id, modality, period_of(now))
         if left < amount_micro_usd:
             return None
-        held = BudgetReservation(self._ids.new(), amount_micro_usd, left - amount_micro_usd, now + ttl)
+        budget_reservation = BudgetReservation(self._ids.new(), amount_micro_usd, left - amount_micro_usd, now + ttl)
         if decision is not None:
-            await self._decisions.record([replace(decision, reservation=held)])
+            await self._decisions.record([replace(decision, reservation=budget_reservation)])
         self._book(tenant_id, modality, period_of(now), amount_micro_usd, 0)
-        reservation = Reservation(held.reservation_id, ReservationState.HELD, amount_micro_usd, 0, held.expires_at)
-        self._reservations[held.reservation_id] = (tenant_id, modality, period_of(now), reservation)
-        return held
+        reservation = Reservation(
+            budget_reservation.reservation_id, ReservationState.HELD, amount_micro_usd, 0, budget_reservation.expires_at
+        )
+        self._reservations[budget_reservation.reservation_id] = (tenant_id, modality, period_of(now), reservation)
+        return budget_reservation
 
     def _account(self, tenant_id: str, scope: str, period: datetime) -> list[int]:
         return self._accounts.setdefault((tenant_id, scope, period), [0, 0])

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptors.large_requests import calls_waiting
 
 if TYPE_CHECKING:
     from mesh.fairness import FairSlots
@@ -34,6 +35,7 @@ class HeavyTenants(Interceptor):
 
     def __init__(self, use: ProcessorUse) -> None:
         self._use = use
+        self._waiting = calls_waiting("heavy_tenant")
 
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call when it is its turn; OVERLOADED when too many wait."""
@@ -41,7 +43,8 @@ class HeavyTenants(Interceptor):
         if caller is None or caller.actor or not self._use.is_heavy(caller.tenant_id):
             return await proceed(call)
         turn = _Turn(self._use.turns, caller.tenant_id)
-        await turn.begin()
+        with self._waiting.track_inprogress():
+            await turn.begin()
         try:
             return await proceed(call)
         finally:

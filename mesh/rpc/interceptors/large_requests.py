@@ -9,8 +9,11 @@ from google.protobuf.message import Message
 from mesh.fairness import FairSlots
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.values import FEW_VALUES, count_values
+from mesh.telemetry import gauge
 
 if TYPE_CHECKING:
+    from prometheus_client import Gauge
+
     from mesh.rpc.call import Proceed
 
 LARGE_BYTES = 64 * 1024
@@ -34,6 +37,7 @@ class LargeRequests(Interceptor):
 
     def __init__(self) -> None:
         self._slots = FairSlots("large requests", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
+        self._waiting = calls_waiting("large_request")
 
     @property
     def waiting(self) -> int:
@@ -44,8 +48,18 @@ class LargeRequests(Interceptor):
         """Serve the call when it is its turn; OVERLOADED when too many wait."""
         if call.route.request_streaming or call.route.response_streaming or not _is_large(call.request):
             return await proceed(call)
-        async with self._slots.slot(call.caller.tenant_id if call.caller else ""):
+        tenant_id = call.caller.tenant_id if call.caller else ""
+        with self._waiting.track_inprogress():
+            await self._slots.acquire(tenant_id)
+        try:
             return await proceed(call)
+        finally:
+            self._slots.release(tenant_id)
+
+
+def calls_waiting(reason: str) -> Gauge:
+    """The gauge of the calls that wait for their turn, for this reason."""
+    return gauge("rpc_calls_waiting", "Calls that wait until it is their turn.", ("reason",)).labels(reason)
 
 
 def _is_large(request: object) -> bool:

@@ -101,13 +101,13 @@ class PostgresRows:
         if row is None:
             return None
         before = _asset(row)
-        held = await connection.fetchval(sql.HOLD, draft.tenant_id, before.asset_id, hold.holder, hold.subject)
+        is_new_hold = await connection.fetchval(sql.HOLD, draft.tenant_id, before.asset_id, hold.holder, hold.subject)
         classification = strictest(before.classification, draft.classification)
         if classification != before.classification:
             await connection.execute(sql.RAISE, before.asset_id, classification)
         stored = replace(
             before,
-            reference_count=before.reference_count + bool(held),
+            reference_count=before.reference_count + bool(is_new_hold),
             classification=classification,
             deduplicated=True,
         )

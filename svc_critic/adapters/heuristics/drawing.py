@@ -132,11 +132,11 @@ def _nested(root: ET.Element, elements: list[ET.Element]) -> bool:
 def _holding_uses(root: ET.Element) -> Iterator[ET.Element]:
     """Elements with a reference somewhere within them, found in one pass from the leaves to the root."""
     parents = {child: parent for parent in root.iter() for child in parent}
-    held: set[ET.Element] = set()
+    found: set[ET.Element] = set()
     for element in root.iter():
         above = parents.get(element) if _name(element) == "use" else None
-        while above is not None and above not in held:
-            held.add(above)
+        while above is not None and above not in found:
+            found.add(above)
             yield above
             above = parents.get(above)
 

@@ -106,7 +106,7 @@ def _prose(chat: Chat, invocation: Invocation, params: Params) -> InvocationResu
     points = [params.values["points"]] if isinstance(params.values.get("points"), str) else None
     notes = Params({"points": points}) if points else params
     entries = notes.labels("points", limit=_MAX_POINTS)
-    prompt = _asked(invocation, params)
+    prompt = _request(invocation, params)
     longer = asks(invocation.feedback, LONGER)
     answers: list[Answer] = []
     parts: list[str] = []
@@ -212,7 +212,7 @@ def _load() -> ChatEngine:
         raise ProviderError(Failure.UNAVAILABLE, "the local chat model is not installed") from error
 
 
-def _asked(invocation: Invocation, params: Params) -> str:
+def _request(invocation: Invocation, params: Params) -> str:
     """Give the prompt without the critic's remarks, which so small a model would write about instead of heeding."""
     prompt = params.text("prompt", "", max_chars=20_000)
     if not invocation.feedback:

@@ -45,8 +45,8 @@ class Reply:
 
 # The first that matches counts.
 REPLIES = (
-    Reply(401, Reason.UNAUTHENTICATED, f"{_BODY}: send a valid API key as 'x-api-key: soma_...', or a key or token as "
-          "'Authorization: Bearer ...'", grpc="UNAUTHENTICATED"),
+    Reply(401, Reason.UNAUTHENTICATED, "The API key or token is missing, or was not accepted: send a valid key as "
+          f"'x-api-key: soma_...', or a key or token as 'Authorization: Bearer ...' ({_BODY})", grpc="UNAUTHENTICATED"),
     Reply(403, Reason.UNAUTHENTICATED, "The credential was revoked, or was made for another audience",
           grpc="UNAUTHENTICATED"),
     Reply(404, Reason.ROUTE_NOT_FOUND, "No such path; /openapi.json lists all paths", grpc="UNIMPLEMENTED"),

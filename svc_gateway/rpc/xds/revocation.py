@@ -52,8 +52,8 @@ class RevocationFilter:
         return _field(_RBAC_MATCHER, _field(_MATCHER_TREE, tree) + otherwise)
 
     def _update(self, key_ids: AbstractSet[str]) -> None:
-        for gone in self._entries.keys() - key_ids:
-            del self._entries[gone]
+        for removed in self._entries.keys() - key_ids:
+            del self._entries[removed]
         for key_id in key_ids - self._entries.keys():
             self._entries[key_id] = _field(_MAP_ENTRIES, _field(_ENTRY_KEY, key_id.encode()) + self._refuse)
             self._order.append(key_id)

@@ -116,10 +116,10 @@ class DeltaStream:
         changed = [name for name, resource in there.items() if known.versions.get(name) != resource.version]
         # Told once, also of names that never existed, so that nobody waits for them.
         absent = {name for name in wanted | known.versions.keys() if name not in there}
-        gone = [name for name in absent if known.versions.get(name) != ""]
-        if not changed and not gone:
+        removed = [name for name in absent if known.versions.get(name) != ""]
+        if not changed and not removed:
             return None
-        known.versions |= {name: there[name].version for name in changed} | dict.fromkeys(gone, "")
+        known.versions |= {name: there[name].version for name in changed} | dict.fromkeys(removed, "")
         self._answers += 1
         return discovery.DeltaDiscoveryResponse(
             system_version_info=have.version,
@@ -129,5 +129,5 @@ class DeltaStream:
                 discovery.Resource(name=name, version=there[name].version, resource=there[name].body)
                 for name in sorted(changed)
             ],
-            removed_resources=sorted(gone),
+            removed_resources=sorted(removed),
         )

@@ -154,7 +154,7 @@ class BrokenBytes(MemoryBytes):
     """Fails half way."""
 
     async def put(self, path: str, body: AsyncIterator[bytes]) -> None:
-        self._kept[path] = b"half"
+        self._blobs[path] = b"half"
         raise SomaError(Reason.DEPENDENCY_UNAVAILABLE, "the blob store does not answer")
 
 

@@ -86,7 +86,7 @@ class RetentionHarness:
             return {row["part"].removeprefix(f"{table}_") for row in await connection.fetch(statement, table)}
 
     async def set_days(self, tenant: str, **days: int) -> None:
-        await self.terms.keep(tenant, TenantRetention(Days(**{**vars(PLATFORM), **days}), "ann", NOW))
+        await self.terms.save(tenant, TenantRetention(Days(**{**vars(PLATFORM), **days}), "ann", NOW))
 
 
 @pytest.fixture

@@ -43,14 +43,14 @@ class _Parser(HTMLParser):
         self.figures = 0
         self.missing: list[str] = []
         self.unnamed = 0
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._unseen = 0
         self._pictures: list[str] = []
 
     @property
     def text(self) -> str:
         """The words that are seen, a block a line."""
-        lines = (" ".join(line.split()) for line in "".join(self._said).splitlines())
+        lines = (" ".join(line.split()) for line in "".join(self._texts).splitlines())
         return "\n".join(line for line in lines if line)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -62,7 +62,7 @@ class _Parser(HTMLParser):
         if tag in _HEADINGS:
             self.headings.append(_HEADINGS[tag])
         if tag in _BLOCKS:
-            self._said.append("\n")
+            self._texts.append("\n")
         if tag == "a" and given.get("href", "").startswith("#"):
             self.links.append(unquote(given["href"][1:]))
         if tag == "img":
@@ -81,12 +81,12 @@ class _Parser(HTMLParser):
         if tag in _UNSEEN and self._unseen:
             self._unseen -= 1
         if tag in _BLOCKS:
-            self._said.append("\n")
+            self._texts.append("\n")
 
     def handle_data(self, data: str) -> None:
         """Takes in text."""
         if not self._unseen:
-            self._said.append(data)
+            self._texts.append(data)
 
     def _picture(self, given: dict[str, str]) -> None:
         self.figures += 1

@@ -64,7 +64,7 @@ def _slugs(tokens: list[Token]) -> Iterator[str]:
         own = _OWN_ID.search(token.content)
         if own:
             yield own.group(1)
-        plain = _said(token.children or ()).strip().lower()
+        plain = _texts(token.children or ()).strip().lower()
         slug = _DROPPED.sub("", plain).replace(" ", "-")
         count = seen.get(slug, 0)
         seen[slug] = count + 1
@@ -74,14 +74,14 @@ def _slugs(tokens: list[Token]) -> Iterator[str]:
 def _lines(tokens: Iterable[Token]) -> Iterator[str]:
     for token in tokens:
         if token.type == "inline":
-            yield _said(token.children or ())
+            yield _texts(token.children or ())
         elif token.type in {"fence", "code_block"}:
             yield token.content
         elif token.type == "html_block":
             yield _TAGS.sub(" ", token.content)
 
 
-def _said(children: Iterable[Token]) -> str:
+def _texts(children: Iterable[Token]) -> str:
     """The text of a line; line breaks in its source are blanks."""
     parts = (" " if child.type in {"softbreak", "hardbreak"} else child.content for child in children
              if child.type not in {"html_inline", "image"})  # fmt: skip

@@ -174,8 +174,8 @@ async def _pages_of_a_chain(store: PostgresAudit) -> None:
 async def apply_retention(postgres: Postgres) -> None:
     """One chunk of each table's retention, of every kind of cut."""
     terms = PostgresTerms(postgres, DAYS, auditor("provenance"))
-    await terms.keep(TENANT, TenantRetention(replace(DAYS, receipts_days=50), "ann", CLOCK.now()))
-    await terms.kept(TENANT)
+    await terms.save(TENANT, TenantRetention(replace(DAYS, receipts_days=50), "ann", CLOCK.now()))
+    await terms.find(TENANT)
     await terms.terms()
     before = CLOCK.now() - timedelta(days=100)
     for rule in RULES:

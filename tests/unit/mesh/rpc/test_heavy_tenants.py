@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 
 import pytest
+from prometheus_client import REGISTRY
 
 from mesh.clock import SystemClock
 from mesh.context import Caller
@@ -48,6 +49,11 @@ class Server:
         await self.end.wait()
         self.serving[call.caller.tenant_id] -= 1
         return None
+
+
+def metric() -> float | None:
+    """How many calls wait, as operators see it."""
+    return REGISTRY.get_sample_value("rpc_calls_waiting", {"reason": "heavy_tenant"})
 
 
 @pytest.fixture
@@ -102,6 +108,7 @@ async def test_a_call_that_goes_away_while_it_waits_leaves_its_place(server: Ser
     await server.use.turns.acquire("heavy")
     waiting = asyncio.create_task(server.call("heavy"))
     await eventually(lambda: server.use.turns.waiting == 1)
+    assert metric() == 1
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert [server.use.turns.waiting, server.use.turns.held, server.began] == [0, 1, []]
+    assert [server.use.turns.waiting, server.use.turns.held, server.began, metric()] == [0, 1, [], 0]
