@@ -289,6 +289,8 @@ async def test_the_planted_bugs_are_caught(
     async with valkey_line.open(event_run.postgres, [TOPIC, DEAD_LETTERS]) as bus:
         report = await event_run.run(bus, planted(bus, applier, GROUP, TOPIC), within_s=3)
     expected = (
-        {"letters_missing", "missed", "partitions_held_up"} if planted is EndlessRetryConsumer else {"letters_missing"}
+        {"dead_letters_missing", "missed", "partitions_held_up"}
+        if planted is EndlessRetryConsumer
+        else {"dead_letters_missing"}
     )
     assert expected <= report.flaws.keys()
