@@ -253,7 +253,7 @@ SCENARIOS = (
     ),
     Scenario(
         37, "dead letters that nobody follows", "are claimed by an index, in turns",
-        "tests/integration/provenance/test_dead_letter_claims.py::test_letters_that_are_long_overdue_take_turns",
+        "tests/integration/provenance/test_dead_letter_claims.py::test_dead_letters_that_are_long_overdue_take_turns",
         why="a plan of a statement is seen in the database alone",
     ),
 )  # fmt: skip
