@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _CHECK_EVERY_S = 0.25
 _TENANTS = 4_096
+_SHARED_S = 10.0
+"""How long after a call of another tenant the process counts as shared."""
 _WAITING = 512
 """Most calls of one tenant with heavy use that wait to begin."""
 
@@ -43,6 +45,7 @@ class ProcessorUse:
         self._long_s = long_s
         self._heavy_s = heavy_s
         self._memory_s = memory_s
+        self._others_called_at = -math.inf
         self.turns = FairSlots(
             "calls of tenants with heavy use", 1, per_tenant=1, waiting_per_tenant=_WAITING, waiting=4 * _WAITING
         )
@@ -60,6 +63,15 @@ class ProcessorUse:
             return True
         used = self._used.get(tenant_id)
         return used is not None and self._left(used) > self._heavy_s
+
+    def note_call_of_others(self) -> None:
+        """A tenant whose use is not heavy calls."""
+        self._others_called_at = self._clock.monotonic()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a tenant whose use is not heavy has called within the last 10 s."""
+        return self._clock.monotonic() - self._others_called_at < _SHARED_S
 
     @contextmanager
     def metered(self, tenant_id: str, process: RunningProcess) -> Iterator[None]:

@@ -23,8 +23,8 @@ class HeavyTenants(Interceptor):
     """A call of a tenant with heavy use begins once the one before has ended, or was served for 50 ms, and a pause.
 
     Such tenants take turns, whichever server of the process they call, so that a burst of their calls is never in the
-    event loop at once, where everybody else's wait between them. The pause grows with the time that a call takes: while
-    nobody else calls it is short. What services call on their behalf does not wait: the call from outside that it
+    event loop at once, where everybody else's wait between them. The pause grows with the time that a call takes. While
+    no other tenant calls, nothing waits. Nor does what services call on their behalf: the call from outside that it
     belongs to has waited.
     """
 
@@ -40,7 +40,12 @@ class HeavyTenants(Interceptor):
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call when it is its turn; OVERLOADED when too many wait."""
         caller = call.caller
-        if caller is None or caller.actor or not self._use.is_heavy(caller.tenant_id):
+        if caller is None or caller.actor:
+            return await proceed(call)
+        if not self._use.is_heavy(caller.tenant_id):
+            self._use.note_call_of_others()
+            return await proceed(call)
+        if not self._use.is_shared:
             return await proceed(call)
         turn = _Turn(self._use.turns, caller.tenant_id)
         with self._waiting.track_inprogress():

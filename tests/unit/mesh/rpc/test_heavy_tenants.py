@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 from prometheus_client import REGISTRY
 
-from mesh.clock import SystemClock
 from mesh.context import Caller
 from mesh.processes import ProcessorUse
 from mesh.rpc.call import Access, Call, Route
 from mesh.rpc.interceptors.heavy_tenants import HeavyTenants
+from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 
 
@@ -24,10 +24,12 @@ class Use(ProcessorUse):
 
 
 class Server:
-    """Two servers of one process, whose calls last until they are told to end."""
+    """Two servers of one process, whose calls last until they are told to end; a light tenant has called one."""
 
     def __init__(self) -> None:
-        use = Use(SystemClock())
+        self.clock = FakeClock()
+        use = Use(self.clock)
+        use.note_call_of_others()
         self.use = use
         self.interceptors = [HeavyTenants(use), HeavyTenants(use)]
         self.began: list[str] = []
@@ -112,3 +114,14 @@ async def test_a_call_that_goes_away_while_it_waits_leaves_its_place(server: Ser
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert [server.use.turns.waiting, server.use.turns.held, server.began, metric()] == [0, 1, [], 0]
+
+
+async def test_while_no_other_tenant_calls_nothing_waits(server: Server) -> None:
+    await server.clock.advance(11.0)
+    calls = [asyncio.create_task(server.call("heavy")) for _ in range(4)]
+    await eventually(lambda: server.serving["heavy"] == len(calls))
+    assert server.use.turns.held == 0
+    server.end.set()
+    await asyncio.gather(*calls, server.call("light", server=1))
+    await server.call("heavy")
+    assert server.use.turns.held == 1
