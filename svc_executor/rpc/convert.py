@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from google.protobuf import struct_pb2
 
-from mesh.json_numbers import whole
+from mesh.errors import invalid
 from mesh.rpc import wellknown
 from mesh.rpc.bounded import ANSWER_BYTES, ParamsSizeLimit
-from mesh.rpc.wellknown import timestamp
+from mesh.rpc.wellknown import json_object, timestamp
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from svc_executor.domain.job import TEXT_SHOWN
 
@@ -22,22 +22,15 @@ if TYPE_CHECKING:
     from svc_executor.domain.timeline import Compensation, JobAccount, JobEvent
 
 
-def document(message: struct_pb2.Struct) -> dict[str, JsonValue]:
-    """A plan as JSON; numbers without a fraction, which Struct keeps as floats, become whole again below 2**53."""
-    return {name: _plain(value) for name, value in message.fields.items()}
+def document(message: struct_pb2.Struct) -> Mapping[str, JsonValue]:
+    """A plan as JSON; numbers without a fraction, which Struct keeps as floats, become whole again below 2**53.
 
-
-def _plain(value: struct_pb2.Value) -> JsonValue:
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return document(value.struct_value)
-    if kind == "list_value":
-        return [_plain(item) for item in value.list_value.values]
-    if kind == "number_value":
-        return whole(value.number_value)
-    if kind == "string_value":
-        return value.string_value
-    return value.bool_value if kind == "bool_value" else None
+    INVALID_ARGUMENT for a number that JSON does not have.
+    """
+    try:
+        return json_object(message)
+    except ValueError:
+        raise invalid("plan", "holds a number that is not finite") from None
 
 
 def struct(fields: Mapping[str, JsonValue]) -> struct_pb2.Struct:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from mesh.identity import SYSTEM_TENANT
 from mesh.rpc.call import Call, Interceptor
 from mesh.rpc.interceptors.large_requests import calls_waiting
 
@@ -24,8 +25,8 @@ class HeavyTenants(Interceptor):
 
     Such tenants take turns, whichever server of the process they call, so that a burst of their calls is never in the
     event loop at once, where everybody else's wait between them. The pause grows with the time that a call takes. While
-    no other tenant calls, nothing waits. Nor does what services call on their behalf: the call from outside that it
-    belongs to has waited.
+    no other tenant calls, nothing waits. Nor do calls of services, for themselves or on a tenant's behalf: the call
+    from outside to which such a call belongs has waited.
     """
 
     name = "heavy_tenants"
@@ -40,7 +41,7 @@ class HeavyTenants(Interceptor):
     async def around(self, call: Call, proceed: Proceed) -> object:
         """Serve the call when it is its turn; OVERLOADED when too many wait."""
         caller = call.caller
-        if caller is None or caller.actor:
+        if caller is None or caller.actor or caller.tenant_id == SYSTEM_TENANT:
             return await proceed(call)
         if not self._use.is_heavy(caller.tenant_id):
             self._use.note_call_of_others()

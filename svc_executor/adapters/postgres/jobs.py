@@ -74,7 +74,7 @@ class PostgresJobs:
                 await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **plan, **request})
                 for step in submission.steps:
                     await insert(connection, "job_steps", rows.step_row(step, job.tenant_id))
-                await self._begun(connection, submission)
+                await self._begin(connection, submission)
         except asyncpg.UniqueViolationError:
             return await self._made_before(submission)
         return job
@@ -84,7 +84,7 @@ class PostgresJobs:
         known = "SELECT true FROM multimodal_job_plans WHERE tenant_id = $1 AND request_id = $2"
         return bool(await connection.fetchval(known, submission.job.tenant_id, submission.request_id or None))
 
-    async def _begun(self, connection: asyncpg.Connection, submission: Submission) -> None:
+    async def _begin(self, connection: asyncpg.Connection, submission: Submission) -> None:
         job = submission.job
         work = await self._work(connection, job.job_id)
         await work.append(submission.first_event)

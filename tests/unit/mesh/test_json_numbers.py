@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from mesh import json_schema
+from mesh.errors import SomaError
 from mesh.json_numbers import EXACT, whole
 from mesh.json_schema import BoundedValue, SchemaError, compile_schema
 from mesh.rpc.wellknown import json_object
@@ -83,3 +84,11 @@ def test_what_does_not_fit_is_named_within_one_bound_for_all_schemas_of_a_value(
     assert errors[0] == 'x: the value is not of type "integer"'
     assert errors[-1] == "it does not fit the schema"
     assert schemas[-1].first_error_in(bounded.with_own_budget()) == errors[0]
+
+
+def test_a_number_that_is_not_finite_is_refused_by_the_name_of_its_field() -> None:
+    message = Struct()
+    message.fields["x"].number_value = float("nan")
+    with pytest.raises(SomaError) as refused:
+        document(message)
+    assert [violation.field for violation in refused.value.fields] == ["plan"]

@@ -95,7 +95,7 @@ class MeshReader:
     def __init__(self, api: httpx.AsyncClient, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self._begun = clock.now()
+        self._began_at = clock.now()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def receipts(self) -> Counter[str]:
@@ -152,7 +152,7 @@ class MeshReader:
         own = [dead_letter async for dead_letter in self._pages("/v1/admin/dlq", "dead_letters")]
         all_nobodys = self._pages("/v1/admin/dlq", "dead_letters", platform="true")
         nobodys = [
-            dead_letter async for dead_letter in all_nobodys if dead_letter["create_time"] >= f"{self._begun:%FT%TZ}"
+            dead_letter async for dead_letter in all_nobodys if dead_letter["create_time"] >= f"{self._began_at:%FT%TZ}"
         ]
         found = []
         for dead_letter in (*own, *nobodys):

@@ -20,7 +20,7 @@ async def scene(postgres: Postgres, databases: Databases, codec: Codec) -> Scene
     owner = await asyncpg.connect(databases.owner_dsn(postgres._settings))
     await owner.execute("""
         CREATE TABLE probe.applied (tenant_id text, payload bytea, number bigserial);
-        CREATE TABLE probe.buried (event_id text);
+        CREATE TABLE probe.given_up (event_id text);
         GRANT ALL ON ALL TABLES IN SCHEMA probe TO probe;
         GRANT ALL ON ALL SEQUENCES IN SCHEMA probe TO probe;
         ALTER TABLE probe.applied ENABLE ROW LEVEL SECURITY;

@@ -31,7 +31,7 @@ class Instant(SystemClock):
 
 
 class Scene:
-    """A consumer with what it applied, what it buried and how often it tried."""
+    """A consumer with what it applied, what it gave up and how often it tried."""
 
     def __init__(self, postgres: Postgres, codec: Codec) -> None:
         self.postgres = postgres
@@ -49,11 +49,11 @@ class Scene:
         self.fault(event)
 
     async def dead_letter(self, connection: asyncpg.Connection, dead_letter: DeadLetter) -> None:
-        await connection.execute("INSERT INTO buried VALUES ($1)", dead_letter.event_id)
+        await connection.execute("INSERT INTO given_up VALUES ($1)", dead_letter.event_id)
         self.dead_letters.append(dead_letter)
 
     async def resolve(self, connection: asyncpg.Connection, group: str, event: Event) -> None:
-        await connection.execute("INSERT INTO buried VALUES ($1)", f"{group} resolved {event.dlq_id}")
+        await connection.execute("INSERT INTO given_up VALUES ($1)", f"{group} resolved {event.dlq_id}")
 
     @asynccontextmanager
     async def consuming(self, handlers: Handlers | None = None, *, timeout_s: float = 10.0) -> AsyncIterator[Consumer]:

@@ -86,7 +86,7 @@ async def test_an_event_from_a_dead_letter_is_told_once_it_was_applied(scene: Sc
         await scene.publish(event(payload=b"1", group="g", dlq_id="letter"))
         await scene.done(1)
     async with scene.postgres.transaction(SYSTEM) as connection:
-        assert await connection.fetchval("SELECT event_id FROM buried") == "g resolved letter"
+        assert await connection.fetchval("SELECT event_id FROM given_up") == "g resolved letter"
 
 
 async def test_the_lag_is_reported(scene: Scene, event: MakeEvent) -> None:

@@ -1,4 +1,4 @@
-"""Events that cannot be applied: tried within bounds, then buried with their cause."""
+"""Events that cannot be applied: tried within bounds, then dead-lettered with their cause."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_failing_event_leaves_no_effect_and_is_tried_again(scene: Scene,
     assert scene.dead_letters == []
 
 
-async def test_poison_is_buried_after_bounded_tries_with_its_cause(scene: Scene, event: MakeEvent) -> None:
+async def test_poison_is_given_up_after_bounded_tries_with_its_cause(scene: Scene, event: MakeEvent) -> None:
     def always(tried: Event) -> None:
         raise RuntimeError("bad")
 
@@ -46,7 +46,7 @@ async def test_poison_is_buried_after_bounded_tries_with_its_cause(scene: Scene,
     assert scene.tries[b"1"] == 3
 
 
-async def test_what_is_no_event_is_buried_at_once(scene: Scene, event: MakeEvent) -> None:
+async def test_what_is_no_event_is_given_up_at_once(scene: Scene, event: MakeEvent) -> None:
     async with scene.consuming():
         await scene.bus.publish([Record(TOPIC, "k", "not-even-a-uuid", b"\xff\xff")])
         await scene.publish(event(payload=b"1"))
@@ -56,7 +56,7 @@ async def test_what_is_no_event_is_buried_at_once(scene: Scene, event: MakeEvent
     assert await scene.rows() == [b"1"]
 
 
-async def test_a_handler_that_hangs_is_cut_and_the_event_buried(scene: Scene, event: MakeEvent) -> None:
+async def test_a_handler_that_hangs_is_cut_and_the_event_given_up(scene: Scene, event: MakeEvent) -> None:
     async def hang(connection: asyncpg.Connection, given: Event) -> None:
         scene.tries[given.payload] += 1
         await connection.execute("SELECT pg_sleep(60)")
@@ -68,7 +68,7 @@ async def test_a_handler_that_hangs_is_cut_and_the_event_buried(scene: Scene, ev
     assert (dead_letter.cause, dead_letter.attempts, scene.tries[b"1"]) == (Cause.TIMEOUT, 3, 3)
 
 
-async def test_what_policy_refuses_is_buried_at_once(scene: Scene, event: MakeEvent) -> None:
+async def test_what_policy_refuses_is_given_up_at_once(scene: Scene, event: MakeEvent) -> None:
     def refuse(_: Event) -> None:
         raise SomaError(Reason.POLICY_DENIED, "No")
 
