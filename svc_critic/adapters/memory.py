@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError
+from mesh.errors import not_found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing
+    from mesh.idempotency import RequestKey
+    from svc_critic.domain.evaluation import Evaluation, Listing
     from svc_critic.domain.rubric import Rubric
-
-
-def _checked(digest: str, once: IdempotencyKey) -> None:
-    if digest != once.digest:
-        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
 
 
 class MemoryRubrics:
@@ -44,20 +40,22 @@ class MemoryRubrics:
         ]
         return found[:size]
 
-    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: IdempotencyKey) -> Rubric | None:
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, key: RequestKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one."""
-        earlier = self._requests.get((tenant_id, once.request_id)) if once.request_id else None
+        earlier = self._requests.get((tenant_id, key.request_id)) if key.request_id else None
         if earlier is not None:
-            _checked(earlier[0], once)
-            return self._stored.get((tenant_id, earlier[1]))
+            key.require_same(earlier[0])
+            if (tenant_id, earlier[1]) not in self._stored:
+                raise not_found("rubric", earlier[1])
+            return self._stored[(tenant_id, earlier[1])]
         before = self._stored.get((tenant_id, rubric.rubric_id))
         if (before.version if before else 0) != expected_version:
             return None
         if rubric.is_default:
             self._unset_default(tenant_id, rubric.asset_type)
         self._stored[(tenant_id, rubric.rubric_id)] = rubric
-        if once.request_id:
-            self._requests[(tenant_id, once.request_id)] = (once.digest, rubric.rubric_id)
+        if key.request_id:
+            self._requests[(tenant_id, key.request_id)] = (key.digest, rubric.rubric_id)
         return rubric
 
     def _unset_default(self, tenant_id: str, asset_type: str) -> None:
@@ -77,21 +75,21 @@ class MemoryEvaluations:
         self._stored: dict[str, Evaluation] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
 
-    async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
+    async def by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
         """What this request id recorded."""
-        found = self._requests.get((tenant_id, once.request_id))
+        found = self._requests.get((tenant_id, key.request_id))
         if found is None:
             return None
-        _checked(found[0], once)
+        key.require_same(found[0])
         return self._stored[found[1]]
 
-    async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
+    async def record(self, evaluation: Evaluation, key: RequestKey) -> Evaluation:
         """Keeps the evaluation; the first one when the request id was used."""
-        if once.request_id:
-            first = await self.by_request(evaluation.tenant_id, once)
+        if key.request_id:
+            first = await self.by_request(evaluation.tenant_id, key)
             if first is not None:
                 return first
-            self._requests[(evaluation.tenant_id, once.request_id)] = (once.digest, evaluation.evaluation_id)
+            self._requests[(evaluation.tenant_id, key.request_id)] = (key.digest, evaluation.evaluation_id)
         self._stored[evaluation.evaluation_id] = evaluation
         return evaluation
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import asyncpg
 from pydantic import TypeAdapter
 
-from mesh.errors import Reason, SomaError
+from mesh.errors import not_found
 from mesh.events.audit import canonical
+from mesh.stores.idempotency import RequestTable
 from svc_critic.adapters.erasure import is_erased
 from svc_critic.domain.erasure import ErasedAsset
 from svc_critic.domain.evaluation import Evaluation
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
+    from mesh.idempotency import RequestKey
     from mesh.stores.postgres import Postgres
-    from svc_critic.domain.evaluation import IdempotencyKey, Listing
+    from svc_critic.domain.evaluation import Listing
 
+REQUESTS = RequestTable("rubric_requests", "rubric_id")
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 _RUBRIC: TypeAdapter[Rubric] = TypeAdapter(Rubric)
 _EVALUATION: TypeAdapter[Evaluation] = TypeAdapter(Evaluation)
@@ -35,9 +39,8 @@ class Fact(Protocol):
     def __call__(self, evaluation: Evaluation) -> Event: ...
 
 
-def mismatch() -> SomaError:
-    """The error for a request id that was used with another body."""
-    return SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+class _RepeatedError(Exception):
+    """The request was kept by another call meanwhile: nothing of this one's transaction stays."""
 
 
 class PostgresRubrics:
@@ -66,16 +69,21 @@ class PostgresRubrics:
             rows = await connection.fetch(statement, tenant_id, first, size, *values)
         return [_RUBRIC.validate_python(row["document"]) for row in rows]
 
-    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: IdempotencyKey) -> Rubric | None:
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, key: RequestKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one."""
-        try:
+        # Another call with the same request id, or for the same default, may come first.
+        with suppress(_RepeatedError, asyncpg.UniqueViolationError):
             async with self._postgres.transaction(tenant_id) as connection:
-                return await self._save(connection, tenant_id, rubric, expected_version, once)
-        except asyncpg.UniqueViolationError:
-            # Another call with the same request id, or for the same default, came first.
-            async with self._postgres.transaction(tenant_id) as connection:
-                earlier = await _earlier(connection, tenant_id, once)
-                return await _rubric(connection, tenant_id, earlier) if earlier else None
+                earlier = await REQUESTS.earlier(connection, tenant_id, key)
+                if earlier:
+                    return await _written(connection, tenant_id, earlier)
+                saved = await self._save(connection, tenant_id, rubric, expected_version)
+                if saved and await REQUESTS.keep(connection, tenant_id, key, rubric.rubric_id):
+                    raise _RepeatedError
+                return saved
+        async with self._postgres.transaction(tenant_id) as connection:
+            earlier = await REQUESTS.earlier(connection, tenant_id, key)
+            return await _written(connection, tenant_id, earlier) if earlier else None
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
         """Removes a rubric and gives what it was."""
@@ -87,16 +95,8 @@ class PostgresRubrics:
         return _RUBRIC.validate_python(document) if document else None
 
     async def _save(
-        self,
-        connection: asyncpg.Connection,
-        tenant_id: str,
-        rubric: Rubric,
-        expected_version: int,
-        once: IdempotencyKey,
+        self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric, expected_version: int
     ) -> Rubric | None:
-        earlier = await _earlier(connection, tenant_id, once)
-        if earlier:
-            return await _rubric(connection, tenant_id, earlier)
         before = await connection.fetchrow(_LOCK, tenant_id, rubric.rubric_id)
         if (before["version"] if before else 0) != expected_version:
             return None
@@ -107,8 +107,6 @@ class PostgresRubrics:
             _SAVE_RUBRIC, tenant_id, rubric.rubric_id, rubric.asset_type, rubric.is_default, rubric.version, after
         )
         await self._audit(connection, tenant_id, rubric.rubric_id, before["document"] if before else None, after)
-        if once.request_id:
-            await connection.execute(_KEEP_REQUEST, tenant_id, once.request_id, once.digest, rubric.rubric_id)
         return rubric
 
     async def _unset_default(self, connection: asyncpg.Connection, tenant_id: str, rubric: Rubric) -> None:
@@ -154,14 +152,12 @@ async def _rubric(connection: asyncpg.Connection, tenant_id: str, rubric_id: str
     return _RUBRIC.validate_python(document) if document else None
 
 
-async def _earlier(connection: asyncpg.Connection, tenant_id: str, once: IdempotencyKey) -> str:
-    """The rubric that this request id wrote; "" when it wrote none."""
-    if not once.request_id:
-        return ""
-    row = await connection.fetchrow(_GET_REQUEST, tenant_id, once.request_id)
-    if row is not None and row["digest"] != once.digest:
-        raise mismatch()
-    return str(row["rubric_id"]) if row is not None else ""
+async def _written(connection: asyncpg.Connection, tenant_id: str, rubric_id: str) -> Rubric:
+    """The rubric that a request wrote; NOT_FOUND when it was deleted since."""
+    found = await _rubric(connection, tenant_id, rubric_id)
+    if found is None:
+        raise not_found("rubric", rubric_id)
+    return found
 
 
 class PostgresEvaluations:
@@ -172,17 +168,16 @@ class PostgresEvaluations:
         self._outbox = outbox
         self._fact = fact
 
-    async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
+    async def by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
         """What this request id recorded."""
         async with self._postgres.transaction(tenant_id) as connection:
-            row = await connection.fetchrow(_BY_REQUEST, tenant_id, once.request_id)
+            row = await connection.fetchrow(_BY_REQUEST, tenant_id, key.request_id)
         if row is None:
             return None
-        if row["digest"] != once.digest:
-            raise mismatch()
+        key.require_same(row["digest"])
         return _EVALUATION.validate_python(row["document"])
 
-    async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
+    async def record(self, evaluation: Evaluation, key: RequestKey) -> Evaluation:
         """Keeps the evaluation, without quotes if its asset is gone; the first one when the request id was used."""
         try:
             async with self._postgres.transaction(evaluation.tenant_id) as connection:
@@ -194,8 +189,8 @@ class PostgresEvaluations:
                     evaluation.tenant_id,
                     evaluation.asset_id,
                     evaluation.origin.job_id,
-                    once.request_id or None,
-                    once.digest,
+                    key.request_id or None,
+                    key.digest,
                     evaluation.passes,
                     evaluation.score,
                     _EVALUATION.dump_python(evaluation, mode="json"),
@@ -203,7 +198,7 @@ class PostgresEvaluations:
                 )
                 await self._outbox.add(connection, self._fact(evaluation))
         except asyncpg.UniqueViolationError:
-            first = await self.by_request(evaluation.tenant_id, once)
+            first = await self.by_request(evaluation.tenant_id, key)
             if first is None:
                 raise
             return first
@@ -247,8 +242,6 @@ SET asset_type = excluded.asset_type, is_default = excluded.is_default, version 
     document = excluded.document
 """
 _DELETE_RUBRIC = "DELETE FROM rubrics WHERE tenant_id = $1 AND rubric_id = $2 RETURNING document"
-_GET_REQUEST = "SELECT digest, rubric_id FROM rubric_requests WHERE tenant_id = $1 AND request_id = $2"
-_KEEP_REQUEST = "INSERT INTO rubric_requests (tenant_id, request_id, digest, rubric_id) VALUES ($1, $2, $3, $4)"
 _BY_REQUEST = "SELECT digest, document FROM evaluations WHERE tenant_id = $1 AND request_id = $2"
 _RECORD = """
 INSERT INTO evaluations

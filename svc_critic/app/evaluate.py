@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_critic.domain.asset import EvaluationContext
-from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing, Origin, RubricChoice
+from svc_critic.domain.evaluation import Evaluation, Listing, Origin, RubricChoice
 from svc_critic.domain.judgement import judge
 
 if TYPE_CHECKING:
@@ -32,13 +31,7 @@ class EvaluationRequest:
     rubric: RubricChoice = field(default_factory=RubricChoice)
     context: EvaluationContext = field(default_factory=EvaluationContext)
     origin: Origin = field(default_factory=Origin)
-    request_id: str = ""
-
-    @property
-    def once(self) -> IdempotencyKey:
-        """The request id with a digest of all that was asked."""
-        text = json.dumps(asdict(self), sort_keys=True, default=str)
-        return IdempotencyKey(self.request_id, hashlib.sha256(text.encode()).hexdigest())
+    key: RequestKey = NO_KEY
 
 
 class Evaluate:
@@ -72,15 +65,15 @@ class Evaluate:
         FAILED_PRECONDITION when nothing of the rubric can be measured or measuring needs too much, OVERLOADED when too
         many assets wait, or an asset of a job cannot be judged soon (`by_service`), IDEMPOTENCY_MISMATCH.
         """
-        if request.request_id:
-            earlier = await self._evaluations.by_request(tenant_id, request.once)
+        if request.key.request_id:
+            earlier = await self._evaluations.by_request(tenant_id, request.key)
             if earlier is not None:
                 return earlier
         async with self._slots.slot(
             tenant_id, by_service=by_service
         ):  # before the bytes are read: those that wait hold no memory
             made, kind = await self._judged(tenant_id, request)
-        recorded = await self._evaluations.record(made, request.once)
+        recorded = await self._evaluations.record(made, request.key)
         if recorded.evaluation_id == made.evaluation_id:
             self._meter.judged(recorded, kind)
         return recorded

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_critic.domain.evaluation import IdempotencyKey
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_critic.domain.rubric import DEFAULT_PREFIX, builtin, builtins, check
 
 if TYPE_CHECKING:
@@ -56,23 +54,21 @@ class RubricUseCases:
         shared = (rubric for rubric in builtins() if rubric.rubric_id > after and asset_type in ("", rubric.asset_type))
         return [*own, *shared][:size]
 
-    async def create(self, tenant_id: str, rubric: Rubric, request_id: str) -> Rubric:
+    async def create(self, tenant_id: str, rubric: Rubric, key: RequestKey = NO_KEY) -> Rubric:
         """Makes a rubric with an id of its own."""
         check(rubric)
-        once = _idempotency_key("create", request_id, rubric)
         new = replace(rubric, rubric_id=self._ids.new(), version=1, builtin=False, updated_at=self._clock.now())
-        made = await self._rubrics.save(tenant_id, new, 0, once)
+        made = await self._rubrics.save(tenant_id, new, 0, key)
         if made is None:
             raise SomaError(Reason.CONFLICT, "another rubric took the same id; try again")
         return made
 
-    async def update(self, tenant_id: str, rubric_id: str, rubric: Rubric, request_id: str) -> Rubric:
+    async def update(self, tenant_id: str, rubric_id: str, rubric: Rubric, key: RequestKey = NO_KEY) -> Rubric:
         """Replaces a rubric.
 
         STALE_VERSION when it changed since the version that was sent back; version 0 overwrites.
         """
         check(rubric)
-        once = _idempotency_key("update", request_id, replace(rubric, rubric_id=rubric_id))
         for _ in range(TRIES):
             before = self._own(await self.get(tenant_id, rubric_id))
             expected = rubric.version or before.version
@@ -83,7 +79,7 @@ class RubricUseCases:
                 builtin=False,
                 updated_at=self._clock.now(),
             )
-            saved = await self._rubrics.save(tenant_id, new, expected, once)
+            saved = await self._rubrics.save(tenant_id, new, expected, key)
             if saved is not None:
                 return saved
             if rubric.version:
@@ -105,8 +101,3 @@ class RubricUseCases:
             text = f"{rubric.rubric_id!r} is the platform's and stays as it is; create a rubric of your own instead"
             raise SomaError(Reason.FAILED_PRECONDITION, text)
         return rubric
-
-
-def _idempotency_key(verb: str, request_id: str, rubric: Rubric) -> IdempotencyKey:
-    text = json.dumps([verb, asdict(rubric)], sort_keys=True, default=str)
-    return IdempotencyKey(request_id, hashlib.sha256(text.encode()).hexdigest())

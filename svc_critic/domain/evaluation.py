@@ -63,14 +63,6 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class IdempotencyKey:
-    """What makes a write idempotent: the caller's request id, and a digest of what was asked with it."""
-
-    request_id: str
-    digest: str
-
-
-@dataclass(frozen=True)
 class RubricChoice:
     """Which rubric a request wants: one written in it, one by id, else the tenant's default."""
 

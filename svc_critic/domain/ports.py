@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mesh.idempotency import RequestKey
     from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
-    from svc_critic.domain.evaluation import Evaluation, IdempotencyKey, Listing
+    from svc_critic.domain.evaluation import Evaluation, Listing
     from svc_critic.domain.judgement import Measurement
     from svc_critic.domain.rubric import Rubric
 
@@ -55,12 +56,12 @@ class Rubrics(Protocol):
     async def list(self, tenant_id: str, asset_type: str, after: str, size: int) -> Sequence[Rubric]:
         """The tenant's with ids above `after`, in their order; `asset_type` empty: all."""
 
-    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, once: IdempotencyKey) -> Rubric | None:
+    async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, key: RequestKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one (0: none is stored); else None.
 
         A race that was lost also gives None. A new default takes that role from the one before, in the same
-        transaction. A request id seen before changes nothing and gives the rubric it wrote, as it is now;
-        IDEMPOTENCY_MISMATCH when it was used with another digest.
+        transaction. A request id seen before changes nothing and gives the rubric it wrote, as it is now,
+        NOT_FOUND when it was deleted since; IDEMPOTENCY_MISMATCH when it was used for another request.
         """
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:
@@ -70,10 +71,10 @@ class Rubrics(Protocol):
 class Evaluations(Protocol):
     """Evaluations of tenants."""
 
-    async def by_request(self, tenant_id: str, once: IdempotencyKey) -> Evaluation | None:
-        """What this request id recorded; IDEMPOTENCY_MISMATCH when it was used with another digest."""
+    async def by_request(self, tenant_id: str, key: RequestKey) -> Evaluation | None:
+        """What this request id recorded; IDEMPOTENCY_MISMATCH when it was used for another request."""
 
-    async def record(self, evaluation: Evaluation, once: IdempotencyKey) -> Evaluation:
+    async def record(self, evaluation: Evaluation, key: RequestKey) -> Evaluation:
         """Keeps the evaluation with its event, in one transaction; the first one when the request id was used.
 
         Of an asset that was erased meanwhile, the evaluation is kept without what it may quote.

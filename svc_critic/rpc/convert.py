@@ -9,6 +9,7 @@ from mesh.events.topics import facts_of
 from mesh.ids import derive
 from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
+from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import redact, struct, timestamp
 from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.events.v1 import facts_pb2
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 TOPIC = facts_of("critic")
 
 
-def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> EvaluationRequest:
+async def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> EvaluationRequest:
     """What is to be judged. INVALID_ARGUMENT for a job that no service names: the verdict appears in its trace."""
     context = request.context
     check_job_fields(context, "context", who)
@@ -33,7 +34,7 @@ def order_from(request: critic_service_pb2.EvaluateRequest, who: Caller) -> Eval
         rubric=RubricChoice(rubric_from(request.rubric) if request.HasField("rubric") else None, request.rubric_id),
         context=EvaluationContext(context.request, tuple(context.expected_labels), context.min_width_px),
         origin=Origin(context.job_id, context.step_id, context.execution_id, context.tool_id),
-        request_id=request.request_id,
+        key=await request_key(request),
     )
 
 

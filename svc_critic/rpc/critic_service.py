@@ -29,7 +29,7 @@ class CriticServicer(CriticServiceServicer):
     async def Evaluate(self, request: pb.EvaluateRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:
         """Judges an asset."""
         who = caller()
-        order = order_from(request, who)
+        order = await order_from(request, who)
         return evaluation_to(await self._evaluate(who.tenant_id, order, by_service=is_service(who)))
 
     async def GetEvaluation(self, request: pb.GetEvaluationRequest, context: grpc.aio.ServicerContext) -> pb.Evaluation:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.paging import page_token_id
+from mesh.rpc.request_keys import request_key
 from soma.critic.v1 import rubric_pb2 as pb
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceServicer
 from svc_critic.domain.rubric import DEFAULT_PREFIX
@@ -27,7 +28,7 @@ class RubricServicer(RubricServiceServicer):
 
     async def CreateRubric(self, request: pb.CreateRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
         """Makes a rubric."""
-        made = await self._rubrics.create(caller().tenant_id, rubric_from(request.rubric), request.request_id)
+        made = await self._rubrics.create(caller().tenant_id, rubric_from(request.rubric), await request_key(request))
         return rubric_to(made)
 
     async def GetRubric(self, request: pb.GetRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
@@ -45,8 +46,8 @@ class RubricServicer(RubricServiceServicer):
 
     async def UpdateRubric(self, request: pb.UpdateRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
         """Replaces a rubric."""
-        rubric = rubric_from(request.rubric)
-        return rubric_to(await self._rubrics.update(caller().tenant_id, request.rubric_id, rubric, request.request_id))
+        rubric, key = rubric_from(request.rubric), await request_key(request)
+        return rubric_to(await self._rubrics.update(caller().tenant_id, request.rubric_id, rubric, key))
 
     async def DeleteRubric(self, request: pb.DeleteRubricRequest, context: grpc.aio.ServicerContext) -> pb.Rubric:
         """Deletes a rubric."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import PreconditionViolation, Reason, SomaError
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_executor.domain.errors import resumed_too_often, too_many_open
 from svc_executor.domain.job import JobState, Step, StepState
 from svc_executor.domain.run import JobRun
@@ -27,21 +26,17 @@ _CLOSING_S = 5.0
 
 @dataclass(frozen=True)
 class ControlRequest:
-    """Who wants what of which job. `request_id` is empty when none was given."""
+    """Who wants what of which job. `key` is that of the request as it was received."""
 
     caller: Principal
     job_id: str
-    request_id: str = ""
+    key: RequestKey = NO_KEY
     reason: str = ""
 
     @property
     def tenant_id(self) -> str:
         """Tenant of the caller."""
         return self.caller.tenant_id
-
-    def digest(self, action: str) -> str:
-        """Of what makes two requests the same."""
-        return hashlib.sha256(json.dumps([action, self.job_id, self.reason]).encode()).hexdigest()
 
 
 class CancelJob:
@@ -54,7 +49,7 @@ class CancelJob:
     async def __call__(self, order: ControlRequest) -> Job:
         """The job as it is now; an ended one is left alone. One whose run was lost is run again, to close."""
         async with self._store.work(order.tenant_id, order.job_id) as work:
-            first = not order.request_id or await work.first_time(order.request_id, order.digest("cancel"))
+            first = await work.first_time(order.key)
             if work.job.state.ended:
                 return work.job
             wish = order.reason or "cancelled by the caller"
@@ -98,12 +93,12 @@ class ResumeJob:
         """
         before = await self._store.job(order.tenant_id, order.job_id)
         lost = before.state is JobState.RUNNING and not await self._runner.is_running(_order(before))
-        if not order.request_id:
+        if not order.key.request_id:
             self._check(before, before.run, lost=lost)
         steps = await self._store.steps(order.tenant_id, order.job_id)
         anew = await self._to_run_again(order.job_id, steps)
         async with self._store.work(order.tenant_id, order.job_id) as work:
-            if order.request_id and not await work.first_time(order.request_id, order.digest("resume")):
+            if not await work.first_time(order.key):
                 return work.job
             self._check(work.job, before.run, lost=lost)
             await _check_not_closing(work)

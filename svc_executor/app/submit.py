@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import FieldViolation, Reason, SomaError
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_executor.app import spans
 from svc_executor.app.compile import CompilePlan
 from svc_executor.app.recorder import Recorder, TimelineEntry
@@ -35,13 +33,13 @@ if TYPE_CHECKING:
 class SubmitRequest:
     """A plan to run, for whom, and within which request.
 
-    `request_id` is empty when the caller gave none; `call_id` is the id of the call, which every call has.
+    `key` is that of the request as it was received; `call_id` is the id of the call, which every call has.
     """
 
     owner: Principal
     plan: Mapping[str, JsonValue]
     session_id: str = ""
-    request_id: str = ""
+    key: RequestKey = NO_KEY
     call_id: str = ""
     trace_id: str = ""
     traceparent: str = ""
@@ -85,8 +83,7 @@ class SubmitJob:
         accepted = self._clock.now()
         plan = await self._compiled(order)
         compiled = self._clock.now()
-        digest = await asyncio.to_thread(_digest, order)
-        submission = self._submission(order, plan, digest, accepted)
+        submission = self._submission(order, plan, accepted)
         job = await self._store.submit(submission)
         if job.job_id == submission.job.job_id:
             spans.compiled(job, compiled)
@@ -101,7 +98,7 @@ class SubmitJob:
             fields = [FieldViolation(error.pointer, f"{error.code}: {error.message}") for error in refused.errors]
             raise SomaError(Reason.INVALID_PLAN, f"{refused}; the details name each", fields=fields) from None
 
-    def _submission(self, order: SubmitRequest, plan: Plan, digest: str, accepted: datetime) -> Submission:
+    def _submission(self, order: SubmitRequest, plan: Plan, accepted: datetime) -> Submission:
         job = Job(
             job_id=self._ids.new(),
             owner=order.owner,
@@ -111,7 +108,7 @@ class SubmitJob:
             session_id=order.session_id,
             trace_id=order.trace_id,
             traceparent=order.traceparent,
-            request_id=order.request_id or order.call_id,
+            request_id=order.key.request_id or order.call_id,
             steps_total=len(plan.tasks),
         )
         return Submission(
@@ -119,9 +116,8 @@ class SubmitJob:
             plan=order.plan,
             steps=[Step(job.job_id, task) for task in plan.tasks],
             first_event=self._recorder.event(job, TimelineEntry(EventType.JOB, "the job is accepted")),
-            request_id=order.request_id,
             most_open=self._starting.most_open,
-            digest=digest,
+            key=order.key,
         )
 
 
@@ -135,9 +131,3 @@ def _terms(plan: Plan) -> Terms:
         capsule=plan.capsule,
         max_cost_tier=plan.max_cost_tier,
     )
-
-
-def _digest(order: SubmitRequest) -> str:
-    """Of what makes two requests the same."""
-    body = json.dumps([order.plan, order.session_id], sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(body.encode()).hexdigest()

@@ -23,11 +23,3 @@ def resumed_too_often(job_id: str, most: int) -> SomaError:
         f"job {job_id} was resumed {most} times, as often as a job may be; submit its plan anew as another job",
         preconditions=[PreconditionViolation("JOB_RESUMES", job_id, "submit its plan anew")],
     )
-
-
-def request_reused(request_id: str) -> SomaError:
-    """The error for a request id that came before with another body."""
-    return SomaError(
-        Reason.IDEMPOTENCY_MISMATCH,
-        f"request_id {request_id!r} was used before with another body; send the same body or a new request_id",
-    )

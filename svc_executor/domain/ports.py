@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mesh.idempotency import NO_KEY, RequestKey
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -94,8 +96,11 @@ class Work(Protocol):
     async def remove_call(self, execution_id: str) -> None:
         """Forget a call, if there is one."""
 
-    async def first_time(self, request_id: str, digest: str) -> bool:
-        """Whether a request comes for the first time, which is noted; IDEMPOTENCY_MISMATCH if its body was another."""
+    async def first_time(self, key: RequestKey) -> bool:
+        """Whether a request comes for the first time, which is kept, or has no id.
+
+        IDEMPOTENCY_MISMATCH when its id was used for another request.
+        """
 
     async def has_open(self, count: int) -> bool:
         """Whether the job's tenant has at least so many jobs, at least one, that run or wait."""
@@ -109,14 +114,13 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Submission:
-    """A new job. `digest` is of the request's body; `request_id` is empty when none was given."""
+    """A new job, and the key of the request that submits it."""
 
     job: Job
     plan: Mapping[str, JsonValue]
     steps: Sequence[Step]
     first_event: JobEvent
-    request_id: str = ""
-    digest: str = ""
+    key: RequestKey = NO_KEY
     most_open: int = 1_000
 
 

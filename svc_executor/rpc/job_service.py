@@ -11,6 +11,7 @@ from mesh import context as request_context
 from mesh.context import caller
 from mesh.errors import invalid
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
+from mesh.rpc.request_keys import request_key
 from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
 from svc_executor.app.control import ControlRequest
 from svc_executor.app.submit import SubmitRequest
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from mesh.idempotency import RequestKey
     from mesh.rpc.heartbeats import Heartbeats
+    from mesh.rpc.request_keys import IdempotentRequest
     from soma.executor.v1 import job_pb2
     from svc_executor.app.control import CancelJob, ResumeJob
     from svc_executor.app.read import ListJobs
@@ -61,7 +64,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             owner=_owner(),
             plan=await asyncio.to_thread(convert.document, request.plan),
             session_id=_storable("session_id", request.session_id),
-            request_id=_storable("request_id", request.request_id),
+            key=await _key(request),
             call_id=now.request_id if now else "",
             trace_id=now.trace_id if now else "",
             traceparent=now.traceparent if now else "",
@@ -87,14 +90,14 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
         """Ask a job to stop."""
         job_id = request.job_id.lower()
-        request_id = _storable("request_id", request.request_id)
-        await self._use_cases.cancel(ControlRequest(_owner(), job_id, request_id, _storable("reason", request.reason)))
+        key, reason = await _key(request), _storable("reason", request.reason)
+        await self._use_cases.cancel(ControlRequest(_owner(), job_id, key, reason))
         return await self._job(job_id)
 
     async def ResumeJob(self, request: job_service_pb2.ResumeJobRequest, context: Context) -> job_pb2.Job:
         """Run a job again."""
         job_id = request.job_id.lower()
-        await self._use_cases.resume(ControlRequest(_owner(), job_id, _storable("request_id", request.request_id)))
+        await self._use_cases.resume(ControlRequest(_owner(), job_id, await _key(request)))
         return await self._job(job_id)
 
     async def DescribeJob(
@@ -136,6 +139,11 @@ def _last_event_id(context: Context) -> int:
     if not text.isdecimal():
         raise invalid("after", "the Last-Event-ID must be the sequence of an event, a whole number")
     return min(int(text), 2**62)
+
+
+async def _key(request: IdempotentRequest) -> RequestKey:
+    _storable("request_id", request.request_id)
+    return await request_key(request)
 
 
 def _storable(field: str, text: str) -> str:

@@ -13,7 +13,6 @@ from svc_gateway.domain.keys import (
     ApiKey,
     CreatedKey,
     KeyPage,
-    Request,
     Revocation,
     Tenant,
     page_of,
@@ -24,14 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
+    from mesh.idempotency import RequestKey
 
-def _replayed(known: dict[str, tuple[str, str]], request: Request) -> str | None:
+
+def _replayed(known: dict[str, tuple[str, str]], request: RequestKey) -> str | None:
     """The id that the same request made before."""
     if request.request_id not in known:
         return None
     digest, made = known[request.request_id]
-    if digest != request.digest:
-        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "request_id: it was used before with another body")
+    request.require_same(digest)
     return made
 
 
@@ -45,7 +45,7 @@ class MemoryKeys:
         self._listeners: list[Callable[[], None]] = []
         self._created_listeners: list[Callable[[], None]] = []
 
-    async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
+    async def add(self, key: ApiKey, request: RequestKey) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
         earlier = await self.made(key.tenant_id, request)
         if earlier is not None:
@@ -61,7 +61,7 @@ class MemoryKeys:
             created()
         return None
 
-    async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
+    async def made(self, tenant_id: str, request: RequestKey) -> ApiKey | None:
         """The key that the same request made."""
         made = _replayed(self._requests.get(tenant_id, {}), request)
         return None if made is None else self._keys[made]
@@ -130,7 +130,7 @@ class MemoryTenants:
         self._requests: dict[str, tuple[str, str]] = {}
         self._updates: dict[str, tuple[str, Tenant]] = {}
 
-    async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
+    async def add(self, tenant: Tenant, request: RequestKey) -> Tenant | None:
         """Keep a new tenant, or give the one that the same request made."""
         made = _replayed(self._requests, request)
         if made is not None:
@@ -143,7 +143,7 @@ class MemoryTenants:
         return None
 
     async def update(
-        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: Request, now: datetime
+        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: RequestKey, now: datetime
     ) -> Tenant | None:
         """Change a tenant, or give the answer that the same request got."""
         before = self._tenants.get(tenant_id)
@@ -152,8 +152,7 @@ class MemoryTenants:
         after = change(before)
         digest, answer = self._updates.get(request.request_id, ("", None))
         if answer is not None:
-            if digest != request.digest:
-                raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "request_id: it was used before with another body")
+            request.require_same(digest)
             return answer
         self._tenants[tenant_id] = after
         if request.request_id:

@@ -21,7 +21,6 @@ from svc_gateway.domain.keys import (
     ApiKey,
     CreatedKey,
     KeyPage,
-    Request,
     Revocation,
     Tenant,
     page_of,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.events.audit import Auditor
+    from mesh.idempotency import RequestKey
     from mesh.stores.postgres import Postgres
 
 CHANNEL = "gateway_revocations"
@@ -101,7 +101,7 @@ class PostgresKeys:
         self._auditor = auditor
         self._max_created_keys = max_created_keys
 
-    async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
+    async def add(self, key: ApiKey, request: RequestKey) -> ApiKey | None:
         """Keep a new key, or give the one that the same request made."""
         async with self._postgres.transaction(key.tenant_id) as connection:
             made = await connection.fetchval(
@@ -119,7 +119,7 @@ class PostgresKeys:
             row = await connection.fetchrow(_KEY_OF_REQUEST, key.tenant_id, request.request_id)
         return _KEY.validate_python(_same_request(row, request))
 
-    async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
+    async def made(self, tenant_id: str, request: RequestKey) -> ApiKey | None:
         """The key that the same request made."""
         if not request.request_id:
             return None
@@ -201,7 +201,7 @@ class PostgresTenants:
         self._postgres = postgres
         self._auditor = auditor
 
-    async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
+    async def add(self, tenant: Tenant, request: RequestKey) -> Tenant | None:
         """Keep a new tenant, or give the one that the same request made."""
         # Taken by another request; or by the same one at the same moment, whose row can be seen only afterwards.
         with suppress(asyncpg.UniqueViolationError):
@@ -220,7 +220,7 @@ class PostgresTenants:
         return _TENANT.validate_python(_same_request(row, request))
 
     async def update(
-        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: Request, now: datetime
+        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: RequestKey, now: datetime
     ) -> Tenant | None:
         """Change a tenant, or give the answer that the same request got."""
         async with self._postgres.transaction(SYSTEM) as connection:
@@ -271,8 +271,7 @@ def _key(row: Mapping[str, object] | None) -> ApiKey | None:
     return None if row is None else _KEY.validate_python(dict(row))
 
 
-def _same_request(row: Mapping[str, object], request: Request) -> dict[str, object]:
-    """The row that the request made before, if it was the same request."""
-    if row["request_digest"] != request.digest:
-        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "request_id: it was used before with another body")
+def _same_request(row: Mapping[str, object], request: RequestKey) -> dict[str, object]:
+    """The row that the request made before; IDEMPOTENCY_MISMATCH when another one made it."""
+    request.require_same(str(row["request_digest"]))
     return dict(row)

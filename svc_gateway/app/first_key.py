@@ -56,7 +56,7 @@ async def _ensure(  # noqa: PLR0917 - what it stands on
     except SomaError as error:
         if error.reason is not Reason.NOT_FOUND:
             raise
-        await tenants.create(tenant_id, "", plan, "")
+        await tenants.create(tenant_id, "", plan)
     if not await _is_valid(file.read(), tenant_id, keys, verify):
         made = await keys.create(platform, NewKey(display_name="first key", roles=_ROLES))
         file.write(made.secret)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.events.audit import AuditEntry, canonical
+from mesh.idempotency import NO_KEY, RequestKey
 from mesh.identity import Claims, api_key
 from svc_gateway.domain.keys import (
     DEFAULT_ROLE,
@@ -16,7 +15,6 @@ from svc_gateway.domain.keys import (
     ApiKey,
     KeyPage,
     KeyStore,
-    Request,
     expiry,
     granted,
     key_subject,
@@ -50,19 +48,10 @@ class NewKey:
     subject: str = ""
     roles: tuple[str, ...] = ()
     expires_at: datetime | None = None
-    request_id: str = ""
     tenant_id: str = ""
     personas: tuple[str, ...] = ()
     capsules: tuple[str, ...] = ()
-
-    @property
-    def request(self) -> Request:
-        """The request's identity."""
-        until = self.expires_at.isoformat() if self.expires_at else ""
-        body: list[object] = [self.display_name, self.subject, sorted(self.roles), until, self.tenant_id]
-        if self.personas or self.capsules:
-            body += [sorted(self.personas), sorted(self.capsules)]
-        return Request(self.request_id, hashlib.sha256(json.dumps(body).encode()).hexdigest())
+    request: RequestKey = NO_KEY
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from mesh.events.audit import canonical
-from svc_gateway.domain.keys import PLATFORM_ADMIN, Request, Tenant, TenantStore
+from mesh.idempotency import NO_KEY, RequestKey
+from svc_gateway.domain.keys import PLATFORM_ADMIN, Tenant, TenantStore
 from svc_gateway.domain.permissions import DEFAULT_PERMISSIONS, NO_PLAN
 from svc_gateway.domain.tenants import changed
 
@@ -41,21 +39,15 @@ class Tenants:
         tenant_id: str,
         display_name: str,
         plan: str,
-        request_id: str,
+        request: RequestKey = NO_KEY,
         permissions: TenantPermissions = DEFAULT_PERMISSIONS,
     ) -> Tenant:
         """Make a tenant; policy lets only the platform's administrators here."""
-        body: list[object] = [tenant_id, display_name, plan]
-        if permissions != DEFAULT_PERMISSIONS:
-            body.append(asdict(permissions))
-        digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
         tenant = Tenant(tenant_id, display_name or tenant_id, plan or NO_PLAN, self._clock.now(), permissions)
-        return await self._store.add(tenant, Request(request_id, digest)) or tenant
+        return await self._store.add(tenant, request) or tenant
 
-    async def update(self, tenant_id: str, changes: Mapping[str, object], request_id: str) -> Tenant:
+    async def update(self, tenant_id: str, changes: Mapping[str, object], request: RequestKey = NO_KEY) -> Tenant:
         """Change the named fields of a tenant; policy lets only the platform's administrators here."""
-        digest = hashlib.sha256(canonical([tenant_id, sorted(changes.items())])).hexdigest()
-        request = Request(request_id, digest)
         after = await self._store.update(tenant_id, lambda before: changed(before, changes), request, self._clock.now())
         if after is None:
             raise not_found("tenant", tenant_id)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from mesh.idempotency import RequestKey
+
 KEY_LIFETIME = timedelta(days=365)
 TOKEN_LIFETIME = timedelta(minutes=15)
 MAX_CREATED_KEYS = 1_000
@@ -100,24 +102,16 @@ class Tenant:
     permissions: TenantPermissions = DEFAULT_PERMISSIONS
 
 
-@dataclass(frozen=True)
-class Request:
-    """What makes a creation idempotent: the id a client chose (empty: none) and a digest of what it asked for."""
-
-    request_id: str
-    digest: str
-
-
 class KeyStore(Protocol):
     """Keeps keys. New keys and revocations are told to every process that listens."""
 
-    async def add(self, key: ApiKey, request: Request) -> ApiKey | None:
+    async def add(self, key: ApiKey, request: RequestKey) -> ApiKey | None:
         """Keep a new key; the key made before by the same request instead, IDEMPOTENCY_MISMATCH for another body.
 
         RATE_LIMITED when the tenant made as many keys lately as it may.
         """
 
-    async def made(self, tenant_id: str, request: Request) -> ApiKey | None:
+    async def made(self, tenant_id: str, request: RequestKey) -> ApiKey | None:
         """The key that the same request made before, if any; IDEMPOTENCY_MISMATCH for another body."""
 
     async def get(self, tenant_id: str, key_id: str) -> ApiKey | None:
@@ -152,11 +146,11 @@ class KeyStore(Protocol):
 class TenantStore(Protocol):
     """Keeps tenants."""
 
-    async def add(self, tenant: Tenant, request: Request) -> Tenant | None:
+    async def add(self, tenant: Tenant, request: RequestKey) -> Tenant | None:
         """Keep a new tenant; the one made before by the same request instead. ALREADY_EXISTS for a taken id."""
 
     async def update(
-        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: Request, now: datetime
+        self, tenant_id: str, change: Callable[[Tenant], Tenant], request: RequestKey, now: datetime
     ) -> Tenant | None:
         """Change a tenant; the answer given before to the same request instead. None when there is no such tenant."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.paging import cursor_of, cursor_token, page_token_id
+from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
@@ -65,7 +66,7 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
             subject=request.api_key.subject,
             roles=tuple(request.api_key.roles),
             expires_at=moment(request.api_key.expire_time, "api_key.expire_time"),
-            request_id=request.request_id,
+            request=await request_key(request),
             tenant_id=request.tenant_id,
             personas=tuple(request.api_key.personas),
             capsules=tuple(request.api_key.capsules),

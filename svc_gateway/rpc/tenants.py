@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.paging import cursor_of, cursor_token
+from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
@@ -36,7 +37,7 @@ class TenantServicer(pb_grpc.TenantServiceServicer):
         wanted = request.tenant
         permissions = permissions_from_proto(wanted.permissions)
         made = await self._tenants.create(
-            wanted.tenant_id, wanted.display_name, wanted.plan, request.request_id, permissions
+            wanted.tenant_id, wanted.display_name, wanted.plan, await request_key(request), permissions
         )
         return _tenant_to_proto(made)
 
@@ -44,7 +45,7 @@ class TenantServicer(pb_grpc.TenantServiceServicer):
         """Changes the fields of the mask."""
         paths = masked(request.update_mask.paths)
         changes = self._changes(request.tenant, paths)
-        return _tenant_to_proto(await self._tenants.update(request.tenant_id, changes, request.request_id))
+        return _tenant_to_proto(await self._tenants.update(request.tenant_id, changes, await request_key(request)))
 
     @staticmethod
     def _changes(offered: pb.Tenant, paths: Sequence[str]) -> dict[str, object]:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mesh.errors import Reason, SomaError
 from svc_registry.domain import Health, OwnedLadderKey, Quotas, require_capability_quota, require_ladder_quota
 
 if TYPE_CHECKING:
@@ -52,24 +51,30 @@ class MemoryStore:
             own = [item for item in self._capabilities.values() if item.tenant_id == capability.tenant_id]
             live = sum(item.deleted_at is None for item in own)
             require_capability_quota(live, len(own), self._quotas.capabilities, has_record=before is not None)
+        if request is not None and not await self._keep(request, capability.capability_id):
+            return False
         self._capabilities[capability.key] = replace(capability, health=before.health if before else Health())
-        if request is not None:
-            await self.remember(request, capability.capability_id)
         self._announce(capability.key)
         return True
 
     async def change_health(
-        self, key: CapabilityKey, change: Callable[[Health], Health], audited: Callable[[Health, Health], str]
+        self,
+        key: CapabilityKey,
+        change: Callable[[Health], Health],
+        audited: Callable[[Health, Health], str],
+        request: Request | None = None,
     ) -> Capability | None:
         """Changes health; nothing is audited."""
         before = self._capabilities.get(key)
         if before is None or before.deleted_at is not None:
             return None
+        if request is not None and not await self._keep(request, key.capability_id):
+            return before
         after = self._capabilities[key] = replace(before, health=change(before.health))
         self._announce(key)
         return after
 
-    async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
+    async def save_ladder(self, ladder: Ladder, expected_version: int, request: Request | None = None) -> bool:
         """Writes when the stored version is the expected one."""
         address = OwnedLadderKey(ladder.tenant_id, ladder.key)
         before = self._ladders.get(address)
@@ -78,23 +83,31 @@ class MemoryStore:
             require_ladder_quota(own, self._quotas.ladders)
         if (before.version if before else 0) != expected_version:
             return False
+        if request is not None and not await self._keep(request, ladder.key.name):
+            return False
         self._ladders[address] = ladder
         self._announce(address)
         return True
 
     async def replayed(self, request: Request) -> str | None:
         """What the request wrote before."""
-        known = self._requests.get((request.tenant_id, request.request_id))
-        if known is None or not request.request_id:
+        known = self._requests.get((request.tenant_id, request.key.request_id))
+        if known is None:
             return None
-        if known[0] != request.digest:
-            raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+        request.key.require_same(known[0])
         return known[1]
 
-    async def remember(self, request: Request, capability_id: str) -> None:
+    async def remember(self, request: Request, name: str) -> None:
         """Keeps what a request wrote."""
-        if request.request_id:
-            self._requests.setdefault((request.tenant_id, request.request_id), (request.digest, capability_id))
+        await self._keep(request, name)
+
+    async def _keep(self, request: Request, name: str) -> bool:
+        """Whether the request comes for the first time."""
+        if await self.replayed(request) is not None:
+            return False
+        if request.key.request_id:
+            self._requests[(request.tenant_id, request.key.request_id)] = (request.key.digest, name)
+        return True
 
     @asynccontextmanager
     async def listen(

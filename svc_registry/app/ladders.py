@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, invalid, not_found
-from svc_registry.domain import DEFAULT_PAGE, PLATFORM, OwnedLadderKey, Page
+from mesh.idempotency import NO_KEY, RequestKey
+from svc_registry.domain import DEFAULT_PAGE, PLATFORM, OwnedLadderKey, Page, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
     from svc_registry.domain import Actor, Ladder, LadderKey, Store
+
+TRIES = 3
 
 
 class Ladders:
@@ -28,7 +31,7 @@ class Ladders:
         """The ladder in force for the actor's tenant."""
         found = self._catalog.ladders.in_force(actor.tenant_id, key)
         if found is None:
-            raise not_found("ladder", f"{key.modality}/{key.task_type}")
+            raise not_found("ladder", key.name)
         return found
 
     def list(self, actor: Actor, size: int, token: str) -> Page[Ladder]:
@@ -38,25 +41,35 @@ class Ladders:
         page = found[:limit]
         return Page(page, ladder_token(page[-1]) if len(found) > limit else "")
 
-    async def set(self, actor: Actor, wanted: Ladder) -> Ladder:
+    async def set(self, actor: Actor, wanted: Ladder, key: RequestKey = NO_KEY) -> Ladder:
         """Sets the tenant's own ladder (the platform's for its administrators); an empty list gives an override up.
 
-        Setting what is set already changes nothing.
+        Setting what is set already changes nothing. A request that was made before changes nothing either, and the
+        ladder in force is given as it is now.
         """
-        self._require_known(actor, wanted.capability_ids)
         owner = PLATFORM if actor.platform else actor.tenant_id
-        before = await self._store.ladder(owner, wanted.key)
-        version = before.version if before else 0
-        if wanted.version not in (0, version):
-            raise SomaError(Reason.STALE_VERSION, f"version must be {version} or 0, not {wanted.version}")
-        new = replace(
-            wanted, tenant_id=owner, version=version + 1, updated_by=actor.subject, updated_at=self._clock.now()
-        )
-        if before is None or before.capability_ids != new.capability_ids:
-            if not await self._store.save_ladder(new, version):
-                raise SomaError(Reason.CONFLICT, "the ladder was changed by another; read it and try again")
-            await self._catalog.refresh(OwnedLadderKey(owner, new.key))
-        return self._catalog.ladders.in_force(actor.tenant_id, new.key) or new
+        request = Request(actor.tenant_id, key)
+        for _ in range(TRIES):
+            before = await self._store.ladder(owner, wanted.key)
+            if await self._store.replayed(request):
+                return await self._in_force(actor, owner, before or wanted)
+            self._require_known(actor, wanted.capability_ids)
+            version = before.version if before else 0
+            if wanted.version not in (0, version):
+                raise SomaError(Reason.STALE_VERSION, f"version must be {version} or 0, not {wanted.version}")
+            if before is not None and before.capability_ids == wanted.capability_ids:
+                await self._store.remember(request, wanted.key.name)
+                return await self._in_force(actor, owner, before)
+            new = replace(
+                wanted, tenant_id=owner, version=version + 1, updated_by=actor.subject, updated_at=self._clock.now()
+            )
+            if await self._store.save_ladder(new, version, request):
+                return await self._in_force(actor, owner, new)
+        raise SomaError(Reason.CONFLICT, "the ladder is being changed by others; read it and try again")
+
+    async def _in_force(self, actor: Actor, owner: str, stored: Ladder) -> Ladder:
+        await self._catalog.refresh(OwnedLadderKey(owner, stored.key))
+        return self._catalog.ladders.in_force(actor.tenant_id, stored.key) or stored
 
     def _require_known(self, actor: Actor, capability_ids: Iterable[str]) -> None:
         for index, id_ in enumerate(capability_ids):
@@ -66,4 +79,4 @@ class Ladders:
 
 def ladder_token(ladder: Ladder) -> str:
     """Where the page after this ladder begins."""
-    return f"{ladder.key.modality}/{ladder.key.task_type}"
+    return ladder.key.name

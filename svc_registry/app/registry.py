@@ -7,10 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_registry.app.capability_resolver import CapabilityResolver
 from svc_registry.app.ladders import Ladders
 from svc_registry.app.schemas import Schemas
-from svc_registry.app.validation import check, digest_of, masked
+from svc_registry.app.validation import check, masked
 from svc_registry.domain import (
     DEFAULT_PAGE,
     Capability,
@@ -52,16 +53,14 @@ class Registry:
         self._resolver = CapabilityResolver(store, catalog)
         self.ladders = Ladders(store, catalog, clock)
 
-    async def register(self, actor: Actor, submitted: Capability, request_id: str = "") -> Capability:
+    async def register(self, actor: Actor, submitted: Capability, key: RequestKey = NO_KEY) -> Capability:
         """Registers or replaces. Registering what is there already changes nothing; health is kept."""
-        owned = self._owned(actor, submitted)
-        capability = self._with_egress(owned)
+        capability = self._with_egress(self._owned(actor, submitted))
         await check(capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now())
-        # Of what was asked for: what is made of it depends on the capabilities that the platform has then.
-        request = Request(actor.tenant_id, request_id, digest_of("register", owned))
-        if await self._store.replayed(request):
-            return await self._recorded(capability.key)
+        request = Request(actor.tenant_id, key)
         for _ in range(TRIES):
+            if await self._store.replayed(request):
+                return await self._recorded(capability.key)
             saved = await self._put(actor, capability, request)
             if saved is not None:
                 return saved
@@ -104,15 +103,13 @@ class Registry:
         capability_id: str,
         submitted: Capability,
         fields: Sequence[str],
-        request_id: str = "",
+        key: RequestKey = NO_KEY,
         *,
         owner: str = "",
     ) -> Capability:
         """Changes the fields, named as in the API; "*" names all."""
         changes = masked(submitted, fields)
-        request = Request(
-            actor.tenant_id, request_id, digest_of("update", capability_id, owner, submitted.version, changes)
-        )
+        request = Request(actor.tenant_id, key)
         for _ in range(TRIES):
             before = await self._resolver.changeable(actor, capability_id, owner)
             if await self._store.replayed(request):
@@ -128,17 +125,19 @@ class Registry:
                 return saved
         raise SomaError(Reason.CONFLICT, _BUSY)
 
-    async def disable(self, actor: Actor, capability_id: str, request_id: str = "", *, owner: str = "") -> Capability:
+    async def disable(
+        self, actor: Actor, capability_id: str, key: RequestKey = NO_KEY, *, owner: str = ""
+    ) -> Capability:
         """Takes a capability out of every later choice."""
         found = await self._resolver.changeable(actor, capability_id, owner)
         disabled = replace(found, lifecycle=Lifecycle.DISABLED, version=0)
-        return await self.update(actor, capability_id, disabled, ["lifecycle"], request_id, owner=owner)
+        return await self.update(actor, capability_id, disabled, ["lifecycle"], key, owner=owner)
 
     async def delete(
-        self, actor: Actor, capability_id: str, version: int = 0, request_id: str = "", *, owner: str = ""
+        self, actor: Actor, capability_id: str, version: int = 0, key: RequestKey = NO_KEY, *, owner: str = ""
     ) -> Capability:
         """Deletes a capability; its record stays for the term of retention."""
-        request = Request(actor.tenant_id, request_id, digest_of("delete", capability_id, owner, version))
+        request = Request(actor.tenant_id, key)
         for _ in range(TRIES):
             if await self._store.replayed(request):
                 return await self._resolver.record_of(actor, capability_id, owner)
@@ -210,12 +209,17 @@ class Registry:
         )
         return await self._shown(key, changed)
 
-    async def reset_failures(self, actor: Actor, capability_id: str, *, owner: str = "") -> Capability:
-        """Forgets failures; health becomes UNKNOWN."""
+    async def reset_failures(
+        self, actor: Actor, capability_id: str, key: RequestKey = NO_KEY, *, owner: str = ""
+    ) -> Capability:
+        """Forgets failures; health becomes UNKNOWN. A request that was made before changes nothing."""
         found = await self._resolver.changeable(actor, capability_id, owner)
         now = self._clock.now()
         changed = await self._store.change_health(
-            found.key, lambda before: forget_failures(before, now), lambda *_: "capability.write"
+            found.key,
+            lambda before: forget_failures(before, now),
+            lambda *_: "capability.write",
+            Request(actor.tenant_id, key),
         )
         return await self._shown(found.key, changed)
 

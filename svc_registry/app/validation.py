@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mesh.errors import invalid
@@ -63,14 +61,3 @@ def _refusal(name: str) -> str:
     if whole != name and whole in CHANGEABLE:
         return f"{name!r} is part of a field, which changes as a whole: name {whole!r} and send all of it"
     return f"{name!r} cannot be changed; possible: {', '.join(CHANGEABLE)}"
-
-
-def digest_of(*parts: object) -> str:
-    """A digest of what a call asks for, by which a repeated request is told from another one."""
-    return hashlib.sha256(repr([_plain(part) for part in parts]).encode()).hexdigest()
-
-
-def _plain(part: object) -> object:
-    if isinstance(part, Capability):
-        part = asdict(part)
-    return json.dumps(part, sort_keys=True, default=str)

@@ -246,6 +246,11 @@ class LadderKey:
     modality: Modality
     task_type: str
 
+    @property
+    def name(self) -> str:
+        """Modality and task type, as one text."""
+        return f"{self.modality}/{self.task_type}"
+
 
 @dataclass(frozen=True)
 class Ladder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_registry.domain.model import Capability, CapabilityKey, Ladder
 
 if TYPE_CHECKING:
@@ -61,11 +62,10 @@ class Quotas:
 
 @dataclass(frozen=True)
 class Request:
-    """What makes a call idempotent: who made it, its id, and a digest of its body. Without an id it is not kept."""
+    """What makes a call idempotent: who made it, and its key."""
 
     tenant_id: str
-    request_id: str = ""
-    digest: str = ""
+    key: RequestKey = NO_KEY
 
 
 class Store(Protocol):
@@ -91,30 +91,40 @@ class Store(Protocol):
     ) -> bool:
         """Writes it, its event and the request when the stored version is `expected_version` (0: absent).
 
-        False otherwise. Health is not written: that of a new capability is unknown, that of an old one stays.
+        False otherwise, and when the request was kept meanwhile. Health is not written: that of a new capability is
+        unknown, that of an old one stays.
         FAILED_PRECONDITION when its tenant would have more than its quota.
         """
 
     async def change_health(
-        self, key: CapabilityKey, change: Callable[[Health], Health], audited: Callable[[Health, Health], str]
+        self,
+        key: CapabilityKey,
+        change: Callable[[Health], Health],
+        audited: Callable[[Health, Health], str],
+        request: Request | None = None,
     ) -> Capability | None:
         """Applies a change to the health as it is at this moment, so that of several at once none is lost.
+
+        The request is kept with the change; one that was made before changes nothing, and the capability is given as it
+        is now.
 
         Audited as what `audited` says of before and after, unless that is empty. None when the capability is absent or
         deleted.
         """
 
-    async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
-        """Writes it when the stored version is `expected_version` (0: absent); False otherwise.
+    async def save_ladder(self, ladder: Ladder, expected_version: int, request: Request | None = None) -> bool:
+        """Writes it and the request when the stored version is `expected_version` (0: absent).
+
+        False otherwise, and when the request was kept meanwhile.
 
         FAILED_PRECONDITION when its tenant would have more than its quota.
         """
 
     async def replayed(self, request: Request) -> str | None:
-        """The capability id that an earlier call of this request wrote; IDEMPOTENCY_MISMATCH for another digest."""
+        """The name of what an earlier call of this request wrote; IDEMPOTENCY_MISMATCH for another request."""
 
-    async def remember(self, request: Request, capability_id: str) -> None:
-        """Keeps what a request wrote, unless it has no id."""
+    async def remember(self, request: Request, name: str) -> None:
+        """Keeps the name of what a request wrote or found written, unless it has no id."""
 
 
 class ChangeFeed(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.context import caller
 from mesh.identity import SERVICE_ROLE
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
+from mesh.rpc.request_keys import request_key
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
 from svc_registry.app.ladders import ladder_token
@@ -66,7 +67,7 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> capability_pb2.Capability:
         """Registers or replaces a capability."""
         submitted = await asyncio.to_thread(capability_from, request.capability)  # its schemas may be large
-        return _shown(await self._registry.register(_actor(), submitted, request.request_id))
+        return _shown(await self._registry.register(_actor(), submitted, await request_key(request)))
 
     async def GetCapability(
         self, request: pb.GetCapabilityRequest, context: grpc.aio.ServicerContext
@@ -102,7 +103,7 @@ class CapabilityServicer(CapabilityServiceServicer):
             request.capability_id,
             submitted,
             list(request.update_mask.paths),
-            request.request_id,
+            await request_key(request),
             owner=request.owner_tenant_id,
         )
         return _shown(updated)
@@ -112,7 +113,7 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> capability_pb2.Capability:
         """Takes a capability out of later choices."""
         disabled = await self._registry.disable(
-            _actor(), request.capability_id, request.request_id, owner=request.owner_tenant_id
+            _actor(), request.capability_id, await request_key(request), owner=request.owner_tenant_id
         )
         return _shown(disabled)
 
@@ -121,7 +122,7 @@ class CapabilityServicer(CapabilityServiceServicer):
     ) -> capability_pb2.Capability:
         """Deletes a capability."""
         deleted = await self._registry.delete(
-            _actor(), request.capability_id, request.version, request.request_id, owner=request.owner_tenant_id
+            _actor(), request.capability_id, request.version, await request_key(request), owner=request.owner_tenant_id
         )
         return _shown(deleted)
 
@@ -160,7 +161,9 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.ResetFailuresRequest, context: grpc.aio.ServicerContext
     ) -> capability_pb2.Capability:
         """Forgets failures."""
-        item = await self._registry.reset_failures(_actor(), request.capability_id, owner=request.owner_tenant_id)
+        item = await self._registry.reset_failures(
+            _actor(), request.capability_id, await request_key(request), owner=request.owner_tenant_id
+        )
         return _shown(item)
 
     async def GetLadder(self, request: pb.GetLadderRequest, context: grpc.aio.ServicerContext) -> ladder_pb2.Ladder:
@@ -179,7 +182,8 @@ class CapabilityServicer(CapabilityServiceServicer):
 
     async def SetLadder(self, request: pb.SetLadderRequest, context: grpc.aio.ServicerContext) -> ladder_pb2.Ladder:
         """Sets the tenant's own ladder."""
-        return ladder_to_proto(await self._registry.ladders.set(_actor(), ladder_from(request.ladder)))
+        key = await request_key(request)
+        return ladder_to_proto(await self._registry.ladders.set(_actor(), ladder_from(request.ladder), key))
 
     async def WatchCapabilities(
         self, request: pb.WatchCapabilitiesRequest, context: grpc.aio.ServicerContext

@@ -6,15 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
+from mesh.idempotency import NO_KEY, RequestKey
 from svc_selector.domain.budget import (
     OVERALL,
     Budget,
-    RequestKey,
     Reservation,
     ReservationState,
     amount_to_reserve,
     bookable,
-    earlier_answer,
     nothing_to_book,
     period_of,
 )
@@ -40,8 +39,8 @@ class MemoryDecisions:
     async def record(self, decisions: Sequence[Decision]) -> None:
         """Keeps decisions; one that is there already stays as it is."""
         for decision in decisions:
-            if decision.selection_request.request_id and decision.chosen:
-                key = (decision.subject.tenant_id, decision.selection_request.request_id)
+            if decision.selection_request.key.request_id and decision.chosen:
+                key = (decision.subject.tenant_id, decision.selection_request.key.request_id)
                 if self._requests.setdefault(key, decision.selection_id) != decision.selection_id:
                     raise SomaError(Reason.CONFLICT, "this request_id is being answered by another call; repeat it")
             self._stored.setdefault(decision.selection_id, decision)
@@ -59,7 +58,7 @@ class MemoryDecisions:
         """The decision that a request id made."""
         selection_id = self._requests.get((tenant_id, request_id))
         stored = self._stored[selection_id] if selection_id else None
-        return Recorded(self._document(stored), stored.selection_request.digest) if stored else None
+        return Recorded(self._document(stored), stored.selection_request.key.digest) if stored else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""
@@ -87,7 +86,7 @@ class MemoryLedger:
         self._default = default_limit_micro_usd
         self._limits: dict[tuple[str, str], tuple[int, str]] = {}
         self._accounts: dict[tuple[str, str, datetime], list[int]] = {}
-        self._answers: dict[tuple[str, str], tuple[bytes, Budget]] = {}
+        self._answers: dict[tuple[str, str], tuple[str, Budget]] = {}
         self._reservations: dict[str, tuple[str, str, datetime, Reservation]] = {}
 
     async def reserve(
@@ -184,14 +183,16 @@ class MemoryLedger:
         return Budget(scope, limit, reserved, settled, period, subject)
 
     async def set_budget(
-        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey = NO_KEY
     ) -> Budget:
         """Sets a cap."""
-        named = (tenant_id, key.request_id) if key else None
-        if key and named in self._answers:
-            return earlier_answer(key, *self._answers[named])
+        named = (tenant_id, key.request_id)
+        if named in self._answers:
+            digest, answer = self._answers[named]
+            key.require_same(digest)
+            return answer
         self._limits[(tenant_id, scope)] = (limit_micro_usd, subject)
         budget = self._budget(tenant_id, scope)
-        if key and named:
+        if key.request_id:
             self._answers[named] = (key.digest, budget)
         return budget

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh import tracing
+from mesh.idempotency import NO_KEY
 from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
 from svc_selector.domain.decision import JudgementResult, Rejection
@@ -49,8 +50,8 @@ class Judge:
             subject.tenant_id, selection_request.requirements.modality, selection_request.requirements.task_type
         )
         plain = (
-            replace(selection_request, request_id="", digest=b"", dry_run=False)
-            if selection_request.request_id or selection_request.dry_run
+            replace(selection_request, key=NO_KEY, dry_run=False)
+            if selection_request.key.request_id or selection_request.dry_run
             else selection_request
         )
         key = (plain, _cache_key(subject), permissions)

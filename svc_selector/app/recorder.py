@@ -53,7 +53,7 @@ class Recorder:
 
     async def record(self, decision: Decision) -> None:
         """Takes a decision; one with a request id is written before the answer, so that a repeat finds it."""
-        if decision.selection_request.request_id:
+        if decision.selection_request.key.request_id:
             await self._decisions.record_one(decision)
         else:
             await self._queue.put(decision)

@@ -44,21 +44,6 @@ class Reservation:
     expires_at: datetime
 
 
-@dataclass(frozen=True)
-class RequestKey:
-    """Names a request so that a repeat is known: the caller's id, and the digest of the whole request."""
-
-    request_id: str
-    digest: bytes
-
-
-def earlier_answer(key: RequestKey, digest: bytes, answer: Budget) -> Budget:
-    """The answer that a request id was given before; IDEMPOTENCY_MISMATCH for another request under the same id."""
-    if digest != key.digest:
-        raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
-    return answer
-
-
 def period_of(now: datetime) -> datetime:
     """First moment of the month (UTC)."""
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -57,7 +57,7 @@ class Recorded:
     """A past decision as stored, and the digest of the request that made it; empty for those of older versions."""
 
     document: bytes
-    request_digest: bytes
+    request_digest: str
 
 
 @dataclass(frozen=True, eq=False)

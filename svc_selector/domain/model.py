@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pydantic import JsonValue
 
+from mesh.idempotency import NO_KEY, RequestKey
+
 if TYPE_CHECKING:
     from mesh.json_schema import BoundedValue
 
@@ -224,7 +226,7 @@ class StoredParams:
 class SelectionRequest:
     """One request for a choice. `max_cost_micro_usd` of 0 leaves the tenant's caps alone to bind.
 
-    `digest` is that of the whole request, by which a repeat is known.
+    `key` is that of the request as it was received, by which a repeat is known.
     """
 
     requirements: Requirements
@@ -236,8 +238,7 @@ class SelectionRequest:
     force: str = ""
     max_cost_micro_usd: int = 0
     dry_run: bool = False
-    request_id: str = ""
-    digest: bytes = b""
+    key: RequestKey = NO_KEY
     stored_params: StoredParams | None = None
     max_cost_tier: CostTier = CostTier.UNSPECIFIED
 

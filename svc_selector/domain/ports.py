@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mesh.idempotency import NO_KEY, RequestKey
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from svc_selector.domain.budget import Budget, RequestKey, Reservation
+    from svc_selector.domain.budget import Budget, Reservation
     from svc_selector.domain.decision import BudgetReservation, Decision, Recorded
     from svc_selector.domain.model import Candidate, Ladder, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
@@ -125,7 +127,7 @@ class Ledger(Protocol):
         """Caps and spending of the current month, the overall one first."""
 
     async def set_budget(
-        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey = NO_KEY
     ) -> Budget:
         """Sets a cap; a repeat under the same key changes nothing and is answered as the first time.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import timestamp
 from soma.selector.v1 import budget_service_pb2 as pb
 from soma.selector.v1.budget_service_pb2_grpc import BudgetServiceServicer
-from svc_selector.domain.budget import RequestKey
 from svc_selector.rpc.convert import modality_name, modality_number
-from svc_selector.rpc.params import request_digest
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -41,8 +40,7 @@ class BudgetServicer(BudgetServiceServicer):
         """Sets a cap."""
         who, budget = caller(), request.budget
         scope = modality_name(budget.modality) if budget.modality else ""
-        key = RequestKey(request.request_id, await request_digest(request)) if request.request_id else None
-        limit = budget.limit_micro_usd
+        key, limit = await request_key(request), budget.limit_micro_usd
         return _budget_to(await self._ledger.set_budget(who.tenant_id, scope, limit, who.subject, key))
 
     async def RenewReservation(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
+from mesh.rpc.request_keys import request_key
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2
 from svc_selector.domain.model import CostTier, Requirements, SelectionRequest, Subject, Units
-from svc_selector.rpc.params import params_from, request_digest
+from svc_selector.rpc.params import params_from
 
 if TYPE_CHECKING:
     from mesh.context import Caller
@@ -42,8 +43,7 @@ async def selection_request_from(request: selection_pb2.SelectRequest) -> Select
         force=request.force,
         max_cost_micro_usd=request.max_cost_micro_usd,
         dry_run=request.dry_run,
-        request_id=request.request_id,
-        digest=await request_digest(request) if request.request_id else b"",
+        key=await request_key(request),
         stored_params=params.kept if params else None,
         max_cost_tier=CostTier(_tier_name(request.max_cost_tier)),
     )

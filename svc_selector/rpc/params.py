@@ -1,4 +1,4 @@
-"""What of a request may be large: parameters and digests, made without holding up others."""
+"""What of a request may be large: its parameters, read without holding up others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from mesh.rpc.wellknown import json_object
 from svc_selector.domain.model import JsonObject, StoredParams
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
     from google.protobuf.struct_pb2 import Struct
 
     from soma.registry.v1 import capability_service_pb2
@@ -76,15 +75,5 @@ def _read(message: Struct, size: int) -> Params:
         raise invalid("requirements.params", "holds a number that is not finite") from None
     if size <= KEPT_BYTES:
         return Params(value, StoredParams(Redactor().object(value), size_bytes=size))
-    return Params(value, StoredParams(None, _sha256(message).hexdigest(), size))
-
-
-async def request_digest(request: Message) -> bytes:
-    """SHA-256 of a whole request: equal requests have equal ones."""
-    if request.ByteSize() <= KEPT_BYTES:
-        return _sha256(request).digest()
-    return (await asyncio.to_thread(_sha256, request)).digest()
-
-
-def _sha256(message: Message) -> hashlib._Hash:
-    return hashlib.sha256(message.SerializeToString(deterministic=True))
+    digest = hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
+    return Params(value, StoredParams(None, digest, size))

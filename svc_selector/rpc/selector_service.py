@@ -48,11 +48,10 @@ class SelectorServicer(SelectorServiceServicer):
         return self._facts.message(decision)
 
     async def _earlier(self, tenant_id: str, selection_request: SelectionRequest) -> Selection | None:
-        recorded = await self._selector.by_request(tenant_id, selection_request.request_id)
+        recorded = await self._selector.by_request(tenant_id, selection_request.key.request_id)
         if recorded is None:
             return None
-        if recorded.request_digest not in (b"", selection_request.digest):
-            raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
+        selection_request.key.require_same(recorded.request_digest)
         return Selection.FromString(recorded.document)
 
     async def GetSelection(self, request: pb.GetSelectionRequest, context: grpc.aio.ServicerContext) -> Selection:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
 from svc_executor.adapters.memory.work import JobRows, MemoryWork
-from svc_executor.domain.errors import request_reused, too_many_open
+from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.job import JobState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType, JobAccount
@@ -56,19 +56,18 @@ class MemoryJobs:
     async def submit(self, submission: Submission) -> Job:
         """See the port."""
         job = submission.job
-        key = (job.tenant_id, submission.request_id)
-        if submission.request_id and key in self._requests:
+        key = (job.tenant_id, submission.key.request_id)
+        if submission.key.request_id and key in self._requests:
             digest, job_id = self._requests[key]
-            if digest != submission.digest:
-                raise request_reused(submission.request_id)
+            submission.key.require_same(digest)
             return self._jobs[job_id].job
         if len(self._unended(job.tenant_id)) >= submission.most_open:
             raise too_many_open(submission.most_open)
         rows = JobRows(job, submission.plan, {step.step_id: step for step in submission.steps})
         rows.events.append(replace(submission.first_event, sequence=1))
         self._jobs[job.job_id] = rows
-        if submission.request_id:
-            self._requests[key] = (submission.digest, job.job_id)
+        if submission.key.request_id:
+            self._requests[key] = (submission.key.digest, job.job_id)
         return job
 
     @asynccontextmanager

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.errors import request_reused
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mesh.idempotency import RequestKey
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
@@ -153,12 +152,13 @@ class MemoryWork:
         """See the port."""
         self.rows.calls.pop(execution_id, None)
 
-    async def first_time(self, request_id: str, digest: str) -> bool:
+    async def first_time(self, key: RequestKey) -> bool:
         """See the port."""
-        known = self.requests.get((self.job.tenant_id, request_id))
-        if known not in {None, digest}:
-            raise request_reused(request_id)
-        self.requests[self.job.tenant_id, request_id] = digest
+        known = self.requests.get((self.job.tenant_id, key.request_id))
+        if known is not None:
+            key.require_same(known)
+        elif key.request_id:
+            self.requests[self.job.tenant_id, key.request_id] = key.digest
         return known is None
 
     async def has_open(self, count: int) -> bool:

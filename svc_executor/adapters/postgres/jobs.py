@@ -24,7 +24,7 @@ from svc_executor.adapters.postgres.reading import (
 )
 from svc_executor.adapters.postgres.wakeups import Wakeups
 from svc_executor.adapters.postgres.work import PostgresWork, insert
-from svc_executor.domain.errors import request_reused, too_many_open
+from svc_executor.domain.errors import too_many_open
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import JobAccount
 
@@ -67,22 +67,22 @@ class PostgresJobs:
                 if full and not await self._is_known(connection, submission):
                     raise too_many_open(submission.most_open)
                 plan = {"plan_json": submission.plan}
-                request = {
-                    "request_id": submission.request_id or None,
-                    "request_digest": submission.digest,
-                }
+                request = {"request_id": submission.key.request_id or None, "request_digest": submission.key.digest}
                 await insert(connection, "multimodal_job_plans", {**rows.job_row(job), **plan, **request})
                 for step in submission.steps:
                     await insert(connection, "job_steps", rows.step_row(step, job.tenant_id))
                 await self._begin(connection, submission)
         except asyncpg.UniqueViolationError:
-            return await self._made_before(submission)
+            earlier = await self._made_before(submission)
+            if earlier is None:
+                raise
+            return earlier
         return job
 
     @staticmethod
     async def _is_known(connection: asyncpg.Connection, submission: Submission) -> bool:
         known = "SELECT true FROM multimodal_job_plans WHERE tenant_id = $1 AND request_id = $2"
-        return bool(await connection.fetchval(known, submission.job.tenant_id, submission.request_id or None))
+        return bool(await connection.fetchval(known, submission.job.tenant_id, submission.key.request_id or None))
 
     async def _begin(self, connection: asyncpg.Connection, submission: Submission) -> None:
         job = submission.job
@@ -101,16 +101,17 @@ class PostgresJobs:
     async def _work(self, connection: asyncpg.Connection, job_id: str) -> PostgresWork:
         return await PostgresWork.begin(connection, job_id, self._outbox, self._encode, self._auditor)
 
-    async def _made_before(self, submission: Submission) -> Job:
+    async def _made_before(self, submission: Submission) -> Job | None:
         async with self._postgres.transaction(submission.job.tenant_id) as connection:
             row = await connection.fetchrow(
                 f"""SELECT {rows.JOB_COLUMNS}, request_digest FROM multimodal_job_plans
                     WHERE tenant_id = $1 AND request_id = $2""",  # noqa: S608 - names are ours
                 submission.job.tenant_id,
-                submission.request_id,
+                submission.key.request_id,
             )
-        if row is None or row["request_digest"] != submission.digest:
-            raise request_reused(submission.request_id)
+        if row is None:
+            return None
+        submission.key.require_same(row["request_digest"])
         return rows.job_of(row)
 
     @asynccontextmanager

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
+from mesh.stores.idempotency import RequestTable
 from svc_executor.adapters.postgres import reading, rows, sweeping
-from svc_executor.domain.errors import request_reused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
+    from mesh.idempotency import RequestKey
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
+
+REQUESTS = RequestTable("job_requests", "plan_id")
 
 
 class PostgresWork:
@@ -195,20 +198,10 @@ class PostgresWork:
         """See the port."""
         await self._connection.execute("DELETE FROM provider_calls WHERE execution_id = $1", execution_id)
 
-    async def first_time(self, request_id: str, digest: str) -> bool:
+    async def first_time(self, key: RequestKey) -> bool:
         """See the port."""
-        known = await self._connection.fetchval(
-            """INSERT INTO job_requests (tenant_id, request_id, digest, plan_id) VALUES ($1, $2, $3, $4)
-               ON CONFLICT (tenant_id, request_id) DO UPDATE SET digest = job_requests.digest
-               RETURNING CASE WHEN xmax = 0 THEN NULL ELSE digest END""",
-            self.job.tenant_id,
-            request_id,
-            digest,
-            self.job.job_id,
-        )
-        if known not in {None, digest}:
-            raise request_reused(request_id)
-        return known is None
+        job = self.job
+        return await REQUESTS.keep(self._connection, job.tenant_id, key, job.job_id) is None
 
     async def has_open(self, count: int) -> bool:
         """See the port."""

@@ -57,11 +57,6 @@ WHERE tenant_id = $1 AND modality = $2 AND task_type = $3 AND version = $8
 RETURNING 1
 """
 COUNT_LADDERS = "SELECT count(*) FROM ladders WHERE tenant_id = $1"
-REQUEST = "SELECT digest, capability_id FROM registrations WHERE tenant_id = $1 AND request_id = $2"
-INSERT_REQUEST = """
-INSERT INTO registrations (tenant_id, request_id, digest, capability_id) VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING
-"""
 OLD_REQUESTS = """
 WITH old AS (
     SELECT tenant_id, request_id FROM registrations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from mesh.errors import Reason, SomaError
 from mesh.events.audit import canonical
+from mesh.stores.idempotency import RequestTable
 from mesh.stores.postgres import SYSTEM
 from svc_registry.adapters.postgres import statements as sql
 from svc_registry.adapters.postgres.announcing import CHANNEL, announcement, changed_from
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     )
 
 PAGE = 500
+REQUESTS = RequestTable("registrations", "capability_id")
+"""What a request wrote: a capability's id, or the name of a ladder."""
 
 
 class EventFactory(Protocol):
@@ -59,8 +61,13 @@ def _scope_of_write(tenant_id: str, request: Request | None) -> str:
     return _scope(tenant_id) if request is None or request.tenant_id == tenant_id else SYSTEM
 
 
-def _columns(request: Request) -> tuple[str, str, str]:
-    return request.tenant_id, request.request_id, request.digest
+class _RepeatedError(Exception):
+    """The request was kept by another call meanwhile: nothing of this one's transaction stays."""
+
+
+async def _keep(connection: asyncpg.Connection, request: Request | None, name: str) -> None:
+    if request is not None and await REQUESTS.keep(connection, request.tenant_id, request.key, name) is not None:
+        raise _RepeatedError
 
 
 class PostgresStore:
@@ -118,30 +125,38 @@ class PostgresStore:
         self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
     ) -> bool:
         """Writes the capability and its event when the stored version is the expected one."""
+        with suppress(_RepeatedError):
+            async with self._postgres.transaction(_scope_of_write(capability.tenant_id, request)) as connection:
+                if not await self._write(connection, capability, expected_version, subject):
+                    return False
+                await _keep(connection, request, capability.capability_id)
+            return True
+        return False
+
+    async def _write(
+        self, connection: asyncpg.Connection, capability: Capability, expected_version: int, subject: str
+    ) -> bool:
         write, columns = sql.INSERT_CAPABILITY, definition_columns(capability)
         if expected_version:
             write, columns = sql.UPDATE_CAPABILITY, (*columns, expected_version)
-        async with self._postgres.transaction(_scope_of_write(capability.tenant_id, request)) as connection:
-            before = await self._locked(connection, capability.key)
-            if (before.version if before else 0) != expected_version:
-                return False
-            if capability.tenant_id and capability.deleted_at is None and (before is None or before.deleted_at):
-                await self._require_capability_quota(connection, capability.tenant_id, has_record=before is not None)
-            if await connection.fetchval(write, *columns) is None:
-                return False
-            await self._outbox.add(connection, self._make_event(capability, subject))
-            await self._auditor.record(
-                connection,
-                action="capability.write",
-                resource_type="capability",
-                resource_id=capability.capability_id,
-                before=audited(before) if before and not before.deleted_at else None,
-                after=None if capability.deleted_at else audited(capability),
-                tenant_id=capability.tenant_id,
-            )
-            if request is not None and request.request_id:
-                await connection.execute(sql.INSERT_REQUEST, *_columns(request), capability.capability_id)
-            await self._announce(connection, capability.key)
+        before = await self._locked(connection, capability.key)
+        if (before.version if before else 0) != expected_version:
+            return False
+        if capability.tenant_id and capability.deleted_at is None and (before is None or before.deleted_at):
+            await self._require_capability_quota(connection, capability.tenant_id, has_record=before is not None)
+        if await connection.fetchval(write, *columns) is None:
+            return False
+        await self._outbox.add(connection, self._make_event(capability, subject))
+        await self._auditor.record(
+            connection,
+            action="capability.write",
+            resource_type="capability",
+            resource_id=capability.capability_id,
+            before=audited(before) if before and not before.deleted_at else None,
+            after=None if capability.deleted_at else audited(capability),
+            tenant_id=capability.tenant_id,
+        )
+        await self._announce(connection, capability.key)
         return True
 
     async def _require_capability_quota(
@@ -152,81 +167,95 @@ class PostgresStore:
         require_capability_quota(count["live"], count["records"], self._quotas.capabilities, has_record=has_record)
 
     async def change_health(
-        self, key: CapabilityKey, change: Callable[[Health], Health], audited: Callable[[Health, Health], str]
+        self,
+        key: CapabilityKey,
+        change: Callable[[Health], Health],
+        audited: Callable[[Health, Health], str],
+        request: Request | None = None,
     ) -> Capability | None:
         """Changes health while the row is locked."""
-        async with self._postgres.transaction(_scope(key.tenant_id)) as connection:
-            found = await self._locked(connection, key)
-            if found is None or found.deleted_at is not None:
-                return None
-            health = change(found.health)
-            await connection.execute(sql.UPDATE_HEALTH, *key_columns(key), *health_columns(health))
-            action = audited(found.health, health)
-            if action:
-                await self._auditor.record(
-                    connection,
-                    action=action,
-                    resource_type="capability_health",
-                    resource_id=key.capability_id,
-                    before=canonical(found.health),
-                    after=canonical(health),
-                    tenant_id=key.tenant_id,
-                    reason=health.reason,
-                )
-            await self._announce(connection, key)
-        return replace(found, health=health)
+        with suppress(_RepeatedError):
+            async with self._postgres.transaction(_scope_of_write(key.tenant_id, request)) as connection:
+                found = await self._locked(connection, key)
+                if found is None or found.deleted_at is not None:
+                    return None
+                await _keep(connection, request, key.capability_id)
+                health = change(found.health)
+                await connection.execute(sql.UPDATE_HEALTH, *key_columns(key), *health_columns(health))
+                await self._audit_health(connection, key, found.health, health, audited(found.health, health))
+                await self._announce(connection, key)
+            return replace(found, health=health)
+        return found
+
+    async def _audit_health(
+        self, connection: asyncpg.Connection, key: CapabilityKey, before: Health, after: Health, action: str
+    ) -> None:
+        if action:
+            await self._auditor.record(
+                connection,
+                action=action,
+                resource_type="capability_health",
+                resource_id=key.capability_id,
+                before=canonical(before),
+                after=canonical(after),
+                tenant_id=key.tenant_id,
+                reason=after.reason,
+            )
 
     @staticmethod
     async def _locked(connection: asyncpg.Connection, key: CapabilityKey) -> Capability | None:
         row = await connection.fetchrow(sql.LOCKED_CAPABILITY, *key_columns(key))
         return capability_from(row) if row else None
 
-    async def save_ladder(self, ladder: Ladder, expected_version: int) -> bool:
+    async def save_ladder(self, ladder: Ladder, expected_version: int, request: Request | None = None) -> bool:
         """Writes the ladder when the stored version is the expected one."""
+        with suppress(_RepeatedError):
+            async with self._postgres.transaction(_scope_of_write(ladder.tenant_id, request)) as connection:
+                if not await self._write_ladder(connection, ladder, expected_version):
+                    return False
+                await _keep(connection, request, ladder.key.name)
+            return True
+        return False
+
+    async def _write_ladder(self, connection: asyncpg.Connection, ladder: Ladder, expected_version: int) -> bool:
         key = (ladder.tenant_id, ladder.key.modality.value, ladder.key.task_type)
         columns = (*key, list(ladder.capability_ids), ladder.version, ladder.updated_by, ladder.updated_at)
-        async with self._postgres.transaction(_scope(ladder.tenant_id)) as connection:
-            before = await connection.fetchrow(sql.LOCKED_LADDER, *key)
-            if before is None and ladder.tenant_id:
-                await connection.execute(sql.LOCK_OF_TENANT, "registry.ladders", ladder.tenant_id)
-                count = await connection.fetchval(sql.COUNT_LADDERS, ladder.tenant_id)
-                require_ladder_quota(count, self._quotas.ladders)
-            done = (
-                await connection.fetchval(sql.UPDATE_LADDER, *columns, expected_version)
-                if expected_version
-                else await connection.fetchval(sql.INSERT_LADDER, *columns)
-            )
-            if done is None:
-                return False
-            await self._auditor.record(
-                connection,
-                action="ladder.write",
-                resource_type="ladder",
-                resource_id="/".join(key[1:]),
-                before=canonical(ladder_from(before)) if before else None,
-                after=canonical(ladder),
-                tenant_id=ladder.tenant_id,
-            )
-            await self._announce(connection, OwnedLadderKey(ladder.tenant_id, ladder.key))
+        before = await connection.fetchrow(sql.LOCKED_LADDER, *key)
+        if before is None and ladder.tenant_id:
+            await connection.execute(sql.LOCK_OF_TENANT, "registry.ladders", ladder.tenant_id)
+            count = await connection.fetchval(sql.COUNT_LADDERS, ladder.tenant_id)
+            require_ladder_quota(count, self._quotas.ladders)
+        done = (
+            await connection.fetchval(sql.UPDATE_LADDER, *columns, expected_version)
+            if expected_version
+            else await connection.fetchval(sql.INSERT_LADDER, *columns)
+        )
+        if done is None:
+            return False
+        await self._auditor.record(
+            connection,
+            action="ladder.write",
+            resource_type="ladder",
+            resource_id=ladder.key.name,
+            before=canonical(ladder_from(before)) if before else None,
+            after=canonical(ladder),
+            tenant_id=ladder.tenant_id,
+        )
+        await self._announce(connection, OwnedLadderKey(ladder.tenant_id, ladder.key))
         return True
 
     async def replayed(self, request: Request) -> str | None:
         """What the request wrote before."""
-        if not request.request_id:
+        if not request.key.request_id:
             return None
         async with self._postgres.transaction(request.tenant_id) as connection:
-            row = await connection.fetchrow(sql.REQUEST, request.tenant_id, request.request_id)
-        if row is None:
-            return None
-        if row["digest"] != request.digest:
-            raise SomaError(Reason.IDEMPOTENCY_MISMATCH, "this request_id was used with another body; take a new one")
-        return str(row["capability_id"])
+            return await REQUESTS.earlier(connection, request.tenant_id, request.key)
 
-    async def remember(self, request: Request, capability_id: str) -> None:
+    async def remember(self, request: Request, name: str) -> None:
         """Keeps what a request wrote."""
-        if request.request_id:
+        if request.key.request_id:
             async with self._postgres.transaction(request.tenant_id) as connection:
-                await connection.execute(sql.INSERT_REQUEST, *_columns(request), capability_id)
+                await REQUESTS.keep(connection, request.tenant_id, request.key, name)
 
     @asynccontextmanager
     async def listen(

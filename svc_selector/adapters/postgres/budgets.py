@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
-from svc_selector.domain.budget import Budget, earlier_answer, period_of
+from svc_selector.domain.budget import Budget, period_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.events.audit import Auditor
+    from mesh.idempotency import RequestKey
     from mesh.ids import Ids
     from mesh.stores.postgres import Postgres
-    from svc_selector.domain.budget import RequestKey
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ class PostgresBudgets:
         async with self._postgres.transaction(tenant_id) as connection:
             return await self._read(connection, tenant_id)
 
-    async def set(self, cap: Cap, key: RequestKey | None) -> Budget:
+    async def set(self, cap: Cap, key: RequestKey) -> Budget:
         """Sets a cap, once for each key."""
         try:
             async with self._postgres.transaction(cap.tenant_id) as connection:
-                earlier = await self._earlier(connection, cap.tenant_id, key) if key else None
+                earlier = await self._earlier(connection, cap.tenant_id, key)
                 return earlier or await self._set(connection, cap, key)
         except _LostRaceError:
             return await self.set(cap, key)
 
-    async def _set(self, connection: asyncpg.Connection, cap: Cap, key: RequestKey | None) -> Budget:
+    async def _set(self, connection: asyncpg.Connection, cap: Cap, key: RequestKey) -> Budget:
         before = await connection.fetchrow(_CAP, cap.tenant_id, cap.scope)
         after = await connection.fetchrow(_SET, cap.tenant_id, cap.scope, cap.limit_micro_usd, cap.subject)
         await self._auditor.record(
@@ -74,8 +74,9 @@ class PostgresBudgets:
         )
         budgets = await self._read(connection, cap.tenant_id)
         budget = next(budget for budget in budgets if budget.scope == cap.scope)
-        if key:
-            answer = (self._ids.new(), cap.tenant_id, key.request_id, key.digest, *asdict(budget).values())
+        if key.request_id:
+            digest = bytes.fromhex(key.digest)
+            answer = (self._ids.new(), cap.tenant_id, key.request_id, digest, *asdict(budget).values())
             if await connection.fetchval(_ANSWER, *answer) is None:
                 raise _LostRaceError
         return budget
@@ -86,11 +87,12 @@ class PostgresBudgets:
 
     @staticmethod
     async def _earlier(connection: asyncpg.Connection, tenant_id: str, key: RequestKey) -> Budget | None:
-        row = await connection.fetchrow(_EARLIER, tenant_id, key.request_id)
+        row = await connection.fetchrow(_EARLIER, tenant_id, key.request_id) if key.request_id else None
         if row is None:
             return None
         digest, *answer = row
-        return earlier_answer(key, digest, Budget(*answer))
+        key.require_same(digest.hex())
+        return Budget(*answer)
 
 
 _BUDGETS = """

@@ -73,7 +73,7 @@ class PostgresDecisions:
         """The decision that a request id made."""
         async with self._postgres.transaction(tenant_id) as connection:
             row = await connection.fetchrow(_BY_REQUEST, tenant_id, request_id)
-        return Recorded(row["document"], row["request_digest"] or b"") if row else None
+        return Recorded(row["document"], (row["request_digest"] or b"").hex()) if row else None
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first."""
@@ -87,18 +87,18 @@ def _row(decision: Decision, document: bytes) -> tuple[object, ...]:
     return (
         decision.selection_id,
         decision.subject.tenant_id,
-        decision.selection_request.request_id if _repeatable(decision) else None,
+        decision.selection_request.key.request_id if _repeatable(decision) else None,
         decision.subject.job_id,
         decision.chosen.capability_id if decision.chosen else "",
         document,
         decision.decided_at,
-        decision.selection_request.digest if _repeatable(decision) else None,
+        bytes.fromhex(decision.selection_request.key.digest) if _repeatable(decision) else None,
     )
 
 
 def _repeatable(decision: Decision) -> bool:
     """Whether a repeat of the request is answered with this decision: refusals are judged anew."""
-    return bool(decision.selection_request.request_id) and decision.chosen is not None
+    return bool(decision.selection_request.key.request_id) and decision.chosen is not None
 
 
 def _refusals(decision: Decision) -> Iterator[AuditEntry]:

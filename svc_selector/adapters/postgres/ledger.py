@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from mesh.errors import SomaError, not_found
+from mesh.idempotency import NO_KEY, RequestKey
 from mesh.logging import get_logger
 from mesh.stores.postgres import SYSTEM
 from svc_selector.adapters.postgres.budgets import Cap, PostgresBudgets
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mesh.ids import Ids
     from mesh.stores.postgres import Postgres
     from svc_selector.adapters.postgres.decisions import PostgresDecisions
-    from svc_selector.domain.budget import Budget, RequestKey
+    from svc_selector.domain.budget import Budget
     from svc_selector.domain.decision import Decision
 
 LAPSED_AT_ONCE = 500
@@ -186,7 +187,7 @@ class PostgresLedger:
         return await self._budgets.list(tenant_id)
 
     async def set_budget(
-        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey | None = None
+        self, tenant_id: str, scope: str, limit_micro_usd: int, subject: str, key: RequestKey = NO_KEY
     ) -> Budget:
         """Sets a cap."""
         return await self._budgets.set(Cap(tenant_id, scope, limit_micro_usd, subject), key)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
+from mesh.idempotency import NO_KEY, RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
@@ -44,7 +45,7 @@ def submission() -> Submit:
     ids = SystemIds()
     made = iter(range(1_000))
 
-    def make(tenant: str = "tenant-a", request_id: str = "", digest: str = "d", **fields: object) -> Submission:
+    def make(tenant: str = "tenant-a", request_id: str = "", body: bytes = b"one", **fields: object) -> Submission:
         job = Job(
             job_id=ids.new(),
             owner=Principal(tenant, "user-1", ("member",), ("jobs",), "key-1"),
@@ -58,8 +59,7 @@ def submission() -> Submit:
             Task("b", 1, StepType.GENERATE_DIAGRAM, "diagram", "image_diagram", ("a",), rubric={"criteria": []}),
         ]
         event = JobEvent(0, EventType.JOB, job.job_id, "accepted", JobState.PENDING, 0.0, job.created_at)
-        return Submission(
-            job, {"version": "1.0"}, [Step(job.job_id, task) for task in tasks], event, request_id, digest
-        )
+        key = RequestKey.of(request_id, body) if request_id else NO_KEY
+        return Submission(job, {"version": "1.0"}, [Step(job.job_id, task) for task in tasks], event, key)
 
     return make

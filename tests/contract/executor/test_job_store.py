@@ -75,13 +75,13 @@ async def test_the_same_request_gives_the_same_job(store: JobStore, submission: 
 async def test_the_same_request_id_with_another_body_is_refused(store: JobStore, submission: Submit) -> None:
     await store.submit(submission(request_id="r"))
     with pytest.raises(SomaError) as caught:
-        await store.submit(submission(request_id="r", digest="other"))
+        await store.submit(submission(request_id="r", body=b"another"))
     assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_request_ids_of_tenants_do_not_meet(store: JobStore, submission: Submit) -> None:
     one = await store.submit(submission(request_id="r"))
-    other = await store.submit(submission(tenant="tenant-b", request_id="r", digest="other"))
+    other = await store.submit(submission(tenant="tenant-b", request_id="r", body=b"another"))
     assert one.job_id != other.job_id
 
 

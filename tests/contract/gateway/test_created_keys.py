@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import RequestKey
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.adapters.postgres import CHANNEL, PostgresKeys
-from svc_gateway.domain.keys import CreatedKey, Request
+from svc_gateway.domain.keys import CreatedKey
 from tests.contract.gateway.test_key_store import MIGRATIONS, NONE, NOW, key
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ async def test_a_tenant_makes_so_many_keys_within_a_month_whatever_became_of_the
     await keys.revoke("acme", made[0].key_id, NOW)
     late = replace(key(), created_at=NOW + timedelta(days=29))
     with pytest.raises(SomaError, match="9 API keys") as refused:
-        await keys.add(late, Request("again", "digest"))
+        await keys.add(late, RequestKey.of("again", b"digest"))
     assert refused.value.reason is Reason.RATE_LIMITED
     assert await keys.get("acme", late.key_id) is None
     await keys.add(key("other"), NONE)
-    assert await keys.add(replace(late, created_at=NOW + timedelta(days=31)), Request("again", "digest")) is None
+    assert await keys.add(replace(late, created_at=NOW + timedelta(days=31)), RequestKey.of("again", b"digest")) is None
 
 
 async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY, RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
@@ -19,7 +20,7 @@ from svc_gateway.adapters import memory
 from svc_gateway.adapters import postgres as postgres_store
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.domain.keys import ApiKey, KeyStore, Request, Tenant, TenantStore
+from svc_gateway.domain.keys import ApiKey, KeyStore, Tenant, TenantStore
 from svc_gateway.domain.permissions import AssetByteLimits, TenantPermissions
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"
-NONE = Request("", "digest")
+NONE = NO_KEY
 _IDS = SystemIds()
 
 
@@ -76,27 +77,27 @@ async def test_key_of_another_tenant_is_not_there(keys: KeyStore) -> None:
 
 async def test_same_request_keeps_one_key(keys: KeyStore) -> None:
     first, second = key(), key()
-    request = Request("r", "digest")
+    request = RequestKey.of("r", b"digest")
     assert await keys.add(first, request) is None
     assert await keys.add(second, request) == first
     assert await keys.get("acme", second.key_id) is None
 
 
 async def test_request_with_another_body_is_refused(keys: KeyStore) -> None:
-    await keys.add(key(), Request("r", "digest"))
+    await keys.add(key(), RequestKey.of("r", b"digest"))
     with pytest.raises(SomaError) as refused:
-        await keys.add(key(), Request("r", "other"))
+        await keys.add(key(), RequestKey.of("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_key_of_a_request_is_found_by_it(keys: KeyStore) -> None:
-    kept, request = key(), Request("r", "digest")
+    kept, request = key(), RequestKey.of("r", b"digest")
     assert await keys.made("acme", request) is None
     await keys.add(kept, request)
     assert await keys.made("acme", request) == kept
     assert await keys.made("other", request) is None
     with pytest.raises(SomaError) as refused:
-        await keys.made("acme", Request("r", "other"))
+        await keys.made("acme", RequestKey.of("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
@@ -105,13 +106,13 @@ async def test_without_a_request_id_nothing_was_made_before(keys: KeyStore) -> N
 
 
 async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
-    request = Request("r", "digest")
+    request = RequestKey.of("r", b"digest")
     assert await keys.add(key("acme"), request) is None
     assert await keys.add(key("other"), request) is None
 
 
 async def test_concurrent_requests_keep_one_key(keys: KeyStore) -> None:
-    request = Request("r", "digest")
+    request = RequestKey.of("r", b"digest")
     made = await asyncio.gather(*(keys.add(key(), request) for _ in range(8)))
     assert made.count(None) == 1
     assert len((await keys.list("acme", None, "", 10)).keys) == 1
@@ -218,20 +219,20 @@ async def test_tenant_comes_back_as_it_was_kept(tenants: TenantStore) -> None:
 async def test_tenant_id_is_taken_once(tenants: TenantStore) -> None:
     await tenants.add(tenant("acme"), NONE)
     with pytest.raises(SomaError) as refused:
-        await tenants.add(tenant("acme"), Request("another", "digest"))
+        await tenants.add(tenant("acme"), RequestKey.of("another", b"digest"))
     assert refused.value.reason is Reason.ALREADY_EXISTS
 
 
 async def test_same_request_makes_one_tenant(tenants: TenantStore) -> None:
-    await tenants.add(tenant("acme"), Request("r", "digest"))
-    assert await tenants.add(tenant("acme"), Request("r", "digest")) == tenant("acme")
+    await tenants.add(tenant("acme"), RequestKey.of("r", b"digest"))
+    assert await tenants.add(tenant("acme"), RequestKey.of("r", b"digest")) == tenant("acme")
     with pytest.raises(SomaError) as refused:
-        await tenants.add(tenant("other"), Request("r", "other"))
+        await tenants.add(tenant("other"), RequestKey.of("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_concurrent_requests_make_one_tenant(tenants: TenantStore) -> None:
-    request = Request("r", "digest")
+    request = RequestKey.of("r", b"digest")
     made = await asyncio.gather(*(tenants.add(tenant("acme"), request) for _ in range(8)))
     assert sorted(made, key=bool) == [None, *[tenant("acme")] * 7]
 
@@ -244,7 +245,7 @@ async def test_request_that_lost_to_itself_gets_the_tenant(databases: engines.Da
             await winner.execute(
                 "INSERT INTO tenants VALUES ($1, $2, $3, $4, NULL, $5)", "acme", "Acme", "pro", NOW, "digest"
             )
-            loser = asyncio.create_task(store.add(tenant("acme"), Request("r", "digest")))
+            loser = asyncio.create_task(store.add(tenant("acme"), RequestKey.of("r", b"digest")))
 
             async def waits() -> bool:
                 mine = (
@@ -281,13 +282,13 @@ async def test_tenant_is_changed(tenants: TenantStore) -> None:
 
 async def test_repeated_update_changes_nothing_and_gets_its_answer(tenants: TenantStore) -> None:
     await tenants.add(tenant("acme"), NONE)
-    request = Request("r", "digest")
+    request = RequestKey.of("r", b"digest")
     answer = await tenants.update("acme", upgrade, request, NOW)
     await tenants.update("acme", lambda before: replace(before, plan="none"), NONE, NOW)
     assert await tenants.update("acme", upgrade, request, NOW) == answer
     assert (await tenants.get("acme") or answer) != answer
     with pytest.raises(SomaError) as refused:
-        await tenants.update("acme", upgrade, Request("r", "other"), NOW)
+        await tenants.update("acme", upgrade, RequestKey.of("r", b"other"), NOW)
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mesh.idempotency import RequestKey
 from svc_registry.domain import (
     PLATFORM,
     AllowLists,
@@ -49,7 +50,7 @@ MERMAID = Capability(
 )
 QUOTAS = Quotas(capabilities=2, ladders=2)
 PRIVATE = replace(MERMAID, tenant_id="acme", allow=AllowLists(tenants=("acme",), roles=("member",)))
-REQUEST = Request("acme", "r1", "digest")
+REQUEST = Request("acme", RequestKey.of("r1", b"one"))
 KEY = LadderKey(Modality.DIAGRAM, "image_diagram")
 LADDER = Ladder(KEY, ("mermaid@local", "d2@local"), PLATFORM, 1, "", NOW)
 

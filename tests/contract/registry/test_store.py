@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY, RequestKey
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.contract import eventually
 from svc_registry.adapters.postgres import PostgresStore
@@ -112,14 +113,14 @@ async def test_a_request_of_another_tenant_than_the_owner_is_remembered_with_wha
 
 
 async def test_a_call_without_a_request_id_is_not_remembered(store: BothStore) -> None:
-    await store.remember(replace(REQUEST, request_id=""), "mermaid@local")
-    assert await store.replayed(replace(REQUEST, request_id="")) is None
+    await store.remember(replace(REQUEST, key=NO_KEY), "mermaid@local")
+    assert await store.replayed(replace(REQUEST, key=NO_KEY)) is None
 
 
 async def test_a_request_with_another_body_is_a_mismatch(store: BothStore) -> None:
     await store.remember(REQUEST, "mermaid@local")
     with pytest.raises(SomaError) as refused:
-        await store.replayed(replace(REQUEST, digest="other"))
+        await store.replayed(replace(REQUEST, key=RequestKey.of("r1", b"another")))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from mesh.testing import FakeClock
@@ -35,9 +36,7 @@ def decision(clock: FakeClock, *, tenant: str = "acme", request_id: str = "", jo
     candidate = Candidate("d2@local", "d2", "local", ("image",), ("image_photo",))
     return Decision(
         selection_id=IDS.new(),
-        selection_request=SelectionRequest(
-            Requirements("image", "image_photo"), request_id=request_id, digest=b"digest" if request_id else b""
-        ),
+        selection_request=SelectionRequest(Requirements("image", "image_photo"), key=RequestKey.of(request_id)),
         subject=Subject(tenant, "alice", job_id=job_id),
         chosen=candidate,
         ranked=(),
@@ -168,7 +167,8 @@ async def test_a_request_id_makes_one_decision(harness: LedgerHarness) -> None:
     with pytest.raises(SomaError) as lost:
         await harness.decisions.record([decision(harness.clock, request_id="r1")])
     assert lost.value.reason is Reason.CONFLICT
-    assert await harness.decisions.by_request("acme", "r1") == Recorded(SelectionFacts().document(first), b"digest")
+    recorded = Recorded(SelectionFacts().document(first), RequestKey.of("r1").digest)
+    assert await harness.decisions.by_request("acme", "r1") == recorded
     await harness.decisions.record([decision(harness.clock, tenant="umbrella", request_id="r1")])
 
 

@@ -55,7 +55,7 @@ async def test_without_an_id_each_call_sets_its_cap(harness: LedgerHarness) -> N
 
 async def test_the_same_id_of_another_tenant_is_another_request(harness: LedgerHarness) -> None:
     await set_to(harness, 100)
-    await harness.ledger.set_budget("umbrella", "", 7, "bob", None)
+    await harness.ledger.set_budget("umbrella", "", 7, "bob")
     assert await limit(harness) == 100
 
 

@@ -10,6 +10,7 @@ from mesh.events.event import Event
 from mesh.events.outbox import Outbox
 from mesh.events.topics import facts_of
 from mesh.fairness import FairSlots
+from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM
 from soma.assets.v1 import asset_pb2
@@ -96,7 +97,7 @@ class QuotingCritic:
         """Nothing."""
 
     async def judge(self, asset_id: str, request_id: str = "", tenant_id: str = TENANT) -> Evaluation:
-        return await self.evaluate(tenant_id, EvaluationRequest(asset_id, request_id=request_id))
+        return await self.evaluate(tenant_id, EvaluationRequest(asset_id, key=RequestKey.of(request_id)))
 
     async def apply(self, event: Event) -> None:
         """Mark the asset of an event."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
+from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
@@ -168,7 +169,7 @@ async def test_no_statement_reads_a_large_table_from_end_to_end(postgres: Record
         await work.step_summaries()
         await work.step_with_inputs("a")
         await work.calls()
-        await work.first_time("r", "d")
+        await work.first_time(RequestKey.of("r"))
     async with postgres.transaction("acme") as connection:
         texts = PostgresTexts(connection)
         await texts.mark(asset, later)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from mesh.idempotency import RequestKey
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import CHUNK, Retention, RetentionPeriods
 from mesh.testing import FakeClock
@@ -19,7 +20,7 @@ from svc_gateway.adapters import postgres as statements
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.adapters.retention import RULES
 from svc_gateway.app.overlap import LONG_OVERLAP
-from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, Request, Tenant
+from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, Tenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -126,15 +127,15 @@ async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Databas
         audits = auditor("gateway")
         keys, tenants = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
         for name, at in (("old", NOW - timedelta(days=DAYS + 1)), ("young", NOW - timedelta(days=DAYS - 1))):
-            request, key = Request(name, "digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")
+            request, key = RequestKey.of(name, b"digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")
             await keys.add(key, request)
             await tenants.add(Tenant(f"tenant-{name}", "", "pro", at), request)
             await tenants.update(f"tenant-{name}", lambda tenant: tenant, request, at)
         retention = Retention(postgres, RULES, terms, FakeClock(NOW))
         assert await retention.run() == {"tenant_updates": 1, "api_keys": 1, "tenants": 1}
         assert await retention.run() == {}
-        assert await keys.made("acme", Request("old", "digest")) is None
-        assert await keys.made("acme", Request("young", "digest")) is not None
+        assert await keys.made("acme", RequestKey.of("old", b"digest")) is None
+        assert await keys.made("acme", RequestKey.of("young", b"digest")) is not None
         assert await keys.get("acme", "old") is not None
         assert await tenants.get("tenant-old") is not None
 

@@ -12,6 +12,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY
 from mesh.ids import SystemIds
 from mesh.rpc import revocations as service
 from mesh.stores.postgres import Postgres
@@ -19,7 +20,7 @@ from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.postgres import PostgresKeys
 from svc_gateway.app.revocations import RevokedKeys
-from svc_gateway.domain.keys import ApiKey, Request
+from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc.identity import revocations
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ async def store(databases: engines.Databases) -> AsyncIterator[UnnotifiedKeys]:
 async def revoke(store: PostgresKeys) -> str:
     now = CLOCK.now()
     key = ApiKey(IDS.new(), "acme", "ci", "robot", ("member",), now, now + timedelta(days=1), "alice")
-    await store.add(key, Request("", "digest"))
+    await store.add(key, NO_KEY)
     await store.revoke("acme", key.key_id, now)
     return key.key_id
 

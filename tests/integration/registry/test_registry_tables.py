@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from mesh.idempotency import RequestKey
 from mesh.stores.migrations import common_migrations, migrate, rollback
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
@@ -40,7 +41,7 @@ async def filled(store: PostgresStore, d2: Capability) -> PostgresStore:
         await store.save_capability(replace(row, tenant_id=tenant_id), 0, "root")
         await store.save_ladder(Ladder(LadderKey(Modality.DIAGRAM, "x"), ("a@b",), tenant_id, 1, "root", NOW), 0)
         if tenant_id:
-            await store.remember(Request(tenant_id, "r", "d"), "d2@local")
+            await store.remember(Request(tenant_id, RequestKey.of("r")), "d2@local")
     return store
 
 

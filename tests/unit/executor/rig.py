@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
+from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.jobs import MemoryJobs
@@ -216,7 +217,8 @@ class Rig:
     async def submit(self, plan: Mapping[str, JsonValue], request_id: str = "") -> Job:
         """Submit a plan as the owner."""
         submit = SubmitJob(self.store, self.starting, compiler(), self.recorder, clock=self.clock, ids=SystemIds())
-        return await submit(SubmitRequest(OWNER, plan, request_id=request_id, trace_id="0" * 32))
+        key = RequestKey.of(request_id, repr(plan).encode())
+        return await submit(SubmitRequest(OWNER, plan, key=key, trace_id="0" * 32))
 
     async def ended(self, job: Job, within_s: float = 60.0) -> JobAccount:
         """Wait for the end of a job and give everything recorded of it."""

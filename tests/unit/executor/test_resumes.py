@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import RequestKey
 from svc_executor.app.control import ControlRequest, ResumeJob
 from svc_executor.domain.job import JobState, StepState
 from svc_executor.domain.run import CloseRunInput, JobRun
@@ -25,7 +26,7 @@ async def fail(run: Run) -> None:
 async def resume(run: Run, request_id: str = "", **limit: int) -> Job:
     rig = run.rig
     resume_job = ResumeJob(rig.store, rig.runner, rig.assets, rig.recorder, rig.starting, **limit)
-    return await resume_job(ControlRequest(OWNER, run.order.job_id, request_id))
+    return await resume_job(ControlRequest(OWNER, run.order.job_id, RequestKey.of(request_id)))
 
 
 async def failed_again(times: int) -> Run:

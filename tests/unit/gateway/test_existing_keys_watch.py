@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY
 from mesh.identity.key_ids import KeyIds, id_of
 from mesh.identity.statements import KEYS_TYPE, StatementReader
 from mesh.ids import SystemIds
@@ -21,7 +22,7 @@ from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import existing_keys as app
 from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.statements import KEYS_SIGNED_S, Statements
-from svc_gateway.domain.keys import ApiKey, Request
+from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc import identity as rpc
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ async def made(store: PagedKeys, clock: FakeClock, *, ago: timedelta = timedelta
     """Make a key; gives its id in the set."""
     at = clock.now() - ago
     key = ApiKey(_IDS.new(), "acme", "ci", "robot", ("member",), at, at + life, "alice")
-    await store.add(key, Request("", "digest"))
+    await store.add(key, NO_KEY)
     return id_of("acme", key.key_id)
 
 

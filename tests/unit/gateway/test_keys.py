@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import RequestKey
 from mesh.identity import Claims
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock, Issuer
@@ -149,7 +150,7 @@ async def test_key_is_not_made_with_less_than_a_whole_credential(harness: KeysHa
 
 
 async def test_same_request_is_answered_after_the_key_has_expired_and_signs_nothing(harness: KeysHarness) -> None:
-    wanted = NewKey("ci", expires_at=harness.clock.now() + timedelta(hours=1), request_id="once")
+    wanted = NewKey("ci", expires_at=harness.clock.now() + timedelta(hours=1), request=RequestKey.of("once"))
     first = await harness.keys.create(caller("admin"), wanted)
     await harness.clock.advance(7200)
     assert await harness.keys.create(caller("admin"), wanted) == MadeKey(first.key)

@@ -59,7 +59,7 @@ class Lists:
         with acting_as(ROOT) as caller:
             for name in ("a", "b", "c"):
                 self.key_ids.append((await self._keys.create(caller, NewKey(name))).key.key_id)
-                await self._tenants.create(name, "", "", "")
+                await self._tenants.create(name, "", "")
 
     async def keys(self, token: str = "", *, size: int = 2, inactive: bool = False) -> pb.ListApiKeysResponse:
         asked = pb.ListApiKeysRequest(page_token=token, page_size=size, include_inactive=inactive)

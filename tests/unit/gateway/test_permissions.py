@@ -12,6 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY
 from mesh.identity import Claims
 from mesh.ids import SystemIds
 from mesh.rpc.call import Call, Route
@@ -22,7 +23,7 @@ from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.app.keys import Keys, NewKey
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.domain.keys import ApiKey, Request
+from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc.permissions import PermissionServicer
 from svc_gateway.rpc.tenants import TenantServicer
 
@@ -53,7 +54,7 @@ class Gateway:
 
     async def key(self, *personas: str) -> None:
         key = ApiKey("k", "acme", "", "alice", ("admin",), NOW, NOW + timedelta(days=1), "alice", None, personas)
-        await self.keys.add(key, Request("", ""))
+        await self.keys.add(key, NO_KEY)
 
     async def tenant(self, plan: str = "", permissions: permission_service_pb2.TenantPermissions | None = None) -> None:
         tenant = identity_service_pb2.Tenant(tenant_id="acme", plan=plan, permissions=permissions)

@@ -12,6 +12,7 @@ import pytest
 
 from mesh import tasks
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY
 from mesh.identity.statements import TYPE, RevocationsFile, StatementReader, statement_of
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
@@ -29,7 +30,7 @@ from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
 from svc_gateway.app.statements import PAUSE_FACTOR, PAUSE_S, RETRY_S, Statements
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.domain.keys import ApiKey, Request
+from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc.identity import ApiKeyServicer, revocations
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Gateway:
     async def add_key(self) -> str:
         now = self._clock.now()
         key = ApiKey(IDS.new(), "acme", "ci", "robot", ("member",), now, now + LIFE, "alice")
-        await self.store.add(key, Request("", "digest"))
+        await self.store.add(key, NO_KEY)
         return key.key_id
 
     async def revoke(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from mesh.idempotency import NO_KEY
 from mesh.ids import SystemIds
 from mesh.rpc.api_keys import CLOCK_TOLERANCE_S
 from mesh.testing import FakeClock
@@ -16,7 +17,7 @@ from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import revocations as app
 from svc_gateway.app.overlap import LONG_OVERLAP
 from svc_gateway.app.revocations import OVERLAP, POLL_S, RevokedKeys
-from svc_gateway.domain.keys import ApiKey, Request, Revocation
+from svc_gateway.domain.keys import ApiKey, Revocation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ async def revoke(
     """Make a key and revoke it in the store."""
     now = clock.now() - ago
     key = ApiKey(_IDS.new(), "acme", "ci", "robot", ("member",), now, now + life, "alice")
-    await store.add(key, Request("", "digest"))
+    await store.add(key, NO_KEY)
     await store.revoke("acme", key.key_id, now)
     return key.key_id
 

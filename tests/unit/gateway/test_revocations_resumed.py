@@ -11,6 +11,7 @@ import pytest
 
 from mesh import tasks
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import NO_KEY
 from mesh.identity.statements import RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
@@ -22,7 +23,7 @@ from mesh.testing.tokens import ISSUER
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app.revocations import RENEW_S, RevokedKeys, ends_of
 from svc_gateway.app.statements import Statements
-from svc_gateway.domain.keys import ApiKey, Request
+from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc.identity import revocations
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Mesh:
         """Make a key, revoke it, and have the gateway read that."""
         now = self.clock.now()
         key = ApiKey(IDS.new(), "acme", "ci", "robot", ("member",), now, now + life, "alice")
-        await self.store.add(key, Request("", "digest"))
+        await self.store.add(key, NO_KEY)
         await self.store.revoke("acme", key.key_id, now)
         await self.revoked.refresh()
         return key.key_id

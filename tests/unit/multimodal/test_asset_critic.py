@@ -10,6 +10,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.fairness import FairSlots
+from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
@@ -148,40 +149,42 @@ async def test_another_tenant_sees_no_verdict(critic: Critic) -> None:
 
 
 async def test_a_request_id_judges_once(critic: Critic) -> None:
-    first = await critic.evaluate("acme", EvaluationRequest("a-1", request_id="r"))
+    first = await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.of("r", b"a-1")))
     critic.evaluator.clarity = 0.1
-    assert await critic.evaluate("acme", EvaluationRequest("a-1", request_id="r")) == first
+    assert await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.of("r", b"a-1"))) == first
     assert len(critic.evaluator.asked) == 1
     assert critic.tally.verdicts == {("diagram", True): 1}
 
 
 async def test_a_request_id_is_not_taken_for_another_asset(critic: Critic) -> None:
     critic.assets.put("a-2")
-    await critic.evaluate("acme", EvaluationRequest("a-1", request_id="r"))
-    assert await refusal(critic, EvaluationRequest("a-2", request_id="r")) is Reason.IDEMPOTENCY_MISMATCH
+    await critic.evaluate("acme", EvaluationRequest("a-1", key=RequestKey.of("r", b"a-1")))
+    assert (
+        await refusal(critic, EvaluationRequest("a-2", key=RequestKey.of("r", b"a-2"))) is Reason.IDEMPOTENCY_MISMATCH
+    )
 
 
 async def test_a_rubric_in_the_request_wins(critic: Critic) -> None:
-    kept = await critic.rubrics.create("acme", STRICT, "")
+    kept = await critic.rubrics.create("acme", STRICT)
     choice = RubricChoice(LENIENT, kept.rubric_id)
     verdict = await critic.evaluate("acme", EvaluationRequest("a-1", choice))
     assert (verdict.passes, verdict.rubric_id) == (True, "")
 
 
 async def test_a_rubric_can_be_named(critic: Critic) -> None:
-    kept = await critic.rubrics.create("acme", STRICT, "")
+    kept = await critic.rubrics.create("acme", STRICT)
     verdict = await critic.evaluate("acme", EvaluationRequest("a-1", RubricChoice(rubric_id=kept.rubric_id)))
     assert (verdict.passes, verdict.rubric_id, verdict.rubric_version) == (False, kept.rubric_id, 1)
 
 
 async def test_the_default_of_the_tenant_goes_before_the_platforms(critic: Critic) -> None:
-    kept = await critic.rubrics.create("acme", replace(STRICT, asset_type="diagram", is_default=True), "")
+    kept = await critic.rubrics.create("acme", replace(STRICT, asset_type="diagram", is_default=True))
     assert (await critic.evaluate("acme", EvaluationRequest("a-1"))).rubric_id == kept.rubric_id
     assert (await critic.evaluate("umbrella", EvaluationRequest("a-1"))).rubric_id == "default-diagram"
 
 
 async def test_another_tenants_rubric_does_not_exist(critic: Critic) -> None:
-    kept = await critic.rubrics.create("umbrella", STRICT, "")
+    kept = await critic.rubrics.create("umbrella", STRICT)
     order = EvaluationRequest("a-1", RubricChoice(rubric_id=kept.rubric_id))
     assert await refusal(critic, order) is Reason.NOT_FOUND
 
@@ -206,25 +209,27 @@ async def test_what_cannot_be_measured_is_no_verdict(critic: Critic) -> None:
 
 
 async def test_rubrics_change_by_version(critic: Critic) -> None:
-    first = await critic.rubrics.create("acme", LENIENT, "r-1")
-    assert await critic.rubrics.create("acme", LENIENT, "r-1") == first
-    second = await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), "")
+    first = await critic.rubrics.create("acme", LENIENT, RequestKey.of("r-1"))
+    assert await critic.rubrics.create("acme", LENIENT, RequestKey.of("r-1")) == first
+    second = await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1))
     assert (second.version, second.min_overall_score) == (2, 0.99)
     with pytest.raises(SomaError) as stale:
-        await critic.rubrics.update("acme", first.rubric_id, replace(LENIENT, version=1), "")
+        await critic.rubrics.update("acme", first.rubric_id, replace(LENIENT, version=1))
     assert stale.value.reason is Reason.STALE_VERSION
-    overwritten = await critic.rubrics.update("acme", first.rubric_id, LENIENT, "")
+    overwritten = await critic.rubrics.update("acme", first.rubric_id, LENIENT)
     assert overwritten.version == 3
 
 
 async def test_a_repeated_update_changes_once(critic: Critic) -> None:
-    first = await critic.rubrics.create("acme", LENIENT, "")
-    once = await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), "r-2")
-    assert await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), "r-2") == once
+    first = await critic.rubrics.create("acme", LENIENT)
+    once = await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), RequestKey.of("r-2"))
+    assert (
+        await critic.rubrics.update("acme", first.rubric_id, replace(STRICT, version=1), RequestKey.of("r-2")) == once
+    )
 
 
 async def test_evaluations_keep_their_figures_when_the_rubric_goes(critic: Critic) -> None:
-    kept = await critic.rubrics.create("acme", LENIENT, "")
+    kept = await critic.rubrics.create("acme", LENIENT)
     made = await critic.evaluate("acme", EvaluationRequest("a-1", RubricChoice(rubric_id=kept.rubric_id)))
     await critic.rubrics.delete("acme", kept.rubric_id)
     assert await critic.evaluate.get("acme", made.evaluation_id) == made
@@ -236,7 +241,7 @@ async def test_evaluations_keep_their_figures_when_the_rubric_goes(critic: Criti
 async def test_the_platforms_rubrics_stay_as_they_are(critic: Critic) -> None:
     assert (await critic.rubrics.get("acme", "default-audio")).builtin
     for change in (
-        critic.rubrics.update("acme", "default-audio", LENIENT, ""),
+        critic.rubrics.update("acme", "default-audio", LENIENT),
         critic.rubrics.delete("acme", "default-audio"),
     ):
         with pytest.raises(SomaError) as refused:
@@ -245,7 +250,7 @@ async def test_the_platforms_rubrics_stay_as_they_are(critic: Critic) -> None:
 
 
 async def test_rubrics_are_listed_page_by_page(critic: Critic) -> None:
-    own = await critic.rubrics.create("acme", LENIENT, "")
+    own = await critic.rubrics.create("acme", LENIENT)
     ids: list[str] = []
     while page := await critic.rubrics.list("acme", "", ids[-1] if ids else "", 3):
         ids += [rubric.rubric_id for rubric in page]

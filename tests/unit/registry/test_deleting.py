@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from mesh.idempotency import RequestKey
 from svc_registry.app import Catalog, Registry
 from svc_registry.domain import Actor, Capability, CapabilityFilter, HealthState, Kind, Lifecycle, Modality, Report
 from svc_registry.rpc import capability_to_proto
@@ -78,20 +79,24 @@ async def test_what_an_operator_deleted_does_not_come_back_with_its_service(regi
 
 async def test_a_repeated_deletion_is_answered_as_the_first(registry: Registry) -> None:
     await registry.register(ACME, MINE)
-    first = await registry.delete(ACME, "mine@acme", request_id="r")
-    assert await registry.delete(ACME, "mine@acme", request_id="r") == first
+    first = await registry.delete(ACME, "mine@acme", key=RequestKey.of("r", b"one"))
+    assert await registry.delete(ACME, "mine@acme", key=RequestKey.of("r", b"one")) == first
     with pytest.raises(SomaError) as refused:
-        await registry.delete(ACME, "mine@acme", version=1, request_id="r")
+        await registry.delete(ACME, "mine@acme", version=1, key=RequestKey.of("r", b"another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_a_repeated_update_changes_nothing_more(registry: Registry) -> None:
     await registry.register(ACME, MINE)
     for _ in range(2):
-        updated = await registry.update(ACME, "mine@acme", replace(MINE, tags=("a",), version=1), ["tags"], "r")
+        updated = await registry.update(
+            ACME, "mine@acme", replace(MINE, tags=("a",), version=1), ["tags"], RequestKey.of("r", b"one")
+        )
     assert updated.version == 2
     with pytest.raises(SomaError) as refused:
-        await registry.update(ACME, "mine@acme", replace(MINE, tags=("b",), version=1), ["tags"], "r")
+        await registry.update(
+            ACME, "mine@acme", replace(MINE, tags=("b",), version=1), ["tags"], RequestKey.of("r", b"another")
+        )
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 

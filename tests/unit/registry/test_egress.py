@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.idempotency import RequestKey
 from svc_executor.adapters import manifests
 from svc_executor.adapters.peers import capability_of
 from svc_registry.app import Catalog, Registry, correct_egress
@@ -103,10 +104,10 @@ async def test_the_platform_says_what_its_adapters_do(registry: Registry) -> Non
 
 async def test_a_repeated_request_is_the_same_after_the_platform_changed(registry: Registry) -> None:
     offered = replace(CHAT, adapter="later")
-    first = await registry.register(ACME, offered, "r")
+    first = await registry.register(ACME, offered, RequestKey.of("r"))
     await registry.register(OPERATOR, replace(SMALL, tool_id="later", adapter="later"))
-    assert await registry.register(ACME, offered, "r") == first
-    assert not (await registry.register(ACME, offered, "other")).constraints.needs_egress
+    assert await registry.register(ACME, offered, RequestKey.of("r")) == first
+    assert not (await registry.register(ACME, offered, RequestKey.of("other"))).constraints.needs_egress
 
 
 async def test_what_an_older_release_stored_is_corrected_once(

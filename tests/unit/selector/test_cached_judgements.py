@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mesh.errors import SomaError
+from mesh.idempotency import RequestKey
 from svc_selector.app import judge
 from svc_selector.domain.model import (
     Health,
@@ -41,7 +42,7 @@ async def test_a_change_elsewhere_leaves_a_judgement_kept() -> None:
 @pytest.mark.parametrize("request_id", ["", "r"])
 async def test_what_was_offered_and_is_no_longer_is_not_kept(request_id: str) -> None:
     made = bench([MERMAID, D2])
-    selection_request = SelectionRequest(NEED, request_id=request_id, dry_run=True)
+    selection_request = SelectionRequest(NEED, key=RequestKey.of(request_id), dry_run=True)
     first = await made.selector.select(selection_request, SUBJECT)
     moved = replace(candidate("mermaid@local"), task_types=("other",))
     made.catalog.update([moved], {})
