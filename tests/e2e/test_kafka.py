@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.local.client import EdgeClient
-from mesh.local.demo import complete_trace
-from mesh.local.home import Home
-from mesh.local.ports import free_port
+from soma_cli.client import EdgeClient
+from soma_cli.demo import complete_trace
+from soma_local.home import Home
+from soma_local.ports import free_port
 from tests.e2e.conftest import RunningMesh
 from tests.e2e.jobs import run_job
 
