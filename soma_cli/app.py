@@ -10,9 +10,8 @@ import typer
 
 from mesh.contexts import InvalidContextError, UnknownContextError
 from mesh.stores.migrations import MigrationError
-from soma_cli.client import EdgeError
 from soma_cli.commands import audit, dead_letters, demo, doctor, jobs, logs, mesh, receipts, trace
-from soma_cli.errors import CommandError
+from soma_cli.errors import CommandError, EdgeError
 from soma_cli.output import Json, emit
 from soma_local.locate import MissingError
 from soma_local.program import ProgramFailedError

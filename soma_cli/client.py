@@ -8,10 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
+from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from soma_cli import api
-from soma_cli.traces import TraceEvent
+from soma.assets.v1.asset_pb2 import Asset
+from soma.executor.v1.job_pb2 import Job, JobEvent
+from soma.executor.v1.job_service_pb2 import ListJobsResponse
+from soma.gateway.v1.identity_service_pb2 import Token
+from soma.provenance.v1.trace_service_pb2 import TraceEvent
+from soma_cli.errors import EdgeError
+from soma_cli.messages import parse
 from soma_local.environment import bootstrap_key_file
 from soma_local.supervisor import StateFile
 
@@ -21,23 +27,13 @@ if TYPE_CHECKING:
 
     from soma_local.home import Home
 
-A = TypeVar("A", bound=BaseModel)
+M = TypeVar("M", bound=Message)
 _TIMEOUT = httpx.Timeout(30.0)
 _STREAM_TIMEOUT = httpx.Timeout(30.0, read=45.0)  # a heartbeat comes at least every 15 s
 _RECONNECTS = 60
 _RECONNECT_S = 0.5
 _PASSING = {502, 503, 504}  # a service that is being restarted
 _CHUNK_BYTES = 1 << 18
-
-
-class EdgeError(Exception):
-    """The mesh refused a request or could not be reached; the text is for people."""
-
-    def __init__(self, message: str, *, code: int = 0, reason: str = "", trace_id: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason
-        self.trace_id = trace_id
 
 
 class _FieldViolation(BaseModel):
@@ -63,7 +59,10 @@ class _Detail(BaseModel):
 
 
 class _Status(BaseModel):
-    """A `google.rpc.Status`, the shape of every error of the edge."""
+    """A `google.rpc.Status`, the shape of every error of the edge.
+
+    The generated message would refuse an error with a detail of a type that is not known here.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -91,44 +90,44 @@ class EdgeClient:
         with httpx.Client(base_url=state.url, verify=trust, headers=headers, timeout=_TIMEOUT, trust_env=False) as http:
             yield cls(http)
 
-    def submit_job(self, plan: Mapping[str, object], request_id: str) -> api.Job:
+    def submit_job(self, plan: Mapping[str, object], request_id: str) -> Job:
         """Submit a plan; the same `request_id` gives the same job."""
-        return self._call(api.Job, "POST", "/v1/multimodal/jobs", body={"plan": plan, "request_id": request_id})
+        return self._call(Job, "POST", "/v1/multimodal/jobs", body={"plan": plan, "request_id": request_id})
 
     def register_capability(self, capability: Mapping[str, object]) -> None:
         """Register a capability, or find it registered already."""
-        self._call(api.Answer, "POST", "/v1/multimodal/capabilities", body=capability)
+        self._send("POST", "/v1/multimodal/capabilities", body=capability)
 
-    def job(self, job_id: str) -> api.Job:
+    def job(self, job_id: str) -> Job:
         """Read a job with its steps."""
-        return self._call(api.Job, "GET", f"/v1/multimodal/jobs/{job_id}")
+        return self._call(Job, "GET", f"/v1/multimodal/jobs/{job_id}")
 
-    def jobs(self, *, state: str = "", page_size: int = 50) -> api.JobPage:
+    def jobs(self, *, state: str = "", page_size: int = 50) -> ListJobsResponse:
         """Read the newest jobs, of one state if given."""
         query = {"page_size": str(page_size)} | ({"state": state} if state else {})
-        return self._call(api.JobPage, "GET", "/v1/multimodal/jobs", query=query)
+        return self._call(ListJobsResponse, "GET", "/v1/multimodal/jobs", query=query)
 
-    def cancel_job(self, job_id: str, reason: str) -> api.Job:
+    def cancel_job(self, job_id: str, reason: str) -> Job:
         """Stop a job and undo what it made."""
-        return self._call(api.Job, "POST", f"/v1/multimodal/jobs/{job_id}:cancel", body={"reason": reason})
+        return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:cancel", body={"reason": reason})
 
-    def resume_job(self, job_id: str) -> api.Job:
+    def resume_job(self, job_id: str) -> Job:
         """Run a failed job again from its recorded results."""
-        return self._call(api.Job, "POST", f"/v1/multimodal/jobs/{job_id}:resume", body={})
+        return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:resume", body={})
 
     def raw(self, path: str) -> str:
         """Read a resource as the JSON text that the mesh answers."""
         return self._send("GET", path).text
 
-    def token(self) -> api.Token:
+    def token(self) -> Token:
         """Make a short-lived token with the rights of the API key."""
-        return self._call(api.Token, "POST", "/v1/token", body={})
+        return self._call(Token, "POST", "/v1/token", body={})
 
-    def asset(self, asset_id: str) -> api.Asset:
+    def asset(self, asset_id: str) -> Asset:
         """Read an asset's metadata."""
-        return self._call(api.Asset, "GET", f"/v1/multimodal/assets/{asset_id}/metadata")
+        return self._call(Asset, "GET", f"/v1/multimodal/assets/{asset_id}/metadata")
 
-    def send(self, kind: type[A], path: str, body: Mapping[str, object]) -> A:
+    def send(self, kind: type[M], path: str, body: Mapping[str, object]) -> M:
         """Post to a resource and read the answer."""
         return self._call(kind, "POST", path, body=body)
 
@@ -146,7 +145,7 @@ class EdgeClient:
                 for chunk in response.iter_bytes(_CHUNK_BYTES):
                     file.write(chunk)
 
-    def watch_job(self, job_id: str, after: int = 0) -> Iterator[api.JobEvent]:
+    def watch_job(self, job_id: str, after: int = 0) -> Iterator[JobEvent]:
         """Give the job's events from `after` to the last; a cut stream is resumed without gap or duplicate."""
         cuts = 0
         while True:
@@ -169,9 +168,9 @@ class EdgeClient:
                 raise EdgeError(f"the event stream of job {job_id} was cut {cuts} times in a row: {cut}")
             self._pause.wait(_RECONNECT_S)
 
-    def _events(self, job_id: str, after: int) -> Iterator[api.JobEvent]:
+    def _events(self, job_id: str, after: int) -> Iterator[JobEvent]:
         for data in self._stream(f"/v1/multimodal/jobs/{job_id}/events", {"after": str(after)}):
-            yield _parse(api.JobEvent, data)
+            yield parse(JobEvent, data)
 
     def watch_trace(self, job_id: str) -> Iterator[str]:
         """Give the changes of a job's trace, each as its JSON, the whole trace last; a cut stream starts anew."""
@@ -180,7 +179,7 @@ class EdgeClient:
             try:
                 for data in self._stream(f"/v1/traces/{job_id}/events", {}):
                     yield data
-                    if _parse(TraceEvent, data).trace is not None:
+                    if parse(TraceEvent, data).HasField("trace"):
                         return
             except httpx.TransportError as failure:
                 cut = str(failure)
@@ -203,14 +202,14 @@ class EdgeClient:
 
     def _call(
         self,
-        kind: type[A],
+        kind: type[M],
         method: str,
         path: str,
         *,
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
-    ) -> A:
-        return _parse(kind, self._send(method, path, body=body, query=query).text)
+    ) -> M:
+        return parse(kind, self._send(method, path, body=body, query=query).text)
 
     def _send(
         self,
@@ -240,13 +239,6 @@ def api_key(home: Home) -> str:
     if not file.exists():
         raise EdgeError(f"there is no API key in {file}: the gateway leaves it there at the first `soma up`")
     return file.read_text(encoding="utf-8").strip()
-
-
-def _parse(kind: type[A], text: str) -> A:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        raise EdgeError(f"the mesh answered something that is no {kind.__name__}: {error}") from error
 
 
 def _error(response: httpx.Response) -> EdgeError:

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import soma_cli
-from soma_cli.client import EdgeError
-from soma_cli.traces import DecisionTrace
+from soma.provenance.v1.trace_service_pb2 import DecisionTrace
+from soma_cli.errors import EdgeError
+from soma_cli.messages import parse
 from soma_local.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mesh.clock import Clock
-    from soma_cli.api import Job
+    from soma.executor.v1.job_pb2 import Job
     from soma_cli.client import EdgeClient
 
 PAGES_URL = "{{examples_url}}"
@@ -89,7 +90,7 @@ async def complete_trace(client: EdgeClient, job_id: str, clock: Clock) -> tuple
     until = clock.monotonic() + _TRACE_TIMEOUT_S
     while True:
         text = await asyncio.to_thread(client.raw, f"/v1/traces/{job_id}")
-        trace = DecisionTrace.model_validate_json(text)
+        trace = parse(DecisionTrace, text)
         if trace.complete:
             return trace, text
         if clock.monotonic() > until:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from soma_cli.output import console, state_text
+from soma_cli.fields import JOB_EVENT
+from soma_cli.messages import enum_name, plain
+from soma_cli.output import console, emit, state_text
 
 if TYPE_CHECKING:
-    from soma_cli.api import Job, JobEvent
+    from soma.executor.v1.job_pb2 import Job, JobEvent
     from soma_cli.client import EdgeClient
 
 _RUNNING = "STEP_STATE_RUNNING"
@@ -22,7 +23,7 @@ def follow(client: EdgeClient, job_id: str, *, as_json: bool) -> Job:
     """Show the job's events until its end, then give the job."""
     if as_json:
         for event in client.watch_job(job_id):
-            typer.echo(event.model_dump_json())
+            emit(plain(event, JOB_EVENT), indent=None)
         return client.job(job_id)
     columns = (
         SpinnerColumn(),
@@ -44,9 +45,10 @@ def follow(client: EdgeClient, job_id: str, *, as_json: bool) -> Job:
 
 
 def _note(event: JobEvent, running: set[str]) -> None:
-    if event.step_state == _RUNNING:
+    state = enum_name(event, "step_state")
+    if state == _RUNNING:
         running.add(event.step_id)
-    elif event.step_state in _STEP_ENDED:
+    elif state in _STEP_ENDED:
         running.discard(event.step_id)
 
 
@@ -54,5 +56,6 @@ def _line(event: JobEvent) -> Text | None:
     """Give the line of an event; nothing for those that say no more than the bar."""
     if not event.message:
         return None
-    state = state_text(event.step_state) if event.step_state in _STEP_ENDED else Text("")
-    return Text.assemble((f"{event.step_id or 'job':<18} ", "bold"), state, f" {event.message}")
+    state = enum_name(event, "step_state")
+    shown = state_text(state) if state in _STEP_ENDED else Text("")
+    return Text.assemble((f"{event.step_id or 'job':<18} ", "bold"), shown, f" {event.message}")

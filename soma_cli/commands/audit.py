@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
 import typer
 
-from soma_cli.api import Answer
+from soma.provenance.v1.audit_service_pb2 import ListAuditEventsResponse, VerifyAuditResponse
 from soma_cli.client import EdgeClient
 from soma_cli.listing import first_page
+from soma_cli.messages import enum_name, moment, parse, plain
 from soma_cli.output import Json, emit, line, table
 from soma_local.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from soma.provenance.v1.audit_service_pb2 import AuditEvent
+    from soma_cli.messages import Fields
 
 audit_app = typer.Typer(no_args_is_help=True, help="Read and verify the audit chain.")
 _PATH = "/v1/admin/audit"
@@ -30,72 +33,10 @@ Digest = Annotated[
 ]
 
 
-class Record(Answer):
-    """What happened."""
-
-    action: str = ""
-    subject: str = ""
-    resource_type: str = ""
-    resource_id: str = ""
-    decision: str = ""
-    reason: str = ""
-
-
-class AuditEvent(Answer):
-    """One entry."""
-
-    audit_id: str
-    sequence: int = 0
-    occur_time: datetime | None = None
-    record: Record = Record()
-
-
-class AuditPage(Answer):
-    """A page of entries."""
-
-    audit_events: tuple[AuditEvent, ...] = ()
-
-
-class AuditFault(Answer):
-    """What is wrong at a place."""
-
-    sequence: int = 0
-    kind: str = ""
-    detail: str = ""
-
-
-class AuditAnchor(Answer):
-    """The newest anchor."""
-
-    sequence: int = 0
-    key_version: int = 0
-    create_time: datetime | None = None
-
-
-class VerificationResult(Answer):
-    """What a pass over the chain, or over a part of it, came to."""
-
-    intact: bool = False
-    entries: int = 0
-    first_sequence: int = 0
-    last_sequence: int = 0
-    faults: tuple[AuditFault, ...] = ()
-    anchor: AuditAnchor | None = None
-    next_sequence: int = 0
-    last_digest: str = ""
-
-    def followed_by(self, part: VerificationResult) -> VerificationResult:
-        """This and the part behind it as one, with the first 1,000 faults."""
-        return VerificationResult(
-            intact=self.intact and part.intact,
-            entries=self.entries + part.entries,
-            first_sequence=self.first_sequence or part.first_sequence,
-            last_sequence=part.last_sequence or self.last_sequence,
-            faults=(*self.faults, *part.faults)[:_MAX_FAULTS],
-            anchor=part.anchor or self.anchor,
-            next_sequence=part.next_sequence,
-            last_digest=part.last_digest,
-        )
+VERIFICATION: Fields = (
+    "intact", "entries", "first_sequence", "last_sequence", ("faults", ("sequence", "kind", "detail")),
+    ("anchor", ("sequence", "key_version", "create_time")), "next_sequence", "last_digest",
+)  # fmt: skip
 
 
 @audit_app.command("list")
@@ -119,46 +60,61 @@ def list_events(
         typer.echo(text)
         return
     columns = ("place", "when", "who", "did", "to", "decision", "why")
-    rows = [_row(event) for event in AuditPage.model_validate_json(text).audit_events]
+    rows = [_row(event) for event in parse(ListAuditEventsResponse, text).audit_events]
     table(columns, rows, below=("why", "to", "who"))
 
 
 @audit_app.command()
 def verify(*, from_sequence: From = 0, digest: Digest = "", platform: Platform = False, as_json: Json = False) -> None:
     """Compute the chain anew, in as many calls as it takes; exit with 1 when something is wrong with it."""
-    found: VerificationResult | None = None
+    found: VerifyAuditResponse | None = None
     with EdgeClient.of_home(Home.from_environment()) as client:
         for part in _parts(client, from_sequence, digest, platform=platform):
-            found = found.followed_by(part) if found else part
+            found = _joined(found, part) if found else part
             if part.next_sequence and not as_json:
                 line(f"checked up to entry {part.next_sequence - 1}")
     if found is None or not _shown(found, as_json=as_json):
         raise typer.Exit(1)
 
 
-def _parts(client: EdgeClient, from_sequence: int, digest: str, *, platform: bool) -> Iterator[VerificationResult]:
+def _parts(client: EdgeClient, from_sequence: int, digest: str, *, platform: bool) -> Iterator[VerifyAuditResponse]:
     """Verifies part after part to the end of the chain."""
     while True:
         body: dict[str, object] = {"platform": platform, "from_sequence": from_sequence}
         previous = {"previous_digest": digest} if digest else {}
-        part = client.send(VerificationResult, f"{_PATH}:verify", body | previous)
+        part = client.send(VerifyAuditResponse, f"{_PATH}:verify", body | previous)
         yield part
         if not part.next_sequence:
             return
         from_sequence, digest = part.next_sequence, part.last_digest
 
 
-def _shown(found: VerificationResult, *, as_json: bool) -> bool:
+def _joined(before: VerifyAuditResponse, part: VerifyAuditResponse) -> VerifyAuditResponse:
+    """Two parts that follow each other as one, with the first 1,000 faults."""
+    newest = part if part.HasField("anchor") else before
+    return VerifyAuditResponse(
+        intact=before.intact and part.intact,
+        entries=before.entries + part.entries,
+        first_sequence=before.first_sequence or part.first_sequence,
+        last_sequence=part.last_sequence or before.last_sequence,
+        faults=[*before.faults, *part.faults][:_MAX_FAULTS],
+        anchor=newest.anchor if newest.HasField("anchor") else None,
+        next_sequence=part.next_sequence,
+        last_digest=part.last_digest,
+    )
+
+
+def _shown(found: VerifyAuditResponse, *, as_json: bool) -> bool:
     """Prints what was found; gives whether the chain is intact."""
     if as_json:
-        emit(found)
+        emit(plain(found, VERIFICATION))
         return found.intact
     result, style = ("intact", "green") if found.intact else (f"{len(found.faults)} faults", "red")
     line((result, style), f": {found.entries} entries, {found.first_sequence} to {found.last_sequence}")
-    if found.anchor is not None:
-        line(f"newest anchor: entry {found.anchor.sequence}, {found.anchor.create_time:%Y-%m-%d %H:%M:%S}")
+    if found.HasField("anchor"):
+        line(f"newest anchor: entry {found.anchor.sequence}, {moment(found.anchor, 'create_time'):%Y-%m-%d %H:%M:%S}")
     if found.faults:
-        rows = [(str(fault.sequence), _word(fault.kind, _FAULT), fault.detail) for fault in found.faults]
+        rows = [(str(fault.sequence), _word(enum_name(fault, "kind"), _FAULT), fault.detail) for fault in found.faults]
         table(("place", "fault", "detail"), rows)
     return found.intact
 
@@ -184,14 +140,14 @@ def export(
 
 
 def _row(event: AuditEvent) -> tuple[str, ...]:
-    record = event.record
+    record, at = event.record, moment(event, "occur_time")
     return (
         str(event.sequence),
-        f"{event.occur_time:%Y-%m-%d %H:%M:%S}" if event.occur_time else "",
+        f"{at:%Y-%m-%d %H:%M:%S}" if at else "",
         record.subject,
         record.action,
         f"{record.resource_type} {record.resource_id}".strip(),
-        _word(record.decision, _DECISION),
+        _word(enum_name(record, "decision"), _DECISION),
         record.reason,
     )
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import Field, JsonValue
+from google.protobuf.json_format import MessageToDict
 
-from soma_cli.api import Answer
+from soma.provenance.v1.dead_letter_service_pb2 import (
+    DeadLetter,
+    ListDeadLettersResponse,
+    RequeueDeadLettersResponse,
+)
 from soma_cli.client import EdgeClient
 from soma_cli.errors import CommandError
 from soma_cli.listing import first_page
+from soma_cli.messages import enum_name, moment, parse, plain
 from soma_cli.output import Json, emit, full_name, line, state_text, table
 from soma_local.home import Home
+
+if TYPE_CHECKING:
+    from soma_cli.messages import Fields
 
 dlq_app = typer.Typer(no_args_is_help=True, help="See what could not be applied; send it again or give it up.")
 _PATH = "/v1/admin/dlq"
@@ -21,43 +28,12 @@ _STATES = ("WAITING", "BLOCKED", "REQUEUED", "RESOLVED", "EXHAUSTED", "DISCARDED
 _STATE, _CAUSE = "DEAD_LETTER_STATE_", "DEAD_LETTER_CAUSE_"
 
 
-class DeadLetter(Answer):
-    """A dead letter."""
-
-    dlq_id: str
-    state: str = ""
-    group: str = ""
-    topic: str = ""
-    key: str = ""
-    event_id: str = ""
-    event_type: str = ""
-    cause: str = ""
-    detail: str = ""
-    attempts: int = 0
-    requeues: int = 0
-    correlation_id: str = ""
-    trace_id: str = ""
-    create_time: datetime | None = None
-    update_time: datetime | None = None
-    requeue_time: datetime | None = None
-    expire_time: datetime | None = None
-    reason: str = ""
-    size_bytes: int = 0
-    payload: dict[str, JsonValue] | None = Field(default=None)
-
-
-class DeadLetterPage(Answer):
-    """A page of dead letters."""
-
-    dead_letters: tuple[DeadLetter, ...] = ()
-
-
-class Requeued(Answer):
-    """What came of sending many again."""
-
-    requeued: int = 0
-    left: int = 0
-    remaining: int = 0
+DEAD_LETTER: Fields = (
+    "dlq_id", "state", "group", "topic", "key", "event_id", "event_type", "cause", "detail", "attempts", "requeues",
+    "correlation_id", "trace_id", "create_time", "update_time", "requeue_time", "expire_time", "reason", "size_bytes",
+    "payload",
+)  # fmt: skip
+REQUEUED: Fields = ("requeued", "left", "remaining")
 
 
 @dlq_app.command("list")
@@ -83,14 +59,14 @@ def list_dead_letters(
     rows = [
         (
             dead_letter.dlq_id,
-            state_text(dead_letter.state),
-            _moment(dead_letter.create_time),
+            state_text(enum_name(dead_letter, "state")),
+            _moment(dead_letter, "create_time"),
             dead_letter.group,
             dead_letter.event_type.rpartition(".")[2] or dead_letter.topic,
-            dead_letter.cause.removeprefix(_CAUSE).lower(),
+            _cause(dead_letter),
             str(dead_letter.requeues),
         )
-        for dead_letter in DeadLetterPage.model_validate_json(text).dead_letters
+        for dead_letter in parse(ListDeadLettersResponse, text).dead_letters
     ]
     columns = ("dead letter", "state", "since", "group", "event", "cause", "sent again")
     table(columns, rows, whole={"dead letter"}, below=("group", "since", "event"))
@@ -104,24 +80,24 @@ def show(dlq_id: Annotated[str, typer.Argument(help="Id of the dead letter.")], 
     if as_json:
         typer.echo(text)
         return
-    dead_letter = DeadLetter.model_validate_json(text)
-    line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state_text(dead_letter.state), f" {dead_letter.reason}")
+    dead_letter = parse(DeadLetter, text)
+    _print_head(dead_letter)
     facts = (
         ("given up by", f"{dead_letter.group}, after {dead_letter.attempts} tries"),
-        ("cause", f"{dead_letter.cause.removeprefix(_CAUSE).lower()}: {dead_letter.detail}"),
+        ("cause", f"{_cause(dead_letter)}: {dead_letter.detail}"),
         ("event", f"{dead_letter.event_type or 'unreadable'} {dead_letter.event_id}"),
         ("topic and key", f"{dead_letter.topic} {dead_letter.key}"),
         ("belongs to", dead_letter.correlation_id or "–"),
         ("trace", dead_letter.trace_id or "–"),
-        ("since", _moment(dead_letter.create_time)),
+        ("since", _moment(dead_letter, "create_time")),
         ("sent again", f"{dead_letter.requeues} times"),
-        ("next time", _moment(dead_letter.requeue_time)),
-        ("expires", _moment(dead_letter.expire_time)),
+        ("next time", _moment(dead_letter, "requeue_time")),
+        ("expires", _moment(dead_letter, "expire_time")),
         ("bytes", str(dead_letter.size_bytes)),
     )
     table(("what", "value"), facts)
-    if dead_letter.payload is not None:
-        emit(dead_letter.payload)
+    if dead_letter.HasField("payload"):
+        emit(MessageToDict(dead_letter.payload))
 
 
 @dlq_app.command()
@@ -137,9 +113,9 @@ def requeue(
         raise CommandError("name dead letters, or a topic with --topic")
     body: dict[str, object] = {"dlq_ids": dlq_ids or [], "topic": topic, "limit": limit}
     with EdgeClient.of_home(Home.from_environment()) as client:
-        done = client.send(Requeued, f"{_PATH}:requeue", body)
+        done = client.send(RequeueDeadLettersResponse, f"{_PATH}:requeue", body)
     if as_json:
-        emit(done)
+        emit(plain(done, REQUEUED))
         return
     line(f"{done.requeued} sent again, {done.left} could not be, {done.remaining} remain")
 
@@ -155,10 +131,20 @@ def discard(
     with EdgeClient.of_home(Home.from_environment()) as client:
         dead_letter = client.send(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
     if as_json:
-        emit(dead_letter)
+        emit(plain(dead_letter, DEAD_LETTER))
         return
-    line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state_text(dead_letter.state), f" {dead_letter.reason}")
+    _print_head(dead_letter)
 
 
-def _moment(at: datetime | None) -> str:
+def _print_head(dead_letter: DeadLetter) -> None:
+    state = state_text(enum_name(dead_letter, "state"))
+    line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state, f" {dead_letter.reason}")
+
+
+def _cause(dead_letter: DeadLetter) -> str:
+    return enum_name(dead_letter, "cause").removeprefix(_CAUSE).lower()
+
+
+def _moment(dead_letter: DeadLetter, field: str) -> str:
+    at = moment(dead_letter, field)
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else "–"

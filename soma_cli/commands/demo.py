@@ -14,6 +14,8 @@ from soma_cli import demo as demonstration
 from soma_cli.client import EdgeClient
 from soma_cli.commands.jobs import COMPLETED, show_trace
 from soma_cli.commands.mesh import stop
+from soma_cli.fields import TRACE_TOTALS
+from soma_cli.messages import enum_name, optional, plain
 from soma_cli.output import Json, console, counted, emit, line, money, score, state_text
 from soma_cli.progress import follow
 from soma_cli.starting import find_running_mesh, start_detached
@@ -23,8 +25,8 @@ from soma_local.ports import LOOPBACK
 from soma_local.stack import DEFAULT_EDGE_PORT, Options
 
 if TYPE_CHECKING:
-    from soma_cli.api import Job
-    from soma_cli.traces import DecisionTrace
+    from soma.executor.v1.job_pb2 import Job
+    from soma.provenance.v1.trace_service_pb2 import DecisionTrace
 
 
 def demo(
@@ -50,11 +52,12 @@ def demo(
             stop(home)
     seconds = clock.monotonic() - began
     if as_json:
-        emit({"job_id": job.job_id, "state": job.state, "seconds": round(seconds, 1), "out": str(out.resolve()),
-              "documents": [str(file) for file in documents], "totals": trace.totals.model_dump()})  # fmt: skip
+        emit({"job_id": job.job_id, "state": enum_name(job, "state"), "seconds": round(seconds, 1),
+              "out": str(out.resolve()), "documents": [str(file) for file in documents],
+              "totals": plain(trace.totals, TRACE_TOTALS)})  # fmt: skip
     else:
         _show(job, trace, documents, out, seconds)
-    if job.state != COMPLETED:
+    if enum_name(job, "state") != COMPLETED:
         raise typer.Exit(1)
 
 
@@ -75,8 +78,8 @@ def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, seco
     totals = trace.totals
     tries = ((totals.attempts, "attempt"), (totals.fallbacks, "fallback"), (totals.reworks, "rework"))
     counts = ", ".join(counted(number, thing) for number, thing in tries)
-    judged = f"quality {score(totals.mean_quality)}, cost {money(totals.cost_micro_usd)}"
-    line(state_text(job.state), f" in {seconds:.1f} s: {counts}, {judged}")
+    judged = f"quality {score(optional(totals, 'mean_quality'))}, cost {money(totals.cost_micro_usd)}"
+    line(state_text(enum_name(job, "state")), f" in {seconds:.1f} s: {counts}, {judged}")
     if job.message:
         line(job.message)
     for file in documents:

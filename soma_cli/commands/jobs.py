@@ -10,13 +10,15 @@ import typer
 from mesh.ids import SystemIds
 from soma_cli.client import EdgeClient, api_key
 from soma_cli.demo import PAGES_URL, read_plan
+from soma_cli.fields import JOB, JOB_PAGE
+from soma_cli.messages import enum_name, moment, optional, plain
 from soma_cli.output import Json, duration, emit, full_name, line, money, score, state_text, table
 from soma_cli.progress import follow
 from soma_local.home import Home
 
 if TYPE_CHECKING:
-    from soma_cli.api import Job
-    from soma_cli.traces import DecisionTrace, Execution
+    from soma.executor.v1.job_pb2 import Execution, Job
+    from soma.provenance.v1.trace_service_pb2 import DecisionTrace
 
 _STATES = ("PENDING", "RUNNING", "COMPLETED", "PARTIAL", "FAILED", "CANCELLED")
 COMPLETED = "JOB_STATE_COMPLETED"
@@ -75,10 +77,10 @@ def list_jobs(
     with EdgeClient.of_home(Home.from_environment()) as client:
         page = client.jobs(state=wanted, page_size=limit)
     if as_json:
-        emit(page)
+        emit(plain(page, JOB_PAGE))
         return
     rows = [
-        (job.job_id, state_text(job.state), f"{job.progress:.0%}", money(job.cost_micro_usd), job.title)
+        (job.job_id, state_text(enum_name(job, "state")), f"{job.progress:.0%}", money(job.cost_micro_usd), job.title)
         for job in page.jobs
     ]
     table(("job", "state", "done", "cost", "title"), rows, whole={"job"}, below=("title",))
@@ -113,7 +115,7 @@ def token(
     else:
         with EdgeClient.of_home(home) as client:
             made = client.token()
-        value, expire_time = made.token, made.expire_time
+        value, expire_time = made.token, moment(made, "expire_time")
     if as_json:
         emit({"token": value, "expire_time": expire_time})
     else:
@@ -125,15 +127,15 @@ def show_trace(found: DecisionTrace) -> None:
     rows = []
     for step in found.steps:
         for attempt in step.attempts:
-            run = attempt.execution
+            run: Execution | None = optional(attempt, "execution")
             rows.append(
                 (
                     step.step_id,
                     str(attempt.attempt),
                     f"{run.tool_id}@{run.provider}" if run else "",
-                    state_text(run.status) if run else "",
-                    why(attempt.selection.reason if attempt.selection else "", run),
-                    score(run.quality_score) if run else "",
+                    state_text(enum_name(run, "status")) if run else "",
+                    why(attempt.selection.reason, run),
+                    score(optional(run, "quality_score")) if run else "",
                     money(run.cost_micro_usd) if run else "",
                     duration(run.latency_ms) if run else "",
                 )
@@ -157,23 +159,23 @@ def why(reason: str, run: Execution | None) -> str:
 def _show_end(job: Job, *, as_json: bool) -> None:
     """Show a job that was followed to its end; exit with 1 unless it completed."""
     _show_job(job, as_json=as_json)
-    if job.state != COMPLETED:
+    if enum_name(job, "state") != COMPLETED:
         raise typer.Exit(1)
 
 
 def _show_job(job: Job, *, as_json: bool) -> None:
     if as_json:
-        emit(job)
+        emit(plain(job, JOB))
         return
-    line((job.title or "job", "bold"), f" {job.job_id} ", state_text(job.state), f" {job.message}")
+    line((job.title or "job", "bold"), f" {job.job_id} ", state_text(enum_name(job, "state")), f" {job.message}")
     rows = [
         (
             step.step_id,
             step.step_type,
-            state_text(step.state),
+            state_text(enum_name(step, "state")),
             step.capability_id,
             str(step.attempts),
-            score(step.quality_score),
+            score(optional(step, "quality_score")),
             money(step.cost_micro_usd),
             step.message,
         )

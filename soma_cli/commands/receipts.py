@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - pydantic reads the annotation
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
-from soma_cli.api import Answer
+from soma.provenance.v1.receipt_service_pb2 import ListReceiptsResponse, Receipt
 from soma_cli.client import EdgeClient
 from soma_cli.listing import first_page
+from soma_cli.messages import enum_name, enum_names, moment, optional, parse
 from soma_cli.output import Json, counted, duration, line, money, score, state_text, table
 from soma_local.home import Home
 
 receipt_app = typer.Typer(no_args_is_help=True, help="Read the receipts of jobs that ended.")
 _PATH = "/v1/admin/receipts"
 _FORM, _CAUSE = "RECEIPT_FORM_", "RECEIPT_CAUSE_"
-
-
-class ReceiptAttempt(Answer):
-    """One attempt of a full receipt."""
-
-    step_id: str = ""
-    attempt: int = 0
-    capability_id: str = ""
-    status: str = ""
-    error_code: str = ""
-    quality_score: float | None = None
-    cost_micro_usd: int = 0
-    latency_ms: int = 0
-
-
-class Receipt(Answer):
-    """What a job came to."""
-
-    receipt_id: str
-    job_id: str
-    form: str = ""
-    causes: tuple[str, ...] = ()
-    state: str = ""
-    path: str = ""
-    predicted_quality: float | None = None
-    observed_quality: float | None = None
-    criterion_scores: dict[str, float] = Field(default_factory=dict)
-    degradation_level: int = 0
-    candidates: int = 0
-    confidence: float = 0.0
-    attempts: int = 0
-    fallbacks: int = 0
-    reworks: int = 0
-    latency_ms: int = 0
-    provider_ms: int = 0
-    cost_micro_usd: int = 0
-    trace_digest: str = ""
-    complete: bool = False
-    end_time: datetime | None = None
-    attempt_details: tuple[ReceiptAttempt, ...] = ()
-
-
-class ReceiptPage(Answer):
-    """A page of receipts."""
-
-    receipts: tuple[Receipt, ...] = ()
 
 
 @receipt_app.command("list")
@@ -82,7 +35,7 @@ def list_receipts(
         typer.echo(text)
         return
     columns = ("job", "ended", "state", "form", "quality", "tries", "cost", "time", "out of order")
-    rows = [_row(receipt) for receipt in ReceiptPage.model_validate_json(text).receipts]
+    rows = [_row(receipt) for receipt in parse(ListReceiptsResponse, text).receipts]
     table(columns, rows, whole={"job"}, below=("out of order", "ended", "form", "time", "cost"))
 
 
@@ -96,7 +49,7 @@ def show(
     if as_json:
         typer.echo(text)
         return
-    receipt = Receipt.model_validate_json(text)
+    receipt = parse(Receipt, text)
     line(("job", "bold"), f" {receipt.job_id} ", state_text(receipt.state), f" {_causes(receipt)}")
     table(("figure", "value"), _figures(receipt))
     if receipt.attempt_details:
@@ -107,7 +60,7 @@ def show(
                 attempt.capability_id,
                 state_text(attempt.status),
                 attempt.error_code,
-                score(attempt.quality_score),
+                score(optional(attempt, "quality_score")),
                 money(attempt.cost_micro_usd),
                 duration(attempt.latency_ms),
             )
@@ -118,13 +71,13 @@ def show(
 
 
 def _row(receipt: Receipt) -> tuple[str, ...]:
-    ended = f"{receipt.end_time:%Y-%m-%d %H:%M}" if receipt.end_time else ""
+    ended = moment(receipt, "end_time")
     return (
         receipt.job_id,
-        ended,
+        f"{ended:%Y-%m-%d %H:%M}" if ended else "",
         receipt.state,
-        receipt.form.removeprefix(_FORM).lower(),
-        score(receipt.observed_quality),
+        enum_name(receipt, "form").removeprefix(_FORM).lower(),
+        score(optional(receipt, "observed_quality")),
         str(receipt.attempts),
         money(receipt.cost_micro_usd),
         duration(receipt.latency_ms),
@@ -133,7 +86,8 @@ def _row(receipt: Receipt) -> tuple[str, ...]:
 
 
 def _causes(receipt: Receipt) -> str:
-    return ", ".join(cause.removeprefix(_CAUSE).lower().replace("_", " ") for cause in receipt.causes)
+    names = enum_names(receipt, "causes")
+    return ", ".join(name.removeprefix(_CAUSE).lower().replace("_", " ") for name in names)
 
 
 def _figures(receipt: Receipt) -> list[tuple[str, str]]:
@@ -141,8 +95,8 @@ def _figures(receipt: Receipt) -> list[tuple[str, str]]:
     return [
         ("receipt", receipt.receipt_id),
         ("path", receipt.path.lower()),
-        ("quality foreseen", score(receipt.predicted_quality)),
-        ("quality observed", score(receipt.observed_quality)),
+        ("quality foreseen", score(optional(receipt, "predicted_quality"))),
+        ("quality observed", score(optional(receipt, "observed_quality"))),
         ("by criterion", scores or "–"),
         ("degradation", str(receipt.degradation_level)),
         ("candidates", str(receipt.candidates)),

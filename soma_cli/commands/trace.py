@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soma.provenance.v1.trace_service_pb2 import DecisionTrace, TraceEvent
 from soma_cli.client import EdgeClient
+from soma_cli.messages import enum_name, parse
 from soma_cli.output import Json, console, line, state_text
 from soma_cli.trace_view import attempt_line, tree
-from soma_cli.traces import DecisionTrace, TraceEvent
 from soma_local.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from soma_cli.traces import TraceStep
+    from soma.provenance.v1.trace_service_pb2 import TraceStep
 
 
 def trace(
@@ -28,7 +29,7 @@ def trace(
     with EdgeClient.of_home(Home.from_environment()) as client:
         if not follow:
             text = client.raw(f"/v1/traces/{job_id}")
-            found = DecisionTrace.model_validate_json(text)
+            found = parse(DecisionTrace, text)
         elif as_json:
             for data in client.watch_trace(job_id):
                 typer.echo(data)
@@ -50,14 +51,14 @@ def _follow(events: Iterable[str]) -> DecisionTrace:
     """Print each new word on a step as it comes; give the whole trace at the end."""
     printed: set[str] = set()
     for data in events:
-        event = TraceEvent.model_validate_json(data)
-        if event.trace is not None:
+        event = parse(TraceEvent, data)
+        if event.HasField("trace"):
             return event.trace
-        if event.step is not None:
+        if event.HasField("step"):
             _print_attempts(event.step, printed)
-        elif event.job is not None and event.job.state and event.job.state not in printed:
-            printed.add(event.job.state)
-            line(("job ", "bold"), state_text(event.job.state))
+        elif event.HasField("job") and (state := enum_name(event.job, "state")) not in printed:
+            printed.add(state)
+            line(("job ", "bold"), state_text(state))
     raise typer.Exit(1)
 
 

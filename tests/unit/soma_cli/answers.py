@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from soma_cli.api import Job, JobPage
+from google.protobuf.json_format import ParseDict
+
+from soma.executor.v1.job_pb2 import Job
+from soma.executor.v1.job_service_pb2 import ListJobsResponse
 
 TRACES = Path(__file__).parents[1] / "provenance" / "golden"
 TOO_SMALL = "the picture is 640 pixels wide, 1200 are needed"
@@ -55,10 +58,10 @@ class Edge:
         return json.dumps(ANSWERS[path.partition("?")[0]])
 
     def job(self, _: str) -> Job:
-        return Job.model_validate(JOB)
+        return ParseDict(JOB, Job())
 
-    def jobs(self, **_: object) -> JobPage:
-        return JobPage.model_validate({"jobs": [JOB]})
+    def jobs(self, **_: object) -> ListJobsResponse:
+        return ParseDict({"jobs": [JOB]}, ListJobsResponse())
 
 
 def body(shown: str) -> list[str]:

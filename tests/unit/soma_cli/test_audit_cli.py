@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from typer.testing import CliRunner
 
 from soma_cli import output
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pydantic import BaseModel
+    from google.protobuf.message import Message
     from typer.testing import Result
 
     from soma_local.home import Home
@@ -46,13 +47,13 @@ class Edge:
         self.paths.append(path)
         return json.dumps({"audit_events": [EVENT]})
 
-    def send(self, kind: type[BaseModel], path: str, body: dict[str, object]) -> object:
+    def send(self, kind: type[Message], path: str, body: dict[str, object]) -> Message:
         self.paths.append(f"{path} {json.dumps(body)}")
         if self.parts:
-            return kind.model_validate_json(json.dumps(self.parts.pop(0)))
-        return kind.model_validate_json(
-            json.dumps({"intact": not self.faults, "entries": "7", "first_sequence": "1", "last_sequence": "7",
-                        "faults": self.faults, "anchor": {"sequence": "5", "create_time": "2026-11-20T10:00:00Z"}})
+            return ParseDict(self.parts.pop(0), kind())
+        return ParseDict(
+            {"intact": not self.faults, "entries": "7", "first_sequence": "1", "last_sequence": "7",
+             "faults": self.faults, "anchor": {"sequence": "5", "create_time": "2026-11-20T10:00:00Z"}}, kind()
         )  # fmt: skip
 
     def save(self, path: str, target: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from soma_cli import output
-from soma_cli.api import JobEvent
 from soma_cli.app import build, main
 from soma_cli.client import EdgeClient, EdgeError
 from soma_cli.commands import mesh
@@ -120,8 +119,7 @@ def test_a_file_that_is_no_plan_is_refused(posted: list[dict[str, object]], tmp_
 
 def test_watching_gives_every_event_once_over_a_cut(posted: list[dict[str, object]]) -> None:
     lines = _soma("job", "watch", JOB_ID, "--json").stdout.splitlines()
-    events = [JobEvent.model_validate_json(line) for line in lines[:3]]
-    assert [event.sequence for event in events] == [1, 2, 3]
+    assert [json.loads(line)["sequence"] for line in lines[:3]] == [1, 2, 3]
     assert json.loads("\n".join(lines[3:]))["state"] == "JOB_STATE_COMPLETED"
 
 

@@ -9,11 +9,12 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner
 
+from soma.provenance.v1.trace_service_pb2 import DecisionTrace
 from soma_cli import output
 from soma_cli.app import build
 from soma_cli.client import EdgeClient
 from soma_cli.commands.jobs import show_trace
-from soma_cli.traces import DecisionTrace
+from soma_cli.messages import parse
 from tests.unit.soma_cli.answers import ID, TOO_SMALL, TRACES, Edge, body
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _edge(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_table_of_the_demonstration_has_a_line_for_each_attempt(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trace = DecisionTrace.model_validate_json((TRACES / f"{name}.json").read_text(encoding="utf-8"))
+    trace = parse(DecisionTrace, (TRACES / f"{name}.json").read_text(encoding="utf-8"))
     show_trace(trace)
     shown = capsys.readouterr().out
     rows = body(shown)
@@ -45,7 +46,7 @@ def test_the_table_of_the_demonstration_has_a_line_for_each_attempt(
 
 
 def test_the_reason_of_an_attempt_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    show_trace(DecisionTrace.model_validate_json((TRACES / "rework.json").read_text(encoding="utf-8")))
+    show_trace(parse(DecisionTrace, (TRACES / "rework.json").read_text(encoding="utf-8")))
     lines = capsys.readouterr().out.splitlines()
     assert "chart 1: why matplotlib_chart@local: rung 1 of the ladder" in lines
     assert f"chart 2: why rework: {TOO_SMALL}" in lines
@@ -83,7 +84,7 @@ def test_a_wide_terminal_keeps_all_in_the_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(output.console, "width", 200)
-    show_trace(DecisionTrace.model_validate_json((TRACES / "rework.json").read_text(encoding="utf-8")))
+    show_trace(parse(DecisionTrace, (TRACES / "rework.json").read_text(encoding="utf-8")))
     shown = capsys.readouterr().out
     assert "1200 are needed" in body(shown)[1]
     assert "chart 2:" not in shown

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from typer.testing import CliRunner
 
+from soma.provenance.v1.trace_service_pb2 import DecisionTrace
 from soma_cli import output
 from soma_cli.app import build
 from soma_cli.client import EdgeClient
 from soma_cli.commands import doctor
 from soma_cli.commands.jobs import show_trace
 from soma_cli.doctor import Finding
-from soma_cli.traces import DecisionTrace
+from soma_cli.messages import parse
 from soma_local.supervisor import ProgramState, ProgramStatus, StateFile
 from tests.unit.soma_cli.answers import ID, TOO_SMALL, TRACES, Edge, rows
 from tests.unit.soma_cli.edge_server import state_of
@@ -99,7 +100,7 @@ def test_attempts_are_named_by_step_and_try_in_this_order(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(output.console, "width", NARROW)
-    show_trace(DecisionTrace.model_validate_json((TRACES / "rework.json").read_text(encoding="utf-8")))
+    show_trace(parse(DecisionTrace, (TRACES / "rework.json").read_text(encoding="utf-8")))
     shown = capsys.readouterr().out
     listed = rows(shown)
     assert [list(row)[:4] for row in listed] == [["step", "try", "capability", "state"]] * 2
