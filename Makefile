@@ -36,7 +36,7 @@ down: install ## Stop a mesh that runs in the background
 check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy mesh $(CONTEXTS) tools examples clients/python/soma_client
+	$(BIN)/mypy mesh soma_local soma_cli $(CONTEXTS) tools examples clients/python/soma_client
 	$(BIN)/python -m tools.import_rules
 	$(BIN)/buf format --diff --exit-code --path protos/soma
 	$(BIN)/buf lint

@@ -12,13 +12,13 @@ import hypothesis
 import pytest
 
 from mesh.ids import SystemIds
-from mesh.local import locate
-from mesh.local.cli.mesh import UP_WITH
-from mesh.local.locate import Browser, MissingError
 from mesh.settings import BusSettings, PostgresSettings, TemporalSettings, ValkeySettings, VaultSettings
 from mesh.stores import valkey as valkey_store
 from mesh.stores.postgres import Postgres
-from mesh.testing import engines
+from soma_cli.commands.mesh import UP_WITH
+from soma_local import locate
+from soma_local.locate import Browser, MissingError
+from soma_local.testing import engines
 from tests import watchdog as watchdogs
 from tests.scheduling import ByFixture
 from tests.statements.plugin import Statements, wanted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import redis.asyncio
     from xdist.remote import Producer
 
-    from mesh.local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+    from soma_local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
 
 Database = Callable[..., Awaitable[PostgresSettings]]
 ROOT = Path(__file__).parent.parent

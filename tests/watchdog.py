@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 PACKAGES = (
-    "mesh", "svc_assets", "svc_critic", "svc_executor", "svc_gateway", "svc_provenance", "svc_registry", "svc_selector",
+    "mesh", "soma_cli", "soma_local",
+    "svc_assets", "svc_critic", "svc_executor", "svc_gateway", "svc_provenance", "svc_registry", "svc_selector",
 )  # fmt: skip
 SOCKETS = ("connect", "accept", "send", "sendall", "sendto", "recv", "recv_into", "recvfrom", "recvmsg")
 TLS = ("do_handshake", "write", "send", "read", "recv")

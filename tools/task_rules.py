@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CALLS = frozenset({"create_task", "ensure_future"})
-_WATCHED = ("mesh/", "svc_")
+_WATCHED = ("mesh/", "soma_", "svc_")
 
 ALLOWED = {
     "mesh/lifecycle.py background": "the one place that watches",
@@ -28,10 +28,10 @@ ALLOWED = {
     "mesh/events/kafka/subscription.py KafkaSubscription.__aenter__": "joining goes on until it has succeeded; awaited",
     "mesh/events/kafka/subscription.py KafkaSubscription.__aiter__": "one fetch, awaited by the iteration",
     "mesh/events/kafka/subscription.py KafkaSubscription._fetch": "joining goes on until it has succeeded; awaited",
-    "mesh/local/cli/mesh.py _run": "awaited within the function",
-    "mesh/local/stack.py LocalMesh._start_all": "one look for a browser, awaited before it is used",
-    "mesh/local/stack.py LocalMesh._wait_for": "a pause that is waited for",
-    "mesh/local/supervisor/supervisor.py Supervisor.start": "restarts programs, itself without a context; awaited",
+    "soma_cli/commands/mesh.py _run": "awaited within the function",
+    "soma_local/stack.py LocalMesh._start_all": "one look for a browser, awaited before it is used",
+    "soma_local/stack.py LocalMesh._wait_for": "a pause that is waited for",
+    "soma_local/supervisor/supervisor.py Supervisor.start": "restarts programs, itself without a context; awaited",
     "svc_executor/workflows/multimodal_job.py MultimodalJob": "workflow code: Temporal's loop, awaited by the workflow",
     "svc_executor/workflows/activities.py": "the heartbeat of one activity, ended with it",
     "svc_executor/app/provider_calls.py _finished": "awaited within the function, also when its caller is cancelled",

@@ -1,4 +1,4 @@
-"""What tests stand on: real engines, real servers, a clock that is turned by hand, planted faults."""
+"""What tests stand on: real servers, a clock that is turned by hand, planted faults."""
 
 from __future__ import annotations
 

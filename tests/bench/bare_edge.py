@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
-from mesh.local.engines import EnvoyEngine
-from mesh.local.pki import EDGE, Pki
-from mesh.local.ports import LOOPBACK, free_port
+from soma_local.engines import EnvoyEngine
+from soma_local.pki import EDGE, Pki
+from soma_local.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from mesh.local.pki import KeyPair
+    from soma_local.pki import KeyPair
     from tests.bench.rig import Rig
 
 BACKEND = "backend"

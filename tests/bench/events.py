@@ -18,11 +18,11 @@ from mesh.clock import SystemClock
 from mesh.events.event import Event
 from mesh.events.outbox import Outbox
 from mesh.ids import SystemIds
-from mesh.local import locate
-from mesh.local.locate import MissingError
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.testing import engines
 from mesh.testing.contract import eventually
+from soma_local import locate
+from soma_local.locate import MissingError
+from soma_local.testing import engines
 from tests.bench.figures import Figure, latencies
 from tests.bench.outbox_worker import TOPIC, TYPE, WorkerOptions
 from tests.bench.probes import cpu_seconds

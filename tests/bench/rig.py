@@ -17,11 +17,11 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from mesh.clock import SystemClock
-from mesh.local.home import Home
-from mesh.local.pki import OPERATOR, KeyPair, Pki
-from mesh.local.ports import free_port
-from mesh.local.services import ALL_IN_ONE
 from mesh.testing.contract import eventually
+from soma_local.home import Home
+from soma_local.pki import OPERATOR, KeyPair, Pki
+from soma_local.ports import free_port
+from soma_local.services import ALL_IN_ONE
 from tests.bench.probes import Histogram, exposition, histogram
 from tests.e2e.conftest import START_S, RunningMesh
 

@@ -16,13 +16,13 @@ import pytest
 from mesh.clock import SystemClock
 from mesh.identity import SYSTEM_TENANT, Claims, TokenMinter
 from mesh.ids import SystemIds
-from mesh.local.engines import PostgresEngine
-from mesh.local.environment import bootstrap_key_file
-from mesh.local.home import Home
-from mesh.local.ports import free_port
-from mesh.local.supervisor import StateFile
 from mesh.secrets import Vault, VaultTransit
 from mesh.settings import VaultSettings
+from soma_local.engines import PostgresEngine
+from soma_local.environment import bootstrap_key_file
+from soma_local.home import Home
+from soma_local.ports import free_port
+from soma_local.supervisor import StateFile
 from tests.e2e.collector import Collector, collecting
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class RunningMesh:
 
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line as a person would."""
-        command = [sys.executable, "-m", "mesh.local.cli", *words]
+        command = [sys.executable, "-m", "soma_cli", *words]
         return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False)
 
     def client(self, credential: str | None = None) -> httpx.Client:

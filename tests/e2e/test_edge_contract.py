@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from mesh.clock import SystemClock
 from mesh.contexts import installed
-from mesh.local.pki import OPERATOR, Pki
+from soma_local.pki import OPERATOR, Pki
 from svc_gateway.adapters.descriptors import Descriptors
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.local.client import EdgeClient
-from mesh.local.demo import complete_trace
-from mesh.local.home import Home
-from mesh.local.ports import free_port
+from soma.executor.v1.job_pb2 import StepState
+from soma_cli.client import EdgeClient
+from soma_cli.demo import complete_trace
+from soma_local.home import Home
+from soma_local.ports import free_port
 from tests.e2e.conftest import RunningMesh
 from tests.e2e.jobs import run_job
 
@@ -50,4 +51,4 @@ async def test_a_job_and_its_trace_over_kafka(kafka_mesh: RunningMesh) -> None:
     assert job["state"] == "JOB_STATE_COMPLETED"
     with EdgeClient.of_home(kafka_mesh.home) as client:
         trace, _ = await complete_trace(client, str(job["job_id"]), SystemClock())
-    assert [step.state for step in trace.steps] == ["STEP_STATE_SUCCEEDED"]
+    assert [step.state for step in trace.steps] == [StepState.STEP_STATE_SUCCEEDED]

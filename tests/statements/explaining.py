@@ -12,7 +12,7 @@ import asyncpg
 from mesh.contexts import installed
 from mesh.stores.migrations import migrate
 from mesh.stores.postgres import INDEX_ONLY
-from mesh.testing import engines
+from soma_local.testing import engines
 from tests.bench.growth.filling import SINGLE, fill, tables
 from tests.statements.plans import Indexes, scans
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 METHODS = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "fetchmany", "cursor", "prepare")
 _READS_OR_WRITES = re.compile(r"^\s*(?:WITH|SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
 _ROOT = Path(__file__).parents[2]
-_OURS = tuple(str(_ROOT / name) for name in ("svc_", "mesh/"))
-_OF_TESTS = str(_ROOT / "mesh" / "testing")
+_OURS = tuple(str(_ROOT / name) for name in ("svc_", "mesh", "soma_local"))
+_OF_TESTS = tuple(str(_ROOT / name / "testing") for name in ("mesh", "soma_local"))
 _DRIVER = str(Path(asyncpg.__file__).parent)
 _PREFIX = "soma-"
 

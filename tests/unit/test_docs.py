@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.local.home import Home
+from soma_local.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,9 @@ def documented() -> list[Metric]:
 
 def created() -> set[Metric]:
     """The metrics that the code makes, each once, wherever it is made."""
-    files = [path for folder in (ROOT / "mesh", *ROOT.glob("svc_*")) for path in folder.rglob("*.py")]
+    files = [
+        path for folder in (ROOT / "mesh", *ROOT.glob("soma_*"), *ROOT.glob("svc_*")) for path in folder.rglob("*.py")
+    ]
     texts = (path.read_text(encoding="utf-8") for path in files)
     return {metric for text in texts if "telemetry" in text for metric in metrics_of(ast.parse(text))}
 

@@ -7,9 +7,9 @@ import re
 import tempfile
 from typing import TYPE_CHECKING
 
-from mesh.local.locate import tools
-from mesh.local.locate.wheels import MissingError
 from mesh.processes.program import run_program
+from soma_local.locate import tools
+from soma_local.locate.wheels import MissingError
 from svc_executor.adapters.providers.diagram.drawing import Drawing, read_drawing
 from svc_executor.adapters.providers.diagram.result import diagram_result
 from svc_executor.adapters.providers.diagram.svg import inspect

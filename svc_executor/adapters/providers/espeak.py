@@ -6,9 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from mesh.local.locate import tools
-from mesh.local.locate.wheels import MissingError
 from mesh.processes.program import run_program
+from soma_local.locate import tools
+from soma_local.locate.wheels import MissingError
 from svc_executor.adapters.providers.params import Params
 from svc_executor.adapters.providers.speech import espeak_child
 from svc_executor.domain.provider import Artefact, Failure, Fault, InvocationResult, ProbeResult, ProviderError, Usage

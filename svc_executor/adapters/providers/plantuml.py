@@ -7,8 +7,8 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING
 
-from mesh.local.locate import tools
-from mesh.local.locate.wheels import MissingError, in_wheel
+from soma_local.locate import tools
+from soma_local.locate.wheels import MissingError, in_wheel
 from svc_executor.adapters.providers.diagram.drawing import read_drawing
 from svc_executor.adapters.providers.diagram.java_fonts import font_configuration
 from svc_executor.adapters.providers.diagram.plantuml_process import PlantUmlProcess

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mesh.idle import LazyResource
 from mesh.json_schema import SchemaError, compile_schema
-from mesh.local.locate import tools
-from mesh.local.locate.wheels import MissingError
+from soma_local.locate import tools
+from soma_local.locate.wheels import MissingError
 from svc_executor.adapters.providers.background_task import AdapterBackgroundTask
 from svc_executor.adapters.providers.chat.engine import Answer, ChatEngine, Sampling
 from svc_executor.adapters.providers.chat.prose import (

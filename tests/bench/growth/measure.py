@@ -19,8 +19,8 @@ from mesh.clock import SystemClock
 from mesh.contexts import installed
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
 from mesh.ids import SystemIds, rng
-from mesh.local.engines import PostgresEngine
 from mesh.rpc.access import changes
+from soma_local.engines import PostgresEngine
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
 from tests.bench.growth import statements

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from rich.console import Console
 
-from mesh.local.supervisor import StateFile
+from soma_local.supervisor import StateFile
 from tests.bench.figures import percentile
 from tests.bench.rig import running
 from tests.bench.soak.attacker import Options, attacking

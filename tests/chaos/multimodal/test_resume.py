@@ -28,7 +28,7 @@ from mesh.stores import blobs
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from mesh.testing.processes import killed_with_parent
+from soma_local.testing.processes import killed_with_parent
 from svc_executor.adapters.postgres import PostgresJobs
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.domain.job import JobState

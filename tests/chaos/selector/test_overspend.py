@@ -29,7 +29,7 @@ from mesh.lifecycle import background
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from mesh.testing.processes import killed_with_parent
+from soma_local.testing.processes import killed_with_parent
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.app.sweep import Sweeper
 from svc_selector.rpc import SelectionFacts

@@ -17,9 +17,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from mesh.clock import SystemClock
-from mesh.local.pki import EDGE, Pki
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 from soma.executor.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from soma_local.pki import EDGE, Pki
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

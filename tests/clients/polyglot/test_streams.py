@@ -15,7 +15,7 @@ from tests.clients.polyglot.programs import NAMES, Outcome, Program, built
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mesh.local.pki import Pki
+    from soma_local.pki import Pki
 
 KEY = "soma_test_key"
 SUBMIT_DEADLINE_S = 15

@@ -8,9 +8,9 @@ import grpc
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.local.pki import Pki
 from soma.executor.v1 import job_pb2
 from soma_client import CertificateError, SomaClient
+from soma_local.pki import Pki
 from tests.clients.python.edge import JOBS, KEY, Edge, Machine, serving
 
 if TYPE_CHECKING:

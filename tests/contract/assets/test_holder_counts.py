@@ -23,7 +23,7 @@ from tests.contract.assets.conftest import in_postgres
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
     from tests.contract.assets.store import Store
 

@@ -22,7 +22,7 @@ from tests.contract.gateway.test_key_store import MIGRATIONS, NONE, NOW, key
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.testing import engines
+    from soma_local.testing import engines
     from svc_gateway.domain.keys import KeyStore
 
 

@@ -26,7 +26,7 @@ from svc_gateway.domain.permissions import AssetByteLimits, TenantPermissions
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.testing import engines
+    from soma_local.testing import engines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"

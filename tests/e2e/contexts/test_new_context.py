@@ -18,9 +18,9 @@ import httpx
 import pytest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from mesh.local.home import Home
-from mesh.local.ports import free_port
 from mesh.testing.contract import eventually
+from soma_local.home import Home
+from soma_local.ports import free_port
 from tests.e2e.conftest import START_S, RunningMesh
 from tests.e2e.test_edge_contract import service_channel
 
@@ -34,7 +34,7 @@ LINE = 'notes = "svc_notes.context:CONTEXT"\n'
 COPIED = (
     "LICENSE", "Makefile", "README.md", "buf.gen.yaml", "buf.yaml", "pyproject.toml", "clients/python", "deploy",
     "docs", "examples", "gen", "mesh", "policy", "protos", "requirements", "tools",
-    *(path.name for path in ROOT.glob("svc_*")),
+    *(path.name for pattern in ("soma_*", "svc_*") for path in ROOT.glob(pattern)),
 )  # fmt: skip
 _LEFT = shutil.ignore_patterns("__pycache__")
 
@@ -74,7 +74,7 @@ class NotesMesh(RunningMesh):
 
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line, outside of this repository: its folder would be looked through first."""
-        command = [sys.executable, "-m", "mesh.local.cli", *words]
+        command = [sys.executable, "-m", "soma_cli", *words]
         return subprocess.run(
             command, cwd=self.home.root, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
         )

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.testing import engines
+    from soma_local.testing import engines
 
 ROWS = 200_000
 _FILL = """

@@ -11,7 +11,7 @@ import pytest
 from tests.bench.growth.filling import fill_without_indexes, tables
 
 if TYPE_CHECKING:
-    from mesh.testing import engines
+    from soma_local.testing import engines
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = 20

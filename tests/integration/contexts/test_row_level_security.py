@@ -12,7 +12,7 @@ import pytest
 from mesh.stores.migrations import migrate
 
 if TYPE_CHECKING:
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 ROOT = Path(__file__).parents[3]
 CONTEXTS = sorted(folder.parent.name.removeprefix("svc_") for folder in ROOT.glob("svc_*/migrations"))

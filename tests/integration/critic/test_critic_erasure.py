@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.events.event import Event
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 ROOT = Path(__file__).parents[3]

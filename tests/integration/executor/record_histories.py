@@ -19,8 +19,8 @@ from mesh import durable
 from mesh.errors import Reason, SomaError
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
-from mesh.testing import engines
 from mesh.testing.contract import eventually
+from soma_local.testing import engines
 from svc_executor.adapters.memory.peers import LocalIdentity
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.close_run import EndStep

@@ -19,7 +19,7 @@ from svc_executor.app.erasure import EraseTexts
 from tests.integration.executor.test_retention import FOLDER, NOW, YOUNG, put
 
 if TYPE_CHECKING:
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 PAGE = Path(__file__).parents[3] / "docs/upgrade.md"
 ENTER, NAME = re.findall(r"```sql\n(SET search_path TO executor.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -19,7 +19,7 @@ from svc_executor.adapters.postgres.retention import RULES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 NOW = datetime(2026, 7, 10, tzinfo=UTC)

@@ -12,7 +12,7 @@ from mesh.stores.migrations import migrate
 from tests.integration.executor.test_retention import FIRST, FOLDER, NOW, OLD, YOUNG, put
 
 if TYPE_CHECKING:
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 PAGE = Path(__file__).parents[3] / "docs/operations/online_migrations.md"
 BEFORE, AFTER = (

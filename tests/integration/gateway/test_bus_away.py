@@ -10,12 +10,12 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from mesh.clock import SystemClock
-from mesh.local.pki import EDGE, Pki
-from mesh.local.ports import free_port
-from mesh.local.vault import IDENTITY_KEY, Vault
 from mesh.settings import load
 from soma.gateway.v1 import health_service_pb2 as health
 from soma.gateway.v1 import health_service_pb2_grpc, identity_service_pb2, identity_service_pb2_grpc
+from soma_local.pki import EDGE, Pki
+from soma_local.ports import free_port
+from soma_local.vault import IDENTITY_KEY, Vault
 from svc_gateway.bootstrap import build
 from svc_gateway.settings import Settings
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mesh.local.engines import OpenBaoEngine
     from mesh.settings import ValkeySettings, VaultSettings
+    from soma_local.engines import OpenBaoEngine
     from tests.conftest import Database
 
     Parts = dict[str, health.Component]

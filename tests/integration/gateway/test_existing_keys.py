@@ -14,10 +14,6 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims, TokenMinter, api_key
 from mesh.ids import SystemIds
-from mesh.local.pki import EDGE, Pki
-from mesh.local.ports import free_port
-from mesh.local.vault import IDENTITY_KEY
-from mesh.local.vault import Vault as LocalVault
 from mesh.rpc.client import connect
 from mesh.secrets import Vault, VaultTransit
 from mesh.settings import IdentitySettings, TlsSettings, load
@@ -30,6 +26,10 @@ from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_DENIED
 from soma.gateway.v1 import identity_service_pb2 as identity
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub
+from soma_local.pki import EDGE, Pki
+from soma_local.ports import free_port
+from soma_local.vault import IDENTITY_KEY
+from soma_local.vault import Vault as LocalVault
 from svc_critic.bootstrap import build as build_critic
 from svc_critic.settings import Settings as CriticSettings
 from svc_gateway.bootstrap import build as build_gateway
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.lifecycle import Service
-    from mesh.local.engines import OpenBaoEngine
     from mesh.settings import ValkeySettings, VaultSettings
+    from soma_local.engines import OpenBaoEngine
     from tests.conftest import Database
 
 PLAINTEXT = TlsSettings(profile="test")

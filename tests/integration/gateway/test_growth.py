@@ -25,7 +25,7 @@ from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from mesh.testing import engines
+    from soma_local.testing import engines
     from tests.conftest import Database
 
 MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"

@@ -26,8 +26,8 @@ from svc_gateway.rpc.identity import revocations
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from mesh.testing import engines
     from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
+    from soma_local.testing import engines
 
 MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"
 CLOCK, IDS = SystemClock(), SystemIds()

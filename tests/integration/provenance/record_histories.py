@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from temporalio import activity
 
 from mesh import durable
-from mesh.testing import engines
+from soma_local.testing import engines
 from svc_provenance.app.dead_letters import RequeueStep
 from svc_provenance.domain.dead_letters import WORKFLOW, DeadLetterRef
 from svc_provenance.workflows.requeue import ADVANCE, RequeueWorkflow

@@ -13,7 +13,7 @@ from tests.integration.provenance.reads import Counting
 from tests.integration.provenance.test_partitions import owner
 
 if TYPE_CHECKING:
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 CUTOFF = datetime(2026, 4, 10, tzinfo=UTC)

@@ -21,7 +21,7 @@ from mesh.stores.postgres import SYSTEM, Postgres
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 FOLDER = Path(__file__).parents[3] / "svc_provenance" / "migrations"

@@ -19,7 +19,7 @@ from tests.integration.provenance.reads import Counting
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 FOLDER = Path(__file__).parents[3] / "svc_provenance" / "migrations"

@@ -14,7 +14,7 @@ from mesh.stores.partitions import month_of
 from tests.integration.provenance.test_partitions import FIRST, FOLDER, add_fact, made_in, owner
 
 if TYPE_CHECKING:
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations" / "trace_months.md"
 BEFORE, AFTER = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

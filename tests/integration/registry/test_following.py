@@ -14,7 +14,7 @@ from svc_registry.domain import Actor, CapabilityKey, HealthState, Report
 
 if TYPE_CHECKING:
     from mesh.settings import PostgresSettings
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from svc_registry.adapters.postgres import PostgresStore
     from svc_registry.domain import Capability
 

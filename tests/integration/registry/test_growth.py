@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from mesh.settings import PostgresSettings
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 ROWS = 200_000
 KEY = "'t7', 'tool1', 'p'"

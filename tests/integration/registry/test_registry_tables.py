@@ -22,7 +22,7 @@ from svc_registry.domain import Ladder, LadderKey, Modality, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from svc_registry.adapters.postgres import PostgresStore
     from svc_registry.domain import Capability
 

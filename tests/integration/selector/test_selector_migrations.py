@@ -10,7 +10,7 @@ import asyncpg
 from mesh.stores.migrations import common_migrations, migrate, rollback
 
 if TYPE_CHECKING:
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 FOLDER = Path(__file__).parents[3] / "svc_selector" / "migrations"
 FIRST = "20261123000200_selector.sql"

@@ -18,7 +18,7 @@ from svc_selector.adapters.postgres import budgets, decisions, ledger, retention
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 MIGRATIONS = Path(__file__).parents[3] / "svc_selector" / "migrations"
 ROWS = 200_000

@@ -16,7 +16,7 @@ from tests.statements.explaining import explain, prepare
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 TABLE = """
 CREATE TABLE probe.things (

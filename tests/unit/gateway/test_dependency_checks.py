@@ -9,9 +9,9 @@ import pytest
 
 from mesh.dependencies import health_name
 from mesh.errors import SomaError
-from mesh.local.ports import free_port
 from mesh.rpc.client import connect
 from mesh.testing.server import PLAINTEXT, served
+from soma_local.ports import free_port
 from svc_gateway.adapters.checks import dependency, dependency_of_all, grpc_health, without_address
 from svc_gateway.domain.degradation import UnknownHealthError
 

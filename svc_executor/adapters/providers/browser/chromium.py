@@ -7,10 +7,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from mesh.local.locate.chromium import Browser as Installed
-from mesh.local.locate.chromium import chromium
-from mesh.local.locate.wheels import MissingError
 from mesh.processes import ProcessLimits, session_of
+from soma_local.locate.chromium import Browser as Installed
+from soma_local.locate.chromium import chromium
+from soma_local.locate.wheels import MissingError
 from svc_executor.domain.provider import Failure, ProviderError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from mesh.local import launch
 from mesh.processes import ProcessLimits, RunningProcess
+from soma_local import launch
 from svc_executor.domain.provider import Failure, Fault, ProviderError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import redis.asyncio
 from temporalio.client import Client
 
 from mesh.contexts import installed
-from mesh.local.supervisor import StateFile
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
+from soma_local.supervisor import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.local.home import Home
-from mesh.local.ports import free_port
+from soma_local.home import Home
+from soma_local.ports import free_port
 from tests.e2e.conftest import RunningMesh
 
 if TYPE_CHECKING:

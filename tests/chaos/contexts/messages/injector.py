@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from mesh.local.supervisor import Phase, ProgramState, StateFile
 from mesh.testing.contract import eventually
+from soma_local.supervisor import Phase, ProgramState, StateFile
 
 if TYPE_CHECKING:
     import random

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from mesh.events.topics import AUDIT, DEAD_LETTERS, facts_of
-from mesh.local.databases import MIGRATOR, dsn_of
-from mesh.local.engines import PostgresEngine
 from mesh.stores.postgres import SYSTEM
+from soma_local.databases import MIGRATOR, dsn_of
+from soma_local.engines import PostgresEngine
 from tests.chaos.contexts.messages.clients import JOBS
 from tests.chaos.contexts.messages.facts import ACTION, HANGS, SOURCE_CONTEXTS
 from tests.chaos.contexts.messages.ledger import DeadLetterFound, Entry, Findings, JobFound, RecordFound

@@ -13,8 +13,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from mesh.clock import SystemClock
-from mesh.local.pki import OPERATOR, Pki
-from mesh.local.ports import LOOPBACK
+from soma_local.pki import OPERATOR, Pki
+from soma_local.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

@@ -28,13 +28,13 @@ from mesh.ids import SystemIds
 from mesh.ids import rng as seeded_rng
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.contract import eventually
-from mesh.testing.processes import killed_with_parent
+from soma_local.testing.processes import killed_with_parent
 from tests.chaos.mesh.events.member import TOPIC, WorkerOptions
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.chaos.mesh.events.buses import BusUnderTest
     from tests.conftest import Database
 

@@ -37,7 +37,7 @@ from tests.chaos.mesh.events.buggy_consumers import EndlessRetryConsumer, Skippi
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.chaos.mesh.events.buses import BusUnderTest
     from tests.conftest import Database
 

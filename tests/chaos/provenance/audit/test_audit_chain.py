@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from svc_provenance.domain.audit import Entry
     from tests.chaos.provenance.audit.mutations import Mutation
     from tests.conftest import Database

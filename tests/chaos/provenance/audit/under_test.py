@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mesh.secrets import Transit
     from mesh.settings import PostgresSettings
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 TENANT = "acme"
 NOW = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.local.edge import bootstrap
-from mesh.local.engines import EnvoyEngine
-from mesh.local.home import Home
-from mesh.local.pki import EDGE, Pki
-from mesh.local.ports import free_port
+from soma_local.edge import bootstrap
+from soma_local.engines import EnvoyEngine
+from soma_local.home import Home
+from soma_local.pki import EDGE, Pki
+from soma_local.ports import free_port
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Trust
 from svc_gateway.rpc.xds import Feed, SnapshotBuilder

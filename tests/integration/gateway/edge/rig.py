@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from mesh.local.engines import EnvoyEngine
-    from mesh.local.pki import Pki
+    from soma_local.engines import EnvoyEngine
+    from soma_local.pki import Pki
     from tests.integration.gateway.edge.upstream import Upstream
 
 

@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.local.edge import bootstrap
-from mesh.local.engines import EnvoyEngine, OpenBaoEngine
-from mesh.local.home import Home
-from mesh.local.pki import EDGE, Pki
-from mesh.local.ports import free_port
-from mesh.local.vault import IDENTITY_KEY, Vault
-from mesh.testing import engines
+from soma_local.edge import bootstrap
+from soma_local.engines import EnvoyEngine, OpenBaoEngine
+from soma_local.home import Home
+from soma_local.pki import EDGE, Pki
+from soma_local.ports import free_port
+from soma_local.testing import engines
+from soma_local.vault import IDENTITY_KEY, Vault
 from tests.integration.gateway.process.rig import CONTEXTS, ROOT, GatewayProcess, Mesh
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ import grpc.aio
 import httpx
 
 from mesh.clock import SystemClock
-from mesh.local.program import Command, Program
+from soma_local.program import Command, Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from mesh.local.engines import EnvoyEngine, OpenBaoEngine
-    from mesh.local.home import Home
-    from mesh.local.pki import Pki
+    from soma_local.engines import EnvoyEngine, OpenBaoEngine
+    from soma_local.home import Home
+    from soma_local.pki import Pki
 
 
 ROOT = Path(__file__).parents[4]

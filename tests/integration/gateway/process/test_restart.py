@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mesh.local.vault import IDENTITY_KEY, Vault
+from soma_local.vault import IDENTITY_KEY, Vault
 from tests.integration.gateway.process.rig import Mesh, new_key
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from temporalio.service import RPCError
 from mesh import durable
 from mesh.context import Caller, RequestContext, use
 from mesh.ids import SystemIds
-from mesh.local.engines import TemporalEngine
-from mesh.local.ports import free_port
 from mesh.settings import BlobSettings, TemporalSettings
 from mesh.stores import blobs
-from mesh.testing.engines import running
+from soma_local.engines import TemporalEngine
+from soma_local.ports import free_port
+from soma_local.testing.engines import running
 from tests.integration.mesh.durable.durable_work import QUEUE, Asking, Carrying, grow, measure, who
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mesh.events.bus import Bus, Record
     from mesh.settings import BusSettings, PostgresSettings
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 MakeEvent = Callable[..., Event]

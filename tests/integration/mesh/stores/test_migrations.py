@@ -13,7 +13,7 @@ from mesh.stores.migrations import MigrationError, common_migrations, migrate, r
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 _UP_DOWN = "-- migrate:up\nCREATE TABLE {0} (id text);\n-- migrate:down\nDROP TABLE {0};\n"
 EVENT_TABLES = {"outbox", "outbox_bus", "outbox_rejected", "inbox", "stream_cursors"}

@@ -22,7 +22,7 @@ from mesh.testing.contract import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mesh.local.engines import PostgresEngine
+    from soma_local.engines import PostgresEngine
 
 Database = Callable[..., Awaitable[PostgresSettings]]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.stores.postgres import Postgres
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 NOW = datetime(2026, 7, 10, tzinfo=UTC)
 ROWS = 300

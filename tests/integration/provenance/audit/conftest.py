@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mesh.testing.engines import Databases
     from mesh.testing.server import RunningServer
+    from soma_local.testing.engines import Databases
     from tests.conftest import Database
 
 

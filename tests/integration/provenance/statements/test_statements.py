@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mesh.settings import PostgresSettings
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 FOLDER = Path(__file__).parents[4] / "svc_provenance" / "migrations"
 MANY = 10_000

@@ -14,7 +14,7 @@ from tests.conformance.site import Site
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from mesh.local.locate import Browser
+    from soma_local.locate import Browser
     from svc_executor.domain.provider import JsonValue, Provider
 
 

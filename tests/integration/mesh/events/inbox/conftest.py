@@ -12,7 +12,7 @@ from tests.integration.mesh.events.inbox.scene import Scene
 if TYPE_CHECKING:
     from mesh.events.event import Codec
     from mesh.stores.postgres import Postgres
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 
 @pytest.fixture

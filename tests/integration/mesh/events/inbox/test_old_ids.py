@@ -12,7 +12,7 @@ from tests.integration.mesh.events.test_resending import rows_read
 
 if TYPE_CHECKING:
     from mesh.stores.postgres import Postgres
-    from mesh.testing.engines import Databases
+    from soma_local.testing.engines import Databases
 
 _FILL = """
 INSERT INTO inbox SELECT 'group', n::text, now() - CASE WHEN n <= 10 THEN interval '8 days' ELSE interval '1 day' END

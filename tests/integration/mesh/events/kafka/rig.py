@@ -17,7 +17,7 @@ from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.kafka.connection import options
 from mesh.testing.contract import eventually
-from mesh.testing.processes import killed_with_parent
+from soma_local.testing.processes import killed_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,8 +18,8 @@ from mesh.events.kafka import KafkaBus
 from mesh.events.kafka.connection import options
 from mesh.events.outbox import Outbox
 from mesh.events.relay import Relay
-from mesh.testing import engines
 from mesh.testing.contract import eventually, take
+from soma_local.testing import engines
 from tests.integration.mesh.events.kafka.rig import (
     KEYS,
     TOPIC,
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh.events.event import Codec, Event
-    from mesh.local.engines import KafkaEngine
     from mesh.settings import BusSettings
     from mesh.stores.postgres import Postgres
+    from soma_local.engines import KafkaEngine
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from mesh.clock import SystemClock
 from mesh.errors import SomaError
 from mesh.events.bus import Record
 from mesh.events.kafka import KafkaBus
-from mesh.local.engines import KafkaEngine
-from mesh.local.pki import Pki
 from mesh.testing.contract import take
-from mesh.testing.engines import running
+from soma_local.engines import KafkaEngine
+from soma_local.pki import Pki
+from soma_local.testing.engines import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,7 +1,0 @@
-"""The `soma` command."""
-
-from __future__ import annotations
-
-from mesh.local.cli.app import main
-
-__all__ = ["main"]

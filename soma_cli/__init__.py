@@ -1,0 +1,7 @@
+"""The `soma` command."""
+
+from __future__ import annotations
+
+from soma_cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,168 @@
+"""`soma up`, `down`, `status`, `serve`: the mesh on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mesh import contexts
+from mesh.clock import SystemClock
+from soma_cli.errors import CommandError
+from soma_cli.output import Json, console, emit, line, state_text, table
+from soma_cli.starting import STOP_TIMEOUT_S, find_running_mesh, report, start_detached
+from soma_local.home import Home
+from soma_local.program import end_leftovers
+from soma_local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
+from soma_local.supervisor import AlreadyRunningError, MeshState, Phase, ProgramState, StateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UP_WITH = "SA01_UP_WITH"
+"""Variable with the id of a process that a mesh ends with, however that process ends."""
+
+
+def up(
+    *,
+    mesh: Annotated[bool, typer.Option("--mesh", help="One process for each service.")] = False,
+    replicas: Annotated[int, typer.Option(help="Processes of each service, with --mesh.", min=1, max=9)] = 1,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when ready; stop with `soma down`.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the edge.", min=1, max=65535)] = DEFAULT_EDGE_PORT,
+    bus: Annotated[BusKind, typer.Option(envvar="SA01_BUS_KIND", help="What carries the events.")] = BusKind.VALKEY,
+    as_json: Json = False,
+) -> None:
+    """Start engines, services and edge, and keep them running until Ctrl-C."""
+    if replicas > 1 and not mesh:
+        raise CommandError("--replicas needs --mesh: without it all services share one process")
+    home = Home.from_environment()
+    running = asyncio.run(find_running_mesh(home, as_json=as_json))
+    if running is not None:
+        show_state(home, running, as_json=as_json, note="already runs")
+        return
+    options = Options(edge_port=port, mesh=mesh, replicas=replicas, bus=bus)
+    if detach:
+        show_state(home, start_detached(home, options, as_json=as_json), as_json=as_json)
+    else:
+        asyncio.run(_run(home, options, as_json=as_json))
+
+
+def down(*, as_json: Json = False) -> None:
+    """Stop the mesh of this home, in order."""
+    home = Home.from_environment()
+    was_running = stop(home)
+    if as_json:
+        emit({"stopped": was_running})
+    else:
+        console.print("stopped" if was_running else f"nothing runs in {home.root}")
+
+
+def status(*, as_json: Json = False) -> None:
+    """Show what runs; exit with 1 when the mesh is not ready or one of its programs does not run."""
+    home = Home.from_environment()
+    state = StateFile(home).read()
+    if state is None:
+        raise CommandError(f"no mesh was started in {home.root}: start it with `soma up`")
+    show_state(home, state, as_json=as_json)
+    idle = [program.name for program in state.programs if program.state is not ProgramState.RUNNING]
+    if idle and not as_json:
+        line((f"not running: {', '.join(idle)}", "red"))
+    if idle or state.phase is not Phase.READY:
+        raise typer.Exit(1)
+
+
+def serve(
+    names: Annotated[list[str] | None, typer.Argument(help="Contexts; all that are installed when absent.")] = None,
+) -> None:
+    """Serve contexts in this process, with settings from the environment (see run/services.env of the home)."""
+    from soma_local.serve import serve as serve_contexts
+
+    try:
+        serve_contexts(names or [])
+    except contexts.UnknownContextError as error:
+        raise CommandError(str(error)) from error
+
+
+def stop(home: Home) -> bool:
+    """Stop the mesh that runs in the home, or what a killed one left; report whether there was one."""
+    state = StateFile(home).running()
+    if state is None:
+        return bool(asyncio.run(end_leftovers(home)))
+    asyncio.run(state.supervisor.end(signal.SIGTERM, STOP_TIMEOUT_S))
+    asyncio.run(end_leftovers(home))
+    return True
+
+
+def show_state(home: Home, state: MeshState, *, as_json: bool, note: str = "") -> None:
+    """Print what runs and where."""
+    if as_json:
+        emit(state)
+        return
+    line("mesh ", note or "", " " if note else "", state_text(state.phase), f" {state.url} in {home.root}")
+    if state.message:
+        console.print(state.message, markup=False)
+    rows = [
+        (one.name, state_text(one.state), str(one.pid or ""), one.address, str(one.restarts)) for one in state.programs
+    ]
+    if rows:
+        table(("program", "state", "pid", "address", "restarts"), rows)
+    if state.phase is Phase.READY:
+        line("API key: ", ("soma token --key", "bold"), "   CA: ", (str(home.pki / "ca.pem"), "bold"))
+
+
+async def _run(home: Home, options: Options, *, as_json: bool) -> None:
+    """Run the mesh in this process until a signal."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stopping.set)
+    local = LocalMesh(home, options, SystemClock(), os.getpid(), report=partial(report, as_json=as_json))
+    ending = _end_with_another(stopping)
+    waiting = asyncio.create_task(stopping.wait())
+    starting = asyncio.create_task(local.start())
+    try:
+        await asyncio.wait({waiting, starting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            state = StateFile(home).read()
+            if state is not None:
+                show_state(home, state, as_json=as_json)
+            await waiting
+        else:
+            starting.cancel()
+            await asyncio.wait({starting})
+    except AlreadyRunningError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        ending()
+        waiting.cancel()
+        await local.stop()
+
+
+def _end_with_another(stopping: asyncio.Event) -> Callable[[], None]:
+    """Set `stopping` when the process that `SA01_UP_WITH` names has ended; gives what ends the watch."""
+    pid = os.environ.get(UP_WITH)
+    if not pid or sys.platform != "linux":
+        return lambda: None
+    loop = asyncio.get_running_loop()
+    try:
+        watched = os.pidfd_open(int(pid))
+    except ProcessLookupError:
+        stopping.set()
+        return lambda: None
+
+    def ended() -> None:
+        loop.remove_reader(watched)
+        stopping.set()
+
+    def close() -> None:
+        loop.remove_reader(watched)
+        os.close(watched)
+
+    loop.add_reader(watched, ended)
+    return close

@@ -1,0 +1,25 @@
+"""Where the pieces are that the mesh runs: from wheels, from the system, or fetched once."""
+
+from __future__ import annotations
+
+from soma_local.locate.chromium import Browser, chromium, node, npm
+from soma_local.locate.kafka import kafka_jars, maven
+from soma_local.locate.tools import chat_model, d2, espeak_library, ffmpeg, java, plantuml_jar
+from soma_local.locate.wheels import Found, MissingError
+
+__all__ = [
+    "Browser",
+    "Found",
+    "MissingError",
+    "chat_model",
+    "chromium",
+    "d2",
+    "espeak_library",
+    "ffmpeg",
+    "java",
+    "kafka_jars",
+    "maven",
+    "node",
+    "npm",
+    "plantuml_jar",
+]

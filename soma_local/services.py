@@ -1,0 +1,93 @@
+"""The services of the mesh as programs: all contexts in one process, or processes of each."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soma_local import environment
+from soma_local.ports import LOOPBACK
+from soma_local.program import Command, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soma_local.environment import ServicePorts
+    from soma_local.home import Home
+
+ALL_IN_ONE = "services"
+_CONNECT_TIMEOUT_S = 2.0
+
+
+class ServiceProcess(Program):
+    """A process that serves contexts; ready when every one of them listens."""
+
+    start_timeout_s = 90.0
+    stop_grace_s = 30.0  # services drain their calls first
+
+    def __init__(  # noqa: PLR0917 - what it stands on
+        self,
+        name: str,
+        home: Home,
+        contexts: Sequence[str],
+        values: Mapping[str, str],
+        ports: ServicePorts,
+        replica: int = 0,
+    ) -> None:
+        super().__init__(name, home)
+        self._contexts = contexts
+        self._values = values
+        self._ports = ports
+        self._replica = replica
+
+    @property
+    def address(self) -> str:
+        """Address of the only context, empty for several."""
+        return f"{LOOPBACK}:{self._port(self._contexts[0])}" if len(self._contexts) == 1 else ""
+
+    def command(self) -> Command:
+        """Serve the contexts with this Python."""
+        environ = environment.of_process(self._values, self._ports, self._contexts, replica=self._replica)
+        return Command([sys.executable, "-m", "soma_local.serve", *self._contexts], environ, folder=Path.cwd())
+
+    async def ready(self) -> bool:
+        """Say whether every context listens."""
+        listening = await asyncio.gather(*(_listens(self._port(context)) for context in self._contexts))
+        return all(listening)
+
+    def _port(self, context: str) -> int:
+        return self._ports.grpc[context][self._replica]
+
+
+def processes(
+    home: Home,
+    contexts: Sequence[str],
+    values: Mapping[str, str],
+    ports: ServicePorts,
+    *,
+    mesh: bool,
+    replicas: int = 1,
+) -> list[Program]:
+    """Give the processes that serve the contexts: one for all of them, or with `mesh` so many replicas of each.
+
+    A replica's name ends with its number where there is more than one.
+    """
+    if not mesh:
+        return [ServiceProcess(ALL_IN_ONE, home, list(contexts), values, ports)]
+    return [
+        ServiceProcess(f"svc-{name}{f'-{index + 1}' * (replicas > 1)}", home, [name], values, ports, index)
+        for name in contexts
+        for index in range(replicas)
+    ]
+
+
+async def _listens(port: int) -> bool:
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

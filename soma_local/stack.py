@@ -1,0 +1,198 @@
+"""The whole local mesh, from nothing to ready: engines, provisioning, services, edge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mesh import contexts
+from mesh.stores.migrations import migrate
+from soma_local import databases, environment, locate, services, vault
+from soma_local.edge import Edge
+from soma_local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+from soma_local.identity import ProcessIdentity
+from soma_local.locate import MissingError
+from soma_local.pki import Pki
+from soma_local.ports import LOOPBACK, port_is_free
+from soma_local.program import ProgramFailedError, end_leftovers
+from soma_local.supervisor import HomeLock, MeshState, Phase, StateFile, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mesh.clock import Clock
+    from mesh.contexts import ContextDeclaration
+    from soma_local.home import Home
+
+DEFAULT_EDGE_PORT = 8010
+"""Port of the edge unless another is asked for."""
+_BROWSER_WAIT_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+class BusKind(StrEnum):
+    """What carries the events."""
+
+    VALKEY = "valkey"
+    KAFKA = "kafka"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the mesh is to run."""
+
+    edge_port: int = DEFAULT_EDGE_PORT
+    mesh: bool = False
+    replicas: int = 1
+    bus: BusKind = BusKind.VALKEY
+
+
+class LocalMesh:
+    """Runs the mesh in one home; `start` and `stop` once each."""
+
+    def __init__(
+        self, home: Home, options: Options, clock: Clock, pid: int, report: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._home = home
+        self._report = report
+        self._options = options
+        self._clock = clock
+        self._lock = HomeLock(home)
+        self._owner = False
+        self._file = StateFile(home)
+        self._supervisor = Supervisor(clock, changed=self._write)
+        self._phase = Phase.STARTING
+        self._message = ""
+        self._failure = ""
+        self._browser: asyncio.Task[None] | None = None
+        self._identity = ProcessIdentity.of(pid)
+        self._started = clock.now()
+        self._pki = Pki(home.pki, clock)
+
+    async def start(self) -> None:
+        """Start everything; raise AlreadyRunningError or ProgramFailedError, then call `stop`."""
+        self._lock.acquire()
+        self._owner = True
+        try:
+            self._set(Phase.STARTING, "looking for what an earlier run left")
+            await end_leftovers(self._home)
+            self._check_edge_port()
+            await self._start_all()
+        except BaseExceptionGroup as group:
+            self._failure = "; ".join(str(failure) for failure in group.exceptions)
+            raise
+        except Exception as failure:
+            self._failure = str(failure)
+            raise
+        self._set(Phase.READY)
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order and give the home back; nothing happens without `start`'s lock."""
+        if not self._owner:
+            return
+        self._set(Phase.STOPPING, self._failure)
+        if self._browser is not None:
+            self._browser.cancel()
+        try:
+            await self._supervisor.stop()
+        except ProgramFailedError as failure:
+            _log.error("%s", failure)
+            self._failure = self._failure or str(failure)
+        self._set(Phase.FAILED if self._failure else Phase.STOPPED, self._failure)
+        self._lock.release()
+        self._owner = False
+
+    async def _start_all(self) -> None:
+        found = contexts.installed()
+        names = [context.name for context in found]
+        self._pki.ensure(names)
+        home = self._home
+        bus = KafkaEngine(home) if self._options.bus is BusKind.KAFKA else None
+        engines = environment.Engines(
+            PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home), bus
+        )
+        self._browser = asyncio.create_task(self._find_browser())
+        if bus is not None:
+            self._set(Phase.STARTING, "finding the jars of Kafka, or fetching them once")
+            await asyncio.to_thread(locate.kafka_jars, home)
+        self._set(Phase.STARTING, "starting the engines")
+        await self._supervisor.start(engines.all())
+        self._set(Phase.STARTING, "preparing databases and secrets")
+        await self._provision(engines, found)
+        ports = environment.ServicePorts.of(home, found, self._options.replicas)
+        values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
+        environment.write(home, values)
+        await self._wait_for(self._browser)
+        self._set(Phase.STARTING, "starting the services")
+        mesh, replicas = self._options.mesh, self._options.replicas
+        await self._supervisor.start(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
+        self._set(Phase.STARTING, "opening the edge")
+        await self._supervisor.start([Edge(home, self._pki, ports.further[environment.XDS], self._options.edge_port)])
+
+    async def _provision(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
+        """Bring the secret store and the databases up to date, at the same time."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._provision_secrets(engines, found))
+            group.create_task(self._provision_databases(engines, found))
+
+    async def _provision_secrets(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
+        async with vault.Vault.open(engines.openbao.url, engines.openbao.root_token) as store:
+            await vault.provision(self._home, store, found)
+
+    async def _provision_databases(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
+        keeping = [context for context in found if not context.stateless]
+        await databases.provision(self._home, engines.postgres, [context.name for context in keeping])
+        dsn = databases.dsn_of(self._home, engines.postgres, databases.MIGRATOR)
+        async with asyncio.TaskGroup() as group:
+            for context in keeping:
+                folders = [context.migrations] if context.migrations is not None else []
+                group.create_task(migrate(dsn, context.name, folders))
+
+    async def _find_browser(self) -> None:
+        """Fetch Chromium where the machine has none; without it the mesh runs, but takes no screenshots."""
+        try:
+            await asyncio.to_thread(locate.chromium, self._home)
+        except MissingError as missing:
+            self._report(f"no screenshots: {missing}")
+
+    async def _wait_for(self, browser: asyncio.Task[None]) -> None:
+        """Wait for the browser, that the first job finds it; not for long, because its probe finds it later, too."""
+        if browser.done():
+            return
+        self._set(Phase.STARTING, "fetching Chromium once, for screenshots")
+        timeout = asyncio.create_task(self._clock.sleep(_BROWSER_WAIT_S))
+        await asyncio.wait({browser, timeout}, return_when=asyncio.FIRST_COMPLETED)
+        timeout.cancel()
+
+    def _check_edge_port(self) -> None:
+        port = self._options.edge_port
+        if not port_is_free(port):
+            raise ProgramFailedError(
+                f"port {port} on {LOOPBACK} is taken by another program: end it, or choose one with --port"
+            )
+
+    def _set(self, phase: Phase, message: str = "") -> None:
+        self._phase, self._message = phase, message
+        self._write()
+        if phase is Phase.STARTING:
+            self._report(message)
+
+    def _write(self) -> None:
+        if self._identity is None:
+            raise ProgramFailedError("the supervisor's own process was not found")
+        state = MeshState(
+            phase=self._phase,
+            supervisor=self._identity,
+            started_at=self._started,
+            url=f"https://{LOOPBACK}:{self._options.edge_port}",
+            mesh=self._options.mesh,
+            message=self._message,
+            programs=self._supervisor.statuses(),
+        )
+        try:
+            self._file.write(state)
+        except OSError as failure:  # a full disk must stop nothing: the next change is written again
+            _log.warning("the state of the mesh could not be written: %s", failure)

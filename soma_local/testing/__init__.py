@@ -1,0 +1,1 @@
+"""Throw-away engines and child processes for tests."""
