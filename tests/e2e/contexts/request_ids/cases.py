@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,8 @@ def changed_rubric(api: Api) -> Case:
 
 
 def content(text: str) -> Json:
-    return {"filename": "once.txt", "content": {"content_type": "text/plain", "data": text}}
+    data = base64.b64encode(text.encode()).decode()
+    return {"filename": "once.txt", "content": {"content_type": "text/plain", "data": data}}
 
 
 def upload(api: Api) -> Case:
@@ -86,7 +88,7 @@ def job(api: Api) -> Case:
     read = ("executor.v1.JobService.ListJobs", {"page_size": 1})
     return Case(
         {"plan": PLAN},
-        {"plan": {**PLAN, "title": "other"}},
+        {"plan": PLAN, "session_id": "other"},
         "job_id",
         read,
         lambda answer: api.follow(answer["job_id"]),

@@ -75,7 +75,7 @@ def delete(api: Api) -> Case:
 
 
 def ladder(api: Api) -> Case:
-    task_type = unused("once")
+    task_type = unused("once").replace("-", "_")
     ids = [str(registered(api)["capability_id"]) for _ in range(2)]
 
     def rungs(*wanted: str) -> Json:

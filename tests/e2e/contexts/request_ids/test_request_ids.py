@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.e2e.contexts.request_ids.api import Api, Case, unused
+from tests.e2e.contexts.request_ids.api import Api, Case, Json, unused
 from tests.e2e.contexts.request_ids.cases import CASES, WITHOUT
 from tests.request_ids import methods_with_request_id
 
@@ -40,7 +40,11 @@ def test_every_method_with_a_request_id_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_repeat_is_answered_and_changes_nothing(api: Api, name: str) -> None:
-    case, id_ = CASES[name](api), unused("request")
+    check_repeat(api, name, CASES[name](api))
+
+
+def check_repeat(api: Api, name: str, case: Case) -> None:
+    id_ = unused("request")
     first = api(name, {**case.body, "request_id": id_})
     case.meanwhile(first)
     before = state(api, case)
@@ -69,3 +73,23 @@ def test_of_many_at_once_one_writes(api: Api, name: str) -> None:
     before = state(api, case)
     api(name, body)
     assert state(api, case) == before
+
+
+class Forgetful(Api):
+    """A planted bug: a method that does not read its request id, as SetLadder was."""
+
+    def __init__(self) -> None:
+        self.ladder: Json = {}
+
+    def __call__(self, name: str, body: Json) -> Json:
+        if name == "set":
+            self.ladder = {"task_type": "once", "rungs": body["rungs"]}
+        return self.ladder
+
+
+def test_the_suite_catches_a_method_that_does_not_read_its_request_id() -> None:
+    api = Forgetful()
+    later: Json = {"rungs": "later"}
+    case = Case({"rungs": "one"}, {"rungs": "other"}, "task_type", ("get", {}), lambda _: api("set", later))
+    with pytest.raises(AssertionError):
+        check_repeat(api, "set", case)
