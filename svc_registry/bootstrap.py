@@ -14,6 +14,7 @@ from mesh.lifecycle import background
 from mesh.settings import load
 from soma.events.v1 import facts_pb2
 from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceServicer_to_server
+from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
 from svc_registry.adapters.postgres import RULES, PostgresStore
 from svc_registry.app import Catalog, Providers, Registry, correct_egress, follow_egress, seed_ladders
 from svc_registry.context import CONTEXT, NAME
@@ -61,5 +62,8 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
         await mesh.apply_retention(RULES, settings.retention.records_days)
         providers = Providers(catalog, mesh.clock, settings.registry.health_fresh_s)
         mesh.depends_on(Dependency("providers", providers.failure_reason))
-        servicer = CapabilityServicer(Registry(store, catalog, mesh.clock), catalog, mesh.heartbeats)
+        selector = SelectorServiceStub(await mesh.peer("selector"))
+        servicer = CapabilityServicer(
+            Registry(store, catalog, mesh.clock), catalog, selector.FindCandidates, mesh.heartbeats
+        )
         yield await mesh.serve([(add_CapabilityServiceServicer_to_server, servicer)])

@@ -12,6 +12,7 @@ CONTEXT = ContextDeclaration(
     version="0.1.0",
     package="svc_registry",
     protos=("soma.registry.v1",),
+    peers=("selector",),
     publishes=(facts_of(NAME),),
     reports=("providers",),
 )

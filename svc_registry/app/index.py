@@ -7,20 +7,19 @@ from heapq import merge
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from svc_registry.domain import PLATFORM, Capability, CapabilityKey, Ladder, LadderKey, Modality
+from svc_registry.domain import PLATFORM, Capability, CapabilityKey, Ladder, LadderKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
 class CapabilityIndex:
-    """Capabilities that are not deleted, by key, by owner and modality, and by adapter."""
+    """Capabilities that are not deleted, by key, by owner, and by adapter."""
 
     def __init__(self) -> None:
         self._items: dict[CapabilityKey, Capability] = {}
         self._keys: list[CapabilityKey] = []
         self._ids: dict[str, list[str]] = {}
-        self._by_modality: dict[tuple[str, Modality], dict[str, Capability]] = {}
         self._owners: dict[str, set[str]] = {}
         self._by_adapter: dict[str, list[CapabilityKey]] = {}
 
@@ -31,22 +30,17 @@ class CapabilityIndex:
             insort(self._keys, item.key)
             insort(self._ids.setdefault(item.tenant_id, []), item.capability_id)
             self._owners.setdefault(item.capability_id, set()).add(item.tenant_id)
-        else:
-            self._remove_from_modalities(before)
         if before is None or before.adapter != item.adapter:
             if before is not None:
                 self._remove_from_adapter(before)
             insort(self._by_adapter.setdefault(item.adapter, []), item.key)
         self._items[item.key] = item
-        for modality in item.modalities:
-            self._by_modality.setdefault((item.tenant_id, modality), {})[item.capability_id] = item
 
     def remove(self, key: CapabilityKey) -> None:
         """Takes a capability out; nothing happens when it is not there."""
         before = self._items.pop(key, None)
         if before is None:
             return
-        self._remove_from_modalities(before)
         self._remove_from_adapter(before)
         del self._keys[bisect_right(self._keys, key) - 1]
         ids = self._ids[key.tenant_id]
@@ -57,13 +51,6 @@ class CapabilityIndex:
         owners.discard(key.tenant_id)
         if not owners:
             del self._owners[key.capability_id]
-
-    def _remove_from_modalities(self, item: Capability) -> None:
-        for modality in item.modalities:
-            found = self._by_modality[item.tenant_id, modality]
-            found.pop(item.capability_id, None)
-            if not found:
-                del self._by_modality[item.tenant_id, modality]
 
     def _remove_from_adapter(self, item: Capability) -> None:
         keys = self._by_adapter[item.adapter]
@@ -93,15 +80,6 @@ class CapabilityIndex:
         if platform is not None and platform.visible_to(tenant_id):
             return platform
         return self._items.get(CapabilityKey(capability_id, tenant_id)) if tenant_id else None
-
-    def visible(self, tenant_id: str, modality: Modality) -> Iterator[Capability]:
-        """Those of a modality that a tenant may use, each id once."""
-        for item in self._by_modality.get((PLATFORM, modality), {}).values():
-            if item.visible_to(tenant_id):
-                yield item
-        for id_, item in self._by_modality.get((tenant_id, modality), {}).items() if tenant_id else ():
-            if self.resolve(tenant_id, id_) is item:
-                yield item
 
     def after(self, token: CapabilityKey, adapter: str = "") -> Iterator[Capability]:
         """Those of all owners behind a key, in the order of keys; of one adapter where it is named."""

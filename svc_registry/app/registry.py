@@ -1,4 +1,4 @@
-"""Registering, finding and watching capabilities, and keeping their health."""
+"""Registering, reading and changing capabilities, and keeping their health."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from svc_registry.domain import (
     DEFAULT_PAGE,
     Capability,
     CapabilityKey,
-    LadderKey,
     Lifecycle,
     Page,
-    Rejection,
     Request,
     availability_changed,
-    first_rejection,
     forget_failures,
     observe,
     with_egress,
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
-    from svc_registry.domain import Actor, CapabilityFilter, Report, Requirements, Store
+    from svc_registry.domain import Actor, CapabilityFilter, Report, Store
 
 TRIES = 3
 _BUSY = "the capability is being changed by others; read it and try again"
@@ -179,25 +176,6 @@ class Registry:
             and (not wanted.adapter or item.adapter == wanted.adapter)
             and (wanted.health_state is None or item.health.state is wanted.health_state)
         )
-
-    async def find(self, actor: Actor, need: Requirements) -> tuple[Sequence[Capability], Sequence[Rejection]]:
-        """Those that could serve in ladder order, and why each other of the modality could not."""
-        able: list[Capability] = []
-        left_out: list[Rejection] = []
-        for item in self._catalog.capabilities.visible(actor.tenant_id, need.modality):
-            obstacle = first_rejection(item, need)
-            if obstacle is None:
-                able.append(item)
-            else:
-                left_out.append(obstacle)
-        if need.params is not None:
-            mismatches = await self._schemas.mismatches(able, need.params, actor.tenant_id)
-            able = [item for item in able if item.capability_id not in mismatches]
-            left_out += mismatches.values()
-        ladder = self._catalog.ladders.in_force(actor.tenant_id, LadderKey(need.modality, need.task_type))
-        rung = {id_: place for place, id_ in enumerate(ladder.capability_ids if ladder else ())}
-        able.sort(key=lambda item: (rung.get(item.capability_id, len(rung)), item.capability_id))
-        return able, left_out
 
     async def report_health(self, key: CapabilityKey, report: Report) -> Capability:
         """Folds a report into the health of exactly this capability."""

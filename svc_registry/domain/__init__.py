@@ -1,6 +1,5 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
-from svc_registry.domain.candidates import Rejection, Requirements, first_rejection, params_mismatch, schema_unusable
 from svc_registry.domain.egress import with_egress
 from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, availability_changed, forget_failures, observe
 from svc_registry.domain.model import (
@@ -66,19 +65,14 @@ __all__ = [
     "PriceList",
     "PriceUnit",
     "Quotas",
-    "Rejection",
     "Report",
     "Request",
-    "Requirements",
     "Resources",
     "Store",
     "availability_changed",
-    "first_rejection",
     "forget_failures",
     "observe",
-    "params_mismatch",
     "require_capability_quota",
     "require_ladder_quota",
-    "schema_unusable",
     "with_egress",
 ]

@@ -9,6 +9,7 @@ from mesh.context import caller
 from mesh.identity import SERVICE_ROLE
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
 from mesh.rpc.request_keys import request_key
+from mesh.rpc.sizes import within_bytes
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
 from svc_registry.app.ladders import ladder_token
@@ -22,19 +23,20 @@ from svc_registry.rpc.convert import (
     ladder_from,
     ladder_to_proto,
     modality_from,
-    requirements_from,
 )
-from svc_registry.rpc.watch_stream import MESSAGE_BYTES, WatchStream, within_bytes
+from svc_registry.rpc.watch_stream import WatchStream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import grpc.aio
 
     from mesh.rpc.heartbeats import Heartbeats
     from soma.registry.v1 import capability_pb2, ladder_pb2
     from svc_registry.app import Catalog, Registry
-    from svc_registry.domain import Capability, Rejection
+    from svc_registry.domain import Capability
+
+    Find = Callable[[pb.FindCandidatesRequest], Awaitable[pb.FindCandidatesResponse]]
 
 PLATFORM_ROLES = frozenset({"platform_admin", SERVICE_ROLE})
 
@@ -50,16 +52,15 @@ def _shown(item: Capability) -> capability_pb2.Capability:
     return capability_to_proto(item.shown_to(_actor()))
 
 
-def _left_out(item: Rejection) -> pb.LeftOut:
-    return pb.LeftOut(capability_id=item.capability_id, code=item.code, reason=item.reason)
-
-
 class CapabilityServicer(CapabilityServiceServicer):
-    """Serves the registry's use cases. A watch that has no news sends heartbeats."""
+    """Serves the registry's use cases. A watch that has no news sends heartbeats. `find` asks the selector."""
 
-    def __init__(self, registry: Registry, catalog: Catalog, heartbeats: Heartbeats = DEFAULT_HEARTBEATS) -> None:
+    def __init__(
+        self, registry: Registry, catalog: Catalog, find: Find, heartbeats: Heartbeats = DEFAULT_HEARTBEATS
+    ) -> None:
         self._registry = registry
         self._catalog = catalog
+        self._find = find
         self._heartbeats = heartbeats
 
     async def RegisterCapability(
@@ -129,17 +130,8 @@ class CapabilityServicer(CapabilityServiceServicer):
     async def FindCandidates(
         self, request: pb.FindCandidatesRequest, context: grpc.aio.ServicerContext
     ) -> pb.FindCandidatesResponse:
-        """Says who could serve, and why the others could not."""
-        need = await asyncio.to_thread(requirements_from, request.requirements)  # its parameters may be large
-        able, left_out = await self._registry.find(_actor(), need)
-        candidates = within_bytes(map(_shown, able))
-        room = MESSAGE_BYTES - sum(item.ByteSize() for item in candidates)
-        others = within_bytes(map(_left_out, left_out), room) if room > 0 else []
-        return pb.FindCandidatesResponse(
-            candidates=candidates,
-            left_out=others,
-            truncated=len(candidates) < len(able) or len(others) < len(left_out),
-        )
+        """Hands on to the selector, which judges."""
+        return await self._find(request)
 
     async def ReportHealth(
         self, request: pb.ReportHealthRequest, context: grpc.aio.ServicerContext

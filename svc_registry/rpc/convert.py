@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import invalid
-from mesh.rpc.wellknown import duration, has_more_values, json_object, moment, seconds_of, struct, timestamp
+from mesh.rpc.wellknown import duration, json_object, moment, seconds_of, struct, timestamp
 from soma.common.v1 import modality_pb2
-from soma.registry.v1 import capability_pb2, capability_service_pb2, ladder_pb2
+from soma.registry.v1 import capability_pb2, ladder_pb2
 from svc_registry.domain import (
     AllowLists,
     AssetDefaults,
@@ -24,7 +24,6 @@ from svc_registry.domain import (
     Price,
     PriceList,
     PriceUnit,
-    Requirements,
     Resources,
 )
 
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
-    from google.protobuf.struct_pb2 import Struct
-
-    from svc_registry.domain import JsonObject
-
-MAX_VALUES = 50_000
-"""Most values of parameters: what is checked takes time by their number, not by their bytes."""
 
 
 def _pairs(wrapper: _EnumTypeWrapper[Any], prefix: str, members: type[StrEnum]) -> dict[int, StrEnum]:
@@ -245,29 +238,4 @@ def ladder_to_proto(item: Ladder) -> ladder_pb2.Ladder:
         tenant_override=bool(item.tenant_id),
         updated_by=item.updated_by,
         update_time=timestamp(item.updated_at),
-    )
-
-
-def _params_from(proto: Struct) -> JsonObject:
-    if has_more_values(proto, MAX_VALUES):
-        raise invalid("requirements.params", f"must hold at most {MAX_VALUES:,} values")
-    try:
-        return json_object(proto)
-    except ValueError:
-        raise invalid("requirements.params", "holds a number that is not finite") from None
-
-
-def requirements_from(proto: capability_service_pb2.Requirements) -> Requirements:
-    """A need."""
-    return Requirements(
-        modality=modality_from(proto.modality),
-        task_type=proto.task_type,
-        formats=tuple(proto.formats),
-        width_px=proto.width_px,
-        height_px=proto.height_px,
-        prompt_chars=proto.prompt_chars,
-        context_tokens=proto.context_tokens,
-        duration_s=proto.duration_seconds,
-        source_language=proto.source_language,
-        params=_params_from(proto.params) if proto.HasField("params") else None,
     )

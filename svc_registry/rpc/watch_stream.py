@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
-
-from google.protobuf.message import Message
+from typing import TYPE_CHECKING
 
 from mesh.logging import get_logger
+from mesh.rpc.sizes import MESSAGE_BYTES
 from soma.registry.v1 import capability_pb2
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.rpc.convert import capability_to_proto, ladder_to_proto
@@ -19,11 +18,8 @@ if TYPE_CHECKING:
     from svc_registry.app import Catalog, Change, View
     from svc_registry.domain import Ladder
 
-MESSAGE_BYTES = 1024 * 1024
-"""From where on a message takes no more; one thing that is larger goes alone."""
 MAX_ENTRY_BYTES = 3 * 1024 * 1024 + 512 * 1024
 """What cannot be sent in any message: receivers accept 4 MiB. Registration does not let it in."""
-M = TypeVar("M", bound=Message)
 _Entry = capability_pb2.Capability | pb.OwnedLadder
 _log = get_logger(__name__)
 
@@ -102,18 +98,6 @@ class WatchStream:
 def _heartbeat(token: str) -> pb.WatchCapabilitiesResponse:
     """What it says of the view is as of the message that gave the token; without one the view is not whole yet."""
     return pb.WatchCapabilitiesResponse(complete=bool(token), heartbeat=True, resume_token=token)
-
-
-def within_bytes(entries: Iterable[M], most: int = MESSAGE_BYTES) -> list[M]:
-    """The first entries that so many bytes of a message take; at least one of any."""
-    found: list[M] = []
-    size = 0
-    for entry in entries:
-        size += entry.ByteSize()
-        if found and size > most:
-            break
-        found.append(entry)
-    return found
 
 
 def _snapshot_messages(view: View) -> Iterator[pb.WatchCapabilitiesResponse]:

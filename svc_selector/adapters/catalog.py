@@ -20,6 +20,8 @@ VERSIONS = 10_000
 """Task types whose changes are told apart; past that all start anew."""
 LadderKey = tuple[str, str, str]
 """Owner, modality and task type."""
+ALL_TASK_TYPES = ""
+"""Stands in a key for all task types of the modality."""
 
 
 class Catalog:
@@ -113,7 +115,7 @@ class Catalog:
         return max(self._replaced, *(self._versions.get((owner, modality, task_type), 0) for owner in owners))
 
     def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Candidate]:
-        """What a tenant is offered for a task type of a modality, by id."""
+        """What a tenant is offered for a task type of a modality, by id; for all of them where it is ""."""
         shared = self._by_ladder_key.get((PLATFORM, modality, task_type), {})
         own = self._by_ladder_key.get((tenant_id, modality, task_type), {})
         found = {id_: candidate for id_, candidate in shared.items() if visible(candidate, tenant_id)}
@@ -130,4 +132,5 @@ class Catalog:
 
 
 def _ladder_keys(candidate: Candidate) -> Iterator[LadderKey]:
-    return product((candidate.owner,), candidate.modalities, candidate.task_types)
+    task_types = dict.fromkeys((*candidate.task_types, ALL_TASK_TYPES))
+    return product((candidate.owner,), dict.fromkeys(candidate.modalities), task_types)

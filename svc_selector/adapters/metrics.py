@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svc_selector.app import Selections
-    from svc_selector.domain.decision import Decision, Recorded
+    from svc_selector.domain.decision import Decision, JudgementResult, Recorded
     from svc_selector.domain.model import Candidate, SelectionRequest, Subject
 
 
@@ -53,6 +53,18 @@ class MeasuredSelector:
             self._seconds.labels(selection_request.requirements.modality).observe(time.perf_counter() - started)
         self._count(decision)
         return decision
+
+    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
+        """Judges without choosing, and counts a dry run."""
+        modality, result = selection_request.requirements.modality, "refused"
+        started = time.perf_counter()
+        try:
+            judged = await self._selector.find(selection_request, subject)
+            result = "chosen" if judged.ranked else "refused"
+        finally:
+            self._seconds.labels(modality).observe(time.perf_counter() - started)
+            self._dry_runs.labels(modality, result).inc()
+        return judged
 
     def _count_refusal(self, selection_request: SelectionRequest, error: SomaError) -> None:
         if selection_request.dry_run:

@@ -63,6 +63,21 @@ class Judge:
         self._cache.put(key, (version, judged), 1 + len(judged.ranked) + len(judged.rejected))
         return judged
 
+    async def judge_modality(
+        self, selection_request: SelectionRequest, subject: Subject, permissions: Permissions
+    ) -> JudgementResult:
+        """The same, and what was left out of the modality because it serves other task types, last."""
+        others = self._serving_other_tasks(selection_request, subject)  # before the first await: of the same moment
+        judged = await self.judge(selection_request, subject, permissions)
+        return replace(judged, rejected=(*judged.rejected, *others))
+
+    def _serving_other_tasks(self, selection_request: SelectionRequest, subject: Subject) -> Sequence[Rejection]:
+        requirements = selection_request.requirements
+        serving = self._candidates.of(subject.tenant_id, requirements.modality, requirements.task_type)
+        everything = self._candidates.of(subject.tenant_id, requirements.modality, "")
+        others = [candidate for id_, candidate in everything.items() if id_ not in serving]
+        return filter_candidates(others, selection_request, subject, {})[1]
+
     async def _judge(
         self, selection_request: SelectionRequest, subject: Subject, permissions: Permissions
     ) -> JudgementResult:

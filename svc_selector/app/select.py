@@ -43,6 +43,9 @@ class Selections(Protocol):
     async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
         """Chooses."""
 
+    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
+        """Judges without choosing."""
+
     async def get(self, tenant_id: str, selection_id: str) -> bytes:
         """The document of a past decision."""
 
@@ -106,6 +109,17 @@ class Selector:
         if decision.reservation is None:
             await self._recorder.record(decision)
         return self._answer(decision)
+
+    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
+        """What could be chosen, best first, and why each other capability of the modality could not.
+
+        Judges as `select` does in a dry run, and raises the same; that nothing is left is an answer here.
+        """
+        self._require_fresh_view()
+        permissions = await self._permissions.of(subject.tenant_id, subject.key_id)
+        return await self._judge.judge_modality(
+            selection_request, within_permissions(subject, permissions), permissions
+        )
 
     def _require_fresh_view(self) -> datetime | None:
         if not self._candidates.loaded:

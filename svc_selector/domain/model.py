@@ -121,7 +121,7 @@ class Candidate:
     """A capability as the selector sees it.
 
     `owner` is the tenant whose own it is, empty for the platform's. `document` is the registry's message without its
-    schemas, handed on unread.
+    schemas and allow-lists, handed on unread; `omitted` is a message with these alone. Joined they are the whole one.
     """
 
     capability_id: str
@@ -146,6 +146,7 @@ class Candidate:
     circuit_open: bool = False
     version: int = 0
     document: bytes = field(default=b"", repr=False)
+    omitted: bytes = field(default=b"", compare=False, repr=False)
     owner: str = ""
 
     @property

@@ -32,7 +32,7 @@ class Candidates(Protocol):
         """Grows with every change of what a tenant is offered for a task type, and of its ladders."""
 
     def of(self, tenant_id: str, modality: str, task_type: str) -> Mapping[str, Candidate]:
-        """What a tenant is offered for a task type, by id; what serves other tasks is not even considered."""
+        """What a tenant is offered for a task type of a modality, by id; for all task types where it is ""."""
 
     def ladder(self, tenant_id: str, modality: str, task_type: str) -> Ladder:
         """The ladder in force for a tenant."""

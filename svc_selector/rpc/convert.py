@@ -49,6 +49,16 @@ async def selection_request_from(request: selection_pb2.SelectRequest) -> Select
     )
 
 
+async def dry_run_from(proto: capability_service_pb2.Requirements) -> SelectionRequest:
+    """A dry run for requirements alone. INVALID_ARGUMENT for parameters that are no JSON."""
+    params = await params_from(proto)
+    return SelectionRequest(
+        requirements=_requirements_from(proto, params.value if params else None),
+        dry_run=True,
+        stored_params=params.kept if params else None,
+    )
+
+
 def _requirements_from(proto: capability_service_pb2.Requirements, params: JsonObject | None) -> Requirements:
     return Requirements(
         modality=modality_name(proto.modality),

@@ -8,14 +8,16 @@ from mesh.context import caller
 from mesh.errors import Reason, SomaError
 from mesh.rpc.paging import page_token_id
 from soma.selector.v1 import selector_service_pb2 as pb
-from soma.selector.v1.selection_pb2 import Selection
+from soma.selector.v1.selection_pb2 import Selection, SubjectContext
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
 from svc_selector.app.select import DEFAULT_PAGE
-from svc_selector.rpc.convert import selection_request_from, subject_from
+from svc_selector.rpc.candidates import judgement_to_proto
+from svc_selector.rpc.convert import dry_run_from, selection_request_from, subject_from
 
 if TYPE_CHECKING:
     import grpc.aio
 
+    from soma.registry.v1.capability_service_pb2 import FindCandidatesRequest, FindCandidatesResponse
     from soma.selector.v1.selection_pb2 import SelectRequest
     from svc_selector.app import Selections
     from svc_selector.domain.model import SelectionRequest
@@ -46,6 +48,15 @@ class SelectorServicer(SelectorServiceServicer):
                 raise
             return earlier
         return self._facts.message(decision)
+
+    async def FindCandidates(
+        self, request: FindCandidatesRequest, context: grpc.aio.ServicerContext
+    ) -> FindCandidatesResponse:
+        """Says what could be chosen, and why the others could not."""
+        who = caller()
+        subject = subject_from(SubjectContext(), who)
+        judged = await self._selector.find(await dry_run_from(request.requirements), subject)
+        return judgement_to_proto(judged, who.tenant_id)
 
     async def _earlier(self, tenant_id: str, selection_request: SelectionRequest) -> Selection | None:
         recorded = await self._selector.by_request(tenant_id, selection_request.key.request_id)

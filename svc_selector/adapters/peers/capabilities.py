@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mesh.addresses import is_remote
 from mesh.json_schema import CompiledSchema, SchemaError, compile_schema
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA_UNUSABLE = "SCHEMA_UNUSABLE"
 UNSUPPORTED = "UNSUPPORTED"
+_OMITTED: tuple[Literal["input_schema", "output_schema", "allow"], ...] = ("input_schema", "output_schema", "allow")
 
 _log = get_logger(__name__)
 _Compiled = tuple[CompiledSchema | None, Unusable | None]
@@ -94,7 +95,7 @@ def _compile(capability_id: str, schema: Struct) -> _Compiled:
         return compile_schema(json_object(schema)), None
     except (SchemaError, ValueError) as error:
         _log.warning("the schema of a capability cannot be used", capability_id=capability_id, error=str(error))
-        return None, Unusable(SCHEMA_UNUSABLE, "its input_schema cannot be used")
+        return None, Unusable(SCHEMA_UNUSABLE, f"its input_schema cannot be used: {error}")
 
 
 def modality_name(number: int) -> str:
@@ -136,6 +137,7 @@ def candidate_from(proto: capability_pb2.Capability) -> Candidate:
         circuit_open=proto.health.circuit_open,
         version=proto.version,
         document=_document(proto),
+        omitted=_omitted(proto),
         owner=proto.owner_tenant_id,
     )
 
@@ -147,10 +149,18 @@ def _document(proto: capability_pb2.Capability) -> bytes:
     """
     reduced = capability_pb2.Capability()
     reduced.CopyFrom(proto)
-    reduced.ClearField("input_schema")
-    reduced.ClearField("output_schema")
-    reduced.ClearField("allow")
+    for name in _OMITTED:
+        reduced.ClearField(name)
     return reduced.SerializeToString()
+
+
+def _omitted(proto: capability_pb2.Capability) -> bytes:
+    """What `_document` leaves out."""
+    rest = capability_pb2.Capability()
+    for name in _OMITTED:
+        if proto.HasField(name):
+            getattr(rest, name).CopyFrom(getattr(proto, name))
+    return rest.SerializeToString()
 
 
 def _unreadable(proto: capability_pb2.Capability) -> Candidate:

@@ -286,6 +286,7 @@ CALLS: Mapping[str, Make] = {
     "selector.v1.BudgetService.SettleReservation": settled,
     "selector.v1.BudgetService.ReleaseReservation": released,
     "selector.v1.SelectorService.Select": selection_body,
+    "selector.v1.SelectorService.FindCandidates": fixed(requirements=NEED),
     "selector.v1.SelectorService.GetSelection": about("selection_id"),
     "selector.v1.SelectorService.ListSelections": about("job_id", page_size=1),
 }

@@ -39,6 +39,7 @@ from svc_selector.domain.model import Requirements, SelectionRequest, Subject
 from svc_selector.domain.permissions import Permissions
 from svc_selector.rpc import SelectionFacts
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture
+from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -163,7 +164,7 @@ async def running_simulation(make_guards: type[Guards] = Guards) -> AsyncIterato
     async with AsyncExitStack() as stack:
         catalog = await stack.enter_async_context(RegistryCatalog(store, store, "epoch").running())
         registry = Registry(store, catalog, clock)
-        servicer = CapabilityServicer(registry, catalog)
+        servicer = CapabilityServicer(registry, catalog, unasked)
         server = await stack.enter_async_context(
             served([(add_CapabilityServiceServicer_to_server, servicer)], caller=EXECUTOR)
         )

@@ -20,6 +20,7 @@ from soma.registry.v1.capability_service_pb2_grpc import (
 from svc_registry.app import Catalog, Registry
 from svc_registry.rpc import CapabilityServicer
 from tests.contract.registry.samples import PRIVATE
+from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +38,7 @@ async def serving(store: BothStore) -> AsyncIterator[CapabilityServiceAsyncStub]
     await store.save_capability(PRIVATE, 0, "alice")
     clock = SystemClock()
     async with Catalog(store, store, "epoch", clock).running() as catalog:
-        servicer = CapabilityServicer(Registry(store, catalog, clock), catalog)
+        servicer = CapabilityServicer(Registry(store, catalog, clock), catalog, unasked)
         registrations = [(add_CapabilityServiceServicer_to_server, servicer)]
         async with served(registrations, caller=OPERATOR) as server:
             yield CapabilityServiceStub(server.channel)

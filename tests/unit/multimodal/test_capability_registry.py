@@ -1,4 +1,4 @@
-"""The registry's rules: who may register, see, change and find capabilities, and how health is kept."""
+"""Capabilities: who may register, see and change them, how health is kept, and what is found of them."""
 
 from __future__ import annotations
 
@@ -28,26 +28,63 @@ from svc_registry.domain import (
     Lifecycle,
     Modality,
     Report,
-    Requirements,
-    first_rejection,
     observe,
 )
+from svc_registry.rpc.convert import modality_from
+from tests.unit.selector.finding import codes, find, ids, requirements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from soma.registry.v1 import capability_service_pb2 as pb
 
 PLATFORM_ADMIN = Actor("ops", "root", platform=True)
 ACME = Actor("acme", "alice")
 UMBRELLA = Actor("umbrella", "bob")
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
-NEED = Requirements(Modality.DIAGRAM, "image_diagram")
+NEED = requirements()
+
+
+def of(name: str, task_type: str, *modalities: Modality, formats: tuple[str, ...] = ()) -> Capability:
+    """A capability that makes these formats, any where none is named."""
+    tool, provider = name.split("@")
+    limits = Constraints(formats=formats)
+    return Capability(tool, provider, Kind.TOOL, modalities, (task_type,), constraints=limits)
+
+
+OF_ALL_MODALITIES = (
+    of("chat@local", "text_chat", Modality.TEXT),
+    of("chat@remote", "text_chat", Modality.TEXT, formats=("txt", "md")),
+    of("look@local", "describe", Modality.VISION),
+    replace(
+        of("photo@openai", "image_photo", Modality.IMAGE, Modality.DIAGRAM, formats=("png",)),
+        task_types=("image_photo", "image_diagram"),
+    ),
+    of("resize@local", "image_transform", Modality.IMAGE, formats=("png", "webp")),
+    of("draw@local", "image_diagram", Modality.DIAGRAM, formats=("png", "svg")),
+    of("chart@local", "chart", Modality.DIAGRAM, formats=("png", "svg")),
+    of("browse@local", "screenshot", Modality.SCREENSHOT, formats=("png",)),
+    of("listen@local", "audio_stt", Modality.AUDIO_STT),
+    of("say@local", "audio_tts", Modality.AUDIO_TTS, formats=("wav",)),
+    of("compose@local", "document", Modality.DOCUMENT, formats=("pdf", "html")),
+    of("search@local", "search", Modality.TOOL),
+)
 
 
 @pytest.fixture
-async def registry() -> AsyncIterator[Registry]:
-    store = MemoryStore()
-    async with Catalog(store, store, "e").running() as catalog:
-        yield Registry(store, catalog, FakeClock())
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def catalog(store: MemoryStore) -> AsyncIterator[Catalog]:
+    async with Catalog(store, store, "e").running() as running:
+        yield running
+
+
+@pytest.fixture
+def registry(store: MemoryStore, catalog: Catalog) -> Registry:
+    return Registry(store, catalog, FakeClock())
 
 
 def reason_of(error: pytest.ExceptionInfo[SomaError]) -> Reason:
@@ -127,11 +164,11 @@ async def test_a_schema_that_is_none_is_refused(registry: Registry) -> None:
     assert refused.value.fields[0].field == "capability.input_schema"
 
 
-async def test_a_disabled_capability_is_left_out_and_not_listed(registry: Registry) -> None:
+async def test_a_disabled_capability_is_left_out_and_not_listed(registry: Registry, catalog: Catalog) -> None:
     await registry.register(PLATFORM_ADMIN, D2)
     await registry.disable(PLATFORM_ADMIN, "d2@local")
-    able, left_out = await registry.find(ACME, NEED)
-    assert (list(able), [item.code for item in left_out]) == ([], ["DISABLED"])
+    answer = await find(catalog, NEED)
+    assert (ids(answer), codes(answer)) == ([], {"d2@local": "DISABLED"})
     assert registry.list(ACME, CapabilityFilter(), 0, "").items == []
 
 
@@ -156,13 +193,46 @@ async def test_pages_cover_everything_once(registry: Registry) -> None:
     assert seen == [f"t{number}@local" for number in range(7)]
 
 
-async def test_candidates_come_in_the_order_of_the_ladder(registry: Registry) -> None:
+async def test_candidates_come_in_the_order_of_the_ladder(registry: Registry, catalog: Catalog) -> None:
     for tool in ("a", "b", "c"):
         await registry.register(PLATFORM_ADMIN, replace(D2, tool_id=tool))
     key = LadderKey(Modality.DIAGRAM, "image_diagram")
     await registry.ladders.set(PLATFORM_ADMIN, Ladder(key, ("c@local", "a@local")))
-    able, _ = await registry.find(ACME, NEED)
-    assert [item.tool_id for item in able] == ["c", "a", "b"]
+    assert ids(await find(catalog, NEED)) == ["c@local", "a@local", "b@local"]
+
+
+@pytest.mark.parametrize(
+    ("need", "found"),
+    [
+        (requirements("text", "text_chat", formats=["md"]), ["chat@local", "chat@remote"]),
+        (requirements("text", "summary"), []),
+        (requirements("vision", "describe"), ["look@local"]),
+        (requirements("image", "image_photo", formats=["png"]), ["photo@openai"]),
+        (requirements("image", "image_transform", formats=["webp"]), ["resize@local"]),
+        (requirements("diagram", "image_diagram", formats=["svg"]), ["draw@local"]),
+        (requirements("diagram", "image_diagram", formats=["png"]), ["draw@local", "photo@openai"]),
+        (requirements("screenshot", "screenshot", formats=["png"]), ["browse@local"]),
+        (requirements("audio_stt", "audio_stt"), ["listen@local"]),
+        (requirements("audio_tts", "audio_tts", formats=["wav"]), ["say@local"]),
+        (requirements("audio_tts", "audio_tts", formats=["mp3"]), []),
+        (requirements("video", "video_short"), []),
+        (requirements("document", "document", formats=["pdf"]), ["compose@local"]),
+        (requirements("tool", "search"), ["search@local"]),
+    ],
+)
+async def test_each_modality_has_its_candidates(
+    registry: Registry, catalog: Catalog, need: pb.Requirements, found: list[str]
+) -> None:
+    for capability in OF_ALL_MODALITIES:
+        await registry.register(PLATFORM_ADMIN, capability)
+    chat = Ladder(LadderKey(Modality.TEXT, "text_chat"), ("chat@local", "chat@remote"))
+    await registry.ladders.set(PLATFORM_ADMIN, chat)
+    answer = await find(catalog, need)
+    assert ids(answer) == found
+    modality = modality_from(need.modality)
+    others = {item.capability_id for item in OF_ALL_MODALITIES if modality in item.modalities}
+    assert set(codes(answer)) == others - set(found)
+    assert set(codes(answer).values()) <= {"TASK_TYPE_MISMATCH", "FORMAT_MISMATCH"}
 
 
 async def test_a_ladder_of_unknown_capabilities_is_refused_for_a_tenant(registry: Registry) -> None:
@@ -174,29 +244,30 @@ async def test_a_ladder_of_unknown_capabilities_is_refused_for_a_tenant(registry
 @pytest.mark.parametrize(
     ("limits", "need", "code"),
     [
-        (Constraints(formats=("svg",)), replace(NEED, formats=("png",)), "FORMAT_MISMATCH"),
-        (Constraints(max_width_px=10), replace(NEED, width_px=11), "TOO_WIDE"),
-        (Constraints(max_height_px=10), replace(NEED, height_px=11), "TOO_HIGH"),
-        (Constraints(max_prompt_chars=10), replace(NEED, prompt_chars=11), "PROMPT_TOO_LONG"),
-        (Constraints(context_window_tokens=10), replace(NEED, context_tokens=11), "CONTEXT_TOO_SMALL"),
-        (Constraints(max_duration_s=10), replace(NEED, duration_s=10.5), "TOO_LONG"),
-        (Constraints(source_languages=("d2",)), replace(NEED, source_language="mermaid"), "LANGUAGE_MISMATCH"),
-        (Constraints(), replace(NEED, task_type="chart"), "TASK_TYPE_MISMATCH"),
+        (Constraints(formats=("svg",)), requirements(formats=["png"]), "FORMAT_MISMATCH"),
+        (Constraints(max_width_px=10), requirements(width_px=11), "TOO_WIDE"),
+        (Constraints(max_height_px=10), requirements(height_px=11), "TOO_HIGH"),
+        (Constraints(max_prompt_chars=10), requirements(prompt_chars=11), "PROMPT_TOO_LONG"),
+        (Constraints(context_window_tokens=10), requirements(context_tokens=11), "CONTEXT_TOO_SMALL"),
+        (Constraints(max_duration_s=10), requirements(duration_seconds=10.5), "TOO_LONG"),
+        (Constraints(source_languages=("d2",)), requirements(source_language="mermaid"), "LANGUAGE_MISMATCH"),
+        (Constraints(), requirements(task_type="chart"), "TASK_TYPE_MISMATCH"),
     ],
 )
-def test_each_limit_has_its_reason(limits: Constraints, need: Requirements, code: str) -> None:
-    left_out = first_rejection(replace(D2, constraints=limits), need)
-    assert left_out is not None
-    assert left_out.code == code
+async def test_each_limit_has_its_reason(
+    registry: Registry, catalog: Catalog, limits: Constraints, need: pb.Requirements, code: str
+) -> None:
+    await registry.register(PLATFORM_ADMIN, replace(D2, constraints=limits))
+    answer = await find(catalog, need)
+    assert (ids(answer), codes(answer)) == ([], {"d2@local": code})
 
 
-async def test_parameters_are_checked_against_the_schema(registry: Registry) -> None:
+async def test_parameters_are_checked_against_the_schema(registry: Registry, catalog: Catalog) -> None:
     await registry.register(PLATFORM_ADMIN, replace(D2, input_schema={"required": ["diagram"]}))
-    able, _ = await registry.find(ACME, replace(NEED, params={"diagram": "a -> b"}))
-    assert [item.capability_id for item in able] == ["d2@local"]
-    able, left_out = await registry.find(ACME, replace(NEED, params={}))
-    assert (list(able), [item.code for item in left_out]) == ([], ["PARAMS_MISMATCH"])
-    assert "diagram" in left_out[0].reason
+    assert ids(await find(catalog, requirements(params={"diagram": "a -> b"}))) == ["d2@local"]
+    answer = await find(catalog, requirements(params={}))
+    assert (ids(answer), codes(answer)) == ([], {"d2@local": "PARAMS_MISMATCH"})
+    assert "diagram" in answer.left_out[0].reason
 
 
 @given(st.lists(st.sampled_from([HealthState.HEALTHY, HealthState.DEGRADED, HealthState.UNHEALTHY]), max_size=30))

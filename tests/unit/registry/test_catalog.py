@@ -60,14 +60,6 @@ async def test_a_revision_of_the_future_is_refused(store: MemoryStore) -> None:
         assert catalog.subscribe(7) is None
 
 
-async def test_a_capability_that_changes_its_modality_leaves_the_old_one(store: MemoryStore) -> None:
-    await store.save_capability(D2, 0, "")
-    async with Catalog(store, store, "e").running() as catalog:
-        await store.save_capability(replace(D2, version=2, modalities=(Modality.IMAGE,)), 1, "")
-        await eventually(lambda: [*catalog.capabilities.visible("acme", Modality.IMAGE)] != [])
-        assert [*catalog.capabilities.visible("acme", Modality.DIAGRAM)] == []
-
-
 async def test_a_tenants_own_ladder_wins_until_it_is_empty(store: MemoryStore) -> None:
     await store.save_ladder(Ladder(KEY, ("a@x",), PLATFORM, 1), 0)
     await store.save_ladder(Ladder(KEY, ("b@x",), "acme", 1), 0)

@@ -11,6 +11,7 @@ from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.rpc import capability_service
+from tests.unit.registry.unasked import unasked
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ async def test_a_capability_is_read_in_a_thread(call: str, request_: object, mon
         raise SomaError(Reason.INVALID_ARGUMENT, "seen")
 
     monkeypatch.setattr(capability_service, "capability_from", read)
-    servicer = capability_service.CapabilityServicer(cast("Any", None), cast("Any", None))
+    servicer = capability_service.CapabilityServicer(cast("Any", None), cast("Any", None), unasked)
     with use(RequestContext(Caller("acme", "ann", (), (), "k1", "t"), "r1", "t1")), pytest.raises(SomaError):
         await getattr(servicer, call)(request_, None)
     assert threads

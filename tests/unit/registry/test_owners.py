@@ -24,8 +24,8 @@ from svc_registry.domain import (
     Lifecycle,
     Modality,
     Report,
-    Requirements,
 )
+from tests.unit.selector.finding import find, requirements
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
@@ -36,7 +36,6 @@ EXECUTOR = Actor("*", "spiffe://soma/executor", platform=True, service=True)
 ACME, UMBRELLA = Actor("acme", "alice"), Actor("umbrella", "bob")
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
 OPEN = Report(HealthState.UNHEALTHY, circuit_open=True)
-NEED = Requirements(Modality.DIAGRAM, "image_diagram")
 
 
 @pytest.fixture
@@ -57,14 +56,14 @@ async def refusal(call: object) -> Reason:
     return refused.value.reason
 
 
-async def test_two_tenants_have_the_same_id_and_see_their_own(registry: Registry) -> None:
+async def test_two_tenants_have_the_same_id_and_see_their_own(registry: Registry, catalog: Catalog) -> None:
     await registry.register(ACME, replace(D2, description="a"))
     await registry.register(UMBRELLA, replace(D2, description="u"))
     assert await seen(registry, ACME) == [("acme", "a")]
     assert await seen(registry, UMBRELLA) == [("umbrella", "u")]
     assert registry.get(ACME, "d2@local").description == "a"
-    able, _ = await registry.find(UMBRELLA, NEED)
-    assert [item.description for item in able] == ["u"]
+    found = await find(catalog, requirements(), "umbrella")
+    assert [item.description for item in found.candidates] == ["u"]
 
 
 async def test_an_id_that_is_free_and_one_that_another_took_are_answered_alike(registry: Registry) -> None:
@@ -75,14 +74,16 @@ async def test_an_id_that_is_free_and_one_that_another_took_are_answered_alike(r
     assert await refusal(registry.delete(Actor("third", "c"), "d2@local")) is Reason.NOT_FOUND
 
 
-async def test_what_ships_later_is_active_whatever_a_tenant_did_with_its_id(registry: Registry) -> None:
+async def test_what_ships_later_is_active_whatever_a_tenant_did_with_its_id(
+    registry: Registry, catalog: Catalog
+) -> None:
     await registry.register(ACME, replace(D2, lifecycle=Lifecycle.DISABLED, description="squatter"))
     shipped = await registry.register(EXECUTOR, replace(D2, description="platform"))
     assert (shipped.lifecycle, shipped.tenant_id, shipped.version) == (Lifecycle.ACTIVE, "", 1)
     for tenant in (ACME, UMBRELLA):
         assert registry.get(tenant, "d2@local").description == "platform"
-        able, _ = await registry.find(tenant, NEED)
-        assert [item.description for item in able] == ["platform"]
+        found = await find(catalog, requirements(), tenant.tenant_id)
+        assert [item.description for item in found.candidates] == ["platform"]
         assert await seen(registry, tenant) == [("", "platform")]
 
 

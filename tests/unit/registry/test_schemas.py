@@ -12,7 +12,8 @@ import pytest
 from mesh.errors import Reason, SomaError
 from svc_registry.app import Catalog, Registry
 from svc_registry.app.schemas import Schemas
-from svc_registry.domain import Actor, Capability, Kind, Modality, Requirements
+from svc_registry.domain import Actor, Capability, Kind, Modality
+from tests.unit.selector.finding import codes, find, ids, requirements
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 ACME = Actor("acme", "alice")
 D2 = Capability("d2", "acme", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
-NEED = Requirements(Modality.DIAGRAM, "image_diagram", params={"source": "a" * 40})
+NEED = requirements(params={"source": "a" * 40})
 REMOTE: JsonObject = {"$ref": "http://169.254.169.254/latest/meta-data"}
 BACKTRACKING: JsonObject = {"properties": {"source": {"pattern": "^(a+)+$"}}}
 
@@ -57,33 +58,24 @@ async def test_a_stored_schema_that_cannot_be_used_leaves_out_its_capability_alo
     stored = replace(D2, input_schema=REMOTE, version=1, tenant_id="acme")
     await store.save_capability(stored, 0, "alice")
     await catalog.refresh(stored.key)
-    able, left_out = await registry.find(ACME, NEED)
-    assert [item.capability_id for item in able] == ["other@acme"]
-    assert [(item.capability_id, item.code) for item in left_out] == [("d2@acme", "SCHEMA_UNUSABLE")]
-    assert "local references" in left_out[0].reason
+    answer = await find(catalog, NEED)
+    assert (ids(answer), codes(answer)) == (["other@acme"], {"d2@acme": "SCHEMA_UNUSABLE"})
+    assert "local references" in answer.left_out[0].reason
 
 
-async def test_a_pattern_that_backtracks_elsewhere_is_checked_in_linear_time(registry: Registry) -> None:
+async def test_a_pattern_that_backtracks_elsewhere_is_checked_in_linear_time(
+    registry: Registry, catalog: Catalog
+) -> None:
     await registry.register(ACME, replace(D2, input_schema=BACKTRACKING))
-    _, left_out = await registry.find(ACME, replace(NEED, params={"source": "a" * 5000 + "b"}))
-    assert [item.code for item in left_out] == ["PARAMS_MISMATCH"]
+    assert codes(await find(catalog, requirements(params={"source": "a" * 5000 + "b"}))) == {
+        "d2@acme": "PARAMS_MISMATCH"
+    }
 
 
-async def test_a_new_version_is_checked_by_its_own_schema() -> None:
-    schemas = Schemas()
-    first = replace(D2, version=1, input_schema={"required": ["a"]})
-    assert "d2@acme" in await schemas.mismatches([first], {}, "acme")
-    assert await schemas.mismatches([replace(first, version=2, input_schema={})], {}, "acme") == {}
-    assert await schemas.mismatches([replace(first, version=3, input_schema={"type": "object"})], {}, "acme") == {}
-
-
-async def test_private_capabilities_share_one_bound_and_those_of_the_platform_have_their_own() -> None:
-    schema: JsonObject = {"properties": {"x": {"items": {"allOf": [{"minimum": 0}] * 100}}}}
-    private = [replace(D2, tool_id=name, tenant_id="acme", input_schema=schema) for name in ("a", "b", "c")]
-    public = [replace(D2, tool_id=f"p{name}", input_schema=schema) for name in ("a", "b", "c")]
-    found = await Schemas().mismatches([*private, *public], {"x": [1] * 1_100}, "acme")
-    assert list(found) == ["c@acme"]
-    assert "after the others" in found["c@acme"].reason
+async def test_a_new_version_is_checked_by_its_own_schema(registry: Registry, catalog: Catalog) -> None:
+    for schema, fits in (({"required": ["a"]}, False), ({}, True), ({"type": "object"}, True)):
+        await registry.register(ACME, replace(D2, input_schema=schema))
+        assert bool(ids(await find(catalog, NEED))) is fits
 
 
 async def test_a_tenant_has_one_check_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

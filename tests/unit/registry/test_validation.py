@@ -17,6 +17,7 @@ from svc_registry.app import Catalog, Registry
 from svc_registry.domain import Actor, Capability, Kind, Modality, Price, PriceList, PriceUnit
 from svc_registry.rpc import CapabilityServicer
 from svc_registry.rpc.convert import capability_from, capability_to_proto
+from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
     from svc_registry.adapters.memory import MemoryStore
@@ -40,7 +41,7 @@ async def update(registry: Registry, catalog: Catalog, *paths: str) -> capabilit
     request.update_mask.paths.extend(paths)
     who = Caller("ops", "root", ("platform_admin",), (), "k", "t")
     with use(RequestContext(who, "r", "t", None)):
-        return await CapabilityServicer(registry, catalog).UpdateCapability(request, None)  # type: ignore[arg-type]
+        return await CapabilityServicer(registry, catalog, unasked).UpdateCapability(request, None)  # type: ignore[arg-type]
 
 
 async def refusal(registry: Registry, catalog: Catalog, *paths: str) -> str:

@@ -1,4 +1,4 @@
-"""What a tenant is shown of a capability, and how large the answer of a search may be."""
+"""What a tenant is shown of a capability, and who answers what could be chosen."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from mesh.context import Caller, RequestContext, use
-from mesh.errors import SomaError
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Registry
 from svc_registry.domain import AllowLists, Capability, Kind, Modality
 from svc_registry.rpc import CapabilityServicer
-from svc_registry.rpc.watch_stream import MESSAGE_BYTES
+from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +25,17 @@ if TYPE_CHECKING:
 
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), version=1)
 SHARED = replace(D2, allow=AllowLists(tenants=("acme", "umbrella"), roles=("member",)))
-NEED = pb.Requirements(modality="MODALITY_DIAGRAM", task_type="image_diagram")
 CALL = cast("grpc.aio.ServicerContext", None)
 
 
 @pytest.fixture
-def servicer(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> CapabilityServicer:
-    return CapabilityServicer(Registry(store, catalog, clock), catalog)
+def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Registry:
+    return Registry(store, catalog, clock)
+
+
+@pytest.fixture
+def servicer(registry: Registry, catalog: Catalog) -> CapabilityServicer:
+    return CapabilityServicer(registry, catalog, unasked)
 
 
 def as_caller(tenant: str, role: str) -> RequestContext:
@@ -43,15 +46,14 @@ async def tenants_shown(servicer: CapabilityServicer) -> list[Sequence[str]]:
     """The tenants in the allow-list of the capability, by each of the reads."""
     read = await servicer.GetCapability(pb.GetCapabilityRequest(capability_id="d2@local"), CALL)
     listed = await servicer.ListCapabilities(pb.ListCapabilitiesRequest(), CALL)
-    found = await servicer.FindCandidates(pb.FindCandidatesRequest(requirements=NEED), CALL)
-    return [list(item.allow.tenants) for item in (read, *listed.capabilities, *found.candidates)]
+    return [list(item.allow.tenants) for item in (read, *listed.capabilities)]
 
 
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 async def test_a_tenant_is_shown_no_name_of_another(servicer: CapabilityServicer, catalog: Catalog, role: str) -> None:
     await catalog._publish([SHARED], [])
     with use(as_caller("acme", role)):
-        assert await tenants_shown(servicer) == [["acme"]] * 3
+        assert await tenants_shown(servicer) == [["acme"]] * 2
         read = await servicer.GetCapability(pb.GetCapabilityRequest(capability_id="d2@local"), CALL)
         assert list(read.allow.roles) == ["member"]
 
@@ -59,48 +61,18 @@ async def test_a_tenant_is_shown_no_name_of_another(servicer: CapabilityServicer
 async def test_an_operator_is_shown_all_of_them(servicer: CapabilityServicer, catalog: Catalog) -> None:
     await catalog._publish([SHARED], [])
     with use(as_caller("acme", "platform_admin")):
-        assert await tenants_shown(servicer) == [["acme", "umbrella"]] * 3
+        assert await tenants_shown(servicer) == [["acme", "umbrella"]] * 2
 
 
-async def find(servicer: CapabilityServicer) -> pb.FindCandidatesResponse:
-    with use(as_caller("acme", "viewer")):
-        return await servicer.FindCandidates(pb.FindCandidatesRequest(requirements=NEED), CALL)
+async def test_candidates_are_asked_of_the_selector(registry: Registry, catalog: Catalog) -> None:
+    answer = pb.FindCandidatesResponse(left_out=[pb.LeftOut(capability_id="d2@local", code="UNHEALTHY")])
+    requests = []
 
+    async def selector(request: pb.FindCandidatesRequest) -> pb.FindCandidatesResponse:
+        requests.append(request)
+        return answer
 
-def many(count: int, task_type: str) -> list[Capability]:
-    """So many capabilities of 20 kB each, told apart by their names."""
-    large = replace(D2, description="x" * 20_000, task_types=(task_type,) * 200)
-    return [replace(large, tool_id=f"{task_type}{number:04}") for number in range(count)]
-
-
-async def test_candidates_beyond_a_message_are_cut(servicer: CapabilityServicer, catalog: Catalog) -> None:
-    await catalog._publish([*many(300, "image_diagram"), *many(3, "other")], [])
-    answer = await find(servicer)
-    assert answer.ByteSize() <= MESSAGE_BYTES + 50_000
-    assert answer.truncated
-    names = [item.tool_id for item in answer.candidates]
-    assert names == [f"image_diagram{number:04}" for number in range(len(names))]
-
-
-async def test_reasons_beyond_a_message_are_cut(servicer: CapabilityServicer, catalog: Catalog) -> None:
-    await catalog._publish([D2, *many(2_000, "other")], [])
-    answer = await find(servicer)
-    assert answer.ByteSize() <= MESSAGE_BYTES + 50_000
-    assert ([item.tool_id for item in answer.candidates], answer.truncated) == (["d2"], True)
-
-
-async def test_an_answer_that_fits_is_whole(servicer: CapabilityServicer, catalog: Catalog) -> None:
-    await catalog._publish([D2, *many(3, "other")], [])
-    answer = await find(servicer)
-    assert (len(answer.candidates), len(answer.left_out), answer.truncated) == (1, 3, False)
-
-
-@pytest.mark.parametrize("values", [[0.0] * 50_001, [float("nan")] * 200], ids=["too many", "not finite"])
-async def test_parameters_that_cannot_be_checked_are_refused_by_name(
-    servicer: CapabilityServicer, values: list[float]
-) -> None:
-    need = pb.Requirements(modality="MODALITY_DIAGRAM", task_type="image_diagram")
-    need.params.update({"x": values})
-    with use(as_caller("acme", "viewer")), pytest.raises(SomaError) as refused:
-        await servicer.FindCandidates(pb.FindCandidatesRequest(requirements=need), CALL)
-    assert [violation.field for violation in refused.value.fields] == ["requirements.params"]
+    request = pb.FindCandidatesRequest(requirements={"task_type": "image_diagram"})  # type: ignore[arg-type]
+    servicer = CapabilityServicer(registry, catalog, selector)
+    assert await servicer.FindCandidates(request, CALL) == answer
+    assert requests == [request]

@@ -10,11 +10,13 @@ import pytest
 
 from mesh.context import Caller, RequestContext, use
 from mesh.rpc.heartbeats import Heartbeats
+from mesh.rpc.sizes import MESSAGE_BYTES
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Registry
 from svc_registry.domain import Capability, Kind, Ladder, LadderKey, Modality
 from svc_registry.rpc import CapabilityServicer
-from svc_registry.rpc.watch_stream import MESSAGE_BYTES, WatchStream
+from svc_registry.rpc.watch_stream import WatchStream
+from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -132,7 +134,7 @@ async def test_pages_of_lists_are_cut_by_bytes_and_cover_everything(
     long = tuple(f"{'x' * 100}{n}@b" for n in range(100))
     ladders = [Ladder(LadderKey(Modality.DIAGRAM, f"t{n:03}"), long, "", 1) for n in range(200)]
     await catalog._publish(offers(250, 10), ladders)
-    servicer = CapabilityServicer(Registry(store, catalog, clock), catalog)
+    servicer = CapabilityServicer(Registry(store, catalog, clock), catalog, unasked)
     with use(RequestContext(Caller("acme", "alice", ("member",), (), "k", "t"), "r", "t", None)):
         listed = await pages(servicer.ListCapabilities, pb.ListCapabilitiesRequest(page_size=500))
         ordered = await pages(servicer.ListLadders, pb.ListLaddersRequest(page_size=500))

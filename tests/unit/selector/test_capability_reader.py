@@ -54,6 +54,12 @@ async def test_a_schema_that_cannot_be_compiled_leaves_out_its_capability_alone(
     assert codes(candidates) == {"bad@tenant": "SCHEMA_UNUSABLE"}
 
 
+async def test_why_a_schema_cannot_be_used_is_told() -> None:
+    [candidate] = await read(with_schema({"$ref": "http://169.254.169.254/latest"}))
+    assert candidate.unusable is not None
+    assert "local references" in candidate.unusable.reason
+
+
 async def test_a_schema_is_compiled_once_until_it_changes() -> None:
     reader = CapabilityReader()
     proto = with_schema({"type": "object"})
@@ -114,6 +120,14 @@ async def test_what_is_handed_on_of_a_capability_has_no_schemas_and_no_names_of_
     [candidate] = await read(proto)
     assert candidate.tenants == ("acme", "umbrella")
     assert capability_pb2.Capability.FromString(candidate.document) == capability()
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": "object"}])
+async def test_what_is_handed_on_and_what_is_omitted_are_the_whole_capability(schema: dict[str, object]) -> None:
+    proto = with_schema(schema) if schema else capability()
+    proto.allow.roles.append("member")
+    [candidate] = await read(proto)
+    assert capability_pb2.Capability.FromString(candidate.document + candidate.omitted) == proto
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,24 @@ def test_nothing_is_kept_of_needs_that_come_and_go(monkeypatch: pytest.MonkeyPat
     assert len(made._versions) <= 10
 
 
+def test_all_task_types_of_a_modality_are_offered_together() -> None:
+    made = loaded(candidate("a@b"), candidate("c@d", "acme", task_types=("other",)), candidate("e@f", "umbrella"))
+    made.update([candidate("g@h", modalities=("image",)), candidate("i@j", task_types=("chart",))], {})
+    assert list(made.of("acme", "diagram", "")) == ["a@b", "i@j", "c@d"]
+    made.update([candidate("a@b", modalities=("image",))], {})
+    assert list(made.of("acme", "diagram", "")) == ["i@j", "c@d"]
+
+
+def test_a_task_type_that_is_named_twice_counts_once() -> None:
+    twice = candidate("a@b", task_types=("image_diagram", "image_diagram"), modalities=("diagram", "diagram"))
+    made = loaded(twice)
+    made.update([candidate("c@d")], {})
+    made.update([twice], {}, deleted=[("", "c@d")])
+    assert offered(made, "acme") == {"a@b": ""}
+    made.update([], {}, deleted=[("", "a@b")])
+    assert offered(made, "acme") == {}
+
+
 CHANGES = st.tuples(st.sampled_from(["", "acme", "umbrella"]), st.sampled_from(["a@b", "c@d"]), st.booleans())
 
 

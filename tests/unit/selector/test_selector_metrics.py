@@ -55,6 +55,13 @@ async def test_what_a_dry_run_leaves_out_is_not_counted_as_rejected() -> None:
     assert counted("selector_rejected_total", reason="UNHEALTHY") == before[0] + 1
 
 
+async def test_a_search_for_candidates_is_a_dry_run() -> None:
+    before = (chosen("d2", "local"), dry_runs("chosen"), dry_runs("refused"))
+    for candidate_ in (D2, SICK):
+        await MeasuredSelector(bench([candidate_]).selector).find(SelectionRequest(NEED, dry_run=True), SUBJECT)
+    assert (chosen("d2", "local"), dry_runs("chosen"), dry_runs("refused")) == (before[0], before[1] + 1, before[2] + 1)
+
+
 async def test_the_names_of_a_tenants_own_capability_are_no_labels() -> None:
     before = chosen(PRIVATE, PRIVATE)
     await select(OWN)

@@ -76,6 +76,7 @@ from svc_selector.domain.decision import Decision, Rejection
 from svc_selector.domain.model import Judgement, Requirements, SelectionRequest, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
 from tests.integration.contexts.audit.observer import ALICE, SECRET, TENANT, TRACE, AuditObserver, Call
+from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -142,7 +143,7 @@ async def registry(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """Capabilities and ladders."""
     store = PostgresStore(observer.postgres, Outbox(), auditor, capability_changed)
     async with Catalog(store, store, "test").running() as catalog:
-        servicer = CapabilityServicer(Registry(store, catalog, CLOCK), catalog)
+        servicer = CapabilityServicer(Registry(store, catalog, CLOCK), catalog, unasked)
         name = "canary@local"
         offer = {"tool_id": "canary", "provider": "local", "kind": "CAPABILITY_KIND_TOOL", "description": SECRET}
         full = {**offer, "modalities": ["MODALITY_TOOL"], "task_types": ["tool"]}

@@ -193,20 +193,6 @@ class CapabilityServiceMethods:
             "/soma.registry.v1.CapabilityService/DeleteCapability", request, registry_v1.Capability, timeout
         )
 
-    async def find_candidates(
-        self, requirements: registry_v1.Requirements, *, timeout: float | None = None
-    ) -> registry_v1.FindCandidatesResponse:
-        """Which capabilities could serve a need, and why the others could not.
-
-        Args:
-            requirements: The need. Required.
-            timeout: Seconds for all attempts together; absent: the deadline of the contract.
-        """
-        request = registry_v1.FindCandidatesRequest(requirements=requirements)
-        return await self._caller.unary(
-            "/soma.registry.v1.CapabilityService/FindCandidates", request, registry_v1.FindCandidatesResponse, timeout
-        )
-
     async def reset_failures(
         self, capability_id: str, *, request_id: str = "", owner_tenant_id: str = "", timeout: float | None = None
     ) -> registry_v1.Capability:

@@ -71,6 +71,23 @@ class SelectorServiceMethods:
             "/soma.selector.v1.SelectorService/Select", request, selector_v1.Selection, timeout
         )
 
+    async def find_candidates(
+        self, requirements: registry_v1.Requirements, *, timeout: float | None = None
+    ) -> registry_v1.FindCandidatesResponse:
+        """Which capabilities could be chosen for a need, and why each other one of the modality could not: a
+        dry run of Select that gives all candidates instead of the first. It reserves and records nothing,
+        names no persona and no capsule, and judges internal data, or data of the tenant's floor where that
+        is stricter. Of an allow-list it shows the caller's tenant alone.
+
+        Args:
+            requirements: The need. Required.
+            timeout: Seconds for all attempts together; absent: the deadline of the contract.
+        """
+        request = registry_v1.FindCandidatesRequest(requirements=requirements)
+        return await self._caller.unary(
+            "/soma.selector.v1.SelectorService/FindCandidates", request, registry_v1.FindCandidatesResponse, timeout
+        )
+
     async def get_selection(self, selection_id: str, *, timeout: float | None = None) -> selector_v1.Selection:
         """Explains a past selection.
 

@@ -153,7 +153,8 @@ class CapabilityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FindCandidates(self, request, context):
-        """Which capabilities could serve a need, and why the others could not.
+        """Deprecated: call FindCandidates of soma.selector.v1.SelectorService, which also serves the REST path. This hands the
+        request on to it, and goes with the next release of this contract that may break clients.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,10 +27,11 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from soma.common.v1 import access_pb2 as soma_dot_common_dot_v1_dot_access__pb2
 from soma.common.v1 import deadline_pb2 as soma_dot_common_dot_v1_dot_deadline__pb2
+from soma.registry.v1 import capability_service_pb2 as soma_dot_registry_dot_v1_dot_capability__service__pb2
 from soma.selector.v1 import selection_pb2 as soma_dot_selector_dot_v1_dot_selection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'soma/selector/v1/selector_service.proto\x12\x10soma.selector.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\x1a soma/selector/v1/selection.proto\"F\n\x13GetSelectionRequest\x12/\n\x0cselection_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x0bselectionId\"\x8a\x01\n\x15ListSelectionsRequest\x12\x1f\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05jobId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"}\n\x16ListSelectionsResponse\x12;\n\nselections\x18\x01 \x03(\x0b\x32\x1b.soma.selector.v1.SelectionR\nselections\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xce\x03\n\x0fSelectorService\x12\x82\x01\n\x06Select\x12\x1f.soma.selector.v1.SelectRequest\x1a\x1b.soma.selector.v1.Selection\":\x90\x02\x02\xaa\xd4\x18\x12\n\x10selection.create\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/selections:\x01*\x12\x98\x01\n\x0cGetSelection\x12%.soma.selector.v1.GetSelectionRequest\x1a\x1b.soma.selector.v1.Selection\"D\x90\x02\x01\xaa\xd4\x18\x10\n\x0eselection.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/selections/{selection_id}\x12\x9a\x01\n\x0eListSelections\x12\'.soma.selector.v1.ListSelectionsRequest\x1a(.soma.selector.v1.ListSelectionsResponse\"5\x90\x02\x01\xaa\xd4\x18\x10\n\x0eselection.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/selectionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'soma/selector/v1/selector_service.proto\x12\x10soma.selector.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bsoma/common/v1/access.proto\x1a\x1dsoma/common/v1/deadline.proto\x1a)soma/registry/v1/capability_service.proto\x1a soma/selector/v1/selection.proto\"F\n\x13GetSelectionRequest\x12/\n\x0cselection_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x0bselectionId\"\x8a\x01\n\x15ListSelectionsRequest\x12\x1f\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05jobId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"}\n\x16ListSelectionsResponse\x12;\n\nselections\x18\x01 \x03(\x0b\x32\x1b.soma.selector.v1.SelectionR\nselections\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x81\x05\n\x0fSelectorService\x12\x82\x01\n\x06Select\x12\x1f.soma.selector.v1.SelectRequest\x1a\x1b.soma.selector.v1.Selection\":\x90\x02\x02\xaa\xd4\x18\x12\n\x10selection.create\xb2\xd4\x18\x04\n\x02\x08\x0f\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/selections:\x01*\x12\xb0\x01\n\x0e\x46indCandidates\x12\'.soma.registry.v1.FindCandidatesRequest\x1a(.soma.registry.v1.FindCandidatesResponse\"K\x90\x02\x01\xaa\xd4\x18\x11\n\x0f\x63\x61pability.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02%\" /v1/multimodal/capabilities:find:\x01*\x12\x98\x01\n\x0cGetSelection\x12%.soma.selector.v1.GetSelectionRequest\x1a\x1b.soma.selector.v1.Selection\"D\x90\x02\x01\xaa\xd4\x18\x10\n\x0eselection.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/selections/{selection_id}\x12\x9a\x01\n\x0eListSelections\x12\'.soma.selector.v1.ListSelectionsRequest\x1a(.soma.selector.v1.ListSelectionsResponse\"5\x90\x02\x01\xaa\xd4\x18\x10\n\x0eselection.read\xb2\xd4\x18\x04\n\x02\x08\x05\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/selectionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,16 +48,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSELECTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_SELECTORSERVICE'].methods_by_name['Select']._loaded_options = None
   _globals['_SELECTORSERVICE'].methods_by_name['Select']._serialized_options = b'\220\002\002\252\324\030\022\n\020selection.create\262\324\030\004\n\002\010\017\202\323\344\223\002\023\"\016/v1/selections:\001*'
+  _globals['_SELECTORSERVICE'].methods_by_name['FindCandidates']._loaded_options = None
+  _globals['_SELECTORSERVICE'].methods_by_name['FindCandidates']._serialized_options = b'\220\002\001\252\324\030\021\n\017capability.read\262\324\030\004\n\002\010\005\202\323\344\223\002%\" /v1/multimodal/capabilities:find:\001*'
   _globals['_SELECTORSERVICE'].methods_by_name['GetSelection']._loaded_options = None
   _globals['_SELECTORSERVICE'].methods_by_name['GetSelection']._serialized_options = b'\220\002\001\252\324\030\020\n\016selection.read\262\324\030\004\n\002\010\005\202\323\344\223\002\037\022\035/v1/selections/{selection_id}'
   _globals['_SELECTORSERVICE'].methods_by_name['ListSelections']._loaded_options = None
   _globals['_SELECTORSERVICE'].methods_by_name['ListSelections']._serialized_options = b'\220\002\001\252\324\030\020\n\016selection.read\262\324\030\004\n\002\010\005\202\323\344\223\002\020\022\016/v1/selections'
-  _globals['_GETSELECTIONREQUEST']._serialized_start=247
-  _globals['_GETSELECTIONREQUEST']._serialized_end=317
-  _globals['_LISTSELECTIONSREQUEST']._serialized_start=320
-  _globals['_LISTSELECTIONSREQUEST']._serialized_end=458
-  _globals['_LISTSELECTIONSRESPONSE']._serialized_start=460
-  _globals['_LISTSELECTIONSRESPONSE']._serialized_end=585
-  _globals['_SELECTORSERVICE']._serialized_start=588
-  _globals['_SELECTORSERVICE']._serialized_end=1050
+  _globals['_GETSELECTIONREQUEST']._serialized_start=290
+  _globals['_GETSELECTIONREQUEST']._serialized_end=360
+  _globals['_LISTSELECTIONSREQUEST']._serialized_start=363
+  _globals['_LISTSELECTIONSREQUEST']._serialized_end=501
+  _globals['_LISTSELECTIONSRESPONSE']._serialized_start=503
+  _globals['_LISTSELECTIONSRESPONSE']._serialized_end=628
+  _globals['_SELECTORSERVICE']._serialized_start=631
+  _globals['_SELECTORSERVICE']._serialized_end=1272
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from soma.registry.v1 import capability_service_pb2 as soma_dot_registry_dot_v1_dot_capability__service__pb2
 from soma.selector.v1 import selection_pb2 as soma_dot_selector_dot_v1_dot_selection__pb2
 from soma.selector.v1 import selector_service_pb2 as soma_dot_selector_dot_v1_dot_selector__service__pb2
 
@@ -41,6 +42,11 @@ class SelectorServiceStub:
                 request_serializer=soma_dot_selector_dot_v1_dot_selection__pb2.SelectRequest.SerializeToString,
                 response_deserializer=soma_dot_selector_dot_v1_dot_selection__pb2.Selection.FromString,
                 _registered_method=True)
+        self.FindCandidates = channel.unary_unary(
+                '/soma.selector.v1.SelectorService/FindCandidates',
+                request_serializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesRequest.SerializeToString,
+                response_deserializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesResponse.FromString,
+                _registered_method=True)
         self.GetSelection = channel.unary_unary(
                 '/soma.selector.v1.SelectorService/GetSelection',
                 request_serializer=soma_dot_selector_dot_v1_dot_selector__service__pb2.GetSelectionRequest.SerializeToString,
@@ -59,6 +65,16 @@ class SelectorServiceServicer:
 
     def Select(self, request, context):
         """Judges, ranks, reserves budget and chooses. FAILED_PRECONDITION with NO_CAPABLE_CAPABILITY when nothing is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindCandidates(self, request, context):
+        """Which capabilities could be chosen for a need, and why each other one of the modality could not: a dry run of Select
+        that gives all candidates instead of the first. It reserves and records nothing, names no persona and no capsule, and
+        judges internal data, or data of the tenant's floor where that is stricter. Of an allow-list it shows the caller's
+        tenant alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +101,11 @@ def add_SelectorServiceServicer_to_server(servicer, server):
                     servicer.Select,
                     request_deserializer=soma_dot_selector_dot_v1_dot_selection__pb2.SelectRequest.FromString,
                     response_serializer=soma_dot_selector_dot_v1_dot_selection__pb2.Selection.SerializeToString,
+            ),
+            'FindCandidates': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindCandidates,
+                    request_deserializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesRequest.FromString,
+                    response_serializer=soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesResponse.SerializeToString,
             ),
             'GetSelection': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSelection,
@@ -125,6 +146,33 @@ class SelectorService:
             '/soma.selector.v1.SelectorService/Select',
             soma_dot_selector_dot_v1_dot_selection__pb2.SelectRequest.SerializeToString,
             soma_dot_selector_dot_v1_dot_selection__pb2.Selection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindCandidates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/soma.selector.v1.SelectorService/FindCandidates',
+            soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesRequest.SerializeToString,
+            soma_dot_registry_dot_v1_dot_capability__service__pb2.FindCandidatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

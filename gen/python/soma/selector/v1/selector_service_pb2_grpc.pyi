@@ -5,6 +5,7 @@ Choosing a capability."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from soma.registry.v1 import capability_service_pb2 as _capability_service_pb2
 from soma.selector.v1 import selection_pb2 as _selection_pb2
 from soma.selector.v1 import selector_service_pb2 as _selector_service_pb2
 import abc as _abc_1
@@ -36,6 +37,12 @@ class SelectorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SelectorServiceAsyncStub: ...
     Select: _grpc.UnaryUnaryMultiCallable[_selection_pb2.SelectRequest, _selection_pb2.Selection]
     """Judges, ranks, reserves budget and chooses. FAILED_PRECONDITION with NO_CAPABLE_CAPABILITY when nothing is left."""
+    FindCandidates: _grpc.UnaryUnaryMultiCallable[_capability_service_pb2.FindCandidatesRequest, _capability_service_pb2.FindCandidatesResponse]
+    """Which capabilities could be chosen for a need, and why each other one of the modality could not: a dry run of Select
+    that gives all candidates instead of the first. It reserves and records nothing, names no persona and no capsule, and
+    judges internal data, or data of the tenant's floor where that is stricter. Of an allow-list it shows the caller's
+    tenant alone.
+    """
     GetSelection: _grpc.UnaryUnaryMultiCallable[_selector_service_pb2.GetSelectionRequest, _selection_pb2.Selection]
     """Explains a past selection."""
     ListSelections: _grpc.UnaryUnaryMultiCallable[_selector_service_pb2.ListSelectionsRequest, _selector_service_pb2.ListSelectionsResponse]
@@ -48,6 +55,12 @@ class SelectorServiceAsyncStub(SelectorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Select: _aio.UnaryUnaryMultiCallable[_selection_pb2.SelectRequest, _selection_pb2.Selection]  # type: ignore[assignment]
     """Judges, ranks, reserves budget and chooses. FAILED_PRECONDITION with NO_CAPABLE_CAPABILITY when nothing is left."""
+    FindCandidates: _aio.UnaryUnaryMultiCallable[_capability_service_pb2.FindCandidatesRequest, _capability_service_pb2.FindCandidatesResponse]  # type: ignore[assignment]
+    """Which capabilities could be chosen for a need, and why each other one of the modality could not: a dry run of Select
+    that gives all candidates instead of the first. It reserves and records nothing, names no persona and no capsule, and
+    judges internal data, or data of the tenant's floor where that is stricter. Of an allow-list it shows the caller's
+    tenant alone.
+    """
     GetSelection: _aio.UnaryUnaryMultiCallable[_selector_service_pb2.GetSelectionRequest, _selection_pb2.Selection]  # type: ignore[assignment]
     """Explains a past selection."""
     ListSelections: _aio.UnaryUnaryMultiCallable[_selector_service_pb2.ListSelectionsRequest, _selector_service_pb2.ListSelectionsResponse]  # type: ignore[assignment]
@@ -63,6 +76,18 @@ class SelectorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_selection_pb2.Selection, _abc.Awaitable[_selection_pb2.Selection]]:
         """Judges, ranks, reserves budget and chooses. FAILED_PRECONDITION with NO_CAPABLE_CAPABILITY when nothing is left."""
+
+    @_abc_1.abstractmethod
+    def FindCandidates(
+        self,
+        request: _capability_service_pb2.FindCandidatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_service_pb2.FindCandidatesResponse, _abc.Awaitable[_capability_service_pb2.FindCandidatesResponse]]:
+        """Which capabilities could be chosen for a need, and why each other one of the modality could not: a dry run of Select
+        that gives all candidates instead of the first. It reserves and records nothing, names no persona and no capsule, and
+        judges internal data, or data of the tenant's floor where that is stricter. Of an allow-list it shows the caller's
+        tenant alone.
+        """
 
     @_abc_1.abstractmethod
     def GetSelection(

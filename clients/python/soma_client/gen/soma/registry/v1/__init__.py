@@ -671,7 +671,7 @@ class FindCandidatesResponse(betterproto2.Message):
 
     candidates: "list[Capability]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    Those that could serve, in ladder order.
+    Those that could be chosen, best first.
     """
 
     left_out: "list[LeftOut]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
@@ -835,7 +835,7 @@ class LeftOut(betterproto2.Message):
 
     code: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Code such as "FORMAT_MISMATCH", stable for programs.
+    Code such as "FORMAT_MISMATCH", stable for programs; the codes of Rejection in a Selection.
     """
 
     reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
