@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CALLS = frozenset({"create_task", "ensure_future"})
-_WATCHED = ("mesh/", "svc_")
+_WATCHED = ("mesh/", "soma_", "svc_")
 
 ALLOWED = {
     "mesh/lifecycle.py background": "the one place that watches",

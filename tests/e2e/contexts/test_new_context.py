@@ -34,7 +34,7 @@ LINE = 'notes = "svc_notes.context:CONTEXT"\n'
 COPIED = (
     "LICENSE", "Makefile", "README.md", "buf.gen.yaml", "buf.yaml", "pyproject.toml", "clients/python", "deploy",
     "docs", "examples", "gen", "mesh", "policy", "protos", "requirements", "tools",
-    *(path.name for path in ROOT.glob("svc_*")),
+    *(path.name for pattern in ("soma_*", "svc_*") for path in ROOT.glob(pattern)),
 )  # fmt: skip
 _LEFT = shutil.ignore_patterns("__pycache__")
 
