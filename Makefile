@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 CONTEXTS := $(patsubst %/context.py,%,$(wildcard svc_*/context.py))
+LIBRARIES := $(patsubst %/__init__.py,%,$(wildcard soma_*/__init__.py))
 LOCKS := requirements/dev.txt requirements/assets.txt
 
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ down: install ## Stop a mesh that runs in the background
 check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy mesh soma_local soma_cli $(CONTEXTS) tools examples clients/python/soma_client
+	$(BIN)/mypy mesh $(LIBRARIES) $(CONTEXTS) tools examples clients/python/soma_client
 	$(BIN)/python -m tools.import_rules
 	$(BIN)/buf format --diff --exit-code --path protos/soma
 	$(BIN)/buf lint

@@ -11,7 +11,7 @@ from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, for_pro
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
-    from svc_executor.domain.documents import Differ, RenderedDiff, RevisionRef
+    from svc_executor.domain.documents import Differ, DocumentDiff, RevisionRef
     from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore
@@ -29,7 +29,7 @@ class DiffDocuments:
         self._differ = differ
         self._slots = FairSlots("comparing documents", _AT_ONCE, per_tenant=1, waiting_per_tenant=_WAITING)
 
-    async def __call__(self, tenant_id: str, old: RevisionRef, new: RevisionRef) -> RenderedDiff:
+    async def __call__(self, tenant_id: str, old: RevisionRef, new: RevisionRef) -> DocumentDiff:
         """The differences; raises NOT_FOUND for a job or step that does not exist, FAILED_PRECONDITION for no document.
 
         The bytes of the inputs are held from here to the end of the comparison.

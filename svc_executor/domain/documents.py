@@ -49,29 +49,20 @@ class Change:
 
 @dataclass(frozen=True)
 class DocumentDiff:
-    """All differences, in the order of the newer revision, removed parts last; `truncated` when some were left out."""
+    """All differences, in the order of the newer revision, removed parts last; `truncated` when some were left out.
+
+    `markdown` shows the same to people.
+    """
 
     old_version: str
     new_version: str
     changes: tuple[Change, ...]
-    truncated: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the two say and show the same."""
-        return not self.changes
-
-
-@dataclass(frozen=True)
-class RenderedDiff:
-    """Differences, and the same as Markdown."""
-
-    difference: DocumentDiff
+    truncated: bool
     markdown: str
 
 
 class Differ(Protocol):
     """Compares revisions."""
 
-    async def __call__(self, tenant_id: str, old: Revision, new: Revision) -> RenderedDiff:
+    async def __call__(self, tenant_id: str, old: Revision, new: Revision) -> DocumentDiff:
         """Compose both and compare them; raises FAILED_PRECONDITION, OVERLOADED, DEADLINE_EXCEEDED."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svc_executor.app.diff_documents import DiffDocuments
-    from svc_executor.domain.documents import Change, RenderedDiff
+    from svc_executor.domain.documents import Change, DocumentDiff
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 
@@ -34,14 +34,13 @@ def _ref_from_proto(revision: pb.DocumentRevision) -> RevisionRef:
     return RevisionRef(revision.job_id, revision.step_id)
 
 
-def _diff_to_proto(rendered: RenderedDiff) -> pb.DiffDocumentsResponse:
-    difference = rendered.difference
+def _diff_to_proto(difference: DocumentDiff) -> pb.DiffDocumentsResponse:
     return pb.DiffDocumentsResponse(
         old_version=difference.old_version,
         new_version=difference.new_version,
         changes=[_change_to_proto(change) for change in difference.changes],
         truncated=difference.truncated,
-        markdown=rendered.markdown,
+        markdown=difference.markdown,
     )
 
 

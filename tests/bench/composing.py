@@ -14,13 +14,15 @@ from svc_executor.adapters.processes import ChildProcesses
 from svc_executor.adapters.providers.composer import create
 from svc_executor.domain.provider import Invocation, ProviderContext
 from tests.bench.figures import Figure, percentile
+from tests.conformance import harness
 from tests.integration.critic.samples.pages import page
 from tests.integration.critic.samples.pictures import boxes, jpeg, png, scene
 from tests.integration.critic.samples.theme import HELD_OUT
-from tests.unit.executor.composer.samples import artefact, inputs, small
+from tests.unit.soma_documents.samples import input_file, inputs, small
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import InputArtefact, Provider
+    from soma_documents import InputFile
+    from svc_executor.domain.provider import Provider
     from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 
@@ -31,17 +33,17 @@ EVERYTHING = ("markdown", "html", "pdf", "bundle")
 GOALS = {0.95: "< 3 s"}
 
 
-def figures() -> dict[str, InputArtefact]:
+def figures() -> dict[str, InputFile]:
     """Two diagrams, two pages and a photograph, each of full-HD size."""
     one, two, *_ = HELD_OUT
     pictures = {f"diagram{n}": png(boxes(theme, theme.labels).resize(FULL_HD)) for n, theme in enumerate((one, two))}
     for number, theme in enumerate((one, two)):
         pictures[f"page{number}"] = png(page(theme, theme.subject, theme.sentences).resize(FULL_HD))
-    given = {name: artefact(content, "image/png", f"a-{name}") for name, content in pictures.items()}
-    return given | {"photo": artefact(jpeg(scene(one, FULL_HD)), "image/jpeg", "a-photo")}
+    given = {name: input_file(content, "image/png", f"a-{name}") for name, content in pictures.items()}
+    return given | {"photo": input_file(jpeg(scene(one, FULL_HD)), "image/jpeg", "a-photo")}
 
 
-async def rounds(composer: Provider, outputs: tuple[str, ...], given: dict[str, InputArtefact]) -> list[float]:
+async def rounds(composer: Provider, outputs: tuple[str, ...], given: dict[str, InputFile]) -> list[float]:
     """Seconds of each composition; the first, which reads fonts and templates, is not among them."""
     document = small() | {"outputs": list(outputs)}
     document["sections"][1]["figures"] += [{"id": name, "asset": name, "caption": name} for name in given]  # type: ignore[index]
@@ -49,7 +51,8 @@ async def rounds(composer: Provider, outputs: tuple[str, ...], given: dict[str, 
     for number in range(TIMES + 1):
         invocation = Invocation(
             tool_id="document_composer", provider="local", model="", step_type="compose_document", task_type="document",
-            params=document, idempotency_key=str(number), timeout_s=60, tenant_id="bench", inputs=inputs() | given,
+            params=document, idempotency_key=str(number), timeout_s=60, tenant_id="bench",
+            inputs=harness.artefacts(inputs() | given),
         )  # fmt: skip
         began = time.perf_counter()
         await composer.invoke(invocation)

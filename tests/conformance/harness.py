@@ -15,11 +15,12 @@ from mesh.clock import SystemClock
 from mesh.processes import ProcessorUse
 from svc_executor.adapters.egress import EgressRules, GuardedEgress
 from svc_executor.adapters.processes import ChildProcesses
-from svc_executor.domain.provider import Failure, Feedback, Invocation, ProviderContext, ProviderError
+from svc_executor.domain.provider import Failure, Feedback, InputArtefact, Invocation, ProviderContext, ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from soma_documents import Inputs
     from svc_executor.domain.provider import InvocationResult, JsonValue, Provider
 
 _USUAL = Invocation(
@@ -49,6 +50,18 @@ class Key:
 def invocation(params: Mapping[str, JsonValue], **others: object) -> Invocation:
     """Give an invocation with these params, and what else differs from the usual."""
     return replace(_USUAL, params=params, **others)  # type: ignore[arg-type]
+
+
+def artefacts(inputs: Inputs) -> dict[str, InputArtefact | str]:
+    """Give what a document shows as outputs of earlier steps."""
+    return {
+        name: (
+            given
+            if isinstance(given, str)
+            else InputArtefact(given.asset_id, given.media_type, "file", given.content, given.caption)
+        )
+        for name, given in inputs.items()
+    }
 
 
 def feedback(code: str, message: str = "", **hint: JsonValue) -> tuple[Feedback, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pypdf
 import pytest
 
-from svc_executor.adapters.providers.composer.bundle import verify_bundle
+from soma_documents import verify_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,9 @@ from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from soma.executor.v1 import document_service_pb2 as pb
 from svc_executor.adapters.documents import ProcessDiffer
-from svc_executor.adapters.providers.composer.revisions import MAX_CHANGES, MAX_CHARS, bounded
 from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.domain import inputs
-from svc_executor.domain.documents import Change, ChangeKind, DocumentDiff, RevisionRef
+from svc_executor.domain.documents import RevisionRef
 from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.run import AttemptInput, JobRun, SelectInput
 from svc_executor.rpc.document_service import DocumentServicer
@@ -24,7 +23,7 @@ from tests.unit.executor.rig import OWNER, Rig, plan, task
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_executor.domain.documents import RenderedDiff
+    from svc_executor.domain.documents import DocumentDiff
     from svc_executor.domain.peers import AssetInfo
     from svc_executor.domain.provider import Invocation, JsonValue
 
@@ -70,7 +69,7 @@ class Library:
             await steps.attempt(AttemptInput(order, name, 1))
         return RevisionRef(job.job_id, "doc")
 
-    async def compared(self, old: RevisionRef, new: RevisionRef) -> RenderedDiff:
+    async def compared(self, old: RevisionRef, new: RevisionRef) -> DocumentDiff:
         """The differences, for the owner."""
         return await self.diff(OWNER.tenant_id, old, new)
 
@@ -97,16 +96,16 @@ async def library() -> AsyncIterator[Library]:
 async def test_words_and_figures_that_changed_are_told(library: Library) -> None:
     old = await library.composed("It opens.", "1.0")
     new = await library.composed("It opens. It closes.", "1.1", width=44)
-    rendered = await library.compared(old, new)
-    changes = {(change.part, change.id): change for change in rendered.difference.changes}
+    difference = await library.compared(old, new)
+    changes = {(change.part, change.id): change for change in difference.changes}
     assert set(changes) == {("document", "version"), ("section", "intro"), ("figure", "parts")}
     assert "+ It closes." in changes["section", "intro"].lines
-    assert "+ It closes." in rendered.markdown
+    assert "+ It closes." in difference.markdown
 
 
 async def test_a_document_does_not_differ_from_itself(library: Library) -> None:
     ref = await library.composed("It opens.", "1.0")
-    assert (await library.compared(ref, ref)).difference.is_empty
+    assert (await library.compared(ref, ref)).changes == ()
 
 
 async def test_a_figure_that_was_erased_since_is_missing(library: Library) -> None:
@@ -114,7 +113,7 @@ async def test_a_figure_that_was_erased_since_is_missing(library: Library) -> No
     new = await library.composed("It opens.", "1.0", width=52)
     account = await library.rig.store.account(OWNER.tenant_id, old.job_id)
     del library.rig.assets.stored[account.steps[0].asset_ids[0]]
-    [change] = (await library.compared(old, new)).difference.changes
+    [change] = (await library.compared(old, new)).changes
     assert (change.part, change.id) == ("figure", "parts")
     assert any(line.startswith("- Missing") for line in change.lines)
 
@@ -158,18 +157,3 @@ async def test_the_service_answers_with_changes_and_markdown(library: Library) -
     ]
     assert (answer.old_version, answer.truncated) == ("1.0", False)
     assert answer.markdown.startswith("# Changes")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        [Change("term", str(number), "t", ChangeKind.ADDED) for number in range(MAX_CHANGES + 1)],
-        [Change("section", "s", "t", ChangeKind.ADDED, ("+ " + "x" * 1_000,) * (MAX_CHARS // 1_000))],
-    ],
-    ids=["changes", "characters"],
-)
-def test_differences_are_bounded_and_say_so(changes: list[Change]) -> None:
-    shown = bounded(DocumentDiff("1", "2", tuple(changes)))
-    assert shown.truncated
-    assert len(shown.changes) <= MAX_CHANGES
-    assert sum(len(line) for change in shown.changes for line in change.lines) <= MAX_CHARS

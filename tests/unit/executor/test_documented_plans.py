@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from svc_executor.adapters.providers.composer.model import read
+from soma_documents import read_spec
 from svc_executor.domain.references import resolve
 from svc_executor.domain.task_dsl import StepType
 from tests.unit.executor.plans import COMPILER
@@ -34,4 +34,4 @@ def test_a_documented_plan_compiles_and_its_documents_are_read(text: str) -> Non
         if task.step_type is StepType.COMPOSE_DOCUMENT:
             params = resolve(dict(task.params), lambda _: "A text.")
             assert isinstance(params, dict)
-            assert read(params).sections
+            assert read_spec(params).sections

@@ -9,7 +9,7 @@ import pytest
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.memory.work import MemoryWork
 from svc_executor.app.diff_documents import DiffDocuments
-from svc_executor.domain.documents import RenderedDiff, RevisionRef
+from svc_executor.domain.documents import DocumentDiff, RevisionRef
 from tests.unit.executor.rig import task
 from tests.unit.executor.test_run_steps import TENANT, Run
 
@@ -45,7 +45,7 @@ async def test_documents_are_compared_without_reading_all_of_their_jobs() -> Non
     run = await composed()
     compared: list[Revision] = []
 
-    async def differ(_: str, old: Revision, new: Revision) -> RenderedDiff:
+    async def differ(_: str, old: Revision, new: Revision) -> DocumentDiff:
         compared.extend((old, new))
         raise LookupError("compared")
 

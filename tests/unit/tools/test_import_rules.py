@@ -1,4 +1,4 @@
-"""The rules of who may import whom hold for every context, also for one that is new."""
+"""The rules of who may import whom hold for every context and library, also for one that is new."""
 
 from __future__ import annotations
 
@@ -39,3 +39,19 @@ def test_a_folder_is_a_module_as_a_file_is(tmp_path: Path) -> None:
     context(tmp_path, "svc_ant")
     (tmp_path / "svc_ant" / "domain").mkdir()
     assert "    svc_ant.domain" in expanded(RULES, tmp_path).splitlines()
+
+
+def library(root: Path, name: str) -> None:
+    (root / name).mkdir()
+    (root / name / "__init__.py").touch()
+
+
+def test_libraries_stand_for_all_but_those_that_the_contract_names(tmp_path: Path) -> None:
+    for name in ("soma_ant", "soma_bee", "soma_cat"):
+        library(tmp_path, name)
+    (tmp_path / "soma_empty").mkdir()
+    rules = "[a]\nroot =\n    soma_*\n[b]\nsource =\n    soma_bee\nforbidden =\n    soma\n    soma_*\n"
+    assert expanded(rules, tmp_path).splitlines() == [
+        "[a]", "root =", "    soma_ant", "    soma_bee", "    soma_cat",
+        "[b]", "source =", "    soma_bee", "forbidden =", "    soma", "    soma_ant", "    soma_cat",
+    ]  # fmt: skip
