@@ -8,6 +8,7 @@ from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import has_more_values, json_object, struct, timestamp
 from soma.assets.v1 import asset_pb2
 from soma.events.v1 import facts_pb2
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
     from svc_assets.domain.model import Asset, JsonObject
 
+_STATUSES = EnumCodec(asset_pb2.AssetStatus)
 TOPIC = facts_of("assets")
 _BYTES_OF_JSON = 6
 """A message of JSON has at most so many bytes for each of its text."""
@@ -74,7 +76,7 @@ def asset_to(item: Asset) -> asset_pb2.Asset:
         size_bytes=item.size_bytes,
         checksum_sha256=item.checksum,
         classification=item.classification,
-        status=asset_pb2.AssetStatus.Value("ASSET_STATUS_" + item.status.name),
+        status=_STATUSES.number(item.status.name),
         metadata=struct(item.metadata or None),
         parent_id=item.parent_id,
         origin=asset_pb2.Origin(

@@ -9,6 +9,7 @@ from google.protobuf import struct_pb2
 from mesh.errors import invalid
 from mesh.rpc import wellknown
 from mesh.rpc.bounded import ANSWER_BYTES, ParamsSizeLimit
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import json_object, timestamp
 from soma.executor.v1 import job_pb2, job_service_pb2, plan_service_pb2
 from svc_executor.domain.job import TEXT_SHOWN
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan, PlanError
     from svc_executor.domain.timeline import Compensation, JobAccount, JobEvent
+
+_JOB_STATES = EnumCodec(job_pb2.JobState)
+_STEP_STATES = EnumCodec(job_pb2.StepState)
+_STATUSES = EnumCodec(job_pb2.ExecutionStatus)
+_EVENT_TYPES = EnumCodec(job_pb2.JobEventType)
 
 
 def document(message: struct_pb2.Struct) -> Mapping[str, JsonValue]:
@@ -42,17 +48,17 @@ def struct(fields: Mapping[str, JsonValue]) -> struct_pb2.Struct:
 
 def job_state(name: str) -> job_pb2.JobState.ValueType:
     """The state of that name."""
-    return job_pb2.JobState.Value(f"JOB_STATE_{name}")
+    return _JOB_STATES.number(name)
 
 
 def job_state_name(state: job_pb2.JobState.ValueType) -> str:
     """The domain's name of a state."""
-    return job_pb2.JobState.Name(state).removeprefix("JOB_STATE_")
+    return _JOB_STATES.name(state)
 
 
 def step_state(name: str) -> job_pb2.StepState.ValueType:
     """The state of that name."""
-    return job_pb2.StepState.Value(f"STEP_STATE_{name}")
+    return _STEP_STATES.number(name)
 
 
 def job_message(job: Job, steps: Sequence[Step | StepSummary] = (), *, texts: bool = True) -> job_pb2.Job:
@@ -106,7 +112,7 @@ def execution_message(
         tool_id=execution.chosen.tool_id,
         provider=execution.chosen.provider,
         model=execution.model,
-        status=job_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{execution.status.value}"),
+        status=_STATUSES.number(execution.status.value),
         asset_ids=execution.asset_ids,
         latency_ms=execution.latency_ms,
         cost_micro_usd=execution.cost_micro_usd,
@@ -131,7 +137,7 @@ def event_message(event: JobEvent) -> job_pb2.JobEvent:
     """An entry of a timeline."""
     return job_pb2.JobEvent(
         sequence=event.sequence,
-        type=job_pb2.JobEventType.Value(f"JOB_EVENT_TYPE_{event.type.value}"),
+        type=_EVENT_TYPES.number(event.type.value),
         job_id=event.job_id,
         step_id=event.step_id,
         message=event.message,

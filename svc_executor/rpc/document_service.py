@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from mesh.context import caller
+from mesh.rpc.enums import EnumCodec
 from soma.executor.v1 import document_service_pb2 as pb
 from soma.executor.v1 import document_service_pb2_grpc
 from svc_executor.domain.documents import RevisionRef
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from svc_executor.domain.documents import Change, DocumentDiff
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
+
+_CHANGE_KINDS = EnumCodec(pb.DocumentChangeKind)
 
 
 class DocumentServicer(document_service_pb2_grpc.DocumentServiceServicer):
@@ -45,5 +48,5 @@ def _diff_to_proto(difference: DocumentDiff) -> pb.DiffDocumentsResponse:
 
 
 def _change_to_proto(change: Change) -> pb.DocumentChange:
-    kind = pb.DocumentChangeKind.Value(f"DOCUMENT_CHANGE_KIND_{change.kind.name}")
+    kind = _CHANGE_KINDS.number(change.kind.name)
     return pb.DocumentChange(part=change.part, id=change.id, title=change.title, kind=kind, lines=change.lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.events.inbox import BatchHandler
 from mesh.redaction import Redactor
+from mesh.rpc.enums import EnumCodec
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, AuditAction, Decision, Entry
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from svc_provenance.domain.audit import ChainedEntry
+
+_DECISIONS = EnumCodec(AuditDecision)
 
 
 class Append(Protocol):
@@ -65,5 +68,4 @@ def _entry(event: Event, counts: Counter[str]) -> Entry:
 
 
 def _decision(value: AuditDecision.ValueType) -> str:
-    known = value in AuditDecision.values()
-    return AuditDecision.Name(value).removeprefix("AUDIT_DECISION_") if known else Decision.UNSPECIFIED.value
+    return _DECISIONS.name(value) or Decision.UNSPECIFIED.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.ids import derive
+from mesh.rpc.enums import EnumCodec
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause, DeadLettered, DeadLetterResolved
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, DeliveryFailure, after_failure, resolved
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mesh.events.inbox import Handler
     from svc_provenance.domain.dead_letters import RequeuePolicy
 
+_CAUSES = EnumCodec(DeadLetterCause)
 _TRACE_ID = slice(3, 35)
 
 
@@ -121,6 +123,5 @@ class DeadLetterEventHandlers:
 
 
 def _cause(number: DeadLetterCause.ValueType) -> Cause:
-    name = DeadLetterCause.Name(number) if number in DeadLetterCause.values() else ""
-    plain = name.removeprefix("DEAD_LETTER_CAUSE_").lower()
-    return Cause(plain) if plain in set(Cause) else Cause.FAILED
+    name = _CAUSES.name(number).lower()
+    return Cause(name) if name in set(Cause) else Cause.FAILED

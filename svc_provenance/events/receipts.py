@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import moment
 from soma.assets.v1.asset_pb2 import Asset
 from soma.critic.v1.critic_service_pb2 import Evaluation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from svc_provenance.domain.model import Fact
 
+_STATUSES = EnumCodec(job_pb2.ExecutionStatus)
 _LEVELS = {"NONE": 0, "MINOR": 1, "MODERATE": 2, "SEVERE": 3, "CRITICAL": 4, "UNKNOWN": 5}
 
 
@@ -65,7 +67,7 @@ def _selection_figures(selection: Selection) -> SelectionFigures:
 
 
 def _attempt(execution: job_pb2.Execution) -> AttemptFigures:
-    status = job_pb2.ExecutionStatus.Name(execution.status).removeprefix("EXECUTION_STATUS_").lower()
+    status = _STATUSES.name(execution.status).lower()
     return AttemptFigures(
         step_id=execution.step_id,
         attempt=execution.attempt,

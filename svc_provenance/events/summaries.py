@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import json_object
 from soma.executor.v1 import job_pb2
 from soma.selector.v1 import selection_pb2
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from soma.critic.v1.critic_service_pb2 import Evaluation
     from soma.events.v1.facts_pb2 import ExecutionFinished
 
+_STATUSES = EnumCodec(job_pb2.ExecutionStatus)
+_JOB_STATES = EnumCodec(job_pb2.JobState)
+_STEP_STATES = EnumCodec(job_pb2.StepState)
 _ENDED = {
     job_pb2.JOB_STATE_COMPLETED,
     job_pb2.JOB_STATE_PARTIAL,
@@ -64,7 +68,7 @@ def _denied(selection: selection_pb2.Selection, by: selection_pb2.Judgement.Valu
 
 def attempt(execution: job_pb2.Execution) -> Attempt:
     """An execution."""
-    status = job_pb2.ExecutionStatus.Name(execution.status).removeprefix("EXECUTION_STATUS_").lower()
+    status = _STATUSES.name(execution.status).lower()
     return Attempt(
         execution_id=execution.execution_id,
         step_id=execution.step_id,
@@ -147,7 +151,7 @@ def run(job: job_pb2.Job) -> JobSummary:
     """A job's newest word."""
     return JobSummary(
         job_id=job.job_id,
-        state=job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower(),
+        state=_JOB_STATES.name(job.state).lower(),
         ended=job.state in _ENDED,
         steps=tuple(_note(step) for step in job.steps),
         trace_id=job.trace_id,
@@ -160,7 +164,7 @@ def run(job: job_pb2.Job) -> JobSummary:
 
 
 def _note(step: job_pb2.Step) -> StepSummary:
-    state = job_pb2.StepState.Name(step.state).removeprefix("STEP_STATE_").lower()
+    state = _STEP_STATES.name(step.state).lower()
     return StepSummary(step.step_id, step.step_type, state, step.attempts, step.message)
 
 

@@ -8,6 +8,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from mesh.context import caller
 from mesh.errors import invalid
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.paging import cursor_of, cursor_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
     from svc_provenance.domain.audit_check import Fault
 
+_DECISIONS = EnumCodec(AuditDecision)
+_FAULT_KINDS = EnumCodec(pb.AuditFaultKind)
 _DEFAULT_PAGE = 50
 _LINES = "application/x-ndjson"
-_DECISION = "AUDIT_DECISION_"
-_DECISIONS = frozenset(Decision)
+_KNOWN = frozenset(Decision)
 
 
 class AuditServicer(AuditServiceServicer):
@@ -79,13 +81,13 @@ class AuditServicer(AuditServiceServicer):
 
 
 def _filters(request: pb.ListAuditEventsRequest) -> Filters:
-    decision = AuditDecision.Name(request.decision).removeprefix(_DECISION)
+    decision = _DECISIONS.name(request.decision)
     return Filters(
         subject=request.subject,
         action=request.action,
         resource_type=request.resource_type,
         resource_id=request.resource_id,
-        decision=Decision(decision) if request.decision else None,
+        decision=Decision(decision) if decision else None,
         start=moment(request.start_time),
         end=moment(request.end_time),
     )
@@ -101,21 +103,20 @@ def _mark(request: pb.ListAuditEventsRequest) -> int:
 def _event(linked: ChainedEntry) -> pb.AuditEvent:
     entry = linked.entry
     texts = {name: getattr(entry.audit_action, name) for name in AUDIT_ACTION_FIELDS if name != "decision"}
-    decision = entry.audit_action.decision if entry.audit_action.decision in _DECISIONS else Decision.UNSPECIFIED
+    decision = entry.audit_action.decision if entry.audit_action.decision in _KNOWN else Decision.UNSPECIFIED
     return pb.AuditEvent(
         audit_id=entry.audit_id,
         sequence=entry.sequence,
         occur_time=timestamp(entry.occurred_at),
         record_time=timestamp(entry.recorded_at),
-        record=AuditRecorded(decision=AuditDecision.Value(f"{_DECISION}{decision}"), **texts),
+        record=AuditRecorded(decision=_DECISIONS.number(decision), **texts),
         previous_digest=linked.previous_digest.hex(),
         digest=linked.digest.hex(),
     )
 
 
 def _fault(fault: Fault) -> pb.AuditFault:
-    kind = pb.AuditFaultKind.Value(f"AUDIT_FAULT_KIND_{fault.kind}")
-    return pb.AuditFault(sequence=fault.sequence, kind=kind, detail=fault.detail)
+    return pb.AuditFault(sequence=fault.sequence, kind=_FAULT_KINDS.number(fault.kind), detail=fault.detail)
 
 
 def _anchor(anchor: SignedStatement) -> pb.AuditAnchor:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from mesh.context import caller
 from mesh.redaction import LARGE_CHARS, redact_large
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.paging import time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mesh.events.event import Codec
     from svc_provenance.app.dead_letters import DeadLetters
 
+_STATES = EnumCodec(pb.DeadLetterState)
+_CAUSES = EnumCodec(DeadLetterCause)
 _DEFAULT_PAGE, _DEFAULT_MANY = 50, 100
 
 
@@ -101,25 +104,23 @@ class DeadLetterServicer(DeadLetterServiceServicer):
 
 
 def _state(number: pb.DeadLetterState.ValueType) -> State | None:
-    name = pb.DeadLetterState.Name(number).removeprefix("DEAD_LETTER_STATE_").lower()
-    return State(name) if number else None
+    return State(_STATES.name(number).lower()) if number else None
 
 
 def _cause(number: DeadLetterCause.ValueType) -> Cause | None:
-    name = DeadLetterCause.Name(number).removeprefix("DEAD_LETTER_CAUSE_").lower()
-    return Cause(name) if number else None
+    return Cause(_CAUSES.name(number).lower()) if number else None
 
 
 def _dead_letter(dead_letter: DeadLetterRecord) -> pb.DeadLetter:
     return pb.DeadLetter(
         dlq_id=dead_letter.dlq_id,
-        state=pb.DeadLetterState.Value(f"DEAD_LETTER_STATE_{dead_letter.state.name}"),
+        state=_STATES.number(dead_letter.state.name),
         group=dead_letter.group,
         topic=dead_letter.topic,
         key=dead_letter.key,
         event_id=dead_letter.event_id,
         event_type=dead_letter.event_type,
-        cause=DeadLetterCause.Value(f"DEAD_LETTER_CAUSE_{dead_letter.cause.name}"),
+        cause=_CAUSES.number(dead_letter.cause.name),
         detail=dead_letter.detail,
         attempts=dead_letter.attempts,
         requeues=dead_letter.requeues,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.paging import time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.provenance.v1 import receipt_service_pb2
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from svc_provenance.domain.receipts import AttemptFigures, Receipt
     from svc_provenance.domain.retention import TenantRetention
 
+_FORMS = EnumCodec(receipt_service_pb2.ReceiptForm)
+_CAUSES = EnumCodec(receipt_service_pb2.ReceiptCause)
 _DEFAULT_PAGE = 50
 
 
@@ -66,11 +69,10 @@ class ReceiptServicer(ReceiptServiceServicer):
 
 
 def _filters(request: receipt_service_pb2.ListReceiptsRequest) -> Filters:
-    form = receipt_service_pb2.ReceiptForm.Name(request.form).removeprefix("RECEIPT_FORM_").lower()
-    cause = receipt_service_pb2.ReceiptCause.Name(request.cause).removeprefix("RECEIPT_CAUSE_").lower()
+    form, cause = _FORMS.name(request.form).lower(), _CAUSES.name(request.cause).lower()
     return Filters(
-        form=Form(form) if request.form else None,
-        cause=Cause(cause) if request.cause else None,
+        form=Form(form) if form else None,
+        cause=Cause(cause) if cause else None,
         start=moment(request.start_time),
         end=moment(request.end_time),
     )
@@ -80,8 +82,8 @@ def _receipt(receipt: Receipt) -> receipt_service_pb2.Receipt:
     return receipt_service_pb2.Receipt(
         receipt_id=receipt.receipt_id,
         job_id=receipt.job_id,
-        form=receipt_service_pb2.ReceiptForm.Value(f"RECEIPT_FORM_{receipt.form.name}"),
-        causes=[receipt_service_pb2.ReceiptCause.Value(f"RECEIPT_CAUSE_{cause.name}") for cause in receipt.causes],
+        form=_FORMS.number(receipt.form.name),
+        causes=[_CAUSES.number(cause.name) for cause in receipt.causes],
         state=receipt.state,
         path=receipt.path,
         predicted_quality=receipt.predicted_quality,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.rpc.bounded import ANSWER_BYTES, OMITTED
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import timestamp
 from soma.assets.v1.asset_pb2 import Asset
 from soma.critic.v1.critic_service_pb2 import Evaluation
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from svc_provenance.domain.model import Fact
     from svc_provenance.domain.trace import AttemptTrace, StepTrace, Times, Totals, Trace
+
+_KINDS = EnumCodec(pb.TraceAttemptKind)
+_STEP_STATES = EnumCodec(StepState)
 
 
 def trace_message(job_id: str, trace: Trace, facts: Sequence[Fact]) -> pb.DecisionTrace:
@@ -84,11 +88,10 @@ class _Writer:
         return proto
 
     def _step(self, step: StepTrace) -> pb.TraceStep:
-        name = f"STEP_STATE_{step.note.state.upper()}" if step.note.state else "STEP_STATE_UNSPECIFIED"
         return pb.TraceStep(
             step_id=step.note.step_id,
             step_type=step.note.step_type,
-            state=StepState.Value(name),
+            state=_STEP_STATES.number(step.note.state),
             attempts=[self._attempt(attempt) for attempt in step.attempts],
             story=step.story,
         )
@@ -97,7 +100,7 @@ class _Writer:
         proto = pb.TraceAttempt(
             attempt=story.attempt,
             assets=[Asset.FromString(self._assets[id_]) for id_ in story.asset_ids],
-            kind=pb.TraceAttemptKind.Value(f"TRACE_ATTEMPT_KIND_{story.kind.name}"),
+            kind=_KINDS.number(story.kind.name),
             cause=story.cause,
             cost=pb.TraceCost(
                 reserved_micro_usd=story.costs.reserved_micro_usd,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import timestamp
 from soma.selector.v1 import budget_service_pb2 as pb
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from svc_selector.domain.budget import Budget, Reservation
     from svc_selector.domain.ports import Ledger
+
+RESERVATION_STATES = EnumCodec(pb.ReservationState)
 
 
 class BudgetServicer(BudgetServiceServicer):
@@ -79,7 +82,7 @@ def _budget_to(item: Budget) -> pb.Budget:
 def _reservation_to(item: Reservation) -> pb.Reservation:
     return pb.Reservation(
         reservation_id=item.reservation_id,
-        state=pb.ReservationState.Value("RESERVATION_STATE_" + item.state.name),
+        state=RESERVATION_STATES.number(item.state),
         reserved_micro_usd=item.reserved_micro_usd,
         settled_micro_usd=item.settled_micro_usd,
         expire_time=timestamp(item.expires_at),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.redaction import Redactor
 from mesh.rpc.access import check_job_fields
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.request_keys import request_key
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2
@@ -18,15 +19,18 @@ if TYPE_CHECKING:
     from soma.selector.v1 import selection_pb2
     from svc_selector.domain.model import JsonObject
 
+MODALITIES = EnumCodec(modality_pb2.Modality)
+COST_TIERS = EnumCodec(capability_pb2.CostTier)
+
 
 def modality_name(number: modality_pb2.Modality.ValueType) -> str:
     """The domain's name of a modality."""
-    return modality_pb2.Modality.Name(number).removeprefix("MODALITY_").lower()
+    return MODALITIES.name(number).lower()
 
 
 def modality_number(name: str) -> modality_pb2.Modality.ValueType:
     """The message's number of a modality; 0 for ""."""
-    return modality_pb2.Modality.Value("MODALITY_" + name.upper()) if name else modality_pb2.MODALITY_UNSPECIFIED
+    return MODALITIES.number(name)
 
 
 async def selection_request_from(request: selection_pb2.SelectRequest) -> SelectionRequest:
@@ -45,7 +49,7 @@ async def selection_request_from(request: selection_pb2.SelectRequest) -> Select
         dry_run=request.dry_run,
         key=await request_key(request),
         stored_params=params.kept if params else None,
-        max_cost_tier=CostTier(_tier_name(request.max_cost_tier)),
+        max_cost_tier=CostTier(COST_TIERS.name(request.max_cost_tier).lower()),
     )
 
 
@@ -74,13 +78,9 @@ def _requirements_from(proto: capability_service_pb2.Requirements, params: JsonO
     )
 
 
-def _tier_name(number: capability_pb2.CostTier.ValueType) -> str:
-    return capability_pb2.CostTier.Name(number).removeprefix("COST_TIER_").lower().replace("unspecified", "")
-
-
 def tier_number(tier: CostTier) -> capability_pb2.CostTier.ValueType:
     """The message's number of a cost tier."""
-    return capability_pb2.CostTier.Value("COST_TIER_" + (tier.value or "unspecified").upper())
+    return COST_TIERS.number(tier.value)
 
 
 def subject_from(proto: selection_pb2.SubjectContext, who: Caller) -> Subject:

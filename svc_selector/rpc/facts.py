@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from mesh.events.event import Event
 from mesh.events.topics import facts_of
 from mesh.ids import derive
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1 import facts_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from svc_selector.domain.decision import Decision, JudgementResult, Ranked, Rejection
     from svc_selector.domain.model import SelectionRequest
 
+SOURCES = EnumCodec(selection_pb2.DecisionSource)
+HEALTH_STATES = EnumCodec(capability_pb2.HealthState)
+JUDGEMENTS = EnumCodec(selection_pb2.Judgement)
 TOPIC = facts_of("selector")
 MAX_EVENT_BYTES = 512 << 10
 """Bytes of selections that are told in one event."""
@@ -115,7 +119,7 @@ def _judged_to(decision: Decision) -> selection_pb2.Selection:
     proto = selection_pb2.Selection(
         ranked=[_ranked_to(item) for item in decision.ranked],
         rejected=[_rejection_to(item) for item in decision.rejected],
-        source=selection_pb2.DecisionSource.Value("DECISION_SOURCE_" + decision.source.name),
+        source=SOURCES.number(decision.source.name),
         reason=decision.reason,
         policy_id=decision.policy_id,
         ladder_version=decision.ladder_version,
@@ -177,7 +181,7 @@ def _ranked_to(item: Ranked) -> selection_pb2.Ranked:
         capability_id=item.candidate.capability_id,
         rank=item.rank,
         ladder_position=item.ladder_position,
-        health=capability_pb2.HealthState.Value("HEALTH_STATE_" + item.candidate.health.name),
+        health=HEALTH_STATES.number(item.candidate.health.name),
         estimated_cost_micro_usd=item.cost_micro_usd,
         reason=item.reason,
         health_reason=item.candidate.health_reason,
@@ -187,7 +191,7 @@ def _ranked_to(item: Ranked) -> selection_pb2.Ranked:
 def _rejection_to(item: Rejection) -> selection_pb2.Rejection:
     return selection_pb2.Rejection(
         capability_id=item.capability_id,
-        judgement=selection_pb2.Judgement.Value("JUDGEMENT_" + item.judgement.name),
+        judgement=JUDGEMENTS.number(item.judgement.name),
         code=item.code,
         reason=item.reason,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.rpc.enums import EnumCodec
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.selector.v1 import budget_service_pb2, budget_service_pb2_grpc, selection_pb2, selector_service_pb2_grpc
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.peers import SelectionRequest
 
+_MODALITIES = EnumCodec(modality_pb2.Modality)
+_COST_TIERS = EnumCodec(capability_pb2.CostTier)
 _UNITS = {
     capability_pb2.PRICE_UNIT_CALL: pricing.CALL,
     capability_pb2.PRICE_UNIT_IMAGE: pricing.IMAGE,
@@ -64,7 +67,7 @@ class SelectorPeer:
 def _request(request: SelectionRequest) -> selection_pb2.SelectRequest:
     return selection_pb2.SelectRequest(
         requirements=capability_service_pb2.Requirements(
-            modality=modality_pb2.Modality.Value(f"MODALITY_{request.modality.upper()}"),
+            modality=_MODALITIES.number(request.modality),
             task_type=request.task_type,
             formats=request.formats,
             width_px=request.width_px,
@@ -96,7 +99,7 @@ def _request(request: SelectionRequest) -> selection_pb2.SelectRequest:
         fallback_reason=request.fallback_reason,
         max_cost_micro_usd=request.max_cost_micro_usd,
         request_id=request.request_id,
-        max_cost_tier=capability_pb2.CostTier.Value(f"COST_TIER_{request.max_cost_tier.upper() or 'UNSPECIFIED'}"),
+        max_cost_tier=_COST_TIERS.number(request.max_cost_tier),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from mesh.addresses import is_remote
 from mesh.json_schema import CompiledSchema, SchemaError, compile_schema
 from mesh.logging import get_logger
+from mesh.rpc.enums import EnumCodec
 from mesh.rpc.wellknown import json_object
 from soma.common.v1 import modality_pb2
 from soma.registry.v1 import capability_pb2, capability_service_pb2
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from svc_selector.adapters.catalog import LadderKey
     from svc_selector.domain.model import CandidateKey
 
+_MODALITIES = EnumCodec(modality_pb2.Modality)
 SCHEMA_UNUSABLE = "SCHEMA_UNUSABLE"
 UNSUPPORTED = "UNSUPPORTED"
 _OMITTED: tuple[Literal["input_schema", "output_schema", "allow"], ...] = ("input_schema", "output_schema", "allow")
@@ -100,8 +102,7 @@ def _compile(capability_id: str, schema: Struct) -> _Compiled:
 
 def modality_name(number: int) -> str:
     """The domain's name of a modality, for example "audio_tts"; "" for one that is not known here."""
-    known = number in modality_pb2.Modality.values()
-    return modality_pb2.Modality.Name(number).removeprefix("MODALITY_").lower() if known else ""  # type: ignore[arg-type]
+    return _MODALITIES.name(number).lower()
 
 
 def candidate_from(proto: capability_pb2.Capability) -> Candidate:

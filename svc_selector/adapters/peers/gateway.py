@@ -13,6 +13,7 @@ from mesh import context
 from mesh.errors import Reason, SomaError, is_transient
 from mesh.lifecycle import background
 from mesh.logging import get_logger
+from mesh.rpc.enums import EnumCodec
 from soma.gateway.v1 import health_service_pb2, permission_service_pb2
 from svc_selector.domain.permissions import Permissions
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from soma.gateway.v1.health_service_pb2_grpc import DegradationServiceAsyncStub
     from soma.gateway.v1.permission_service_pb2_grpc import PermissionServiceAsyncStub
 
+_LEVELS = EnumCodec(health_service_pb2.DegradationLevel)
 FRESH_S = 5.0
 RETRY_S = 1.0
 CALL_TIMEOUT_S = 1.0
@@ -152,7 +154,4 @@ class GatewayDegradation:
 
 def _level(number: health_service_pb2.DegradationLevel.ValueType) -> str:
     """The name of a level; UNKNOWN for one that a newer gateway knows."""
-    if number not in health_service_pb2.DegradationLevel.values():
-        return "UNKNOWN"
-    name = health_service_pb2.DegradationLevel.Name(number)
-    return name.removeprefix("DEGRADATION_LEVEL_").replace("UNSPECIFIED", "UNKNOWN")
+    return _LEVELS.name(number) or "UNKNOWN"
