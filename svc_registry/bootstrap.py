@@ -17,8 +17,8 @@ from soma.registry.v1.capability_service_pb2_grpc import add_CapabilityServiceSe
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceStub
 from svc_registry.adapters.postgres import RULES, PostgresStore
 from svc_registry.app import Catalog, Providers, Registry, correct_egress, follow_egress, seed_ladders
+from svc_registry.app.ports import Quotas
 from svc_registry.context import CONTEXT, NAME
-from svc_registry.domain import Quotas
 from svc_registry.rpc import CapabilityServicer, capability_to_proto
 from svc_registry.settings import Settings
 

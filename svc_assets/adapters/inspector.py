@@ -12,7 +12,7 @@ from svc_assets.domain.rules import base_type
 
 if TYPE_CHECKING:
     from mesh.processes import ProcessPool
-    from svc_assets.domain.ports import Spool
+    from svc_assets.app.ports import Spool
 
 SMALL = 64 * 1024
 """Bodies that a thread examines in a few milliseconds whatever is in them, unless a library parses them."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mesh.clock import Clock
-    from svc_assets.domain.ports import Bytes, Rows
+    from svc_assets.app.ports import Bytes, Rows
 
 DEFAULT_PAGE = 50
 PIECE = 256 * 1024

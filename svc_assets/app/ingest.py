@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_assets.app.ports import Bytes, Inspector, PermissionSource, Rows, Spool, Spooler
     from svc_assets.domain.limits import Permissions
     from svc_assets.domain.model import DetectedType, Hold, InspectionResult
-    from svc_assets.domain.ports import Bytes, Inspector, PermissionSource, Rows, Spool, Spooler
 
 _log = get_logger(__name__)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.clock import Clock
+    from svc_assets.app.ports import Bytes, Rows, SweepState
     from svc_assets.domain.model import Asset, StoredBlob
-    from svc_assets.domain.ports import Bytes, Rows, SweepState
 
 BATCH = 100
 PAGE = 500

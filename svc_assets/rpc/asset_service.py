@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from soma.assets.v1 import asset_pb2
     from svc_assets.app import Assets, Ingesting
+    from svc_assets.app.ports import ReadLog
     from svc_assets.domain.model import Asset
-    from svc_assets.domain.ports import ReadLog
 
 
 class AssetServicer(AssetServiceServicer):

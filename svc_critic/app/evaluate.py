@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from svc_critic.app.evaluators import Evaluators
+    from svc_critic.app.ports import AssetReader, Evaluations, Meter
     from svc_critic.app.rubrics import RubricUseCases
     from svc_critic.app.slots import EvaluationSlots
     from svc_critic.domain.asset import Kind
-    from svc_critic.domain.ports import AssetReader, Evaluations, Meter
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from svc_critic.domain.asset import kind_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from svc_critic.app.ports import Evaluator
     from svc_critic.domain.asset import EvaluatedAsset, Kind
-    from svc_critic.domain.ports import Evaluator
 
 
 class Evaluators:

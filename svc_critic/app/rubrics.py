@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_critic.app.ports import Rubrics
     from svc_critic.domain.evaluation import RubricChoice
-    from svc_critic.domain.ports import Rubrics
     from svc_critic.domain.rubric import Rubric
 
 TRIES = 3

@@ -9,8 +9,8 @@ from mesh.errors import not_found
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from svc_provenance.app.ports import Record
     from svc_provenance.domain.model import Provenance
-    from svc_provenance.domain.ports import Record
 
 
 class Lineage:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from mesh.clock import Clock
+    from svc_provenance.app.ports import Record
     from svc_provenance.domain.model import Fact
     from svc_provenance.domain.pages import PageCursor
-    from svc_provenance.domain.ports import Record
     from svc_provenance.domain.receipts import Cause, Figures, Form, Receipt
     from svc_provenance.domain.trace import Trace
 

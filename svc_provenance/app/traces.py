@@ -13,8 +13,8 @@ from svc_provenance.domain.trace import join
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from svc_provenance.app.ports import Record
     from svc_provenance.domain.model import Fact
-    from svc_provenance.domain.ports import Record
     from svc_provenance.domain.trace import Trace
 
 T = TypeVar("T")

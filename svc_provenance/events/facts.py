@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
     from mesh.ids import Ids
+    from svc_provenance.app.ports import Record
     from svc_provenance.domain.model import Summary, Transaction
-    from svc_provenance.domain.ports import Record
 
 
 async def _summary_only(_tenant_id: str) -> bool:

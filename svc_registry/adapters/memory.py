@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from svc_registry.domain import Health, OwnedLadderKey, Quotas, require_capability_quota, require_ladder_quota
+from svc_registry.app.ports import OwnedLadderKey, Quotas
+from svc_registry.domain import Health, require_capability_quota, require_ladder_quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from svc_registry.domain import Capability, CapabilityKey, ChangedKey, Ladder, LadderKey, Request
+    from svc_registry.app.ports import ChangedKey, Request
+    from svc_registry.domain import Capability, CapabilityKey, Ladder, LadderKey
 
 
 class MemoryStore:

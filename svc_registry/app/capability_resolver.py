@@ -9,7 +9,8 @@ from svc_registry.domain import PLATFORM, CapabilityKey
 
 if TYPE_CHECKING:
     from svc_registry.app.catalog import Catalog
-    from svc_registry.domain import Actor, Capability, Store
+    from svc_registry.app.ports import Store
+    from svc_registry.domain import Actor, Capability
 
 _NOT_YOURS = "the capability belongs to the platform; register one of your own under another tool_id"
 

@@ -12,13 +12,14 @@ from mesh.lifecycle import background
 from svc_registry.app.gauges import HealthGauge
 from svc_registry.app.history import Change, History
 from svc_registry.app.index import CapabilityIndex, LadderIndex
-from svc_registry.domain import CapabilityKey, OwnedLadderKey
+from svc_registry.app.ports import OwnedLadderKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mesh.clock import Clock
-    from svc_registry.domain import Capability, ChangedKey, ChangeFeed, Ladder, Store
+    from svc_registry.app.ports import ChangedKey, ChangeFeed, Store
+    from svc_registry.domain import Capability, CapabilityKey, Ladder
 
 MAX_PENDING = 10_000
 """Changes that wait to be read; with more, everything is read again."""

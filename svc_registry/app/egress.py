@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
     from svc_registry.app.history import Change
-    from svc_registry.domain import Store
+    from svc_registry.app.ports import Store
 
 SUBJECT = "registry"
 _Rules: TypeAlias = frozenset[tuple[str, bool, bool]]

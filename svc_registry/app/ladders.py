@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, invalid, not_found
 from mesh.idempotency import NO_KEY, RequestKey
-from svc_registry.domain import DEFAULT_PAGE, PLATFORM, OwnedLadderKey, Page, Request
+from svc_registry.app.ports import DEFAULT_PAGE, OwnedLadderKey, Page, Request
+from svc_registry.domain import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
-    from svc_registry.domain import Actor, Ladder, LadderKey, Store
+    from svc_registry.app.ports import Store
+    from svc_registry.domain import Actor, Ladder, LadderKey
 
 TRIES = 3
 

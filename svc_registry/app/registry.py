@@ -10,15 +10,13 @@ from mesh.errors import Reason, SomaError, not_found
 from mesh.idempotency import NO_KEY, RequestKey
 from svc_registry.app.capability_resolver import CapabilityResolver
 from svc_registry.app.ladders import Ladders
+from svc_registry.app.ports import DEFAULT_PAGE, Page, Request
 from svc_registry.app.schemas import Schemas
 from svc_registry.app.validation import check, masked
 from svc_registry.domain import (
-    DEFAULT_PAGE,
     Capability,
     CapabilityKey,
     Lifecycle,
-    Page,
-    Request,
     availability_changed,
     forget_failures,
     observe,
@@ -30,7 +28,8 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
-    from svc_registry.domain import Actor, CapabilityFilter, Report, Store
+    from svc_registry.app.ports import CapabilityFilter, Store
+    from svc_registry.domain import Actor, Report
 
 TRIES = 3
 _BUSY = "the capability is being changed by others; read it and try again"

@@ -11,7 +11,7 @@ from svc_registry.domain import PLATFORM, Ladder, LadderKey, Modality
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from svc_registry.domain import Store
+    from svc_registry.app.ports import Store
 
 
 async def seed_ladders(store: Store, clock: Clock) -> None:

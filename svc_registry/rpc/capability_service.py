@@ -13,8 +13,9 @@ from mesh.rpc.sizes import within_bytes
 from soma.registry.v1 import capability_service_pb2 as pb
 from soma.registry.v1.capability_service_pb2_grpc import CapabilityServiceServicer
 from svc_registry.app.ladders import ladder_token
+from svc_registry.app.ports import CapabilityFilter
 from svc_registry.app.registry import capability_token
-from svc_registry.domain import CONFIRM_WITHIN_S, Actor, CapabilityFilter, CapabilityKey, HealthState, LadderKey, Report
+from svc_registry.domain import CONFIRM_WITHIN_S, Actor, CapabilityKey, HealthState, LadderKey, Report
 from svc_registry.rpc.convert import (
     capability_from,
     capability_to_proto,

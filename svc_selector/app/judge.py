@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from mesh import tracing
 from mesh.idempotency import NO_KEY
+from svc_selector.app.ports import Denial, Verdicts
 from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
 from svc_selector.domain.decision import JudgementResult, Rejection
 from svc_selector.domain.judge import cost, filter_candidates, order
 from svc_selector.domain.model import Judgement
-from svc_selector.domain.ports import Denial, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from svc_selector.app.ports import Candidates, Policy
     from svc_selector.domain.model import Candidate, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
-    from svc_selector.domain.ports import Candidates, Policy
 
 MAX_CACHED = 4_096
 MAX_CACHED_CANDIDATES = 200_000

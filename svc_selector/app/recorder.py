@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mesh.clock import Clock
+    from svc_selector.app.ports import Decisions
     from svc_selector.domain.decision import Decision
-    from svc_selector.domain.ports import Decisions
 
 BATCH = 200
 LIMIT = 5_000

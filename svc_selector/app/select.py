@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_selector.app.ports import CallerPermissions, Candidates, Decisions, Degradation, Ledger, Policy
     from svc_selector.app.recorder import Recorder
     from svc_selector.domain.decision import BudgetReservation, JudgementResult, Ranked, Recorded
     from svc_selector.domain.model import SelectionRequest, Subject
-    from svc_selector.domain.ports import CallerPermissions, Candidates, Decisions, Degradation, Ledger, Policy
 
 DEFAULT_PAGE = 50
 

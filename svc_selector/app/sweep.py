@@ -8,7 +8,7 @@ from mesh.logging import get_logger
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from svc_selector.domain.ports import Ledger
+    from svc_selector.app.ports import Ledger
 
 GRACE_S = 120.0
 """Time in which reservations are renewed and settled that could not be before, in seconds."""

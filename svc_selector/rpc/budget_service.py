@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from svc_selector.app.ports import Ledger
     from svc_selector.domain.budget import Budget, Reservation
-    from svc_selector.domain.ports import Ledger
 
 RESERVATION_STATES = EnumCodec(pb.ReservationState)
 

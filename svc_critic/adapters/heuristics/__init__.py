@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.processes import ProcessPool
-    from svc_critic.domain.ports import Evaluator
+    from svc_critic.app.ports import Evaluator
 
 __all__ = [
     "DocumentHeuristics",

@@ -9,10 +9,10 @@ from svc_critic.adapters.heuristics.drawing import examine_drawing, paint, read_
 from svc_critic.adapters.heuristics.ocr import FAST_WIDTH, THOROUGH_WIDTH, RecognizedText, reader_of
 from svc_critic.adapters.heuristics.pixels import Luma
 from svc_critic.adapters.heuristics.recognized_text import examine_recognized_text, repeats
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import Kind
 from svc_critic.domain.error_pages import error_sign
 from svc_critic.domain.judgement import Code, Measurement, measurement, zero_scores
-from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import at_least, ramp
 from svc_critic.domain.topic import relevance

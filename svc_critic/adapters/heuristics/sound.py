@@ -10,9 +10,9 @@ import numpy as np
 from mesh.errors import Reason, SomaError
 from svc_critic.adapters.heuristics.decoding import Undecodable
 from svc_critic.adapters.heuristics.wave import read_wave
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import Kind
 from svc_critic.domain.judgement import Code, measurement, zero_scores
-from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Dimension
 from svc_critic.domain.scale import ramp
 from svc_critic.domain.words import words

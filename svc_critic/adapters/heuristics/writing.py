@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import Kind
 from svc_critic.domain.judgement import Code, zero_scores
-from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.prose import examine_prose
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svc_registry.domain import CapabilityKey, LadderKey, Modality, OwnedLadderKey
+from svc_registry.app.ports import OwnedLadderKey
+from svc_registry.domain import CapabilityKey, LadderKey, Modality
 
 if TYPE_CHECKING:
-    from svc_registry.domain import ChangedKey
+    from svc_registry.app.ports import ChangedKey
 
 CHANNEL = "registry_changed"
 _CAPABILITY, _LADDER = "capability", "ladder"

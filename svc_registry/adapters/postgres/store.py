@@ -19,7 +19,8 @@ from svc_registry.adapters.postgres.rows import (
     key_columns,
     ladder_from,
 )
-from svc_registry.domain import OwnedLadderKey, Quotas, require_capability_quota, require_ladder_quota
+from svc_registry.app.ports import OwnedLadderKey, Quotas
+from svc_registry.domain import require_capability_quota, require_ladder_quota
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,15 +31,8 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
-    from svc_registry.domain import (
-        Capability,
-        CapabilityKey,
-        ChangedKey,
-        Health,
-        Ladder,
-        LadderKey,
-        Request,
-    )
+    from svc_registry.app.ports import ChangedKey, Request
+    from svc_registry.domain import Capability, CapabilityKey, Health, Ladder, LadderKey
 
 PAGE = 500
 REQUESTS = RequestTable("registrations", "capability_id")

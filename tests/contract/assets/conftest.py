@@ -1,4 +1,4 @@
-"""The stores that keep what `svc_assets.domain.ports` promises."""
+"""The stores that keep what `svc_assets.app.ports` promises."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_assets.domain.ports import Bytes
+    from svc_assets.app.ports import Bytes
     from tests.contract.assets.store import Store
 
 

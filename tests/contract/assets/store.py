@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh.testing import FakeClock
+    from svc_assets.app.ports import Bytes, Rows, SweepState
     from svc_assets.domain.model import Asset
-    from svc_assets.domain.ports import Bytes, Rows, SweepState
 
 MAX = 100_000
 INLINE = 1_000

@@ -26,7 +26,7 @@ from svc_critic.rpc import evaluation_done
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_critic.domain.ports import Evaluations, Rubrics
+    from svc_critic.app.ports import Evaluations, Rubrics
     from tests.conftest import Database
 
 IDS = SystemIds()

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from mesh.settings import PostgresSettings
+    from svc_provenance.app.ports import Record
     from svc_provenance.domain.model import Transaction
-    from svc_provenance.domain.ports import Record
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IDS = SystemIds()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mesh.events.event import Event
     from mesh.settings import PostgresSettings
-    from svc_provenance.domain.ports import Record
+    from svc_provenance.app.ports import Record
     from tests.unit.provenance.job_builder import JobBuilder
 
 NEVER_BY_ITSELF = WatchTiming(first_s=20, missing_facts_timeout_s=30, settle_s=0.5, gather_s=0.02, poll_s=30)

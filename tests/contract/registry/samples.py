@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mesh.idempotency import RequestKey
+from svc_registry.app.ports import Quotas, Request
 from svc_registry.domain import (
     PLATFORM,
     AllowLists,
@@ -21,14 +22,12 @@ from svc_registry.domain import (
     Price,
     PriceList,
     PriceUnit,
-    Quotas,
     Report,
-    Request,
     observe,
 )
 
 if TYPE_CHECKING:
-    from svc_registry.domain import ChangeFeed, Store
+    from svc_registry.app.ports import ChangeFeed, Store
 
     class BothStore(Store, ChangeFeed): ...
 

@@ -13,7 +13,8 @@ from mesh.idempotency import NO_KEY, RequestKey
 from mesh.stores.postgres import SYSTEM
 from mesh.testing.contract import eventually
 from svc_registry.adapters.postgres import PostgresStore
-from svc_registry.domain import PLATFORM, CapabilityKey, Health, HealthState, OwnedLadderKey
+from svc_registry.app.ports import OwnedLadderKey
+from svc_registry.domain import PLATFORM, CapabilityKey, Health, HealthState
 from tests.contract.registry.samples import KEY, LADDER, MERMAID, NOW, PRIVATE, REQUEST, failed, unaudited
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
-    from svc_selector.domain.ports import Decisions, Ledger
+    from svc_selector.app.ports import Decisions, Ledger
 
 LIMIT = 1_000
 

@@ -26,7 +26,7 @@ from svc_selector.rpc import SelectionFacts
 from tests.contract.selector.harness import LIMIT, LedgerHarness
 
 if TYPE_CHECKING:
-    from svc_selector.domain.ports import Ledger
+    from svc_selector.app.ports import Ledger
 
 TTL = timedelta(minutes=15)
 IDS = SystemIds()

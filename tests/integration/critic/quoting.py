@@ -19,8 +19,8 @@ from svc_critic.adapters.erasure import PostgresErasureMarks, PostgresErasures
 from svc_critic.adapters.memory import MemoryRubrics
 from svc_critic.adapters.postgres import PostgresEvaluations
 from svc_critic.app import EraseQuotes, Evaluate, EvaluationRequest, EvaluationSlots, Evaluators, RubricUseCases
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
-from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.prose import examine_prose
 from svc_critic.events.assets import AssetEventHandlers
 from svc_critic.rpc import evaluation_done

@@ -17,7 +17,8 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from svc_registry.adapters.postgres import RULES
-from svc_registry.domain import Ladder, LadderKey, Modality, Request
+from svc_registry.app.ports import Request
+from svc_registry.domain import Ladder, LadderKey, Modality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

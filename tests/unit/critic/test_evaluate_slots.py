@@ -14,9 +14,9 @@ from mesh.testing.contract import eventually
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.app.evaluate import EvaluationRequest
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
 from svc_critic.domain.judgement import Measurement
-from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Dimension
 
 

@@ -15,10 +15,10 @@ from mesh.ids import SystemIds
 from mesh.testing import FakeClock
 from svc_critic.adapters.memory import MemoryEvaluations, MemoryRubrics
 from svc_critic.app import Evaluate, EvaluationRequest, EvaluationSlots, Evaluators, RubricUseCases
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext, Kind
 from svc_critic.domain.evaluation import Listing, Origin, RubricChoice
 from svc_critic.domain.judgement import Code, Measurement, measurement
-from svc_critic.domain.ports import EvaluatorResult
 from svc_critic.domain.rubric import Criterion, Dimension, Rubric
 
 if TYPE_CHECKING:

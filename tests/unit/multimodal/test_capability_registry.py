@@ -13,11 +13,11 @@ from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
 from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog, Registry
+from svc_registry.app.ports import CapabilityFilter
 from svc_registry.domain import (
     Actor,
     AllowLists,
     Capability,
-    CapabilityFilter,
     CapabilityKey,
     Constraints,
     Health,

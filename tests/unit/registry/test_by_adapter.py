@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from svc_registry.app import Registry
 from svc_registry.app.index import CapabilityIndex
-from svc_registry.domain import Actor, Capability, CapabilityFilter, CapabilityKey, Kind, Modality
+from svc_registry.app.ports import CapabilityFilter
+from svc_registry.domain import Actor, Capability, CapabilityKey, Kind, Modality
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock

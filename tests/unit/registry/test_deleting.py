@@ -10,7 +10,8 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from svc_registry.app import Catalog, Registry
-from svc_registry.domain import Actor, Capability, CapabilityFilter, HealthState, Kind, Lifecycle, Modality, Report
+from svc_registry.app.ports import CapabilityFilter
+from svc_registry.domain import Actor, Capability, HealthState, Kind, Lifecycle, Modality, Report
 from svc_registry.rpc import capability_to_proto
 
 if TYPE_CHECKING:

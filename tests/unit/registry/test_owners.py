@@ -11,11 +11,11 @@ import pytest
 from mesh.errors import Reason, SomaError
 from svc_registry.app import Catalog, Registry
 from svc_registry.app.gauges import PRIVATE
+from svc_registry.app.ports import CapabilityFilter
 from svc_registry.domain import (
     Actor,
     AllowLists,
     Capability,
-    CapabilityFilter,
     CapabilityKey,
     HealthState,
     Kind,

@@ -13,6 +13,7 @@ from svc_selector.adapters.catalog import Catalog
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
 from svc_selector.adapters.policy import RegoVerdicts
 from svc_selector.app import Recorder, Selector, SelectorOptions
+from svc_selector.app.ports import Verdicts
 from svc_selector.domain.model import (
     Candidate,
     Health,
@@ -21,13 +22,12 @@ from svc_selector.domain.model import (
     Subject,
 )
 from svc_selector.domain.permissions import Permissions
-from svc_selector.domain.ports import Verdicts
 from svc_selector.rpc import SelectionFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_selector.domain.ports import Policy as PolicyPort
+    from svc_selector.app.ports import Policy as PolicyPort
 
 NEED = Requirements("diagram", "image_diagram")
 SUBJECT = Subject("acme", "alice", ("member",))

@@ -8,10 +8,10 @@ from svc_critic.adapters.heuristics.decoding import Undecodable
 from svc_critic.adapters.heuristics.documents.html import outline_of_html
 from svc_critic.adapters.heuristics.documents.markdown import outline_of_markdown
 from svc_critic.adapters.heuristics.documents.pdf import outline_of_pdf
+from svc_critic.app.ports import EvaluatorResult
 from svc_critic.domain.asset import Kind
 from svc_critic.domain.judgement import Code, zero_scores
 from svc_critic.domain.outline import examine_outline
-from svc_critic.domain.ports import EvaluatorResult
 
 if TYPE_CHECKING:
     from svc_critic.adapters.heuristics.measurement_pool import MeasurementPool
