@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, invalid
 from mesh.logging import get_logger
@@ -44,13 +44,6 @@ class IngestLimits:
     sizes: SizeLimits
     inline_bytes: int
     grace_s: float
-
-
-class Ingesting(Protocol):
-    """The use case, as it is served and wrapped."""
-
-    async def store(self, tenant_id: str, subject: str, declared: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
-        """Stores a body."""
 
 
 class Ingest:

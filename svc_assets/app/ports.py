@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_assets.domain.limits import Permissions, SizeLimit
-    from svc_assets.domain.model import Asset, EarlierUpload, Hold, InspectionResult, Listing, Release, StoredBlob
+    from svc_assets.domain.model import (
+        Asset,
+        EarlierUpload,
+        Hold,
+        InspectionResult,
+        Listing,
+        Release,
+        StoredBlob,
+        UploadMetadata,
+    )
 
 
 class Rows(Protocol):
@@ -183,3 +192,10 @@ class Inspector(Protocol):
         """Tells the type from the bytes, and why they must not be stored: malware, decompression bombs, pictures too
         large to decode, bodies that take too much to examine.
         """
+
+
+class Ingesting(Protocol):
+    """The use case, as it is served and wrapped."""
+
+    async def store(self, tenant_id: str, subject: str, declared: UploadMetadata, body: AsyncIterator[bytes]) -> Asset:
+        """Stores a body."""

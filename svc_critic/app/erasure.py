@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from svc_critic.domain.erasure import ErasedAsset, ErasureMeter, Erasures
+    from svc_critic.app.ports import ErasureMeter, Erasures
+    from svc_critic.domain.erasure import ErasedAsset
 
 EVALUATIONS_AT_ONCE = 100
 """Evaluations of one transaction."""

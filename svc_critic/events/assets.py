@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from svc_critic.domain.erasure import ErasureMarks
+    from svc_critic.app.ports import ErasureMarks
 
 
 class AssetEventHandlers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mesh.logging import get_logger
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mesh.clock import Clock
-    from svc_gateway.domain.edge import EdgeState, Trust
+    from svc_gateway.app.ports import Sources
+    from svc_gateway.domain.edge import EdgeState
 
 REFRESH_S = 2.0
 """Certificates and signing keys are looked at this often, in seconds; revocations come at once."""
@@ -27,16 +28,6 @@ With very many keys the edge learns of a revocation later; services refuse the k
 """
 Built = TypeVar("Built")
 _log = get_logger("svc_gateway")
-
-
-class Sources(Protocol):
-    """What of the edge's state may change while it runs."""
-
-    def trust(self) -> Trust:
-        """The certificates now; OSError while they cannot be read."""
-
-    def jwks(self) -> str:
-        """The public keys now, a JSON Web Key Set; OSError or ValueError while they cannot be read."""
 
 
 class EdgeReconciler(Generic[Built]):

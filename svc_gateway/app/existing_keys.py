@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.clock import Clock
-    from svc_gateway.domain.keys import CreatedKey, KeyStore
+    from svc_gateway.app.ports import KeyStore
+    from svc_gateway.domain.keys import CreatedKey
 
 POLL_S = 0.3
 """Reads new keys at least this often, and says so: others count readings to be sure that a key does not exist."""

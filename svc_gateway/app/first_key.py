@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
@@ -13,20 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from svc_gateway.app.ports import KeyFile
     from svc_gateway.app.tenants import Tenants
 
 _ROLES = ("member", "admin", PLATFORM_ADMIN)
 _SUBJECT = "bootstrap"
-
-
-class KeyFile(Protocol):
-    """Where the key is left."""
-
-    def read(self) -> str:
-        """The key there, empty when there is none."""
-
-    def write(self, secret: str) -> None:
-        """Leave a key there."""
 
 
 async def ensure_first_key(

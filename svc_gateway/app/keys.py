@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.events.audit import AuditEntry, canonical
 from mesh.idempotency import NO_KEY, RequestKey
 from mesh.identity import Claims, api_key
-from svc_gateway.domain.keys import (
-    DEFAULT_ROLE,
-    TOKEN_LIFETIME,
-    ApiKey,
-    KeyPage,
-    KeyStore,
-    expiry,
-    granted,
-    key_subject,
-)
+from svc_gateway.domain.keys import DEFAULT_ROLE, TOKEN_LIFETIME, ApiKey, KeyPage, expiry, granted, key_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,16 +19,10 @@ if TYPE_CHECKING:
     from mesh.context import Caller
     from mesh.ids import Ids
     from svc_gateway.app.permissions import Permissions
+    from svc_gateway.app.ports import KeyStore, Minter
 
 
 PLATFORM_ADMIN = "platform_admin"
-
-
-class Minter(Protocol):
-    """Signs claims."""
-
-    async def mint(self, claims: Claims, ttl_s: float) -> str:
-        """A token for these claims, good for `ttl_s` seconds."""
 
 
 @dataclass(frozen=True)

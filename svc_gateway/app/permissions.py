@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.context import Caller
-    from svc_gateway.domain.keys import KeyStore, TenantStore
+    from svc_gateway.app.ports import KeyStore, TenantStore
 
 
 class Permissions:

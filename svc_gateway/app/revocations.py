@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.clock import Clock
-    from svc_gateway.domain.keys import KeyStore, Revocation
+    from svc_gateway.app.ports import KeyStore
+    from svc_gateway.domain.keys import Revocation
 
 POLL_S = 0.5
 """Reads new revocations at least this often: a notification may be lost, and a revocation counts within a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.identity.statements import KEYS_TYPE, TYPE, statement_of, statement_of_keys
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.identity.key_ids import KeyIds
+    from svc_gateway.app.ports import StatementSigner
     from svc_gateway.app.revocations import RevokedKeys
 
 KEYS_SIGNED_S = 60
@@ -28,13 +29,6 @@ PAUSE_S = 0.5
 """At least between a reading of the revoked keys and the signature on it, in seconds: each hashes all of them."""
 PAUSE_FACTOR = 20
 """The revoked keys are hashed again only after so many times as long as hashing them took."""
-
-
-class StatementSigner(Protocol):
-    """Signs what is not a token."""
-
-    async def sign(self, payload: dict[str, object], typ: str) -> str:
-        """A JWS of a type."""
 
 
 class Statements:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
 from mesh.idempotency import NO_KEY, RequestKey
-from svc_gateway.domain.keys import PLATFORM_ADMIN, Tenant, TenantStore
+from svc_gateway.domain.keys import PLATFORM_ADMIN, Tenant
 from svc_gateway.domain.permissions import DEFAULT_PERMISSIONS, NO_PLAN
 from svc_gateway.domain.tenants import changed
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.context import Caller
+    from svc_gateway.app.ports import TenantStore
     from svc_gateway.domain.permissions import TenantPermissions
 
 

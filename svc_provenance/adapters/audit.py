@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.app.audit import Filters
+    from svc_provenance.app.audit import AuditFilters
 
 _DROP_TIMEOUT_S = 600.0
 _CLOCKS_DIFFER = timedelta(days=1)
@@ -62,7 +62,9 @@ class PostgresAudit:
         self._postgres = postgres
         self._listing = Listing("audit_events", _NAMES, ("sequence",), scanned)
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
+    async def page(
+        self, chain: str, filters: AuditFilters, before: int, limit: int
+    ) -> tuple[Sequence[ChainedEntry], int]:
         """See the port."""
         # What is recorded before it occurs comes of clocks that differ: older months hold nothing of it.
         month = _first_of_month(filters.start - _CLOCKS_DIFFER) if filters.start else None
@@ -160,7 +162,7 @@ class PostgresAudit:
         return int(dropped)
 
 
-def _by_index(filters: Filters) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
+def _by_index(filters: AuditFilters) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
     """Filters that one index serves together, the one that mostly leaves fewest entries, and those of the others."""
     resource = (("resource_type = {}", filters.resource_type), ("resource_id = {}", filters.resource_id))
     subject, action = (("subject = {}", filters.subject),), (("action = {}", filters.action),)

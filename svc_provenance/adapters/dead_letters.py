@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mesh.events.event import Codec
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
-    from svc_provenance.app.dead_letters import Filters
+    from svc_provenance.app.dead_letters import DeadLetterFilters
 
 CHANNEL = "dead_letters"
 _LETTER: TypeAdapter[DeadLetterRecord] = TypeAdapter(DeadLetterRecord)
@@ -104,7 +104,7 @@ class PostgresDeadLetters:
         return _dead_letter(row) if row else None
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+        self, tenant_id: str, filters: DeadLetterFilters, after: PageCursor | None, limit: int
     ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """See the port."""
         bounds = (
@@ -115,7 +115,7 @@ class PostgresDeadLetters:
             rows, last = await self._listing.page(connection, tenant_id, bounds, _filter_conditions(filters), limit)
         return [_dead_letter(row) for row in rows], PageCursor(last["created_at"], last["dlq_id"]) if last else None
 
-    async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
+    async def requeueable(self, tenant_id: str, filters: DeadLetterFilters, limit: int) -> tuple[Sequence[str], int]:
         """See the port."""
         wanted, values = where(4, *_filter_conditions(filters), ("correlation_id = {}", filters.correlation_id))
         statement = _REQUEUEABLE.format(filters=wanted)
@@ -154,7 +154,7 @@ def _audited_fields(dead_letter: DeadLetterRecord) -> bytes:
     )
 
 
-def _filter_conditions(filters: Filters) -> Sequence[tuple[str, str]]:
+def _filter_conditions(filters: DeadLetterFilters) -> Sequence[tuple[str, str]]:
     return (
         ("state = {}", filters.state.value if filters.state else ""),
         ("cause = {}", filters.cause.value if filters.cause else ""),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_provenance.app.receipts import Filters
+    from svc_provenance.app.receipts import ReceiptFilters
 
 _RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Receipt)
 _NAMES = [item.name for item in fields(Receipt)]
@@ -66,7 +66,7 @@ class PostgresReceipts:
                 await _keep(connection, key.tenant_id, receipt)
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+        self, tenant_id: str, filters: ReceiptFilters, after: PageCursor | None, limit: int
     ) -> tuple[Sequence[Receipt], PageCursor | None]:
         """See the port."""
         bounds = (

@@ -5,41 +5,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from svc_provenance.domain.audit import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from datetime import date, datetime
+    from collections.abc import Awaitable, Callable
 
     from mesh.clock import Clock
-    from svc_provenance.app.audit import Anchors, Signatures
-    from svc_provenance.domain.audit import ChainPosition, SignedStatement
+    from svc_provenance.app.ports import AnchoringStore, Anchors, Signatures
+    from svc_provenance.domain.audit import ChainPosition
 
 _log = logging.getLogger(__name__)
-
-
-class AnchoringStore(Protocol):
-    """The part of the chains' store that this work needs."""
-
-    async def due(self, entries: int, before: datetime) -> Mapping[str, ChainPosition]:
-        """Heads of chains with so many entries since their last anchor, or with any and an anchor older than that."""
-
-    async def record_anchor(self, chain: str, sequence: int, at: datetime) -> None:
-        """Notes that a place has its anchor."""
-
-    async def create_partitions(self, today: date) -> None:
-        """Makes room for the months ahead."""
-
-    async def oldest(self, before: datetime) -> date | None:
-        """The oldest month, if it ended before a moment."""
-
-    async def ends(self, month: date) -> Mapping[str, ChainPosition]:
-        """The last entry of each chain in a month."""
-
-    async def drop(self, month: date, starts: Sequence[SignedStatement]) -> int:
-        """Drops the oldest month and keeps where its chains start from then on; gives the number of entries."""
 
 
 @dataclass(frozen=True)

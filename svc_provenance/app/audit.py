@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
 from svc_provenance.app.audit_verification import MAX_ANCHORS, MAX_ENTRIES, PAGE, ChainVerification, is_anchor_of
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from svc_provenance.app.audit_verification import Report
+    from svc_provenance.app.ports import Anchors, AuditStore, Signatures
     from svc_provenance.domain.audit import ChainedEntry, ChainPosition, Decision, SignedStatement
 
 
 @dataclass(frozen=True)
-class Filters:
+class AuditFilters:
     """What is listed; empty: all of it. `end` is exclusive."""
 
     subject: str = ""
@@ -41,56 +42,6 @@ class ChainState:
     start: SignedStatement | None
 
 
-class AuditStore(Protocol):
-    """Keeps chains."""
-
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
-        """Entries before a place (0: the end), newest first, and the place that the next page ends before; 0 for none.
-
-        A page may have fewer than `limit`, even none, before the end: it looks at so many entries at most.
-        """
-
-    async def one(self, chain: str, audit_id: str) -> ChainedEntry | None:
-        """An entry by its id."""
-
-    async def span(
-        self, chain: str, after: ChainedEntry | None, first: int, last: int, limit: int
-    ) -> Sequence[ChainedEntry]:
-        """Entries between two places in their order, those behind `after`."""
-
-    async def state(self, chain: str) -> ChainState:
-        """The chain as it is now, seen at one moment."""
-
-    async def anchored(self, chain: str) -> int:
-        """Place of the newest anchor that was made; 0 for none."""
-
-
-class Anchors(Protocol):
-    """Keeps anchors, each written once, where the store of chains has no power."""
-
-    async def places(self, chain: str, first: int, limit: int) -> Sequence[int]:
-        """The places from `first` on that have an anchor, in their order, `limit` at most."""
-
-    async def read(self, chain: str, sequence: int) -> SignedStatement | None:
-        """The anchor of a place; None when what is there is not one."""
-
-    async def put(self, anchor: SignedStatement) -> bool:
-        """Keeps an anchor unless its place has one; gives whether it did."""
-
-
-class Signatures(Protocol):
-    """Signs statements about chains, and tells whose signature one is."""
-
-    async def sign(self, kind: Statement, chain: str, end: ChainPosition) -> SignedStatement:
-        """A statement of now."""
-
-    async def public_keys(self) -> Mapping[int, bytes]:
-        """Raw Ed25519 public keys by version."""
-
-    def genuine(self, kind: Statement, signed: SignedStatement, keys: Mapping[int, bytes]) -> bool:
-        """Whether one of the keys signed it."""
-
-
 class Audit:
     """Reads chains and computes them anew."""
 
@@ -108,7 +59,9 @@ class Audit:
         self._signatures = signatures
         self._verification = ChainVerification(store, anchors, signatures, max_entries, max_anchors)
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
+    async def page(
+        self, chain: str, filters: AuditFilters, before: int, limit: int
+    ) -> tuple[Sequence[ChainedEntry], int]:
         """A page, newest first, and the place that the next page ends before; 0 for no next page."""
         return await self._store.page(chain, filters, before, limit)
 

@@ -13,7 +13,7 @@ from svc_provenance.domain.audit_check import ChainCheck, FaultKind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from svc_provenance.app.audit import Anchors, AuditStore, Signatures
+    from svc_provenance.app.ports import Anchors, AuditStore, Signatures
     from svc_provenance.domain.audit import ChainedEntry, SignedStatement
     from svc_provenance.domain.audit_check import Fault
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from svc_provenance.domain.dead_letters import AT_REST, advanced, discarded, requeued, wake_at
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from svc_provenance.app.ports import DeadLetterStore
     from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
     from svc_provenance.domain.pages import PageCursor
 
@@ -24,7 +25,7 @@ MAX_REMAINING = 10_000
 
 
 @dataclass(frozen=True)
-class Filters:
+class DeadLetterFilters:
     """Which dead letters are wanted; None and "" for every one."""
 
     state: State | None = None
@@ -53,36 +54,6 @@ class RequeueStep:
     wait_s: float = LONGEST_WAIT_S
 
 
-class DeadLetterStore(Protocol):
-    """Keeps dead letters."""
-
-    async def change(
-        self, tenant_id: str, dlq_id: str, decide: Callable[[DeadLetterRecord], DeadLetterRecord], *, audited: bool
-    ) -> DeadLetterRecord | None:
-        """Puts what `decide` makes of a dead letter in its place, holding it meanwhile; None for an unknown one.
-
-        A new `sent_id` sends the event again with that id, in the same transaction. `audited` says that somebody
-        wanted the change.
-        """
-
-    async def dead_letter(self, tenant_id: str, dlq_id: str) -> DeadLetterRecord | None:
-        """One dead letter with its event."""
-
-    async def page(
-        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
-    ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
-        """Letters of a tenant, newest first, without their events, and where the next page goes on; None at the end.
-
-        A page may have fewer than `limit`, even none, before the end: it looks at so many dead letters at most.
-        """
-
-    async def requeueable(self, tenant_id: str, filters: Filters, limit: int) -> tuple[Sequence[str], int]:
-        """Ids of dead letters that can be sent again, oldest first, and how many there are in all.
-
-        Beyond the ids, `MAX_REMAINING` are counted.
-        """
-
-
 class DeadLetters:
     """The use cases. `tenants` are those whose dead letters the caller may see, its own first."""
 
@@ -100,7 +71,7 @@ class DeadLetters:
         raise not_found("dead letter", dlq_id)
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: PageCursor | None, size: int
+        self, tenant_id: str, filters: DeadLetterFilters, after: PageCursor | None, size: int
     ) -> tuple[Sequence[DeadLetterRecord], PageCursor | None]:
         """A page, and where it ended if there is a next one."""
         return await self._dead_letters.page(tenant_id, filters, after, size)
@@ -114,7 +85,7 @@ class DeadLetters:
         return await self._change(tenants, dlq_id, lambda one: discarded(one, reason, self._clock.now()))
 
     async def requeue_many(
-        self, tenants: Sequence[str], dlq_ids: Sequence[str], filters: Filters, limit: int
+        self, tenants: Sequence[str], dlq_ids: Sequence[str], filters: DeadLetterFilters, limit: int
     ) -> Outcome:
         """Sends the events of many dead letters again: those named, else what the filters leave of the first tenant."""
         remaining = 0

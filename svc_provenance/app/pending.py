@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-
-class PendingStore(Protocol):
-    """Entries that wait."""
-
-    def add(self) -> Awaitable[int]:
-        """Adds some of them to a chain; gives their number, 0 when there is nothing to do now."""
+    from svc_provenance.app.ports import PendingStore
 
 
 class PendingAudit:

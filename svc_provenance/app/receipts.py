@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
 from mesh.logging import unforeseen
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from mesh.clock import Clock
-    from svc_provenance.app.ports import Record
+    from svc_provenance.app.ports import ReceiptStore, Record
     from svc_provenance.domain.model import Fact
     from svc_provenance.domain.pages import PageCursor
     from svc_provenance.domain.receipts import Cause, Figures, Form, Receipt
@@ -49,40 +49,13 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Filters:
+class ReceiptFilters:
     """Which receipts are wanted; None for every one."""
 
     form: Form | None = None
     cause: Cause | None = None
     start: datetime | None = None
     end: datetime | None = None
-
-
-class ReceiptStore(Protocol):
-    """Keeps receipts, and which ones are to be written."""
-
-    async def due_now(self, limit: int) -> Sequence[JobKey]:
-        """Jobs whose receipt is to be written now, longest waiting first; not given again for a while."""
-
-    async def due(self, key: JobKey) -> Due | None:
-        """What is due for a job; None for nothing."""
-
-    async def settle(self, key: JobKey, due: Due, receipt: Receipt | None) -> None:
-        """Keeps the receipt, if there is one, and nothing is due any more; does neither when there was further news."""
-
-    async def postpone(self, key: JobKey, due: Due, seconds: float, receipt: Receipt | None) -> None:
-        """Keeps the receipt, if there is one, and leaves it due again in a while; does neither after further news."""
-
-    async def page(
-        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
-    ) -> tuple[Sequence[Receipt], PageCursor | None]:
-        """Receipts of a tenant, newest first, without attempts, and where the next page goes on; None at the end.
-
-        A page may have fewer than `limit`, even none, before the end: it looks at so many receipts at most.
-        """
-
-    async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:
-        """A receipt by its own id or its job's."""
 
 
 class ReceiptQueue:
@@ -216,7 +189,7 @@ class Receipts:
         self._store = store
 
     async def page(
-        self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int
+        self, tenant_id: str, filters: ReceiptFilters, after: PageCursor | None, limit: int
     ) -> tuple[Sequence[Receipt], PageCursor | None]:
         """A page, newest first, and where the next one goes on; None at the end."""
         return await self._store.page(tenant_id, filters, after, limit)

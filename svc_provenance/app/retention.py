@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from svc_provenance.domain.retention import TenantRetention
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_provenance.app.ports import TermsStore
     from svc_provenance.domain.retention import Days
-
-
-class TermsStore(Protocol):
-    """Keeps the days of tenants that have their own."""
-
-    async def find(self, tenant_id: str) -> TenantRetention | None:
-        """A tenant's own; None for none."""
-
-    async def save(self, tenant_id: str, retention: TenantRetention) -> None:
-        """Replaces a tenant's own, and tells the audit."""
 
 
 class RetentionDays:

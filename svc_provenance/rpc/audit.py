@@ -14,7 +14,7 @@ from mesh.rpc.wellknown import moment, timestamp
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from soma.provenance.v1 import audit_service_pb2 as pb
 from soma.provenance.v1.audit_service_pb2_grpc import AuditServiceServicer
-from svc_provenance.app.audit import Filters
+from svc_provenance.app.audit import AuditFilters
 from svc_provenance.domain.audit import AUDIT_ACTION_FIELDS, Decision, to_base64url
 from svc_provenance.domain.tenant_scope import tenant_of
 
@@ -80,9 +80,9 @@ class AuditServicer(AuditServiceServicer):
             yield HttpBody(content_type=_LINES, data=lines)
 
 
-def _filters(request: pb.ListAuditEventsRequest) -> Filters:
+def _filters(request: pb.ListAuditEventsRequest) -> AuditFilters:
     decision = _DECISIONS.name(request.decision)
-    return Filters(
+    return AuditFilters(
         subject=request.subject,
         action=request.action,
         resource_type=request.resource_type,

@@ -16,7 +16,7 @@ from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause
 from soma.provenance.v1 import dead_letter_service_pb2 as pb
 from soma.provenance.v1.dead_letter_service_pb2_grpc import DeadLetterServiceServicer
-from svc_provenance.app.dead_letters import Filters
+from svc_provenance.app.dead_letters import DeadLetterFilters
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
 from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.record_redaction import RecordRedactor
@@ -45,7 +45,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         self, request: pb.ListDeadLettersRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListDeadLettersResponse:
         """Lists dead letters, newest first."""
-        filters = Filters(
+        filters = DeadLetterFilters(
             state=_state(request.state),
             cause=_cause(request.cause),
             topic=request.topic,
@@ -80,7 +80,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
         self, request: pb.RequeueDeadLettersRequest, context: grpc.aio.ServicerContext
     ) -> pb.RequeueDeadLettersResponse:
         """Sends the events of many dead letters again."""
-        filters = Filters(topic=request.topic, group=request.group, event_type=request.event_type)
+        filters = DeadLetterFilters(topic=request.topic, group=request.group, event_type=request.event_type)
         ids = [id_.lower() for id_ in request.dlq_ids]
         done = await self._service.requeue_many(tenants_of(caller()), ids, filters, request.limit or _DEFAULT_MANY)
         return pb.RequeueDeadLettersResponse(requeued=done.requeued, left=done.left, remaining=done.remaining)

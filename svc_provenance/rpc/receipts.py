@@ -10,7 +10,7 @@ from mesh.rpc.paging import time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.provenance.v1 import receipt_service_pb2
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceServicer
-from svc_provenance.app.receipts import Filters
+from svc_provenance.app.receipts import ReceiptFilters
 from svc_provenance.domain.pages import PageCursor
 from svc_provenance.domain.receipts import Cause, Form
 from svc_provenance.domain.retention import Days
@@ -68,9 +68,9 @@ class ReceiptServicer(ReceiptServiceServicer):
         return _retention(await self._retention.set(caller().tenant_id, caller().subject, days))
 
 
-def _filters(request: receipt_service_pb2.ListReceiptsRequest) -> Filters:
+def _filters(request: receipt_service_pb2.ListReceiptsRequest) -> ReceiptFilters:
     form, cause = _FORMS.name(request.form).lower(), _CAUSES.name(request.cause).lower()
-    return Filters(
+    return ReceiptFilters(
         form=Form(form) if form else None,
         cause=Cause(cause) if cause else None,
         start=moment(request.start_time),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from svc_selector.domain.budget import Budget, Reservation
-    from svc_selector.domain.decision import BudgetReservation, Decision, Recorded
+    from svc_selector.domain.decision import BudgetReservation, Decision, JudgementResult, Recorded
     from svc_selector.domain.model import Candidate, Ladder, SelectionRequest, Subject
     from svc_selector.domain.permissions import Permissions
 
@@ -155,3 +155,22 @@ class Decisions(Protocol):
 
     async def list(self, tenant_id: str, job_id: str, size: int, before: str) -> Sequence[bytes]:
         """Documents, newest first, those with ids below `before` where it is given."""
+
+
+class Selections(Protocol):
+    """The use cases, as they are served and wrapped."""
+
+    async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
+        """Chooses."""
+
+    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
+        """Judges without choosing."""
+
+    async def get(self, tenant_id: str, selection_id: str) -> bytes:
+        """The document of a past decision."""
+
+    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
+        """The decision that a request id made before."""
+
+    async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
+        """Documents of past decisions, newest first."""

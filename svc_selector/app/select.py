@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mesh import context
 from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
@@ -35,25 +35,6 @@ class SelectorOptions:
     reservation_ttl_s: float
     max_stale_s: float
     allow_force: bool
-
-
-class Selections(Protocol):
-    """The use cases, as they are served and wrapped."""
-
-    async def select(self, selection_request: SelectionRequest, subject: Subject) -> Decision:
-        """Chooses."""
-
-    async def find(self, selection_request: SelectionRequest, subject: Subject) -> JudgementResult:
-        """Judges without choosing."""
-
-    async def get(self, tenant_id: str, selection_id: str) -> bytes:
-        """The document of a past decision."""
-
-    async def by_request(self, tenant_id: str, request_id: str) -> Recorded | None:
-        """The decision that a request id made before."""
-
-    async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
-        """Documents of past decisions, newest first."""
 
 
 class Selector:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from soma_local.testing import engines
-    from svc_gateway.domain.keys import KeyStore
+    from svc_gateway.app.ports import KeyStore
 
 
 @pytest.fixture(params=["memory", "postgres"])

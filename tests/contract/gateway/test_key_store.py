@@ -20,17 +20,17 @@ from svc_gateway.adapters import memory
 from svc_gateway.adapters import postgres as postgres_store
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.domain.keys import ApiKey, KeyStore, Tenant, TenantStore
+from svc_gateway.domain.keys import ApiKey, Tenant
 from svc_gateway.domain.permissions import AssetByteLimits, TenantPermissions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from soma_local.testing import engines
+    from svc_gateway.app.ports import KeyStore, TenantStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migrations"
-NONE = NO_KEY
 _IDS = SystemIds()
 
 
@@ -62,13 +62,13 @@ def key(tenant: str = "acme", *, life: timedelta = timedelta(days=1)) -> ApiKey:
 
 async def test_key_comes_back_as_it_was_kept(keys: KeyStore) -> None:
     kept = key()
-    assert await keys.add(kept, NONE) is None
+    assert await keys.add(kept, NO_KEY) is None
     assert await keys.get("acme", kept.key_id) == kept
 
 
 async def test_key_of_another_tenant_is_not_there(keys: KeyStore) -> None:
     kept = key()
-    await keys.add(kept, NONE)
+    await keys.add(kept, NO_KEY)
     assert await keys.get("other", kept.key_id) is None
     assert await keys.revoke("other", kept.key_id, NOW) is None
     assert (await keys.list("other", None, "", 10)).keys == []
@@ -102,7 +102,7 @@ async def test_key_of_a_request_is_found_by_it(keys: KeyStore) -> None:
 
 
 async def test_without_a_request_id_nothing_was_made_before(keys: KeyStore) -> None:
-    assert (await keys.add(key(), NONE), await keys.made("acme", NONE)) == (None, None)
+    assert (await keys.add(key(), NO_KEY), await keys.made("acme", NO_KEY)) == (None, None)
 
 
 async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
@@ -121,7 +121,7 @@ async def test_concurrent_requests_keep_one_key(keys: KeyStore) -> None:
 async def test_pages_are_newest_first(keys: KeyStore) -> None:
     made = [key() for _ in range(5)]
     for kept in made:
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
     newest = sorted((kept.key_id for kept in made), reverse=True)
     first = await keys.list("acme", None, "", 2)
     rest = await keys.list("acme", None, first.end, 10)
@@ -137,7 +137,7 @@ async def test_page_of_usable_keys_looks_at_no_more_than_some(
         monkeypatch.setattr(module, "MAX_SCANNED_KEYS", 4)
     wanted = [key() for _ in range(usable)]
     for kept in (*wanted, *(key(life=timedelta(0)) for _ in range(9))):
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
     found: list[ApiKey] = []
     end, pages = "", 0
     while pages == 0 or end:
@@ -151,7 +151,7 @@ async def test_a_page_that_is_full_before_an_unusable_key_has_a_next_one(keys: K
     made = sorted((key() for _ in range(4)), key=lambda kept: kept.key_id)
     made[1] = replace(made[1], expires_at=NOW)
     for kept in made:
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
     newest = [kept.key_id for kept in (made[3], made[2], made[0])]
     first = await keys.list("acme", NOW, "", 2)
     assert [kept.key_id for kept in first.keys] == newest[:2]
@@ -162,7 +162,7 @@ async def test_a_page_that_is_full_before_an_unusable_key_has_a_next_one(keys: K
 async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
     good, expired, revoked = key(), key(life=timedelta(hours=1)), key()
     for kept in (good, expired, revoked):
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
     await keys.revoke("acme", revoked.key_id, NOW)
     assert (await keys.list("acme", NOW + timedelta(hours=2), "", 10)).keys == [good]
     assert len((await keys.list("acme", None, "", 10)).keys) == 3
@@ -170,7 +170,7 @@ async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
 
 async def test_first_revocation_counts(keys: KeyStore) -> None:
     kept = key()
-    await keys.add(kept, NONE)
+    await keys.add(kept, NO_KEY)
     first = await keys.revoke("acme", kept.key_id, NOW)
     again = await keys.revoke("acme", kept.key_id, NOW + timedelta(hours=1))
     assert first is not None
@@ -180,7 +180,7 @@ async def test_first_revocation_counts(keys: KeyStore) -> None:
 async def test_only_later_revocations_are_read_when_asked(keys: KeyStore) -> None:
     early, late = key(), key()
     for kept, moment in ((early, NOW), (late, NOW + timedelta(hours=1))):
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
         await keys.revoke("acme", kept.key_id, moment)
     found = await keys.revocations(NOW, NOW + timedelta(minutes=30))
     assert [item.key_id for item in found] == [late.key_id]
@@ -189,7 +189,7 @@ async def test_only_later_revocations_are_read_when_asked(keys: KeyStore) -> Non
 async def test_revocations_of_all_tenants_are_told_until_they_expire(keys: KeyStore) -> None:
     made = [key("acme"), key("other")]
     for kept in made:
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
         await keys.revoke(kept.tenant_id, kept.key_id, NOW)
     assert {item.key_id for item in await keys.revocations(NOW)} == {kept.key_id for kept in made}
     assert await keys.revocations(NOW + timedelta(days=2)) == []
@@ -197,7 +197,7 @@ async def test_revocations_of_all_tenants_are_told_until_they_expire(keys: KeySt
 
 async def test_listener_hears_a_revocation(keys: KeyStore) -> None:
     kept = key()
-    await keys.add(kept, NONE)
+    await keys.add(kept, NO_KEY)
     heard = asyncio.Event()
     async with keys.listen(heard.set):
         heard.clear()
@@ -211,13 +211,13 @@ def tenant(name: str) -> Tenant:
 
 
 async def test_tenant_comes_back_as_it_was_kept(tenants: TenantStore) -> None:
-    assert await tenants.add(tenant("acme"), NONE) is None
+    assert await tenants.add(tenant("acme"), NO_KEY) is None
     assert await tenants.get("acme") == tenant("acme")
     assert await tenants.get("other") is None
 
 
 async def test_tenant_id_is_taken_once(tenants: TenantStore) -> None:
-    await tenants.add(tenant("acme"), NONE)
+    await tenants.add(tenant("acme"), NO_KEY)
     with pytest.raises(SomaError) as refused:
         await tenants.add(tenant("acme"), RequestKey.of("another", b"digest"))
     assert refused.value.reason is Reason.ALREADY_EXISTS
@@ -263,8 +263,8 @@ PERMISSIONS = TenantPermissions(("openai",), ("x",), "low", "internal", ("p",), 
 
 async def test_permissions_come_back_as_they_were_kept(keys: KeyStore, tenants: TenantStore) -> None:
     kept, narrowed = replace(tenant("acme"), permissions=PERMISSIONS), replace(key(), personas=("p",), capsules=("c",))
-    await tenants.add(kept, NONE)
-    await keys.add(narrowed, NONE)
+    await tenants.add(kept, NO_KEY)
+    await keys.add(narrowed, NO_KEY)
     assert await tenants.get("acme") == kept
     assert await keys.get("acme", narrowed.key_id) == narrowed
 
@@ -274,17 +274,17 @@ def upgrade(before: Tenant) -> Tenant:
 
 
 async def test_tenant_is_changed(tenants: TenantStore) -> None:
-    await tenants.add(tenant("acme"), NONE)
-    assert await tenants.update("acme", upgrade, NONE, NOW) == upgrade(tenant("acme"))
+    await tenants.add(tenant("acme"), NO_KEY)
+    assert await tenants.update("acme", upgrade, NO_KEY, NOW) == upgrade(tenant("acme"))
     assert await tenants.get("acme") == upgrade(tenant("acme"))
-    assert await tenants.update("other", upgrade, NONE, NOW) is None
+    assert await tenants.update("other", upgrade, NO_KEY, NOW) is None
 
 
 async def test_repeated_update_changes_nothing_and_gets_its_answer(tenants: TenantStore) -> None:
-    await tenants.add(tenant("acme"), NONE)
+    await tenants.add(tenant("acme"), NO_KEY)
     request = RequestKey.of("r", b"digest")
     answer = await tenants.update("acme", upgrade, request, NOW)
-    await tenants.update("acme", lambda before: replace(before, plan="none"), NONE, NOW)
+    await tenants.update("acme", lambda before: replace(before, plan="none"), NO_KEY, NOW)
     assert await tenants.update("acme", upgrade, request, NOW) == answer
     assert (await tenants.get("acme") or answer) != answer
     with pytest.raises(SomaError) as refused:
@@ -294,7 +294,7 @@ async def test_repeated_update_changes_nothing_and_gets_its_answer(tenants: Tena
 
 async def test_tenants_are_listed_in_order(tenants: TenantStore) -> None:
     for name in ("c", "a-b", "ab", "a"):
-        await tenants.add(tenant(f"x{name}"), NONE)
+        await tenants.add(tenant(f"x{name}"), NO_KEY)
     first = await tenants.list("", 2)
     rest = await tenants.list(first[-1].tenant_id, 10)
     assert [item.tenant_id for item in [*first, *rest]] == ["xa", "xa-b", "xab", "xc"]

@@ -22,7 +22,7 @@ from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.adapters.dead_letter_claims import DeadLetterClaims
 from svc_provenance.adapters.dead_letters import CHANNEL, PostgresDeadLetters
 from svc_provenance.adapters.requeues import RequeueSignaller
-from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetters, Filters
+from svc_provenance.app.dead_letters import AdvanceDeadLetter, DeadLetterFilters, DeadLetters
 from svc_provenance.domain.dead_letters import DeadLetterRecord, RequeuePolicy, State
 from svc_provenance.events.dead_letters import DeadLetterEventHandlers
 from svc_provenance.workflows.requeue import RequeueActivities, RequeueWorkflow
@@ -111,7 +111,7 @@ class DeadLetterHarness:
 
     async def all(self, tenant: str = "acme") -> Sequence[DeadLetterRecord]:
         """Its dead letters, newest first."""
-        dead_letters, _ = await self.dead_letters.page(tenant, Filters(), None, 100)
+        dead_letters, _ = await self.dead_letters.page(tenant, DeadLetterFilters(), None, 100)
         return dead_letters
 
     async def reached(self, state: State, count: int = 1, tenant: str = "acme") -> DeadLetterRecord:

@@ -14,7 +14,7 @@ from mesh.stores.postgres import Postgres
 from soma.events.v1.dead_letter_pb2 import DeadLettered
 from svc_provenance.adapters import dead_letters as dead_letter_rows
 from svc_provenance.app import dead_letters as app
-from svc_provenance.app.dead_letters import Filters
+from svc_provenance.app.dead_letters import DeadLetterFilters
 from svc_provenance.domain.dead_letters import Cause, DeadLetterRecord, State
 from tests.integration.provenance.harness import CLOCK, IDS, QUICK, SLOW, TOPIC, DeadLetterHarness, broken
 
@@ -53,8 +53,10 @@ async def add(harness: DeadLetterHarness, *dead_letters: DeadLetterRecord) -> No
 async def test_many_leaves_and_counts_what_is_under_way(quiet: DeadLetterHarness) -> None:
     dead_letter = kept(quiet, "a")
     await add(quiet, dead_letter)
-    first = await quiet.service.requeue_many(["acme"], [dead_letter.dlq_id, dead_letter.dlq_id], Filters(), 100)
-    again = await quiet.service.requeue_many(["acme"], [dead_letter.dlq_id], Filters(), 100)
+    first = await quiet.service.requeue_many(
+        ["acme"], [dead_letter.dlq_id, dead_letter.dlq_id], DeadLetterFilters(), 100
+    )
+    again = await quiet.service.requeue_many(["acme"], [dead_letter.dlq_id], DeadLetterFilters(), 100)
     assert (first.requeued, first.left) == (1, 1)
     assert (again.requeued, again.left) == (0, 1)
 
@@ -65,7 +67,7 @@ async def test_what_the_filters_leave_is_counted_up_to_a_number(
     for module in (dead_letter_rows, app):
         monkeypatch.setattr(module, "MAX_REMAINING", 2)
     await add(quiet, *(kept(quiet, f"k{number}") for number in range(6)))
-    told = [await quiet.service.requeue_many(["acme"], [], Filters(), 2) for _ in range(3)]
+    told = [await quiet.service.requeue_many(["acme"], [], DeadLetterFilters(), 2) for _ in range(3)]
     assert [(each.requeued, each.remaining) for each in told] == [(2, 2), (2, 2), (2, 0)]
 
 

@@ -19,7 +19,7 @@ from mesh.testing.audit import entries
 from mesh.testing.contract import eventually
 from soma.events.v1 import facts_pb2
 from soma.provenance.v1 import dead_letter_service_pb2 as pb
-from svc_provenance.app.dead_letters import Filters
+from svc_provenance.app.dead_letters import DeadLetterFilters
 from svc_provenance.domain.dead_letters import Cause, RequeuePolicy, State
 from svc_provenance.rpc.dead_letters import DeadLetterServicer
 from tests.integration.provenance.harness import CLOCK, IDS, QUICK, SHORT, SLOW, TOPIC, DeadLetterHarness, broken
@@ -130,10 +130,10 @@ async def test_many_are_sent_again_oldest_first_and_counted(harness: MakeHarness
             await made.send(text)
         await made.reached(State.WAITING, 4)
         *_, third, second, oldest = await made.all()
-        done = await made.service.requeue_many(["acme"], [], Filters(topic=TOPIC), 3)
+        done = await made.service.requeue_many(["acme"], [], DeadLetterFilters(topic=TOPIC), 3)
         assert (done.requeued, done.left, done.remaining) == (3, 0, 1)
         await made.reached(State.RESOLVED, 3)
-        again = await made.service.requeue_many(["acme"], [oldest.dlq_id, IDS.new()], Filters(), 100)
+        again = await made.service.requeue_many(["acme"], [oldest.dlq_id, IDS.new()], DeadLetterFilters(), 100)
         assert (again.requeued, again.left) == (0, 2)
         assert sorted(made.applied) == sorted(dead_letter.key for dead_letter in (third, second, oldest))
 

@@ -54,7 +54,9 @@ async def stored(postgres: Postgres, count: int = MANY) -> PostgresDeadLetters:
     return PostgresDeadLetters(postgres, Outbox(), no_codec, auditor("provenance"), SCANNED)
 
 
-async def walked(store: PostgresDeadLetters, filters: dead_letters.Filters, size: int) -> list[list[DeadLetterRecord]]:
+async def walked(
+    store: PostgresDeadLetters, filters: dead_letters.DeadLetterFilters, size: int
+) -> list[list[DeadLetterRecord]]:
     """All pages of a list."""
     pages: list[list[DeadLetterRecord]] = []
     mark: PageCursor | None = None
@@ -68,11 +70,13 @@ async def walked(store: PostgresDeadLetters, filters: dead_letters.Filters, size
 
 async def test_pages_together_hold_what_passes_the_filters_once_and_in_order(postgres: Postgres) -> None:
     store = await stored(postgres)
-    everything = [dead_letter for page in await walked(store, dead_letters.Filters(), 500) for dead_letter in page]
+    everything = [
+        dead_letter for page in await walked(store, dead_letters.DeadLetterFilters(), 500) for dead_letter in page
+    ]
     assert len(everything) == MANY
     dice = rng(1)
     for _ in range(40):
-        filters = dead_letters.Filters(
+        filters = dead_letters.DeadLetterFilters(
             state=dice.choice([None, *State]), topic=dice.choice(["", "topic-1"]),
             correlation_id=dice.choice(["", "job-3"]), cause=dice.choice([None, Cause.FAILED]),
         )  # fmt: skip
@@ -80,7 +84,7 @@ async def test_pages_together_hold_what_passes_the_filters_once_and_in_order(pos
         assert found == [dead_letter for dead_letter in everything if passes(dead_letter, filters)]
 
 
-def passes(dead_letter: DeadLetterRecord, filters: dead_letters.Filters) -> bool:
+def passes(dead_letter: DeadLetterRecord, filters: dead_letters.DeadLetterFilters) -> bool:
     return (
         filters.state in {None, dead_letter.state}
         and filters.cause in {None, dead_letter.cause}
@@ -91,13 +95,15 @@ def passes(dead_letter: DeadLetterRecord, filters: dead_letters.Filters) -> bool
 
 async def test_a_page_ends_when_it_has_looked_at_enough(postgres: Postgres) -> None:
     store = await stored(postgres)
-    pages = await walked(store, dead_letters.Filters(state=State.RESOLVED), 5)
+    pages = await walked(store, dead_letters.DeadLetterFilters(state=State.RESOLVED), 5)
     assert pages == [[]] * (MANY // SCANNED + 1)
 
 
 async def test_dead_letters_of_a_job_are_found_without_a_look_at_the_others(postgres: Postgres) -> None:
     store = await stored(postgres, 5 * SCANNED - 5)
-    page, mark = await store.page(TENANT, dead_letters.Filters(correlation_id="job-3", state=State.DISCARDED), None, 5)
+    page, mark = await store.page(
+        TENANT, dead_letters.DeadLetterFilters(correlation_id="job-3", state=State.DISCARDED), None, 5
+    )
     assert (len(page), mark) == (2, None)
 
 
@@ -110,14 +116,14 @@ async def test_entries_of_a_chain_are_listed_whole_by_bounded_pages(postgres: Po
     async with postgres.transaction(TENANT) as connection:
         await append(connection, TENANT, made)
     for filters in (
-        audit.Filters(decision=Decision.DENIED),
-        audit.Filters(resource_id="id-4"),
-        audit.Filters(resource_type="job"),
-        audit.Filters(resource_type="job", decision=Decision.DENIED),
-        audit.Filters(resource_type="job", action="job.read"),
-        audit.Filters(resource_type="job", resource_id="id-4", action="job.read"),
-        audit.Filters(subject="subject-1", action="job.read", resource_id="id-4"),
-        audit.Filters(start=at + timedelta(minutes=10), end=at + timedelta(minutes=12)),
+        audit.AuditFilters(decision=Decision.DENIED),
+        audit.AuditFilters(resource_id="id-4"),
+        audit.AuditFilters(resource_type="job"),
+        audit.AuditFilters(resource_type="job", decision=Decision.DENIED),
+        audit.AuditFilters(resource_type="job", action="job.read"),
+        audit.AuditFilters(resource_type="job", resource_id="id-4", action="job.read"),
+        audit.AuditFilters(subject="subject-1", action="job.read", resource_id="id-4"),
+        audit.AuditFilters(start=at + timedelta(minutes=10), end=at + timedelta(minutes=12)),
     ):
         found: list[str] = []
         before = pages = 0
@@ -135,7 +141,7 @@ def action_of(number: int) -> AuditAction:
     return AuditAction(action, "executor", subject, "", "job", f"id-{number % 9}", decision.value, "", "", "", "", "")
 
 
-def wanted(entry: Entry, filters: audit.Filters) -> bool:
+def wanted(entry: Entry, filters: audit.AuditFilters) -> bool:
     done = entry.audit_action
     return (
         filters.subject in {"", done.subject}
@@ -166,7 +172,7 @@ async def test_receipts_are_listed_whole_by_bounded_pages(postgres: Postgres) ->
     mark: PageCursor | None = None
     pages = 0
     while not pages or mark:
-        page, mark = await store.page(TENANT, receipts.Filters(form=Form.FULL), mark, 4)
+        page, mark = await store.page(TENANT, receipts.ReceiptFilters(form=Form.FULL), mark, 4)
         found += [receipt.receipt_id for receipt in page]
         pages += 1
     assert found == [receipt.receipt_id for receipt in reversed(made) if receipt.form is Form.FULL]

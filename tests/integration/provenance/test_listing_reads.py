@@ -66,21 +66,21 @@ async def test_a_page_reads_no_more_rows_than_it_may(counting: Counting) -> None
     of_audit, of_receipts = PostgresAudit(counting), PostgresReceipts(counting)  # type: ignore[arg-type]
     of_dead_letters = PostgresDeadLetters(counting, Outbox(), no_codec, auditor("provenance"))  # type: ignore[arg-type]
     for wanted, most in (
-        (dead_letters.Filters(), PAGE),
-        (dead_letters.Filters(state=State.EXHAUSTED), PAGE),
-        (dead_letters.Filters(state=State.RESOLVED), MAX_SCANNED),
+        (dead_letters.DeadLetterFilters(), PAGE),
+        (dead_letters.DeadLetterFilters(state=State.EXHAUSTED), PAGE),
+        (dead_letters.DeadLetterFilters(state=State.RESOLVED), MAX_SCANNED),
     ):
         await of_dead_letters.page(TENANT, wanted, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, wanted
     for entries, most in (
-        (audit.Filters(), PAGE),
-        (audit.Filters(resource_type="job"), PAGE),
-        (audit.Filters(resource_type="asset"), MAX_SCANNED),
-        (audit.Filters(decision=Decision.DENIED), MAX_SCANNED),
-        (audit.Filters(subject="ann", decision=Decision.DENIED), MAX_SCANNED),
+        (audit.AuditFilters(), PAGE),
+        (audit.AuditFilters(resource_type="job"), PAGE),
+        (audit.AuditFilters(resource_type="asset"), MAX_SCANNED),
+        (audit.AuditFilters(decision=Decision.DENIED), MAX_SCANNED),
+        (audit.AuditFilters(subject="ann", decision=Decision.DENIED), MAX_SCANNED),
     ):
         await of_audit.page(TENANT, entries, 0, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, entries
-    for sought, most in ((receipts.Filters(), PAGE), (receipts.Filters(form=Form.FULL), MAX_SCANNED)):
+    for sought, most in ((receipts.ReceiptFilters(), PAGE), (receipts.ReceiptFilters(form=Form.FULL), MAX_SCANNED)):
         await of_receipts.page(TENANT, sought, None, PAGE)
         assert 0 < counting.reads[-1] <= most + PARTS, sought

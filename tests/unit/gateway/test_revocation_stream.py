@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from svc_gateway.app.statements import StatementSigner
+    from svc_gateway.app.ports import StatementSigner
     from svc_gateway.rpc.identity import Context
 
 IDS = SystemIds()

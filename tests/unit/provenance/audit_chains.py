@@ -26,7 +26,7 @@ from svc_provenance.domain.audit import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from svc_provenance.app.audit import Audit, Filters
+    from svc_provenance.app.audit import Audit, AuditFilters
     from svc_provenance.app.audit_verification import Report
     from svc_provenance.domain.audit import SignedStatement
 
@@ -68,7 +68,9 @@ class MemoryChain:
         """Cuts off the end from a place on; the head stays."""
         self.rows = [row for row in self.rows if row.entry.sequence < place]
 
-    async def page(self, chain: str, filters: Filters, before: int, limit: int) -> tuple[Sequence[ChainedEntry], int]:
+    async def page(
+        self, chain: str, filters: AuditFilters, before: int, limit: int
+    ) -> tuple[Sequence[ChainedEntry], int]:
         raise AssertionError("no list is asked for")
 
     async def one(self, chain: str, audit_id: str) -> ChainedEntry | None:

@@ -19,7 +19,7 @@ from svc_provenance.events.receipts import figures
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from svc_provenance.app.receipts import Filters, PageCursor
+    from svc_provenance.app.receipts import PageCursor, ReceiptFilters
     from svc_provenance.domain.receipts import Figures, Receipt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +55,9 @@ class FakeReceiptStore:
             self.receipts[key] = receipt
         self.postponed.append(seconds)
 
-    async def page(self, tenant_id: str, filters: Filters, after: PageCursor | None, limit: int) -> Sequence[Receipt]:
+    async def page(
+        self, tenant_id: str, filters: ReceiptFilters, after: PageCursor | None, limit: int
+    ) -> Sequence[Receipt]:
         return []
 
     async def receipt(self, tenant_id: str, id_: str) -> Receipt | None:

@@ -16,7 +16,7 @@ from soma.events.v1 import facts_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.audit_pending import CHANNEL, PendingEntries, stage
 from svc_provenance.adapters.postgres import PostgresRecord
-from svc_provenance.app.audit import Filters
+from svc_provenance.app.audit import AuditFilters
 from svc_provenance.app.pending import PendingAudit
 from svc_provenance.events.facts import TraceEventHandlers
 from svc_provenance.events.selections import SelectionEventHandlers
@@ -96,7 +96,7 @@ async def test_each_of_many_choices_outside_of_jobs_can_be_proven(place: AuditUn
     for one in made:
         assert digests[one.selection_id] == hashlib.sha256(one.SerializeToString(deterministic=True)).hexdigest()
         [found], _ = await place.store.page(
-            TENANT, Filters(resource_type="selection", resource_id=one.selection_id), 0, 9
+            TENANT, AuditFilters(resource_type="selection", resource_id=one.selection_id), 0, 9
         )
         assert await place.store.one(TENANT, found.entry.audit_id) == found
     assert (await place.audit.verify(TENANT)).faults == []

@@ -10,7 +10,7 @@ from mesh.stores.postgres import SYSTEM
 from soma.events.v1 import facts_pb2
 from soma.selector.v1 import selection_pb2
 from svc_provenance.adapters.receipts import CHANNEL
-from svc_provenance.app.receipts import Filters, JobKey, ReceiptOptions, ReceiptQueue, ReceiptWriter
+from svc_provenance.app.receipts import JobKey, ReceiptFilters, ReceiptOptions, ReceiptQueue, ReceiptWriter
 from svc_provenance.domain.receipts import Cause, Form, receipt_id_of
 from svc_provenance.events.receipts import figures
 from tests.integration.provenance.receipts.harness import IDS, NOW, ReceiptHarness
@@ -34,7 +34,7 @@ async def test_a_job_has_one_receipt_however_often_it_is_written(harness: Receip
     assert await harness.writer.write(key) is None
     await harness.end(job_id)
     await asyncio.gather(*(harness.writer.write(key) for _ in range(4)))
-    page, _ = await harness.store.page("acme", Filters(), None, 10)
+    page, _ = await harness.store.page("acme", ReceiptFilters(), None, 10)
     assert [receipt.receipt_id for receipt in page] == [receipt_id_of("acme", job_id)]
     assert await harness.store.due(key) is None
 
@@ -156,7 +156,7 @@ async def test_a_flood_over_small_queues_and_a_writer_that_dies_leaves_one_recei
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-    page, _ = await harness.store.page("acme", Filters(), None, 500)
+    page, _ = await harness.store.page("acme", ReceiptFilters(), None, 500)
     assert sorted(receipt.job_id for receipt in page) == sorted(jobs)
     wanted_full = {job_id for place, job_id in enumerate(jobs) if not place % 3}
     assert {receipt.job_id for receipt in page if receipt.causes} == wanted_full

@@ -107,11 +107,11 @@ async def move_dead_letters(postgres: Postgres) -> None:
     await claims.counts()
 
 
-def _dead_letter_filters() -> Iterator[dead_letters.Filters]:
-    yield dead_letters.Filters()
-    yield dead_letters.Filters(state=State.WAITING, cause=Cause.FAILED)
-    yield dead_letters.Filters(correlation_id="j")
-    yield dead_letters.Filters(topic="executor.events", group="probe", event_type="noted", correlation_id="j")
+def _dead_letter_filters() -> Iterator[dead_letters.DeadLetterFilters]:
+    yield dead_letters.DeadLetterFilters()
+    yield dead_letters.DeadLetterFilters(state=State.WAITING, cause=Cause.FAILED)
+    yield dead_letters.DeadLetterFilters(correlation_id="j")
+    yield dead_letters.DeadLetterFilters(topic="executor.events", group="probe", event_type="noted", correlation_id="j")
 
 
 async def chain_entries(postgres: Postgres) -> None:
@@ -126,7 +126,7 @@ async def chain_entries(postgres: Postgres) -> None:
         await stage(connection, TENANT, [Entry(TENANT, 0, IDS.new(), now, now, audit_action)])
         await connection.execute("INSERT INTO audit_pending (tenant_id, entry) VALUES ($1, '{}')", TENANT)
     assert await PendingEntries(postgres).add() == 2
-    [newest], _ = await store.page(TENANT, audit.Filters(), 0, 1)
+    [newest], _ = await store.page(TENANT, audit.AuditFilters(), 0, 1)
     assert await store.one(TENANT, newest.entry.audit_id)
     await store.state(TENANT)
     await store.anchored(TENANT)
@@ -150,9 +150,9 @@ async def read_pages(postgres: Postgres) -> None:
 async def _pages_of_receipts(store: PostgresReceipts) -> None:
     start, end = CLOCK.now() - timedelta(days=30), CLOCK.now() + timedelta(days=1)
     for filters in (
-        receipts.Filters(),
-        receipts.Filters(Form.FULL, ReceiptCause.TOOL_FAILED),
-        receipts.Filters(start=start, end=end),
+        receipts.ReceiptFilters(),
+        receipts.ReceiptFilters(Form.FULL, ReceiptCause.TOOL_FAILED),
+        receipts.ReceiptFilters(start=start, end=end),
     ):
         for after in (None, PageCursor(end, IDS.new())):
             await store.page(TENANT, filters, after, 50)
@@ -161,12 +161,12 @@ async def _pages_of_receipts(store: PostgresReceipts) -> None:
 async def _pages_of_a_chain(store: PostgresAudit) -> None:
     now = CLOCK.now()
     for filters in (
-        audit.Filters(subject="subject-7"),
-        audit.Filters(resource_type="job", resource_id=JOB),
-        audit.Filters(action="job.create", decision=Decision.DENIED, start=now - timedelta(days=1), end=now),
+        audit.AuditFilters(subject="subject-7"),
+        audit.AuditFilters(resource_type="job", resource_id=JOB),
+        audit.AuditFilters(action="job.create", decision=Decision.DENIED, start=now - timedelta(days=1), end=now),
     ):
         await store.page(TENANT, filters, 4_000, 50)
-    [newest], _ = await store.page(TENANT, audit.Filters(), 0, 1)
+    [newest], _ = await store.page(TENANT, audit.AuditFilters(), 0, 1)
     await store.span(TENANT, None, 100, 5_000, 500)
     await store.span(TENANT, newest, 0, 5_000, 500)
 
