@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import prometheus_client
 
 from mesh.testing.clock import FakeClock
+from soma_providers.port import CapabilityKey
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.bootstrap.providers import shipped_capabilities
-from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.job import Execution, ExecutionStatus
 from svc_executor.settings import ExecutorSettings
 from tests.unit.executor.rig import chosen
