@@ -98,7 +98,9 @@ class ExecutorSettings(Block):
     model_idle_s: float = Field(
         300.0, gt=0, description="time without use after which a local model is unloaded, in seconds"
     )
-    manifests: Path | None = Field(None, description="folder of the capabilities' manifests; none: the packaged ones")
+    manifests: Path | None = Field(
+        None, description="folder of the capabilities' manifests; none: those of the installed providers"
+    )
     providers: dict[str, str] = Field(default_factory=dict, description="settings handed to the adapters, as JSON")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 PACKAGES = (
-    "mesh", "soma_cli", "soma_local",
+    "mesh", "soma_cli", "soma_local", "soma_providers",
     "svc_assets", "svc_critic", "svc_executor", "svc_gateway", "svc_provenance", "svc_registry", "svc_selector",
 )  # fmt: skip
 SOCKETS = ("connect", "accept", "send", "sendall", "sendto", "recv", "recv_into", "recvfrom", "recvmsg")

@@ -75,7 +75,7 @@ def problems(path: Path) -> list[str]:
         found += [f"{name} imports {module}, which is no platform message" for module in foreign_contracts(name, text)]
         found += [f"{name} names something by a metaphor, {metaphor}" for metaphor in metaphors(text)]
     invokes = re.search(r"\.invoke\(", text) and name.startswith("svc_")
-    if invokes and not name.startswith("svc_executor/adapters/") and not re.search(r"chosen|selection", text):
+    if invokes and not re.search(r"chosen|selection", text):
         found.append(f"{name} invokes a provider without a selection")
     return found
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.secrets import Secrets
-    from svc_executor.domain.provider import Credential
+    from soma_providers.port import Credential
 
 _FOLDER = "tenants"
 

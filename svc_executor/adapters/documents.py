@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import soma_documents
 from mesh.errors import Reason, SomaError
 from soma_documents import ComposeError
-from svc_executor.adapters.providers.composer import input_files
+from soma_providers.composer.adapter import input_files
+from soma_providers.port import Failure, ProviderBusyError, ProviderError
 from svc_executor.domain.documents import Change, ChangeKind, DocumentDiff
-from svc_executor.domain.provider import Failure, ProviderBusyError, ProviderError
 
 if TYPE_CHECKING:
+    from soma_providers.port import Processes
     from svc_executor.domain.documents import Revision
-    from svc_executor.domain.processes import Processes
 
 _TIME_S = 45.0
 _MEMORY_MB = 1_536

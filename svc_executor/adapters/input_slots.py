@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svc_executor.adapters.slots import ProviderSlots
+from soma_providers.runtime.slots import ProviderSlots
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.telemetry import OVERFLOW, counter, gauge, histogram
-from svc_executor.domain.capability import CapabilityKey
+from soma_providers.port import CapabilityKey
 from svc_executor.domain.job import ExecutionStatus
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Reports of health that calls give rise to, sent beside them."""
+"""What calls show of capabilities: counted, and reported to the registry beside them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.lru import LruMap
-from svc_executor.domain.capability import CapabilityKey
+from mesh.resilience import CircuitState
+from soma_providers.port import CapabilityKey
 from svc_executor.domain.peers import HealthReport, HealthState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mesh.clock import Clock
     from svc_executor.domain.peers import Registry
+    from svc_executor.domain.ports import Meter
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0
@@ -67,3 +71,33 @@ class HealthReports:
                 await self._registry.report_health(report)
         except (SomaError, TimeoutError) as error:
             _log.warning("health of %s could not be reported: %s", report.capability_id, error)
+
+
+class CapabilityReports:
+    """A `GuardObserver`: counts circuits with the meter, and tells the registry how capabilities fare."""
+
+    def __init__(self, registry: Registry, meter: Meter, clock: Clock) -> None:
+        self._meter = meter
+        self._reports = HealthReports(registry, clock)
+
+    def circuit_changed(self, capability: CapabilityKey, state: CircuitState) -> None:
+        """See the port."""
+        self._meter.breaker(capability, state.value)
+        if state is CircuitState.HALF_OPEN:
+            return  # the next probe reports it
+        opened = state is CircuitState.OPEN
+        reason = "it failed repeatedly and is left alone for a while" if opened else ""
+        health = HealthState.UNHEALTHY if opened else HealthState.HEALTHY
+        self._reports.send(HealthReport(capability.capability_id, health, reason, opened, capability.owner_tenant_id))
+
+    def succeeded(self, capability: CapabilityKey) -> None:
+        """See the port."""
+        self._reports.succeeded(capability)
+
+    def tenant_circuits(self, open_now: Callable[[], Mapping[CapabilityKey, int]]) -> None:
+        """See the port."""
+        self._meter.tenant_circuits(open_now)
+
+    async def aclose(self) -> None:
+        """Give reports under way a moment to arrive."""
+        await self._reports.aclose()

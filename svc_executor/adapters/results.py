@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
+from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.domain.pricing import MAX_COST_MICRO_USD
-from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import CallOutcome
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from mesh import overhead
 from mesh.errors import SomaError, is_transient
+from soma_providers.port import prompt_of
 from svc_executor.app.produce import AttemptContext, ProviderInvoker
 from svc_executor.app.recorder import TimelineEntry
 from svc_executor.domain.inputs import referenced_steps, resolved, sources
 from svc_executor.domain.job import PROMPT_REPORTED, ExecutionStatus
-from svc_executor.domain.prompts import prompt_of
 from svc_executor.domain.provider_call import CallOutcome, is_repeatable, needs_renewal
 from svc_executor.domain.run import AttemptInput, AttemptResult
 from svc_executor.domain.timeline import EventType

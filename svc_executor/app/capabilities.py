@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
 from mesh.resilience import CircuitState
-from svc_executor.domain.capability import CapabilityKey
+from soma_providers.port import CapabilityKey, ProbeResult
 from svc_executor.domain.peers import HealthReport, HealthState, ServedCapability
-from svc_executor.domain.provider import ProbeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mesh.clock import Clock
-    from svc_executor.domain.peers import Manifest, Registry
-    from svc_executor.domain.ports import Catalogue
+    from soma_providers.port import Catalogue, Manifest
+    from svc_executor.domain.peers import Registry
 
 _LAPSE_S, _LAPSE_PROBES = 3_600.0, 3
 """How long health counts that nobody confirms: in seconds, and at least so many probes."""

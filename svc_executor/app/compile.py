@@ -11,8 +11,8 @@ from mesh.thread_slots import ThreadSlots
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from soma_providers.port import JsonValue
     from svc_executor.domain.compiler import Compiler
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan
 
 _AT_ONCE = 1

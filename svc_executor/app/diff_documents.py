@@ -11,11 +11,11 @@ from svc_executor.domain.inputs import InputBudget, InputsTooLargeError, for_pro
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
+    from soma_providers.port import InputArtefact
     from svc_executor.domain.documents import Differ, DocumentDiff, RevisionRef
     from svc_executor.domain.job import Execution, Step
     from svc_executor.domain.peers import Assets
     from svc_executor.domain.ports import JobStore
-    from svc_executor.domain.provider import InputArtefact
 
 _AT_ONCE, _WAITING = 2, 8
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from soma_providers.port import prompt_of
 from svc_executor.domain.erasure import quoted_steps
 from svc_executor.domain.job import PROMPT_REPORTED
-from svc_executor.domain.prompts import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from mesh.errors import Reason, SomaError, is_transient
 from mesh.ids import derive
 from mesh.redaction import Redactor
+from soma_providers.port import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
 from svc_executor.domain.erasure import ErasedTextError, check_texts
 from svc_executor.domain.inputs import (
     LARGE_INPUT_BYTES,
@@ -25,7 +26,6 @@ from svc_executor.domain.inputs import (
 )
 from svc_executor.domain.job import ExecutionStatus
 from svc_executor.domain.peers import Upload
-from svc_executor.domain.provider import Artefact, Failure, InputArtefact, Invocation, ProviderBusyError, ProviderError
 from svc_executor.domain.provider_call import CallOutcome, storable_outcome
 from svc_executor.domain.task_dsl import StepType
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mesh.clock import Clock
+    from soma_providers.port import Catalogue, Feedback, InvocationResult, JsonValue, Provider, ProviderSlot
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
     from svc_executor.domain.peers import AssetInfo, Assets
-    from svc_executor.domain.ports import Catalogue, Credentials, InputSlots
-    from svc_executor.domain.provider import Feedback, InvocationResult, JsonValue, Provider, ProviderSlot
+    from svc_executor.domain.ports import Credentials, InputSlots
     from svc_executor.domain.provider_call import ProviderCall
 
 _SPLIT = "."

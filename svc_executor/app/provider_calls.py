@@ -9,18 +9,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh.errors import Reason, SomaError, is_transient
+from soma_providers.port import Failure, ProviderBusyError, ProviderError
 from svc_executor.domain.pricing import cost_micro_usd
-from svc_executor.domain.provider import Failure, ProviderBusyError, ProviderError
 from svc_executor.domain.provider_call import CallOutcome, ProviderCall, is_repeatable, lost_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mesh.clock import Clock
+    from soma_providers.port import Invocation, InvocationResult
     from svc_executor.app.produce import AttemptContext
     from svc_executor.domain.job import Execution
     from svc_executor.domain.ports import JobStore, Results
-    from svc_executor.domain.provider import Invocation, InvocationResult
 
     Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
+    from soma_providers.port import JsonValue
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.compiler import Compiler
     from svc_executor.domain.job import Principal
     from svc_executor.domain.ports import JobStore
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan
 
 

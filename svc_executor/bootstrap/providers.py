@@ -6,20 +6,19 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import svc_executor
 from mesh.ids import rng
 from mesh.lifecycle import background
-from svc_executor.adapters import manifests
-from svc_executor.adapters.catalogue import ModuleCatalogue
+from soma_providers.port import ProviderContext
+from soma_providers.runtime import discovery, manifests
+from soma_providers.runtime.catalogue import ModuleCatalogue
+from soma_providers.runtime.egress import EgressRules, GuardedEgress
+from soma_providers.runtime.guarded import GuardedCatalogue, GuardLimits, Guards
+from soma_providers.runtime.processes import ChildProcesses
 from svc_executor.adapters.documents import ProcessDiffer
-from svc_executor.adapters.egress import EgressRules, GuardedEgress
-from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
-from svc_executor.adapters.processes import ChildProcesses
+from svc_executor.adapters.reports import CapabilityReports
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_executor.domain.provider import ProviderContext
 
 if TYPE_CHECKING:
     import random
@@ -27,9 +26,10 @@ if TYPE_CHECKING:
 
     from mesh.chassis import Chassis
     from mesh.clock import Clock
+    from soma_providers.port import Catalogue, Manifest
     from svc_executor.domain.documents import Differ
-    from svc_executor.domain.peers import Manifest, Registry
-    from svc_executor.domain.ports import Catalogue, Meter
+    from svc_executor.domain.peers import Registry
+    from svc_executor.domain.ports import Meter
     from svc_executor.settings import ExecutorSettings
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
@@ -79,10 +79,11 @@ class ProviderRuntime:
             context = ProviderContext(
                 mesh.clock, egress, settings.home / "providers", processes, settings.providers, settings.model_idle_s
             )
-            inner = ModuleCatalogue(context, {manifest.adapter for manifest in found})
+            inner = ModuleCatalogue(context, discovery.installed(), {manifest.adapter for manifest in found})
             stack.push_async_callback(inner.aclose)
-            guards = Guards(limits, registry, meter, mesh.clock, rng=jitter_rng, is_heavy=mesh.processor_use.is_heavy)
-            stack.push_async_callback(guards.aclose)
+            reports = CapabilityReports(registry, meter, mesh.clock)
+            stack.push_async_callback(reports.aclose)
+            guards = Guards(limits, reports, mesh.clock, rng=jitter_rng, is_heavy=mesh.processor_use.is_heavy)
             catalogue = GuardedCatalogue(inner, guards)
             register = RegisterManifests(registry, found)
             probe = ProbeProviders(
@@ -105,7 +106,7 @@ def shipped_capabilities(settings: ExecutorSettings) -> frozenset[str]:
 
 
 def _manifests(settings: ExecutorSettings) -> list[Manifest]:
-    return manifests.load(settings.manifests or Path(next(iter(svc_executor.__path__))) / "manifests")
+    return manifests.installed() if settings.manifests is None else manifests.load(settings.manifests)
 
 
 def _rules(settings: ExecutorSettings) -> EgressRules:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.provider import InputArtefact, JsonValue
+    from soma_providers.port import InputArtefact, JsonValue
 
 
 @dataclass(frozen=True)

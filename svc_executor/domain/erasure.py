@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from soma_providers.port import JsonValue
     from svc_executor.domain.job import Step
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Task
 
 

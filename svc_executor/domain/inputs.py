@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.prompts import CRITIC_PARAMS, with_feedback
+from soma_providers.port import DEFAULT_OUTPUT_TOKENS, with_feedback
+from svc_executor.domain.prompts import CRITIC_PARAMS
 from svc_executor.domain.references import ReferenceKind, references, resolve_params, stored_input
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from soma_providers.port import Feedback, JsonValue
     from svc_executor.domain.job import ExecutionSummary, Step
-    from svc_executor.domain.provider import Feedback, JsonValue
     from svc_executor.domain.task_dsl import Task
 
 
-DEFAULT_OUTPUT_TOKENS = 1_024
-"""Longest answer of a model in tokens where nothing says how long it may be."""
 MAX_INSERTED_CHARS = 1_000_000
 """Most characters that references may bring into the params of one task, a text counted each time it is named."""
 MAX_KEPT_CHARS = MAX_INSERTED_CHARS + 1

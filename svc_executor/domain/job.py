@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from svc_executor.domain.provider import Feedback, JsonValue
+    from soma_providers.port import Feedback, JsonValue
     from svc_executor.domain.task_dsl import Task, TaskSummary
 
 TEXT_SHOWN = 4_000

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from svc_executor.domain.capability import CapabilityKey
+from soma_providers.port import CapabilityKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from soma_providers.port import Artefact, Feedback, InputArtefact, JsonValue, Manifest
     from svc_executor.domain.job import SelectedCapability
-    from svc_executor.domain.provider import Artefact, Feedback, InputArtefact, JsonValue
 
 
 @dataclass(frozen=True)
@@ -149,21 +149,6 @@ class Critic(Protocol):
 
     async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
         """Judge; the same request_id gives the same verdict."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A capability as its provider's manifest describes it: the fields of the registry's Capability."""
-
-    tool_id: str
-    provider: str
-    adapter: str
-    fields: Mapping[str, JsonValue]
-
-    @property
-    def capability_id(self) -> str:
-        """Its name in the registry."""
-        return f"{self.tool_id}@{self.provider}"
 
 
 class HealthState(StrEnum):

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
-    from svc_executor.domain.capability import CapabilityKey
+    from soma_providers.port import CapabilityKey, Credential, JsonValue
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, JobState, Principal, Step, StepSummary
-    from svc_executor.domain.provider import Credential, JsonValue, Provider
     from svc_executor.domain.provider_call import CallOutcome, ProviderCall
     from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Compensation, Fact, JobAccount, JobEvent
@@ -220,13 +219,6 @@ class Runner(Protocol):
 
     async def close(self, order: JobRun, failure: str) -> None:
         """Close a run whose workflow was lost, as failed; does nothing while the job is running."""
-
-
-class Catalogue(Protocol):
-    """The provider adapters of this process."""
-
-    def provider(self, adapter: str) -> Provider | None:
-        """The adapter of that name, made on first use; None when there is none."""
 
 
 class InputSlots(Protocol):

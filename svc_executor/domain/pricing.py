@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from svc_executor.domain.provider import Usage
+from soma_providers.port import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.ids import made_at
-from svc_executor.domain.storable import storable_fields, storable_text
+from soma_providers.port import storable_fields, storable_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from soma_providers.port import Artefact, InvocationResult
     from svc_executor.domain.job import Execution
-    from svc_executor.domain.provider import Artefact, InvocationResult
 
 RESULT_LOST = "RESULT_LOST"
 _LOCAL = "local"

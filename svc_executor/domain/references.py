@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 # It begins with letters that stand for themselves: one with `\$?` before them is tried at every place of a text, which
 # for some megabytes holds the interpreter for tenths of a second.

@@ -7,16 +7,17 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from mesh.ids import derive
-from svc_executor.domain.inputs import DEFAULT_OUTPUT_TOKENS, for_call, for_provider
+from soma_providers.port import DEFAULT_OUTPUT_TOKENS, prompt_of, with_feedback
+from svc_executor.domain.inputs import for_call, for_provider
 from svc_executor.domain.peers import SelectionRequest
-from svc_executor.domain.prompts import prompt_of, shorten, with_feedback
+from svc_executor.domain.prompts import shorten
 from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from soma_providers.port import Feedback, JsonValue
     from svc_executor.domain.job import Execution, Job, Step
-    from svc_executor.domain.provider import Feedback, JsonValue
     from svc_executor.domain.run import SelectInput
     from svc_executor.domain.task_dsl import Task
 

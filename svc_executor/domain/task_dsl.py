@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 MICRO_USD_PER_CENT = 10_000
 MAX_STEPS = 200

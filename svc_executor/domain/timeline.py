@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from soma_providers.port import JsonValue
     from svc_executor.domain.job import Execution, Job, JobState, Step, StepState, StepSummary
-    from svc_executor.domain.provider import JsonValue
 
 
 class EventType(StrEnum):

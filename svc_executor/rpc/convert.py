@@ -17,8 +17,8 @@ from svc_executor.domain.job import TEXT_SHOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from soma_providers.port import JsonValue
     from svc_executor.domain.job import Execution, Job, Step, StepSummary
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.task_dsl import Plan, PlanError
     from svc_executor.domain.timeline import Compensation, JobAccount, JobEvent
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
 from mesh.processes import ProcessorUse
-from svc_executor.adapters.egress import EgressRules, GuardedEgress
-from svc_executor.adapters.processes import ChildProcesses
-from svc_executor.adapters.providers.composer import create
-from svc_executor.domain.provider import Invocation, ProviderContext
+from soma_providers.composer.adapter import create
+from soma_providers.port import Invocation, ProviderContext
+from soma_providers.runtime.egress import EgressRules, GuardedEgress
+from soma_providers.runtime.processes import ChildProcesses
 from tests.bench.figures import Figure, percentile
 from tests.conformance import harness
 from tests.integration.critic.samples.pages import page
@@ -22,7 +22,7 @@ from tests.unit.soma_documents.samples import input_file, inputs, small
 
 if TYPE_CHECKING:
     from soma_documents import InputFile
-    from svc_executor.domain.provider import Provider
+    from soma_providers.port import Provider
     from tests.bench.echo import EchoBaseline
     from tests.bench.rig import Rig
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 ARCHITECTURE: Mapping[str, JsonValue] = {
     "kind": "architecture",

@@ -13,15 +13,15 @@ from PIL import Image
 
 from mesh.clock import SystemClock
 from mesh.processes import ProcessorUse
-from svc_executor.adapters.egress import EgressRules, GuardedEgress
-from svc_executor.adapters.processes import ChildProcesses
-from svc_executor.domain.provider import Failure, Feedback, InputArtefact, Invocation, ProviderContext, ProviderError
+from soma_providers.port import Failure, Feedback, InputArtefact, Invocation, ProviderContext, ProviderError
+from soma_providers.runtime.egress import EgressRules, GuardedEgress
+from soma_providers.runtime.processes import ChildProcesses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from soma_documents import Inputs
-    from svc_executor.domain.provider import InvocationResult, JsonValue, Provider
+    from soma_providers.port import InvocationResult, JsonValue, Provider
 
 _USUAL = Invocation(
     tool_id="tool",

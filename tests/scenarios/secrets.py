@@ -228,7 +228,7 @@ SCENARIOS = (
     ),
     Scenario(
         18, "a connection of one name used for another", "each name proves itself",
-        "tests/unit/executor/providers/test_egress_connections.py::"
+        "tests/unit/soma_providers/test_egress_connections.py::"
         "test_a_name_proves_itself_though_another_has_a_connection_to_the_same_address",
         why="two names at one address need a resolver and certificates that the executor trusts",
     ),

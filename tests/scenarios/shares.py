@@ -214,12 +214,12 @@ async def slow_uploads(world: World) -> str:
 SCENARIOS = (
     Scenario(
         12, "ordinary diagrams", "the executor goes on, no attempt is made twice",
-        "tests/unit/executor/providers/test_local_processes.py::"
+        "tests/unit/soma_providers/test_local_processes.py::"
         "test_a_diagram_is_drawn_while_another_tenants_source_takes_for_ever", diagrams, bound_s=600,
     ),
     Scenario(
         13, "sources that take a tool for long", "others' diagrams are drawn",
-        "tests/unit/executor/providers/test_local_processes.py::"
+        "tests/unit/soma_providers/test_local_processes.py::"
         "test_a_diagram_is_drawn_while_another_tenants_source_takes_for_ever", slow_sources, bound_s=600,
     ),
     Scenario(

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
 from mesh.ids import derive
+from soma_providers.port import InputArtefact
 from svc_executor.domain.peers import AssetInfo, Judgement, Selection, ServedCapability
 from svc_executor.domain.pricing import greatest_cost
-from svc_executor.domain.provider import InputArtefact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from svc_executor.domain.capability import CapabilityKey
+    from soma_providers.port import CapabilityKey, Credential, Manifest
     from svc_executor.domain.job import Execution, Principal, SelectedCapability
-    from svc_executor.domain.peers import EvaluationRequest, HealthReport, Manifest, SelectionRequest, Upload
-    from svc_executor.domain.provider import Credential
+    from svc_executor.domain.peers import EvaluationRequest, HealthReport, SelectionRequest, Upload
     from svc_executor.domain.provider_call import CallOutcome
 
 _TIERS = ("free", "low", "medium", "high", "premium")

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mesh.idempotency import RequestKey
+    from soma_providers.port import JsonValue
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 

@@ -8,9 +8,9 @@ from google.api import httpbody_pb2
 
 from mesh.errors import Reason, SomaError, not_found
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
+from soma_providers.port import InputArtefact
 from svc_executor.adapters.peers.structs import struct
 from svc_executor.domain.peers import AssetInfo
-from svc_executor.domain.provider import InputArtefact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from google.protobuf.json_format import ParseDict
 
 from soma.critic.v1 import critic_service_pb2, critic_service_pb2_grpc, rubric_pb2
+from soma_providers.port import Feedback
 from svc_executor.adapters.peers.structs import fields
 from svc_executor.domain.peers import Judgement
-from svc_executor.domain.provider import Feedback
 
 if TYPE_CHECKING:
     import grpc.aio

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from svc_executor.domain.peers import HealthReport, Manifest
+    from soma_providers.port import Manifest
+    from svc_executor.domain.peers import HealthReport
 
 _REASON_CHARS = 500
 _PAGE = 500

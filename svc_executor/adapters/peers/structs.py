@@ -11,7 +11,7 @@ from mesh.rpc.wellknown import json_object
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 
 def struct(fields: Mapping[str, JsonValue]) -> struct_pb2.Struct:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from mesh.stores.postgres import Postgres
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
     from svc_executor.domain.task_dsl import Task
 
 # Attempts of older releases have no row; the job that stored the asset may have one.

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from soma_providers.port import JsonValue
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step, StepSummary
-    from svc_executor.domain.provider import JsonValue
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, JobEvent
 

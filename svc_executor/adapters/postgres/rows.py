@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mesh.stores.partitions import month_of
+from soma_providers.port import Feedback
 from svc_executor.domain.job import (
     TEXT_SHOWN,
     Execution,
@@ -20,7 +21,6 @@ from svc_executor.domain.job import (
     StepSummary,
     Terms,
 )
-from svc_executor.domain.provider import Feedback
 from svc_executor.domain.provider_call import ProviderCall
 from svc_executor.domain.task_dsl import OnFailure, StepType, Task
 from svc_executor.domain.timeline import Compensation, CompensationKind, EventType, JobEvent

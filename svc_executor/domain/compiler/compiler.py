@@ -23,7 +23,7 @@ from svc_executor.domain.task_dsl import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 
 MAX_ERRORS = 1_000

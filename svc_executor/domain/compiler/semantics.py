@@ -14,7 +14,7 @@ from svc_executor.domain.task_dsl import KINDS, PlanError, StepType
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 MAX_REFERENCES = 1_000
 """Most references in the params of one task: they are looked for again whenever the task is worked on."""

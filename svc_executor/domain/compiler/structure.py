@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from jsonschema.exceptions import ValidationError
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 _TYPES = {
     "object": "an object", "array": "a list", "string": "a text", "number": "a number", "integer": "a whole number",

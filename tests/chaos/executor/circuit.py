@@ -18,13 +18,12 @@ from soma.registry.v1.capability_service_pb2_grpc import (
     CapabilityServiceStub,
     add_CapabilityServiceServicer_to_server,
 )
-from svc_executor.adapters.guarded import GuardedCatalogue, GuardLimits, Guards
+from soma_providers.port import Failure, Fault, Invocation, InvocationResult, Manifest, ProviderBusyError, ProviderError
+from soma_providers.runtime.guarded import GuardedCatalogue, GuardLimits, Guards
 from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.adapters.peers.registry import RegistryPeer
-from svc_executor.adapters.reports import HealthReports
+from svc_executor.adapters.reports import CapabilityReports
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_executor.domain.peers import Manifest
-from svc_executor.domain.provider import Failure, Fault, Invocation, InvocationResult, ProviderBusyError, ProviderError
 from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog as RegistryCatalog
 from svc_registry.app import Registry
@@ -45,8 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mesh.resilience import CircuitState
-    from svc_executor.domain.capability import CapabilityKey
-    from svc_executor.domain.provider import Provider
+    from soma_providers.port import CapabilityKey, Provider
     from svc_selector.domain.decision import Decision
 
 FAILURES = 5
@@ -97,6 +95,7 @@ class Simulation:
     selector: Selector
     failing: Outage
     guards: Guards
+    reports: CapabilityReports
     meter: MemoryMeter
     providers: GuardedCatalogue
     probe: ProbeProviders
@@ -141,7 +140,7 @@ class Simulation:
 
     async def reports_arrived(self) -> None:
         """What the guards had to report has reached registry and selector."""
-        await self.guards.aclose()
+        await self.reports.aclose()
         await eventually(self._in_step)
 
     def _in_step(self) -> bool:
@@ -178,15 +177,16 @@ async def running_simulation(make_guards: type[Guards] = Guards) -> AsyncIterato
         )
         failing = Outage("local")
         limits = GuardLimits(slots=SLOTS, tries=1, failures=FAILURES, recovery_s=RECOVERY_S)
-        guards = make_guards(limits, peer, meter, clock, rng=rng(1))
+        reports = CapabilityReports(peer, meter, clock)
+        guards = make_guards(limits, reports, clock, rng=rng(1))
         catalogue = GuardedCatalogue(ScriptedCatalogue({"mermaid": failing, "d2": ScriptedProvider("local")}), guards)
         probe = ProbeProviders(peer, catalogue, manifests, guards.circuit, clock)
         made = Simulation(
-            clock, registry, candidates, _selector(candidates, clock), failing, guards, meter, catalogue, probe
+            clock, registry, candidates, _selector(candidates, clock), failing, guards, reports, meter, catalogue, probe
         )
         await made.probed()
         yield made
-        await guards.aclose()
+        await reports.aclose()
 
 
 def _manifest(tool: str) -> Manifest:
@@ -233,5 +233,5 @@ class NeverReports(Guards):
     """A planted bug: the circuit opens, and the registry does not hear of it."""
 
     def _circuit_changed(self, capability: CapabilityKey, before: CircuitState, after: CircuitState) -> None:
-        self._reports = HealthReports(MemoryRegistry(), self._clock)
+        self._observer = CapabilityReports(MemoryRegistry(), MemoryMeter(), self._clock)
         super()._circuit_changed(capability, before, after)

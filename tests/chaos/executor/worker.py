@@ -26,6 +26,7 @@ from mesh.stores import blobs
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import faults
 from mesh.testing.audit import auditor
+from soma_providers.port import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.peers import (
     LocalIdentity,
@@ -43,7 +44,6 @@ from svc_executor.app.open_run import RunLimits
 from svc_executor.app.starting import StartJobs
 from svc_executor.domain.job import SelectedCapability
 from svc_executor.domain.peers import AssetInfo
-from svc_executor.domain.provider import Artefact, InputArtefact, InvocationResult, ProbeResult
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.wiring import Ports, use_cases
@@ -52,10 +52,10 @@ from svc_executor.workflows.workers import job_workers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from soma_providers.port import Invocation
     from svc_executor.adapters.postgres.work import PostgresWork
     from svc_executor.domain.job import Execution
     from svc_executor.domain.peers import Upload
-    from svc_executor.domain.provider import Invocation
 
 AFTER_COMMIT = "executor.after_commit"
 

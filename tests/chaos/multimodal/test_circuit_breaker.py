@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_executor.domain.provider import Failure, Fault, ProviderError
+from soma_providers.port import Failure, Fault, ProviderError
 from svc_registry.domain import HealthState
 from svc_selector.domain.model import Judgement
 from tests.chaos.executor.circuit import (
@@ -25,7 +25,7 @@ from tests.chaos.executor.circuit import (
 )
 
 if TYPE_CHECKING:
-    from svc_executor.adapters.guarded import Guards
+    from soma_providers.runtime.guarded import Guards
     from svc_selector.domain.decision import Rejection
     from tests.chaos.executor.circuit import Simulation
 

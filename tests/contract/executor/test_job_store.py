@@ -11,8 +11,8 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
+from soma_providers.port import Feedback
 from svc_executor.domain.job import Execution, ExecutionStatus, JobState, SelectedCapability, StepState
-from svc_executor.domain.provider import Feedback
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import (
     Compensation,

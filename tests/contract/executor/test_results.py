@@ -10,9 +10,9 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.settings import BlobSettings
 from mesh.stores import blobs
+from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.adapters.memory.peers import MemoryResults
 from svc_executor.adapters.results import BlobResults, decode, encode
-from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import CallOutcome
 
 if TYPE_CHECKING:

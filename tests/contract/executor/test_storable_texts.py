@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.testing import FakeClock
-from svc_executor.adapters.providers import openai_chat
-from svc_executor.domain.egress import EgressResponse
+from soma_providers.openai_chat import adapter as openai_chat
+from soma_providers.port import Artefact, EgressResponse, InvocationResult, ProviderContext
 from svc_executor.domain.job import ExecutionStatus, StepState
-from svc_executor.domain.provider import Artefact, InvocationResult, ProviderContext
 from tests.unit.executor.rig import Rig, Rung, chosen, task
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
-    from svc_executor.domain.egress import EgressRequest
+    from soma_providers.port import EgressRequest, Processes
     from svc_executor.domain.ports import JobStore
-    from svc_executor.domain.processes import Processes
 
 NO_PROCESSES: Processes = None  # type: ignore[assignment]  # a remote provider has none
 UNSTORABLE = ["\x00", "\ud83d"]

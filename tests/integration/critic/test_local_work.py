@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import svc_executor
 from mesh.clock import SystemClock
 from mesh.processes import ProcessLimits, ProcessPool
+from soma_providers.port import Feedback
+from soma_providers.runtime import discovery, manifests
+from soma_providers.runtime.catalogue import ModuleCatalogue
 from svc_critic.adapters.heuristics import heuristics
 from svc_critic.app import Evaluators
 from svc_critic.domain.asset import EvaluatedAsset, EvaluationContext
 from svc_critic.domain.judgement import judge
 from svc_critic.domain.rubric import builtin
-from svc_executor.adapters.catalogue import ModuleCatalogue
-from svc_executor.adapters.manifests import load
 from svc_executor.domain.prompts import labels_of, request_of
-from svc_executor.domain.provider import Feedback
 from tests.conformance import harness
 from tests.conformance.diagrams import ALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from soma_providers.port import JsonValue
     from svc_critic.domain.judgement import Verdict
-    from svc_executor.domain.provider import JsonValue
 
-ADAPTERS = {
-    f"{manifest.tool_id}@{manifest.provider}": manifest.adapter
-    for manifest in load(Path(next(iter(svc_executor.__path__))) / "manifests")
-}
+ADAPTERS = {f"{manifest.tool_id}@{manifest.provider}": manifest.adapter for manifest in manifests.installed()}
 CHART: Mapping[str, JsonValue] = {
     "kind": "bar",
     "title": "Time to sign in",
@@ -63,7 +58,7 @@ class LocalTools:
 async def local_tools(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalTools]:
     pool_of = ProcessPool.open("critic", ProcessLimits(memory_mb=1_024), SystemClock())
     async with harness.context(home=tmp_path_factory.mktemp("home")) as context, pool_of as pool:
-        catalogue = ModuleCatalogue(context, set(ADAPTERS.values()))
+        catalogue = ModuleCatalogue(context, discovery.installed(), set(ADAPTERS.values()))
         yield LocalTools(catalogue, Evaluators(heuristics(pool, 2)))
         await catalogue.aclose()
 

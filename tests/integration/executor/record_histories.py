@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
+    from soma_providers.port import Invocation, InvocationResult, JsonValue
     from svc_executor.domain.job import Job
-    from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
     from svc_executor.domain.run import EndStepInput
 
 FOLDER = Path(__file__).with_name("histories")

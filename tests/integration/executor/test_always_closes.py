@@ -18,8 +18,8 @@ from tests.unit.executor.rig import OWNER, Rig, ScriptedProvider, down, plan, st
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from soma_providers.port import Invocation, InvocationResult
     from svc_executor.domain.job import Job
-    from svc_executor.domain.provider import Invocation, InvocationResult
     from svc_executor.domain.run import CloseRunInput, EndStepInput
     from tests.integration.executor.conftest import Run
 

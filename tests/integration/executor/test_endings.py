@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
-from svc_executor.adapters.memory.peers import Rung
-from svc_executor.app.control import CancelJob, ControlRequest, ResumeJob
-from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.provider import (
+from soma_providers.port import (
     Artefact,
     InvocationResult,
     Usage,
 )
+from svc_executor.adapters.memory.peers import Rung
+from svc_executor.app.control import CancelJob, ControlRequest, ResumeJob
+from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.run import JobRun
 from svc_executor.domain.timeline import EventType
 from tests.unit.executor.rig import OWNER, Rig, chosen, down, picture, plan, states, task
 
 if TYPE_CHECKING:
+    from soma_providers.port import Invocation
     from svc_executor.domain.peers import Selection, SelectionRequest
-    from svc_executor.domain.provider import Invocation
     from svc_executor.domain.timeline import JobAccount
     from tests.integration.executor.conftest import Run
 

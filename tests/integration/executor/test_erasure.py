@@ -40,7 +40,7 @@ from tests.unit.executor.test_run_steps import TENANT, Run
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from svc_executor.domain.provider import Invocation, InvocationResult
+    from soma_providers.port import Invocation, InvocationResult
     from tests.conftest import Database
 
 SECRET = "the patient's name is Ada"

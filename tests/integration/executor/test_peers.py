@@ -23,17 +23,16 @@ from soma.selector.v1 import (
     selection_pb2,
     selector_service_pb2_grpc,
 )
+from soma_providers.port import Artefact, Manifest
 from svc_executor.adapters.peers import AssetsPeer, CriticPeer, RegistryPeer, SelectorPeer
 from svc_executor.domain.peers import (
     AssetInfo,
     EvaluationRequest,
     HealthReport,
     HealthState,
-    Manifest,
     SelectionRequest,
     Upload,
 )
-from svc_executor.domain.provider import Artefact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from mesh.rpc.server import Registration
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 CONFIG = (Path(__file__).parents[3] / "protos" / "service_config.json").read_text()
 ONE, TWO, GONE = derive("one"), derive("two"), derive("gone")

@@ -19,7 +19,7 @@ from tests.unit.executor.rig import OWNER, Rig, picture, states, task
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from svc_executor.domain.provider import Invocation, InvocationResult
+    from soma_providers.port import Invocation, InvocationResult
 
 STEPS = (task("photo", "generate_image"), task("after", "generate_image", depends_on=["photo"]))
 

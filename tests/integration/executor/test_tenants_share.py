@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds
 from mesh.testing.contract import eventually
+from soma_providers.port import ProviderBusyError
 from svc_executor.adapters.memory.peers import LocalIdentity, MemoryCritic
 from svc_executor.adapters.temporal import TemporalRunner
 from svc_executor.app.starting import JobLimits
 from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.domain.peers import Judgement
-from svc_executor.domain.provider import ProviderBusyError
 from svc_executor.workflows.activities import JobActivities
 from svc_executor.workflows.calls import ATTEMPT
 from svc_executor.workflows.workers import job_workers
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from temporalio.client import Client
 
+    from soma_providers.port import Invocation, InvocationResult
     from svc_executor.domain.job import Job
     from svc_executor.domain.peers import EvaluationRequest
-    from svc_executor.domain.provider import Invocation, InvocationResult
 
 OTHER = replace(OWNER, tenant_id="tenant-b", subject="user-2")
 MANY = 150

@@ -6,24 +6,24 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError
-from svc_executor.app.open_run import RunLimits
-from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.peers import Judgement
-from svc_executor.domain.provider import (
+from soma_providers.port import (
     Artefact,
     Feedback,
     InputArtefact,
     InvocationResult,
 )
+from svc_executor.app.open_run import RunLimits
+from svc_executor.domain.job import ExecutionStatus, JobState, StepState
+from svc_executor.domain.peers import Judgement
 from svc_executor.domain.timeline import ExecutionFact, JobFact
 from tests.unit.executor.rig import Rig, down, picture, states, task, text_result
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from soma_providers.port import Invocation
     from svc_executor.domain.job import Job
     from svc_executor.domain.peers import EvaluationRequest
-    from svc_executor.domain.provider import Invocation
     from tests.integration.executor.conftest import Run
 
 GATE = {"enabled": True}

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mesh.settings import TemporalSettings
     from soma.executor.v1.job_service_pb2_grpc import JobServiceAsyncStub
     from soma.executor.v1.plan_service_pb2_grpc import PlanServiceAsyncStub
-    from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
+    from soma_providers.port import Invocation, InvocationResult, JsonValue
     from tests.conftest import Database
 
 CONFIG = (Path(__file__).parents[3] / "protos" / "service_config.json").read_text()

@@ -14,12 +14,11 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from PIL import Image
 
-import svc_executor
 import svc_registry
-from svc_executor.adapters.catalogue import ModuleCatalogue
-from svc_executor.adapters.manifests import load
+from soma_providers.port import InputArtefact
+from soma_providers.runtime import discovery, manifests
+from soma_providers.runtime.catalogue import ModuleCatalogue
 from svc_executor.adapters.peers.registry import capability_of
-from svc_executor.domain.provider import InputArtefact
 from tests.conformance import harness
 from tests.conformance.diagrams import ALL
 from tests.conformance.site import Site
@@ -28,12 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from soma_local.locate import Browser
-    from svc_executor.domain.peers import Manifest
-    from svc_executor.domain.provider import JsonValue, Provider
+    from soma_providers.port import JsonValue, Manifest, Provider
 
-MANIFESTS = {f"{manifest.tool_id}@{manifest.provider}": manifest for manifest in load(
-    Path(next(iter(svc_executor.__path__))) / "manifests"
-)}  # fmt: skip
+MANIFESTS = {f"{manifest.tool_id}@{manifest.provider}": manifest for manifest in manifests.installed()}  # fmt: skip
 LADDERS = {
     row["task_type"]: row["capability_ids"]
     for row in yaml.safe_load((Path(next(iter(svc_registry.__path__))) / "seeds.yaml").read_text())
@@ -57,7 +53,7 @@ async def catalogue(
     chromium: Browser, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ModuleCatalogue]:
     async with harness.context(site.authority, home=tmp_path_factory.mktemp("home")) as context:
-        made = ModuleCatalogue(context, {manifest.adapter for manifest in MANIFESTS.values()})
+        made = ModuleCatalogue(context, discovery.installed(), {manifest.adapter for manifest in MANIFESTS.values()})
         yield made
         await made.aclose()
 
@@ -106,7 +102,7 @@ def test_a_manifest_keeps_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MANIFESTS))
 def test_a_manifest_has_its_adapter(name: str) -> None:
-    module = import_module(f"svc_executor.adapters.providers.{MANIFESTS[name].adapter}")
+    module = import_module(f"soma_providers.{MANIFESTS[name].adapter}.adapter")
     assert callable(module.create)
 
 

@@ -16,7 +16,7 @@ from svc_critic.domain.asset import Kind
 from svc_critic.domain.evaluation import Origin
 from tests.contract.critic.test_critic_stores import evaluation
 
-MANIFESTS = Path(__file__).parents[3] / "svc_executor" / "manifests"
+MANIFESTS = Path(__file__).parents[3] / "soma_providers"
 
 
 def counted(tool_id: str) -> float:
@@ -44,6 +44,6 @@ def test_a_tool_of_a_tenant_is_counted_as_other() -> None:
 
 def test_the_tools_that_are_named_are_those_that_ship() -> None:
     shipped = {
-        document["tool_id"] for file in MANIFESTS.glob("*.yaml") for document in yaml.safe_load_all(file.read_text())
+        document["tool_id"] for file in MANIFESTS.glob("*/*.yaml") for document in yaml.safe_load_all(file.read_text())
     }
     assert shipped == TOOLS

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mesh.clock import SystemClock
 from mesh.idempotency import RequestKey
 from mesh.ids import SystemIds
+from soma_providers.port import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.adapters.memory.peers import (
@@ -30,16 +31,15 @@ from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.app.watch import WatchJob
 from svc_executor.domain.compiler import Compiler
 from svc_executor.domain.job import Principal, SelectedCapability
-from svc_executor.domain.provider import Artefact, Failure, InvocationResult, ProbeResult, ProviderError
 from svc_executor.workflows.wiring import Ports, use_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mesh.clock import Clock
+    from soma_providers.port import Invocation, JsonValue
     from svc_executor.domain.job import Job, StepState
     from svc_executor.domain.ports import JobStore, Runner
-    from svc_executor.domain.provider import Invocation, JsonValue
     from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Fact, JobAccount
     from svc_executor.workflows.activities import UseCases

@@ -12,20 +12,20 @@ from mesh.errors import Reason, SomaError
 from mesh.resilience import CircuitState
 from mesh.testing.clock import FakeClock
 from soma.registry.v1 import capability_pb2
-from svc_executor.adapters import manifests
-from svc_executor.adapters.catalogue import ModuleCatalogue
+from soma_providers.port import Manifest, ProbeResult, ProviderContext
+from soma_providers.runtime import discovery, manifests
+from soma_providers.runtime.catalogue import ModuleCatalogue
 from svc_executor.adapters.memory.peers import MemoryRegistry
 from svc_executor.adapters.peers import capability_of, served_of
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_executor.domain.peers import HealthState, Manifest, ServedCapability
-from svc_executor.domain.provider import ProbeResult, ProviderContext
+from svc_executor.domain.peers import HealthState, ServedCapability
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from svc_executor.domain.capability import CapabilityKey
+    from soma_providers.port import CapabilityKey
 
 MERMAID = Manifest("mermaid", "local", "mermaid", {"tool_id": "mermaid", "provider": "local"})
 DRAWING = Manifest("drawing", "local", "mermaid", {"tool_id": "drawing", "provider": "local"})
@@ -292,7 +292,8 @@ def test_a_manifest_that_lacks_a_field_is_named(tmp_path: Path) -> None:
 
 
 async def test_only_adapters_of_manifests_are_looked_up(tmp_path: Path) -> None:
-    catalogue = ModuleCatalogue(ProviderContext(SystemClock(), None, tmp_path, None), ["nowhere"])  # type: ignore[arg-type]
+    context = ProviderContext(SystemClock(), None, tmp_path, None)  # type: ignore[arg-type]
+    catalogue = ModuleCatalogue(context, discovery.installed(), ["nowhere"])
     assert catalogue.provider("mermaid") is None
     assert catalogue.provider("nowhere") is None
     await catalogue.aclose()

@@ -15,7 +15,7 @@ from tests.unit.executor.rig import plan, task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 SMALL = plan(task("small"))
 LARGE = plan(task("large", params={"prompt": "x" * 200_000}))

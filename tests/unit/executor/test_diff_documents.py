@@ -10,11 +10,11 @@ import pytest
 from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
 from soma.executor.v1 import document_service_pb2 as pb
+from soma_providers.port import Artefact, InvocationResult
 from svc_executor.adapters.documents import ProcessDiffer
 from svc_executor.app.diff_documents import DiffDocuments
 from svc_executor.domain import inputs
 from svc_executor.domain.documents import RevisionRef
-from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.run import AttemptInput, JobRun, SelectInput
 from svc_executor.rpc.document_service import DocumentServicer
 from tests.conformance import harness, openai
@@ -23,9 +23,9 @@ from tests.unit.executor.rig import OWNER, Rig, plan, task
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from soma_providers.port import Invocation, JsonValue
     from svc_executor.domain.documents import DocumentDiff
     from svc_executor.domain.peers import AssetInfo
-    from svc_executor.domain.provider import Invocation, JsonValue
 
 
 def drawn(width: int) -> object:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from svc_executor.adapters.manifests import load
-from svc_executor.adapters.providers import openai_chat
+from soma_providers.openai_chat import adapter as openai_chat
+from soma_providers.port import JsonValue, Usage
+from soma_providers.runtime.manifests import installed
 from svc_executor.domain.inputs import for_call
 from svc_executor.domain.pricing import cost_micro_usd, greatest_cost
-from svc_executor.domain.provider import JsonValue, Usage
 from svc_executor.domain.task_dsl import KINDS
 from tests.conformance import harness
 from tests.unit.executor.rig import Rig, Rung, chosen, compiler, plan, task
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from svc_executor.domain.job import SelectedCapability
 
-MANIFESTS = load(Path(__file__).parents[3] / "svc_executor" / "manifests")
+MANIFESTS = installed()
 PRICED = [
     (step_type.value, manifest.fields)
     for step_type, kind in KINDS.items()

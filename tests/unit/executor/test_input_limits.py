@@ -10,16 +10,16 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.ids import derive
 from mesh.testing.clock import FakeClock
+from soma_providers.port import InputArtefact, ProviderBusyError
 from svc_executor.adapters.input_slots import LargeInputSlots
 from svc_executor.adapters.memory.peers import MemoryAssets
 from svc_executor.domain.inputs import LARGE_INPUT_BYTES, MAX_INPUT_FILES
 from svc_executor.domain.peers import AssetInfo
-from svc_executor.domain.provider import InputArtefact, ProviderBusyError
 from tests.unit.executor.rig import Rig, ScriptedProvider, task
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, InvocationResult, JsonValue
+    from soma_providers.port import Invocation, InvocationResult, JsonValue
 
 MIB = 1024 * 1024
 

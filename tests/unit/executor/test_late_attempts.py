@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from soma_providers.port import Artefact, InvocationResult
 from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import JobState, StepState
-from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.run import CloseRunInput, JobRun
 from tests.unit.executor.rig import OWNER, Rig, task
 from tests.unit.executor.test_run_steps import TENANT, Run
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation
+    from soma_providers.port import Invocation
     from svc_executor.domain.run import AttemptResult
 
 SAME = InvocationResult((Artefact(b"same", "image/png", "p.png", "diagram"),))

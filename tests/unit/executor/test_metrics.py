@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import prometheus_client
 
 from mesh.testing.clock import FakeClock
+from soma_providers.port import CapabilityKey
 from svc_executor.adapters.metrics import PrometheusMeter
 from svc_executor.bootstrap.providers import shipped_capabilities
-from svc_executor.domain.capability import CapabilityKey
 from svc_executor.domain.job import Execution, ExecutionStatus
 from svc_executor.settings import ExecutorSettings
 from tests.unit.executor.rig import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FAILED = Execution(
     "e", "j", "s", 0, 1, "generate_diagram", "diagram", chosen("mermaid"), "sel", "key",
@@ -82,3 +83,10 @@ def test_a_private_capability_with_the_id_of_one_that_ships_is_counted_as_other(
     before = counted("circuit_breaker_transitions_total", **shipped)
     meter.breaker(CapabilityKey("mermaid@local", "acme"), "open")
     assert counted("circuit_breaker_transitions_total", **shipped) == before
+
+
+def test_a_folder_of_manifests_stands_for_those_of_the_installed_providers(tmp_path: Path) -> None:
+    fields = "tool_id: own\nprovider: local\nkind: CAPABILITY_KIND_TOOL\nmodalities: [MODALITY_TEXT]\n"
+    (tmp_path / "own.yaml").write_text(f"{fields}task_types: [text_chat]\n")
+    assert shipped_capabilities(ExecutorSettings(manifests=tmp_path)) == {"own@local"}
+    assert "mermaid@local" in shipped_capabilities(ExecutorSettings())

@@ -9,9 +9,9 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
+from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.adapters.memory.jobs import MemoryJobs
 from svc_executor.domain.job import ExecutionStatus, JobState
-from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.provider_call import RESULT_LOST
 from svc_executor.domain.run import CloseRunInput
 from tests.unit.executor.rig import Rig, ScriptedProvider, task
@@ -20,8 +20,8 @@ from tests.unit.executor.test_run_steps import Run
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from soma_providers.port import Invocation
     from svc_executor.adapters.memory.jobs import MemoryWork
-    from svc_executor.domain.provider import Invocation
 
 PRICE = 40_000
 

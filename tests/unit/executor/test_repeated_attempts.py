@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from soma_providers.port import Artefact, InvocationResult
 from svc_executor.adapters.memory.peers import MemoryAssets
 from svc_executor.domain.job import JobState
 from svc_executor.domain.peers import Upload
-from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.run import CloseRunInput
 from tests.unit.executor.rig import Rig, task
 from tests.unit.executor.test_paid_once import Killed, away
@@ -19,7 +19,7 @@ from tests.unit.executor.test_run_steps import Run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
 
 ENDS = [(JobState.COMPLETED, {}), (JobState.PARTIAL, {}), (JobState.FAILED, {"keep_assets_on_failure": True})]
 

@@ -12,10 +12,10 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.ids import SystemIds, derive, made_at
 from mesh.testing import FakeClock
+from soma_providers.port import Artefact, InvocationResult
 from svc_executor.adapters.memory import peers
 from svc_executor.app.control import ControlRequest
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
-from svc_executor.domain.provider import Artefact, InvocationResult
 from svc_executor.domain.run import CloseRunInput
 from svc_executor.settings import ExecutorSettings
 from svc_selector.settings import SelectorSettings
@@ -24,8 +24,8 @@ from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, price
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
+    from soma_providers.port import Invocation
     from svc_executor.domain.peers import Upload
-    from svc_executor.domain.provider import Invocation
     from svc_executor.domain.provider_call import CallOutcome
 
 

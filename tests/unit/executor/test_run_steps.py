@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from soma_providers.port import Artefact, InvocationResult, Usage
 from svc_executor.domain.job import ExecutionStatus, JobState, StepState
 from svc_executor.domain.peers import Judgement
-from svc_executor.domain.provider import Artefact, InvocationResult, Usage
 from svc_executor.domain.run import AttemptInput, CloseRunInput, EndStepInput, JobRun, SelectInput
 from svc_executor.domain.timeline import EventType, ExecutionFact
 from tests.unit.executor.rig import OWNER, Rig, picture, plan, task, text_result
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import Invocation, JsonValue
+    from soma_providers.port import Invocation, JsonValue
     from svc_executor.domain.timeline import JobAccount
     from svc_executor.workflows.activities import UseCases
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_executor.adapters.providers.remote.calls import tokens_of
+from soma_providers.media.remote.calls import tokens_of
+from soma_providers.port import Feedback, JsonValue, Usage, prompt_of
 from svc_executor.domain.job import Job, Principal, Step, Terms
 from svc_executor.domain.pricing import cost_micro_usd
-from svc_executor.domain.prompts import labels_of, prompt_of, request_of, shorten
-from svc_executor.domain.provider import Feedback, JsonValue, Usage
+from svc_executor.domain.prompts import labels_of, request_of, shorten
 from svc_executor.domain.run import JobRun, SelectInput
 from svc_executor.domain.selection_requests import selection_request_of
 from tests.unit.executor.rig import compiler, plan, task

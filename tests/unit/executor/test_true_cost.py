@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
+from soma_providers.port import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
 from svc_executor.domain.job import ExecutionStatus, JobState
-from svc_executor.domain.provider import Failure, InvocationResult, ProviderBusyError, ProviderError, Usage
 from svc_executor.domain.run import CloseRunInput
 from tests.unit.executor.rig import Rig, Rung, chosen, task
 from tests.unit.executor.test_paid_once import PRICE, Killed, away, drawn, priced, selected_run
 from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
+    from soma_providers.port import Invocation
     from svc_executor.domain.peers import Selection, SelectionRequest
-    from svc_executor.domain.provider import Invocation
 
 
 def close(run: Run, state: JobState = JobState.CANCELLED) -> CloseRunInput:

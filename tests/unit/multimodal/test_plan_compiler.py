@@ -15,7 +15,7 @@ from tests.unit.executor.plans import COMPILER, MEANING
 from tests.unit.executor.rig import SCHEMA, compiler, plan, task
 
 if TYPE_CHECKING:
-    from svc_executor.domain.provider import JsonValue
+    from soma_providers.port import JsonValue
     from svc_executor.domain.task_dsl import Plan, PlanError
 
 

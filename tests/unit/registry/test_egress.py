@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mesh.idempotency import RequestKey
-from svc_executor.adapters import manifests
+from soma_providers.runtime import manifests
 from svc_executor.adapters.peers import capability_of
 from svc_registry.app import Catalog, Registry, correct_egress
 from svc_registry.domain import Actor, Capability, Constraints, Kind, Modality
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 OPERATOR = Actor("ops", "root", platform=True)
 ACME = Actor("acme", "alice")
-MANIFESTS = Path(manifests.__file__).parents[1] / "manifests"
 LOOPBACK, REMOTE = "http://127.0.0.1:11434/v1", "https://llm.example/v1"
 EGRESS = Constraints(needs_egress=True)
 CHAT = Capability("chat", "local", Kind.MODEL, (Modality.TEXT,), ("text_chat",), data_classifications=("confidential",))
@@ -69,7 +67,7 @@ async def test_what_a_tenant_registers_needs_egress_where_its_endpoint_or_adapte
 
 
 async def test_a_tenants_capability_of_a_local_adapter_that_ships_with_the_mesh_stays_local(registry: Registry) -> None:
-    shipped = [capability_from(capability_of(one)) for one in manifests.load(MANIFESTS)]
+    shipped = [capability_from(capability_of(one)) for one in manifests.installed()]
     private = []
     for item in shipped:
         await registry.register(OPERATOR, item)

@@ -55,3 +55,14 @@ def test_libraries_stand_for_all_but_those_that_the_contract_names(tmp_path: Pat
         "[a]", "root =", "    soma_ant", "    soma_bee", "    soma_cat",
         "[b]", "source =", "    soma_bee", "forbidden =", "    soma", "    soma_ant", "    soma_cat",
     ]  # fmt: skip
+
+
+def test_providers_stand_for_the_folders_with_an_adapter(tmp_path: Path) -> None:
+    library(tmp_path, "soma_providers")
+    for folder in ("bee/adapter.py", "ant/adapter.py", "media/diagram.py"):
+        path = tmp_path / "soma_providers" / folder
+        path.parent.mkdir()
+        path.touch()
+    assert expanded("[a]\nmodules =\n    soma_providers.*\n    soma_providers.port\n", tmp_path).splitlines() == [
+        "[a]", "modules =", "    soma_providers.ant", "    soma_providers.bee", "    soma_providers.port",
+    ]  # fmt: skip

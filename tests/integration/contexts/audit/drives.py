@@ -23,6 +23,7 @@ from soma.gateway.v1.permission_service_pb2 import TenantPermissions
 from soma.provenance.v1 import receipt_service_pb2
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
+from soma_providers.port import Artefact
 from svc_assets.adapters.inspector import ProcessInspector
 from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
 from svc_assets.adapters.postgres import PostgresRows
@@ -47,7 +48,6 @@ from svc_executor.app.submit import SubmitJob
 from svc_executor.app.watch import WatchJob
 from svc_executor.bootstrap import compiler_of
 from svc_executor.domain.peers import Upload
-from svc_executor.domain.provider import Artefact
 from svc_executor.domain.run import CloseRunInput, JobRun
 from svc_executor.rpc.facts import FactEncoder
 from svc_executor.rpc.job_service import JobServicer, JobUseCases

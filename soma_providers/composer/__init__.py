@@ -1,0 +1,1 @@
+"""Documents, by the library `soma_documents`."""

@@ -1,0 +1,1 @@
+"""Diagrams by D2."""

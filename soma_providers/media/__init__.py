@@ -1,0 +1,1 @@
+"""What several providers share: the diagram model, calls of remote providers, parameters, feedback."""

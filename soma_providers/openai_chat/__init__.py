@@ -1,0 +1,1 @@
+"""Text by OpenAI's chat completions, and whoever speaks them."""

@@ -1,0 +1,1 @@
+"""Changed pictures, by Pillow."""

@@ -1,0 +1,73 @@
+"""The port to providers: what an adapter is given, what it gives back, and how it fails.
+
+An adapter invokes one model or tool and nothing else. It does no selection, storage, policy or retries: those stand
+around it once, in `soma_providers.runtime`. `docs/providers.md` says how to add one.
+"""
+
+from __future__ import annotations
+
+from soma_providers.port.capability import CapabilityKey
+from soma_providers.port.egress import Egress, EgressError, EgressFailure, EgressRequest, EgressResponse
+from soma_providers.port.manifest import Manifest
+from soma_providers.port.processes import Capacity, Pool, Processes
+from soma_providers.port.prompts import prompt_of, with_feedback
+from soma_providers.port.provider import (
+    DEFAULT_OUTPUT_TOKENS,
+    Artefact,
+    Catalogue,
+    Credential,
+    Failure,
+    Fault,
+    Feedback,
+    InputArtefact,
+    Invocation,
+    InvocationResult,
+    JsonValue,
+    LimitedProvider,
+    ProbeResult,
+    Provider,
+    ProviderBusyError,
+    ProviderContext,
+    ProviderError,
+    ProviderSlot,
+    Usage,
+    invalid_input,
+)
+from soma_providers.port.storable import storable_fields, storable_text
+
+__all__ = (
+    "DEFAULT_OUTPUT_TOKENS",
+    "Artefact",
+    "CapabilityKey",
+    "Capacity",
+    "Catalogue",
+    "Credential",
+    "Egress",
+    "EgressError",
+    "EgressFailure",
+    "EgressRequest",
+    "EgressResponse",
+    "Failure",
+    "Fault",
+    "Feedback",
+    "InputArtefact",
+    "Invocation",
+    "InvocationResult",
+    "JsonValue",
+    "LimitedProvider",
+    "Manifest",
+    "Pool",
+    "ProbeResult",
+    "Processes",
+    "Provider",
+    "ProviderBusyError",
+    "ProviderContext",
+    "ProviderError",
+    "ProviderSlot",
+    "Usage",
+    "invalid_input",
+    "prompt_of",
+    "storable_fields",
+    "storable_text",
+    "with_feedback",
+)

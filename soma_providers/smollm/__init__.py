@@ -1,0 +1,1 @@
+"""Text by SmolLM2, on llama.cpp."""

@@ -1,1 +1,0 @@
-"""One module for each provider adapter; a manifest names its module, `create(context)` builds it."""

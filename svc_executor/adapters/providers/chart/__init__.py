@@ -1,1 +1,0 @@
-"""Charts: their data, read and checked, and how they are painted."""

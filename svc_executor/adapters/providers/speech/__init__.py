@@ -1,1 +1,0 @@
-"""Speech made by libraries that run in a process of their own."""
