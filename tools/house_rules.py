@@ -1,8 +1,9 @@
 """Rules of the house that no linter knows.
 
 Providers and tools are invoked only with a selection, tasks are started where somebody watches them, names are plain
-words, the chassis imports no contract of a context, folders of tests are named after the code that they test, no file
-names a package index or a path of somebody's machine, and nothing unfinished is marked in product code.
+words, ports stand in `app/ports.py`, the chassis imports no contract of a context, folders of tests are named after the
+code that they test, no file names a package index or a path of somebody's machine, and nothing unfinished is marked in
+product code.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from tools.chassis_rules import foreign_contracts
 from tools.folder_rules import misnamed_folders
 from tools.plain_words import metaphors
+from tools.port_rules import misplaced_ports
 from tools.task_rules import bare_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +76,9 @@ def problems(path: Path) -> list[str]:
         found += [f"{place} begins a task that nobody watches" for place in bare_tasks(name, text)]
         found += [f"{name} imports {module}, which is no platform message" for module in foreign_contracts(name, text)]
         found += [f"{name} names something by a metaphor, {metaphor}" for metaphor in metaphors(text)]
+        found += [
+            f"{name} declares the port {port}, which belongs into app/ports.py" for port in misplaced_ports(name, text)
+        ]
     invokes = re.search(r"\.invoke\(", text) and name.startswith("svc_")
     if invokes and not re.search(r"chosen|selection", text):
         found.append(f"{name} invokes a provider without a selection")

@@ -1,15 +1,15 @@
-"""Rules of the ports of a context: what it needs from outside stands in `app/ports.py`, in one place."""
+"""Where the ports of a context stand: in `app/ports.py`, or in a package of that name."""
 
 from __future__ import annotations
 
 import ast
 import re
 
-_INSIDE = re.compile(r"svc_\w+/(?:domain|app)/(?!ports\.py$)")
+_INSIDE = re.compile(r"svc_\w+/(?:domain/|app/(?!ports(?:\.py$|/)))")
 
 
 def misplaced_ports(name: str, text: str) -> list[str]:
-    """The ports that a module of `domain` or `app` declares, other than `app/ports.py`.
+    """The ports that a module of `domain` or `app` declares, other than `app/ports`.
 
     A port is a Protocol with an asynchronous method: rules and values wait for nothing. `name` is the path of the
     module, relative to the repository.

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mesh.clock import Clock
-    from svc_executor.domain.peers import Registry
-    from svc_executor.domain.ports import Meter
+    from svc_executor.app.ports import Meter, Registry
 
 _log = logging.getLogger(__name__)
 _REPORT_S = 10.0

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.clock import Clock
+    from svc_executor.app.ports import JobStore, Meter, Selector, Work
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, ExecutionSummary, Step
-    from svc_executor.domain.peers import Selector
-    from svc_executor.domain.ports import JobStore, Meter, Work
 
 _log = logging.getLogger(__name__)
 

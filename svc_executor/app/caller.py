@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mesh.context import Caller
 
 if TYPE_CHECKING:
+    from svc_executor.app.ports import Identity
     from svc_executor.domain.job import Principal
-    from svc_executor.domain.ports import Identity
 
 _ACTOR = "executor"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from soma_providers.port import Catalogue, Manifest
-    from svc_executor.domain.peers import Registry
+    from svc_executor.app.ports import Registry
 
 _LAPSE_S, _LAPSE_PROBES = 3_600.0, 3
 """How long health counts that nobody confirms: in seconds, and at least so many probes."""

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_executor.app.compensate import Compensator
+    from svc_executor.app.ports import Assets, JobStore, Meter, Work
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.app.recorder import Recorder
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.job import Job
-    from svc_executor.domain.peers import Assets
-    from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.run import CloseRunInput, EndStepInput
     from svc_executor.domain.timeline import Compensation
 

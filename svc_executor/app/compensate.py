@@ -12,10 +12,9 @@ from svc_executor.domain.timeline import CompensationKind, EventType
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.app.ports import Assets, JobStore, Meter, Selector, Work
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Job
-    from svc_executor.domain.peers import Assets, Selector
-    from svc_executor.domain.ports import JobStore, Meter, Work
     from svc_executor.domain.timeline import Compensation
 
 

@@ -14,11 +14,10 @@ from svc_executor.domain.run import JobRun
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from svc_executor.app.ports import Assets, JobStore, Runner, Work
     from svc_executor.app.recorder import Recorder
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.job import Job, Principal, StepSummary
-    from svc_executor.domain.peers import Assets
-    from svc_executor.domain.ports import JobStore, Runner, Work
 
 _CLOSING_S = 5.0
 """How soon a lost run that is being closed may be resumed, in seconds."""

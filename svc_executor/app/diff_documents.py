@@ -12,10 +12,9 @@ from svc_executor.domain.task_dsl import StepType
 
 if TYPE_CHECKING:
     from soma_providers.port import InputArtefact
-    from svc_executor.domain.documents import Differ, DocumentDiff, RevisionRef
+    from svc_executor.app.ports import Assets, Differ, JobStore
+    from svc_executor.domain.documents import DocumentDiff, RevisionRef
     from svc_executor.domain.job import Execution, Step
-    from svc_executor.domain.peers import Assets
-    from svc_executor.domain.ports import JobStore
 
 _AT_ONCE, _WAITING = 2, 8
 

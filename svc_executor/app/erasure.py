@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mesh.clock import Clock
-    from svc_executor.domain.erasure import ErasedAsset, Erasures, Texts
-    from svc_executor.domain.ports import Meter
+    from svc_executor.app.ports import Erasures, Meter, Texts
+    from svc_executor.domain.erasure import ErasedAsset
 
 JOBS_AT_ONCE = 20
 """Jobs of one transaction: each is locked until it ends."""

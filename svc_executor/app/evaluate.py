@@ -17,10 +17,10 @@ from svc_executor.domain.selection_requests import min_width_px
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
+    from svc_executor.app.ports import Critic, JobStore, Work
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Execution, Step
-    from svc_executor.domain.peers import Critic, Judgement
-    from svc_executor.domain.ports import JobStore, Work
+    from svc_executor.domain.peers import Judgement
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from svc_executor.domain.run import JobRun, RunSetup, StepInfo
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.app.ports import JobStore
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import ExecutionSummary, StepSummary
-    from svc_executor.domain.ports import JobStore
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from soma_providers.port import Catalogue, Feedback, InvocationResult, JsonValue, Provider, ProviderSlot
+    from svc_executor.app.ports import Assets, Credentials, InputSlots
     from svc_executor.app.provider_calls import ProviderCalls
     from svc_executor.domain.job import Execution, ExecutionSummary, Job, Step
-    from svc_executor.domain.peers import AssetInfo, Assets
-    from svc_executor.domain.ports import Credentials, InputSlots
+    from svc_executor.domain.peers import AssetInfo
     from svc_executor.domain.provider_call import ProviderCall
 
 _SPLIT = "."

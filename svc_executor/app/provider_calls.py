@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from soma_providers.port import Invocation, InvocationResult
+    from svc_executor.app.ports import JobStore, Results
     from svc_executor.app.produce import AttemptContext
     from svc_executor.domain.job import Execution
-    from svc_executor.domain.ports import JobStore, Results
 
     Invoke = Callable[[Invocation], Awaitable[InvocationResult]]
 

@@ -14,8 +14,8 @@ from mesh.errors import invalid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from svc_executor.app.ports import JobStore
     from svc_executor.domain.job import Job, JobState
-    from svc_executor.domain.ports import JobStore
 
 DEFAULT_PAGE = 50
 

@@ -10,8 +10,8 @@ from svc_executor.domain.timeline import EventType, ExecutionFact, JobEvent, Job
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
+    from svc_executor.app.ports import Work
     from svc_executor.domain.job import Execution, Job, Step
-    from svc_executor.domain.ports import Work
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from soma_providers.port import JsonValue
+    from svc_executor.app.ports import JobStore, Meter, Selector, Work
     from svc_executor.app.recorder import Recorder
     from svc_executor.domain.job import Job, Step
-    from svc_executor.domain.peers import Selection, SelectionRequest, Selector
-    from svc_executor.domain.ports import JobStore, Meter, Work
+    from svc_executor.domain.peers import Selection, SelectionRequest
 
     _RequestWith = Callable[[Sequence[Mapping[str, JsonValue]]], SelectionRequest]
 

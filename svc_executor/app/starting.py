@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from svc_executor.app.ports import JobStore, Runner
     from svc_executor.domain.job import Job
-    from svc_executor.domain.ports import JobStore, Runner
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from mesh.errors import FieldViolation, Reason, SomaError
 from mesh.idempotency import NO_KEY, RequestKey
 from svc_executor.app import spans
 from svc_executor.app.compile import CompilePlan
+from svc_executor.app.ports import Submission
 from svc_executor.app.recorder import Recorder, TimelineEntry
 from svc_executor.domain.compiler import PlanRefusedError
 from svc_executor.domain.job import Job, Step, Terms
-from svc_executor.domain.ports import Submission
 from svc_executor.domain.timeline import EventType
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.ids import Ids
     from soma_providers.port import JsonValue
+    from svc_executor.app.ports import JobStore
     from svc_executor.app.starting import StartJobs
     from svc_executor.domain.compiler import Compiler
     from svc_executor.domain.job import Principal
-    from svc_executor.domain.ports import JobStore
     from svc_executor.domain.task_dsl import Plan
 
 

@@ -19,8 +19,8 @@ from svc_executor.domain.job import service_principal
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_executor.app.compensate import Compensator
+    from svc_executor.app.ports import Identity, JobStore, Meter, Runner
     from svc_executor.app.provider_calls import ProviderCalls
-    from svc_executor.domain.ports import Identity, JobStore, Meter, Runner
     from svc_executor.domain.timeline import Compensation
 
 LOST = "its run was lost before it ended; resume it to go on"

@@ -11,8 +11,8 @@ from svc_executor.domain.timeline import EventType
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from svc_executor.app.ports import JobStore
     from svc_executor.app.recorder import Recorder
-    from svc_executor.domain.ports import JobStore
     from svc_executor.domain.timeline import JobEvent
 
 _BATCH = 200

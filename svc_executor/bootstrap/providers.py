@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from mesh.chassis import Chassis
     from mesh.clock import Clock
     from soma_providers.port import Catalogue, Manifest
-    from svc_executor.domain.documents import Differ
-    from svc_executor.domain.peers import Registry
-    from svc_executor.domain.ports import Meter
+    from svc_executor.app.ports import Differ, Meter, Registry
     from svc_executor.settings import ExecutorSettings
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0

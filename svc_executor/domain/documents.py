@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,10 +59,3 @@ class DocumentDiff:
     changes: tuple[Change, ...]
     truncated: bool
     markdown: str
-
-
-class Differ(Protocol):
-    """Compares revisions."""
-
-    async def __call__(self, tenant_id: str, old: Revision, new: Revision) -> DocumentDiff:
-        """Compose both and compare them; raises FAILED_PRECONDITION, OVERLOADED, DEADLINE_EXCEEDED."""

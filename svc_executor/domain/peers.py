@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from soma_providers.port import CapabilityKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from soma_providers.port import Artefact, Feedback, InputArtefact, JsonValue, Manifest
+    from soma_providers.port import Artefact, Feedback, JsonValue
     from svc_executor.domain.job import SelectedCapability
 
 
@@ -60,22 +60,6 @@ class Selection:
     reserved_micro_usd: int = 0
 
 
-class Selector(Protocol):
-    """Chooses capabilities and keeps the budget."""
-
-    async def select(self, request: SelectionRequest) -> Selection:
-        """Choose; the same request_id gives the same selection. Raises NO_CAPABLE_CAPABILITY, BUDGET_EXCEEDED."""
-
-    async def renew(self, reservation_id: str) -> None:
-        """Hold a reservation for its full time again. Raises BUDGET_EXCEEDED when it lapsed and no budget is left."""
-
-    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
-        """Book the true cost; idempotent."""
-
-    async def release(self, reservation_id: str) -> None:
-        """Give a reservation back; idempotent."""
-
-
 @dataclass(frozen=True)
 class Upload:
     """An artefact to store, and where it comes from."""
@@ -97,25 +81,6 @@ class AssetInfo:
     media_type: str
     filename: str
     size_bytes: int
-
-
-class Assets(Protocol):
-    """Stores and reads bytes."""
-
-    async def store(self, upload: Upload) -> str:
-        """Store an artefact and give its asset id; the same request_id stores once."""
-
-    async def describe(self, asset_id: str) -> AssetInfo:
-        """What an asset is, before its bytes are read; NOT_FOUND when it is gone."""
-
-    async def load(self, asset: AssetInfo) -> InputArtefact:
-        """Read an asset whole; NOT_FOUND or FAILED_PRECONDITION when it is gone meanwhile."""
-
-    async def release(self, asset_id: str, job_id: str, reason: str) -> None:
-        """Give up what a job holds of an asset; nobody's bytes are erased. Idempotent, also for what is gone."""
-
-    async def held_by(self, job_id: str) -> list[str]:
-        """Ids of the readable assets that a job holds: without a hold their bytes may go at any time."""
 
 
 @dataclass(frozen=True)
@@ -142,13 +107,6 @@ class EvaluationRequest:
     expected_labels: tuple[str, ...] = ()
     rubric: str | Mapping[str, JsonValue] = ""
     min_width_px: int = 0
-
-
-class Critic(Protocol):
-    """Judges results."""
-
-    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
-        """Judge; the same request_id gives the same verdict."""
 
 
 class HealthState(StrEnum):
@@ -194,16 +152,3 @@ class ServedCapability:
     def key(self) -> CapabilityKey:
         """What tells it from all others."""
         return CapabilityKey(self.capability_id, self.owner_tenant_id)
-
-
-class Registry(Protocol):
-    """Knows the capabilities."""
-
-    async def register(self, manifest: Manifest) -> None:
-        """Add a capability, or replace what an earlier start registered."""
-
-    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
-        """The capabilities that an adapter serves, whoever registered them."""
-
-    async def report_health(self, report: HealthReport) -> None:
-        """Tell how a capability fares."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.events.event import Event
     from mesh.events.inbox import Handler
-    from svc_executor.domain.erasure import Texts
+    from svc_executor.app.ports import Texts
 
 
 class AssetEventHandlers:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from mesh.rpc.request_keys import IdempotentRequest
     from soma.executor.v1 import job_pb2
     from svc_executor.app.control import CancelJob, ResumeJob
+    from svc_executor.app.ports import JobStore
     from svc_executor.app.read import ListJobs
     from svc_executor.app.submit import SubmitJob
     from svc_executor.app.watch import WatchJob
-    from svc_executor.domain.ports import JobStore
 
     Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 

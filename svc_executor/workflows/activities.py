@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from svc_executor.app.close_run import CloseRun, EndStep
     from svc_executor.app.evaluate import EvaluateAttempt
     from svc_executor.app.open_run import OpenRun
+    from svc_executor.app.ports import Identity, JobStore
     from svc_executor.app.select import SelectCapability
     from svc_executor.domain.job import Job, Principal
-    from svc_executor.domain.ports import Identity, JobStore
 
 _BEAT_S = 1.0
 _log = logging.getLogger(__name__)

@@ -19,9 +19,8 @@ from svc_executor.workflows.activities import UseCases
 if TYPE_CHECKING:
     from mesh.clock import Clock
     from soma_providers.port import Catalogue
+    from svc_executor.app.ports import Assets, Credentials, Critic, InputSlots, JobStore, Meter, Results, Selector
     from svc_executor.app.starting import StartJobs
-    from svc_executor.domain.peers import Assets, Critic, Selector
-    from svc_executor.domain.ports import Credentials, InputSlots, JobStore, Meter, Results
 
 
 @dataclass(frozen=True)

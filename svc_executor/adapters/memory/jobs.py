@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from svc_executor.app.ports import Submission
     from svc_executor.domain.job import Job, StepSummary
-    from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from mesh.events.event import Event
     from mesh.stores.postgres import Postgres
     from svc_executor.adapters.postgres.wakeups import Notifier
+    from svc_executor.app.ports import Submission
     from svc_executor.domain.job import Job, JobState, StepSummary
-    from svc_executor.domain.ports import Submission
     from svc_executor.domain.provider_call import ProviderCall
     from svc_executor.domain.timeline import Compensation, Fact, JobEvent
 

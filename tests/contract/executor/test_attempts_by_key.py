@@ -15,8 +15,8 @@ from tests.contract.executor.test_job_store import an_event, an_execution
 from tests.contract.executor.test_sweeping import a_compensation
 
 if TYPE_CHECKING:
+    from svc_executor.app.ports import JobStore
     from svc_executor.domain.job import Execution, Job
-    from svc_executor.domain.ports import JobStore
     from tests.contract.executor.conftest import Submit
 
 MONEY = st.integers(0, 10**15)

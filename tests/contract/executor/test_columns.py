@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from svc_executor.app.ports import JobStore
     from svc_executor.domain.job import Job
-    from svc_executor.domain.ports import JobStore
     from tests.conftest import Database
     from tests.contract.executor.conftest import Submit
 

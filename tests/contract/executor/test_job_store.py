@@ -25,8 +25,8 @@ from svc_executor.domain.timeline import (
 from tests.contract.executor.conftest import START, Submit
 
 if TYPE_CHECKING:
+    from svc_executor.app.ports import JobStore
     from svc_executor.domain.job import Job
-    from svc_executor.domain.ports import JobStore
 
 
 def an_execution(job: Job, step_id: str = "b", index: int = 1, attempt: int = 1) -> Execution:

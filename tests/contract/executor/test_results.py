@@ -18,7 +18,7 @@ from svc_executor.domain.provider_call import CallOutcome
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from svc_executor.domain.ports import Results
+    from svc_executor.app.ports import Results
 
 RESULT = InvocationResult(
     artefacts=(

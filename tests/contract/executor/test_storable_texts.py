@@ -18,7 +18,7 @@ from tests.unit.executor.test_run_steps import Run
 
 if TYPE_CHECKING:
     from soma_providers.port import EgressRequest, Processes
-    from svc_executor.domain.ports import JobStore
+    from svc_executor.app.ports import JobStore
 
 NO_PROCESSES: Processes = None  # type: ignore[assignment]  # a remote provider has none
 UNSTORABLE = ["\x00", "\ud83d"]

@@ -22,8 +22,8 @@ from tests.contract.executor.conftest import START
 from tests.contract.executor.test_job_store import an_execution
 
 if TYPE_CHECKING:
+    from svc_executor.app.ports import JobStore
     from svc_executor.domain.job import Job
-    from svc_executor.domain.ports import JobStore
     from tests.contract.executor.conftest import Submit
 
 LATER = START + timedelta(hours=1)

@@ -15,7 +15,7 @@ from svc_executor.domain.timeline import EventType, JobEvent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from svc_executor.domain.ports import JobStore
+    from svc_executor.app.ports import JobStore
     from tests.contract.executor.conftest import Submit
 
 RECORDER = Recorder(SystemClock())

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from soma_providers.port import Invocation, JsonValue
+    from svc_executor.app.ports import JobStore, Runner
     from svc_executor.domain.job import Job, StepState
-    from svc_executor.domain.ports import JobStore, Runner
     from svc_executor.domain.run import JobRun
     from svc_executor.domain.timeline import Fact, JobAccount
     from svc_executor.workflows.activities import UseCases

@@ -1,0 +1,75 @@
+"""What the executor needs of the other contexts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soma_providers.port import InputArtefact, Manifest
+    from svc_executor.domain.peers import (
+        AssetInfo,
+        EvaluationRequest,
+        HealthReport,
+        Judgement,
+        Selection,
+        SelectionRequest,
+        ServedCapability,
+        Upload,
+    )
+
+
+class Selector(Protocol):
+    """Chooses capabilities and keeps the budget."""
+
+    async def select(self, request: SelectionRequest) -> Selection:
+        """Choose; the same request_id gives the same selection. Raises NO_CAPABLE_CAPABILITY, BUDGET_EXCEEDED."""
+
+    async def renew(self, reservation_id: str) -> None:
+        """Hold a reservation for its full time again. Raises BUDGET_EXCEEDED when it lapsed and no budget is left."""
+
+    async def settle(self, reservation_id: str, cost_micro_usd: int) -> None:
+        """Book the true cost; idempotent."""
+
+    async def release(self, reservation_id: str) -> None:
+        """Give a reservation back; idempotent."""
+
+
+class Assets(Protocol):
+    """Stores and reads bytes."""
+
+    async def store(self, upload: Upload) -> str:
+        """Store an artefact and give its asset id; the same request_id stores once."""
+
+    async def describe(self, asset_id: str) -> AssetInfo:
+        """What an asset is, before its bytes are read; NOT_FOUND when it is gone."""
+
+    async def load(self, asset: AssetInfo) -> InputArtefact:
+        """Read an asset whole; NOT_FOUND or FAILED_PRECONDITION when it is gone meanwhile."""
+
+    async def release(self, asset_id: str, job_id: str, reason: str) -> None:
+        """Give up what a job holds of an asset; nobody's bytes are erased. Idempotent, also for what is gone."""
+
+    async def held_by(self, job_id: str) -> list[str]:
+        """Ids of the readable assets that a job holds: without a hold their bytes may go at any time."""
+
+
+class Critic(Protocol):
+    """Judges results."""
+
+    async def evaluate(self, evaluation_request: EvaluationRequest) -> Judgement:
+        """Judge; the same request_id gives the same verdict."""
+
+
+class Registry(Protocol):
+    """Knows the capabilities."""
+
+    async def register(self, manifest: Manifest) -> None:
+        """Add a capability, or replace what an earlier start registered."""
+
+    async def served_by(self, adapter: str) -> Sequence[ServedCapability]:
+        """The capabilities that an adapter serves, whoever registered them."""
+
+    async def report_health(self, report: HealthReport) -> None:
+        """Tell how a capability fares."""
