@@ -1,4 +1,4 @@
-"""Page tokens."""
+"""Sizes of pages, and the tokens of the next ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+DEFAULT_PAGE_SIZE = 50
+"""Entries of a page for whoever asks for no number."""
 _MICROSECOND = timedelta(microseconds=1)
 _NOT_OURS = "must be the next_page_token of the page before"
 
@@ -24,6 +26,11 @@ class PageRequest(Protocol):
 
     page_size: int
     page_token: str
+
+
+def page_size(request: PageRequest) -> int:
+    """How many entries a page may have; the contract bounds what may be asked for."""
+    return request.page_size or DEFAULT_PAGE_SIZE
 
 
 def page_token_id(token: str, field: str = "page_token") -> str:

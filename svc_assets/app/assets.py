@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_assets.app.ports import Bytes, Rows
 
-DEFAULT_PAGE = 50
 PIECE = 256 * 1024
 
 

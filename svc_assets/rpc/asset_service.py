@@ -10,11 +10,10 @@ from google.api.httpbody_pb2 import HttpBody
 from mesh.context import caller, current
 from mesh.errors import invalid
 from mesh.rpc.access import is_service
-from mesh.rpc.paging import page_token_id
+from mesh.rpc.paging import page_size, page_token_id
 from soma.assets.v1 import asset_service_pb2 as pb
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceServicer
 from svc_assets.app import upload_deadline
-from svc_assets.app.assets import DEFAULT_PAGE
 from svc_assets.domain.model import Listing, Release
 from svc_assets.domain.rules import is_active
 from svc_assets.rpc.convert import asset_to, declared_from
@@ -74,7 +73,7 @@ class AssetServicer(AssetServiceServicer):
         self, request: pb.ListAssetsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListAssetsResponse:
         """Lists assets."""
-        size = request.page_size or DEFAULT_PAGE
+        size = page_size(request)
         wanted = Listing(
             request.asset_type,
             request.job_id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.access import is_service
-from mesh.rpc.paging import page_token_id
+from mesh.rpc.paging import page_size, page_token_id
 from soma.critic.v1 import critic_service_pb2 as pb
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceServicer
 from svc_critic.domain.evaluation import Listing
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svc_critic.app import Evaluate
-
-DEFAULT_PAGE = 50
 
 
 class CriticServicer(CriticServiceServicer):
@@ -40,7 +38,7 @@ class CriticServicer(CriticServiceServicer):
         self, request: pb.ListEvaluationsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListEvaluationsResponse:
         """Lists past verdicts."""
-        size = request.page_size or DEFAULT_PAGE
+        size = page_size(request)
         wanted = Listing(request.asset_id, request.job_id, size + 1, page_token_id(request.page_token))
         found = await self._evaluate.list(caller().tenant_id, wanted)
         token = found[size - 1].evaluation_id if len(found) > size else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.rpc.paging import page_token_id
+from mesh.rpc.paging import page_size, page_token_id
 from mesh.rpc.request_keys import request_key
 from soma.critic.v1 import rubric_pb2 as pb
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceServicer
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svc_critic.app import RubricUseCases
-
-DEFAULT_PAGE = 50
 
 
 class RubricServicer(RubricServiceServicer):
@@ -39,7 +37,7 @@ class RubricServicer(RubricServiceServicer):
         self, request: pb.ListRubricsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListRubricsResponse:
         """Lists rubrics."""
-        size = request.page_size or DEFAULT_PAGE
+        size = page_size(request)
         found = await self._rubrics.list(caller().tenant_id, request.asset_type, _place(request.page_token), size + 1)
         token = found[size - 1].rubric_id if len(found) > size else ""
         return pb.ListRubricsResponse(rubrics=map(rubric_to, found[:size]), next_page_token=token)

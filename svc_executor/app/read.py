@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from svc_executor.app.ports import JobStore
     from svc_executor.domain.job import Job, JobState
 
-DEFAULT_PAGE = 50
-
 
 @dataclass(frozen=True)
 class JobPage:
@@ -36,7 +34,7 @@ class ListJobs:
 
     async def __call__(self, tenant_id: str, state: JobState | None, page_size: int, page_token: str) -> JobPage:
         """A page; INVALID_ARGUMENT for a token of another list."""
-        size = page_size or DEFAULT_PAGE
+        size = page_size
         before = _before(page_token, state) if page_token else ""
         found = await self._store.page(tenant_id, state, before, size + 1)
         shown = found[:size]

@@ -11,6 +11,7 @@ from mesh import context as request_context
 from mesh.context import caller
 from mesh.errors import invalid
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
+from mesh.rpc.paging import page_size
 from mesh.rpc.request_keys import request_key
 from soma.executor.v1 import job_service_pb2, job_service_pb2_grpc
 from svc_executor.app.control import ControlRequest
@@ -81,7 +82,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> job_service_pb2.ListJobsResponse:
         """List jobs."""
         page = await self._use_cases.list(
-            caller().tenant_id, _state(request.state), request.page_size, request.page_token
+            caller().tenant_id, _state(request.state), page_size(request), request.page_token
         )
         return job_service_pb2.ListJobsResponse(
             jobs=[convert.job_message(job) for job in page.jobs], next_page_token=page.next_page_token

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.rpc.paging import cursor_of, cursor_token, page_token_id
+from mesh.rpc.paging import cursor_of, cursor_token, page_size, page_token_id
 from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[object, object]
 
-_DEFAULT_PAGE = 50
 _MAX_REVOCATIONS = 5_000
 _MAX_ID_BYTES = 1024 * 1024
 
@@ -85,7 +84,7 @@ class ApiKeyServicer(pb_grpc.ApiKeyServiceServicer):
         page = await self._keys.list(
             caller(),
             include_inactive=request.include_inactive,
-            size=request.page_size or _DEFAULT_PAGE,
+            size=page_size(request),
             before=page_token_id(cursor_of(request)),
         )
         token = cursor_token(request, page.end) if page.end else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.context import caller
-from mesh.rpc.paging import cursor_of, cursor_token
+from mesh.rpc.paging import cursor_of, cursor_token, page_size
 from mesh.rpc.request_keys import request_key
 from mesh.rpc.wellknown import timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from svc_gateway.domain.keys import Tenant
 
     Context = grpc.aio.ServicerContext[object, object]
-
-_DEFAULT_PAGE = 50
 
 
 class TenantServicer(pb_grpc.TenantServiceServicer):
@@ -62,7 +60,7 @@ class TenantServicer(pb_grpc.TenantServiceServicer):
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
         """Lists tenants."""
-        page = await self._tenants.list(caller(), request.page_size or _DEFAULT_PAGE, cursor_of(request))
+        page = await self._tenants.list(caller(), page_size(request), cursor_of(request))
         token = cursor_token(request, page.end) if page.end else ""
         tenants = [_tenant_to_proto(tenant) for tenant in page.tenants]
         return pb.ListTenantsResponse(tenants=tenants, next_page_token=token)

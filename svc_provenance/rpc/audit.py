@@ -9,7 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 from mesh.context import caller
 from mesh.errors import invalid
 from mesh.rpc.enums import EnumCodec
-from mesh.rpc.paging import cursor_of, cursor_token
+from mesh.rpc.paging import cursor_of, cursor_token, page_size
 from mesh.rpc.wellknown import moment, timestamp
 from soma.events.v1.audit_pb2 import AuditDecision, AuditRecorded
 from soma.provenance.v1 import audit_service_pb2 as pb
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _DECISIONS = EnumCodec(AuditDecision)
 _FAULT_KINDS = EnumCodec(pb.AuditFaultKind)
-_DEFAULT_PAGE = 50
 _LINES = "application/x-ndjson"
 _KNOWN = frozenset(Decision)
 
@@ -45,7 +44,7 @@ class AuditServicer(AuditServiceServicer):
     ) -> pb.ListAuditEventsResponse:
         """Lists entries, newest first."""
         chain = tenant_of(caller(), platform=request.platform)
-        page, end = await self._audit.page(chain, _filters(request), _mark(request), request.page_size or _DEFAULT_PAGE)
+        page, end = await self._audit.page(chain, _filters(request), _mark(request), page_size(request))
         token = cursor_token(request, str(end)) if end else ""
         return pb.ListAuditEventsResponse(audit_events=map(_event, page), next_page_token=token)
 

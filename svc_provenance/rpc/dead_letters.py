@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from mesh.context import caller
 from mesh.redaction import LARGE_CHARS, redact_large
 from mesh.rpc.enums import EnumCodec
-from mesh.rpc.paging import time_cursor_of, time_cursor_token
+from mesh.rpc.paging import page_size, time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import struct, timestamp
 from soma.events.v1.dead_letter_pb2 import DeadLetterCause
 from soma.provenance.v1 import dead_letter_service_pb2 as pb
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _STATES = EnumCodec(pb.DeadLetterState)
 _CAUSES = EnumCodec(DeadLetterCause)
-_DEFAULT_PAGE, _DEFAULT_MANY = 50, 100
+_DEFAULT_MANY = 100
 
 
 class DeadLetterServicer(DeadLetterServiceServicer):
@@ -54,7 +54,7 @@ class DeadLetterServicer(DeadLetterServiceServicer):
             correlation_id=request.correlation_id,
         )
         tenant, mark = tenant_of(caller(), platform=request.platform), time_cursor_of(request)
-        size = request.page_size or _DEFAULT_PAGE
+        size = page_size(request)
         page, end = await self._service.page(tenant, filters, mark and PageCursor(*mark), size)
         return pb.ListDeadLettersResponse(
             dead_letters=map(_dead_letter, page),

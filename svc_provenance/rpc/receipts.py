@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.rpc.enums import EnumCodec
-from mesh.rpc.paging import time_cursor_of, time_cursor_token
+from mesh.rpc.paging import page_size, time_cursor_of, time_cursor_token
 from mesh.rpc.wellknown import moment, timestamp
 from soma.provenance.v1 import receipt_service_pb2
 from soma.provenance.v1.receipt_service_pb2_grpc import ReceiptServiceServicer
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _FORMS = EnumCodec(receipt_service_pb2.ReceiptForm)
 _CAUSES = EnumCodec(receipt_service_pb2.ReceiptCause)
-_DEFAULT_PAGE = 50
 
 
 class ReceiptServicer(ReceiptServiceServicer):
@@ -41,7 +40,7 @@ class ReceiptServicer(ReceiptServiceServicer):
         """Lists the receipts of the caller's tenant, newest first."""
         mark = time_cursor_of(request)
         page, end = await self._receipts.page(
-            caller().tenant_id, _filters(request), mark and PageCursor(*mark), request.page_size or _DEFAULT_PAGE
+            caller().tenant_id, _filters(request), mark and PageCursor(*mark), page_size(request)
         )
         return receipt_service_pb2.ListReceiptsResponse(
             receipts=map(_receipt, page), next_page_token=time_cursor_token(request, end.at, end.id_) if end else ""

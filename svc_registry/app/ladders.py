@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, invalid, not_found
 from mesh.idempotency import NO_KEY, RequestKey
-from svc_registry.app.ports import DEFAULT_PAGE, OwnedLadderKey, Page, Request
+from svc_registry.app.ports import OwnedLadderKey, Page, Request
 from svc_registry.domain import PLATFORM
 
 if TYPE_CHECKING:
@@ -39,9 +39,8 @@ class Ladders:
     def list(self, actor: Actor, size: int, token: str) -> Page[Ladder]:
         """A page of those in force, ordered by modality and task type."""
         found = [item for item in self._catalog.ladders.all_in_force(actor.tenant_id) if ladder_token(item) > token]
-        limit = size or DEFAULT_PAGE
-        page = found[:limit]
-        return Page(page, ladder_token(page[-1]) if len(found) > limit else "")
+        page = found[:size]
+        return Page(page, ladder_token(page[-1]) if len(found) > size else "")
 
     async def set(self, actor: Actor, wanted: Ladder, key: RequestKey = NO_KEY) -> Ladder:
         """Sets the tenant's own ladder (the platform's for its administrators); an empty list gives an override up.

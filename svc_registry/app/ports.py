@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from svc_registry.domain.model import Health, HealthState, Kind, LadderKey, Modality
 
 T = TypeVar("T")
-DEFAULT_PAGE = 50
-"""Entries of a page for whoever asks for no number."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mesh.errors import Reason, SomaError, not_found
 from mesh.idempotency import NO_KEY, RequestKey
 from svc_registry.app.capability_resolver import CapabilityResolver
 from svc_registry.app.ladders import Ladders
-from svc_registry.app.ports import DEFAULT_PAGE, Page, Request
+from svc_registry.app.ports import Page, Request
 from svc_registry.app.schemas import Schemas
 from svc_registry.app.validation import check, masked
 from svc_registry.domain import (
@@ -159,10 +159,9 @@ class Registry:
             behind = index.after(CapabilityKey(id_, owner), wanted.adapter)
         else:
             behind = index.visible_after(actor.tenant_id, id_)
-        limit = size or DEFAULT_PAGE
-        found = list(islice((item for item in behind if self._matches(item, wanted)), limit + 1))
-        page = found[:limit]
-        return Page(page, capability_token(page[-1]) if len(found) > limit else "")
+        found = list(islice((item for item in behind if self._matches(item, wanted)), size + 1))
+        page = found[:size]
+        return Page(page, capability_token(page[-1]) if len(found) > size else "")
 
     @staticmethod
     def _matches(item: Capability, wanted: CapabilityFilter) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.context import caller
 from mesh.identity import SERVICE_ROLE
 from mesh.rpc.heartbeats import DEFAULT_HEARTBEATS
+from mesh.rpc.paging import page_size
 from mesh.rpc.request_keys import request_key
 from mesh.rpc.sizes import within_bytes
 from soma.registry.v1 import capability_service_pb2 as pb
@@ -90,7 +91,7 @@ class CapabilityServicer(CapabilityServiceServicer):
             adapter=request.adapter,
             include_disabled=request.include_disabled,
         )
-        page = self._registry.list(_actor(), wanted, request.page_size, request.page_token)
+        page = self._registry.list(_actor(), wanted, page_size(request), request.page_token)
         found = within_bytes(map(_shown, page.items))
         token = page.next_token if len(found) == len(page.items) else capability_token(page.items[len(found) - 1])
         return pb.ListCapabilitiesResponse(capabilities=found, next_page_token=token)
@@ -168,7 +169,7 @@ class CapabilityServicer(CapabilityServiceServicer):
         self, request: pb.ListLaddersRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListLaddersResponse:
         """Lists the ladders in force."""
-        page = self._registry.ladders.list(_actor(), request.page_size, request.page_token)
+        page = self._registry.ladders.list(_actor(), page_size(request), request.page_token)
         found = within_bytes(map(ladder_to_proto, page.items))
         token = page.next_token if len(found) == len(page.items) else ladder_token(page.items[len(found) - 1])
         return pb.ListLaddersResponse(ladders=found, next_page_token=token)

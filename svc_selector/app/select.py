@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from svc_selector.domain.decision import BudgetReservation, JudgementResult, Ranked, Recorded
     from svc_selector.domain.model import SelectionRequest, Subject
 
-DEFAULT_PAGE = 50
-
 
 @dataclass(frozen=True)
 class SelectorOptions:
@@ -192,7 +190,7 @@ class Selector:
     async def list(self, tenant_id: str, job_id: str, size: int, token: str) -> Sequence[bytes]:
         """Documents of past decisions, newest first; one more than the page when there is a next one."""
         await self._recorder.flush()
-        return await self._decisions.list(tenant_id, job_id, (size or DEFAULT_PAGE) + 1, token)
+        return await self._decisions.list(tenant_id, job_id, size + 1, token)
 
 
 def _choose(decision: Decision, ranked: Ranked) -> Decision:

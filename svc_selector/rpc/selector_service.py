@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from mesh.context import caller
 from mesh.errors import Reason, SomaError
-from mesh.rpc.paging import page_token_id
+from mesh.rpc.paging import page_size, page_token_id
 from soma.selector.v1 import selector_service_pb2 as pb
 from soma.selector.v1.selection_pb2 import Selection, SubjectContext
 from soma.selector.v1.selector_service_pb2_grpc import SelectorServiceServicer
-from svc_selector.app.select import DEFAULT_PAGE
 from svc_selector.rpc.candidates import judgement_to_proto
 from svc_selector.rpc.convert import dry_run_from, selection_request_from, subject_from
 
@@ -73,7 +72,7 @@ class SelectorServicer(SelectorServiceServicer):
         self, request: pb.ListSelectionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListSelectionsResponse:
         """Lists past selections."""
-        size = request.page_size or DEFAULT_PAGE
+        size = page_size(request)
         documents = await self._selector.list(
             caller().tenant_id, request.job_id, size, page_token_id(request.page_token)
         )

@@ -127,7 +127,7 @@ async def test_what_a_tenant_registers_is_its_own(registry: Registry) -> None:
     with pytest.raises(SomaError) as hidden:
         registry.get(UMBRELLA, "d2@acme")
     assert reason_of(hidden) is Reason.NOT_FOUND
-    assert registry.list(UMBRELLA, CapabilityFilter(), 0, "").items == []
+    assert registry.list(UMBRELLA, CapabilityFilter(), 50, "").items == []
 
 
 async def test_a_tenant_cannot_change_what_the_platform_registered(registry: Registry) -> None:
@@ -169,13 +169,13 @@ async def test_a_disabled_capability_is_left_out_and_not_listed(registry: Regist
     await registry.disable(PLATFORM_ADMIN, "d2@local")
     answer = await find(catalog, NEED)
     assert (ids(answer), codes(answer)) == ([], {"d2@local": "DISABLED"})
-    assert registry.list(ACME, CapabilityFilter(), 0, "").items == []
+    assert registry.list(ACME, CapabilityFilter(), 50, "").items == []
 
 
 async def test_an_adapter_finds_what_it_serves(registry: Registry) -> None:
     await registry.register(PLATFORM_ADMIN, replace(D2, adapter="drawer"))
     await registry.register(PLATFORM_ADMIN, replace(D2, tool_id="other", adapter="writer"))
-    found = registry.list(ACME, CapabilityFilter(adapter="drawer"), 0, "").items
+    found = registry.list(ACME, CapabilityFilter(adapter="drawer"), 50, "").items
     assert [item.capability_id for item in found] == ["d2@local"]
 
 

@@ -37,7 +37,7 @@ async def test_what_is_deleted_is_not_found_and_not_listed(registry: Registry, c
         capability_to_proto(deleted).lifecycle
         == capability_to_proto(replace(MINE, lifecycle=Lifecycle.DISABLED)).lifecycle
     )
-    assert registry.list(ACME, CapabilityFilter(include_disabled=True), 0, "").items == []
+    assert registry.list(ACME, CapabilityFilter(include_disabled=True), 50, "").items == []
     with pytest.raises(SomaError) as hidden:
         registry.get(ACME, "mine@acme")
     assert hidden.value.reason is Reason.NOT_FOUND

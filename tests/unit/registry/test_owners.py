@@ -45,7 +45,7 @@ def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Registry
 
 async def seen(registry: Registry, actor: Actor) -> list[tuple[str, str]]:
     """Owner and description of what an actor is shown."""
-    listed = registry.list(actor, CapabilityFilter(include_disabled=True), 0, "").items
+    listed = registry.list(actor, CapabilityFilter(include_disabled=True), 50, "").items
     return [(item.tenant_id, item.description) for item in listed]
 
 

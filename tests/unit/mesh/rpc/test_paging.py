@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
-from mesh.rpc.paging import cursor_of, cursor_token, time_cursor_of, time_cursor_token
+from mesh.rpc.paging import cursor_of, cursor_token, page_size, time_cursor_of, time_cursor_token
 from soma.gateway.v1.identity_service_pb2 import ListTenantsRequest
 from soma.provenance.v1.dead_letter_service_pb2 import ListDeadLettersRequest
 
@@ -66,3 +66,8 @@ def test_what_was_not_made_here_is_refused(token: str) -> None:
 def test_marks_are_true_to_the_microsecond() -> None:
     later = NOW + timedelta(microseconds=1)
     assert time_cursor_of(asked(time_cursor_token(asked(), later, ID))) == (later, ID)
+
+
+def test_who_asks_for_no_number_gets_fifty_entries() -> None:
+    assert page_size(ListTenantsRequest()) == 50
+    assert page_size(ListTenantsRequest(page_size=7)) == 7
