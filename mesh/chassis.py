@@ -26,18 +26,18 @@ from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.events.topics import AUDIT, DEAD_LETTERS
 from mesh.events.unknown_keys import UnknownKeys
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
-from mesh.identity.statements import KeyIdsFile, RevocationsFile
+from mesh.identity.signed_statements import KeyIdsFile, RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import Service, background
 from mesh.policy import Policy, RegoAuthorizer
 from mesh.processes import ProcessLimits, ProcessorUse, ProcessPool
 from mesh.rpc.api_keys import ExistingKeys
-from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
 from mesh.rpc.heartbeats import Heartbeats
+from mesh.rpc.interceptor_chain import standard_chain
+from mesh.rpc.interceptor_order import with_own
 from mesh.rpc.key_streams import KeyStreams
-from mesh.rpc.order import with_own
-from mesh.rpc.revocations import RevokedKeys
+from mesh.rpc.revoked_keys import RevokedKeys
 from mesh.rpc.server import serving
 from mesh.secrets import Vault, VaultSecrets, VaultTransit
 from mesh.settings import (
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from mesh.events.bus import Bus
     from mesh.events.dead_letters import StoreDeadLetter
     from mesh.events.inbox import Handlers
-    from mesh.rpc.call import Interceptor
+    from mesh.rpc.interceptor import Interceptor
     from mesh.rpc.registrar import Registration
     from mesh.stores.retention import Rule, Task
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from mesh import contexts
 from mesh.stores.migrations import migrate
 from soma_local import databases, environment, locate, services, vault
-from soma_local.edge import Edge
 from soma_local.engines import KafkaEngine, OpenBaoEngine, PostgresEngine, TemporalEngine, ValkeyEngine
+from soma_local.envoy_bootstrap import Edge
 from soma_local.identity import ProcessIdentity
 from soma_local.locate import MissingError
 from soma_local.pki import Pki

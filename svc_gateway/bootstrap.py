@@ -40,19 +40,19 @@ from svc_gateway.adapters.keyfile import KeyFile
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_lock
 from svc_gateway.adapters.retention import RULES
 from svc_gateway.adapters.sources import EdgeSources
-from svc_gateway.app.edge import EdgeReconciler
+from svc_gateway.app.edge_reconciler import EdgeReconciler
 from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.monitor import Check, CheckTiming, Monitor
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
-from svc_gateway.app.statements import Statements
+from svc_gateway.app.signed_statements import Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.context import CONTEXT, NAME
 from svc_gateway.domain.degradation import Thresholds
-from svc_gateway.domain.edge import SPIFFE, Cors, Credentials, EdgeState, Limits
-from svc_gateway.rpc.control import ControlServer
+from svc_gateway.domain.edge_state import SPIFFE, Cors, Credentials, EdgeState, Limits
+from svc_gateway.rpc.control_plane import ControlServer
 from svc_gateway.rpc.health import ApiServicer, DegradationServicer
 from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer, existing_keys, revocations
 from svc_gateway.rpc.permissions import PermissionServicer

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from mesh.errors import FieldViolation, invalid_all
 from mesh.identity import SERVICE_ROLE
-from mesh.rpc.call import Access
+from mesh.rpc.interceptor import Access
 from soma.common.v1 import access_pb2
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from mesh.errors import SomaError
 from mesh.identity.key_ids import Existence, KeyIds, id_of
 from mesh.logging import get_logger
 from mesh.lru import LruMap
-from mesh.rpc.revocations import MAX_AGE_S, PAUSE_S
+from mesh.rpc.revoked_keys import MAX_AGE_S, PAUSE_S
 from mesh.rpc.wellknown import moment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Sequence
 
     from mesh.clock import Clock
-    from mesh.identity.statements import KeyIdsFile
+    from mesh.identity.signed_statements import KeyIdsFile
     from soma.gateway.v1.identity_service_pb2 import WatchApiKeysResponse
 
 CLOCK_TOLERANCE_S = 60.0

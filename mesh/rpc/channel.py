@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
 
-from mesh.rpc import calls
+from mesh.rpc import channel_calls
 from mesh.rpc.outgoing import Method, Outgoing, OutgoingCall
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _MultiCallable:
 
     def _prepare(
         self, metadata: Metadata | None, timeout: float | None, start: Start[C]
-    ) -> tuple[OutgoingCall, calls.Open[C]]:
+    ) -> tuple[OutgoingCall, channel_calls.Open[C]]:
         outgoing_call = self._outgoing.begin(self._method)
 
         async def open_call() -> C:
@@ -72,7 +72,7 @@ class _UnaryUnary(_MultiCallable, grpc.aio.UnaryUnaryMultiCallable[Q, R]):
                 compression=compression,
             )
 
-        return calls.UnaryUnary(*self._prepare(metadata, timeout, start))
+        return channel_calls.UnaryUnary(*self._prepare(metadata, timeout, start))
 
 
 class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable[Q, R]):
@@ -100,7 +100,7 @@ class _UnaryStream(_MultiCallable, grpc.aio.UnaryStreamMultiCallable[Q, R]):
                 compression=compression,
             )
 
-        return calls.UnaryStream(*self._prepare(metadata, timeout, start))
+        return channel_calls.UnaryStream(*self._prepare(metadata, timeout, start))
 
 
 class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable[Q, R]):
@@ -120,7 +120,7 @@ class _StreamUnary(_MultiCallable, grpc.aio.StreamUnaryMultiCallable[Q, R]):
         def start(headers: grpc.aio.Metadata, seconds: float | None) -> grpc.aio.StreamUnaryCall[Q, R]:
             return self._inner(request_iterator, seconds, headers, credentials, wait_for_ready, compression)
 
-        return calls.StreamUnary(*self._prepare(metadata, timeout, start))
+        return channel_calls.StreamUnary(*self._prepare(metadata, timeout, start))
 
 
 class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable[Q, R]):
@@ -140,7 +140,7 @@ class _StreamStream(_MultiCallable, grpc.aio.StreamStreamMultiCallable[Q, R]):
         def start(headers: grpc.aio.Metadata, seconds: float | None) -> grpc.aio.StreamStreamCall[Q, R]:
             return self._inner(request_iterator, seconds, headers, credentials, wait_for_ready, compression)
 
-        return calls.StreamStream(*self._prepare(metadata, timeout, start))
+        return channel_calls.StreamStream(*self._prepare(metadata, timeout, start))
 
 
 class MeshChannel(grpc.aio.Channel):

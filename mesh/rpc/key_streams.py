@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.rpc.api_keys import Watch as WatchExisting
-    from mesh.rpc.revocations import Watch as WatchRevoked
+    from mesh.rpc.revoked_keys import Watch as WatchRevoked
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import grpc.aio
 from mesh.errors import SomaError
 
 if TYPE_CHECKING:
-    from mesh.rpc.call import Call
+    from mesh.rpc.interceptor import Call
 
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mesh.rpc.registrar import Registrar, Registration
-    from mesh.rpc.wrap import Handler
+    from mesh.rpc.wrapped_handlers import Handler
 
 V1 = "grpc.reflection.v1.ServerReflection"
 V1_ALPHA = reflection.SERVICE_NAME

@@ -10,13 +10,13 @@ import grpc.aio
 
 from mesh.errors import Reason, SomaError
 from mesh.logging import get_logger
-from mesh.rpc.call import Access, Route
-from mesh.rpc.wrap import wrap
+from mesh.rpc.interceptor import Access, Route
+from mesh.rpc.wrapped_handlers import wrap
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.call import Interceptor, ServicerContext
-    from mesh.rpc.wrap import Handler
+    from mesh.rpc.interceptor import Interceptor, ServicerContext
+    from mesh.rpc.wrapped_handlers import Handler
 
 Registration: TypeAlias = tuple[Callable[..., None], object]
 """The generated `add_<Service>Servicer_to_server` and the servicer to add."""

@@ -16,16 +16,16 @@ from mesh.logging import get_logger
 from mesh.rpc import reflection
 from mesh.rpc.access import declared_access
 from mesh.rpc.credentials import server_credentials, show_expiry
+from mesh.rpc.interceptor_order import check_order
 from mesh.rpc.interceptors.admission import Admission, TenantLimits
 from mesh.rpc.interceptors.progress import UploadProgress
-from mesh.rpc.order import check_order
 from mesh.rpc.registrar import Registrar, Registration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mesh.clock import Clock
-    from mesh.rpc.call import Interceptor
+    from mesh.rpc.interceptor import Interceptor
     from mesh.rpc.registrar import AccessOf
     from mesh.settings import ServerSettings, TlsSettings
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mesh.clock import SystemClock
 from mesh.rpc.access import declared_access
-from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
+from mesh.rpc.interceptor_chain import standard_chain
 from mesh.rpc.server import serving
 from mesh.settings import ServerSettings, TlsSettings
 from mesh.testing.tokens import ALICE, Issuer

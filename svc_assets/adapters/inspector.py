@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.processes import ProcessEndedError, ResourceLimitError, TimeLimitError
-from svc_assets.adapters.examination import Finding, examine, is_parsed, sniff
+from svc_assets.adapters.content_checks import Finding, examine, is_parsed, sniff
 from svc_assets.domain.model import DetectedType, InspectionResult
 from svc_assets.domain.rules import base_type
 

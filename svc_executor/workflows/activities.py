@@ -31,7 +31,7 @@ from svc_executor.domain.run import (  # noqa: TC001 - the Temporal SDK reads th
     SelectionResult,
     Verdict,
 )
-from svc_executor.workflows import calls
+from svc_executor.workflows import activity_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -78,39 +78,39 @@ class JobActivities:
         """Those to register with the worker of attempts."""
         return (self.attempt, self.evaluate)
 
-    @activity.defn(name=calls.OPEN)
+    @activity.defn(name=activity_calls.OPEN)
     async def open_run(self, order: JobRun) -> RunSetup:
         """See `OpenRun`."""
         with _plain_errors():
             async with _beating():
                 return await self._use_cases.open_run(order)
 
-    @activity.defn(name=calls.SELECT)
+    @activity.defn(name=activity_calls.SELECT)
     async def select(self, order: SelectInput) -> SelectionResult:
         """See `SelectCapability`."""
         async with self._acting(order.job, order.step_id, "capability_selection", order.attempt):
             return await self._use_cases.select(order)
 
-    @activity.defn(name=calls.ATTEMPT)
+    @activity.defn(name=activity_calls.ATTEMPT)
     async def attempt(self, order: AttemptInput) -> AttemptResult:
         """See `MakeAttempt`."""
         async with self._acting(order.job, order.step_id, spans.attempt_title(order.attempt), order.attempt):
             return await self._use_cases.attempt(order)
 
-    @activity.defn(name=calls.EVALUATE)
+    @activity.defn(name=activity_calls.EVALUATE)
     async def evaluate(self, order: AttemptInput) -> Verdict:
         """See `EvaluateAttempt`."""
         async with self._acting(order.job, order.step_id, "quality_evaluation", order.attempt):
             return await self._use_cases.evaluate(order)
 
-    @activity.defn(name=calls.END_STEP)
+    @activity.defn(name=activity_calls.END_STEP)
     async def end_step(self, order: EndStepInput) -> None:
         """See `EndStep`."""
         with _plain_errors():
             async with _beating():
                 await self._use_cases.end_step(order)
 
-    @activity.defn(name=calls.CLOSE)
+    @activity.defn(name=activity_calls.CLOSE)
     async def close_run(self, order: CloseRunInput) -> None:
         """See `CloseRun`. The executor acts for itself within the tenant: a revoked key leaves nothing behind."""
         itself = service_principal(order.job.tenant_id)

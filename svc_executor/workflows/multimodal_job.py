@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.job import JobState, StepState
     from svc_executor.domain.run import CANCEL_SIGNAL, WORKFLOW, CloseRunInput, EndStepInput, JobRun, StepInfo
     from svc_executor.domain.task_dsl import OnFailure
-    from svc_executor.workflows import calls
+    from svc_executor.workflows import activity_calls
     from svc_executor.workflows.step import StepRun, stopped_by
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class MultimodalJobWorkflow:
         """
         self._failure = failure
         try:
-            setup = await calls.open_run(order)
+            setup = await activity_calls.open_run(order)
         except (ActivityError, asyncio.CancelledError) as error:
             self._end_because(error, "")
             return await self._close(order)
@@ -128,7 +128,7 @@ class MultimodalJobWorkflow:
         while blocked := self._blocked(setup):
             step_id, needed = blocked
             message = f"it needs {needed}, which was skipped"
-            await calls.end_step(EndStepInput(order, step_id, StepState.SKIPPED.value, message))
+            await activity_calls.end_step(EndStepInput(order, step_id, StepState.SKIPPED.value, message))
             self._states[step_id] = StepState.SKIPPED
 
     def _blocked(self, setup: RunSetup) -> tuple[str, str] | None:
@@ -159,7 +159,7 @@ class MultimodalJobWorkflow:
         last_try = False
         while True:
             try:
-                await calls.close_run(CloseRunInput(order, state.value, message, last_try=last_try))
+                await activity_calls.close_run(CloseRunInput(order, state.value, message, last_try=last_try))
             except (ActivityError, asyncio.CancelledError) as error:
                 if is_cancelled_exception(error) and workflow.patched(_ALWAYS_CLOSES):
                     continue  # the workflow was cancelled while it closes

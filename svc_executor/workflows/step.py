@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from svc_executor.domain.provider_call import RESULT_LOST
     from svc_executor.domain.run import AttemptInput, EndStepInput, SelectInput
     from svc_executor.domain.task_dsl import OnFailure
-    from svc_executor.workflows import calls
+    from svc_executor.workflows import activity_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,14 +120,14 @@ class StepRun:
             repeat_of=ladder.repeat_of,
         )
         if not self._setup.capped:
-            return await calls.select(order)
+            return await activity_calls.select(order)
         async with self._choosing:
-            return await calls.select(order)
+            return await activity_calls.select(order)
 
     async def _try(self, capability_id: str) -> bool:
         """One attempt; tells whether its result was accepted, and prepares the next one if it was not."""
         order = AttemptInput(self._order, self._step.step_id, self._attempt)
-        result = await calls.attempt(order)
+        result = await activity_calls.attempt(order)
         self._ladder.repeat_of = 0
         if not result.succeeded:
             if result.code == RESULT_LOST and self._ladder.losses < _MAX_LOSSES and not self._is_last:
@@ -140,7 +140,7 @@ class StepRun:
             return True
         if self._ending():
             return False
-        verdict = await calls.evaluate(order)
+        verdict = await activity_calls.evaluate(order)
         if verdict.passes:
             return True
         if self._ladder.reworks < self._setup.max_rework and not verdict.repeated and not self._is_last:
@@ -154,5 +154,5 @@ class StepRun:
         skips = self._step.on_failure == OnFailure.SKIP
         state = StepState.SKIPPED if skips else StepState.FAILED
         full_message = "; then ".join([*self._ladder.history, message])
-        await calls.end_step(EndStepInput(self._order, self._step.step_id, state.value, full_message))
+        await activity_calls.end_step(EndStepInput(self._order, self._step.step_id, state.value, full_message))
         return state

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh import durable
-from svc_executor.workflows.calls import attempts_queue
+from svc_executor.workflows.activity_calls import attempts_queue
 from svc_executor.workflows.multimodal_job import MultimodalJobWorkflow
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from svc_gateway.domain.edge import Identity, Trust
+from svc_gateway.domain.edge_state import Identity, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from mesh.errors import SomaError
 from mesh.identity.key_ids import KeyIds, id_of, ids_in
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.overlap import LONG_OVERLAP, overlap
+from svc_gateway.app.lookback import LONG_OVERLAP, overlap
 from svc_gateway.domain.keys import KEY_LIFETIME
 
 if TYPE_CHECKING:

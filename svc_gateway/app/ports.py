@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mesh.idempotency import RequestKey
     from mesh.identity import Claims
-    from svc_gateway.domain.edge import Trust
+    from svc_gateway.domain.edge_state import Trust
     from svc_gateway.domain.keys import ApiKey, CreatedKey, KeyPage, Revocation, Tenant
 
 

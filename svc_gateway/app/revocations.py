@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from mesh.errors import SomaError
 from mesh.identity.key_ids import BUCKETS
 from mesh.identity.revocation_buckets import RevocationBuckets
-from mesh.identity.statements import expires_at_s
+from mesh.identity.signed_statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.overlap import LONG_OVERLAP, overlap
+from svc_gateway.app.lookback import LONG_OVERLAP, overlap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence

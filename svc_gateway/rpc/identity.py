@@ -12,7 +12,7 @@ from mesh.rpc.wellknown import moment, timestamp
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1 import identity_service_pb2_grpc as pb_grpc
 from svc_gateway.app.keys import NewKey
-from svc_gateway.app.statements import KEYS_SIGNED_S
+from svc_gateway.app.signed_statements import KEYS_SIGNED_S
 from svc_gateway.domain.keys import Revocation
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from svc_gateway.app.existing_keys import ExistingKeys, KeysRead
     from svc_gateway.app.keys import Keys, Tokens
     from svc_gateway.app.revocations import RevokedKeys
-    from svc_gateway.app.statements import Statements
+    from svc_gateway.app.signed_statements import Statements
     from svc_gateway.app.tenants import Tenants
     from svc_gateway.domain.keys import ApiKey
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from svc_provenance.domain.job_facts import ACCEPTED, JobFacts, Totals, totals_of
-from svc_provenance.domain.story import job_story, step_story
+from svc_provenance.domain.trace_story import job_story, step_story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ import asyncio
 from itertools import product
 from typing import TYPE_CHECKING
 
-from svc_selector.domain.judge import visible
+from svc_selector.domain.candidate_rules import visible
 from svc_selector.domain.model import Ladder
 
 if TYPE_CHECKING:

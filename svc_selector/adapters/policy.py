@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from svc_selector.app.ports import Denial, Verdicts
 from svc_selector.domain.bounded import BoundedCache
-from svc_selector.domain.judge import tier_in_force
+from svc_selector.domain.candidate_rules import tier_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

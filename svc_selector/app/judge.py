@@ -10,8 +10,8 @@ from mesh.idempotency import NO_KEY
 from svc_selector.app.ports import Denial, Verdicts
 from svc_selector.app.schema_checks import SchemaChecks
 from svc_selector.domain.bounded import BoundedCache
+from svc_selector.domain.candidate_rules import cost, filter_candidates, order
 from svc_selector.domain.decision import JudgementResult, Rejection
-from svc_selector.domain.judge import cost, filter_candidates, order
 from svc_selector.domain.model import Judgement
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.json_schema import BoundedValue
 from mesh.thread_slots import ThreadSlots
-from svc_selector.domain.judge import obstacles
+from svc_selector.domain.candidate_rules import obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

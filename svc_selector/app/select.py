@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mesh import context
 from mesh.errors import PreconditionViolation, QuotaViolation, Reason, SomaError, not_found
 from svc_selector.app.judge import Judge
+from svc_selector.domain.candidate_rules import source_of
 from svc_selector.domain.decision import Decision, Rejection
-from svc_selector.domain.judge import source_of
 from svc_selector.domain.model import Judgement, Source
 from svc_selector.domain.permissions import within_permissions
 

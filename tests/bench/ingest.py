@@ -13,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from soma.assets.v1.asset_service_pb2 import UploadAssetRequest
 from soma.assets.v1.asset_service_pb2_grpc import AssetServiceStub
-from svc_assets.adapters.examination import examine
+from svc_assets.adapters.content_checks import examine
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.domain.limits import SizeLimits
 from tests.bench.figures import Figure

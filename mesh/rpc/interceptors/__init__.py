@@ -1,1 +1,1 @@
-"""The concerns around every call, one file each; `mesh.rpc.chain` puts them in order."""
+"""The concerns around every call, one file each; `mesh.rpc.interceptor_chain` puts them in order."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.identity import SYSTEM_TENANT
 from mesh.rpc.access import sends_events
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.telemetry import counter, gauge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 
 MAX_PUBLIC_STREAMS = 128

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError
 from mesh.rpc.access import changes
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from mesh.context import Caller
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 
 class Authorizer(Protocol):

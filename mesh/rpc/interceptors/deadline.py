@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mesh import context
 from mesh.context import RequestContext
 from mesh.errors import Reason, SomaError
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 
 class Deadline(Interceptor):

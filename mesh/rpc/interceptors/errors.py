@@ -9,10 +9,10 @@ import grpc.aio
 
 from mesh.errors import SomaError
 from mesh.rpc import status
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 
 class Errors(Interceptor):

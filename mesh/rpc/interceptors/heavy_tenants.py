@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.identity import SYSTEM_TENANT
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.rpc.interceptors.large_requests import calls_waiting
 
 if TYPE_CHECKING:
     from mesh.fairness import FairSlots
     from mesh.processes.use import ProcessorUse
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 TURN_S = 0.05
 """Longest time that counts of a call: one that takes longer waits for something else than the interpreter."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from google.protobuf.message import Message
 
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 HEADER = "idempotency-key"
 FIELD = "request_id"

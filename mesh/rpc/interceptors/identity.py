@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import SomaError
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from mesh.context import Caller
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 _BEARER = "bearer "
 

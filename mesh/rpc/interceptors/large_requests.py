@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from mesh.fairness import FairSlots
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.rpc.values import FEW_VALUES, count_values
 from mesh.telemetry import gauge
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge
 
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 LARGE_BYTES = 64 * 1024
 _AT_ONCE = 2

@@ -10,12 +10,12 @@ import grpc.aio
 
 from mesh.errors import RULES, Reason, SomaError
 from mesh.logging import get_logger
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.rpc.outcome import code_of_exception
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 _NAME = "mesh.rpc"
 _SERVER_FAULTS = frozenset(reason for reason in Reason if RULES[reason].http_status >= 500)  # noqa: PLR2004

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from mesh import overhead
 from mesh.rpc import status
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.rpc.outcome import code_of_context, code_of_exception
 from mesh.rpc.statistics import HEADER, RecentCalls
 from mesh.telemetry import histogram
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 LONGEST_S = 30.0
 SHORTEST_S = 0.5

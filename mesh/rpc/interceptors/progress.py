@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 from google.protobuf.message import Message
 
 from mesh.errors import Reason, SomaError
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from mesh.clock import Clock
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 
 class UploadProgress(Interceptor):

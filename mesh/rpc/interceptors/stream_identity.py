@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError
 from mesh.rpc.access import is_service, sends_events
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.context import Caller
-    from mesh.rpc.call import Proceed, Route
+    from mesh.rpc.interceptor import Proceed, Route
 
 _REVOKED = "The token has been revoked"
 _EXPIRED = "The token has expired: get a new one, and resume"

@@ -11,12 +11,12 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mesh.rpc import status
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.rpc.outcome import code_of_exception
 
 if TYPE_CHECKING:
     from mesh.ids import Ids
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _PROPAGATOR = TraceContextTextMapPropagator()

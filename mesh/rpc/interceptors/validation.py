@@ -10,10 +10,10 @@ from google.protobuf.message import Message
 
 from mesh import context
 from mesh.errors import FieldViolation, Reason, SomaError, invalid_all
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 from mesh.rpc.masks import UpdateMask
 from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values, without_json
-from mesh.rpc.wrap import Undecodable
+from mesh.rpc.wrapped_handlers import Undecodable
 from mesh.thread_slots import ThreadSlots
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import protovalidate
 
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 
 _AT_ONCE = 2

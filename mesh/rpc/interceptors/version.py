@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.rpc.call import Call, Interceptor
+from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
-    from mesh.rpc.call import Proceed
+    from mesh.rpc.interceptor import Proceed
 
 HEADER = "soma-version"
 """Response header of `grpc.health.v1`: the version of the context, `major.minor.patch`."""

@@ -20,7 +20,7 @@ from svc_gateway.rpc.xds.tracing import collectors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from svc_gateway.domain.edge import EdgeState
+    from svc_gateway.domain.edge_state import EdgeState
 
 CONTROL = "control"
 _GATEWAY = "gateway"

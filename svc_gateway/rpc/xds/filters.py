@@ -40,7 +40,7 @@ from svc_gateway.rpc.xds.tracing import trace_filters
 if TYPE_CHECKING:
     import betterproto2
 
-    from svc_gateway.domain.edge import Credentials, EdgeState, Limits
+    from svc_gateway.domain.edge_state import Credentials, EdgeState, Limits
 
 _KEY = "key"
 _TOKEN = "token"  # noqa: S105 - a provider's name

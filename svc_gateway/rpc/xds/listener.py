@@ -32,7 +32,7 @@ from svc_gateway.rpc.xds.replies import local_replies
 from svc_gateway.rpc.xds.tracing import tracing
 
 if TYPE_CHECKING:
-    from svc_gateway.domain.edge import EdgeState
+    from svc_gateway.domain.edge_state import EdgeState
 
 LISTENER_NAME = "edge"
 _STREAMS = 256

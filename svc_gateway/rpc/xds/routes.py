@@ -31,7 +31,7 @@ from svc_gateway.rpc.xds.messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from svc_gateway.domain.edge import Cors, EdgeState, Limits
+    from svc_gateway.domain.edge_state import Cors, EdgeState, Limits
     from svc_gateway.domain.routes import Method, Resource
     from svc_gateway.domain.templates import Template
 

@@ -8,14 +8,14 @@ import envoy_data_plane.envoy.config.core.v3 as core
 import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 as tls
 import envoy_data_plane.envoy.type.matcher.v3 as matcher
 
-from svc_gateway.domain.edge import SPIFFE
+from svc_gateway.domain.edge_state import SPIFFE
 from svc_gateway.rpc.xds.clusters import peer_secret
 from svc_gateway.rpc.xds.messages import EDGE_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from svc_gateway.domain.edge import EdgeState
+    from svc_gateway.domain.edge_state import EdgeState
 
 
 def secrets(state: EdgeState) -> Iterator[tls.Secret]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import betterproto2
 
-    from svc_gateway.domain.edge import EdgeState
+    from svc_gateway.domain.edge_state import EdgeState
 
 
 @dataclass(frozen=True)

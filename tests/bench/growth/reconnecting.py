@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.identity.statements import expires_at_s
+from mesh.identity.signed_statements import expires_at_s
 from mesh.rpc.wellknown import moment
 from tests.bench.growth.world import SERVICE
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
-from svc_selector.domain.judge import cost
+from svc_selector.domain.candidate_rules import cost
 from svc_selector.domain.model import Prices, Units
 from svc_selector.rpc.convert import selection_request_from
 from svc_selector.rpc.params import MAX_VALUES, params_from

@@ -13,7 +13,7 @@ from svc_registry.domain import Actor, Capability, Constraints, CostTier, Kind, 
 from svc_registry.rpc import capability_to_proto
 from svc_selector.adapters.peers.capabilities import CapabilityReader
 from svc_selector.domain import model
-from svc_selector.domain.judge import tier_in_force
+from svc_selector.domain.candidate_rules import tier_in_force
 from svc_selector.domain.model import Candidate, Prices
 from svc_selector.domain.permissions import Permissions
 from tests.contract.selector.test_select_permissions import codes, select

@@ -16,7 +16,7 @@ from svc_executor.app.starting import JobLimits
 from svc_executor.app.submit import SubmitJob, SubmitRequest
 from svc_executor.domain.peers import Judgement
 from svc_executor.workflows.activities import JobActivities
-from svc_executor.workflows.calls import ATTEMPT
+from svc_executor.workflows.activity_calls import ATTEMPT
 from svc_executor.workflows.workers import job_workers
 from tests.unit.executor.rig import OWNER, Rig, compiler, picture, plan, task
 

@@ -14,7 +14,7 @@ from mesh.clock import SystemClock
 from mesh.settings import TlsSettings
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.rpc.control import ControlServer
+from svc_gateway.rpc.control_plane import ControlServer
 from svc_gateway.rpc.xds import AggregatedDiscovery, Feed
 from svc_gateway.rpc.xds import messages as x
 from svc_gateway.rpc.xds.snapshot import Resource, Resources

@@ -19,7 +19,7 @@ from mesh.testing.audit import auditor
 from svc_gateway.adapters import postgres as statements
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.adapters.retention import RULES
-from svc_gateway.app.overlap import LONG_OVERLAP
+from svc_gateway.app.lookback import LONG_OVERLAP
 from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, Tenant
 
 if TYPE_CHECKING:

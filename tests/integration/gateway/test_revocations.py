@@ -14,7 +14,7 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY
 from mesh.ids import SystemIds
-from mesh.rpc import revocations as service
+from mesh.rpc import revoked_keys as service
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually

@@ -13,7 +13,7 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims, TokenMinter, api_key, jwks_source
 from mesh.identity.key_ids import KeyIds, id_of
-from mesh.identity.statements import (
+from mesh.identity.signed_statements import (
     KEYS_TYPE,
     TYPE,
     KeyIdsFile,

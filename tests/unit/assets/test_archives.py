@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svc_assets.adapters.examination import MAX_DIRECTORY, MAX_ENTRIES, examine, sniff
+from svc_assets.adapters.content_checks import MAX_DIRECTORY, MAX_ENTRIES, examine, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

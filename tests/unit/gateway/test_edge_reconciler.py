@@ -11,8 +11,8 @@ import pytest
 from mesh.lifecycle import background
 from mesh.testing import FakeClock, SlowWorkClock
 from mesh.testing.contract import eventually
-from svc_gateway.app.edge import BUILD_DELAY_S, PAUSE_FACTOR, PAUSE_S, EdgeReconciler
-from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.app.edge_reconciler import BUILD_DELAY_S, PAUSE_FACTOR, PAUSE_S, EdgeReconciler
+from svc_gateway.domain.edge_state import Credentials, EdgeState, Identity, Limits, Trust
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY
 from mesh.identity.key_ids import KeyIds, id_of
-from mesh.identity.statements import KEYS_TYPE, StatementReader
+from mesh.identity.signed_statements import KEYS_TYPE, StatementReader
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
 from mesh.testing import FakeClock, Issuer
@@ -21,7 +21,7 @@ from mesh.testing.tokens import ISSUER
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import existing_keys as app
 from svc_gateway.app.existing_keys import ExistingKeys
-from svc_gateway.app.statements import KEYS_SIGNED_S, Statements
+from svc_gateway.app.signed_statements import KEYS_SIGNED_S, Statements
 from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc import identity as rpc
 

@@ -16,7 +16,7 @@ from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys, NewKey
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys
-from svc_gateway.app.statements import Statements
+from svc_gateway.app.signed_statements import Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.rpc.identity import ApiKeyServicer
 from svc_gateway.rpc.tenants import TenantServicer

@@ -15,7 +15,7 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY
 from mesh.identity import Claims
 from mesh.ids import SystemIds
-from mesh.rpc.call import Call, Route
+from mesh.rpc.interceptor import Call, Route
 from mesh.rpc.interceptors.validation import Validation
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2, permission_service_pb2

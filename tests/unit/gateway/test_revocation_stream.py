@@ -13,22 +13,22 @@ import pytest
 from mesh import tasks
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY
-from mesh.identity.statements import TYPE, RevocationsFile, StatementReader, statement_of
+from mesh.identity.signed_statements import TYPE, RevocationsFile, StatementReader, statement_of
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
-from mesh.rpc.revocations import STORE_PAUSE_S
-from mesh.rpc.revocations import RevokedKeys as ServiceKeys
+from mesh.rpc.revoked_keys import STORE_PAUSE_S
+from mesh.rpc.revoked_keys import RevokedKeys as ServiceKeys
 from mesh.testing import ALICE, FakeClock, Issuer, SlowWorkClock, acting_as
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from soma.gateway.v1 import identity_service_pb2 as pb
 from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.app import statements as app
+from svc_gateway.app import signed_statements as app
 from svc_gateway.app.existing_keys import ExistingKeys
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.revocations import RevokedKeys, ends_of
-from svc_gateway.app.statements import PAUSE_FACTOR, PAUSE_S, RETRY_S, Statements
+from svc_gateway.app.signed_statements import PAUSE_FACTOR, PAUSE_S, RETRY_S, Statements
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc.identity import ApiKeyServicer, revocations

@@ -15,7 +15,7 @@ from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import revocations as app
-from svc_gateway.app.overlap import LONG_OVERLAP
+from svc_gateway.app.lookback import LONG_OVERLAP
 from svc_gateway.app.revocations import OVERLAP, POLL_S, RevokedKeys
 from svc_gateway.domain.keys import ApiKey, Revocation
 

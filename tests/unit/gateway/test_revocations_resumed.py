@@ -12,17 +12,17 @@ import pytest
 from mesh import tasks
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY
-from mesh.identity.statements import RevocationsFile
+from mesh.identity.signed_statements import RevocationsFile
 from mesh.ids import SystemIds
 from mesh.lifecycle import background
-from mesh.rpc.revocations import PAUSE_S
-from mesh.rpc.revocations import RevokedKeys as ServiceKeys
+from mesh.rpc.revoked_keys import PAUSE_S
+from mesh.rpc.revoked_keys import RevokedKeys as ServiceKeys
 from mesh.testing import FakeClock, Issuer
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app.revocations import RENEW_S, RevokedKeys, ends_of
-from svc_gateway.app.statements import Statements
+from svc_gateway.app.signed_statements import Statements
 from svc_gateway.domain.keys import ApiKey
 from svc_gateway.rpc.identity import revocations
 

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2
 
 from mesh.errors import RULES
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge import Cors, Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.domain.edge_state import Cors, Credentials, EdgeState, Identity, Limits, Trust
 from svc_gateway.rpc.xds import SnapshotBuilder
 from svc_gateway.rpc.xds import messages as x
 from svc_gateway.rpc.xds.replies import REPLIES, script

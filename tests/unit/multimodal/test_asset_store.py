@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mesh.errors import Reason, SomaError
-from svc_assets.adapters.examination import examine, sniff
+from svc_assets.adapters.content_checks import examine, sniff
 from svc_assets.adapters.spool import IN_MEMORY, FileSpooler
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.domain.model import DetectedType, UploadMetadata

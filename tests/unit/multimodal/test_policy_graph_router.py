@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mesh.errors import Reason, SomaError
 from mesh.json_schema import compile_schema
 from svc_selector.adapters.catalog import Catalog
-from svc_selector.domain.judge import cost, filter_candidates, order
+from svc_selector.domain.candidate_rules import cost, filter_candidates, order
 from svc_selector.domain.model import (
     Health,
     Judgement,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from soma.registry.v1 import capability_pb2
 from svc_selector.adapters.peers import candidate_from
-from svc_selector.domain.judge import cost
+from svc_selector.domain.candidate_rules import cost
 from svc_selector.domain.model import Units
 
 

@@ -12,7 +12,7 @@ from soma.registry.v1 import capability_pb2, capability_service_pb2
 from soma.registry.v1.ladder_pb2 import Ladder
 from svc_selector.adapters.peers import capabilities
 from svc_selector.adapters.peers.capabilities import CapabilityReader, ladders_from
-from svc_selector.domain.judge import filter_candidates
+from svc_selector.domain.candidate_rules import filter_candidates
 from svc_selector.domain.model import Candidate, CostTier, Requirements, SelectionRequest, Subject
 
 NEWER = 99

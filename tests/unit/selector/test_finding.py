@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mesh.errors import Reason, SomaError
 from mesh.rpc.sizes import MESSAGE_BYTES
 from soma.registry.v1 import capability_pb2
+from svc_selector.domain.candidate_rules import obstacles, order
 from svc_selector.domain.decision import JudgementResult
-from svc_selector.domain.judge import obstacles, order
 from svc_selector.domain.model import (
     Candidate,
     CostTier,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from soma_local.edge import bootstrap
 from soma_local.engines import EnvoyEngine
+from soma_local.envoy_bootstrap import bootstrap
 from soma_local.home import Home
 from soma_local.pki import EDGE, Pki
 from soma_local.ports import free_port
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge import Credentials, EdgeState, Identity, Trust
+from svc_gateway.domain.edge_state import Credentials, EdgeState, Identity, Trust
 from svc_gateway.rpc.xds import Feed, SnapshotBuilder
 from tests.integration.gateway.edge.rig import CONTEXTS, EdgeUnderTest, Signer, control_plane, limits, services, settled
 from tests.integration.gateway.edge.upstream import Upstream

@@ -19,7 +19,7 @@ from mesh.identity import key_set
 from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.server import serving
 from mesh.settings import ServerSettings, TlsSettings
-from svc_gateway.domain.edge import EdgeState, Limits
+from svc_gateway.domain.edge_state import EdgeState, Limits
 from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
 
 if TYPE_CHECKING:

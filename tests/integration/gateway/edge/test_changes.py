@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from svc_gateway.domain.edge import Cors
+from svc_gateway.domain.edge_state import Cors
 from tests.integration.gateway.edge.asking import JOBS, logged, until
 
 if TYPE_CHECKING:

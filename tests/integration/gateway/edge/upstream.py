@@ -11,7 +11,7 @@ import grpc.aio
 from google.api import httpbody_pb2
 
 from mesh.errors import Reason, SomaError, invalid
-from mesh.rpc.call import respond_with
+from mesh.rpc.interceptor import respond_with
 from soma.assets.v1 import asset_pb2, asset_service_pb2, asset_service_pb2_grpc
 from soma.executor.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from soma.gateway.v1 import health_service_pb2, health_service_pb2_grpc

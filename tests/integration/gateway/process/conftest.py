@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from mesh.clock import SystemClock
-from soma_local.edge import bootstrap
 from soma_local.engines import EnvoyEngine, OpenBaoEngine
+from soma_local.envoy_bootstrap import bootstrap
 from soma_local.home import Home
 from soma_local.pki import EDGE, Pki
 from soma_local.ports import free_port

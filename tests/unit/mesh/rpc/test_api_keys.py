@@ -11,7 +11,7 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims, TokenVerifier, api_key
 from mesh.identity.key_ids import KeyIds, id_of
-from mesh.identity.statements import KEYS_TYPE, KeyIdsFile, statement_of_keys
+from mesh.identity.signed_statements import KEYS_TYPE, KeyIdsFile, statement_of_keys
 from mesh.rpc import api_keys
 from mesh.rpc.api_keys import CLOCK_TOLERANCE_S, READINGS_TO_CONFIRM, ExistingKeys
 from mesh.testing import FakeClock, Issuer

@@ -216,7 +216,7 @@ async def test_defects_are_logged_with_their_traceback_and_mistakes_without(
 
 async def test_the_standard_chain_is_in_its_named_order() -> None:
     from mesh.clock import SystemClock
-    from mesh.rpc.chain import standard_chain
+    from mesh.rpc.interceptor_chain import standard_chain
     from mesh.testing import AllowAll
 
     issuer = await Issuer.create()

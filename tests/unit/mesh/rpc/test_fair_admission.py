@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from mesh.context import Caller
 from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
-from mesh.rpc.call import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, Route
 from mesh.rpc.interceptors.admission import TRANSCODED_KEY, Admission, TenantLimits
 from mesh.settings import ServerSettings
 from mesh.testing import FakeClock, Issuer, served

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from mesh.context import Caller
 from mesh.identity import SYSTEM_TENANT
 from mesh.processes import ProcessorUse
-from mesh.rpc.call import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, Route
 from mesh.rpc.interceptors.heavy_tenants import HeavyTenants
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually

@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
-from mesh.rpc.call import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, Route
 from mesh.rpc.interceptors.large_requests import LARGE_BYTES, LargeRequests
 from mesh.rpc.values import FEW_VALUES
 from mesh.testing.contract import eventually

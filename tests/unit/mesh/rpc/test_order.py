@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.clock import SystemClock
-from mesh.rpc.call import Interceptor
-from mesh.rpc.chain import standard_chain
-from mesh.rpc.order import OrderError, check_order, with_own
+from mesh.rpc.interceptor import Interceptor
+from mesh.rpc.interceptor_chain import standard_chain
+from mesh.rpc.interceptor_order import OrderError, check_order, with_own
 from mesh.testing.server import AllowAll, Issuer
 
 if TYPE_CHECKING:

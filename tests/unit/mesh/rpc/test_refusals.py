@@ -10,7 +10,7 @@ import pytest
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.rpc.access import changes, declared_access
-from mesh.rpc.call import Call, Route
+from mesh.rpc.interceptor import Call, Route
 from mesh.rpc.interceptors.authorization import Authorization
 from soma.selector.v1 import budget_service_pb2
 

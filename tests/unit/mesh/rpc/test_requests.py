@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh import context
 from mesh.errors import SomaError
-from mesh.rpc.call import Call, Route
+from mesh.rpc.interceptor import Call, Route
 from mesh.rpc.interceptors.validation import Validation
 from mesh.rpc.status import DETAILS_KEY
 from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values

@@ -12,8 +12,8 @@ import pytest
 from mesh import tasks
 from mesh.errors import Reason, SomaError
 from mesh.identity import Claims, TokenVerifier, api_key
-from mesh.identity.statements import TYPE, RevocationsFile, expires_at_s, statement_of
-from mesh.rpc.revocations import RevokedKeys
+from mesh.identity.signed_statements import TYPE, RevocationsFile, expires_at_s, statement_of
+from mesh.rpc.revoked_keys import RevokedKeys
 from mesh.testing import FakeClock, Issuer
 from mesh.testing.tokens import AUDIENCE, ISSUER
 from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse

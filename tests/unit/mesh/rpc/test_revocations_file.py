@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh import tasks
-from mesh.identity.statements import TYPE, RevocationsFile, expires_at_s, statement_of
-from mesh.rpc.revocations import PAUSE_FACTOR, STORE_PAUSE_S, RevokedKeys
+from mesh.identity.signed_statements import TYPE, RevocationsFile, expires_at_s, statement_of
+from mesh.rpc.revoked_keys import PAUSE_FACTOR, STORE_PAUSE_S, RevokedKeys
 from mesh.testing import FakeClock, Issuer, SlowWorkClock
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from mesh.identity.statements import StoredRevocations
+    from mesh.identity.signed_statements import StoredRevocations
 
 LIFE = timedelta(days=3)
 

@@ -11,7 +11,7 @@ import pytest
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
-from mesh.rpc.call import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, Route
 from mesh.rpc.interceptors.stream_identity import StreamIdentity
 from mesh.testing import FakeClock, served
 from mesh.testing.contract import eventually

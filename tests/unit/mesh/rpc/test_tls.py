@@ -18,8 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.clock import SystemClock
 from mesh.errors import Reason, SomaError
-from mesh.rpc.chain import standard_chain
 from mesh.rpc.client import connect
+from mesh.rpc.interceptor_chain import standard_chain
 from mesh.rpc.server import serving
 from mesh.settings import ServerSettings, TlsSettings
 from mesh.testing import AllowAll, Issuer

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 
 from mesh.errors import SomaError
-from mesh.rpc.call import Call, Route
+from mesh.rpc.interceptor import Call, Route
 from mesh.rpc.interceptors.validation import Validation
 from mesh.rpc.masks import MASK, resource_of
 from soma.registry.v1.capability_service_pb2 import UpdateCapabilityRequest

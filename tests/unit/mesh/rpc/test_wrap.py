@@ -10,7 +10,7 @@ import pytest
 
 from mesh import overhead
 from mesh.errors import Reason, SomaError
-from mesh.rpc.call import respond_with
+from mesh.rpc.interceptor import respond_with
 from mesh.testing import FakeClock, RunningServer, served
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mesh.rpc.call import Interceptor
+    from mesh.rpc.interceptor import Interceptor
 
 
 class OrderError(Exception):

@@ -71,7 +71,8 @@ class Interceptor:
     """One concern around every call, whatever its kind: streams are inside, to their last message.
 
     `name` is its own in a chain. `after` names those that must be further out, since it relies on what they did, and
-    `before` those that must be further in; of them only those count that are in the chain (`mesh.rpc.order`).
+    `before` those that must be further in; of them only those count that are in the chain
+    (`mesh.rpc.interceptor_order`).
     """
 
     name: ClassVar[str]

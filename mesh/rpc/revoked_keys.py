@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mesh.errors import SomaError
 from mesh.identity.revocation_buckets import RevocationBuckets, without_buckets
-from mesh.identity.statements import StoredRevocations, expires_at_s
+from mesh.identity.signed_statements import StoredRevocations, expires_at_s
 from mesh.logging import get_logger
 from mesh.rpc.wellknown import moment
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from mesh.clock import Clock
-    from mesh.identity.statements import RevocationsFile
+    from mesh.identity.signed_statements import RevocationsFile
     from soma.gateway.v1.identity_service_pb2 import WatchRevocationsResponse
 
 PAUSE_S = 0.2

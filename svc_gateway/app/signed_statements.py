@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.errors import SomaError
-from mesh.identity.statements import KEYS_TYPE, TYPE, statement_of, statement_of_keys
+from mesh.identity.signed_statements import KEYS_TYPE, TYPE, statement_of, statement_of_keys
 from mesh.logging import get_logger
 
 if TYPE_CHECKING:

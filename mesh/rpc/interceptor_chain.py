@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.ids import Ids
-    from mesh.rpc.call import Interceptor
+    from mesh.rpc.interceptor import Interceptor
     from mesh.rpc.interceptors.authorization import Authorizer, RefusalListener
     from mesh.rpc.interceptors.identity import Verifier
     from mesh.rpc.interceptors.stream_identity import Revocations

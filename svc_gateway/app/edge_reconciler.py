@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from svc_gateway.app.ports import Sources
-    from svc_gateway.domain.edge import EdgeState
+    from svc_gateway.domain.edge_state import EdgeState
 
 REFRESH_S = 2.0
 """Certificates and signing keys are looked at this often, in seconds; revocations come at once."""

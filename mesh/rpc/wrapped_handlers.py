@@ -17,13 +17,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from mesh.rpc import status
-from mesh.rpc.call import Call, Proceed, Route, enter
+from mesh.rpc.interceptor import Call, Proceed, Route, enter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from mesh.clock import Clock
-    from mesh.rpc.call import Interceptor, ServicerContext
+    from mesh.rpc.interceptor import Interceptor, ServicerContext
 
     Handler: TypeAlias = grpc.RpcMethodHandler[object, object]
 
