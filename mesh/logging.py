@@ -81,7 +81,7 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.stdlib.get_logger(name))
 
 
-def unforeseen(error: BaseException) -> BaseException | None:
+def exc_info_if_unexpected(error: BaseException) -> BaseException | None:
     """For `exc_info`: the error, unless it may pass, as an outage does at each of many tries; its text says it all."""
     return None if is_transient(error) else error
 

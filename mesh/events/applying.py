@@ -30,7 +30,7 @@ INSERT INTO inbox (consumer_group, event_id) SELECT $1, unnest($2::text[])
 ON CONFLICT DO NOTHING RETURNING event_id
 """
 # Nobody's fault: not a try.
-_LOST_RACES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+_RETRYABLE_ERRORS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 _DRIVERS = frozenset({"asyncpg", "asyncio"})
 _SET_TENANT = "SELECT set_config('soma.tenant_id', $1, true)"
 
@@ -184,7 +184,7 @@ class Applier:
                 raise ApplyError(Cause.FAILED, _describe(error), work) from error
             raise ApplyError(Cause.TIMEOUT, f"not done within {self._timeout_s:g} s", work) from error
         except Exception as error:
-            if connection.is_closed() or is_connection_failure(error) or isinstance(error, _LOST_RACES):
+            if connection.is_closed() or is_connection_failure(error) or isinstance(error, _RETRYABLE_ERRORS):
                 raise
             raise ApplyError(_cause(error), _describe(error), work) from error
 

@@ -15,7 +15,7 @@ from mesh.events.applying import Applier, ApplyError, BatchHandler, Handler, Han
 from mesh.events.backlog import Backlog, divide
 from mesh.events.dead_letters import DeadLetter
 from mesh.lifecycle import background
-from mesh.logging import unforeseen
+from mesh.logging import exc_info_if_unexpected
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
@@ -261,7 +261,9 @@ class Consumer:
             except ApplyError:
                 raise
             except Exception as failure:  # noqa: BLE001 - an outage: the events must not be given up
-                _log.warning("%s cannot apply events now: %s", self._group, failure, exc_info=unforeseen(failure))
+                _log.warning(
+                    "%s cannot apply events now: %s", self._group, failure, exc_info=exc_info_if_unexpected(failure)
+                )
             else:
                 return
             await self._pause(pause)

@@ -13,7 +13,7 @@ from mesh.errors import Reason, SomaError
 from mesh.events.bus import Record
 from mesh.events.outbox_rows import OLDEST, OutboxRows
 from mesh.lifecycle import background
-from mesh.logging import unforeseen
+from mesh.logging import exc_info_if_unexpected
 from mesh.stores.postgres import INDEX_ONLY, SYSTEM
 from mesh.telemetry import counter
 
@@ -130,7 +130,9 @@ class Relay:
                 sent = await self._send_unsent()
                 sent += await self._resend_blocking() or await self._resend()
             except Exception as error:  # noqa: BLE001 - whatever it is, the events must not be given up
-                _log.warning("outbox %s waits: %s", self._postgres.schema, error, exc_info=unforeseen(error))
+                _log.warning(
+                    "outbox %s waits: %s", self._postgres.schema, error, exc_info=exc_info_if_unexpected(error)
+                )
                 self._checked = -math.inf  # the bus may have lost its memory
                 await _wait_at_most(self._stopping, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)

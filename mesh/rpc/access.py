@@ -26,7 +26,7 @@ JOB_FIELDS = ("job_id", "step_id", "execution_id")
 """Fields of a request that place what it writes in the account of a job."""
 
 
-def changes(service: str, method: str) -> bool:
+def has_side_effects(service: str, method: str) -> bool:
     """Whether a method may change something: all but those of the idempotency level NO_SIDE_EFFECTS."""
     found = _find(service, method)
     return found is None or found.GetOptions().idempotency_level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from mesh.logging import unforeseen
+from mesh.logging import exc_info_if_unexpected
 from mesh.stores.postgres import SYSTEM
 from mesh.telemetry import counter
 
@@ -199,7 +199,7 @@ class Retention:
             except _LockHeldError:
                 raise
             except Exception as error:  # noqa: BLE001 - the next run tries again
-                _log.warning("retention left rows of %s: %s", rule.table, error, exc_info=unforeseen(error))
+                _log.warning("retention left rows of %s: %s", rule.table, error, exc_info=exc_info_if_unexpected(error))
                 whole = False
         if not whole:
             self._failures.labels(rule.table).inc()

@@ -13,7 +13,7 @@ from mesh.errors import SomaError
 from mesh.identity.key_ids import KeyIds, id_of, ids_in
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.lookback import LONG_OVERLAP, overlap
+from svc_gateway.app.lookback import LONG_LOOKBACK, lookback
 from svc_gateway.domain.keys import KEY_LIFETIME
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ POLL_S = 0.3
 """Reads new keys at least this often, and says so: others count readings to be sure that a key does not exist."""
 PAUSE_S = 0.1
 """Between two readings, however many keys are made."""
-OVERLAP = timedelta(seconds=15)
+LOOKBACK = timedelta(seconds=15)
 """How far most readings go back. A key that is read late is unconfirmed until then, not refused."""
 EXPIRED_KEY_RETENTION = timedelta(days=30)
 """How long a key stays after it has expired: work that it began goes on, on behalf of its subject."""
@@ -72,10 +72,10 @@ class ExistingKeys:
         """Add what the store has, page by page, and let go of what expired long ago."""
         async with self._refreshing:  # readings are told in the order in which they began
             now = self._clock.now()
-            back = overlap(now, self._last_long, OVERLAP)
+            back = lookback(now, self._last_long, LOOKBACK)
             await self._read_pages(self._since(now, back), now)
             self._forget(now)
-            self._last_long = now if back == LONG_OVERLAP else self._last_long
+            self._last_long = now if back == LONG_LOOKBACK else self._last_long
             async with self._read:
                 self._as_of = now
                 self._read.notify_all()

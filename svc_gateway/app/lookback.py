@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-LONG_OVERLAP = timedelta(minutes=10)
+LONG_LOOKBACK = timedelta(minutes=10)
 """How far one reading a minute goes back."""
 _LONG_EVERY = timedelta(minutes=1)
 
 
-def overlap(now: datetime, last_long: datetime | None, usual: timedelta) -> timedelta:
-    """The overlap of a reading at `now`: LONG_OVERLAP when the last such reading, `last_long`, is a minute old."""
-    return LONG_OVERLAP if last_long is None or now - last_long >= _LONG_EVERY else usual
+def lookback(now: datetime, last_long: datetime | None, usual: timedelta) -> timedelta:
+    """The lookback of a reading at `now`: LONG_LOOKBACK when the last such reading, `last_long`, is a minute old."""
+    return LONG_LOOKBACK if last_long is None or now - last_long >= _LONG_EVERY else usual

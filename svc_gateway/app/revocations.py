@@ -15,7 +15,7 @@ from mesh.identity.revocation_buckets import RevocationBuckets
 from mesh.identity.signed_statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.lookback import LONG_OVERLAP, overlap
+from svc_gateway.app.lookback import LONG_LOOKBACK, lookback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ POLL_S = 0.5
 """Reads new revocations at least this often: a notification may be lost, and a revocation counts within a second."""
 RENEW_S = 60.0
 """Tells watchers at least this often when the set was read, in seconds."""
-OVERLAP = timedelta(minutes=1)
+LOOKBACK = timedelta(minutes=1)
 """How far most readings go back: more than clocks may differ and a call that revokes may take, together."""
 RECENT = 10_000
 """How many of the last additions are kept for watchers. One that is further behind gets the whole set again."""
@@ -39,7 +39,7 @@ _COMPARED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Reading:
+class SetVersion:
     """A state of the set: how many keys had ever been added to it, and when it was read."""
 
     added: int
@@ -62,10 +62,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class _Stated:
+class _SignedVersion:
     """A reading, and the statement on it; empty when it could not be signed."""
 
-    reading: Reading
+    version: SetVersion
     statement: str
 
 
@@ -86,8 +86,8 @@ class RevokedKeys:
         self._added = 0
         self._recent: list[Revocation] = []
         self._as_of: datetime | None = None
-        self._announced: Reading | None = None
-        self._stated: _Stated | None = None
+        self._announced: SetVersion | None = None
+        self._signed: _SignedVersion | None = None
         self._stale = asyncio.Event()
         self._changed = asyncio.Condition()
         self._listeners: list[Callable[[Sequence[Revocation]], None]] = []
@@ -115,7 +115,7 @@ class RevokedKeys:
             async with background(self._follow, "revocations", clock=self._clock):
                 yield
 
-    async def refresh(self, back: timedelta = OVERLAP) -> None:
+    async def refresh(self, back: timedelta = LOOKBACK) -> None:
         """Add what the store has from `back` before the last reading on; all of it at the first one.
 
         Nothing is taken back before it expires: another reader may have seen more.
@@ -139,7 +139,7 @@ class RevokedKeys:
             self._take([revocation] if revocation.expires_at > now else [], now, self._as_of)
 
     async def watch(self, bucket_digests: Sequence[int] = ()) -> AsyncIterator[Change]:
-        """The whole set, then each addition at once; in between when the set was read, once that is stated.
+        """The whole set, then each addition at once; in between when the set was read, once that is signed.
 
         A watcher that has a digest of each bucket gets what is in the buckets with other digests, not the whole set.
         """
@@ -147,29 +147,29 @@ class RevokedKeys:
             while self._as_of is None:
                 await self._changed.wait()
         place = self._added
-        sent: _Stated | None = None
+        sent: _SignedVersion | None = None
         yield await self._differing(bucket_digests) if len(bucket_digests) == BUCKETS else self._whole()
         while True:
             async with self._changed:
-                while self._added == place and self._stated is sent:
+                while self._added == place and self._signed is sent:
                     await self._changed.wait()
-            stated = self._stated
-            if self._added != place or stated is None:
+            signed = self._signed
+            if self._added != place or signed is None:
                 change, place = self._since(place), self._added
             else:
-                sent = stated
-                # A later reading, which is not stated yet, is of another set than this statement.
-                statement = stated.statement if stated.reading == self._announced else ""
-                change = Change(as_of=stated.reading.as_of, statement=statement)
+                sent = signed
+                # A later reading, which is not signed yet, is of another set than this statement.
+                statement = signed.statement if signed.version == self._announced else ""
+                change = Change(as_of=signed.version.as_of, statement=statement)
             yield change
 
-    async def wait_unstated(self) -> None:
+    async def wait_unsigned(self) -> None:
         """Waits for a reading that has no statement yet."""
         async with self._changed:
-            while self._announced is None or (self._stated is not None and self._stated.reading == self._announced):
+            while self._announced is None or (self._signed is not None and self._signed.version == self._announced):
                 await self._changed.wait()
 
-    def current(self) -> tuple[Reading, Mapping[str, int]]:
+    def current(self) -> tuple[SetVersion, Mapping[str, int]]:
         """The newest reading that watchers are told of, with when each key expires, in seconds since 1970.
 
         LookupError before the first.
@@ -178,10 +178,10 @@ class RevokedKeys:
             raise LookupError("the revoked keys are not read yet")
         return self._announced, self._until.copy()
 
-    async def state(self, reading: Reading, statement: str) -> None:
+    async def publish_signed(self, version: SetVersion, statement: str) -> None:
         """Tell watchers of a reading, with the statement on it; an empty one when it cannot be signed."""
         async with self._changed:
-            self._stated = _Stated(reading, statement)
+            self._signed = _SignedVersion(version, statement)
             self._changed.notify_all()
 
     def _take(self, found: Sequence[Revocation], now: datetime, as_of: datetime) -> None:
@@ -193,7 +193,7 @@ class RevokedKeys:
             return
         forgotten = self._forget(now)
         self._add(added)
-        self._announced = Reading(self._added, as_of)
+        self._announced = SetVersion(self._added, as_of)
         self._changed.notify_all()
         if added or forgotten:
             self._ids = None
@@ -245,10 +245,10 @@ class RevokedKeys:
         while True:
             self._stale.clear()
             now = self._clock.now()
-            back = overlap(now, last_long, OVERLAP)
+            back = lookback(now, last_long, LOOKBACK)
             try:
                 await self.refresh(back)
-                last_long = now if back == LONG_OVERLAP else last_long
+                last_long = now if back == LONG_LOOKBACK else last_long
             except SomaError as error:
                 get_logger("svc_gateway").warning("revocations not read", reason=error.reason.value)
                 await self._clock.sleep(_RETRY_S)

@@ -51,11 +51,11 @@ class Statements:
         """
         pause_s = 0.0
         while True:
-            await revoked.wait_unstated()
+            await revoked.wait_unsigned()
             await self._clock.sleep(pause_s)
-            reading, current = revoked.current()
-            content = partial(statement_of, current, int(reading.as_of.timestamp()))
-            await revoked.state(reading, await self._sign(content, TYPE))
+            version, current = revoked.current()
+            content = partial(statement_of, current, int(version.as_of.timestamp()))
+            await revoked.publish_signed(version, await self._sign(content, TYPE))
             pause_s = max(PAUSE_S, PAUSE_FACTOR * self._hashing_s)
 
     def of_keys(self, ids: KeyIds, as_of: datetime) -> str:

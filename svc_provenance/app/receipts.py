@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.errors import not_found
-from mesh.logging import unforeseen
+from mesh.logging import exc_info_if_unexpected
 from mesh.thread_slots import run_in_thread
 from svc_provenance.domain.receipts import trace_digest, write
 from svc_provenance.domain.trace import join
@@ -138,7 +138,7 @@ class ReceiptWriter:
             try:
                 await self.write(key, under_pressure=under_pressure)
             except Exception as error:  # noqa: BLE001 - an outage: the job is found again
-                _log.warning("no receipt of job %s now: %s", key.job_id, error, exc_info=unforeseen(error))
+                _log.warning("no receipt of job %s now: %s", key.job_id, error, exc_info=exc_info_if_unexpected(error))
                 await self._clock.sleep(_AFTER_FAILURE_S)
 
     async def find(self, every_s: float) -> None:

@@ -17,7 +17,7 @@ from mesh.events.kafka.member import delivery_of, member
 from mesh.events.kafka.stopping import stop_consumer
 from mesh.events.progress import PartitionProgress
 from mesh.lifecycle import background
-from mesh.logging import unforeseen
+from mesh.logging import exc_info_if_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -174,7 +174,7 @@ class KafkaSubscription:
                 await self._cluster.topics(self._topics)
                 await consumer.start()
             except Exception as error:  # noqa: BLE001 - whatever it is, a member is needed
-                _log.warning("%s cannot join now: %s", self._group, error, exc_info=unforeseen(error))
+                _log.warning("%s cannot join now: %s", self._group, error, exc_info=exc_info_if_unexpected(error))
                 await stop_consumer(consumer)
             except BaseException:
                 await stop_consumer(consumer)

@@ -25,7 +25,7 @@ end
 
 # Says that a member lives and gives the partitions it reads: its fair share, taken only from those that nobody reads.
 # KEYS: members, owners. ARGV: member, time to live in ms, number of partitions.
-SHARE = """
+REBALANCE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local count = tonumber(ARGV[3])

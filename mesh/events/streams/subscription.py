@@ -63,7 +63,7 @@ class StreamSubscription:
         self._lease_s = lease_s
         self._clock = clock
         self._store_epoch = store_epoch
-        self._share = client.register_script(scripts.SHARE)
+        self._rebalance_script = client.register_script(scripts.REBALANCE)
         self._leave = client.register_script(scripts.LEAVE)
         self._queue: asyncio.Queue[list[Delivery] | None] = asyncio.Queue(_BATCHES_AHEAD)
         self._readers: list[asyncio.Task[None]] = []
@@ -165,7 +165,7 @@ class StreamSubscription:
         reading: set[int] = set()
         while not self._closed:
             renew_at = self._clock.monotonic() + self._lease_s / 3
-            owned = set(await self._share(keys=self._group_keys(topic), args=self._share_arguments()))
+            owned = set(await self._rebalance_script(keys=self._group_keys(topic), args=self._share_arguments()))
             for partition in sorted(owned - reading):
                 await self._take_over(topic, partition)
             reading = owned
@@ -229,7 +229,7 @@ class StreamSubscription:
                 async with asyncio.timeout(self._lease_s / 3):
                     await self._queue.put(batch)
             except TimeoutError:
-                await self._share(keys=self._group_keys(topic), args=self._share_arguments())
+                await self._rebalance_script(keys=self._group_keys(topic), args=self._share_arguments())
             else:
                 return
 

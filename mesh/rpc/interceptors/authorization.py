@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import Reason, SomaError
-from mesh.rpc.access import changes
+from mesh.rpc.access import has_side_effects
 from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Authorization(Interceptor):
         route = call.route
         if self._refused is None or call.caller is None or route.access is None:
             return
-        if changes(route.service, route.name):
+        if has_side_effects(route.service, route.name):
             self._refused(route.access.action, f"{route.service}/{route.name}", call.caller, why)
 
     async def _check(self, call: Call) -> None:

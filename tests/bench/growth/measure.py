@@ -19,7 +19,7 @@ from mesh.clock import SystemClock
 from mesh.contexts import installed
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
 from mesh.ids import SystemIds, rng
-from mesh.rpc.access import changes
+from mesh.rpc.access import has_side_effects
 from soma_local.engines import PostgresEngine
 from svc_gateway.adapters.descriptors import Descriptors
 from tests.bench.figures import percentile
@@ -248,7 +248,7 @@ async def _call(sides: Sequence[Side], name: str, random_source: random.Random) 
     One that writes has a request each.
     """
     service, _, method = f"soma.{name}".rpartition(".")
-    reads = not changes(service, method)
+    reads = not has_side_effects(service, method)
     bodies = [await CALLS[name](side.world) for side in sides]
     for number in range(READ_CALLS if reads else WRITE_CALLS):
         if number and not reads:

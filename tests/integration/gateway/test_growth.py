@@ -19,7 +19,7 @@ from mesh.testing.audit import auditor
 from svc_gateway.adapters import postgres as statements
 from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
 from svc_gateway.adapters.retention import RULES
-from svc_gateway.app.lookback import LONG_OVERLAP
+from svc_gateway.app.lookback import LONG_LOOKBACK
 from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, Tenant
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ ASKED: Mapping[str, Asked] = {
     "first page of existing keys": Asked(statements._CREATED, (NOW - timedelta(days=365), "", 5_000), 3 * 5_000),
     "deep page of existing keys": Asked(statements._CREATED, (NOW, _MIDDLE, 5_000), 3 * 5_000),
     "keys made lately": Asked(statements._OVER_MOST, ("big", MAX_CREATED_KEYS, NOW), 3 * MAX_CREATED_KEYS),
-    "late revocations": Asked(statements._REVOKED, (NOW - LONG_OVERLAP,), 20),
+    "late revocations": Asked(statements._REVOKED, (NOW - LONG_LOOKBACK,), 20),
     "tenant": Asked(statements._GET_TENANT, ("tenant-5",)),
     "tenant of a request": Asked(statements._TENANT_OF_REQUEST, ("request-5",)),
     "tenant to change": Asked(statements._LOCK_TENANT, ("tenant-5",)),

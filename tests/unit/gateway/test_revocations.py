@@ -15,8 +15,8 @@ from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.app import revocations as app
-from svc_gateway.app.lookback import LONG_OVERLAP
-from svc_gateway.app.revocations import OVERLAP, POLL_S, RevokedKeys
+from svc_gateway.app.lookback import LONG_LOOKBACK
+from svc_gateway.app.revocations import LOOKBACK, POLL_S, RevokedKeys
 from svc_gateway.domain.keys import ApiKey, Revocation
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ async def test_a_revocation_whose_transaction_took_minutes_is_read_within_a_minu
         assert not revoked(late)
         await clock.advance(60)
         await eventually(lambda: revoked(late))
-    assert store.backs[:3] == [None, LONG_OVERLAP, OVERLAP]
+    assert store.backs[:3] == [None, LONG_LOOKBACK, LOOKBACK]
 
 
 async def test_a_key_that_was_just_revoked_is_added_and_told_without_a_reading(
@@ -250,4 +250,4 @@ async def test_a_caller_reads_only_what_was_revoked_lately(
     for _ in range(3):
         await revoked.refresh()
         await clock.advance(3_600)
-    assert store.backs == [None, timedelta(hours=1) + OVERLAP, timedelta(hours=1) + OVERLAP]
+    assert store.backs == [None, timedelta(hours=1) + LOOKBACK, timedelta(hours=1) + LOOKBACK]

@@ -145,6 +145,6 @@ def test_people_may_read_lines_that_are_not_json() -> None:
 
 def test_only_what_does_not_pass_is_told_with_its_traceback() -> None:
     outage, broken = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "it is away"), RuntimeError("broken")
-    assert mesh_logging.unforeseen(outage) is None
-    assert mesh_logging.unforeseen(SomaError(Reason.INTERNAL, "a defect")) is not None
-    assert mesh_logging.unforeseen(broken) is broken
+    assert mesh_logging.exc_info_if_unexpected(outage) is None
+    assert mesh_logging.exc_info_if_unexpected(SomaError(Reason.INTERNAL, "a defect")) is not None
+    assert mesh_logging.exc_info_if_unexpected(broken) is broken

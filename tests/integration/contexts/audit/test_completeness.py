@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.events.audit import AuditEntry, Auditor
-from mesh.rpc.access import changes
+from mesh.rpc.access import has_side_effects
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED
@@ -39,7 +39,7 @@ def changing() -> set[str]:
     descriptors = Descriptors.read()
     descriptors.load_generated()
     methods = descriptors.route_table().methods
-    return {f"{method.service}.{method.name}" for method in methods if changes(method.service, method.name)}
+    return {f"{method.service}.{method.name}" for method in methods if has_side_effects(method.service, method.name)}
 
 
 def silent(told: Mapping[str, Told], context: str) -> list[str]:

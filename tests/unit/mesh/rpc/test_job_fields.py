@@ -12,7 +12,7 @@ import pytest
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity import SERVICE_ROLE
-from mesh.rpc.access import JOB_FIELDS, changes, check_job_fields, is_service
+from mesh.rpc.access import JOB_FIELDS, check_job_fields, has_side_effects, is_service
 from soma.critic.v1.critic_service_pb2 import EvaluationContext
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def methods() -> Iterator[MethodDescriptor]:
         name = ".".join(path.relative_to(GENERATED).with_suffix("").parts)
         for service in importlib.import_module(name).DESCRIPTOR.services_by_name.values():
             for method in service.methods:
-                if changes(service.full_name, method.name):
+                if has_side_effects(service.full_name, method.name):
                     yield method
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
-from mesh.rpc.access import changes, declared_access
+from mesh.rpc.access import declared_access, has_side_effects
 from mesh.rpc.interceptor import Call, Route
 from mesh.rpc.interceptors.authorization import Authorization
 from soma.selector.v1 import budget_service_pb2
@@ -94,4 +94,4 @@ async def test_what_is_allowed_is_not() -> None:
 
 @pytest.mark.parametrize(("name", "may_change"), [(READ, False), (WRITE, True), (UNKNOWN, True)])
 def test_every_method_changes_something_that_is_not_of_the_level_no_side_effects(name: str, may_change: bool) -> None:
-    assert changes(SERVICE, name) is may_change
+    assert has_side_effects(SERVICE, name) is may_change
