@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import Reason, SomaError
-from mesh.idempotency import RequestKey
+from mesh.idempotency import NO_KEY, RequestKey
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.memory import MemoryKeys
 from svc_gateway.adapters.postgres import CHANNEL, PostgresKeys
 from svc_gateway.domain.keys import CreatedKey
-from tests.contract.gateway.test_key_store import MIGRATIONS, NONE, NOW, key
+from tests.contract.gateway.test_key_store import MIGRATIONS, NOW, key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def keys(request: pytest.FixtureRequest, databases: engines.Databases) -> 
 async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_creation(keys: KeyStore) -> None:
     made = [replace(key(f"tenant-{n % 2}"), created_at=NOW + timedelta(seconds=n // 3)) for n in range(7)]
     for kept in reversed(made):
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
     await keys.revoke(made[2].tenant_id, made[2].key_id, NOW)
     found: list[CreatedKey] = []
     since, after = NOW, ""
@@ -55,14 +55,14 @@ async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_c
 async def test_a_tenant_makes_so_many_keys_within_a_month_whatever_became_of_them(keys: KeyStore) -> None:
     made = [replace(key(life=timedelta(seconds=1)), created_at=NOW + timedelta(days=day)) for day in range(9)]
     for kept in made:
-        await keys.add(kept, NONE)
+        await keys.add(kept, NO_KEY)
     await keys.revoke("acme", made[0].key_id, NOW)
     late = replace(key(), created_at=NOW + timedelta(days=29))
     with pytest.raises(SomaError, match="9 API keys") as refused:
         await keys.add(late, RequestKey.of("again", b"digest"))
     assert refused.value.reason is Reason.RATE_LIMITED
     assert await keys.get("acme", late.key_id) is None
-    await keys.add(key("other"), NONE)
+    await keys.add(key("other"), NO_KEY)
     assert await keys.add(replace(late, created_at=NOW + timedelta(days=31)), RequestKey.of("again", b"digest")) is None
 
 
@@ -72,7 +72,7 @@ async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:
         if isinstance(keys, PostgresKeys):
             await heard.wait()  # it is connected, and something may have been missed before
         heard.clear()
-        await keys.add(key(), NONE)
+        await keys.add(key(), NO_KEY)
         await heard.wait()
 
 
@@ -82,7 +82,7 @@ async def test_a_key_that_is_revoked_again_tells_nobody(databases: engines.Datab
         store = PostgresKeys(postgres, auditor("gateway"))
         first, second = key(), key()
         for kept in (first, second):
-            await store.add(kept, NONE)
+            await store.add(kept, NO_KEY)
         async with postgres.listen(CHANNEL, heard.append):
             await eventually(lambda: bool(heard))  # it is connected
             heard.clear()

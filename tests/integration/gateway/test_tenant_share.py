@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.idempotency import NO_KEY
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from svc_gateway.adapters.postgres import PostgresTenants
-from tests.contract.gateway.test_key_store import NONE, tenant
+from tests.contract.gateway.test_key_store import tenant
 from tests.integration.mesh.stores.test_pool_shares import held
 
 if TYPE_CHECKING:
@@ -21,6 +22,6 @@ async def test_reading_a_tenant_does_not_wait_for_the_system(
 ) -> None:
     async with Postgres.open(await database("gateway", pool_max=8)) as postgres:
         tenants = PostgresTenants(postgres, auditor("gateway"))
-        await tenants.add(tenant("acme"), NONE)
+        await tenants.add(tenant("acme"), NO_KEY)
         async with held(postgres, *[SYSTEM] * 6):
             assert await tenants.get("acme") == tenant("acme")
