@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from mesh.errors import Reason, SomaError
 
 _FORM = "02"
-"""Begins the digests that are made as `RequestKey.of` does."""
+"""Number of the form of the digests that `RequestKey.of` makes, in two hexadecimal digits; they start with it."""
 _LENGTH = len(_FORM) + 2 * hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
 class RequestKey:
-    """Names a request, so that a repeat is known. An empty `request_id` is that of a call that nobody may repeat so.
+    """Names a request, so that a repeat is known. With an empty `request_id` it is not kept: each call is a new one.
 
     A store keeps the key in the transaction of what the request writes: either both are there or neither is. A repeat
     is answered by what the first one wrote. `digest` is of the request as it was received, in hexadecimal digits.

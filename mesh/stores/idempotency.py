@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from mesh.idempotency import RequestKey
 
 
+class RepeatedRequestError(Exception):
+    """Another call kept the same request meanwhile; leave the transaction, so that nothing of it stays."""
+
+
 class RequestTable:
     """A table of requests: `tenant_id` and `request_id` are its key, `digest` is text, `column` names what was written.
 
@@ -44,3 +48,8 @@ class RequestTable:
         if await connection.fetchval(self.insert, *values) is not None:
             return None
         return await self.earlier(connection, tenant_id, key)
+
+    async def require_new(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey, written: str) -> None:
+        """Keeps what the request wrote; RepeatedRequestError when another call kept the request before."""
+        if await self.keep(connection, tenant_id, key, written) is not None:
+            raise RepeatedRequestError

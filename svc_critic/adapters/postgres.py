@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from mesh.errors import not_found
 from mesh.events.audit import canonical
-from mesh.stores.idempotency import RequestTable
+from mesh.stores.idempotency import RepeatedRequestError, RequestTable
 from svc_critic.adapters.erasure import is_erased
 from svc_critic.domain.erasure import ErasedAsset
 from svc_critic.domain.evaluation import Evaluation
@@ -37,10 +37,6 @@ class Fact(Protocol):
     """Makes the event of an evaluation."""
 
     def __call__(self, evaluation: Evaluation) -> Event: ...
-
-
-class _RepeatedError(Exception):
-    """The request was kept by another call meanwhile: nothing of this one's transaction stays."""
 
 
 class PostgresRubrics:
@@ -72,14 +68,14 @@ class PostgresRubrics:
     async def save(self, tenant_id: str, rubric: Rubric, expected_version: int, key: RequestKey) -> Rubric | None:
         """Writes the rubric when the stored version is the expected one."""
         # Another call with the same request id, or for the same default, may come first.
-        with suppress(_RepeatedError, asyncpg.UniqueViolationError):
+        with suppress(RepeatedRequestError, asyncpg.UniqueViolationError):
             async with self._postgres.transaction(tenant_id) as connection:
                 earlier = await REQUESTS.earlier(connection, tenant_id, key)
                 if earlier:
                     return await _written(connection, tenant_id, earlier)
                 saved = await self._save(connection, tenant_id, rubric, expected_version)
-                if saved and await REQUESTS.keep(connection, tenant_id, key, rubric.rubric_id):
-                    raise _RepeatedError
+                if saved:
+                    await REQUESTS.require_new(connection, tenant_id, key, rubric.rubric_id)
                 return saved
         async with self._postgres.transaction(tenant_id) as connection:
             earlier = await REQUESTS.earlier(connection, tenant_id, key)

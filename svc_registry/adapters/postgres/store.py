@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.events.audit import canonical
-from mesh.stores.idempotency import RequestTable
+from mesh.stores.idempotency import RepeatedRequestError, RequestTable
 from mesh.stores.postgres import SYSTEM
 from svc_registry.adapters.postgres import statements as sql
 from svc_registry.adapters.postgres.announcing import CHANNEL, announcement, changed_from
@@ -55,13 +55,9 @@ def _scope_of_write(tenant_id: str, request: Request | None) -> str:
     return _scope(tenant_id) if request is None or request.tenant_id == tenant_id else SYSTEM
 
 
-class _RepeatedError(Exception):
-    """The request was kept by another call meanwhile: nothing of this one's transaction stays."""
-
-
 async def _keep(connection: asyncpg.Connection, request: Request | None, name: str) -> None:
-    if request is not None and await REQUESTS.keep(connection, request.tenant_id, request.key, name) is not None:
-        raise _RepeatedError
+    if request is not None:
+        await REQUESTS.require_new(connection, request.tenant_id, request.key, name)
 
 
 class PostgresStore:
@@ -119,7 +115,7 @@ class PostgresStore:
         self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
     ) -> bool:
         """Writes the capability and its event when the stored version is the expected one."""
-        with suppress(_RepeatedError):
+        with suppress(RepeatedRequestError):
             async with self._postgres.transaction(_scope_of_write(capability.tenant_id, request)) as connection:
                 if not await self._write(connection, capability, expected_version, subject):
                     return False
@@ -168,7 +164,7 @@ class PostgresStore:
         request: Request | None = None,
     ) -> Capability | None:
         """Changes health while the row is locked."""
-        with suppress(_RepeatedError):
+        with suppress(RepeatedRequestError):
             async with self._postgres.transaction(_scope_of_write(key.tenant_id, request)) as connection:
                 found = await self._locked(connection, key)
                 if found is None or found.deleted_at is not None:
@@ -203,7 +199,7 @@ class PostgresStore:
 
     async def save_ladder(self, ladder: Ladder, expected_version: int, request: Request | None = None) -> bool:
         """Writes the ladder when the stored version is the expected one."""
-        with suppress(_RepeatedError):
+        with suppress(RepeatedRequestError):
             async with self._postgres.transaction(_scope_of_write(ladder.tenant_id, request)) as connection:
                 if not await self._write_ladder(connection, ladder, expected_version):
                     return False

@@ -68,7 +68,7 @@ class Case:
     """A request, another one under the same id, and the name in the answer of what was written.
 
     `read` is a method and a request, whose answer tells everything that the call may change. `meanwhile` is given the
-    first answer: it changes the same thing by a third request, or waits until what was begun has ended.
+    first answer: it changes the same thing by a third request, or waits until what was started has ended.
     """
 
     body: Json

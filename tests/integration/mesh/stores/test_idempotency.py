@@ -11,7 +11,7 @@ import pytest
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY, RequestKey
 from mesh.settings import PostgresSettings
-from mesh.stores.idempotency import RequestTable
+from mesh.stores.idempotency import RepeatedRequestError, RequestTable
 from mesh.stores.postgres import Postgres
 from mesh.testing.contract import eventually
 
@@ -75,6 +75,18 @@ async def test_the_id_of_another_request_is_refused(store: Postgres) -> None:
             with pytest.raises(SomaError) as refused:
                 await use(connection, "acme", ANOTHER)
             assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
+    assert await things(store) == 1
+
+
+async def test_a_repeat_where_a_new_request_is_needed_ends_the_transaction(store: Postgres) -> None:
+    async def write(name: str) -> None:
+        async with store.transaction("acme") as connection:
+            await connection.execute("INSERT INTO things VALUES ($1, 'acme')", name)
+            await REQUESTS.require_new(connection, "acme", ONE, name)
+
+    await write("a")
+    with pytest.raises(RepeatedRequestError):
+        await write("b")
     assert await things(store) == 1
 
 
