@@ -137,7 +137,12 @@ class Registry:
         for _ in range(TRIES):
             if await self._store.replayed(request):
                 return await self._resolver.record_of(actor, capability_id, owner)
-            before = await self._resolver.changeable(actor, capability_id, owner)
+            try:
+                before = await self._resolver.changeable(actor, capability_id, owner)
+            except SomaError:
+                if await self._store.replayed(request):  # by the same request, at this moment
+                    continue
+                raise
             self._require_version(before, version)
             saved = await self._save(actor, before, replace(before, deleted_at=self._clock.now()), request)
             if saved is not None:

@@ -11,7 +11,7 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from svc_registry.app import Catalog, Registry
 from svc_registry.app.ports import CapabilityFilter
-from svc_registry.domain import Actor, Capability, HealthState, Kind, Lifecycle, Modality, Report
+from svc_registry.domain import Actor, Capability, CapabilityKey, HealthState, Kind, Lifecycle, Modality, Report
 from svc_registry.rpc import capability_to_proto
 
 if TYPE_CHECKING:
@@ -85,6 +85,21 @@ async def test_a_repeated_deletion_is_answered_as_the_first(registry: Registry) 
     with pytest.raises(SomaError) as refused:
         await registry.delete(ACME, "mine@acme", version=1, key=RequestKey.of("r", b"another"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+
+async def test_a_repeat_beside_the_first_call_is_answered_as_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await registry.register(ACME, MINE)
+    key, read = RequestKey.of("r"), registry._store.capability
+
+    async def read_after_the_first(wanted: CapabilityKey) -> Capability | None:
+        monkeypatch.undo()
+        await registry.delete(ACME, "mine@acme", key=key)
+        return await read(wanted)
+
+    monkeypatch.setattr(registry._store, "capability", read_after_the_first)
+    assert (await registry.delete(ACME, "mine@acme", key=key)).deleted_at is not None
 
 
 async def test_a_repeated_update_changes_nothing_more(registry: Registry) -> None:
