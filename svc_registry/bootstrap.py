@@ -34,14 +34,13 @@ def capability_changed(capability: Capability, subject: str) -> Event:
     payload = facts_pb2.CapabilityChanged(capability=capability_to_proto(capability), subject=subject)
     if capability.updated_at is None:
         raise ValueError("a capability that changed has the time of its change")
-    return Event(
+    return Event.from_message(
+        payload,
         event_id=derive("capability.changed", *reversed(capability.key), str(capability.version)),
-        type=payload.DESCRIPTOR.full_name,
         topic=facts_of(NAME),
         key=capability.capability_id,
         tenant_id=capability.tenant_id,
         occurred_at=capability.updated_at,
-        payload=payload.SerializeToString(),
     )
 
 

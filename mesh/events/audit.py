@@ -148,14 +148,13 @@ class Auditor:
             reason=trimmed(entry.reason),
         )
         tenant_id = _tenant(entry.tenant_id, caller)
-        return Event(
+        return Event.from_message(
+            message,
             event_id=entry.event_id or self._ids.new(),
-            type=message.DESCRIPTOR.full_name,
             topic=AUDIT,
             key=tenant_id or PLATFORM,
             tenant_id=tenant_id,
             occurred_at=entry.at or self._clock.now(),
-            payload=message.SerializeToString(),
             traceparent=traceparent,
         )
 

@@ -111,14 +111,13 @@ class DeadLetterPublisher:
         await self._outbox.add(connection, self._event(message, event.key, event))
 
     def _event(self, message: Message, key: str, about: Event | None) -> Event:
-        return Event(
+        return Event.from_message(
+            message,
             event_id=self._ids.new(),
-            type=message.DESCRIPTOR.full_name,
             topic=DEAD_LETTERS,
             key=key,
             tenant_id=about.tenant_id if about else "",
             occurred_at=self._clock.now(),
-            payload=message.SerializeToString(),
             causation_id=about.event_id if about else "",
             correlation_id=about.correlation_id if about else "",
             traceparent=about.traceparent if about else "",

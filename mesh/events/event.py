@@ -12,6 +12,7 @@ from mesh.clock import EPOCH, since_epoch
 from soma.events.v1.envelope_pb2 import Envelope
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
 LONGEST_ID = 128
@@ -40,6 +41,34 @@ class Event:
     traceparent: str = ""
     group: str = ""
     dlq_id: str = ""
+
+    @classmethod
+    def from_message(
+        cls,
+        message: Message,
+        *,
+        event_id: str,
+        topic: str,
+        key: str,
+        tenant_id: str,
+        occurred_at: datetime,
+        causation_id: str = "",
+        correlation_id: str = "",
+        traceparent: str = "",
+    ) -> Event:
+        """The event whose payload is a message of the contract."""
+        return cls(
+            event_id=event_id,
+            type=message.DESCRIPTOR.full_name,
+            topic=topic,
+            key=key,
+            tenant_id=tenant_id,
+            occurred_at=occurred_at,
+            payload=message.SerializeToString(),
+            causation_id=causation_id,
+            correlation_id=correlation_id,
+            traceparent=traceparent,
+        )
 
     def __post_init__(self) -> None:
         """Refuse what could not be delivered later."""

@@ -35,24 +35,6 @@ ON CONFLICT (task) DO UPDATE SET finished_at = greatest(r.finished_at, excluded.
 _log = logging.getLogger(__name__)
 
 
-_OLD_ROWS = """
-WITH old AS (
-    SELECT {key} AS id FROM {table}
-    WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5 AND {old}
-        AND {key} < rpad(lpad(to_hex((extract(epoch FROM $3::timestamptz) * 1000)::bigint), 12, '0'), 32, '0')::uuid
-    LIMIT $4 FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM {table} AS kept USING old WHERE kept.{key} = old.id RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
-
-
-def old_rows(table: str, key: str, old: str) -> str:
-    """The chunk of a rule for a table whose `key` is a UUIDv7, by which old rows are found; `old` says which may go."""
-    return _OLD_ROWS.format(table=table, key=key, old=old)
-
-
 @dataclass(frozen=True)
 class RetentionPeriods:
     """For how many days rows are kept: the platform's term, and those of tenants that have their own."""

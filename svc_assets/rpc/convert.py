@@ -121,13 +121,12 @@ class AssetFacts:
 
     def _event(self, asset: Asset, payload: Message, occurred_at: datetime) -> Event:
         key = asset.origin.job_id or asset.asset_id
-        return Event(
+        return Event.from_message(
+            payload,
             event_id=self._ids.new(),
-            type=payload.DESCRIPTOR.full_name,
             topic=TOPIC,
             key=key,
             tenant_id=asset.tenant_id,
             occurred_at=occurred_at,
-            payload=payload.SerializeToString(),
             correlation_id=key,
         )

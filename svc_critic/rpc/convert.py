@@ -129,13 +129,12 @@ def evaluation_done(evaluation: Evaluation) -> Event:
     """The event of a verdict, in order within its job."""
     payload = facts_pb2.EvaluationDone(evaluation=_redacted(evaluation_to(evaluation)))
     key = evaluation.origin.job_id or evaluation.asset_id
-    return Event(
+    return Event.from_message(
+        payload,
         event_id=derive("evaluation.done", evaluation.evaluation_id),
-        type=payload.DESCRIPTOR.full_name,
         topic=TOPIC,
         key=key,
         tenant_id=evaluation.tenant_id,
         occurred_at=evaluation.created_at,
-        payload=payload.SerializeToString(),
         correlation_id=key,
     )

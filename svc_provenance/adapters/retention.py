@@ -6,8 +6,9 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from mesh.events.audit import canonical
+from mesh.stores.expired_rows import delete_by_id
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import RetentionPeriods, Rule, old_rows
+from mesh.stores.retention import RetentionPeriods, Rule
 from svc_provenance.domain.retention import Days, TenantRetention
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ WITH old AS (
 SELECT count(*) FROM gone
 """  # noqa: S608
 # What attempts and verdicts tell of an asset that was never stored.
-_WITHOUT_ASSET = old_rows("asset_provenance", "asset_id", "asset_type IS NULL AND deleted_at IS NULL")
+_WITHOUT_ASSET = delete_by_id("asset_provenance", "asset_id", "asset_type IS NULL AND deleted_at IS NULL")
 
 RULES = (
     Rule("receipts", "receipts", _RECEIPTS, part=True, by_tenant=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.stores.expired_rows import delete_by_age
 from mesh.stores.retention import Rule
 
 # How many rows go with a job follows from the number of its steps: jobs go until $4 steps or more go with them.
@@ -22,22 +23,14 @@ WITH oldest AS (
 SELECT count(*) FROM gone
 """
 
-# Attempts started before an erasure have ended long before. An unfinished erasure stays: its texts would, too.
-_ERASED = """
-WITH old AS (
-    SELECT tenant_id, asset_id FROM erased_assets
-    WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5 AND erased_at < $3
-        AND continue_at IS NULL
-    ORDER BY erased_at LIMIT $4 FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM erased_assets AS e USING old WHERE e.tenant_id = old.tenant_id AND e.asset_id = old.asset_id RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
-
 RULES = (
     Rule("multimodal_job_plans", "jobs", _JOBS),
-    Rule("erased_assets", "jobs", _ERASED),
+    # Attempts started before an erasure have ended long before. An unfinished erasure stays: its texts would, too.
+    Rule(
+        "erased_assets",
+        "jobs",
+        delete_by_age("erased_assets", ("tenant_id", "asset_id"), "erased_at", "continue_at IS NULL"),
+    ),
     # Parts that no job is left in; the schema lets only empty ones go.
     Rule("multimodal_executions", "jobs", part=True),
 )

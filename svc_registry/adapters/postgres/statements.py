@@ -57,28 +57,3 @@ WHERE tenant_id = $1 AND modality = $2 AND task_type = $3 AND version = $8
 RETURNING 1
 """
 COUNT_LADDERS = "SELECT count(*) FROM ladders WHERE tenant_id = $1"
-OLD_REQUESTS = """
-WITH old AS (
-    SELECT tenant_id, request_id FROM registrations
-    WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
-        AND created_at < $3::timestamptz
-    LIMIT $4 FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM registrations r USING old
-    WHERE r.tenant_id = old.tenant_id AND r.request_id = old.request_id RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
-# What the platform deleted is remembered: a service that ships with it would register it again.
-OLD_CAPABILITIES = """
-WITH old AS (
-    SELECT tenant_id, tool_id, provider FROM multimodal_capabilities
-    WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND tenant_id <> ALL($2::text[]) AND NOT $5
-        AND deleted_at IS NOT NULL AND tenant_id <> '' AND deleted_at < $3::timestamptz
-    LIMIT $4 FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM multimodal_capabilities c USING old
-    WHERE c.tenant_id = old.tenant_id AND c.tool_id = old.tool_id AND c.provider = old.provider RETURNING 1
-)
-SELECT count(*) FROM gone
-"""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from svc_registry.adapters.postgres import retention
 from svc_registry.adapters.postgres import statements as sql
 from svc_registry.adapters.postgres.store import REQUESTS
 
@@ -46,8 +47,8 @@ STATEMENTS = {
     "UPDATE_LADDER": (sql.UPDATE_LADDER, "'t7', 'diagram', 'task3', '{a@b}', 2, '', now(), 1"),
     "COUNT_LADDERS": (sql.COUNT_LADDERS, "'t7'"),
     "REQUEST": (REQUESTS.select, "'t7', 'r1'"),
-    "OLD_REQUESTS": (sql.OLD_REQUESTS, "NULL, '{}', now() - interval '29 days 12 hours', 500, false"),
-    "OLD_CAPABILITIES": (sql.OLD_CAPABILITIES, "NULL, '{}', now() - interval '30 days', 500, false"),
+    "OLD_REQUESTS": (retention.OLD_REQUESTS, "NULL, '{}', now() - interval '29 days 12 hours', 500, false"),
+    "OLD_CAPABILITIES": (retention.OLD_CAPABILITIES, "NULL, '{}', now() - interval '30 days', 500, false"),
 }  # fmt: skip
 INSERTS = {"INSERT_CAPABILITY", "INSERT_LADDER", "LOCK_OF_TENANT"}
 
@@ -75,7 +76,8 @@ def nodes(plan: dict[str, object]) -> Iterator[dict[str, object]]:
 
 
 def test_every_statement_is_looked_at() -> None:
-    names = {name for name, value in vars(sql).items() if name.isupper() and isinstance(value, str)}
+    own = {**vars(sql), **vars(retention)}
+    names = {name for name, value in own.items() if name.isupper() and isinstance(value, str)}
     assert (names | {"REQUEST"}) - {"COLUMNS"} == {*STATEMENTS, *INSERTS}
 
 

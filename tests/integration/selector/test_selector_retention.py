@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.stores.expired_rows import delete_by_id
 from mesh.stores.postgres import SYSTEM, Postgres
-from mesh.stores.retention import Retention, RetentionPeriods, Rule, old_rows
+from mesh.stores.retention import Retention, RetentionPeriods, Rule
 from mesh.testing import FakeClock, id_of
 from svc_selector.adapters.postgres.retention import RULES
 
@@ -81,6 +82,6 @@ async def test_what_is_old_goes_and_what_is_held_stays(postgres: Postgres) -> No
 
 async def test_a_rule_that_forgets_what_is_held_is_seen(postgres: Postgres) -> None:
     """The planted bug."""
-    careless = Rule("reservations", "selections", old_rows("reservations", "reservation_id", "expires_at < $3"))
+    careless = Rule("reservations", "selections", delete_by_id("reservations", "reservation_id", "expires_at < $3"))
     await run(postgres, [careless])
     assert (await states(postgres)).count("held") == 1

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from mesh.stores.expired_rows import delete_by_id
 from mesh.stores.postgres import SYSTEM
-from mesh.stores.retention import CHUNK, Retention, RetentionPeriods, Rule, old_rows
+from mesh.stores.retention import CHUNK, Retention, RetentionPeriods, Rule
 from mesh.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ BEGIN
 END
 $$;
 """
-_ANY = Rule("things", "things", old_rows("things", "thing_id", "true"))
-_SLOW = replace(_ANY, chunk=old_rows("things", "thing_id", f"in_time($4, {MOST})"))
-_STUCK = replace(_ANY, table="stuck", chunk=old_rows("things", "thing_id", "in_time($4, 0)"))
+_ANY = Rule("things", "things", delete_by_id("things", "thing_id", "true"))
+_SLOW = replace(_ANY, chunk=delete_by_id("things", "thing_id", f"in_time($4, {MOST})"))
+_STUCK = replace(_ANY, table="stuck", chunk=delete_by_id("things", "thing_id", "in_time($4, 0)"))
 
 
 @pytest.fixture
