@@ -20,11 +20,11 @@ from mesh.events.dead_letters import DeadLetterPublisher
 from mesh.events.event import Codec
 from mesh.events.inbox import BATCH, Consumer
 from mesh.events.outbox import Outbox
-from mesh.events.refusals import Refusals
+from mesh.events.refusal_auditor import RefusalAuditor
 from mesh.events.relay import Relay
 from mesh.events.streams import PostgresCursors, ValkeyStreams
 from mesh.events.topics import AUDIT, DEAD_LETTERS
-from mesh.events.unknown_keys import UnknownKeys
+from mesh.events.unknown_key_auditor import UnknownKeyAuditor
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims, TokenMinter, TokenVerifier, jwks_source
 from mesh.identity.signed_statements import KeyIdsFile, RevocationsFile
 from mesh.ids import SystemIds
@@ -180,7 +180,7 @@ class Chassis:
         lag = telemetry.gauge("outbox_lag_seconds", "Age of the oldest event that is not sent.", ("context",))
         relay = Relay(self.postgres, self.bus, self.codec, self.clock, on_lag=lag.labels(self.name).set)
         await self.enter(relay)
-        self.depends_on(Dependency("outbox", lambda: _waiting(relay, settings.bus.late_s)))
+        self.depends_on(Dependency("outbox", lambda: _waiting(relay, settings.bus.max_lag_s)))
 
     async def _restore_keys(self, identity: IdentitySettings) -> None:
         """What verifies credentials, with what an earlier process left of the existing and the revoked keys."""
@@ -194,7 +194,7 @@ class Chassis:
         await self.existing.restore()
         unknown = None
         if self._postgres is not None:
-            unknown = UnknownKeys(self.auditor, self._postgres, self.clock, lambda: self.policy.policy_id)
+            unknown = UnknownKeyAuditor(self.auditor, self._postgres, self.clock, lambda: self.policy.policy_id)
             self._stack.push_async_callback(unknown.close)
             await self.enter(background(unknown.write, "audit-unknown-keys", clock=self.clock))
         self.verifier = TokenVerifier(
@@ -205,7 +205,7 @@ class Chassis:
             self.revoked,
             existing=self.existing,
             is_current=lambda: self.revoked.is_current() and self.existing.is_current(),
-            on_absent=_ignore if unknown is None else unknown.note,
+            on_absent=_ignore if unknown is None else unknown.record,
         )
 
     async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
@@ -222,15 +222,15 @@ class Chassis:
         return ValkeyStreams(client, PostgresCursors(self.postgres), clock=self.clock, ids=self.ids)
 
     async def apply_retention(self, rules: Sequence[Rule | Task], days: int, **days_of: int) -> None:
-        """Remove once a day what the rules call old, with one term for every tenant.
+        """Remove once a day what the rules call old, with one period for every tenant.
 
-        It is `days` for all rules, but for those whose terms `days_of` names.
+        It is `days` for all rules, but for those whose period `days_of` names.
         """
 
-        async def terms() -> Mapping[str, RetentionPeriods]:
-            return {rule.terms: RetentionPeriods(days_of.get(rule.terms, days)) for rule in rules}
+        async def periods() -> Mapping[str, RetentionPeriods]:
+            return {rule.period: RetentionPeriods(days_of.get(rule.period, days)) for rule in rules}
 
-        retention = Retention(self.postgres, rules, terms, self.clock)
+        retention = Retention(self.postgres, rules, periods, self.clock)
         await self.enter(background(retention.run_daily, "retention", clock=self.clock))
 
     def depends_on(self, dependency: Dependency) -> None:
@@ -316,14 +316,14 @@ class Chassis:
             logging.get_logger(__name__).warning("API keys are refused until the gateway tells which exist")
         refusals = None
         if self._postgres is not None:
-            refusals = Refusals(self.auditor, self._postgres, self.clock, lambda: self.policy.policy_id)
+            refusals = RefusalAuditor(self.auditor, self._postgres, self.clock, lambda: self.policy.policy_id)
             self._stack.push_async_callback(refusals.close)
             await self.enter(background(refusals.write, "audit-refusals", clock=self.clock))
         chain = standard_chain(
             verifier=self.verifier,
             authorizer=RegoAuthorizer(self.policy),
             clock=self.clock,
-            refused=None if refusals is None else refusals.note,
+            refused=None if refusals is None else refusals.record,
             revocations=self.revoked,
             processor_use=self.processor_use,
             version=self.context.version,
@@ -342,10 +342,10 @@ def _ignore(_caller: object) -> None:
     """Nothing is audited without a database."""
 
 
-async def _waiting(relay: Relay, late_s: float) -> str:
+async def _waiting(relay: Relay, max_lag_s: float) -> str:
     """Why the outbox is not well."""
     lag = await relay.lag()
-    return "" if lag <= late_s else f"the oldest event waits for {lag:.0f} s to be sent"
+    return "" if lag <= max_lag_s else f"the oldest event waits for {lag:.0f} s to be sent"
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ ALLOWED = {
     "mesh/rpc/server.py _stop": "awaited at the end of the function",
     "mesh/rpc/interceptors/progress.py UploadProgress._next": "one message and a pause, ended within the function",
     "mesh/rpc/interceptors/stream_identity.py StreamIdentity._registered": "a pause, ended with its stream",
-    "mesh/rpc/heartbeats.py Heartbeats.around": "reads one stream, ended with it; its error is raised there",
+    "mesh/rpc/heartbeats.py Heartbeats.add_to": "reads one stream, ended with it; its error is raised there",
     "mesh/events/inbox.py Consumer._apply_batch": "tries one event again; its failure is logged, its end awaited",
     "mesh/events/kafka/stopping.py stop_producer": "awaited within the function",
     "mesh/events/kafka/stopping.py stop_consumer": "awaited within the function",

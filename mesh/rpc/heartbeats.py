@@ -28,7 +28,7 @@ class Heartbeats:
 
     every_s: float = 10.0
 
-    async def around(
+    async def add_to(
         self, items: AsyncGenerator[T, None], heartbeat: Callable[[], Awaitable[T]]
     ) -> AsyncGenerator[T, None]:
         """The items as they come, and what `heartbeat` gives whenever none came in time; closes `items` at the end.

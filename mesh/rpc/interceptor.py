@@ -27,7 +27,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Route:
+class MethodInfo:
     """One method of one service. `access` is None when its contract does not say who may call it."""
 
     service: str
@@ -50,7 +50,7 @@ class Call:
     `overhead_timer` tells what of its time is the mesh's own, for calls from outside.
     """
 
-    route: Route
+    method: MethodInfo
     request: object
     context: ServicerContext
     metadata: Mapping[str, str]
@@ -63,7 +63,7 @@ class Call:
     response_headers: list[tuple[str, str | bytes]] = field(default_factory=list)
 
 
-Proceed: TypeAlias = Callable[[Call], Awaitable[object]]
+Continuation: TypeAlias = Callable[[Call], Awaitable[object]]
 """Runs the rest of the chain and the handler; gives the response of a unary method, None of a streaming one."""
 
 
@@ -79,9 +79,9 @@ class Interceptor:
     after: ClassVar[tuple[str, ...]] = ()
     before: ClassVar[tuple[str, ...]] = ()
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
-        """Serve the call, or raise; what `proceed` gives is handed back."""
-        return await proceed(call)
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
+        """Serve the call, or raise; what `continuation` gives is handed back."""
+        return await continuation(call)
 
 
 _SERVED: ContextVar[Call | None] = ContextVar("soma_call", default=None)

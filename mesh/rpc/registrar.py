@@ -10,7 +10,7 @@ import grpc.aio
 
 from mesh.errors import Reason, SomaError
 from mesh.logging import get_logger
-from mesh.rpc.interceptor import Access, Route
+from mesh.rpc.interceptor import Access, MethodInfo
 from mesh.rpc.wrapped_handlers import wrap
 
 if TYPE_CHECKING:
@@ -47,18 +47,18 @@ class Registrar:
         """Serve every kept method behind the chain, and refuse every other one in the same manner."""
         for service, handlers in self.services.items():
             wrapped = {
-                name: wrap(handler, _route(service, name, handler, access_of), chain, clock)
+                name: wrap(handler, _method_info(service, name, handler, access_of), chain, clock)
                 for name, handler in handlers.items()
             }
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
         server.add_generic_rpc_handlers((_Unknown(chain, clock),))
 
 
-def _route(service: str, name: str, handler: Handler, access_of: AccessOf) -> Route:
+def _method_info(service: str, name: str, handler: Handler, access_of: AccessOf) -> MethodInfo:
     access = access_of(service, name)
     if access is None:
         get_logger("mesh.rpc").warning("method is open to nobody: its contract declares no access", method=name)
-    return Route(service, name, handler.request_streaming, handler.response_streaming, access)
+    return MethodInfo(service, name, handler.request_streaming, handler.response_streaming, access)
 
 
 class _Unknown(grpc.GenericRpcHandler):
@@ -66,8 +66,10 @@ class _Unknown(grpc.GenericRpcHandler):
 
     def __init__(self, chain: Sequence[Interceptor], clock: Clock) -> None:
         handler = cast("Handler", grpc.stream_stream_rpc_method_handler(_refuse))
-        route = Route("unknown", "unknown", request_streaming=True, response_streaming=True, access=Access("", True))
-        self._handler = wrap(handler, route, chain, clock)
+        method = MethodInfo(
+            "unknown", "unknown", request_streaming=True, response_streaming=True, access=Access("", True)
+        )
+        self._handler = wrap(handler, method, chain, clock)
 
     def service(self, _details: grpc.HandlerCallDetails) -> Handler:
         """The same answer whatever is asked."""

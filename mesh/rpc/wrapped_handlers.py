@@ -17,7 +17,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from mesh.rpc import status
-from mesh.rpc.interceptor import Call, Proceed, Route, enter
+from mesh.rpc.interceptor import Call, Continuation, MethodInfo, enter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -31,21 +31,21 @@ Behaviour: TypeAlias = Callable[[object, "ServicerContext"], object]
 T = TypeVar("T")
 
 
-def wrap(handler: Handler, route: Route, chain: Sequence[Interceptor], clock: Clock) -> Handler:
+def wrap(handler: Handler, method: MethodInfo, chain: Sequence[Interceptor], clock: Clock) -> Handler:
     """The same method with the chain around it, the first interceptor outermost."""
     behaviour = _behaviour(handler)
-    proceed = _streaming(behaviour) if route.response_streaming else _unary(behaviour)
+    continuation = _streaming(behaviour) if method.response_streaming else _unary(behaviour)
     for interceptor in reversed(chain):
-        proceed = _link(interceptor, proceed)
+        continuation = _link(interceptor, continuation)
 
     async def serve(request: object, context: ServicerContext) -> object:
         remaining = context.time_remaining()
         deadline = None if remaining is None else clock.monotonic() + remaining
-        call = Call(route, request, context, _text_metadata(context), deadline)
+        call = Call(method, request, context, _text_metadata(context), deadline)
         enter(call)
-        return await proceed(call)
+        return await continuation(call)
 
-    return _factory(route)(serve, _decoding(handler.request_deserializer), handler.response_serializer)
+    return _factory(method)(serve, _decoding(handler.request_deserializer), handler.response_serializer)
 
 
 class Undecodable:
@@ -65,11 +65,11 @@ def _decoding(deserialize: Callable[[bytes], object] | None) -> Callable[[bytes]
     return decode
 
 
-def _link(interceptor: Interceptor, inner: Proceed) -> Proceed:
-    async def proceed(call: Call) -> object:
-        return await interceptor.around(call, inner)
+def _link(interceptor: Interceptor, inner: Continuation) -> Continuation:
+    async def continuation(call: Call) -> object:
+        return await interceptor.intercept(call, inner)
 
-    return proceed
+    return continuation
 
 
 def _behaviour(handler: Handler) -> Behaviour:
@@ -79,29 +79,29 @@ def _behaviour(handler: Handler) -> Behaviour:
     raise TypeError("the handler serves no call kind")
 
 
-def _factory(route: Route) -> Callable[..., Handler]:
-    if route.request_streaming:
+def _factory(method: MethodInfo) -> Callable[..., Handler]:
+    if method.request_streaming:
         return (
-            grpc.stream_stream_rpc_method_handler if route.response_streaming else grpc.stream_unary_rpc_method_handler
+            grpc.stream_stream_rpc_method_handler if method.response_streaming else grpc.stream_unary_rpc_method_handler
         )
-    return grpc.unary_stream_rpc_method_handler if route.response_streaming else grpc.unary_unary_rpc_method_handler
+    return grpc.unary_stream_rpc_method_handler if method.response_streaming else grpc.unary_unary_rpc_method_handler
 
 
-def _unary(behaviour: Behaviour) -> Proceed:
+def _unary(behaviour: Behaviour) -> Continuation:
     start = _start(behaviour)
 
-    async def proceed(call: Call) -> object:
+    async def continuation(call: Call) -> object:
         response = await _await_if_needed(await start(call))
         await _send_headers(call)
         return response
 
-    return proceed
+    return continuation
 
 
-def _streaming(behaviour: Behaviour) -> Proceed:
+def _streaming(behaviour: Behaviour) -> Continuation:
     start = _start(behaviour)
 
-    async def proceed(call: Call) -> object:
+    async def continuation(call: Call) -> object:
         produced = await start(call)
         if inspect.isawaitable(produced):
             # The body writes through the context, or returns an iterator of responses.
@@ -123,7 +123,7 @@ def _streaming(behaviour: Behaviour) -> Proceed:
                 await _send_headers(call)
         return None
 
-    return proceed
+    return continuation
 
 
 def _start(behaviour: Behaviour) -> Callable[[Call], Awaitable[object]]:
@@ -137,7 +137,7 @@ def _start(behaviour: Behaviour) -> Callable[[Call], Awaitable[object]]:
 
     async def in_thread(call: Call) -> object:
         request = call.request
-        if call.route.request_streaming:
+        if call.method.request_streaming:
             request = _blocking(cast("AsyncIterator[object]", request), asyncio.get_running_loop())
         return await asyncio.to_thread(behaviour, request, call.context)
 

@@ -20,10 +20,10 @@ LARGEST_RECORD = LARGEST_PAYLOAD + 3 * _ENVELOPE
 
 
 class BusSettings(Block):
-    """The event bus: Valkey streams, or a Kafka cluster, which all but `kind`, `late_s` and `profile` are about."""
+    """The event bus: Valkey streams, or a Kafka cluster, which all but `kind`, `max_lag_s` and `profile` are about."""
 
     kind: Literal["valkey", "kafka"] = Field("valkey", description="valkey: streams of the Valkey server; or kafka")
-    late_s: float = Field(
+    max_lag_s: float = Field(
         15.0, gt=0, description="age of an event that is not sent yet from which a context says that its outbox waits"
     )
     bootstrap_servers: tuple[Address, ...] = Field((), description="Kafka: host:port of some brokers, with commas")

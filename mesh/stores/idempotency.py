@@ -1,4 +1,4 @@
-"""Requests that were answered, kept in the transaction of what they wrote."""
+"""Requests that were answered, recorded in the transaction of what they wrote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class RepeatedRequestError(Exception):
-    """Another call kept the same request meanwhile; leave the transaction, so that nothing of it stays."""
+    """Another call recorded the same request meanwhile; leave the transaction, so that nothing of it stays."""
 
 
 class RequestTable:
@@ -27,7 +27,7 @@ class RequestTable:
             ON CONFLICT DO NOTHING RETURNING 1
         """  # noqa: S608 - names are ours
 
-    async def earlier(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey) -> str | None:
+    async def written_before(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey) -> str | None:
         """What the request wrote before; None when it did not, or has no id. IDEMPOTENCY_MISMATCH for another one."""
         row = await connection.fetchrow(self.select, tenant_id, key.request_id) if key.request_id else None
         if row is None:
@@ -36,10 +36,10 @@ class RequestTable:
         key.require_same(digest)
         return str(written)
 
-    async def keep(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey, written: str) -> str | None:
-        """Keeps what the request writes; None when it comes for the first time, or has no id.
+    async def record(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey, written: str) -> str | None:
+        """Records what the request writes; None when it comes for the first time, or has no id.
 
-        Otherwise what it wrote before. A transaction that keeps the same request at the same moment is waited for.
+        Otherwise what it wrote before. A transaction that records the same request at the same moment is waited for.
         IDEMPOTENCY_MISMATCH when the id was used for another request.
         """
         if not key.request_id:
@@ -47,9 +47,9 @@ class RequestTable:
         values = (tenant_id, key.request_id, key.digest, written)
         if await connection.fetchval(self.insert, *values) is not None:
             return None
-        return await self.earlier(connection, tenant_id, key)
+        return await self.written_before(connection, tenant_id, key)
 
-    async def require_new(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey, written: str) -> None:
-        """Keeps what the request wrote; RepeatedRequestError when another call kept the request before."""
-        if await self.keep(connection, tenant_id, key, written) is not None:
+    async def record_new(self, connection: asyncpg.Connection, tenant_id: str, key: RequestKey, written: str) -> None:
+        """Records what the request wrote; RepeatedRequestError when another call recorded the request before."""
+        if await self.record(connection, tenant_id, key, written) is not None:
             raise RepeatedRequestError

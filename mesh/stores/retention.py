@@ -1,8 +1,9 @@
 """Removes rows that are old enough, in small steps that may stop anywhere and be made twice.
 
-A table that is cut by month loses whole parts once every row in them is older than the longest term of any tenant; rows
-of tenants with a shorter term, and rows of other tables, go in chunks. Each chunk and each part is one transaction that
-starts with an advisory lock, so that of several members only one works at a time, and a crash leaves whole things.
+A table that is partitioned by month loses whole partitions once every row in them is older than the longest period of
+any tenant; rows of tenants with a shorter period, and rows of other tables, go in chunks. Each chunk and each partition
+is one transaction that starts with an advisory lock, so that of several members only one works at a time, and a crash
+leaves none half done.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 CHUNK = 500
 MONTHS_AHEAD = 3
 _WHOLE_TIMEOUT_S = 600.0
-"""Time limit of what cannot be made smaller: a part, or a single thing."""
+"""Time limit of what cannot be made smaller: a partition, or a single thing."""
 _FINISHED = """
 INSERT INTO retention_runs AS r (task, finished_at) VALUES ($1, $2)
 ON CONFLICT (task) DO UPDATE SET finished_at = greatest(r.finished_at, excluded.finished_at)
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RetentionPeriods:
-    """For how many days rows are kept: the platform's term, and those of tenants that have their own."""
+    """For how many days rows are kept: the platform's period, and those of tenants that have their own."""
 
     days: int
     days_by_tenant: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class RetentionPeriods:
 class DeletionCutoff:
     """Rows older than `before` go: those of `tenants` if they are given, else of all but `others`.
 
-    With `default_partition_only` merely those that no month's part holds.
+    With `default_partition_only` merely those in the default partition.
     """
 
     before: datetime
@@ -66,16 +67,17 @@ class Rule:
     """How one table is kept short.
 
     `chunk` deletes things (a row, or all rows of a job) that are older than $3, of the tenants $1 when they are given
-    and not of the tenants $2, and gives how many rows went; $5 limits it to rows in no month's part. $4 limits its
-    work: it deletes one thing at least if there is one, and with 1 no other. `part` says that the table is cut by
-    month. `terms` is the key of the terms.
+    and not of the tenants $2, and gives how many rows went; $5 limits it to rows of the default partition. $4 limits
+    its work: it deletes one thing at least if there is one, and with 1 no other. `partitioned`: the table is
+    partitioned by month. `period` names the retention period. `resumes_by_tenant`: the chunk also gives the tenant that
+    it ended with, and gets it back as $6.
     """
 
     table: str
-    terms: str
+    period: str
     chunk: str = ""
-    part: bool = False
-    by_tenant: bool = False
+    partitioned: bool = False
+    resumes_by_tenant: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,23 +89,30 @@ class Task:
     """
 
     table: str
-    terms: str
+    period: str
     run: Callable[[datetime, datetime], Awaitable[int]]
 
 
-def deletion_cutoffs(terms: RetentionPeriods, now: datetime, *, by_part: bool) -> list[DeletionCutoff]:
-    """What is to be deleted by rows. With `by_part` the longest term is left to dropping parts, strays aside."""
-    groups: dict[int, list[str]] = {}
-    for tenant, days in sorted(terms.days_by_tenant.items()):
-        groups.setdefault(days, []).append(tenant)
-    own = tuple(sorted(terms.days_by_tenant))
+def deletion_cutoffs(periods: RetentionPeriods, now: datetime, *, partitioned: bool) -> list[DeletionCutoff]:
+    """What is to be deleted by rows.
 
-    def cut(days: int, **whose: tuple[str, ...]) -> DeletionCutoff:
+    Of a `partitioned` table, rows that reach the longest period go with their partition; only those of the default
+    partition are deleted one by one.
+    """
+    groups: dict[int, list[str]] = {}
+    for tenant, days in sorted(periods.days_by_tenant.items()):
+        groups.setdefault(days, []).append(tenant)
+    own = tuple(sorted(periods.days_by_tenant))
+
+    def cutoff(days: int, **whose: tuple[str, ...]) -> DeletionCutoff:
         return DeletionCutoff(
-            now - timedelta(days=days), **whose, default_partition_only=by_part and days == terms.longest
+            now - timedelta(days=days), **whose, default_partition_only=partitioned and days == periods.longest
         )
 
-    return [cut(terms.days, others=own), *(cut(days, tenants=tuple(group)) for days, group in sorted(groups.items()))]
+    return [
+        cutoff(periods.days, others=own),
+        *(cutoff(days, tenants=tuple(group)) for days, group in sorted(groups.items())),
+    ]
 
 
 class _LockHeldError(Exception):
@@ -115,13 +124,13 @@ class _TooLongError(Exception):
 
 
 class Retention:
-    """Keeps the tables of one schema short. `terms` gives the terms of the day by their keys."""
+    """Keeps the tables of one schema short. `periods` gives the periods of the day by their keys."""
 
     def __init__(
         self,
         postgres: Postgres,
         rules: Sequence[Rule | Task],
-        terms: Callable[[], Awaitable[Mapping[str, RetentionPeriods]]],
+        periods: Callable[[], Awaitable[Mapping[str, RetentionPeriods]]],
         clock: Clock,
         *,
         every: timedelta = timedelta(days=1),
@@ -129,7 +138,7 @@ class Retention:
     ) -> None:
         self._postgres = postgres
         self._rules = tuple(rules)
-        self._terms = terms
+        self._periods = periods
         self._clock = clock
         self._every = every
         self._check_every = check_every
@@ -160,9 +169,9 @@ class Retention:
         removed: dict[str, int] = {}
         whole = True
         try:
-            terms = await self._terms()
+            periods = await self._periods()
             for rule in self._rules:
-                whole &= await self._clear(rule, terms[rule.terms], now, removed)
+                whole &= await self._clear(rule, periods[rule.period], now, removed)
             if whole:
                 async with self._postgres.transaction(SYSTEM) as connection:
                     await connection.execute(_FINISHED, "retention", now)
@@ -170,10 +179,12 @@ class Retention:
             _log.info("retention of %s is left to the member that is at work", self._postgres.schema)
         return removed
 
-    async def _clear(self, rule: Rule | Task, terms: RetentionPeriods, now: datetime, removed: dict[str, int]) -> bool:
+    async def _clear(
+        self, rule: Rule | Task, periods: RetentionPeriods, now: datetime, removed: dict[str, int]
+    ) -> bool:
         """Whether all of it was done; what fails keeps neither the other tenants of the table nor other tables long."""
         whole = True
-        for steps in self._independent_steps(rule, terms, now):
+        for steps in self._independent_steps(rule, periods, now):
             try:
                 async for rows in steps:
                     removed[rule.table] = removed.get(rule.table, 0) + rows
@@ -188,33 +199,33 @@ class Retention:
         return whole
 
     def _independent_steps(
-        self, rule: Rule | Task, terms: RetentionPeriods, now: datetime
+        self, rule: Rule | Task, periods: RetentionPeriods, now: datetime
     ) -> Iterator[AsyncIterator[int]]:
         """Work that is done whether or not other work on the table fails: the rows removed by each transaction."""
-        before = now - timedelta(days=terms.longest)
+        before = now - timedelta(days=periods.longest)
         if isinstance(rule, Task):
             yield self._run_task(rule, now, before)
             return
-        if rule.part:
-            yield self._months(rule.table, now, before)
-        for cut in deletion_cutoffs(terms, now, by_part=rule.part) if rule.chunk else ():
-            yield self._delete(rule, cut)
+        if rule.partitioned:
+            yield self._partitions(rule.table, now, before)
+        for cutoff in deletion_cutoffs(periods, now, partitioned=rule.partitioned) if rule.chunk else ():
+            yield self._delete(rule, cutoff)
 
     async def _run_task(self, task: Task, now: datetime, before: datetime) -> AsyncIterator[int]:
         if rows := await task.run(now, before):
             yield rows
 
-    async def _months(self, table: str, now: datetime, before: datetime) -> AsyncIterator[int]:
-        await self._make_months(table, now)
-        async for rows in self._drop_months(table, before):
+    async def _partitions(self, table: str, now: datetime, before: datetime) -> AsyncIterator[int]:
+        await self._create_partitions(table, now)
+        async for rows in self._drop_partitions(table, before):
             yield rows
 
-    async def _make_months(self, table: str, now: datetime) -> None:
+    async def _create_partitions(self, table: str, now: datetime) -> None:
         async with self._postgres.transaction(SYSTEM) as connection:
             await self._take_lock(connection)
             await connection.execute("SELECT soma_month_partitions($1, $2, $3)", table, MONTHS_AHEAD, now.date())
 
-    async def _drop_months(self, table: str, before: datetime) -> AsyncIterator[int]:
+    async def _drop_partitions(self, table: str, before: datetime) -> AsyncIterator[int]:
         rows: int | None = 0
         while rows is not None:
             async with self._postgres.transaction(SYSTEM) as connection:
@@ -225,11 +236,11 @@ class Retention:
             if rows:
                 yield rows
 
-    async def _delete(self, rule: Rule, cut: DeletionCutoff) -> AsyncIterator[int]:
+    async def _delete(self, rule: Rule, cutoff: DeletionCutoff) -> AsyncIterator[int]:
         size, last = CHUNK, ""
         while True:
             try:
-                rows, last = await self._delete_chunk(rule, cut, size, last)
+                rows, last = await self._delete_chunk(rule, cutoff, size, last)
             except _TooLongError as error:
                 if size == 1:
                     raise
@@ -241,16 +252,16 @@ class Retention:
             size = min(CHUNK, size + max(1, size // 8))  # slowly: one that is too large takes its whole time limit
             yield rows
 
-    async def _delete_chunk(self, rule: Rule, cut: DeletionCutoff, size: int, last: str) -> tuple[int, str]:
+    async def _delete_chunk(self, rule: Rule, cutoff: DeletionCutoff, size: int, last: str) -> tuple[int, str]:
         """The number of rows that went, and the tenant to go on with."""
-        tenants = list(cut.tenants) if cut.tenants is not None else None
+        tenants = list(cutoff.tenants) if cutoff.tenants is not None else None
         given = (
             tenants,
-            list(cut.others),
-            cut.before,
+            list(cutoff.others),
+            cutoff.before,
             size,
-            cut.default_partition_only,
-            *([last] if rule.by_tenant else []),
+            cutoff.default_partition_only,
+            *([last] if rule.resumes_by_tenant else []),
         )
         async with self._postgres.transaction(SYSTEM) as connection:
             await self._take_lock(connection)
@@ -258,7 +269,7 @@ class Retention:
                 row = await connection.fetchrow(rule.chunk, *given, timeout=_WHOLE_TIMEOUT_S if size == 1 else None)
             except (TimeoutError, asyncpg.QueryCanceledError) as error:
                 raise _TooLongError(f"a chunk of {size} takes longer than a statement may") from error
-        return row[0], row[1] if rule.by_tenant else last
+        return row[0], row[1] if rule.resumes_by_tenant else last
 
     async def _take_lock(self, connection: asyncpg.Connection) -> None:
         """Take the lock of the schema's retention for this transaction."""

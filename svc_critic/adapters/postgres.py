@@ -70,15 +70,15 @@ class PostgresRubrics:
         # Another call with the same request id, or for the same default, may come first.
         with suppress(RepeatedRequestError, asyncpg.UniqueViolationError):
             async with self._postgres.transaction(tenant_id) as connection:
-                earlier = await REQUESTS.earlier(connection, tenant_id, key)
+                earlier = await REQUESTS.written_before(connection, tenant_id, key)
                 if earlier:
                     return await _written(connection, tenant_id, earlier)
                 saved = await self._save(connection, tenant_id, rubric, expected_version)
                 if saved:
-                    await REQUESTS.require_new(connection, tenant_id, key, rubric.rubric_id)
+                    await REQUESTS.record_new(connection, tenant_id, key, rubric.rubric_id)
                 return saved
         async with self._postgres.transaction(tenant_id) as connection:
-            earlier = await REQUESTS.earlier(connection, tenant_id, key)
+            earlier = await REQUESTS.written_before(connection, tenant_id, key)
             return await _written(connection, tenant_id, earlier) if earlier else None
 
     async def delete(self, tenant_id: str, rubric_id: str) -> Rubric | None:

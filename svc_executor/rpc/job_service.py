@@ -114,7 +114,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         """Stream a timeline."""
         tenant_id, job_id, watch = caller().tenant_id, request.job_id.lower(), self._use_cases.watch
         news = watch(tenant_id, job_id, request.after or _last_event_id(context))
-        async with aclosing(self._heartbeats.around(news, lambda: watch.heartbeat(tenant_id, job_id))) as events:
+        async with aclosing(self._heartbeats.add_to(news, lambda: watch.heartbeat(tenant_id, job_id))) as events:
             async for event in events:
                 yield convert.event_message(event)
 

@@ -67,7 +67,7 @@ class DegradationServicer(pb_grpc.DegradationServiceServicer):
         async def unchanged() -> Report:
             return self._monitor.report
 
-        async with aclosing(self._heartbeats.around(self._monitor.watch(), unchanged)) as reports:
+        async with aclosing(self._heartbeats.add_to(self._monitor.watch(), unchanged)) as reports:
             async for report in reports:
                 yield self._status(report)
 

@@ -220,11 +220,11 @@ SELECT count(*) FROM gone
 _WITHOUT_ASSET = delete_by_id("asset_provenance", "asset_id", "asset_type IS NULL AND deleted_at IS NULL")
 
 RULES = (
-    Rule("receipts", "receipts", _RECEIPTS, part=True, by_tenant=True),
-    Rule("trace_facts", "traces", _TRACES, part=True, by_tenant=True),
-    Rule("asset_provenance", "traces", _PROVENANCE, by_tenant=True),
-    Rule("asset_provenance", ERASURES, _MARKS, by_tenant=True),
+    Rule("receipts", "receipts", _RECEIPTS, partitioned=True, resumes_by_tenant=True),
+    Rule("trace_facts", "traces", _TRACES, partitioned=True, resumes_by_tenant=True),
+    Rule("asset_provenance", "traces", _PROVENANCE, resumes_by_tenant=True),
+    Rule("asset_provenance", ERASURES, _MARKS, resumes_by_tenant=True),
     Rule("asset_provenance", "traces", _WITHOUT_ASSET),
-    Rule("dlq_messages", "dead_letters", _SETTLED, by_tenant=True),
+    Rule("dlq_messages", "dead_letters", _SETTLED, resumes_by_tenant=True),
     Rule("dlq_messages", UNDECIDED, _UNDECIDED),
 )

@@ -40,7 +40,7 @@ class TraceServicer(TraceServiceServicer):
     ) -> AsyncIterator[trace_service_pb2.TraceEvent]:
         """Streams a trace."""
         news = self._watch(caller().tenant_id, request.id.lower())
-        async with aclosing(self._heartbeats.around(news, _no_part)) as parts:
+        async with aclosing(self._heartbeats.add_to(news, _no_part)) as parts:
             async for part in parts:
                 yield trace_service_pb2.TraceEvent.FromString(part)
 

@@ -38,7 +38,7 @@ class WatchStream:
         async def heartbeat() -> pb.WatchCapabilitiesResponse:
             return _heartbeat(given_out)
 
-        async with aclosing(self._heartbeats.around(self._news(resume_token), heartbeat)) as messages:
+        async with aclosing(self._heartbeats.add_to(self._news(resume_token), heartbeat)) as messages:
             async for message in messages:
                 given_out = message.resume_token or given_out
                 yield message

@@ -17,7 +17,7 @@ from mesh.telemetry import counter, gauge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 MAX_PUBLIC_STREAMS = 128
@@ -69,18 +69,18 @@ class Admission(Interceptor):
         self._open = gauge("rpc_open_streams", "Response streams that are open.", ("service", "method"))
         self._events = gauge("gateway_sse_connections", "Event streams that REST clients hold open.", ("method",))
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call if there is room; OVERLOADED, with a time to retry after, if not."""
-        if call.route.response_streaming:
-            return await self._stream(call, proceed)
-        if call.route.public:
-            return await proceed(call)
+        if call.method.response_streaming:
+            return await self._stream(call, continuation)
+        if call.method.public:
+            return await continuation(call)
         tenant = _tenant(call)
         with ExitStack() as slots:
             slots.enter_context(self._calls.slot(tenant))
-            if call.route.request_streaming:
+            if call.method.request_streaming:
                 slots.enter_context(self._uploads.slot(tenant))
-            return await proceed(call)
+            return await continuation(call)
 
     def end_streams(self) -> None:
         """End the open streams: their callers are told to reconnect."""
@@ -88,14 +88,14 @@ class Admission(Interceptor):
             self._ended.add(task)
             task.cancel()
 
-    async def _stream(self, call: Call, proceed: Proceed) -> object:
+    async def _stream(self, call: Call, continuation: Continuation) -> object:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is served outside of a task")
         with self._stream_slot(call), self._gauged(call):
             self._tasks.add(task)
             try:
-                return await proceed(call)
+                return await continuation(call)
             except asyncio.CancelledError:
                 if task not in self._ended or task.uncancel() > 0:
                     raise
@@ -109,9 +109,9 @@ class Admission(Interceptor):
     @contextmanager
     def _stream_slot(self, call: Call) -> Iterator[None]:
         """A place for a stream while entered."""
-        if call.route.public:
+        if call.method.public:
             kinds = [self._public_streams]
-        elif sends_events(call.route.service, call.route.name):
+        elif sends_events(call.method.service, call.method.name):
             kinds = [self._event_streams, self._streams]
         else:
             kinds = [self._streams]
@@ -122,10 +122,10 @@ class Admission(Interceptor):
 
     @contextmanager
     def _gauged(self, call: Call) -> Iterator[None]:
-        route = call.route
-        gauges = [self._open.labels(route.service, route.name)]
-        if TRANSCODED_KEY in call.metadata and sends_events(route.service, route.name):
-            gauges.append(self._events.labels(f"{route.service}/{route.name}"))
+        method = call.method
+        gauges = [self._open.labels(method.service, method.name)]
+        if TRANSCODED_KEY in call.metadata and sends_events(method.service, method.name):
+            gauges.append(self._events.labels(f"{method.service}/{method.name}"))
         for each in gauges:
             each.inc()
         try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from mesh.context import Caller
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 class Authorizer(Protocol):
@@ -26,7 +26,7 @@ class Authorizer(Protocol):
 class RefusalListener(Protocol):
     """Is told of a caller who was refused what changes something. Answers at once."""
 
-    def __call__(self, action: str, method: str, caller: Caller, why: str) -> None:
+    def __call__(self, action: str, method: str, caller: Caller, reason: str) -> None:
         """Take note."""
 
 
@@ -44,23 +44,23 @@ class Authorization(Interceptor):
         self._authorizer = authorizer
         self._refused = refused
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call if its caller may make it."""
         try:
-            if not call.route.public:
+            if not call.method.public:
                 await self._check(call)
-            return await proceed(call)
+            return await continuation(call)
         except SomaError as error:
             if error.reason is Reason.PERMISSION_DENIED:
                 self._report_refusal(call, error.message)
             raise
 
-    def _report_refusal(self, call: Call, why: str) -> None:
-        route = call.route
-        if self._refused is None or call.caller is None or route.access is None:
+    def _report_refusal(self, call: Call, reason: str) -> None:
+        method = call.method
+        if self._refused is None or call.caller is None or method.access is None:
             return
-        if has_side_effects(route.service, route.name):
-            self._refused(route.access.action, f"{route.service}/{route.name}", call.caller, why)
+        if has_side_effects(method.service, method.name):
+            self._refused(method.access.action, f"{method.service}/{method.name}", call.caller, reason)
 
     async def _check(self, call: Call) -> None:
         if call.caller is None:
@@ -68,8 +68,8 @@ class Authorization(Interceptor):
                 Reason.UNAUTHENTICATED,
                 "This method needs a caller: send `authorization: Bearer <token>` or `x-api-key: <key>`",
             )
-        if call.route.access is None:
-            raise SomaError(Reason.PERMISSION_DENIED, f"{call.route.service}/{call.route.name} is open to nobody")
-        decision = self._authorizer.authorize(call.route.access.action, call.caller)
+        if call.method.access is None:
+            raise SomaError(Reason.PERMISSION_DENIED, f"{call.method.service}/{call.method.name} is open to nobody")
+        decision = self._authorizer.authorize(call.method.access.action, call.caller)
         if inspect.isawaitable(decision):
             await decision

@@ -13,7 +13,7 @@ from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 class Deadline(Interceptor):
@@ -27,25 +27,25 @@ class Deadline(Interceptor):
         self._clock = clock
         self._default_s = default_s
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call within its time; DEADLINE_EXCEEDED when it runs out."""
         if call.deadline is not None:
             if call.deadline <= self._clock.monotonic():
                 raise _exceeded()
-            return await proceed(call)
-        if self._default_s is None or call.route.request_streaming or call.route.response_streaming:
-            return await proceed(call)
+            return await continuation(call)
+        if self._default_s is None or call.method.request_streaming or call.method.response_streaming:
+            return await continuation(call)
         call.deadline = self._clock.monotonic() + self._default_s
-        return await self._bounded(call, proceed, self._default_s)
+        return await self._bounded(call, continuation, self._default_s)
 
     @staticmethod
-    async def _bounded(call: Call, proceed: Proceed, seconds: float) -> object:
+    async def _bounded(call: Call, continuation: Continuation, seconds: float) -> object:
         request = context.current() or RequestContext(call.caller, call.request_id, call.trace_id)
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 with context.use(replace(request, deadline=call.deadline)):
-                    return await proceed(call)
+                    return await continuation(call)
         except TimeoutError:
             if limit.expired():
                 raise _exceeded() from None

@@ -12,7 +12,7 @@ from mesh.rpc import status
 from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 class Errors(Interceptor):
@@ -21,10 +21,10 @@ class Errors(Interceptor):
     # Outermost: what any other raises becomes a status here.
     name = "errors"
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call and abort it with a rich status when it fails."""
         try:
-            return await proceed(call)
+            return await continuation(call)
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:

@@ -12,7 +12,7 @@ from mesh.rpc.interceptors.large_requests import calls_waiting
 if TYPE_CHECKING:
     from mesh.fairness import FairSlots
     from mesh.processes.use import ProcessorUse
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 TURN_S = 0.05
 """Longest time that counts of a call: one that takes longer waits for something else than the interpreter."""
@@ -38,21 +38,21 @@ class HeavyTenants(Interceptor):
         self._use = use
         self._waiting = calls_waiting("heavy_tenant")
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call when it is its turn; OVERLOADED when too many wait."""
         caller = call.caller
         if caller is None or caller.actor or caller.tenant_id == SYSTEM_TENANT:
-            return await proceed(call)
+            return await continuation(call)
         if not self._use.is_heavy(caller.tenant_id):
             self._use.note_call_of_others()
-            return await proceed(call)
+            return await continuation(call)
         if not self._use.is_shared:
-            return await proceed(call)
+            return await continuation(call)
         turn = _Turn(self._use.turns, caller.tenant_id)
         with self._waiting.track_inprogress():
             await turn.begin()
         try:
-            return await proceed(call)
+            return await continuation(call)
         finally:
             turn.end()
 

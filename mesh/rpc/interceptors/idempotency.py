@@ -12,7 +12,7 @@ from mesh.rpc.interceptor import Call, Interceptor
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 HEADER = "idempotency-key"
 FIELD = "request_id"
@@ -28,18 +28,18 @@ class Idempotency(Interceptor):
     # Nothing of a request is read for those who may not send it.
     after = ("authorization",)
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call with its request named."""
         key = call.metadata.get(HEADER, "")
         if not key:
-            return await proceed(call)
-        if not call.route.request_streaming:
+            return await continuation(call)
+        if not call.method.request_streaming:
             _name(call.request, key)
-            return await proceed(call)
+            return await continuation(call)
         messages = _first_named(cast("AsyncIterator[object]", call.request), key)
         call.request = messages
         async with aclosing(messages):
-            return await proceed(call)
+            return await continuation(call)
 
 
 async def _first_named(messages: AsyncIterator[object], key: str) -> AsyncGenerator[object, None]:

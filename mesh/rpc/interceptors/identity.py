@@ -9,7 +9,7 @@ from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
     from mesh.context import Caller
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 _BEARER = "bearer "
 
@@ -31,16 +31,16 @@ class Identity(Interceptor):
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call as its verified caller. A bad token fails the call, unless the method is public."""
         token = credential(call)
         if token:
             try:
                 call.caller = await self._verifier.authenticate(token)
             except SomaError:
-                if not call.route.public:
+                if not call.method.public:
                     raise
-        return await proceed(call)
+        return await continuation(call)
 
 
 def credential(call: Call) -> str:

@@ -14,7 +14,7 @@ from mesh.telemetry import gauge
 if TYPE_CHECKING:
     from prometheus_client import Gauge
 
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 LARGE_BYTES = 64 * 1024
 _AT_ONCE = 2
@@ -44,15 +44,15 @@ class LargeRequests(Interceptor):
         """How many requests wait."""
         return self._slots.waiting
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call when it is its turn; OVERLOADED when too many wait."""
-        if call.route.request_streaming or call.route.response_streaming or not _is_large(call.request):
-            return await proceed(call)
+        if call.method.request_streaming or call.method.response_streaming or not _is_large(call.request):
+            return await continuation(call)
         tenant_id = call.caller.tenant_id if call.caller else ""
         with self._waiting.track_inprogress():
             await self._slots.acquire(tenant_id)
         try:
-            return await proceed(call)
+            return await continuation(call)
         finally:
             self._slots.release(tenant_id)
 

@@ -15,7 +15,7 @@ from mesh.rpc.outcome import code_of_exception
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 _NAME = "mesh.rpc"
 _SERVER_FAULTS = frozenset(reason for reason in Reason if RULES[reason].http_status >= 500)  # noqa: PLR2004
@@ -33,11 +33,11 @@ class Logging(Interceptor):
         self._log = get_logger(_NAME)
         self._library = logging.getLogger(_NAME)
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call and log how it went."""
         started = self._clock.monotonic()
         try:
-            result = await proceed(call)
+            result = await continuation(call)
         except SomaError as error:
             level = "warning" if error.reason in _SERVER_FAULTS else "info"
             self._write(level, call, started, error)
@@ -56,8 +56,8 @@ class Logging(Interceptor):
         caller = call.caller
         getattr(self._log, level)(
             "call",
-            service=call.route.service,
-            method=call.route.name,
+            service=call.method.service,
+            method=call.method.name,
             code="OK" if error is None else code_of_exception(error, call),
             reason=error.reason.value if isinstance(error, SomaError) else "",
             detail=error.message if isinstance(error, SomaError) else "",

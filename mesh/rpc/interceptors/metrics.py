@@ -13,7 +13,7 @@ from mesh.telemetry import histogram
 
 if TYPE_CHECKING:
     from mesh.clock import Clock
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 LONGEST_S = 30.0
 SHORTEST_S = 0.5
@@ -40,30 +40,30 @@ class Metrics(Interceptor):
             "rpc_server_seconds", "Time to serve a call, streams to their end.", ("service", "method", "code")
         )
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call and observe its time under the code that its caller sees."""
-        if status.PROXIED_KEY not in call.metadata or call.route.response_streaming:
-            return await self._timed(call, proceed)
-        with overhead.measure_overhead(self._clock, call.route.service, call.route.name) as overhead_timer:
+        if status.PROXIED_KEY not in call.metadata or call.method.response_streaming:
+            return await self._timed(call, continuation)
+        with overhead.measure_overhead(self._clock, call.method.service, call.method.name) as overhead_timer:
             call.overhead_timer = overhead_timer
-            return await self._timed(call, proceed)
+            return await self._timed(call, continuation)
 
-    async def _timed(self, call: Call, proceed: Proceed) -> object:
-        if call.route.service == _HEALTH:
+    async def _timed(self, call: Call, continuation: Continuation) -> object:
+        if call.method.service == _HEALTH:
             call.response_headers.append((HEADER, self._recent.statistics().header()))
         left = call.context.time_remaining()
         hurried = left is not None and left < SHORTEST_S
         started = self._clock.monotonic()
         code = "OK"
         try:
-            result = await proceed(call)
+            result = await continuation(call)
             code = code_of_context(call)
         except BaseException as error:
             code = code_of_exception(error, call)
             raise
         finally:
             elapsed = self._clock.monotonic() - started
-            self._seconds.labels(call.route.service, call.route.name, code).observe(elapsed)
+            self._seconds.labels(call.method.service, call.method.name, code).observe(elapsed)
             if _counts(call, left) and not (hurried and code == "DEADLINE_EXCEEDED"):
                 self._recent.add(elapsed, code)
         return result
@@ -71,7 +71,7 @@ class Metrics(Interceptor):
 
 def _counts(call: Call, left: float | None) -> bool:
     """Whether a call that was given `left` seconds tells how well the server is."""
-    route = call.route
-    if route.request_streaming or route.response_streaming or route.public:
+    method = call.method
+    if method.request_streaming or method.response_streaming or method.public:
         return False
     return left is None or left <= LONGEST_S

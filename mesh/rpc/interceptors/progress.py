@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from mesh.clock import Clock
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 class UploadProgress(Interceptor):
@@ -34,14 +34,14 @@ class UploadProgress(Interceptor):
         self._grace_s = grace_s
         self._bytes_per_s = bytes_per_s
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call as long as its request comes fast enough; DEADLINE_EXCEEDED when it does not."""
-        if not call.route.request_streaming or call.route.response_streaming:
-            return await proceed(call)
+        if not call.method.request_streaming or call.method.response_streaming:
+            return await continuation(call)
         messages = self._paced(cast("AsyncIterator[object]", call.request))
         call.request = messages
         async with aclosing(messages):
-            return await proceed(call)
+            return await continuation(call)
 
     async def _paced(self, messages: AsyncIterator[object]) -> AsyncGenerator[object, None]:
         left = self._grace_s

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.context import Caller
-    from mesh.rpc.interceptor import Proceed, Route
+    from mesh.rpc.interceptor import Continuation, MethodInfo
 
 _REVOKED = "The token has been revoked"
 _EXPIRED = "The token has expired: get a new one, and resume"
@@ -50,14 +50,14 @@ class StreamIdentity(Interceptor):
         if revocations is not None:
             revocations.on_revoked(self._end_all)
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call as long as its caller's credential is good. Unary calls have deadlines and are left alone."""
-        route, who = call.route, call.caller
-        if who is None or route.public or not (route.request_streaming or route.response_streaming):
-            return await proceed(call)
-        with self._registered(who, expires=not (is_service(who) or _sends_raw_body(route))) as stream:
+        method, who = call.method, call.caller
+        if who is None or method.public or not (method.request_streaming or method.response_streaming):
+            return await continuation(call)
+        with self._registered(who, expires=not (is_service(who) or _sends_raw_body(method))) as stream:
             try:
-                return await proceed(call)
+                return await continuation(call)
             except asyncio.CancelledError:
                 if not stream.why_ended or stream.task.uncancel() > 0:
                     raise
@@ -110,5 +110,5 @@ class _Stream:
             self.task.cancel()
 
 
-def _sends_raw_body(route: Route) -> bool:
-    return route.response_streaming and not sends_events(route.service, route.name)
+def _sends_raw_body(method: MethodInfo) -> bool:
+    return method.response_streaming and not sends_events(method.service, method.name)

@@ -8,7 +8,7 @@ from mesh.context import RequestContext, use
 from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 class Tenancy(Interceptor):
@@ -17,7 +17,7 @@ class Tenancy(Interceptor):
     name = "tenancy"
     after = ("identity",)
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call within its request context."""
         context = RequestContext(
             caller=call.caller,
@@ -27,4 +27,4 @@ class Tenancy(Interceptor):
             traceparent=call.traceparent,
         )
         with use(context):
-            return await proceed(call)
+            return await continuation(call)

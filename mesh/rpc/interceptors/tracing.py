@@ -16,7 +16,7 @@ from mesh.rpc.outcome import code_of_exception
 
 if TYPE_CHECKING:
     from mesh.ids import Ids
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -34,16 +34,16 @@ class Tracing(Interceptor):
         self._tracer = tracer
         self._ids = ids
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call within its span."""
         sent = call.metadata.get(status.REQUEST_ID_KEY, "")
         call.request_id = sent if _ACCEPTED_ID.fullmatch(sent) else self._ids.new()
         parent = _PROPAGATOR.extract(call.metadata)
         span = self._tracer.start_span(
-            f"{call.route.service}/{call.route.name}",
+            f"{call.method.service}/{call.method.name}",
             context=parent,
             kind=trace.SpanKind.SERVER,
-            attributes={"rpc.system": "grpc", "rpc.service": call.route.service, "rpc.method": call.route.name},
+            attributes={"rpc.system": "grpc", "rpc.service": call.method.service, "rpc.method": call.method.name},
         )
         if not span.get_span_context().is_valid:
             span = _unrecorded(parent)
@@ -55,7 +55,7 @@ class Tracing(Interceptor):
         )
         _return_ids(call)
         try:
-            return await proceed(call)
+            return await continuation(call)
         except BaseException as error:
             code = code_of_exception(error, call)
             # The type only: the text of an unexpected exception may hold what must not leave the process.
@@ -74,7 +74,7 @@ def _return_ids(call: Call) -> None:
     itself.
     """
     ids = [(status.TRACE_ID_KEY, call.trace_id), (status.REQUEST_ID_KEY, call.request_id)]
-    if call.route.response_streaming:
+    if call.method.response_streaming:
         call.response_headers += ids
     else:
         call.context.set_trailing_metadata(ids)

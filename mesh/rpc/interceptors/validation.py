@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import protovalidate
 
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 
 _AT_ONCE = 2
@@ -53,15 +53,15 @@ class Validation(Interceptor):
         self._validator = validator
         self._threads = ThreadSlots("checking requests", _AT_ONCE, waiting_per_tenant=_WAITING)
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Serve the call with valid messages only."""
-        if not call.route.request_streaming:
+        if not call.method.request_streaming:
             await self._check_fairly(call.request)
-            return await proceed(call)
+            return await continuation(call)
         messages = self._checked(cast("AsyncIterator[object]", call.request))
         call.request = messages
         async with aclosing(messages):
-            return await proceed(call)
+            return await continuation(call)
 
     async def _checked(self, messages: AsyncIterator[object]) -> AsyncGenerator[object, None]:
         async for message in messages:

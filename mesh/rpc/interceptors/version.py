@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.rpc.interceptor import Call, Interceptor
 
 if TYPE_CHECKING:
-    from mesh.rpc.interceptor import Proceed
+    from mesh.rpc.interceptor import Continuation
 
 HEADER = "soma-version"
 """Response header of `grpc.health.v1`: the version of the context, `major.minor.patch`."""
@@ -23,8 +23,8 @@ class Version(Interceptor):
     def __init__(self, version: str) -> None:
         self._version = version
 
-    async def around(self, call: Call, proceed: Proceed) -> object:
+    async def intercept(self, call: Call, continuation: Continuation) -> object:
         """Add the header to an answer about health."""
-        if self._version and call.route.service == _HEALTH:
+        if self._version and call.method.service == _HEALTH:
             call.response_headers.append((HEADER, self._version))
-        return await proceed(call)
+        return await continuation(call)

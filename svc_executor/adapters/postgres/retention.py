@@ -32,5 +32,5 @@ RULES = (
         delete_by_age("erased_assets", ("tenant_id", "asset_id"), "erased_at", "continue_at IS NULL"),
     ),
     # Parts that no job is left in; the schema lets only empty ones go.
-    Rule("multimodal_executions", "jobs", part=True),
+    Rule("multimodal_executions", "jobs", partitioned=True),
 )

@@ -201,7 +201,7 @@ class PostgresWork:
     async def first_time(self, key: RequestKey) -> bool:
         """See the port."""
         job = self.job
-        return await REQUESTS.keep(self._connection, job.tenant_id, key, job.job_id) is None
+        return await REQUESTS.record(self._connection, job.tenant_id, key, job.job_id) is None
 
     async def has_open(self, count: int) -> bool:
         """See the port."""

@@ -57,7 +57,7 @@ def _scope_of_write(tenant_id: str, request: Request | None) -> str:
 
 async def _keep(connection: asyncpg.Connection, request: Request | None, name: str) -> None:
     if request is not None:
-        await REQUESTS.require_new(connection, request.tenant_id, request.key, name)
+        await REQUESTS.record_new(connection, request.tenant_id, request.key, name)
 
 
 class PostgresStore:
@@ -239,13 +239,13 @@ class PostgresStore:
         if not request.key.request_id:
             return None
         async with self._postgres.transaction(request.tenant_id) as connection:
-            return await REQUESTS.earlier(connection, request.tenant_id, request.key)
+            return await REQUESTS.written_before(connection, request.tenant_id, request.key)
 
     async def remember(self, request: Request, name: str) -> None:
         """Keeps what a request wrote."""
         if request.key.request_id:
             async with self._postgres.transaction(request.tenant_id) as connection:
-                await REQUESTS.keep(connection, request.tenant_id, request.key, name)
+                await REQUESTS.record(connection, request.tenant_id, request.key, name)
 
     @asynccontextmanager
     async def listen(

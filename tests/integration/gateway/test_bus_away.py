@@ -100,7 +100,7 @@ async def gateway(
         "SA01_BUS_KIND": "kafka",
         "SA01_BUS_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
         "SA01_BUS_SECURITY_PROTOCOL": "PLAINTEXT",
-        "SA01_BUS_LATE_S": "0.2",
+        "SA01_BUS_MAX_LAG_S": "0.2",
         "SA01_SERVER_BIND": address,
         "SA01_PEERS_GATEWAY": address,
         "SA01_GATEWAY_EDGE_CERT_FILE": str(pki.pair(EDGE).certificate),

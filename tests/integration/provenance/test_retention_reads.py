@@ -110,7 +110,7 @@ async def test_a_chunk_goes_on_at_the_tenant_where_the_last_one_ended(
     rule = next(rule for rule in retention.RULES if rule.chunk == retention._SETTLED)
 
     async def terms() -> Mapping[str, RetentionPeriods]:
-        return {rule.terms: RetentionPeriods(30)}
+        return {rule.period: RetentionPeriods(30)}
 
     async with Postgres.open(config) as postgres:
         counting = Counting(postgres)

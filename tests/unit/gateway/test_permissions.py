@@ -15,7 +15,7 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import NO_KEY
 from mesh.identity import Claims
 from mesh.ids import SystemIds
-from mesh.rpc.interceptor import Call, Route
+from mesh.rpc.interceptor import Call, MethodInfo
 from mesh.rpc.interceptors.validation import Validation
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2, permission_service_pb2
@@ -64,13 +64,13 @@ class Gateway:
         request = identity_service_pb2.UpdateTenantRequest(
             tenant_id="acme", tenant=tenant, update_mask=FieldMask(paths=paths)
         )
-        route = Route("soma.gateway.v1.TenantService", "UpdateTenant", False, False, None)
-        call = Call(route, request, context=cast("Any", None), metadata={})
+        method = MethodInfo("soma.gateway.v1.TenantService", "UpdateTenant", False, False, None)
+        call = Call(method, request, context=cast("Any", None), metadata={})
 
-        async def proceed(_: Call) -> object:
+        async def continuation(_: Call) -> object:
             return await self.tenants.UpdateTenant(request, cast("Context", None))
 
-        answer = await Validation(protovalidate.Validator()).around(call, proceed)
+        answer = await Validation(protovalidate.Validator()).intercept(call, continuation)
         return cast("identity_service_pb2.Tenant", answer)
 
     async def effective(self, key_id: str = "k") -> permission_service_pb2.EffectivePermissions:

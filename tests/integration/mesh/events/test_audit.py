@@ -11,11 +11,11 @@ from prometheus_client import REGISTRY
 from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
 from mesh.errors import Reason, SomaError
-from mesh.events import refusals, unknown_keys
+from mesh.events import refusal_auditor, unknown_key_auditor
 from mesh.events.audit import AuditEntry, Auditor
 from mesh.events.audit_queue import AuditQueue
-from mesh.events.refusals import Refusals
-from mesh.events.unknown_keys import UnknownKeys
+from mesh.events.refusal_auditor import RefusalAuditor
+from mesh.events.unknown_key_auditor import UnknownKeyAuditor
 from mesh.lifecycle import background
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor, entries
@@ -71,13 +71,13 @@ class Away(Auditor):
         await super().record_all(connection, entries)
 
 
-def queue(postgres: Postgres, kind: type[Auditor] = Auditor) -> Refusals:
-    return Refusals(auditor("probe", kind), postgres, SystemClock(), lambda: "policy")
+def queue(postgres: Postgres, kind: type[Auditor] = Auditor) -> RefusalAuditor:
+    return RefusalAuditor(auditor("probe", kind), postgres, SystemClock(), lambda: "policy")
 
 
-def refuse(waiting: Refusals, count: int) -> None:
+def refuse(waiting: RefusalAuditor, count: int) -> None:
     for place in range(count):
-        waiting.note("thing.write", f"soma.v1.Things/{place}", ALICE, "not an admin")
+        waiting.record("thing.write", f"soma.v1.Things/{place}", ALICE, "not an admin")
 
 
 async def test_refusals_are_written_beside_the_calls(postgres: Postgres) -> None:
@@ -163,9 +163,9 @@ async def test_full_queue_takes_no_entry(postgres: Postgres) -> None:
 
 
 async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "LIMIT", 5)
+    monkeypatch.setattr(refusal_auditor, "LIMIT", 5)
     waiting = queue(postgres)
-    shed = waiting._shed.labels()
+    shed = waiting._dropped.labels()
     before = shed._value.get()
     refuse(waiting, 8)
     await waiting.close()
@@ -174,10 +174,10 @@ async def test_a_flood_of_refusals_is_cut_off_and_counted(postgres: Postgres, mo
 
 
 async def test_key_that_does_not_exist_is_counted_each_time_and_audited_once(postgres: Postgres) -> None:
-    unknown = UnknownKeys(auditor("probe"), postgres, SystemClock(), lambda: "policy")
+    unknown = UnknownKeyAuditor(auditor("probe"), postgres, SystemClock(), lambda: "policy")
     before = REGISTRY.get_sample_value("identity_unknown_keys_total") or 0.0
     for key_id in ("key-1", "key-2", "key-1"):
-        unknown.note(Caller("acme", "mallory", (), (), key_id, "secret token"))
+        unknown.record(Caller("acme", "mallory", (), (), key_id, "secret token"))
     await unknown.close()
     found = await entries(postgres)
     assert (REGISTRY.get_sample_value("identity_unknown_keys_total") or 0.0) - before == 3
@@ -190,9 +190,9 @@ async def test_key_that_does_not_exist_is_counted_each_time_and_audited_once(pos
 async def test_flood_of_keys_that_do_not_exist_is_counted_and_waits_in_bounds(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unknown_keys, "LIMIT", 2)
-    unknown = UnknownKeys(auditor("probe"), postgres, SystemClock(), lambda: "policy")
+    monkeypatch.setattr(unknown_key_auditor, "LIMIT", 2)
+    unknown = UnknownKeyAuditor(auditor("probe"), postgres, SystemClock(), lambda: "policy")
     for place in range(5):
-        unknown.note(Caller("acme", "mallory", (), (), f"key-{place}", ""))
+        unknown.record(Caller("acme", "mallory", (), (), f"key-{place}", ""))
     await unknown.close()
     assert len(await entries(postgres)) == 2

@@ -50,7 +50,7 @@ async def store(database: Database, tmp_path: Path) -> AsyncIterator[Postgres]:
 async def make(store: Postgres, key: RequestKey, name: str, tenant: str = "acme") -> str:
     """Writes a thing, once for each key; what it is called."""
     async with store.transaction(tenant) as connection:
-        earlier = await REQUESTS.keep(connection, tenant, key, name)
+        earlier = await REQUESTS.record(connection, tenant, key, name)
         if earlier is None:
             await connection.execute("INSERT INTO things VALUES ($1, $2)", name, tenant)
         return earlier or name
@@ -64,13 +64,13 @@ async def things(store: Postgres) -> int:
 async def test_a_repeat_gets_what_the_first_one_wrote(store: Postgres) -> None:
     assert [await make(store, ONE, name) for name in ("a", "b")] == ["a", "a"]
     async with store.transaction("acme") as connection:
-        assert await REQUESTS.earlier(connection, "acme", ONE) == "a"
-        assert await REQUESTS.earlier(connection, "acme", RequestKey.of("other")) is None
+        assert await REQUESTS.written_before(connection, "acme", ONE) == "a"
+        assert await REQUESTS.written_before(connection, "acme", RequestKey.of("other")) is None
 
 
 async def test_the_id_of_another_request_is_refused(store: Postgres) -> None:
     await make(store, ONE, "a")
-    for use in (REQUESTS.earlier, lambda *which: REQUESTS.keep(*which, "b")):
+    for use in (REQUESTS.written_before, lambda *which: REQUESTS.record(*which, "b")):
         async with store.transaction("acme") as connection:
             with pytest.raises(SomaError) as refused:
                 await use(connection, "acme", ANOTHER)
@@ -82,7 +82,7 @@ async def test_a_repeat_where_a_new_request_is_needed_ends_the_transaction(store
     async def write(name: str) -> None:
         async with store.transaction("acme") as connection:
             await connection.execute("INSERT INTO things VALUES ($1, 'acme')", name)
-            await REQUESTS.require_new(connection, "acme", ONE, name)
+            await REQUESTS.record_new(connection, "acme", ONE, name)
 
     await write("a")
     with pytest.raises(RepeatedRequestError):
@@ -93,7 +93,7 @@ async def test_a_repeat_where_a_new_request_is_needed_ends_the_transaction(store
 async def test_without_an_id_each_call_writes(store: Postgres) -> None:
     assert [await make(store, NO_KEY, name) for name in ("a", "b")] == ["a", "b"]
     async with store.transaction("acme") as connection:
-        assert await REQUESTS.earlier(connection, "acme", NO_KEY) is None
+        assert await REQUESTS.written_before(connection, "acme", NO_KEY) is None
 
 
 async def test_the_same_id_of_another_tenant_is_another_request(store: Postgres) -> None:
@@ -104,7 +104,7 @@ async def test_the_same_id_of_another_tenant_is_another_request(store: Postgres)
 async def test_a_transaction_that_fails_keeps_neither(store: Postgres) -> None:
     async def fail() -> None:
         async with store.transaction("acme") as connection:
-            await REQUESTS.keep(connection, "acme", ONE, "a")
+            await REQUESTS.record(connection, "acme", ONE, "a")
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
@@ -120,14 +120,15 @@ async def test_of_many_at_once_one_writes_and_all_get_what_it_wrote(store: Postg
 
 async def test_one_that_comes_while_the_first_is_being_written_waits_for_its_end(store: Postgres) -> None:
     async with store.transaction("acme") as connection:
-        await REQUESTS.keep(connection, "acme", ONE, "a")
+        await REQUESTS.record(connection, "acme", ONE, "a")
         waiting = asyncio.create_task(make(store, ONE, "b"))
-        async with store.transaction("*") as observer:
 
-            async def waits() -> bool:
+        async def waits() -> bool:
+            # A transaction of its own each time: Postgres shows one the same activity until it ends.
+            async with store.transaction("*") as observer:
                 return bool(await observer.fetchval(_WAITING))
 
-            await eventually(waits)
+        await eventually(waits)
         assert not waiting.done()
     assert await waiting == "a"
 

@@ -180,7 +180,7 @@ async def apply_retention(postgres: Postgres) -> None:
     before = CLOCK.now() - timedelta(days=100)
     for rule in RULES:
         async with postgres.transaction("*") as connection:
-            after = [""] if rule.by_tenant else []
+            after = [""] if rule.resumes_by_tenant else []
             await connection.fetchval(rule.chunk, [TENANT], [], before, 500, False, *after)
             await connection.fetchval(rule.chunk, None, [TENANT], before, 500, False, *after)
             await connection.fetchval(rule.chunk, None, [], before, 500, True, *after)

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from mesh.context import Caller
 from mesh.errors import QuotaViolation, Reason, SomaError
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
-from mesh.rpc.interceptor import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, MethodInfo
 from mesh.rpc.interceptors.admission import TRANSCODED_KEY, Admission, TenantLimits
 from mesh.settings import ServerSettings
 from mesh.testing import FakeClock, Issuer, served
@@ -156,15 +156,17 @@ async def test_downloads_do_not_count_as_event_streams() -> None:
     entered, refused = Counter[str](), Counter[str]()
 
     async def opened(service: str, name: str) -> None:
-        route = Route(service, name, request_streaming=False, response_streaming=True, access=Access("x", public=False))
-        call = Call(route, None, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
+        method = MethodInfo(
+            service, name, request_streaming=False, response_streaming=True, access=Access("x", public=False)
+        )
+        call = Call(method, None, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
 
-        async def proceed(_: Call) -> None:
+        async def continuation(_: Call) -> None:
             entered[name] += 1
             await asyncio.Event().wait()
 
         try:
-            await admission.around(call, proceed)
+            await admission.intercept(call, continuation)
         except SomaError:
             refused[name] += 1
 

@@ -49,13 +49,13 @@ async def test_every_item_comes_once_and_in_order(heartbeats: Heartbeats) -> Non
                 await asyncio.sleep(0.0005)
             yield number
 
-    got = [item async for item in heartbeats.around(items(), beat)]
+    got = [item async for item in heartbeats.add_to(items(), beat)]
     assert [item for item in got if item != BEAT] == list(range(500))
 
 
 async def test_a_silence_is_broken_until_there_is_an_item() -> None:
     source = Source()
-    async with aclosing(OFTEN.around(source.items(), beat)) as stream:
+    async with aclosing(OFTEN.add_to(source.items(), beat)) as stream:
         assert [await anext(stream) for _ in range(3)] == [BEAT] * 3
         await source.numbers.put(5)
         while (item := await anext(stream)) == BEAT:
@@ -67,7 +67,7 @@ async def test_an_error_ends_the_stream_after_what_came_before_it() -> None:
     source = Source()
     await source.numbers.put(1)
     await source.numbers.put(SomaError(Reason.NOT_FOUND, "gone"))
-    stream = NEVER.around(source.items(), beat)
+    stream = NEVER.add_to(source.items(), beat)
     assert await anext(stream) == 1
     with pytest.raises(SomaError, match="gone"):
         await anext(stream)
@@ -77,7 +77,7 @@ async def test_an_error_ends_the_stream_after_what_came_before_it() -> None:
 async def test_who_stops_listening_closes_the_source() -> None:
     source = Source()
     await source.numbers.put(1)
-    async with aclosing(NEVER.around(source.items(), beat)) as stream:
+    async with aclosing(NEVER.add_to(source.items(), beat)) as stream:
         assert await anext(stream) == 1
     assert source.closed.is_set()
 
@@ -88,7 +88,7 @@ async def test_a_listener_that_is_cancelled_closes_the_source_although_an_item_w
         await source.numbers.put(number)
 
     async def listen() -> None:
-        async with aclosing(NEVER.around(source.items(), beat)) as stream:
+        async with aclosing(NEVER.add_to(source.items(), beat)) as stream:
             async for _ in stream:
                 await asyncio.Event().wait()
 
@@ -106,7 +106,7 @@ async def test_a_source_that_is_cancelled_from_within_ends_the_stream() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        assert [item async for item in NEVER.around(items(), beat)] == [1]
+        assert [item async for item in NEVER.add_to(items(), beat)] == [1]
 
 
 def test_no_setting_lets_a_stream_be_silent_for_the_fifteen_seconds_of_the_contract() -> None:

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from mesh.context import Caller
 from mesh.identity import SYSTEM_TENANT
 from mesh.processes import ProcessorUse
-from mesh.rpc.interceptor import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, MethodInfo
 from mesh.rpc.interceptors.heavy_tenants import HeavyTenants
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
@@ -39,10 +39,10 @@ class Server:
         self.end = asyncio.Event()
 
     async def call(self, tenant: str, *, server: int = 0, actor: str = "") -> None:
-        route = Route("svc", "Do", False, False, Access("job.read", False))
+        method = MethodInfo("svc", "Do", False, False, Access("job.read", False))
         caller = Caller(tenant, "alice", ("member",), (), "k", "t", actor)
-        call = Call(route, None, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
-        await self.interceptors[server].around(call, self._serve)
+        call = Call(method, None, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
+        await self.interceptors[server].intercept(call, self._serve)
 
     async def _serve(self, call: Call) -> object:
         assert call.caller is not None

@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
-from mesh.rpc.interceptor import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, MethodInfo
 from mesh.rpc.interceptors.large_requests import LARGE_BYTES, LargeRequests
 from mesh.rpc.values import FEW_VALUES
 from mesh.testing.contract import eventually
@@ -36,10 +36,10 @@ class Handler:
     async def call(self, tenant: str, value: Mapping[str, object], *, response_streaming: bool = False) -> None:
         message = Struct()
         message.update(value)
-        route = Route("svc", "Do", False, response_streaming, Access("job.read", False))
+        method = MethodInfo("svc", "Do", False, response_streaming, Access("job.read", False))
         caller = Caller(tenant, "alice", ("member",), (), "k", "t")
-        call = Call(route, message, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
-        await self.interceptor.around(call, self._serve)
+        call = Call(method, message, context=None, metadata={}, caller=caller)  # type: ignore[arg-type]
+        await self.interceptor.intercept(call, self._serve)
 
     async def _serve(self, call: Call) -> object:
         assert call.caller is not None

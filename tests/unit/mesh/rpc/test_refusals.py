@@ -10,7 +10,7 @@ import pytest
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.rpc.access import declared_access, has_side_effects
-from mesh.rpc.interceptor import Call, Route
+from mesh.rpc.interceptor import Call, MethodInfo
 from mesh.rpc.interceptors.authorization import Authorization
 from soma.selector.v1 import budget_service_pb2
 
@@ -47,9 +47,9 @@ class Door:
 
     async def knock(self, name: str, caller: Caller | None = ALICE) -> None:
         access = declared_access(SERVICE, name)
-        route = Route(SERVICE, name, request_streaming=False, response_streaming=False, access=access)
-        call = Call(route, None, None, {}, caller=caller)  # type: ignore[arg-type]
-        await Authorization(self, self.note).around(call, self.handle)
+        method = MethodInfo(SERVICE, name, request_streaming=False, response_streaming=False, access=access)
+        call = Call(method, None, None, {}, caller=caller)  # type: ignore[arg-type]
+        await Authorization(self, self.note).intercept(call, self.handle)
 
 
 WRITE, READ, UNKNOWN = "SetBudget", "ListBudgets", "Planted"

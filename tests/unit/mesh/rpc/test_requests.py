@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh import context
 from mesh.errors import SomaError
-from mesh.rpc.interceptor import Call, Route
+from mesh.rpc.interceptor import Call, MethodInfo
 from mesh.rpc.interceptors.validation import Validation
 from mesh.rpc.status import DETAILS_KEY
 from mesh.rpc.values import FEW_VALUES, MAX_VALUES, count_values
@@ -40,12 +40,12 @@ class Rules:
 
 
 async def check(request: object, rules: Rules, validation: Validation | None = None) -> None:
-    route = Route("soma.test", "Test", request_streaming=False, response_streaming=False, access=None)
+    method = MethodInfo("soma.test", "Test", request_streaming=False, response_streaming=False, access=None)
 
-    async def proceed(_: Call) -> object:
+    async def continuation(_: Call) -> object:
         return None
 
-    await (validation or Validation(rules)).around(Call(route, request, context=None, metadata={}), proceed)  # type: ignore[arg-type]
+    await (validation or Validation(rules)).intercept(Call(method, request, context=None, metadata={}), continuation)  # type: ignore[arg-type]
 
 
 class SlowRules(Rules):

@@ -11,7 +11,7 @@ import pytest
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.identity import SERVICE_ROLE, SYSTEM_TENANT, Claims
-from mesh.rpc.interceptor import Access, Call, Route
+from mesh.rpc.interceptor import Access, Call, MethodInfo
 from mesh.rpc.interceptors.stream_identity import StreamIdentity
 from mesh.testing import FakeClock, served
 from mesh.testing.contract import eventually
@@ -149,9 +149,9 @@ def stream_of(key_id: str, method: str = "probe.v1.Probe/UnaryStream", expires_a
     """A call that opens a response stream, as the interceptor sees it."""
     service, _, name = method.partition("/")
     access = Access(action="probe.ask", public=False)
-    route = Route(service, name, request_streaming=False, response_streaming=True, access=access)
+    method = MethodInfo(service, name, request_streaming=False, response_streaming=True, access=access)
     caller = Caller("acme", "alice", (), (), key_id, token="", expires_at=expires_at)
-    return Call(route, None, None, {}, caller=caller)  # type: ignore[arg-type]
+    return Call(method, None, None, {}, caller=caller)  # type: ignore[arg-type]
 
 
 async def test_a_stream_that_ended_is_forgotten(announced: Announced, clock: FakeClock) -> None:
@@ -160,7 +160,7 @@ async def test_a_stream_that_ended_is_forgotten(announced: Announced, clock: Fak
     async def ended(_: Call) -> None:
         """A stream of no messages."""
 
-    await chain.around(stream_of("key"), ended)
+    await chain.intercept(stream_of("key"), ended)
     announced.revoke("key")
     this = asyncio.current_task()
     assert this is not None
@@ -175,7 +175,7 @@ async def test_a_caller_that_leaves_is_no_failed_credential(announced: Announced
         waiting.set()
         await asyncio.Event().wait()
 
-    call = asyncio.create_task(chain.around(stream_of("key"), wait))
+    call = asyncio.create_task(chain.intercept(stream_of("key"), wait))
     await waiting.wait()
     announced.revoke("key")
     call.cancel()
@@ -191,7 +191,7 @@ async def test_a_download_outlives_its_token_and_not_its_key(announced: Announce
         await asyncio.Event().wait()
 
     download = stream_of("key", "soma.assets.v1.AssetService/DownloadAsset", clock.now() + timedelta(minutes=5))
-    call = asyncio.create_task(chain.around(download, wait))
+    call = asyncio.create_task(chain.intercept(download, wait))
     await waiting.wait()
     await clock.advance(301)
     assert not call.done()

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 
 from mesh.errors import SomaError
-from mesh.rpc.interceptor import Call, Route
+from mesh.rpc.interceptor import Call, MethodInfo
 from mesh.rpc.interceptors.validation import Validation
 from mesh.rpc.masks import MASK, resource_of
 from soma.registry.v1.capability_service_pb2 import UpdateCapabilityRequest
@@ -40,14 +40,14 @@ UPDATES = {request.full_name: request for request in requests() if resource_of(r
 
 async def checked(request: Message) -> str:
     """The fields that the interceptor refuses, parted by commas; "" when the request passes."""
-    route = Route("soma.test", "Update", request_streaming=False, response_streaming=False, access=None)
-    call = Call(route, request, context=None, metadata={})  # type: ignore[arg-type]
+    method = MethodInfo("soma.test", "Update", request_streaming=False, response_streaming=False, access=None)
+    call = Call(method, request, context=None, metadata={})  # type: ignore[arg-type]
 
-    async def proceed(_: Call) -> object:
+    async def continuation(_: Call) -> object:
         return None
 
     try:
-        await Validation(protovalidate.Validator()).around(call, proceed)
+        await Validation(protovalidate.Validator()).intercept(call, continuation)
     except SomaError as error:
         return ",".join(violation.field for violation in error.fields)
     return ""

@@ -25,7 +25,7 @@ def meant(cut: DeletionCutoff, tenant: str) -> bool:
 @given(terms, st.booleans())
 def test_every_tenant_has_exactly_one_cut_at_its_own_term(given_terms: RetentionPeriods, by_part: bool) -> None:
     for tenant in (*TENANTS, "stranger"):
-        (cut,) = [cut for cut in deletion_cutoffs(given_terms, NOW, by_part=by_part) if meant(cut, tenant)]
+        (cut,) = [cut for cut in deletion_cutoffs(given_terms, NOW, partitioned=by_part) if meant(cut, tenant)]
         assert cut.before == NOW - timedelta(days=given_terms.days_by_tenant.get(tenant, given_terms.days))
 
 
@@ -37,10 +37,10 @@ def test_dropping_parts_touches_nothing_that_a_tenant_keeps(given_terms: Retenti
 @given(terms)
 def test_only_the_longest_term_is_left_to_parts(given_terms: RetentionPeriods) -> None:
     longest = NOW - timedelta(days=given_terms.longest)
-    cuts = [*deletion_cutoffs(given_terms, NOW, by_part=True)]
+    cuts = [*deletion_cutoffs(given_terms, NOW, partitioned=True)]
     assert longest in {cut.before for cut in cuts}
     assert all(cut.default_partition_only == (cut.before == longest) for cut in cuts)
-    rows = [*deletion_cutoffs(given_terms, NOW, by_part=False)]
+    rows = [*deletion_cutoffs(given_terms, NOW, partitioned=False)]
     assert longest in {cut.before for cut in rows}
     assert not any(cut.default_partition_only for cut in rows)
 

@@ -21,17 +21,17 @@ LIMIT = 1_000
 """Refusals that may wait. Under a flood the surplus is dropped and counted: refusing must stay cheap."""
 
 
-class Refusals:
+class RefusalAuditor:
     """A bounded queue of refusals before the outbox."""
 
     def __init__(self, auditor: Auditor, postgres: Postgres, clock: Clock, policy_id: Callable[[], str]) -> None:
         self._queue = AuditQueue(auditor, postgres, clock, policy_id, LIMIT)
-        self._shed = counter("audit_refusals_shed_total", "Refusals that were not audited, because too many waited.")
+        self._dropped = counter("audit_refusals_shed_total", "Refusals that were not audited, because too many waited.")
 
-    def note(self, action: str, method: str, caller: Caller, why: str) -> None:
+    def record(self, action: str, method: str, caller: Caller, reason: str) -> None:
         """Take a refusal of a call; never waits."""
         if self._queue.is_full:
-            self._shed.labels().inc()
+            self._dropped.labels().inc()
             return
         self._queue.add(
             AuditEntry(
@@ -39,7 +39,7 @@ class Refusals:
                 resource_type="rpc",
                 resource_id=method,
                 tenant_id=caller.tenant_id,
-                reason=why,
+                reason=reason,
                 decision=DENIED,
                 by=AuditActor(caller.subject, caller.actor, tracing.current()),
             )

@@ -24,7 +24,7 @@ LIMIT = 1_000
 _ID_CHARS = 64
 
 
-class UnknownKeys:
+class UnknownKeyAuditor:
     """Counts each use of a key that does not exist, and tells of each such key once: in the log and in the audit."""
 
     def __init__(self, auditor: Auditor, postgres: Postgres, clock: Clock, policy_id: Callable[[], str]) -> None:
@@ -34,7 +34,7 @@ class UnknownKeys:
             "identity_unknown_keys_total", "Calls refused because their key does not exist, although signed by ours."
         )
 
-    def note(self, caller: Caller) -> None:
+    def record(self, caller: Caller) -> None:
         """Take a refusal; never waits."""
         self._refused.labels().inc()
         tenant_id, key_id = caller.tenant_id[:_ID_CHARS], caller.key_id[:_ID_CHARS]
