@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from mesh.identity import Claims
 from mesh.testing.contract import eventually
 from soma_local.home import Home
 from soma_local.ports import free_port
@@ -33,10 +35,30 @@ GROUP = '[project.entry-points."soma.contexts"]\n'
 LINE = 'notes = "svc_notes.context:CONTEXT"\n'
 COPIED = (
     "LICENSE", "Makefile", "README.md", "buf.gen.yaml", "buf.yaml", "pyproject.toml", "clients/python", "deploy",
-    "docs", "examples", "gen", "mesh", "policy", "protos", "requirements", "tools",
+    "docs", "examples", "gen", "mesh", "policy", "protos", "requirements", "tests", "tools",
     *(path.name for pattern in ("soma_*", "svc_*") for path in ROOT.glob(pattern)),
 )  # fmt: skip
 _LEFT = shutil.ignore_patterns("__pycache__")
+_GRANTS = 'grants=MappingProxyType({"note.read": ("viewer",), "note.write": ("member",)})'
+_CLIENT = """
+import asyncio, sys
+from soma_client import PermissionDeniedError, SomaClient, types
+
+async def main(address, authority, key, viewer):
+    async with SomaClient(address, api_key=key, ca_file=authority) as client:
+        made = await client.notes.create(text="by the client")
+        read = await client.notes.get(made.note_id)
+        assert isinstance(read, types.notes.Note), read
+        print(read.text)
+    async with SomaClient(address, token=viewer, ca_file=authority) as client:
+        print((await client.notes.get(made.note_id)).text)
+        try:
+            await client.notes.create(text="no")
+        except PermissionDeniedError as error:
+            print(error.reason)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,18 @@ class Tree:
         return subprocess.run(
             [sys.executable, *command], cwd=self.root, env=environ, capture_output=True, text=True, check=False
         )
+
+    @contextmanager
+    def changed(self, name: str, old: str, new: str) -> Iterator[None]:
+        """Another text in a file, while entered."""
+        path = self.root / name
+        text = path.read_text()
+        assert text.count(old) == 1, name
+        path.write_text(text.replace(old, new))
+        try:
+            yield
+        finally:
+            path.write_text(text)
 
     def make(self, *command: str) -> str:
         """Run a program of the tree that must succeed; what it prints."""
@@ -139,6 +173,26 @@ def test_its_bounds_and_its_idempotency_hold(notes_mesh: NotesMesh) -> None:
         assert "/v1/notes" in client.get("/openapi.json").json()["paths"]
 
 
+async def test_its_own_actions_are_for_those_that_it_declares(notes_mesh: NotesMesh) -> None:
+    codes = {}
+    for roles in (("viewer",), ("member",)):
+        token = await notes_mesh.token(Claims("dev", "ann", roles=roles))
+        with notes_mesh.client(token) as client:
+            body = {"request_id": f"by {roles[0]}", "text": "whose"}
+            codes[roles[0]] = (await asyncio.to_thread(client.post, "/v1/notes", json=body)).status_code
+    assert codes == {"viewer": httpx.codes.FORBIDDEN, "member": httpx.codes.OK}
+
+
+async def test_the_python_client_has_its_service_and_its_messages(notes_mesh: NotesMesh) -> None:
+    viewer = await notes_mesh.token(Claims("dev", "ann", roles=("viewer",)))
+    assert notes_mesh.tree is not None
+    path = str(notes_mesh.tree.root / "clients" / "python")
+    words = (f"localhost:{notes_mesh.port}", str(notes_mesh.authority), notes_mesh.key, viewer)
+    program = ["-c", f"import sys; sys.path.insert(0, {path!r})\n{_CLIENT}", *words]
+    told = await asyncio.to_thread(notes_mesh.tree.make, *program)
+    assert told.split("\n")[:3] == ["by the client", "by the client", "PERMISSION_DENIED"]
+
+
 async def test_it_is_checked_and_tells_its_version(notes_mesh: NotesMesh) -> None:
     with notes_mesh.client() as client:
 
@@ -169,15 +223,56 @@ def test_what_is_checked_by_name_names_it(tree: Tree) -> None:
     assert "'notes:9464'" in (tree.root / "deploy" / "prometheus" / "targets.yml").read_text()
 
 
+def test_its_grants_stand_in_the_table_of_all(tree: Tree) -> None:
+    tree.make("tools/grants_doc.py")
+    page = (tree.root / "docs" / "operations" / "grants.md").read_text()
+    assert "| `note.write` | notes |  | yes | yes | yes |  | as the subject's roles allow |" in page
+    before = (ROOT / "docs" / "operations" / "grants.md").read_text().splitlines()
+    assert [line for line in page.splitlines() if "`note." not in line] == before
+
+
+@pytest.mark.parametrize(
+    ("grants", "message"),
+    [
+        ('"note.read": ("viewer",)', "note.write is granted to nobody, and soma.notes.v1.NoteService.CreateNote needs"),
+        ('"asset.erase": ("viewer",)', "context notes grants asset.erase, and no method of it requires that"),
+        ('"note.read": ("reader",)', "note.read is granted to ('reader',): roles are viewer, member"),
+    ],
+)
+def test_a_grant_that_is_missing_foreign_or_unknown_is_told(tree: Tree, grants: str, message: str) -> None:
+    with tree.changed("svc_notes/context.py", _GRANTS, f"grants=MappingProxyType({{{grants}}})"):
+        refused = tree.run("tools/grants_doc.py", "--check")
+    assert refused.returncode == 1
+    assert message in refused.stdout + refused.stderr
+
+
+def test_it_does_not_start_with_a_foreign_grant(tree: Tree) -> None:
+    with tree.changed("svc_notes/context.py", _GRANTS, 'grants=MappingProxyType({"asset.erase": ("viewer",)})'):
+        loads = (
+            "from mesh.policy import Policy; from mesh.settings import PolicySettings; Policy.load(PolicySettings())"
+        )
+        refused = tree.run("-c", loads)
+    assert refused.returncode == 1
+    assert "InvalidContextError: context notes grants asset.erase" in refused.stderr
+
+
+def test_its_audit_and_its_request_ids_are_tested_with_those_of_all(tree: Tree) -> None:
+    suites = ["tests/integration/contexts/audit", "tests/e2e/contexts/request_ids"]
+    pytest_of_the_tree = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *suites]
+    tree.make("-m", "tests.integration.contexts.audit.page")
+    told = tree.make(*pytest_of_the_tree, "-v", "-k", "notes or row or page or has_a_case")
+    assert "test_every_change_leaves_its_entry_and_no_content[notes] PASSED" in told
+    row = 'audited={"NoteService.CreateNote": Entry("note.write", "note")}'
+    with tree.changed("tests/integration/notes/audited.py", row, ""):
+        refused = tree.run(*pytest_of_the_tree, "-k", "has_a_row")
+    assert refused.returncode == 1
+    assert "notes.NoteService.CreateNote: name it in tests/integration/notes/audited.py" in refused.stdout
+
+
 def test_its_imports_are_checked(tree: Tree) -> None:
     tree.make("-m", "tools.import_rules")
-    note = tree.root / "svc_notes" / "domain" / "note.py"
-    text = note.read_text()
-    note.write_text(f"import grpc\n{text}")
-    try:
+    with tree.changed("svc_notes/domain/note.py", '"""A note."""', '"""A note."""\nimport grpc'):
         refused = tree.run("-m", "tools.import_rules")
-    finally:
-        note.write_text(text)
     assert refused.returncode == 1
     assert "svc_notes.domain.note -> grpc" in refused.stdout
 
