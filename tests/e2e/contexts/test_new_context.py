@@ -1,4 +1,4 @@
-"""A new context is a package, a folder of protos and one line: everything else follows from its declaration.
+"""A new context is a package, a folder of protos, one line and its tests: everything else follows from its declaration.
 
 The notes context stands in `notes/`. It is put into a copy of the repository, which is generated, installed and run.
 """
@@ -40,25 +40,6 @@ COPIED = (
 )  # fmt: skip
 _LEFT = shutil.ignore_patterns("__pycache__")
 _GRANTS = 'grants=MappingProxyType({"note.read": ("viewer",), "note.write": ("member",)})'
-_CLIENT = """
-import asyncio, sys
-from soma_client import PermissionDeniedError, SomaClient, types
-
-async def main(address, authority, key, viewer):
-    async with SomaClient(address, api_key=key, ca_file=authority) as client:
-        made = await client.notes.create(text="by the client")
-        read = await client.notes.get(made.note_id)
-        assert isinstance(read, types.notes.Note), read
-        print(read.text)
-    async with SomaClient(address, token=viewer, ca_file=authority) as client:
-        print((await client.notes.get(made.note_id)).text)
-        try:
-            await client.notes.create(text="no")
-        except PermissionDeniedError as error:
-            print(error.reason)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +51,7 @@ class Tree:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a Python program of the tree, on the tree's own code."""
-        paths = [self.root, self.root / "gen" / "python", self.site]
+        paths = [self.root, self.root / "gen" / "python", self.root / "clients" / "python", self.site]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
         return subprocess.run(
             [sys.executable, *command], cwd=self.root, env=environ, capture_output=True, text=True, check=False
@@ -105,6 +86,11 @@ class NotesMesh(RunningMesh):
     def environ(self) -> dict[str, str]:
         assert self.tree is not None
         return super().environ | {"PYTHONPATH": str(self.tree.site)}
+
+    def program(self, module: str, *words: str) -> None:
+        """Run a program of the tree, which must succeed, with the mesh's address, authority and key."""
+        assert self.tree is not None
+        self.tree.make("-m", module, f"localhost:{self.port}", str(self.authority), self.key, *words)
 
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line, outside of this repository: its folder would be looked through first."""
@@ -163,6 +149,10 @@ async def test_it_is_served_and_routed_with_a_table_and_a_topic_of_its_own(notes
         assert (await asyncio.to_thread(stranger.get, path)).status_code == httpx.codes.NOT_FOUND
 
 
+def test_a_repeated_request_is_answered_as_it_says(notes_mesh: NotesMesh) -> None:
+    notes_mesh.program("tests.e2e.notes.repeating")
+
+
 def test_its_bounds_and_its_idempotency_hold(notes_mesh: NotesMesh) -> None:
     body = {"request_id": "r2", "text": "first"}
     with notes_mesh.client() as client:
@@ -185,12 +175,7 @@ async def test_its_own_actions_are_for_those_that_it_declares(notes_mesh: NotesM
 
 async def test_the_python_client_has_its_service_and_its_messages(notes_mesh: NotesMesh) -> None:
     viewer = await notes_mesh.token(Claims("dev", "ann", roles=("viewer",)))
-    assert notes_mesh.tree is not None
-    path = str(notes_mesh.tree.root / "clients" / "python")
-    words = (f"localhost:{notes_mesh.port}", str(notes_mesh.authority), notes_mesh.key, viewer)
-    program = ["-c", f"import sys; sys.path.insert(0, {path!r})\n{_CLIENT}", *words]
-    told = await asyncio.to_thread(notes_mesh.tree.make, *program)
-    assert told.split("\n")[:3] == ["by the client", "by the client", "PERMISSION_DENIED"]
+    await asyncio.to_thread(notes_mesh.program, "tests.e2e.notes.client", viewer)
 
 
 async def test_it_is_checked_and_tells_its_version(notes_mesh: NotesMesh) -> None:
@@ -256,17 +241,21 @@ def test_it_does_not_start_with_a_foreign_grant(tree: Tree) -> None:
     assert "InvalidContextError: context notes grants asset.erase" in refused.stderr
 
 
-def test_its_audit_and_its_request_ids_are_tested_with_those_of_all(tree: Tree) -> None:
-    suites = ["tests/integration/contexts/audit", "tests/e2e/contexts/request_ids"]
-    pytest_of_the_tree = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *suites]
+def test_its_audit_is_tested_with_that_of_all(tree: Tree) -> None:
+    suite = ("-m", "pytest", "-p", "no:cacheprovider", "-vv", "tests/integration/contexts/audit", "-k")
     tree.make("-m", "tests.integration.contexts.audit.page")
-    told = tree.make(*pytest_of_the_tree, "-v", "-k", "notes or row or page or has_a_case")
+    assert "| `notes.NoteService.CreateNote` |" in (tree.root / "docs" / "operations" / "audited.md").read_text()
+    told = tree.make(*suite, "[notes] or row or page")
     assert "test_every_change_leaves_its_entry_and_no_content[notes] PASSED" in told
     row = 'audited={"NoteService.CreateNote": Entry("note.write", "note")}'
     with tree.changed("tests/integration/notes/audited.py", row, ""):
-        refused = tree.run(*pytest_of_the_tree, "-k", "has_a_row")
+        refused = tree.run(*suite, "has_a_row")
     assert refused.returncode == 1
     assert "notes.NoteService.CreateNote: name it in tests/integration/notes/audited.py" in refused.stdout
+
+
+def test_its_case_of_a_repeated_request_is_among_those_of_all(tree: Tree) -> None:
+    tree.make("-m", "pytest", "-p", "no:cacheprovider", "tests/e2e/contexts/request_ids", "-k", "has_a_case")
 
 
 def test_its_imports_are_checked(tree: Tree) -> None:
