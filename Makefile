@@ -47,6 +47,7 @@ check: install ## Format, lint, types, architecture, contracts, policy, sizes
 	$(BIN)/python tools/sizes.py
 	$(BIN)/python tools/settings_doc.py --check
 	$(BIN)/python tools/scrape_targets.py --check
+	$(BIN)/python tools/grants_doc.py --check
 	$(BIN)/python tools/house_rules.py
 
 test: install ## Every test that a pull request needs, against real engines
@@ -80,6 +81,7 @@ proto: install ## Make everything that follows from the protos and from the decl
 	$(BIN)/python tools/generate.py
 	$(BIN)/python tools/settings_doc.py
 	$(BIN)/python tools/scrape_targets.py
+	$(BIN)/python tools/grants_doc.py
 
 lock: install ## Lock the requirements anew
 	$(BIN)/python tools/lock.py

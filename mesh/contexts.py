@@ -30,7 +30,12 @@ SETTINGS_BLOCKS = frozenset(
     }
 )  # fmt: skip
 """Names of groups of settings: a context of such a name would read the variables of all others as its own."""
+ROLES = ("viewer", "member", "admin", "platform_admin")
+"""Roles of keys and tokens: each may do what those before it may."""
+SERVICE = "service"
+"""The role of a service that works for itself. It includes no other, and no other includes it."""
 _NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
+_ACTION = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -63,6 +68,8 @@ class ContextDeclaration:
     """Topics of its own facts."""
     consumes: tuple[str, ...] = ()
     """Topics whose events it applies."""
+    grants: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Who may perform its own actions: by action the least of `ROLES`, `SERVICE`, or one of each. Others may not."""
     vault: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """What it may do in the secret store besides reading its own secrets and signing as itself: verbs by path."""
     signing_keys: tuple[str, ...] = ()
@@ -86,6 +93,9 @@ class ContextDeclaration:
             raise InvalidContextError(f"context {self.name}: events need a database, and it is stateless")
         if not _VERSION.fullmatch(self.version):
             raise InvalidContextError(f"context {self.name}: version {self.version!r} is not major.minor.patch")
+        for action, roles in self.grants.items():
+            if problem := _problem_of_grant(action, roles):
+                raise InvalidContextError(f"context {self.name}: {problem}")
 
     @property
     def build(self) -> str:
@@ -130,6 +140,20 @@ def named(names: Sequence[str]) -> list[ContextDeclaration]:
 def owners(contexts: Iterable[ContextDeclaration]) -> dict[str, str]:
     """The name of the context that serves each protobuf package."""
     return {package: context.name for context in contexts for package in context.protos}
+
+
+def _problem_of_grant(action: str, roles: tuple[str, ...]) -> str:
+    """Why a grant cannot be used, "" when it can."""
+    if not _ACTION.fullmatch(action):
+        return f"action {action!r} is not <noun>.<verb>"
+    unknown = [role for role in roles if role not in {*ROLES, SERVICE}]
+    if unknown:
+        return f"{action} is granted to {roles!r}: roles are {', '.join(ROLES)} and {SERVICE}, as a tuple"
+    if not roles:
+        return f"{action} is granted to no role: leave it out"
+    if len([role for role in roles if role != SERVICE]) > 1 or len(set(roles)) < len(roles):
+        return f"{action} is granted to {', '.join(roles)}: name the least role alone, the others include it"
+    return ""
 
 
 def _declared(name: str, place: str) -> ContextDeclaration:

@@ -4,32 +4,27 @@ package soma.authz
 
 default allow := false
 
-reads := {
-	"capability.read", "ladder.read", "selection.read", "budget.read", "job.read", "asset.read",
-	"evaluation.read", "rubric.read", "provenance.read", "trace.read", "health.read", "tenant.read",
-	"token.create", "plan.validate", "permission.read",
+# What each role includes. Which of them may perform an action is declared by the context whose methods require it
+# (`grants` in svc_<name>/context.py): data.soma.grants has the least roles by action, and docs/operations/grants.md
+# shows what comes of it.
+includes := {
+	"viewer": {"viewer"},
+	"member": {"viewer", "member"},
+	"admin": {"viewer", "member", "admin"},
+	"platform_admin": {"viewer", "member", "admin", "platform_admin"},
+	"service": {"service"},
 }
 
-works := {"selection.create", "job.create", "job.cancel", "asset.create", "asset.delete", "evaluation.create"}
-
-administers := {
-	"capability.write", "ladder.write", "budget.write", "rubric.write", "api_key.read", "api_key.write",
-	"asset.erase", "audit.read", "dead_letter.read", "dead_letter.write", "receipt.read", "retention.read", "retention.write",
+granted(role, action) if {
+	some least in data.soma.grants[action]
+	least in includes[role]
 }
 
-platform := {"tenant.write"}
-
-internal := {
-	"capability.report_health", "capability.watch", "capability.write", "budget.settle", "revocation.watch",
-	"api_key.watch", "tenant.read", "capability.read", "ladder.read", "health.read",
-}
-
-granted := {
-	"viewer": reads,
-	"member": reads | works,
-	"admin": (reads | works) | administers,
-	"platform_admin": ((reads | works) | administers) | platform,
-	"service": internal,
+# What no role below an administrator may do.
+administers contains action if {
+	some action, roles in data.soma.grants
+	some role in roles
+	role in {"admin", "platform_admin"}
 }
 
 # A service acting on behalf of a subject may also settle what that subject's work reserved.
@@ -39,7 +34,7 @@ on_behalf := {"budget.settle", "capability.report_health"}
 known_on_behalf := {"permission.read"}
 
 # What nobody does on behalf of somebody: it would outlive the work, or reach beyond it.
-never_on_behalf := (administers | platform) | {"token.create"}
+never_on_behalf := administers | {"token.create"}
 
 for_itself if input.actor == ""
 
@@ -60,7 +55,7 @@ in_scope if input.action in input.scopes
 allow if {
 	input.tenant != ""
 	some role in input.roles
-	input.action in granted[role]
+	granted(role, input.action)
 	fit_to_delegate
 	in_scope
 }

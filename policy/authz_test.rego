@@ -8,6 +8,23 @@ test_nobody_is_denied if not authz.allow with input as asks([], "job.read")
 
 test_unknown_action_is_denied if not authz.allow with input as asks(["platform_admin"], "job.explode")
 
+test_an_action_that_no_context_grants_is_denied if {
+	without := object.remove(data.soma.grants, ["job.read"])
+	not authz.allow with input as asks(["platform_admin"], "job.read") with data.soma.grants as without
+}
+
+test_without_grants_everything_is_denied if {
+	every role in object.keys(authz.includes) {
+		not authz.allow with input as asks([role], "job.read") with data.soma.grants as {}
+	}
+}
+
+test_a_grant_to_a_role_that_policy_does_not_know_gives_nothing if {
+	every role in ["root", "viewer"] {
+		not authz.allow with input as asks([role], "note.read") with data.soma.grants as {"note.read": ["root"]}
+	}
+}
+
 test_no_tenant_is_denied if {
 	not authz.allow with input as {"action": "job.read", "subject": "s", "tenant": "", "roles": ["admin"], "scopes": [], "actor": ""}
 }
@@ -55,6 +72,7 @@ test_actor_settles if {
 acts(roles, action) := object.union(asks(roles, action), {"actor": "executor"})
 
 test_nobody_administers_on_behalf if {
+	count(authz.administers) > 0
 	every action in authz.administers {
 		authz.allow with input as asks(["platform_admin"], action)
 		not authz.allow with input as acts(["platform_admin"], action)

@@ -10,7 +10,7 @@ import typer
 
 from mesh.contexts import InvalidContextError, UnknownContextError
 from mesh.stores.migrations import MigrationError
-from soma_cli.commands import audit, dead_letters, demo, doctor, jobs, logs, mesh, receipts, trace
+from soma_cli.commands import audit, dead_letters, demo, doctor, jobs, logs, mesh, policy, receipts, trace
 from soma_cli.errors import CommandError, EdgeError
 from soma_cli.output import Json, emit
 from soma_local.locate import MissingError
@@ -47,6 +47,7 @@ def build() -> typer.Typer:
     app.add_typer(receipts.receipt_app, name="receipt")
     app.add_typer(audit.audit_app, name="audit")
     app.add_typer(dead_letters.dlq_app, name="dlq")
+    app.add_typer(policy.policy_app, name="policy")
     return app
 
 

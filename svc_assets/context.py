@@ -15,6 +15,14 @@ CONTEXT = ContextDeclaration(
     package="svc_assets",
     protos=("soma.assets.v1",),
     publishes=(facts_of(NAME),),
+    grants=MappingProxyType(
+        {
+            "asset.read": ("viewer",),
+            "asset.create": ("member",),
+            "asset.delete": ("member",),
+            "asset.erase": ("admin",),
+        }
+    ),
     vault=MappingProxyType(
         {
             "transit/keys/assets-*": ("create", "read", "update"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from mesh.contexts import ContextDeclaration
 from mesh.events.topics import facts_of
 
@@ -15,4 +17,12 @@ CONTEXT = ContextDeclaration(
     peers=("assets",),
     publishes=(facts_of(NAME),),
     consumes=(facts_of("assets"),),
+    grants=MappingProxyType(
+        {
+            "evaluation.read": ("viewer",),
+            "evaluation.create": ("member",),
+            "rubric.read": ("viewer",),
+            "rubric.write": ("admin",),
+        }
+    ),
 )

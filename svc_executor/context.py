@@ -17,6 +17,14 @@ CONTEXT = ContextDeclaration(
     peers=("registry", "selector", "assets", "critic"),
     publishes=(facts_of(NAME),),
     consumes=(facts_of("assets"),),
+    grants=MappingProxyType(
+        {
+            "plan.validate": ("viewer",),
+            "job.read": ("viewer",),
+            "job.create": ("member",),
+            "job.cancel": ("member",),
+        }
+    ),
     vault=MappingProxyType(
         {
             "secret/data/tenants/*": ("read",),

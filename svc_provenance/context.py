@@ -17,6 +17,18 @@ CONTEXT = ContextDeclaration(
     package="svc_provenance",
     protos=("soma.provenance.v1",),
     consumes=(facts_of("selector"), facts_of("executor"), facts_of("assets"), facts_of("critic"), AUDIT, DEAD_LETTERS),
+    grants=MappingProxyType(
+        {
+            "provenance.read": ("viewer",),
+            "trace.read": ("viewer",),
+            "audit.read": ("admin",),
+            "dead_letter.read": ("admin",),
+            "dead_letter.write": ("admin",),
+            "receipt.read": ("admin",),
+            "retention.read": ("admin",),
+            "retention.write": ("admin",),
+        }
+    ),
     vault=MappingProxyType(
         {
             f"transit/keys/{AUDIT_KEY}": ("read",),

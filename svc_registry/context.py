@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from mesh.contexts import ContextDeclaration
 from mesh.events.topics import facts_of
 
@@ -14,5 +16,15 @@ CONTEXT = ContextDeclaration(
     protos=("soma.registry.v1",),
     peers=("selector",),
     publishes=(facts_of(NAME),),
+    grants=MappingProxyType(
+        {
+            "capability.read": ("viewer", "service"),
+            "capability.write": ("admin", "service"),
+            "capability.report_health": ("service",),
+            "capability.watch": ("service",),
+            "ladder.read": ("viewer", "service"),
+            "ladder.write": ("admin",),
+        }
+    ),
     reports=("providers",),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from mesh.contexts import ContextDeclaration
 from mesh.events.topics import facts_of
 
@@ -14,4 +16,13 @@ CONTEXT = ContextDeclaration(
     protos=("soma.selector.v1",),
     peers=("registry",),
     publishes=(facts_of(NAME),),
+    grants=MappingProxyType(
+        {
+            "selection.read": ("viewer",),
+            "selection.create": ("member",),
+            "budget.read": ("viewer",),
+            "budget.write": ("admin",),
+            "budget.settle": ("service",),
+        }
+    ),
 )

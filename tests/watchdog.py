@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blockbuster import blockbuster
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "mesh", "soma_cli", "soma_local", "soma_providers",
-    "svc_assets", "svc_critic", "svc_executor", "svc_gateway", "svc_provenance", "svc_registry", "svc_selector",
+    *sorted(path.parent.name for path in Path(__file__).parents[1].glob("svc_*/context.py")),
 )  # fmt: skip
 SOCKETS = ("connect", "accept", "send", "sendall", "sendto", "recv", "recv_into", "recvfrom", "recvmsg")
 TLS = ("do_handshake", "write", "send", "read", "recv")

@@ -17,7 +17,7 @@ import google.rpc
 from google.protobuf import descriptor_pb2
 
 from tools.openapi_document.contracts import Contracts
-from tools.python_methods import module_name, render
+from tools.python_methods import module_name, render, render_client, render_packages
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "clients" / "python" / "soma_client" / "gen"
@@ -34,7 +34,7 @@ LICENCE = """\
 `make proto` writes this folder from `protos/`; nothing here is edited by hand.
 
 - `soma/`, `google/`: messages, by betterproto2. What is below `google/` follows from Google's protos, Apache-2.0.
-- `services/`, `service_config.json`: by the tools of this repository, Apache-2.0.
+- `services/`, `packages.py`, `service_config.json`: by the tools of this repository, Apache-2.0.
 """
 
 
@@ -58,14 +58,16 @@ def messages() -> None:
 
 
 def methods(contracts: Contracts) -> None:
-    """Generates one module for each service, and formats them."""
+    """Generates one module for each service and those that name all services and all messages, and formats them."""
     folder = OUT / "services"
     folder.mkdir()
     (folder / "__init__.py").write_text('"""The methods of each service."""\n')
-    for service in contracts.services():
-        if text := render(contracts, service):
-            (folder / f"{module_name(service)}.py").write_text(text)
-    files = sorted(folder.glob("*.py"))
+    rendered = {service: text for service in contracts.services() if (text := render(contracts, service))}
+    for service, text in rendered.items():
+        (folder / f"{module_name(service)}.py").write_text(text)
+    (folder / "all_services.py").write_text(render_client(list(rendered)))
+    (OUT / "packages.py").write_text(render_packages(contracts.packages()))
+    files = sorted([*folder.glob("*.py"), OUT / "packages.py"])
     plain = ("--isolated", "--quiet", f"--line-length={LINE_LENGTH}")
     subprocess.run([BIN / "ruff", "check", *plain, "--fix", "--select=I,F401", *files], check=True)
     subprocess.run([BIN / "ruff", "format", *plain, *files], check=True)

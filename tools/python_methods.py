@@ -63,6 +63,47 @@ class {name}:
 '''
 
 
+_ATTRIBUTES = {
+    "ApiService": "api",
+    "AuditService": "audit",
+    "CriticService": "evaluations",
+    "DegradationService": "health",
+    "ProvenanceService": "provenance",
+    "SelectorService": "selections",
+}
+"""Attributes that are named otherwise than by the rule; released clients know them by these names."""
+_CLIENT = '''\
+"""Every service of the mesh that has methods for clients."""
+
+# Generated from protos/soma by tools/python_methods.py. DO NOT EDIT!
+
+from __future__ import annotations
+
+from soma_client.calls import Caller
+{imports}
+
+
+class Services:
+    """Every service of the mesh, each with its methods."""
+
+    def __init__(self, caller: Caller) -> None:
+{attributes}
+'''
+
+
+_PACKAGES = '''\
+"""The messages of each context by its name."""
+
+# Generated from protos/soma by tools/python_methods.py. DO NOT EDIT!
+
+from __future__ import annotations
+
+{imports}
+
+__all__ = {names}
+'''
+
+
 def module_name(service: ServiceDescriptor) -> str:
     """Name of the module of a service, for example job_service."""
     return snake(service.name)
@@ -75,12 +116,44 @@ def snake(name: str) -> str:
 
 def python_name(method: MethodDescriptor) -> str:
     """Name of the method: without the resource that the service is named by, so that JobService has submit and list."""
-    resource = method.containing_service.name.removesuffix("Service")
-    plural = f"{resource.removesuffix('y')}ies" if resource.endswith("y") else f"{resource}s"
+    resource = _resource(method.containing_service)
     name = method.name.removesuffix(resource)
-    if method.name == f"List{plural}":
+    if method.name == f"List{_plural(resource)}":
         name = "List"
     return snake(name)
+
+
+def attribute_name(service: ServiceDescriptor) -> str:
+    """What the client calls the service: NoteService is `notes`."""
+    return _ATTRIBUTES.get(service.name) or snake(_plural(_resource(service)))
+
+
+def render_client(services: Sequence[ServiceDescriptor]) -> str:
+    """The module with an attribute for each of the services; ValueError when two have the same."""
+    names: dict[str, ServiceDescriptor] = {}
+    for service in sorted(services, key=lambda each: each.name):
+        first = names.setdefault(attribute_name(service), service)
+        if first is not service:
+            raise ValueError(f"{first.full_name} and {service.full_name} have one name in the client: rename one")
+    folder = "soma_client.gen.services"
+    imports = [f"from {folder}.{module_name(each)} import {each.name}Methods" for each in names.values()]
+    attributes = [f"        self.{name} = {each.name}Methods(caller)" for name, each in names.items()]
+    return _CLIENT.format(imports="\n".join(imports), attributes="\n".join(attributes))
+
+
+def render_packages(packages: Sequence[str]) -> str:
+    """The module that names the messages of all packages, each `soma.<name>.v1` by its name."""
+    names = sorted(package.split(".")[1] for package in packages)
+    imports = [f"from soma_client.gen.soma.{name} import v1 as {name}" for name in names]
+    return _PACKAGES.format(imports="\n".join(imports), names=names)
+
+
+def _resource(service: ServiceDescriptor) -> str:
+    return str(service.name.removesuffix("Service"))
+
+
+def _plural(resource: str) -> str:
+    return re.sub(r"(?<![aeiou])y$", "ie", resource) + "s"
 
 
 def is_rendered(contracts: Contracts, method: MethodDescriptor) -> bool:

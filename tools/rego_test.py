@@ -1,4 +1,7 @@
-"""Runs every `test_*` rule of policy/*_test.rego with the embedded engine, and fails when one does not hold."""
+"""Runs every `test_*` rule of policy/*_test.rego with the embedded engine, and fails when one does not hold.
+
+The rules see what the contexts grant.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import re
 from pathlib import Path
 
 import regorus
+
+from mesh.policy import Bundle
+from mesh.policy.grants import installed_grants
 
 POLICY = Path(__file__).resolve().parent.parent / "policy"
 
@@ -15,6 +21,7 @@ def main() -> int:
     engine = regorus.Engine()
     for path in sorted(POLICY.glob("*.rego")):
         engine.add_policy_from_file(str(path))
+    engine.add_data_json(Bundle.read(POLICY, installed_grants()).data)
     engine.set_input_json("{}")
     ran, failed = 0, []
     for path in sorted(POLICY.glob("*_test.rego")):

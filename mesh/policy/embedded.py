@@ -47,6 +47,7 @@ class _Engines(threading.local):
         try:
             for name, text in bundle.modules:
                 self._parsed[bundle.digest].add_policy(name, text)
+            self._parsed[bundle.digest].add_data_json(bundle.data)
         except BaseException:
             del self._parsed[bundle.digest]
             raise

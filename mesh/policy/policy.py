@@ -13,9 +13,11 @@ from mesh.policy.bundle import Bundle
 from mesh.policy.central import CentralOpa
 from mesh.policy.embedded import EmbeddedRego
 from mesh.policy.evaluator import PolicyUnavailable
+from mesh.policy.grants import installed_grants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
 
     from mesh.clock import Clock
     from mesh.policy.evaluator import Evaluator
@@ -38,10 +40,15 @@ class Policy:
 
     @classmethod
     def load(cls, settings: PolicySettings, clock: Clock | None = None) -> Policy:
-        """The central OPA when one is set, else the bundle of `bundle_dir` or the packaged one."""
+        """The central OPA when one is set, else the bundle of `bundle_dir` or the packaged one.
+
+        A bundle gets what the installed contexts grant as data. Wherever policy is evaluated, a grant that no context
+        may make is an InvalidContextError.
+        """
+        grants = installed_grants()
         if settings.opa_url is not None:
             return cls(CentralOpa(settings.opa_url, clock or SystemClock()))
-        return cls(EmbeddedRego(Bundle.read(settings.bundle_dir or resources.files(_PACKAGED))))
+        return cls(EmbeddedRego(Bundle.read(settings.bundle_dir or packaged(), grants)))
 
     async def __aenter__(self) -> Self:
         """Use until the block ends. A central OPA may be away meanwhile, and at the start."""
@@ -78,3 +85,8 @@ class Policy:
             _log.error("policy rule %s is evaluated by a central OPA, and may only be asked for", rule)
             raise PolicyUnavailable
         return self._evaluator.evaluate(rule, input_)
+
+
+def packaged() -> Traversable:
+    """The folder of the policy that comes with the mesh."""
+    return resources.files(_PACKAGED)

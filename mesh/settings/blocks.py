@@ -151,7 +151,10 @@ class TelemetrySettings(Block):
 class PolicySettings(Block):
     """Where Rego policy comes from and who evaluates it."""
 
-    bundle_dir: Path | None = Field(None, description="folder of .rego files; none: the packaged policy")
+    bundle_dir: Path | None = Field(
+        None,
+        description="folder of .rego files; none: the packaged policy. Either gets the grants of the contexts as data",
+    )
     opa_url: Annotated[str | None, Env("SA01_OPA_URL")] = Field(
         None, description="base URL of a central OPA; none: evaluated in-process"
     )

@@ -35,6 +35,10 @@ class Contracts:
         for name in self._files:
             yield from self._pool.FindFileByName(name).services_by_name.values()
 
+    def packages(self) -> list[str]:
+        """The mesh's protobuf packages, ordered by name."""
+        return sorted({str(self._pool.FindFileByName(name).package) for name in self._files})
+
     def comment(self, full_name: str) -> str:
         """The comment above a declaration, as one paragraph."""
         return self._comments.get(full_name, "")

@@ -9,21 +9,7 @@ from soma_client.audit import Audit
 from soma_client.calls import Caller
 from soma_client.channel import Target
 from soma_client.credentials import Credential
-from soma_client.gen.services.api_key_service import ApiKeyServiceMethods
-from soma_client.gen.services.api_service import ApiServiceMethods
-from soma_client.gen.services.budget_service import BudgetServiceMethods
-from soma_client.gen.services.capability_service import CapabilityServiceMethods
-from soma_client.gen.services.critic_service import CriticServiceMethods
-from soma_client.gen.services.dead_letter_service import DeadLetterServiceMethods
-from soma_client.gen.services.document_service import DocumentServiceMethods
-from soma_client.gen.services.permission_service import PermissionServiceMethods
-from soma_client.gen.services.plan_service import PlanServiceMethods
-from soma_client.gen.services.provenance_service import ProvenanceServiceMethods
-from soma_client.gen.services.receipt_service import ReceiptServiceMethods
-from soma_client.gen.services.rubric_service import RubricServiceMethods
-from soma_client.gen.services.selector_service import SelectorServiceMethods
-from soma_client.gen.services.tenant_service import TenantServiceMethods
-from soma_client.gen.services.token_service import TokenServiceMethods
+from soma_client.gen.services.all_services import Services
 from soma_client.health import Health
 from soma_client.jobs import Jobs
 from soma_client.traces import Traces
@@ -36,7 +22,7 @@ if TYPE_CHECKING:
     from soma_client.system import System
 
 
-class SomaClient:
+class SomaClient(Services):
     """Calls a mesh through its edge, over gRPC.
 
         async with SomaClient("localhost:8010", api_key=key, ca_file="ca.pem") as client:
@@ -54,7 +40,14 @@ class SomaClient:
         system: Time, chance and ids, for tests.
 
     Without a credential only public methods answer. Raises ValueError for arguments that cannot be used together.
+    Each service of the mesh is an attribute (`Services`); these do more than their methods:
     """
+
+    assets: Assets
+    audit: Audit
+    health: Health
+    jobs: Jobs
+    traces: Traces
 
     def __init__(
         self,
@@ -70,26 +63,12 @@ class SomaClient:
         target = Target.of(address, ca_file, server_name, plaintext=plaintext)
         self._address = target.address
         self._caller = caller = Caller(target, Credential.of(api_key, token), system=system)
-        self.jobs = Jobs(caller)
-        self.plans = PlanServiceMethods(caller)
-        self.documents = DocumentServiceMethods(caller)
+        super().__init__(caller)
         self.assets = Assets(caller)
-        self.capabilities = CapabilityServiceMethods(caller)
-        self.selections = SelectorServiceMethods(caller)
-        self.budgets = BudgetServiceMethods(caller)
-        self.evaluations = CriticServiceMethods(caller)
-        self.rubrics = RubricServiceMethods(caller)
-        self.traces = Traces(caller)
-        self.provenance = ProvenanceServiceMethods(caller)
-        self.receipts = ReceiptServiceMethods(caller)
         self.audit = Audit(caller)
-        self.dead_letters = DeadLetterServiceMethods(caller)
         self.health = Health(caller)
-        self.tokens = TokenServiceMethods(caller)
-        self.api_keys = ApiKeyServiceMethods(caller)
-        self.permissions = PermissionServiceMethods(caller)
-        self.tenants = TenantServiceMethods(caller)
-        self.api = ApiServiceMethods(caller)
+        self.jobs = Jobs(caller)
+        self.traces = Traces(caller)
 
     async def close(self) -> None:
         """Ends what is running and closes the connection; the client cannot be used after that."""

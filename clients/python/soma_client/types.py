@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soma_client.gen.soma.assets import v1 as assets
-from soma_client.gen.soma.common import v1 as common
-from soma_client.gen.soma.critic import v1 as critic
-from soma_client.gen.soma.events import v1 as events
-from soma_client.gen.soma.executor import v1 as executor
-from soma_client.gen.soma.gateway import v1 as gateway
-from soma_client.gen.soma.provenance import v1 as provenance
-from soma_client.gen.soma.registry import v1 as registry
-from soma_client.gen.soma.selector import v1 as selector
+from soma_client.gen.packages import *  # noqa: F403 - a package for each context, as they are generated
+from soma_client.gen.packages import gateway
 
 if TYPE_CHECKING:
     import betterproto2
-
-__all__ = ["assets", "common", "critic", "events", "executor", "gateway", "provenance", "registry", "selector"]
 
 _SECRET: tuple[tuple[type[betterproto2.Message], str], ...] = ((gateway.ApiKey, "secret"), (gateway.Token, "token"))
 """Fields that hold a credential."""

@@ -15,7 +15,7 @@ from soma_client import Pages, SomaClient
 from soma_client.contract import Contract
 from tests.clients.python.edge import KEY
 from tools.openapi_document.contracts import Contracts
-from tools.python_methods import is_rendered, python_name, render
+from tools.python_methods import attribute_name, is_rendered, python_name, render, render_client
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
@@ -49,6 +49,22 @@ def function(method: MethodDescriptor) -> Any:  # noqa: ANN401
 def test_every_method_that_the_edge_serves_can_be_called(method: MethodDescriptor) -> None:
     assert callable(function(method))
     Contract.load().rule(f"/{method.containing_service.full_name}/{method.name}")
+
+
+def test_every_service_is_an_attribute_by_its_name() -> None:
+    found = {service.name: attribute_name(service) for service in CONTRACTS.services() if render(CONTRACTS, service)}
+    assert set(found.values()) == set(vars(CLIENT)) - {"_address", "_caller"}
+    by_rule = {"ApiKeyService": "api_keys", "CapabilityService": "capabilities", "JobService": "jobs"}
+    assert by_rule.items() <= found.items()
+
+
+def test_two_services_of_one_name_are_refused_by_the_generator() -> None:
+    files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.SerializeToString())
+    copy = files.file.add(name="other.proto", package="soma.other.v1", syntax="proto3")
+    copy.service.add(name="JobService")
+    services = list(Contracts(files).services())
+    with pytest.raises(ValueError, match=r"JobService and soma\.other\.v1\.JobService have one name"):
+        render_client(services)
 
 
 def test_only_streams_of_bytes_are_written_by_hand() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh import contexts
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
@@ -64,6 +65,11 @@ def harness() -> KeysHarness:
 
 def caller(*roles: str, key_id: str = "k", actor: str = "") -> Caller:
     return Caller("acme", "alice", roles, (), key_id, "token", actor)
+
+
+def test_a_role_includes_those_that_policy_says() -> None:
+    for number, role in enumerate(contexts.ROLES):
+        assert rights([role]) == set(contexts.ROLES[: number + 1])
 
 
 @given(st.sets(st.sampled_from(ROLES), min_size=1), st.lists(st.sampled_from(ROLES), min_size=1))

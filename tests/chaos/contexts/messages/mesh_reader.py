@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from mesh.events.topics import AUDIT, DEAD_LETTERS, facts_of
+from mesh.contexts import named
 from mesh.stores.postgres import SYSTEM
 from soma_local.databases import MIGRATOR, dsn_of
 from soma_local.engines import PostgresEngine
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import RunningMesh
 
 GROUP = "provenance"
-_TAKEN = [AUDIT, DEAD_LETTERS, *map(facts_of, ("selector", "executor", "assets", "critic"))]
+_TAKEN = [topic for context in named([GROUP]) for topic in context.consumes]
 _PAGE = 500
 _AT_ONCE = 8
 _TRIES = 30

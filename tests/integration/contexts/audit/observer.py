@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mesh.clock import SystemClock
 from mesh.context import Caller, RequestContext, use
+from mesh.ids import SystemIds
 from mesh.testing.audit import entries
 from soma.events.v1.audit_pb2 import AuditRecorded
 
@@ -17,6 +19,7 @@ SECRET = "canary-7f3a"
 ROLES = ("viewer", "member", "admin", "platform_admin")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 ALICE = RequestContext(Caller(TENANT, "alice", ROLES, (), "key", "token"), "request", TRACE)
+CLOCK, IDS = SystemClock(), SystemIds()
 Told = list[tuple[str, AuditRecorded]]
 
 

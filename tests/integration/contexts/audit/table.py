@@ -1,8 +1,19 @@
-"""What is audited, method by method. A method that changes something stands in one of these tables."""
+"""What each context says of its audit, in `tests/integration/<name>/audited.py`, and the tables of all together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from mesh.contexts import ContextDeclaration, installed
+from mesh.events.audit import Auditor
+from tests.integration.contexts.audit.observer import AuditObserver
+
+PACKAGE = "tests.integration.{}.audited"
+Drive = Callable[[AuditObserver, Auditor, Path], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -17,58 +28,42 @@ class Entry:
         return f"`{self.action}` of `{self.resource_type}`"
 
 
-AUDITED = {
-    "soma.gateway.v1.TokenService.CreateToken": Entry("token.create", "token"),
-    "soma.gateway.v1.ApiKeyService.CreateApiKey": Entry("api_key.write", "api_key"),
-    "soma.gateway.v1.ApiKeyService.RevokeApiKey": Entry("api_key.write", "api_key"),
-    "soma.gateway.v1.TenantService.CreateTenant": Entry("tenant.write", "tenant"),
-    "soma.gateway.v1.TenantService.UpdateTenant": Entry("tenant.write", "tenant"),
-    "soma.registry.v1.CapabilityService.RegisterCapability": Entry("capability.write", "capability"),
-    "soma.registry.v1.CapabilityService.UpdateCapability": Entry("capability.write", "capability"),
-    "soma.registry.v1.CapabilityService.DisableCapability": Entry("capability.write", "capability"),
-    "soma.registry.v1.CapabilityService.DeleteCapability": Entry("capability.write", "capability"),
-    "soma.registry.v1.CapabilityService.ResetFailures": Entry("capability.write", "capability_health"),
-    "soma.registry.v1.CapabilityService.ReportHealth": Entry(
-        "capability.report_health", "capability_health", "when it takes a capability out of the choice or back"
-    ),
-    "soma.registry.v1.CapabilityService.SetLadder": Entry("ladder.write", "ladder"),
-    "soma.selector.v1.BudgetService.SetBudget": Entry("budget.write", "budget"),
-    "soma.selector.v1.SelectorService.Select": Entry(
-        "selection.create", "selection", "when policy leaves nothing to choose: a refusal"
-    ),
-    "soma.executor.v1.JobService.SubmitJob": Entry("job.create", "job"),
-    "soma.executor.v1.JobService.CancelJob": Entry("job.cancel", "job"),
-    "soma.executor.v1.JobService.ResumeJob": Entry("job.resume", "job"),
-    "soma.assets.v1.AssetService.UploadAsset": Entry("asset.create", "asset"),
-    "soma.assets.v1.AssetService.DeleteAsset": Entry("asset.delete", "asset"),
-    "soma.assets.v1.AssetService.EraseAsset": Entry("asset.erase", "asset"),
-    "soma.critic.v1.RubricService.CreateRubric": Entry("rubric.write", "rubric"),
-    "soma.critic.v1.RubricService.UpdateRubric": Entry("rubric.write", "rubric"),
-    "soma.critic.v1.RubricService.DeleteRubric": Entry("rubric.write", "rubric"),
-    "soma.provenance.v1.ReceiptService.SetRetention": Entry("retention.write", "retention"),
-    "soma.provenance.v1.DeadLetterService.RequeueDeadLetter": Entry("dead_letter.write", "dead_letter"),
-    "soma.provenance.v1.DeadLetterService.RequeueDeadLetters": Entry("dead_letter.write", "dead_letter"),
-    "soma.provenance.v1.DeadLetterService.DiscardDeadLetter": Entry("dead_letter.write", "dead_letter"),
-}
-READS = {
-    "soma.assets.v1.AssetService.GetAsset": Entry("asset.read", "asset_metadata", "counted up"),
-    "soma.assets.v1.AssetService.DownloadAsset": Entry("asset.read", "asset", "counted up"),
-    "soma.assets.v1.AssetService.ListAssets": Entry("asset.read", "asset_list", "counted up"),
-}
-"""What changes nothing and is audited nevertheless, in batches."""
+@dataclass(frozen=True)
+class ContextAudit:
+    """The audit of one context. Methods are named `RubricService.CreateRubric`, without the protobuf package."""
 
-UNPROMPTED = {
-    "a run of a job ends": Entry("job.end", "job"),
-    "what a run left behind is undone": Entry("compensation.run", "asset"),
-    "an upload is rejected by the scan": Entry("asset.create", "upload", "a refusal"),
-}
-"""What happens without a method of its own."""
+    drive: Drive
+    """Calls every method that is audited, against the real use cases and stores."""
+    audited: Mapping[str, Entry] = field(default_factory=dict)
+    """Methods that change something, and their entry."""
+    reads: Mapping[str, Entry] = field(default_factory=dict)
+    """What changes nothing and is audited nevertheless, in batches."""
+    unprompted: Mapping[str, Entry] = field(default_factory=dict)
+    """What happens without a method of its own."""
+    not_audited: Mapping[str, str] = field(default_factory=dict)
+    """Methods that change something and leave no entry, and why."""
+    driven_elsewhere: tuple[str, ...] = ()
+    """Audited methods that other tests call."""
 
-NOT_AUDITED = {
-    "soma.selector.v1.BudgetService.RenewReservation": "holds what a selection had reserved; facts tell it",
-    "soma.selector.v1.BudgetService.SettleReservation": "books what a selection had reserved; facts tell it",
-    "soma.selector.v1.BudgetService.ReleaseReservation": "gives back what a selection had reserved; facts tell it",
-    "soma.critic.v1.CriticService.Evaluate": "an evaluation is a fact, and changes nothing that was there",
-}
-ELSEWHERE = "soma.provenance.v1.DeadLetterService."
-"""Driven by the tests of dead letters."""
+    def expected(self) -> dict[str, Entry]:
+        """What `drive` must leave, by operation."""
+        found = {**self.audited, **self.reads, **self.unprompted}
+        return {operation: entry for operation, entry in found.items() if operation not in self.driven_elsewhere}
+
+
+def audits(contexts: Iterable[ContextDeclaration] | None = None) -> dict[str, ContextAudit]:
+    """The audit of each context that says one, by its name."""
+    found = {}
+    for context in installed() if contexts is None else contexts:
+        module = PACKAGE.format(context.name)
+        if find_spec(module.rpartition(".")[0]) is not None and find_spec(module) is not None:
+            found[context.name] = import_module(module).AUDIT
+    return found
+
+
+def without_a_row(methods: Iterable[tuple[str, str]], known: Mapping[str, ContextAudit]) -> Iterator[str]:
+    """Of methods that change something, given as context and `Service.Method`, those that no context's audit names."""
+    for context, method in sorted(methods):
+        audit = known.get(context)
+        if audit is None or method not in {**audit.audited, **audit.not_audited}:
+            yield f"{context}.{method}: name it in tests/integration/{context}/audited.py"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,18 +12,19 @@ from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from soma.events.v1.audit_pb2 import AUDIT_DECISION_ALLOWED, AUDIT_DECISION_DENIED
 from svc_gateway.adapters.descriptors import Descriptors
-from tests.integration.contexts.audit.drives import DRIVES
 from tests.integration.contexts.audit.observer import SECRET, TENANT, TRACE, AuditObserver, Told
-from tests.integration.contexts.audit.table import AUDITED, ELSEWHERE, NOT_AUDITED, READS, UNPROMPTED, Entry
+from tests.integration.contexts.audit.page import PAGE, render
+from tests.integration.contexts.audit.table import audits, without_a_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import asyncpg
 
     from tests.conftest import Database
 
-PAGE = Path(__file__).parents[4] / "docs" / "operations" / "audited.md"
+AUDITS = audits()
 
 
 class DiscardingAuditor(Auditor):
@@ -34,55 +34,59 @@ class DiscardingAuditor(Auditor):
         """Nothing."""
 
 
-def changing() -> set[str]:
-    """Full names of the methods of all contracts that change something."""
+def changing() -> set[tuple[str, str]]:
+    """Context and name of the methods of all contracts that change something."""
     descriptors = Descriptors.read()
     descriptors.load_generated()
-    methods = descriptors.route_table().methods
-    return {f"{method.service}.{method.name}" for method in methods if has_side_effects(method.service, method.name)}
+    return {
+        (method.context, short(f"{method.service}.{method.name}"))
+        for method in descriptors.route_table().methods
+        if has_side_effects(method.service, method.name)
+    }
+
+
+def short(operation: str) -> str:
+    """A method without its protobuf package; what is no method stays as it is."""
+    return ".".join(operation.split(".")[-2:]) if operation.startswith("soma.") else operation
 
 
 def silent(told: Mapping[str, Told], context: str) -> list[str]:
     """What should have been audited in a context and was not."""
+    by_name = {short(operation): entries for operation, entries in told.items()}
     return [
         operation
-        for operation, wanted in expected(context).items()
+        for operation, wanted in AUDITS[context].expected().items()
         if not any((entry.action, entry.resource_type) == (wanted.action, wanted.resource_type)
-                   for _, entry in told.get(operation, ()))
+                   for _, entry in by_name.get(operation, ()))
     ]  # fmt: skip
-
-
-def expected(context: str) -> dict[str, Entry]:
-    """The rows of the tables that one context is driven through."""
-    own = {name: entry for name, entry in {**AUDITED, **READS}.items() if name.startswith(f"soma.{context}.")}
-    own = {name: entry for name, entry in own.items() if not name.startswith(ELSEWHERE)}
-    unprompted = {"executor": ("run",), "assets": ("upload",)}.get(context, ())
-    return {
-        **own,
-        **{
-            operation: entry for operation, entry in UNPROMPTED.items() if any(word in operation for word in unprompted)
-        },
-    }
 
 
 async def drive(database: Database, folder: Path, make: Auditor, context: str) -> Mapping[str, Told]:
     async with Postgres.open(await database(context)) as postgres:
         observer = AuditObserver(postgres)
-        await DRIVES[context](observer, make, folder)
+        await AUDITS[context].drive(observer, make, folder)
         return observer.told
 
 
-def test_every_method_that_changes_something_stands_in_a_table() -> None:
-    assert changing() == {*AUDITED, *NOT_AUDITED}
-    assert not set(AUDITED) & set(NOT_AUDITED)
+def test_every_method_that_changes_something_has_a_row_of_its_context() -> None:
+    assert list(without_a_row(changing(), AUDITS)) == []
 
 
-def test_every_context_that_changes_something_is_driven() -> None:
-    contexts = {name.split(".")[1] for name in AUDITED if not name.startswith(ELSEWHERE)}
-    assert contexts == set(DRIVES)
+def test_every_row_is_of_a_method_that_changes_something_and_stands_once() -> None:
+    rows = [(name, method) for name, audit in AUDITS.items() for method in (*audit.audited, *audit.not_audited)]
+    assert sorted(rows) == sorted(changing())
 
 
-@pytest.mark.parametrize("context", DRIVES)
+def test_a_method_without_a_row_is_named() -> None:
+    less = {name: audit for name, audit in AUDITS.items() if name != "critic"}
+    told = list(without_a_row([("critic", "RubricService.CreateRubric"), ("assets", "AssetService.Shuffle")], less))
+    assert told == [
+        "assets.AssetService.Shuffle: name it in tests/integration/assets/audited.py",
+        "critic.RubricService.CreateRubric: name it in tests/integration/critic/audited.py",
+    ]
+
+
+@pytest.mark.parametrize("context", AUDITS)
 async def test_every_change_leaves_its_entry_and_no_content(database: Database, tmp_path: Path, context: str) -> None:
     told = await drive(database, tmp_path, auditor(context), context)
     assert silent(told, context) == []
@@ -100,12 +104,12 @@ async def test_every_change_leaves_its_entry_and_no_content(database: Database, 
     )
 
 
-@pytest.mark.parametrize("context", DRIVES)
+@pytest.mark.parametrize("context", AUDITS)
 async def test_the_check_catches_a_context_whose_auditor_records_nothing(
     database: Database, tmp_path: Path, context: str
 ) -> None:
     told = await drive(database, tmp_path, auditor(context, DiscardingAuditor), context)
-    assert set(silent(told, context)) == set(expected(context))
+    assert set(silent(told, context)) == set(AUDITS[context].expected())
 
 
 async def test_refusals_are_told_as_such_and_change_nothing(database: Database, tmp_path: Path) -> None:
@@ -123,26 +127,17 @@ async def test_refusals_are_told_as_such_and_change_nothing(database: Database, 
 async def test_a_repeated_request_changes_nothing_and_is_not_audited(database: Database, tmp_path: Path) -> None:
     async with Postgres.open(await database("executor")) as postgres:
         observer = AuditObserver(postgres)
-        await DRIVES["executor"](observer, auditor("executor"), tmp_path)
+        await AUDITS["executor"].drive(observer, auditor("executor"), tmp_path)
     assert [entry.action for _, entry in observer.told["soma.executor.v1.JobService.CancelJob"]] == ["job.cancel"]
-
-
-def rows() -> Iterator[str]:
-    """The rows of the page, in its order."""
-    for name, entry in AUDITED.items():
-        short = name.removeprefix("soma.").replace(".v1.", ".")
-        yield f"| `{short}` | {entry} | {entry.when or 'always'} |"
-    for operation, entry in UNPROMPTED.items():
-        yield f"| {operation} | {entry} | {entry.when or 'always'} |"
-    for name, entry in READS.items():
-        short = name.removeprefix("soma.").replace(".v1.", ".")
-        yield f"| `{short}` | {entry} | {entry.when} |"
-    for name, why in NOT_AUDITED.items():
-        short = name.removeprefix("soma.").replace(".v1.", ".")
-        yield f"| `{short}` | {why} |"
 
 
 def test_the_page_says_what_is_audited() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    listed = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
-    assert [line for line in listed if not line.startswith(("| What", "| Method"))] == list(rows())
+    assert render(page, AUDITS) == page, "run python -m tests.integration.contexts.audit.page"
+
+
+def test_a_row_that_the_page_lacks_is_written() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    row = "| `critic.RubricService.CreateRubric` | `rubric.write` of `rubric` | always |\n"
+    assert row in page
+    assert render(page.replace(row, ""), AUDITS) == page

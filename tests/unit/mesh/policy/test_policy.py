@@ -14,6 +14,7 @@ import pytest
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
 from mesh.policy import Bundle, EmbeddedRego, Policy, PolicyUnavailable, RegoAuthorizer
+from mesh.policy.grants import installed_grants
 from mesh.settings import PolicySettings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture
 def opa(bundle: Path) -> Iterator[str]:
     """OPA's Data API over the same bundle."""
-    rego = Bundle.read(bundle)
+    rego = Bundle.read(bundle, installed_grants())
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -127,7 +128,7 @@ async def test_a_rule_without_an_answer_is_unavailable(policy: Policy, rule: str
 
 
 async def test_the_policy_id_is_the_digest_of_the_bundle_wherever_it_is_evaluated(policy: Policy, bundle: Path) -> None:
-    assert policy.policy_id == Bundle.read(bundle).digest
+    assert policy.policy_id == Bundle.read(bundle, installed_grants()).digest
 
 
 def test_every_change_of_the_bundle_changes_its_id(bundle: Path) -> None:

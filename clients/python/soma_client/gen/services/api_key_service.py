@@ -45,7 +45,7 @@ class ApiKeyServiceMethods:
         request = gateway_v1.GetApiKeyRequest(key_id=key_id)
         return await self._caller.unary("/soma.gateway.v1.ApiKeyService/GetApiKey", request, gateway_v1.ApiKey, timeout)
 
-    def list_api_keys(
+    def list(
         self, *, include_inactive: bool = False, page_size: int = 0, page_token: str = "", timeout: float | None = None
     ) -> Pages[gateway_v1.ListApiKeysResponse, gateway_v1.ApiKey]:
         """Lists keys without their secrets, newest first.

@@ -29,5 +29,5 @@ async def build(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with chassis(CONTEXT, settings) as mesh:
         await mesh.follow_keys()
         await mesh.consume(handlers(announce))
-        notes = Notes(PostgresNotes(mesh.postgres, mesh.outbox, note_kept), mesh.clock, mesh.ids)
+        notes = Notes(PostgresNotes(mesh.postgres, mesh.outbox, mesh.auditor, note_kept), mesh.clock, mesh.ids)
         yield await mesh.serve([(add_NoteServiceServicer_to_server, NoteServicer(notes))])

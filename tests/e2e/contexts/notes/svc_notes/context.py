@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from mesh.contexts import ContextDeclaration
 from mesh.events.topics import facts_of
 
@@ -14,4 +16,5 @@ CONTEXT = ContextDeclaration(
     protos=("soma.notes.v1",),
     publishes=(facts_of(NAME),),
     consumes=(facts_of(NAME),),
+    grants=MappingProxyType({"note.read": ("viewer",), "note.write": ("member",)}),
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from mesh.events.audit import Auditor
     from mesh.events.event import Event
     from mesh.events.outbox import Outbox
     from mesh.stores.postgres import Postgres
@@ -27,11 +28,12 @@ _ANNOUNCE = "UPDATE notes SET announced = true WHERE tenant_id = $1 AND note_id 
 
 
 class PostgresNotes:
-    """Notes, each with its event in the same transaction."""
+    """Notes, each with its event and its audit entry in the same transaction."""
 
-    def __init__(self, postgres: Postgres, outbox: Outbox, kept: Callable[[Note], Event]) -> None:
+    def __init__(self, postgres: Postgres, outbox: Outbox, auditor: Auditor, kept: Callable[[Note], Event]) -> None:
         self._postgres = postgres
         self._outbox = outbox
+        self._auditor = auditor
         self._kept = kept
 
     async def add(self, note: Note, request_id: str) -> Note:
@@ -41,6 +43,14 @@ class PostgresNotes:
             if await connection.fetchval(_ADD, *values) is None:
                 return _note(await connection.fetchrow(_BY_REQUEST, note.tenant_id, request_id))
             await self._outbox.add(connection, self._kept(note))
+            await self._auditor.record(
+                connection,
+                action="note.write",
+                resource_type="note",
+                resource_id=note.note_id,
+                before=None,
+                after=note.text.encode(),
+            )
         return note
 
     async def get(self, tenant_id: str, note_id: str) -> Note | None:

@@ -1,4 +1,4 @@
-"""Cases of the registry."""
+"""Capabilities and ladders: a case of each method whose request has an id."""
 
 from __future__ import annotations
 
@@ -86,3 +86,13 @@ def ladder(api: Api) -> Case:
         rungs(ids[0]), rungs(*ids), "task_type", ("registry.v1.CapabilityService.GetLadder", read),
         lambda _: api("registry.v1.CapabilityService.SetLadder", rungs(ids[1])),
     )  # fmt: skip
+
+
+CASES = {
+    "registry.v1.CapabilityService.RegisterCapability": register,
+    "registry.v1.CapabilityService.UpdateCapability": update,
+    "registry.v1.CapabilityService.DisableCapability": disable,
+    "registry.v1.CapabilityService.DeleteCapability": delete,
+    "registry.v1.CapabilityService.ResetFailures": reset,
+    "registry.v1.CapabilityService.SetLadder": ladder,
+}
