@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mesh.stores.postgres import Postgres
 
 LIMIT = 1_000
-"""RefusalAuditor that may wait. Under a flood the surplus is dropped and counted: refusing must stay cheap."""
+"""Refusals that may wait. Under a flood the surplus is dropped and counted: refusing must stay cheap."""
 
 
 class RefusalAuditor:
@@ -26,7 +26,7 @@ class RefusalAuditor:
 
     def __init__(self, auditor: Auditor, postgres: Postgres, clock: Clock, policy_id: Callable[[], str]) -> None:
         self._queue = AuditQueue(auditor, postgres, clock, policy_id, LIMIT)
-        self._dropped = counter("audit_refusals_shed_total", "RefusalAuditor that were not audited, because too many waited.")
+        self._dropped = counter("audit_refusals_shed_total", "Refusals that were not audited, because too many waited.")
 
     def record(self, action: str, method: str, caller: Caller, reason: str) -> None:
         """Take a refusal of a call; never waits."""
