@@ -18,12 +18,12 @@ from mesh.lifecycle import background
 from mesh.testing import FakeClock, Issuer
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
-from svc_gateway.adapters.memory import MemoryKeys
-from svc_gateway.app import existing_keys as app
-from svc_gateway.app.existing_keys import ExistingKeys
-from svc_gateway.app.signed_statements import KEYS_SIGNED_S, Statements
+from svc_gateway.app import existing_key_feed as app
+from svc_gateway.app.existing_key_feed import ExistingKeyFeed
+from svc_gateway.app.key_set_signer import STATEMENT_MAX_AGE_S, KeySetSigner
 from svc_gateway.domain.keys import ApiKey
-from svc_gateway.rpc import identity as rpc
+from svc_gateway.rpc import key_watches as rpc
+from tests.in_memory.gateway import InMemoryKeyStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -35,7 +35,7 @@ _IDS = SystemIds()
 LIFE = timedelta(days=2)
 
 
-class PagedKeys(MemoryKeys):
+class PagedKeys(InMemoryKeyStore):
     """Counts the keys that it gives, and fails while it is away."""
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class PagedKeys(MemoryKeys):
         self.pages: list[int] = []
         self.away = False
 
-    async def created(self, since: datetime, after: str, limit: int) -> Sequence[CreatedKey]:
+    async def list_created(self, since: datetime, after: str, limit: int) -> Sequence[CreatedKey]:
         if self.away:
             raise SomaError(Reason.UNAVAILABLE, "away")
-        found = await super().created(since, after, limit)
+        found = await super().list_created(since, after, limit)
         self.pages.append(len(found))
         return found
 
@@ -62,8 +62,8 @@ def store() -> PagedKeys:
 
 
 @pytest.fixture
-def existing(store: PagedKeys, clock: FakeClock) -> ExistingKeys:
-    return ExistingKeys(store, clock)
+def existing(store: PagedKeys, clock: FakeClock) -> ExistingKeyFeed:
+    return ExistingKeyFeed(store, clock)
 
 
 async def made(store: PagedKeys, clock: FakeClock, *, ago: timedelta = timedelta(0), life: timedelta = LIFE) -> bytes:
@@ -75,7 +75,7 @@ async def made(store: PagedKeys, clock: FakeClock, *, ago: timedelta = timedelta
 
 
 async def test_watcher_hears_all_keys_then_each_new_one(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     first = await made(store, clock)
     await existing.refresh()
@@ -86,27 +86,27 @@ async def test_watcher_hears_all_keys_then_each_new_one(
     await existing.refresh()
     after = await anext(watch)
     assert (before.ids.to_bytes(), after.ids.to_bytes()) == (first, b"".join(sorted([first, second])))
-    assert [after.ids.buckets[index] for index in after.changed] == [second]
+    assert [after.ids.buckets[index] for index in after.changed_buckets] == [second]
 
 
 async def test_watcher_that_has_them_gets_none_but_the_time_of_each_reading(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     await made(store, clock)
     await existing.refresh()
     known = (await anext(existing.watch([]))).ids.bucket_digests
     watch = existing.watch(known)
-    assert (await anext(watch)).changed == []
+    assert (await anext(watch)).changed_buckets == []
     await clock.advance(1)
     await existing.refresh()
     reading = await anext(watch)
-    assert (reading.changed, reading.as_of) == ([], clock.now())
+    assert (reading.changed_buckets, reading.as_of) == ([], clock.now())
 
 
 async def test_keys_are_read_in_pages(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "PAGE", 2)
+    monkeypatch.setattr(app, "PAGE_SIZE", 2)
     wanted = [await made(store, clock) for _ in range(5)]
     await existing.refresh()
     assert store.pages == [2, 2, 1]
@@ -114,7 +114,7 @@ async def test_keys_are_read_in_pages(
 
 
 async def test_later_readings_go_back_a_little_and_once_a_minute_far(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     await made(store, clock, ago=timedelta(days=1))
     await existing.refresh()
@@ -128,7 +128,7 @@ async def test_later_readings_go_back_a_little_and_once_a_minute_far(
 
 
 async def test_key_leaves_some_time_after_it_has_expired(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     short, long = await made(store, clock), await made(store, clock, life=timedelta(days=300))
     await existing.refresh()
@@ -141,7 +141,7 @@ async def test_key_leaves_some_time_after_it_has_expired(
 
 
 async def test_reading_goes_on_after_the_store_was_away(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     await existing.refresh()
     store.away = True
@@ -155,14 +155,14 @@ async def test_reading_goes_on_after_the_store_was_away(
 
 
 async def test_large_state_is_cut_into_messages(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rpc, "_MAX_ID_BYTES", 32)
     wanted = [await made(store, clock) for _ in range(7)]
     await existing.refresh()
     issuer = await Issuer.create(clock)
-    statements = Statements(issuer.minter, clock)
-    stream = rpc.existing_keys(existing, statements, [])
+    statements = KeySetSigner(issuer.minter, clock)
+    stream = rpc.watch_existing_keys(existing, statements, [])
     messages = [await anext(stream)]
     while not messages[-1].HasField("as_of"):
         messages.append(await anext(stream))
@@ -195,28 +195,28 @@ class CountingSigner:
 
 
 @asynccontextmanager
-async def signing(statements: Statements, clock: FakeClock) -> AsyncIterator[None]:
+async def signing(statements: KeySetSigner, clock: FakeClock) -> AsyncIterator[None]:
     """Sign what is asked for, while entered."""
-    async with background(statements.sign_keys, "signing", clock=clock):
+    async with background(statements.sign_existing, "signing", clock=clock):
         yield
 
 
-async def signed(statements: Statements, existing: ExistingKeys, clock: FakeClock) -> str:
+async def signed(statements: KeySetSigner, existing: ExistingKeyFeed, clock: FakeClock) -> str:
     """The statement on the keys as they are, once it is signed."""
     ids = (await anext(existing.watch([]))).ids
-    await eventually(lambda: bool(statements.of_keys(ids, clock.now())))
-    return statements.of_keys(ids, clock.now())
+    await eventually(lambda: bool(statements.existing_statement(ids, clock.now())))
+    return statements.existing_statement(ids, clock.now())
 
 
 async def test_state_is_signed_once_a_minute_for_all_watchers(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     signer = CountingSigner()
-    statements = Statements(signer, clock)
+    statements = KeySetSigner(signer, clock)
     await existing.refresh()
     async with signing(statements, clock):
         first = [await signed(statements, existing, clock) for _ in range(3)]
-        await clock.advance(KEYS_SIGNED_S - 1)
+        await clock.advance(STATEMENT_MAX_AGE_S - 1)
         later = await signed(statements, existing, clock)
         assert {*first, later} == {"soma-api-keys 1"}
         await clock.advance(1)
@@ -225,20 +225,20 @@ async def test_state_is_signed_once_a_minute_for_all_watchers(
         await existing.refresh()
         assert await signed(statements, existing, clock) == "soma-api-keys 3"
         signer.away = True
-        assert statements.of_keys(KeyIds(), clock.now()) == ""
+        assert statements.existing_statement(KeyIds(), clock.now()) == ""
         await eventually(lambda: signer.asked == 4)
-        assert statements.of_keys(KeyIds(), clock.now()) == ""
+        assert statements.existing_statement(KeyIds(), clock.now()) == ""
 
 
 async def test_streams_get_a_statement_once_a_minute(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     await existing.refresh()
-    statements = Statements(CountingSigner(), clock)
-    stream = rpc.existing_keys(existing, statements, [])
+    statements = KeySetSigner(CountingSigner(), clock)
+    stream = rpc.watch_existing_keys(existing, statements, [])
     told = list[str]()
     async with signing(statements, clock):
-        for seconds in (0, 1, 1, KEYS_SIGNED_S, 1):
+        for seconds in (0, 1, 1, STATEMENT_MAX_AGE_S, 1):
             await clock.advance(seconds)
             await existing.refresh()
             told.append((await anext(stream)).statement)
@@ -247,12 +247,12 @@ async def test_streams_get_a_statement_once_a_minute(
 
 
 async def test_readings_are_told_while_nothing_is_signed(
-    store: PagedKeys, existing: ExistingKeys, clock: FakeClock
+    store: PagedKeys, existing: ExistingKeyFeed, clock: FakeClock
 ) -> None:
     signer = CountingSigner()
     signer.hangs = True
-    statements = Statements(signer, clock)
-    streams = [rpc.existing_keys(existing, statements, []) for _ in range(2)]
+    statements = KeySetSigner(signer, clock)
+    streams = [rpc.watch_existing_keys(existing, statements, []) for _ in range(2)]
     await existing.refresh()
     async with signing(statements, clock):
         before = [await anext(stream) for stream in streams]

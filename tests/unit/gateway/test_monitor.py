@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mesh.testing import FakeClock
-from svc_gateway.app.monitor import Check, CheckTiming, Monitor
+from svc_gateway.app.health_monitor import Check, CheckTiming, HealthMonitor
 from svc_gateway.domain.degradation import Level, State, Thresholds
 
 START_S = 15.0
@@ -36,23 +36,25 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def monitor(part: Part, clock: FakeClock) -> Monitor:
-    return Monitor([part.check], CheckTiming(start_s=START_S), Thresholds(), clock)
+def monitor(part: Part, clock: FakeClock) -> HealthMonitor:
+    return HealthMonitor([part.check], CheckTiming(start_s=START_S), Thresholds(), clock)
 
 
-async def test_a_part_that_is_still_starting_is_unknown(monitor: Monitor, part: Part) -> None:
+async def test_a_part_that_is_still_starting_is_unknown(monitor: HealthMonitor, part: Part) -> None:
     assert (await monitor.check_once(part.check)).state is State.UNKNOWN
     assert monitor.report.level is Level.UNKNOWN
 
 
-async def test_a_part_that_came_up_is_healthy_at_once(monitor: Monitor, part: Part) -> None:
+async def test_a_part_that_came_up_is_healthy_at_once(monitor: HealthMonitor, part: Part) -> None:
     await monitor.check_once(part.check)
     part.up = True
     assert (await monitor.check_once(part.check)).state is State.HEALTHY
     assert monitor.report.level is Level.NONE
 
 
-async def test_a_part_that_did_not_come_up_in_time_is_lost(monitor: Monitor, part: Part, clock: FakeClock) -> None:
+async def test_a_part_that_did_not_come_up_in_time_is_lost(
+    monitor: HealthMonitor, part: Part, clock: FakeClock
+) -> None:
     await monitor.check_once(part.check)
     await clock.advance(START_S)
     assert (await monitor.check_once(part.check)).level is Level.CRITICAL
@@ -69,7 +71,7 @@ async def test_a_part_that_lets_wait_is_judged_while_it_does(clock: FakeClock, w
         await (answering if answering.is_set() else silent).wait()
 
     check = Check("part", probe)
-    monitor = Monitor([check], CheckTiming(), Thresholds(hold_s=0), clock)
+    monitor = HealthMonitor([check], CheckTiming(), Thresholds(min_hold_s=0), clock)
     await monitor.check_once(check)
     answering.clear()
     checking = asyncio.create_task(monitor.check_once(check))
@@ -90,7 +92,7 @@ async def test_a_part_without_an_answer_before_the_deadline_is_lost(clock: FakeC
         await (answering if answering.is_set() else silent).wait()
 
     check = Check("part", probe)
-    monitor = Monitor([check], CheckTiming(), Thresholds(hold_s=0), clock)
+    monitor = HealthMonitor([check], CheckTiming(), Thresholds(min_hold_s=0), clock)
     await monitor.check_once(check)
     answering.clear()
     checking = asyncio.create_task(monitor.check_once(check))
@@ -109,7 +111,7 @@ async def test_a_part_without_an_answer_before_the_deadline_is_lost(clock: FakeC
 
 async def test_a_part_that_never_answered_is_unknown_until_the_deadline(clock: FakeClock) -> None:
     check = Check("part", asyncio.Event().wait)  # type: ignore[arg-type]
-    monitor = Monitor([check], CheckTiming(), Thresholds(hold_s=0), clock)
+    monitor = HealthMonitor([check], CheckTiming(), Thresholds(min_hold_s=0), clock)
     checking = asyncio.create_task(monitor.check_once(check))
     await clock.sleeper()
     for _ in range(19):
@@ -120,13 +122,15 @@ async def test_a_part_that_never_answered_is_unknown_until_the_deadline(clock: F
     assert (await checking).state is State.UNHEALTHY
 
 
-async def test_a_part_that_was_well_is_lost_whenever_it_fails(monitor: Monitor, part: Part, clock: FakeClock) -> None:
+async def test_a_part_that_was_well_is_lost_whenever_it_fails(
+    monitor: HealthMonitor, part: Part, clock: FakeClock
+) -> None:
     part.up = True
     await monitor.check_once(part.check)
     part.up = False
-    for _ in range(Thresholds().evidence):
+    for _ in range(Thresholds().consecutive_checks):
         await clock.advance(1)
         found = await monitor.check_once(part.check)
     assert found.state is State.HEALTHY  # held for a while, lest it flaps
-    await clock.advance(Thresholds().hold_s)
+    await clock.advance(Thresholds().min_hold_s)
     assert (await monitor.check_once(part.check)).level is Level.CRITICAL

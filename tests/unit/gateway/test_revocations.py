@@ -13,11 +13,11 @@ from mesh.ids import SystemIds
 from mesh.rpc.api_keys import CLOCK_TOLERANCE_S
 from mesh.testing import FakeClock
 from mesh.testing.contract import eventually
-from svc_gateway.adapters.memory import MemoryKeys
-from svc_gateway.app import revocations as app
+from svc_gateway.app import revoked_key_feed as app
 from svc_gateway.app.lookback import LONG_LOOKBACK
-from svc_gateway.app.revocations import LOOKBACK, POLL_S, RevokedKeys
+from svc_gateway.app.revoked_key_feed import LOOKBACK, POLL_S, RevokedKeyFeed
 from svc_gateway.domain.keys import ApiKey, Revocation
+from tests.in_memory.gateway import InMemoryKeyStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _IDS = SystemIds()
 
 
-class GatedKeys(MemoryKeys):
+class GatedKeys(InMemoryKeyStore):
     """Reads revocations at once, and answers when its gate is open; notes how far each reading goes back."""
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class GatedKeys(MemoryKeys):
         self.given: Sequence[Revocation] = ()
         self.backs: list[timedelta | None] = []
 
-    async def revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
+    async def list_revocations(self, now: datetime, since: datetime | None = None) -> Sequence[Revocation]:
         self.backs.append(since and now - since)
-        found = await super().revocations(now, since)
+        found = await super().list_revocations(now, since)
         gate = self.gate
         self.read.set()
         await gate.wait()
@@ -79,8 +79,8 @@ def store() -> GatedKeys:
 
 
 @pytest.fixture
-def revoked(store: GatedKeys, clock: FakeClock) -> RevokedKeys:
-    return RevokedKeys(store, clock)
+def revoked(store: GatedKeys, clock: FakeClock) -> RevokedKeyFeed:
+    return RevokedKeyFeed(store, clock)
 
 
 async def revoke(
@@ -95,7 +95,7 @@ async def revoke(
 
 
 async def test_watcher_hears_the_set_then_each_addition(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
     first = await revoke(store, clock)
     await revoked.refresh()
@@ -106,20 +106,22 @@ async def test_watcher_hears_the_set_then_each_addition(
     addition = await anext(watch)
     assert (snapshot.snapshot, [item.key_id for item in snapshot.revocations]) == (True, [first])
     assert (addition.snapshot, [item.key_id for item in addition.revocations]) == (False, [second])
-    assert revoked(first)
-    assert revoked(second)
+    assert revoked.is_revoked(first)
+    assert revoked.is_revoked(second)
 
 
-async def test_expired_key_leaves_the_set(store: GatedKeys, revoked: RevokedKeys, clock: FakeClock) -> None:
+async def test_expired_key_leaves_the_set(store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock) -> None:
     key_id = await revoke(store, clock, timedelta(hours=1))
     await revoked.refresh()
-    assert revoked(key_id)
+    assert revoked.is_revoked(key_id)
     await clock.advance(3601)
     await revoked.refresh()
-    assert not revoked(key_id)
+    assert not revoked.is_revoked(key_id)
 
 
-async def test_slow_reader_takes_no_revocation_back(store: GatedKeys, revoked: RevokedKeys, clock: FakeClock) -> None:
+async def test_slow_reader_takes_no_revocation_back(
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
+) -> None:
     first = await revoke(store, clock)
     slow_gate = store.gate = asyncio.Event()
     slow = asyncio.create_task(revoked.refresh())
@@ -135,7 +137,7 @@ async def test_slow_reader_takes_no_revocation_back(store: GatedKeys, revoked: R
 
 
 async def test_reading_without_news_leaves_the_set_alone(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
     store.given = [ObservedRevocation("key", clock.now() + timedelta(days=1))]
     await revoked.refresh()
@@ -145,11 +147,11 @@ async def test_reading_without_news_leaves_the_set_alone(
         await clock.advance(POLL_S)
         await revoked.refresh()
     assert ObservedRevocation.looks == 0
-    assert revoked("key")
+    assert revoked.is_revoked("key")
 
 
 async def test_one_revocation_among_very_many_does_not_touch_the_others(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
     ends = clock.now() + timedelta(days=1)
     store.given = [ObservedRevocation(CountedId(f"key-{number}"), ends) for number in range(30_000)]
@@ -169,9 +171,9 @@ async def test_one_revocation_among_very_many_does_not_touch_the_others(
 
 
 async def test_watcher_that_is_far_behind_gets_the_whole_set(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "RECENT", 2)
+    monkeypatch.setattr(app, "MAX_RECENT", 2)
     await revoked.refresh()
     slow, slower = revoked.watch(), revoked.watch()
     assert [(await anext(watch)).snapshot for watch in (slow, slower)] == [True, True]
@@ -188,7 +190,7 @@ async def test_watcher_that_is_far_behind_gets_the_whole_set(
     assert [item.key_id for item in (await anext(slow)).revocations] == made[-1:]
 
 
-async def test_ids_are_copied_once_for_each_change(store: GatedKeys, revoked: RevokedKeys, clock: FakeClock) -> None:
+async def test_ids_are_copied_once_for_each_change(store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock) -> None:
     await revoke(store, clock)
     await revoked.refresh()
     before = revoked.ids
@@ -200,20 +202,20 @@ async def test_ids_are_copied_once_for_each_change(store: GatedKeys, revoked: Re
 
 
 async def test_a_revocation_whose_transaction_took_minutes_is_read_within_a_minute(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
-    async with revoked.following():
+    async with revoked.running():
         await eventually(lambda: len(store.backs) == 2)
         late = await revoke(store, clock, ago=timedelta(minutes=5))
         await eventually(lambda: len(store.backs) > 2)
-        assert not revoked(late)
+        assert not revoked.is_revoked(late)
         await clock.advance(60)
-        await eventually(lambda: revoked(late))
+        await eventually(lambda: revoked.is_revoked(late))
     assert store.backs[:3] == [None, LONG_LOOKBACK, LOOKBACK]
 
 
 async def test_a_key_that_was_just_revoked_is_added_and_told_without_a_reading(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
     await revoked.refresh()
     watch = revoked.watch()
@@ -221,13 +223,13 @@ async def test_a_key_that_was_just_revoked_is_added_and_told_without_a_reading(
     now = clock.now()
     for item in (Revocation("expired", now), Revocation("key", now + timedelta(days=1))):
         await revoked.add(item)
-    assert (revoked("expired"), revoked("key")) == (False, True)
+    assert (revoked.is_revoked("expired"), revoked.is_revoked("key")) == (False, True)
     assert [item.key_id for item in (await anext(watch)).revocations] == ["key"]
     assert store.backs == [None]
 
 
 async def test_a_key_that_is_revoked_before_the_first_reading_comes_with_all_others(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
     ids = {await revoke(store, clock), await revoke(store, clock)}
     await revoked.add(Revocation(min(ids), clock.now() + timedelta(days=1)))
@@ -235,17 +237,17 @@ async def test_a_key_that_is_revoked_before_the_first_reading_comes_with_all_oth
 
 
 async def test_a_revocation_by_a_clock_that_is_behind_is_read_at_once(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
-    async with revoked.following():
+    async with revoked.running():
         await eventually(lambda: len(store.backs) == 2)
         behind = timedelta(seconds=CLOCK_TOLERANCE_S / 2 + 15)  # clocks differ by so much, and the call took so long
         late = await revoke(store, clock, ago=behind)
-        await eventually(lambda: revoked(late))
+        await eventually(lambda: revoked.is_revoked(late))
 
 
 async def test_a_caller_reads_only_what_was_revoked_lately(
-    store: GatedKeys, revoked: RevokedKeys, clock: FakeClock
+    store: GatedKeys, revoked: RevokedKeyFeed, clock: FakeClock
 ) -> None:
     for _ in range(3):
         await revoked.refresh()

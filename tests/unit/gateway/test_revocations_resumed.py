@@ -20,11 +20,11 @@ from mesh.rpc.revoked_keys import RevokedKeys as ServiceKeys
 from mesh.testing import FakeClock, Issuer
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
-from svc_gateway.adapters.memory import MemoryKeys
-from svc_gateway.app.revocations import RENEW_S, RevokedKeys, ends_of
-from svc_gateway.app.signed_statements import Statements
+from svc_gateway.app.key_set_signer import KeySetSigner
+from svc_gateway.app.revoked_key_feed import ANNOUNCE_S, RevokedKeyFeed, expires_at_by_key_id
 from svc_gateway.domain.keys import ApiKey
-from svc_gateway.rpc.identity import revocations
+from svc_gateway.rpc.key_watches import watch_revocations
+from tests.in_memory.gateway import InMemoryKeyStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -54,12 +54,14 @@ class Cut:
         self._cut.set()
         self._cut = asyncio.Event()
 
-    async def watch(self, revoked: RevokedKeys, digests: Sequence[int]) -> AsyncIterator[pb.WatchRevocationsResponse]:
+    async def watch(
+        self, revoked: RevokedKeyFeed, digests: Sequence[int]
+    ) -> AsyncIterator[pb.WatchRevocationsResponse]:
         """The stream of a gateway."""
         messages: list[pb.WatchRevocationsResponse] = []
         self.streams.append(messages)
         self.digests.append(digests)
-        cut, stream = asyncio.create_task(self._cut.wait()), revocations(revoked, digests)
+        cut, stream = asyncio.create_task(self._cut.wait()), watch_revocations(revoked, digests)
         try:
             while True:
                 following = asyncio.ensure_future(anext(stream))
@@ -79,9 +81,9 @@ class Mesh:
 
     def __init__(self, issuer: Issuer, clock: FakeClock, path: Path) -> None:
         self.clock = clock
-        self.store = MemoryKeys()
+        self.store = InMemoryKeyStore()
         self.issuer = issuer
-        self.revoked = RevokedKeys(self.store, clock)
+        self.revoked = RevokedKeyFeed(self.store, clock)
         self.cut = Cut()
         self.file = RevocationsFile(path, issuer.keys, ISSUER)
         self.service = ServiceKeys(clock, self.file)
@@ -98,7 +100,7 @@ class Mesh:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """The gateway signs, and the service follows it, while entered; first until the service is up to date."""
-        statements = Statements(self.issuer.minter, self.clock)
+        statements = KeySetSigner(self.issuer.minter, self.clock)
         signing = background(lambda: statements.sign_revoked(self.revoked), "signing", clock=self.clock)
         writing = background(self.service.persist_file, "file", clock=self.clock)
         reading = background(
@@ -128,7 +130,9 @@ class Mesh:
     async def kept(self) -> bool:
         """Whether the file has what the gateway has, and says so by its statement."""
         found = await asyncio.to_thread(self.file.read)
-        return found is not None and {**found[1].revoked} == ends_of(await self.store.revocations(self.clock.now()))
+        return found is not None and {**found[1].revoked} == expires_at_by_key_id(
+            await self.store.list_revocations(self.clock.now())
+        )
 
 
 @pytest.fixture
@@ -185,11 +189,11 @@ async def test_a_service_that_starts_again_says_what_it_has_on_disk(mesh: Mesh, 
 async def test_what_only_another_gateway_knows_stays_revoked_and_outside_the_statement(mesh: Mesh) -> None:
     known = await mesh.revoke()
     async with mesh.following():
-        behind = RevokedKeys(MemoryKeys(), mesh.clock)
+        behind = RevokedKeyFeed(InMemoryKeyStore(), mesh.clock)
         await behind.refresh()
-        mesh.revoked, mesh.store = behind, MemoryKeys()
+        mesh.revoked, mesh.store = behind, InMemoryKeyStore()
         mesh.cut.cut()
-        statements = Statements(mesh.issuer.minter, mesh.clock)
+        statements = KeySetSigner(mesh.issuer.minter, mesh.clock)
         async with background(lambda: statements.sign_revoked(behind), "signing", clock=mesh.clock):
             await mesh.up_to_date(2)
             assert len(mesh.cut.streams[-1][0].replaced_buckets) == 1
@@ -202,7 +206,7 @@ async def test_what_only_another_gateway_knows_stays_revoked_and_outside_the_sta
 async def test_keys_that_have_expired_leave_both_sides(mesh: Mesh) -> None:
     short, long = await mesh.revoke(timedelta(minutes=2)), await mesh.revoke()
     async with mesh.following():
-        await mesh.clock.advance(121 + RENEW_S)
+        await mesh.clock.advance(121 + ANNOUNCE_S)
         await mesh.revoked.refresh()
 
         async def has_left() -> bool:
@@ -217,6 +221,6 @@ async def test_keys_that_have_expired_leave_both_sides(mesh: Mesh) -> None:
 
 async def test_a_request_with_too_few_digests_gets_the_whole_set(mesh: Mesh) -> None:
     key_id = await mesh.revoke()
-    message = await anext(revocations(mesh.revoked, [0, 0]))
+    message = await anext(watch_revocations(mesh.revoked, [0, 0]))
     assert message.snapshot
     assert [item.key_id for item in message.revocations] == [key_id]

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PRIVATE = 0o600
+_OWNER_ONLY = 0o600
 
 
-class KeyFile:
-    """A file for its owner alone."""
+class LocalKeyFile:
+    """A file that only its owner may read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> str:
-        """The key in it, empty when there is none."""
+        """Returns the key in the file; empty when there is none."""
         return self._path.read_text(encoding="ascii").strip() if self._path.exists() else ""
 
     def write(self, secret: str) -> None:
-        """Put a key there in one step."""
+        """Writes a key to the file atomically."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_name(f".{self._path.name}.new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w", encoding="ascii") as file:
+        new = self._path.with_name(f".{self._path.name}.new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "w", encoding="ascii") as file:
             file.write(f"{secret}\n")
-        fresh.replace(self._path)
+        new.replace(self._path)

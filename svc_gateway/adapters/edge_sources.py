@@ -1,11 +1,11 @@
-"""Where the edge's certificates and keys come from: files, and the secret store."""
+"""The edge's certificates, from files, and its public keys."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from svc_gateway.domain.edge_state import Identity, Trust
+from svc_gateway.domain.edge_state import EdgeTls, TlsCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from joserfc.jwk import KeySet
 
 
-class EdgeSources:
-    """Reads what may change while the edge runs."""
+class FileEdgeSources:
+    """Reads certificates from files, and public keys from `keys`."""
 
     def __init__(self, cert_file: Path, key_file: Path, ca_file: Path | None, keys: Callable[[], KeySet]) -> None:
         self._cert_file = cert_file
@@ -23,11 +23,11 @@ class EdgeSources:
         self._ca_file = ca_file
         self._keys = keys
 
-    def trust(self) -> Trust:
-        """The certificates on disk now."""
-        identity = Identity(self._cert_file.read_bytes(), self._key_file.read_bytes())
-        return Trust(identity, None if self._ca_file is None else self._ca_file.read_bytes())
+    def tls(self) -> EdgeTls:
+        """Reads the certificates."""
+        certificate = TlsCertificate(self._cert_file.read_bytes(), self._key_file.read_bytes())
+        return EdgeTls(certificate, None if self._ca_file is None else self._ca_file.read_bytes())
 
     def jwks(self) -> str:
-        """The public keys now; never a private part."""
+        """Returns the public keys, without private parts."""
         return json.dumps(self._keys().as_dict(private=False), sort_keys=True)
