@@ -56,9 +56,9 @@ class Descriptors:
                 for method in service.method:
                     if f"/{file.package}.{service.name}/{method.name}" in with_head:
                         _add_head_bindings(method.options.Extensions[annotations_pb2.http])
-        known = {file.name for file in stripped.file}
+        included = {file.name for file in stripped.file}
         for module in (status_pb2, error_details_pb2):
-            if module.DESCRIPTOR.name not in known:
+            if module.DESCRIPTOR.name not in included:
                 module.DESCRIPTOR.CopyToProto(stripped.file.add())
         return stripped.SerializeToString(deterministic=True)
 

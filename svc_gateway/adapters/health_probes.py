@@ -41,7 +41,7 @@ def grpc_probe(channel: grpc.aio.Channel, service: str = "") -> Probe:
         except (grpc.aio.AioRpcError, SomaError) as error:
             raise _unhealthy("cannot be reached") from error
         if response.status != health_pb2.HealthCheckResponse.SERVING:
-            raise _unhealthy("says that it does not serve")
+            raise _unhealthy("reports NOT_SERVING")
         statistics = CallStatistics.from_metadata(headers)
         calls = (
             None
@@ -83,10 +83,10 @@ def dependency_probe(context: str, channel: grpc.aio.Channel, name: str) -> Prob
         except (grpc.aio.AioRpcError, SomaError) as error:
             unreachable = error.reason is not Reason.NOT_FOUND if isinstance(error, SomaError) else True
             raise UnknownHealthError(
-                f"svc_{context} {'cannot be reached' if unreachable else 'has not judged it yet'}"
+                f"svc_{context} {'cannot be reached' if unreachable else 'has not reported it yet'}"
             ) from error
         if response.status != health_pb2.HealthCheckResponse.SERVING:
-            raise _unhealthy(str(trailers.get(REASON_KEY) or "is not well"))
+            raise _unhealthy(str(trailers.get(REASON_KEY) or "is unhealthy"))
 
     return probe
 

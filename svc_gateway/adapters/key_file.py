@@ -1,4 +1,4 @@
-"""The file that holds the first API key of a development mesh."""
+"""The file with the first API key."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from mesh.errors import SomaError
 from mesh.identity.key_ids import KeyIds, id_of, ids_in
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.lookback import LONG_LOOKBACK, lookback
+from svc_gateway.app.lookback import LONG_LOOKBACK, lookback_at
 from svc_gateway.domain.keys import KEY_LIFETIME
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ class ExistingKeyFeed:
         """Adds new keys of the store, page by page, and removes keys that expired long ago."""
         async with self._refresh_lock:  # readings are announced in the order in which they started
             now = self._clock.now()
-            back = lookback(now, self._last_long, LOOKBACK)
-            await self._read_new(self._read_from(now, back), now)
+            lookback = lookback_at(now, self._last_long, LOOKBACK)
+            await self._read_new(self._read_from(now, lookback), now)
             self._remove_expired(now)
-            self._last_long = now if back == LONG_LOOKBACK else self._last_long
+            self._last_long = now if lookback == LONG_LOOKBACK else self._last_long
             async with self._read:
                 self._as_of = now
                 self._read.notify_all()
@@ -98,11 +98,11 @@ class ExistingKeyFeed:
                 await self._read.wait()
             return self._ids, self._as_of
 
-    def _read_from(self, now: datetime, back: timedelta) -> datetime:
+    def _read_from(self, now: datetime, lookback: timedelta) -> datetime:
         """Start time of a reading. Older keys have expired long ago: none lives longer than KEY_LIFETIME."""
         if self._as_of is None:
             return now - KEY_LIFETIME - EXPIRED_KEY_RETENTION
-        return self._as_of - back
+        return self._as_of - lookback
 
     async def _read_new(self, since: datetime, now: datetime) -> None:
         after, new = "", list[bytes]()

@@ -64,7 +64,9 @@ class HealthMonitor:
         self._clock = clock
         self._starting_until = clock.monotonic() + timing.start_s
         self._slow_s = thresholds.minor_s
-        self._trackers = {c.name: HealthTracker(Component(c.name, c.critical), thresholds) for c in checks}
+        self._trackers = {
+            check.name: HealthTracker(Component(check.name, check.critical), thresholds) for check in checks
+        }
         self._report = self._assess()
         self._changed = asyncio.Condition()
         self._seconds = histogram("dependency_check_seconds", "Duration of checks of the mesh's parts.", ("component",))
@@ -132,7 +134,7 @@ class HealthMonitor:
             if not await self._wait_for_result(check, probing):
                 timeout = f"does not answer within {self._deadline_s(check):g} s"
                 if check.unconfirmed:
-                    raise UnknownHealthError(f"who knows of it {timeout}")
+                    raise UnknownHealthError(f"the context that reports it {timeout}")
                 return timeout, ProbeResult()
             probing.result()
         except SomaError as error:

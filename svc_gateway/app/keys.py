@@ -1,4 +1,4 @@
-"""Use cases on API keys and on the tokens find_by_request from them."""
+"""Use cases on API keys and on the tokens made from them."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Keys:
         return await self._store.list(caller.tenant_id, active_at, before, size)
 
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
-        """Revokes a key, and with it the tokens find_by_request from it."""
+        """Revokes a key, and with it the tokens made from it."""
         key = await self._store.revoke(caller.tenant_id, key_id, self._clock.now())
         if key is None:
             raise not_found("API key", key_id)

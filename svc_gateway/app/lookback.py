@@ -13,6 +13,6 @@ LONG_LOOKBACK = timedelta(minutes=10)
 _LONG_EVERY = timedelta(minutes=1)
 
 
-def lookback(now: datetime, last_long: datetime | None, usual: timedelta) -> timedelta:
+def lookback_at(now: datetime, last_long: datetime | None, default: timedelta) -> timedelta:
     """Returns the lookback of a read at `now`: LONG_LOOKBACK when the last such read, `last_long`, is a minute old."""
-    return LONG_LOOKBACK if last_long is None or now - last_long >= _LONG_EVERY else usual
+    return LONG_LOOKBACK if last_long is None or now - last_long >= _LONG_EVERY else default

@@ -41,8 +41,8 @@ class Permissions:
         """Returns personas and capsules of a key that the caller creates; PERMISSION_DENIED for one that it lacks."""
         creator = await self._keys.get(tenant_id, caller.key_id) if tenant_id == caller.tenant_id else None
         tenant = await self._tenants.get(tenant_id)
-        of_tenant = tenant.permissions if tenant is not None else DEFAULT_PERMISSIONS
+        tenant_permissions = tenant.permissions if tenant is not None else DEFAULT_PERMISSIONS
         return (
-            allowed_names("personas", personas, of_tenant.personas, creator.personas if creator else ()),
-            allowed_names("capsules", capsules, of_tenant.capsules, creator.capsules if creator else ()),
+            allowed_names("personas", personas, tenant_permissions.personas, creator.personas if creator else ()),
+            allowed_names("capsules", capsules, tenant_permissions.capsules, creator.capsules if creator else ()),
         )

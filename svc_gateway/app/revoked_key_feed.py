@@ -15,7 +15,7 @@ from mesh.identity.revocation_buckets import RevocationBuckets
 from mesh.identity.signed_statements import expires_at_s
 from mesh.lifecycle import background
 from mesh.logging import get_logger
-from svc_gateway.app.lookback import LONG_LOOKBACK, lookback
+from svc_gateway.app.lookback import LONG_LOOKBACK, lookback_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -115,14 +115,14 @@ class RevokedKeyFeed:
             async with background(self._run, "revocations", clock=self._clock):
                 yield
 
-    async def refresh(self, back: timedelta = LOOKBACK) -> None:
-        """Adds what was revoked since `back` before the last reading; everything on the first one.
+    async def refresh(self, lookback: timedelta = LOOKBACK) -> None:
+        """Adds what was revoked since `lookback` before the last reading; everything on the first one.
 
         A key is never removed before it expires: a concurrent reading may have seen more. Expired keys are removed
         when others are added, or when the next reading is announced to watchers.
         """
         now = self._clock.now()
-        found = await self._store.list_revocations(now, None if self._as_of is None else self._as_of - back)
+        found = await self._store.list_revocations(now, None if self._as_of is None else self._as_of - lookback)
         async with self._changed:
             as_of = now if self._as_of is None else max(now, self._as_of)
             self._apply(found, now, as_of)
@@ -245,10 +245,10 @@ class RevokedKeyFeed:
         while True:
             self._refresh_requested.clear()
             now = self._clock.now()
-            back = lookback(now, last_long, LOOKBACK)
+            lookback = lookback_at(now, last_long, LOOKBACK)
             try:
-                await self.refresh(back)
-                last_long = now if back == LONG_LOOKBACK else last_long
+                await self.refresh(lookback)
+                last_long = now if lookback == LONG_LOOKBACK else last_long
             except SomaError as error:
                 get_logger("svc_gateway").warning("revocations not read", reason=error.reason.value)
                 await self._clock.sleep(_RETRY_S)

@@ -222,10 +222,10 @@ class HealthTracker:
         if not observation.ok:
             return observation.reason
         if level >= Level.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
-            return f"{calls.unavailable:.0%} of the last calls got no answer"
+            return f"{calls.unavailable:.0%} of the last calls got no response"
         if level in {Level.MINOR, Level.MODERATE} and errors > self.thresholds.minor_errors:
             return f"{errors:.0%} of the last {'calls' if errors == calls.errors else 'checks'} failed"
-        return "answers slowly" if self._response_s(observation) > self.thresholds.minor_s else "is recovering"
+        return "responds slowly" if self._response_s(observation) > self.thresholds.minor_s else "is recovering"
 
 
 def assess_mesh(components: tuple[Component, ...], at: datetime) -> Report:

@@ -124,9 +124,9 @@ def included_roles(roles: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(_INCLUDES.get(role, frozenset({role})) for role in roles))
 
 
-def grantable_roles(requested: Sequence[str], of_caller: Sequence[str]) -> tuple[str, ...]:
+def grantable_roles(requested: Sequence[str], caller_roles: Sequence[str]) -> tuple[str, ...]:
     """Returns the requested roles without duplicates; PERMISSION_DENIED when the caller's do not include them all."""
-    missing = sorted(set(requested) - included_roles(of_caller))
+    missing = sorted(set(requested) - included_roles(caller_roles))
     if missing:
         raise SomaError(Reason.PERMISSION_DENIED, f"roles: you cannot give what you do not have: {', '.join(missing)}")
     return tuple(dict.fromkeys(requested))

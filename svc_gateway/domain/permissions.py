@@ -79,19 +79,19 @@ def effective(tenant: Tenant, key: ApiKey, profile: str) -> EffectivePermissions
 
 
 def allowed_names(
-    field: str, requested: Sequence[str], of_tenant: Sequence[str], of_creator: Sequence[str]
+    field: str, requested: Sequence[str], tenant_names: Sequence[str], creator_names: Sequence[str]
 ) -> tuple[str, ...]:
     """Returns the names that a new key is narrowed to; empty: all of the tenant's.
 
-    PERMISSION_DENIED when the tenant, or the key that creates it (`of_creator`, empty: not narrowed), lacks one.
+    PERMISSION_DENIED when the tenant, or the key that creates it (`creator_names`, empty: not narrowed), lacks one.
     """
-    available = _intersection(of_tenant, of_creator)
+    available = _intersection(tenant_names, creator_names)
     missing = sorted(set(requested) - set(available))
     if missing:
         raise SomaError(
             Reason.PERMISSION_DENIED, f"{field}: you cannot give what you do not have: {', '.join(missing)}"
         )
-    return tuple(dict.fromkeys(requested)) or tuple(of_creator)
+    return tuple(dict.fromkeys(requested)) or tuple(creator_names)
 
 
 def _intersection(names: Sequence[str], narrowed_to: Sequence[str]) -> tuple[str, ...]:

@@ -38,11 +38,11 @@ def tracing(collector: str) -> hcm.HttpConnectionManagerTracing | None:
     service = core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=COLLECTOR), timeout=seconds(10))
     config = tr.OpenTelemetryConfig(grpc_service=service, service_name=_SERVICE)
     provider = tr.TracingHttp(name="envoy.tracers.opentelemetry", typed_config=Any.pack(config))
-    all_ = kinds.Percent(value=100)
+    always = kinds.Percent(value=100)
     return hcm.HttpConnectionManagerTracing(
-        client_sampling=all_,
-        random_sampling=all_,
-        overall_sampling=all_,
+        client_sampling=always,
+        random_sampling=always,
+        overall_sampling=always,
         provider=provider,
         custom_tags=[tags.CustomTag(tag=name, value=value) for name, value in _WITHOUT_CONTENT.items()],
     )

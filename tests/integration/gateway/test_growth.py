@@ -1,4 +1,4 @@
-"""What the gateway asks of its tables costs no more when they have grown, and request ids go by age."""
+"""The gateway's queries cost no more when its tables have grown, and request ids are deleted by age."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FROM generate_series(1, {ROWS}) AS n;
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """A statement, its arguments and how many rows it may look at."""
 
     sql: str
@@ -60,23 +60,23 @@ class Asked:
 
 _MIDDLE = f"key-{ROWS // 2:07d}"
 _RETENTION: tuple[object, ...] = (None, [], NOW - timedelta(days=DAYS), CHUNK, False)
-ASKED: Mapping[str, Asked] = {
-    "key": Asked(key_sql._GET_KEY, ("big", _MIDDLE)),
-    "key to revoke": Asked(key_sql._LOCK_KEY, ("big", _MIDDLE)),
-    "key of a request": Asked(key_sql._KEY_OF_REQUEST, ("big", f"request-{ROWS // 2}")),
-    "first page": Asked(key_sql._LIST_KEYS, ("big", "~", MAX_SCANNED_KEYS + 1), 3 * MAX_SCANNED_KEYS),
-    "deep page": Asked(key_sql._LIST_KEYS, ("big", _MIDDLE, 51), 120),
-    "new keys": Asked(key_sql._CREATED, (NOW + timedelta(seconds=1), "", 5_000)),
-    "first page of existing keys": Asked(key_sql._CREATED, (NOW - timedelta(days=365), "", 5_000), 3 * 5_000),
-    "deep page of existing keys": Asked(key_sql._CREATED, (NOW, _MIDDLE, 5_000), 3 * 5_000),
-    "keys made lately": Asked(key_sql._OVER_LIMIT, ("big", MAX_CREATED_KEYS, NOW), 3 * MAX_CREATED_KEYS),
-    "late revocations": Asked(key_sql._REVOKED, (NOW - LONG_LOOKBACK,), 20),
-    "tenant": Asked(tenant_sql._GET_TENANT, ("tenant-5",)),
-    "tenant of a request": Asked(tenant_sql._TENANT_OF_REQUEST, ("request-5",)),
-    "tenant to change": Asked(tenant_sql._LOCK_TENANT, ("tenant-5",)),
-    "update of a request": Asked(tenant_sql._UPDATE_OF_REQUEST, ("request-5",)),
-    "page of tenants": Asked(tenant_sql._LIST_TENANTS, ("tenant-5", 51), 120),
-    **{f"retention of {rule.table}": Asked(rule.chunk, _RETENTION) for rule in RULES},
+ASKED: Mapping[str, Query] = {
+    "key": Query(key_sql._GET_KEY, ("big", _MIDDLE)),
+    "key to revoke": Query(key_sql._LOCK_KEY, ("big", _MIDDLE)),
+    "key of a request": Query(key_sql._KEY_OF_REQUEST, ("big", f"request-{ROWS // 2}")),
+    "first page": Query(key_sql._LIST_KEYS, ("big", "~", MAX_SCANNED_KEYS + 1), 3 * MAX_SCANNED_KEYS),
+    "deep page": Query(key_sql._LIST_KEYS, ("big", _MIDDLE, 51), 120),
+    "new keys": Query(key_sql._CREATED, (NOW + timedelta(seconds=1), "", 5_000)),
+    "first page of existing keys": Query(key_sql._CREATED, (NOW - timedelta(days=365), "", 5_000), 3 * 5_000),
+    "deep page of existing keys": Query(key_sql._CREATED, (NOW, _MIDDLE, 5_000), 3 * 5_000),
+    "keys made lately": Query(key_sql._OVER_LIMIT, ("big", MAX_CREATED_KEYS, NOW), 3 * MAX_CREATED_KEYS),
+    "late revocations": Query(key_sql._REVOKED, (NOW - LONG_LOOKBACK,), 20),
+    "tenant": Query(tenant_sql._GET_TENANT, ("tenant-5",)),
+    "tenant of a request": Query(tenant_sql._TENANT_OF_REQUEST, ("request-5",)),
+    "tenant to change": Query(tenant_sql._LOCK_TENANT, ("tenant-5",)),
+    "update of a request": Query(tenant_sql._UPDATE_OF_REQUEST, ("request-5",)),
+    "page of tenants": Query(tenant_sql._LIST_TENANTS, ("tenant-5", 51), 120),
+    **{f"retention of {rule.table}": Query(rule.chunk, _RETENTION) for rule in RULES},
 }
 
 
@@ -93,9 +93,9 @@ async def grown(databases: engines.Databases) -> AsyncIterator[Postgres]:
         yield postgres
 
 
-async def rows_read(connection: asyncpg.Connection, asked: Asked) -> float:
+async def rows_read(connection: asyncpg.Connection, query: Query) -> float:
     """Rows that the statement reads."""
-    found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked.sql}", *asked.arguments)
+    found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}", *query.arguments)
     plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
     return sum(rows_of(node) for node in nodes(plan))
 
@@ -119,7 +119,7 @@ async def test_statement_looks_at_few_rows_of_a_big_table(grown: Postgres, name:
 
 
 async def test_the_check_catches_a_statement_that_reads_the_whole_table(grown: Postgres) -> None:
-    asked = Asked("SELECT * FROM api_keys WHERE subject = $1", ("nobody",))
+    asked = Query("SELECT * FROM api_keys WHERE subject = $1", ("nobody",))
     async with grown.transaction(SYSTEM) as connection:
         assert await rows_read(connection, asked) >= ROWS
 

@@ -101,7 +101,7 @@ def test_share_of_failed_calls_degrades_a_part(share: float, level: Level) -> No
 @pytest.mark.parametrize(("critical", "level"), [(False, Level.SEVERE), (True, Level.CRITICAL)])
 def test_part_whose_calls_open_circuit_breakers_is_as_degraded_as_a_lost_one(critical: bool, level: Level) -> None:
     part = tracker(critical=critical).observe(calls(unavailable=0.5, errors=0.5), AT, 0)
-    assert (part.level, part.reason) == (level, "50% of the last calls got no answer")
+    assert (part.level, part.reason) == (level, "50% of the last calls got no response")
 
 
 def test_few_calls_are_no_evidence() -> None:

@@ -1,4 +1,4 @@
-"""What goes over the wire when a key is revoked: the key at once, and the signature once there is one."""
+"""The messages of WatchRevocations: a revoked key at once, the statement once it is signed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts that others are asked about are unknown while nobody can say."""
+"""A component that other contexts report on is unknown while none of them reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from svc_gateway.domain.degradation import Level, State, Thresholds, UnknownHeal
 
 
 class UnconfirmedDependency:
-    """Says what it is told to."""
+    """Fails with the error that is set."""
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -68,7 +68,7 @@ async def test_who_does_not_answer_in_time_says_nothing(dependency: UnconfirmedD
     await clock.sleeper()
     await clock.advance(3.0)
     part = await checking
-    assert (part.state, part.reason) == (State.UNKNOWN, "who knows of it does not answer within 3 s")
+    assert (part.state, part.reason) == (State.UNKNOWN, "the context that reports it does not answer within 3 s")
 
 
 async def test_what_is_said_to_be_lost_degrades_the_mesh_but_not_critically(

@@ -1,4 +1,4 @@
-"""What the control plane makes of the edge's state."""
+"""The resources that the control plane builds from the edge's state."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
 
 
 @pytest.fixture(autouse=True)
-def calm(edge: EdgeUnderTest) -> Iterator[None]:
+def reset(edge: EdgeUnderTest) -> Iterator[None]:
     edge.upstream.fail = None
     edge.upstream.hold.set()
     edge.upstream.held.clear()

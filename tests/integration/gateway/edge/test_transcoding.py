@@ -1,4 +1,4 @@
-"""What the edge makes of JSON and headers."""
+"""How the edge transcodes JSON, and which headers it sets and removes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from mesh.rpc.interceptors.admission import TRANSCODED_KEY
 from soma.executor.v1 import job_service_pb2
 from soma.executor.v1.job_service_pb2_grpc import JobServiceStub
-from tests.integration.gateway.edge.asking import JOBS
+from tests.integration.gateway.edge.edge_requests import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import RULES, Reason
-from tests.integration.gateway.edge.asking import JOBS, bearer, until
+from tests.integration.gateway.edge.edge_requests import JOBS, bearer, wait_until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, limits
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def test_rates_are_kept_to(edge: EdgeUnderTest) -> None:
         async def limited() -> bool:
             return (await client.head(JOBS)).status_code == 429
 
-        await until(limited)
+        await wait_until(limited)
         answers = [await client.head(JOBS) for _ in range(12)]
     answer = next(answer for answer in answers if answer.status_code == 429)
     assert (answer.headers["ratelimit-limit"], answer.headers["retry-after"], answer.content) == ("5", "1", b"")

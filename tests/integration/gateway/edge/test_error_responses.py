@@ -1,4 +1,4 @@
-"""How the edge refuses what is outside the contract, and tells the refusals of services."""
+"""The edge's own error responses, and those of services."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.errors import RULES, Reason
-from tests.integration.gateway.edge.asking import JOBS, reason
+from tests.integration.gateway.edge.edge_requests import JOBS, reason
 
 if TYPE_CHECKING:
     from tests.integration.gateway.edge.rig import EdgeUnderTest

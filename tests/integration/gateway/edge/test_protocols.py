@@ -1,4 +1,4 @@
-"""Who may speak with the edge in which protocol."""
+"""The protocols that the edge accepts: TLS, HTTP versions, gRPC and gRPC-Web."""
 
 from __future__ import annotations
 

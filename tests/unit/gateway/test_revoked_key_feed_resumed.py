@@ -1,4 +1,4 @@
-"""A service whose stream of revocations was cut: it says what it has, and is sent the rest."""
+"""A service whose stream of revocations was cut sends the digests of what it has, and is sent the rest."""
 
 from __future__ import annotations
 

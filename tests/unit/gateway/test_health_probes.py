@@ -1,4 +1,4 @@
-"""The gateway hears from each context how the things are that the context depends on."""
+"""Health probes: of contexts, and of the dependencies that contexts report on."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_what_is_lost_comes_with_the_reason_that_the_context_gives(assets:
 
 
 async def test_what_the_context_has_not_judged_is_not_told(assets: RunningServer) -> None:
-    with pytest.raises(UnknownHealthError, match="svc_assets has not judged it yet"):
+    with pytest.raises(UnknownHealthError, match="svc_assets has not reported it yet"):
         await dependency_probe("assets", assets.channel, "blobs")()
 
 

@@ -1,4 +1,4 @@
-"""Parts that start beside the gateway are not taken for lost."""
+"""Components that are starting are unknown, and those that respond slowly are degraded while they do."""
 
 from __future__ import annotations
 

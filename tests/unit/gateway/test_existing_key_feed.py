@@ -1,4 +1,4 @@
-"""The keys that a gateway tells of, and what of them goes over the wire."""
+"""The feed of existing keys, and the messages of WatchApiKeys."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def existing(store: PagedKeys, clock: FakeClock) -> ExistingKeyFeed:
 
 
 async def made(store: PagedKeys, clock: FakeClock, *, ago: timedelta = timedelta(0), life: timedelta = LIFE) -> bytes:
-    """Make a key; gives its id in the set."""
+    """Creates a key; returns its id in the set."""
     at = clock.now() - ago
     key = ApiKey(_IDS.new(), "acme", "ci", "robot", ("member",), at, at + life, "alice")
     await store.add(key, NO_KEY)

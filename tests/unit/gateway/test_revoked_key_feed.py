@@ -1,4 +1,4 @@
-"""What is revoked stays revoked until it expires, and watchers hear of it."""
+"""The feed of revoked keys: a key stays revoked until it expires, and watchers are sent it."""
 
 from __future__ import annotations
 
