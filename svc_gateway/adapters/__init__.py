@@ -1,1 +1,1 @@
-"""What the gateway reaches outside: descriptors, database, engines."""
+"""Adapters to files, descriptors, Postgres and the health endpoints of other components."""

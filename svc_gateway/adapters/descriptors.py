@@ -1,4 +1,4 @@
-"""Reads the routing table out of the committed descriptor set."""
+"""Reads the routing table from the committed descriptor set."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 DESCRIPTORS = Path(__file__).parent.parent.parent / "gen" / "descriptors" / "soma.binpb"
-_RAW = ".google.api.HttpBody"
-_OURS = "soma."
+_HTTP_BODY = ".google.api.HttpBody"
+_PACKAGE_PREFIX = "soma."
 _HTTP = "google.api.http"
 _ACCESS = "soma.common.v1.access"
 _ACCESS_TYPE = "soma.common.v1.Access"
@@ -42,39 +42,39 @@ class Descriptors:
 
     @classmethod
     def read(cls, path: Path = DESCRIPTORS) -> Descriptors:
-        """Read a file made by `buf build`; OSError or DecodeError when it is not one."""
+        """Reads a file made by `buf build`; OSError or DecodeError when it is not one."""
         return cls(descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()))
 
     def transcoding_set(self) -> bytes:
-        """The set as a transcoder wants it: no source text, HEAD beside GET, and the error details of answers."""
-        lean = descriptor_pb2.FileDescriptorSet()
-        lean.CopyFrom(self._files)
-        heads = {method.path for method in self._methods() if method.has_head}
-        for file in lean.file:
+        """Returns the set for the transcoder: without source info, with HEAD beside GET and with the error details."""
+        stripped = descriptor_pb2.FileDescriptorSet()
+        stripped.CopyFrom(self._files)
+        with_head = {method.path for method in self._methods() if method.has_head}
+        for file in stripped.file:
             file.ClearField("source_code_info")
             for service in file.service:
                 for method in service.method:
-                    if f"/{file.package}.{service.name}/{method.name}" in heads:
-                        _add_heads(method.options.Extensions[annotations_pb2.http])
-        known = {file.name for file in lean.file}
+                    if f"/{file.package}.{service.name}/{method.name}" in with_head:
+                        _add_head_bindings(method.options.Extensions[annotations_pb2.http])
+        included = {file.name for file in stripped.file}
         for module in (status_pb2, error_details_pb2):
-            if module.DESCRIPTOR.name not in known:
-                module.DESCRIPTOR.CopyToProto(lean.file.add())
-        return lean.SerializeToString(deterministic=True)
+            if module.DESCRIPTOR.name not in included:
+                module.DESCRIPTOR.CopyToProto(stripped.file.add())
+        return stripped.SerializeToString(deterministic=True)
 
     def load_generated(self) -> None:
-        """Import the generated code of every service, so that this process can describe them all."""
+        """Imports the generated code of every service, so that this process can serve reflection for all of them."""
         for file in self._files.file:
-            if file.package.startswith(_OURS):
+            if file.package.startswith(_PACKAGE_PREFIX):
                 importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
 
     def route_table(self) -> RouteTable:
-        """Every method of the mesh's own packages; InvalidContextError for a package that no context serves."""
+        """Returns every method of the mesh's own packages; InvalidContextError for a package that no context serves."""
         return RouteTable(tuple(self._methods()))
 
     def _methods(self) -> Iterator[Method]:
         for file in self._files.file:
-            if not file.package.startswith(_OURS):
+            if not file.package.startswith(_PACKAGE_PREFIX):
                 continue
             for service in file.service:
                 for method in service.method:
@@ -92,7 +92,7 @@ class Descriptors:
             public=bool(getattr(access, "public", False)),
             client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
-            raw_request=self._takes_raw(method, rule.body),
+            raw_request=self._has_raw_body(method, rule.body),
             bindings=tuple(_bindings(rule)),
         )
 
@@ -105,26 +105,26 @@ class Descriptors:
         return context
 
     def _options(self, options: descriptor_pb2.MethodOptions) -> dict[str, bytes]:
-        """The options by full name, as serialized messages, whatever is compiled into this process."""
+        """Returns the options by full name as serialized messages, also of extensions that are not imported here."""
         read = self._message(options.DESCRIPTOR.full_name, options.SerializeToString())
         return {field.full_name: value.SerializeToString() for field, value in read.ListFields() if field.message_type}
 
     def _message(self, full_name: str, serialized: bytes) -> Message:
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(full_name)).FromString(serialized)
 
-    def _takes_raw(self, method: descriptor_pb2.MethodDescriptorProto, body: str) -> bool:
-        if method.input_type == _RAW:
+    def _has_raw_body(self, method: descriptor_pb2.MethodDescriptorProto, body: str) -> bool:
+        if method.input_type == _HTTP_BODY:
             return True
         fields = self._pool.FindMessageTypeByName(method.input_type.removeprefix(".")).fields_by_name
         field = fields.get(body)
-        return field is not None and field.message_type is not None and f".{field.message_type.full_name}" == _RAW
+        return field is not None and field.message_type is not None and f".{field.message_type.full_name}" == _HTTP_BODY
 
 
-def _add_heads(rule: http_pb2.HttpRule) -> None:
-    for form in [rule, *rule.additional_bindings]:
-        if form.get:
-            head = http_pb2.CustomHttpPattern(kind="HEAD", path=form.get)
-            rule.additional_bindings.add(custom=head, response_body=form.response_body)
+def _add_head_bindings(rule: http_pb2.HttpRule) -> None:
+    for mapping in [rule, *rule.additional_bindings]:
+        if mapping.get:
+            head = http_pb2.CustomHttpPattern(kind="HEAD", path=mapping.get)
+            rule.additional_bindings.add(custom=head, response_body=mapping.response_body)
 
 
 def _bindings(rule: http_pb2.HttpRule) -> Iterator[Binding]:

@@ -1,4 +1,4 @@
-"""Keeps the edge as it should be: what it trusts, which keys verify, which are revoked."""
+"""Keeps the edge's configuration current: its certificates, the keys that verify tokens, the revoked keys."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mesh.clock import Clock
-    from svc_gateway.app.ports import Sources
+    from svc_gateway.app.ports import EdgeSources
     from svc_gateway.domain.edge_state import EdgeState
 
 REFRESH_S = 2.0
-"""Certificates and signing keys are looked at this often, in seconds; revocations come at once."""
+"""Interval of reading certificates and signing keys, in seconds; revocations come at once."""
 PAUSE_S = 0.5
-"""The least time between the beginnings of two builds, in seconds: each writes all revoked keys."""
+"""Minimum time between the starts of two builds, in seconds: each writes all revoked keys."""
 BUILD_DELAY_S = 0.1
-"""How long after a revocation the build begins, in seconds: the call that revoked is answered first."""
+"""Delay of a build after a revocation, in seconds: the call that revoked is answered first."""
 PAUSE_FACTOR = 10
-"""The next build begins only after so many times as long as one took.
+"""The pause after a build is at least so many times as long as the build.
 
 With very many keys the edge learns of a revocation later; services refuse the key at once.
 """
-Built = TypeVar("Built")
+BuiltT = TypeVar("BuiltT")
 _log = get_logger("svc_gateway")
 
 
-class EdgeReconciler(Generic[Built]):
-    """Publishes a new state whenever something that it is made of changes.
+class EdgeReconciler(Generic[BuiltT]):
+    """Builds and publishes the edge's configuration whenever its state changes.
 
     It is built in a thread. Keys that are revoked within the pause after a build are all in the next one.
     """
@@ -39,11 +39,11 @@ class EdgeReconciler(Generic[Built]):
     def __init__(
         self,
         state: EdgeState,
-        sources: Sources,
+        sources: EdgeSources,
         revoked: Callable[[], frozenset[str]],
         *,
-        build: Callable[[EdgeState], Built],
-        publish: Callable[[Built], None],
+        build: Callable[[EdgeState], BuiltT],
+        publish: Callable[[BuiltT], None],
         clock: Clock,
     ) -> None:
         self._state = state
@@ -56,15 +56,15 @@ class EdgeReconciler(Generic[Built]):
         self._stale = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at the revoked keys now, or once the pause is over."""
+        """Requests a refresh, now or once the pause is over."""
         self._stale.set()
 
     async def refresh(self) -> None:
-        """Take in certificates and keys as they are now."""
+        """Reads certificates and keys, and publishes the state when it has changed."""
         # While files are being replaced, the last ones stay in use.
-        trust, jwks = self._state.trust, self._state.credentials.jwks
+        edge_tls, jwks = self._state.tls, self._state.credentials.jwks
         try:
-            trust = self._sources.trust()
+            edge_tls = self._sources.tls()
         except OSError as error:
             _log.warning("certificates not read", error=type(error).__name__)
         try:
@@ -72,19 +72,19 @@ class EdgeReconciler(Generic[Built]):
         except (OSError, ValueError) as error:
             _log.warning("signing keys not read", error=type(error).__name__)
         credentials = replace(self._state.credentials, jwks=jwks, revoked=self._revoked())
-        self._state = replace(self._state, credentials=credentials, trust=trust)
+        self._state = replace(self._state, credentials=credentials, tls=edge_tls)
         if self._state != self._published:
             building = self._state
             self._publish(await asyncio.to_thread(self._build, building))
             self._published = building
 
     async def run(self) -> None:
-        """Refresh for ever: from time to time, and when keys were revoked."""
+        """Refreshes forever: at an interval, and when keys were revoked."""
         while True:
-            began = self._clock.monotonic()
+            started = self._clock.monotonic()
             self._stale.clear()
             await self.refresh()
-            took = self._clock.monotonic() - began
+            took = self._clock.monotonic() - started
             await self._clock.sleep(max(PAUSE_S - took, PAUSE_FACTOR * took))
             try:
                 async with asyncio.timeout(REFRESH_S - PAUSE_S):

@@ -1,4 +1,4 @@
-"""Makes the tenant and the API key that a new installation starts with."""
+"""Creates the tenant and the API key that a new installation starts with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.context import Caller
 from mesh.errors import Reason, SomaError
-from svc_gateway.app.keys import Keys, NewKey
+from svc_gateway.app.keys import Keys, KeySpec
 from svc_gateway.domain.keys import PLATFORM_ADMIN
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ async def ensure_first_key(
     tenants: Tenants,
     verify: Callable[[str], Awaitable[Caller]],
 ) -> None:
-    """Make the tenant with this plan unless it exists, and a key unless the file holds one that is good.
+    """Creates the tenant with this plan unless it exists, and a key unless the file has a valid one.
 
-    `lock` is entered by one replica of the gateway at a time: each starts with this.
+    Every replica of the gateway runs this at its start; `lock` lets one of them in at a time.
     """
     async with lock:
         await _ensure(tenant_id, plan, file, keys, tenants, verify)
 
 
-async def _ensure(  # noqa: PLR0917 - what it stands on
+async def _ensure(  # noqa: PLR0917 - the arguments of its caller
     tenant_id: str, plan: str, file: KeyFile, keys: Keys, tenants: Tenants, verify: Callable[[str], Awaitable[Caller]]
 ) -> None:
     platform = Caller(tenant_id=tenant_id, subject=_SUBJECT, roles=_ROLES, scopes=(), key_id="", token="")
@@ -49,8 +49,8 @@ async def _ensure(  # noqa: PLR0917 - what it stands on
             raise
         await tenants.create(tenant_id, "", plan)
     if not await _is_valid(file.read(), tenant_id, keys, verify):
-        made = await keys.create(platform, NewKey(display_name="first key", roles=_ROLES))
-        file.write(made.secret)
+        created = await keys.create(platform, KeySpec(display_name="first key", roles=_ROLES))
+        file.write(created.secret)
 
 
 async def _is_valid(secret: str, tenant_id: str, keys: Keys, verify: Callable[[str], Awaitable[Caller]]) -> bool:

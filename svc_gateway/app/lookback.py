@@ -1,4 +1,4 @@
-"""How far a reading of what is new goes back behind the last one: clocks differ, and transactions commit late."""
+"""How far an incremental read goes back behind the last one: clocks differ, and transactions commit late."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LONG_LOOKBACK = timedelta(minutes=10)
-"""How far one reading a minute goes back."""
+"""How far one read per minute goes back."""
 _LONG_EVERY = timedelta(minutes=1)
 
 
-def lookback(now: datetime, last_long: datetime | None, usual: timedelta) -> timedelta:
-    """The lookback of a reading at `now`: LONG_LOOKBACK when the last such reading, `last_long`, is a minute old."""
-    return LONG_LOOKBACK if last_long is None or now - last_long >= _LONG_EVERY else usual
+def lookback_at(now: datetime, last_long: datetime | None, default: timedelta) -> timedelta:
+    """Returns the lookback of a read at `now`: LONG_LOOKBACK when the last such read, `last_long`, is a minute old."""
+    return LONG_LOOKBACK if last_long is None or now - last_long >= _LONG_EVERY else default

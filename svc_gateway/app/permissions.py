@@ -1,11 +1,11 @@
-"""What a caller may use."""
+"""Use cases on the permissions of callers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from mesh.errors import Reason, SomaError, not_found
-from svc_gateway.domain.permissions import DEFAULT_PERMISSIONS, EffectivePermissions, effective, narrowing
+from svc_gateway.domain.permissions import DEFAULT_PERMISSIONS, EffectivePermissions, allowed_names, effective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Permissions:
-    """Permissions of tenants and of the keys in them. `profile` decides whether the plan for development counts."""
+    """Permissions of tenants and of their keys. `profile` decides whether the dev plan applies."""
 
     def __init__(self, tenants: TenantStore, keys: KeyStore, profile: str) -> None:
         self._tenants = tenants
@@ -23,7 +23,7 @@ class Permissions:
         self._profile = profile
 
     async def effective(self, caller: Caller) -> EffectivePermissions:
-        """What the caller may use now.
+        """Returns what the caller may use now.
 
         An expired key still narrows: work that was started with it goes on, on behalf of the caller.
         """
@@ -35,14 +35,14 @@ class Permissions:
             raise SomaError(Reason.UNAUTHENTICATED, "The key behind this call is unknown or revoked")
         return effective(tenant, key, self._profile)
 
-    async def narrowed(
+    async def narrow(
         self, caller: Caller, tenant_id: str, personas: Sequence[str], capsules: Sequence[str]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Personas and capsules of a key that the caller creates; PERMISSION_DENIED when it lacks one of them."""
-        own = await self._keys.get(tenant_id, caller.key_id) if tenant_id == caller.tenant_id else None
+        """Returns personas and capsules of a key that the caller creates; PERMISSION_DENIED for one that it lacks."""
+        creator = await self._keys.get(tenant_id, caller.key_id) if tenant_id == caller.tenant_id else None
         tenant = await self._tenants.get(tenant_id)
-        of_tenant = tenant.permissions if tenant is not None else DEFAULT_PERMISSIONS
+        tenant_permissions = tenant.permissions if tenant is not None else DEFAULT_PERMISSIONS
         return (
-            narrowing("personas", personas, of_tenant.personas, own.personas if own else ()),
-            narrowing("capsules", capsules, of_tenant.capsules, own.capsules if own else ()),
+            allowed_names("personas", personas, tenant_permissions.personas, creator.personas if creator else ()),
+            allowed_names("capsules", capsules, tenant_permissions.capsules, creator.capsules if creator else ()),
         )

@@ -1,1 +1,1 @@
-"""The gateway's model and rules: routes, keys, degradation."""
+"""The gateway's model and rules: routes, keys, tenants, permissions, degradation."""

@@ -1,4 +1,4 @@
-"""How degraded the mesh is, told from checks of its parts without flapping."""
+"""How degraded the mesh is, computed from health checks of its components without flapping."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Level(IntEnum):
-    """How much is lost; UNKNOWN before anything was checked."""
+    """Degradation level, from least to most; UNKNOWN before the first check."""
 
     UNKNOWN = 0
     NONE = 1
@@ -23,7 +23,7 @@ class Level(IntEnum):
 
 
 class State(Enum):
-    """What the last checks of a part told."""
+    """State of a component after its last checks."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -32,10 +32,11 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Seconds and shares from which a level begins, and how much evidence a change needs.
+    """Response times in seconds and error rates from which a level begins, and when a level may change.
 
-    Response times and errors are those of checks, and of a part's real calls once there were `min_calls` of them.
-    `circuit_failures` is the share of real calls that got no answer, from which callers' circuit breakers open.
+    Response times and errors are those of checks, and of a component's real calls once there were `min_calls` of them.
+    `circuit_failures` is the share of real calls without a response from which callers' circuit breakers open.
+    A level changes after `consecutive_checks` equal checks, and no sooner than `min_hold_s` after its last change.
     """
 
     minor_s: float = 5.0
@@ -46,13 +47,13 @@ class Thresholds:
     circuit_failures: float = 0.5
     min_calls: int = 20
     window: int = 20
-    evidence: int = 2
-    hold_s: float = 10.0
+    consecutive_checks: int = 2
+    min_hold_s: float = 10.0
 
 
 @dataclass(frozen=True)
-class Calls:
-    """A part's real calls of the last minute; `unavailable` is the share that got no answer."""
+class RecentCalls:
+    """A component's real calls of the last minute; `unavailable` is the share that got no response."""
 
     count: int
     p95_s: float
@@ -60,41 +61,41 @@ class Calls:
     unavailable: float
 
 
-NO_CALLS = Calls(0, 0.0, 0.0, 0.0)
+NO_CALLS = RecentCalls(0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a part tells of itself when it is asked: its calls, and its version; what it does not tell is empty."""
+class ProbeResult:
+    """What a component reports when it is probed: its recent calls and its version; empty where it reports none."""
 
-    calls: Calls | None = None
+    calls: RecentCalls | None = None
     version: str = ""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One check: whether it succeeded, how long it took or takes already, and what to tell of a failure.
+    """The outcome of one check: whether it succeeded, how long it took so far, and the reason of a failure.
 
-    `pending` is true while it has no answer yet, `silent` when it had none before its deadline. `calls` are the part's
-    own calls and `version` its version, where it tells of them.
+    `pending` is true while there is no response yet, `timed_out` when there was none before the deadline. `calls` are
+    the component's own calls and `version` its version, where it reports them.
     """
 
     ok: bool
     response_s: float
     reason: str = ""
     pending: bool = False
-    silent: bool = False
-    calls: Calls | None = None
+    timed_out: bool = False
+    calls: RecentCalls | None = None
     version: str = ""
 
 
 class UnknownHealthError(Exception):
-    """Nobody could say how a part is, which is not to say that it is lost; says why, for people."""
+    """The health of a component cannot be determined, which does not mean that it is down; with the reason as text."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """A part as it is judged now. `version` is the last that it told, empty where it tells none."""
+    """A component and its current state. `version` is the last one that it reported, empty where it reports none."""
 
     name: str
     critical: bool
@@ -108,92 +109,92 @@ class Component:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole mesh as it is judged now; components are ordered by name."""
+    """The current state of the whole mesh; components are ordered by name."""
 
     level: Level
     reason: str
     components: tuple[Component, ...]
-    judged_at: datetime
+    assessed_at: datetime
 
     @property
     def unhealthy(self) -> tuple[str, ...]:
-        """Names of the parts that are lost."""
-        return tuple(item.name for item in self.components if item.state is State.UNHEALTHY)
+        """Names of the components that are down."""
+        return tuple(component.name for component in self.components if component.state is State.UNHEALTHY)
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Names of the parts of which nothing is known, which is not to say that they are healthy."""
-        return tuple(item.name for item in self.components if item.state is State.UNKNOWN)
+        """Names of the components whose state is not known; they do not count as healthy."""
+        return tuple(component.name for component in self.components if component.state is State.UNKNOWN)
 
 
 @dataclass
 class HealthTracker:
-    """Follows one part. A level changes after `evidence` checks in a row that say so, and is then held."""
+    """Tracks one component, whose level changes after `consecutive_checks` equal checks, and stays for `min_hold_s`."""
 
     component: Component
     thresholds: Thresholds
     _outcomes: deque[bool] = field(default_factory=deque)
     _streak: int = 0
-    _silences: int = 0
+    _unknown_in_a_row: int = 0
     _candidate: tuple[State, Level] | None = None
     _changed_at: float | None = None
 
-    def observe(self, seen: Observation, at: datetime, now_s: float) -> Component:
-        """Take in a finished check, `now_s` being monotonic, and give the part after it."""
-        if seen.pending and self.component.state is not State.HEALTHY:
-            return self.component  # to wait for an answer is no sign of health
-        self._silences = 0
-        if not seen.pending:
-            self._outcomes.append(seen.ok)
+    def observe(self, observation: Observation, at: datetime, now_s: float) -> Component:
+        """Adds a check at `now_s` of the monotonic clock, and returns the component after it."""
+        if observation.pending and self.component.state is not State.HEALTHY:
+            return self.component  # a check without a response yet says nothing about health
+        self._unknown_in_a_row = 0
+        if not observation.pending:
+            self._outcomes.append(observation.ok)
         while len(self._outcomes) > self.thresholds.window:
             self._outcomes.popleft()
-        judged = self._judged(seen)
+        assessed = self._assess(observation)
         current = (self.component.state, self.component.level)
-        if judged == current:
+        if assessed == current:
             self._candidate, self._streak = None, 0
         else:
-            self._streak = self._streak + 1 if judged == self._candidate else 1
-            if seen.silent:  # it had as much time as several checks
-                self._streak = self.thresholds.evidence
-            self._candidate = judged
+            self._streak = self._streak + 1 if assessed == self._candidate else 1
+            if observation.timed_out:  # took as long as several checks
+                self._streak = self.thresholds.consecutive_checks
+            self._candidate = assessed
             if self._may_change(now_s):
-                current, self._streak, self._candidate, self._changed_at = judged, 0, None, now_s
+                current, self._streak, self._candidate, self._changed_at = assessed, 0, None, now_s
         state, level = current
         self.component = Component(
             name=self.component.name,
             critical=self.component.critical,
             state=state,
             level=level,
-            reason=self._reason(level, seen),
-            response_s=self._response_s(seen),
+            reason=self._reason(level, observation),
+            response_s=self._response_s(observation),
             checked_at=at,
-            version=seen.version or self.component.version,
+            version=observation.version or self.component.version,
         )
         return self.component
 
     def observe_unknown(self, reason: str) -> Component:
-        """Take in that nobody could say; what nobody can say any more is unknown."""
-        self._silences += 1
-        if self._silences >= self.thresholds.evidence or self.component.state is State.UNKNOWN:
+        """Adds a check without a result; after several in a row the state is unknown."""
+        self._unknown_in_a_row += 1
+        if self._unknown_in_a_row >= self.thresholds.consecutive_checks or self.component.state is State.UNKNOWN:
             self._outcomes.clear()
             self._candidate, self._streak = None, 0
-            known = self.component
-            self.component = Component(known.name, known.critical, reason=reason, version=known.version)
+            last = self.component
+            self.component = Component(last.name, last.critical, reason=reason, version=last.version)
         return self.component
 
     def _may_change(self, now_s: float) -> bool:
         if self.component.state is State.UNKNOWN:
             return True
-        held = self._changed_at is not None and now_s - self._changed_at < self.thresholds.hold_s
-        return self._streak >= self.thresholds.evidence and not held
+        recent = self._changed_at is not None and now_s - self._changed_at < self.thresholds.min_hold_s
+        return self._streak >= self.thresholds.consecutive_checks and not recent
 
-    def _judged(self, seen: Observation) -> tuple[State, Level]:
-        bounds, seconds, errors = self.thresholds, self._response_s(seen), self._errors(seen)
-        lost = Level.CRITICAL if self.component.critical else Level.SEVERE
-        if not seen.ok:
-            return State.UNHEALTHY, lost
-        if self._calls(seen).unavailable >= bounds.circuit_failures:
-            return State.HEALTHY, lost
+    def _assess(self, observation: Observation) -> tuple[State, Level]:
+        bounds, seconds, errors = self.thresholds, self._response_s(observation), self._errors(observation)
+        down = Level.CRITICAL if self.component.critical else Level.SEVERE
+        if not observation.ok:
+            return State.UNHEALTHY, down
+        if self._calls(observation).unavailable >= bounds.circuit_failures:
+            return State.HEALTHY, down
         if seconds > bounds.severe_s:
             return State.HEALTHY, Level.SEVERE
         if seconds > bounds.moderate_s or errors > bounds.moderate_errors:
@@ -202,41 +203,44 @@ class HealthTracker:
             return State.HEALTHY, Level.MINOR
         return State.HEALTHY, Level.NONE
 
-    def _calls(self, seen: Observation) -> Calls:
-        """The part's calls, where there are enough of them to judge it by."""
-        calls = seen.calls
+    def _calls(self, observation: Observation) -> RecentCalls:
+        """The component's recent calls, when there are at least `min_calls`."""
+        calls = observation.calls
         return calls if calls is not None and calls.count >= self.thresholds.min_calls else NO_CALLS
 
-    def _response_s(self, seen: Observation) -> float:
-        return max(seen.response_s, self._calls(seen).p95_s)
+    def _response_s(self, observation: Observation) -> float:
+        return max(observation.response_s, self._calls(observation).p95_s)
 
-    def _errors(self, seen: Observation) -> float:
+    def _errors(self, observation: Observation) -> float:
         failed = self._outcomes.count(False) / max(len(self._outcomes), self.thresholds.window // 2)
-        return max(failed, self._calls(seen).errors)
+        return max(failed, self._calls(observation).errors)
 
-    def _reason(self, level: Level, seen: Observation) -> str:
-        calls, errors = self._calls(seen), self._errors(seen)
+    def _reason(self, level: Level, observation: Observation) -> str:
+        calls, errors = self._calls(observation), self._errors(observation)
         if level is Level.NONE:
             return ""
-        if not seen.ok:
-            return seen.reason
+        if not observation.ok:
+            return observation.reason
         if level >= Level.SEVERE and calls.unavailable >= self.thresholds.circuit_failures:
-            return f"{calls.unavailable:.0%} of the last calls got no answer"
+            return f"{calls.unavailable:.0%} of the last calls got no response"
         if level in {Level.MINOR, Level.MODERATE} and errors > self.thresholds.minor_errors:
             return f"{errors:.0%} of the last {'calls' if errors == calls.errors else 'checks'} failed"
-        return "answers slowly" if self._response_s(seen) > self.thresholds.minor_s else "is recovering"
+        return "responds slowly" if self._response_s(observation) > self.thresholds.minor_s else "is recovering"
 
 
-def report(components: tuple[Component, ...], at: datetime) -> Report:
-    """The mesh's level is its worst known part's; unknown while nothing is known of a critical part, or of any.
+def assess_mesh(components: tuple[Component, ...], at: datetime) -> Report:
+    """Returns the state of the mesh, whose level is the highest of its components with a known state.
 
-    Parts of which nothing is known are named in the reason.
+    It is UNKNOWN while the state of a critical component, or of every component, is unknown. The reason names the
+    components whose state is unknown.
     """
-    ordered = tuple(sorted(components, key=lambda item: item.name))
-    unknown = [item.name for item in ordered if item.critical and item.state is State.UNKNOWN]
-    if unknown or all(item.state is State.UNKNOWN for item in ordered):
-        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unknown)}".rstrip(": "), ordered, at)
-    worst = max((item.level for item in ordered), default=Level.NONE)
-    lost = [f"{item.name}: {item.reason}" for item in ordered if item.level is worst and worst > Level.NONE]
-    silent = ", ".join(item.name for item in ordered if item.state is State.UNKNOWN)
-    return Report(worst, "; ".join([*lost, *([f"nothing is known of {silent}"] if silent else [])]), ordered, at)
+    ordered = tuple(sorted(components, key=lambda each: each.name))
+    unchecked = [each.name for each in ordered if each.critical and each.state is State.UNKNOWN]
+    if unchecked or all(each.state is State.UNKNOWN for each in ordered):
+        return Report(Level.UNKNOWN, f"not checked yet: {', '.join(unchecked)}".rstrip(": "), ordered, at)
+    worst = max((each.level for each in ordered), default=Level.NONE)
+    reasons = [f"{each.name}: {each.reason}" for each in ordered if each.level is worst and worst > Level.NONE]
+    unknown = ", ".join(each.name for each in ordered if each.state is State.UNKNOWN)
+    if unknown:
+        reasons.append(f"nothing is known of {unknown}")
+    return Report(worst, "; ".join(reasons), ordered, at)

@@ -1,4 +1,4 @@
-"""What the edge should be: the one description that the control plane turns into the proxy's configuration."""
+"""The desired state of the edge, from which the control plane builds Envoy's configuration."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ SPIFFE = "spiffe://soma/"
 
 
 @dataclass(frozen=True)
-class Identity:
+class TlsCertificate:
     """A certificate chain and its private key, both PEM."""
 
     chain: bytes
-    key: bytes = field(repr=False)
+    private_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Trust:
-    """What the edge shows to clients, and how it and the services know each other (None: plaintext inside)."""
+class EdgeTls:
+    """The edge's certificate, and the PEM of the CA of the services (None: plaintext to the services)."""
 
-    edge: Identity
-    authority: bytes | None = None
+    certificate: TlsCertificate
+    ca: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Which signed credentials are accepted, and the key ids that are not any more."""
+    """Which signed credentials are accepted, and the ids of revoked keys, whose credentials are not."""
 
     issuer: str
     audience: str
@@ -41,13 +41,13 @@ class Credentials:
 
     @property
     def key_prefix(self) -> str:
-        """What an API key of this environment starts with."""
+        """Prefix of the API keys of this environment."""
         return f"soma_{self.environment}_"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds at the edge: calls a second, bytes, header sizes, seconds from the first byte of a request."""
+    """Limits at the edge: calls per second, bytes, and seconds from the first byte of a request."""
 
     requests_per_second: int
     tenant_requests_per_second: int
@@ -61,17 +61,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Cors:
-    """Origins of web pages that may call; none: no page of another origin may."""
+    """Origins of web pages that may call; empty: CORS is off."""
 
     origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class EdgeState:
-    """The whole edge at one moment. `upstreams` maps a context to host:port, None when it is not deployed.
+    """The desired state of the edge. `upstreams` maps a context to host:port, None when it is not deployed.
 
-    `control` is the gateway's own server for what concerns the whole mesh: health by service name and reflection.
-    `collector` is the URL that spans go to, empty for none.
+    `control` is host:port of the gateway's own server for health by service name and for reflection. `collector` is
+    the URL of the OTLP collector, empty for none.
     """
 
     host: str
@@ -80,7 +80,7 @@ class EdgeState:
     descriptors: bytes = field(repr=False)
     upstreams: Mapping[str, str | None]
     control: str
-    trust: Trust
+    tls: EdgeTls
     credentials: Credentials
     limits: Limits
     cors: Cors = Cors()

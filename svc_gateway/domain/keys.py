@@ -1,4 +1,4 @@
-"""API keys, the tokens made from them, tenants, and the rules of handing out rights."""
+"""API keys, the tokens made from them, tenants, and which roles a caller may give to a key."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 KEY_LIFETIME = timedelta(days=365)
 TOKEN_LIFETIME = timedelta(minutes=15)
 MAX_CREATED_KEYS = 1_000
-"""Keys that a tenant may make within `CREATED_WITHIN`: every process knows all keys, and all revoked ones."""
-CREATED_WITHIN = timedelta(days=30)
+"""Keys that a tenant may create within `CREATED_KEYS_WINDOW`; limited, since every process holds all keys in memory."""
+CREATED_KEYS_WINDOW = timedelta(days=30)
 DEFAULT_ROLE = "member"
 MAX_SCANNED_KEYS = 200
-"""Keys that are looked at for one page."""
+"""Rows that are read for one page at most."""
 _RETRY_AFTER_S = 3_600.0
 PLATFORM_ADMIN = "platform_admin"
 _SPIFFE_ID = re.compile("spiffe://", re.IGNORECASE)
 
-# What each role includes; the Rego policy gives the same order its actions.
+# What each role includes; the Rego policy grants actions by the same order of roles.
 _INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "viewer": frozenset({"viewer"}),
@@ -40,7 +40,7 @@ _INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is kept of a key: never its secret. Empty `personas` and `capsules` are those of its tenant."""
+    """An API key as stored, without its secret. Empty `personas` and `capsules`: those of its tenant."""
 
     key_id: str
     tenant_id: str
@@ -54,26 +54,26 @@ class ApiKey:
     personas: tuple[str, ...] = ()
     capsules: tuple[str, ...] = ()
 
-    def usable(self, now: datetime) -> bool:
-        """Whether it still opens anything."""
+    def is_active(self, now: datetime) -> bool:
+        """Whether it is accepted: neither revoked nor expired."""
         return self.revoked_at is None and now < self.expires_at
 
-    def revoked(self, now: datetime) -> ApiKey:
-        """The key after its revocation; a second one changes nothing."""
+    def revoke(self, now: datetime) -> ApiKey:
+        """Returns the revoked key; a revoked key is returned as it is."""
         return self if self.revoked_at is not None else replace(self, revoked_at=now)
 
 
 @dataclass(frozen=True)
 class KeyPage:
-    """One page of keys; `end` is the id that the next one follows, empty when there is none."""
+    """One page of keys; the next page begins after the id `next_cursor`, which is empty on the last page."""
 
     keys: Sequence[ApiKey]
-    end: str = ""
+    next_cursor: str = ""
 
 
 @dataclass(frozen=True)
 class Revocation:
-    """A key id to refuse until the key would have expired anyway."""
+    """A revoked key id, which is refused until the key expires."""
 
     key_id: str
     expires_at: datetime
@@ -81,7 +81,7 @@ class Revocation:
 
 @dataclass(frozen=True)
 class CreatedKey:
-    """A key that was made, and its place in the order in which keys are made."""
+    """A key as others learn of it when it is created; keys are read in the order of `created_at` and `key_id`."""
 
     key_id: str
     tenant_id: str
@@ -100,55 +100,56 @@ class Tenant:
     permissions: TenantPermissions = DEFAULT_PERMISSIONS
 
 
-def page_of(found: Sequence[ApiKey], active_at: datetime | None, limit: int, looked_at: int) -> KeyPage:
-    """The page of the newest keys, of which one more than are looked at was `found` when there are more."""
-    looked = found[:looked_at]
-    usable = [key for key in looked if active_at is None or key.usable(active_at)]
-    if len(usable) > limit:
-        return KeyPage(usable[:limit], usable[limit - 1].key_id)
-    return KeyPage(usable, looked[-1].key_id if len(found) > looked_at else "")
+def page_of_keys(keys: Sequence[ApiKey], active_at: datetime | None, limit: int, max_scanned: int) -> KeyPage:
+    """Returns a page of at most `limit` keys; `keys` has more than `max_scanned` when the store has more."""
+    scanned = keys[:max_scanned]
+    listed = [key for key in scanned if active_at is None or key.is_active(active_at)]
+    if len(listed) > limit:
+        return KeyPage(listed[:limit], listed[limit - 1].key_id)
+    return KeyPage(listed, scanned[-1].key_id if len(keys) > max_scanned else "")
 
 
-def too_many_keys(most: int) -> SomaError:
-    """The error of a tenant that made as many keys lately as it may."""
+def too_many_keys(limit: int) -> SomaError:
+    """Returns the error for a tenant that reached its limit of created keys."""
     return SomaError(
         Reason.RATE_LIMITED,
-        f"Your tenant made {most} API keys within {CREATED_WITHIN.days} days, the most it may; make tokens from a key",
+        f"Your tenant made {limit} API keys within {CREATED_KEYS_WINDOW.days} days, the most it may; "
+        "make tokens from a key",
         retry_after_s=_RETRY_AFTER_S,
     )
 
 
-def rights(roles: Iterable[str]) -> frozenset[str]:
-    """Every role that these roles include; an unknown role includes itself alone."""
+def included_roles(roles: Iterable[str]) -> frozenset[str]:
+    """Returns every role that these roles include; an unknown role includes itself alone."""
     return frozenset().union(*(_INCLUDES.get(role, frozenset({role})) for role in roles))
 
 
-def granted(wanted: Sequence[str], giver: Sequence[str]) -> tuple[str, ...]:
-    """The wanted roles, or PERMISSION_DENIED when the giver does not have them all."""
-    missing = sorted(set(wanted) - rights(giver))
+def grantable_roles(requested: Sequence[str], caller_roles: Sequence[str]) -> tuple[str, ...]:
+    """Returns the requested roles without duplicates; PERMISSION_DENIED when the caller's do not include them all."""
+    missing = sorted(set(requested) - included_roles(caller_roles))
     if missing:
         raise SomaError(Reason.PERMISSION_DENIED, f"roles: you cannot give what you do not have: {', '.join(missing)}")
-    return tuple(dict.fromkeys(wanted))
+    return tuple(dict.fromkeys(requested))
 
 
-def key_subject(wanted: str, creator: str) -> str:
-    """Whom a new key acts as, the creator unless another is wanted.
+def key_subject(requested: str, creator: str) -> str:
+    """Returns the subject of a new key: its creator unless another is requested.
 
     INVALID_ARGUMENT for a SPIFFE id: audit entries of services have theirs as the subject.
     """
-    subject = wanted or creator
+    subject = requested or creator
     if _SPIFFE_ID.search(subject):
         raise invalid("api_key.subject", "must not contain spiffe://, which names services")
     return subject
 
 
-def expiry(now: datetime, wanted: datetime | None) -> datetime:
-    """When a new key expires: in a year unless an earlier time is wanted."""
+def key_expiry(now: datetime, requested: datetime | None) -> datetime:
+    """Returns when a new key expires: after KEY_LIFETIME unless an earlier time is requested."""
     latest = now + KEY_LIFETIME
-    if wanted is None:
+    if requested is None:
         return latest
-    if wanted <= now:
+    if requested <= now:
         raise invalid("api_key.expire_time", "must be in the future")
-    if wanted > latest:
+    if requested > latest:
         raise invalid("api_key.expire_time", f"must be within {KEY_LIFETIME.days} days")
-    return wanted
+    return requested

@@ -1,4 +1,4 @@
-"""What tenants may use, and what is left of it for one caller."""
+"""What a tenant may use, and how a key narrows it for one caller."""
 
 from __future__ import annotations
 
@@ -54,44 +54,46 @@ DEFAULT_PERMISSIONS = TenantPermissions()
 
 @dataclass(frozen=True)
 class EffectivePermissions:
-    """What one caller may use now: the plan that counts, and the tenant's permissions narrowed by the key."""
+    """What one caller may use now: the effective plan, and the tenant's permissions narrowed by the key."""
 
     tenant_id: str
     plan: str
     permissions: TenantPermissions
 
 
-def plan_in_effect(plan: str, profile: str) -> str:
-    """The plan that counts in a profile: the one for development counts in development and tests only."""
+def effective_plan(plan: str, profile: str) -> str:
+    """Returns the plan that applies in a profile: the dev plan applies in the profiles dev and test only."""
     return NO_PLAN if plan == DEV_PLAN and profile not in DEV_PROFILES else plan
 
 
 def effective(tenant: Tenant, key: ApiKey, profile: str) -> EffectivePermissions:
-    """The tenant's permissions, narrowed by the key."""
+    """Returns the tenant's permissions, narrowed by the key."""
     own = tenant.permissions
     narrowed = replace(
         own,
         data_classification_floor=own.data_classification_floor or LOWEST_CLASSIFICATION,
-        personas=_within(own.personas, key.personas),
-        capsules=_within(own.capsules, key.capsules),
+        personas=_intersection(own.personas, key.personas),
+        capsules=_intersection(own.capsules, key.capsules),
     )
-    return EffectivePermissions(tenant.tenant_id, plan_in_effect(tenant.plan, profile), narrowed)
+    return EffectivePermissions(tenant.tenant_id, effective_plan(tenant.plan, profile), narrowed)
 
 
-def narrowing(field: str, wanted: Sequence[str], tenants: Sequence[str], creators: Sequence[str]) -> tuple[str, ...]:
-    """The names that a new key is narrowed to, empty for those of the tenant.
+def allowed_names(
+    field: str, requested: Sequence[str], tenant_names: Sequence[str], creator_names: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns the names that a new key is narrowed to; empty: all of the tenant's.
 
-    PERMISSION_DENIED when the tenant, or the key of whoever creates it (`creators`, empty: not narrowed), lacks one.
+    PERMISSION_DENIED when the tenant, or the key that creates it (`creator_names`, empty: not narrowed), lacks one.
     """
-    allowed = _within(tenants, creators)
-    missing = sorted(set(wanted) - set(allowed))
+    available = _intersection(tenant_names, creator_names)
+    missing = sorted(set(requested) - set(available))
     if missing:
         raise SomaError(
             Reason.PERMISSION_DENIED, f"{field}: you cannot give what you do not have: {', '.join(missing)}"
         )
-    return tuple(dict.fromkeys(wanted)) or tuple(creators)
+    return tuple(dict.fromkeys(requested)) or tuple(creator_names)
 
 
-def _within(names: Sequence[str], narrowed: Sequence[str]) -> tuple[str, ...]:
-    """The names that are also in `narrowed`, when that has any."""
-    return tuple(name for name in names if not narrowed or name in narrowed)
+def _intersection(names: Sequence[str], narrowed_to: Sequence[str]) -> tuple[str, ...]:
+    """The names that are also in `narrowed_to`; all of them when that is empty."""
+    return tuple(name for name in names if not narrowed_to or name in narrowed_to)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Binding:
-    """One REST form of a method. `body` names the field that the body fills, `*` all of them, empty none."""
+    """One REST mapping of a method. `body` names the field that the body fills, `*` all of them, empty none."""
 
     verb: str
     template: Template
@@ -49,7 +49,7 @@ class Method:
 
     @property
     def has_head(self) -> bool:
-        """Whether HEAD is served where GET is: a stream would be made, perhaps without an end, for nobody to read."""
+        """Whether HEAD is served where GET is; not for streams, which would run without a reader."""
         return not self.streaming
 
 
@@ -103,7 +103,7 @@ def _resource(group: Sequence[tuple[Template, Method, Binding]]) -> Resource:
             other = methods[binding.verb][0]
             raise ValueError(f"{method.path} and {other.path} share the route {binding.verb} {binding.template.text}")
         methods[binding.verb] = (method, binding)
-    read = methods.get("GET")
-    if read is not None and read[0].has_head:
-        methods["HEAD"] = read
+    get = methods.get("GET")
+    if get is not None and get[0].has_head:
+        methods["HEAD"] = get
     return Resource(group[0][0], MappingProxyType(methods))

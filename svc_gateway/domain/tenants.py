@@ -1,4 +1,4 @@
-"""Which fields of a tenant can be changed, and what they become."""
+"""Field masks of UpdateTenant: which fields can be changed, and how changes are applied."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ if TYPE_CHECKING:
 
     from svc_gateway.domain.keys import Tenant
 
-_WHOLE = ("display_name", "plan", "permissions")
-_PART = "permissions."
-CHANGEABLE = (*_WHOLE, *(f"{_PART}{field.name}" for field in fields(TenantPermissions)))
+_TOP_LEVEL = ("display_name", "plan", "permissions")
+_PERMISSIONS_PREFIX = "permissions."
+MUTABLE_FIELDS = (*_TOP_LEVEL, *(f"{_PERMISSIONS_PREFIX}{field.name}" for field in fields(TenantPermissions)))
 
 
-def masked(paths: Iterable[str]) -> tuple[str, ...]:
-    """The fields that an update mask names; INVALID_ARGUMENT for one that cannot be changed."""
+def masked_fields(paths: Iterable[str]) -> tuple[str, ...]:
+    """Returns the fields that an update mask names; INVALID_ARGUMENT for one that cannot be changed."""
     named = tuple(paths)
     if named == ("*",):
-        return _WHOLE
+        return _TOP_LEVEL
     for path in named:
-        if path not in CHANGEABLE:
-            raise invalid("update_mask", f"{path!r} cannot be changed; possible: {', '.join(CHANGEABLE)}")
+        if path not in MUTABLE_FIELDS:
+            raise invalid("update_mask", f"{path!r} cannot be changed; possible: {', '.join(MUTABLE_FIELDS)}")
     return named
 
 
-def changed(before: Tenant, changes: Mapping[str, object]) -> Tenant:
-    """The tenant with new values of fields, which are named as in CHANGEABLE."""
-    whole: dict[str, Any] = {path: value for path, value in changes.items() if path in _WHOLE}
-    parts: dict[str, Any] = {path.removeprefix(_PART): value for path, value in changes.items() if path not in _WHOLE}
-    after = replace(before, **whole)
-    after = replace(after, permissions=replace(after.permissions, **parts))
+def apply_changes(before: Tenant, changes: Mapping[str, object]) -> Tenant:
+    """Returns the tenant with new values of fields, which are named as in MUTABLE_FIELDS."""
+    top_level: dict[str, Any] = {path: value for path, value in changes.items() if path in _TOP_LEVEL}
+    permissions: dict[str, Any] = {
+        path.removeprefix(_PERMISSIONS_PREFIX): value for path, value in changes.items() if path not in _TOP_LEVEL
+    }
+    after = replace(before, **top_level)
+    after = replace(after, permissions=replace(after.permissions, **permissions))
     return replace(after, display_name=after.display_name or after.tenant_id, plan=after.plan or NO_PLAN)

@@ -1,1 +1,1 @@
-"""What the gateway serves: its own API and the proxy's control plane."""
+"""The gateway's servicers, and the control plane of the proxies."""

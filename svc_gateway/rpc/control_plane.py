@@ -1,4 +1,4 @@
-"""The gateway's second server, for proxies only: their configuration, and what concerns the mesh as a whole."""
+"""The gateway's second server, for proxies only: xDS, and health and reflection of the whole mesh."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
     from mesh.settings import TlsSettings
-    from svc_gateway.app.monitor import Monitor
+    from svc_gateway.app.health_monitor import HealthMonitor
     from svc_gateway.domain.degradation import Report
     from svc_gateway.domain.routes import RouteTable
     from svc_gateway.rpc.xds import AggregatedDiscovery
 
 HEALTH = "grpc.health.v1.Health"
 _DRAIN_S = 1.0
-_FASTEST_PING_MS = 5_000
-"""Proxies ping every 10 s to notice a control plane that vanished; more often than this is taken for abuse."""
+_MIN_PING_INTERVAL_MS = 5_000
+"""Proxies ping every 10 s to notice a control plane that is gone; more frequent pings close the connection."""
 
 
 class ControlServer:
     """Serves xDS, reflection over every service of the mesh, and the health of each by its name.
 
-    At most `public_streams` streams of reflection and health are served at once, so that nobody can crowd out xDS.
+    At most `public_streams` streams of reflection and health are served at once, so that they cannot crowd out xDS.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class ControlServer:
 
     @asynccontextmanager
     async def serving(self, bind: str, tls: TlsSettings) -> AsyncIterator[str]:
-        """Serve while entered; yields the host:port bound. OSError when it cannot be bound."""
+        """Serves while entered; yields the host:port bound. OSError when it cannot be bound."""
         server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),
-                ("grpc.http2.min_ping_interval_without_data_ms", _FASTEST_PING_MS),
+                ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
@@ -78,8 +78,8 @@ class ControlServer:
             await self._health.drain()
             await server.stop(_DRAIN_S)
 
-    async def publish_health(self, monitor: Monitor) -> None:
-        """Tell the health of each service as the monitor sees it, forever."""
+    async def publish_health(self, monitor: HealthMonitor) -> None:
+        """Publishes the health of each service by its name whenever the monitor's report changes, forever."""
         async for report in monitor.watch():
             await self._set_health(report)
 
@@ -91,7 +91,7 @@ class ControlServer:
 
 
 def _bind(server: grpc.aio.Server, bind: str, tls: TlsSettings) -> str:
-    """Private keys are handed out here: without mutual TLS this port stays on the machine."""
+    """Binds the port. It serves private keys, so without mutual TLS the address must be a loopback address."""
     credentials = server_credentials(tls)
     host = bind.rpartition(":")[0]
     if credentials is None and not is_loopback(host):

@@ -14,8 +14,8 @@ import envoy_data_plane.envoy.type.v3 as kinds
 from envoy_data_plane.google.protobuf import Any
 
 from mesh.rpc.targets import endpoints
-from svc_gateway.rpc.xds.messages import EDGE_SECRET, address, from_ads, seconds, split
-from svc_gateway.rpc.xds.tracing import collectors
+from svc_gateway.rpc.xds.messages import EDGE_SECRET, address, from_ads, seconds, split_host_port
+from svc_gateway.rpc.xds.tracing import collector_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _GATEWAY = "gateway"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MAX_CONNECTIONS = 1_000
 _MAX_REQUESTS = 4_096
-# Open to callers without a credential, and never much used at once.
+# Open to callers without a credential, and never used by many at once.
 _MAX_CONTROL_REQUESTS = 256
 _RETRY_PERCENT = 20.0
 _WINDOW_BYTES = 1 << 20
@@ -35,15 +35,15 @@ _WINDOW_BYTES = 1 << 20
 
 def clusters(state: EdgeState) -> Iterator[cl.Cluster]:
     """The clusters of the contexts, and of the gateway's own server for the whole mesh."""
-    secured = state.trust.authority is not None
-    yield _cluster(CONTROL, state.control, _GATEWAY if secured else None)
+    mutual_tls = state.tls.ca is not None
+    yield _cluster(CONTROL, state.control, _GATEWAY if mutual_tls else None)
     for context in state.routes.contexts:
-        yield _cluster(context, state.upstreams.get(context), context if secured else None)
-    yield from collectors(state.collector)
+        yield _cluster(context, state.upstreams.get(context), context if mutual_tls else None)
+    yield from collector_clusters(state.collector)
 
 
 def peer_secret(context: str) -> str:
-    """Name of the secret that says how to know a context's servers."""
+    """Name of the secret that verifies a context's servers."""
     return f"peer.{context}"
 
 
@@ -51,15 +51,15 @@ def _cluster(name: str, endpoint: str | None, identity: str | None) -> cl.Cluste
     """Every address that the endpoint's name resolves to; `identity` is the context whose certificate is expected."""
     return cl.Cluster(
         name=name,
-        cluster_type=_resolved(),
+        cluster_type=_dns_cluster(),
         lb_policy=cl.ClusterLbPolicy.LEAST_REQUEST,
         connect_timeout=seconds(2),
         load_assignment=_endpoints(name, endpoint),
         typed_extension_protocol_options={_HTTP: Any.pack(_http2())},
         health_checks=[_health_check(name)],
-        outlier_detection=_outliers(),
-        circuit_breakers=_breakers(_MAX_CONTROL_REQUESTS if name == CONTROL else _MAX_REQUESTS),
-        # Ejection must be seen at once, not merged into batches of a second.
+        outlier_detection=_outlier_detection(),
+        circuit_breakers=_circuit_breakers(_MAX_CONTROL_REQUESTS if name == CONTROL else _MAX_REQUESTS),
+        # Ejection must take effect at once, not merged into batches of a second.
         common_lb_config=cl.ClusterCommonLbConfig(
             update_merge_window=seconds(0), healthy_panic_threshold=kinds.Percent(value=34)
         ),
@@ -67,8 +67,8 @@ def _cluster(name: str, endpoint: str | None, identity: str | None) -> cl.Cluste
     )
 
 
-def _resolved() -> cl.ClusterCustomClusterType:
-    """Looks names up again and again, so that replicas come and go; addresses stay as they are."""
+def _dns_cluster() -> cl.ClusterCustomClusterType:
+    """Resolves names periodically, so that replicas may come and go; IP addresses stay as they are."""
     config = dns.DnsCluster(
         dns_refresh_rate=seconds(2),
         dns_failure_refresh_rate=dns.DnsClusterRefreshRate(base_interval=seconds(0.5), max_interval=seconds(2)),
@@ -80,7 +80,8 @@ def _endpoints(name: str, endpoint: str | None) -> ep.ClusterLoadAssignment:
     if endpoint is None:
         return ep.ClusterLoadAssignment(cluster_name=name)
     targets = [
-        ep.LbEndpoint(endpoint=ep.Endpoint(address=address(*split(host_port)))) for host_port in endpoints(endpoint)
+        ep.LbEndpoint(endpoint=ep.Endpoint(address=address(*split_host_port(host_port))))
+        for host_port in endpoints(endpoint)
     ]
     return ep.ClusterLoadAssignment(cluster_name=name, endpoints=[ep.LocalityLbEndpoints(lb_endpoints=targets)])
 
@@ -110,7 +111,7 @@ def _health_check(context: str) -> core.HealthCheck:
     )
 
 
-def _outliers() -> cl.OutlierDetection:
+def _outlier_detection() -> cl.OutlierDetection:
     """Ejects a server that keeps failing while others do not; never more than half of them."""
     return cl.OutlierDetection(
         enforcing_consecutive_5xx=0,
@@ -125,7 +126,7 @@ def _outliers() -> cl.OutlierDetection:
     )
 
 
-def _breakers(requests: int) -> cl.CircuitBreakers:
+def _circuit_breakers(requests: int) -> cl.CircuitBreakers:
     budget = cl.CircuitBreakersThresholdsRetryBudget(
         budget_percent=kinds.Percent(value=_RETRY_PERCENT), min_retry_concurrency=3
     )

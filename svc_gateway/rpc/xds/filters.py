@@ -1,4 +1,4 @@
-"""The HTTP filter chain, in the order that a request passes it."""
+"""The HTTP filter chain, in the order in which a request passes through it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from svc_gateway.rpc.xds.messages import (
     http_filter,
     seconds,
 )
-from svc_gateway.rpc.xds.replies import script
+from svc_gateway.rpc.xds.replies import lua_script
 from svc_gateway.rpc.xds.routes import OPTIONAL, REQUIRED
 from svc_gateway.rpc.xds.tracing import trace_filters
 
@@ -44,47 +44,49 @@ if TYPE_CHECKING:
 
 _KEY = "key"
 _TOKEN = "token"  # noqa: S105 - a provider's name
-_VERIFIED_CACHED = 1_000
+_MAX_CACHED_TOKENS = 1_000
 _MAX_TOKEN_BYTES = 8 * 1024
 _CLOCK_SKEW_S = 5
-_RESPONSE_BYTES = 16 << 20
+_MAX_RESPONSE_BYTES = 16 << 20
 
 
 def http_filters(state: EdgeState) -> list[hcm.HttpFilter]:
-    """The chain. What changes while running comes by its own discovery, so that no connection is drained for it."""
+    """Returns the chain. Filters that change while running come by ECDS, so that no connection is drained for them."""
     return [
         *trace_filters(state.collector),
-        http_filter("envoy.filters.http.lua", f_lua.Lua(default_source_code=core.DataSource(inline_string=script()))),
+        http_filter(
+            "envoy.filters.http.lua", f_lua.Lua(default_source_code=core.DataSource(inline_string=lua_script()))
+        ),
         http_filter("envoy.filters.http.grpc_web", f_web.GrpcWeb()),
         http_filter(CORS_FILTER, f_cors.Cors()),
-        _discovered(JWT_FILTER, f_jwt.JwtAuthentication),
-        _discovered(RBAC_FILTER, f_rbac.Rbac),
+        _dynamic_filter(JWT_FILTER, f_jwt.JwtAuthentication),
+        _dynamic_filter(RBAC_FILTER, f_rbac.Rbac),
         http_filter("envoy.filters.http.local_ratelimit", _rate_limit(state.limits)),
-        _bounded_body(state.limits),
+        _body_buffer(state.limits),
         http_filter(TRANSCODER_FILTER, _transcoder(state)),
         http_filter("envoy.filters.http.router", f_router.Router(suppress_envoy_headers=True)),
     ]
 
 
-def _bounded_body(limits: Limits) -> hcm.HttpFilter:
-    """Off, except on routes that take a JSON body: the transcoder's own bound is per piece, not for the whole."""
-    bounded = http_filter(BUFFER_FILTER, f_buffer.Buffer(max_request_bytes=limits.body_bytes))
-    bounded.disabled = True
-    return bounded
+def _body_buffer(limits: Limits) -> hcm.HttpFilter:
+    """Disabled, except on routes with a JSON body: the transcoder's own limit applies to chunks, not to the body."""
+    buffer = http_filter(BUFFER_FILTER, f_buffer.Buffer(max_request_bytes=limits.body_bytes))
+    buffer.disabled = True
+    return buffer
 
 
-def _discovered(name: str, config: type[betterproto2.Message]) -> hcm.HttpFilter:
+def _dynamic_filter(name: str, config: type[betterproto2.Message]) -> hcm.HttpFilter:
     source = core.ExtensionConfigSource(config_source=from_ads(), type_urls=[Any.pack(config()).type_url])
     return hcm.HttpFilter(name=name, config_discovery=source)
 
 
 def authentication(credentials: Credentials) -> core.TypedExtensionConfig:
     """Verifies tokens and API keys by signature, issuer, audience and expiry."""
-    either = [f_jwt.JwtRequirement(provider_name=name) for name in (_KEY, _TOKEN)]
-    nobody = f_jwt.JwtRequirement(allow_missing=Empty())
+    by_credential = [f_jwt.JwtRequirement(provider_name=name) for name in (_KEY, _TOKEN)]
+    anonymous = f_jwt.JwtRequirement(allow_missing=Empty())
     config = f_jwt.JwtAuthentication(
         providers={_KEY: _key_provider(credentials), _TOKEN: _token_provider(credentials)},
-        requirement_map={REQUIRED: _any_of(either), OPTIONAL: _any_of([*either, nobody])},
+        requirement_map={REQUIRED: _any_of(by_credential), OPTIONAL: _any_of([*by_credential, anonymous])},
         bypass_cors_preflight=True,
     )
     return core.TypedExtensionConfig(name=JWT_FILTER, typed_config=Any.pack(config))
@@ -108,7 +110,7 @@ def _token_provider(credentials: Credentials) -> f_jwt.JwtProvider:
 
 
 def _provider(credentials: Credentials, *headers: f_jwt.JwtHeader) -> f_jwt.JwtProvider:
-    """A provider reads one prefix only; both use the same keys. The credential travels on: services verify again."""
+    """A provider reads one prefix only; both use the same keys. The credential is forwarded: services verify again."""
     return f_jwt.JwtProvider(
         issuer=credentials.issuer,
         audiences=[credentials.audience],
@@ -119,12 +121,12 @@ def _provider(credentials: Credentials, *headers: f_jwt.JwtHeader) -> f_jwt.JwtP
         forward=True,
         payload_in_metadata=CLAIMS,
         claim_to_headers=[f_jwt.JwtClaimToHeader(header_name=KEY_HEADER, claim_name="jti")],
-        jwt_cache_config=f_jwt.JwtCacheConfig(jwt_cache_size=_VERIFIED_CACHED, jwt_max_token_size=_MAX_TOKEN_BYTES),
+        jwt_cache_config=f_jwt.JwtCacheConfig(jwt_cache_size=_MAX_CACHED_TOKENS, jwt_max_token_size=_MAX_TOKEN_BYTES),
     )
 
 
 def _rate_limit(limits: Limits) -> f_rate.LocalRateLimit:
-    """One bucket for everybody, and one for each tenant as it appears."""
+    """One token bucket for all requests, and one for each tenant, created on its first request."""
     always = core.RuntimeFractionalPercent(default_value=kinds.FractionalPercent(numerator=100))
     path = [metadata.MetadataKeyPathSegment(key=key) for key in (CLAIMS, "tenant")]
     tenant = ro.RateLimitActionMetaData(
@@ -165,5 +167,5 @@ def _transcoder(state: EdgeState) -> f_transcoder.GrpcJsonTranscoder:
             reject_unknown_method=True, reject_unknown_query_parameters=True, reject_binding_body_field_collisions=True
         ),
         max_request_body_size=state.limits.body_bytes,
-        max_response_body_size=_RESPONSE_BYTES,
+        max_response_body_size=_MAX_RESPONSE_BYTES,
     )

@@ -1,4 +1,4 @@
-"""The one listener: TLS 1.3, HTTP/2 and HTTP/1.1, clean headers, a log line for each request."""
+"""The listener: TLS 1.3, HTTP/2 and HTTP/1.1, removal of internal headers, an access log line per request."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from svc_gateway.domain.edge_state import EdgeState
 
 LISTENER_NAME = "edge"
-_STREAMS = 256
-_HANDSHAKE_S = 10.0
+_MAX_STREAMS = 256
+_HANDSHAKE_TIMEOUT_S = 10.0
 _WINDOW_BYTES = 1 << 20
-_HEADERS_KB = 32
-_HEADERS_COUNT = 100
-# Nobody outside may say who a caller is or steer the proxy.
-_STRIPPED_PREFIXES = ("x-soma-", "x-envoy-")
-_STRIPPED = (
+_MAX_HEADERS_KB = 32
+_MAX_HEADERS = 100
+# Clients may neither set the caller's identity nor control the proxy.
+_REMOVED_PREFIXES = ("x-soma-", "x-envoy-")
+_REMOVED_HEADERS = (
     "x-tenant", "x-tenant-id", "x-subject", "x-user", "x-user-id", "x-role", "x-roles", "x-scopes", "x-actor",
     "x-internal-token", "x-forwarded-client-cert", "x-original-url", "x-rewrite-url",
 )  # fmt: skip
@@ -53,7 +53,7 @@ def listener(state: EdgeState) -> li.Listener:
     chain = li.FilterChain(
         filters=[li.Filter(name="envoy.filters.network.http_connection_manager", typed_config=Any.pack(_http(state)))],
         transport_socket=_tls(),
-        transport_socket_connect_timeout=seconds(_HANDSHAKE_S),
+        transport_socket_connect_timeout=seconds(_HANDSHAKE_TIMEOUT_S),
     )
     return li.Listener(
         name=LISTENER_NAME,
@@ -84,7 +84,7 @@ def _http(state: EdgeState) -> hcm.HttpConnectionManager:
         local_reply_config=local_replies(),
         tracing=tracing(state.collector),
         access_log=[_access_log(state.access_log)],
-        early_header_mutation_extensions=[_stripping()],
+        early_header_mutation_extensions=[_early_header_mutation()],
         server_name="soma",
         use_remote_address=True,
         normalize_path=True,
@@ -96,12 +96,12 @@ def _http(state: EdgeState) -> hcm.HttpConnectionManager:
         stream_idle_timeout=seconds(300),
         request_headers_timeout=seconds(15),
         drain_timeout=seconds(20),
-        max_request_headers_kb=_HEADERS_KB,
+        max_request_headers_kb=_MAX_HEADERS_KB,
         common_http_protocol_options=core.HttpProtocolOptions(
-            idle_timeout=seconds(600), max_headers_count=_HEADERS_COUNT
+            idle_timeout=seconds(600), max_headers_count=_MAX_HEADERS
         ),
         http2_protocol_options=core.Http2ProtocolOptions(
-            max_concurrent_streams=_STREAMS,
+            max_concurrent_streams=_MAX_STREAMS,
             initial_stream_window_size=_WINDOW_BYTES,
             initial_connection_window_size=_WINDOW_BYTES * 4,
             connection_keepalive=core.KeepaliveSettings(interval=seconds(30), timeout=seconds(10)),
@@ -110,23 +110,23 @@ def _http(state: EdgeState) -> hcm.HttpConnectionManager:
 
 
 def _request_ids() -> hcm.RequestIdExtension:
-    """Request ids pass through as they came."""
+    """Request ids pass through unchanged."""
     config = request_id.UuidRequestIdConfig(pack_trace_reason=False, use_request_id_for_trace_sampling=False)
     return hcm.RequestIdExtension(typed_config=Any.pack(config))
 
 
-def _stripping() -> core.TypedExtensionConfig:
-    """Removes what only the mesh may say, and names a trace for callers that bring none."""
-    by_name = [mutation.HeaderMutation(remove=name) for name in _STRIPPED]
+def _early_header_mutation() -> core.TypedExtensionConfig:
+    """Removes headers that only the mesh may set, and sets a trace id for requests without one."""
+    by_name = [mutation.HeaderMutation(remove=name) for name in _REMOVED_HEADERS]
     by_prefix = [
         mutation.HeaderMutation(
             remove_on_match=mutation.HeaderMutationRemoveOnMatch(key_matcher=matcher.StringMatcher(prefix=prefix))
         )
-        for prefix in _STRIPPED_PREFIXES
+        for prefix in _REMOVED_PREFIXES
     ]
-    fresh = mutation.HeaderMutation(append=header(TRACE_HEADER, "%UNIQUE_ID%"))
+    trace_id = mutation.HeaderMutation(append=header(TRACE_HEADER, "%UNIQUE_ID%"))
     return core.TypedExtensionConfig(
-        name="strip", typed_config=Any.pack(early.HeaderMutation(mutations=[*by_name, *by_prefix, fresh]))
+        name="strip", typed_config=Any.pack(early.HeaderMutation(mutations=[*by_name, *by_prefix, trace_id]))
     )
 
 

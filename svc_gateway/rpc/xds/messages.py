@@ -1,4 +1,4 @@
-"""Small pieces that every part of the configuration is made of."""
+"""Names and small messages that the resources share."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROUTES = f"{_CONFIG}route.v3.RouteConfiguration"
 EXTENSION = f"{_CONFIG}core.v3.TypedExtensionConfig"
 SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
 
-# What comes first must exist before what follows refers to it.
-ORDER = (CLUSTER, LISTENER, ROUTES, EXTENSION, SECRET)
-# Types of which a proxy asks for everything there is.
+# Resources must exist before later ones refer to them.
+SEND_ORDER = (CLUSTER, LISTENER, ROUTES, EXTENSION, SECRET)
+# Types to which a proxy may subscribe by wildcard.
 WILDCARD = frozenset({CLUSTER, LISTENER})
 
 JWT_FILTER = "envoy.filters.http.jwt_authn"
@@ -39,7 +39,7 @@ EDGE_SECRET = "edge"  # noqa: S105 - a resource's name
 
 
 def from_ads() -> core.ConfigSource:
-    """The source of everything: the stream that asked."""
+    """Returns the config source ADS: the stream of the subscription itself."""
     return core.ConfigSource(ads=core.AggregatedConfigSource(), resource_api_version=core.ApiVersion.V3)
 
 
@@ -53,7 +53,7 @@ def address(host: str, port: int) -> core.Address:
     return core.Address(socket_address=core.SocketAddress(address=host, port_value=port))
 
 
-def split(host_port: str) -> tuple[str, int]:
+def split_host_port(host_port: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[v6]:port`."""
     host, _, port = host_port.rpartition(":")
     return host.strip("[]"), int(port)
@@ -65,7 +65,7 @@ def http_filter(name: str, config: betterproto2.Message) -> hcm.HttpFilter:
 
 
 def header(name: str, value: str) -> core.HeaderValueOption:
-    """A header that replaces whatever had its name."""
+    """A header that replaces those with its name."""
     return core.HeaderValueOption(
         header=core.HeaderValue(key=name, value=value),
         append_action=core.HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
@@ -73,7 +73,7 @@ def header(name: str, value: str) -> core.HeaderValueOption:
 
 
 def default_header(name: str, value: str) -> core.HeaderValueOption:
-    """A header for answers that have none of its name."""
+    """A header for responses that have none with its name."""
     return core.HeaderValueOption(
         header=core.HeaderValue(key=name, value=value),
         append_action=core.HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,

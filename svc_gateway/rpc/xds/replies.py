@@ -1,4 +1,4 @@
-"""The edge's own refusals, in the one error shape; and the statuses that gRPC codes alone cannot tell apart."""
+"""The edge's local replies in the error format of the API, and HTTP statuses that gRPC codes alone do not determine."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _DOMAIN = "soma"
 _BODY = "%LOCAL_REPLY_BODY%"
 _TRACE = f"%REQ({TRACE_HEADER})%"
 _TYPES = "type.googleapis.com/google.rpc."
-_RETRY_S = 1
-_NUMBERS = {code.name: code.value[0] for code in grpc.StatusCode}
+_RETRY_AFTER_S = 1
+_CODE_NUMBERS = {code.name: code.value[0] for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What becomes of a refusal with this HTTP status (and response flags, where given).
+    """How a local reply with this HTTP status (and with one of these response flags, if any) is rewritten.
 
-    `grpc` names the code that a native gRPC client gets, where it is certain; only then are details sent to it.
+    `grpc` names the code that a native gRPC client gets, if it is fixed; only then are details sent to the client.
     """
 
     status: int
@@ -43,7 +43,7 @@ class Reply:
     grpc: str = ""
 
 
-# The first that matches counts.
+# The first match applies.
 REPLIES = (
     Reply(401, Reason.UNAUTHENTICATED, "The API key or token is missing, or was not accepted: send a valid key as "
           f"'x-api-key: soma_...', or a key or token as 'Authorization: Bearer ...' ({_BODY})", grpc="UNAUTHENTICATED"),
@@ -66,8 +66,8 @@ REPLIES = (
     Reply(500, Reason.INTERNAL, "The edge failed; quote the trace id"),
 )  # fmt: skip
 
-# How the transcoder answers each gRPC code (google/rpc/code.proto).
-_TRANSCODED = {
+# HTTP statuses of the transcoder by gRPC code (google/rpc/code.proto).
+_TRANSCODED_STATUS = {
     "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403, "NOT_FOUND": 404, "ABORTED": 409, "ALREADY_EXISTS": 409, "RESOURCE_EXHAUSTED": 429,
     "CANCELLED": 499, "INTERNAL": 500, "UNKNOWN": 500, "DATA_LOSS": 500, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503,
@@ -76,37 +76,37 @@ _TRANSCODED = {
 
 
 def local_replies() -> hcm.LocalReplyConfig:
-    """Rewrites every answer that the edge makes by itself."""
+    """Rewrites every response that the edge generates itself."""
     mappers = [mapper for reply in REPLIES for mapper in (_for_grpc(reply), _for_json(reply))]
     return hcm.LocalReplyConfig(mappers=mappers, body_format=_json(Reason.INTERNAL, _BODY))
 
 
-def script() -> str:
-    """A Lua script: gives requests a trace context and leaves one credential; sets status and Retry-After by reason,
-    and takes the body off answers to HEAD.
+def lua_script() -> str:
+    """Returns the Lua script, which sets the trace context of requests and leaves one credential in them; and which
+    sets status and Retry-After of responses by their reason, and removes the body of responses to HEAD.
     """
-    statuses = {reason: rule.http_status for reason, rule in RULES.items() if _differs(rule)}
+    statuses = {reason: rule.http_status for reason, rule in RULES.items() if _status_differs(rule)}
     retryable = {reason: "true" for reason, rule in RULES.items() if rule.retryable}
-    filled = _SCRIPT.replace("@STATUSES@", _table(statuses)).replace("@RETRYABLE@", _table(retryable))
-    return filled.replace("@TRACE@", TRACE_HEADER).replace("@RETRY@", str(_RETRY_S))
+    filled = _LUA_SCRIPT.replace("@STATUSES@", _lua_table(statuses)).replace("@RETRYABLE@", _lua_table(retryable))
+    return filled.replace("@TRACE@", TRACE_HEADER).replace("@RETRY@", str(_RETRY_AFTER_S))
 
 
-def _differs(rule: Rule) -> bool:
-    return _TRANSCODED[rule.grpc_code] != rule.http_status
+def _status_differs(rule: Rule) -> bool:
+    return _TRANSCODED_STATUS[rule.grpc_code] != rule.http_status
 
 
-def _table(entries: Mapping[Reason, object]) -> str:
+def _lua_table(entries: Mapping[Reason, object]) -> str:
     return "{" + ", ".join(f"{reason.value} = {value}" for reason, value in entries.items()) + "}"
 
 
-# An answer of the edge's own waited for no service, so there is no number before the "e-6" of its overhead.
-# Objects of a script are good until its next wait for a body: they are asked for again after it.
-_SCRIPT = """
+# A local reply has no upstream timing, so there is no number before the "e-6" of its overhead.
+# Header objects are valid until the script next waits for a body: they are fetched again after it.
+_LUA_SCRIPT = """
 local statuses = @STATUSES@
 local retryable = @RETRYABLE@
 
--- The trace of what the services accept, and of nothing else: they would begin one that no answer names.
-local function traced(parent)
+-- The trace id of a traceparent that services accept; for others they would begin a trace that no response names.
+local function trace_id_of(parent)
   local version, trace, span = parent:match("^([0-9a-f][0-9a-f])%-([0-9a-f]+)%-([0-9a-f]+)%-[0-9a-f][0-9a-f]$")
   if version == nil or version == "ff" or #trace ~= 32 or #span ~= 16 then return nil end
   if trace:find("[^0]") == nil or span:find("[^0]") == nil then return nil end
@@ -131,7 +131,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   one_credential(headers)
-  local trace = traced(headers:get("traceparent") or "")
+  local trace = trace_id_of(headers:get("traceparent") or "")
   if trace == nil then
     trace = (headers:get("@TRACE@") or ""):gsub("-", "")
     headers:replace("traceparent", "00-" .. trace .. "-" .. trace:sub(17) .. "-01")
@@ -142,7 +142,7 @@ function envoy_on_request(handle)
   end
 end
 
-local function delay(handle)
+local function retry_delay(handle)
   local body = handle:body()
   if body == nil or body:length() > 65536 then return "@RETRY@" end
   local text = body:getBytes(0, body:length())
@@ -150,46 +150,46 @@ local function delay(handle)
   return tostring(math.max(1, math.ceil(seconds)))
 end
 
--- A value that was refused may be a secret: it is not sent back.
-local function unquote(handle)
+-- A rejected value may be a secret: it is not sent back.
+local function redact(handle)
   local body = handle:body()
   if body == nil or body:length() > 65536 then return end
   local text = body:getBytes(0, body:length())
-  local told = text:gsub('invalid value \\\\".-\\\\" for', 'invalid value for')
-  if told == text then return end
-  body:setBytes(told)
-  handle:headers():replace("content-length", tostring(#told))
+  local redacted = text:gsub('invalid value \\\\".-\\\\" for', 'invalid value for')
+  if redacted == text then return end
+  body:setBytes(redacted)
+  handle:headers():replace("content-length", tostring(#redacted))
 end
 
-local function quota(headers)
+local function add_quota_headers(headers)
   for _, part in ipairs({"limit", "remaining", "reset"}) do
     local value = headers:get("x-ratelimit-" .. part)
     if value ~= nil then headers:replace("ratelimit-" .. part, value) end
   end
 end
 
--- Whether the body was waited for.
-local function refused(handle)
+-- Rewrites an error response; returns whether it waited for the body.
+local function rewrite_error(handle)
   local headers = handle:headers()
   local reason = headers:get("x-soma-reason")
   if reason == nil then
     if headers:get(":status") ~= "400" then return false end
-    unquote(handle)
+    redact(handle)
     return true
   end
   local status = statuses[reason]
   if status ~= nil then headers:replace(":status", tostring(status)) end
   if not retryable[reason] or headers:get("retry-after") ~= nil then return false end
-  local seconds = delay(handle)
+  local seconds = retry_delay(handle)
   handle:headers():replace("retry-after", seconds)
   return true
 end
 
--- What answers HEAD is what answers GET, its length included. A body that was waited for comes in no more pieces.
--- One that the edge does not even write has a length that may not be the one of GET, whose text is changed here.
+-- A response to HEAD equals the one to GET, with its content-length. A body that was waited for has no more chunks.
+-- If the edge writes no body, its length may differ from the one of GET, whose text is changed here.
 local function drop_body(handle, waited)
   if not waited then
-    for piece in handle:bodyChunks() do piece:setBytes("") end
+    for chunk in handle:bodyChunks() do chunk:setBytes("") end
     return
   end
   local body = handle:body()
@@ -209,8 +209,8 @@ function envoy_on_response(handle)
   headers:remove("grpc-accept-encoding")
   headers:remove("grpc-status")
   headers:remove("grpc-message")
-  if headers:get(":status") == "429" then quota(headers) end
-  local waited = refused(handle)
+  if headers:get(":status") == "429" then add_quota_headers(headers) end
+  local waited = rewrite_error(handle)
   local edge = handle:streamInfo():dynamicMetadata():get("edge")
   if edge ~= nil and edge["head"] then drop_body(handle, waited) end
 end
@@ -219,7 +219,7 @@ end
 
 def _for_json(reply: Reply) -> hcm.ResponseMapper:
     rule = RULES[reply.reason]
-    headers = [header("retry-after", str(_RETRY_S))] if rule.retryable else []
+    headers = [header("retry-after", str(_RETRY_AFTER_S))] if rule.retryable else []
     return hcm.ResponseMapper(
         filter=_filter(reply),
         status_code=rule.http_status,
@@ -234,7 +234,7 @@ def _for_grpc(reply: Reply) -> hcm.ResponseMapper:
         name="content-type",
         string_match=matcher.StringMatcher(safe_regex=matcher.RegexMatcher(regex=r"application/grpc(\+.*)?")),
     )
-    # The transcoder turns a REST call into gRPC and notes where it came from.
+    # The transcoder turns a REST call into gRPC and sets the original path in a header.
     from_rest = ro.HeaderMatcher(name="x-envoy-original-path", present_match=True, invert_match=True)
     native = [al.AccessLogFilter(header_filter=al.HeaderFilter(header=test)) for test in (is_grpc, from_rest)]
     # Details must repeat the message, so they can accompany a fixed text only.
@@ -248,7 +248,7 @@ def _for_grpc(reply: Reply) -> hcm.ResponseMapper:
 
 
 def _details(reply: Reply) -> str:
-    status = status_pb2.Status(code=_NUMBERS[reply.grpc], message=reply.text)
+    status = status_pb2.Status(code=_CODE_NUMBERS[reply.grpc], message=reply.text)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reply.reason.value, domain=_DOMAIN))
     return base64.b64encode(status.SerializeToString(deterministic=True)).decode().rstrip("=")
 
@@ -279,9 +279,9 @@ def _json(reason: Reason, message: str) -> core.SubstitutionFormatString:
         "domain": _DOMAIN,
         "metadata": {"trace_id": _TRACE},
     }
-    retry = {"@type": f"{_TYPES}RetryInfo", "retry_delay": f"{_RETRY_S}s"}
+    retry = {"@type": f"{_TYPES}RetryInfo", "retry_delay": f"{_RETRY_AFTER_S}s"}
     body = {
-        "code": _NUMBERS[rule.grpc_code],
+        "code": _CODE_NUMBERS[rule.grpc_code],
         "message": message,
         "details": [info, retry] if rule.retryable else [info],
     }

@@ -1,4 +1,4 @@
-"""Routes: REST by verb and path, gRPC by method; everything else gets a clear refusal."""
+"""Routes: REST by verb and path, gRPC by method; everything else gets an error response."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ if TYPE_CHECKING:
 
 REQUIRED = "required"
 OPTIONAL = "optional"
-# Answered for the whole mesh by the gateway, and open: they tell what the published document tells.
+# Served for the whole mesh by the gateway, without a credential: they reveal what the OpenAPI document does.
 _MESH_SERVICES = (
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 )
-# Microseconds from the end of the request to the first byte of a service's answer, written in seconds. A service that
-# waited for a provider tells the mesh's own part itself.
+# Microseconds from the end of the request to the first byte of a service's response, in seconds. A service that
+# waited for a provider sends the mesh's own share itself.
 _OVERHEAD = "%COMMON_DURATION(DS_RX_END:US_RX_BEG:us)%e-6"
 _HSTS = "max-age=31536000; includeSubDomains"
-_FOREVER = 2**62
-# Nobody has to say who they are to open one of these; whoever still listens when it ends opens another.
-_OPEN_IDLE_S = 300.0
-_OPEN_LONGEST_S = 600.0
+_MAX_LENGTH = 2**62
+# These streams need no credential; a client that still reads when its stream ends opens another.
+_PUBLIC_IDLE_S = 300.0
+_PUBLIC_MAX_DURATION_S = 600.0
 
 
 def route_configuration(state: EdgeState) -> ro.RouteConfiguration:
-    """The edge's one route table."""
+    """Returns the route configuration of the edge."""
     host = ro.VirtualHost(
         name=ROUTES_NAME,
         domains=["*"],
-        routes=[*_preflights(state.cors), *_grpc(state), *_rest(state), _refusal(ro.RouteMatch(prefix="/"), 404)],
-        # Nothing that the edge found out for itself is passed on: services read the credential.
+        routes=[*_preflights(state.cors), *_grpc(state), *_rest(state), _error_route(ro.RouteMatch(prefix="/"), 404)],
+        # Headers that the edge derived are not forwarded: services verify the credential themselves.
         request_headers_to_remove=[KEY_HEADER],
         response_headers_to_add=[
             header("strict-transport-security", _HSTS),
@@ -73,7 +73,7 @@ def route_configuration(state: EdgeState) -> ro.RouteConfiguration:
 
 
 def _preflights(cors: Cors) -> Iterator[ro.Route]:
-    """Answered by the CORS filter, which looks only at routes that lead to a cluster."""
+    """Routes of preflight requests. The CORS filter responds to them, but only on routes to a cluster."""
     for origin in cors.origins:
         preflight = {":method": "OPTIONS", "origin": origin}
         headers = [
@@ -81,7 +81,9 @@ def _preflights(cors: Cors) -> Iterator[ro.Route]:
             for name, value in preflight.items()
         ]
         headers.append(ro.HeaderMatcher(name="access-control-request-method", present_match=True))
-        yield ro.Route(match=ro.RouteMatch(prefix="/", headers=headers), route=_action(CONTROL, timeout=1, idle=None))
+        yield ro.Route(
+            match=ro.RouteMatch(prefix="/", headers=headers), route=_route_action(CONTROL, timeout=1, idle=None)
+        )
 
 
 def _grpc(state: EdgeState) -> Iterator[ro.Route]:
@@ -91,7 +93,7 @@ def _grpc(state: EdgeState) -> Iterator[ro.Route]:
         yield ro.Route(
             name=service,
             match=ro.RouteMatch(prefix=f"/{service}/"),
-            route=_action(CONTROL, timeout=0, idle=_OPEN_IDLE_S, longest=_OPEN_LONGEST_S),
+            route=_route_action(CONTROL, timeout=0, idle=_PUBLIC_IDLE_S, max_duration=_PUBLIC_MAX_DURATION_S),
             typed_per_filter_config={JWT_FILTER: _authentication(OPTIONAL)},
         )
 
@@ -104,20 +106,20 @@ def _rest(state: EdgeState) -> Iterator[ro.Route]:
 def _resource(resource: Resource, state: EdgeState) -> Iterator[ro.Route]:
     for verb, (method, binding) in sorted(resource.methods.items()):
         if method.raw_request:
-            yield _refusal(_match(resource.template, verb, _longer_than(state.limits.upload_bytes)), 413)
+            yield _error_route(_match(resource.template, verb, _longer_than(state.limits.upload_bytes)), 413)
         elif binding.body:
-            yield _buffered(_refusal(_match(resource.template, verb, *_not_json()), 415), state.limits)
+            yield _buffered(_error_route(_match(resource.template, verb, *_not_json()), 415), state.limits)
         forward = _forward(_match(resource.template, verb), method, state.limits)
         yield _buffered(forward, state.limits) if binding.body and not method.client_streaming else forward
-    yield _refusal(_match(resource.template), 405, header("allow", resource.allow))
+    yield _error_route(_match(resource.template), 405, header("allow", resource.allow))
 
 
 def _buffered(route: ro.Route, limits: Limits) -> ro.Route:
-    """The route, taken once the whole body is there: some clients (curl 7.88) lose an answer over HTTP/2 that comes
-    earlier.
+    """Returns the route with a buffered body: some clients (curl 7.88) lose an HTTP/2 response that comes before the
+    end of their body.
     """
-    bound = f_buffer.Buffer(max_request_bytes=limits.body_bytes)
-    route.typed_per_filter_config[BUFFER_FILTER] = Any.pack(f_buffer.BufferPerRoute(buffer=bound))
+    buffer = f_buffer.Buffer(max_request_bytes=limits.body_bytes)
+    route.typed_per_filter_config[BUFFER_FILTER] = Any.pack(f_buffer.BufferPerRoute(buffer=buffer))
     return route
 
 
@@ -131,11 +133,11 @@ def _match(template: Template, verb: str = "", *conditions: ro.HeaderMatcher) ->
 
 
 def _longer_than(limit: int) -> ro.HeaderMatcher:
-    return ro.HeaderMatcher(name="content-length", range_match=kinds.Int64Range(start=limit + 1, end=_FOREVER))
+    return ro.HeaderMatcher(name="content-length", range_match=kinds.Int64Range(start=limit + 1, end=_MAX_LENGTH))
 
 
 def _not_json() -> tuple[ro.HeaderMatcher, ro.HeaderMatcher]:
-    """A body that is declared, and declared as something else. An empty body needs no declaration."""
+    """Matches a content-type other than JSON. An empty body needs no content-type."""
     json = matcher.StringMatcher(
         safe_regex=matcher.RegexMatcher(regex=r"(?i)application/(json|grpc[-+\w]*|[-.\w]+\+json)\s*(;.*)?")
     )
@@ -146,20 +148,20 @@ def _not_json() -> tuple[ro.HeaderMatcher, ro.HeaderMatcher]:
 
 
 def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
-    """A call to a context, with a time limit for its body and its answer.
+    """Returns the route of a method, with a time limit for its request body and its response.
 
-    Streams to the client have none. An upload ends when its client falls silent, and after its longest time.
+    Response streams have none. An upload ends when its client is idle, and after its maximum duration.
     """
     timeout = 0.0 if method.streaming else limits.unary_timeout_s
     idle = None if not method.streaming else limits.upload_idle_s if method.client_streaming else 0.0
     return ro.Route(
         name=method.path[1:],
         match=match,
-        route=_action(
+        route=_route_action(
             method.context,
             timeout=timeout,
             idle=idle,
-            longest=_longest(method, limits),
+            max_duration=_max_duration(method, limits),
             retry_resets=_is_idempotent(method),
         ),
         response_headers_to_add=[] if method.streaming else [default_header("x-mesh-overhead-seconds", _OVERHEAD)],
@@ -167,24 +169,25 @@ def _forward(match: ro.RouteMatch, method: Method, limits: Limits) -> ro.Route:
     )
 
 
-def _longest(method: Method, limits: Limits) -> float | None:
-    """How long a request may take from its first byte; a route's timeout begins only when its body is whole."""
+def _max_duration(method: Method, limits: Limits) -> float | None:
+    """Maximum duration of a request from its first byte; a route's timeout starts only at the end of the body."""
     if method.client_streaming:
         return limits.upload_longest_s
     return None if method.streaming else limits.unary_timeout_s
 
 
 def _is_idempotent(method: Method) -> bool:
-    """Whether a call only reads, and has one answer."""
+    """Whether a call only reads, and has one response."""
     return not method.streaming and bool(method.bindings) and all(each.verb == "GET" for each in method.bindings)
 
 
-def _action(
-    cluster: str, *, timeout: float, idle: float | None, longest: float | None = None, retry_resets: bool = False
+def _route_action(
+    cluster: str, *, timeout: float, idle: float | None, max_duration: float | None = None, retry_resets: bool = False
 ) -> ro.RouteAction:
-    """Retries what never reached a server, and with `retry_resets` what lost its server. Others may have been done.
+    """Retries requests that reached no server, and with `retry_resets` those whose connection was reset.
 
-    A retry goes to another server: one that has just died has no requests and is thought to be the least loaded.
+    Others may have had an effect. A retry goes to another server: one that has just died has no requests and would
+    count as the least loaded.
     """
     others = Any.pack(previous_hosts.PreviousHostsPredicate())
     return ro.RouteAction(
@@ -192,8 +195,8 @@ def _action(
         timeout=seconds(timeout),
         idle_timeout=None if idle is None else seconds(idle),
         max_stream_duration=None
-        if longest is None
-        else ro.RouteActionMaxStreamDuration(max_stream_duration=seconds(longest)),
+        if max_duration is None
+        else ro.RouteActionMaxStreamDuration(max_stream_duration=seconds(max_duration)),
         retry_policy=ro.RetryPolicy(
             retry_on="connect-failure,refused-stream,reset" if retry_resets else "connect-failure,refused-stream",
             num_retries=2,
@@ -210,8 +213,8 @@ def _authentication(requirement: str) -> Any:
     return Any.pack(f_jwt.PerRouteConfig(requirement_name=requirement))
 
 
-def _refusal(match: ro.RouteMatch, status: int, *headers: core.HeaderValueOption) -> ro.Route:
-    """An answer of the edge itself, before any credential is looked at; its body is set by the listener."""
+def _error_route(match: ro.RouteMatch, status: int, *headers: core.HeaderValueOption) -> ro.Route:
+    """Returns a route with a local reply, without authentication; its body is set by the local reply config."""
     off = Any.pack(ro.FilterConfig(disabled=True))
     return ro.Route(
         match=match,

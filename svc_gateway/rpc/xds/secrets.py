@@ -1,4 +1,4 @@
-"""Secrets: the edge's certificate, and how each context's servers are known."""
+"""Secrets: the edge's certificate, and how the servers of each context are verified."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 
 def secrets(state: EdgeState) -> Iterator[tls.Secret]:
-    """Every secret that clusters and the listener name."""
-    edge = state.trust.edge
-    certificate = tls.TlsCertificate(
-        certificate_chain=core.DataSource(inline_bytes=edge.chain), private_key=core.DataSource(inline_bytes=edge.key)
+    """Yields every secret that clusters and the listener refer to."""
+    pair = state.tls.certificate
+    message = tls.TlsCertificate(
+        certificate_chain=core.DataSource(inline_bytes=pair.chain),
+        private_key=core.DataSource(inline_bytes=pair.private_key),
     )
-    yield tls.Secret(name=EDGE_SECRET, tls_certificate=certificate)
-    if state.trust.authority is not None:
+    yield tls.Secret(name=EDGE_SECRET, tls_certificate=message)
+    if state.tls.ca is not None:
         for context in state.routes.contexts:
-            yield tls.Secret(name=peer_secret(context), validation_context=_known_as(context, state.trust.authority))
+            yield tls.Secret(name=peer_secret(context), validation_context=_peer_validation(context, state.tls.ca))
 
 
-def _known_as(context: str, authority: bytes) -> tls.CertificateValidationContext:
+def _peer_validation(context: str, ca: bytes) -> tls.CertificateValidationContext:
     name = tls.SubjectAltNameMatcher(
         san_type=tls.SubjectAltNameMatcherSanType.URI, matcher=matcher.StringMatcher(exact=f"{SPIFFE}{context}")
     )
     return tls.CertificateValidationContext(
-        trusted_ca=core.DataSource(inline_bytes=authority), match_typed_subject_alt_names=[name]
+        trusted_ca=core.DataSource(inline_bytes=ca), match_typed_subject_alt_names=[name]
     )

@@ -1,4 +1,4 @@
-"""The aggregated discovery service: sends each proxy what it asks for, in order, whenever that changes."""
+"""The aggregated discovery service (ADS): sends each proxy the resources it subscribed to, whenever they change."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Request_contra = TypeVar("Request_contra", contravariant=True)
 Response_co = TypeVar("Response_co", covariant=True)
 
 
-class Feed:
-    """Holds the newest snapshot and wakes the streams when another comes; before the first, they wait."""
+class SnapshotCache:
+    """The newest snapshot. Streams are notified of each new one; before the first, they wait."""
 
     def __init__(self) -> None:
         self._current: Snapshot | None = None
-        self._watching: set[asyncio.Event] = set()
+        self._subscribers: set[asyncio.Event] = set()
 
     @property
     def current(self) -> Snapshot | None:
@@ -37,39 +37,39 @@ class Feed:
         return self._current
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Replace it; every stream sends what differs."""
+        """Replaces the snapshot; every stream sends the resources that differ."""
         self._current = snapshot
-        for event in self._watching:
+        for event in self._subscribers:
             event.set()
 
-    def attach(self, event: asyncio.Event) -> None:
-        """Set the event at each change from now on."""
-        self._watching.add(event)
+    def subscribe(self, event: asyncio.Event) -> None:
+        """Sets the event at each change from now on."""
+        self._subscribers.add(event)
 
-    def detach(self, event: asyncio.Event) -> None:
-        """Forget the event."""
-        self._watching.discard(event)
+    def unsubscribe(self, event: asyncio.Event) -> None:
+        """Removes the event."""
+        self._subscribers.discard(event)
 
 
 class _Stream(Protocol, Generic[Request_contra, Response_co]):
     def receive(self, request: Request_contra) -> None: ...
 
-    def due(self, snapshot: Snapshot) -> Sequence[Response_co]: ...
+    def pending_responses(self, snapshot: Snapshot) -> Sequence[Response_co]: ...
 
 
 class AggregatedDiscovery:
-    """Serves a feed to any number of proxies. `rejected(type, reason)` hears of configuration a proxy refused.
+    """Serves snapshots to any number of proxies. `on_rejected(type, reason)` is called when a proxy rejects a resource.
 
-    Private keys are part of it: with mutual TLS, only a peer whose certificate names `proxy` is served.
+    Snapshots contain private keys: with mutual TLS, only a peer whose certificate has the URI SAN `proxy` is served.
     """
 
-    def __init__(self, feed: Feed, rejected: Callable[[str, str], None], proxy: str | None = None) -> None:
-        self._feed = feed
-        self._rejected = rejected
+    def __init__(self, cache: SnapshotCache, on_rejected: Callable[[str, str], None], proxy: str | None = None) -> None:
+        self._cache = cache
+        self._on_rejected = on_rejected
         self._proxy = proxy
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """The service, to be added to a server."""
+        """Returns the handler to add to a server."""
         return grpc.method_handlers_generic_handler(
             _SERVICE,
             {
@@ -89,18 +89,18 @@ class AggregatedDiscovery:
     async def _sotw(
         self, requests: AsyncIterator[discovery.DiscoveryRequest], context: Context
     ) -> AsyncIterator[discovery.DiscoveryResponse]:
-        await self._admit(context)
-        async for response in self._serve(requests, SotwStream(self._rejected)):
+        await self._require_proxy(context)
+        async for response in self._serve(requests, SotwStream(self._on_rejected)):
             yield response
 
     async def _delta(
         self, requests: AsyncIterator[discovery.DeltaDiscoveryRequest], context: Context
     ) -> AsyncIterator[discovery.DeltaDiscoveryResponse]:
-        await self._admit(context)
-        async for response in self._serve(requests, DeltaStream(self._rejected)):
+        await self._require_proxy(context)
+        async for response in self._serve(requests, DeltaStream(self._on_rejected)):
             yield response
 
-    async def _admit(self, context: Context) -> None:
+    async def _require_proxy(self, context: Context) -> None:
         names = context.auth_context().get(_PEER_NAMES, ())
         if self._proxy is not None and self._proxy.encode() not in names:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only the edge's proxies are served here")
@@ -109,17 +109,17 @@ class AggregatedDiscovery:
         self, requests: AsyncIterator[Request_contra], stream: _Stream[Request_contra, Response_co]
     ) -> AsyncIterator[Response_co]:
         wake = asyncio.Event()
-        self._feed.attach(wake)
+        self._cache.subscribe(wake)
         reader = asyncio.create_task(_read(requests, stream, wake))
         try:
             while not reader.done():
                 await wake.wait()
                 wake.clear()
-                snapshot = self._feed.current
-                for response in stream.due(snapshot) if snapshot is not None else ():
+                snapshot = self._cache.current
+                for response in stream.pending_responses(snapshot) if snapshot is not None else ():
                     yield response
         finally:
-            self._feed.detach(wake)
+            self._cache.unsubscribe(wake)
             reader.cancel()
             with suppress(asyncio.CancelledError):
                 await reader

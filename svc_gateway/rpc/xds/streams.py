@@ -1,4 +1,4 @@
-"""What one proxy's stream wants, has and is owed, in both variants of the protocol."""
+"""The state of one proxy's stream: its subscriptions and what it was sent, in both variants of the protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import envoy_data_plane.envoy.service.discovery.v3 as discovery
 
-from svc_gateway.rpc.xds.messages import ORDER, WILDCARD
+from svc_gateway.rpc.xds.messages import SEND_ORDER, WILDCARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from svc_gateway.rpc.xds.snapshot import Resources, Snapshot
 
-    Rejected = Callable[[str, str], None]
+    OnRejected = Callable[[str, str], None]
 
-_EVERYTHING = "*"
+_WILDCARD_NAME = "*"
 
 
 @dataclass
@@ -31,102 +31,104 @@ class _Subscription:
 
 @dataclass
 class SotwStream:
-    """State of the world: each answer holds all resources of a type that were asked for."""
+    """State of the world: each response has all subscribed resources of a type."""
 
-    rejected: Rejected
-    _wanted: dict[str, _Subscription] = field(default_factory=dict)
-    _answers: int = 0
+    on_rejected: OnRejected
+    _subscriptions: dict[str, _Subscription] = field(default_factory=dict)
+    _responses_sent: int = 0
 
     def receive(self, request: discovery.DiscoveryRequest) -> None:
-        """Take in a subscription, an acknowledgement or a rejection; stale ones change nothing."""
-        wanted = self._wanted.setdefault(request.type_url, _Subscription())
-        if request.response_nonce and wanted.nonce and request.response_nonce != wanted.nonce:
+        """Handles a subscription, an ACK or a NACK; stale ones change nothing."""
+        subscription = self._subscriptions.setdefault(request.type_url, _Subscription())
+        if request.response_nonce and subscription.nonce and request.response_nonce != subscription.nonce:
             return
         if request.error_detail is not None:
-            self.rejected(request.type_url, request.error_detail.message)
-        wanted.names = frozenset(request.resource_names)
+            self.on_rejected(request.type_url, request.error_detail.message)
+        subscription.names = frozenset(request.resource_names)
 
-    def due(self, snapshot: Snapshot) -> list[discovery.DiscoveryResponse]:
-        """Every answer that is owed, in the order that keeps references whole."""
-        answers = (self._due(kind, snapshot[kind]) for kind in ORDER if kind in self._wanted)
-        return [answer for answer in answers if answer is not None]
+    def pending_responses(self, snapshot: Snapshot) -> list[discovery.DiscoveryResponse]:
+        """Returns the responses to send now, in an order in which references resolve."""
+        responses = (self._response(kind, snapshot[kind]) for kind in SEND_ORDER if kind in self._subscriptions)
+        return [response for response in responses if response is not None]
 
-    def _due(self, kind: str, have: Resources) -> discovery.DiscoveryResponse | None:
-        wanted = self._wanted[kind]
-        everything = kind in WILDCARD and not wanted.names
-        names = frozenset(have.by_name) if everything else wanted.names
-        if wanted.sent == (have.version, names):
+    def _response(self, kind: str, available: Resources) -> discovery.DiscoveryResponse | None:
+        subscription = self._subscriptions[kind]
+        wildcard = kind in WILDCARD and not subscription.names
+        names = frozenset(available.by_name) if wildcard else subscription.names
+        if subscription.sent == (available.version, names):
             return None
-        self._answers += 1
-        wanted.sent, wanted.nonce = (have.version, names), str(self._answers)
+        self._responses_sent += 1
+        subscription.sent, subscription.nonce = (available.version, names), str(self._responses_sent)
         return discovery.DiscoveryResponse(
-            version_info=have.version,
+            version_info=available.version,
             type_url=kind,
-            nonce=wanted.nonce,
-            resources=[have.by_name[name].body for name in sorted(names) if name in have.by_name],
+            nonce=subscription.nonce,
+            resources=[available.by_name[name].body for name in sorted(names) if name in available.by_name],
         )
 
 
 @dataclass
 class _DeltaSubscription:
-    """What a proxy subscribed to of one type, and the version of each resource that it has; empty: it has none."""
+    """A subscription to one type, and the version that was sent of each resource; empty: sent as removed."""
 
     names: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def wanted(self, have: AbstractSet[str]) -> set[str]:
-        """Names that it should know about."""
-        return self.names - {_EVERYTHING} | (set(have) if _EVERYTHING in self.names else set())
+    def subscribed(self, available: AbstractSet[str]) -> set[str]:
+        """Returns the names that it covers."""
+        return self.names - {_WILDCARD_NAME} | (set(available) if _WILDCARD_NAME in self.names else set())
 
 
 @dataclass
 class DeltaStream:
-    """Incremental: each answer holds what changed and what is gone."""
+    """Incremental: each response has the changed and the removed resources."""
 
-    rejected: Rejected
-    _known: dict[str, _DeltaSubscription] = field(default_factory=dict)
-    _answers: int = 0
+    on_rejected: OnRejected
+    _subscriptions: dict[str, _DeltaSubscription] = field(default_factory=dict)
+    _responses_sent: int = 0
 
     def receive(self, request: discovery.DeltaDiscoveryRequest) -> None:
-        """Take in changed subscriptions, an acknowledgement or a rejection."""
+        """Handles changed subscriptions, an ACK or a NACK."""
         if request.error_detail is not None:
-            self.rejected(request.type_url, request.error_detail.message)
-        known = self._known.get(request.type_url)
-        if known is None:
-            known = self._known[request.type_url] = _DeltaSubscription(versions={**request.initial_resource_versions})
-            # A first request without names asks for everything.
-            known.names = set(request.resource_names_subscribe) or {_EVERYTHING}
+            self.on_rejected(request.type_url, request.error_detail.message)
+        subscription = self._subscriptions.get(request.type_url)
+        if subscription is None:
+            subscription = self._subscriptions[request.type_url] = _DeltaSubscription(
+                versions={**request.initial_resource_versions}
+            )
+            # A first request without names subscribes to all resources.
+            subscription.names = set(request.resource_names_subscribe) or {_WILDCARD_NAME}
         else:
-            known.names |= set(request.resource_names_subscribe)
+            subscription.names |= set(request.resource_names_subscribe)
             for name in request.resource_names_subscribe:
-                known.versions.pop(name, None)
+                subscription.versions.pop(name, None)
         for name in request.resource_names_unsubscribe:
-            known.names.discard(name)
-            known.versions.pop(name, None)
+            subscription.names.discard(name)
+            subscription.versions.pop(name, None)
 
-    def due(self, snapshot: Snapshot) -> list[discovery.DeltaDiscoveryResponse]:
-        """Every answer that is owed, in the order that keeps references whole."""
-        answers = (self._due(kind, snapshot[kind]) for kind in ORDER if kind in self._known)
-        return [answer for answer in answers if answer is not None]
+    def pending_responses(self, snapshot: Snapshot) -> list[discovery.DeltaDiscoveryResponse]:
+        """Returns the responses to send now, in an order in which references resolve."""
+        responses = (self._response(kind, snapshot[kind]) for kind in SEND_ORDER if kind in self._subscriptions)
+        return [response for response in responses if response is not None]
 
-    def _due(self, kind: str, have: Resources) -> discovery.DeltaDiscoveryResponse | None:
-        known = self._known[kind]
-        wanted = known.wanted(have.by_name.keys())
-        there = {name: have.by_name[name] for name in wanted if name in have.by_name}
-        changed = [name for name, resource in there.items() if known.versions.get(name) != resource.version]
-        # Told once, also of names that never existed, so that nobody waits for them.
-        absent = {name for name in wanted | known.versions.keys() if name not in there}
-        removed = [name for name in absent if known.versions.get(name) != ""]
+    def _response(self, kind: str, available: Resources) -> discovery.DeltaDiscoveryResponse | None:
+        subscription = self._subscriptions[kind]
+        subscribed = subscription.subscribed(available.by_name.keys())
+        found = {name: available.by_name[name] for name in subscribed if name in available.by_name}
+        changed = [name for name, resource in found.items() if subscription.versions.get(name) != resource.version]
+        # Sent once, also for names that never existed, so that no proxy waits for them.
+        absent = {name for name in subscribed | subscription.versions.keys() if name not in found}
+        removed = [name for name in absent if subscription.versions.get(name) != ""]
         if not changed and not removed:
             return None
-        known.versions |= {name: there[name].version for name in changed} | dict.fromkeys(removed, "")
-        self._answers += 1
+        subscription.versions |= {name: found[name].version for name in changed} | dict.fromkeys(removed, "")
+        self._responses_sent += 1
         return discovery.DeltaDiscoveryResponse(
-            system_version_info=have.version,
+            system_version_info=available.version,
             type_url=kind,
-            nonce=str(self._answers),
+            nonce=str(self._responses_sent),
             resources=[
-                discovery.Resource(name=name, version=there[name].version, resource=there[name].body)
+                discovery.Resource(name=name, version=found[name].version, resource=found[name].body)
                 for name in sorted(changed)
             ],
             removed_resources=sorted(removed),

@@ -1,4 +1,4 @@
-"""The edge's part in a trace: it begins or continues one for each request, and tells a collector where there is one."""
+"""Tracing at the edge: it starts or continues a trace for each request, and exports spans to a collector if set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLLECTOR = "collector"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _PORT = 4317
 _SERVICE = "edge"
-# Envoy would tell these of every request as the client sent them; a query or an agent's name may hold anything.
+# By default Envoy exports these as the client sent them; a query or a user agent may contain anything.
 _WITHOUT_CONTENT = {"http.url": "%PATH(NQ)%", "user_agent": "-", "guid:x-request-id": "-", "peer.address": "-"}
 
 
@@ -38,25 +38,25 @@ def tracing(collector: str) -> hcm.HttpConnectionManagerTracing | None:
     service = core.GrpcService(envoy_grpc=core.GrpcServiceEnvoyGrpc(cluster_name=COLLECTOR), timeout=seconds(10))
     config = tr.OpenTelemetryConfig(grpc_service=service, service_name=_SERVICE)
     provider = tr.TracingHttp(name="envoy.tracers.opentelemetry", typed_config=Any.pack(config))
-    all_ = kinds.Percent(value=100)
+    always = kinds.Percent(value=100)
     return hcm.HttpConnectionManagerTracing(
-        client_sampling=all_,
-        random_sampling=all_,
-        overall_sampling=all_,
+        client_sampling=always,
+        random_sampling=always,
+        overall_sampling=always,
         provider=provider,
         custom_tags=[tags.CustomTag(tag=name, value=value) for name, value in _WITHOUT_CONTENT.items()],
     )
 
 
 def trace_filters(collector: str) -> Iterator[hcm.HttpFilter]:
-    """Names the request's trace as the tracer does, before anything else asks for it."""
+    """Yields the filter that sets the trace id header to the tracer's trace id, before other filters read it."""
     if collector:
-        named = mutation.HeaderMutation(append=header(TRACE_HEADER, "%TRACE_ID%"))
-        config = f_headers.HeaderMutation(mutations=f_headers.Mutations(request_mutations=[named]))
+        trace_id = mutation.HeaderMutation(append=header(TRACE_HEADER, "%TRACE_ID%"))
+        config = f_headers.HeaderMutation(mutations=f_headers.Mutations(request_mutations=[trace_id]))
         yield http_filter("envoy.filters.http.header_mutation", config)
 
 
-def collectors(collector: str) -> Iterator[cl.Cluster]:
+def collector_clusters(collector: str) -> Iterator[cl.Cluster]:
     """The cluster of the collector, an `http://` or `https://` address of OTLP over gRPC."""
     if not collector:
         return

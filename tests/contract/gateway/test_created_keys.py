@@ -14,10 +14,10 @@ from mesh.idempotency import NO_KEY, RequestKey
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_gateway.adapters.memory import MemoryKeys
-from svc_gateway.adapters.postgres import CHANNEL, PostgresKeys
+from svc_gateway.adapters.postgres.keys import REVOKED_CHANNEL, PostgresKeyStore
 from svc_gateway.domain.keys import CreatedKey
 from tests.contract.gateway.test_key_store import MIGRATIONS, NOW, key
+from tests.in_memory.gateway import InMemoryKeyStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["memory", "postgres"])
 async def keys(request: pytest.FixtureRequest, databases: engines.Databases) -> AsyncIterator[KeyStore]:
     if request.param == "memory":
-        yield MemoryKeys(max_created_keys=9)
+        yield InMemoryKeyStore(max_created_keys=9)
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        yield PostgresKeys(postgres, auditor("gateway"), max_created_keys=9)
+        yield PostgresKeyStore(postgres, auditor("gateway"), max_created_keys=9)
 
 
 async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_creation(keys: KeyStore) -> None:
@@ -42,12 +42,12 @@ async def test_keys_of_all_tenants_are_read_page_by_page_in_the_order_of_their_c
     await keys.revoke(made[2].tenant_id, made[2].key_id, NOW)
     found: list[CreatedKey] = []
     since, after = NOW, ""
-    while page := await keys.created(since, after, 2):
+    while page := await keys.list_created(since, after, 2):
         assert len(page) <= 2
         found += page
         since, after = page[-1].created_at, page[-1].key_id
     assert found == [CreatedKey(kept.key_id, kept.tenant_id, kept.created_at, kept.expires_at) for kept in made]
-    assert [item.key_id for item in await keys.created(NOW + timedelta(seconds=1), "", 9)] == [
+    assert [item.key_id for item in await keys.list_created(NOW + timedelta(seconds=1), "", 9)] == [
         kept.key_id for kept in made[3:]
     ]
 
@@ -69,7 +69,7 @@ async def test_a_tenant_makes_so_many_keys_within_a_month_whatever_became_of_the
 async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:
     heard = asyncio.Event()
     async with asyncio.timeout(20), keys.listen_created(heard.set):
-        if isinstance(keys, PostgresKeys):
+        if isinstance(keys, PostgresKeyStore):
             await heard.wait()  # it is connected, and something may have been missed before
         heard.clear()
         await keys.add(key(), NO_KEY)
@@ -79,11 +79,11 @@ async def test_listener_hears_of_a_new_key(keys: KeyStore) -> None:
 async def test_a_key_that_is_revoked_again_tells_nobody(databases: engines.Databases) -> None:
     heard: list[str] = []
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        store = PostgresKeys(postgres, auditor("gateway"))
+        store = PostgresKeyStore(postgres, auditor("gateway"))
         first, second = key(), key()
         for kept in (first, second):
             await store.add(kept, NO_KEY)
-        async with postgres.listen(CHANNEL, heard.append):
+        async with postgres.listen(REVOKED_CHANNEL, heard.append):
             await eventually(lambda: bool(heard))  # it is connected
             heard.clear()
             for kept in (first, first, second):

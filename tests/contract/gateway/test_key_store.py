@@ -16,12 +16,12 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_gateway.adapters import memory
-from svc_gateway.adapters import postgres as postgres_store
-from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
+from svc_gateway.adapters.postgres import keys as postgres_keys
+from svc_gateway.adapters.postgres.keys import PostgresKeyStore
+from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
 from svc_gateway.domain.keys import ApiKey, Tenant
 from svc_gateway.domain.permissions import AssetByteLimits, TenantPermissions
+from tests.in_memory import gateway as in_memory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,11 +39,11 @@ async def stores(
     request: pytest.FixtureRequest, databases: engines.Databases
 ) -> AsyncIterator[tuple[KeyStore, TenantStore]]:
     if request.param == "memory":
-        yield MemoryKeys(), MemoryTenants()
+        yield in_memory.InMemoryKeyStore(), in_memory.InMemoryTenantStore()
         return
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
         audits = auditor("gateway")
-        yield PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
+        yield PostgresKeyStore(postgres, audits), PostgresTenantStore(postgres, audits)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_key_of_another_tenant_is_not_there(keys: KeyStore) -> None:
     assert await keys.get("other", kept.key_id) is None
     assert await keys.revoke("other", kept.key_id, NOW) is None
     assert (await keys.list("other", None, "", 10)).keys == []
-    assert await keys.revocations(NOW) == []
+    assert await keys.list_revocations(NOW) == []
 
 
 async def test_same_request_keeps_one_key(keys: KeyStore) -> None:
@@ -92,17 +92,17 @@ async def test_request_with_another_body_is_refused(keys: KeyStore) -> None:
 
 async def test_key_of_a_request_is_found_by_it(keys: KeyStore) -> None:
     kept, request = key(), RequestKey.of("r", b"digest")
-    assert await keys.made("acme", request) is None
+    assert await keys.find_by_request("acme", request) is None
     await keys.add(kept, request)
-    assert await keys.made("acme", request) == kept
-    assert await keys.made("other", request) is None
+    assert await keys.find_by_request("acme", request) == kept
+    assert await keys.find_by_request("other", request) is None
     with pytest.raises(SomaError) as refused:
-        await keys.made("acme", RequestKey.of("r", b"other"))
+        await keys.find_by_request("acme", RequestKey.of("r", b"other"))
     assert refused.value.reason is Reason.IDEMPOTENCY_MISMATCH
 
 
 async def test_without_a_request_id_nothing_was_made_before(keys: KeyStore) -> None:
-    assert (await keys.add(key(), NO_KEY), await keys.made("acme", NO_KEY)) == (None, None)
+    assert (await keys.add(key(), NO_KEY), await keys.find_by_request("acme", NO_KEY)) == (None, None)
 
 
 async def test_tenants_choose_request_ids_independently(keys: KeyStore) -> None:
@@ -124,16 +124,16 @@ async def test_pages_are_newest_first(keys: KeyStore) -> None:
         await keys.add(kept, NO_KEY)
     newest = sorted((kept.key_id for kept in made), reverse=True)
     first = await keys.list("acme", None, "", 2)
-    rest = await keys.list("acme", None, first.end, 10)
+    rest = await keys.list("acme", None, first.next_cursor, 10)
     assert [kept.key_id for kept in [*first.keys, *rest.keys]] == newest
-    assert (first.end, rest.end) == (newest[1], "")
+    assert (first.next_cursor, rest.next_cursor) == (newest[1], "")
 
 
 @pytest.mark.parametrize("usable", [0, 3])
 async def test_page_of_usable_keys_looks_at_no_more_than_some(
     keys: KeyStore, monkeypatch: pytest.MonkeyPatch, usable: int
 ) -> None:
-    for module in (memory, postgres_store):
+    for module in (in_memory, postgres_keys):
         monkeypatch.setattr(module, "MAX_SCANNED_KEYS", 4)
     wanted = [key() for _ in range(usable)]
     for kept in (*wanted, *(key(life=timedelta(0)) for _ in range(9))):
@@ -142,7 +142,7 @@ async def test_page_of_usable_keys_looks_at_no_more_than_some(
     end, pages = "", 0
     while pages == 0 or end:
         page = await keys.list("acme", NOW, end, 2)
-        found, end, pages = [*found, *page.keys], page.end, pages + 1
+        found, end, pages = [*found, *page.keys], page.next_cursor, pages + 1
     assert [kept.key_id for kept in found] == sorted((kept.key_id for kept in wanted), reverse=True)
     assert pages >= 3
 
@@ -155,8 +155,8 @@ async def test_a_page_that_is_full_before_an_unusable_key_has_a_next_one(keys: K
     newest = [kept.key_id for kept in (made[3], made[2], made[0])]
     first = await keys.list("acme", NOW, "", 2)
     assert [kept.key_id for kept in first.keys] == newest[:2]
-    rest = await keys.list("acme", NOW, first.end, 2)
-    assert ([kept.key_id for kept in rest.keys], rest.end) == (newest[2:], "")
+    rest = await keys.list("acme", NOW, first.next_cursor, 2)
+    assert ([kept.key_id for kept in rest.keys], rest.next_cursor) == (newest[2:], "")
 
 
 async def test_only_usable_keys_are_listed_when_asked(keys: KeyStore) -> None:
@@ -182,7 +182,7 @@ async def test_only_later_revocations_are_read_when_asked(keys: KeyStore) -> Non
     for kept, moment in ((early, NOW), (late, NOW + timedelta(hours=1))):
         await keys.add(kept, NO_KEY)
         await keys.revoke("acme", kept.key_id, moment)
-    found = await keys.revocations(NOW, NOW + timedelta(minutes=30))
+    found = await keys.list_revocations(NOW, NOW + timedelta(minutes=30))
     assert [item.key_id for item in found] == [late.key_id]
 
 
@@ -191,15 +191,15 @@ async def test_revocations_of_all_tenants_are_told_until_they_expire(keys: KeySt
     for kept in made:
         await keys.add(kept, NO_KEY)
         await keys.revoke(kept.tenant_id, kept.key_id, NOW)
-    assert {item.key_id for item in await keys.revocations(NOW)} == {kept.key_id for kept in made}
-    assert await keys.revocations(NOW + timedelta(days=2)) == []
+    assert {item.key_id for item in await keys.list_revocations(NOW)} == {kept.key_id for kept in made}
+    assert await keys.list_revocations(NOW + timedelta(days=2)) == []
 
 
 async def test_listener_hears_a_revocation(keys: KeyStore) -> None:
     kept = key()
     await keys.add(kept, NO_KEY)
     heard = asyncio.Event()
-    async with keys.listen(heard.set):
+    async with keys.listen_revoked(heard.set):
         heard.clear()
         await keys.revoke("acme", kept.key_id, NOW)
         async with asyncio.timeout(20):
@@ -240,7 +240,7 @@ async def test_concurrent_requests_make_one_tenant(tenants: TenantStore) -> None
 async def test_request_that_lost_to_itself_gets_the_tenant(databases: engines.Databases) -> None:
     """Neither of two saw the other's request id, and one waits for the other's tenant id."""
     async with Postgres.open(await databases.fresh("gateway", [MIGRATIONS])) as postgres:
-        store = PostgresTenants(postgres, auditor("gateway"))
+        store = PostgresTenantStore(postgres, auditor("gateway"))
         async with postgres.transaction(SYSTEM) as winner:
             await winner.execute(
                 "INSERT INTO tenants VALUES ($1, $2, $3, $4, NULL, $5)", "acme", "Acme", "pro", NOW, "digest"

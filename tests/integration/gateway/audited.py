@@ -11,15 +11,17 @@ from mesh.context import Caller, use
 from mesh.events.audit_queue import AuditQueue
 from soma.gateway.v1 import identity_service_pb2
 from soma.gateway.v1.permission_service_pb2 import TenantPermissions
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.app.existing_keys import ExistingKeys
+from svc_gateway.adapters.postgres.keys import PostgresKeyStore
+from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
+from svc_gateway.app.existing_key_feed import ExistingKeyFeed
+from svc_gateway.app.key_set_signer import KeySetSigner
 from svc_gateway.app.keys import Keys, Tokens
 from svc_gateway.app.permissions import Permissions
-from svc_gateway.app.revocations import RevokedKeys
-from svc_gateway.app.signed_statements import Statements
+from svc_gateway.app.revoked_key_feed import RevokedKeyFeed
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer, TokenServicer
-from svc_gateway.rpc.tenants import TenantServicer
+from svc_gateway.rpc.api_key_service import ApiKeyServicer
+from svc_gateway.rpc.tenant_service import TenantServicer
+from svc_gateway.rpc.token_service import TokenServicer
 from tests.integration.contexts.audit.observer import ALICE, CLOCK, IDS, SECRET, TENANT, AuditObserver, Call
 from tests.integration.contexts.audit.table import ContextAudit, Entry
 
@@ -41,12 +43,12 @@ class Minter:
 
 async def drive(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """Tenants and keys."""
-    store = PostgresKeys(observer.postgres, auditor)
-    tenant_store = PostgresTenants(observer.postgres, auditor)
+    store = PostgresKeyStore(observer.postgres, auditor)
+    tenant_store = PostgresTenantStore(observer.postgres, auditor)
     tenants, permissions = Tenants(tenant_store, CLOCK), Permissions(tenant_store, store, "test")
     use_cases = Keys(store, permissions, Minter(), "test", clock=CLOCK, ids=IDS)
     keys = ApiKeyServicer(
-        use_cases, RevokedKeys(store, CLOCK), ExistingKeys(store, CLOCK), Statements(Minter(), CLOCK), tenants
+        use_cases, RevokedKeyFeed(store, CLOCK), ExistingKeyFeed(store, CLOCK), KeySetSigner(Minter(), CLOCK), tenants
     )
     new = identity_service_pb2.CreateTenantRequest(tenant=identity_service_pb2.Tenant(tenant_id="other", plan="pro"))
     await observer.call("soma.gateway.v1.TenantService", TenantServicer(tenants), "CreateTenant", new)

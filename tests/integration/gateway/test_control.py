@@ -15,7 +15,7 @@ from mesh.settings import TlsSettings
 from mesh.testing.contract import eventually
 from svc_gateway.adapters.descriptors import Descriptors
 from svc_gateway.rpc.control_plane import ControlServer
-from svc_gateway.rpc.xds import AggregatedDiscovery, Feed
+from svc_gateway.rpc.xds import AggregatedDiscovery, SnapshotCache
 from svc_gateway.rpc.xds import messages as x
 from svc_gateway.rpc.xds.snapshot import Resource, Resources
 
@@ -35,7 +35,7 @@ ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedRe
 
 
 def snapshot() -> Snapshot:
-    kinds = {kind: Resources(MappingProxyType({})) for kind in x.ORDER}
+    kinds = {kind: Resources(MappingProxyType({})) for kind in x.SEND_ORDER}
     named = MappingProxyType({"a": Resource(Any(type_url=x.CLUSTER), "1")})
     return MappingProxyType({**kinds, x.CLUSTER: Resources(named)})
 
@@ -43,7 +43,7 @@ def snapshot() -> Snapshot:
 @pytest.fixture
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
     """To a control plane with room for two open streams."""
-    feed = Feed()
+    feed = SnapshotCache()
     feed.publish(snapshot())
     discovering = AggregatedDiscovery(feed, lambda _kind, _reason: None)
     control = ControlServer(Descriptors.read().route_table(), discovering, SystemClock(), public_streams=2)

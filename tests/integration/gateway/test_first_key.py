@@ -13,8 +13,10 @@ from mesh.ids import SystemIds
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing import Issuer
 from mesh.testing.audit import auditor
-from svc_gateway.adapters.keyfile import KeyFile
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants, first_key_lock
+from svc_gateway.adapters.key_file import LocalKeyFile
+from svc_gateway.adapters.postgres.first_key_lock import first_key_lock
+from svc_gateway.adapters.postgres.keys import PostgresKeyStore
+from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
 from svc_gateway.app.first_key import ensure_first_key
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
@@ -42,14 +44,14 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
 ) -> None:
     postgres, issuer = database_of_gateway, await Issuer.create(CLOCK)
     audits = auditor("gateway")
-    key_store, tenant_store = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
+    key_store, tenant_store = PostgresKeyStore(postgres, audits), PostgresTenantStore(postgres, audits)
     keys = Keys(key_store, Permissions(tenant_store, key_store, "dev"), issuer.minter, "dev", clock=CLOCK, ids=IDS)
 
     async def verify(secret: str) -> Caller:
         return issuer.verifier.verify(secret)
 
     async def replica() -> None:
-        file = KeyFile(tmp_path / "key")
+        file = LocalKeyFile(tmp_path / "key")
         lock = first_key_lock(postgres)
         await ensure_first_key(
             "dev", "dev", file, lock=lock, keys=keys, tenants=Tenants(tenant_store, CLOCK), verify=verify
@@ -58,7 +60,7 @@ async def test_replicas_that_start_together_make_one_tenant_and_one_key(
     await asyncio.gather(*(replica() for _ in range(REPLICAS)))
     async with postgres.transaction(SYSTEM) as connection:
         made = await connection.fetch("SELECT key_id FROM api_keys")
-    assert [row["key_id"] for row in made] == [(await verify(KeyFile(tmp_path / "key").read())).key_id]
+    assert [row["key_id"] for row in made] == [(await verify(LocalKeyFile(tmp_path / "key").read())).key_id]
 
 
 async def test_a_replica_that_fails_to_make_the_key_lets_the_next_one_try(database_of_gateway: Postgres) -> None:

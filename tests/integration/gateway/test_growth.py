@@ -1,4 +1,4 @@
-"""What the gateway asks of its tables costs no more when they have grown, and request ids go by age."""
+"""The gateway's queries cost no more when its tables have grown, and request ids are deleted by age."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.stores.retention import CHUNK, Retention, RetentionPeriods
 from mesh.testing import FakeClock
 from mesh.testing.audit import auditor
-from svc_gateway.adapters import postgres as statements
-from svc_gateway.adapters.postgres import PostgresKeys, PostgresTenants
-from svc_gateway.adapters.retention import RULES
+from svc_gateway.adapters.postgres import keys as key_sql
+from svc_gateway.adapters.postgres import tenants as tenant_sql
+from svc_gateway.adapters.postgres.keys import PostgresKeyStore
+from svc_gateway.adapters.postgres.retention import RULES
+from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
 from svc_gateway.app.lookback import LONG_LOOKBACK
 from svc_gateway.domain.keys import MAX_CREATED_KEYS, MAX_SCANNED_KEYS, ApiKey, Tenant
 
@@ -48,7 +50,7 @@ FROM generate_series(1, {ROWS}) AS n;
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """A statement, its arguments and how many rows it may look at."""
 
     sql: str
@@ -58,23 +60,23 @@ class Asked:
 
 _MIDDLE = f"key-{ROWS // 2:07d}"
 _RETENTION: tuple[object, ...] = (None, [], NOW - timedelta(days=DAYS), CHUNK, False)
-ASKED: Mapping[str, Asked] = {
-    "key": Asked(statements._GET_KEY, ("big", _MIDDLE)),
-    "key to revoke": Asked(statements._LOCK_KEY, ("big", _MIDDLE)),
-    "key of a request": Asked(statements._KEY_OF_REQUEST, ("big", f"request-{ROWS // 2}")),
-    "first page": Asked(statements._LIST_KEYS, ("big", "~", MAX_SCANNED_KEYS + 1), 3 * MAX_SCANNED_KEYS),
-    "deep page": Asked(statements._LIST_KEYS, ("big", _MIDDLE, 51), 120),
-    "new keys": Asked(statements._CREATED, (NOW + timedelta(seconds=1), "", 5_000)),
-    "first page of existing keys": Asked(statements._CREATED, (NOW - timedelta(days=365), "", 5_000), 3 * 5_000),
-    "deep page of existing keys": Asked(statements._CREATED, (NOW, _MIDDLE, 5_000), 3 * 5_000),
-    "keys made lately": Asked(statements._OVER_MOST, ("big", MAX_CREATED_KEYS, NOW), 3 * MAX_CREATED_KEYS),
-    "late revocations": Asked(statements._REVOKED, (NOW - LONG_LOOKBACK,), 20),
-    "tenant": Asked(statements._GET_TENANT, ("tenant-5",)),
-    "tenant of a request": Asked(statements._TENANT_OF_REQUEST, ("request-5",)),
-    "tenant to change": Asked(statements._LOCK_TENANT, ("tenant-5",)),
-    "update of a request": Asked(statements._UPDATE_OF_REQUEST, ("request-5",)),
-    "page of tenants": Asked(statements._LIST_TENANTS, ("tenant-5", 51), 120),
-    **{f"retention of {rule.table}": Asked(rule.chunk, _RETENTION) for rule in RULES},
+ASKED: Mapping[str, Query] = {
+    "key": Query(key_sql._GET_KEY, ("big", _MIDDLE)),
+    "key to revoke": Query(key_sql._LOCK_KEY, ("big", _MIDDLE)),
+    "key of a request": Query(key_sql._KEY_OF_REQUEST, ("big", f"request-{ROWS // 2}")),
+    "first page": Query(key_sql._LIST_KEYS, ("big", "~", MAX_SCANNED_KEYS + 1), 3 * MAX_SCANNED_KEYS),
+    "deep page": Query(key_sql._LIST_KEYS, ("big", _MIDDLE, 51), 120),
+    "new keys": Query(key_sql._CREATED, (NOW + timedelta(seconds=1), "", 5_000)),
+    "first page of existing keys": Query(key_sql._CREATED, (NOW - timedelta(days=365), "", 5_000), 3 * 5_000),
+    "deep page of existing keys": Query(key_sql._CREATED, (NOW, _MIDDLE, 5_000), 3 * 5_000),
+    "keys made lately": Query(key_sql._OVER_LIMIT, ("big", MAX_CREATED_KEYS, NOW), 3 * MAX_CREATED_KEYS),
+    "late revocations": Query(key_sql._REVOKED, (NOW - LONG_LOOKBACK,), 20),
+    "tenant": Query(tenant_sql._GET_TENANT, ("tenant-5",)),
+    "tenant of a request": Query(tenant_sql._TENANT_OF_REQUEST, ("request-5",)),
+    "tenant to change": Query(tenant_sql._LOCK_TENANT, ("tenant-5",)),
+    "update of a request": Query(tenant_sql._UPDATE_OF_REQUEST, ("request-5",)),
+    "page of tenants": Query(tenant_sql._LIST_TENANTS, ("tenant-5", 51), 120),
+    **{f"retention of {rule.table}": Query(rule.chunk, _RETENTION) for rule in RULES},
 }
 
 
@@ -91,9 +93,9 @@ async def grown(databases: engines.Databases) -> AsyncIterator[Postgres]:
         yield postgres
 
 
-async def looked_at(connection: asyncpg.Connection, asked: Asked) -> float:
+async def rows_read(connection: asyncpg.Connection, query: Query) -> float:
     """Rows that the statement reads."""
-    found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked.sql}", *asked.arguments)
+    found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}", *query.arguments)
     plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
     return sum(rows_of(node) for node in nodes(plan))
 
@@ -113,19 +115,19 @@ def rows_of(node: dict[str, Any]) -> float:
 @pytest.mark.parametrize("name", ASKED)
 async def test_statement_looks_at_few_rows_of_a_big_table(grown: Postgres, name: str) -> None:
     async with grown.transaction(SYSTEM) as connection:
-        assert await looked_at(connection, ASKED[name]) <= ASKED[name].rows
+        assert await rows_read(connection, ASKED[name]) <= ASKED[name].rows
 
 
 async def test_the_check_catches_a_statement_that_reads_the_whole_table(grown: Postgres) -> None:
-    asked = Asked("SELECT * FROM api_keys WHERE subject = $1", ("nobody",))
+    asked = Query("SELECT * FROM api_keys WHERE subject = $1", ("nobody",))
     async with grown.transaction(SYSTEM) as connection:
-        assert await looked_at(connection, asked) >= ROWS
+        assert await rows_read(connection, asked) >= ROWS
 
 
 async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Database) -> None:
     async with Postgres.open(await database("gateway")) as postgres:
         audits = auditor("gateway")
-        keys, tenants = PostgresKeys(postgres, audits), PostgresTenants(postgres, audits)
+        keys, tenants = PostgresKeyStore(postgres, audits), PostgresTenantStore(postgres, audits)
         for name, at in (("old", NOW - timedelta(days=DAYS + 1)), ("young", NOW - timedelta(days=DAYS - 1))):
             request, key = RequestKey.of(name, b"digest"), ApiKey(name, "acme", "", "s", (), at, at, "s")
             await keys.add(key, request)
@@ -134,8 +136,8 @@ async def test_request_ids_go_by_age_and_keys_and_tenants_stay(database: Databas
         retention = Retention(postgres, RULES, terms, FakeClock(NOW))
         assert await retention.run() == {"tenant_updates": 1, "api_keys": 1, "tenants": 1}
         assert await retention.run() == {}
-        assert await keys.made("acme", RequestKey.of("old", b"digest")) is None
-        assert await keys.made("acme", RequestKey.of("young", b"digest")) is not None
+        assert await keys.find_by_request("acme", RequestKey.of("old", b"digest")) is None
+        assert await keys.find_by_request("acme", RequestKey.of("young", b"digest")) is not None
         assert await keys.get("acme", "old") is not None
         assert await tenants.get("tenant-old") is not None
 

@@ -18,10 +18,10 @@ from mesh.rpc import revoked_keys as service
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from mesh.testing.contract import eventually
-from svc_gateway.adapters.postgres import PostgresKeys
-from svc_gateway.app.revocations import RevokedKeys
+from svc_gateway.adapters.postgres.keys import PostgresKeyStore
+from svc_gateway.app.revoked_key_feed import RevokedKeyFeed
 from svc_gateway.domain.keys import ApiKey
-from svc_gateway.rpc.identity import revocations
+from svc_gateway.rpc.key_watches import watch_revocations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,7 +33,7 @@ MIGRATIONS = Path(__file__).parent.parent.parent.parent / "svc_gateway" / "migra
 CLOCK, IDS = SystemClock(), SystemIds()
 
 
-class UnnotifiedKeys(PostgresKeys):
+class UnnotifiedKeys(PostgresKeyStore):
     """A store whose notifications are lost, as those of a connection that was cut."""
 
     @asynccontextmanager
@@ -44,12 +44,12 @@ class UnnotifiedKeys(PostgresKeys):
 class Gateway:
     """One gateway's set and its stream, which ends when the gateway dies."""
 
-    def __init__(self, store: PostgresKeys) -> None:
-        self.revoked = RevokedKeys(store, CLOCK)
+    def __init__(self, store: PostgresKeyStore) -> None:
+        self.revoked = RevokedKeyFeed(store, CLOCK)
         self._dead = False
 
     async def stream(self, bucket_digests: Sequence[int]) -> AsyncIterator[WatchRevocationsResponse]:
-        async for message in revocations(self.revoked, bucket_digests):
+        async for message in watch_revocations(self.revoked, bucket_digests):
             yield message
             if self._dead:
                 break
@@ -66,7 +66,7 @@ async def store(databases: engines.Databases) -> AsyncIterator[UnnotifiedKeys]:
         yield UnnotifiedKeys(postgres, auditor("gateway"))
 
 
-async def revoke(store: PostgresKeys) -> str:
+async def revoke(store: PostgresKeyStore) -> str:
     now = CLOCK.now()
     key = ApiKey(IDS.new(), "acme", "ci", "robot", ("member",), now, now + timedelta(days=1), "alice")
     await store.add(key, NO_KEY)
@@ -94,18 +94,18 @@ async def test_service_keeps_what_a_gateway_told_that_died_before_the_other_read
     following = asyncio.create_task(told.follow(stream))
     async with asyncio.timeout(20):
         await second_heard.wait()
-    assert not second.revoked(key_id)
+    assert not second.revoked.is_revoked(key_id)
     assert told(key_id)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_revocation_is_read_although_its_notification_was_lost(store: UnnotifiedKeys) -> None:
-    gateway = RevokedKeys(store, CLOCK)
-    async with gateway.following():
+    gateway = RevokedKeyFeed(store, CLOCK)
+    async with gateway.running():
         key_id = await revoke(store)
 
         async def is_read() -> bool:
-            return gateway(key_id)
+            return gateway.is_revoked(key_id)
 
         await eventually(is_read)

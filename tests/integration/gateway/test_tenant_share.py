@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.idempotency import NO_KEY
 from mesh.stores.postgres import SYSTEM, Postgres
 from mesh.testing.audit import auditor
-from svc_gateway.adapters.postgres import PostgresTenants
+from svc_gateway.adapters.postgres.tenants import PostgresTenantStore
 from tests.contract.gateway.test_key_store import tenant
 from tests.integration.mesh.stores.test_pool_shares import held
 
@@ -21,7 +21,7 @@ async def test_reading_a_tenant_does_not_wait_for_the_system(
     database: Callable[..., Awaitable[PostgresSettings]],
 ) -> None:
     async with Postgres.open(await database("gateway", pool_max=8)) as postgres:
-        tenants = PostgresTenants(postgres, auditor("gateway"))
+        tenants = PostgresTenantStore(postgres, auditor("gateway"))
         await tenants.add(tenant("acme"), NO_KEY)
         async with held(postgres, *[SYSTEM] * 6):
             assert await tenants.get("acme") == tenant("acme")

@@ -1,4 +1,4 @@
-"""How the mesh's level is told from checks."""
+"""How the mesh's level is computed from checks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svc_gateway.domain.degradation import (
-    Calls,
     Component,
     HealthTracker,
     Level,
     Observation,
+    RecentCalls,
     State,
     Thresholds,
-    report,
+    assess_mesh,
 )
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ BAD = Observation(ok=False, response_s=0.01, reason="cannot be reached")
 
 
 def tracker(*, critical: bool = False, hold_s: float = 0.0) -> HealthTracker:
-    return HealthTracker(Component("part", critical), Thresholds(hold_s=hold_s))
+    return HealthTracker(Component("part", critical), Thresholds(min_hold_s=hold_s))
 
 
 def test_unchecked_part_is_unknown_and_not_healthy() -> None:
@@ -70,7 +70,7 @@ def test_share_of_failed_checks_degrades_a_part_that_answers() -> None:
 
 
 def calls(count: int = 100, *, p95_s: float = 0.01, errors: float = 0.0, unavailable: float = 0.0) -> Observation:
-    return Observation(ok=True, response_s=0.01, calls=Calls(count, p95_s, errors, unavailable))
+    return Observation(ok=True, response_s=0.01, calls=RecentCalls(count, p95_s, errors, unavailable))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_share_of_failed_calls_degrades_a_part(share: float, level: Level) -> No
 @pytest.mark.parametrize(("critical", "level"), [(False, Level.SEVERE), (True, Level.CRITICAL)])
 def test_part_whose_calls_open_circuit_breakers_is_as_degraded_as_a_lost_one(critical: bool, level: Level) -> None:
     part = tracker(critical=critical).observe(calls(unavailable=0.5, errors=0.5), AT, 0)
-    assert (part.level, part.reason) == (level, "50% of the last calls got no answer")
+    assert (part.level, part.reason) == (level, "50% of the last calls got no response")
 
 
 def test_few_calls_are_no_evidence() -> None:
@@ -135,26 +135,26 @@ def component(name: str, level: Level, *, critical: bool = False) -> Component:
 
 
 def test_mesh_is_as_degraded_as_its_worst_part() -> None:
-    told = report((component("b", Level.SEVERE), component("a", Level.NONE)), AT)
-    assert (told.level, told.reason, told.unhealthy) == (Level.SEVERE, "b: why", ("b",))
-    assert [part.name for part in told.components] == ["a", "b"]
+    report = assess_mesh((component("b", Level.SEVERE), component("a", Level.NONE)), AT)
+    assert (report.level, report.reason, report.unhealthy) == (Level.SEVERE, "b: why", ("b",))
+    assert [part.name for part in report.components] == ["a", "b"]
 
 
 def test_mesh_is_unknown_until_critical_parts_were_checked() -> None:
-    told = report((component("a", Level.NONE), component("db", Level.UNKNOWN, critical=True)), AT)
-    assert (told.level, told.reason) == (Level.UNKNOWN, "not checked yet: db")
+    report = assess_mesh((component("a", Level.NONE), component("db", Level.UNKNOWN, critical=True)), AT)
+    assert (report.level, report.reason) == (Level.UNKNOWN, "not checked yet: db")
 
 
 def test_unknown_part_is_named_and_does_not_count_as_healthy() -> None:
-    told = report((component("a", Level.NONE), component("b", Level.UNKNOWN)), AT)
-    assert (told.level, told.unknown, told.unhealthy) == (Level.NONE, ("b",), ())
-    assert told.reason == "nothing is known of b"
+    report = assess_mesh((component("a", Level.NONE), component("b", Level.UNKNOWN)), AT)
+    assert (report.level, report.unknown, report.unhealthy) == (Level.NONE, ("b",), ())
+    assert report.reason == "nothing is known of b"
 
 
 def test_mesh_of_which_nothing_is_known_is_unknown() -> None:
-    assert report((component("a", Level.UNKNOWN),), AT).level is Level.UNKNOWN
+    assert assess_mesh((component("a", Level.UNKNOWN),), AT).level is Level.UNKNOWN
 
 
 def test_mesh_without_faults_gives_no_reason() -> None:
-    told = report((component("a", Level.NONE),), AT)
-    assert (told.level, told.reason, told.unhealthy) == (Level.NONE, "", ())
+    report = assess_mesh((component("a", Level.NONE),), AT)
+    assert (report.level, report.reason, report.unhealthy) == (Level.NONE, "", ())

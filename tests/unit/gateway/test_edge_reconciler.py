@@ -12,14 +12,14 @@ from mesh.lifecycle import background
 from mesh.testing import FakeClock, SlowWorkClock
 from mesh.testing.contract import eventually
 from svc_gateway.app.edge_reconciler import BUILD_DELAY_S, PAUSE_FACTOR, PAUSE_S, EdgeReconciler
-from svc_gateway.domain.edge_state import Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.domain.edge_state import Credentials, EdgeState, EdgeTls, Limits, TlsCertificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from svc_gateway.domain.routes import RouteTable
 
-TRUST = Trust(Identity(b"chain", b"key"))
+EDGE_TLS = EdgeTls(TlsCertificate(b"chain", b"key"))
 STATE = EdgeState(
     host="127.0.0.1",
     port=8010,
@@ -27,7 +27,7 @@ STATE = EdgeState(
     descriptors=b"",
     upstreams={},
     control="127.0.0.1:9001",
-    trust=TRUST,
+    tls=EDGE_TLS,
     credentials=Credentials("soma", "soma", "test", "keys"),
     limits=Limits(100, 10, 5, 1_000, 2_000, 30, 60),
 )
@@ -48,8 +48,8 @@ class Edge:
             STATE, self, lambda: self._revoked, build=self._build, publish=self.published.append, clock=clock
         )
 
-    def trust(self) -> Trust:
-        return TRUST
+    def tls(self) -> EdgeTls:
+        return EDGE_TLS
 
     def jwks(self) -> str:
         if self.unreadable is not None:

@@ -16,10 +16,10 @@ from mesh.testing import FakeClock
 from mesh.testing.server import served
 from soma.gateway.v1 import identity_service_pb2 as pb
 from soma.gateway.v1.identity_service_pb2_grpc import ApiKeyServiceStub, add_ApiKeyServiceServicer_to_server
-from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.app.keys import Keys, NewKey
+from svc_gateway.app.keys import Keys, KeySpec
 from svc_gateway.app.permissions import Permissions
-from svc_gateway.rpc.identity import ApiKeyServicer
+from svc_gateway.rpc.api_key_service import ApiKeyServicer
+from tests.in_memory.gateway import InMemoryKeyStore, InMemoryTenantStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,8 +40,8 @@ class Minter:
 
 @pytest.fixture
 def keys() -> Keys:
-    permissions = Permissions(MemoryTenants(), MemoryKeys(), "test")
-    return Keys(MemoryKeys(), permissions, Minter(), "test", clock=FakeClock(), ids=SystemIds())
+    permissions = Permissions(InMemoryTenantStore(), InMemoryKeyStore(), "test")
+    return Keys(InMemoryKeyStore(), permissions, Minter(), "test", clock=FakeClock(), ids=SystemIds())
 
 
 @asynccontextmanager
@@ -80,7 +80,7 @@ async def test_the_rule_of_subjects_holds_without_the_contract(keys: Keys, subje
     for caller_subject, wanted in (("alice", subject), (subject, "")):
         caller = Caller("acme", caller_subject, ("admin",), (), "k", "token")
         with pytest.raises(SomaError) as refused:
-            await keys.create(caller, NewKey("k", subject=wanted))
+            await keys.create(caller, KeySpec("k", subject=wanted))
         assert refused.value.reason is Reason.INVALID_ARGUMENT
         assert [violation.field for violation in refused.value.fields] == ["api_key.subject"]
 

@@ -11,18 +11,18 @@ from mesh.identity import Claims
 from mesh.ids import SystemIds
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2 as pb
-from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.app.existing_keys import ExistingKeys
-from svc_gateway.app.keys import Keys, NewKey
+from svc_gateway.app.existing_key_feed import ExistingKeyFeed
+from svc_gateway.app.key_set_signer import KeySetSigner
+from svc_gateway.app.keys import Keys, KeySpec
 from svc_gateway.app.permissions import Permissions
-from svc_gateway.app.revocations import RevokedKeys
-from svc_gateway.app.signed_statements import Statements
+from svc_gateway.app.revoked_key_feed import RevokedKeyFeed
 from svc_gateway.app.tenants import Tenants
-from svc_gateway.rpc.identity import ApiKeyServicer
-from svc_gateway.rpc.tenants import TenantServicer
+from svc_gateway.rpc.api_key_service import ApiKeyServicer
+from svc_gateway.rpc.tenant_service import TenantServicer
+from tests.in_memory.gateway import InMemoryKeyStore, InMemoryTenantStore
 
 if TYPE_CHECKING:
-    from svc_gateway.rpc.identity import Context
+    from svc_gateway.rpc.api_key_service import Context
 
 ROOT = Claims("acme", "root", ("admin", "platform_admin"), key_id="k")
 CONTEXT = cast("Context", None)
@@ -43,14 +43,14 @@ class Lists:
     """The two servicers over stores in memory, with three keys and three tenants, as the platform's administrator."""
 
     def __init__(self) -> None:
-        clock, store = FakeClock(), MemoryKeys()
-        tenants = MemoryTenants()
+        clock, store = FakeClock(), InMemoryKeyStore()
+        tenants = InMemoryTenantStore()
         self._tenants = Tenants(tenants, clock)
         permissions = Permissions(tenants, store, "test")
         self._keys = Keys(store, permissions, Minter(), "test", clock=clock, ids=SystemIds())
-        revoked = RevokedKeys(store, clock)
+        revoked = RevokedKeyFeed(store, clock)
         self._key_lists = ApiKeyServicer(
-            self._keys, revoked, ExistingKeys(store, clock), Statements(Minter(), clock), self._tenants
+            self._keys, revoked, ExistingKeyFeed(store, clock), KeySetSigner(Minter(), clock), self._tenants
         )
         self._tenant_lists = TenantServicer(self._tenants)
         self.key_ids: list[str] = []
@@ -58,7 +58,7 @@ class Lists:
     async def fill(self) -> None:
         with acting_as(ROOT) as caller:
             for name in ("a", "b", "c"):
-                self.key_ids.append((await self._keys.create(caller, NewKey(name))).key.key_id)
+                self.key_ids.append((await self._keys.create(caller, KeySpec(name))).key.key_id)
                 await self._tenants.create(name, "", "")
 
     async def keys(self, token: str = "", *, size: int = 2, inactive: bool = False) -> pb.ListApiKeysResponse:

@@ -19,16 +19,16 @@ from mesh.rpc.interceptor import Call, MethodInfo
 from mesh.rpc.interceptors.validation import Validation
 from mesh.testing import FakeClock, acting_as
 from soma.gateway.v1 import identity_service_pb2, permission_service_pb2
-from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.app.keys import Keys, NewKey
+from svc_gateway.app.keys import Keys, KeySpec
 from svc_gateway.app.permissions import Permissions
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import ApiKey
-from svc_gateway.rpc.permissions import PermissionServicer
-from svc_gateway.rpc.tenants import TenantServicer
+from svc_gateway.rpc.permission_service import PermissionServicer
+from svc_gateway.rpc.tenant_service import TenantServicer
+from tests.in_memory.gateway import InMemoryKeyStore, InMemoryTenantStore
 
 if TYPE_CHECKING:
-    from svc_gateway.rpc.tenants import Context
+    from svc_gateway.rpc.tenant_service import Context
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ALICE = Caller("acme", "alice", ("admin",), (), "k", "token")
@@ -47,7 +47,7 @@ class Gateway:
     """The use cases over stores in memory, with a key `k` of the tenant acme."""
 
     def __init__(self, profile: str = "production") -> None:
-        clock, self.keys, tenants = FakeClock(), MemoryKeys(), MemoryTenants()
+        clock, self.keys, tenants = FakeClock(), InMemoryKeyStore(), InMemoryTenantStore()
         self.permissions = Permissions(tenants, self.keys, profile)
         self.creation = Keys(self.keys, self.permissions, Minter(), "test", clock=clock, ids=SystemIds())
         self.tenants = TenantServicer(Tenants(tenants, clock))
@@ -143,7 +143,7 @@ async def test_unknown_or_revoked_key_has_no_permissions(gateway: Gateway) -> No
 async def test_key_is_never_wider_than_its_tenant(gateway: Gateway) -> None:
     await gateway.tenant("pro", NAMED)
     with pytest.raises(SomaError) as refused:
-        await gateway.creation.create(ALICE, NewKey("ci", personas=("writer", "boss")))
+        await gateway.creation.create(ALICE, KeySpec("ci", personas=("writer", "boss")))
     assert refused.value.reason is Reason.PERMISSION_DENIED
     assert "boss" in refused.value.message
 
@@ -152,15 +152,15 @@ async def test_key_is_never_wider_than_the_key_that_creates_it(gateway: Gateway)
     await gateway.tenant("pro", NAMED)
     await gateway.key("writer")
     with pytest.raises(SomaError) as refused:
-        await gateway.creation.create(ALICE, NewKey("ci", personas=("analyst",)))
+        await gateway.creation.create(ALICE, KeySpec("ci", personas=("analyst",)))
     assert refused.value.reason is Reason.PERMISSION_DENIED
-    assert (await gateway.creation.create(ALICE, NewKey("ci"))).key.personas == ("writer",)
+    assert (await gateway.creation.create(ALICE, KeySpec("ci"))).key.personas == ("writer",)
 
 
 async def test_platforms_administrator_narrows_keys_of_others_by_their_tenant(gateway: Gateway) -> None:
     await gateway.tenant("pro", NAMED)
     root = replace(ALICE, tenant_id="platform", roles=("member", "platform_admin"))
-    made = await gateway.creation.create(root, NewKey("ci", tenant_id="acme", personas=("analyst",)))
+    made = await gateway.creation.create(root, KeySpec("ci", tenant_id="acme", personas=("analyst",)))
     assert made.key.personas == ("analyst",)
 
 

@@ -1,4 +1,4 @@
-"""What goes over the wire when a key is revoked: the key at once, and the signature once there is one."""
+"""The messages of WatchRevocations: a revoked key at once, the statement once it is signed."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from mesh.testing import ALICE, FakeClock, Issuer, SlowWorkClock, acting_as
 from mesh.testing.contract import eventually
 from mesh.testing.tokens import ISSUER
 from soma.gateway.v1 import identity_service_pb2 as pb
-from svc_gateway.adapters.memory import MemoryKeys, MemoryTenants
-from svc_gateway.app import signed_statements as app
-from svc_gateway.app.existing_keys import ExistingKeys
+from svc_gateway.app import key_set_signer as app
+from svc_gateway.app.existing_key_feed import ExistingKeyFeed
+from svc_gateway.app.key_set_signer import PAUSE_FACTOR, PAUSE_S, RETRY_S, KeySetSigner
 from svc_gateway.app.keys import Keys
 from svc_gateway.app.permissions import Permissions
-from svc_gateway.app.revocations import RevokedKeys, ends_of
-from svc_gateway.app.signed_statements import PAUSE_FACTOR, PAUSE_S, RETRY_S, Statements
+from svc_gateway.app.revoked_key_feed import RevokedKeyFeed, expires_at_by_key_id
 from svc_gateway.app.tenants import Tenants
 from svc_gateway.domain.keys import ApiKey
-from svc_gateway.rpc.identity import ApiKeyServicer, revocations
+from svc_gateway.rpc.api_key_service import ApiKeyServicer
+from svc_gateway.rpc.key_watches import watch_revocations
+from tests.in_memory.gateway import InMemoryKeyStore, InMemoryTenantStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from svc_gateway.app.ports import StatementSigner
-    from svc_gateway.rpc.identity import Context
+    from svc_gateway.rpc.api_key_service import Context
 
 IDS = SystemIds()
 LIFE = timedelta(days=1)
@@ -67,10 +68,10 @@ class Gateway:
     """A gateway over a store in memory."""
 
     def __init__(self, clock: FakeClock, signer: StatementSigner) -> None:
-        self.store = MemoryKeys()
-        self.revoked = RevokedKeys(self.store, clock)
+        self.store = InMemoryKeyStore()
+        self.revoked = RevokedKeyFeed(self.store, clock)
         self._clock = clock
-        self._statements = Statements(signer, clock)
+        self._statements = KeySetSigner(signer, clock)
 
     @asynccontextmanager
     async def signing(self) -> AsyncIterator[None]:
@@ -122,7 +123,7 @@ async def test_a_revocation_reaches_all_watchers_while_nothing_is_signed(gateway
     heard = [list[str](), list[str]()]
 
     async def watch(ids: list[str]) -> None:
-        async for message in revocations(gateway.revoked):
+        async for message in watch_revocations(gateway.revoked):
             ids += ids_of(message)
 
     async with gateway.signing():
@@ -137,8 +138,8 @@ async def test_a_revocation_reaches_all_watchers_while_nothing_is_signed(gateway
 async def test_a_signature_that_takes_long_is_given_up_and_not_tried_again_at_once(
     gateway: Gateway, signer: GatedSigner, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "SIGN_WITHIN_S", 0.01)
-    stream = revocations(gateway.revoked)
+    monkeypatch.setattr(app, "SIGN_TIMEOUT_S", 0.01)
+    stream = watch_revocations(gateway.revoked)
     async with gateway.signing():
         messages = [await anext(stream) for _ in range(2)]
         assert [(message.snapshot, message.HasField("as_of")) for message in messages] == [(True, False), (False, True)]
@@ -156,7 +157,7 @@ async def test_a_signature_that_fails_is_not_tried_again_at_once(
     gateway: Gateway, signer: GatedSigner, clock: FakeClock
 ) -> None:
     signer.away = True
-    stream = revocations(gateway.revoked)
+    stream = watch_revocations(gateway.revoked)
     async with gateway.signing():
         assert [(await anext(stream)).statement for _ in range(2)] == ["", ""]
         await gateway.revoke()
@@ -172,7 +173,7 @@ async def test_the_keys_are_hashed_some_time_after_a_revocation(
     gateway: Gateway, signer: GatedSigner, clock: FakeClock
 ) -> None:
     signer.gate.set()
-    stream = revocations(gateway.revoked)
+    stream = watch_revocations(gateway.revoked)
     async with gateway.signing():
         assert [(await anext(stream)).statement for _ in range(2)] == ["", "signature 1"]
         for number in (2, 3):
@@ -187,7 +188,7 @@ async def test_the_keys_are_hashed_some_time_after_a_revocation(
 async def test_a_statement_on_an_earlier_set_is_not_told(
     gateway: Gateway, signer: GatedSigner, clock: FakeClock
 ) -> None:
-    stream = revocations(gateway.revoked)
+    stream = watch_revocations(gateway.revoked)
     async with gateway.signing():
         await anext(stream)
         await eventually(lambda: signer.asked == 1)
@@ -209,11 +210,11 @@ async def test_the_statement_is_on_all_that_was_sent_and_lets_a_service_keep_it(
     gateway, file = Gateway(clock, issuer.minter), RevocationsFile(tmp_path / "critic.json", issuer.keys, ISSUER)
     service = ServiceKeys(clock, file)
     first = await gateway.revoke()
-    stream = revocations(gateway.revoked)
+    stream = watch_revocations(gateway.revoked)
     async with gateway.signing(), background(service.persist_file, "file", clock=clock):
-        following = asyncio.create_task(service.follow(lambda known: revocations(gateway.revoked, known)))
+        following = asyncio.create_task(service.follow(lambda known: watch_revocations(gateway.revoked, known)))
         messages = [await anext(stream) for _ in range(2)]
-        ends = ends_of(await gateway.store.revocations(clock.now()))
+        ends = expires_at_by_key_id(await gateway.store.list_revocations(clock.now()))
         as_of = messages[1].as_of.seconds
         stated = StatementReader(TYPE, issuer.keys, ISSUER).read(messages[1].statement)
         assert stated is not None
@@ -233,7 +234,7 @@ async def test_a_set_that_takes_long_to_hash_is_signed_less_often() -> None:
     issuer = await Issuer.create(clock)
     gateway = Gateway(clock, issuer.minter)
     await gateway.revoked.refresh()
-    stream = revocations(gateway.revoked)
+    stream = watch_revocations(gateway.revoked)
     async with gateway.signing():
         assert [bool((await anext(stream)).statement) for _ in range(2)] == [False, True]
         await gateway.revoke()
@@ -257,13 +258,13 @@ async def test_the_set_is_hashed_off_the_loop(
 
 
 async def test_this_process_refuses_a_key_before_its_revocation_is_answered(gateway: Gateway, clock: FakeClock) -> None:
-    tenants, own = MemoryTenants(), ServiceKeys(clock)
+    tenants, own = InMemoryTenantStore(), ServiceKeys(clock)
     permissions = Permissions(tenants, gateway.store, "test")
     keys = Keys(gateway.store, permissions, GatedSigner(), "test", clock=clock, ids=IDS)
-    statements = Statements(GatedSigner(), clock)
-    existing = ExistingKeys(gateway.store, clock)
+    statements = KeySetSigner(GatedSigner(), clock)
+    existing = ExistingKeyFeed(gateway.store, clock)
     servicer = ApiKeyServicer(keys, gateway.revoked, existing, statements, Tenants(tenants, clock))
-    gateway.revoked.on_change(lambda added: own.add(ends_of(added)))
+    gateway.revoked.on_change(lambda added: own.add(expires_at_by_key_id(added)))
     key_id = await gateway.add_key()
     with acting_as(ALICE):
         await servicer.RevokeApiKey(pb.RevokeApiKeyRequest(key_id=key_id), cast("Context", None))

@@ -1,4 +1,4 @@
-"""Parts that others are asked about are unknown while nobody can say."""
+"""A component that other contexts report on is unknown while none of them reports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
-from svc_gateway.app.monitor import Check, CheckTiming, Monitor
+from svc_gateway.app.health_monitor import Check, CheckTiming, HealthMonitor
 from svc_gateway.domain.degradation import Level, State, Thresholds, UnknownHealthError
 
 
 class UnconfirmedDependency:
-    """Says what it is told to."""
+    """Fails with the error that is set."""
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -30,12 +30,12 @@ def dependency() -> UnconfirmedDependency:
 
 
 @pytest.fixture
-def monitor(dependency: UnconfirmedDependency) -> Monitor:
-    return Monitor([dependency.check], CheckTiming(), Thresholds(hold_s=0), FakeClock())
+def monitor(dependency: UnconfirmedDependency) -> HealthMonitor:
+    return HealthMonitor([dependency.check], CheckTiming(), Thresholds(min_hold_s=0), FakeClock())
 
 
 async def test_what_nobody_said_yet_is_unknown_with_the_reason(
-    monitor: Monitor, dependency: UnconfirmedDependency
+    monitor: HealthMonitor, dependency: UnconfirmedDependency
 ) -> None:
     dependency.failure = UnknownHealthError("svc_assets cannot be reached")
     part = await monitor.check_once(dependency.check)
@@ -44,7 +44,7 @@ async def test_what_nobody_said_yet_is_unknown_with_the_reason(
 
 
 async def test_what_nobody_can_say_any_more_is_unknown_after_some_evidence(
-    monitor: Monitor, dependency: UnconfirmedDependency
+    monitor: HealthMonitor, dependency: UnconfirmedDependency
 ) -> None:
     await monitor.check_once(dependency.check)
     dependency.failure = UnknownHealthError("svc_assets cannot be reached")
@@ -52,7 +52,7 @@ async def test_what_nobody_can_say_any_more_is_unknown_after_some_evidence(
     assert (await monitor.check_once(dependency.check)).state is State.UNKNOWN
 
 
-async def test_a_silence_in_between_is_no_evidence(monitor: Monitor, dependency: UnconfirmedDependency) -> None:
+async def test_a_silence_in_between_is_no_evidence(monitor: HealthMonitor, dependency: UnconfirmedDependency) -> None:
     for failure in (None, UnknownHealthError("x"), None, UnknownHealthError("x")):
         dependency.failure = failure
         part = await monitor.check_once(dependency.check)
@@ -63,16 +63,16 @@ async def test_who_does_not_answer_in_time_says_nothing(dependency: UnconfirmedD
     never = asyncio.Event()
     check = Check("blobs", never.wait, unconfirmed=True, deadline_s=3.0)  # type: ignore[arg-type]
     clock = FakeClock()
-    monitor = Monitor([check], CheckTiming(), Thresholds(), clock)
+    monitor = HealthMonitor([check], CheckTiming(), Thresholds(), clock)
     checking = asyncio.create_task(monitor.check_once(check))
     await clock.sleeper()
     await clock.advance(3.0)
     part = await checking
-    assert (part.state, part.reason) == (State.UNKNOWN, "who knows of it does not answer within 3 s")
+    assert (part.state, part.reason) == (State.UNKNOWN, "the context that reports it does not answer within 3 s")
 
 
 async def test_what_is_said_to_be_lost_degrades_the_mesh_but_not_critically(
-    monitor: Monitor, dependency: UnconfirmedDependency
+    monitor: HealthMonitor, dependency: UnconfirmedDependency
 ) -> None:
     dependency.failure = SomaError(Reason.DEPENDENCY_UNAVAILABLE, "cannot be written")
     await monitor.check_once(dependency.check)

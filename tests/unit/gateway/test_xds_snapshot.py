@@ -1,4 +1,4 @@
-"""What the control plane makes of the edge's state."""
+"""The resources that the control plane builds from the edge's state."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from google.protobuf import descriptor_pb2
 
 from mesh.errors import RULES
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge_state import Cors, Credentials, EdgeState, Identity, Limits, Trust
+from svc_gateway.domain.edge_state import Cors, Credentials, EdgeState, EdgeTls, Limits, TlsCertificate
 from svc_gateway.rpc.xds import SnapshotBuilder
 from svc_gateway.rpc.xds import messages as x
-from svc_gateway.rpc.xds.replies import REPLIES, script
+from svc_gateway.rpc.xds.replies import REPLIES, lua_script
 from svc_gateway.rpc.xds.revocation import RevocationFilter
 
 import envoy_data_plane.envoy.config.cluster.v3 as cl  # isort: skip - after the package that quiets its import
@@ -38,7 +38,7 @@ def state() -> EdgeState:
         descriptors=descriptors.transcoding_set(),
         upstreams={"registry": "registry.local:9000"},
         control="127.0.0.1:9001",
-        trust=Trust(Identity(b"chain", b"PRIVATE"), b"authority"),
+        tls=EdgeTls(TlsCertificate(b"chain", b"PRIVATE"), b"authority"),
         credentials=Credentials("soma", "soma", "test", json.dumps({"keys": []})),
         limits=Limits(100, 10, 5, 1_000, 2_000, 30, 60),
     )
@@ -91,7 +91,7 @@ def test_each_address_of_a_context_is_an_endpoint(state: EdgeState) -> None:
 
 
 def test_without_an_authority_services_are_called_in_plaintext(state: EdgeState) -> None:
-    plain = SnapshotBuilder().build(replace(state, trust=replace(state.trust, authority=None)))
+    plain = SnapshotBuilder().build(replace(state, tls=replace(state.tls, ca=None)))
     assert cl.Cluster.parse(plain[x.CLUSTER].by_name["registry"].body.value).transport_socket is None
     assert set(plain[x.SECRET].by_name) == {"edge"}
 
@@ -239,7 +239,7 @@ def test_private_key_travels_as_a_secret_only(snapshot: Snapshot) -> None:
     assert any(b"registry.local" in resource.body.value for resource in others)
     assert not any(b"PRIVATE" in resource.body.value for resource in others)
     assert b"PRIVATE" in snapshot[x.SECRET].by_name["edge"].body.value
-    assert "PRIVATE" not in repr(Identity(b"chain", b"PRIVATE"))
+    assert "PRIVATE" not in repr(TlsCertificate(b"chain", b"PRIVATE"))
 
 
 def test_each_refusal_of_the_edge_has_a_reason_of_the_table() -> None:
@@ -249,11 +249,11 @@ def test_each_refusal_of_the_edge_has_a_reason_of_the_table() -> None:
 
 
 def test_script_knows_the_statuses_that_codes_cannot_tell() -> None:
-    assert "PAYLOAD_TOO_LARGE = 413" in script()
-    assert "UNSUPPORTED_MEDIA_TYPE = 415" in script()
-    assert "METHOD_NOT_ALLOWED = 405" in script()
-    assert "NOT_FOUND = 404" not in script()
-    assert "@" not in script()
+    assert "PAYLOAD_TOO_LARGE = 413" in lua_script()
+    assert "UNSUPPORTED_MEDIA_TYPE = 415" in lua_script()
+    assert "METHOD_NOT_ALLOWED = 405" in lua_script()
+    assert "NOT_FOUND = 404" not in lua_script()
+    assert "@" not in lua_script()
 
 
 def test_descriptors_of_the_transcoder_can_be_read(state: EdgeState) -> None:

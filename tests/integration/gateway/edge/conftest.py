@@ -18,8 +18,8 @@ from soma_local.home import Home
 from soma_local.pki import EDGE, Pki
 from soma_local.ports import free_port
 from svc_gateway.adapters.descriptors import Descriptors
-from svc_gateway.domain.edge_state import Credentials, EdgeState, Identity, Trust
-from svc_gateway.rpc.xds import Feed, SnapshotBuilder
+from svc_gateway.domain.edge_state import Credentials, EdgeState, EdgeTls, TlsCertificate
+from svc_gateway.rpc.xds import SnapshotBuilder, SnapshotCache
 from tests.integration.gateway.edge.rig import CONTEXTS, EdgeUnderTest, Signer, control_plane, limits, services, settled
 from tests.integration.gateway.edge.upstream import Upstream
 
@@ -59,14 +59,16 @@ async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
             descriptors=descriptors.transcoding_set(),
             upstreams=addresses,
             control=str(addresses["gateway"]),
-            trust=Trust(Identity(pair.certificate.read_bytes(), pair.key.read_bytes()), pki.authority.read_bytes()),
+            tls=EdgeTls(
+                TlsCertificate(pair.certificate.read_bytes(), pair.key.read_bytes()), pki.authority.read_bytes()
+            ),
             credentials=Credentials("soma", "soma", "test", json.dumps(signer.jwks)),
             limits=limits(),
             access_log=str(edge_home.logs / "access.log"),
         )
         rejected: list[tuple[str, str]] = []
         builder = SnapshotBuilder()
-        feed = Feed()
+        feed = SnapshotCache()
         feed.publish(builder.build(state))
         xds = await stack.enter_async_context(control_plane(feed, pki, rejected, 0))
         engine = EnvoyEngine(edge_home, lambda admin: bootstrap(admin, [xds], pki.authority, pair))
@@ -80,7 +82,7 @@ async def edge(edge_home: Home, pki: Pki) -> AsyncIterator[EdgeUnderTest]:
 
 
 @pytest.fixture(autouse=True)
-def calm(edge: EdgeUnderTest) -> Iterator[None]:
+def reset(edge: EdgeUnderTest) -> Iterator[None]:
     edge.upstream.fail = None
     edge.upstream.hold.set()
     edge.upstream.held.clear()

@@ -20,7 +20,7 @@ from mesh.rpc.interceptors.errors import Errors
 from mesh.rpc.server import serving
 from mesh.settings import ServerSettings, TlsSettings
 from svc_gateway.domain.edge_state import EdgeState, Limits
-from svc_gateway.rpc.xds import AggregatedDiscovery, Feed, SnapshotBuilder
+from svc_gateway.rpc.xds import AggregatedDiscovery, SnapshotBuilder, SnapshotCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -78,7 +78,7 @@ class EdgeUnderTest:
     upstream: Upstream
     engine: EnvoyEngine
     state: EdgeState
-    feed: Feed
+    feed: SnapshotCache
     rejected: list[tuple[str, str]] = field(default_factory=list)
     builder: SnapshotBuilder = field(default_factory=SnapshotBuilder)
 
@@ -124,7 +124,9 @@ def limits(**changes: float) -> Limits:
 
 
 @asynccontextmanager
-async def control_plane(feed: Feed, pki: Pki, rejected: list[tuple[str, str]], port: int) -> AsyncIterator[int]:
+async def control_plane(
+    feed: SnapshotCache, pki: Pki, rejected: list[tuple[str, str]], port: int
+) -> AsyncIterator[int]:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     discovery = AggregatedDiscovery(feed, lambda kind, reason: rejected.append((kind, reason)))
     server.add_generic_rpc_handlers((discovery.handler(),))

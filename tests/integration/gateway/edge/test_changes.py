@@ -1,4 +1,4 @@
-"""What changes while the edge serves, and what it leaves behind."""
+"""Configuration changes while the edge serves, and its access log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from svc_gateway.domain.edge_state import Cors
-from tests.integration.gateway.edge.asking import JOBS, logged, until
+from tests.integration.gateway.edge.edge_requests import JOBS, access_log_entry, wait_until
 
 if TYPE_CHECKING:
     from tests.integration.gateway.edge.rig import EdgeUnderTest
@@ -36,7 +36,7 @@ async def test_routes_change_without_a_lost_request(edge: EdgeUnderTest) -> None
             async def went_on(mark: int = before) -> bool:
                 return count > mark + 20
 
-            await until(went_on)
+            await wait_until(went_on)
         done.set()
     assert failures == []
 
@@ -52,7 +52,7 @@ async def test_pages_of_other_origins_may_call_only_when_allowed(edge: EdgeUnder
             answer = await client.options(JOBS, headers=asked)
             return bool(answer.headers.get("access-control-allow-origin") == "https://console.example")
 
-        await until(allowed)
+        await wait_until(allowed)
         told = await client.get("/v1/health", headers={"origin": "https://console.example"})
         readable = set(told.headers["access-control-expose-headers"].split(", "))
         assert {"retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= readable
@@ -62,6 +62,6 @@ async def test_pages_of_other_origins_may_call_only_when_allowed(edge: EdgeUnder
 
 async def test_requests_are_logged_with_tenant_and_trace(edge: EdgeUnderTest) -> None:
     async with edge.client() as client:
-        line = await logged(edge, await client.get(f"{JOBS}/logged?"))
+        line = await access_log_entry(edge, await client.get(f"{JOBS}/logged?"))
     assert (line["tenant"], line["key_id"], line["status"], line["path"]) == ("dev", "key-1", 200, f"{JOBS}/logged")
     assert line["route"] == "soma.executor.v1.JobService/GetJob"

@@ -1,4 +1,4 @@
-"""Whom the edge lets in."""
+"""Which credentials the edge accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mesh.clock import SystemClock
-from tests.integration.gateway.edge.asking import JOBS, bearer, logged, reason, until
+from tests.integration.gateway.edge.edge_requests import JOBS, access_log_entry, bearer, reason, wait_until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, Signer, encode, segment
 
 
@@ -59,7 +59,7 @@ async def test_request_with_two_credentials_is_that_of_its_bearer_token_alone(ed
     assert answer.status_code == 200
     served = edge.upstream.metadata
     assert (served["authorization"], "x-api-key" in served) == (f"Bearer {token}", False)
-    line = await logged(edge, answer)
+    line = await access_log_entry(edge, answer)
     assert (line["tenant"], line["key_id"]) == ("dev", "key-1")
 
 
@@ -72,7 +72,7 @@ async def test_key_beside_another_scheme_is_the_credential(edge: EdgeUnderTest, 
     assert answer.status_code == 200
     served = edge.upstream.metadata
     assert ("authorization" in served, served["x-api-key"]) == (False, key)
-    line = await logged(edge, answer)
+    line = await access_log_entry(edge, answer)
     assert (line["tenant"], line["key_id"]) == ("another", "key-2")
 
 
@@ -102,7 +102,7 @@ async def test_revoked_key_is_refused(edge: EdgeUnderTest) -> None:
         async def refused() -> bool:
             return (await client.get(JOBS)).status_code == 401
 
-        await until(refused)
+        await wait_until(refused)
         answer = await client.get(JOBS)
         assert reason(answer) == "UNAUTHENTICATED"
         other = await client.get(JOBS, headers=bearer(edge.signer.token(jti="key-2")))
@@ -118,5 +118,5 @@ async def test_new_signing_keys_are_accepted_beside_old_ones(edge: EdgeUnderTest
         async def accepted() -> bool:
             return (await client.get(JOBS, headers=bearer(other.token()))).status_code == 200
 
-        await until(accepted)
+        await wait_until(accepted)
         assert (await client.get(JOBS)).status_code == 200

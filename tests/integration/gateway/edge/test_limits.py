@@ -1,4 +1,4 @@
-"""Sizes, rates and times that the edge keeps to."""
+"""The edge's limits of sizes, rates and durations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import contextlib
 import httpx
 import pytest
 
-from tests.integration.gateway.edge.asking import JOBS, bearer, reason, until
+from tests.integration.gateway.edge.edge_requests import JOBS, bearer, reason, wait_until
 from tests.integration.gateway.edge.rig import EdgeUnderTest, limits
 
 
@@ -44,7 +44,7 @@ async def test_rate_over_the_limit_is_refused_for_that_tenant_alone(edge: EdgeUn
         async def limited() -> bool:
             return (await client.get(JOBS)).status_code == 429
 
-        await until(limited)
+        await wait_until(limited)
         answers = [await client.get(JOBS) for _ in range(12)]
         answer = next(answer for answer in answers if answer.status_code == 429)
         assert reason(answer) == "RATE_LIMITED"
@@ -65,7 +65,7 @@ async def test_call_over_its_time_is_ended(edge: EdgeUnderTest) -> None:
                 return False
             return answer.status_code == 504 and reason(answer) == "DEADLINE_EXCEEDED"
 
-        await until(ended)
+        await wait_until(ended)
 
 
 async def first_line(edge: EdgeUnderTest, path: str) -> str:
@@ -95,7 +95,7 @@ async def test_body_that_does_not_arrive_in_time_is_given_up(
 ) -> None:
     edge.change(limits=limits(**changes))
 
-    async def given_up() -> bool:
+    async def timed_out() -> bool:
         return (await first_line(edge, path)).startswith("HTTP/1.1 504 ")
 
-    await until(given_up)
+    await wait_until(timed_out)

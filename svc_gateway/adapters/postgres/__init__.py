@@ -1,0 +1,1 @@
+"""Keys and tenants in Postgres, under row-level security."""
