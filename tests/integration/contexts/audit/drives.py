@@ -69,7 +69,7 @@ from svc_provenance.domain.retention import Days
 from svc_provenance.rpc.receipts import ReceiptServicer
 from svc_registry.adapters.postgres import PostgresStore
 from svc_registry.app import Catalog, Registry
-from svc_registry.bootstrap import capability_changed
+from svc_registry.events.published import capability_changed
 from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.decision import Decision, Rejection
