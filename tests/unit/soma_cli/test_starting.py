@@ -69,10 +69,10 @@ def starts(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _when_said(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    def report(_: str, *, as_json: bool) -> None:
+    def print_progress(_: str, *, as_json: bool) -> None:
         act()
 
-    monkeypatch.setattr(starting, "report", report)
+    monkeypatch.setattr(starting, "print_progress", print_progress)
 
 
 @pytest.mark.usefixtures("starts")
