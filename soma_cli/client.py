@@ -81,7 +81,7 @@ class EdgeClient:
     @classmethod
     @contextmanager
     def for_home(cls, home: Home) -> Iterator[EdgeClient]:
-        """Connect to the mesh that runs in `home`, as its development tenant."""
+        """Connects to the mesh that runs in `home`, as its development tenant."""
         state = StateFile(home).running()
         if state is None:
             raise EdgeError(f"no mesh runs in {home.root}: start it with `soma up`")
@@ -91,52 +91,52 @@ class EdgeClient:
             yield cls(http)
 
     def submit_job(self, plan: Mapping[str, object], request_id: str) -> Job:
-        """Submit a plan; the same `request_id` gives the same job."""
+        """Submits a plan; the same `request_id` gives the same job."""
         return self._call(Job, "POST", "/v1/multimodal/jobs", body={"plan": plan, "request_id": request_id})
 
     def register_capability(self, capability: Mapping[str, object]) -> None:
-        """Register a capability, or find it registered already."""
+        """Registers a capability, or find it registered already."""
         self._send("POST", "/v1/multimodal/capabilities", body=capability)
 
     def get_job(self, job_id: str) -> Job:
-        """Read a job with its steps."""
+        """Reads a job with its steps."""
         return self._call(Job, "GET", f"/v1/multimodal/jobs/{job_id}")
 
     def list_jobs(self, *, state: str = "", page_size: int = 50) -> ListJobsResponse:
-        """Read the newest jobs, of one state if given."""
+        """Reads the newest jobs, of one state if given."""
         query = {"page_size": str(page_size)} | ({"state": state} if state else {})
         return self._call(ListJobsResponse, "GET", "/v1/multimodal/jobs", query=query)
 
     def cancel_job(self, job_id: str, reason: str) -> Job:
-        """Stop a job and undo what it made."""
+        """Stops a job and undo what it made."""
         return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:cancel", body={"reason": reason})
 
     def resume_job(self, job_id: str) -> Job:
-        """Run a failed job again from its recorded results."""
+        """Runs a failed job again from its recorded results."""
         return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:resume", body={})
 
     def get_json(self, path: str) -> str:
-        """Read a resource as the JSON text that the mesh answers."""
+        """Reads a resource as the JSON text that the mesh answers."""
         return self._send("GET", path).text
 
     def create_token(self) -> Token:
-        """Make a short-lived token with the rights of the API key."""
+        """Creates a short-lived token with the rights of the API key."""
         return self._call(Token, "POST", "/v1/token", body={})
 
     def get_asset(self, asset_id: str) -> Asset:
-        """Read an asset's metadata."""
+        """Reads an asset's metadata."""
         return self._call(Asset, "GET", f"/v1/multimodal/assets/{asset_id}/metadata")
 
     def post(self, message_type: type[M], path: str, body: Mapping[str, object]) -> M:
-        """Post to a resource and read the answer."""
+        """Posts to a resource and read the answer."""
         return self._call(message_type, "POST", path, body=body)
 
     def download_asset(self, asset_id: str, target: Path) -> None:
-        """Write an asset's bytes to a file."""
+        """Writes an asset's bytes to a file."""
         self.download(f"/v1/multimodal/assets/{asset_id}", target)
 
     def download(self, path: str, target: Path) -> None:
-        """Write a resource's bytes to a file."""
+        """Writes a resource's bytes to a file."""
         with self._transport_errors(), self._http.stream("GET", path) as response:
             if response.is_error:
                 response.read()
@@ -192,7 +192,7 @@ class EdgeClient:
         raise EdgeError(f"the trace of job {job_id} was interrupted {_MAX_RECONNECTS} times: {reason}")
 
     def _stream(self, path: str, query: Mapping[str, str]) -> Iterator[str]:
-        """Give the data of each server-sent event."""
+        """Returns the data of each server-sent event."""
         headers = {"Accept": "text/event-stream"}
         with self._http.stream("GET", path, params=query, headers=headers, timeout=_STREAM_TIMEOUT) as response:
             if response.is_error:
@@ -237,7 +237,7 @@ class EdgeClient:
 
 
 def api_key(home: Home) -> str:
-    """Give the API key of the development tenant; raise EdgeError when the gateway has not written one."""
+    """Returns the API key of the development tenant; raise EdgeError when the gateway has not written one."""
     file = bootstrap_key_file(home)
     if not file.exists():
         raise EdgeError(f"there is no API key in {file}: the gateway writes it at the first `soma up`")

@@ -17,7 +17,7 @@ from soma_cli.errors import CommandError
 from soma_cli.output import Json, console, print_json, print_line, print_table, state_text
 from soma_cli.starting import STOP_TIMEOUT_S, find_running_mesh, print_progress, start_detached
 from soma_local.home import Home
-from soma_local.program import end_leftovers
+from soma_local.program import end_orphans
 from soma_local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
 from soma_local.supervisor import AlreadyRunningError, MeshState, Phase, ProgramState, StateFile
 
@@ -92,9 +92,9 @@ def stop(home: Home) -> bool:
     """Stops the mesh of a home, or the programs that a killed one left; returns whether there were any."""
     state = StateFile(home).running()
     if state is None:
-        return bool(asyncio.run(end_leftovers(home)))
+        return bool(asyncio.run(end_orphans(home)))
     asyncio.run(state.supervisor.end(signal.SIGTERM, STOP_TIMEOUT_S))
-    asyncio.run(end_leftovers(home))
+    asyncio.run(end_orphans(home))
     return True
 
 
