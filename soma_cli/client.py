@@ -91,11 +91,11 @@ class EdgeClient:
             yield cls(http)
 
     def submit_job(self, plan: Mapping[str, object], request_id: str) -> Job:
-        """Submits a plan; the same `request_id` gives the same job."""
+        """Submits a plan; the same `request_id` returns the same job."""
         return self._call(Job, "POST", "/v1/multimodal/jobs", body={"plan": plan, "request_id": request_id})
 
     def register_capability(self, capability: Mapping[str, object]) -> None:
-        """Registers a capability, or find it registered already."""
+        """Registers a capability; does nothing when it is registered already."""
         self._send("POST", "/v1/multimodal/capabilities", body=capability)
 
     def get_job(self, job_id: str) -> Job:
@@ -103,12 +103,12 @@ class EdgeClient:
         return self._call(Job, "GET", f"/v1/multimodal/jobs/{job_id}")
 
     def list_jobs(self, *, state: str = "", page_size: int = 50) -> ListJobsResponse:
-        """Reads the newest jobs, of one state if given."""
+        """Reads the newest jobs, of one state if it is set."""
         query = {"page_size": str(page_size)} | ({"state": state} if state else {})
         return self._call(ListJobsResponse, "GET", "/v1/multimodal/jobs", query=query)
 
     def cancel_job(self, job_id: str, reason: str) -> Job:
-        """Stops a job and undo what it made."""
+        """Cancels a job, which is compensated."""
         return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:cancel", body={"reason": reason})
 
     def resume_job(self, job_id: str) -> Job:
@@ -116,7 +116,7 @@ class EdgeClient:
         return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:resume", body={})
 
     def get_json(self, path: str) -> str:
-        """Reads a resource as the JSON text that the mesh answers."""
+        """Returns a resource as JSON text."""
         return self._send("GET", path).text
 
     def create_token(self) -> Token:
@@ -128,7 +128,7 @@ class EdgeClient:
         return self._call(Asset, "GET", f"/v1/multimodal/assets/{asset_id}/metadata")
 
     def post(self, message_type: type[M], path: str, body: Mapping[str, object]) -> M:
-        """Posts to a resource and read the answer."""
+        """Posts to a resource and returns the parsed response."""
         return self._call(message_type, "POST", path, body=body)
 
     def download_asset(self, asset_id: str, target: Path) -> None:
@@ -237,7 +237,7 @@ class EdgeClient:
 
 
 def api_key(home: Home) -> str:
-    """Returns the API key of the development tenant; raise EdgeError when the gateway has not written one."""
+    """Returns the API key of the development tenant; raises EdgeError when the gateway has not written one."""
     file = bootstrap_key_file(home)
     if not file.exists():
         raise EdgeError(f"there is no API key in {file}: the gateway writes it at the first `soma up`")

@@ -116,8 +116,8 @@ class AssetIndex:
         if vector is None and raster is None:
             raise InputError(f"the input {name!r} is {source.media_type}, which cannot be shown as a figure")
         main = raster or vector
-        facts = _describe(main, "") if main else ""
-        return FigureFiles(raster, vector, None, None, width, height, live_text, facts, source.caption)
+        details = _describe(main, "") if main else ""
+        return FigureFiles(raster, vector, None, None, width, height, live_text, details, source.caption)
 
     def _input(self, name: str) -> InputFile | str:
         source = self._inputs.get(name)
@@ -208,6 +208,6 @@ def _raster_size(name: str, source: InputFile) -> tuple[float, float]:
 
 def _density(image: Image.Image) -> float:
     """Returns the dots per inch; without a stated density twice that of a screen, as the providers draw."""
-    source = image.info.get("dpi")
-    horizontal = float(source[0]) if isinstance(source, tuple) and source else 0.0
+    dpi = image.info.get("dpi")
+    horizontal = float(dpi[0]) if isinstance(dpi, tuple) and dpi else 0.0
     return horizontal if horizontal > _SCREEN_DPI else 2.0 * _SCREEN_DPI

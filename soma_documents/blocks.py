@@ -160,7 +160,7 @@ class Table:
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A picture or a recording with its caption; `back` are links to where it is referred to."""
+    """A figure with its caption; `backlinks` are links to what refers to it."""
 
     kind: ClassVar[str] = "figure"
     figure: Figure

@@ -170,7 +170,7 @@ def _lines(fields: Mapping[str, str]) -> str:
 
 
 def _diff_lines(old: str, new: str) -> tuple[str, ...]:
-    """Sentences with their marks; of what stayed, one sentence around item change."""
+    """Returns a unified diff by sentence, with one sentence of context."""
     before, after = ([line for line in _SENTENCE.split(text) if line.strip()] for text in (old, new))
     lines = difflib.unified_diff(before, after, lineterm="", n=1)
     return tuple(f"{line[0]} {line[1:]}" for line in list(lines)[2:] if not line.startswith("@@"))

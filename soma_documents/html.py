@@ -90,7 +90,7 @@ def _contents_tree(sections: Sequence[Section]) -> list[_ContentsEntry]:
 
 
 def _source(file: File, *, embedded: bool) -> str:
-    """Address of a file's bytes: inside the document, or linked_sources it."""
+    """Returns the URL of a file: a data URL, or its path in the bundle."""
     if not embedded:
         return file.path
     return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"

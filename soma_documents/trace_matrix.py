@@ -54,7 +54,7 @@ class TraceMatrix:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """The gaps, requirement as a short sentence."""
+        """The gaps, each as a short sentence."""
         found = [f"{row.requirement} has no {gap}" for row in self.forward for gap in row.gaps]
         found += [
             f"{row.requirement} traces to {name}, which does not exist" for row in self.forward for name in row.unknown

@@ -188,7 +188,7 @@ class LocalMesh:
 
     def _write_state(self) -> None:
         if self._identity is None:
-            raise ProgramFailedError("the supervisor's own process was not declarations")
+            raise ProgramFailedError("the supervisor's own process was not found")
         state = MeshState(
             phase=self._phase,
             supervisor=self._identity,

@@ -232,7 +232,7 @@ class Capability:
         return versions != other_versions and all(a >= b for a, b in zip(versions, other_versions, strict=True))
 
     def same_definition(self, other: Capability) -> bool:
-        """Whether both are equal and not deleted, apart from health, version and times."""
+        """Whether both are equal, apart from health, version, and the times of creation and update."""
         return self._definition() == other._definition()
 
     def _definition(self) -> Capability:

@@ -44,7 +44,7 @@ def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Registry
 
 
 async def seen(registry: Registry, requester: Requester) -> list[tuple[str, str]]:
-    """Owner and description of what an requester is shown."""
+    """Owner and description of what a requester reads."""
     listed = registry.list(requester, CapabilityFilter(include_disabled=True), 50, "").items
     return [(item.tenant_id, item.description) for item in listed]
 
