@@ -1,4 +1,4 @@
-"""Puts the commands together and turns failures into one clear line and an exit status."""
+"""The command line: its commands, and how errors become one line and an exit status."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mesh.contexts import InvalidContextError, UnknownContextError
 from mesh.stores.migrations import MigrationError
 from soma_cli.commands import audit, dead_letters, demo, doctor, jobs, logs, mesh, policy, receipts, trace
 from soma_cli.errors import CommandError, EdgeError
-from soma_cli.output import Json, emit
+from soma_cli.output import Json, print_json
 from soma_local.locate import MissingError
 from soma_local.program import ProgramFailedError
 from soma_local.vault import VaultError
 
-_EXPECTED = (
+_EXPECTED_ERRORS = (
     CommandError, EdgeError, MissingError, ProgramFailedError, VaultError, MigrationError, UnknownContextError,
     InvalidContextError, OSError,
 )  # fmt: skip
@@ -25,15 +25,15 @@ _EXPECTED = (
 
 def version(*, as_json: Json = False) -> None:
     """Print the version."""
-    found = installed_version("somamesh")
+    installed = installed_version("somamesh")
     if as_json:
-        emit({"version": found})
+        print_json({"version": installed})
     else:
-        typer.echo(found)
+        typer.echo(installed)
 
 
 def build() -> typer.Typer:
-    """Give the command line."""
+    """Builds the command line."""
     app = typer.Typer(
         name="soma", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
         help="SomaMesh on one machine: run it, give it jobs, see why it did what it did.",
@@ -52,36 +52,36 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Runs the command line."""
     try:
         build()()
-    except _EXPECTED as failure:
+    except _EXPECTED_ERRORS as failure:
         _fail(failure)
     except BaseExceptionGroup as group:
-        expected = group.subgroup(_EXPECTED)
+        expected = group.subgroup(_EXPECTED_ERRORS)
         if expected is None:
             raise
-        _fail(_first(expected))
+        _fail(_first_error(expected))
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first_error(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _fail(failure: BaseException) -> None:
-    """Say what went wrong, as JSON where the answer would have been JSON, and exit with 1."""
-    message = _text(failure)
+    """Prints the error, as JSON with `--json`, and exits with 1."""
+    message = _error_text(failure)
     if "--json" in sys.argv:
-        extra = {"reason": failure.reason, "trace_id": failure.trace_id} if isinstance(failure, EdgeError) else {}
-        typer.echo(json.dumps({"error": {"message": message, **extra}}))
+        details = {"reason": failure.reason, "trace_id": failure.trace_id} if isinstance(failure, EdgeError) else {}
+        typer.echo(json.dumps({"error": {"message": message, **details}}))
     else:
         typer.secho(f"soma: {message}", fg=typer.colors.RED, err=True)
     sys.exit(1)
 
 
-def _text(failure: BaseException) -> str:
-    """Give the failure for people; of a file that the system refused, its path and why."""
+def _error_text(failure: BaseException) -> str:
+    """Returns the text of an error; of an OSError of a file, its path and the reason."""
     if isinstance(failure, OSError) and failure.filename is not None:
         return f"{failure.filename}: {failure.strerror}"
     return str(failure)

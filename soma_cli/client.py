@@ -1,4 +1,4 @@
-"""Speaks to the mesh as any client does: REST and SSE through the edge, with an API key."""
+"""A client of the REST API of the mesh, with server-sent events, through the edge and with an API key."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 _TIMEOUT = httpx.Timeout(30.0)
 _STREAM_TIMEOUT = httpx.Timeout(30.0, read=45.0)  # a heartbeat comes at least every 15 s
-_RECONNECTS = 60
-_RECONNECT_S = 0.5
-_PASSING = {502, 503, 504}  # a service that is being restarted
+_MAX_RECONNECTS = 60
+_RECONNECT_DELAY_S = 0.5
+_RETRYABLE_STATUS = {502, 503, 504}  # a service that is being restarted
 _CHUNK_BYTES = 1 << 18
 
 
@@ -45,7 +45,7 @@ class _FieldViolation(BaseModel):
 
     @property
     def text(self) -> str:
-        """Where and what, for people."""
+        """The field and what is wrong with it, for people."""
         return f"{self.field or self.subject}: {self.description}"
 
 
@@ -61,7 +61,7 @@ class _Detail(BaseModel):
 class _Status(BaseModel):
     """A `google.rpc.Status`, the shape of every error of the edge.
 
-    The generated message would refuse an error with a detail of a type that is not known here.
+    The generated message cannot be parsed when a detail has an unknown type.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -72,72 +72,72 @@ class _Status(BaseModel):
 
 
 class EdgeClient:
-    """A client of one mesh. Every method raises EdgeError when the mesh refuses or does not answer."""
+    """A client of one mesh. Each method raises EdgeError for an error response and when the mesh does not respond."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
-        self._pause = threading.Event()
+        self._delay = threading.Event()
 
     @classmethod
     @contextmanager
-    def of_home(cls, home: Home) -> Iterator[EdgeClient]:
-        """Connect to the mesh that runs in `home`, as its development tenant."""
+    def for_home(cls, home: Home) -> Iterator[EdgeClient]:
+        """Connects to the mesh that runs in `home`, as its development tenant."""
         state = StateFile(home).running()
         if state is None:
             raise EdgeError(f"no mesh runs in {home.root}: start it with `soma up`")
-        trust = ssl.create_default_context(cafile=str(home.pki / "ca.pem"))
+        tls = ssl.create_default_context(cafile=str(home.pki / "ca.pem"))
         headers = {"Authorization": f"Bearer {api_key(home)}"}
-        with httpx.Client(base_url=state.url, verify=trust, headers=headers, timeout=_TIMEOUT, trust_env=False) as http:
+        with httpx.Client(base_url=state.url, verify=tls, headers=headers, timeout=_TIMEOUT, trust_env=False) as http:
             yield cls(http)
 
     def submit_job(self, plan: Mapping[str, object], request_id: str) -> Job:
-        """Submit a plan; the same `request_id` gives the same job."""
+        """Submits a plan; the same `request_id` returns the same job."""
         return self._call(Job, "POST", "/v1/multimodal/jobs", body={"plan": plan, "request_id": request_id})
 
     def register_capability(self, capability: Mapping[str, object]) -> None:
-        """Register a capability, or find it registered already."""
+        """Registers a capability; does nothing when it is registered already."""
         self._send("POST", "/v1/multimodal/capabilities", body=capability)
 
-    def job(self, job_id: str) -> Job:
-        """Read a job with its steps."""
+    def get_job(self, job_id: str) -> Job:
+        """Reads a job with its steps."""
         return self._call(Job, "GET", f"/v1/multimodal/jobs/{job_id}")
 
-    def jobs(self, *, state: str = "", page_size: int = 50) -> ListJobsResponse:
-        """Read the newest jobs, of one state if given."""
+    def list_jobs(self, *, state: str = "", page_size: int = 50) -> ListJobsResponse:
+        """Reads the newest jobs, of one state if it is set."""
         query = {"page_size": str(page_size)} | ({"state": state} if state else {})
         return self._call(ListJobsResponse, "GET", "/v1/multimodal/jobs", query=query)
 
     def cancel_job(self, job_id: str, reason: str) -> Job:
-        """Stop a job and undo what it made."""
+        """Cancels a job, which is compensated."""
         return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:cancel", body={"reason": reason})
 
     def resume_job(self, job_id: str) -> Job:
-        """Run a failed job again from its recorded results."""
+        """Runs a failed job again from its recorded results."""
         return self._call(Job, "POST", f"/v1/multimodal/jobs/{job_id}:resume", body={})
 
-    def raw(self, path: str) -> str:
-        """Read a resource as the JSON text that the mesh answers."""
+    def get_json(self, path: str) -> str:
+        """Returns a resource as JSON text."""
         return self._send("GET", path).text
 
-    def token(self) -> Token:
-        """Make a short-lived token with the rights of the API key."""
+    def create_token(self) -> Token:
+        """Creates a short-lived token with the rights of the API key."""
         return self._call(Token, "POST", "/v1/token", body={})
 
-    def asset(self, asset_id: str) -> Asset:
-        """Read an asset's metadata."""
+    def get_asset(self, asset_id: str) -> Asset:
+        """Reads an asset's metadata."""
         return self._call(Asset, "GET", f"/v1/multimodal/assets/{asset_id}/metadata")
 
-    def send(self, kind: type[M], path: str, body: Mapping[str, object]) -> M:
-        """Post to a resource and read the answer."""
-        return self._call(kind, "POST", path, body=body)
+    def post(self, message_type: type[M], path: str, body: Mapping[str, object]) -> M:
+        """Posts to a resource and returns the parsed response."""
+        return self._call(message_type, "POST", path, body=body)
 
-    def download(self, asset_id: str, target: Path) -> None:
-        """Write an asset's bytes to a file."""
-        self.save(f"/v1/multimodal/assets/{asset_id}", target)
+    def download_asset(self, asset_id: str, target: Path) -> None:
+        """Writes an asset's bytes to a file."""
+        self.download(f"/v1/multimodal/assets/{asset_id}", target)
 
-    def save(self, path: str, target: Path) -> None:
-        """Write a resource's bytes to a file."""
-        with self._connected(), self._http.stream("GET", path) as response:
+    def download(self, path: str, target: Path) -> None:
+        """Writes a resource's bytes to a file."""
+        with self._transport_errors(), self._http.stream("GET", path) as response:
             if response.is_error:
                 response.read()
                 raise _error(response)
@@ -146,51 +146,53 @@ class EdgeClient:
                     file.write(chunk)
 
     def watch_job(self, job_id: str, after: int = 0) -> Iterator[JobEvent]:
-        """Give the job's events from `after` to the last; a cut stream is resumed without gap or duplicate."""
-        cuts = 0
+        """Returns the job's events after a sequence number; an interrupted stream resumes without gap or duplicate."""
+        interruptions = 0
         while True:
             try:
                 for event in self._events(job_id, after):
                     if event.sequence > after:
-                        after, cuts = event.sequence, 0
+                        after, interruptions = event.sequence, 0
                         yield event
                     if event.terminal:
                         return
-                cut = "it ended before the job did"
+                reason = "it ended before the job did"
             except httpx.TransportError as failure:
-                cut = str(failure)
+                reason = str(failure)
             except EdgeError as failure:
-                if failure.code not in _PASSING:
+                if failure.code not in _RETRYABLE_STATUS:
                     raise
-                cut = str(failure)
-            cuts += 1
-            if cuts > _RECONNECTS:
-                raise EdgeError(f"the event stream of job {job_id} was cut {cuts} times in a row: {cut}")
-            self._pause.wait(_RECONNECT_S)
+                reason = str(failure)
+            interruptions += 1
+            if interruptions > _MAX_RECONNECTS:
+                raise EdgeError(
+                    f"the event stream of job {job_id} was interrupted {interruptions} times in a row: {reason}"
+                )
+            self._delay.wait(_RECONNECT_DELAY_S)
 
     def _events(self, job_id: str, after: int) -> Iterator[JobEvent]:
         for data in self._stream(f"/v1/multimodal/jobs/{job_id}/events", {"after": str(after)}):
             yield parse(JobEvent, data)
 
     def watch_trace(self, job_id: str) -> Iterator[str]:
-        """Give the changes of a job's trace, each as its JSON, the whole trace last; a cut stream starts anew."""
-        for left in reversed(range(_RECONNECTS)):
-            cut = "it ended before the trace did"
+        """Returns the changes of a job's trace as JSON, the complete trace last; an interrupted stream starts again."""
+        for attempts_left in reversed(range(_MAX_RECONNECTS)):
+            reason = "it ended before the trace did"
             try:
                 for data in self._stream(f"/v1/traces/{job_id}/events", {}):
                     yield data
                     if parse(TraceEvent, data).HasField("trace"):
                         return
             except httpx.TransportError as failure:
-                cut = str(failure)
+                reason = str(failure)
             except EdgeError as failure:
-                if failure.code not in _PASSING or not left:
+                if failure.code not in _RETRYABLE_STATUS or not attempts_left:
                     raise
-            self._pause.wait(_RECONNECT_S)
-        raise EdgeError(f"the trace of job {job_id} was cut {_RECONNECTS} times: {cut}")
+            self._delay.wait(_RECONNECT_DELAY_S)
+        raise EdgeError(f"the trace of job {job_id} was interrupted {_MAX_RECONNECTS} times: {reason}")
 
     def _stream(self, path: str, query: Mapping[str, str]) -> Iterator[str]:
-        """Give the data of each server-sent event."""
+        """Returns the data of each server-sent event."""
         headers = {"Accept": "text/event-stream"}
         with self._http.stream("GET", path, params=query, headers=headers, timeout=_STREAM_TIMEOUT) as response:
             if response.is_error:
@@ -202,14 +204,14 @@ class EdgeClient:
 
     def _call(
         self,
-        kind: type[M],
+        message_type: type[M],
         method: str,
         path: str,
         *,
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> M:
-        return parse(kind, self._send(method, path, body=body, query=query).text)
+        return parse(message_type, self._send(method, path, body=body, query=query).text)
 
     def _send(
         self,
@@ -219,14 +221,15 @@ class EdgeClient:
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        with self._connected():
+        with self._transport_errors():
             response = self._http.request(method, path, json=body, params=query)
         if response.is_error:
             raise _error(response)
         return response
 
     @contextmanager
-    def _connected(self) -> Iterator[None]:
+    def _transport_errors(self) -> Iterator[None]:
+        """Translates errors of the transport into EdgeError."""
         try:
             yield
         except httpx.TransportError as failure:
@@ -234,22 +237,24 @@ class EdgeClient:
 
 
 def api_key(home: Home) -> str:
-    """Give the API key of the development tenant; raise EdgeError when the gateway has not left one."""
+    """Returns the API key of the development tenant; raises EdgeError when the gateway has not written one."""
     file = bootstrap_key_file(home)
     if not file.exists():
-        raise EdgeError(f"there is no API key in {file}: the gateway leaves it there at the first `soma up`")
+        raise EdgeError(f"there is no API key in {file}: the gateway writes it at the first `soma up`")
     return file.read_text(encoding="utf-8").strip()
 
 
 def _error(response: httpx.Response) -> EdgeError:
-    """Read the documented error body; keep the bare status when it is another."""
+    """Returns the error of a `google.rpc.Status` body; of another body its status code and its text."""
     try:
         body = _Status.model_validate_json(response.content)
     except ValidationError:
         return EdgeError(f"HTTP {response.status_code}: {response.text[:500]}", code=response.status_code)
-    wrong = [item.text for detail in body.details for item in (*detail.field_violations, *detail.violations)]
+    violations = [
+        violation.text for detail in body.details for violation in (*detail.field_violations, *detail.violations)
+    ]
     return EdgeError(
-        "\n  ".join([body.message, *(text for text in wrong if text != body.message)]),
+        "\n  ".join([body.message, *(text for text in violations if text != body.message)]),
         code=response.status_code,
         reason=next((detail.reason for detail in body.details if detail.reason), ""),
         trace_id=next((d.metadata["trace_id"] for d in body.details if "trace_id" in d.metadata), ""),

@@ -1,4 +1,4 @@
-"""The demonstration: one real job, from the plan in `examples/` to files in a folder."""
+"""The demo: one job, from a plan in `examples/` to files in a folder."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from soma_cli.client import EdgeClient
 
 PAGES_URL = "{{examples_url}}"
-"""What a plan writes where the address of the served example pages is to stand."""
+"""The placeholder in a plan for the base URL of the example pages."""
 ABSENT_URL = "{{absent_url}}"
-"""What a capability writes where an address is to stand at which nothing answers."""
+"""The placeholder in a capability for the URL of a server that does not exist."""
 
 _TRACE_TIMEOUT_S = 30.0
 _TRACE_POLL_S = 0.2
-_LISTING = "files.txt"  # by which the next demonstration knows what it may replace
+_FILE_LIST = "files.txt"  # the next run deletes these files
 _DOCUMENT_TYPES = {"document", "bundle"}
 
 
-def examples() -> Path:
-    """Folder of the examples that come with the project."""
+def examples_folder() -> Path:
+    """Returns the folder of the examples that come with the project."""
     return Path(next(iter(soma_cli.__path__))).parent / "examples"
 
 
 def read_plan(path: Path, pages_url: str) -> dict[str, object]:
-    """Read a plan and put the address of the example pages into it; raise EdgeError when it is none."""
+    """Reads a plan and inserts the base URL of the example pages; raises EdgeError when it is not a JSON object."""
     return _read_object(path, {PAGES_URL: pages_url})
 
 
 def read_capabilities(plan: Path, absent_url: str) -> list[dict[str, object]]:
-    """Read the capabilities that a plan wants registered first: `<plan>.capabilities/*.json` beside it."""
+    """Reads the capabilities that a plan needs to be registered: `<plan>.capabilities/*.json` beside it."""
     folder = plan.with_suffix(".capabilities")
     return [_read_object(file, {ABSENT_URL: absent_url}) for file in sorted(folder.glob("*.json"))]
 
@@ -54,19 +54,19 @@ def read_capabilities(plan: Path, absent_url: str) -> list[dict[str, object]]:
 def _read_object(path: Path, values: Mapping[str, str]) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
-        for mark, value in values.items():
-            text = text.replace(mark, value)
-        found = json.loads(text)
+        for placeholder, value in values.items():
+            text = text.replace(placeholder, value)
+        parsed = json.loads(text)
     except (OSError, ValueError) as error:
-        raise EdgeError(f"{path} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise EdgeError(f"{path} must hold a JSON object")
-    return found
+        raise EdgeError(f"{path} is not JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise EdgeError(f"{path} must be a JSON object")
+    return parsed
 
 
 @contextmanager
-def served(folder: Path, port: int) -> Iterator[str]:
-    """Serve a folder's files on a loopback port while the context lasts; gives the base URL."""
+def serve_folder(folder: Path, port: int) -> Iterator[str]:
+    """Serves the files of a folder on a loopback port within the block; yields the base URL."""
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), partial(_SilentRequestHandler, directory=str(folder)))
     except OSError as error:
@@ -82,63 +82,63 @@ def served(folder: Path, port: int) -> Iterator[str]:
 
 class _SilentRequestHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the terminal shows the job."""
+        """Logs nothing: the terminal shows the job."""
 
 
-async def complete_trace(client: EdgeClient, job_id: str, clock: Clock) -> tuple[DecisionTrace, str]:
-    """Wait until every fact of an ended job has arrived; give its Decision Trace and the JSON it came as."""
-    until = clock.monotonic() + _TRACE_TIMEOUT_S
+async def wait_for_complete_trace(client: EdgeClient, job_id: str, clock: Clock) -> tuple[DecisionTrace, str]:
+    """Waits until the Decision Trace of an ended job is complete; returns it and its JSON."""
+    deadline = clock.monotonic() + _TRACE_TIMEOUT_S
     while True:
-        text = await asyncio.to_thread(client.raw, f"/v1/traces/{job_id}")
+        text = await asyncio.to_thread(client.get_json, f"/v1/traces/{job_id}")
         trace = parse(DecisionTrace, text)
         if trace.complete:
             return trace, text
-        if clock.monotonic() > until:
+        if clock.monotonic() > deadline:
             raise EdgeError(f"the Decision Trace of job {job_id} was not complete after {_TRACE_TIMEOUT_S:.0f} s")
         await clock.sleep(_TRACE_POLL_S)
 
 
 def save(client: EdgeClient, job: Job, trace_json: str, folder: Path) -> list[Path]:
-    """Write all that the job made: documents on top, the rest below; give the documents' files."""
-    _empty(folder)
-    described = client.raw(f"/v1/multimodal/jobs/{job.job_id}/describe")
-    written = [_write(folder / "trace.json", trace_json), _write(folder / "job.json", described)]
+    """Writes the outputs of a job: documents at the top, the rest in subfolders; returns the files of the documents."""
+    _prepare_folder(folder)
+    description = client.get_json(f"/v1/multimodal/jobs/{job.job_id}/describe")
+    written = [_write(folder / "trace.json", trace_json), _write(folder / "job.json", description)]
     documents: list[Path] = []
     for step in job.steps:
         for asset_id in step.asset_ids:
-            asset = client.asset(asset_id)
-            document = asset.asset_type in _DOCUMENT_TYPES
+            asset = client.get_asset(asset_id)
+            is_document = asset.asset_type in _DOCUMENT_TYPES
             name = Path(asset.filename or f"{asset_id}.{asset.format or 'bin'}").name
-            target = _unused(folder / name if document else folder / "assets" / f"{step.step_id}-{name}")
-            client.download(asset_id, target)
-            provenance = client.raw(f"/v1/multimodal/provenance/{asset_id}")
+            target = _unused_path(folder / name if is_document else folder / "assets" / f"{step.step_id}-{name}")
+            client.download_asset(asset_id, target)
+            provenance = client.get_json(f"/v1/multimodal/provenance/{asset_id}")
             written += [target, _write(folder / "provenance" / f"{target.name}.json", provenance)]
-            documents += [target] if document else []
+            documents += [target] if is_document else []
     names = sorted(str(file.relative_to(folder)) for file in written)
-    (folder / _LISTING).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    (folder / _FILE_LIST).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return documents
 
 
-def _empty(folder: Path) -> None:
-    """Make the folder, without what an earlier demonstration wrote into it."""
-    listing = folder / _LISTING
+def _prepare_folder(folder: Path) -> None:
+    """Creates the folder, and deletes the files that an earlier run wrote to it."""
+    listing = folder / _FILE_LIST
     if listing.exists():
         for name in listing.read_text(encoding="utf-8").splitlines():
             (folder / name).unlink(missing_ok=True)
         listing.unlink()
-    for part in (folder, folder / "assets", folder / "provenance"):
-        part.mkdir(parents=True, exist_ok=True)
+    for subfolder in (folder, folder / "assets", folder / "provenance"):
+        subfolder.mkdir(parents=True, exist_ok=True)
 
 
-def _unused(path: Path) -> Path:
-    number, free = 1, path
-    while free.exists():
+def _unused_path(path: Path) -> Path:
+    number, candidate = 1, path
+    while candidate.exists():
         number += 1
-        free = path.with_stem(f"{path.stem}-{number}")
-    return free
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate
 
 
 def _write(file: Path, text: str) -> Path:
-    """Write JSON indented, so that people can read it."""
+    """Writes JSON with indentation."""
     file.write_text(json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return file

@@ -1,4 +1,4 @@
-"""Checks that this machine has all that the mesh needs, and says how to get what it has not."""
+"""Checks whether this machine has what the mesh needs, and tells how to install what is missing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from soma_local.home import Home
 
 _GIB = 1 << 30
-_DISK_BYTES = 2 * _GIB
-_MEMORY_BYTES = 2 * _GIB
-_PYTHON = (3, 11)
+_MIN_DISK_BYTES = 2 * _GIB
+_MIN_MEMORY_BYTES = 2 * _GIB
+_MIN_PYTHON = (3, 11)
 
 
-class Finding(BaseModel):
-    """One part of the machine: where it was found, or what to do about it."""
+class CheckResult(BaseModel):
+    """The result for one part of the machine: where it was found, or how to get it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,61 +40,67 @@ class Finding(BaseModel):
     advice: str = ""
 
 
-def run_checks(home: Home, edge_port: int) -> list[Finding]:
-    """Look at every part; nothing is started or fetched."""
-    return [*_software(home), _contexts(), _edge_port(home, edge_port), _disk(home), _memory()]
+def check_machine(home: Home, edge_port: int) -> list[CheckResult]:
+    """Checks every part; starts and fetches nothing."""
+    return [
+        *_check_software(home),
+        _check_contexts(),
+        _check_edge_port(home, edge_port),
+        _check_disk(home),
+        _check_memory(),
+    ]
 
 
-def _software(home: Home) -> Iterator[Finding]:
+def _check_software(home: Home) -> Iterator[CheckResult]:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    good = sys.version_info[:2] >= _PYTHON
-    advice = "" if good else "use Python 3.11 or later"
-    yield Finding(part="python", found=good, where=f"{sys.executable} {version}", advice=advice)
+    supported = sys.version_info[:2] >= _MIN_PYTHON
+    advice = "" if supported else "use Python 3.11 or later"
+    yield CheckResult(part="python", found=supported, where=f"{sys.executable} {version}", advice=advice)
     parts: tuple[tuple[str, Callable[[], str], bool], ...] = (
-        ("postgres", lambda: _where(engines.postgres()), True),
-        ("valkey", lambda: _where(engines.valkey()), True),
-        ("temporal", lambda: _where(engines.temporal()), True),
-        ("openbao", lambda: _where(engines.openbao()), True),
-        ("envoy", lambda: _where(engines.envoy()), True),
-        ("dbmate", lambda: _where(engines.dbmate()), True),
-        ("java", lambda: _where(locate.java()), True),
-        ("plantuml", lambda: _where(locate.plantuml_jar()), True),
-        ("d2", lambda: _where(locate.d2()), True),
-        ("mermaid", lambda: _module("mermaidx"), True),
-        ("chat model", lambda: _where(locate.chat_model()), True),
-        ("llama.cpp", lambda: _module("xllamacpp"), True),
-        ("espeak", lambda: _where(locate.espeak_library()), True),
-        ("chromium", lambda: _browser(home), True),
-        ("node", lambda: _where(locate.node()), False),
+        ("postgres", lambda: _describe(engines.postgres()), True),
+        ("valkey", lambda: _describe(engines.valkey()), True),
+        ("temporal", lambda: _describe(engines.temporal()), True),
+        ("openbao", lambda: _describe(engines.openbao()), True),
+        ("envoy", lambda: _describe(engines.envoy()), True),
+        ("dbmate", lambda: _describe(engines.dbmate()), True),
+        ("java", lambda: _describe(locate.java()), True),
+        ("plantuml", lambda: _describe(locate.plantuml_jar()), True),
+        ("d2", lambda: _describe(locate.d2()), True),
+        ("mermaid", lambda: _find_module("mermaidx"), True),
+        ("chat model", lambda: _describe(locate.chat_model()), True),
+        ("llama.cpp", lambda: _find_module("xllamacpp"), True),
+        ("espeak", lambda: _describe(locate.espeak_library()), True),
+        ("chromium", lambda: _find_browser(home), True),
+        ("node", lambda: _describe(locate.node()), False),
         ("npm", lambda: " ".join(locate.npm()[0]), False),
-        ("kafka", lambda: _kafka(home), False),
-        ("mvn", lambda: _where(locate.maven()), False),
-        ("ffmpeg", lambda: _where(locate.ffmpeg()), False),
+        ("kafka", lambda: _find_kafka_jars(home), False),
+        ("mvn", lambda: _describe(locate.maven()), False),
+        ("ffmpeg", lambda: _describe(locate.ffmpeg()), False),
     )
     for part, find, needed in parts:
-        yield _finding(part, find, needed=needed)
+        yield _check_part(part, find, needed=needed)
 
 
-def _finding(part: str, find: Callable[[], str], *, needed: bool) -> Finding:
+def _check_part(part: str, find: Callable[[], str], *, needed: bool) -> CheckResult:
     try:
-        return Finding(part=part, found=True, needed=needed, where=find())
+        return CheckResult(part=part, found=True, needed=needed, where=find())
     except MissingError as missing:
-        return Finding(part=part, found=False, needed=needed, advice=str(missing))
+        return CheckResult(part=part, found=False, needed=needed, advice=str(missing))
 
 
-def _where(found: locate.Found) -> str:
+def _describe(found: locate.Found) -> str:
     return f"{found.path} ({found.source})"
 
 
-def _module(name: str) -> str:
+def _find_module(name: str) -> str:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise MissingError(f"package {name} is not installed: install the extra `local`")
     return spec.origin
 
 
-def _browser(home: Home) -> str:
-    """A browser that can be fetched counts as found: `soma up` fetches it."""
+def _find_browser(home: Home) -> str:
+    """Returns where the browser is; one that `soma up` can fetch counts as found."""
     try:
         found = locate.chromium(home, fetch=False)
     except MissingError:
@@ -105,40 +111,46 @@ def _browser(home: Home) -> str:
     return f"{found.path} ({found.source})"
 
 
-def _kafka(home: Home) -> str:
-    """Jars that can be fetched count as found: `soma up --bus kafka` fetches them."""
+def _find_kafka_jars(home: Home) -> str:
+    """Returns where the jars are; those that `soma up --bus kafka` can fetch count as found."""
     try:
-        return _where(locate.kafka_jars(home, fetch=False))
+        return _describe(locate.kafka_jars(home, fetch=False))
     except MissingError:
         if os.environ.get("SA01_KAFKA_JARS"):
             raise
         return f"no jars yet: fetched once through {locate.maven().path} by `soma up --bus kafka`"
 
 
-def _contexts() -> Finding:
+def _check_contexts() -> CheckResult:
     names = [context.name for context in contexts.installed()]
     advice = "" if names else "install this project: pip install --no-deps -e ."
-    return Finding(part="contexts", found=bool(names), where=", ".join(names), advice=advice)
+    return CheckResult(part="contexts", found=bool(names), where=", ".join(names), advice=advice)
 
 
-def _edge_port(home: Home, port: int) -> Finding:
+def _check_edge_port(home: Home, port: int) -> CheckResult:
     part = f"port {port}"
     running = StateFile(home).running()
     if running is not None:
-        return Finding(part=part, found=True, where=f"used by the mesh that runs in {home.root}")
+        return CheckResult(part=part, found=True, where=f"used by the mesh that runs in {home.root}")
     if port_is_free(port):
-        return Finding(part=part, found=True, where=f"free on {LOOPBACK}")
-    return Finding(part=part, found=False, advice="taken by another program: end it, or use `soma up --port`")
+        return CheckResult(part=part, found=True, where=f"free on {LOOPBACK}")
+    return CheckResult(part=part, found=False, advice="taken by another program: end it, or use `soma up --port`")
 
 
-def _disk(home: Home) -> Finding:
-    folder = next(place for place in (home.root, *home.root.parents) if place.exists())
+def _check_disk(home: Home) -> CheckResult:
+    folder = next(path for path in (home.root, *home.root.parents) if path.exists())
     free = shutil.disk_usage(folder).free
-    advice = "" if free >= _DISK_BYTES else f"free {_DISK_BYTES // _GIB} GiB there, or set SA01_HOME to another disk"
-    return Finding(part="disk", found=not advice, where=f"{free / _GIB:.1f} GiB free for {home.root}", advice=advice)
+    advice = (
+        "" if free >= _MIN_DISK_BYTES else f"free {_MIN_DISK_BYTES // _GIB} GiB there, or set SA01_HOME to another disk"
+    )
+    return CheckResult(
+        part="disk", found=not advice, where=f"{free / _GIB:.1f} GiB free for {home.root}", advice=advice
+    )
 
 
-def _memory() -> Finding:
+def _check_memory() -> CheckResult:
     available = psutil.virtual_memory().available
-    advice = "" if available >= _MEMORY_BYTES else f"end other programs: the mesh wants {_MEMORY_BYTES // _GIB} GiB"
-    return Finding(part="memory", found=not advice, where=f"{available / _GIB:.1f} GiB available", advice=advice)
+    advice = (
+        "" if available >= _MIN_MEMORY_BYTES else f"end other programs: the mesh wants {_MIN_MEMORY_BYTES // _GIB} GiB"
+    )
+    return CheckResult(part="memory", found=not advice, where=f"{available / _GIB:.1f} GiB available", advice=advice)

@@ -1,4 +1,4 @@
-"""What `--json` prints of jobs, their events and their totals: programs rely on these names and their order."""
+"""The fields that `--json` prints of jobs, their events and totals; a change of names or order breaks programs."""
 
 from __future__ import annotations
 

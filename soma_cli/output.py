@@ -1,4 +1,4 @@
-"""How commands answer: tables for people, JSON for programs."""
+"""The output of the commands: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Json = Annotated[bool, typer.Option("--json", help="Answer with JSON instead of 
 console = Console(highlight=False)
 _MICRO = 1_000_000
 _MILLI = 1_000
-_UNBOUNDED = 100_000  # columns, more than any table has
-_COLOURS = {
+_UNLIMITED_WIDTH = 100_000  # characters, more than any table has
+_STATE_COLORS = {
     "COMPLETED": "green",
     "SUCCEEDED": "green",
     "READY": "green",
@@ -35,100 +35,100 @@ _COLOURS = {
 }
 
 
-def emit(value: BaseModel | Mapping[str, object], *, indent: int | None = 2) -> None:
-    """Print a value as JSON, on one line without `indent`."""
+def print_json(value: BaseModel | Mapping[str, object], *, indent: int | None = 2) -> None:
+    """Prints a value as JSON, on one line without `indent`."""
     if isinstance(value, BaseModel):
         typer.echo(value.model_dump_json(indent=indent))
     else:
         typer.echo(TypeAdapter(object).dump_json(value, indent=indent).decode())
 
 
-def table(
+def print_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str | Text]],
     *,
-    whole: Collection[str] = (),
-    below: Sequence[str] = (),
-    names: int = 1,
+    no_wrap: Collection[str] = (),
+    detail_columns: Sequence[str] = (),
+    label_columns: int = 1,
 ) -> None:
-    """Print a table; plain text is shown as it is, never read as markup.
+    """Prints a table; text is not read as markup.
 
-    Where a table is wider than the terminal, its `below` columns leave it, the first of them first, until it fits.
-    Their cells follow below it, one line for each row, which begins with the row's first `names` cells. A table that is
-    still too wide breaks long words, it cuts none off; those in the `whole` columns, which are copied into other
-    commands, stay in one piece.
+    When the table is wider than the terminal, `detail_columns` are removed from it one by one until it fits. Their
+    cells are printed after the table, on one line per row that begins with the row's first `label_columns` cells. A
+    table that is still too wide wraps its cells, except for those of the `no_wrap` columns, which people copy.
     """
     cells = [dict(zip(columns, row, strict=True)) for row in rows]
-    shown = [*columns]
-    made = _table(shown, cells, whole)
-    for column in below:
-        if _natural_width(made) <= console.width:
+    remaining = [*columns]
+    table = _build_table(remaining, cells, no_wrap)
+    for column in detail_columns:
+        if _unwrapped_width(table) <= console.width:
             break
-        shown.remove(column)
-        made = _table(shown, cells, whole)
-    console.print(made)
-    moved = [column for column in columns if column not in shown]
+        remaining.remove(column)
+        table = _build_table(remaining, cells, no_wrap)
+    console.print(table)
+    removed = [column for column in columns if column not in remaining]
     for row in cells:
-        _print_below([str(row[column]) for column in columns[:names]], {column: row[column] for column in moved})
+        labels = [str(row[column]) for column in columns[:label_columns]]
+        _print_details(labels, {column: row[column] for column in removed})
 
 
-def _table(columns: Sequence[str], rows: Iterable[Mapping[str, str | Text]], whole: Collection[str]) -> Table:
-    made = Table(header_style="bold")
+def _build_table(columns: Sequence[str], rows: Iterable[Mapping[str, str | Text]], no_wrap: Collection[str]) -> Table:
+    table = Table(header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold", no_wrap=column in whole)
+        table.add_column(column, overflow="fold", no_wrap=column in no_wrap)
     for row in rows:
         cells = (row[column] for column in columns)
-        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
-    return made
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return table
 
 
-def _natural_width(made: Table) -> int:
-    """Width of a table in which nothing is broken."""
-    return console.measure(made, options=console.options.update_width(_UNBOUNDED)).maximum
+def _unwrapped_width(table: Table) -> int:
+    """Returns the width of a table in which no cell is wrapped."""
+    return console.measure(table, options=console.options.update_width(_UNLIMITED_WIDTH)).maximum
 
 
-def _print_below(names: Sequence[str], cells: Mapping[str, str | Text]) -> None:
-    """Print on one line what left the table of a row; nothing when all of it is empty."""
+def _print_details(labels: Sequence[str], cells: Mapping[str, str | Text]) -> None:
+    """Prints the cells of a row that are not in the table on one line; nothing when all are empty."""
     texts = {column: " ".join(str(cell).split()) for column, cell in cells.items()}
     details = "; ".join(f"{column} {text}" for column, text in texts.items() if text)
     if details:
-        line((" ".join(names), "bold"), f": {details}")
+        print_line((" ".join(labels), "bold"), f": {details}")
 
 
-def line(*parts: str | tuple[str, str] | Text) -> None:
-    """Print a line of parts: text, or text with its style; nothing is read as markup, and nothing is broken."""
+def print_line(*parts: str | tuple[str, str] | Text) -> None:
+    """Prints parts on one line, each a text or a text with its style; nothing is read as markup or wrapped."""
     console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def state_text(state: str) -> Text:
-    """Give an enum value of the API for people, coloured: JOB_STATE_RUNNING is shown as running."""
+    """Returns a state as a coloured word: `running` for JOB_STATE_RUNNING."""
     word = state.rpartition("_STATE_")[2].rpartition("_STATUS_")[2] or state
-    return Text(word.lower(), _COLOURS.get(word.upper(), ""))
+    return Text(word.lower(), _STATE_COLORS.get(word.upper(), ""))
 
 
-def full_name(prefix: str, word: str, known: Sequence[str]) -> str:
-    """Give the enum value of the API that a person means by a word, running or JOB_STATE_RUNNING; none for no word."""
-    plain = word.upper().removeprefix(prefix)
-    if word and plain not in known:
-        raise CommandError(f"'{word}' is none of the states {', '.join(known).lower()}")
-    return prefix + plain if word else ""
+def parse_enum_value(prefix: str, text: str, values: Sequence[str]) -> str:
+    """Returns JOB_STATE_RUNNING for `running` and for itself, "" for ""; raises CommandError for an unknown value."""
+    value = text.upper().removeprefix(prefix)
+    if text and value not in values:
+        raise CommandError(f"'{text}' is none of the states {', '.join(values).lower()}")
+    return prefix + value if text else ""
 
 
-def money(micro_usd: int) -> str:
-    """Give an amount in US dollars."""
+def format_money(micro_usd: int) -> str:
+    """Returns an amount in US dollars."""
     return f"${micro_usd / _MICRO:.4f}" if micro_usd else "free"
 
 
-def duration(milliseconds: int) -> str:
-    """Give a time in seconds or milliseconds."""
+def format_duration(milliseconds: int) -> str:
+    """Returns a time in seconds or milliseconds."""
     return f"{milliseconds / _MILLI:.1f} s" if milliseconds >= _MILLI else f"{milliseconds} ms"
 
 
-def counted(number: int, thing: str) -> str:
-    """Give a number of things: 1 rework, 2 reworks."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def format_count(number: int, noun: str) -> str:
+    """Returns a number with its noun: `1 rework`, `2 reworks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def score(value: float | None) -> str:
-    """Give a score in [0, 1] with two digits, a dash when there is none."""
+def format_score(value: float | None) -> str:
+    """Returns a score in [0, 1] with two digits, a dash for None."""
     return f"{value:.2f}" if value is not None else "–"

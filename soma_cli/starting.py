@@ -1,4 +1,4 @@
-"""Starts the mesh in a process of its own, and waits for one that is being started or stopped."""
+"""Starts the mesh in its own process, and waits for a mesh that is being started or stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from soma_cli.errors import CommandError
-from soma_cli.output import line
+from soma_cli.output import print_line
 from soma_local.supervisor import MeshState, Phase, StateFile
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from soma_local.stack import Options
 
 START_TIMEOUT_S = 1200.0
-"""Longer than all stages of a start together: each has a limit of its own, a fetch of Kafka's jars 600 s."""
+"""Longer than the timeouts of all stages together; that of a download of Kafka's jars is 600 s."""
 STOP_TIMEOUT_S = 90.0
 _POLL_S = 0.1
-_ENDED = {Phase.STOPPED, Phase.FAILED}
+_ENDED_PHASES = {Phase.STOPPED, Phase.FAILED}
 
 
 async def find_running_mesh(home: Home, *, as_json: bool) -> MeshState | None:
-    """Give the mesh that runs, once it is ready; None when there is none, or its stop was waited for."""
+    """Returns the running mesh once it is ready; None when there is none. Waits for one that is being stopped."""
     file = StateFile(home)
     state = file.running()
     while state is not None and state.phase is Phase.STOPPING:
@@ -37,9 +37,9 @@ async def find_running_mesh(home: Home, *, as_json: bool) -> MeshState | None:
 
 
 def start_detached(home: Home, options: Options, *, as_json: bool) -> MeshState:
-    """Start the mesh in a process of its own and wait until it is ready; raise CommandError when it fails.
+    """Starts the mesh in its own process and waits until it is ready; raises CommandError when it fails.
 
-    Whatever ends the wait before that ends the process, too.
+    An interrupted wait terminates the process.
     """
     home.create()
     with (home.logs / "supervisor.log").open("ab") as log:
@@ -54,34 +54,34 @@ def start_detached(home: Home, options: Options, *, as_json: bool) -> MeshState:
     try:
         return asyncio.run(wait_until_ready(home, child, as_json=as_json))
     except BaseException:
-        _end(child)
+        _terminate(child)
         raise
 
 
 async def wait_until_ready(home: Home, child: subprocess.Popen[bytes] | None = None, *, as_json: bool) -> MeshState:
-    """Wait until the mesh that is being started is ready; raise CommandError when it ends or takes too long."""
-    file, shown = StateFile(home), ""
+    """Waits until a starting mesh is ready; raises CommandError when it ends or after the timeout."""
+    file, reported = StateFile(home), ""
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             while True:
                 state = file.read()
                 if state is not None and child is not None and state.supervisor.pid != child.pid:
-                    state = None  # what an earlier run left
+                    state = None  # the state file of an earlier run
                 if state is not None and state.phase is Phase.READY:
                     return state
                 _check_starting(home, state, child)
-                if state is not None and state.message != shown:
-                    shown = state.message
-                    report(shown, as_json=as_json)
+                if state is not None and state.message != reported:
+                    reported = state.message
+                    print_progress(reported, as_json=as_json)
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise CommandError(f"the mesh was not ready after {START_TIMEOUT_S:.0f} s; `soma status` shows more") from None
 
 
-def report(text: str, *, as_json: bool) -> None:
-    """Tell people what is being done."""
+def print_progress(text: str, *, as_json: bool) -> None:
+    """Prints what is being done, unless the output is JSON."""
     if text and not as_json:
-        line(f"… {text}")
+        print_line(f"… {text}")
 
 
 def _command(options: Options) -> list[str]:
@@ -90,8 +90,8 @@ def _command(options: Options) -> list[str]:
     return [*argv, "--mesh", "--replicas", str(options.replicas)] if options.mesh else argv
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Stop a mesh that is being started, with what it runs in its own group: it would wait for a fetch to end."""
+def _terminate(child: subprocess.Popen[bytes]) -> None:
+    """Terminates the process group of a starting mesh; the process alone would wait for a download to end."""
     if child.poll() is not None:
         return
     os.killpg(child.pid, signal.SIGTERM)
@@ -103,8 +103,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 async def _wait_until_stopped(state: MeshState, *, as_json: bool) -> None:
-    """Wait for the end of a mesh's process, because only then is its home free."""
-    report("waiting for the mesh that is being stopped", as_json=as_json)
+    """Waits until the process of a mesh has ended, which unlocks its home."""
+    print_progress("waiting for the mesh that is being stopped", as_json=as_json)
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             while state.supervisor.alive():  # noqa: ASYNC110 - another process's end has no event to wait for
@@ -115,6 +115,6 @@ async def _wait_until_stopped(state: MeshState, *, as_json: bool) -> None:
 
 def _check_starting(home: Home, state: MeshState | None, child: subprocess.Popen[bytes] | None) -> None:
     ended = child is not None and child.poll() is not None
-    if ended or (state is not None and state.phase in _ENDED):
+    if ended or (state is not None and state.phase in _ENDED_PHASES):
         reason = state.message if state is not None else "it ended before it wrote its state"
         raise CommandError(f"the mesh did not start: {reason}\nsee {home.logs / 'supervisor.log'}")

@@ -1,8 +1,8 @@
 """Composes specifications, reports and design notes, as Markdown, HTML, PDF and a bundle that can be verified.
 
-`write` composes a document from parameters and inputs, `compare` tells what changed between two. The parameters are
+`write` composes a document from parameters and inputs, `compare` returns the differences of two. The parameters are
 JSON; `docs/documents.md` describes them. Both functions keep a core busy for up to seconds, and use neither network
-nor clock: run them in a child process. What they take, return and raise can be pickled.
+nor clock: run them in a child process. Their arguments, results and errors can be pickled.
 """
 
 from soma_documents.bundle import verify_bundle, verify_files

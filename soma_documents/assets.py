@@ -1,4 +1,4 @@
-"""Finds the inputs that a document shows, checks that they can be shown, and gives them paths in the bundle."""
+"""Looks up the inputs of a document, validates them, and assigns their paths in the bundle."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from PIL import Image
 
 from soma_documents.document import File
 from soma_documents.files import InputFile, SvgInspection
-from soma_documents.model import tidy
+from soma_documents.model import clean_text
 
 if TYPE_CHECKING:
     from soma_documents.files import Inputs
 
 _SVG = "image/svg+xml"
-_ENDINGS = {
+_EXTENSIONS = {
     "image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp", _SVG: "svg",
     "audio/wav": "wav", "audio/x-wav": "wav", "audio/vnd.wave": "wav", "audio/mpeg": "mp3", "audio/ogg": "ogg",
     "audio/flac": "flac", "audio/mp4": "m4a", "audio/webm": "weba", "video/mp4": "mp4", "video/webm": "webm",
     "text/markdown": "md", "text/plain": "txt", "application/json": "json",
 }  # fmt: skip
-_RASTER = {"PNG", "JPEG", "GIF", "WEBP"}
+_RASTER_FORMATS = {"PNG", "JPEG", "GIF", "WEBP"}
 _LIVE_TEXT = re.compile(r"<(\w+:)?(text|foreignObject)[\s>]")
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_PIXELS = 60_000_000
 _SCREEN_DPI = 96
 _KILO = 1_000
 _MEGA = 1_000_000
 
 
-class UnusableError(Exception):
-    """An input that is absent or cannot be shown; the text says why, for people."""
+class InputError(Exception):
+    """An input is missing or cannot be shown; the message tells people why."""
 
     def __init__(self, message: str, *, absent: bool = False) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True)
 class FigureFiles:
-    """What there is to show under one input name; see `document.Figure` for the fields."""
+    """The files of one figure; see `document.Figure` for the fields."""
 
     raster: File | None = None
     vector: File | None = None
@@ -53,7 +53,7 @@ class FigureFiles:
     width: float = 0.0
     height: float = 0.0
     live_text: bool = False
-    facts: str = ""
+    details: str = ""
     caption: str = ""
 
 
@@ -66,38 +66,38 @@ class AssetIndex:
 
     @property
     def files(self) -> tuple[File, ...]:
-        """Every file taken so far, ordered by path."""
+        """The files that were used so far, ordered by path."""
         return tuple(sorted(self._files.values(), key=lambda file: file.path))
 
-    def text(self, name: str) -> str:
-        """The text of an input; raise UnusableError."""
-        given = self._input(name)
-        if isinstance(given, str):
-            return tidy(given)
-        if not given.media_type.startswith("text/"):
-            raise UnusableError(f"the input {name!r} is {given.media_type}, not text")
-        self._file(name, given)
-        return tidy(given.content.decode("utf-8", "replace"))
+    def read_text(self, name: str) -> str:
+        """Returns the text of an input; raises InputError."""
+        source = self._input(name)
+        if isinstance(source, str):
+            return clean_text(source)
+        if not source.media_type.startswith("text/"):
+            raise InputError(f"the input {name!r} is {source.media_type}, not text")
+        self._file(name, source)
+        return clean_text(source.content.decode("utf-8", "replace"))
 
-    def figure(self, name: str) -> FigureFiles:
-        """What can be shown of an input and its variants; raise UnusableError."""
-        given = self._input(name)
-        if isinstance(given, str):
-            raise UnusableError(f"the input {name!r} is text; give it as the body of a section")
-        kind = _kind(given.media_type)
+    def read_figure(self, name: str) -> FigureFiles:
+        """Returns the files of an input and its variants; raises InputError."""
+        source = self._input(name)
+        if isinstance(source, str):
+            raise InputError(f"the input {name!r} is text; give it as the body of a section")
+        kind = _kind(source.media_type)
         if kind == "audio":
-            file = self._file(name, given)
-            return FigureFiles(sound=file, facts=_facts(file, _duration(given.content)), caption=given.caption)
+            file = self._file(name, source)
+            return FigureFiles(sound=file, details=_describe(file, _duration(source.content)), caption=source.caption)
         if kind == "video":
-            file = self._file(name, given)
-            return FigureFiles(video=file, facts=_facts(file, ""), caption=given.caption)
-        return self._picture(name, given)
+            file = self._file(name, source)
+            return FigureFiles(video=file, details=_describe(file, ""), caption=source.caption)
+        return self._image_files(name, source)
 
-    def _picture(self, name: str, given: InputFile) -> FigureFiles:
-        variants = [(name, given)] + [
-            (f"{name}.{ending}", other)
-            for ending in ("svg", "png")
-            if isinstance(other := self._inputs.get(f"{name}.{ending}"), InputFile)
+    def _image_files(self, name: str, source: InputFile) -> FigureFiles:
+        variants = [(name, source)] + [
+            (f"{name}.{extension}", other)
+            for extension in ("svg", "png")
+            if isinstance(other := self._inputs.get(f"{name}.{extension}"), InputFile)
         ]
         vector = raster = None
         width = height = 0.0
@@ -114,42 +114,42 @@ class AssetIndex:
                 raster = self._file(variant, file)
                 width, height = pixels
         if vector is None and raster is None:
-            raise UnusableError(f"the input {name!r} is {given.media_type}, which cannot be shown as a figure")
+            raise InputError(f"the input {name!r} is {source.media_type}, which cannot be shown as a figure")
         main = raster or vector
-        facts = _facts(main, "") if main else ""
-        return FigureFiles(raster, vector, None, None, width, height, live_text, facts, given.caption)
+        details = _describe(main, "") if main else ""
+        return FigureFiles(raster, vector, None, None, width, height, live_text, details, source.caption)
 
     def _input(self, name: str) -> InputFile | str:
-        given = self._inputs.get(name)
-        if given is None:
-            known = ", ".join(sorted(self._inputs)) or "none"
-            raise UnusableError(f"the input {name!r} is missing (inputs given: {known})", absent=True)
-        return given
+        source = self._inputs.get(name)
+        if source is None:
+            available = ", ".join(sorted(self._inputs)) or "none"
+            raise InputError(f"the input {name!r} is missing (inputs given: {available})", absent=True)
+        return source
 
-    def _file(self, name: str, given: InputFile) -> File:
+    def _file(self, name: str, source: InputFile) -> File:
         if name not in self._files:
             self._files[name] = File(
                 name=name,
-                path=self._path(name, given),
-                media_type=given.media_type,
-                content=given.content,
-                sha256=hashlib.sha256(given.content).hexdigest(),
-                asset_id=given.asset_id,
+                path=self._path(name, source),
+                media_type=source.media_type,
+                content=source.content,
+                sha256=hashlib.sha256(source.content).hexdigest(),
+                asset_id=source.asset_id,
             )
         return self._files[name]
 
-    def _path(self, name: str, given: InputFile) -> str:
-        ending = _ENDINGS.get(given.media_type, "bin")
-        stem = _UNSAFE.sub("-", name.removesuffix(f".{ending}")).strip("-.") or "asset"
+    def _path(self, name: str, source: InputFile) -> str:
+        extension = _EXTENSIONS.get(source.media_type, "bin")
+        stem = _UNSAFE_CHARACTERS.sub("-", name.removesuffix(f".{extension}")).strip("-.") or "asset"
         taken = {file.path.casefold() for file in self._files.values()}
-        path, count = f"assets/{stem}.{ending}", 2
+        path, count = f"assets/{stem}.{extension}", 2
         while path.casefold() in taken:
-            path, count = f"assets/{stem}-{count}.{ending}", count + 1
+            path, count = f"assets/{stem}-{count}.{extension}", count + 1
         return path
 
 
 def size_text(size: int) -> str:
-    """A size in bytes for people, in decimal units."""
+    """Returns a size in bytes in decimal units."""
     if size < _KILO:
         return f"{size} bytes"
     if size < _MEGA:
@@ -161,14 +161,14 @@ def _kind(media_type: str) -> str:
     return media_type.partition("/")[0]
 
 
-def _facts(file: File, duration: str) -> str:
-    """Format, length and size in a few words."""
+def _describe(file: File, duration: str) -> str:
+    """Returns format, duration and size of a file."""
     parts = (file.path.rpartition(".")[2].upper(), duration, size_text(len(file.content)))
     return ", ".join(part for part in parts if part)
 
 
 def _duration(content: bytes) -> str:
-    """Length of a WAV as m:ss; empty for what is no plain WAV, since only players know those."""
+    """Returns the duration of a WAV as m:ss; "" for other formats, which are not decoded."""
     try:
         with wave.open(io.BytesIO(content)) as sound:
             seconds = round(sound.getnframes() / sound.getframerate())
@@ -177,37 +177,37 @@ def _duration(content: bytes) -> str:
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
-def _vector_size(name: str, given: InputFile, *, optional: bool) -> tuple[float, float] | None:
-    found = given.svg or SvgInspection(refusal="nobody has inspected it")
-    if not found.refusal:
-        return found.width, found.height
+def _vector_size(name: str, source: InputFile, *, optional: bool) -> tuple[float, float] | None:
+    inspection = source.svg or SvgInspection(refusal="nobody has inspected it")
+    if not inspection.refusal:
+        return inspection.width, inspection.height
     if optional:
         return None
-    raise UnusableError(f"the input {name!r} is no picture that can be shown: {found.refusal}")
+    raise InputError(f"the input {name!r} is no picture that can be shown: {inspection.refusal}")
 
 
-def _raster_size(name: str, given: InputFile) -> tuple[float, float]:
-    """Decode the whole picture, so that a broken one is found here and not by a reader."""
+def _raster_size(name: str, source: InputFile) -> tuple[float, float]:
+    """Returns the size of an image in CSS pixels; decodes all of it, so that a broken one raises InputError."""
     try:
-        with Image.open(io.BytesIO(given.content)) as image:
+        with Image.open(io.BytesIO(source.content)) as image:
             image.verify()
-        with Image.open(io.BytesIO(given.content)) as image:
+        with Image.open(io.BytesIO(source.content)) as image:
             width, height = image.size
-            if image.format not in _RASTER:
-                raise UnusableError(f"the input {name!r} is {image.format}; give PNG, JPEG, GIF, WebP or SVG")
-            if Image.MIME[image.format] != given.media_type:
-                raise UnusableError(f"the input {name!r} says {given.media_type} but is {Image.MIME[image.format]}")
+            if image.format not in _RASTER_FORMATS:
+                raise InputError(f"the input {name!r} is {image.format}; give PNG, JPEG, GIF, WebP or SVG")
+            if Image.MIME[image.format] != source.media_type:
+                raise InputError(f"the input {name!r} says {source.media_type} but is {Image.MIME[image.format]}")
             if width * height > _MAX_PIXELS:
-                raise UnusableError(f"the input {name!r} has {width} × {height} pixels, which is too many")
+                raise InputError(f"the input {name!r} has {width} × {height} pixels, which is too many")
             image.load()
             density = _density(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise UnusableError(f"the input {name!r} is a broken picture") from None
+        raise InputError(f"the input {name!r} is a broken picture") from None
     return width * _SCREEN_DPI / density, height * _SCREEN_DPI / density
 
 
 def _density(image: Image.Image) -> float:
-    """Dots per inch; twice a screen's where the picture does not say, as our engines draw for sharp screens."""
-    given = image.info.get("dpi")
-    horizontal = float(given[0]) if isinstance(given, tuple) and given else 0.0
+    """Returns the dots per inch; without a stated density twice that of a screen, as the providers draw."""
+    dpi = image.info.get("dpi")
+    horizontal = float(dpi[0]) if isinstance(dpi, tuple) and dpi else 0.0
     return horizontal if horizontal > _SCREEN_DPI else 2.0 * _SCREEN_DPI

@@ -1,4 +1,4 @@
-"""The neutral content tree: what a document says, before any format. Three writers (Markdown, HTML, PDF) read it."""
+"""The content tree of a document, independent of the output format; read by the writers of Markdown, HTML and PDF."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Text:
-    """Plain words."""
+    """Plain text."""
 
     kind: ClassVar[str] = "text"
     text: str
@@ -21,7 +21,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Code:
-    """Words in a fixed pitch."""
+    """Inline code."""
 
     kind: ClassVar[str] = "code"
     text: str
@@ -29,7 +29,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Styled:
-    """Words that stand out; `style` is strong, emph, strike or quiet."""
+    """Styled text; `style` is strong, emph, strike or quiet (small)."""
 
     kind: ClassVar[str] = "styled"
     style: str
@@ -38,7 +38,7 @@ class Styled:
 
 @dataclass(frozen=True)
 class Link:
-    """A link out of the document; the address is http, https, mailto or a file of the bundle."""
+    """An external link; `href` is http, https, mailto or a file of the bundle."""
 
     kind: ClassVar[str] = "link"
     href: str
@@ -47,7 +47,7 @@ class Link:
 
 @dataclass(frozen=True)
 class CrossReference:
-    """A cross reference as written, `[[fig:login]]`; replaced by InternalLink or Gap before anything is rendered."""
+    """An unresolved cross reference, `[[fig:login]]`; replaced by InternalLink or Gap before rendering."""
 
     kind: ClassVar[str] = "cross"
     target_kind: str
@@ -56,7 +56,7 @@ class CrossReference:
 
 @dataclass(frozen=True)
 class InternalLink:
-    """A resolved cross reference: a link inside the document."""
+    """A link within the document: a resolved cross reference."""
 
     kind: ClassVar[str] = "jump"
     anchor: str
@@ -65,7 +65,7 @@ class InternalLink:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that is missing, marked so that nobody overlooks it."""
+    """A visible mark of something that is missing."""
 
     kind: ClassVar[str] = "gap"
     text: str
@@ -83,7 +83,7 @@ Inline: TypeAlias = Text | Code | Styled | Link | CrossReference | InternalLink 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Running text; `style` is "" or quiet (small, for notes on the text)."""
+    """A paragraph; `style` is "" or quiet (small)."""
 
     kind: ClassVar[str] = "paragraph"
     children: tuple[Inline, ...]
@@ -110,7 +110,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class CodeBlock:
-    """Lines in a fixed pitch."""
+    """A code block."""
 
     kind: ClassVar[str] = "codeblock"
     text: str
@@ -119,7 +119,7 @@ class CodeBlock:
 
 @dataclass(frozen=True)
 class Quote:
-    """Words of somebody else."""
+    """A block quote."""
 
     kind: ClassVar[str] = "quote"
     blocks: tuple[Block, ...]
@@ -142,9 +142,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a header row; `row_headers` says that the first cell of a row names it.
+    """A table with a header row; with `row_headers` the first cell of each row is a header, too.
 
-    `weights` are the columns' shares of the width, 0 for as narrow as its content. `label` ("Table 2") is set by
+    `weights` are the relative widths of the columns, 0 for the width of the content. `label` ("Table 2") is set by
     numbering for tables with a caption.
     """
 
@@ -160,11 +160,11 @@ class Table:
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A picture or a recording with its caption; `back` are links to where it is referred to."""
+    """A figure with its caption; `backlinks` are links to what refers to it."""
 
     kind: ClassVar[str] = "figure"
     figure: Figure
-    back: tuple[InternalLink, ...] = ()
+    backlinks: tuple[InternalLink, ...] = ()
 
 
 Block: TypeAlias = Paragraph | MinorHeading | Listing | CodeBlock | Quote | Rule | Table | FigureBlock
@@ -173,16 +173,16 @@ Node = TypeVar("Node")
 LEAVES = (Text, Code, CrossReference, InternalLink, Gap, Break)
 
 
-def rewrite(node: Node, change: Callable[[Inline], Inline]) -> Node:
-    """The same tree with every leaf of running text replaced by `change(leaf)`."""
+def map_leaves(node: Node, change: Callable[[Inline], Inline]) -> Node:
+    """Returns the tree with every inline leaf replaced by `change(leaf)`."""
     if isinstance(node, LEAVES):
         return cast("Node", change(node))
     if isinstance(node, tuple):
-        return cast("Node", tuple(rewrite(child, change) for child in node))
+        return cast("Node", tuple(map_leaves(child, change) for child in node))
     if not is_dataclass(node) or isinstance(node, (type, FigureBlock)):
         return node
     inner = {
-        field.name: rewrite(value, change)
+        field.name: map_leaves(value, change)
         for field in fields(node)
         if isinstance(value := getattr(node, field.name), tuple)
     }
@@ -190,7 +190,7 @@ def rewrite(node: Node, change: Callable[[Inline], Inline]) -> Node:
 
 
 def leaves(node: object) -> Iterator[Inline]:
-    """Every leaf of running text, in order."""
+    """Yields the inline leaves of a tree, in order."""
     if isinstance(node, LEAVES):
         yield node
     elif isinstance(node, tuple):
@@ -203,12 +203,12 @@ def leaves(node: object) -> Iterator[Inline]:
                 yield from leaves(value)
 
 
-def plain(node: object) -> str:
-    """The words alone."""
-    return "".join(_words(leaf) for leaf in leaves(node))
+def plain_text(node: object) -> str:
+    """Returns the text of a tree, without styles."""
+    return "".join(_leaf_text(leaf) for leaf in leaves(node))
 
 
-def _words(leaf: Inline) -> str:
+def _leaf_text(leaf: Inline) -> str:
     if isinstance(leaf, (Text, Code, InternalLink, Gap)):
         return leaf.text
     return " "

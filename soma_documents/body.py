@@ -1,4 +1,4 @@
-"""Reads Markdown into blocks. HTML in it is plain text, pictures are their alternative text, nesting is bounded."""
+"""Parses Markdown into blocks. HTML becomes plain text and an image its alternative text; nesting is limited."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from soma_documents.blocks import (
     Styled,
     Table,
     Text,
-    plain,
+    plain_text,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from markdown_it.rules_inline import StateInline
 
-_CROSS = re.compile(r"\[\[(fig|req|sec|design|test|ref):([A-Za-z0-9][A-Za-z0-9_.\-]{0,63})\]\]")
-_SAFE = re.compile(r"(https?://|mailto:)[^\s<>\"']+\Z", re.IGNORECASE)
+_CROSS_REFERENCE = re.compile(r"\[\[(fig|req|sec|design|test|ref):([A-Za-z0-9][A-Za-z0-9_.\-]{0,63})\]\]")
+_SAFE_URL = re.compile(r"(https?://|mailto:)[^\s<>\"']+\Z", re.IGNORECASE)
 _FENCED = re.compile(r"\s*```(?:markdown|md)?[ \t]*\n(.*?)\n```\s*\Z", re.DOTALL)
 _NUMBERED = re.compile(r"^[\s\d.:)]+")
 _STYLES = {"strong": "strong", "em": "emph", "s": "strike"}
@@ -49,31 +49,33 @@ class _Container(Protocol):
 
 
 class BodyReader:
-    """Reads bodies and single lines; holds the parser, which is slow to make."""
+    """Parses bodies and single lines; reuses the parser, whose creation is slow."""
 
     def __init__(self) -> None:
         parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING})
         parser.enable(["table", "strikethrough"])
-        parser.inline.ruler.before("link", "cross", _cross)
+        parser.inline.ruler.before("link", "cross", _parse_cross_reference)
         self._parser = parser
 
     def read(self, text: str, title: str = "") -> tuple[Block, ...]:
-        """The blocks of a body, without headings that only repeat the section's title, as models like to write."""
+        """Returns the blocks of a body, without headings that repeat the section's title, which models often write."""
         fenced = _FENCED.fullmatch(text)
         if fenced and "```" not in fenced.group(1):
             text = fenced.group(1)
         blocks = _blocks(SyntaxTreeNode(self._parser.parse(text)))
-        if blocks and isinstance(blocks[0], Paragraph) and _repeats(blocks[0], title):
+        if blocks and isinstance(blocks[0], Paragraph) and _repeats_title(blocks[0], title):
             blocks = blocks[1:]
-        remaining = [block for block in blocks if not (isinstance(block, MinorHeading) and _repeats(block, title))]
+        remaining = [
+            block for block in blocks if not (isinstance(block, MinorHeading) and _repeats_title(block, title))
+        ]
         ranks = sorted({block.rank for block in remaining if isinstance(block, MinorHeading)})
         return tuple(
             replace(block, rank=ranks.index(block.rank) + 1) if isinstance(block, MinorHeading) else block
             for block in remaining
         )
 
-    def line(self, text: str) -> tuple[Inline, ...]:
-        """Running text for a cell or a caption; what cannot run (lists, code) becomes lines of it."""
+    def read_line(self, text: str) -> tuple[Inline, ...]:
+        """Returns the text of a cell or a caption; lists and code become lines of it."""
         lines: list[tuple[Inline, ...]] = []
         for block in self.read(text):
             lines.extend(_lines(block))
@@ -83,8 +85,8 @@ class BodyReader:
         return tuple(joined)
 
 
-def _cross(state: StateInline, silent: bool) -> bool:
-    match = _CROSS.match(state.src, state.pos)
+def _parse_cross_reference(state: StateInline, silent: bool) -> bool:
+    match = _CROSS_REFERENCE.match(state.src, state.pos)
     if match is None:
         return False
     if not silent:
@@ -98,7 +100,7 @@ def _blocks(node: _Container) -> tuple[Block, ...]:
     return tuple(block for child in node.children if (block := _block(child)) is not None)
 
 
-def _block(node: SyntaxTreeNode) -> Block | None:  # noqa: PLR0911 - one return a kind
+def _block(node: SyntaxTreeNode) -> Block | None:  # noqa: PLR0911 - one return for each kind
     match node.type:
         case "paragraph":
             return Paragraph(_content(node))
@@ -108,8 +110,8 @@ def _block(node: SyntaxTreeNode) -> Block | None:  # noqa: PLR0911 - one return 
             start = int(node.attrs.get("start", 1)) if node.type == "ordered_list" else None
             return Listing(tuple(_blocks(item) for item in node.children), start)
         case "fence" | "code_block":
-            words = node.info.split() if node.type == "fence" else []
-            return CodeBlock(node.content.rstrip("\n"), words[0] if words else "")
+            info = node.info.split() if node.type == "fence" else []
+            return CodeBlock(node.content.rstrip("\n"), info[0] if info else "")
         case "blockquote":
             return Quote(_blocks(node))
         case "hr":
@@ -125,11 +127,11 @@ def _table(node: SyntaxTreeNode) -> Table:
 
 
 def _content(node: SyntaxTreeNode) -> tuple[Inline, ...]:
-    """The running text of a block whose only child is its inline content."""
-    return _merged(inline for child in node.children for part in child.children for inline in _inlines(part))
+    """Returns the text of a block whose only child is its inline content."""
+    return _merge_text(inline for child in node.children for part in child.children for inline in _inlines(part))
 
 
-def _inlines(node: SyntaxTreeNode) -> tuple[Inline, ...]:  # noqa: PLR0911 - one return a kind
+def _inlines(node: SyntaxTreeNode) -> tuple[Inline, ...]:  # noqa: PLR0911 - one return for each kind
     match node.type:
         case "text":
             return (Text(node.content),)
@@ -142,26 +144,30 @@ def _inlines(node: SyntaxTreeNode) -> tuple[Inline, ...]:  # noqa: PLR0911 - one
         case "cross":
             return (CrossReference(str(node.meta["kind"]), str(node.meta["target"])),)
         case "strong" | "em" | "s":
-            return (Styled(_STYLES[node.type], _inside(node)),)
+            return (Styled(_STYLES[node.type], _children(node)),)
         case "link":
-            return _link(str(node.attrs.get("href", "")), _inside(node))
+            return _link(str(node.attrs.get("href", "")), _children(node))
         case "image":
-            return _link(str(node.attrs.get("src", "")), _inside(node))
+            return _link(str(node.attrs.get("src", "")), _children(node))
     return ()
 
 
-def _inside(node: SyntaxTreeNode) -> tuple[Inline, ...]:
-    return _merged(inline for child in node.children for inline in _inlines(child))
+def _children(node: SyntaxTreeNode) -> tuple[Inline, ...]:
+    return _merge_text(inline for child in node.children for inline in _inlines(child))
 
 
 def _link(address: str, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
-    """A link if its address is harmless; a link never holds another."""
-    if not _SAFE.match(address) or not children or any(isinstance(child, (Link, CrossReference)) for child in children):
+    """Returns a link if its URL is safe and it contains no other link, else its text."""
+    if (
+        not _SAFE_URL.match(address)
+        or not children
+        or any(isinstance(child, (Link, CrossReference)) for child in children)
+    ):
         return children
     return (Link(address, children),)
 
 
-def _merged(inlines: object) -> tuple[Inline, ...]:
+def _merge_text(inlines: object) -> tuple[Inline, ...]:
     merged: list[Inline] = []
     for inline in inlines:  # type: ignore[attr-defined]
         if isinstance(inline, Text) and merged and isinstance(merged[-1], Text):
@@ -171,8 +177,8 @@ def _merged(inlines: object) -> tuple[Inline, ...]:
     return tuple(merged)
 
 
-def _repeats(block: MinorHeading | Paragraph, title: str) -> bool:
-    text = _NUMBERED.sub("", plain(block)).strip(" :.*").casefold()
+def _repeats_title(block: MinorHeading | Paragraph, title: str) -> bool:
+    text = _NUMBERED.sub("", plain_text(block)).strip(" :.*").casefold()
     return bool(title) and text == _NUMBERED.sub("", title).strip().casefold()
 
 

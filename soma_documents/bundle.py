@@ -1,6 +1,6 @@
-"""Packs a document with everything that belongs to it into a ZIP that proves itself, before and after unpacking.
+"""Packs a document and its files into a ZIP with checksums, which can be verified before and after unpacking.
 
-Equal content gives equal bytes: entries are sorted, carry a fixed time, and are made by one compressor at one level.
+Equal content gives equal bytes: entries are sorted, have a fixed time, and are compressed at a fixed level.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from soma_documents.model import JsonValue
 
 MANIFEST = "manifest.json"
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 SCHEMA = "soma.bundle/v1"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_LEVEL = 6
-_MODE = 0o100644 << 16
-_MAX_UNPACKED = 1 << 30
+_ENTRY_TIME = (1980, 1, 1, 0, 0, 0)
+_COMPRESSION_LEVEL = 6
+_FILE_ATTRIBUTES = 0o100644 << 16
+_MAX_UNPACKED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class _Entry:
 
 
 def build(document: Document, rendered: Mapping[str, tuple[str, bytes]]) -> bytes:
-    """The bundle of a document; `rendered` gives media type and bytes by path.
+    """Returns the bundle of a document; `rendered` has media type and bytes by path.
 
     The provenance id of a file is its asset id.
     """
     entries = [_Entry(path, content, media_type, "document") for path, (media_type, content) in rendered.items()]
     for file in document.files:
-        origin = document.origin_of(file)
+        origin = document.find_origin(file)
         entries.append(
             _Entry(
                 path=file.path,
@@ -66,44 +66,44 @@ def build(document: Document, rendered: Mapping[str, tuple[str, bytes]]) -> byte
     manifest = _json(_manifest(document, entries))
     files = {MANIFEST: manifest} | {entry.path: entry.content for entry in entries}
     sums = "".join(f"{_digest(content)}  {path}\n" for path, content in files.items())
-    return _zipped(files | {SUMS: sums.encode()})
+    return _zip(files | {CHECKSUMS: sums.encode()})
 
 
 def verify_bundle(packed: bytes) -> list[str]:
-    """Returns what is wrong with the bytes of a bundle, one sentence each; empty when it is as it was made."""
+    """Returns the problems of a bundle, one sentence each; empty when it is unchanged."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             names = [entry.filename for entry in archive.infolist()]
-            if sum(entry.file_size for entry in archive.infolist()) > _MAX_UNPACKED:
+            if sum(entry.file_size for entry in archive.infolist()) > _MAX_UNPACKED_BYTES:
                 return ["the bundle unpacks to more than 1 GiB"]
             problems = [f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
-            problems += [f"{name} leads out of the bundle" for name in names if not _stays_inside(name)]
+            problems += [f"{name} leads out of the bundle" for name in names if not _is_inside(name)]
             return problems or verify_files({name: archive.read(name) for name in names})
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         return [f"the bundle cannot be unpacked: {error}"]
 
 
 def verify_files(files: Mapping[str, bytes]) -> list[str]:
-    """Returns the same for the files of an unpacked bundle, by their paths below its folder."""
+    """Returns the problems of an unpacked bundle, whose files are given by their paths in its folder."""
     if MANIFEST not in files:
         return [f"{MANIFEST} is missing"]
     try:
         manifest = json.loads(files[MANIFEST])
-        listed = {str(entry["path"]): (str(entry["sha256"]), int(entry["size_bytes"])) for entry in manifest["files"]}
+        expected = {str(entry["path"]): (str(entry["sha256"]), int(entry["size_bytes"])) for entry in manifest["files"]}
     except (ValueError, KeyError, TypeError):
         return [f"{MANIFEST} cannot be read"]
     if manifest.get("schema") != SCHEMA:
         return [f"{MANIFEST} is not of the schema {SCHEMA}"]
-    problems = [f"{path} is missing" for path in listed if path not in files]
-    problems += [f"{path} is not in the manifest" for path in files if path not in {*listed, MANIFEST, SUMS}]
-    for path, (digest, size) in listed.items():
+    problems = [f"{path} is missing" for path in expected if path not in files]
+    problems += [f"{path} is not in the manifest" for path in files if path not in {*expected, MANIFEST, CHECKSUMS}]
+    for path, (digest, size) in expected.items():
         if path in files and len(files[path]) != size:
             problems.append(f"{path} has {len(files[path])} bytes instead of {size}")
         elif path in files and _digest(files[path]) != digest:
             problems.append(f"{path} was changed: its checksum differs")
-    sums = "".join(f"{_digest(files[path])}  {path}\n" for path in [MANIFEST, *listed] if path in files)
-    if not problems and files.get(SUMS) != sums.encode():
-        problems.append(f"{SUMS} does not agree with the files")
+    sums = "".join(f"{_digest(files[path])}  {path}\n" for path in [MANIFEST, *expected] if path in files)
+    if not problems and files.get(CHECKSUMS) != sums.encode():
+        problems.append(f"{CHECKSUMS} does not agree with the files")
     return problems
 
 
@@ -131,19 +131,19 @@ def _manifest(document: Document, entries: list[_Entry]) -> JsonValue:
     }
 
 
-def _zipped(files: Mapping[str, bytes]) -> bytes:
+def _zip(files: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION_LEVEL) as archive:
         for path, content in files.items():
-            entry = zipfile.ZipInfo(path, date_time=_EPOCH)
+            entry = zipfile.ZipInfo(path, date_time=_ENTRY_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = _MODE
+            entry.external_attr = _FILE_ATTRIBUTES
             entry.create_system = 3
-            archive.writestr(entry, content, compresslevel=_LEVEL)
+            archive.writestr(entry, content, compresslevel=_COMPRESSION_LEVEL)
     return packed.getvalue()
 
 
-def _stays_inside(name: str) -> bool:
+def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name
 

@@ -1,4 +1,4 @@
-"""Turns parameters and inputs into a document: arranged, numbered, cross referenced, traced."""
+"""Composes a document of parameters and inputs: outline, numbers, cross references, traceability."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from soma_documents.assets import AssetIndex, FigureFiles, UnusableError
+from soma_documents.assets import AssetIndex, FigureFiles, InputError
 from soma_documents.blocks import Block, InternalLink
 from soma_documents.document import Document, Figure
 from soma_documents.errors import ComposeError, Problem
-from soma_documents.model import DocumentSpec, TextFrom, walk
+from soma_documents.model import DocumentSpec, TextFrom, walk_sections
 from soma_documents.numbering import (
-    FigureCounter,
+    LabelCounter,
     number_sections,
     number_tables,
     place_figures,
@@ -22,7 +22,7 @@ from soma_documents.outline import Role, arrange
 from soma_documents.references import CrossReferences, anchor
 from soma_documents.sections import Draft, SectionWriter
 from soma_documents.tables import control_tables
-from soma_documents.trace_matrix import TraceMatrix, trace
+from soma_documents.trace_matrix import TraceMatrix, build_trace_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,20 +37,20 @@ _NOT_CONTENT = {"outputs", "missing_assets", "markdown_figures", "embed_limit_by
 
 
 def compose(spec: DocumentSpec, inputs: Inputs, reader: BodyReader) -> Document:
-    """Compose; raise ComposeError with every missing or unusable input and every broken reference."""
+    """Composes a document; raises ComposeError with every missing or invalid input and every broken reference."""
     return _Composition(spec, inputs, reader).run()
 
 
 @dataclass(frozen=True)
-class _Content:
-    """What is said outside bodies, with references resolved."""
+class _ResolvedTexts:
+    """The texts outside of section bodies, with references resolved."""
 
     requirements: dict[str, tuple[tuple[Inline, ...], tuple[Inline, ...]]]
     terms: list[tuple[str, tuple[Inline, ...]]]
 
 
 class _Composition:
-    """One run; collects what is wrong as it goes."""
+    """The composition of one document; collects problems and gaps."""
 
     def __init__(self, spec: DocumentSpec, inputs: Inputs, reader: BodyReader) -> None:
         self._spec = spec
@@ -60,72 +60,72 @@ class _Composition:
         self._problems: list[Problem] = []
         self._gaps: list[str] = []
         self._figures: dict[str, Figure] = {}
-        self._words = FigureCounter()
+        self._labels = LabelCounter()
 
     def run(self) -> Document:
-        """The composed document."""
-        drafts = [self._draft(place) for place in self._places()]
+        """Returns the composed document."""
+        drafts = [self._draft(entry) for entry in self._number_entries()]
         requirements = [requirement for draft in drafts for requirement in draft.requirements]
         figures = [placement.figure for draft in drafts for placement in draft.placements]
-        matrix = trace(requirements, self._spec.design_elements, self._spec.tests, figures)
+        matrix = build_trace_matrix(requirements, self._spec.design_elements, self._spec.tests, figures)
         self._add_targets(drafts, requirements)
-        drafts = [replace(draft, blocks=self._resolved(draft)) for draft in drafts]
-        content = self._content(drafts, matrix)
-        self._judge(drafts, matrix)
+        drafts = [replace(draft, blocks=self._resolve_body(draft)) for draft in drafts]
+        content = self._resolve_texts(drafts, matrix)
+        self._check(drafts, matrix)
         document = self._document(drafts)
         writer = SectionWriter(
             document, self._cross, matrix, figures=self._figures, requirements=requirements, lines=content.requirements,
             terms=content.terms,
         )  # fmt: skip
-        sections = number_tables(writer.section(draft) for draft in drafts)
+        sections = number_tables(writer.build(draft) for draft in drafts)
         return replace(document, sections=sections)
 
-    def _places(self) -> list[NumberedEntry]:
-        nested = [section for _, section, _ in walk(self._spec.sections)]
+    def _number_entries(self) -> list[NumberedEntry]:
+        nested = [section for _, section, _ in walk_sections(self._spec.sections)]
         has_assets = any(section.figures for section in nested) or bool(self._spec.provenance)
         traced = any(section.requirements for section in nested) or self._spec.design_elements or self._spec.tests
         return number_sections(arrange(self._spec, is_traced=bool(traced), has_assets=has_assets))
 
-    def _draft(self, place: NumberedEntry) -> Draft:
-        """Read a section's body and find its figures, which are numbered in this order."""
-        section = place.entry.section
+    def _draft(self, numbered: NumberedEntry) -> Draft:
+        """Reads the body of a section and its figures, which are numbered in this order."""
+        section = numbered.entry.section
         if section is None:
-            return Draft(place)
-        source = self._source(section.body, f"{place.entry.pointer}/body")
-        blocks = self._reader.read(source, place.entry.title)
-        placements = tuple(place_figures(blocks, section.figures, place.entry.pointer))
+            return Draft(numbered)
+        source = self._source(section.body, f"{numbered.entry.pointer}/body")
+        blocks = self._reader.read(source, numbered.entry.title)
+        placements = tuple(place_figures(blocks, section.figures, numbered.entry.pointer))
         for placement in placements:
             self._figures[placement.figure.id] = self._figure(placement.figure, f"{placement.pointer}/asset")
-        return Draft(place, source, blocks, placements, section.requirements)
+        return Draft(numbered, source, blocks, placements, section.requirements)
 
     def _source(self, body: str | TextFrom, pointer: str) -> str:
         if isinstance(body, str):
             return body
         try:
-            return self._asset_index.text(body.name)
-        except UnusableError as error:
-            self._missed(pointer, error)
+            return self._asset_index.read_text(body.name)
+        except InputError as error:
+            self._add_input_problem(pointer, error)
             return ""
 
     def _figure(self, spec: FigureSpec, pointer: str) -> Figure:
-        shown, missing = FigureFiles(), ""
+        files, missing = FigureFiles(), ""
         try:
-            shown = self._asset_index.figure(spec.asset)
-        except UnusableError as error:
-            self._missed(pointer, error)
+            files = self._asset_index.read_figure(spec.asset)
+        except InputError as error:
+            self._add_input_problem(pointer, error)
             missing = spec.asset
-        word = "Audio" if shown.sound else "Video" if shown.video else "Figure"
-        caption = spec.caption or shown.caption or spec.asset
+        noun = "Audio" if files.sound else "Video" if files.video else "Figure"
+        caption = spec.caption or files.caption or spec.asset
         figure = Figure(
-            id=spec.id, anchor=anchor("fig", spec.id), label=self._words.next(word), caption=caption,
-            alt=spec.alt or caption, raster=shown.raster, vector=shown.vector, sound=shown.sound, video=shown.video,
-            width=shown.width, height=shown.height, live_text=shown.live_text, facts=shown.facts, missing=missing,
+            id=spec.id, anchor=anchor("fig", spec.id), label=self._labels.next_label(noun), caption=caption,
+            alt=spec.alt or caption, raster=files.raster, vector=files.vector, sound=files.sound, video=files.video,
+            width=files.width, height=files.height, live_text=files.live_text, details=files.details, missing=missing,
         )  # fmt: skip
-        file = figure.shown
+        file = figure.screen_file
         return replace(figure, embedded=file is None or len(file.content) <= self._spec.embed_limit_bytes)
 
-    def _missed(self, pointer: str, error: UnusableError) -> None:
-        """An absent input may be marked in the document; one that is broken never may."""
+    def _add_input_problem(self, pointer: str, error: InputError) -> None:
+        """Records an invalid input as a problem; a missing one as a gap when missing assets are marked."""
         if error.absent and self._spec.missing_assets == "mark":
             self._gaps.append(str(error).partition(" (")[0])
         else:
@@ -133,40 +133,53 @@ class _Composition:
 
     def _add_targets(self, drafts: Sequence[Draft], requirements: Sequence[RequirementSpec]) -> None:
         for draft in drafts:
-            self._cross.add("sec", draft.place.entry.id, draft.jump.text)
+            self._cross.add_target("sec", draft.numbered.entry.id, draft.link.text)
         for figure in self._figures.values():
-            self._cross.add("fig", figure.id, figure.label)
-        for kind, named in (("req", requirements), ("design", self._spec.design_elements), ("test", self._spec.tests)):
-            for item in named:
-                self._cross.add(kind, item.id, item.id)
+            self._cross.add_target("fig", figure.id, figure.label)
+        for kind, targets in (
+            ("req", requirements),
+            ("design", self._spec.design_elements),
+            ("test", self._spec.tests),
+        ):
+            for target in targets:
+                self._cross.add_target(kind, target.id, target.id)
         for number, reference in enumerate(self._spec.references, start=1):
             if reference.id:
-                self._cross.add("ref", reference.id, f"[{number}]")
+                self._cross.add_target("ref", reference.id, f"[{number}]")
 
-    def _resolved(self, draft: Draft) -> tuple[Block, ...]:
-        return self._cross.resolve(draft.blocks, draft.jump, f"{draft.place.entry.pointer}/body")
+    def _resolve_body(self, draft: Draft) -> tuple[Block, ...]:
+        return self._cross.resolve(draft.blocks, draft.link, f"{draft.numbered.entry.pointer}/body")
 
-    def _content(self, drafts: Sequence[Draft], matrix: TraceMatrix) -> _Content:
+    def _resolve_texts(self, drafts: Sequence[Draft], matrix: TraceMatrix) -> _ResolvedTexts:
         lines = {}
         for draft in drafts:
             for index, requirement in enumerate(draft.requirements):
-                source = self._cross.jump("req", requirement.id)
-                pointer = f"{draft.place.entry.pointer}/requirements/{index}"
-                text = self._cross.resolve(self._reader.line(requirement.text), source, f"{pointer}/text")
-                why = self._cross.resolve(self._reader.line(requirement.rationale), source, f"{pointer}/rationale")
-                lines[requirement.id] = (text, why)
+                source = self._cross.link_to("req", requirement.id)
+                pointer = f"{draft.numbered.entry.pointer}/requirements/{index}"
+                text = self._cross.resolve(self._reader.read_line(requirement.text), source, f"{pointer}/text")
+                rationale = self._cross.resolve(
+                    self._reader.read_line(requirement.rationale), source, f"{pointer}/rationale"
+                )
+                lines[requirement.id] = (text, rationale)
         for row in matrix.forward:
             for asset in row.assets:
-                self._cross.point(self._cross.jump("req", row.requirement), "fig", asset)
-        holder = next((draft.jump for draft in drafts if draft.place.entry.role is Role.TERMS), InternalLink("", ""))
+                self._cross.add_backlink(self._cross.link_to("req", row.requirement), "fig", asset)
+        glossary_link = next(
+            (draft.link for draft in drafts if draft.numbered.entry.role is Role.TERMS), InternalLink("", "")
+        )
         terms = [
-            (term.term, self._cross.resolve(self._reader.line(term.definition), holder, f"/glossary/{at}/definition"))
-            for at, term in enumerate(self._spec.glossary)
+            (
+                term.term,
+                self._cross.resolve(
+                    self._reader.read_line(term.definition), glossary_link, f"/glossary/{index}/definition"
+                ),
+            )
+            for index, term in enumerate(self._spec.glossary)
         ]
-        return _Content(lines, terms)
+        return _ResolvedTexts(lines, terms)
 
-    def _judge(self, drafts: Sequence[Draft], matrix: TraceMatrix) -> None:
-        """Stop at problems; what may be marked becomes a gap."""
+    def _check(self, drafts: Sequence[Draft], matrix: TraceMatrix) -> None:
+        """Raises ComposeError for problems; broken references become gaps when missing assets are marked."""
         for pointer, message in self._cross.broken:
             if self._spec.missing_assets == "mark":
                 self._gaps.append(message)
@@ -174,7 +187,7 @@ class _Composition:
                 self._problems.append(Problem(pointer, message))
         if self._problems:
             raise ComposeError(self._problems)
-        self._gaps += [f"{draft.place.entry.title} is not stated" for draft in drafts if draft.is_gap]
+        self._gaps += [f"{draft.numbered.entry.title} is not stated" for draft in drafts if draft.is_gap]
         self._gaps += matrix.gaps
 
     def _document(self, drafts: Sequence[Draft]) -> Document:

@@ -1,6 +1,6 @@
-"""What changed between two revisions of a document: words by the line, pictures and recordings by their checksums.
+"""Compares two revisions of a document: texts by sentence, files by checksum.
 
-Numbers are left out of account: a section that only moved down by one is not a change.
+Numbers are ignored: a section that only has another number is not a change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from soma_documents.markdown import escape
-from soma_documents.model import walk
+from soma_documents.model import walk_sections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _FIELDS = ("title", "subtitle", "version", "status", "date", "authors")
 
 
 class ChangeKind(StrEnum):
-    """What happened to a part."""
+    """The kind of a change."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -33,7 +33,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One part that differs: `part` is what it is ("section"), `lines` its words, marked "+", "-" or " "."""
+    """One difference: `part` is what changed ("section"), `lines` are its text, prefixed with "+", "-" or " "."""
 
     part: str
     id: str
@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True)
 class DocumentDiff:
-    """All differences, in the order of the newer revision, removed parts last; `truncated` when some were left out."""
+    """The differences in the order of the newer revision, removed parts last; `truncated` when some are omitted."""
 
     old_version: str
     new_version: str
@@ -53,38 +53,38 @@ class DocumentDiff:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two say and show the same."""
+        """Whether both revisions are equal."""
         return not self.changes
 
 
 @dataclass(frozen=True)
 class RenderedDiff:
-    """Differences, and the same as Markdown."""
+    """The differences, also as Markdown."""
 
     difference: DocumentDiff
     markdown: str
 
 
 def diff(old: Document, new: Document) -> DocumentDiff:
-    """Compare two revisions part by part; parts are the same when their ids are."""
+    """Compares two revisions part by part; parts are matched by id."""
     changes: list[Change] = []
-    before, after = _parts(old), _parts(new)
+    before, after = _parts_by_kind(old), _parts_by_kind(new)
     for group, parts in after.items():
-        earlier = before[group]
+        old_parts = before[group]
         for id_, (title, text) in parts.items():
-            if id_ not in earlier:
-                changes.append(Change(group, id_, title, ChangeKind.ADDED, _marked("", text)))
-            elif earlier[id_] != (title, text):
-                lines = _marked(f"{earlier[id_][0]}\n{earlier[id_][1]}", f"{title}\n{text}")
+            if id_ not in old_parts:
+                changes.append(Change(group, id_, title, ChangeKind.ADDED, _diff_lines("", text)))
+            elif old_parts[id_] != (title, text):
+                lines = _diff_lines(f"{old_parts[id_][0]}\n{old_parts[id_][1]}", f"{title}\n{text}")
                 changes.append(Change(group, id_, title, ChangeKind.CHANGED, lines))
-        for id_, (title, text) in earlier.items():
+        for id_, (title, text) in old_parts.items():
             if id_ not in parts:
-                changes.append(Change(group, id_, title, ChangeKind.REMOVED, _marked(text, "")))
+                changes.append(Change(group, id_, title, ChangeKind.REMOVED, _diff_lines(text, "")))
     return DocumentDiff(old.spec.version, new.spec.version, tuple(changes))
 
 
 def render_diff(difference: DocumentDiff) -> str:
-    """The differences as Markdown."""
+    """Returns the differences as Markdown."""
     versions = [version or "unnamed" for version in (difference.old_version, difference.new_version)]
     parts = [f"# Changes from version {escape(versions[0])} to {escape(versions[1])}"]
     if difference.is_empty:
@@ -96,7 +96,7 @@ def render_diff(difference: DocumentDiff) -> str:
         parts.append(f"## {group.capitalize()}s" if group != "document" else "## Document")
         for change in difference.changes:
             if change.part == group:
-                parts += _rendered(change)
+                parts += _render_change(change)
     return "\n\n".join(parts) + "\n"
 
 
@@ -112,7 +112,7 @@ def _summary(changes: Sequence[Change]) -> str:
     return "\n".join(lines)
 
 
-def _rendered(change: Change) -> list[str]:
+def _render_change(change: Change) -> list[str]:
     name = escape(change.title) if change.part == "document" else f"{escape(change.id)}: {escape(change.title)}"
     parts = [f"### {name} ({change.kind.value})"]
     if change.lines:
@@ -122,27 +122,27 @@ def _rendered(change: Change) -> list[str]:
     return parts
 
 
-def _parts(document: Document) -> dict[str, dict[str, tuple[str, str]]]:
-    """Every part by kind and id, as its title and its words; files stand for themselves by checksum."""
+def _parts_by_kind(document: Document) -> dict[str, dict[str, tuple[str, str]]]:
+    """Returns title and text of every part by kind and id; files are represented by their checksums."""
     spec = document.spec
-    requirements = [each for _, section, _ in walk(spec.sections) for each in section.requirements]
+    requirements = [item for _, section, _ in walk_sections(spec.sections) for item in section.requirements]
     return {
         "document": {name: (name.capitalize(), _value(getattr(spec, name))) for name in _FIELDS},
         "section": {section.id: (section.title, section.source.strip()) for section in document.sections},
         "requirement": {
-            each.id: (
-                each.title,
+            item.id: (
+                item.title,
                 _lines(
                     {
-                        "Text": each.text,
-                        "Priority": each.priority,
-                        "Verification": each.verification,
-                        "Rationale": each.rationale,
-                        "Traces to": ", ".join(sorted(each.traces_to)),
+                        "Text": item.text,
+                        "Priority": item.priority,
+                        "Verification": item.verification,
+                        "Rationale": item.rationale,
+                        "Traces to": ", ".join(sorted(item.traces_to)),
                     }
                 ),
             )
-            for each in requirements
+            for item in requirements
         },
         "figure": {
             figure.id: (
@@ -154,10 +154,10 @@ def _parts(document: Document) -> dict[str, dict[str, tuple[str, str]]]:
             )
             for figure in document.figures
         },
-        "reference": {each.id or each.title: (each.title, each.url or "") for each in spec.references},
-        "term": {each.term: (each.term, each.definition) for each in spec.glossary},
-        "design element": {each.id: (each.title, "") for each in spec.design_elements},
-        "test": {each.id: (each.title, _lines({"Verifies": ", ".join(sorted(each.verifies))})) for each in spec.tests},
+        "reference": {item.id or item.title: (item.title, item.url or "") for item in spec.references},
+        "term": {item.term: (item.term, item.definition) for item in spec.glossary},
+        "design element": {item.id: (item.title, "") for item in spec.design_elements},
+        "test": {item.id: (item.title, _lines({"Verifies": ", ".join(sorted(item.verifies))})) for item in spec.tests},
     }
 
 
@@ -169,8 +169,8 @@ def _lines(fields: Mapping[str, str]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in fields.items() if value)
 
 
-def _marked(old: str, new: str) -> tuple[str, ...]:
-    """Sentences with their marks; of what stayed, one sentence around each change."""
+def _diff_lines(old: str, new: str) -> tuple[str, ...]:
+    """Returns a unified diff by sentence, with one sentence of context."""
     before, after = ([line for line in _SENTENCE.split(text) if line.strip()] for text in (old, new))
-    marked = difflib.unified_diff(before, after, lineterm="", n=1)
-    return tuple(f"{line[0]} {line[1:]}" for line in list(marked)[2:] if not line.startswith("@@"))
+    lines = difflib.unified_diff(before, after, lineterm="", n=1)
+    return tuple(f"{line[0]} {line[1:]}" for line in list(lines)[2:] if not line.startswith("@@"))

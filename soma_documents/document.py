@@ -1,4 +1,4 @@
-"""A document with everything resolved and numbered: what the writers are given."""
+"""A composed document with resolved references and numbers, which the writers render."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class File:
-    """Bytes of an input, under the path that they have in the bundle."""
+    """A file of an input, with its path in the bundle."""
 
     name: str
     path: str
@@ -28,10 +28,10 @@ class File:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture or recording in its place.
+    """A figure: an image or a recording.
 
-    Exactly one of `missing` (the name of the absent input) or a file is given. `embedded` says whether HTML carries the
-    bytes or links to `assets/`. Sizes are in pixels of the picture shown at 96 to the inch.
+    It has either files or, in `missing`, the name of its absent input. `embedded`: HTML contains the bytes, else it
+    links to `assets/`. Sizes are in CSS pixels. `live_text`: the SVG has text that depends on fonts.
     """
 
     id: str
@@ -47,25 +47,24 @@ class Figure:
     height: float = 0.0
     live_text: bool = False
     embedded: bool = True
-    facts: str = ""
+    details: str = ""
     missing: str = ""
 
     @property
     def files(self) -> tuple[File, ...]:
-        """All its files, the main one first."""
+        """All files of the figure, the main one first."""
         return tuple(file for file in (self.raster, self.vector, self.sound, self.video) if file is not None)
 
     @property
-    def shown(self) -> File | None:
-        """The file that a screen shows best: vector before raster."""
+    def screen_file(self) -> File | None:
+        """The file for screens: vector before raster."""
         return self.vector or self.raster or self.sound or self.video
 
     @property
-    def printed(self) -> File | None:
-        """The file that prints sharp.
+    def print_file(self) -> File | None:
+        """The file for PDF: vector before raster.
 
-        A vector picture with live text needs fonts that a PDF made offline does not have: its pixels are used if there
-        are any.
+        An SVG with live text needs fonts that the PDF writer does not have, so its raster variant is preferred.
         """
         if self.vector is not None and not (self.live_text and self.raster is not None):
             return self.vector
@@ -74,7 +73,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A numbered section. `source` is its text as given, for comparing revisions."""
+    """A numbered section. `source` is its text as given, to compare revisions."""
 
     id: str
     number: str
@@ -82,7 +81,7 @@ class Section:
     anchor: str
     level: int
     blocks: tuple[Block, ...] = ()
-    back: tuple[InternalLink, ...] = ()
+    backlinks: tuple[InternalLink, ...] = ()
     source: str = ""
     appendix: bool = False
 
@@ -96,7 +95,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole; `files` are all inputs used, `digest` is the SHA-256 of its content in hexadecimal."""
+    """A document; `files` are all used inputs, `digest` is the SHA-256 of its content in hexadecimal."""
 
     spec: DocumentSpec
     sections: tuple[Section, ...]
@@ -107,8 +106,8 @@ class Document:
     gaps: tuple[str, ...] = ()
     digest: str = ""
 
-    def origin_of(self, file: File) -> OriginSpec | None:
-        """Where a file comes from: told by its input's name (variants share their main one's) or by its asset id."""
+    def find_origin(self, file: File) -> OriginSpec | None:
+        """Returns the origin of a file by the name of its input, that of its main variant, or its asset id."""
         main = file.name.rpartition(".")[0]
         for name in (file.name, file.asset_id, main):
             if name in self.origins:

@@ -1,4 +1,4 @@
-"""What a document is composed from and what is written: plain data, which can be pickled."""
+"""The inputs and outputs of a composition, which can be pickled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SvgInspection:
-    """What the caller found in an SVG: its natural size in CSS pixels, or in `refusal` why it may not be shown.
+    """The caller's inspection of an SVG: its natural size in CSS pixels, or in `refusal` why it must not be shown.
 
-    An SVG that runs code or loads files must be refused. `refusal` is a part of a sentence for people.
+    The caller must refuse an SVG that runs code or loads files. `refusal` is part of a sentence for people.
     """
 
     width: float = 0.0
@@ -27,9 +27,8 @@ class SvgInspection:
 class InputFile:
     """A picture, a recording or a text that a document shows.
 
-    `caption` stands under a figure that has none of its own. `asset_id` is the caller's id of the file; it is written
-    into the manifest of the bundle. `svg` is given for an SVG, which is not shown without it; other pictures are
-    decoded and measured here.
+    `caption` is the default caption of its figure. `asset_id` is the caller's id of the file; it is written
+    into the manifest of the bundle. `svg` is required for an SVG; other images are decoded and measured here.
     """
 
     content: bytes = field(repr=False)
@@ -55,7 +54,7 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class DocumentSummary:
-    """What a document says of itself.
+    """The summary of a document.
 
     `content_sha256` is hexadecimal, and equal for equal parameters and inputs. `sections`, `figures` and `tables` are
     counts. Each of `gaps` is a short sentence about something that is missing, such as "REQ-2 has no test".

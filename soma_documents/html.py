@@ -1,6 +1,6 @@
-"""Writes a document as one HTML file that loads nothing: own style, pictures and sound inside, no script.
+"""Renders a document as one HTML file without scripts, with embedded style, images and sound.
 
-Everything goes through a template that escapes by default, and a content security policy forbids the rest.
+The template escapes by default, and a content security policy blocks everything else.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from soma_documents.blocks import plain
+from soma_documents.blocks import plain_text
 from soma_documents.model import KIND_NAMES
-from soma_documents.tables import day
+from soma_documents.tables import format_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ _PACKAGE = "soma_documents"
 
 
 class HtmlWriter:
-    """Holds the compiled template and the style."""
+    """Renders with a compiled template and a style, which are loaded once."""
 
     def __init__(self) -> None:
         folder = files(_PACKAGE) / "templates"
@@ -40,56 +40,57 @@ class HtmlWriter:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters["plain"] = plain
+        environment.filters["plain"] = plain_text
         environment.globals["source"] = _source
         self._template = environment.get_template("document.html.j2")
         self._style = (folder / "document.css").read_text(encoding="utf-8")
 
     def render(self, document: Document) -> str:
-        """The whole document."""
+        """Returns the HTML of a document."""
         spec = document.spec
-        facts = [spec.version and f"Version {spec.version}", spec.status, day(spec.date) if spec.date else ""]
+        details = [spec.version and f"Version {spec.version}", spec.status, format_date(spec.date) if spec.date else ""]
         return self._template.render(
             document=document,
             spec=spec,
             kind=KIND_NAMES[spec.kind],
-            facts=[fact for fact in facts if fact],
-            contents=_tree(document.sections),
-            style=Markup(self._style),  # noqa: S704 - our own file, and the policy names its digest
+            details=[detail for detail in details if detail],
+            contents=_contents_tree(document.sections),
+            style=Markup(self._style),  # noqa: S704 - a file of this package, whose digest the policy has
             policy=self._policy(document),
         )
 
     def _policy(self, document: Document) -> str:
-        """Only our style and what the file itself carries; linked files from its own folder if there are any."""
+        """Returns the policy: only this style, embedded files, and linked files of the same folder."""
         digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
-        beside = "" if all(figure.embedded for figure in document.figures) else " 'self' file:"
+        linked_sources = "" if all(figure.embedded for figure in document.figures) else " 'self' file:"
         return (
-            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:{beside}; media-src data:{beside}; "
+            f"default-src 'none'; style-src 'sha256-{digest}'; "
+            f"img-src data:{linked_sources}; media-src data:{linked_sources}; "
             "base-uri 'none'; form-action 'none'"
         )
 
 
-class _Branch:
-    """A section in the table of contents with what is below it."""
+class _ContentsEntry:
+    """A section in the table of contents with its subsections."""
 
     def __init__(self, section: Section) -> None:
         self.section = section
-        self.below: list[_Branch] = []
+        self.children: list[_ContentsEntry] = []
 
 
-def _tree(sections: Sequence[Section]) -> list[_Branch]:
-    top: list[_Branch] = []
-    path: list[_Branch] = []
+def _contents_tree(sections: Sequence[Section]) -> list[_ContentsEntry]:
+    roots: list[_ContentsEntry] = []
+    path: list[_ContentsEntry] = []
     for section in sections:
-        branch = _Branch(section)
+        entry = _ContentsEntry(section)
         del path[section.level - 1 :]
-        (path[-1].below if path else top).append(branch)
-        path.append(branch)
-    return top
+        (path[-1].children if path else roots).append(entry)
+        path.append(entry)
+    return roots
 
 
 def _source(file: File, *, embedded: bool) -> str:
-    """Address of a file's bytes: inside the document, or beside it."""
+    """Returns the URL of a file: a data URL, or its path in the bundle."""
     if not embedded:
         return file.path
     return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"

@@ -1,4 +1,4 @@
-"""Writes a document as Markdown (CommonMark with tables), readable as text and safe for any reader."""
+"""Renders a document as Markdown: CommonMark with tables, without raw HTML of the author."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|~&]")
 _LEADING = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[-+](?=\s|$)|=+\s*$|-{2,}\s*$|:{3})")
 _LEADING_NUMBER = re.compile(r"^(\s*\d{1,9})([.)])(?=\s|$)")
-_DEEPEST = 6
-_MARKS = {"strong": ("**", "**"), "emph": ("*", "*"), "strike": ("~~", "~~"), "quiet": ("<sub>", "</sub>")}
-_FEW = 3
-_PADDED = ("`", " ")
+_MAX_HEADING_LEVEL = 6
+_STYLE_MARKS = {"strong": ("**", "**"), "emph": ("*", "*"), "strike": ("~~", "~~"), "quiet": ("<sub>", "</sub>")}
+_MIN_SECTIONS_FOR_CONTENTS = 4
+_NEEDS_PADDING = ("`", " ")
 
 
 def render(document: Document, *, embed: bool = False) -> str:
-    """The whole document; with `embed` its pictures are inside it, up to the limit of the document."""
+    """Returns the Markdown of a document; with `embed`, images up to the limit of the document are data URLs."""
     spec = document.spec
     parts = [f"# {escape(spec.title)}"]
     if spec.subtitle:
@@ -50,7 +50,7 @@ def render(document: Document, *, embed: bool = False) -> str:
     parts.append(f"{KIND_NAMES[spec.kind]}")
     parts.append("## Document control")
     parts += [_table(table) for table in document.control]
-    if len(document.sections) > _FEW:
+    if len(document.sections) >= _MIN_SECTIONS_FOR_CONTENTS:
         parts += ["## Contents", "\n".join(_content_line(section) for section in document.sections)]
     if document.figures:
         lines = [f"- [{figure.label}](#{figure.anchor}): {escape(figure.caption)}" for figure in document.figures]
@@ -64,7 +64,7 @@ def render(document: Document, *, embed: bool = False) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain words as Markdown that says exactly these words."""
+    """Returns plain text with the special characters of Markdown escaped."""
     text = _SPECIAL.sub(lambda match: "\\" + match.group(), " ".join(text.split("\n")))
     text = _LEADING.sub(lambda match: f"{match.group(1)}\\{match.group(2)}", text)
     return _LEADING_NUMBER.sub(r"\1\\\2", text)
@@ -75,19 +75,19 @@ def _content_line(section: Section) -> str:
 
 
 def _section(section: Section, *, embed: bool) -> list[str]:
-    level = "#" * min(section.level + 1, _DEEPEST)
+    level = "#" * min(section.level + 1, _MAX_HEADING_LEVEL)
     parts = [f'<a id="{section.anchor}"></a>', f"{level} {escape(section.heading)}"]
-    if section.back:
-        parts.append(f"<sub>Referred to in {_jumps(section.back)}</sub>")
+    if section.backlinks:
+        parts.append(f"<sub>Referred to in {_links(section.backlinks)}</sub>")
     return parts + [_block(block, section.level + 1, embed=embed) for block in section.blocks]
 
 
-def _block(block: Block, level: int, *, embed: bool) -> str:  # noqa: PLR0911 - one return a kind
+def _block(block: Block, level: int, *, embed: bool) -> str:  # noqa: PLR0911 - one return for each kind
     match block:
         case Paragraph(children=children):
             return inline(children)
         case MinorHeading(rank=rank, children=children):
-            return f"{'#' * min(level + rank, _DEEPEST)} {inline(children)}"
+            return f"{'#' * min(level + rank, _MAX_HEADING_LEVEL)} {inline(children)}"
         case Listing():
             return _listing(block, level, embed=embed)
         case CodeBlock(text=text, language=language):
@@ -100,8 +100,8 @@ def _block(block: Block, level: int, *, embed: bool) -> str:  # noqa: PLR0911 - 
             return "---"
         case Table():
             return _table(block)
-        case FigureBlock(figure=figure, back=back):
-            return _figure(figure, back, embed=embed and figure.embedded)
+        case FigureBlock(figure=figure, backlinks=backlinks):
+            return _figure(figure, backlinks, embed=embed and figure.embedded)
 
 
 def _listing(listing: Listing, level: int, *, embed: bool) -> str:
@@ -124,48 +124,48 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: Row | tuple[tuple[Inline, ...], ...], anchor: str = "") -> str:
-    written = [inline(cell, in_table=True) for cell in (cells.cells if isinstance(cells, Row) else cells)]
+    texts = [inline(cell, in_table=True) for cell in (cells.cells if isinstance(cells, Row) else cells)]
     if anchor:
-        written[0] = f'<a id="{anchor}"></a>{written[0]}'
-    return "| " + " | ".join(written) + " |"
+        texts[0] = f'<a id="{anchor}"></a>{texts[0]}'
+    return "| " + " | ".join(texts) + " |"
 
 
-def _figure(figure: Figure, back: tuple[InternalLink, ...], *, embed: bool) -> str:
+def _figure(figure: Figure, backlinks: tuple[InternalLink, ...], *, embed: bool) -> str:
     lines = [f'<a id="{figure.anchor}"></a>', ""]
-    file = figure.shown
+    file = figure.screen_file
     if file is None:
         lines.append(_gap(f"{figure.label} is missing: {figure.missing}"))
     elif figure.sound or figure.video:
-        lines.append(f"[▶ {escape(figure.caption)} ({figure.facts})]({quote(file.path)})")
+        lines.append(f"[▶ {escape(figure.caption)} ({figure.details})]({quote(file.path)})")
     else:
-        lines.append(f"![{escape(figure.alt)}]({_inside(figure.raster or file) if embed else quote(file.path)})")
+        lines.append(f"![{escape(figure.alt)}]({_data_url(figure.raster or file) if embed else quote(file.path)})")
     lines += ["", f"**{figure.label}.** {escape(figure.caption)}"]
-    if back:
-        lines += ["", f"<sub>Referred to in {_jumps(back)}</sub>"]
+    if backlinks:
+        lines += ["", f"<sub>Referred to in {_links(backlinks)}</sub>"]
     return "\n".join(lines)
 
 
-def _inside(file: File) -> str:
-    """The address that holds the bytes; of pixels where there are any, since many readers show no other."""
+def _data_url(file: File) -> str:
+    """Returns the data URL of a file."""
     return f"data:{file.media_type};base64,{base64.b64encode(file.content).decode()}"
 
 
 def inline(children: tuple[Inline, ...], *, in_table: bool = False) -> str:
-    """Running text."""
+    """Returns inlines as Markdown."""
     return "".join(_inline(child, in_table=in_table) for child in children)
 
 
-def _inline(child: Inline, *, in_table: bool) -> str:  # noqa: PLR0911 - one return a kind
+def _inline(child: Inline, *, in_table: bool) -> str:  # noqa: PLR0911 - one return for each kind
     match child:
         case Text(text=text):
             return escape(text)
         case Code(text=text):
             return _code(text, in_table=in_table)
         case Styled(style=style, children=children):
-            before, after = _MARKS[style]
+            before, after = _STYLE_MARKS[style]
             return f"{before}{inline(children, in_table=in_table)}{after}"
         case Link(href=href, children=children):
-            return f"[{inline(children, in_table=in_table)}]({_address(href)})"
+            return f"[{inline(children, in_table=in_table)}]({_escape_url(href)})"
         case InternalLink(anchor=anchor, text=text):
             return f"[{escape(text)}](#{anchor})"
         case Gap(text=text):
@@ -179,11 +179,11 @@ def _code(text: str, *, in_table: bool) -> str:
     if in_table:
         text = text.replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    pad = " " if text[:1] in _PADDED or text[-1:] in _PADDED else ""
+    pad = " " if text[:1] in _NEEDS_PADDING or text[-1:] in _NEEDS_PADDING else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-def _address(href: str) -> str:
+def _escape_url(href: str) -> str:
     return href.replace("(", "%28").replace(")", "%29").replace("|", "%7C").replace("\\", "%5C")
 
 
@@ -191,5 +191,5 @@ def _gap(text: str) -> str:
     return f"**\\[Gap: {escape(text)}\\]**"
 
 
-def _jumps(jumps: tuple[InternalLink, ...]) -> str:
-    return ", ".join(f"[{escape(jump.text)}](#{jump.anchor})" for jump in jumps)
+def _links(links: tuple[InternalLink, ...]) -> str:
+    return ", ".join(f"[{escape(link.text)}](#{link.anchor})" for link in links)

@@ -1,4 +1,4 @@
-"""The parameters of a document: read, bounded and checked, with every fault found at once."""
+"""The parameters of a document and their validation, which reports all problems at once."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _BODY = "body"
 _NO_BODY = f'must be a text of at most {MAX_BODY_CHARS} characters or {{"from": "<name of an input>"}}'
 
 
-def tidy(text: str) -> str:
-    """The text without characters that cannot be shown; line ends become a newline."""
+def clean_text(text: str) -> str:
+    """Returns the text without control characters, with normalized line ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("", text.encode("utf-8", "ignore").decode("utf-8"))
 
 
 def _one_line(text: str) -> str:
-    return " ".join(tidy(text).split())
+    return " ".join(clean_text(text).split())
 
 
-def _named(value: object) -> object:
+def _titled(value: object) -> object:
     return {"title": value} if isinstance(value, str) else value
 
 
@@ -40,7 +40,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63
 Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Word = Annotated[str, Field(max_length=60), AfterValidator(_one_line)]
 Title = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
-Prose = Annotated[str, Field(max_length=MAX_BODY_CHARS), AfterValidator(tidy)]
+Prose = Annotated[str, Field(max_length=MAX_BODY_CHARS), AfterValidator(clean_text)]
 InputName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Address = Annotated[str, StringConstraints(pattern=r"^(https?://|mailto:)[^\s<>\"'\\]{1,500}$")]
 Kind = Literal["srs", "report", "design_note"]
@@ -52,18 +52,18 @@ KIND_NAMES: dict[Kind, str] = {
 }
 
 
-class _Part(BaseModel):
+class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TextFrom(_Part):
-    """A body that is an input: the name of that input."""
+class TextFrom(_Spec):
+    """A body that is taken from an input."""
 
     name: InputName = Field(alias="from")
 
 
-class FigureSpec(_Part):
-    """A picture or recording of a section; `asset` is the name of an input, `alt` describes it for those who hear."""
+class FigureSpec(_Spec):
+    """A picture or recording of a section; `asset` is the name of an input, `alt` is its alternative text."""
 
     id: Id
     asset: InputName
@@ -71,7 +71,7 @@ class FigureSpec(_Part):
     alt: Line = ""
 
 
-class RequirementSpec(_Part):
+class RequirementSpec(_Spec):
     """One requirement; `traces_to` names design elements, tests, figures or inputs."""
 
     id: Id
@@ -83,8 +83,8 @@ class RequirementSpec(_Part):
     traces_to: tuple[InputName, ...] = Field(default=(), max_length=100)
 
 
-class SectionSpec(_Part):
-    """A section; without a title it is called after its place in the standard outline, or its id."""
+class SectionSpec(_Spec):
+    """A section; its default title is that of the standard outline, or follows from its id."""
 
     id: Id
     title: Line = ""
@@ -94,8 +94,8 @@ class SectionSpec(_Part):
     requirements: tuple[RequirementSpec, ...] = Field(default=(), max_length=500)
 
 
-class RevisionSpec(_Part):
-    """One line of the document's history."""
+class RevisionSpec(_Spec):
+    """An entry of the document's history."""
 
     version: Line
     date: dt.date
@@ -103,29 +103,29 @@ class RevisionSpec(_Part):
     change: Line = ""
 
 
-class ReferenceSpec(_Part):
-    """A document referred to; a plain text is its title."""
+class ReferenceSpec(_Spec):
+    """A reference to another document; a string is its title."""
 
     title: Title
     id: Id | None = None
     url: Address | None = None
 
 
-class TermSpec(_Part):
+class TermSpec(_Spec):
     """A term and what it means here."""
 
     term: Title
     definition: Prose
 
 
-class DesignElementSpec(_Part):
+class DesignElementSpec(_Spec):
     """A part of the design that requirements trace to."""
 
     id: Id
     title: Title
 
 
-class CaseSpec(_Part):
+class CaseSpec(_Spec):
     """A test and the requirements that it verifies."""
 
     id: Id
@@ -150,8 +150,8 @@ class OriginSpec(BaseModel):
     latency_ms: int = 0
 
 
-class DocumentSpec(_Part):
-    """All that is asked for."""
+class DocumentSpec(_Spec):
+    """The parameters of a document."""
 
     title: Title
     kind: Kind = "report"
@@ -162,7 +162,7 @@ class DocumentSpec(_Part):
     date: dt.date | None = None
     history: tuple[RevisionSpec, ...] = Field(default=(), max_length=200)
     sections: tuple[SectionSpec, ...] = Field(default=(), max_length=100)
-    references: tuple[Annotated[ReferenceSpec, BeforeValidator(_named)], ...] = Field(default=(), max_length=300)
+    references: tuple[Annotated[ReferenceSpec, BeforeValidator(_titled)], ...] = Field(default=(), max_length=300)
     glossary: tuple[TermSpec, ...] = Field(default=(), max_length=300)
     design_elements: tuple[DesignElementSpec, ...] = Field(default=(), max_length=500)
     tests: tuple[CaseSpec, ...] = Field(default=(), max_length=1000)
@@ -174,31 +174,33 @@ class DocumentSpec(_Part):
 
 
 def read_spec(params: Mapping[str, JsonValue]) -> DocumentSpec:
-    """Returns the parameters as they were understood; raises ComposeError with every fault."""
+    """Returns the parsed parameters; raises ComposeError with every problem."""
     try:
         spec = DocumentSpec.model_validate(params)
     except ValidationError as error:
-        found = [_problem(entry["loc"], entry["msg"]) for entry in error.errors()]
+        found = [_validation_problem(entry["loc"], entry["msg"]) for entry in error.errors()]
         raise ComposeError(list(dict.fromkeys(found))) from None
-    problems = list(_repeated(spec))
-    problems += [_too_deep(pointer) for pointer, _, depth in walk(spec.sections) if depth > MAX_DEPTH]
+    problems = list(_find_duplicates(spec))
+    problems += [_depth_problem(pointer) for pointer, _, depth in walk_sections(spec.sections) if depth > MAX_DEPTH]
     if problems:
         raise ComposeError(problems)
     return spec
 
 
-def walk(sections: Sequence[SectionSpec], pointer: str = "", depth: int = 1) -> list[tuple[str, SectionSpec, int]]:
-    """Every section with its JSON pointer and depth, in order."""
+def walk_sections(
+    sections: Sequence[SectionSpec], pointer: str = "", depth: int = 1
+) -> list[tuple[str, SectionSpec, int]]:
+    """Returns every section with its JSON pointer and depth, in document order."""
     found: list[tuple[str, SectionSpec, int]] = []
     for index, section in enumerate(sections):
-        here = f"{pointer}/sections/{index}"
-        found.append((here, section, depth))
-        found.extend(walk(section.sections, here, depth + 1))
+        child_pointer = f"{pointer}/sections/{index}"
+        found.append((child_pointer, section, depth))
+        found.extend(walk_sections(section.sections, child_pointer, depth + 1))
     return found
 
 
-def _repeated(spec: DocumentSpec) -> list[Problem]:
-    nested = walk(spec.sections)
+def _find_duplicates(spec: DocumentSpec) -> list[Problem]:
+    nested = walk_sections(spec.sections)
     groups: dict[str, list[tuple[str, str]]] = {
         "section": [(pointer, section.id) for pointer, section, _ in nested],
         "figure": [
@@ -226,12 +228,12 @@ def _repeated(spec: DocumentSpec) -> list[Problem]:
     return problems
 
 
-def _too_deep(pointer: str) -> Problem:
+def _depth_problem(pointer: str) -> Problem:
     return Problem(pointer, f"sections nest deeper than {MAX_DEPTH} levels")
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> Problem:
-    """The problem in the words of JSON; a body that is neither text nor reference is one fault, not two."""
+def _validation_problem(location: tuple[int | str, ...], message: str) -> Problem:
+    """Returns a validation error as a problem; an invalid body, which has one error per type, is one problem."""
     steps = list(location)
     if steps[:1] == ["sections"] and _BODY in steps:
         steps, message = steps[: steps.index(_BODY) + 1], _NO_BODY

@@ -1,4 +1,4 @@
-"""Numbers for sections, figures and tables, in the order of reading."""
+"""Numbers sections, figures and tables in document order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NumberedEntry:
-    """An entry of the outline with its number, flat, in the order of reading."""
+    """An entry of the outline with its number."""
 
     entry: Entry
     number: str
@@ -26,38 +26,38 @@ class NumberedEntry:
 
 
 def number_sections(outline: Sequence[Entry]) -> list[NumberedEntry]:
-    """1, 1.1, 1.1.1 …; appendices A, A.1 …."""
-    found: list[NumberedEntry] = []
+    """Returns the entries in document order, numbered 1, 1.1, 1.1.1 …; appendices A, A.1 …."""
+    numbered: list[NumberedEntry] = []
     chapters = appendices = 0
     for entry in outline:
         if entry.appendix:
-            found.extend(_below(entry, _letter(appendices), 1, appendix=True))
+            numbered.extend(_number_subtree(entry, _appendix_letters(appendices), 1, appendix=True))
             appendices += 1
         else:
             chapters += 1
-            found.extend(_below(entry, str(chapters), 1, appendix=False))
-    return found
+            numbered.extend(_number_subtree(entry, str(chapters), 1, appendix=False))
+    return numbered
 
 
-def _below(entry: Entry, number: str, level: int, *, appendix: bool) -> Iterable[NumberedEntry]:
+def _number_subtree(entry: Entry, number: str, level: int, *, appendix: bool) -> Iterable[NumberedEntry]:
     yield NumberedEntry(entry, number, level, appendix)
-    for index, part in enumerate(entry.parts, start=1):
-        yield from _below(part, f"{number}.{index}", level + 1, appendix=appendix)
+    for index, child in enumerate(entry.children, start=1):
+        yield from _number_subtree(child, f"{number}.{index}", level + 1, appendix=appendix)
 
 
-def _letter(index: int) -> str:
-    """A to Z, then AA, AB …."""
+def _appendix_letters(index: int) -> str:
+    """Returns A to Z, then AA, AB …."""
     letters = ""
     index += 1
     while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(ord("A") + rest) + letters
+        index, remainder = divmod(index - 1, 26)
+        letters = chr(ord("A") + remainder) + letters
     return letters
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A figure of a section and the index of the block that it follows; -1 puts it before the first."""
+    """A figure of a section, and the index of the block that it follows; -1: before the first block."""
 
     figure: FigureSpec
     pointer: str
@@ -65,7 +65,7 @@ class Placement:
 
 
 def place_figures(blocks: Sequence[Block], figures: Sequence[FigureSpec], pointer: str) -> list[Placement]:
-    """Each figure follows the block that first mentions it; those not mentioned close the text."""
+    """Places each figure after the block that refers to it first, others at the end."""
     mentioned: dict[str, tuple[int, int]] = {}
     for index, block in enumerate(blocks):
         for leaf in leaves(block):
@@ -73,26 +73,26 @@ def place_figures(blocks: Sequence[Block], figures: Sequence[FigureSpec], pointe
                 mentioned.setdefault(leaf.target, (index, len(mentioned)))
     end = (len(blocks) - 1, len(mentioned))
     placed = [
-        (place := mentioned.get(figure.id, end), Placement(figure, f"{pointer}/figures/{index}", place[0]))
+        (position := mentioned.get(figure.id, end), Placement(figure, f"{pointer}/figures/{index}", position[0]))
         for index, figure in enumerate(figures)
     ]
     return [placement for _, placement in sorted(placed, key=lambda pair: pair[0])]
 
 
-class FigureCounter:
-    """Counts pictures and recordings apart: Figure 1, Figure 2, Audio 1."""
+class LabelCounter:
+    """Numbers figures by noun: Figure 1, Figure 2, Audio 1."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def next(self, word: str) -> str:
-        """The next label of its kind."""
-        self._counts[word] = self._counts.get(word, 0) + 1
-        return f"{word} {self._counts[word]}"
+    def next_label(self, noun: str) -> str:
+        """Returns the next label with this noun."""
+        self._counts[noun] = self._counts.get(noun, 0) + 1
+        return f"{noun} {self._counts[noun]}"
 
 
 def number_tables(sections: Iterable[Section]) -> tuple[Section, ...]:
-    """Labels for the tables that have a caption."""
+    """Numbers the tables that have a caption."""
     count = 0
     numbered: list[Section] = []
     for section in sections:

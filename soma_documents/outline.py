@@ -1,4 +1,4 @@
-"""Puts sections where the kind of document wants them; ISO/IEC/IEEE 29148:2018, clause 9.6, for specifications."""
+"""Arranges sections in the standard outline of the document kind; ISO/IEC/IEEE 29148:2018, 9.6, for specifications."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """What a section holds besides what was given for it."""
+    """What is generated in a section; GIVEN: nothing, EXPECTED: a gap if it has no content."""
 
     GIVEN = "given"
     EXPECTED = "expected"
@@ -27,12 +27,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """A place in the outline; `pointer` is where its section was given, empty for a place made by the outline."""
+    """An entry of the outline; `pointer` is the JSON pointer of its section, empty without one."""
 
     id: str
     title: str
     role: Role = Role.GIVEN
-    parts: tuple[Entry, ...] = ()
+    children: tuple[Entry, ...] = ()
     section: SectionSpec | None = None
     pointer: str = ""
     optional: bool = False
@@ -51,7 +51,7 @@ _SPECIFICATION = (
     Entry(
         "introduction",
         "Introduction",
-        parts=(
+        children=(
             Entry("purpose", "Purpose", Role.EXPECTED),
             Entry("scope", "Scope", Role.EXPECTED),
             Entry("product_perspective", "Product perspective", Role.EXPECTED),
@@ -68,7 +68,7 @@ _SPECIFICATION = (
         "requirements",
         "Specific requirements",
         Role.REQUIREMENTS,
-        parts=(
+        children=(
             _optional("interfaces", "External interfaces"),
             _optional("functional", "Functions"),
             _optional("usability", "Usability requirements"),
@@ -102,75 +102,85 @@ _ALIASES = {
 
 
 def arrange(spec: DocumentSpec, *, is_traced: bool, has_assets: bool) -> tuple[Entry, ...]:
-    """The outline of a document with its sections in place, appendices last."""
+    """Returns the outline of a document with its sections, appendices last."""
     appendices = (_TRACEABILITY,) * is_traced + (_REGISTER,) * has_assets
     if spec.kind == "srs":
         return _specification(spec, appendices)
-    given = [_given(section, f"/sections/{index}") for index, section in enumerate(spec.sections)]
-    taken = {_place(section.id) for section in spec.sections}
+    given = [_section_entry(section, f"/sections/{index}") for index, section in enumerate(spec.sections)]
+    taken = {_standard_id(section.id) for section in spec.sections}
     terms = (replace(_TERMS, title="Terms"),) * bool(spec.glossary)
     closing = (*terms, *((_REFERENCES,) * bool(spec.references)), *appendices)
     made = {entry.id: entry for entry in closing}
-    placed = [_filled(made[_place(entry.id)], entry) if _place(entry.id) in made else entry for entry in given]
+    placed = [
+        _with_section(made[_standard_id(entry.id)], entry) if _standard_id(entry.id) in made else entry
+        for entry in given
+    ]
     return (*placed, *(entry for entry in closing if entry.id not in taken))
 
 
 def _specification(spec: DocumentSpec, appendices: tuple[Entry, ...]) -> tuple[Entry, ...]:
     outline = (*_SPECIFICATION, *appendices)
-    places = {entry.id for top in outline for entry in (top, *top.parts)}
+    standard_ids = {entry.id for top in outline for entry in (top, *top.children)}
     given: dict[str, Entry] = {}
-    loose: list[Entry] = []
-    for entry in _flattened(spec, places):
-        place = _place(entry.id)
-        if place in places and place not in given:
-            given[place] = entry
+    additional: list[Entry] = []
+    for entry in _flatten(spec, standard_ids):
+        standard_id = _standard_id(entry.id)
+        if standard_id in standard_ids and standard_id not in given:
+            given[standard_id] = entry
         else:
-            loose.append(entry)
-    required = [entry for entry in loose if _requires(entry.section)]
-    added = tuple(replace(entry, appendix=True) for entry in loose if entry not in required)
-    placed = tuple(_placed(top, given) for top in outline)
+            additional.append(entry)
+    required = [entry for entry in additional if _requires(entry.section)]
+    added = tuple(replace(entry, appendix=True) for entry in additional if entry not in required)
+    placed = tuple(_fill_outline(top, given) for top in outline)
     main = tuple(
-        replace(top, parts=(*top.parts, *required)) if top.role is Role.REQUIREMENTS else top
+        replace(top, children=(*top.children, *required)) if top.role is Role.REQUIREMENTS else top
         for top in placed
         if not top.appendix
     )
     return (*main, *added, *(top for top in placed if top.appendix))
 
 
-def _flattened(spec: DocumentSpec, places: set[str]) -> Iterator[Entry]:
-    """The given sections; parts of a standard chapter that have a place of their own are taken out of it."""
-    chapters = {entry.id for entry in _SPECIFICATION if entry.parts}
+def _flatten(spec: DocumentSpec, standard_ids: set[str]) -> Iterator[Entry]:
+    """Yields the given sections; subsections that have a standard entry of their own are moved out of their chapter."""
+    chapters = {entry.id for entry in _SPECIFICATION if entry.children}
     for index, section in enumerate(spec.sections):
-        entry = _given(section, f"/sections/{index}")
-        if _place(section.id) not in chapters:
+        entry = _section_entry(section, f"/sections/{index}")
+        if _standard_id(section.id) not in chapters:
             yield entry
             continue
-        inner = [part for part in entry.parts if _place(part.id) in places]
-        yield replace(entry, parts=tuple(part for part in entry.parts if part not in inner))
+        inner = [child for child in entry.children if _standard_id(child.id) in standard_ids]
+        yield replace(entry, children=tuple(child for child in entry.children if child not in inner))
         yield from inner
 
 
-def _placed(place: Entry, given: dict[str, Entry]) -> Entry:
-    parts = [_placed(part, given) for part in place.parts]
-    present = tuple(part for part in parts if not part.optional or part.section is not None)
-    filled = replace(place, parts=present)
-    return _filled(filled, given[place.id]) if place.id in given else filled
+def _fill_outline(entry: Entry, given: dict[str, Entry]) -> Entry:
+    children = [_fill_outline(child, given) for child in entry.children]
+    present = tuple(child for child in children if not child.optional or child.section is not None)
+    filled = replace(entry, children=present)
+    return _with_section(filled, given[entry.id]) if entry.id in given else filled
 
 
-def _filled(place: Entry, given: Entry) -> Entry:
-    title = given.section.title if given.section and given.section.title else place.title
+def _with_section(entry: Entry, given: Entry) -> Entry:
+    title = given.section.title if given.section and given.section.title else entry.title
     return replace(
-        place, title=title, id=given.id, section=given.section, pointer=given.pointer, parts=place.parts + given.parts
+        entry,
+        title=title,
+        id=given.id,
+        section=given.section,
+        pointer=given.pointer,
+        children=entry.children + given.children,
     )
 
 
-def _given(section: SectionSpec, pointer: str) -> Entry:
-    parts = tuple(_given(part, f"{pointer}/sections/{index}") for index, part in enumerate(section.sections))
+def _section_entry(section: SectionSpec, pointer: str) -> Entry:
+    children = tuple(
+        _section_entry(child, f"{pointer}/sections/{index}") for index, child in enumerate(section.sections)
+    )
     title = section.title or section.id.replace("_", " ").replace("-", " ").strip().capitalize()
-    return Entry(section.id, title, parts=parts, section=section, pointer=pointer)
+    return Entry(section.id, title, children=children, section=section, pointer=pointer)
 
 
-def _place(id_: str) -> str:
+def _standard_id(id_: str) -> str:
     name = id_.lower().replace("-", "_").replace(".", "_")
     return _ALIASES.get(name, name)
 

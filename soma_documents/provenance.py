@@ -1,4 +1,4 @@
-"""Sums up where the parts of a document come from: assets, tools, times, costs, quality."""
+"""The provenance summary of a document: assets, tools, execution times, costs, quality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def provenance_summary(document: Document) -> dict[str, JsonValue]:
-    """The summary as JSON; costs in millionths of a US dollar, times in milliseconds."""
+    """Returns the summary as JSON; costs in millionths of a US dollar, times in milliseconds."""
     origins = document.origins
     timed = [(name, origin) for name, origin in origins.items() if origin.execution_id or origin.latency_ms]
     scores = [origin.quality_score for origin in origins.values() if origin.quality_score is not None]
@@ -43,11 +43,11 @@ def provenance_summary(document: Document) -> dict[str, JsonValue]:
 
 
 def _files(document: Document) -> list[JsonValue]:
-    shown = {file.name: figure for figure in document.figures for file in figure.files}
-    found: list[JsonValue] = []
+    figures = {file.name: figure for figure in document.figures for file in figure.files}
+    assets: list[JsonValue] = []
     for file in document.files:
-        figure = shown.get(file.name)
-        found.append(
+        figure = figures.get(file.name)
+        assets.append(
             {
                 "name": file.name,
                 "asset_id": file.asset_id,
@@ -55,14 +55,14 @@ def _files(document: Document) -> list[JsonValue]:
                 "media_type": file.media_type,
                 "sha256": file.sha256,
                 "shown_as": figure.label if figure else "",
-                "origin": _origin(document.origin_of(file)),
+                "origin": _origin(document.find_origin(file)),
             }
         )
-    return found
+    return assets
 
 
 def _texts(document: Document) -> list[JsonValue]:
-    """Origins of what has no file of its own: texts that were given within the sections."""
+    """Returns the origins of texts that were given in sections and have no file."""
     named = {name for file in document.files for name in _names(file)}
     return [
         {
@@ -104,13 +104,13 @@ def _tools(origins: Sequence[OriginSpec]) -> list[JsonValue]:
         {
             "capability_id": capability_id,
             "model": model,
-            "license": terms,
+            "license": license_,
             "assets": sum(
-                (origin.capability_id, origin.model, origin.license) == (capability_id, model, terms)
+                (origin.capability_id, origin.model, origin.license) == (capability_id, model, license_)
                 for origin in origins
             ),
         }
-        for capability_id, model, terms in sorted(seen)
+        for capability_id, model, license_ in sorted(seen)
     ]
 
 

@@ -1,17 +1,17 @@
-"""References: turned into numbered links, and counted backwards so that every target knows who points at it."""
+"""Cross references: resolved to links, with backlinks from each target to what refers to it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from soma_documents.blocks import CrossReference, Gap, Inline, InternalLink, rewrite
+from soma_documents.blocks import CrossReference, Gap, Inline, InternalLink, map_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Node = TypeVar("Node")
 
-_WORDS = {
+_TARGET_NAMES = {
     "fig": "figure",
     "req": "requirement",
     "sec": "section",
@@ -22,54 +22,54 @@ _WORDS = {
 
 
 def anchor(kind: str, id_: str) -> str:
-    """The anchor of a target, the same in every format."""
+    """Returns the anchor of a target, which is the same in every format."""
     return f"{kind}-{id_}"
 
 
 class CrossReferences:
-    """Knows every target; resolves what points at them and remembers from where."""
+    """Resolves cross references to registered targets, and records the backlinks."""
 
     def __init__(self) -> None:
         self._labels: dict[tuple[str, str], str] = {}
-        self._back: dict[str, dict[str, InternalLink]] = {}
+        self._backlinks: dict[str, dict[str, InternalLink]] = {}
         self.broken: list[tuple[str, str]] = []
 
-    def add(self, kind: str, id_: str, label: str) -> None:
-        """Make something a target."""
+    def add_target(self, kind: str, id_: str, label: str) -> None:
+        """Registers a target and the text of links to it."""
         self._labels[kind, id_] = label
 
-    def jump(self, kind: str, id_: str) -> InternalLink:
-        """The link to a known target."""
+    def link_to(self, kind: str, id_: str) -> InternalLink:
+        """Returns a link to a registered target."""
         return InternalLink(anchor(kind, id_), self._labels[kind, id_])
 
-    def point(self, source: InternalLink, kind: str, id_: str) -> None:
-        """Remember that `source` points at a target."""
+    def add_backlink(self, source: InternalLink, kind: str, id_: str) -> None:
+        """Records that `source` refers to a target."""
         if source.anchor != anchor(kind, id_):
-            self._back.setdefault(anchor(kind, id_), {}).setdefault(source.anchor, source)
+            self._backlinks.setdefault(anchor(kind, id_), {}).setdefault(source.anchor, source)
 
     def resolve(self, tree: Node, source: InternalLink, pointer: str) -> Node:
-        """The tree with its cross references resolved; those without a target become gaps, listed in `broken`."""
+        """Resolves the cross references of a tree; those without a target become gaps, listed in `broken`."""
 
         def change(leaf: Inline) -> Inline:
             if not isinstance(leaf, CrossReference):
                 return leaf
             if (leaf.target_kind, leaf.target) not in self._labels:
-                message = f"there is no {_WORDS[leaf.target_kind]} {leaf.target!r} to refer to"
+                message = f"there is no {_TARGET_NAMES[leaf.target_kind]} {leaf.target!r} to refer to"
                 self.broken.append((pointer, message))
-                return Gap(f"missing {_WORDS[leaf.target_kind]} {leaf.target}")
-            self.point(source, leaf.target_kind, leaf.target)
-            return self.jump(leaf.target_kind, leaf.target)
+                return Gap(f"missing {_TARGET_NAMES[leaf.target_kind]} {leaf.target}")
+            self.add_backlink(source, leaf.target_kind, leaf.target)
+            return self.link_to(leaf.target_kind, leaf.target)
 
-        return rewrite(tree, change)
+        return map_leaves(tree, change)
 
-    def back(self, kind: str, id_: str) -> tuple[InternalLink, ...]:
-        """Links to everything that points at a target, in the order found."""
-        return tuple(self._back.get(anchor(kind, id_), {}).values())
+    def backlinks(self, kind: str, id_: str) -> tuple[InternalLink, ...]:
+        """Returns links to everything that refers to a target, in the order in which it was found."""
+        return tuple(self._backlinks.get(anchor(kind, id_), {}).values())
 
 
-def listed(jumps: Iterable[Inline], separator: Inline) -> tuple[Inline, ...]:
-    """The links in a row, separated."""
-    row: list[Inline] = []
-    for jump in jumps:
-        row.extend((separator, jump) if row else (jump,))
-    return tuple(row)
+def join_inlines(inlines: Iterable[Inline], separator: Inline) -> tuple[Inline, ...]:
+    """Returns the inlines with the separator between them."""
+    joined: list[Inline] = []
+    for inline in inlines:
+        joined.extend((separator, inline) if joined else (inline,))
+    return tuple(joined)

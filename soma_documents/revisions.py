@@ -1,4 +1,4 @@
-"""Composes two revisions and compares them."""
+"""Composes and compares two revisions."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ MAX_CHARS = 1_000_000
 def compare(old: Params, old_inputs: Inputs, new: Params, new_inputs: Inputs) -> RenderedDiff:
     """Returns what changed between two revisions, each given by its parameters and inputs as for `write`.
 
-    At most 2,000 changes with 1,000,000 characters are told; `truncated` says that there are more. Raises ComposeError
-    for a revision that cannot be composed.
+    Returns at most 2,000 changes with 1,000,000 characters, and sets `truncated` when there are more. Raises
+    ComposeError for a revision that cannot be composed.
     """
-    difference = bounded(diff(_composed(old, old_inputs), _composed(new, new_inputs)))
+    difference = truncate(diff(_compose(old, old_inputs), _compose(new, new_inputs)))
     return RenderedDiff(difference, render_diff(difference))
 
 
-def bounded(difference: DocumentDiff) -> DocumentDiff:
-    """Leave out changes, and lines of changes, beyond the bounds."""
-    left = MAX_CHARS
-    changes_kept: list[Change] = []
+def truncate(difference: DocumentDiff) -> DocumentDiff:
+    """Omits changes, and lines of changes, beyond `MAX_CHANGES` and `MAX_CHARS`."""
+    remaining_chars = MAX_CHARS
+    changes: list[Change] = []
     for change in difference.changes[:MAX_CHANGES]:
-        left -= len(change.id) + len(change.title)
+        remaining_chars -= len(change.id) + len(change.title)
         lines: list[str] = []
         for line in change.lines:
-            left -= len(line)
-            if left < 0:
+            remaining_chars -= len(line)
+            if remaining_chars < 0:
                 break
             lines.append(line)
-        changes_kept.append(replace(change, lines=tuple(lines)))
-        if left < 0:
+        changes.append(replace(change, lines=tuple(lines)))
+        if remaining_chars < 0:
             break
-    return replace(difference, changes=tuple(changes_kept), truncated=tuple(changes_kept) != difference.changes)
+    return replace(difference, changes=tuple(changes), truncated=tuple(changes) != difference.changes)
 
 
-def _composed(params: Params, inputs: Inputs) -> Document:
+def _compose(params: Params, inputs: Inputs) -> Document:
     return compose(read_spec(params), inputs, BodyReader())

@@ -1,4 +1,4 @@
-"""Writes the blocks of each section: its text with figures in place, its requirements, and what its role adds."""
+"""Builds the blocks of each section: its text with figures, its requirements, and what its role adds."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ _METHODS = (
 
 @dataclass(frozen=True)
 class Draft:
-    """A section on its way: `source` is its text as given, `blocks` what that says."""
+    """A section before its references are resolved: `source` is its text as given, `blocks` that text parsed."""
 
-    place: NumberedEntry
+    numbered: NumberedEntry
     source: str = ""
     blocks: tuple[Block, ...] = ()
     placements: tuple[Placement, ...] = ()
     requirements: tuple[RequirementSpec, ...] = ()
 
     @property
-    def jump(self) -> InternalLink:
-        """How others point back at it."""
-        word = "Appendix" if self.place.appendix and self.place.level == 1 else "Section"
-        return InternalLink(anchor("sec", self.place.entry.id), f"{word} {self.place.number}")
+    def link(self) -> InternalLink:
+        """The link to the section."""
+        noun = "Appendix" if self.numbered.appendix and self.numbered.level == 1 else "Section"
+        return InternalLink(anchor("sec", self.numbered.entry.id), f"{noun} {self.numbered.number}")
 
     @property
     def is_gap(self) -> bool:
-        """Whether the kind of document expects something here and nothing was given."""
-        given = self.blocks or self.placements or self.requirements or self.place.entry.parts
-        return self.place.entry.role is Role.EXPECTED and not given
+        """Whether the kind of document requires content here and there is none."""
+        content = self.blocks or self.placements or self.requirements or self.numbered.entry.children
+        return self.numbered.entry.role is Role.EXPECTED and not content
 
 
 class SectionWriter:
-    """Knows all that sections draw on; `lines` are the resolved texts and rationales of requirements by id."""
+    """Builds sections; `lines` are the resolved texts and rationales of requirements by id."""
 
     def __init__(
         self,
@@ -92,30 +92,30 @@ class SectionWriter:
             Role.REGISTER: self._register,
         }
 
-    def section(self, draft: Draft) -> Section:
-        """The finished section, but for the numbers of its tables."""
+    def build(self, draft: Draft) -> Section:
+        """Returns the section, whose tables have no numbers yet."""
         blocks = self._text(draft)
         if draft.requirements:
             rows = [self._requirement(requirement) for requirement in draft.requirements]
-            blocks.append(tables.requirements_table(rows, draft.place.entry.title))
-        more = self._roles.get(draft.place.entry.role)
-        if more is not None:
-            blocks += more(draft)
-        entry = draft.place.entry
+            blocks.append(tables.requirements_table(rows, draft.numbered.entry.title))
+        build_role = self._roles.get(draft.numbered.entry.role)
+        if build_role is not None:
+            blocks += build_role(draft)
+        entry = draft.numbered.entry
         return Section(
             id=entry.id,
-            number=draft.place.number,
+            number=draft.numbered.number,
             title=entry.title,
             anchor=anchor("sec", entry.id),
-            level=draft.place.level,
+            level=draft.numbered.level,
             blocks=tuple(blocks),
-            back=self._cross.back("sec", entry.id),
+            backlinks=self._cross.backlinks("sec", entry.id),
             source=draft.source,
-            appendix=draft.place.appendix,
+            appendix=draft.numbered.appendix,
         )
 
     def _text(self, draft: Draft) -> list[Block]:
-        """The body, each figure after the block that it belongs to."""
+        """Returns the blocks of the body, each figure after the block that refers to it first."""
         blocks: list[Block] = []
         for index in range(-1, len(draft.blocks)):
             if index >= 0:
@@ -123,20 +123,20 @@ class SectionWriter:
             for placement in draft.placements:
                 if placement.after == index:
                     figure = self._figures[placement.figure.id]
-                    blocks.append(FigureBlock(figure, self._cross.back("fig", figure.id)))
+                    blocks.append(FigureBlock(figure, self._cross.backlinks("fig", figure.id)))
         return blocks
 
     def _requirement(self, requirement: RequirementSpec) -> Row:
         row = self._forward[requirement.id]
-        traces = [self._cross.jump("design", id_) for id_ in row.design]
-        traces += [self._cross.jump("test", id_) for id_ in row.tests]
-        traces += [self._cross.jump("fig", id_) for id_ in row.assets]
+        traces = [self._cross.link_to("design", id_) for id_ in row.design]
+        traces += [self._cross.link_to("test", id_) for id_ in row.tests]
+        traces += [self._cross.link_to("fig", id_) for id_ in row.assets]
         text, rationale = self._lines[requirement.id]
-        back = self._cross.back("req", requirement.id)
-        return tables.requirement_row(requirement, text, rationale, traces=traces, back=back)
+        backlinks = self._cross.backlinks("req", requirement.id)
+        return tables.requirement_row(requirement, text, rationale, traces=traces, backlinks=backlinks)
 
     def _expected(self, draft: Draft) -> list[Block]:
-        return [Paragraph((Gap(f"{draft.place.entry.title} is not stated"),))] if draft.is_gap else []
+        return [Paragraph((Gap(f"{draft.numbered.entry.title} is not stated"),))] if draft.is_gap else []
 
     def _glossary(self, draft: Draft) -> list[Block]:
         if self._terms:
@@ -185,12 +185,14 @@ class SectionWriter:
         return blocks
 
     def _register(self, _: Draft) -> list[Block]:
-        shown = {
-            file.name: self._cross.jump("fig", figure.id) for figure in self._figures.values() for file in figure.files
+        figure_links = {
+            file.name: self._cross.link_to("fig", figure.id)
+            for figure in self._figures.values()
+            for file in figure.files
         }
         return [
             _paragraph_of("Everything that was made for this document, by what, and how to recognise it unchanged."),
-            tables.register_table(self._document, shown),
+            tables.register_table(self._document, figure_links),
         ]
 
 

@@ -1,4 +1,4 @@
-"""The tables that a document makes of its data: requirements, verification, terms, references, control, assets."""
+"""The generated tables: requirements, verification, terms, references, document control, assets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from soma_documents.blocks import (
     Text,
 )
 from soma_documents.model import KIND_NAMES
-from soma_documents.references import anchor, listed
+from soma_documents.references import anchor, join_inlines
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -37,13 +37,13 @@ DASH: Line = (Text("–"),)
 _SHORT_DIGEST = 12
 
 
-def words(*texts: str) -> tuple[Line, ...]:
-    """Cells of plain text."""
+def text_cells(*texts: str) -> tuple[Line, ...]:
+    """Returns cells of plain text."""
     return tuple((Text(text),) if text else () for text in texts)
 
 
-def day(date: dt.date) -> str:
-    """A date for people everywhere: 4 May 2026."""
+def format_date(date: dt.date) -> str:
+    """Returns a date like `4 May 2026`."""
     return f"{date.day} {date:%B %Y}"
 
 
@@ -53,16 +53,16 @@ def requirement_row(
     rationale: Line,
     *,
     traces: Sequence[InternalLink],
-    back: Sequence[InternalLink],
+    backlinks: Sequence[InternalLink],
 ) -> Row:
-    """One requirement; what it traces to and where it is referred to stand in the last cell."""
+    """Returns the row of a requirement; the last cell has its traces and backlinks."""
     line: list[Inline] = [Styled("strong", (Text(requirement.title),))]
     line += [Break(), *text] if text else []
     line += [Break(), Styled("quiet", (Text("Rationale: "), *rationale))] if rationale else []
-    links: list[Inline] = [*listed(traces, COMMA)]
-    if back:
+    links: list[Inline] = [*join_inlines(traces, COMMA)]
+    if backlinks:
         links += [Break()] * bool(links)
-        links.append(Styled("quiet", (Text("Referred to in "), *listed(back, COMMA))))
+        links.append(Styled("quiet", (Text("Referred to in "), *join_inlines(backlinks, COMMA))))
     cells = (
         (Styled("strong", (Text(requirement.id),)),),
         tuple(line),
@@ -74,123 +74,126 @@ def requirement_row(
 
 
 def requirements_table(rows: Sequence[Row], title: str) -> Table:
-    """The requirements of a section."""
-    header = words("ID", "Requirement", "Priority", "Verification", "Traces to")
+    """Returns the table of the requirements of a section."""
+    header = text_cells("ID", "Requirement", "Priority", "Verification", "Traces to")
     caption = title if title.casefold().endswith("requirements") else f"Requirements: {title}"
     return Table(header, tuple(rows), (0, 7, 0, 0, 3), caption, row_headers=True)
 
 
 def verification_table(requirements: Sequence[RequirementSpec], matrix: TraceMatrix, cross: CrossReferences) -> Table:
-    """How each requirement is shown to be met."""
+    """Returns the table of the verification methods and tests of requirements."""
     rows = tuple(
         Row(
             (
-                (cross.jump("req", requirement.id),),
+                (cross.link_to("req", requirement.id),),
                 (Text(requirement.title),),
                 (Text(requirement.verification.capitalize()),) if requirement.verification else NOT_STATED,
-                listed([cross.jump("test", test) for test in row.tests], COMMA) or _lacking(row, "test"),
+                join_inlines([cross.link_to("test", test) for test in row.tests], COMMA) or _missing_cell(row, "test"),
             )
         )
         for requirement, row in zip(requirements, matrix.forward, strict=True)
     )
-    header = words("Requirement", "Title", "Method", "Tests")
+    header = text_cells("Requirement", "Title", "Method", "Tests")
     return Table(header, rows, (0, 5, 0, 3), "Verification of requirements", row_headers=True)
 
 
-def _lacking(row: ForwardTrace, kind: str) -> Line:
-    """What stands in an empty cell: a gap if a link is needed, else a dash."""
+def _missing_cell(row: ForwardTrace, kind: str) -> Line:
+    """Returns an empty cell: a gap if a link is required, else a dash."""
     return (Gap(f"no {kind}"),) if kind in row.gaps else DASH
 
 
 def forward_table(rows: Sequence[ForwardTrace], cross: CrossReferences) -> Table:
-    """Requirement → design, test, asset."""
+    """Returns the table from requirements to design, tests and assets."""
 
     def cell(kind: str, ids: Sequence[str], otherwise: Line, unknown: Sequence[str] = ()) -> Line:
-        found: list[Inline] = [cross.jump(kind, id_) for id_ in ids]
-        return listed([*found, *(Gap(f"{name} does not exist") for name in unknown)], COMMA) or otherwise
+        found: list[Inline] = [cross.link_to(kind, id_) for id_ in ids]
+        return join_inlines([*found, *(Gap(f"{name} does not exist") for name in unknown)], COMMA) or otherwise
 
     table = tuple(
         Row(
             (
-                (cross.jump("req", row.requirement),),
-                cell("design", row.design, _lacking(row, "design element"), row.unknown),
-                cell("test", row.tests, _lacking(row, "test")),
+                (cross.link_to("req", row.requirement),),
+                cell("design", row.design, _missing_cell(row, "design element"), row.unknown),
+                cell("test", row.tests, _missing_cell(row, "test")),
                 cell("fig", row.assets, DASH),
             )
         )
         for row in rows
     )
-    header = words("Requirement", "Design elements", "Tests", "Assets")
+    header = text_cells("Requirement", "Design elements", "Tests", "Assets")
     return Table(header, table, (0, 4, 3, 3), "From requirements to design, tests and assets", row_headers=True)
 
 
 def backward_table(
     rows: Sequence[BackwardTrace], titles: Mapping[str, str], cross: CrossReferences, *, kind: str, word: str
 ) -> Table:
-    """Design, test or asset → requirement. The rows of designs and tests are what links to them lead to."""
+    """Returns the table from design, tests or assets to requirements; its rows are the targets of links to them."""
     table = []
     for row in rows:
-        found: list[Inline] = [cross.jump("req", id_) for id_ in row.requirements]
+        found: list[Inline] = [cross.link_to("req", id_) for id_ in row.requirements]
         found += [Gap(f"{name} does not exist") for name in row.unknown]
-        named: Inline = cross.jump(kind, row.target) if kind == "fig" else Styled("strong", (Text(row.target),))
-        lacking: Line = DASH if kind == "fig" else (Gap("no requirement"),)
+        target_cell: Inline = (
+            cross.link_to(kind, row.target) if kind == "fig" else Styled("strong", (Text(row.target),))
+        )
+        missing: Line = DASH if kind == "fig" else (Gap("no requirement"),)
         target = "" if kind == "fig" else anchor(kind, row.target)
-        table.append(Row(((named,), (Text(titles[row.target]),), listed(found, COMMA) or lacking), target))
-    header = words(word.capitalize(), "Title", "Requirements")
+        table.append(Row(((target_cell,), (Text(titles[row.target]),), join_inlines(found, COMMA) or missing), target))
+    header = text_cells(word.capitalize(), "Title", "Requirements")
     return Table(header, tuple(table), (0, 5, 5), f"From {word}s to requirements", row_headers=True)
 
 
 def terms_table(terms: Sequence[tuple[str, Line]]) -> Table:
-    """The glossary, in alphabetical order."""
+    """Returns the glossary in alphabetical order."""
     ordered = sorted(terms, key=lambda pair: (pair[0].casefold(), pair[0]))
     rows = tuple(Row(((Styled("strong", (Text(term),)),), definition)) for term, definition in ordered)
-    return Table(words("Term", "Meaning"), rows, (0, 1), row_headers=True)
+    return Table(text_cells("Term", "Meaning"), rows, (0, 1), row_headers=True)
 
 
 def references_table(spec: DocumentSpec, cross: CrossReferences) -> Table:
-    """The documents referred to."""
+    """Returns the table of references."""
     rows = []
     for number, reference in enumerate(spec.references, start=1):
         title: Line = (Text(reference.title),)
         line: Line = (Link(reference.url, title),) if reference.url else title
-        back = cross.back("ref", reference.id) if reference.id else ()
-        place = anchor("ref", reference.id) if reference.id else ""
-        rows.append(Row(((Text(f"[{number}]"),), line, listed(back, COMMA) or DASH), place))
-    return Table(words("No.", "Document", "Referred to in"), tuple(rows), (0, 3, 1), row_headers=True)
+        backlinks = cross.backlinks("ref", reference.id) if reference.id else ()
+        target = anchor("ref", reference.id) if reference.id else ""
+        rows.append(Row(((Text(f"[{number}]"),), line, join_inlines(backlinks, COMMA) or DASH), target))
+    return Table(text_cells("No.", "Document", "Referred to in"), tuple(rows), (0, 3, 1), row_headers=True)
 
 
 def control_tables(spec: DocumentSpec, digest: str) -> tuple[Table, ...]:
-    """Document control: what this is, and what changed when."""
-    facts = [
+    """Returns the tables of document control: properties and history."""
+    items = [
         ("Title", spec.title),
         ("Kind", KIND_NAMES[spec.kind]),
         ("Version", spec.version),
         ("Status", spec.status),
-        ("Date", day(spec.date) if spec.date else ""),
+        ("Date", format_date(spec.date) if spec.date else ""),
         ("Authors", ", ".join(spec.authors)),
     ]
-    rows = [Row(((Text(name),), (Text(value),))) for name, value in facts if value]
+    rows = [Row(((Text(name),), (Text(value),))) for name, value in items if value]
     rows.append(Row(((Text("Content digest"),), (Code(f"sha256:{digest}"),))))
-    control = Table(words("Item", "Value"), tuple(rows), (0, 1), row_headers=True)
+    control = Table(text_cells("Item", "Value"), tuple(rows), (0, 1), row_headers=True)
     if not spec.history:
         return (control,)
     history = tuple(
-        Row(words(entry.version, day(entry.date), entry.author, entry.change)) for entry in reversed(spec.history)
+        Row(text_cells(entry.version, format_date(entry.date), entry.author, entry.change))
+        for entry in reversed(spec.history)
     )
-    return control, Table(words("Version", "Date", "Author", "Change"), history, (0, 0, 0, 1), row_headers=True)
+    return control, Table(text_cells("Version", "Date", "Author", "Change"), history, (0, 0, 0, 1), row_headers=True)
 
 
-def register_table(document: Document, shown: Mapping[str, InternalLink]) -> Table:
-    """Every input with its maker and its checksum; texts that came without a file come last."""
+def register_table(document: Document, figure_links: Mapping[str, InternalLink]) -> Table:
+    """Returns the table of the inputs with origin and checksum; texts without a file come last."""
     rows = []
     for file in document.files:
-        origin = document.origin_of(file)
-        seen = shown.get(file.name)
+        origin = document.find_origin(file)
+        figure_link = figure_links.get(file.name)
         rows.append(
             Row(
                 (
                     (Code(file.path.removeprefix("assets/")),),
-                    (seen,) if seen else (Text("Text"),),
+                    (figure_link,) if figure_link else (Text("Text"),),
                     (Text((origin.capability_id if origin else "") or "–"),),
                     (Text((origin.license if origin else "") or "not stated"),),
                     (Text(size_text(len(file.content))),),
@@ -201,8 +204,8 @@ def register_table(document: Document, shown: Mapping[str, InternalLink]) -> Tab
     names = {name for file in document.files for name in (file.name, file.asset_id, file.name.rpartition(".")[0])}
     for name, origin in document.origins.items():
         if name not in names:
-            made, terms = origin.capability_id or "–", origin.license or "not stated"
+            maker, license_ = origin.capability_id or "–", origin.license or "not stated"
             digest: Line = (Code(origin.checksum_sha256[:_SHORT_DIGEST]),) if origin.checksum_sha256 else DASH
-            rows.append(Row(((Code(name),), (Text("Text"),), (Text(made),), (Text(terms),), DASH, digest)))
-    header = words("Asset", "Shown as", "Made by", "Licence", "Size", "SHA-256")
+            rows.append(Row(((Code(name),), (Text("Text"),), (Text(maker),), (Text(license_),), DASH, digest)))
+    header = text_cells("Asset", "Shown as", "Made by", "Licence", "Size", "SHA-256")
     return Table(header, tuple(rows), (4, 2, 4, 2, 0, 0), "Assets of this document", row_headers=True)

@@ -1,4 +1,4 @@
-"""Traceability: requirement ↔ design ↔ test ↔ asset, read both ways, with what is missing."""
+"""Traceability between requirements, design, tests and assets in both directions, with its gaps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from soma_documents.model import CaseSpec, DesignElementSpec, FigureSpec, RequirementSpec
 
-_WITHOUT_TEST = ("inspection", "analysis", "demonstration")
+_METHODS_WITHOUT_TEST = ("inspection", "analysis", "demonstration")
 
 
 @dataclass(frozen=True)
 class ForwardTrace:
-    """What one requirement leads to; ids in the order of their own lists, `unknown` as written.
+    """The targets of one requirement; ids in the order of their own lists, `unknown` as written.
 
     `by_test` is false when it is verified by inspection, analysis or demonstration alone.
     """
@@ -30,13 +30,13 @@ class ForwardTrace:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What it lacks: a design element always, a test if it is verified by one; a figure is welcome."""
+        """The missing links: a design element, and a test if one verifies the requirement; figures are optional."""
         return ("design element",) * (not self.design) + ("test",) * (self.by_test and not self.tests)
 
 
 @dataclass(frozen=True)
 class BackwardTrace:
-    """What leads to one design element, test or figure; `unknown` are requirements that do not exist."""
+    """The requirements of one design element, test or figure; `unknown` are those that do not exist."""
 
     target: str
     requirements: tuple[str, ...]
@@ -45,7 +45,7 @@ class BackwardTrace:
 
 @dataclass(frozen=True)
 class TraceMatrix:
-    """Both directions; every link of one is in the other."""
+    """The links in both directions."""
 
     forward: tuple[ForwardTrace, ...]
     design: tuple[BackwardTrace, ...]
@@ -54,7 +54,7 @@ class TraceMatrix:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """Each gap as a short sentence."""
+        """The gaps, each as a short sentence."""
         found = [f"{row.requirement} has no {gap}" for row in self.forward for gap in row.gaps]
         found += [
             f"{row.requirement} traces to {name}, which does not exist" for row in self.forward for name in row.unknown
@@ -65,13 +65,13 @@ class TraceMatrix:
         return tuple(found)
 
 
-def trace(
+def build_trace_matrix(
     requirements: Sequence[RequirementSpec],
     design: Sequence[DesignElementSpec],
     tests: Sequence[CaseSpec],
     figures: Sequence[FigureSpec],
 ) -> TraceMatrix:
-    """Join what requirements trace to with what tests verify. A figure is named by its id or by its input."""
+    """Builds the matrix of what requirements trace to and tests verify. A figure is named by its id or its input."""
     names = {figure.asset: ("asset", figure.id) for figure in figures}
     names |= {figure.id: ("asset", figure.id) for figure in figures}
     names |= {test.id: ("test", test.id) for test in tests}
@@ -84,60 +84,60 @@ def trace(
                 links.add((requirement.id, *names[name]))
             else:
                 unknown.setdefault(requirement.id, []).append(name)
-    known = {requirement.id for requirement in requirements}
-    stray: dict[str, tuple[str, ...]] = {}
+    requirement_ids = {requirement.id for requirement in requirements}
+    unknown_requirements: dict[str, tuple[str, ...]] = {}
     for test in tests:
-        links |= {(name, "test", test.id) for name in test.verifies if name in known}
-        stray[test.id] = tuple(name for name in test.verifies if name not in known)
+        links |= {(name, "test", test.id) for name in test.verifies if name in requirement_ids}
+        unknown_requirements[test.id] = tuple(name for name in test.verifies if name not in requirement_ids)
     ids = {
         "design": [element.id for element in design],
         "test": [test.id for test in tests],
         "asset": list(dict.fromkeys(figure.id for figure in figures)),
     }
-    return _matrix(requirements, ids, links, unknown=unknown, stray=stray)
+    return _build_matrix(requirements, ids, links, unknown=unknown, unknown_requirements=unknown_requirements)
 
 
-def _matrix(
+def _build_matrix(
     requirements: Sequence[RequirementSpec],
     ids: Mapping[str, Sequence[str]],
     links: set[tuple[str, str, str]],
     *,
     unknown: Mapping[str, Sequence[str]],
-    stray: Mapping[str, tuple[str, ...]],
+    unknown_requirements: Mapping[str, tuple[str, ...]],
 ) -> TraceMatrix:
-    ahead: dict[tuple[str, str], set[str]] = defaultdict(set)
-    back: dict[tuple[str, str], set[str]] = defaultdict(set)
+    targets: dict[tuple[str, str], set[str]] = defaultdict(set)
+    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
     for requirement, kind, target in links:
-        ahead[requirement, kind].add(target)
-        back[kind, target].add(requirement)
+        targets[requirement, kind].add(target)
+        sources[kind, target].add(requirement)
 
-    def onward(requirement: str, kind: str) -> tuple[str, ...]:
-        return tuple(name for name in ids[kind] if name in ahead[requirement, kind])
+    def targets_of(requirement: str, kind: str) -> tuple[str, ...]:
+        return tuple(name for name in ids[kind] if name in targets[requirement, kind])
 
     def rows(kind: str) -> tuple[BackwardTrace, ...]:
         return tuple(
             BackwardTrace(
                 target,
-                tuple(each.id for each in requirements if each.id in back[kind, target]),
-                stray.get(target, ()) if kind == "test" else (),
+                tuple(requirement.id for requirement in requirements if requirement.id in sources[kind, target]),
+                unknown_requirements.get(target, ()) if kind == "test" else (),
             )
             for target in ids[kind]
         )
 
     forward = tuple(
         ForwardTrace(
-            each.id,
-            onward(each.id, "design"),
-            onward(each.id, "test"),
-            onward(each.id, "asset"),
-            tuple(unknown.get(each.id, ())),
-            by_test=_by_test(each),
+            requirement.id,
+            targets_of(requirement.id, "design"),
+            targets_of(requirement.id, "test"),
+            targets_of(requirement.id, "asset"),
+            tuple(unknown.get(requirement.id, ())),
+            by_test=_by_test(requirement),
         )
-        for each in requirements
+        for requirement in requirements
     )
     return TraceMatrix(forward, rows("design"), rows("test"), rows("asset"))
 
 
 def _by_test(requirement: RequirementSpec) -> bool:
     method = requirement.verification.casefold()
-    return "test" in method or not any(word in method for word in _WITHOUT_TEST)
+    return "test" in method or not any(word in method for word in _METHODS_WITHOUT_TEST)

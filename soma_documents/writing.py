@@ -1,4 +1,4 @@
-"""Writes documents in every format; fonts and templates are read with the first and then kept."""
+"""Writes documents in all formats; fonts and templates are loaded with the first document."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MEDIA_TYPES: dict[Output, str] = {
     "pdf": "application/pdf",
     "bundle": "application/zip",
 }
-_ENDINGS: dict[Output, str] = {"markdown": "md", "html": "html", "pdf": "pdf", "bundle": "zip"}
-_UNSAFE = re.compile(r"[^a-z0-9]+")
-_LONGEST_NAME = 60
+_EXTENSIONS: dict[Output, str] = {"markdown": "md", "html": "html", "pdf": "pdf", "bundle": "zip"}
+_UNSAFE_CHARACTERS = re.compile(r"[^a-z0-9]+")
+_MAX_NAME_CHARS = 60
 
 
 def write(params: Mapping[str, JsonValue], inputs: Inputs) -> WrittenDocument:
-    """Composes a document of the inputs that its parameters name, and writes every output that they ask for.
+    """Composes a document, and writes each output that its parameters name.
 
-    Raises ComposeError with every fault of the parameters and inputs, PdfError when Typst refuses the document.
+    Raises ComposeError with every problem of parameters and inputs, PdfError when Typst cannot compile the document.
     """
     return _writers().write(params, inputs)
 
@@ -46,7 +46,7 @@ def _writers() -> _Writers:
 
 
 class _Writers:
-    """The writers, which are slow to make and then serve every document."""
+    """The writers, whose creation is slow; they are used for all documents."""
 
     def __init__(self) -> None:
         from soma_documents.pdf import PdfWriter
@@ -56,28 +56,32 @@ class _Writers:
         self._pdf = PdfWriter()
 
     def write(self, params: Mapping[str, JsonValue], inputs: Inputs) -> WrittenDocument:
-        """Every output that was asked for, in that order, each rendered once."""
+        """Returns the requested outputs in their order, each rendered once."""
         document = compose(read_spec(params), inputs, self._reader)
         writers: dict[Output, Callable[[], bytes]] = {
             "markdown": lambda: markdown.render(document).encode(),
             "html": lambda: self._html.render(document).encode(),
             "pdf": lambda: self._pdf.render(document),
         }
-        wanted = document.spec.outputs
-        bundled = "bundle" in wanted
-        done: dict[Output, bytes] = {name: write() for name, write in writers.items() if bundled or name in wanted}
-        if bundled:
-            rendered = {f"document.{_ENDINGS[name]}": (MEDIA_TYPES[name], content) for name, content in done.items()}
-            done["bundle"] = bundle.build(document, rendered)
+        outputs = document.spec.outputs
+        with_bundle = "bundle" in outputs
+        contents: dict[Output, bytes] = {
+            name: write() for name, write in writers.items() if with_bundle or name in outputs
+        }
+        if with_bundle:
+            rendered = {
+                f"document.{_EXTENSIONS[name]}": (MEDIA_TYPES[name], content) for name, content in contents.items()
+            }
+            contents["bundle"] = bundle.build(document, rendered)
         if document.spec.markdown_figures == "embedded":  # outside of the bundle, which has the files beside it
-            done["markdown"] = markdown.render(document, embed=True).encode()
-        files = tuple(_output_file(document, name, done[name]) for name in wanted)
+            contents["markdown"] = markdown.render(document, embed=True).encode()
+        files = tuple(_output_file(document, name, contents[name]) for name in outputs)
         return WrittenDocument(files, _summary(document), f"typst {version('typst')}")
 
 
 def _output_file(document: Document, output: Output, content: bytes) -> OutputFile:
-    stem = _UNSAFE.sub("-", document.spec.title.casefold())[:_LONGEST_NAME].strip("-") or "document"
-    return OutputFile(output, f"{stem}.{_ENDINGS[output]}", MEDIA_TYPES[output], content)
+    stem = _UNSAFE_CHARACTERS.sub("-", document.spec.title.casefold())[:_MAX_NAME_CHARS].strip("-") or "document"
+    return OutputFile(output, f"{stem}.{_EXTENSIONS[output]}", MEDIA_TYPES[output], content)
 
 
 def _summary(document: Document) -> DocumentSummary:

@@ -1,4 +1,4 @@
-"""One database, and in it a schema and a login role for each context."""
+"""Provisions one database with a schema and a login role for each context."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ DATABASE = "soma"
 MIGRATOR = "soma_migrator"
 
 
-def password_of(home: Home, role: str) -> str:
-    """Give the generated password of a database role."""
+def role_password(home: Home, role: str) -> str:
+    """Returns the generated password of a database role."""
     return home.secret(f"postgres-{role}")
 
 
 def dsn_of(home: Home, engine: PostgresEngine, role: str) -> str:
-    """Connection string of a role to the mesh's database."""
-    return engine.dsn_of(DATABASE, role, password_of(home, role))
+    """Returns the connection string of a role for the database of the mesh."""
+    return engine.dsn_of(DATABASE, role, role_password(home, role))
 
 
 async def provision(home: Home, engine: PostgresEngine, contexts: Sequence[str]) -> None:
-    """Make the database, the schemas and the roles; safe to repeat.
+    """Creates the database, the schemas and the roles; idempotent.
 
-    Migrations run as the owner of the schemas and grant a context's own role to read and change rows there, nothing
-    else, so that row-level security binds it.
+    Migrations run as the owner of the schemas. They grant the role of a context to read and change rows of its schema,
+    nothing else, so that row-level security applies to it.
     """
     connection = await asyncpg.connect(engine.dsn)
     try:
         for role in (MIGRATOR, *contexts):
-            await _ensure_role(connection, role, password_of(home, role))
+            await _ensure_role(connection, role, role_password(home, role))
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f'CREATE DATABASE "{DATABASE}" OWNER "{MIGRATOR}"')
         await connection.execute(f'REVOKE ALL ON DATABASE "{DATABASE}" FROM PUBLIC')

@@ -1,4 +1,4 @@
-"""The settings that a local mesh gives its services, as environment variables."""
+"""The environment variables of the services of a local mesh."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from soma_local.home import Home
     from soma_local.pki import Pki
 
-# What a local mesh chooses alike for every home unless the operator's environment says otherwise.
+# Defaults of a local mesh; the operator's environment overrides them.
 _DEFAULTS = {
     "SA01_PROFILE": "dev",
     "SA01_GATEWAY_BOOTSTRAP_PLAN": "dev",
     "SA01_ENABLE_multimodal_capabilities": "true",
     "SA01_MULTIMODAL_QUALITY_GATES_ENABLED": "true",
-    # Else every thread of a model or a picture library keeps a heap of its own, which nobody gives back.
+    # Without it every thread of a model or an image library keeps an arena of its own, which is never freed.
     "MALLOC_ARENA_MAX": "2",
 }
-_CHOSEN = "SA01_CHOSEN_BY_SOMA"
-"""What `soma up` chose, as JSON: a shell that sourced it hands on choices of an earlier run, not an operator's."""
-_OWNED = (
+_DEFAULTS_VARIABLE = "SA01_CHOSEN_BY_SOMA"
+"""The overridable values that `soma up` set, as JSON: a shell that sourced them passes on defaults, no overrides."""
+_RESERVED = (
     "HOME",
     "VALKEY_URL",
     "TEMPORAL_ADDRESS",
@@ -60,8 +60,8 @@ _OWNED = (
     "GATEWAY_EDGE_CERT_FILE",
     "GATEWAY_EDGE_KEY_FILE",
 )
-"""Settings that `soma up` must settle itself, without their prefix: where its engines and ports are, and what its own
-commands rely on. With `PEERS_*` and the further ports of contexts they are all it owns."""
+"""Settings, without their prefix, that `soma up` alone sets: the addresses of its engines and ports, and what its own
+commands depend on. So are `PEERS_*` and the additional ports of contexts."""
 _METRICS = "metrics"
 XDS = ("gateway", "xds")
 """The port of the control plane, which Envoy connects to."""
@@ -77,75 +77,76 @@ class Engines:
     temporal: TemporalEngine
     openbao: OpenBaoEngine
     kafka: KafkaEngine | None = None
-    """The bus; none: Valkey is."""
+    """The event bus; None when Valkey is."""
 
     def all(self) -> list[Engine]:
-        """Those that run."""
+        """Returns the engines that are configured."""
         return [self.postgres, self.valkey, self.temporal, self.openbao, *([self.kafka] if self.kafka else [])]
 
 
 @dataclass(frozen=True)
 class ServicePorts:
-    """Loopback ports of the services, one for each replica: gRPC and metrics by context, and further ones.
+    """Loopback ports of the services, one for each replica: gRPC and metrics by context, and additional ones.
 
-    `further` are those that a context declares besides, by its name and theirs. Example pages may be served on `pages`;
-    nothing ever listens on `absent`, where an example looks for a provider that is down. Only these two may be fetched
-    on loopback.
+    `additional` are the other ports that contexts declare, by name of the context and of the port. The demo serves its
+    pages on `pages`; nothing listens on `absent`, the address of a provider that is down. Egress on loopback is allowed
+    to these two alone.
     """
 
     grpc: Mapping[str, tuple[int, ...]]
     metrics: Mapping[str, tuple[int, ...]]
-    further: Mapping[tuple[str, str], tuple[int, ...]]
+    additional: Mapping[tuple[str, str], tuple[int, ...]]
     pages: int
     absent: int
 
     @classmethod
-    def of(cls, home: Home, contexts: Sequence[ContextDeclaration], replicas: int = 1) -> ServicePorts:
-        """Give the ports of these contexts, as `allocate` does."""
-        further = [(context.name, port) for context in contexts for port in context.ports]
-        return cls.allocate(home, [context.name for context in contexts], replicas, further)
+    def for_contexts(cls, home: Home, contexts: Sequence[ContextDeclaration], replicas: int = 1) -> ServicePorts:
+        """Allocates the ports of these contexts."""
+        additional = [(context.name, port) for context in contexts for port in context.ports]
+        return cls.allocate(home, [context.name for context in contexts], replicas, additional)
 
     @classmethod
     def allocate(
-        cls, home: Home, contexts: Sequence[str], replicas: int = 1, further: Sequence[tuple[str, str]] = ()
+        cls, home: Home, contexts: Sequence[str], replicas: int = 1, additional: Sequence[tuple[str, str]] = ()
     ) -> ServicePorts:
-        """Give the ports of the last run, replacing those that another program took meanwhile."""
+        """Returns the ports of the last run, and others for those that another program uses now."""
         file = home.run / "ports.json"
-        known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        others = [".".join(each) for each in further]
-        served = [*contexts, *(f"{context}.{_METRICS}" for context in contexts), *others]
+        previous: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        additional_names = [".".join(key) for key in additional]
+        served = [*contexts, *(f"{context}.{_METRICS}" for context in contexts), *additional_names]
         ports: dict[str, int] = {}
-        for name in [_PAGES, _ABSENT, *(each for one in served for each in _of_replicas(one, replicas))]:
-            port = known.get(name, 0)
-            ports[name] = port if port and port_is_free(port) else free_port()
+        replica_names = (replica for name in served for replica in _replica_names(name, replicas))
+        for port_name in [_PAGES, _ABSENT, *replica_names]:
+            port = previous.get(port_name, 0)
+            ports[port_name] = port if port and port_is_free(port) else free_port()
         write_private(file, json.dumps(ports, indent=2))
-        found = {name: tuple(ports[port] for port in _of_replicas(name, replicas)) for name in served}
+        found = {name: tuple(ports[port] for port in _replica_names(name, replicas)) for name in served}
         return cls(
             {context: found[context] for context in contexts},
             {context: found[f"{context}.{_METRICS}"] for context in contexts},
-            {each: found[".".join(each)] for each in further},
+            {key: found[".".join(key)] for key in additional},
             ports[_PAGES],
             ports[_ABSENT],
         )
 
 
-def _of_replicas(name: str, replicas: int) -> list[str]:
-    """Names of a port of each replica; the first replica's is the plain name."""
+def _replica_names(name: str, replicas: int) -> list[str]:
+    """Returns the port names of the replicas; that of the first one has no number."""
     return [name, *(f"{name}.{number}" for number in range(2, replicas + 1))]
 
 
 def example_ports(home: Home) -> tuple[int, int]:
-    """Give the port that example pages are served on, and the one on which nothing listens."""
+    """Returns the port of the example pages, and the port on which nothing listens."""
     ports: dict[str, int] = json.loads((home.run / "ports.json").read_text(encoding="utf-8"))
     return ports[_PAGES], ports[_ABSENT]
 
 
 def bootstrap_key_file(home: Home) -> Path:
-    """Where the gateway leaves the API key of the development tenant, once."""
+    """Returns the file to which the gateway writes the API key of the development tenant once."""
     return home.secrets / "dev-api-key"
 
 
-def shared(
+def shared_variables(
     home: Home,
     engines: Engines,
     pki: Pki,
@@ -154,22 +155,21 @@ def shared(
     *,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Give the variables of all contexts; one process may serve any set of them.
+    """Returns the variables of all contexts; one process may serve any set of them.
 
-    Where the operator's environment says something else than what is chosen here, that holds; what is owned is not for
-    it to say.
+    The operator's environment overrides the defaults, not the reserved settings.
     """
     edge = pki.pair(EDGE)
-    choices = {
+    defaults = {
         **_DEFAULTS,
         "SA01_BLOBS_URL": home.blobs.as_uri(),
         "SA01_PROVENANCE_BLOBS_URL": home.anchors.as_uri(),
         "SA01_EXECUTOR_EGRESS_LOOPBACK": f"{LOOPBACK}:{ports.pages},{LOOPBACK}:{ports.absent}",
     }
     values = {
-        **choices,
-        **_overrides(choices, environ),
-        _CHOSEN: json.dumps(choices),
+        **defaults,
+        **_overrides(defaults, environ),
+        _DEFAULTS_VARIABLE: json.dumps(defaults),
         "SA01_HOME": str(home.root),
         "SA01_VALKEY_URL": engines.valkey.url,
         "SA01_TEMPORAL_ADDRESS": engines.temporal.address,
@@ -181,19 +181,21 @@ def shared(
         "SA01_GATEWAY_EDGE_CERT_FILE": str(edge.certificate),
         "SA01_GATEWAY_EDGE_KEY_FILE": str(edge.key),
     }
-    values |= _of_bus(engines) | _further(ports, 0)
+    values |= _bus_variables(engines) | _additional_binds(ports, 0)
     for context in ports.grpc:
-        values |= _of_context(home, engines, pki, ports, context)
+        values |= _context_variables(home, engines, pki, ports, context)
     return values
 
 
-def _overrides(choices: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """What the operator says in place of choices; a variable that is set to nothing is unset."""
-    earlier: dict[str, str] = json.loads(environ.get(_CHOSEN) or "{}")
-    return {name: environ[name] for name in choices if environ.get(name) and environ[name] != earlier.get(name)}
+def _overrides(defaults: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the operator's overrides of the defaults; an empty variable counts as unset."""
+    previous_defaults: dict[str, str] = json.loads(environ.get(_DEFAULTS_VARIABLE) or "{}")
+    return {
+        name: environ[name] for name in defaults if environ.get(name) and environ[name] != previous_defaults.get(name)
+    }
 
 
-def _of_bus(engines: Engines) -> dict[str, str]:
+def _bus_variables(engines: Engines) -> dict[str, str]:
     if engines.kafka is None:
         return {"SA01_BUS_KIND": "valkey"}
     bus = engines.kafka.settings
@@ -209,7 +211,7 @@ def _of_bus(engines: Engines) -> dict[str, str]:
     }
 
 
-def _of_context(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, context: str) -> dict[str, str]:
+def _context_variables(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, context: str) -> dict[str, str]:
     own = f"SA01_{context.upper()}"
     pair = pki.pair(context)
     addresses = [f"{LOOPBACK}:{port}" for port in ports.grpc[context]]
@@ -224,7 +226,7 @@ def _of_context(home: Home, engines: Engines, pki: Pki, ports: ServicePorts, con
     }
 
 
-def of_process(
+def process_environ(
     values: Mapping[str, str],
     ports: ServicePorts,
     contexts: Sequence[str],
@@ -232,36 +234,38 @@ def of_process(
     replica: int = 0,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Give the whole environment of a process that serves these contexts, as the replica of this index.
+    """Returns the environment of a process that serves these contexts, as the replica of this index.
 
-    The operator's own settings pass through, except for what is owned, under whichever name a context would read it.
+    The operator's settings are passed through, except for the reserved ones under any name that a context reads.
     """
     own = {"SA01_TELEMETRY_METRICS_BIND": f"{LOOPBACK}:{ports.metrics[contexts[0]][replica]}"}
     if replica:
-        # The set that a replica keeps may be older than another's, which it must not take the place of.
+        # The file of a replica may be older than that of another, which it must not overwrite.
         own["SA01_IDENTITY_REVOCATIONS_DIR"] = f"{values['SA01_IDENTITY_REVOCATIONS_DIR']}/{replica + 1}"
-        own |= _further(ports, replica)
-        own |= {f"SA01_{each.upper()}_SERVER_BIND": f"{LOOPBACK}:{ports.grpc[each][replica]}" for each in contexts}
-    passed = {name: value for name, value in environ.items() if not _is_owned(name, ports)}
+        own |= _additional_binds(ports, replica)
+        own |= {
+            f"SA01_{context.upper()}_SERVER_BIND": f"{LOOPBACK}:{ports.grpc[context][replica]}" for context in contexts
+        }
+    passed = {name: value for name, value in environ.items() if not _is_reserved(name, ports)}
     return {**passed, **values, **own}
 
 
-def _further(ports: ServicePorts, replica: int) -> dict[str, str]:
-    """Where a replica binds the further ports of its contexts."""
+def _additional_binds(ports: ServicePorts, replica: int) -> dict[str, str]:
+    """Returns the bind addresses of a replica's additional ports."""
     return {
         f"SA01_{context.upper()}_{name.upper()}_BIND": f"{LOOPBACK}:{numbers[replica]}"
-        for (context, name), numbers in ports.further.items()
+        for (context, name), numbers in ports.additional.items()
     }
 
 
-def _is_owned(variable: str, ports: ServicePorts) -> bool:
-    owned = {*_OWNED, *(name.removeprefix("SA01_") for name in _further(ports, 0))}
-    names = [variable.removeprefix("SA01_"), *(variable.removeprefix(f"SA01_{each.upper()}_") for each in ports.grpc)]
-    return variable.startswith("SA01_") and any(name in owned or name.startswith("PEERS_") for name in names)
+def _is_reserved(variable: str, ports: ServicePorts) -> bool:
+    reserved = {*_RESERVED, *(name.removeprefix("SA01_") for name in _additional_binds(ports, 0))}
+    names = [variable.removeprefix("SA01_"), *(variable.removeprefix(f"SA01_{name.upper()}_") for name in ports.grpc)]
+    return variable.startswith("SA01_") and any(name in reserved or name.startswith("PEERS_") for name in names)
 
 
-def write(home: Home, values: Mapping[str, str]) -> Path:
-    """Write the variables as a 0600 file that a shell can source; give its path."""
+def write_env_file(home: Home, values: Mapping[str, str]) -> Path:
+    """Writes the variables to a 0600 file that a shell can source; returns its path."""
     file = home.run / "services.env"
     write_private(
         file,

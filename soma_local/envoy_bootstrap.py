@@ -1,4 +1,4 @@
-"""How Envoy is started: a bootstrap that fetches everything else from the gateway's control plane."""
+"""The bootstrap of Envoy, which gets its configuration from the control plane of the gateway."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_CONNECTIONS = 10_000
 
 
 class Edge(EnvoyEngine):
-    """Envoy as the mesh's only door; ready when the health route answers through it."""
+    """Envoy as the edge proxy of the mesh; ready when the health route responds."""
 
     start_timeout_s = 90.0
     stop_grace_s = 5.0
@@ -44,11 +44,11 @@ class Edge(EnvoyEngine):
         return f"https://{LOOPBACK}:{self._edge_port}"
 
     async def ready(self) -> bool:
-        """Say whether the edge answers a public route."""
+        """Returns whether a public route responds."""
         if not await super().ready():
             return False
-        trust = ssl.create_default_context(cafile=str(self._pki.authority))
-        async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=_TIMEOUT_S) as client:
+        tls = ssl.create_default_context(cafile=str(self._pki.authority))
+        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=_TIMEOUT_S) as client:
             try:
                 response = await client.get(f"{self.url}/v1/health")
             except httpx.TransportError:
@@ -57,7 +57,7 @@ class Edge(EnvoyEngine):
 
 
 def bootstrap(admin_port: int, xds_ports: Sequence[int], authority: Path, pair: KeyPair) -> dict[str, object]:
-    """Give Envoy's bootstrap: the admin interface, and the control plane over mutual TLS (delta ADS)."""
+    """Returns Envoy's bootstrap: the admin interface, and the control plane over mutual TLS (delta ADS)."""
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
         "node": {"id": EDGE, "cluster": EDGE},
@@ -78,7 +78,7 @@ def bootstrap(admin_port: int, xds_ports: Sequence[int], authority: Path, pair: 
 
 
 def _connection_limit() -> dict[str, object]:
-    """Refuse clients before file descriptors run out; the admin interface stays reachable."""
+    """Returns the limit that rejects clients before file descriptors run out; the admin interface has none."""
     name = "envoy.resource_monitors.global_downstream_max_connections"
     kind = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     config = {"@type": f"type.googleapis.com/{kind}", "max_active_downstream_connections": _MAX_CONNECTIONS}
@@ -97,7 +97,7 @@ def _control_plane(ports: Sequence[int], authority: Path, pair: KeyPair) -> dict
             _HTTP2: {
                 "@type": f"type.googleapis.com/{_HTTP2}",
                 "explicit_http_config": {
-                    # Notices a control plane that vanished without closing its connection.
+                    # Detects a control plane that is gone without closing its connection.
                     "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
                 },
             }

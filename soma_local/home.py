@@ -1,4 +1,4 @@
-"""The one folder that holds everything of a local mesh: data, logs, run files, secrets, certificates."""
+"""The folder of a local mesh: data, logs, run files, secrets, certificates."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PRIVATE_FOLDER = 0o700
 
 @dataclass(frozen=True)
 class Home:
-    """Paths below the local mesh's folder; nothing is written outside it."""
+    """The paths of a local mesh, all below its root folder."""
 
     root: Path
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Home:
-        """Give the folder of `SA01_HOME`, else `.soma` in the current folder."""
+        """Returns the folder of `SA01_HOME`, else `.soma` in the current folder."""
         return cls(Path(environ.get("SA01_HOME") or ".soma").expanduser().resolve())
 
     @property
@@ -34,7 +34,7 @@ class Home:
 
     @property
     def run(self) -> Path:
-        """What runs now: one JSON file per program, and the supervisor's state."""
+        """Run files: one JSON file per running program, and the state of the supervisor."""
         return self.root / "run"
 
     @property
@@ -54,26 +54,26 @@ class Home:
 
     @property
     def anchors(self) -> Path:
-        """Signed statements about the audit chains."""
+        """The signed anchors of the audit chains."""
         return self.root / "anchors"
 
     @property
     def revocations(self) -> Path:
-        """The last sets of existing and revoked keys that each service heard."""
+        """The last sets of existing and revoked API keys that each service received."""
         return self.root / "revocations"
 
     @property
     def cache(self) -> Path:
-        """Pieces fetched once, safe to delete."""
+        """Downloaded files, safe to delete."""
         return self.root / "cache"
 
     def create(self) -> None:
-        """Create the folder tree; the root and its secrets are readable by the owner alone."""
+        """Creates the folder tree; the root and its secrets are readable by the owner alone."""
         for folder in (self.root, self.logs, self.run, self.secrets, self.pki, self.blobs, self.anchors, self.cache):
             folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
 
     def secret(self, name: str, *, length: int = 32) -> str:
-        """Give the named generated secret, made on first use (`length` random bytes, URL-safe text)."""
+        """Returns a secret by name; generated on first use as URL-safe text of `length` random bytes."""
         path = self.secrets / name
         if not path.exists():
             self.secrets.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
@@ -82,12 +82,12 @@ class Home:
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Write a 0600 file in one step: readers see the old content or the new, never a part."""
+    """Writes a 0600 file atomically: readers see the old content or the new one."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -1,7 +1,7 @@
-"""Becomes another program: dies with its parent, runs as another user where asked.
+"""Replaces itself with another program that ends with its parent, and optionally runs as another user.
 
-Run as a script by `soma_local.program` (standard library only, so that it starts in milliseconds). A script in between
-is needed because these properties must be set in the child, and Python's own hook for that is unsafe beside threads.
+`soma_local.program` runs it as a script, with the standard library only, so that it starts in milliseconds. These
+properties must be set in the child process, and `preexec_fn` of subprocess is unsafe beside threads.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ _CAP_DAC_READ_SEARCH = 2
 
 
 def main(arguments: list[str]) -> None:
-    """Parse the options, change what is asked, replace this process with the program after `--`."""
+    """Parses the options, sets the properties and replaces this process with the program after `--`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--signal", type=int, required=True)
     parser.add_argument("--uid", type=int)
     parser.add_argument("--gid", type=int)
-    parser.add_argument("--reach", type=Path, action="append", default=[])
+    parser.add_argument("--reachable", type=Path, action="append", default=[])
     parser.add_argument("program", nargs="+")
     options = parser.parse_args(arguments)
     if options.uid is not None:
-        _switch_user(options.uid, options.gid, options.reach)
+        _switch_user(options.uid, options.gid, options.reachable)
     if sys.platform == "linux":
         _prctl(_PR_SET_PDEATHSIG, options.signal)
-        if os.getppid() != options.parent:  # it died before the line above took effect
+        if os.getppid() != options.parent:  # the parent ended before the line above took effect
             sys.exit(1)
     os.execv(options.program[0], options.program)  # noqa: S606
 
 
-def _switch_user(uid: int, gid: int, reach: list[Path]) -> None:
-    """Drop to the user; keep the right to pass closed folders only where a path cannot be reached without it."""
-    keep = sys.platform == "linux" and not all(_reachable(path, uid, gid) for path in reach)
-    if keep:
+def _switch_user(uid: int, gid: int, paths: list[Path]) -> None:
+    """Switches to the user; retains a capability to read closed folders only where a path needs it."""
+    retain = sys.platform == "linux" and not all(_is_reachable(path, uid, gid) for path in paths)
+    if retain:
         _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
-    if keep:
-        _keep_one_of(_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE)
+    if retain:
+        _retain_one_capability(_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE)
 
 
-def _reachable(path: Path, uid: int, gid: int) -> bool:
+def _is_reachable(path: Path, uid: int, gid: int) -> bool:
     for folder in path.resolve().parents:
         status = folder.stat()
         bit = 0o100 if status.st_uid == uid else 0o010 if status.st_gid == gid else 0o001
@@ -62,18 +62,18 @@ def _reachable(path: Path, uid: int, gid: int) -> bool:
     return True
 
 
-def _keep_one_of(*capabilities: int) -> None:
-    """Reduce the process to the first of the capabilities that it has, and pass that on to the program."""
+def _retain_one_capability(*capabilities: int) -> None:
+    """Limits the process to the first of these capabilities that it has, which the program inherits."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()
     if libc.capget(header, sets) != 0:
         raise OSError(ctypes.get_errno(), "capget")
-    needed = [capability for capability in capabilities if sets[1] >> capability & 1][:1]
-    wanted = sum(1 << capability for capability in needed)
-    if libc.capset(header, (ctypes.c_uint32 * 6)(wanted, wanted, wanted, 0, 0, 0)) != 0:
+    retained = [capability for capability in capabilities if sets[1] >> capability & 1][:1]
+    mask = sum(1 << capability for capability in retained)
+    if libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
-    for capability in needed:
+    for capability in retained:
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 

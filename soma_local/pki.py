@@ -1,4 +1,4 @@
-"""The local mesh's own certificate authority: made at first start, renewing what it signed."""
+"""The certificate authority of a local mesh: created at the first start, renews the certificates that it signed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from mesh.clock import Clock
 
-_AUTHORITY_LIFE = timedelta(days=3650)
-_LEAF_LIFE = timedelta(days=90)
+_AUTHORITY_VALIDITY = timedelta(days=3650)
+_LEAF_VALIDITY = timedelta(days=90)
 _RENEW_BEFORE = timedelta(days=30)
 _CLOCK_SKEW = timedelta(minutes=5)
 EDGE = "edge"
@@ -38,7 +38,7 @@ class KeyPair:
 
 
 class Pki:
-    """Certificates below one folder; `ensure` makes what is missing, near its end or of another authority."""
+    """The certificates in a folder; `ensure` issues those that are missing, expire soon or have another issuer."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
@@ -46,7 +46,7 @@ class Pki:
 
     @property
     def authority(self) -> Path:
-        """The authority's certificate: what clients trust."""
+        """The certificate of the authority, which clients trust."""
         return self._pair("ca").certificate
 
     def pair(self, name: str) -> KeyPair:
@@ -54,7 +54,7 @@ class Pki:
         return self._pair(name)
 
     def ensure(self, contexts: Sequence[str]) -> None:
-        """Make or renew the authority, the edge's, the operator's and one certificate for each context."""
+        """Creates or renews the authority and the certificates of edge, operator and contexts."""
         authority = self._ensure_authority()
         for name in (EDGE, OPERATOR, *contexts):
             if not self._is_valid(name, authority[0]):
@@ -73,7 +73,7 @@ class Pki:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "SomaMesh local authority")])
         builder = (
-            self._builder(name, name, key.public_key(), _AUTHORITY_LIFE)
+            self._builder(name, name, key.public_key(), _AUTHORITY_VALIDITY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
         )
@@ -100,7 +100,7 @@ class Pki:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         signer = authority_key.public_key()
         builder = (
-            self._builder(subject, authority.subject, key.public_key(), _LEAF_LIFE)
+            self._builder(subject, authority.subject, key.public_key(), _LEAF_VALIDITY)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(_usages(name)), critical=False)
@@ -110,7 +110,7 @@ class Pki:
         self._write(name, builder.sign(authority_key, hashes.SHA256()), key)
 
     def _builder(
-        self, subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, life: timedelta
+        self, subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, validity: timedelta
     ) -> x509.CertificateBuilder:
         now = self._clock.now()
         return (
@@ -120,7 +120,7 @@ class Pki:
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _CLOCK_SKEW)
-            .not_valid_after(now + life)
+            .not_valid_after(now + validity)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         )
 
@@ -134,7 +134,7 @@ class Pki:
 
 
 def _usages(name: str) -> list[x509.ObjectIdentifier]:
-    """The operator only calls; everyone else calls and answers."""
+    """Returns the extended key usages: the operator is only a client, all others are also servers."""
     client = [ExtendedKeyUsageOID.CLIENT_AUTH]
     return client if name == OPERATOR else [ExtendedKeyUsageOID.SERVER_AUTH, *client]
 

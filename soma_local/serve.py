@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def serve(names: list[str]) -> None:
-    """Build and run the named contexts (all of them for none) until a signal ends the process."""
+    """Builds and runs the named contexts (without names all of them) until a signal."""
     builds: list[Build] = [pkgutil.resolve_name(context.build) for context in contexts.named(names)]
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -30,7 +30,7 @@ def serve(names: list[str]) -> None:
 
 
 def main() -> None:
-    """Parse the command line and serve."""
+    """Parses the command line and serves."""
     faulthandler.enable()  # a crash in native code leaves its stack in the log
     parser = argparse.ArgumentParser(prog="python -m soma_local.serve", description=serve.__doc__)
     parser.add_argument("contexts", nargs="*", help="contexts to serve; none: all that are installed")

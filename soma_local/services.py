@@ -1,4 +1,4 @@
-"""The services of the mesh as programs: all contexts in one process, or processes of each."""
+"""The services of the mesh as programs: one process for all contexts, or processes for each."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _CONNECT_TIMEOUT_S = 2.0
 
 
 class ServiceProcess(Program):
-    """A process that serves contexts; ready when every one of them listens."""
+    """A process that serves contexts; ready when each of them listens."""
 
     start_timeout_s = 90.0
     stop_grace_s = 30.0  # services drain their calls first
 
-    def __init__(  # noqa: PLR0917 - what it stands on
+    def __init__(  # noqa: PLR0917 - its dependencies
         self,
         name: str,
         home: Home,
@@ -44,16 +44,16 @@ class ServiceProcess(Program):
 
     @property
     def address(self) -> str:
-        """Address of the only context, empty for several."""
+        """The address of the context; empty when the process serves several."""
         return f"{LOOPBACK}:{self._port(self._contexts[0])}" if len(self._contexts) == 1 else ""
 
     def command(self) -> Command:
-        """Serve the contexts with this Python."""
-        environ = environment.of_process(self._values, self._ports, self._contexts, replica=self._replica)
+        """Returns the command that serves the contexts with this Python."""
+        environ = environment.process_environ(self._values, self._ports, self._contexts, replica=self._replica)
         return Command([sys.executable, "-m", "soma_local.serve", *self._contexts], environ, folder=Path.cwd())
 
     async def ready(self) -> bool:
-        """Say whether every context listens."""
+        """Returns whether every context listens."""
         listening = await asyncio.gather(*(_listens(self._port(context)) for context in self._contexts))
         return all(listening)
 
@@ -70,9 +70,9 @@ def processes(
     mesh: bool,
     replicas: int = 1,
 ) -> list[Program]:
-    """Give the processes that serve the contexts: one for all of them, or with `mesh` so many replicas of each.
+    """Returns the processes that serve the contexts: one for all of them, or with `mesh` the replicas of each.
 
-    A replica's name ends with its number where there is more than one.
+    The name of a replica ends with its number when there are several.
     """
     if not mesh:
         return [ServiceProcess(ALL_IN_ONE, home, list(contexts), values, ports)]

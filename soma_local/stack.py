@@ -1,4 +1,4 @@
-"""The whole local mesh, from nothing to ready: engines, provisioning, services, edge."""
+"""Starts and stops a local mesh: engines, provisioning, services, edge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from soma_local.identity import ProcessIdentity
 from soma_local.locate import MissingError
 from soma_local.pki import Pki
 from soma_local.ports import LOOPBACK, port_is_free
-from soma_local.program import ProgramFailedError, end_leftovers
+from soma_local.program import ProgramFailedError, end_orphans
 from soma_local.supervisor import HomeLock, MeshState, Phase, StateFile, Supervisor
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from soma_local.home import Home
 
 DEFAULT_EDGE_PORT = 8010
-"""Port of the edge unless another is asked for."""
+"""The default port of the edge."""
 _BROWSER_WAIT_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 class BusKind(StrEnum):
-    """What carries the events."""
+    """The event bus."""
 
     VALKEY = "valkey"
     KAFKA = "kafka"
@@ -42,7 +42,7 @@ class BusKind(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """How the mesh is to run."""
+    """How to run the mesh; `mesh` runs each context in a process of its own, `replicas` of them."""
 
     edge_port: int = DEFAULT_EDGE_PORT
     mesh: bool = False
@@ -61,24 +61,24 @@ class LocalMesh:
         self._options = options
         self._clock = clock
         self._lock = HomeLock(home)
-        self._owner = False
+        self._has_lock = False
         self._file = StateFile(home)
-        self._supervisor = Supervisor(clock, changed=self._write)
+        self._supervisor = Supervisor(clock, on_change=self._write_state)
         self._phase = Phase.STARTING
         self._message = ""
         self._failure = ""
         self._browser: asyncio.Task[None] | None = None
-        self._identity = ProcessIdentity.of(pid)
+        self._identity = ProcessIdentity.for_pid(pid)
         self._started = clock.now()
         self._pki = Pki(home.pki, clock)
 
     async def start(self) -> None:
-        """Start everything; raise AlreadyRunningError or ProgramFailedError, then call `stop`."""
+        """Starts everything; raises AlreadyRunningError or ProgramFailedError, after which `stop` must be called."""
         self._lock.acquire()
-        self._owner = True
+        self._has_lock = True
         try:
-            self._set(Phase.STARTING, "looking for what an earlier run left")
-            await end_leftovers(self._home)
+            self._set_phase(Phase.STARTING, "ending the programs that an earlier run left")
+            await end_orphans(self._home)
             self._check_edge_port()
             await self._start_all()
         except BaseExceptionGroup as group:
@@ -87,13 +87,13 @@ class LocalMesh:
         except Exception as failure:
             self._failure = str(failure)
             raise
-        self._set(Phase.READY)
+        self._set_phase(Phase.READY)
 
     async def stop(self) -> None:
-        """Stop everything in reverse order and give the home back; nothing happens without `start`'s lock."""
-        if not self._owner:
+        """Stops everything in reverse order and unlocks the home; does nothing when `start` did not get the lock."""
+        if not self._has_lock:
             return
-        self._set(Phase.STOPPING, self._failure)
+        self._set_phase(Phase.STOPPING, self._failure)
         if self._browser is not None:
             self._browser.cancel()
         try:
@@ -101,13 +101,13 @@ class LocalMesh:
         except ProgramFailedError as failure:
             _log.error("%s", failure)
             self._failure = self._failure or str(failure)
-        self._set(Phase.FAILED if self._failure else Phase.STOPPED, self._failure)
+        self._set_phase(Phase.FAILED if self._failure else Phase.STOPPED, self._failure)
         self._lock.release()
-        self._owner = False
+        self._has_lock = False
 
     async def _start_all(self) -> None:
-        found = contexts.installed()
-        names = [context.name for context in found]
+        declarations = contexts.installed()
+        names = [context.name for context in declarations]
         self._pki.ensure(names)
         home = self._home
         bus = KafkaEngine(home) if self._options.bus is BusKind.KAFKA else None
@@ -116,53 +116,59 @@ class LocalMesh:
         )
         self._browser = asyncio.create_task(self._find_browser())
         if bus is not None:
-            self._set(Phase.STARTING, "finding the jars of Kafka, or fetching them once")
+            self._set_phase(Phase.STARTING, "finding the jars of Kafka, or fetching them once")
             await asyncio.to_thread(locate.kafka_jars, home)
-        self._set(Phase.STARTING, "starting the engines")
+        self._set_phase(Phase.STARTING, "starting the engines")
         await self._supervisor.start(engines.all())
-        self._set(Phase.STARTING, "preparing databases and secrets")
-        await self._provision(engines, found)
-        ports = environment.ServicePorts.of(home, found, self._options.replicas)
-        values = environment.shared(home, engines, self._pki, ports, self._options.edge_port)
-        environment.write(home, values)
+        self._set_phase(Phase.STARTING, "preparing databases and secrets")
+        await self._provision(engines, declarations)
+        ports = environment.ServicePorts.for_contexts(home, declarations, self._options.replicas)
+        values = environment.shared_variables(home, engines, self._pki, ports, self._options.edge_port)
+        environment.write_env_file(home, values)
         await self._wait_for(self._browser)
-        self._set(Phase.STARTING, "starting the services")
+        self._set_phase(Phase.STARTING, "starting the services")
         mesh, replicas = self._options.mesh, self._options.replicas
         await self._supervisor.start(services.processes(home, names, values, ports, mesh=mesh, replicas=replicas))
-        self._set(Phase.STARTING, "opening the edge")
-        await self._supervisor.start([Edge(home, self._pki, ports.further[environment.XDS], self._options.edge_port)])
+        self._set_phase(Phase.STARTING, "opening the edge")
+        await self._supervisor.start(
+            [Edge(home, self._pki, ports.additional[environment.XDS], self._options.edge_port)]
+        )
 
-    async def _provision(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
-        """Bring the secret store and the databases up to date, at the same time."""
+    async def _provision(self, engines: environment.Engines, declarations: Sequence[ContextDeclaration]) -> None:
+        """Provisions the secret store and the databases concurrently."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._provision_secrets(engines, found))
-            group.create_task(self._provision_databases(engines, found))
+            group.create_task(self._provision_secrets(engines, declarations))
+            group.create_task(self._provision_databases(engines, declarations))
 
-    async def _provision_secrets(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
+    async def _provision_secrets(
+        self, engines: environment.Engines, declarations: Sequence[ContextDeclaration]
+    ) -> None:
         async with vault.Vault.open(engines.openbao.url, engines.openbao.root_token) as store:
-            await vault.provision(self._home, store, found)
+            await vault.provision(self._home, store, declarations)
 
-    async def _provision_databases(self, engines: environment.Engines, found: Sequence[ContextDeclaration]) -> None:
-        keeping = [context for context in found if not context.stateless]
-        await databases.provision(self._home, engines.postgres, [context.name for context in keeping])
+    async def _provision_databases(
+        self, engines: environment.Engines, declarations: Sequence[ContextDeclaration]
+    ) -> None:
+        stateful = [context for context in declarations if not context.stateless]
+        await databases.provision(self._home, engines.postgres, [context.name for context in stateful])
         dsn = databases.dsn_of(self._home, engines.postgres, databases.MIGRATOR)
         async with asyncio.TaskGroup() as group:
-            for context in keeping:
+            for context in stateful:
                 folders = [context.migrations] if context.migrations is not None else []
                 group.create_task(migrate(dsn, context.name, folders))
 
     async def _find_browser(self) -> None:
-        """Fetch Chromium where the machine has none; without it the mesh runs, but takes no screenshots."""
+        """Fetches Chromium unless the machine has one; without it there are no screenshots."""
         try:
             await asyncio.to_thread(locate.chromium, self._home)
         except MissingError as missing:
             self._report(f"no screenshots: {missing}")
 
     async def _wait_for(self, browser: asyncio.Task[None]) -> None:
-        """Wait for the browser, that the first job finds it; not for long, because its probe finds it later, too."""
+        """Waits a limited time for the browser, which the first job may need; the provider finds it later, too."""
         if browser.done():
             return
-        self._set(Phase.STARTING, "fetching Chromium once, for screenshots")
+        self._set_phase(Phase.STARTING, "fetching Chromium once, for screenshots")
         timeout = asyncio.create_task(self._clock.sleep(_BROWSER_WAIT_S))
         await asyncio.wait({browser, timeout}, return_when=asyncio.FIRST_COMPLETED)
         timeout.cancel()
@@ -171,16 +177,16 @@ class LocalMesh:
         port = self._options.edge_port
         if not port_is_free(port):
             raise ProgramFailedError(
-                f"port {port} on {LOOPBACK} is taken by another program: end it, or choose one with --port"
+                f"port {port} on {LOOPBACK} is used by another program: end it, or choose one with --port"
             )
 
-    def _set(self, phase: Phase, message: str = "") -> None:
+    def _set_phase(self, phase: Phase, message: str = "") -> None:
         self._phase, self._message = phase, message
-        self._write()
+        self._write_state()
         if phase is Phase.STARTING:
             self._report(message)
 
-    def _write(self) -> None:
+    def _write_state(self) -> None:
         if self._identity is None:
             raise ProgramFailedError("the supervisor's own process was not found")
         state = MeshState(
@@ -194,5 +200,5 @@ class LocalMesh:
         )
         try:
             self._file.write(state)
-        except OSError as failure:  # a full disk must stop nothing: the next change is written again
+        except OSError as failure:  # a full disk must not stop the mesh; the next change is written again
             _log.warning("the state of the mesh could not be written: %s", failure)

@@ -1,4 +1,4 @@
-"""What the registry declares of itself."""
+"""The declaration of the registry's context."""
 
 from __future__ import annotations
 

@@ -9,19 +9,19 @@ from mesh.settings import Block
 
 
 class RegistrySettings(Block):
-    """What the registry adds."""
+    """The settings of the registry itself."""
 
     health_fresh_s: float = Field(
         300.0,
         gt=0,
-        description="age of a capability's last probe from which it does not show that any provider is well",
+        description="seconds for which the last check of a capability shows that a provider is available",
     )
     capabilities_per_tenant: int = Field(200, ge=0, le=10_000, description="most private capabilities of one tenant")
-    ladders_per_tenant: int = Field(200, ge=0, le=10_000, description="most ladders of one tenant's own")
+    ladders_per_tenant: int = Field(200, ge=0, le=10_000, description="most ladders that one tenant owns")
 
 
 class RetentionSettings(Block):
-    """For how long records are kept."""
+    """The retention periods of the registry."""
 
     records_days: int = Field(
         30,
@@ -32,7 +32,7 @@ class RetentionSettings(Block):
 
 
 class Settings(ChassisSettings):
-    """The chassis' settings and the registry's."""
+    """All settings of the registry's process."""
 
     registry: RegistrySettings = RegistrySettings()
     retention: RetentionSettings = RetentionSettings()

@@ -1,4 +1,4 @@
-"""`soma audit …`: who changed what, and whether the chain of it is whole."""
+"""`soma audit …`: reads, verifies and exports the audit chain."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from soma.provenance.v1.audit_service_pb2 import ListAuditEventsResponse, VerifyAuditResponse
 from soma_cli.client import EdgeClient
-from soma_cli.listing import first_page
-from soma_cli.messages import enum_name, moment, parse, plain
-from soma_cli.output import Json, emit, line, table
+from soma_cli.listing import read_list
+from soma_cli.messages import enum_name, get_time, message_fields, parse
+from soma_cli.output import Json, print_json, print_line, print_table
 from soma_local.home import Home
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _DECISION, _FAULT = "AUDIT_DECISION_", "AUDIT_FAULT_KIND_"
 _MAX_FAULTS = 1_000
 
 Platform = Annotated[bool, typer.Option("--platform", help="The platform's own chain; for its administrators.")]
-From = Annotated[int, typer.Option("--from", min=0, help="From this place on; 0: from the first that is kept.")]
+FirstSequence = Annotated[int, typer.Option("--from", min=0, help="First sequence number; 0: the oldest entry.")]
 Digest = Annotated[
     str, typer.Option("--digest", help="Of the entry before --from: `last_digest` of an earlier --json. Else trusted.")
 ]
@@ -53,104 +53,112 @@ def list_events(
     """List entries, newest first."""
     query = {"subject": subject, "action": action, "resource_type": resource}
     query |= {"decision": f"{_DECISION}DENIED" if denied else "", "platform": "true" if platform else ""}
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        given = {name: value for name, value in query.items() if value}
-        text = first_page(client, _PATH, "audit_events", given, limit)
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        parameters = {name: value for name, value in query.items() if value}
+        text = read_list(client, _PATH, "audit_events", parameters, limit)
     if as_json:
         typer.echo(text)
         return
-    columns = ("place", "when", "who", "did", "to", "decision", "why")
+    columns = ("sequence", "when", "who", "did", "to", "decision", "why")
     rows = [_row(event) for event in parse(ListAuditEventsResponse, text).audit_events]
-    table(columns, rows, below=("why", "to", "who"))
+    print_table(columns, rows, detail_columns=("why", "to", "who"))
 
 
 @audit_app.command()
-def verify(*, from_sequence: From = 0, digest: Digest = "", platform: Platform = False, as_json: Json = False) -> None:
-    """Compute the chain anew, in as many calls as it takes; exit with 1 when something is wrong with it."""
-    found: VerifyAuditResponse | None = None
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        for part in _parts(client, from_sequence, digest, platform=platform):
-            found = _joined(found, part) if found else part
-            if part.next_sequence and not as_json:
-                line(f"checked up to entry {part.next_sequence - 1}")
-    if found is None or not _shown(found, as_json=as_json):
+def verify(
+    *, from_sequence: FirstSequence = 0, digest: Digest = "", platform: Platform = False, as_json: Json = False
+) -> None:
+    """Verify the chain, with as many calls as needed; exit with 1 when it is not intact."""
+    result: VerifyAuditResponse | None = None
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        for page in _verify_pages(client, from_sequence, digest, platform=platform):
+            result = _merge(result, page) if result else page
+            if page.next_sequence and not as_json:
+                print_line(f"checked up to entry {page.next_sequence - 1}")
+    if result is None or not _print_verification(result, as_json=as_json):
         raise typer.Exit(1)
 
 
-def _parts(client: EdgeClient, from_sequence: int, digest: str, *, platform: bool) -> Iterator[VerifyAuditResponse]:
-    """Verifies part after part to the end of the chain."""
+def _verify_pages(
+    client: EdgeClient, from_sequence: int, digest: str, *, platform: bool
+) -> Iterator[VerifyAuditResponse]:
+    """Verifies the chain to its end, one call after the other."""
     while True:
         body: dict[str, object] = {"platform": platform, "from_sequence": from_sequence}
         previous = {"previous_digest": digest} if digest else {}
-        part = client.send(VerifyAuditResponse, f"{_PATH}:verify", body | previous)
-        yield part
-        if not part.next_sequence:
+        page = client.post(VerifyAuditResponse, f"{_PATH}:verify", body | previous)
+        yield page
+        if not page.next_sequence:
             return
-        from_sequence, digest = part.next_sequence, part.last_digest
+        from_sequence, digest = page.next_sequence, page.last_digest
 
 
-def _joined(before: VerifyAuditResponse, part: VerifyAuditResponse) -> VerifyAuditResponse:
-    """Two parts that follow each other as one, with the first 1,000 faults."""
-    newest = part if part.HasField("anchor") else before
+def _merge(before: VerifyAuditResponse, page: VerifyAuditResponse) -> VerifyAuditResponse:
+    """Returns two consecutive responses as one, with the first 1,000 faults."""
+    newest = page if page.HasField("anchor") else before
     return VerifyAuditResponse(
-        intact=before.intact and part.intact,
-        entries=before.entries + part.entries,
-        first_sequence=before.first_sequence or part.first_sequence,
-        last_sequence=part.last_sequence or before.last_sequence,
-        faults=[*before.faults, *part.faults][:_MAX_FAULTS],
+        intact=before.intact and page.intact,
+        entries=before.entries + page.entries,
+        first_sequence=before.first_sequence or page.first_sequence,
+        last_sequence=page.last_sequence or before.last_sequence,
+        faults=[*before.faults, *page.faults][:_MAX_FAULTS],
         anchor=newest.anchor if newest.HasField("anchor") else None,
-        next_sequence=part.next_sequence,
-        last_digest=part.last_digest,
+        next_sequence=page.next_sequence,
+        last_digest=page.last_digest,
     )
 
 
-def _shown(found: VerifyAuditResponse, *, as_json: bool) -> bool:
-    """Prints what was found; gives whether the chain is intact."""
+def _print_verification(response: VerifyAuditResponse, *, as_json: bool) -> bool:
+    """Prints a result; returns whether the chain is intact."""
     if as_json:
-        emit(plain(found, VERIFICATION))
-        return found.intact
-    result, style = ("intact", "green") if found.intact else (f"{len(found.faults)} faults", "red")
-    line((result, style), f": {found.entries} entries, {found.first_sequence} to {found.last_sequence}")
-    if found.HasField("anchor"):
-        line(f"newest anchor: entry {found.anchor.sequence}, {moment(found.anchor, 'create_time'):%Y-%m-%d %H:%M:%S}")
-    if found.faults:
-        rows = [(str(fault.sequence), _word(enum_name(fault, "kind"), _FAULT), fault.detail) for fault in found.faults]
-        table(("place", "fault", "detail"), rows)
-    return found.intact
+        print_json(message_fields(response, VERIFICATION))
+        return response.intact
+    result, style = ("intact", "green") if response.intact else (f"{len(response.faults)} faults", "red")
+    print_line((result, style), f": {response.entries} entries, {response.first_sequence} to {response.last_sequence}")
+    if response.HasField("anchor"):
+        anchored_at = get_time(response.anchor, "create_time")
+        print_line(f"newest anchor: entry {response.anchor.sequence}, {anchored_at:%Y-%m-%d %H:%M:%S}")
+    if response.faults:
+        rows = [
+            (str(fault.sequence), _enum_words(enum_name(fault, "kind"), _FAULT), fault.detail)
+            for fault in response.faults
+        ]
+        print_table(("sequence", "fault", "detail"), rows)
+    return response.intact
 
 
 @audit_app.command()
 def export(
     target: Annotated[Path, typer.Argument(help="File to write, JSON lines; examples/verify_audit.py verifies it.")],
     *,
-    from_sequence: From = 0,
+    from_sequence: FirstSequence = 0,
     platform: Platform = False,
     as_json: Json = False,
 ) -> None:
     """Write the chain to a file, with what is needed to verify it elsewhere."""
     query = {"from_sequence": str(from_sequence)} | ({"platform": "true"} if platform else {})
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        client.save(f"{_PATH}:export?{urlencode(query)}", target)
-    with target.open("rb") as written:
-        lines = sum(1 for _ in written)
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        client.download(f"{_PATH}:export?{urlencode(query)}", target)
+    with target.open("rb") as exported:
+        lines = sum(1 for _ in exported)
     if as_json:
-        emit({"file": str(target), "entries": lines - 1})
+        print_json({"file": str(target), "entries": lines - 1})
     else:
-        line(f"{lines - 1} entries in {target}")
+        print_line(f"{lines - 1} entries in {target}")
 
 
 def _row(event: AuditEvent) -> tuple[str, ...]:
-    record, at = event.record, moment(event, "occur_time")
+    record, at = event.record, get_time(event, "occur_time")
     return (
         str(event.sequence),
         f"{at:%Y-%m-%d %H:%M:%S}" if at else "",
         record.subject,
         record.action,
         f"{record.resource_type} {record.resource_id}".strip(),
-        _word(enum_name(record, "decision"), _DECISION),
+        _enum_words(enum_name(record, "decision"), _DECISION),
         record.reason,
     )
 
 
-def _word(value: str, prefix: str) -> str:
+def _enum_words(value: str, prefix: str) -> str:
     return value.removeprefix(prefix).lower().replace("_", " ")

@@ -1,4 +1,4 @@
-"""`soma dlq …`: events that could not be applied, and what is to become of them."""
+"""`soma dlq …`: lists, requeues and discards dead letters."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from soma.provenance.v1.dead_letter_service_pb2 import (
 )
 from soma_cli.client import EdgeClient
 from soma_cli.errors import CommandError
-from soma_cli.listing import first_page
-from soma_cli.messages import enum_name, moment, parse, plain
-from soma_cli.output import Json, emit, full_name, line, state_text, table
+from soma_cli.listing import read_list
+from soma_cli.messages import enum_name, get_time, message_fields, parse
+from soma_cli.output import Json, parse_enum_value, print_json, print_line, print_table, state_text
 from soma_local.home import Home
 
 if TYPE_CHECKING:
     from soma_cli.messages import Fields
 
-dlq_app = typer.Typer(no_args_is_help=True, help="See what could not be applied; send it again or give it up.")
+dlq_app = typer.Typer(no_args_is_help=True, help="List, requeue and discard dead letters.")
 _PATH = "/v1/admin/dlq"
 _STATES = ("WAITING", "BLOCKED", "REQUEUED", "RESOLVED", "EXHAUSTED", "DISCARDED", "EXPIRED")
 _STATE, _CAUSE = "DEAD_LETTER_STATE_", "DEAD_LETTER_CAUSE_"
@@ -47,12 +47,12 @@ def list_dead_letters(
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    query = {"state": full_name(_STATE, state, _STATES)} if state else {}
+    query = {"state": parse_enum_value(_STATE, state, _STATES)} if state else {}
     query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
     query |= {"topic": topic} if topic else {}
     query |= {"platform": "true"} if platform else {}
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        text = first_page(client, _PATH, "dead_letters", query, limit)
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        text = read_list(client, _PATH, "dead_letters", query, limit)
     if as_json:
         typer.echo(text)
         return
@@ -60,44 +60,44 @@ def list_dead_letters(
         (
             dead_letter.dlq_id,
             state_text(enum_name(dead_letter, "state")),
-            _moment(dead_letter, "create_time"),
+            _time_text(dead_letter, "create_time"),
             dead_letter.group,
             dead_letter.event_type.rpartition(".")[2] or dead_letter.topic,
-            _cause(dead_letter),
+            _cause_text(dead_letter),
             str(dead_letter.requeues),
         )
         for dead_letter in parse(ListDeadLettersResponse, text).dead_letters
     ]
     columns = ("dead letter", "state", "since", "group", "event", "cause", "sent again")
-    table(columns, rows, whole={"dead letter"}, below=("group", "since", "event"))
+    print_table(columns, rows, no_wrap={"dead letter"}, detail_columns=("group", "since", "event"))
 
 
 @dlq_app.command()
 def show(dlq_id: Annotated[str, typer.Argument(help="Id of the dead letter.")], *, as_json: Json = False) -> None:
     """Show one dead letter with its event, redacted."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        text = client.raw(f"{_PATH}/{dlq_id}")
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        text = client.get_json(f"{_PATH}/{dlq_id}")
     if as_json:
         typer.echo(text)
         return
     dead_letter = parse(DeadLetter, text)
-    _print_head(dead_letter)
-    facts = (
-        ("given up by", f"{dead_letter.group}, after {dead_letter.attempts} tries"),
-        ("cause", f"{_cause(dead_letter)}: {dead_letter.detail}"),
+    _print_summary(dead_letter)
+    rows = (
+        ("dead-lettered by", f"{dead_letter.group}, after {dead_letter.attempts} tries"),
+        ("cause", f"{_cause_text(dead_letter)}: {dead_letter.detail}"),
         ("event", f"{dead_letter.event_type or 'unreadable'} {dead_letter.event_id}"),
         ("topic and key", f"{dead_letter.topic} {dead_letter.key}"),
         ("belongs to", dead_letter.correlation_id or "–"),
         ("trace", dead_letter.trace_id or "–"),
-        ("since", _moment(dead_letter, "create_time")),
+        ("since", _time_text(dead_letter, "create_time")),
         ("sent again", f"{dead_letter.requeues} times"),
-        ("next time", _moment(dead_letter, "requeue_time")),
-        ("expires", _moment(dead_letter, "expire_time")),
+        ("next time", _time_text(dead_letter, "requeue_time")),
+        ("expires", _time_text(dead_letter, "expire_time")),
         ("bytes", str(dead_letter.size_bytes)),
     )
-    table(("what", "value"), facts)
+    print_table(("field", "value"), rows)
     if dead_letter.HasField("payload"):
-        emit(MessageToDict(dead_letter.payload))
+        print_json(MessageToDict(dead_letter.payload))
 
 
 @dlq_app.command()
@@ -108,43 +108,43 @@ def requeue(
     limit: Annotated[int, typer.Option(min=1, max=500, help="Most dead letters.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Send events again to the group that gave them up."""
+    """Requeue events to the consumer group that dead-lettered them."""
     if not dlq_ids and not topic:
         raise CommandError("name dead letters, or a topic with --topic")
     body: dict[str, object] = {"dlq_ids": dlq_ids or [], "topic": topic, "limit": limit}
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        done = client.send(RequeueDeadLettersResponse, f"{_PATH}:requeue", body)
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        response = client.post(RequeueDeadLettersResponse, f"{_PATH}:requeue", body)
     if as_json:
-        emit(plain(done, REQUEUED))
+        print_json(message_fields(response, REQUEUED))
         return
-    line(f"{done.requeued} sent again, {done.left} could not be, {done.remaining} remain")
+    print_line(f"{response.requeued} sent again, {response.left} could not be, {response.remaining} remain")
 
 
 @dlq_app.command()
 def discard(
     dlq_id: Annotated[str, typer.Argument(help="Id of the dead letter.")],
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept and audited.")],
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is stored and audited.")],
     *,
     as_json: Json = False,
 ) -> None:
     """Discard a dead letter for good."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        dead_letter = client.send(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        dead_letter = client.post(DeadLetter, f"{_PATH}/{dlq_id}:discard", {"reason": reason})
     if as_json:
-        emit(plain(dead_letter, DEAD_LETTER))
+        print_json(message_fields(dead_letter, DEAD_LETTER))
         return
-    _print_head(dead_letter)
+    _print_summary(dead_letter)
 
 
-def _print_head(dead_letter: DeadLetter) -> None:
+def _print_summary(dead_letter: DeadLetter) -> None:
     state = state_text(enum_name(dead_letter, "state"))
-    line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state, f" {dead_letter.reason}")
+    print_line(("dead letter", "bold"), f" {dead_letter.dlq_id} ", state, f" {dead_letter.reason}")
 
 
-def _cause(dead_letter: DeadLetter) -> str:
+def _cause_text(dead_letter: DeadLetter) -> str:
     return enum_name(dead_letter, "cause").removeprefix(_CAUSE).lower()
 
 
-def _moment(dead_letter: DeadLetter, field: str) -> str:
-    at = moment(dead_letter, field)
+def _time_text(dead_letter: DeadLetter, field: str) -> str:
+    at = get_time(dead_letter, field)
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else "–"

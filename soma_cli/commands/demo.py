@@ -1,4 +1,4 @@
-"""`soma demo`: the main job, from nothing to a finished document."""
+"""`soma demo`: runs one job, from starting the mesh to the finished document."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from soma_cli.client import EdgeClient
 from soma_cli.commands.jobs import COMPLETED, show_trace
 from soma_cli.commands.mesh import stop
 from soma_cli.fields import TRACE_TOTALS
-from soma_cli.messages import enum_name, optional, plain
-from soma_cli.output import Json, console, counted, emit, line, money, score, state_text
+from soma_cli.messages import enum_name, get_optional, message_fields
+from soma_cli.output import Json, console, format_count, format_money, format_score, print_json, print_line, state_text
 from soma_cli.progress import follow
 from soma_cli.starting import find_running_mesh, start_detached
 from soma_local.environment import example_ports
@@ -40,51 +40,55 @@ def demo(
     """Start the mesh if it does not run, do one real job, save all it made, stop what was started."""
     home = Home.from_environment()
     clock = SystemClock()
-    began = clock.monotonic()
+    started_at = clock.monotonic()
     started = asyncio.run(find_running_mesh(home, as_json=as_json)) is None
     if started:
         _report(f"starting the mesh in {home.root}", as_json=as_json)
         start_detached(home, Options(edge_port=port), as_json=as_json)
     try:
-        job, trace, documents = _run(home, plan or demonstration.examples() / "srs_job.json", out, as_json=as_json)
+        job, trace, documents = _run(
+            home, plan or demonstration.examples_folder() / "srs_job.json", out, as_json=as_json
+        )
     finally:
         if started and not keep:
             stop(home)
-    seconds = clock.monotonic() - began
+    duration_s = clock.monotonic() - started_at
     if as_json:
-        emit({"job_id": job.job_id, "state": enum_name(job, "state"), "seconds": round(seconds, 1),
+        print_json({"job_id": job.job_id, "state": enum_name(job, "state"), "seconds": round(duration_s, 1),
               "out": str(out.resolve()), "documents": [str(file) for file in documents],
-              "totals": plain(trace.totals, TRACE_TOTALS)})  # fmt: skip
+              "totals": message_fields(trace.totals, TRACE_TOTALS)})  # fmt: skip
     else:
-        _show(job, trace, documents, out, seconds)
+        _show(job, trace, documents, out, duration_s)
     if enum_name(job, "state") != COMPLETED:
         raise typer.Exit(1)
 
 
 def _run(home: Home, plan: Path, out: Path, *, as_json: bool) -> tuple[Job, DecisionTrace, list[Path]]:
     pages, absent = example_ports(home)
-    with EdgeClient.of_home(home) as client, demonstration.served(plan.parent, pages) as pages_url:
+    with EdgeClient.for_home(home) as client, demonstration.serve_folder(plan.parent, pages) as pages_url:
         for capability in demonstration.read_capabilities(plan, f"http://{LOOPBACK}:{absent}/v1"):
             client.register_capability(capability)
         job = client.submit_job(demonstration.read_plan(plan, pages_url), SystemIds().new())
         _report(f"job {job.job_id}", as_json=as_json)
         job = follow(client, job.job_id, as_json=as_json)
-        trace, trace_json = asyncio.run(demonstration.complete_trace(client, job.job_id, SystemClock()))
+        trace, trace_json = asyncio.run(demonstration.wait_for_complete_trace(client, job.job_id, SystemClock()))
         return job, trace, demonstration.save(client, job, trace_json, out)
 
 
-def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, seconds: float) -> None:
+def _show(job: Job, trace: DecisionTrace, documents: list[Path], out: Path, duration_s: float) -> None:
     show_trace(trace)
     totals = trace.totals
-    tries = ((totals.attempts, "attempt"), (totals.fallbacks, "fallback"), (totals.reworks, "rework"))
-    counts = ", ".join(counted(number, thing) for number, thing in tries)
-    judged = f"quality {score(optional(totals, 'mean_quality'))}, cost {money(totals.cost_micro_usd)}"
-    line(state_text(enum_name(job, "state")), f" in {seconds:.1f} s: {counts}, {judged}")
+    attempts = ((totals.attempts, "attempt"), (totals.fallbacks, "fallback"), (totals.reworks, "rework"))
+    counts = ", ".join(format_count(number, noun) for number, noun in attempts)
+    quality_and_cost = (
+        f"quality {format_score(get_optional(totals, 'mean_quality'))}, cost {format_money(totals.cost_micro_usd)}"
+    )
+    print_line(state_text(enum_name(job, "state")), f" in {duration_s:.1f} s: {counts}, {quality_and_cost}")
     if job.message:
-        line(job.message)
+        print_line(job.message)
     for file in documents:
-        line("  ", (str(file), "bold"))
-    line(f"  assets, provenance, trace.json and job.json are in {out}")
+        print_line("  ", (str(file), "bold"))
+    print_line(f"  assets, provenance, trace.json and job.json are in {out}")
 
 
 def _report(text: str, *, as_json: bool) -> None:

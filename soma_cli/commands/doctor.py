@@ -1,4 +1,4 @@
-"""`soma doctor`: what is there, what is missing, how to get it."""
+"""`soma doctor`: what this machine has, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from soma_cli.doctor import Finding, run_checks
-from soma_cli.output import Json, console, emit, table
+from soma_cli.doctor import CheckResult, check_machine
+from soma_cli.output import Json, console, print_json, print_table
 from soma_local.home import Home
 from soma_local.stack import DEFAULT_EDGE_PORT
 
@@ -19,19 +19,19 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check this machine; exit with 1 when something needed is missing."""
-    findings = run_checks(Home.from_environment(), port)
-    healthy = all(finding.found or not finding.needed for finding in findings)
+    results = check_machine(Home.from_environment(), port)
+    healthy = all(result.found or not result.needed for result in results)
     if as_json:
-        emit({"healthy": healthy, "findings": [finding.model_dump() for finding in findings]})
+        print_json({"healthy": healthy, "findings": [result.model_dump() for result in results]})
     else:
-        rows = [(finding.part, _mark(finding), finding.where or finding.advice) for finding in findings]
-        table(("part", "state", "where, or how to get it"), rows)
+        rows = [(result.part, _state_text(result), result.where or result.advice) for result in results]
+        print_table(("part", "state", "where, or how to get it"), rows)
         console.print("all that is needed is there" if healthy else "[red]something needed is missing[/]")
     if not healthy:
         raise typer.Exit(1)
 
 
-def _mark(finding: Finding) -> Text:
-    if finding.found:
+def _state_text(result: CheckResult) -> Text:
+    if result.found:
         return Text("found", "green")
-    return Text("missing", "red") if finding.needed else Text("optional", "yellow")
+    return Text("missing", "red") if result.needed else Text("optional", "yellow")

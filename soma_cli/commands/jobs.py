@@ -1,4 +1,4 @@
-"""`soma job …`, `soma token`: what any client can do over REST."""
+"""`soma job …`, `soma token`: submits and reads jobs, creates tokens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ from mesh.ids import SystemIds
 from soma_cli.client import EdgeClient, api_key
 from soma_cli.demo import PAGES_URL, read_plan
 from soma_cli.fields import JOB, JOB_PAGE
-from soma_cli.messages import enum_name, moment, optional, plain
-from soma_cli.output import Json, duration, emit, full_name, line, money, score, state_text, table
+from soma_cli.messages import enum_name, get_optional, get_time, message_fields
+from soma_cli.output import (
+    Json,
+    format_duration,
+    format_money,
+    format_score,
+    parse_enum_value,
+    print_json,
+    print_line,
+    print_table,
+    state_text,
+)
 from soma_cli.progress import follow
 from soma_local.home import Home
 
@@ -33,11 +43,11 @@ def submit(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow the job to its end; exit with 1 unless it completed.")
     ] = False,
-    request_id: Annotated[str, typer.Option(help="Makes the call idempotent; made up when absent.")] = "",
+    request_id: Annotated[str, typer.Option(help="Makes the call idempotent; generated when absent.")] = "",
     as_json: Json = False,
 ) -> None:
     """Submit a plan."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
+    with EdgeClient.for_home(Home.from_environment()) as client:
         job = client.submit_job(read_plan(plan, PAGES_URL), request_id or SystemIds().new())
         if watch:
             _show_end(follow(client, job.job_id, as_json=as_json), as_json=as_json)
@@ -51,18 +61,18 @@ def watch_job(job_id: JobId, *, as_json: Json = False) -> None:
 
     Exits with 1 unless the job completed: a failed, cancelled or partial one did not.
     """
-    with EdgeClient.of_home(Home.from_environment()) as client:
+    with EdgeClient.for_home(Home.from_environment()) as client:
         _show_end(follow(client, job_id, as_json=as_json), as_json=as_json)
 
 
 @job_app.command()
 def describe(job_id: JobId, *, as_json: Json = False) -> None:
     """Show a job: its steps, their capabilities, scores and costs."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
+    with EdgeClient.for_home(Home.from_environment()) as client:
         if as_json:
-            typer.echo(client.raw(f"/v1/multimodal/jobs/{job_id}/describe"))
+            typer.echo(client.get_json(f"/v1/multimodal/jobs/{job_id}/describe"))
         else:
-            _show_job(client.job(job_id), as_json=False)
+            _show_job(client.get_job(job_id), as_json=False)
 
 
 @job_app.command("list")
@@ -73,17 +83,23 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
-    wanted = full_name("JOB_STATE_", state, _STATES)
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        page = client.jobs(state=wanted, page_size=limit)
+    state_name = parse_enum_value("JOB_STATE_", state, _STATES)
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        page = client.list_jobs(state=state_name, page_size=limit)
     if as_json:
-        emit(plain(page, JOB_PAGE))
+        print_json(message_fields(page, JOB_PAGE))
         return
     rows = [
-        (job.job_id, state_text(enum_name(job, "state")), f"{job.progress:.0%}", money(job.cost_micro_usd), job.title)
+        (
+            job.job_id,
+            state_text(enum_name(job, "state")),
+            f"{job.progress:.0%}",
+            format_money(job.cost_micro_usd),
+            job.title,
+        )
         for job in page.jobs
     ]
-    table(("job", "state", "done", "cost", "title"), rows, whole={"job"}, below=("title",))
+    print_table(("job", "state", "done", "cost", "title"), rows, no_wrap={"job"}, detail_columns=("title",))
 
 
 @job_app.command()
@@ -91,14 +107,14 @@ def cancel(
     job_id: JobId, *, reason: Annotated[str, typer.Option(help="Why, for the record.")] = "", as_json: Json = False
 ) -> None:
     """Stop a job and undo what it made."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
+    with EdgeClient.for_home(Home.from_environment()) as client:
         _show_job(client.cancel_job(job_id, reason), as_json=as_json)
 
 
 @job_app.command()
 def resume(job_id: JobId, *, as_json: Json = False) -> None:
     """Run a failed job again from its recorded results."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
+    with EdgeClient.for_home(Home.from_environment()) as client:
         _show_job(client.resume_job(job_id), as_json=as_json)
 
 
@@ -113,42 +129,42 @@ def token(
         value = api_key(home)
         expire_time = None
     else:
-        with EdgeClient.of_home(home) as client:
-            made = client.token()
-        value, expire_time = made.token, moment(made, "expire_time")
+        with EdgeClient.for_home(home) as client:
+            response = client.create_token()
+        value, expire_time = response.token, get_time(response, "expire_time")
     if as_json:
-        emit({"token": value, "expire_time": expire_time})
+        print_json({"token": value, "expire_time": expire_time})
     else:
         typer.echo(value)
 
 
-def show_trace(found: DecisionTrace) -> None:
-    """Print a Decision Trace: one row for each attempt, then the story of the steps that were not simple."""
+def show_trace(trace: DecisionTrace) -> None:
+    """Prints a Decision Trace: one row per attempt, then the story of each step with several attempts."""
     rows = []
-    for step in found.steps:
+    for step in trace.steps:
         for attempt in step.attempts:
-            run: Execution | None = optional(attempt, "execution")
+            run: Execution | None = get_optional(attempt, "execution")
             rows.append(
                 (
                     step.step_id,
                     str(attempt.attempt),
                     f"{run.tool_id}@{run.provider}" if run else "",
                     state_text(enum_name(run, "status")) if run else "",
-                    why(attempt.selection.reason, run),
-                    score(optional(run, "quality_score")) if run else "",
-                    money(run.cost_micro_usd) if run else "",
-                    duration(run.latency_ms) if run else "",
+                    attempt_reason(attempt.selection.reason, run),
+                    format_score(get_optional(run, "quality_score")) if run else "",
+                    format_money(run.cost_micro_usd) if run else "",
+                    format_duration(run.latency_ms) if run else "",
                 )
             )
     columns = ("step", "try", "capability", "state", "why", "quality", "cost", "time")
-    table(columns, rows, below=("why", "time", "cost"), names=2)
-    for step in found.steps:
+    print_table(columns, rows, detail_columns=("why", "time", "cost"), label_columns=2)
+    for step in trace.steps:
         if len(step.attempts) > 1 and step.story:
-            line((step.step_id, "bold"), f": {step.story}")
+            print_line((step.step_id, "bold"), f": {step.story}")
 
 
-def why(reason: str, run: Execution | None) -> str:
-    """Give the reason for an attempt: what was wrong with the one before, else the selector's own words."""
+def attempt_reason(reason: str, run: Execution | None) -> str:
+    """Returns the reason for an attempt: why the previous one failed, else the reason of the selection."""
     if run is None:
         return reason
     if run.rework_reason:
@@ -157,7 +173,7 @@ def why(reason: str, run: Execution | None) -> str:
 
 
 def _show_end(job: Job, *, as_json: bool) -> None:
-    """Show a job that was followed to its end; exit with 1 unless it completed."""
+    """Shows an ended job; exits with 1 unless it completed."""
     _show_job(job, as_json=as_json)
     if enum_name(job, "state") != COMPLETED:
         raise typer.Exit(1)
@@ -165,9 +181,9 @@ def _show_end(job: Job, *, as_json: bool) -> None:
 
 def _show_job(job: Job, *, as_json: bool) -> None:
     if as_json:
-        emit(plain(job, JOB))
+        print_json(message_fields(job, JOB))
         return
-    line((job.title or "job", "bold"), f" {job.job_id} ", state_text(enum_name(job, "state")), f" {job.message}")
+    print_line((job.title or "job", "bold"), f" {job.job_id} ", state_text(enum_name(job, "state")), f" {job.message}")
     rows = [
         (
             step.step_id,
@@ -175,12 +191,12 @@ def _show_job(job: Job, *, as_json: bool) -> None:
             state_text(enum_name(step, "state")),
             step.capability_id,
             str(step.attempts),
-            score(optional(step, "quality_score")),
-            money(step.cost_micro_usd),
+            format_score(get_optional(step, "quality_score")),
+            format_money(step.cost_micro_usd),
             step.message,
         )
         for step in job.steps
     ]
     if rows:
         columns = ("step", "type", "state", "capability", "tries", "quality", "cost", "message")
-        table(columns, rows, below=("message", "type", "cost", "tries"))
+        print_table(columns, rows, detail_columns=("message", "type", "cost", "tries"))

@@ -1,4 +1,4 @@
-"""`soma logs`: what the programs of the mesh wrote."""
+"""`soma logs`: the logs of the programs of the mesh."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 
 from mesh import contexts
 from soma_cli.errors import CommandError
-from soma_cli.output import Json, emit, line
-from soma_cli.tail import LogTail
+from soma_cli.output import Json, print_json, print_line
+from soma_cli.tail import LogReader
 from soma_local.home import Home
 from soma_local.services import ALL_IN_ONE
 from soma_local.supervisor import StateFile
@@ -32,43 +32,43 @@ def logs(
 ) -> None:
     """Show what the programs wrote."""
     home = Home.from_environment()
-    program = _program(home, name)
-    files = _files(home, program)
+    program = _program_pattern(home, name)
+    files = _log_files(home, program)
     if not files and (name or not follow):
-        known = ", ".join(file.stem for file in _files(home, "*")) or "none yet"
-        raise CommandError(f"no log of {name or 'anything'} in {home.logs}; there are: {known}")
-    tails = {file: LogTail(file) for file in files}
-    for tail in tails.values():
-        for text in tail.last(lines):
-            _show_line(tail.name, text, as_json=as_json)
+        available = ", ".join(file.stem for file in _log_files(home, "*")) or "none yet"
+        raise CommandError(f"no log of {name or 'anything'} in {home.logs}; there are: {available}")
+    readers = {file: LogReader(file) for file in files}
+    for reader in readers.values():
+        for text in reader.read_last(lines):
+            _show_line(reader.name, text, as_json=as_json)
     if follow:
-        asyncio.run(_follow(home, program, tails, as_json=as_json))
+        asyncio.run(_follow(home, program, readers, as_json=as_json))
 
 
-def _program(home: Home, name: str) -> str:
-    """Give the program of that name, or the one that serves the context of that name; `*` for none."""
+def _program_pattern(home: Home, name: str) -> str:
+    """Returns a program's name, or the name of the program that serves a context; `*` for no name."""
     if name not in {context.name for context in contexts.installed()}:
         return name or "*"
     state = StateFile(home).read()
     return f"svc-{name}" if state is not None and state.mesh else ALL_IN_ONE
 
 
-def _files(home: Home, program: str) -> list[Path]:
+def _log_files(home: Home, program: str) -> list[Path]:
     return sorted(home.logs.glob(f"{program}.log"))
 
 
-async def _follow(home: Home, program: str, tails: dict[Path, LogTail], *, as_json: bool) -> None:
-    """Show what is added, also to the logs of programs that start later."""
+async def _follow(home: Home, program: str, readers: dict[Path, LogReader], *, as_json: bool) -> None:
+    """Shows appended lines, also of programs that start later."""
     while True:
-        for file in _files(home, program):
-            tail = tails.setdefault(file, LogTail(file))
-            for text in tail.more():
-                _show_line(tail.name, text, as_json=as_json)
+        for file in _log_files(home, program):
+            reader = readers.setdefault(file, LogReader(file))
+            for text in reader.read_new():
+                _show_line(reader.name, text, as_json=as_json)
         await asyncio.sleep(_POLL_S)
 
 
 def _show_line(name: str, text: str, *, as_json: bool) -> None:
     if as_json:
-        emit({"program": name, "line": text}, indent=None)
+        print_json({"program": name, "line": text}, indent=None)
     else:
-        line((f"{name:<12} ", "cyan"), text)
+        print_line((f"{name:<12} ", "cyan"), text)

@@ -14,10 +14,10 @@ import typer
 from mesh import contexts
 from mesh.clock import SystemClock
 from soma_cli.errors import CommandError
-from soma_cli.output import Json, console, emit, line, state_text, table
-from soma_cli.starting import STOP_TIMEOUT_S, find_running_mesh, report, start_detached
+from soma_cli.output import Json, console, print_json, print_line, print_table, state_text
+from soma_cli.starting import STOP_TIMEOUT_S, find_running_mesh, print_progress, start_detached
 from soma_local.home import Home
-from soma_local.program import end_leftovers
+from soma_local.program import end_orphans
 from soma_local.stack import DEFAULT_EDGE_PORT, BusKind, LocalMesh, Options
 from soma_local.supervisor import AlreadyRunningError, MeshState, Phase, ProgramState, StateFile
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UP_WITH = "SA01_UP_WITH"
-"""Variable with the id of a process that a mesh ends with, however that process ends."""
+"""Environment variable with a process id: the mesh stops when that process ends."""
 
 
 def up(
@@ -43,7 +43,7 @@ def up(
     home = Home.from_environment()
     running = asyncio.run(find_running_mesh(home, as_json=as_json))
     if running is not None:
-        show_state(home, running, as_json=as_json, note="already runs")
+        show_state(home, running, as_json=as_json, prefix="already runs")
         return
     options = Options(edge_port=port, mesh=mesh, replicas=replicas, bus=bus)
     if detach:
@@ -57,7 +57,7 @@ def down(*, as_json: Json = False) -> None:
     home = Home.from_environment()
     was_running = stop(home)
     if as_json:
-        emit({"stopped": was_running})
+        print_json({"stopped": was_running})
     else:
         console.print("stopped" if was_running else f"nothing runs in {home.root}")
 
@@ -69,10 +69,10 @@ def status(*, as_json: Json = False) -> None:
     if state is None:
         raise CommandError(f"no mesh was started in {home.root}: start it with `soma up`")
     show_state(home, state, as_json=as_json)
-    idle = [program.name for program in state.programs if program.state is not ProgramState.RUNNING]
-    if idle and not as_json:
-        line((f"not running: {', '.join(idle)}", "red"))
-    if idle or state.phase is not Phase.READY:
+    not_running = [program.name for program in state.programs if program.state is not ProgramState.RUNNING]
+    if not_running and not as_json:
+        print_line((f"not running: {', '.join(not_running)}", "red"))
+    if not_running or state.phase is not Phase.READY:
         raise typer.Exit(1)
 
 
@@ -89,40 +89,41 @@ def serve(
 
 
 def stop(home: Home) -> bool:
-    """Stop the mesh that runs in the home, or what a killed one left; report whether there was one."""
+    """Stops the mesh of a home, or the programs that a killed one left; returns whether there were any."""
     state = StateFile(home).running()
     if state is None:
-        return bool(asyncio.run(end_leftovers(home)))
+        return bool(asyncio.run(end_orphans(home)))
     asyncio.run(state.supervisor.end(signal.SIGTERM, STOP_TIMEOUT_S))
-    asyncio.run(end_leftovers(home))
+    asyncio.run(end_orphans(home))
     return True
 
 
-def show_state(home: Home, state: MeshState, *, as_json: bool, note: str = "") -> None:
-    """Print what runs and where."""
+def show_state(home: Home, state: MeshState, *, as_json: bool, prefix: str = "") -> None:
+    """Prints the state of a mesh and its programs."""
     if as_json:
-        emit(state)
+        print_json(state)
         return
-    line("mesh ", note or "", " " if note else "", state_text(state.phase), f" {state.url} in {home.root}")
+    print_line("mesh ", prefix, " " if prefix else "", state_text(state.phase), f" {state.url} in {home.root}")
     if state.message:
         console.print(state.message, markup=False)
     rows = [
-        (one.name, state_text(one.state), str(one.pid or ""), one.address, str(one.restarts)) for one in state.programs
+        (program.name, state_text(program.state), str(program.pid or ""), program.address, str(program.restarts))
+        for program in state.programs
     ]
     if rows:
-        table(("program", "state", "pid", "address", "restarts"), rows)
+        print_table(("program", "state", "pid", "address", "restarts"), rows)
     if state.phase is Phase.READY:
-        line("API key: ", ("soma token --key", "bold"), "   CA: ", (str(home.pki / "ca.pem"), "bold"))
+        print_line("API key: ", ("soma token --key", "bold"), "   CA: ", (str(home.pki / "ca.pem"), "bold"))
 
 
 async def _run(home: Home, options: Options, *, as_json: bool) -> None:
-    """Run the mesh in this process until a signal."""
+    """Runs the mesh in this process until a signal."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    local = LocalMesh(home, options, SystemClock(), os.getpid(), report=partial(report, as_json=as_json))
-    ending = _end_with_another(stopping)
+    local = LocalMesh(home, options, SystemClock(), os.getpid(), report=partial(print_progress, as_json=as_json))
+    stop_watching = _stop_with_process(stopping)
     waiting = asyncio.create_task(stopping.wait())
     starting = asyncio.create_task(local.start())
     try:
@@ -139,30 +140,30 @@ async def _run(home: Home, options: Options, *, as_json: bool) -> None:
     except AlreadyRunningError as error:
         raise CommandError(str(error)) from error
     finally:
-        ending()
+        stop_watching()
         waiting.cancel()
         await local.stop()
 
 
-def _end_with_another(stopping: asyncio.Event) -> Callable[[], None]:
-    """Set `stopping` when the process that `SA01_UP_WITH` names has ended; gives what ends the watch."""
+def _stop_with_process(stopping: asyncio.Event) -> Callable[[], None]:
+    """Sets `stopping` when the process of `SA01_UP_WITH` ends; returns a function that stops watching it."""
     pid = os.environ.get(UP_WITH)
     if not pid or sys.platform != "linux":
         return lambda: None
     loop = asyncio.get_running_loop()
     try:
-        watched = os.pidfd_open(int(pid))
+        pidfd = os.pidfd_open(int(pid))
     except ProcessLookupError:
         stopping.set()
         return lambda: None
 
     def ended() -> None:
-        loop.remove_reader(watched)
+        loop.remove_reader(pidfd)
         stopping.set()
 
     def close() -> None:
-        loop.remove_reader(watched)
-        os.close(watched)
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
-    loop.add_reader(watched, ended)
+    loop.add_reader(pidfd, ended)
     return close

@@ -1,4 +1,4 @@
-"""`soma receipt …`: what jobs came to, one line each."""
+"""`soma receipt …`: reads the receipts of jobs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import typer
 
 from soma.provenance.v1.receipt_service_pb2 import ListReceiptsResponse, Receipt
 from soma_cli.client import EdgeClient
-from soma_cli.listing import first_page
-from soma_cli.messages import enum_name, enum_names, moment, optional, parse
-from soma_cli.output import Json, counted, duration, line, money, score, state_text, table
+from soma_cli.listing import read_list
+from soma_cli.messages import enum_name, enum_names, get_optional, get_time, parse
+from soma_cli.output import (
+    Json,
+    format_count,
+    format_duration,
+    format_money,
+    format_score,
+    print_line,
+    print_table,
+    state_text,
+)
 from soma_local.home import Home
 
 receipt_app = typer.Typer(no_args_is_help=True, help="Read the receipts of jobs that ended.")
@@ -29,14 +38,14 @@ def list_receipts(
     """List receipts, newest first."""
     query = {"form": _FORM + form.upper().removeprefix(_FORM)} if form else {}
     query |= {"cause": _CAUSE + cause.upper().removeprefix(_CAUSE)} if cause else {}
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        text = first_page(client, _PATH, "receipts", query, limit)
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        text = read_list(client, _PATH, "receipts", query, limit)
     if as_json:
         typer.echo(text)
         return
     columns = ("job", "ended", "state", "form", "quality", "tries", "cost", "time", "out of order")
     rows = [_row(receipt) for receipt in parse(ListReceiptsResponse, text).receipts]
-    table(columns, rows, whole={"job"}, below=("out of order", "ended", "form", "time", "cost"))
+    print_table(columns, rows, no_wrap={"job"}, detail_columns=("out of order", "ended", "form", "time", "cost"))
 
 
 @receipt_app.command()
@@ -44,14 +53,14 @@ def show(
     receipt_id: Annotated[str, typer.Argument(help="Id of the receipt or of its job.")], *, as_json: Json = False
 ) -> None:
     """Show one receipt; a full one with its attempts."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
-        text = client.raw(f"{_PATH}/{receipt_id}")
+    with EdgeClient.for_home(Home.from_environment()) as client:
+        text = client.get_json(f"{_PATH}/{receipt_id}")
     if as_json:
         typer.echo(text)
         return
     receipt = parse(Receipt, text)
-    line(("job", "bold"), f" {receipt.job_id} ", state_text(receipt.state), f" {_causes(receipt)}")
-    table(("figure", "value"), _figures(receipt))
+    print_line(("job", "bold"), f" {receipt.job_id} ", state_text(receipt.state), f" {_causes(receipt)}")
+    print_table(("field", "value"), _field_rows(receipt))
     if receipt.attempt_details:
         rows = [
             (
@@ -60,27 +69,27 @@ def show(
                 attempt.capability_id,
                 state_text(attempt.status),
                 attempt.error_code,
-                score(optional(attempt, "quality_score")),
-                money(attempt.cost_micro_usd),
-                duration(attempt.latency_ms),
+                format_score(get_optional(attempt, "quality_score")),
+                format_money(attempt.cost_micro_usd),
+                format_duration(attempt.latency_ms),
             )
             for attempt in receipt.attempt_details
         ]
         columns = ("step", "try", "capability", "state", "error", "quality", "cost", "time")
-        table(columns, rows, below=("error", "time", "cost"), names=2)
+        print_table(columns, rows, detail_columns=("error", "time", "cost"), label_columns=2)
 
 
 def _row(receipt: Receipt) -> tuple[str, ...]:
-    ended = moment(receipt, "end_time")
+    ended = get_time(receipt, "end_time")
     return (
         receipt.job_id,
         f"{ended:%Y-%m-%d %H:%M}" if ended else "",
         receipt.state,
         enum_name(receipt, "form").removeprefix(_FORM).lower(),
-        score(optional(receipt, "observed_quality")),
+        format_score(get_optional(receipt, "observed_quality")),
         str(receipt.attempts),
-        money(receipt.cost_micro_usd),
-        duration(receipt.latency_ms),
+        format_money(receipt.cost_micro_usd),
+        format_duration(receipt.latency_ms),
         _causes(receipt),
     )
 
@@ -90,23 +99,24 @@ def _causes(receipt: Receipt) -> str:
     return ", ".join(name.removeprefix(_CAUSE).lower().replace("_", " ") for name in names)
 
 
-def _figures(receipt: Receipt) -> list[tuple[str, str]]:
+def _field_rows(receipt: Receipt) -> list[tuple[str, str]]:
     scores = ", ".join(f"{name} {value:.2f}" for name, value in sorted(receipt.criterion_scores.items()))
+    fallbacks, reworks = format_count(receipt.fallbacks, "fallback"), format_count(receipt.reworks, "rework")
     return [
         ("receipt", receipt.receipt_id),
         ("path", receipt.path.lower()),
-        ("quality foreseen", score(optional(receipt, "predicted_quality"))),
-        ("quality observed", score(optional(receipt, "observed_quality"))),
+        ("quality predicted", format_score(get_optional(receipt, "predicted_quality"))),
+        ("quality observed", format_score(get_optional(receipt, "observed_quality"))),
         ("by criterion", scores or "–"),
         ("degradation", str(receipt.degradation_level)),
         ("candidates", str(receipt.candidates)),
-        ("confidence", score(receipt.confidence)),
+        ("confidence", format_score(receipt.confidence)),
         (
             "attempts",
-            f"{receipt.attempts} ({counted(receipt.fallbacks, 'fallback')}, {counted(receipt.reworks, 'rework')})",
+            f"{receipt.attempts} ({fallbacks}, {reworks})",
         ),
-        ("time", f"{duration(receipt.latency_ms)} ({duration(receipt.provider_ms)} at providers)"),
-        ("cost", money(receipt.cost_micro_usd)),
+        ("time", f"{format_duration(receipt.latency_ms)} ({format_duration(receipt.provider_ms)} at providers)"),
+        ("cost", format_money(receipt.cost_micro_usd)),
         ("trace digest", receipt.trace_digest),
-        ("facts complete", "yes" if receipt.complete else "no"),
+        ("complete", "yes" if receipt.complete else "no"),
     ]

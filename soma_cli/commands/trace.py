@@ -1,4 +1,4 @@
-"""`soma trace`: why a job went as it went, once or while it runs."""
+"""`soma trace`: the Decision Trace of a job."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 from soma.provenance.v1.trace_service_pb2 import DecisionTrace, TraceEvent
 from soma_cli.client import EdgeClient
 from soma_cli.messages import enum_name, parse
-from soma_cli.output import Json, console, line, state_text
-from soma_cli.trace_view import attempt_line, tree
+from soma_cli.output import Json, console, print_line, state_text
+from soma_cli.trace_view import attempt_text, build_tree
 from soma_local.home import Home
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Show why each capability was chosen, what failed, what was reworked, and what it cost."""
-    with EdgeClient.of_home(Home.from_environment()) as client:
+    with EdgeClient.for_home(Home.from_environment()) as client:
         if not follow:
-            text = client.raw(f"/v1/traces/{job_id}")
+            text = client.get_json(f"/v1/traces/{job_id}")
             found = parse(DecisionTrace, text)
         elif as_json:
             for data in client.watch_trace(job_id):
@@ -42,13 +42,13 @@ def trace(
         show(found)
 
 
-def show(found: DecisionTrace) -> None:
-    """Print a trace as a tree."""
-    console.print(tree(found))
+def show(trace: DecisionTrace) -> None:
+    """Prints a trace as a tree."""
+    console.print(build_tree(trace))
 
 
 def _follow(events: Iterable[str]) -> DecisionTrace:
-    """Print each new word on a step as it comes; give the whole trace at the end."""
+    """Prints new attempts and states as they arrive; returns the complete trace."""
     printed: set[str] = set()
     for data in events:
         event = parse(TraceEvent, data)
@@ -58,15 +58,15 @@ def _follow(events: Iterable[str]) -> DecisionTrace:
             _print_attempts(event.step, printed)
         elif event.HasField("job") and (state := enum_name(event.job, "state")) not in printed:
             printed.add(state)
-            line(("job ", "bold"), state_text(state))
+            print_line(("job ", "bold"), state_text(state))
     raise typer.Exit(1)
 
 
 def _print_attempts(step: TraceStep, printed: set[str]) -> None:
-    """Print what was not printed yet of the attempts of a step."""
+    """Prints the attempts of a step that have not been printed yet."""
     for attempt in step.attempts:
-        words = attempt_line(attempt)
-        key = f"{step.step_id} {words.plain}"
+        text = attempt_text(attempt)
+        key = f"{step.step_id} {text.plain}"
         if key not in printed:
             printed.add(key)
-            line((f"{step.step_id}: ", "bold"), words)
+            print_line((f"{step.step_id}: ", "bold"), text)

@@ -1,4 +1,4 @@
-"""The engines that a local mesh stands on, from wheels; Kafka from Maven."""
+"""The engines of a local mesh, from wheels; Kafka from Maven."""
 
 from __future__ import annotations
 

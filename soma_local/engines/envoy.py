@@ -1,11 +1,11 @@
-"""Envoy, from a wheel: the edge."""
+"""Envoy, from a wheel."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, ClassVar
 
-from soma_local.engines.base import Engine, plain_environ
+from soma_local.engines.base import Engine, engine_environ
 from soma_local.engines.http import get_status
 from soma_local.home import write_private
 from soma_local.locate import engines as locate
@@ -22,7 +22,7 @@ _DRAIN_S = 20
 
 
 class EnvoyEngine(Engine):
-    """Envoy with the bootstrap that `bootstrap(admin_port)` gives; `port` is the admin interface."""
+    """Envoy with the bootstrap that `bootstrap(admin_port)` returns; `port` is that of the admin interface."""
 
     title: ClassVar[str] = "envoy"
 
@@ -31,20 +31,20 @@ class EnvoyEngine(Engine):
         self._bootstrap = bootstrap
 
     async def prepare(self) -> None:
-        """Write the bootstrap configuration."""
+        """Writes the bootstrap configuration."""
         await super().prepare()
         write_private(self._config, json.dumps(self._bootstrap(self.port), indent=2))
 
     def command(self) -> Command:
-        """Run the proxy, without the shared memory of hot restarts."""
+        """Returns the command of the proxy, without the shared memory of hot restarts."""
         argv = [
             str(locate.envoy().path), "--config-path", str(self._config), "--concurrency", "2",
             "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", str(_DRAIN_S),
         ]  # fmt: skip
-        return Command(argv, plain_environ(), folder=self.folder)
+        return Command(argv, engine_environ(), folder=self.folder)
 
     async def ready(self) -> bool:
-        """Say whether it is live, which includes its first configuration from the control plane."""
+        """Returns whether it is live, which includes its first configuration from the control plane."""
         status, body = await get_status(f"http://{self.address}/ready")
         return status == _HTTP_OK and body.strip() == "LIVE"
 

@@ -1,4 +1,4 @@
-"""Asks an engine's HTTP interface how it is."""
+"""Requests to the health endpoints of engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _TIMEOUT_S = 3.0
 
 
 async def get_status(url: str) -> tuple[int, str]:
-    """Give status code and body of a GET; (0, "") while nobody answers."""
+    """Returns status code and body of a GET; (0, "") when the connection fails."""
     async with httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT_S) as client:
         try:
             response = await client.get(url)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from mesh.errors import SomaError
 from mesh.settings import BusSettings
 from soma_local import locate
-from soma_local.engines.base import Engine, plain_environ
+from soma_local.engines.base import Engine, engine_environ
 from soma_local.home import write_private
 from soma_local.ports import LOOPBACK
 from soma_local.program import Command, ProgramFailedError
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from soma_local.home import Home
 
-_USER = "soma"
-_JVM = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_USERNAME = "soma"
+_JVM_OPTIONS = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 _LOGGING = "-Dorg.slf4j.simpleLogger."
 _READY_TIMEOUT_S = 5.0
 _FORMAT_TIMEOUT_S = 60.0
@@ -33,9 +33,9 @@ _JAAS = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
 class KafkaEngine(Engine):
-    """Kafka in KRaft mode with a generated password. What it acknowledged survives kill -9.
+    """Kafka in KRaft mode with a generated password. Acknowledged records survive kill -9.
 
-    `jars` is the folder of its jars; None takes that of the home's cache, fetched on first use.
+    `jars` is the folder of its jars; None stands for the home's cache, fetched on first use.
     """
 
     title: ClassVar[str] = "kafka"
@@ -47,13 +47,13 @@ class KafkaEngine(Engine):
 
     @property
     def settings(self) -> BusSettings:
-        """How a client reaches it; topics have one replica here."""
+        """The settings of a client; topics have one replica."""
         return BusSettings(
             kind="kafka",
             bootstrap_servers=(self.address,),
             security_protocol="SASL_PLAINTEXT",
             sasl_mechanism="PLAIN",
-            sasl_username=_USER,
+            sasl_username=_USERNAME,
             sasl_password=SecretStr(self._password),
             replication_factor=1,
             min_insync_replicas=1,
@@ -61,7 +61,7 @@ class KafkaEngine(Engine):
         )
 
     async def prepare(self) -> None:
-        """Find the jars, settle the ports, write the configuration, format the storage on first start."""
+        """Finds the jars, allocates the ports, writes the configuration, formats the storage on first start."""
         await super().prepare()
         if self._jars is None:
             self._jars = (await asyncio.to_thread(locate.kafka_jars, self._home)).path
@@ -71,11 +71,11 @@ class KafkaEngine(Engine):
             await self._format()
 
     def command(self) -> Command:
-        """Run the broker with its configuration."""
-        return Command(self._java("kafka.Kafka", str(self._config)), plain_environ(), folder=self.folder)
+        """Returns the command of the broker."""
+        return Command(self._java("kafka.Kafka", str(self._config)), engine_environ(), folder=self.folder)
 
     async def ready(self) -> bool:
-        """Say whether it answers a client that knows the password."""
+        """Returns whether an authenticated client gets a response."""
         from mesh.events.kafka import cluster_id
 
         try:
@@ -87,13 +87,13 @@ class KafkaEngine(Engine):
             return False
 
     def wipe(self) -> None:
-        """Forget everything: the next start formats a new cluster. Only while it does not run."""
+        """Marks the storage as unformatted: the next start formats a new cluster. Raises while the engine runs."""
         if self.pid is not None:
             raise ProgramFailedError("kafka runs: stop it before its data is removed")
         self._formatted.unlink(missing_ok=True)
 
     def _properties(self) -> dict[str, str]:
-        login = f'{_JAAS} username="{_USER}" password="{self._password}" user_{_USER}="{self._password}";'
+        login = f'{_JAAS} username="{_USERNAME}" password="{self._password}" user_{_USERNAME}="{self._password}";'
         listeners = {"CLIENTS": self.port, "CONTROLLER": self._controller}
         return {
             "process.roles": "broker,controller",
@@ -129,20 +129,22 @@ class KafkaEngine(Engine):
         }
 
     async def _format(self) -> None:
-        """Make the storage of a new cluster; a kill in the middle leaves it unformatted."""
+        """Creates the storage of a new cluster; a kill in the middle leaves it unformatted."""
         shutil.rmtree(self._storage, ignore_errors=True)
-        argv = self._java("kafka.tools.StorageTool", "format", f"--cluster-id={_new_id()}", "-c", str(self._config))
+        argv = self._java(
+            "kafka.tools.StorageTool", "format", f"--cluster-id={_new_cluster_id()}", "-c", str(self._config)
+        )
         result = await asyncio.to_thread(
-            subprocess.run, argv, env=plain_environ(), cwd=self.folder, capture_output=True, text=True, check=False,
+            subprocess.run, argv, env=engine_environ(), cwd=self.folder, capture_output=True, text=True, check=False,
             timeout=_FORMAT_TIMEOUT_S, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if result.returncode != 0:
             raise ProgramFailedError(f"kafka's storage could not be formatted:\n{result.stderr.strip()[-2000:]}")
         self._formatted.touch()
 
-    def _java(self, *words: str) -> list[str]:
+    def _java(self, *arguments: str) -> list[str]:
         level = (f"{_LOGGING}defaultLogLevel=warn", f"{_LOGGING}showDateTime=true")
-        return [str(locate.java().path), *_JVM, *level, "-cp", f"{self._jars}/*", *words]
+        return [str(locate.java().path), *_JVM_OPTIONS, *level, "-cp", f"{self._jars}/*", *arguments]
 
     @property
     def _password(self) -> str:
@@ -161,6 +163,6 @@ class KafkaEngine(Engine):
         return self.folder / "formatted"
 
 
-def _new_id() -> str:
-    """A cluster id as Kafka writes it: 16 bytes, URL-safe, without padding."""
+def _new_cluster_id() -> str:
+    """Returns a cluster id in Kafka's format: 16 random bytes as URL-safe base64 without padding."""
     return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import httpx
 
-from soma_local.engines.base import Engine, plain_environ
+from soma_local.engines.base import Engine, engine_environ
 from soma_local.engines.http import get_status
 from soma_local.home import write_private
 from soma_local.locate import engines as locate
@@ -25,7 +25,7 @@ _INIT_TIMEOUT_S = 20.0
 
 
 class OpenBaoEngine(Engine):
-    """OpenBao on raft storage; a static key unseals it, so that it is active again after every restart."""
+    """OpenBao on raft storage; a static key unseals it after each restart."""
 
     title: ClassVar[str] = "openbao"
 
@@ -36,15 +36,15 @@ class OpenBaoEngine(Engine):
 
     @property
     def root_token(self) -> str:
-        """Token that may do everything: for provisioning alone."""
+        """The root token, for provisioning only."""
         return (self._home.secrets / "openbao-root-token").read_text(encoding="utf-8").strip()
 
     async def prepare(self) -> None:
-        """Make the seal key once and write the configuration."""
+        """Creates the seal key once and writes the configuration."""
         await super().prepare()
-        if self._unfinished.exists():  # killed before its root token was kept: nobody ever wrote to it
+        if self._initializing_file.exists():  # killed before its root token was stored: its storage is empty
             shutil.rmtree(self.folder / "raft", ignore_errors=True)
-            self._unfinished.unlink()
+            self._initializing_file.unlink()
         (self.folder / "raft").mkdir(exist_ok=True, mode=0o700)
         key = self._home.secrets / "openbao-seal-key"
         if not key.exists():
@@ -61,12 +61,12 @@ class OpenBaoEngine(Engine):
         write_private(self.folder / "openbao.json", json.dumps(config, indent=2))
 
     def command(self) -> Command:
-        """Run the server with its configuration."""
+        """Returns the command of the server."""
         argv = [str(locate.openbao().path), "server", f"-config={self.folder / 'openbao.json'}"]
-        return Command(argv, plain_environ(), folder=self.folder)
+        return Command(argv, engine_environ(), folder=self.folder)
 
     async def ready(self) -> bool:
-        """Say whether it is unsealed and active; initialise it when it is new."""
+        """Returns whether it is unsealed and active; initializes a new one."""
         status, _ = await get_status(f"{self.url}/v1/sys/health")
         if status == _NOT_INITIALISED:
             await self._initialise()
@@ -74,17 +74,17 @@ class OpenBaoEngine(Engine):
         return status == _ACTIVE
 
     async def _initialise(self) -> None:
-        """Initialise once and keep the root token and the recovery key."""
-        self._unfinished.touch()
+        """Initializes the server and stores the root token and the recovery key."""
+        self._initializing_file.touch()
         async with httpx.AsyncClient(trust_env=False, timeout=_INIT_TIMEOUT_S) as client:
             response = await client.put(f"{self.url}/v1/sys/init", json={"recovery_shares": 1, "recovery_threshold": 1})
         if response.is_error:
             raise ProgramFailedError(f"openbao could not be initialised: {response.text.strip()}")
-        answer = response.json()
-        write_private(self._home.secrets / "openbao-recovery-key", answer["recovery_keys_base64"][0])
-        write_private(self._home.secrets / "openbao-root-token", answer["root_token"])
-        self._unfinished.unlink()
+        keys = response.json()
+        write_private(self._home.secrets / "openbao-recovery-key", keys["recovery_keys_base64"][0])
+        write_private(self._home.secrets / "openbao-root-token", keys["root_token"])
+        self._initializing_file.unlink()
 
     @property
-    def _unfinished(self) -> Path:
+    def _initializing_file(self) -> Path:
         return self.folder / "initialising"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import asyncpg
 import psutil
 
-from soma_local.engines.base import Engine, plain_environ
+from soma_local.engines.base import Engine, engine_environ
 from soma_local.home import write_private
 from soma_local.identity import ProcessIdentity
 from soma_local.locate import engines as locate
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from soma_local.home import Home
 
 _SUPERUSER = "soma_owner"
-_ATTEMPTS = 5
+_START_ATTEMPTS = 5
 _SETTINGS = {
     "max_connections": "160",
     "shared_buffers": "64MB",
@@ -38,13 +38,13 @@ _SETTINGS = {
     "log_timezone": "UTC",
 }
 # For tests: a crash of the machine may lose data, a crash of the server does not.
-_FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_NON_DURABLE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class PostgresEngine(Engine):
     """Postgres over TCP with SCRAM passwords; never as root; SIGINT stops it (fast shutdown).
 
-    One that is not durable is stopped at once, by SIGQUIT: writing everything out takes long, and nobody reads it.
+    One that is not durable is stopped by SIGQUIT (immediate shutdown), without a checkpoint.
     """
 
     title: ClassVar[str] = "postgres"
@@ -52,41 +52,41 @@ class PostgresEngine(Engine):
 
     def __init__(self, home: Path | Home, port: int = 0, *, durable: bool = True) -> None:
         super().__init__(home, port)
-        self._settings = _SETTINGS if durable else {**_SETTINGS, **_FAST_SETTINGS}
+        self._settings = _SETTINGS if durable else {**_SETTINGS, **_NON_DURABLE_SETTINGS}
         self.stop_signal = signal.SIGINT if durable else signal.SIGQUIT
 
     @property
     def dsn(self) -> str:
-        """Connection string of the superuser to the maintenance database."""
+        """The connection string of the superuser for the maintenance database."""
         return self.dsn_of("postgres")
 
     def dsn_of(self, database: str, user: str = _SUPERUSER, password: str | None = None) -> str:
-        """Connection string to a database, of the superuser unless said otherwise."""
+        """Returns the connection string of a user, by default the superuser, for a database."""
         secret = password if password is not None else self._home.secret("postgres")
         return f"postgresql://{user}:{secret}@{LOOPBACK}:{self.port}/{database}?sslmode=disable"
 
     async def prepare(self) -> None:
-        """Make the cluster on first start; remove the lock of a server that died."""
+        """Creates the cluster on first start; removes a stale lock file."""
         await super().prepare()
         if self._user is not None:
             os.chown(self.folder, self._user.uid, self._user.gid)
         if not (self._cluster / "PG_VERSION").exists():
             await self._initialise()
-        await self._clear_stale_lock()
+        await self._remove_stale_lock()
 
     async def start(self) -> None:
-        """Start; wait out the last server's children, which hold its shared memory for a moment after a kill."""
-        for attempt in range(1, _ATTEMPTS + 1):
+        """Starts the server; retries while processes of a killed one still hold its shared memory."""
+        for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 return await super().start()
             except ProgramFailedError as failure:
-                if attempt == _ATTEMPTS or "shared memory" not in str(failure):
+                if attempt == _START_ATTEMPTS or "shared memory" not in str(failure):
                     raise
                 await asyncio.sleep(0.3 * attempt)
         return None
 
     def command(self) -> Command:
-        """Run the server on its cluster."""
+        """Returns the command of the server."""
         server = locate.postgres().path
         settings = {
             **self._settings,
@@ -94,12 +94,12 @@ class PostgresEngine(Engine):
             "port": str(self.port),
             "unix_socket_directories": "",
         }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         argv = [str(server), "-D", str(self._cluster), *options]
-        return Command(argv, plain_environ(), user=self._user, reach=(server, self._cluster))
+        return Command(argv, engine_environ(), user=self._user, reachable=(server, self._cluster))
 
     async def ready(self) -> bool:
-        """Say whether a session can be opened."""
+        """Returns whether the server accepts a connection."""
         try:
             connection = await asyncpg.connect(self.dsn, timeout=5)
         except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError, TimeoutError):
@@ -113,7 +113,7 @@ class PostgresEngine(Engine):
 
     @property
     def _user(self) -> User | None:
-        """The user to become, where we are root: Postgres refuses to run as root."""
+        """The user of the server when this process runs as root, as which Postgres refuses to run."""
         if os.geteuid() != 0:
             return None
         if self.folder.exists() and self.folder.stat().st_uid != 0:
@@ -128,48 +128,49 @@ class PostgresEngine(Engine):
         raise ProgramFailedError("postgres cannot run as root and this system has neither a user postgres nor nobody")
 
     async def _initialise(self) -> None:
-        """Run initdb beside its final place and move the finished cluster there: a kill leaves no half of one."""
-        fresh = self.folder / "cluster.new"
+        """Runs initdb in a temporary folder and renames that, so that a kill leaves no incomplete cluster."""
+        new_cluster = self.folder / "cluster.new"
         password = self.folder / "password"
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new_cluster, ignore_errors=True)
         write_private(password, self._home.secret("postgres"))
         if self._user is not None:
             os.chown(password, self._user.uid, self._user.gid)
         initdb = locate.postgres().path.with_name("initdb")
         argv = [
-            str(initdb), "-D", str(fresh), f"--username={_SUPERUSER}", f"--pwfile={password}", "--encoding=UTF8",
+            str(initdb), "-D", str(new_cluster), f"--username={_SUPERUSER}", f"--pwfile={password}", "--encoding=UTF8",
             "--auth=scram-sha-256", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         ]  # fmt: skip
         try:
             await self._run_initdb(argv, initdb)
-            fresh.rename(self._cluster)
+            new_cluster.rename(self._cluster)
         finally:
             password.unlink(missing_ok=True)
 
     async def _run_initdb(self, argv: list[str], initdb: Path) -> None:
-        command = self.wrap(Command(argv, plain_environ(), user=self._user, reach=(initdb, self.folder)))
+        command = self.wrap(Command(argv, engine_environ(), user=self._user, reachable=(initdb, self.folder)))
         result = await asyncio.to_thread(
-            subprocess.run, command, env=plain_environ(), cwd="/", capture_output=True, text=True, check=False,
+            subprocess.run, command, env=engine_environ(), cwd="/", capture_output=True, text=True, check=False,
             timeout=self.start_timeout_s, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if result.returncode != 0:
             raise ProgramFailedError(f"initdb failed with status {result.returncode}:\n{result.stderr.strip()}")
 
-    async def _clear_stale_lock(self) -> None:
-        """Remove `postmaster.pid` where its pid belongs to another program by now, which Postgres itself cannot tell.
+    async def _remove_stale_lock(self) -> None:
+        """Removes `postmaster.pid` after ending the server of its pid, if that still runs.
 
-        One that a crash of the machine left empty goes, too: Postgres refuses to start over it.
+        Postgres refuses to start when the pid belongs to another program by now, or when the file is empty, as after a
+        crash of the machine.
         """
         lock = self._cluster / "postmaster.pid"
         if not lock.exists():
             return
         first = next(iter(lock.read_text(encoding="utf-8", errors="replace").split()), "")
         pid = int(first) if first.isdecimal() else 0
-        server = ProcessIdentity.of(pid)
+        server = ProcessIdentity.for_pid(pid)
         try:
-            ours = str(self._cluster) in psutil.Process(pid).cmdline()
+            is_server = str(self._cluster) in psutil.Process(pid).cmdline()
         except psutil.Error:
-            ours = False
-        if server is not None and ours:
+            is_server = False
+        if server is not None and is_server:
             await server.end(self.stop_signal, self.stop_grace_s)
         lock.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from soma_local.engines.base import Engine, plain_environ
+from soma_local.engines.base import Engine, engine_environ
 from soma_local.engines.http import get_status
 from soma_local.locate import engines as locate
 from soma_local.ports import LOOPBACK, free_port
@@ -19,12 +19,12 @@ class TemporalEngine(Engine):
     title: ClassVar[str] = "temporal"
 
     async def prepare(self) -> None:
-        """Settle the ports."""
+        """Allocates the ports."""
         await super().prepare()
         self._http_port = free_port()
 
     def command(self) -> Command:
-        """Run the server; the queue processors' poll rate of the default costs 50 ms for each task."""
+        """Returns the command of the server; the default poll rate of its queue processors adds 50 ms to each task."""
         argv = [
             str(locate.temporal().path), "server", "start-dev", "--headless", "--ip", LOOPBACK,
             "--port", str(self.port), "--http-port", str(self._http_port), "--log-level", "error",
@@ -34,9 +34,9 @@ class TemporalEngine(Engine):
             "--dynamic-config-value", "matching.useNewMatcher=true",
             "--dynamic-config-value", "matching.enableFairness=true",
         ]  # fmt: skip
-        return Command(argv, plain_environ(), folder=self.folder)
+        return Command(argv, engine_environ(), folder=self.folder)
 
     async def ready(self) -> bool:
-        """Say whether the default namespace exists."""
+        """Returns whether the default namespace exists."""
         status, _ = await get_status(f"http://{LOOPBACK}:{self._http_port}/api/v1/namespaces/default")
         return status == _HTTP_OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from soma_local.engines.base import Engine, plain_environ
+from soma_local.engines.base import Engine, engine_environ
 from soma_local.home import write_private
 from soma_local.locate import engines as locate
 from soma_local.ports import LOOPBACK
@@ -23,7 +23,7 @@ class ValkeyEngine(Engine):
         return f"redis://:{self._password}@{self.address}/0"
 
     async def prepare(self) -> None:
-        """Write the configuration: a file, because arguments can be read by every user of the machine."""
+        """Writes the configuration to a file, as every user of the machine can read arguments."""
         await super().prepare()
         lines = (
             f"bind {LOOPBACK}", f"port {self.port}", f"dir {self.folder}", f"requirepass {self._password}",
@@ -32,11 +32,11 @@ class ValkeyEngine(Engine):
         write_private(self.folder / "valkey.conf", "\n".join(lines) + "\n")
 
     def command(self) -> Command:
-        """Run the server with its configuration."""
-        return Command([str(locate.valkey().path), str(self.folder / "valkey.conf")], plain_environ())
+        """Returns the command of the server."""
+        return Command([str(locate.valkey().path), str(self.folder / "valkey.conf")], engine_environ())
 
     async def ready(self) -> bool:
-        """Say whether an authenticated PING is answered (not while the append-only file loads)."""
+        """Returns whether an authenticated PING gets PONG, which it does not while the append-only file loads."""
         try:
             async with asyncio.timeout(2):
                 reader, writer = await asyncio.open_connection(LOOPBACK, self.port)

@@ -1,4 +1,4 @@
-"""Where the pieces are that the mesh runs: from wheels, from the system, or fetched once."""
+"""Locates the programs and files that the mesh runs: in wheels, on the system, or downloaded once."""
 
 from __future__ import annotations
 

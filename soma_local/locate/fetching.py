@@ -1,4 +1,4 @@
-"""Fills a folder of the cache once, however many processes want it."""
+"""Downloads a folder of the cache once, also with concurrent processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fetch_once(folder: Path, fetch: Callable[[Path], None]) -> None:
-    """Let `fetch` make the folder, unless another process does so first; raise OSError where nothing can be written."""
+    """Calls `fetch` to create the folder unless it exists; raises OSError when the cache is not writable."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

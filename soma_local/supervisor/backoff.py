@@ -1,20 +1,20 @@
-"""How long to wait before a crashed program starts again."""
+"""The backoff of restarts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_EXPONENT_CAP = 20
+_MAX_EXPONENT = 20
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Doubles from `first_s` to `longest_s`; a program that ran `healthy_after_s` seconds counts as well again."""
+    """Exponential backoff from `initial_s` to `max_s`; reset for a program that ran for `reset_after_s` seconds."""
 
-    first_s: float = 0.2
-    longest_s: float = 15.0
-    healthy_after_s: float = 30.0
+    initial_s: float = 0.2
+    max_s: float = 15.0
+    reset_after_s: float = 30.0
 
     def delay_s(self, failures: int) -> float:
-        """Seconds to wait after this many failures in a row, from 1."""
-        return min(self.first_s * 2.0 ** min(failures - 1, _EXPONENT_CAP), self.longest_s)
+        """Returns the seconds to wait after this many failures in a row, from 1."""
+        return min(self.initial_s * 2.0 ** min(failures - 1, _MAX_EXPONENT), self.max_s)

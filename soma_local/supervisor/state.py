@@ -1,4 +1,4 @@
-"""What runs, as a file that other commands read."""
+"""The state of the mesh in a file that other commands read, and the lock of its home."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """Where the mesh is in its life."""
+    """The lifecycle phase of the mesh."""
 
     STARTING = "starting"
     READY = "ready"
@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 
 class ProgramState(StrEnum):
-    """Where one program is in its life."""
+    """The lifecycle state of a program; WAITING is the backoff before a restart."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -36,7 +36,7 @@ class ProgramState(StrEnum):
 
 
 class ProgramStatus(BaseModel):
-    """One program of the mesh."""
+    """The status of one program."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,7 @@ class ProgramStatus(BaseModel):
 
 
 class MeshState(BaseModel):
-    """The whole mesh."""
+    """The state of the mesh and its programs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,47 +70,47 @@ class StateFile:
         self._path = home.run / "state.json"
 
     def write(self, state: MeshState) -> None:
-        """Replace the state in one step."""
+        """Replaces the state atomically."""
         write_private(self._path, state.model_dump_json(indent=2))
 
     def read(self) -> MeshState | None:
-        """Give the state last written, None when there is none.
+        """Returns the last state, None when there is none.
 
-        What a dead supervisor left says FAILED, and that its programs, which ended with it, are STOPPED.
+        After a killed supervisor, whose programs ended with it, the phase is FAILED and the programs are STOPPED.
         """
         if not self._path.exists():
             return None
         try:
             state = MeshState.model_validate_json(self._path.read_text(encoding="utf-8"))
-        except ValidationError:  # written by another version: as good as none
+        except ValidationError:  # written by another version
             return None
         if state.phase in {Phase.STARTING, Phase.READY, Phase.STOPPING} and not state.supervisor.alive():
             programs = tuple(
-                one.model_copy(update={"state": ProgramState.STOPPED, "pid": None}) for one in state.programs
+                program.model_copy(update={"state": ProgramState.STOPPED, "pid": None}) for program in state.programs
             )
             message = "the supervisor was killed"
             return state.model_copy(update={"phase": Phase.FAILED, "message": message, "programs": programs})
         return state
 
     def running(self) -> MeshState | None:
-        """Give the state of a mesh that runs now, or None."""
+        """Returns the state of a running mesh, else None."""
         state = self.read()
         return state if state is not None and state.phase in {Phase.STARTING, Phase.READY, Phase.STOPPING} else None
 
 
 class AlreadyRunningError(Exception):
-    """Another supervisor holds this home."""
+    """Another supervisor holds the lock of this home."""
 
 
 class HomeLock:
-    """Makes one supervisor alone own a home; the system releases it however the holder ends."""
+    """The lock by which a home has one supervisor; the kernel releases it when the process ends."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Take the lock; raise AlreadyRunningError when it is held."""
+        """Acquires the lock; raises AlreadyRunningError when it is held."""
         self._home.create()
         file = (self._home.run / "lock").open("w")
         try:
@@ -121,7 +121,7 @@ class HomeLock:
         self._file = file
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Releases the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None

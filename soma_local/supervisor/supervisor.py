@@ -1,4 +1,4 @@
-"""Keeps programs running: starts them in groups, restarts what crashes, stops all in reverse order."""
+"""Starts programs in groups, restarts those that end, stops all in reverse order."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from soma_local.program import Program
 
 _log = logging.getLogger(__name__)
-_ROTATE_S = 60.0
+_ROTATION_INTERVAL_S = 60.0
 
 
 @dataclass
 class _Supervised:
-    """A program and what became of it so far."""
+    """A program and its state."""
 
     program: Program
     task: asyncio.Task[None] | None = None
@@ -33,22 +33,22 @@ class _Supervised:
 
 
 class Supervisor:
-    """Owns running programs. `changed` is called after every change of a program's state; its errors are logged."""
+    """Supervises programs. `on_change` is called after every change of a program's state; its errors are logged."""
 
     def __init__(
-        self, clock: Clock, backoff: Backoff | None = None, changed: Callable[[], None] = lambda: None
+        self, clock: Clock, backoff: Backoff | None = None, on_change: Callable[[], None] = lambda: None
     ) -> None:
         self._clock = clock
         self._backoff = backoff or Backoff()
-        self._changed = changed
+        self._on_change = on_change
         self._groups: list[list[_Supervised]] = []
-        self._rotating: asyncio.Task[None] | None = None
+        self._log_rotation: asyncio.Task[None] | None = None
 
     async def start(self, programs: Sequence[Program]) -> None:
-        """Start a group of programs together and keep them running; raise ProgramFailedError if one cannot start."""
+        """Starts a group of programs concurrently and supervises them; raises ProgramFailedError if one fails."""
         group = [_Supervised(program) for program in programs]
         self._groups.append(group)
-        self._rotating = self._rotating or asyncio.create_task(self._rotate(), name="rotate logs")
+        self._log_rotation = self._log_rotation or asyncio.create_task(self._rotate_logs(), name="rotate logs")
         try:
             async with asyncio.TaskGroup() as starting:
                 for supervised in group:
@@ -56,19 +56,19 @@ class Supervisor:
         except* ProgramFailedError as failures:
             raise failures.exceptions[0] from None
         for supervised in group:
-            supervised.task = asyncio.create_task(self._watch(supervised), name=f"keep {supervised.program.name}")
+            supervised.task = asyncio.create_task(self._watch(supervised), name=f"supervise {supervised.program.name}")
 
     async def stop(self) -> None:
-        """Stop all programs, the last group first; programs of a group stop together.
+        """Stops all programs, the last group first; the programs of a group stop concurrently.
 
-        One that cannot be stopped keeps no other from it; ProgramFailedError names it when all were asked.
+        Raises ProgramFailedError at the end, which names the programs that could not be stopped.
         """
-        await _cancelled(self._rotating)
-        self._rotating = None
+        await _cancel_and_wait(self._log_rotation)
+        self._log_rotation = None
         failures: list[str] = []
         while self._groups:
             group = self._groups[-1]
-            results = await asyncio.gather(*(self._end(supervised) for supervised in group), return_exceptions=True)
+            results = await asyncio.gather(*(self._stop(supervised) for supervised in group), return_exceptions=True)
             for supervised, result in zip(group, results, strict=True):
                 if result is not None:
                     failures.append(f"{supervised.program.name} could not be stopped: {result}")
@@ -77,53 +77,53 @@ class Supervisor:
             raise ProgramFailedError("; ".join(failures))
 
     def statuses(self) -> tuple[ProgramStatus, ...]:
-        """Give every program's status, in order of start."""
+        """Returns the status of each program, in the order of their starts."""
         return tuple(_status(supervised) for group in self._groups for supervised in group)
 
     async def _start(self, supervised: _Supervised) -> None:
-        self._set(supervised, ProgramState.STARTING)
+        self._set_state(supervised, ProgramState.STARTING)
         await supervised.program.start()
-        self._set(supervised, ProgramState.RUNNING)
+        self._set_state(supervised, ProgramState.RUNNING)
 
-    async def _end(self, supervised: _Supervised) -> None:
-        await _cancelled(supervised.task)
+    async def _stop(self, supervised: _Supervised) -> None:
+        await _cancel_and_wait(supervised.task)
         await supervised.program.stop()
-        self._set(supervised, ProgramState.STOPPED)
+        self._set_state(supervised, ProgramState.STOPPED)
 
     async def _watch(self, supervised: _Supervised) -> None:
-        """Restart the program each time it ends, waiting longer while it keeps failing."""
-        failures, running = 0, True
+        """Restarts the program each time it ends, waiting longer while it keeps failing."""
+        failures, is_running = 0, True
         while True:
-            began = self._clock.monotonic()
-            if running:
+            started_at = self._clock.monotonic()
+            if is_running:
                 supervised.last_exit = await supervised.program.wait()
-                if self._clock.monotonic() - began >= self._backoff.healthy_after_s:
+                if self._clock.monotonic() - started_at >= self._backoff.reset_after_s:
                     failures = 0
             failures += 1
-            self._set(supervised, ProgramState.WAITING)
+            self._set_state(supervised, ProgramState.WAITING)
             await self._clock.sleep(self._backoff.delay_s(failures))
             supervised.restarts += 1
-            running = await self._restarted(supervised)
+            is_running = await self._restart(supervised)
 
-    async def _restarted(self, supervised: _Supervised) -> bool:
+    async def _restart(self, supervised: _Supervised) -> bool:
         try:
             await self._start(supervised)
-        except Exception as failure:  # noqa: BLE001 - whatever it was, the program must be tried again
+        except Exception as failure:  # noqa: BLE001 - after any error the program must be restarted again
             supervised.program.log(f"restart failed: {failure}")
             return False
         return True
 
-    def _set(self, supervised: _Supervised, state: ProgramState) -> None:
+    def _set_state(self, supervised: _Supervised, state: ProgramState) -> None:
         supervised.state = state
         try:
-            self._changed()
-        except Exception:  # noqa: BLE001 - who is told must not end the supervision
-            _log.exception("the change of %s to %s could not be told", supervised.program.name, state)
+            self._on_change()
+        except Exception:  # noqa: BLE001 - an error of the callback must not end the supervision
+            _log.exception("the change of %s to %s could not be published", supervised.program.name, state)
 
-    async def _rotate(self) -> None:
-        """Keep the logs short while their programs run."""
+    async def _rotate_logs(self) -> None:
+        """Rotates the logs of the programs while they run."""
         while True:
-            await self._clock.sleep(_ROTATE_S)
+            await self._clock.sleep(_ROTATION_INTERVAL_S)
             for supervised in [supervised for group in self._groups for supervised in group]:
                 try:
                     supervised.program.rotate_log()
@@ -131,8 +131,8 @@ class Supervisor:
                     _log.warning("the log of %s could not be rotated: %s", supervised.program.name, failure)
 
 
-async def _cancelled(task: asyncio.Task[None] | None) -> None:
-    """Cancel a task and wait for its end, whatever that is."""
+async def _cancel_and_wait(task: asyncio.Task[None] | None) -> None:
+    """Cancels a task and waits until it has ended."""
     if task is not None:
         task.cancel()
         await asyncio.wait({task})

@@ -1,1 +1,1 @@
-"""Throw-away engines and child processes for tests."""
+"""Temporary engines and child processes for tests."""

@@ -1,4 +1,4 @@
-"""Throw-away engines for tests, and fresh databases in milliseconds."""
+"""Temporary engines for tests, and new databases in milliseconds."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="Engine")
 ENGINE_START_S = 240.0
 _PREFIX = "soma-test-"
-_SHARED = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-_ROOM = 8 << 30
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only folders of its own are created in it
+_MIN_FREE_BYTES = 8 << 30
 _MIGRATOR = "plain_migrator"
 _PASSWORD = "throw-away"  # noqa: S105 - of an engine that lives in a temporary folder
 
 
 @asynccontextmanager
 async def running(engine: E) -> AsyncIterator[E]:
-    """Start an engine, for which a busy machine may need minutes, and stop it at the end."""
+    """Runs an engine within the block; on a busy machine its start may take minutes."""
     engine.start_timeout_s = ENGINE_START_S
     try:
         async with asyncio.timeout(2 * ENGINE_START_S):
@@ -51,72 +51,72 @@ async def running(engine: E) -> AsyncIterator[E]:
 
 
 @asynccontextmanager
-async def _home(within: Path | None = None) -> AsyncIterator[Path]:
+async def _temporary_home(within: Path | None = None) -> AsyncIterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=within))
-    held = _claim(folder)
+    lock = _try_lock(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if held is not None:
-            os.close(held)
+        if lock is not None:
+            os.close(lock)
 
 
-def _claim(folder: Path) -> int | None:
-    """A lock on the folder that ends with this process; None while another one holds it."""
-    opened = os.open(folder, os.O_RDONLY)
+def _try_lock(folder: Path) -> int | None:
+    """Locks a folder until this process ends and returns the descriptor; None when another process holds the lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(opened)
+        os.close(descriptor)
         return None
-    return opened
+    return descriptor
 
 
-def _memory() -> Path | None:
-    """A folder in the machine's memory, None where there is little of it.
+def _memory_folder() -> Path | None:
+    """Returns a folder in shared memory, None when there is little memory. Removes folders that killed processes left.
 
-    Hundreds of small databases are made there in an eighth of the time. What killed processes left in it is removed.
+    Databases are created there in an eighth of the time.
     """
-    if not os.access(_SHARED, os.W_OK):
+    if not os.access(_SHARED_MEMORY, os.W_OK):
         return None
-    for left in filter(Path.is_dir, _SHARED.glob(f"{_PREFIX}*")):
-        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
-            held = _claim(left)
-            if held is not None:
-                shutil.rmtree(left)
-                os.close(held)
-    free = min(shutil.disk_usage(_SHARED).free, psutil.virtual_memory().available)
-    return _SHARED if free > _ROOM else None
+    for orphan in filter(Path.is_dir, _SHARED_MEMORY.glob(f"{_PREFIX}*")):
+        with contextlib.suppress(OSError):  # owned by another user, or already removed
+            lock = _try_lock(orphan)
+            if lock is not None:
+                shutil.rmtree(orphan)
+                os.close(lock)
+    free = min(shutil.disk_usage(_SHARED_MEMORY).free, psutil.virtual_memory().available)
+    return _SHARED_MEMORY if free > _MIN_FREE_BYTES else None
 
 
 @asynccontextmanager
 async def postgres_engine() -> AsyncIterator[PostgresEngine]:
-    """A Postgres that may forget what it was told when the machine fails."""
-    async with _home(_memory()) as home, running(PostgresEngine(home, durable=False)) as engine:
+    """Runs a Postgres that is not durable against failures of the machine."""
+    async with _temporary_home(_memory_folder()) as home, running(PostgresEngine(home, durable=False)) as engine:
         yield engine
 
 
 @asynccontextmanager
 async def valkey_engine() -> AsyncIterator[ValkeyEngine]:
-    """A Valkey."""
-    async with _home() as home, running(ValkeyEngine(home)) as engine:
+    """Runs a Valkey."""
+    async with _temporary_home() as home, running(ValkeyEngine(home)) as engine:
         yield engine
 
 
 @asynccontextmanager
 async def temporal_engine() -> AsyncIterator[TemporalEngine]:
-    """A Temporal development server."""
-    async with _home() as home, running(TemporalEngine(home)) as engine:
+    """Runs a Temporal development server."""
+    async with _temporary_home() as home, running(TemporalEngine(home)) as engine:
         yield engine
 
 
 @asynccontextmanager
 async def openbao_engine() -> AsyncIterator[OpenBaoEngine]:
-    """An OpenBao with the engines `secret` (KV v2) and `transit` mounted."""
+    """Runs an OpenBao with the secrets engines `secret` (KV v2) and `transit` mounted."""
     from soma_local.vault import Vault
 
-    async with _home() as home, running(OpenBaoEngine(home)) as engine:
+    async with _temporary_home() as home, running(OpenBaoEngine(home)) as engine:
         async with Vault.open(engine.url, engine.root_token) as vault:
             await vault.ensure_mount("secret", "kv", {"version": "2"})
             await vault.ensure_mount("transit", "transit")
@@ -125,40 +125,40 @@ async def openbao_engine() -> AsyncIterator[OpenBaoEngine]:
 
 @asynccontextmanager
 async def kafka_engine(jars: Path) -> AsyncIterator[KafkaEngine]:
-    """A Kafka of one node."""
-    async with _home() as home, running(KafkaEngine(home, jars=jars)) as engine:
+    """Runs a Kafka of one node."""
+    async with _temporary_home() as home, running(KafkaEngine(home, jars=jars)) as engine:
         yield engine
 
 
 def valkey_settings(engine: ValkeyEngine) -> ValkeySettings:
-    """Settings to reach the engine."""
+    """Returns the settings of a client of the engine."""
     return ValkeySettings(url=SecretStr(engine.url))
 
 
 def temporal_settings(engine: TemporalEngine) -> TemporalSettings:
-    """Settings to reach the engine."""
+    """Returns the settings of a client of the engine."""
     return TemporalSettings(address=engine.address)
 
 
 def vault_settings(engine: OpenBaoEngine, folder: Path) -> VaultSettings:
-    """Settings to reach the engine as one who may do everything; the token is written to `folder`."""
+    """Returns the settings of a client with the root token, which is written to `folder`."""
     file = folder / "vault-token"
     file.write_text(engine.root_token, encoding="utf-8")
     return VaultSettings(address=engine.url, token_file=file)
 
 
 class Databases:
-    """Makes databases of one engine: each set of migrations runs once, every further database is a copy."""
+    """Creates databases of one engine: each set of migrations runs once, every other database is a copy."""
 
     def __init__(self, engine: PostgresEngine) -> None:
         self._engine = engine
         self._templates: dict[str, str] = {}
-        self._made = 0
+        self._count = 0
 
     async def fresh(self, schema: str, folders: Sequence[Path] = (), **pool: float) -> PostgresSettings:
-        """A database of its own with the context's migrated schema; settings connect as the context's role.
+        """Creates a database with the migrated schema of a context; returns the settings of the context's role.
 
-        `pool` overrides fields such as `pool_max`. Event tables are always there.
+        `pool` overrides fields such as `pool_max`. The tables of events are always included.
         """
         digest = _digest(schema, folders)
         if digest not in self._templates:
@@ -167,13 +167,13 @@ class Databases:
         return self.settings(name, schema, **pool)
 
     async def empty(self) -> str:
-        """A database without anything in it; gives the connection string of its owner."""
+        """Creates an empty database; returns the connection string of its owner."""
         return self._engine.dsn_of(await self._create(""))
 
     async def plain(self, schema: str) -> str:
-        """A database with an empty schema as `soma up` makes it; gives the connection string of the role that migrates.
+        """Creates a database with an empty schema like `soma up`; returns the connection string of the migrating role.
 
-        That role owns the schema and is no superuser, so that row-level security binds it.
+        That role owns the schema and is no superuser, so that row-level security applies to it.
         """
         name = await self._create("")
         async with AsyncExitStack() as stack:
@@ -186,12 +186,12 @@ class Databases:
         return self._engine.dsn_of(name, _MIGRATOR, _PASSWORD)
 
     def settings(self, database: str, schema: str, **pool: float) -> PostgresSettings:
-        """Settings of a context's role in the database."""
+        """Returns the settings of a context's role in a database."""
         dsn = self._engine.dsn_of(database, schema, _PASSWORD)
         return PostgresSettings.model_validate({"dsn": SecretStr(dsn), "schema_name": schema, **pool})
 
     def owner_dsn(self, settings: PostgresSettings) -> str:
-        """Connection string of the superuser to the database that the settings name."""
+        """Returns the connection string of the superuser for the database of the settings."""
         database = settings.dsn.get_secret_value().rpartition("/")[2].partition("?")[0]
         return self._engine.dsn_of(database)
 
@@ -201,13 +201,13 @@ class Databases:
         await migrate(dsn, schema, folders, password=_PASSWORD)
         return name
 
-    async def _create(self, how: str) -> str:
-        self._made += 1
-        name = f"test_{self._made}"
+    async def _create(self, options: str) -> str:
+        self._count += 1
+        name = f"test_{self._count}"
         async with AsyncExitStack() as stack:
             connection = await asyncpg.connect(self._engine.dsn)
             stack.push_async_callback(connection.close)
-            await connection.execute(f'CREATE DATABASE "{name}" {how}')
+            await connection.execute(f'CREATE DATABASE "{name}" {options}')
         return name
 
 

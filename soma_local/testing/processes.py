@@ -1,4 +1,4 @@
-"""Child processes of tests that end with them, also when the tests are killed."""
+"""Child processes of tests that end with the test process, also when that is killed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from soma_local import launch
 
 
 def killed_with_parent(*argv: str) -> list[str]:
-    """Arguments that run the program at an absolute path so that it is killed when this process, its parent, ends."""
+    """Returns the arguments that run a program, by its absolute path, which is killed when this process ends."""
     options = ["--parent", str(os.getpid()), "--signal", str(int(signal.SIGKILL))]
     return [sys.executable, "-I", "-S", str(launch.__file__), *options, "--", *argv]

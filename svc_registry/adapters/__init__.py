@@ -1,1 +1,1 @@
-"""Stores of the registry."""
+"""The adapters of the registry."""

@@ -1,10 +1,10 @@
 """Use cases of the registry."""
 
-from svc_registry.app.catalog import Catalog, Subscription, View
+from svc_registry.app.catalog import Catalog, Snapshot, Subscription
 from svc_registry.app.egress import correct_egress, follow_egress
 from svc_registry.app.history import Change
 from svc_registry.app.ladders import Ladders
-from svc_registry.app.providers import Providers
+from svc_registry.app.provider_availability import ProviderAvailability
 from svc_registry.app.registry import Registry
 from svc_registry.app.seeds import seed_ladders
 
@@ -12,10 +12,10 @@ __all__ = [
     "Catalog",
     "Change",
     "Ladders",
-    "Providers",
+    "ProviderAvailability",
     "Registry",
+    "Snapshot",
     "Subscription",
-    "View",
     "correct_egress",
     "follow_egress",
     "seed_ladders",

@@ -1,4 +1,4 @@
-"""The live catalogue: everything in memory, kept true by the change feed, watched by selectors."""
+"""The catalog: all capabilities and ladders in memory, updated from the change feed, watched by selectors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from svc_registry.domain import Capability, CapabilityKey, Ladder
 
 MAX_PENDING = 10_000
-"""Changes that wait to be read; with more, everything is read again."""
+"""Changed keys that may wait to be read; with more of them, everything is read again."""
 
 
 @dataclass(frozen=True)
-class View:
-    """A snapshot and the revision it is of."""
+class Snapshot:
+    """All capabilities and ladders as of one revision."""
 
     revision: int
     capabilities: Sequence[Capability]
@@ -35,24 +35,25 @@ class View:
 
 
 class Subscription:
-    """Changes after a revision, in order. A reader that falls behind the history must start anew."""
+    """Reads the changes after a revision, in order. A reader that falls behind the history needs a new snapshot."""
 
-    def __init__(self, catalog: Catalog, after: int) -> None:
+    def __init__(self, catalog: Catalog, revision: int) -> None:
         self._catalog = catalog
-        self.after = after
+        self.revision = revision
+        """The revision of the last change that was returned."""
 
-    async def next(self, seconds: float | None = None) -> Sequence[Change] | None:
-        """Waits for changes; none when there were none for so many seconds, None when some were lost."""
-        changes = await self._catalog.changes_after(self.after, seconds)
+    async def next(self, timeout_s: float | None = None) -> Sequence[Change] | None:
+        """Waits for changes; returns none of them after the timeout, None when some are no longer in the history."""
+        changes = await self._catalog.changes_after(self.revision, timeout_s)
         if changes:
-            self.after = changes[-1].revision
+            self.revision = changes[-1].revision
         return changes
 
 
 class Catalog:
     """All capabilities and ladders.
 
-    Revisions count within one process: `epoch` tells one process's from another's.
+    Revisions count within one process; `epoch` identifies the process that they are of.
     """
 
     def __init__(self, store: Store, feed: ChangeFeed, epoch: str, clock: Clock | None = None) -> None:
@@ -72,7 +73,7 @@ class Catalog:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Catalog]:
-        """Loads everything and follows the feed until left, also across failures of the store."""
+        """Loads everything and follows the change feed until the block ends, also across failures of the store."""
         async with self._feed.listen(self._on_change, self._on_reset):
             await self.reload()
             async with background(self._follow, "registry-catalog", clock=self._clock):
@@ -90,7 +91,7 @@ class Catalog:
         self._wake.set()
 
     async def _follow(self) -> None:
-        """Reads what has changed. When a read fails, what it was of stays pending for the next start."""
+        """Reads what has changed. When a read fails, its key stays pending for the restart of this task."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -120,91 +121,91 @@ class Catalog:
 
     async def reload(self) -> None:
         """Reads everything again and publishes what differs."""
-        known = set(self.capabilities.all())
-        async for capabilities in self._store.capabilities():
-            known.difference_update(item.key for item in capabilities)
+        unseen = set(self.capabilities.all())
+        async for capabilities in self._store.list_capabilities():
+            unseen.difference_update(capability.key for capability in capabilities)
             await self._publish(capabilities, ())
-        async for ladders in self._store.ladders():
+        async for ladders in self._store.list_ladders():
             await self._publish((), ladders)
-        for key in known:  # purged while nobody listened, or registered since: one more look decides
+        for key in unseen:  # purged while this process did not listen, or registered since: another read decides
             await self.refresh(key)
 
     async def refresh(self, changed: ChangedKey) -> None:
-        """Reads one thing again and publishes it when it is newer."""
+        """Reads one capability or ladder again and publishes it when it is newer."""
         if isinstance(changed, OwnedLadderKey):
-            ladder = await self._store.ladder(changed.tenant_id, changed.key)
+            ladder = await self._store.get_ladder(changed.tenant_id, changed.key)
             await self._publish((), (ladder,) if ladder else ())
             return
-        capability = await self._store.capability(changed)
+        capability = await self._store.get_capability(changed)
         if capability is None:
             await self._publish_purged(changed)
         else:
             await self._publish((capability,), ())
 
     async def _publish(self, capabilities: Sequence[Capability], ladders: Sequence[Ladder]) -> None:
-        newer = [item for item in capabilities if self._is_newer(item)]
-        changed = [item for item in ladders if self._is_newer_ladder(item)]
-        if not newer and not changed:
+        newer_capabilities = [capability for capability in capabilities if self._is_newer(capability)]
+        newer_ladders = [ladder for ladder in ladders if self._is_newer_ladder(ladder)]
+        if not newer_capabilities and not newer_ladders:
             return
         async with self._changed:
-            for item in newer:
-                self._apply(item)
-            for ladder in changed:
+            for capability in newer_capabilities:
+                self._apply(capability)
+            for ladder in newer_ladders:
                 self.ladders.put(ladder)
                 self._history.add(ladder=ladder)
             self._changed.notify_all()
 
     async def _publish_purged(self, key: CapabilityKey) -> None:
         self._deleted.pop(key, None)
-        item = self.capabilities.get(key)
-        if item is not None:
+        capability = self.capabilities.get(key)
+        if capability is not None:
             async with self._changed:
-                self._remove(item)
-                self._history.add(capability=replace(item, deleted_at=self._clock.now()))
+                self._remove(capability)
+                self._history.add(capability=replace(capability, deleted_at=self._clock.now()))
                 self._changed.notify_all()
 
-    def _is_newer(self, item: Capability) -> bool:
-        before = self.capabilities.get(item.key) or self._deleted.get(item.key)
-        return item.supersedes(before) if before is not None else True
+    def _is_newer(self, capability: Capability) -> bool:
+        before = self.capabilities.get(capability.key) or self._deleted.get(capability.key)
+        return capability.supersedes(before) if before is not None else True
 
     def _is_newer_ladder(self, ladder: Ladder) -> bool:
         before = self.ladders.get(ladder.tenant_id, ladder.key)
         return before is None or ladder.version > before.version
 
-    def _apply(self, item: Capability) -> None:
-        before = self.capabilities.get(item.key)
-        if item.deleted_at is None:
-            self._deleted.pop(item.key, None)
-            self._gauge.replace(before, item)
-            self.capabilities.put(item)
-            self._history.add(capability=item)
+    def _apply(self, capability: Capability) -> None:
+        before = self.capabilities.get(capability.key)
+        if capability.deleted_at is None:
+            self._deleted.pop(capability.key, None)
+            self._gauge.update(before, capability)
+            self.capabilities.put(capability)
+            self._history.add(capability=capability)
             return
-        self._deleted[item.key] = item
+        self._deleted[capability.key] = capability
         if before is not None:
             self._remove(before)
-            self._history.add(capability=item)
+            self._history.add(capability=capability)
 
-    def _remove(self, item: Capability) -> None:
-        self.capabilities.remove(item.key)
-        self._gauge.replace(item, None)
+    def _remove(self, capability: Capability) -> None:
+        self.capabilities.remove(capability.key)
+        self._gauge.update(capability, None)
 
-    def view(self) -> View:
-        """Everything as of now."""
-        return View(self._history.revision, tuple(self.capabilities.all().values()), tuple(self.ladders.all()))
+    def snapshot(self) -> Snapshot:
+        """Returns everything as of the current revision."""
+        return Snapshot(self._history.revision, tuple(self.capabilities.all().values()), tuple(self.ladders.all()))
 
-    def subscribe(self, after: int) -> Subscription | None:
-        """Follows changes after a revision of this epoch; None when they are no longer all kept."""
-        return Subscription(self, after) if self._history.after(after) is not None else None
+    def subscribe(self, revision: int) -> Subscription | None:
+        """Subscribes to the changes after a revision of this epoch; None when some are no longer in the history."""
+        return Subscription(self, revision) if self._history.changes_after(revision) is not None else None
 
-    async def changes_after(self, revision: int, seconds: float | None = None) -> Sequence[Change] | None:
-        """The next changes after `revision`, none when there are none for so many seconds.
+    async def changes_after(self, revision: int, timeout_s: float | None = None) -> Sequence[Change] | None:
+        """Waits for the next changes after `revision`; returns none of them after the timeout.
 
-        None when some of them are no longer kept.
+        None when some of them are no longer in the history.
         """
         async with self._changed:
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(timeout_s):
                     await self._changed.wait_for(lambda: self._history.revision > revision)
             except TimeoutError:
                 return ()
-            return self._history.after(revision)
+            return self._history.changes_after(revision)

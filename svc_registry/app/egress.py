@@ -1,4 +1,4 @@
-"""Stored capabilities that do not say that they need egress."""
+"""Corrects stored capabilities whose `needs_egress` is not set although they send data to other hosts."""
 
 from __future__ import annotations
 
@@ -17,55 +17,56 @@ if TYPE_CHECKING:
     from svc_registry.app.ports import Store
 
 SUBJECT = "registry"
+"""Subject of the changes that the registry makes by itself."""
 _Rules: TypeAlias = frozenset[tuple[str, bool, bool]]
-"""What the platform's capabilities say of adapters: adapter, `needs_egress`, and whether there is an endpoint."""
+"""Per capability of the platform: its adapter, its `needs_egress`, and whether it has an endpoint."""
 
 
 async def correct_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
-    """Sets `needs_egress` where it is needed: in what an older release registered, and what the platform changed since.
+    """Sets `needs_egress` where the rules require it: an older release or an older rule may have left it unset.
 
-    One that another replica changes meanwhile is left: it follows the rule by then.
+    A capability that another replica changes at the same time is skipped: that write follows the rules.
     """
     await _correct(store, catalog, clock, catalog.capabilities.all())
 
 
 async def follow_egress(store: Store, catalog: Catalog, clock: Clock) -> None:
-    """Corrects all, then for ever what changes, and what has the adapter of a platform's capability that changed.
+    """Corrects all, then each capability that changes and all of the adapters of changed platform capabilities.
 
-    What it writes comes back as a change that needs no correction. Where changes were lost, all are corrected again.
+    Its own writes come back as changes that need no correction. When changes were lost, all are corrected again.
     """
     while True:
-        subscription = Subscription(catalog, catalog.view().revision)
+        subscription = Subscription(catalog, catalog.snapshot().revision)
         rules = _rules(catalog)
         await correct_egress(store, catalog, clock)
         while (changes := await subscription.next()) is not None:
-            before, rules = rules, _rules(catalog)
-            await _correct(store, catalog, clock, _affected(catalog, changes, before ^ rules))
+            previous, rules = rules, _rules(catalog)
+            await _correct(store, catalog, clock, _affected(catalog, changes, previous ^ rules))
 
 
 async def _correct(store: Store, catalog: Catalog, clock: Clock, keys: Iterable[CapabilityKey]) -> None:
-    platform = tuple(catalog.capabilities.of_platform())
+    platform = tuple(catalog.capabilities.platform_capabilities())
     for key in tuple(keys):
-        item = catalog.capabilities.get(key)
-        if item is None:
+        before = catalog.capabilities.get(key)
+        if before is None:
             continue
-        after = with_egress(item, platform)
-        if after != item:
-            after = replace(after, version=item.version + 1, updated_at=clock.now())
-            await store.save_capability(after, item.version, SUBJECT)
+        after = with_egress(before, platform)
+        if after != before:
+            after = replace(after, version=before.version + 1, updated_at=clock.now())
+            await store.save_capability(after, before.version, SUBJECT)
             await catalog.refresh(key)
 
 
 def _rules(catalog: Catalog) -> _Rules:
     return frozenset(
-        (item.adapter, item.constraints.needs_egress, bool(item.endpoint))
-        for item in catalog.capabilities.of_platform()
+        (capability.adapter, capability.constraints.needs_egress, bool(capability.endpoint))
+        for capability in catalog.capabilities.platform_capabilities()
     )
 
 
 def _affected(catalog: Catalog, changes: Sequence[Change], changed_rules: _Rules) -> Iterable[CapabilityKey]:
-    """What changed, and what is judged by the rules that did, each once."""
+    """Returns the keys of what changed and of what the changed rules apply to, each once."""
     keys = {change.capability.key: None for change in changes if change.capability is not None}
     for adapter in {adapter for adapter, _, _ in changed_rules}:
-        keys |= {item.key: None for item in catalog.capabilities.after(CapabilityKey(""), adapter)}
+        keys |= {capability.key: None for capability in catalog.capabilities.list_after(CapabilityKey(""), adapter)}
     return keys

@@ -1,4 +1,4 @@
-"""The latest changes of a catalogue, numbered, for those who follow it."""
+"""The latest changes of a catalog, each with its revision."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
     from svc_registry.domain import Capability, Ladder
 
-HISTORY = 4096
+MIN_CHANGES = 4096
 MAX_BATCH = 256
-"""Changes that a follower is given in one turn."""
+"""Most changes that a subscriber reads at once."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One capability or one ladder as it is after revision `revision`; a deleted capability has the time of it."""
+    """One capability or one ladder as of `revision`; `deleted_at` is set in a deleted capability."""
 
     revision: int
     capability: Capability | None = None
@@ -25,32 +25,32 @@ class Change:
 
 
 class History:
-    """The last changes: at least `HISTORY` of them, at most twice as many.
+    """A buffer of the last changes: of the latest `MIN_CHANGES` at least, of twice as many at most.
 
-    They are told by their revision, so that a follower finds its place at once, however many there are.
+    A revision is found by its offset, in constant time.
     """
 
     def __init__(self) -> None:
         self.revision = 0
-        self._first = 1
+        self._first_revision = 1
         self._changes: list[Change] = []
 
     @property
-    def floor(self) -> int:
-        """The oldest revision after which all changes are still there."""
-        return self._first - 1
+    def oldest_revision(self) -> int:
+        """The oldest revision after which the buffer has all changes."""
+        return self._first_revision - 1
 
     def add(self, *, capability: Capability | None = None, ladder: Ladder | None = None) -> None:
-        """Numbers one change."""
+        """Appends a change under the next revision."""
         self.revision += 1
         self._changes.append(Change(self.revision, capability, ladder))
-        if len(self._changes) >= 2 * HISTORY:
-            del self._changes[:HISTORY]
-            self._first += HISTORY
+        if len(self._changes) >= 2 * MIN_CHANGES:
+            del self._changes[:MIN_CHANGES]
+            self._first_revision += MIN_CHANGES
 
-    def after(self, revision: int) -> Sequence[Change] | None:
-        """The next changes after a revision, at most `MAX_BATCH`; None when some are no longer there."""
-        if not self.floor <= revision <= self.revision:
+    def changes_after(self, revision: int) -> Sequence[Change] | None:
+        """Returns the next changes after a revision, `MAX_BATCH` at most; None when some have left the buffer."""
+        if not self.oldest_revision <= revision <= self.revision:
             return None
-        start = revision - self.floor
+        start = revision - self.oldest_revision
         return self._changes[start : start + MAX_BATCH]

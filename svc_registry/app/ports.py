@@ -1,4 +1,4 @@
-"""What the registry needs from outside."""
+"""The ports of the registry: its store, and the feed of changes in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CapabilityFilter:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page; `next_token` is empty at the end."""
+    """One page of a list; `next_token` is empty on the last one."""
 
     items: Sequence[T]
     next_token: str = ""
@@ -40,19 +40,19 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True)
 class OwnedLadderKey:
-    """Whose ladder it is (PLATFORM or a tenant), and what for."""
+    """The identity of a ladder: its owner (PLATFORM or a tenant), and what it is for."""
 
     tenant_id: str
     key: LadderKey
 
 
 ChangedKey = CapabilityKey | OwnedLadderKey
-"""What a change is of."""
+"""The key of what changed."""
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """How many capabilities and ladders of its own a tenant may have."""
+    """The most capabilities and ladders that a tenant may own."""
 
     capabilities: int = 200
     ladders: int = 200
@@ -60,73 +60,72 @@ class Quotas:
 
 @dataclass(frozen=True)
 class Request:
-    """What makes a call idempotent: who made it, and its key."""
+    """The idempotency key of a call, with the tenant within which it is unique."""
 
     tenant_id: str
     key: RequestKey = NO_KEY
 
 
 class Store(Protocol):
-    """Keeps capabilities and ladders; the truth behind every catalogue.
+    """Stores capabilities and ladders; every catalog is read from it.
 
-    What concerns one tenant is read and written in its name: another's rows do not exist then.
+    An operation on one tenant runs under row-level security of that tenant: no row of another is visible.
     """
 
-    def capabilities(self) -> AsyncIterator[Sequence[Capability]]:
-        """All of them, any tenant's, the deleted ones too, in pages."""
+    def list_capabilities(self) -> AsyncIterator[Sequence[Capability]]:
+        """Returns the capabilities of all owners in pages, deleted ones included."""
 
-    def ladders(self) -> AsyncIterator[Sequence[Ladder]]:
-        """All of them, any tenant's, in pages."""
+    def list_ladders(self) -> AsyncIterator[Sequence[Ladder]]:
+        """Returns the ladders of all owners in pages."""
 
-    async def capability(self, key: CapabilityKey) -> Capability | None:
-        """One, as it is now, deleted or not; None when there is no record of it."""
+    async def get_capability(self, key: CapabilityKey) -> Capability | None:
+        """Returns a capability, also a deleted one; None when there is no record of it."""
 
-    async def ladder(self, tenant_id: str, key: LadderKey) -> Ladder | None:
-        """One, as it is now; exactly that tenant's."""
+    async def get_ladder(self, tenant_id: str, key: LadderKey) -> Ladder | None:
+        """Returns the ladder that this tenant owns; None when it owns none."""
 
     async def save_capability(
         self, capability: Capability, expected_version: int, subject: str, request: Request | None = None
     ) -> bool:
-        """Writes it, its event and the request when the stored version is `expected_version` (0: absent).
+        """Writes a capability, its event and the request when the stored version is `expected_version` (0: absent).
 
-        False otherwise, and when the request was kept meanwhile. Health is not written: that of a new capability is
-        unknown, that of an old one stays.
-        FAILED_PRECONDITION when its tenant would have more than its quota.
+        Returns False otherwise, and when the request has been saved by a concurrent call. Health is not written: it is
+        unknown in a new capability and unchanged in an existing one.
+        FAILED_PRECONDITION when its tenant would exceed its quota.
         """
 
-    async def change_health(
+    async def update_health(
         self,
         key: CapabilityKey,
         change: Callable[[Health], Health],
-        audited: Callable[[Health, Health], str],
+        audit_action: Callable[[Health, Health], str],
         request: Request | None = None,
     ) -> Capability | None:
-        """Applies a change to the health as it is at this moment, so that of several at once none is lost.
+        """Applies a change to the stored health while its row is locked, so that no concurrent change is lost.
 
-        The request is kept with the change; one that was made before changes nothing, and the capability is given as it
-        is now.
+        Saves the request with the change; a repeated one changes nothing and returns the capability as it is stored.
 
-        Audited as what `audited` says of before and after, unless that is empty. None when the capability is absent or
-        deleted.
+        `audit_action` returns the action of the audit event, from the health before and after; there is no audit event
+        when it is empty. Returns None when the capability does not exist or is deleted.
         """
 
     async def save_ladder(self, ladder: Ladder, expected_version: int, request: Request | None = None) -> bool:
-        """Writes it and the request when the stored version is `expected_version` (0: absent).
+        """Writes a ladder and the request when the stored version is `expected_version` (0: absent).
 
-        False otherwise, and when the request was kept meanwhile.
+        Returns False otherwise, and when the request has been saved by a concurrent call.
 
-        FAILED_PRECONDITION when its tenant would have more than its quota.
+        FAILED_PRECONDITION when its tenant would exceed its quota.
         """
 
-    async def replayed(self, request: Request) -> str | None:
-        """The name of what an earlier call of this request wrote; IDEMPOTENCY_MISMATCH for another request."""
+    async def find_result(self, request: Request) -> str | None:
+        """Returns the name of what this request wrote before, or None; IDEMPOTENCY_MISMATCH for another request."""
 
-    async def remember(self, request: Request, name: str) -> None:
-        """Keeps the name of what a request wrote or found written, unless it has no id."""
+    async def save_result(self, request: Request, written: str) -> None:
+        """Saves the name of what a request wrote or found written, unless the request has no id."""
 
 
 class ChangeFeed(Protocol):
-    """Tells when something changed, in any process."""
+    """Notifies of the changes that any process commits to the store."""
 
     def listen(
         self, on_change: Callable[[ChangedKey], None], on_reset: Callable[[], None]

@@ -1,4 +1,4 @@
-"""Registering, reading and changing capabilities, and keeping their health."""
+"""The use cases of capabilities: registering, reading, changing, deleting, and recording their health."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mesh.idempotency import NO_KEY, RequestKey
 from svc_registry.app.capability_resolver import CapabilityResolver
 from svc_registry.app.ladders import Ladders
 from svc_registry.app.ports import Page, Request
-from svc_registry.app.schemas import Schemas
-from svc_registry.app.validation import check, masked
+from svc_registry.app.schemas import SchemaValidator
+from svc_registry.app.validation import masked_values, validate_capability
 from svc_registry.domain import (
     Capability,
     CapabilityKey,
     Lifecycle,
+    apply_report,
     availability_changed,
-    forget_failures,
-    observe,
+    reset_health,
     with_egress,
 )
 
@@ -29,73 +29,76 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from svc_registry.app.catalog import Catalog
     from svc_registry.app.ports import CapabilityFilter, Store
-    from svc_registry.domain import Actor, Report
+    from svc_registry.domain import Report, Requester
 
-TRIES = 3
-_BUSY = "the capability is being changed by others; read it and try again"
+MAX_ATTEMPTS = 3
+"""How often a write is tried that meets concurrent writes of the same capability."""
+_CONCURRENT_CHANGES = "the capability is being changed by others; read it and try again"
 
 
 class Registry:
-    """The use cases. Reads come from the live catalogue, writes go to the store and come back through its feed.
+    """The use cases. Reads are served from the catalog, writes go to the store and come back through its change feed.
 
-    `owner` names the tenant of a private capability, for those who may see those of several.
+    `owner` is the tenant of a private capability, for requesters that see those of all tenants.
     """
 
     def __init__(self, store: Store, catalog: Catalog, clock: Clock) -> None:
         self._store = store
         self._catalog = catalog
         self._clock = clock
-        self._schemas = Schemas()
+        self._schemas = SchemaValidator()
         self._resolver = CapabilityResolver(store, catalog)
         self.ladders = Ladders(store, catalog, clock)
 
-    async def register(self, actor: Actor, submitted: Capability, key: RequestKey = NO_KEY) -> Capability:
-        """Registers or replaces. Registering what is there already changes nothing; health is kept."""
-        capability = self._with_egress(self._owned(actor, submitted))
-        await check(capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now())
-        request = Request(actor.tenant_id, key)
-        for _ in range(TRIES):
-            if await self._store.replayed(request):
-                return await self._recorded(capability.key)
-            saved = await self._put(actor, capability, request)
+    async def register(self, requester: Requester, submitted: Capability, key: RequestKey = NO_KEY) -> Capability:
+        """Registers a capability, or replaces its definition. An equal definition is not written; health stays."""
+        capability = self._with_egress(self._with_owner(requester, submitted))
+        await validate_capability(
+            capability, self._catalog.capabilities.get(capability.key), self._schemas, self._clock.now()
+        )
+        request = Request(requester.tenant_id, key)
+        for _ in range(MAX_ATTEMPTS):
+            if await self._store.find_result(request):
+                return await self._read_stored(capability.key)
+            saved = await self._try_register(requester, capability, request)
             if saved is not None:
                 return saved
-        raise SomaError(Reason.CONFLICT, _BUSY)
+        raise SomaError(Reason.CONFLICT, _CONCURRENT_CHANGES)
 
-    async def _put(self, actor: Actor, capability: Capability, request: Request) -> Capability | None:
-        before = await self._store.capability(capability.key)
+    async def _try_register(self, requester: Requester, capability: Capability, request: Request) -> Capability | None:
+        before = await self._store.get_capability(capability.key)
         if before is None:
             if capability.version:
                 raise SomaError(Reason.STALE_VERSION, "version must be 0 for a capability that does not exist yet")
-            await self._resolver.require_free(actor, capability.capability_id)
+            await self._resolver.require_available_id(requester, capability.capability_id)
         else:
-            if actor.service and before.deleted_at is not None:
-                return before  # What ships with a service comes at every start; an operator deleted it.
-            if actor.service and before.lifecycle is Lifecycle.DISABLED:
-                # What ships with a service says ACTIVE at every start; an operator took it out.
+            if requester.is_service and before.deleted_at is not None:
+                return before  # A service registers its own at every start; an operator deleted it.
+            if requester.is_service and before.lifecycle is Lifecycle.DISABLED:
+                # A service registers its own as ACTIVE at every start; an operator disabled it.
                 capability = replace(capability, lifecycle=before.lifecycle)
             if before.same_definition(capability):
-                await self._store.remember(request, before.capability_id)
+                await self._store.save_result(request, before.capability_id)
                 return before
             self._require_version(before, capability.version)
-        return await self._save(actor, before, capability, request)
+        return await self._save(requester, before, capability, request)
 
     async def _save(
-        self, actor: Actor, before: Capability | None, after: Capability, request: Request
+        self, requester: Requester, before: Capability | None, after: Capability, request: Request
     ) -> Capability | None:
         now = self._clock.now()
         version = before.version if before else 0
         new = replace(
             after, version=version + 1, created_at=(before.created_at if before else None) or now, updated_at=now
         )
-        if not await self._store.save_capability(new, version, actor.subject, request):
+        if not await self._store.save_capability(new, version, requester.subject, request):
             return None
         await self._catalog.refresh(new.key)
         return replace(new, health=before.health) if before else new
 
     async def update(
         self,
-        actor: Actor,
+        requester: Requester,
         capability_id: str,
         submitted: Capability,
         fields: Sequence[str],
@@ -103,133 +106,138 @@ class Registry:
         *,
         owner: str = "",
     ) -> Capability:
-        """Changes the fields, named as in the API; "*" names all."""
-        changes = masked(submitted, fields)
-        request = Request(actor.tenant_id, key)
-        for _ in range(TRIES):
-            before = await self._resolver.changeable(actor, capability_id, owner)
-            if await self._store.replayed(request):
+        """Changes the fields of the mask, which has the names of the API; "*" stands for all."""
+        changes = masked_values(submitted, fields)
+        request = Request(requester.tenant_id, key)
+        for _ in range(MAX_ATTEMPTS):
+            before = await self._resolver.get_writable(requester, capability_id, owner)
+            if await self._store.find_result(request):
                 return before
             self._require_version(before, submitted.version)
-            after = self._with_egress(self._rebound(replace(before, **changes)))  # type: ignore[arg-type]
-            await check(after, before, self._schemas, self._clock.now())
+            after = self._with_egress(self._restrict_to_owner(replace(before, **changes)))  # type: ignore[arg-type]
+            await validate_capability(after, before, self._schemas, self._clock.now())
             if before.same_definition(after):
-                await self._store.remember(request, capability_id)
+                await self._store.save_result(request, capability_id)
                 return before
-            saved = await self._save(actor, before, after, request)
+            saved = await self._save(requester, before, after, request)
             if saved is not None:
                 return saved
-        raise SomaError(Reason.CONFLICT, _BUSY)
+        raise SomaError(Reason.CONFLICT, _CONCURRENT_CHANGES)
 
     async def disable(
-        self, actor: Actor, capability_id: str, key: RequestKey = NO_KEY, *, owner: str = ""
+        self, requester: Requester, capability_id: str, key: RequestKey = NO_KEY, *, owner: str = ""
     ) -> Capability:
-        """Takes a capability out of every later choice."""
-        found = await self._resolver.changeable(actor, capability_id, owner)
+        """Disables a capability: later selections exclude it."""
+        found = await self._resolver.get_writable(requester, capability_id, owner)
         disabled = replace(found, lifecycle=Lifecycle.DISABLED, version=0)
-        return await self.update(actor, capability_id, disabled, ["lifecycle"], key, owner=owner)
+        return await self.update(requester, capability_id, disabled, ["lifecycle"], key, owner=owner)
 
     async def delete(
-        self, actor: Actor, capability_id: str, version: int = 0, key: RequestKey = NO_KEY, *, owner: str = ""
+        self, requester: Requester, capability_id: str, version: int = 0, key: RequestKey = NO_KEY, *, owner: str = ""
     ) -> Capability:
-        """Deletes a capability; its record stays for the term of retention."""
-        request = Request(actor.tenant_id, key)
-        for _ in range(TRIES):
-            if await self._store.replayed(request):
-                return await self._resolver.record_of(actor, capability_id, owner)
+        """Deletes a capability; its record stays for the retention period."""
+        request = Request(requester.tenant_id, key)
+        for _ in range(MAX_ATTEMPTS):
+            if await self._store.find_result(request):
+                return await self._resolver.get_record(requester, capability_id, owner)
             try:
-                before = await self._resolver.changeable(actor, capability_id, owner)
+                before = await self._resolver.get_writable(requester, capability_id, owner)
             except SomaError:
-                if await self._store.replayed(request):  # by the same request, at this moment
+                if await self._store.find_result(request):  # a concurrent call of this request deleted it
                     continue
                 raise
             self._require_version(before, version)
-            saved = await self._save(actor, before, replace(before, deleted_at=self._clock.now()), request)
+            saved = await self._save(requester, before, replace(before, deleted_at=self._clock.now()), request)
             if saved is not None:
                 return saved
-        raise SomaError(Reason.CONFLICT, _BUSY)
+        raise SomaError(Reason.CONFLICT, _CONCURRENT_CHANGES)
 
-    def get(self, actor: Actor, capability_id: str, *, owner: str = "") -> Capability:
-        """One capability the actor may know of."""
-        found = self._resolver.readable(actor, capability_id, owner)
+    def get(self, requester: Requester, capability_id: str, *, owner: str = "") -> Capability:
+        """Returns a capability that is visible to the requester; NOT_FOUND otherwise."""
+        found = self._resolver.find_readable(requester, capability_id, owner)
         if found is None:
             raise not_found("capability", capability_id)
         return found
 
-    def list(self, actor: Actor, wanted: CapabilityFilter, size: int, token: str) -> Page[Capability]:
-        """A page ordered by id and owner; the token names the last one of the page before."""
-        id_, _, owner = token.partition(" ")
+    def list(
+        self, requester: Requester, filter_: CapabilityFilter, page_size: int, page_token: str
+    ) -> Page[Capability]:
+        """Returns a page ordered by id and owner; the token is the key of the last capability before the page."""
+        id_, _, owner = page_token.partition(" ")
         index = self._catalog.capabilities
-        if actor.platform:
-            behind = index.after(CapabilityKey(id_, owner), wanted.adapter)
+        if requester.is_platform:
+            later = index.list_after(CapabilityKey(id_, owner), filter_.adapter)
         else:
-            behind = index.visible_after(actor.tenant_id, id_)
-        found = list(islice((item for item in behind if self._matches(item, wanted)), size + 1))
-        page = found[:size]
-        return Page(page, capability_token(page[-1]) if len(found) > size else "")
+            later = index.list_visible_after(requester.tenant_id, id_)
+        matching = (capability for capability in later if self._matches(capability, filter_))
+        found = list(islice(matching, page_size + 1))
+        page = found[:page_size]
+        return Page(page, capability_token(page[-1]) if len(found) > page_size else "")
 
     @staticmethod
-    def _matches(item: Capability, wanted: CapabilityFilter) -> bool:
+    def _matches(capability: Capability, filter_: CapabilityFilter) -> bool:
         return (
-            (wanted.include_disabled or item.lifecycle is not Lifecycle.DISABLED)
-            and (wanted.modality is None or wanted.modality in item.modalities)
-            and (not wanted.task_type or wanted.task_type in item.task_types)
-            and (wanted.kind is None or item.kind is wanted.kind)
-            and (not wanted.provider or item.provider == wanted.provider)
-            and (not wanted.adapter or item.adapter == wanted.adapter)
-            and (wanted.health_state is None or item.health.state is wanted.health_state)
+            (filter_.include_disabled or capability.lifecycle is not Lifecycle.DISABLED)
+            and (filter_.modality is None or filter_.modality in capability.modalities)
+            and (not filter_.task_type or filter_.task_type in capability.task_types)
+            and (filter_.kind is None or capability.kind is filter_.kind)
+            and (not filter_.provider or capability.provider == filter_.provider)
+            and (not filter_.adapter or capability.adapter == filter_.adapter)
+            and (filter_.health_state is None or capability.health.state is filter_.health_state)
         )
 
     async def report_health(self, key: CapabilityKey, report: Report) -> Capability:
-        """Folds a report into the health of exactly this capability."""
+        """Applies a report to the health of the capability of this key."""
         now = self._clock.now()
-        changed = await self._store.change_health(
+        changed = await self._store.update_health(
             key,
-            lambda before: observe(before, report, now),
+            lambda before: apply_report(before, report, now),
             lambda before, after: "capability.report_health" if availability_changed(before, after) else "",
         )
-        return await self._shown(key, changed)
+        return await self._refreshed(key, changed)
 
     async def reset_failures(
-        self, actor: Actor, capability_id: str, key: RequestKey = NO_KEY, *, owner: str = ""
+        self, requester: Requester, capability_id: str, key: RequestKey = NO_KEY, *, owner: str = ""
     ) -> Capability:
-        """Forgets failures; health becomes UNKNOWN. A request that was made before changes nothing."""
-        found = await self._resolver.changeable(actor, capability_id, owner)
+        """Resets health to UNKNOWN, without failures. A repeated request changes nothing."""
+        found = await self._resolver.get_writable(requester, capability_id, owner)
         now = self._clock.now()
-        changed = await self._store.change_health(
+        changed = await self._store.update_health(
             found.key,
-            lambda before: forget_failures(before, now),
+            lambda before: reset_health(before, now),
             lambda *_: "capability.write",
-            Request(actor.tenant_id, key),
+            Request(requester.tenant_id, key),
         )
-        return await self._shown(found.key, changed)
+        return await self._refreshed(found.key, changed)
 
-    async def _shown(self, key: CapabilityKey, changed: Capability | None) -> Capability:
+    async def _refreshed(self, key: CapabilityKey, changed: Capability | None) -> Capability:
         if changed is None:
             raise not_found("capability", key.capability_id)
         await self._catalog.refresh(key)
         return changed
 
-    async def _recorded(self, key: CapabilityKey) -> Capability:
-        found = await self._store.capability(key)
+    async def _read_stored(self, key: CapabilityKey) -> Capability:
+        found = await self._store.get_capability(key)
         if found is None:
             raise not_found("capability", key.capability_id)
         return found
 
     @classmethod
-    def _owned(cls, actor: Actor, capability: Capability) -> Capability:
-        """Binds what a tenant's administrator registers to that tenant."""
-        return capability if actor.platform else cls._rebound(replace(capability, tenant_id=actor.tenant_id))
+    def _with_owner(cls, requester: Requester, capability: Capability) -> Capability:
+        """Returns the capability as one of the requester's tenant, unless the requester acts for the platform."""
+        if requester.is_platform:
+            return capability
+        return cls._restrict_to_owner(replace(capability, tenant_id=requester.tenant_id))
 
     @staticmethod
-    def _rebound(capability: Capability) -> Capability:
-        """Keeps a private capability private, whatever was asked."""
+    def _restrict_to_owner(capability: Capability) -> Capability:
+        """Returns a private capability with its owner as the only tenant of its allow-list."""
         if not capability.tenant_id:
             return capability
         return replace(capability, allow=replace(capability.allow, tenants=(capability.tenant_id,)))
 
     def _with_egress(self, capability: Capability) -> Capability:
-        return with_egress(capability, self._catalog.capabilities.of_platform())
+        return with_egress(capability, self._catalog.capabilities.platform_capabilities())
 
     @staticmethod
     def _require_version(before: Capability, version: int) -> None:
@@ -237,6 +245,6 @@ class Registry:
             raise SomaError(Reason.STALE_VERSION, f"version must be {before.version} or 0, not {version}")
 
 
-def capability_token(item: Capability) -> str:
-    """Where the page after this capability begins."""
-    return " ".join(item.key)
+def capability_token(capability: Capability) -> str:
+    """Returns the page token of the page after this capability."""
+    return " ".join(capability.key)

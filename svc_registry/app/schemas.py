@@ -1,4 +1,4 @@
-"""JSON Schemas that are offered for registration, checked off the event loop."""
+"""Validation of the JSON Schemas of capabilities, off the event loop."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ if TYPE_CHECKING:
     from svc_registry.domain import JsonObject
 
 
-class Schemas:
-    """Finds out whether schemas can be used.
-
-    A tenant chooses how long its schemas take, within bounds: it has one check at a time.
-    """
+class SchemaValidator:
+    """Validates schemas. How long that takes depends on the schema, so each tenant has one validation at a time."""
 
     def __init__(self) -> None:
         self._threads = ThreadSlots("checking schemas")
 
-    async def problem(self, schema: JsonObject, tenant_id: str) -> str:
-        """Why a document is no JSON Schema (draft 2020-12) that can be checked within bounds; "" when it is one."""
-        return await self._threads.run(tenant_id, partial(_problem, schema)) if schema else ""
+    async def find_problem(self, schema: JsonObject, tenant_id: str) -> str:
+        """Returns why a document is not a JSON Schema (draft 2020-12) within bounds; "" when it is one."""
+        return await self._threads.run(tenant_id, partial(_find_problem, schema)) if schema else ""
 
 
-def _problem(schema: JsonObject) -> str:
+def _find_problem(schema: JsonObject) -> str:
     try:
         compile_schema(schema)
     except SchemaError as error:

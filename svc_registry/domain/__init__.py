@@ -1,10 +1,9 @@
 """Capabilities, ladders and health: model and rules of the registry."""
 
 from svc_registry.domain.egress import with_egress
-from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, availability_changed, forget_failures, observe
+from svc_registry.domain.health import CONFIRM_WITHIN_S, Report, apply_report, availability_changed, reset_health
 from svc_registry.domain.model import (
     PLATFORM,
-    Actor,
     AllowLists,
     AssetDefaults,
     Capability,
@@ -22,6 +21,7 @@ from svc_registry.domain.model import (
     Price,
     PriceList,
     PriceUnit,
+    Requester,
     Resources,
 )
 from svc_registry.domain.quotas import require_capability_quota, require_ladder_quota
@@ -29,7 +29,6 @@ from svc_registry.domain.quotas import require_capability_quota, require_ladder_
 __all__ = [
     "CONFIRM_WITHIN_S",
     "PLATFORM",
-    "Actor",
     "AllowLists",
     "AssetDefaults",
     "Capability",
@@ -48,11 +47,12 @@ __all__ = [
     "PriceList",
     "PriceUnit",
     "Report",
+    "Requester",
     "Resources",
+    "apply_report",
     "availability_changed",
-    "forget_failures",
-    "observe",
     "require_capability_quota",
     "require_ladder_quota",
+    "reset_health",
     "with_egress",
 ]

@@ -1,4 +1,4 @@
-"""Whether a capability sends data to other hosts, whatever its owner says of it."""
+"""Whether a capability sends data to other hosts, whatever its definition says."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ if TYPE_CHECKING:
     from svc_registry.domain.model import Capability
 
 
-def with_egress(offered: Capability, of_platform: Iterable[Capability]) -> Capability:
-    """The capability with `needs_egress` set where it is needed; `of_platform` are the platform's capabilities.
+def with_egress(capability: Capability, platform: Iterable[Capability]) -> Capability:
+    """Returns the capability with `needs_egress` set where it is required; `platform` are the platform's capabilities.
 
-    An endpoint on another machine needs it. A private capability also needs it where one of the platform's of the same
-    adapter does, unless both have an endpoint: then its own decides. A private one without an endpoint needs it as well
-    where one of the platform's has one, which says nothing of the host that the adapter calls by default. Where the
-    platform has none of that adapter, only the tenant says what the adapter does, so it is needed too.
+    It is required for an endpoint on another machine, and for a private capability in these cases:
+
+    - A platform capability of the same adapter needs egress, and not both of them have an endpoint of their own.
+    - It has no endpoint and a platform capability of the same adapter has one: the adapter's default host is unknown.
+    - The platform has no capability of that adapter: only the tenant says what the adapter does.
     """
-    if offered.constraints.needs_egress:
-        return offered
-    needs = is_remote(offered.endpoint) or (offered.tenant_id and _adapter_needs_egress(offered, of_platform))
-    if not needs:
-        return offered
-    return replace(offered, constraints=replace(offered.constraints, needs_egress=True))
+    if capability.constraints.needs_egress:
+        return capability
+    required = is_remote(capability.endpoint) or (capability.tenant_id and _adapter_needs_egress(capability, platform))
+    if not required:
+        return capability
+    return replace(capability, constraints=replace(capability.constraints, needs_egress=True))
 
 
-def _adapter_needs_egress(offered: Capability, of_platform: Iterable[Capability]) -> bool:
-    alike = [item for item in of_platform if item.adapter == offered.adapter]
-    if not alike:
+def _adapter_needs_egress(capability: Capability, platform: Iterable[Capability]) -> bool:
+    same_adapter = [other for other in platform if other.adapter == capability.adapter]
+    if not same_adapter:
         return True
-    if offered.endpoint:
-        return any(item.constraints.needs_egress and not item.endpoint for item in alike)
-    return any(item.constraints.needs_egress or item.endpoint for item in alike)
+    if capability.endpoint:
+        return any(other.constraints.needs_egress and not other.endpoint for other in same_adapter)
+    return any(other.constraints.needs_egress or other.endpoint for other in same_adapter)

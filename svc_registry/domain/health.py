@@ -1,4 +1,4 @@
-"""How reports become a state: one bad answer degrades, three in a row or an open circuit take out."""
+"""How reports change health: a failure makes it DEGRADED, three in a row or an open circuit UNHEALTHY."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 FAILURES_TO_UNHEALTHY = 3
 CONFIRM_WITHIN_S = 150
-"""For how long an open circuit holds without confirmation where its reporter does not say, in seconds."""
+"""Seconds after which an unconfirmed open circuit counts as closed, when its reporter sets no other time."""
 MAX_REPORTERS = 32
-"""Reporters of open circuits that are told apart; beyond, the one whose report lapses first is forgotten."""
+"""Most reporters of open circuits that are stored; beyond, those whose reports expire first are dropped."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one process saw of a capability. `reporter` names the process; "" is one of an older release.
+    """What one process observed of a capability. `reporter` is the process; it is "" in an older release.
 
-    An open circuit that is not confirmed for `confirm_within_s` seconds counts as closed.
+    An open circuit that is not reported again within `confirm_within_s` seconds counts as closed.
     """
 
     state: HealthState
@@ -33,13 +33,13 @@ class Report:
     confirm_within_s: int = CONFIRM_WITHIN_S
 
 
-def observe(before: Health, report: Report, now: datetime) -> Health:
-    """The health after a report.
+def apply_report(before: Health, report: Report, now: datetime) -> Health:
+    """Returns the health after a report.
 
-    HEALTHY clears the count; a report of DEGRADED or UNHEALTHY adds one. UNHEALTHY holds from the third failure in a
-    row, or at once while a circuit is open; before that the capability counts as DEGRADED, so that one lost probe
-    does not take it away. While a circuit of another reporter is open, a report without one changes nothing but what
-    its own reporter said.
+    HEALTHY resets the failure count; DEGRADED and UNHEALTHY increment it. The state is UNHEALTHY from the third failure
+    in a row, or at once while a circuit is open; before that it is DEGRADED, so that one lost probe does not exclude
+    the capability. While a circuit of another reporter is open, a report of a closed one only removes the entry of its
+    own reporter.
     """
     version = before.version + 1
     circuits = _open_circuits(before, report, now)
@@ -53,33 +53,37 @@ def observe(before: Health, report: Report, now: datetime) -> Health:
     if report.state is HealthState.UNKNOWN:
         return Health(HealthState.UNKNOWN, 0, now, report.reason, version=version)
     failures = before.failure_count + 1
-    out = report.state is HealthState.UNHEALTHY and failures >= FAILURES_TO_UNHEALTHY
-    state = HealthState.UNHEALTHY if out else HealthState.DEGRADED
+    unhealthy = report.state is HealthState.UNHEALTHY and failures >= FAILURES_TO_UNHEALTHY
+    state = HealthState.UNHEALTHY if unhealthy else HealthState.DEGRADED
     return Health(state, failures, now, report.reason, version=version)
 
 
 def _open_circuits(before: Health, report: Report, now: datetime) -> Mapping[str, datetime]:
-    """Who reports the circuit open and until when that holds, after this report."""
-    known = before.open_circuits if before.circuit_open else {}
-    if before.circuit_open and not known and before.checked_at is not None:
-        # An older release did not note who reported it.
-        known = {"": before.checked_at + timedelta(seconds=CONFIRM_WITHIN_S)}
-    left = {who: until for who, until in known.items() if who != report.reporter and now < until}
+    """Returns the reporters of an open circuit after this report, each with the time at which its report expires."""
+    reported = before.open_circuits if before.circuit_open else {}
+    if before.circuit_open and not reported and before.checked_at is not None:
+        # An older release did not store the reporter.
+        reported = {"": before.checked_at + timedelta(seconds=CONFIRM_WITHIN_S)}
+    current = {
+        reporter: expires_at
+        for reporter, expires_at in reported.items()
+        if reporter != report.reporter and now < expires_at
+    }
     if report.circuit_open:
-        left[report.reporter] = now + timedelta(seconds=report.confirm_within_s)
-    latest = sorted(left.items(), key=lambda entry: entry[1], reverse=True)
+        current[report.reporter] = now + timedelta(seconds=report.confirm_within_s)
+    latest = sorted(current.items(), key=lambda entry: entry[1], reverse=True)
     return dict(latest[:MAX_REPORTERS])
 
 
-def forget_failures(before: Health, now: datetime) -> Health:
-    """The health of a capability that may be tried again."""
+def reset_health(before: Health, now: datetime) -> Health:
+    """Returns the health of a capability whose failures were reset."""
     return replace(Health(checked_at=now), version=before.version + 1)
 
 
 def availability_changed(before: Health, after: Health) -> bool:
-    """Whether the capability leaves the choice or comes back to it, which other reports do not do."""
-    return _unavailable(before) != _unavailable(after)
+    """Whether selections exclude the capability from now on, or include it again."""
+    return _is_unavailable(before) != _is_unavailable(after)
 
 
-def _unavailable(health: Health) -> bool:
+def _is_unavailable(health: Health) -> bool:
     return health.circuit_open or health.state is HealthState.UNHEALTHY

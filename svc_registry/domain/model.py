@@ -1,4 +1,4 @@
-"""The model: what a capability is, and the order policy prefers them in."""
+"""The model of the registry: capabilities, their health, ladders, and who asks for them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pydantic import JsonValue
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 PLATFORM = ""
-"""Owner of what belongs to nobody in particular."""
+"""The tenant id of what the platform owns."""
 
 
 class CapabilityKey(NamedTuple):
-    """What a capability is told by. Keys are ordered by id, then by owner: the platform's comes first."""
+    """The identity of a capability. Keys are ordered by id, then by owner: the platform's comes first."""
 
     capability_id: str
     tenant_id: str = PLATFORM
 
 
 class Modality(StrEnum):
-    """What a capability consumes or makes."""
+    """The kind of content that a capability consumes or produces."""
 
     TEXT = "text"
     VISION = "vision"
@@ -39,14 +39,14 @@ class Modality(StrEnum):
 
 
 class Kind(StrEnum):
-    """Model or tool."""
+    """Whether a capability is a model or a tool."""
 
     MODEL = "model"
     TOOL = "tool"
 
 
 class CostTier(StrEnum):
-    """Rough price class; UNSPECIFIED when its owner gave none."""
+    """The price class of a capability; UNSPECIFIED when its owner set none."""
 
     UNSPECIFIED = "unspecified"
     FREE = "free"
@@ -57,7 +57,7 @@ class CostTier(StrEnum):
 
 
 class PriceUnit(StrEnum):
-    """What a price is counted in."""
+    """The unit that a price is for."""
 
     CALL = "call"
     IMAGE = "image"
@@ -67,7 +67,7 @@ class PriceUnit(StrEnum):
 
 
 class Lifecycle(StrEnum):
-    """Whether a capability may be chosen at all."""
+    """Whether a capability may be selected."""
 
     ACTIVE = "active"
     DEPRECATED = "deprecated"
@@ -75,7 +75,7 @@ class Lifecycle(StrEnum):
 
 
 class HealthState(StrEnum):
-    """How a capability answers."""
+    """The state of a capability as its reports say."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -85,7 +85,7 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True)
 class Price:
-    """Price of one unit in millionths of a US dollar, and what comes on top for a million of them."""
+    """The price of one unit, and that of a million units which is added to it, in millionths of a US dollar."""
 
     unit: PriceUnit
     micro_usd: int
@@ -94,7 +94,7 @@ class Price:
 
 @dataclass(frozen=True)
 class PriceList:
-    """A dated price list; no prices means free."""
+    """The prices of a capability; without any it is free."""
 
     version: str = ""
     effective_at: datetime | None = None
@@ -103,7 +103,7 @@ class PriceList:
 
 @dataclass(frozen=True)
 class Constraints:
-    """Hard limits; zero or empty means none."""
+    """The limits of a capability; zero or empty means unlimited."""
 
     formats: tuple[str, ...] = ()
     max_width_px: int = 0
@@ -117,7 +117,7 @@ class Constraints:
 
 @dataclass(frozen=True)
 class AllowLists:
-    """Who may use a capability; an empty list allows everybody."""
+    """The callers that may use a capability; an empty list allows all."""
 
     tenants: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ class AllowLists:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one running invocation needs."""
+    """The resources that one call needs."""
 
     cpu_millis: int = 0
     memory_mib: int = 0
@@ -136,7 +136,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class AssetDefaults:
-    """What an output is when its content does not say."""
+    """The type and format of an output whose content does not tell them."""
 
     asset_type: str = ""
     format: str = ""
@@ -144,10 +144,10 @@ class AssetDefaults:
 
 @dataclass(frozen=True)
 class Health:
-    """Health as last seen; `failure_count` counts failures in a row, `version` the changes of health.
+    """Health as of the last report; `failure_count` counts failures in a row, `version` the changes of health.
 
-    `open_circuits` are the reporters whose circuit is open, each with the moment until which that holds unless it is
-    confirmed. While there is one, `checked_at` is of the last report of an open circuit.
+    `open_circuits` are the reporters whose circuit is open, each with the time at which its report expires unless it is
+    repeated. While there is one, `checked_at` is the time of the last report of an open circuit.
     """
 
     state: HealthState = HealthState.UNKNOWN
@@ -163,7 +163,7 @@ class Health:
 class Capability:
     """One model or tool of one provider: the platform's, or the private one of the tenant `tenant_id`.
 
-    `version` counts the changes of what its owner says of it, `health.version` those of its health.
+    `version` counts the changes of its definition, `health.version` those of its health.
     """
 
     tool_id: str
@@ -200,7 +200,7 @@ class Capability:
 
     @property
     def key(self) -> CapabilityKey:
-        """What it is told by."""
+        """The key of the capability."""
         return CapabilityKey(self.capability_id, self.tenant_id)
 
     @property
@@ -209,30 +209,30 @@ class Capability:
         return f"{self.tool_id}@{self.provider}"
 
     def visible_to(self, tenant_id: str) -> bool:
-        """True when the tenant may know of it."""
+        """Whether the tenant may read the capability."""
         if self.tenant_id:
             return self.tenant_id == tenant_id
         return not self.allow.tenants or tenant_id in self.allow.tenants
 
-    def shown_to(self, actor: Actor) -> Capability:
-        """What an actor is shown of it: tenants learn of no other tenant's name from the allow-list."""
-        if actor.platform:
+    def redacted_for(self, requester: Requester) -> Capability:
+        """Returns the capability as a requester may read it: a tenant finds no other tenant in the allow-list."""
+        if requester.is_platform:
             return self
-        own = tuple(tenant for tenant in self.allow.tenants if tenant == actor.tenant_id)
+        own = tuple(tenant for tenant in self.allow.tenants if tenant == requester.tenant_id)
         return replace(self, allow=replace(self.allow, tenants=own))
 
     def supersedes(self, other: Capability) -> bool:
-        """True when it was read from the store after `other`, and differs from it.
+        """Whether this is a later state of the stored capability than `other`.
 
-        The two versions only grow; a capability that was purged and registered again begins with new ones.
+        Both versions only grow; those of a capability that was purged and registered again start anew.
         """
         if self.created_at and other.created_at and self.created_at != other.created_at:
             return self.created_at > other.created_at
-        mine, theirs = (self.version, self.health.version), (other.version, other.health.version)
-        return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
+        versions, other_versions = (self.version, self.health.version), (other.version, other.health.version)
+        return versions != other_versions and all(a >= b for a, b in zip(versions, other_versions, strict=True))
 
     def same_definition(self, other: Capability) -> bool:
-        """True when both say the same and are there, leaving out health, version and times."""
+        """Whether both are equal, apart from health, version, and the times of creation and update."""
         return self._definition() == other._definition()
 
     def _definition(self) -> Capability:
@@ -241,20 +241,20 @@ class Capability:
 
 @dataclass(frozen=True, order=True)
 class LadderKey:
-    """What a ladder is for."""
+    """The modality and the task type that a ladder is for."""
 
     modality: Modality
     task_type: str
 
     @property
     def name(self) -> str:
-        """Modality and task type, as one text."""
+        """`<modality>/<task_type>`."""
         return f"{self.modality}/{self.task_type}"
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """Capability ids in order of preference; `tenant_id` is PLATFORM for the platform's own."""
+    """Capability ids in order of preference; `tenant_id` is the owner, PLATFORM or a tenant."""
 
     key: LadderKey
     capability_ids: tuple[str, ...]
@@ -265,12 +265,14 @@ class Ladder:
 
 
 @dataclass(frozen=True)
-class Actor:
-    """Who changes something. `platform` is true for the platform's administrators and for services, `service` for
-    the latter alone: they register what they ship with, and what an operator decided about it holds.
+class Requester:
+    """The caller of a use case. `is_platform` is true for the platform's administrators and for services.
+
+    `is_service` is true for services alone: they register their own capabilities at every start, which must not undo
+    what an operator changed.
     """
 
     tenant_id: str
     subject: str
-    platform: bool = False
-    service: bool = False
+    is_platform: bool = False
+    is_service: bool = False

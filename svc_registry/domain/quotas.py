@@ -1,34 +1,34 @@
-"""What a tenant may have of its own."""
+"""The quotas of a tenant."""
 
 from __future__ import annotations
 
 from mesh.errors import Reason, SomaError
 
-RECORDS_OF_ONE = 5
-"""Records, deleted ones included, that a tenant may have for each capability of its quota."""
+RECORDS_PER_CAPABILITY = 5
+"""Most records, deleted ones included, for each capability of a tenant's quota."""
 
 
-def quota_error(what: str, limit: int, advice: str) -> SomaError:
-    """The error for one thing more than a tenant may have."""
+def _quota_exceeded(resource: str, limit: int, advice: str) -> SomaError:
     return SomaError(
         Reason.FAILED_PRECONDITION,
-        f"the tenant has all {limit} {what} that it may have; {advice}",
-        metadata={"quota": what.replace(" ", "_"), "limit": str(limit)},
+        f"the tenant has all {limit} {resource} that it may have; {advice}",
+        metadata={"quota": resource.replace(" ", "_"), "limit": str(limit)},
     )
 
 
 def require_capability_quota(live: int, records: int, limit: int, *, has_record: bool) -> None:
-    """FAILED_PRECONDITION for a tenant that has as many capabilities as it may have.
+    """Raises FAILED_PRECONDITION for a tenant that has used up its quota of capabilities.
 
-    The limit of records counts for a capability that has no record yet.
+    The limit of records applies to a capability that has no record yet.
     """
     if live >= limit:
-        raise quota_error("capabilities", limit, "delete one that is not needed")
-    if not has_record and records >= limit * RECORDS_OF_ONE:
-        raise quota_error("records of capabilities", limit * RECORDS_OF_ONE, "deleted ones count until they are purged")
+        raise _quota_exceeded("capabilities", limit, "delete one that is not needed")
+    if not has_record and records >= limit * RECORDS_PER_CAPABILITY:
+        advice = "deleted ones count until they are purged"
+        raise _quota_exceeded("records of capabilities", limit * RECORDS_PER_CAPABILITY, advice)
 
 
 def require_ladder_quota(count: int, limit: int) -> None:
-    """FAILED_PRECONDITION for a tenant that has as many ladders as it may have."""
+    """Raises FAILED_PRECONDITION for a tenant that has used up its quota of ladders."""
     if count >= limit:
-        raise quota_error("ladders", limit, "change one that is not needed")
+        raise _quota_exceeded("ladders", limit, "change one that is not needed")

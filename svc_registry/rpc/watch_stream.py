@@ -1,4 +1,4 @@
-"""The stream of WatchCapabilities: a snapshot and changes, in messages that are bounded by bytes."""
+"""The response stream of WatchCapabilities: a snapshot and changes, in messages of bounded size."""
 
 from __future__ import annotations
 
@@ -9,56 +9,64 @@ from mesh.logging import get_logger
 from mesh.rpc.sizes import MESSAGE_BYTES
 from soma.registry.v1 import capability_pb2
 from soma.registry.v1 import capability_service_pb2 as pb
-from svc_registry.rpc.convert import capability_to_proto, ladder_to_proto
+from svc_registry.rpc.convert import (
+    capability_to_proto,
+    change_to_proto,
+    heartbeat_to_proto,
+    owned_ladder_to_proto,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 
     from mesh.rpc.heartbeats import Heartbeats
-    from svc_registry.app import Catalog, Change, View
-    from svc_registry.domain import Ladder
+    from svc_registry.app import Catalog, Change, Snapshot
 
 MAX_ENTRY_BYTES = 3 * 1024 * 1024 + 512 * 1024
-"""What cannot be sent in any message: receivers accept 4 MiB. Registration does not let it in."""
+"""Entries above this size are not sent, as receivers accept messages of 4 MiB; registration rejects them before."""
 _Entry = capability_pb2.Capability | pb.OwnedLadder
+"""What a message has several of."""
 _log = get_logger(__name__)
 
 
 class WatchStream:
-    """Follows a catalogue for one watcher."""
+    """The response stream of one watcher of a catalog."""
 
     def __init__(self, catalog: Catalog, heartbeats: Heartbeats) -> None:
         self._catalog = catalog
         self._heartbeats = heartbeats
 
     async def messages(self, resume_token: str) -> AsyncIterator[pb.WatchCapabilitiesResponse]:
-        """A snapshot unless the token is of this process and its changes are still kept, then what changes."""
-        given_out = ""
+        """Sends a snapshot, unless the changes after the token are still in the history, then the changes.
+
+        A heartbeat repeats the last token that was sent.
+        """
+        sent_token = ""
 
         async def heartbeat() -> pb.WatchCapabilitiesResponse:
-            return _heartbeat(given_out)
+            return heartbeat_to_proto(sent_token)
 
-        async with aclosing(self._heartbeats.add_to(self._news(resume_token), heartbeat)) as messages:
+        async with aclosing(self._heartbeats.add_to(self._updates(resume_token), heartbeat)) as messages:
             async for message in messages:
-                given_out = message.resume_token or given_out
+                sent_token = message.resume_token or sent_token
                 yield message
 
-    async def _news(self, resume_token: str) -> AsyncGenerator[pb.WatchCapabilitiesResponse, None]:
+    async def _updates(self, resume_token: str) -> AsyncGenerator[pb.WatchCapabilitiesResponse, None]:
         subscription = self._catalog.subscribe(self._revision(resume_token))
         if subscription is not None:
-            yield _heartbeat(self._token(subscription.after))
+            yield heartbeat_to_proto(self._token(subscription.revision))
         while True:
             if subscription is None:
-                view = self._catalog.view()
-                for message in self._snapshot(view):
+                snapshot = self._catalog.snapshot()
+                for message in self._snapshot_messages(snapshot):
                     yield message
-                subscription = self._catalog.subscribe(view.revision)
+                subscription = self._catalog.subscribe(snapshot.revision)
                 continue
             changes = await subscription.next()
             if changes is None:
                 subscription = None
             else:
-                for message in self._deltas(changes):
+                for message in self._change_messages(changes):
                     yield message
 
     def _revision(self, token: str) -> int:
@@ -68,60 +76,55 @@ class WatchStream:
     def _token(self, revision: int) -> str:
         return f"{self._catalog.epoch}:{revision}"
 
-    def _snapshot(self, view: View) -> Iterator[pb.WatchCapabilitiesResponse]:
-        """All but the last message are held back by one, since the last carries the token."""
+    def _snapshot_messages(self, snapshot: Snapshot) -> Iterator[pb.WatchCapabilitiesResponse]:
+        """Each message is sent once its successor is known, since the last one carries the token."""
         last = pb.WatchCapabilitiesResponse()
-        for message in _snapshot_messages(view):
+        for message in _split_snapshot(snapshot):
             if last.capabilities or last.ladders:
                 last.snapshot = True
                 yield last
             last = message
         last.snapshot = last.complete = True
-        last.resume_token = self._token(view.revision)
+        last.resume_token = self._token(snapshot.revision)
         yield last
 
-    def _deltas(self, changes: Iterable[Change]) -> Iterator[pb.WatchCapabilitiesResponse]:
-        """Each message can be resumed after."""
+    def _change_messages(self, changes: Iterable[Change]) -> Iterator[pb.WatchCapabilitiesResponse]:
+        """Each message carries the token of its last change."""
         message = pb.WatchCapabilitiesResponse(complete=True)
         size = 0
         for change in changes:
-            entry = _entry(change)
-            size += _size(entry)
+            entry = change_to_proto(change)
+            size += entry.ByteSize()
             if size > MESSAGE_BYTES and message.resume_token:
                 yield message
-                message, size = pb.WatchCapabilitiesResponse(complete=True), _size(entry)
+                message, size = pb.WatchCapabilitiesResponse(complete=True), entry.ByteSize()
             _add(message, entry)
             message.resume_token = self._token(change.revision)
         yield message
 
 
-def _heartbeat(token: str) -> pb.WatchCapabilitiesResponse:
-    """What it says of the view is as of the message that gave the token; without one the view is not whole yet."""
-    return pb.WatchCapabilitiesResponse(complete=bool(token), heartbeat=True, resume_token=token)
-
-
-def _snapshot_messages(view: View) -> Iterator[pb.WatchCapabilitiesResponse]:
-    """Capabilities, then ladders; no message has both."""
-    yield from _split(capability_to_proto(item) for item in view.capabilities)
-    yield from _split(_owned(item) for item in view.ladders)
+def _split_snapshot(snapshot: Snapshot) -> Iterator[pb.WatchCapabilitiesResponse]:
+    """Returns messages of capabilities, then of ladders; no message has both."""
+    yield from _split(map(capability_to_proto, snapshot.capabilities))
+    yield from _split(map(owned_ladder_to_proto, snapshot.ladders))
 
 
 def _split(entries: Iterable[_Entry]) -> Iterator[pb.WatchCapabilitiesResponse]:
     message, size = pb.WatchCapabilitiesResponse(), 0
     for entry in entries:
-        length = _size(entry)
-        if size and size + length > MESSAGE_BYTES:
+        entry_size = entry.ByteSize()
+        if size and size + entry_size > MESSAGE_BYTES:
             yield message
             message, size = pb.WatchCapabilitiesResponse(), 0
         _add(message, entry)
-        size += length
+        size += entry_size
     if message.capabilities or message.ladders:
         yield message
 
 
 def _add(message: pb.WatchCapabilitiesResponse, entry: _Entry) -> None:
-    if _size(entry) > MAX_ENTRY_BYTES:
-        _log.error("too large to be watched", entry=getattr(entry, "capability_id", "ladder"))
+    if entry.ByteSize() > MAX_ENTRY_BYTES:
+        _log.error("entry is too large for a watch message", entry=getattr(entry, "capability_id", "ladder"))
     elif isinstance(entry, pb.OwnedLadder):
         message.ladders.append(entry)
     else:
@@ -130,15 +133,3 @@ def _add(message: pb.WatchCapabilitiesResponse, entry: _Entry) -> None:
 
 def _size(entry: _Entry) -> int:
     return entry.ByteSize()
-
-
-def _entry(change: Change) -> _Entry:
-    if change.ladder is not None:
-        return _owned(change.ladder)
-    if change.capability is None:
-        raise ValueError("a change is of a capability or of a ladder")
-    return capability_to_proto(change.capability)
-
-
-def _owned(ladder: Ladder) -> pb.OwnedLadder:
-    return pb.OwnedLadder(tenant_id=ladder.tenant_id, ladder=ladder_to_proto(ladder))

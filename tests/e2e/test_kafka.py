@@ -11,7 +11,7 @@ import pytest
 from mesh.clock import SystemClock
 from soma.executor.v1.job_pb2 import StepState
 from soma_cli.client import EdgeClient
-from soma_cli.demo import complete_trace
+from soma_cli.demo import wait_for_complete_trace
 from soma_local.home import Home
 from soma_local.ports import free_port
 from tests.e2e.conftest import RunningMesh
@@ -49,6 +49,6 @@ async def test_a_job_and_its_trace_over_kafka(kafka_mesh: RunningMesh) -> None:
     with kafka_mesh.client() as api:
         job = run_job(api, json.loads(HELLO.read_text()))
     assert job["state"] == "JOB_STATE_COMPLETED"
-    with EdgeClient.of_home(kafka_mesh.home) as client:
-        trace, _ = await complete_trace(client, str(job["job_id"]), SystemClock())
+    with EdgeClient.for_home(kafka_mesh.home) as client:
+        trace, _ = await wait_for_complete_trace(client, str(job["job_id"]), SystemClock())
     assert [step.state for step in trace.steps] == [StepState.STEP_STATE_SUCCEEDED]

@@ -1,13 +1,13 @@
-"""How the registry's tables are kept short: ids of requests and deleted capabilities of tenants go by age."""
+"""Retention of the registry's tables: ids of requests and deleted capabilities of tenants are deleted by age."""
 
 from __future__ import annotations
 
 from mesh.stores.expired_rows import delete_by_age
 from mesh.stores.retention import Rule
 
-OLD_REQUESTS = delete_by_age("registrations", ("tenant_id", "request_id"), "created_at")
-# What the platform deleted is remembered: a service that ships with it would register it again.
-OLD_CAPABILITIES = delete_by_age(
+DELETE_REQUESTS = delete_by_age("registrations", ("tenant_id", "request_id"), "created_at")
+# Records of what the platform deleted stay: the service that registers it at every start would register it again.
+DELETE_CAPABILITIES = delete_by_age(
     "multimodal_capabilities",
     ("tenant_id", "tool_id", "provider"),
     "deleted_at",
@@ -15,6 +15,6 @@ OLD_CAPABILITIES = delete_by_age(
 )
 
 RULES = (
-    Rule("registrations", "records", OLD_REQUESTS),
-    Rule("multimodal_capabilities", "records", OLD_CAPABILITIES),
+    Rule("registrations", "records", DELETE_REQUESTS),
+    Rule("multimodal_capabilities", "records", DELETE_CAPABILITIES),
 )

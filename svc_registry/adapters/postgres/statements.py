@@ -1,18 +1,18 @@
-"""The statements of the registry. Each reads rows by an index, however long the tables grow."""
+"""The SQL statements of the registry. Each reads its rows by an index, whatever the size of the tables."""
 
 from __future__ import annotations
 
 from svc_registry.adapters.postgres.rows import COLUMNS
 
-CAPABILITIES = f"""
+SELECT_CAPABILITIES = f"""
 SELECT {COLUMNS} FROM multimodal_capabilities
 WHERE (tenant_id, tool_id, provider) > ($1, $2, $3)
 ORDER BY tenant_id, tool_id, provider LIMIT $4
 """  # noqa: S608 - names of columns
-CAPABILITY = f"""
+SELECT_CAPABILITY = f"""
 SELECT {COLUMNS} FROM multimodal_capabilities WHERE tenant_id = $1 AND tool_id = $2 AND provider = $3
 """  # noqa: S608
-LOCKED_CAPABILITY = f"{CAPABILITY} FOR UPDATE"
+SELECT_CAPABILITY_FOR_UPDATE = f"{SELECT_CAPABILITY} FOR UPDATE"
 INSERT_CAPABILITY = """
 INSERT INTO multimodal_capabilities
     (tenant_id, tool_id, provider, version, modalities, input_schema, output_schema, constraints, cost_tier, document,
@@ -34,17 +34,17 @@ SET health_status = $4, health_failures = $5, health_checked_at = $6, health_rea
     health_version = $9, open_circuits = $10
 WHERE tenant_id = $1 AND tool_id = $2 AND provider = $3
 """
-LOCK_OF_TENANT = "SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))"
+LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtext($1), hashtext($2))"
 COUNT_CAPABILITIES = """
 SELECT count(*) FILTER (WHERE deleted_at IS NULL) AS live, count(*) AS records
 FROM multimodal_capabilities WHERE tenant_id = $1
 """
-LADDERS = """
+SELECT_LADDERS = """
 SELECT * FROM ladders WHERE (tenant_id, modality, task_type) > ($1, $2, $3)
 ORDER BY tenant_id, modality, task_type LIMIT $4
 """
-LADDER = "SELECT * FROM ladders WHERE tenant_id = $1 AND modality = $2 AND task_type = $3"
-LOCKED_LADDER = f"{LADDER} FOR UPDATE"
+SELECT_LADDER = "SELECT * FROM ladders WHERE tenant_id = $1 AND modality = $2 AND task_type = $3"
+SELECT_LADDER_FOR_UPDATE = f"{SELECT_LADDER} FOR UPDATE"
 INSERT_LADDER = """
 INSERT INTO ladders (tenant_id, modality, task_type, capability_ids, version, updated_by, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

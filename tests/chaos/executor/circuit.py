@@ -24,10 +24,9 @@ from svc_executor.adapters.memory.peers import MemoryMeter, MemoryRegistry
 from svc_executor.adapters.peers.registry import RegistryPeer
 from svc_executor.adapters.reports import CapabilityReports
 from svc_executor.app.capabilities import ProbeProviders, RegisterManifests
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog as RegistryCatalog
 from svc_registry.app import Registry
-from svc_registry.domain import Actor, Ladder, LadderKey, Modality
+from svc_registry.domain import Ladder, LadderKey, Modality, Requester
 from svc_registry.rpc import CapabilityServicer
 from svc_selector.adapters.catalog import Catalog
 from svc_selector.adapters.memory import MemoryDecisions, MemoryLedger
@@ -37,6 +36,7 @@ from svc_selector.app import Recorder, Selector, SelectorOptions
 from svc_selector.domain.model import Requirements, SelectionRequest, Subject
 from svc_selector.domain.permissions import Permissions
 from svc_selector.rpc import SelectionFacts
+from tests.in_memory.registry import MemoryStore
 from tests.unit.executor.rig import ScriptedCatalogue, ScriptedProvider, picture
 from tests.unit.registry.unasked import unasked
 
@@ -53,7 +53,7 @@ SLOTS = 4
 FIRST, SECOND = "mermaid@local", "d2@local"
 NEED = Requirements("diagram", "image_diagram")
 SUBJECT = Subject("acme", "alice", ("member",))
-OPERATOR = Actor("ops", "root", platform=True)
+OPERATOR = Requester("ops", "root", is_platform=True)
 EXECUTOR = Claims(tenant_id="soma", subject="executor", roles=("service",))
 
 

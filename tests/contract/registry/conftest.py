@@ -9,10 +9,10 @@ import pytest
 from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.adapters.postgres import PostgresStore
-from svc_registry.bootstrap import capability_changed
+from svc_registry.events.published import capability_changed
 from tests.contract.registry.samples import QUOTAS
+from tests.in_memory.registry import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

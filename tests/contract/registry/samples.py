@@ -23,7 +23,7 @@ from svc_registry.domain import (
     PriceList,
     PriceUnit,
     Report,
-    observe,
+    apply_report,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ LADDER = Ladder(KEY, ("mermaid@local", "d2@local"), PLATFORM, 1, "", NOW)
 
 
 def failed(before: Health) -> Health:
-    return observe(before, Report(HealthState.UNHEALTHY, "down", circuit_open=True, reporter="p1"), NOW)
+    return apply_report(before, Report(HealthState.UNHEALTHY, "down", circuit_open=True, reporter="p1"), NOW)
 
 
 def unaudited(before: Health, after: Health) -> str:

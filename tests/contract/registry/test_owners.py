@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_registry.domain import PLATFORM, Ladder, Lifecycle
-from svc_registry.domain.quotas import RECORDS_OF_ONE
+from svc_registry.domain.quotas import RECORDS_PER_CAPABILITY
 from tests.contract.registry.samples import KEY, MERMAID, NOW, PRIVATE, QUOTAS, failed, unaudited
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ async def test_owners_use_the_same_id_beside_each_other(store: BothStore) -> Non
     assert await store.save_capability(MERMAID, 0, "root")
     assert await store.save_capability(PRIVATE, 0, "alice")
     assert await store.save_capability(replace(umbrella, tool_id="mermaid"), 0, "bob")
-    assert await store.capability(PRIVATE.key) == PRIVATE
-    assert await store.capability(MERMAID.key) == MERMAID
-    await store.change_health(PRIVATE.key, failed, unaudited)
-    assert await store.capability(MERMAID.key) == MERMAID
+    assert await store.get_capability(PRIVATE.key) == PRIVATE
+    assert await store.get_capability(MERMAID.key) == MERMAID
+    await store.update_health(PRIVATE.key, failed, unaudited)
+    assert await store.get_capability(MERMAID.key) == MERMAID
 
 
 async def test_a_deleted_capability_leaves_its_record(store: BothStore) -> None:
     await store.save_capability(PRIVATE, 0, "alice")
     deleted = replace(PRIVATE, version=2, deleted_at=NOW)
     assert await store.save_capability(deleted, 1, "alice")
-    assert await store.capability(PRIVATE.key) == deleted
-    assert [item async for page in store.capabilities() for item in page] == [deleted]
+    assert await store.get_capability(PRIVATE.key) == deleted
+    assert [item async for page in store.list_capabilities() for item in page] == [deleted]
 
 
 async def test_a_tenant_has_no_more_capabilities_than_its_quota(store: BothStore) -> None:
@@ -50,7 +50,7 @@ async def test_a_tenant_has_no_more_capabilities_than_its_quota(store: BothStore
         await store.save_capability(own(9), 0, "alice")
     assert refused.value.reason is Reason.FAILED_PRECONDITION
     assert refused.value.metadata["quota"] == "capabilities"
-    assert await store.capability(own(9).key) is None
+    assert await store.get_capability(own(9).key) is None
     assert await store.save_capability(replace(own(0), version=2, lifecycle=Lifecycle.DISABLED), 1, "alice")
     assert await store.save_capability(own(0, "umbrella"), 0, "bob")
     for number in range(5):
@@ -58,7 +58,7 @@ async def test_a_tenant_has_no_more_capabilities_than_its_quota(store: BothStore
 
 
 async def test_deleting_makes_room_until_the_records_are_too_many(store: BothStore) -> None:
-    for number in range(QUOTAS.capabilities * RECORDS_OF_ONE):
+    for number in range(QUOTAS.capabilities * RECORDS_PER_CAPABILITY):
         await store.save_capability(own(number), 0, "alice")
         await store.save_capability(replace(own(number), version=2, deleted_at=NOW), 1, "alice")
     with pytest.raises(SomaError) as refused:
@@ -67,7 +67,7 @@ async def test_deleting_makes_room_until_the_records_are_too_many(store: BothSto
 
 
 async def test_a_tenant_with_all_its_records_registers_again_what_it_deleted(store: BothStore) -> None:
-    for number in range(QUOTAS.capabilities * RECORDS_OF_ONE):
+    for number in range(QUOTAS.capabilities * RECORDS_PER_CAPABILITY):
         await store.save_capability(own(number), 0, "alice")
         await store.save_capability(replace(own(number), version=2, deleted_at=NOW), 1, "alice")
     assert await store.save_capability(replace(own(0), version=3), 2, "alice")

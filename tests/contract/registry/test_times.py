@@ -10,13 +10,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import Reason, SomaError
 from soma.registry.v1 import capability_service_pb2 as pb
-from svc_registry.rpc import capability_to_proto
+from svc_registry.rpc.convert import capability_to_proto
 from tests.contract.registry.samples import MERMAID
 from tests.contract.registry.test_operators import NAME, OWNER, serving
 
 if TYPE_CHECKING:
     from soma.registry.v1.capability_pb2 import Capability
-    from svc_registry.adapters.memory import MemoryStore
+    from tests.in_memory.registry import MemoryStore
 
 YEAR_S = 31_622_400
 TIMES = {"no time": Timestamp(seconds=10**13), "too many nanos": Timestamp(seconds=1, nanos=10**9)}

@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 
 from mesh.testing import FakeClock
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog, Registry
-from svc_registry.domain import Actor, Capability, Constraints, CostTier, Kind, Modality
-from svc_registry.rpc import capability_to_proto
+from svc_registry.domain import Capability, Constraints, CostTier, Kind, Modality, Requester
+from svc_registry.rpc.convert import capability_to_proto
 from svc_selector.adapters.peers.capabilities import CapabilityReader
 from svc_selector.domain import model
 from svc_selector.domain.candidate_rules import tier_in_force
 from svc_selector.domain.model import Candidate, Prices
 from svc_selector.domain.permissions import Permissions
 from tests.contract.selector.test_select_permissions import codes, select
+from tests.in_memory.registry import MemoryStore
 from tests.unit.selector.selecting import candidate
 
-OPERATOR, ADMIN = Actor("ops", "root", platform=True), Actor("acme", "alice")
+OPERATOR, ADMIN = Requester("ops", "root", is_platform=True), Requester("acme", "alice")
 GPT = Capability(
     "gpt", "openai", Kind.MODEL, (Modality.DIAGRAM,), ("image_diagram",), adapter="openai_chat",
     endpoint="https://api.openai.com/v1", constraints=Constraints(needs_egress=True),

@@ -10,7 +10,7 @@ from mesh.events.outbox import Outbox
 from soma.registry.v1 import capability_service_pb2 as registry_pb
 from svc_registry.adapters.postgres import PostgresStore
 from svc_registry.app import Catalog, Registry
-from svc_registry.bootstrap import capability_changed
+from svc_registry.events.published import capability_changed
 from svc_registry.rpc import CapabilityServicer
 from tests.integration.contexts.audit.observer import CLOCK, SECRET, AuditObserver
 from tests.integration.contexts.audit.table import ContextAudit, Entry

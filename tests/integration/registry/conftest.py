@@ -10,8 +10,8 @@ from mesh.events.outbox import Outbox
 from mesh.stores.postgres import Postgres
 from mesh.testing.audit import auditor
 from svc_registry.adapters.postgres import PostgresStore
-from svc_registry.bootstrap import capability_changed
 from svc_registry.domain import Capability, Kind, Modality
+from svc_registry.events.published import capability_changed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ import asyncpg
 from mesh.clock import SystemClock
 from mesh.testing.contract import eventually
 from svc_registry.app import Catalog, Registry
-from svc_registry.domain import Actor, CapabilityKey, HealthState, Report
+from svc_registry.domain import CapabilityKey, HealthState, Report, Requester
 
 if TYPE_CHECKING:
     from mesh.settings import PostgresSettings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from svc_registry.adapters.postgres import PostgresStore
     from svc_registry.domain import Capability
 
-OPERATOR = Actor("ops", "root", platform=True)
+OPERATOR = Requester("ops", "root", is_platform=True)
 _CUT = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()

@@ -33,24 +33,24 @@ SELECT 't' || n / 200, 'r' || n, 'd', 'c', now() - make_interval(days => n % 30)
 ANALYZE multimodal_capabilities, ladders, registrations;
 """
 STATEMENTS = {
-    "CAPABILITIES": (sql.CAPABILITIES, f"{KEY}, 500"),
-    "CAPABILITY": (sql.CAPABILITY, KEY),
-    "LOCKED_CAPABILITY": (sql.LOCKED_CAPABILITY, KEY),
+    "SELECT_CAPABILITIES": (sql.SELECT_CAPABILITIES, f"{KEY}, 500"),
+    "SELECT_CAPABILITY": (sql.SELECT_CAPABILITY, KEY),
+    "SELECT_CAPABILITY_FOR_UPDATE": (sql.SELECT_CAPABILITY_FOR_UPDATE, KEY),
     "UPDATE_CAPABILITY": (
         sql.UPDATE_CAPABILITY, f"{KEY}, 2, '{{}}', '{{}}', '{{}}', '{{}}', 'low', '{{}}', now(), now(), NULL, 1"
     ),
     "UPDATE_HEALTH": (sql.UPDATE_HEALTH, f"{KEY}, 'healthy', 0, now(), '', false, 1, '{{}}'"),
     "COUNT_CAPABILITIES": (sql.COUNT_CAPABILITIES, "'t7'"),
-    "LADDERS": (sql.LADDERS, "'t7', 'diagram', 'task3', 500"),
-    "LADDER": (sql.LADDER, "'t7', 'diagram', 'task3'"),
-    "LOCKED_LADDER": (sql.LOCKED_LADDER, "'t7', 'diagram', 'task3'"),
+    "SELECT_LADDERS": (sql.SELECT_LADDERS, "'t7', 'diagram', 'task3', 500"),
+    "SELECT_LADDER": (sql.SELECT_LADDER, "'t7', 'diagram', 'task3'"),
+    "SELECT_LADDER_FOR_UPDATE": (sql.SELECT_LADDER_FOR_UPDATE, "'t7', 'diagram', 'task3'"),
     "UPDATE_LADDER": (sql.UPDATE_LADDER, "'t7', 'diagram', 'task3', '{a@b}', 2, '', now(), 1"),
     "COUNT_LADDERS": (sql.COUNT_LADDERS, "'t7'"),
     "REQUEST": (REQUESTS.select, "'t7', 'r1'"),
-    "OLD_REQUESTS": (retention.OLD_REQUESTS, "NULL, '{}', now() - interval '29 days 12 hours', 500, false"),
-    "OLD_CAPABILITIES": (retention.OLD_CAPABILITIES, "NULL, '{}', now() - interval '30 days', 500, false"),
+    "DELETE_REQUESTS": (retention.DELETE_REQUESTS, "NULL, '{}', now() - interval '29 days 12 hours', 500, false"),
+    "DELETE_CAPABILITIES": (retention.DELETE_CAPABILITIES, "NULL, '{}', now() - interval '30 days', 500, false"),
 }  # fmt: skip
-INSERTS = {"INSERT_CAPABILITY", "INSERT_LADDER", "LOCK_OF_TENANT"}
+INSERTS = {"INSERT_CAPABILITY", "INSERT_LADDER", "LOCK_TENANT"}
 
 
 @pytest.fixture(scope="module")

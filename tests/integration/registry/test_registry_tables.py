@@ -42,7 +42,7 @@ async def filled(store: PostgresStore, d2: Capability) -> PostgresStore:
         await store.save_capability(replace(row, tenant_id=tenant_id), 0, "root")
         await store.save_ladder(Ladder(LadderKey(Modality.DIAGRAM, "x"), ("a@b",), tenant_id, 1, "root", NOW), 0)
         if tenant_id:
-            await store.remember(Request(tenant_id, RequestKey.of("r")), "d2@local")
+            await store.save_result(Request(tenant_id, RequestKey.of("r")), "d2@local")
     return store
 
 
@@ -88,7 +88,7 @@ async def test_old_records_go_and_what_the_platform_deleted_stays(
 
     removed = await Retention(postgres, RULES, terms, FakeClock(NOW)).run()
     assert removed == {"registrations": 1, "multimodal_capabilities": 1}
-    left = {item.key async for page in store.capabilities() for item in page}
+    left = {item.key async for page in store.list_capabilities() for item in page}
     assert ("t31@local", "acme") not in left
     assert {("t31@local", ""), ("t29@local", "acme"), ("live31@local", "acme")} <= left
 

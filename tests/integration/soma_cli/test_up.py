@@ -55,7 +55,7 @@ def _up(home: Home, port: int) -> MeshState:
 
 
 def _identities(state: MeshState) -> list[ProcessIdentity]:
-    found = [ProcessIdentity.of(program.pid or 0) for program in state.programs]
+    found = [ProcessIdentity.for_pid(program.pid or 0) for program in state.programs]
     identities = [identity for identity in found if identity is not None]
     assert len(identities) == len(state.programs) == len(PROGRAMS)
     return identities

@@ -171,7 +171,7 @@ async def test_an_engine_left_behind_is_ended_by_the_next_start(
 ) -> None:
     left = ValkeyEngine(tmp_path)
     await started(left)
-    identity = ProcessIdentity.of(left.pid or 0)
+    identity = ProcessIdentity.for_pid(left.pid or 0)
     assert identity is not None
     following = ValkeyEngine(tmp_path)
     await started(following)

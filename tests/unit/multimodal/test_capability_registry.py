@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, SomaError
 from mesh.testing import FakeClock
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog, Registry
 from svc_registry.app.ports import CapabilityFilter
 from svc_registry.domain import (
-    Actor,
     AllowLists,
     Capability,
     CapabilityKey,
@@ -28,9 +26,11 @@ from svc_registry.domain import (
     Lifecycle,
     Modality,
     Report,
-    observe,
+    Requester,
+    apply_report,
 )
-from svc_registry.rpc.convert import modality_from
+from svc_registry.rpc.convert import modality_from_proto
+from tests.in_memory.registry import MemoryStore
 from tests.unit.selector.finding import codes, find, ids, requirements
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from soma.registry.v1 import capability_service_pb2 as pb
 
-PLATFORM_ADMIN = Actor("ops", "root", platform=True)
-ACME = Actor("acme", "alice")
-UMBRELLA = Actor("umbrella", "bob")
+PLATFORM_ADMIN = Requester("ops", "root", is_platform=True)
+ACME = Requester("acme", "alice")
+UMBRELLA = Requester("umbrella", "bob")
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
 NEED = requirements()
 
@@ -113,7 +113,7 @@ async def test_an_old_version_is_refused(registry: Registry) -> None:
 
 
 async def test_what_an_operator_disabled_stays_so_when_its_service_starts_again(registry: Registry) -> None:
-    service = Actor("*", "spiffe://soma/executor", platform=True, service=True)
+    service = Requester("*", "spiffe://soma/executor", is_platform=True, is_service=True)
     await registry.register(service, D2)
     await registry.disable(PLATFORM_ADMIN, "d2@local")
     again = await registry.register(service, replace(D2, description="better"))
@@ -229,7 +229,7 @@ async def test_each_modality_has_its_candidates(
     await registry.ladders.set(PLATFORM_ADMIN, chat)
     answer = await find(catalog, need)
     assert ids(answer) == found
-    modality = modality_from(need.modality)
+    modality = modality_from_proto(need.modality)
     others = {item.capability_id for item in OF_ALL_MODALITIES if modality in item.modalities}
     assert set(codes(answer)) == others - set(found)
     assert set(codes(answer).values()) <= {"TASK_TYPE_MISMATCH", "FORMAT_MISMATCH"}
@@ -276,7 +276,7 @@ def test_a_capability_leaves_only_after_three_failures_in_a_row(reports: list[He
     health = Health()
     in_a_row = 0
     for report in reports:
-        health = observe(health, Report(report), now)
+        health = apply_report(health, Report(report), now)
         in_a_row = 0 if report is HealthState.HEALTHY else in_a_row + 1
         assert health.failure_count == in_a_row
         if health.state is HealthState.UNHEALTHY:
@@ -286,5 +286,5 @@ def test_a_capability_leaves_only_after_three_failures_in_a_row(reports: list[He
 
 
 def test_an_open_breaker_takes_out_at_once() -> None:
-    health = observe(Health(), Report(HealthState.DEGRADED, circuit_open=True), FakeClock().now())
+    health = apply_report(Health(), Report(HealthState.DEGRADED, circuit_open=True), FakeClock().now())
     assert health.state is HealthState.UNHEALTHY

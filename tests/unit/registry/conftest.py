@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.testing import FakeClock
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog
+from tests.in_memory.registry import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from svc_registry.app import Registry
 from svc_registry.app.index import CapabilityIndex
 from svc_registry.app.ports import CapabilityFilter
-from svc_registry.domain import Actor, Capability, CapabilityKey, Kind, Modality
+from svc_registry.domain import Capability, CapabilityKey, Kind, Modality, Requester
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
     from svc_registry.app import Catalog
+    from tests.in_memory.registry import MemoryStore
 
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), version=1)
 changes = st.tuples(
@@ -29,9 +29,9 @@ class Counting(Registry):
 
     looked_at = 0
 
-    def _matches(self, item: Capability, wanted: CapabilityFilter) -> bool:  # type: ignore[override]
+    def _matches(self, capability: Capability, filter_: CapabilityFilter) -> bool:  # type: ignore[override]
         self.looked_at += 1
-        return Registry._matches(item, wanted)
+        return Registry._matches(capability, filter_)
 
 
 async def test_a_list_of_one_adapter_looks_at_no_other(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> None:
@@ -41,7 +41,7 @@ async def test_a_list_of_one_adapter_looks_at_no_other(store: MemoryStore, catal
     registry = Counting(store, catalog, clock)
     pages, token = [], ""
     while not pages or token:
-        page = registry.list(Actor("", "executor", platform=True), CapabilityFilter(adapter="mermaid"), 2, token)
+        page = registry.list(Requester("", "executor", is_platform=True), CapabilityFilter(adapter="mermaid"), 2, token)
         pages.append(list(page.items))
         token = page.next_token
     assert pages == [wanted[:2], wanted[2:]]
@@ -62,4 +62,4 @@ def test_the_index_finds_what_was_put_last_and_is_still_there(steps: list[tuple[
             known[item.key] = item
     for adapter in ("mermaid", "d2"):
         expected = [known[key] for key in sorted(known) if known[key].adapter == adapter]
-        assert list(index.after(CapabilityKey("", ""), adapter)) == expected
+        assert list(index.list_after(CapabilityKey("", ""), adapter)) == expected

@@ -11,16 +11,16 @@ from mesh.errors import Reason, SomaError
 from mesh.idempotency import RequestKey
 from svc_registry.app import Catalog, Registry
 from svc_registry.app.ports import CapabilityFilter
-from svc_registry.domain import Actor, Capability, CapabilityKey, HealthState, Kind, Lifecycle, Modality, Report
-from svc_registry.rpc import capability_to_proto
+from svc_registry.domain import Capability, CapabilityKey, HealthState, Kind, Lifecycle, Modality, Report, Requester
+from svc_registry.rpc.convert import capability_to_proto
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
+    from tests.in_memory.registry import MemoryStore
 
-OPERATOR = Actor("ops", "root", platform=True)
-EXECUTOR = Actor("*", "spiffe://soma/executor", platform=True, service=True)
-ACME = Actor("acme", "alice")
+OPERATOR = Requester("ops", "root", is_platform=True)
+EXECUTOR = Requester("*", "spiffe://soma/executor", is_platform=True, is_service=True)
+ACME = Requester("acme", "alice")
 MINE = Capability("mine", "acme", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
 
 
@@ -45,7 +45,7 @@ async def test_what_is_deleted_is_not_found_and_not_listed(registry: Registry, c
 
 async def test_a_watcher_is_told_of_a_deletion(registry: Registry, catalog: Catalog) -> None:
     await registry.register(ACME, MINE)
-    subscription = catalog.subscribe(catalog.view().revision)
+    subscription = catalog.subscribe(catalog.snapshot().revision)
     await registry.delete(ACME, "mine@acme")
     assert subscription is not None
     [change] = await subscription.next() or ()
@@ -91,14 +91,14 @@ async def test_a_repeat_beside_the_first_call_is_answered_as_it(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await registry.register(ACME, MINE)
-    key, read = RequestKey.of("r"), registry._store.capability
+    key, read = RequestKey.of("r"), registry._store.get_capability
 
     async def read_after_the_first(wanted: CapabilityKey) -> Capability | None:
         monkeypatch.undo()
         await registry.delete(ACME, "mine@acme", key=key)
         return await read(wanted)
 
-    monkeypatch.setattr(registry._store, "capability", read_after_the_first)
+    monkeypatch.setattr(registry._store, "get_capability", read_after_the_first)
     assert (await registry.delete(ACME, "mine@acme", key=key)).deleted_at is not None
 
 

@@ -11,15 +11,15 @@ from mesh.idempotency import RequestKey
 from soma_providers.runtime import manifests
 from svc_executor.adapters.peers import capability_of
 from svc_registry.app import Catalog, Registry, correct_egress
-from svc_registry.domain import Actor, Capability, Constraints, Kind, Modality
-from svc_registry.rpc.convert import capability_from
+from svc_registry.domain import Capability, Constraints, Kind, Modality, Requester
+from svc_registry.rpc.convert import capability_from_proto
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
+    from tests.in_memory.registry import MemoryStore
 
-OPERATOR = Actor("ops", "root", platform=True)
-ACME = Actor("acme", "alice")
+OPERATOR = Requester("ops", "root", is_platform=True)
+ACME = Requester("acme", "alice")
 LOOPBACK, REMOTE = "http://127.0.0.1:11434/v1", "https://llm.example/v1"
 EGRESS = Constraints(needs_egress=True)
 CHAT = Capability("chat", "local", Kind.MODEL, (Modality.TEXT,), ("text_chat",), data_classifications=("confidential",))
@@ -63,11 +63,11 @@ async def test_what_a_tenant_registers_needs_egress_where_its_endpoint_or_adapte
 ) -> None:
     answer = await registry.register(ACME, replace(CHAT, adapter=adapter, endpoint=endpoint))
     assert answer.constraints.needs_egress is needed
-    assert await store.capability(answer.key) == answer
+    assert await store.get_capability(answer.key) == answer
 
 
 async def test_a_tenants_capability_of_a_local_adapter_that_ships_with_the_mesh_stays_local(registry: Registry) -> None:
-    shipped = [capability_from(capability_of(one)) for one in manifests.installed()]
+    shipped = [capability_from_proto(capability_of(one)) for one in manifests.installed()]
     private = []
     for item in shipped:
         await registry.register(OPERATOR, item)
@@ -118,7 +118,7 @@ async def test_what_an_older_release_stored_is_corrected_once(
     for _ in range(2):
         await correct_egress(store, catalog, clock)
     corrected = catalog.capabilities.get(older.key)
-    assert corrected == await store.capability(older.key)
+    assert corrected == await store.get_capability(older.key)
     assert corrected is not None
     assert (corrected.constraints.needs_egress, corrected.version) == (True, 2)
     assert catalog.capabilities.get(near.key) == near

@@ -9,10 +9,10 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from mesh.testing.contract import eventually
-from svc_registry.adapters.memory import MemoryStore
 from svc_registry.app import Catalog
 from svc_registry.app import catalog as catalog_module
 from svc_registry.domain import Capability, CapabilityKey, Health, HealthState, Kind, Ladder, LadderKey, Modality
+from tests.in_memory.registry import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -28,15 +28,15 @@ class FailingStore(MemoryStore):
 
     failures = 0
 
-    async def capability(self, key: CapabilityKey) -> Capability | None:
+    async def get_capability(self, key: CapabilityKey) -> Capability | None:
         """Fails, or reads."""
         self._fail()
-        return await super().capability(key)
+        return await super().get_capability(key)
 
-    async def capabilities(self) -> AsyncIterator[Sequence[Capability]]:
+    async def list_capabilities(self) -> AsyncIterator[Sequence[Capability]]:
         """Fails, or reads."""
         self._fail()
-        async for page in super().capabilities():
+        async for page in super().list_capabilities():
             yield page
 
     def _fail(self) -> None:
@@ -99,15 +99,15 @@ async def test_many_pending_changes_become_one_reload(
 async def test_an_older_row_is_not_published_over_a_newer_one(catalog: Catalog, older: Capability) -> None:
     newer = replace(D2, version=2, health=Health(HealthState.UNHEALTHY, version=4))
     await catalog._publish([newer], ())
-    before = catalog.view().revision
+    before = catalog.snapshot().revision
     await catalog._publish([older], ())
-    assert (catalog.capabilities.get(D2.key), catalog.view().revision) == (newer, before)
+    assert (catalog.capabilities.get(D2.key), catalog.snapshot().revision) == (newer, before)
 
 
 async def test_an_older_ladder_is_not_published_over_a_newer_one(catalog: Catalog) -> None:
     await catalog._publish((), [Ladder(KEY, ("b@x",), version=2)])
     await catalog._publish((), [Ladder(KEY, ("a@x",), version=1)])
-    found = catalog.ladders.in_force("acme", KEY)
+    found = catalog.ladders.get_effective("acme", KEY)
     assert found is not None
     assert found.capability_ids == ("b@x",)
 
@@ -116,7 +116,7 @@ async def test_a_row_from_before_a_deletion_does_not_bring_it_back(catalog: Cata
     await catalog._publish([D2], ())
     await catalog._publish([replace(D2, version=2, deleted_at=clock.now())], ())
     await catalog._publish([D2], ())
-    assert catalog.view().capabilities == ()
+    assert catalog.snapshot().capabilities == ()
     await catalog._publish([replace(D2, version=3)], ())
     assert version(catalog) == 3
 
@@ -134,10 +134,10 @@ async def test_what_was_purged_and_registered_anew_begins_with_the_first_version
 async def test_what_was_purged_unheard_leaves_with_the_next_reload(store: FailingStore, catalog: Catalog) -> None:
     await store.save_capability(D2, 0, "")
     await eventually(lambda: version(catalog) == 1)
-    subscription = catalog.subscribe(catalog.view().revision)
+    subscription = catalog.subscribe(catalog.snapshot().revision)
     del store._capabilities[D2.key]
     await catalog.reload()
-    assert catalog.view().capabilities == ()
+    assert catalog.snapshot().capabilities == ()
     assert subscription is not None
     [change] = await subscription.next() or ()
     assert change.capability is not None
@@ -147,9 +147,9 @@ async def test_what_was_purged_unheard_leaves_with_the_next_reload(store: Failin
 async def test_a_follower_far_behind_is_given_its_changes_in_turns(catalog: Catalog) -> None:
     for number in range(1000):
         await catalog._publish([replace(D2, version=number + 1)], ())
-    subscription = catalog.subscribe(catalog.view().revision - 600)
+    subscription = catalog.subscribe(catalog.snapshot().revision - 600)
     assert subscription is not None
     sizes = []
-    while subscription.after < catalog.view().revision:
+    while subscription.revision < catalog.snapshot().revision:
         sizes.append(len(await subscription.next() or ()))
     assert (sum(sizes), max(sizes)) == (600, 256)

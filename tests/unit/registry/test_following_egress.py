@@ -12,17 +12,17 @@ from mesh.lifecycle import background
 from mesh.testing.contract import eventually
 from svc_registry.app import Catalog, Registry, Subscription, follow_egress
 from svc_registry.app import egress as egress_module
-from svc_registry.domain import Actor, Capability, CapabilityKey, Constraints, Kind, Modality
+from svc_registry.domain import Capability, CapabilityKey, Constraints, Kind, Modality, Requester
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
     from svc_registry.app import Change
+    from tests.in_memory.registry import MemoryStore
 
-OPERATOR = Actor("ops", "root", platform=True)
-ACME = Actor("acme", "alice")
+OPERATOR = Requester("ops", "root", is_platform=True)
+ACME = Requester("acme", "alice")
 EGRESS = Constraints(needs_egress=True)
 MINE = Capability("mine", "x", Kind.MODEL, (Modality.TEXT,), ("text_chat",), adapter="small")
 SMALL = replace(MINE, tool_id="small", provider="local")
@@ -61,7 +61,7 @@ class Harness:
     async def corrected(self, key: CapabilityKey) -> Capability:
         """The capability once it needs egress; the catalogue has it as it is stored."""
         await eventually(lambda: self.needs_egress(key))
-        stored = await self._store.capability(key)
+        stored = await self._store.get_capability(key)
         assert stored == self._catalog.capabilities.get(key)
         assert stored is not None
         return stored

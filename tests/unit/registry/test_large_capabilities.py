@@ -28,7 +28,7 @@ async def test_a_capability_is_read_in_a_thread(call: str, request_: object, mon
         threads.append(threading.get_ident())
         raise SomaError(Reason.INVALID_ARGUMENT, "seen")
 
-    monkeypatch.setattr(capability_service, "capability_from", read)
+    monkeypatch.setattr(capability_service, "capability_from_proto", read)
     servicer = capability_service.CapabilityServicer(cast("Any", None), cast("Any", None), unasked)
     with use(RequestContext(Caller("acme", "ann", (), (), "k1", "t"), "r1", "t1")), pytest.raises(SomaError):
         await getattr(servicer, call)(request_, None)

@@ -7,17 +7,17 @@ from datetime import timedelta
 import pytest
 
 from mesh.testing import FakeClock
-from svc_registry.domain import CONFIRM_WITHIN_S, Health, HealthState, Report, forget_failures, observe
+from svc_registry.domain import CONFIRM_WITHIN_S, Health, HealthState, Report, apply_report, reset_health
 
 NOW = FakeClock().now()
-OPENED = observe(Health(), Report(HealthState.UNHEALTHY, "it fails", circuit_open=True, reporter="a"), NOW)
+OPENED = apply_report(Health(), Report(HealthState.UNHEALTHY, "it fails", circuit_open=True, reporter="a"), NOW)
 OTHERS = [HealthState.UNKNOWN, HealthState.HEALTHY, HealthState.DEGRADED, HealthState.UNHEALTHY]
 
 
 def after(seconds: float, before: Health, state: HealthState, reporter: str, *, circuit_open: bool = False) -> Health:
     """The health after a report so many seconds later."""
     report = Report(state, "", circuit_open, reporter)
-    return observe(before, report, NOW + timedelta(seconds=seconds))
+    return apply_report(before, report, NOW + timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("state", OTHERS)
@@ -52,13 +52,13 @@ def test_a_confirmation_keeps_it_open() -> None:
 
 def test_a_reporter_says_itself_when_it_confirms() -> None:
     slow = Report(HealthState.UNHEALTHY, circuit_open=True, reporter="a", confirm_within_s=600)
-    opened = observe(Health(), slow, NOW)
+    opened = apply_report(Health(), slow, NOW)
     assert after(599, opened, HealthState.HEALTHY, "b").circuit_open
     assert not after(600, opened, HealthState.HEALTHY, "b").circuit_open
 
 
 def test_a_reset_closes_it_whoever_opened_it() -> None:
-    reset = forget_failures(OPENED, NOW)
+    reset = reset_health(OPENED, NOW)
     assert (reset.state, reset.circuit_open) == (HealthState.UNKNOWN, False)
     assert after(1, reset, HealthState.HEALTHY, "b").state is HealthState.HEALTHY
 

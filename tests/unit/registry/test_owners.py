@@ -13,7 +13,6 @@ from svc_registry.app import Catalog, Registry
 from svc_registry.app.gauges import PRIVATE
 from svc_registry.app.ports import CapabilityFilter
 from svc_registry.domain import (
-    Actor,
     AllowLists,
     Capability,
     CapabilityKey,
@@ -24,16 +23,17 @@ from svc_registry.domain import (
     Lifecycle,
     Modality,
     Report,
+    Requester,
 )
 from tests.unit.selector.finding import find, requirements
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
+    from tests.in_memory.registry import MemoryStore
 
-OPERATOR = Actor("ops", "root", platform=True)
-EXECUTOR = Actor("*", "spiffe://soma/executor", platform=True, service=True)
-ACME, UMBRELLA = Actor("acme", "alice"), Actor("umbrella", "bob")
+OPERATOR = Requester("ops", "root", is_platform=True)
+EXECUTOR = Requester("*", "spiffe://soma/executor", is_platform=True, is_service=True)
+ACME, UMBRELLA = Requester("acme", "alice"), Requester("umbrella", "bob")
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
 OPEN = Report(HealthState.UNHEALTHY, circuit_open=True)
 
@@ -43,9 +43,9 @@ def registry(store: MemoryStore, catalog: Catalog, clock: FakeClock) -> Registry
     return Registry(store, catalog, clock)
 
 
-async def seen(registry: Registry, actor: Actor) -> list[tuple[str, str]]:
-    """Owner and description of what an actor is shown."""
-    listed = registry.list(actor, CapabilityFilter(include_disabled=True), 50, "").items
+async def seen(registry: Registry, requester: Requester) -> list[tuple[str, str]]:
+    """Owner and description of what a requester reads."""
+    listed = registry.list(requester, CapabilityFilter(include_disabled=True), 50, "").items
     return [(item.tenant_id, item.description) for item in listed]
 
 
@@ -71,7 +71,7 @@ async def test_an_id_that_is_free_and_one_that_another_took_are_answered_alike(r
     assert (await registry.register(ACME, D2)).version == 1
     assert await refusal(registry.register(ACME, replace(D2, tool_id="x", version=3))) is Reason.STALE_VERSION
     assert await refusal(registry.delete(ACME, "none@local")) is Reason.NOT_FOUND
-    assert await refusal(registry.delete(Actor("third", "c"), "d2@local")) is Reason.NOT_FOUND
+    assert await refusal(registry.delete(Requester("third", "c"), "d2@local")) is Reason.NOT_FOUND
 
 
 async def test_what_ships_later_is_active_whatever_a_tenant_did_with_its_id(
@@ -138,9 +138,9 @@ async def test_operators_name_the_owner(registry: Registry) -> None:
 
 
 async def test_pages_of_operators_cover_all_owners_once(registry: Registry) -> None:
-    for actor in (OPERATOR, ACME, UMBRELLA):
+    for requester in (OPERATOR, ACME, UMBRELLA):
         for tool in ("a", "b"):
-            await registry.register(actor, replace(D2, tool_id=tool, provider=actor.tenant_id))
+            await registry.register(requester, replace(D2, tool_id=tool, provider=requester.tenant_id))
     found, token = [], ""
     while True:
         page = registry.list(OPERATOR, CapabilityFilter(), 2, token)

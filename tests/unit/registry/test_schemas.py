@@ -1,4 +1,4 @@
-"""Schemas that tenants offer: what is refused, and what an older release let in."""
+"""SchemaValidator that tenants offer: what is refused, and what an older release let in."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 
 from mesh.errors import Reason, SomaError
 from svc_registry.app import Catalog, Registry
-from svc_registry.app.schemas import Schemas
-from svc_registry.domain import Actor, Capability, Kind, Modality
+from svc_registry.app.schemas import SchemaValidator
+from svc_registry.domain import Capability, Kind, Modality, Requester
 from tests.unit.selector.finding import codes, find, ids, requirements
 
 if TYPE_CHECKING:
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
     from svc_registry.domain import JsonObject
+    from tests.in_memory.registry import MemoryStore
 
-ACME = Actor("acme", "alice")
+ACME = Requester("acme", "alice")
 D2 = Capability("d2", "acme", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",))
 NEED = requirements(params={"source": "a" * 40})
 REMOTE: JsonObject = {"$ref": "http://169.254.169.254/latest/meta-data"}
@@ -87,12 +87,12 @@ async def test_a_tenant_has_one_check_at_a_time(monkeypatch: pytest.MonkeyPatch)
             assert go_on.wait(30)
 
     monkeypatch.setattr("svc_registry.app.schemas.compile_schema", stopped)
-    schemas = Schemas()
+    schemas = SchemaValidator()
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        group.create_task(schemas.problem({"title": "acme"}, "acme"))
+        group.create_task(schemas.find_problem({"title": "acme"}, "acme"))
         assert await asyncio.to_thread(begun.wait, 30)
         begun.clear()
-        group.create_task(schemas.problem({"title": "acme"}, "acme"))
-        assert await schemas.problem({"title": "umbrella"}, "umbrella") == ""
+        group.create_task(schemas.find_problem({"title": "acme"}, "acme"))
+        assert await schemas.find_problem({"title": "umbrella"}, "umbrella") == ""
         assert not begun.is_set()
         go_on.set()

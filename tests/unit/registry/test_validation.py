@@ -14,15 +14,15 @@ from mesh.testing import FakeClock
 from soma.registry.v1 import capability_pb2
 from soma.registry.v1 import capability_service_pb2 as pb
 from svc_registry.app import Catalog, Registry
-from svc_registry.domain import Actor, Capability, Kind, Modality, Price, PriceList, PriceUnit
+from svc_registry.domain import Capability, Kind, Modality, Price, PriceList, PriceUnit, Requester
 from svc_registry.rpc import CapabilityServicer
-from svc_registry.rpc.convert import capability_from, capability_to_proto
+from svc_registry.rpc.convert import capability_from_proto, capability_to_proto
 from tests.unit.registry.unasked import unasked
 
 if TYPE_CHECKING:
-    from svc_registry.adapters.memory import MemoryStore
+    from tests.in_memory.registry import MemoryStore
 
-OPERATOR = Actor("ops", "root", platform=True)
+OPERATOR = Requester("ops", "root", is_platform=True)
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), expected_latency_ms=400)
 LATER = PriceList("2030", FakeClock().now() + timedelta(days=1), (Price(PriceUnit.CALL, 7),))
 
@@ -92,4 +92,4 @@ async def test_prices_are_taken_once_they_are_in_effect(registry: Registry, cloc
 
 def test_fine_prices_survive_the_way_through_the_api() -> None:
     offer = replace(D2, price_list=PriceList(prices=(Price(PriceUnit.INPUT_TOKEN, 1, 150_000),)))
-    assert capability_from(capability_to_proto(offer)).price_list == offer.price_list
+    assert capability_from_proto(capability_to_proto(offer)).price_list == offer.price_list

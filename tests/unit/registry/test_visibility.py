@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
     from svc_registry.app import Catalog
+    from tests.in_memory.registry import MemoryStore
 
 D2 = Capability("d2", "local", Kind.TOOL, (Modality.DIAGRAM,), ("image_diagram",), version=1)
 SHARED = replace(D2, allow=AllowLists(tenants=("acme", "umbrella"), roles=("member",)))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mesh.testing import FakeClock
-    from svc_registry.adapters.memory import MemoryStore
     from svc_registry.app import Catalog
+    from tests.in_memory.registry import MemoryStore
 
 Listing: TypeAlias = pb.ListCapabilitiesRequest | pb.ListLaddersRequest
 P = TypeVar("P", pb.ListCapabilitiesResponse, pb.ListLaddersResponse)
@@ -161,7 +161,7 @@ async def test_a_token_of_another_time_begins_with_a_snapshot(catalog: Catalog, 
 
 
 async def test_a_watcher_behind_the_history_gets_a_snapshot(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("svc_registry.app.history.HISTORY", 10)
+    monkeypatch.setattr("svc_registry.app.history.MIN_CHANGES", 10)
     async with aclosing(watching(catalog).messages("")) as watch:
         await anext(watch)
         for version in range(40):

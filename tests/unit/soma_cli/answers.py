@@ -54,13 +54,13 @@ ANSWERS = {
 class Edge:
     """Answers with one of everything."""
 
-    def raw(self, path: str) -> str:
+    def get_json(self, path: str) -> str:
         return json.dumps(ANSWERS[path.partition("?")[0]])
 
-    def job(self, _: str) -> Job:
+    def get_job(self, _: str) -> Job:
         return ParseDict(JOB, Job())
 
-    def jobs(self, **_: object) -> ListJobsResponse:
+    def list_jobs(self, **_: object) -> ListJobsResponse:
         return ParseDict({"jobs": [JOB]}, ListJobsResponse())
 
 

@@ -221,7 +221,7 @@ def running_mesh(home: Home) -> Iterator[list[dict[str, object]]]:
 
 def state_of(port: int) -> MeshState:
     """The state of a mesh that this process supervises."""
-    identity = ProcessIdentity.of(os.getpid())
+    identity = ProcessIdentity.for_pid(os.getpid())
     assert identity is not None
     program = ProgramStatus(name="postgres", state=ProgramState.RUNNING, pid=4242, address="127.0.0.1:15432")
     return MeshState(

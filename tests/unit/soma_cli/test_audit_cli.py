@@ -43,20 +43,20 @@ class Edge:
         self.faults: list[dict[str, str]] = []
         self.parts: list[dict[str, object]] = []
 
-    def raw(self, path: str) -> str:
+    def get_json(self, path: str) -> str:
         self.paths.append(path)
         return json.dumps({"audit_events": [EVENT]})
 
-    def send(self, kind: type[Message], path: str, body: dict[str, object]) -> Message:
+    def post(self, message_type: type[Message], path: str, body: dict[str, object]) -> Message:
         self.paths.append(f"{path} {json.dumps(body)}")
         if self.parts:
-            return ParseDict(self.parts.pop(0), kind())
+            return ParseDict(self.parts.pop(0), message_type())
         return ParseDict(
             {"intact": not self.faults, "entries": "7", "first_sequence": "1", "last_sequence": "7",
-             "faults": self.faults, "anchor": {"sequence": "5", "create_time": "2026-11-20T10:00:00Z"}}, kind()
+             "faults": self.faults, "anchor": {"sequence": "5", "create_time": "2026-11-20T10:00:00Z"}}, message_type()
         )  # fmt: skip
 
-    def save(self, path: str, target: Path) -> None:
+    def download(self, path: str, target: Path) -> None:
         self.paths.append(path)
         target.write_text('{"entry":{}}\n{"anchor":null}\n')
 
@@ -66,10 +66,10 @@ def edge(monkeypatch: pytest.MonkeyPatch) -> Edge:
     made = Edge()
 
     @contextmanager
-    def of_home(_: Home) -> Iterator[EdgeClient]:
+    def for_home(_: Home) -> Iterator[EdgeClient]:
         yield cast("EdgeClient", made)
 
-    monkeypatch.setattr(EdgeClient, "of_home", of_home)
+    monkeypatch.setattr(EdgeClient, "for_home", for_home)
     monkeypatch.setattr(output.console, "width", 200)
     return made
 

@@ -113,7 +113,7 @@ def test_a_job_is_submitted_with_its_plan(posted: list[dict[str, object]], tmp_p
 def test_a_file_that_is_no_plan_is_refused(posted: list[dict[str, object]], tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text("[]")
-    with pytest.raises(EdgeError, match="must hold a JSON object"):
+    with pytest.raises(EdgeError, match="must be a JSON object"):
         _soma("job", "submit", str(plan))
 
 
@@ -174,14 +174,14 @@ def test_a_token_is_made_and_the_key_is_shown(posted: list[dict[str, object]]) -
 
 
 def test_an_error_of_the_mesh_keeps_its_reason_and_trace(posted: list[dict[str, object]], home: Home) -> None:
-    with EdgeClient.of_home(home) as client, pytest.raises(EdgeError, match="job not found") as refused:
-        client.job("01890000-0000-7000-8000-00000000dead")
+    with EdgeClient.for_home(home) as client, pytest.raises(EdgeError, match="job not found") as refused:
+        client.get_job("01890000-0000-7000-8000-00000000dead")
     assert (refused.value.code, refused.value.reason, refused.value.trace_id) == (404, "NOT_FOUND", "abc123")
 
 
 def test_an_asset_is_downloaded(posted: list[dict[str, object]], home: Home, tmp_path: Path) -> None:
-    with EdgeClient.of_home(home) as client:
-        client.download(ASSET_ID, tmp_path / "file")
+    with EdgeClient.for_home(home) as client:
+        client.download_asset(ASSET_ID, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"<svg>"
 
 

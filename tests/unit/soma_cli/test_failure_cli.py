@@ -53,12 +53,12 @@ def test_a_file_that_cannot_be_written_is_one_line(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @contextmanager
-    def of_home(_: Home) -> Iterator[EdgeClient]:
+    def for_home(_: Home) -> Iterator[EdgeClient]:
         answer = httpx.MockTransport(lambda _: httpx.Response(200, content=b"{}\n"))
         with httpx.Client(base_url="https://edge", transport=answer) as http:
             yield EdgeClient(http)
 
-    monkeypatch.setattr(EdgeClient, "of_home", of_home)
+    monkeypatch.setattr(EdgeClient, "for_home", for_home)
     target = home.root / "absent" / "chain.ndjson"
     _soma(monkeypatch, "audit", "export", str(target))
     assert capsys.readouterr().err == f"soma: {target}: No such file or directory\n"

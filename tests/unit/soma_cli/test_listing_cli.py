@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from soma_cli.listing import first_page
+from soma_cli.listing import read_list
 
 if TYPE_CHECKING:
     from soma_cli.client import EdgeClient
@@ -20,14 +20,14 @@ class Edge:
         self._pages = list(enumerate(pages, 1))
         self.paths: list[str] = []
 
-    def raw(self, path: str) -> str:
+    def get_json(self, path: str) -> str:
         self.paths.append(path)
         number, page = self._pages.pop(0)
         return json.dumps({"letters": page, "next_page_token": f"t{number}" if self._pages else ""})
 
     def listed(self, limit: int) -> dict[str, object]:
         client = cast("EdgeClient", self)
-        found: dict[str, object] = json.loads(first_page(client, "/v1/letters", "letters", {"state": "S"}, limit))
+        found: dict[str, object] = json.loads(read_list(client, "/v1/letters", "letters", {"state": "S"}, limit))
         return found
 
 

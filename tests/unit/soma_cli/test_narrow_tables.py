@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _edge(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def of_home(_: Home) -> Iterator[EdgeClient]:
+    def for_home(_: Home) -> Iterator[EdgeClient]:
         yield cast("EdgeClient", Edge())
 
-    monkeypatch.setattr(EdgeClient, "of_home", of_home)
+    monkeypatch.setattr(EdgeClient, "for_home", for_home)
     monkeypatch.setattr(output.console, "width", 80)
 
 
@@ -92,7 +92,7 @@ def test_a_wide_terminal_keeps_all_in_the_table(
 
 def test_columns_leave_in_their_order_and_no_more_than_must(capsys: pytest.CaptureFixture[str]) -> None:
     rows: list[tuple[str | Text, ...]] = [("a", "x" * 30, Text("y" * 30, "red"), "z" * 30), ("b", "", "", "")]
-    output.table(("name", "first", "second", "third"), rows, below=("second", "first"))
+    output.print_table(("name", "first", "second", "third"), rows, detail_columns=("second", "first"))
     shown = capsys.readouterr().out
     assert [len(row) for row in body(shown)] == [74, 74]
     assert shown.splitlines()[-1] == f"a: second {'y' * 30}"

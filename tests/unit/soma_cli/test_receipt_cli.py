@@ -41,7 +41,7 @@ class Edge:
     def __init__(self) -> None:
         self.paths: list[str] = []
 
-    def raw(self, path: str) -> str:
+    def get_json(self, path: str) -> str:
         self.paths.append(path)
         one = path.startswith("/v1/admin/receipts/")
         return json.dumps(RECEIPT if one else {"receipts": [{**RECEIPT, "attempt_details": []}]})
@@ -52,10 +52,10 @@ def edge(monkeypatch: pytest.MonkeyPatch) -> Edge:
     made = Edge()
 
     @contextmanager
-    def of_home(_: Home) -> Iterator[EdgeClient]:
+    def for_home(_: Home) -> Iterator[EdgeClient]:
         yield cast("EdgeClient", made)
 
-    monkeypatch.setattr(EdgeClient, "of_home", of_home)
+    monkeypatch.setattr(EdgeClient, "for_home", for_home)
     monkeypatch.setattr(output.console, "width", 200)
     return made
 

@@ -46,7 +46,7 @@ def end(number, frame):
     (home.root / "stopped").touch()
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
-StateFile(home).write(MeshState(phase=Phase.STARTING, supervisor=ProcessIdentity.of(os.getpid()),
+StateFile(home).write(MeshState(phase=Phase.STARTING, supervisor=ProcessIdentity.for_pid(os.getpid()),
     started_at=datetime(2030, 1, 1, tzinfo=UTC), url="", message="starting the engines"))
 while True:
     signal.pause()
@@ -69,10 +69,10 @@ def starts(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _when_said(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    def report(_: str, *, as_json: bool) -> None:
+    def print_progress(_: str, *, as_json: bool) -> None:
         act()
 
-    monkeypatch.setattr(starting, "report", report)
+    monkeypatch.setattr(starting, "print_progress", print_progress)
 
 
 @pytest.mark.usefixtures("starts")
@@ -102,7 +102,7 @@ def test_a_start_is_waited_for_longer_than_a_fetch_may_take() -> None:
 
 def test_up_waits_for_the_end_of_a_mesh_that_is_being_stopped(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     stopping = subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    supervisor = ProcessIdentity.of(stopping.pid)
+    supervisor = ProcessIdentity.for_pid(stopping.pid)
     assert supervisor is not None
     alive: list[bool] = []
 

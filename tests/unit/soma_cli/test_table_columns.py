@@ -14,7 +14,7 @@ from soma_cli.app import build
 from soma_cli.client import EdgeClient
 from soma_cli.commands import doctor
 from soma_cli.commands.jobs import show_trace
-from soma_cli.doctor import Finding
+from soma_cli.doctor import CheckResult
 from soma_cli.messages import parse
 from soma_local.supervisor import ProgramState, ProgramStatus, StateFile
 from tests.unit.soma_cli.answers import ID, TOO_SMALL, TRACES, Edge, rows
@@ -44,7 +44,7 @@ TABLES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         ("ended", "form", "time", "out of order"),
     ),
     "audit list": (
-        {"place": "48211", "when": "2026-11-20 10:00:00", "who": ID, "did": "capability.register",
+        {"sequence": "48211", "when": "2026-11-20 10:00:00", "who": ID, "did": "capability.register",
          "to": f"capability {ID}", "decision": "allowed",
          "why": "the tenant's own capability, of its own namespace"},
         ("who", "to", "why"),
@@ -61,10 +61,10 @@ TABLES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 @pytest.fixture(autouse=True)
 def _edge(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def of_home(_: Home) -> Iterator[EdgeClient]:
+    def for_home(_: Home) -> Iterator[EdgeClient]:
         yield cast("EdgeClient", Edge())
 
-    monkeypatch.setattr(EdgeClient, "of_home", of_home)
+    monkeypatch.setattr(EdgeClient, "for_home", for_home)
     monkeypatch.setenv("SA01_HOME", str(home.root))
 
 
@@ -113,11 +113,11 @@ def test_names_come_first_in_their_order_though_they_are_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(output.console, "width", NARROW)
-    output.table(
+    output.print_table(
         ("second", "first", "third", "fourth"),
         [("s", "f", "x" * 90, "y" * 90), ("t", "g", "", "z")],
-        below=("fourth", "third"),
-        names=2,
+        detail_columns=("fourth", "third"),
+        label_columns=2,
     )
     assert capsys.readouterr().out.splitlines()[-2:] == [f"s f: third {'x' * 90}; fourth {'y' * 90}", "t g: fourth z"]
 
@@ -125,7 +125,7 @@ def test_names_come_first_in_their_order_though_they_are_two(
 def test_the_parts_of_a_machine_have_their_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "run_checks", lambda *_: [Finding(part="java", found=True, where="/opt/java")])
+    monkeypatch.setattr(doctor, "check_machine", lambda *_: [CheckResult(part="java", found=True, where="/opt/java")])
     shown = soma(monkeypatch, "doctor", WIDE) + capsys.readouterr().out
     assert [pairs(row) for row in rows(shown)] == [
         [("part", "java"), ("state", "found"), ("where, or how to get it", "/opt/java")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from soma_cli import tail
-from soma_cli.tail import LogTail
+from soma_cli.tail import LogReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +25,12 @@ def test_the_last_lines_are_those_of_the_whole_file_and_what_was_begun_is_ended(
     monkeypatch.setattr(tail, "_BLOCK_BYTES", block)
     file = tmp_path / "services.log"
     file.write_text(text)
-    log = LogTail(file)
+    log = LogReader(file)
     *lines, begun = text.split("\n")
-    assert log.last(count) == lines[max(len(lines) - count, 0) :]
+    assert log.read_last(count) == lines[max(len(lines) - count, 0) :]
     with file.open("a") as more:
         more.write("!\n")
-    assert log.more() == [f"{begun}!"]
+    assert log.read_new() == [f"{begun}!"]
 
 
 def test_a_long_log_is_not_read_whole(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_long_log_is_not_read_whole(tmp_path: Path) -> None:
     file.write_bytes((b"x" * 99 + b"\n") * (16 * _MIB // 100))
     tracemalloc.start()
     try:
-        assert len(LogTail(file).last(50)) == 50
+        assert len(LogReader(file).read_last(50)) == 50
         assert tracemalloc.get_traced_memory()[1] < _MIB
     finally:
         tracemalloc.stop()
@@ -47,7 +47,7 @@ def test_a_long_log_is_not_read_whole(tmp_path: Path) -> None:
 def test_a_log_that_began_anew_is_read_from_its_start(tmp_path: Path) -> None:
     file = tmp_path / "services.log"
     file.write_text("one\ntwo\nbegun")
-    log = LogTail(file)
-    log.last(1)
+    log = LogReader(file)
+    log.read_last(1)
     file.write_text("new\n")
-    assert log.more() == ["new"]
+    assert log.read_new() == ["new"]

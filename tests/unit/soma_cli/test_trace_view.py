@@ -11,7 +11,7 @@ from rich.console import Console
 
 from soma.provenance.v1.trace_service_pb2 import DecisionTrace
 from soma_cli.messages import parse
-from soma_cli.trace_view import tree
+from soma_cli.trace_view import build_tree
 
 HERE = Path(__file__).parent
 TRACES = HERE.parent / "provenance" / "golden"
@@ -23,7 +23,7 @@ def shown(name: str, width: int, *, terminal: bool = False) -> str:
     text = io.StringIO()
     colours = "standard" if terminal else None
     console = Console(file=text, width=width, highlight=False, force_terminal=terminal, color_system=colours)
-    console.print(tree(parse(DecisionTrace, (TRACES / f"{name}.json").read_text(encoding="utf-8"))))
+    console.print(build_tree(parse(DecisionTrace, (TRACES / f"{name}.json").read_text(encoding="utf-8"))))
     return text.getvalue()
 
 

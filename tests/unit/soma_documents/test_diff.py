@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from soma_documents.diff import Change, ChangeKind, DocumentDiff, diff, render_diff
-from soma_documents.revisions import MAX_CHANGES, MAX_CHARS, bounded
+from soma_documents.revisions import MAX_CHANGES, MAX_CHARS, truncate
 from tests.unit.soma_documents.samples import SVG, composed, input_file, inputs, small
 
 
@@ -67,7 +67,7 @@ def test_the_report_says_how_much_changed_and_what() -> None:
     ids=["changes", "characters"],
 )
 def test_differences_are_bounded_and_say_so(changes: list[Change]) -> None:
-    shown = bounded(DocumentDiff("1", "2", tuple(changes)))
+    shown = truncate(DocumentDiff("1", "2", tuple(changes)))
     assert shown.truncated
     assert len(shown.changes) <= MAX_CHANGES
     assert sum(len(line) for change in shown.changes for line in change.lines) <= MAX_CHARS

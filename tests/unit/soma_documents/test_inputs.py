@@ -65,18 +65,18 @@ def test_what_cannot_be_shown_is_refused() -> None:
 
 def test_the_vector_variant_is_shown_and_printed() -> None:
     figure = figure_of(x=input_file(PNG, "image/png"), x_svg=input_file(SVG, "image/svg+xml"))
-    assert figure.shown == figure.printed == figure.vector
+    assert figure.screen_file == figure.print_file == figure.vector
     assert [file.path for file in figure.files] == ["assets/x.png", "assets/x.svg"]
 
 
 def test_a_vector_picture_with_live_text_is_shown_but_its_pixels_are_printed() -> None:
     figure = figure_of(x=input_file(PNG, "image/png"), x_svg=input_file(SVG_WITH_TEXT, "image/svg+xml"))
-    assert (figure.shown, figure.printed) == (figure.vector, figure.raster)
+    assert (figure.screen_file, figure.print_file) == (figure.vector, figure.raster)
 
 
 def test_a_vector_picture_alone_is_printed_whatever_it_holds() -> None:
     figure = figure_of(x=input_file(SVG_WITH_TEXT, "image/svg+xml"))
-    assert figure.printed == figure.vector
+    assert figure.print_file == figure.vector
 
 
 def test_a_vector_variant_that_may_not_be_shown_is_left_out() -> None:
@@ -102,7 +102,7 @@ def test_pictures_are_as_large_as_their_density_says() -> None:
 
 def test_recordings_say_their_format_length_and_size() -> None:
     figure = figure_of(x=input_file(wav(75.2), "audio/wav"))
-    assert (figure.label, figure.facts) == ("Audio 1", "WAV, 1:15, 602 kB")
+    assert (figure.label, figure.details) == ("Audio 1", "WAV, 1:15, 602 kB")
 
 
 def test_a_body_may_come_from_a_text_or_from_a_stored_text() -> None:

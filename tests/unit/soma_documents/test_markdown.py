@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from soma_documents.blocks import Break, Code, Styled, Text, plain
+from soma_documents.blocks import Break, Code, Styled, Text, plain_text
 from soma_documents.markdown import escape, inline, render
 from tests.unit.soma_documents.samples import PNG, READER, composed, inputs, simple, small
 
@@ -25,7 +25,7 @@ def test_the_small_specification_is_written_as_reviewed() -> None:
 def test_escaped_words_read_back_as_they_were(text: str) -> None:
     once = " ".join(text.split())
     blocks = READER.read(escape(once))
-    assert plain(blocks) == once
+    assert plain_text(blocks) == once
 
 
 @given(WORDS)

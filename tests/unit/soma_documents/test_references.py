@@ -5,23 +5,23 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soma_documents.blocks import Code, FigureBlock, Gap, InternalLink, leaves, plain
+from soma_documents.blocks import Code, FigureBlock, Gap, InternalLink, leaves, plain_text
 from soma_documents.model import CaseSpec, DesignElementSpec, FigureSpec, RequirementSpec
-from soma_documents.trace_matrix import trace
+from soma_documents.trace_matrix import build_trace_matrix
 from tests.unit.soma_documents.samples import composed, inputs, problems, section, simple, small
 
 
 def test_a_reference_becomes_the_number_of_its_target() -> None:
-    text = plain(section(composed(), "purpose").blocks)
+    text = plain_text(section(composed(), "purpose").blocks)
     assert text == "Says what the door must do, see REQ-1 and Section 1.2."
 
 
 def test_targets_know_who_points_at_them() -> None:
     document = composed()
-    assert [jump.text for jump in section(document, "scope").back] == ["Section 1.1"]
+    assert [jump.text for jump in section(document, "scope").backlinks] == ["Section 1.1"]
     (figure,) = [block for block in section(document, "scope").blocks if isinstance(block, FigureBlock)]
-    assert [jump.text for jump in figure.back] == ["Section 1.2", "REQ-1"]
-    references = plain(section(document, "references").blocks)
+    assert [jump.text for jump in figure.backlinks] == ["Section 1.2", "REQ-1"]
+    references = plain_text(section(document, "references").blocks)
     assert "The wallSection 1.3" in references
 
 
@@ -57,7 +57,7 @@ def test_what_looks_like_a_reference_inside_code_stays_as_it_is() -> None:
 
 
 def test_traceability_shows_both_ways_and_the_gaps() -> None:
-    text = plain(section(composed(), "traceability").blocks)
+    text = plain_text(section(composed(), "traceability").blocks)
     assert "Of 2 requirements, 1 lead to a design element and 1 to a test." in text
     for gap in ("REQ-2 has no design element", "REQ-2 has no test", "design element D-2 has no requirement"):
         assert gap in text
@@ -72,7 +72,7 @@ def test_a_link_to_what_does_not_exist_is_a_gap_of_the_matrix() -> None:
 
 def test_a_requirement_verified_by_inspection_needs_no_test() -> None:
     requirement = RequirementSpec(id="R", title="R", verification="inspection", traces_to=("D",))
-    matrix = trace([requirement], [DesignElementSpec(id="D", title="D")], [], [])
+    matrix = build_trace_matrix([requirement], [DesignElementSpec(id="D", title="D")], [], [])
     assert matrix.gaps == ()
 
 
@@ -89,7 +89,7 @@ def test_every_link_stands_in_both_directions(traced: list[tuple[str, ...]], ver
     design = [DesignElementSpec(id=f"d-{name}", title=name) for name in IDS]
     tests = [CaseSpec(id=f"t-{name}", title=name, verifies=to) for name, to in zip(IDS, verified, strict=True)]
     figures = [FigureSpec(id=f"f-{name}", asset=name) for name in IDS]
-    matrix = trace(requirements, design, tests, figures)
+    matrix = build_trace_matrix(requirements, design, tests, figures)
     ahead = {(row.requirement, to) for row in matrix.forward for to in (*row.design, *row.tests, *row.assets)}
     back = {(name, row.target) for row in (*matrix.design, *matrix.tests, *matrix.assets) for name in row.requirements}
     assert ahead == back

@@ -13,7 +13,7 @@ from soma_documents.blocks import (
     Paragraph,
     Table,
     leaves,
-    plain,
+    plain_text,
 )
 from soma_documents.errors import ComposeError
 from soma_documents.model import read_spec
@@ -76,7 +76,7 @@ def test_parts_given_inside_a_standard_chapter_take_their_place_in_it() -> None:
         ],
     }
     document = composed(params, {})
-    assert plain(section(document, "introduction").blocks) == "Hello."
+    assert plain_text(section(document, "introduction").blocks) == "Hello."
     assert [section(document, name).heading for name in ("scope", "context")] == ["1.2 Scope", "1.8 Context"]
 
 
@@ -119,7 +119,8 @@ def test_a_figure_follows_the_paragraph_that_first_mentions_it() -> None:
         simple(body="First [[fig:c]].\n\nThen [[fig:a]], [[fig:c]].\n\nEnd.", figures=figures), inputs()
     )
     shape = [
-        block.figure.id if isinstance(block, FigureBlock) else plain(block) for block in document.sections[0].blocks
+        block.figure.id if isinstance(block, FigureBlock) else plain_text(block)
+        for block in document.sections[0].blocks
     ]
     assert shape == ["First Figure 1.", "c", "Then Figure 2, Figure 1.", "a", "End.", "b"]
 
@@ -132,7 +133,7 @@ def test_tables_of_a_document_are_numbered_through() -> None:
 
 def test_a_heading_that_repeats_the_title_of_its_section_is_left_out() -> None:
     document = composed(simple(body="## 1. ONE\n\nText.\n\n## Other\n\n#### Deep"), {})
-    kinds = [(type(block), plain(block)) for block in document.sections[0].blocks]
+    kinds = [(type(block), plain_text(block)) for block in document.sections[0].blocks]
     assert kinds == [(Paragraph, "Text."), (MinorHeading, "Other"), (MinorHeading, "Deep")]
 
 
@@ -143,7 +144,7 @@ def test_a_body_that_a_model_fenced_as_markdown_is_unwrapped() -> None:
 
 def test_every_requirement_has_a_row_with_priority_and_verification() -> None:
     (table,) = [block for block in section(composed(), "functional").blocks if isinstance(block, Table)]
-    rows = [[plain(cell) for cell in row.cells] for row in table.rows]
+    rows = [[plain_text(cell) for cell in row.cells] for row in table.rows]
     assert rows[0] == [
         "REQ-1",
         "Opens The door shall open within 2 s, see Audio 1. Rationale: Guests wait otherwise.",
@@ -158,8 +159,8 @@ def test_document_control_shows_the_newest_revision_first() -> None:
     params = small()
     params["history"] = [{"version": version, "date": f"2026-01-0{version}"} for version in "12"]
     control, history = composed(params).control
-    assert [plain(row.cells[0]) for row in history.rows] == ["2", "1"]
-    facts = {plain(row.cells[0]): plain(row.cells[1]) for row in control.rows}
+    assert [plain_text(row.cells[0]) for row in history.rows] == ["2", "1"]
+    facts = {plain_text(row.cells[0]): plain_text(row.cells[1]) for row in control.rows}
     assert (facts["Date"], facts["Authors"]) == ("16 March 2026", "Ada, Grace")
 
 

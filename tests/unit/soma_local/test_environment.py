@@ -31,12 +31,12 @@ def given(home: Home) -> Given:
     pki = Pki(home.pki, FakeClock())
     pki.ensure(CONTEXTS)
     engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
-    ports = ServicePorts.allocate(home, CONTEXTS, further=[environment.XDS])
+    ports = ServicePorts.allocate(home, CONTEXTS, additional=[environment.XDS])
 
     def process(environ: Mapping[str, str]) -> dict[str, str]:
-        values = environment.shared(home, engines, pki, ports, 8010, environ=environ)
-        environment.write(home, values)
-        return environment.of_process(values, ports, ["executor"], environ=environ)
+        values = environment.shared_variables(home, engines, pki, ports, 8010, environ=environ)
+        environment.write_env_file(home, values)
+        return environment.process_environ(values, ports, ["executor"], environ=environ)
 
     return process
 
@@ -86,11 +86,11 @@ def test_neither_under_the_name_that_one_context_would_read_first(given: Given, 
 
 
 def test_every_setting_that_is_given_is_chosen_or_owned(given: Given, home: Home) -> None:
-    ports = ServicePorts.allocate(home, CONTEXTS, further=[environment.XDS])
+    ports = ServicePorts.allocate(home, CONTEXTS, additional=[environment.XDS])
     names = set(given({})) - {"SA01_CHOSEN_BY_SOMA"}
     told = given(dict.fromkeys(names, "operator"))
     chosen = {name for name in names if told[name] == "operator"}
-    assert {name for name in names if environment._is_owned(name, ports)} == names - chosen
+    assert {name for name in names if environment._is_reserved(name, ports)} == names - chosen
 
 
 def test_choices_of_an_earlier_run_in_a_shell_that_sourced_them_are_not_the_operators(given: Given, home: Home) -> None:
@@ -121,9 +121,9 @@ def test_replicas_share_everything_but_their_ports_and_the_revocations_that_they
     pki.ensure(CONTEXTS)
     engines = Engines(PostgresEngine(home), ValkeyEngine(home), TemporalEngine(home), OpenBaoEngine(home))
     ports = ServicePorts.allocate(home, CONTEXTS, 3, [environment.XDS])
-    values = environment.shared(home, engines, pki, ports, 8010, environ={})
+    values = environment.shared_variables(home, engines, pki, ports, 8010, environ={})
     first, _, third = (
-        environment.of_process(values, ports, ["executor"], replica=replica, environ={}) for replica in range(3)
+        environment.process_environ(values, ports, ["executor"], replica=replica, environ={}) for replica in range(3)
     )
     assert {name for name in third if third[name] != first.get(name)} == {
         "SA01_EXECUTOR_SERVER_BIND",

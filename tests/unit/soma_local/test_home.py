@@ -55,11 +55,13 @@ def test_a_free_port_can_be_listened_on() -> None:
 def test_a_free_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither to this process again nor to another, though nobody listens on it yet."""
     taken = free_port()
-    choosing = f"from soma_local import ports; ports._LOWEST, ports._HIGHEST = {taken}, {taken + 1}; ports.free_port()"
+    choosing = (
+        f"from soma_local import ports; ports._MIN_PORT, ports._MAX_PORT = {taken}, {taken + 1}; ports.free_port()"
+    )
     argv = [sys.executable, "-c", choosing]
     other = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert "no free port found" in other.stderr
-    monkeypatch.setattr(ports, "_LOWEST", taken)
-    monkeypatch.setattr(ports, "_HIGHEST", taken + 1)
+    monkeypatch.setattr(ports, "_MIN_PORT", taken)
+    monkeypatch.setattr(ports, "_MAX_PORT", taken + 1)
     with pytest.raises(OSError, match="no free port"):
         free_port()

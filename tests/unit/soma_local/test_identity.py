@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from soma_local.identity import HOME_MARK, ProcessIdentity
+from soma_local.identity import HOME_VARIABLE, ProcessIdentity
 from soma_local.program import Command, Program
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Left:
         leader = subprocess.Popen(argv, start_new_session=True)
         leader.wait(20)
         self.leader = leader.pid
-        child = ProcessIdentity.of(int((folder / "child").read_text()))
+        child = ProcessIdentity.for_pid(int((folder / "child").read_text()))
         assert child is not None
         self.child = child
         self.boot, _, self.tick = child.started.rpartition(":")
@@ -71,24 +71,24 @@ def left(tmp_path: Path) -> Iterator[Callable[..., Left]]:
 async def test_what_a_program_of_the_home_left_in_its_session_is_ended(
     home: Home, left: Callable[..., Left], eventually: Eventually
 ) -> None:
-    daemon = left(f"{HOME_MARK}={home.root}")
+    daemon = left(f"{HOME_VARIABLE}={home.root}")
     ProcessIdentity(pid=daemon.leader, started=f"{daemon.boot}:{daemon.tick}").end_session(home.root)
     await eventually(lambda: not daemon.child.alive())
 
 
 async def test_a_session_of_another_boot_is_not_ours(home: Home, left: Callable[..., Left]) -> None:
-    daemon = left(f"{HOME_MARK}={home.root}")
+    daemon = left(f"{HOME_VARIABLE}={home.root}")
     ProcessIdentity(pid=daemon.leader, started=f"another-boot:{daemon.tick}").end_session(home.root)
     assert not await _ended(daemon)
 
 
 async def test_who_started_before_the_leader_is_not_ours(home: Home, left: Callable[..., Left]) -> None:
-    daemon = left(f"{HOME_MARK}={home.root}")
+    daemon = left(f"{HOME_VARIABLE}={home.root}")
     ProcessIdentity(pid=daemon.leader, started=f"{daemon.boot}:{int(daemon.tick) + 1}").end_session(home.root)
     assert not await _ended(daemon)
 
 
-@pytest.mark.parametrize("environ", [(), (f"{HOME_MARK}=/another/home",)])
+@pytest.mark.parametrize("environ", [(), (f"{HOME_VARIABLE}=/another/home",)])
 async def test_a_later_session_of_the_same_pid_is_not_ours(
     home: Home, left: Callable[..., Left], environ: tuple[str, ...]
 ) -> None:
@@ -126,7 +126,7 @@ class Parent(Program):
         return self._file.exists()
 
     def child(self) -> ProcessIdentity:
-        found = ProcessIdentity.of(int(self._file.read_text()))
+        found = ProcessIdentity.for_pid(int(self._file.read_text()))
         assert found is not None
         return found
 
@@ -153,4 +153,4 @@ async def test_a_program_knows_its_home(home: Home, tmp_path: Path) -> None:
     await program.start()
     variables = psutil.Process(program.pid).environ()
     await program.stop()
-    assert variables[HOME_MARK] == str(home.root)
+    assert variables[HOME_VARIABLE] == str(home.root)

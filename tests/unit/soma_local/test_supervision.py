@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
-QUICK = Backoff(first_s=0.01, longest_s=0.05, healthy_after_s=60)
+QUICK = Backoff(initial_s=0.01, max_s=0.05, reset_after_s=60)
 
 
 class Troubled(TinyProgram):
@@ -53,7 +53,7 @@ async def test_a_program_starts_again_though_its_state_cannot_be_told(
     def full() -> None:
         raise OSError(28, "No space left on device")
 
-    supervisor = Supervisor(SystemClock(), QUICK, changed=full)
+    supervisor = Supervisor(SystemClock(), QUICK, on_change=full)
     program = TinyProgram("service", home, tmp_path)
     await supervisor.start([program])
     os.kill(program.pid or 0, signal.SIGKILL)
@@ -153,11 +153,11 @@ async def test_a_log_that_grew_long_begins_anew_while_its_program_runs(
     supervisor = Supervisor(clock, QUICK)
     program = Talker("talker", home)
     await supervisor.start([program])
-    first = ProcessIdentity.of(program.pid or 0)
+    first = ProcessIdentity.for_pid(program.pid or 0)
     await clock.sleeper()
     await clock.advance(3600)
     assert program.log_file.read_text() == "up\n"
-    monkeypatch.setattr(programs, "_LOG_KEEP_BYTES", 2)
+    monkeypatch.setattr(programs, "_MAX_LOG_BYTES", 2)
     await clock.advance(3600)
     assert program.log_file.read_text() == ""
     assert program.log_file.with_suffix(".log.1").read_text() == "up\n"
@@ -173,7 +173,7 @@ async def test_a_log_that_cannot_be_rotated_is_tried_again(home: Home, monkeypat
     supervisor = Supervisor(clock, QUICK)
     program = Talker("talker", home)
     await supervisor.start([program])
-    monkeypatch.setattr(programs, "_LOG_KEEP_BYTES", 2)
+    monkeypatch.setattr(programs, "_MAX_LOG_BYTES", 2)
     older = program.log_file.with_suffix(".log.1")
     older.mkdir()
     await clock.sleeper()

@@ -14,7 +14,7 @@ import pytest
 
 from mesh.clock import SystemClock
 from soma_local.identity import ProcessIdentity
-from soma_local.program import ProgramFailedError, end_leftovers, program_folder
+from soma_local.program import ProgramFailedError, end_orphans, program_folder
 from soma_local.supervisor import Backoff, ProgramState, Supervisor
 from tests.unit.soma_local.programs import TinyProgram, journal
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 _HERE = Path(__file__).parent
-QUICK = Backoff(first_s=0.01, longest_s=0.05, healthy_after_s=60)
+QUICK = Backoff(initial_s=0.01, max_s=0.05, reset_after_s=60)
 
 
 async def test_programs_stop_in_reverse_order_of_their_groups(home: Home, tmp_path: Path) -> None:
@@ -77,29 +77,29 @@ async def test_a_program_that_ignores_the_request_to_stop_is_killed(home: Home, 
     program = TinyProgram("service", home, tmp_path, mode="stubborn")
     program.stop_grace_s = 0.2
     await program.start()
-    identity = ProcessIdentity.of(program.pid or 0)
+    identity = ProcessIdentity.for_pid(program.pid or 0)
     await program.stop()
     assert identity is not None
     assert not identity.alive()
 
 
 def test_the_wait_before_a_restart_doubles_up_to_a_limit() -> None:
-    backoff = Backoff(first_s=1, longest_s=5)
+    backoff = Backoff(initial_s=1, max_s=5)
     assert [backoff.delay_s(failures) for failures in (1, 2, 3, 4, 500)] == [1, 2, 4, 5, 5]
 
 
 async def test_programs_end_with_a_killed_supervisor(home: Home, tmp_path: Path, eventually: Eventually) -> None:
     pids = await _killed_supervisor(home, tmp_path, "serve")
-    await eventually(lambda: not any(ProcessIdentity.of(pid) for pid in pids))
+    await eventually(lambda: not any(ProcessIdentity.for_pid(pid) for pid in pids))
 
 
 async def test_programs_that_outlive_a_killed_supervisor_are_ended(home: Home, tmp_path: Path) -> None:
     pids = await _killed_supervisor(home, tmp_path, "stubborn")
-    assert all(ProcessIdentity.of(pid) for pid in pids)
+    assert all(ProcessIdentity.for_pid(pid) for pid in pids)
     recorded = [file.stem for file in program_folder(home).glob("*.json")]
-    ended = await end_leftovers(home, grace_s=0.2)
+    ended = await end_orphans(home, grace_s=0.2)
     assert sorted(ended) == sorted(recorded) == ["one", "two"]
-    assert not any(ProcessIdentity.of(pid) for pid in pids)
+    assert not any(ProcessIdentity.for_pid(pid) for pid in pids)
 
 
 async def test_a_reused_pid_is_never_ended(home: Home) -> None:
@@ -108,7 +108,7 @@ async def test_a_reused_pid_is_never_ended(home: Home) -> None:
         program_folder(home).mkdir(parents=True, exist_ok=True)
         earlier = ProcessIdentity(pid=stranger.pid, started="boot:1")
         (program_folder(home) / "service.json").write_text(earlier.model_dump_json())
-        await end_leftovers(home, grace_s=0.2)
+        await end_orphans(home, grace_s=0.2)
         assert stranger.returncode is None
     finally:
         stranger.kill()

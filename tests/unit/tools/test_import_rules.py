@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.import_rules import expanded
+from tools.import_rules import ROOT, expanded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +66,11 @@ def test_providers_stand_for_the_folders_with_an_adapter(tmp_path: Path) -> None
     assert expanded("[a]\nmodules =\n    soma_providers.*\n    soma_providers.port\n", tmp_path).splitlines() == [
         "[a]", "modules =", "    soma_providers.ant", "    soma_providers.bee", "    soma_providers.port",
     ]  # fmt: skip
+
+
+def test_no_exception_of_the_rules_is_dropped() -> None:
+    """A line that began with `svc_*` was taken for a module that no context has."""
+    rules = (ROOT / "tools" / "import_rules.ini").read_text(encoding="utf-8")
+    exceptions = [line for line in rules.splitlines() if " -> " in line]
+    assert len(exceptions) > 2
+    assert [line for line in exceptions if line not in expanded(rules, ROOT).splitlines()] == []

@@ -1,4 +1,4 @@
-"""What one process announces to the others, as the text of a notification."""
+"""The payloads of NOTIFY by which the processes tell each other what changed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ CHANNEL = "registry_changed"
 _CAPABILITY, _LADDER = "capability", "ladder"
 
 
-def announcement(changed: ChangedKey) -> str:
-    """The text for what has changed."""
+def encode_notification(changed: ChangedKey) -> str:
+    """Returns the payload that names what changed."""
     if isinstance(changed, OwnedLadderKey):
         return f"{_LADDER} {changed.tenant_id}/{changed.key.modality}/{changed.key.task_type}"
     return f"{_CAPABILITY} {changed.tenant_id}/{changed.capability_id}"
 
 
-def changed_from(text: str) -> ChangedKey | None:
-    """What has changed by a text; None when that is unknown, so that all must be read again.
+def decode_notification(payload: str) -> ChangedKey | None:
+    """Returns what changed; None when the payload does not say it, so that everything must be read again.
 
-    A replica of an older release announces a capability without its owner.
+    A replica of an older release names a capability without its owner.
     """
-    kind, _, id_ = text.partition(" ")
-    owner, _, rest = id_.partition("/")
-    modality, _, task_type = rest.partition("/")
-    if kind == _CAPABILITY and "@" in rest:
-        return CapabilityKey(rest, owner)
+    kind, _, key = payload.partition(" ")
+    owner, _, name = key.partition("/")
+    modality, _, task_type = name.partition("/")
+    if kind == _CAPABILITY and "@" in name:
+        return CapabilityKey(name, owner)
     if kind == _LADDER and modality in frozenset(Modality) and task_type:
         return OwnedLadderKey(owner, LadderKey(Modality(modality), task_type))
     return None
