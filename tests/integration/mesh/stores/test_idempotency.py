@@ -122,12 +122,12 @@ async def test_one_that_comes_while_the_first_is_being_written_waits_for_its_end
     async with store.transaction("acme") as connection:
         await REQUESTS.keep(connection, "acme", ONE, "a")
         waiting = asyncio.create_task(make(store, ONE, "b"))
-        async with store.transaction("*") as observer:
 
-            async def waits() -> bool:
+        async def waits() -> bool:
+            async with store.transaction("*") as observer:  # one transaction sees the activity of its first look
                 return bool(await observer.fetchval(_WAITING))
 
-            await eventually(waits)
+        await eventually(waits)
         assert not waiting.done()
     assert await waiting == "a"
 
