@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
     from mesh.settings import TelemetrySettings
+    from mesh.statement_spans import StatementSpans
 
 M = TypeVar("M", prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Histogram)
 
@@ -134,6 +135,7 @@ class _Process:
         self._thread: threading.Thread | None = None
         self._provider: TracerProvider | None = None
         self._exporting: str | None = None
+        self._statements: StatementSpans | None = None
 
     @property
     def address(self) -> str | None:
@@ -158,12 +160,16 @@ class _Process:
             host, _, port = settings.metrics_bind.rpartition(":")
             self._server, self._thread = prometheus_client.start_http_server(int(port), host.strip("[]"))
         self._trace(service, settings.otlp_endpoint)
+        self._trace_statements(service, settings)
         self._users += 1
 
     def _leave(self) -> None:
         self._users -= 1
         if self._users > 0:
             return
+        if self._statements is not None:
+            self._statements.stop()
+            self._statements = None
         if self._provider is not None:
             self._provider.force_flush()
         if self._server is not None and self._thread is not None:
@@ -181,15 +187,28 @@ class _Process:
         elif endpoint is not None and self._exporting is None:
             raise RuntimeError("an OTLP endpoint must be set for all contexts of a process, or for none")
 
+    def _trace_statements(self, service: str, settings: TelemetrySettings) -> None:
+        if settings.otlp_endpoint is None or not settings.statement_spans or self._statements is not None:
+            return
+        # Its instrumentations wrap the drivers, which costs those nothing who do not ask for it.
+        from mesh.statement_spans import StatementSpans
+
+        self._statements = StatementSpans(resource(service), OTLPSpanExporter(endpoint=settings.otlp_endpoint))
+        self._statements.start()
+
+
+def resource(service: str) -> Resource:
+    """What the spans of a service's process say that they come from."""
+    return Resource.create({"service.name": service, "service.namespace": "soma"})
+
 
 def provider(service: str, endpoint: str | None) -> TracerProvider:
     """A tracer provider that exports to `endpoint`; without one it gives spans their ids and records nothing."""
-    resource = Resource.create({"service.name": service, "service.namespace": "soma"})
     if endpoint is None:
         return TracerProvider(
-            sampler=ALWAYS_OFF, resource=resource, shutdown_on_exit=False, id_generator=DerivableIds()
+            sampler=ALWAYS_OFF, resource=resource(service), shutdown_on_exit=False, id_generator=DerivableIds()
         )
-    built = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource, id_generator=DerivableIds())
+    built = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource(service), id_generator=DerivableIds())
     built.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     return built
 

@@ -7,14 +7,14 @@ goes on after a crash finds the same parent, and the span itself is written once
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mesh.telemetry import NEXT_SPAN_ID, tracer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_PROPAGATOR = TraceContextTextMapPropagator()
 Attributes: TypeAlias = Mapping[str, str | int | float | bool]
 CLIENT = trace.SpanKind.CLIENT
 _NANOSECONDS = 1_000_000_000
@@ -30,10 +30,7 @@ _NANOSECONDS = 1_000_000_000
 
 def parse(traceparent: str) -> SpanContext | None:
     """The span context of a W3C `traceparent`; None for what is not one."""
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None:
-        return None
-    known = SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=TraceFlags(int(found[3], 16)))
+    known = trace.get_current_span(_PROPAGATOR.extract({"traceparent": traceparent})).get_span_context()
     return known if known.is_valid else None
 
 
@@ -67,11 +64,8 @@ def continuing(traceparent: str) -> Iterator[None]:
     if known is None:
         yield
         return
-    token = otel_context.attach(_below(known))
-    try:
+    with _within(known):
         yield
-    finally:
-        otel_context.detach(token)
 
 
 def begin(
@@ -137,11 +131,21 @@ def span(
 @contextmanager
 def received(traceparent: str, name: str, attributes: Attributes) -> Iterator[None]:
     """A consumer's span around the work on an event, in the trace that the event came from; none of its own without."""
-    if parse(traceparent) is None:
+    known = parse(traceparent)
+    if known is None:
         yield
         return
-    with continuing(traceparent), span(name, attributes, trace.SpanKind.CONSUMER):
+    with _within(known), span(name, attributes, trace.SpanKind.CONSUMER):
         yield
+
+
+@contextmanager
+def _within(parent: SpanContext) -> Iterator[None]:
+    token = otel_context.attach(_below(parent))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def _below(parent: SpanContext) -> otel_context.Context:

@@ -7,7 +7,10 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "requirements"
-COMMON = ("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url")
+COMMON = (
+    *("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"),
+    *("--override", "overrides.txt"),
+)
 PLAIN = ("--no-header", "--no-annotate")
 
 

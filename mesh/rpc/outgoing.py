@@ -15,6 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from mesh import context
 from mesh.errors import Reason, SomaError
 from mesh.rpc import status
+from mesh.rpc.span_attributes import STATUS_CODE, number_of_code, span_attributes
 from mesh.telemetry import histogram
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Outgoing:
         span = self._tracer.start_span(
             f"{method.service}/{method.name}",
             kind=trace.SpanKind.CLIENT,
-            attributes={"rpc.system": "grpc", "rpc.service": method.service, "rpc.method": method.name},
+            attributes=span_attributes(method.service, method.name),
         )
         return OutgoingCall(method, span, self._clock.monotonic(), self)
 
@@ -130,6 +131,7 @@ class OutgoingCall:
         if self.ended:
             return
         self.ended = True
+        self.span.set_attribute(STATUS_CODE, number_of_code(code))
         if code != "OK":
             self.span.set_status(trace.Status(trace.StatusCode.ERROR, code))
         self.span.end()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
 from mesh.clock import SystemClock
 from mesh.rpc.access import declared_access
 from mesh.rpc.client import connect
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     import grpc.aio
+    from opentelemetry.trace import Tracer
 
     from mesh.clock import Clock
     from mesh.context import Caller
@@ -39,11 +44,14 @@ class AllowAll:
 class RunningServer:
     """A running server. `channel` calls it as the caller that `served` was given."""
 
-    def __init__(self, server: Server, issuer: Issuer, stack: AsyncExitStack, service_config: str) -> None:
+    def __init__(
+        self, server: Server, issuer: Issuer, stack: AsyncExitStack, service_config: str, tracer: Tracer
+    ) -> None:
         self.server = server
         self.issuer = issuer
         self._stack = stack
         self._service_config = service_config
+        self._tracer = tracer
         self.channel: grpc.aio.Channel
 
     @property
@@ -58,7 +66,7 @@ class RunningServer:
         async def send() -> str:
             return token or ""
 
-        channel = connect(self.address, PLAINTEXT, service_config=self._service_config, token=send)
+        channel = connect(self.address, PLAINTEXT, service_config=self._service_config, token=send, tracer=self._tracer)
         return await self._stack.enter_async_context(channel)
 
 
@@ -75,8 +83,13 @@ async def served(
     revocations: Revocations | None = None,
     service_config: str = "{}",
     version: str = "",
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[RunningServer]:
-    """Serve `registrations` on a free port behind the standard chain; every caller is allowed unless told otherwise."""
+    """Serve `registrations` on a free port behind the standard chain; every caller is allowed unless told otherwise.
+
+    Spans of both sides go to `tracer`; without one they have ids, and nobody records them.
+    """
+    tracer = tracer or TracerProvider(ALWAYS_OFF, Resource.get_empty(), shutdown_on_exit=False).get_tracer("soma")
     clock = clock or SystemClock()
     issuer = issuer or await Issuer.create(clock)
     chain = standard_chain(
@@ -85,11 +98,12 @@ async def served(
         clock=clock,
         revocations=revocations,
         version=version,
+        tracer=tracer,
     )
     settings = settings or ServerSettings(drain_seconds=2.0, stream_drain_seconds=0.0)
     async with AsyncExitStack() as stack:
         running = serving("test", settings, PLAINTEXT, registrations, chain, clock=clock, access_of=access_of)
         server = await stack.enter_async_context(running)
-        made = RunningServer(server, issuer, stack, service_config)
+        made = RunningServer(server, issuer, stack, service_config, tracer)
         made.channel = await made.channel_as(caller)
         yield made

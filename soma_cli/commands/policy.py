@@ -15,7 +15,7 @@ from mesh.policy.bundle import DATA
 from mesh.policy.grant_table import grant_table
 from mesh.policy.grants import declared_grants, required_actions
 from mesh.policy.policy import packaged
-from soma_cli.output import Json, console, emit, table
+from soma_cli.output import Json, console, print_json, print_table
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -30,13 +30,13 @@ def grants(*, from_: From = None, as_json: Json = False) -> None:
     contexts, required = installed(), required_actions()
     rows = grant_table(contexts, required, EmbeddedRego(_bundle(from_)))
     if as_json:
-        emit({"grants": [asdict(row) for row in rows]})
+        print_json({"grants": [asdict(row) for row in rows]})
         return
-    table(
+    print_table(
         ("action", "granted by", "roles", "on behalf"),
         [(row.action, row.granted_by or "nobody", ", ".join(row.roles) or "none", row.on_behalf) for row in rows],
-        whole={"action"},
-        below=("granted by", "on behalf"),
+        no_wrap={"action"},
+        detail_columns=("granted by", "on behalf"),
     )
 
 

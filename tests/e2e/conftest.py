@@ -62,7 +62,11 @@ class RunningMesh:
         own = {**os.environ, "SA01_HOME": str(self.home.root)}
         if self.spans is None:
             return own
-        return own | {"SA01_TELEMETRY_OTLP_ENDPOINT": self.spans.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        return own | {
+            "SA01_TELEMETRY_OTLP_ENDPOINT": self.spans.endpoint,
+            "SA01_TELEMETRY_STATEMENT_SPANS": "true",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        }
 
     def soma(self, *words: str, timeout: float = START_S) -> subprocess.CompletedProcess[str]:
         """Runs the command line as a person would."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from mesh import tracing
 from mesh.rpc import status
 from mesh.rpc.interceptor import Call, Interceptor
-from mesh.rpc.outcome import code_of_exception
+from mesh.rpc.outcome import code_of_context, code_of_exception
+from mesh.rpc.span_attributes import STATUS_CODE, number_of_code, span_attributes
 
 if TYPE_CHECKING:
     from mesh.ids import Ids
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _PROPAGATOR = TraceContextTextMapPropagator()
-_GENERATOR = RandomIdGenerator()
 
 
 class Tracing(Interceptor):
@@ -43,28 +43,27 @@ class Tracing(Interceptor):
             f"{call.method.service}/{call.method.name}",
             context=parent,
             kind=trace.SpanKind.SERVER,
-            attributes={"rpc.system": "grpc", "rpc.service": call.method.service, "rpc.method": call.method.name},
+            attributes=span_attributes(call.method.service, call.method.name),
         )
-        if not span.get_span_context().is_valid:
-            span = _unrecorded(parent)
         token = otel_context.attach(trace.set_span_in_context(span, parent))
         identity = span.get_span_context()
         call.trace_id = trace.format_trace_id(identity.trace_id)
-        call.traceparent = (
-            f"00-{call.trace_id}-{trace.format_span_id(identity.span_id)}-{int(identity.trace_flags):02x}"
-        )
+        call.traceparent = tracing.text(identity)
         _return_ids(call)
+        code = "OK"
         try:
-            return await continuation(call)
+            response = await continuation(call)
+            code = code_of_context(call)
         except BaseException as error:
             code = code_of_exception(error, call)
             # The type only: the text of an unexpected exception may hold what must not leave the process.
             span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
-            span.set_attribute("rpc.grpc.status_code", code)
             raise
         finally:
+            span.set_attribute(STATUS_CODE, number_of_code(code))
             span.end()
             otel_context.detach(token)
+        return response
 
 
 def _return_ids(call: Call) -> None:
@@ -78,16 +77,3 @@ def _return_ids(call: Call) -> None:
         call.response_headers += ids
     else:
         call.context.set_trailing_metadata(ids)
-
-
-def _unrecorded(parent: otel_context.Context) -> trace.Span:
-    """A span that nobody records, so that a call has a trace id where no tracer is configured."""
-    above = trace.get_current_span(parent).get_span_context()
-    return trace.NonRecordingSpan(
-        trace.SpanContext(
-            trace_id=above.trace_id if above.is_valid else _GENERATOR.generate_trace_id(),
-            span_id=_GENERATOR.generate_span_id(),
-            is_remote=False,
-            trace_flags=above.trace_flags,
-        )
-    )

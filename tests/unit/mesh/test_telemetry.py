@@ -6,6 +6,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4  # noqa: TID251 - names that no other test has used
 
+import asyncpg
 import grpc
 import prometheus_client
 import pytest
@@ -91,6 +92,11 @@ async def test_spans_have_ids_also_when_nobody_collects_them() -> None:
         with telemetry.tracer().start_as_current_span("work") as span:
             assert span.get_span_context().is_valid
             assert not span.is_recording()
+
+
+async def test_without_a_collector_the_drivers_are_left_alone() -> None:
+    async with telemetry.configure("one", TelemetrySettings(statement_spans=True)):
+        assert not hasattr(asyncpg.Connection.execute, "__wrapped__")
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):

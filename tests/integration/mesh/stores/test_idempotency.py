@@ -124,8 +124,7 @@ async def test_one_that_comes_while_the_first_is_being_written_waits_for_its_end
         waiting = asyncio.create_task(make(store, ONE, "b"))
 
         async def waits() -> bool:
-            # A transaction of its own each time: Postgres shows one the same activity until it ends.
-            async with store.transaction("*") as observer:
+            async with store.transaction("*") as observer:  # one transaction sees the activity of its first look
                 return bool(await observer.fetchval(_WAITING))
 
         await eventually(waits)
