@@ -24,7 +24,6 @@ from soma.critic.v1 import critic_service_pb2, rubric_pb2
 from soma.critic.v1.critic_service_pb2_grpc import CriticServiceStub, add_CriticServiceServicer_to_server
 from soma.critic.v1.rubric_pb2_grpc import RubricServiceStub, add_RubricServiceServicer_to_server
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions, MemoryReads, MemoryRows
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
@@ -35,6 +34,7 @@ from svc_critic.adapters.peers import AssetsPeer
 from svc_critic.adapters.postgres import PostgresEvaluations, PostgresRubrics
 from svc_critic.app import Evaluate, EvaluationSlots, Evaluators, RubricUseCases
 from svc_critic.rpc import CriticServicer, RubricServicer, evaluation_done
+from tests.in_memory.assets import MemoryAssetStore, MemoryBlobStore, MemoryPermissions, MemoryReadAudit
 from tests.integration.critic.samples.audio import babble, wav
 from tests.integration.critic.samples.pictures import boxes, png
 from tests.integration.critic.samples.theme import TUNED
@@ -92,9 +92,9 @@ async def upload(channel: grpc.aio.Channel, body: bytes, asset_type: str) -> str
 
 
 def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
-    rows, blobs, clock = MemoryRows(), MemoryBytes(), SystemClock()
+    rows, blobs, clock = MemoryAssetStore(), MemoryBlobStore(), SystemClock()
     ingest = Ingest(
-        rows=rows,
+        store=rows,
         blobs=blobs,
         spooler=FileSpooler(folder),
         inspector=ProcessInspector(pool),
@@ -103,7 +103,7 @@ def asset_servicer(pool: ProcessPool, folder: Path) -> AssetServicer:
         permissions=MemoryPermissions(),
         limits=IngestLimits(SizeLimits(50_000_000), 1_000, 900.0),
     )
-    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReads(), 600.0)
+    return AssetServicer(ingest, Assets(rows, blobs, clock), MemoryReadAudit(), 600.0)
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ from soma.registry.v1 import capability_service_pb2 as registry_pb
 from soma.selector.v1 import budget_service_pb2
 from soma_providers.port import Artefact
 from svc_assets.adapters.inspector import ProcessInspector
-from svc_assets.adapters.memory import MemoryBytes, MemoryPermissions
-from svc_assets.adapters.postgres import PostgresRows
-from svc_assets.adapters.read_audit import ReadAudit
+from svc_assets.adapters.postgres import PostgresAssetStore
+from svc_assets.adapters.postgres.read_audit import PostgresReadAudit
 from svc_assets.adapters.spool import FileSpooler
 from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
-from svc_assets.rpc import AssetFacts, AssetServicer
+from svc_assets.events.published import AssetEvents
+from svc_assets.rpc import AssetServicer
 from svc_critic.adapters.postgres import PostgresRubrics
 from svc_critic.app import RubricUseCases
 from svc_critic.rpc import RubricServicer
@@ -75,6 +75,7 @@ from svc_selector.adapters.postgres import PostgresDecisions, PostgresLedger
 from svc_selector.domain.decision import Decision, Rejection
 from svc_selector.domain.model import Judgement, Requirements, SelectionRequest, Source, Subject
 from svc_selector.rpc import BudgetServicer, SelectionFacts
+from tests.in_memory.assets import MemoryBlobStore, MemoryPermissions
 from tests.integration.contexts.audit.observer import ALICE, SECRET, TENANT, TRACE, AuditObserver, Call
 from tests.unit.registry.unasked import unasked
 
@@ -228,13 +229,13 @@ async def executor(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
 
 async def assets(observer: AuditObserver, auditor: Auditor, folder: Path) -> None:
     """Bytes that are stored, deleted, and refused."""
-    rows, blobs = PostgresRows(observer.postgres, Outbox(), auditor, AssetFacts(IDS)), MemoryBytes()
+    rows, blobs = PostgresAssetStore(observer.postgres, Outbox(), auditor, AssetEvents(IDS)), MemoryBlobStore()
     ingest = Ingest(
-        rows=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
+        store=rows, blobs=blobs, spooler=FileSpooler(folder), clock=CLOCK, ids=IDS,
         inspector=ProcessInspector(ProcessPool("test", ProcessLimits(), CLOCK)),
         permissions=MemoryPermissions(), limits=IngestLimits(SizeLimits(10_000), 1_000, 900.0),
     )  # fmt: skip
-    reads = ReadAudit(auditor, observer.postgres, CLOCK, lambda: "p", every_s=1.0)
+    reads = PostgresReadAudit(auditor, observer.postgres, CLOCK, lambda: "p", every_s=1.0)
     service, servicer = (
         "soma.assets.v1.AssetService",
         AssetServicer(ingest, Assets(rows, blobs, CLOCK), reads, 600.0),
