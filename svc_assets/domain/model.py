@@ -155,7 +155,7 @@ class StoredBlob:
 
 @dataclass(frozen=True)
 class ListQuery:
-    """Which assets to list, newest first: at most `limit`, all older than `before_id`, the last of the previous page.
+    """Which assets to list, newest first; `before_id` is the last id of the previous page.
 
     The assets of a job are those that it stored and those that it holds; with `only_held` only the latter.
     """

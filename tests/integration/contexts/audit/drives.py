@@ -32,7 +32,7 @@ from svc_assets.app import Assets, Ingest, IngestLimits
 from svc_assets.domain.limits import SizeLimits
 from svc_assets.events.published import AssetEvents
 from svc_assets.rpc import AssetServicer
-from svc_critic.adapters.postgres import PostgresRubrics
+from svc_critic.adapters.postgres import PostgresRubricStore
 from svc_critic.app import RubricUseCases
 from svc_critic.rpc import RubricServicer
 from svc_executor.adapters.memory.peers import MemoryAssets, MemoryMeter, MemoryResults, MemorySelector
@@ -269,7 +269,7 @@ async def _upload(body: bytes) -> AsyncIterator[assets_pb.UploadAssetRequest]:
 
 async def critic(observer: AuditObserver, auditor: Auditor, _: Path) -> None:
     """A rubric's life."""
-    servicer = RubricServicer(RubricUseCases(PostgresRubrics(observer.postgres, auditor), CLOCK, IDS))
+    servicer = RubricServicer(RubricUseCases(PostgresRubricStore(observer.postgres, auditor), CLOCK, IDS))
     service = "soma.critic.v1.RubricService"
     rubric = {"display_name": SECRET, "criteria": [{"dimension": "clarity", "weight": 1}]}
     create = rubric_pb2.CreateRubricRequest(rubric=rubric)  # type: ignore[arg-type]
